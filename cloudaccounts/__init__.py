@@ -1,0 +1,1 @@
+"""Where: cloud accounts, and the door that opens one of them."""

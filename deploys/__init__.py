@@ -1,0 +1,1 @@
+"""Services, their versions, upgrade and revert."""

@@ -1,0 +1,1 @@
+"""What every API shares: errors, authentication, paging, idempotency. It imports no room."""

@@ -1,0 +1,1 @@
+"""Who: tenants, their members, their information systems, and the wall between them."""

@@ -1,0 +1,1 @@
+"""Volumes, and spares of them kept ready."""
