@@ -1,0 +1,24 @@
+from django.apps import AppConfig
+from django.conf import settings
+
+
+class TasksConfig(AppConfig):
+    """The task manager."""
+
+    name = "tasks"
+    verbose_name = "Task manager"
+
+    def ready(self) -> None:
+        """Declare the schedules that the engine lives by."""
+        from .schedules import Schedule, declare
+
+        declare(
+            Schedule(
+                "tasks.sweep",
+                "tasks.sweep",
+                settings.JOB_SWEEP_SECONDS,
+                "polling",
+                "Rings again for every job that should have moved.",
+            )
+        )
+        declare(Schedule("tasks.prune", "tasks.prune", 3600, "polling", "Deletes jobs that ended long ago."))

@@ -1,0 +1,222 @@
+"""What a command is: locks, validation, named steps with their undo, and how it ends.
+
+A command is code that says how one thing is done to the outside.
+An instance is a dataclass of JSON values, so that a job can be taken up again from its row by any worker:
+
+    @register
+    @dataclass
+    class StartVm(Command):
+        kind = "vms.start"
+        vm_id: str
+
+        @step
+        def ask_the_cloud(self) -> Result: ...
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, ClassVar, Self, TypeVar
+
+from django.utils.functional import Promise
+
+
+def seconds(number: float) -> timedelta:
+    """A time span for `@step(deadline=seconds(30))`."""
+    return timedelta(seconds=number)
+
+
+def minutes(number: float) -> timedelta:
+    """A time span for `@step(deadline=minutes(10))`."""
+    return timedelta(minutes=number)
+
+
+# --- What a step answers -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The step is finished and is never run again."""
+
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Run this step again after so many seconds. The worker is free meanwhile."""
+
+    seconds: float
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Go on when something outside has a status of `until`; fail when it has one of `unless`.
+
+    `watcher` names a registered `polling.Watcher`; `scope` is what one listing of it covers.
+    `polling.MISSING` is the status of what is not there.
+    """
+
+    watcher: str
+    scope: str
+    object_id: str
+    until: frozenset[str]
+    unless: frozenset[str] = frozenset()
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The outside said no. `code` is stable and for programs, `message` for the person."""
+
+    code: str
+    message: str
+
+
+Result = Done | Wait | Watch | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One reason why a command cannot be recorded. `field` names the input that it is about, if one."""
+
+    code: str
+    message: str | Promise
+    field: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a job did not succeed, as its `failed` hook is told."""
+
+    status: str  # failed, cancelled or errored
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """What a job is about: its type, its id, and what a person calls it."""
+
+    type: str
+    id: str
+    name: str
+
+
+# --- Steps -------------------------------------------------------------------------------------------------
+
+StepFunction = Callable[[Any], "Result | None"]
+DEFAULT_STEP_DEADLINE = minutes(10)
+
+
+class StepDeclaration:
+    """A step as its class declares it: a name, what it does, how that is undone, how long it may take."""
+
+    def __init__(self, run: StepFunction, deadline: timedelta) -> None:
+        self.name = run.__name__
+        self.run = run
+        self.deadline = deadline
+        self.undo_run: StepFunction | None = None
+        self.__doc__ = run.__doc__
+
+    def undo(self, function: StepFunction) -> StepFunction:
+        """Declare how this step is taken back. Retried with back-off until it answers `Done`."""
+        self.undo_run = function
+        return function
+
+
+def step(
+    function: StepFunction | None = None, *, deadline: timedelta = DEFAULT_STEP_DEADLINE
+) -> Any:
+    """Make a method a step. Steps run in the order in which the class declares them.
+
+    A step runs without a transaction, may run again after a crash, and so must be safe to repeat:
+    `self.retrying` says that an earlier run may have had its effect.
+    `deadline` is how long after its beginning the step may still wait before it fails with `timeout`.
+    """
+    if function is not None:
+        return StepDeclaration(function, deadline)
+    return lambda declared: StepDeclaration(declared, deadline)
+
+
+# --- Commands ----------------------------------------------------------------------------------------------
+
+
+class Command:
+    """How one thing is done to the outside. Subclasses are dataclasses of JSON values; see the module's text."""
+
+    kind: ClassVar[str]  # A stored string, never renamed.
+    title: ClassVar[str | Promise]  # "Start VM": what people read before the entity's name.
+    deadline: ClassVar[timedelta] = minutes(60)
+    steps: ClassVar[list[StepDeclaration]] = []
+
+    # Set by the engine on the instance that a worker runs.
+    job_id: str = ""
+    data: dict[str, Any]
+    retrying: bool = False
+    tries: int = 0
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        inherited = {declared.name: declared for declared in cls.steps}
+        own = {name: value for name, value in vars(cls).items() if isinstance(value, StepDeclaration)}
+        cls.steps = list({**inherited, **own}.values())
+
+    def locks(self) -> list[str]:
+        """Keys of the entities that this command makes busy, such as `vm:<id>`."""
+        return []
+
+    def entity(self) -> Entity:
+        """What the job is about."""
+        return Entity("", "", "")
+
+    def validate(self) -> list[Refusal]:
+        """Every reason against recording this now. Under the entity's row lock; asks the database alone."""
+        return []
+
+    def translate(self, error: Exception) -> Wait | Failed | None:
+        """What an exception of a step means: try again, the outside's no, or (None) a bug of ours."""
+        return None
+
+    def succeeded(self) -> None:
+        """Write the result. Runs in the transaction that ends the job and frees its locks."""
+
+    def failed(self, failure: Failure) -> None:
+        """Write that it failed, after every undo. Runs in the transaction that ends the job."""
+
+    def params(self) -> dict[str, Any]:
+        """The instance as JSON values."""
+        return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> Self:
+        """The instance that `params()` described. Unknown names, written by a later release, are left out."""
+        known = {declared.name for declared in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        return cls(**{name: value for name, value in params.items() if name in known})
+
+
+class UnknownKind(LookupError):
+    """A job names a kind that no installed room has registered."""
+
+
+_registry: dict[str, type[Command]] = {}
+SomeCommand = TypeVar("SomeCommand", bound=type[Command])
+
+
+def register(command: SomeCommand) -> SomeCommand:
+    """Make a command class known by its kind. Two classes of one kind are a mistake in the code."""
+    if _registry.setdefault(command.kind, command) is not command:
+        raise ValueError(f"Two commands are registered as '{command.kind}': kinds are stored and must be unique.")
+    return command
+
+
+def command_class(kind: str) -> type[Command]:
+    """The class behind a stored kind. Raises `UnknownKind`."""
+    try:
+        return _registry[kind]
+    except KeyError:
+        raise UnknownKind(f"No command is registered as '{kind}'; is its room in INSTALLED_APPS?") from None

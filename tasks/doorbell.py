@@ -1,0 +1,71 @@
+"""Ringing: telling a worker that a row is worth a look.
+
+A ring goes out after the commit of what it speaks of, never before.
+One that fails is only logged, because the sweep rings again for everything that should have moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from uuid import UUID
+
+import structlog
+from celery import current_app
+from django.db import connection, transaction
+from django.db.models.functions import Now
+
+from .models import IN_FLIGHT, Job
+
+log = structlog.get_logger(__name__)
+
+# A message with a longer delay would sit in a worker's memory; the sweep rings for what is due later.
+LONGEST_DELAY_SECONDS = 60.0
+
+
+def ring_job(job_id: UUID, *, after: float = 0.0) -> None:
+    """Have `tasks.advance` look at a job, once the current transaction is committed."""
+    if after <= LONGEST_DELAY_SECONDS:
+        transaction.on_commit(partial(_send, "tasks.advance", "jobs", (str(job_id),), after), robust=True)
+
+
+def ring_poll(watcher: str, scope: str, *, after: float = 0.0) -> None:
+    """Have `tasks.poll` look at what is watched in a scope, once the current transaction is committed.
+
+    A thousand jobs that begin to watch at once need one ring, not a thousand: the scope's row remembers the time
+    for which somebody has rung, and a later wish for about the same time is content with that.
+    A ring that was sent and lost is forgotten as soon as its time has passed.
+    """
+    transaction.on_commit(partial(_ring_poll_once, watcher, scope, min(after, LONGEST_DELAY_SECONDS)), robust=True)
+
+
+def _ring_poll_once(watcher: str, scope: str, after: float) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO tasks_pollscope AS p (watcher, scope, owner, failures, rung_for)"
+            " VALUES (%(watcher)s, %(scope)s, '', 0, statement_timestamp() + make_interval(secs => %(after)s))"
+            " ON CONFLICT (watcher, scope) DO UPDATE SET rung_for = EXCLUDED.rung_for"
+            " WHERE p.rung_for IS NULL OR p.rung_for < statement_timestamp()"
+            " OR p.rung_for > EXCLUDED.rung_for + interval '50 milliseconds' RETURNING 1",
+            {"watcher": watcher, "scope": scope, "after": after},
+        )
+        wanted = cursor.fetchone() is not None
+    if wanted:
+        _send("tasks.poll", "polling", (watcher, scope), after)
+
+
+def wake(job_ids: Sequence[UUID]) -> None:
+    """Have waiting jobs looked at now: what they wait for is decided, or somebody cancelled them.
+
+    A job that a worker owns is left to that worker.
+    """
+    Job.objects.filter(pk__in=job_ids, owner="", status__in=IN_FLIGHT).update(not_before=Now())
+    for job_id in job_ids:
+        ring_job(job_id)
+
+
+def _send(task: str, queue: str, args: tuple[str, ...], after: float) -> None:
+    try:
+        current_app.send_task(task, args=args, queue=queue, countdown=after or None, ignore_result=True)
+    except Exception as error:
+        log.warning("ring_failed", task=task, args=args, error=str(error))

@@ -1,0 +1,24 @@
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+
+from tasks.schedules import declared
+
+
+class Command(BaseCommand):
+    """Write the schedules that the code declares. Run at every deploy; what an operator changed stays."""
+
+    help = __doc__ or ""
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Create what is missing; keep interval and enabled of what is there."""
+        for schedule in declared():
+            interval, _created = IntervalSchedule.objects.get_or_create(
+                every=schedule.every_seconds, period=IntervalSchedule.SECONDS
+            )
+            code = {"task": schedule.task, "queue": schedule.queue, "description": str(schedule.description)}
+            _task, created = PeriodicTask.objects.update_or_create(
+                name=schedule.name, defaults=code, create_defaults={**code, "interval": interval}
+            )
+            self.stdout.write(f"{schedule.name}: {'created' if created else 'kept'}")

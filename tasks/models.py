@@ -1,0 +1,307 @@
+"""The task manager's tables. The row is the truth; a Celery message is only a doorbell.
+
+Nothing but `engine.py` and `polling.py` changes a status.
+"""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from portal.api.scoping import TenantScoped
+
+
+class JobStatus(models.TextChoices):
+    """Where a job stands."""
+
+    QUEUED = "queued", _("queued")  # recorded; no worker has begun
+    RUNNING = "running", _("running")  # a worker owns it, until its lease runs out
+    WAITING = "waiting", _("waiting")  # for a time, or for something in the cloud; nobody owns it
+    UNDOING = "undoing", _("undoing")  # it failed or was cancelled; what it did is being taken back
+    SUCCEEDED = "succeeded", _("succeeded")
+    FAILED = "failed", _("failed")  # the outside said no, or a deadline passed; undone
+    CANCELLED = "cancelled", _("cancelled")  # somebody asked for it; undone
+    ERRORED = "errored", _("errored")  # a bug of ours; undone, and the traceback is kept for staff
+    STUCK = "stuck", _("stuck")  # the attempt cap is reached: a person decides; the locks stay
+
+
+IN_FLIGHT = frozenset({JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.WAITING, JobStatus.UNDOING})
+ENDED = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.ERRORED})
+
+# Every legal move. `engine.py` makes each by compare-and-set and refuses any other.
+MOVES: dict[JobStatus, frozenset[JobStatus]] = {
+    JobStatus.QUEUED: frozenset({JobStatus.RUNNING}),
+    JobStatus.RUNNING: frozenset(
+        {JobStatus.RUNNING, JobStatus.WAITING, JobStatus.UNDOING, JobStatus.STUCK, *ENDED}
+    ),
+    JobStatus.WAITING: frozenset({JobStatus.RUNNING}),
+    JobStatus.UNDOING: frozenset(
+        {
+            JobStatus.UNDOING,
+            JobStatus.FAILED,
+            JobStatus.CANCELLED,
+            JobStatus.ERRORED,
+            JobStatus.STUCK,
+        }
+    ),
+    JobStatus.STUCK: frozenset({JobStatus.QUEUED, JobStatus.UNDOING, JobStatus.FAILED}),
+    **{status: frozenset() for status in ENDED},
+}
+
+
+class JobQuerySet(TenantScoped):
+    """Jobs of tenants; a job without a tenant is the platform's own and seen by staff alone."""
+
+
+class Job(models.Model):
+    """One durable run of a command."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    kind = models.CharField(_("kind"), max_length=100)
+    params = models.JSONField(_("parameters"), default=dict)
+    # What the steps found out and later steps need. Written with each step's record.
+    data = models.JSONField(_("data"), default=dict)
+    # What it is done to, as a person calls it. The command's title goes before it, in the reader's language.
+    subject = models.CharField(_("subject"), max_length=300, blank=True, default="")
+    parent = models.ForeignKey("self", models.CASCADE, null=True, blank=True, related_name="children")
+    root = models.ForeignKey("self", models.CASCADE, null=True, blank=True, related_name="+")
+
+    status = models.CharField(_("status"), max_length=10, choices=JobStatus.choices, default=JobStatus.QUEUED)
+    # Claims since the last record. It fences: a worker that was thought dead writes under an older number.
+    attempt = models.PositiveIntegerField(_("attempt"), default=0)
+    owner = models.CharField(_("owner"), max_length=100, blank=True, default="")
+    lease_until = models.DateTimeField(_("lease until"), null=True, blank=True)
+    not_before = models.DateTimeField(_("not before"), db_default=Now())
+    deadline = models.DateTimeField(_("deadline"))
+    # When the sweep last rang for this job, so that a long queue is not rung for at every sweep.
+    rung_at = models.DateTimeField(null=True, blank=True)
+    cancel_requested_at = models.DateTimeField(_("cancel requested"), null=True, blank=True)
+
+    tenant = models.ForeignKey(
+        "tenants.Tenant", models.CASCADE, null=True, blank=True, related_name="+", verbose_name=_("tenant")
+    )
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("created by"),
+    )
+    request_id = models.CharField(_("request id"), max_length=128, blank=True, default="")
+    entity_type = models.CharField(_("entity type"), max_length=50, blank=True, default="")
+    entity_id = models.CharField(_("entity id"), max_length=64, blank=True, default="")
+
+    # The final status that an undoing job is on its way to.
+    ending = models.CharField(_("ending"), max_length=10, choices=JobStatus.choices, blank=True, default="")
+    # Messages are written in the language of the person who asked.
+    language = models.CharField(_("language"), max_length=10, blank=True, default="")
+    outcome_code = models.CharField(_("outcome"), max_length=50, blank=True, default="")
+    outcome_message = models.TextField(_("message"), blank=True, default="")
+    traceback = models.TextField(_("traceback"), blank=True, default="")
+    created_at = models.DateTimeField(_("created"), db_default=Now())
+    started_at = models.DateTimeField(_("started"), null=True, blank=True)
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+
+    objects = JobQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        verbose_name = _("job")
+        verbose_name_plural = _("jobs")
+        constraints = [
+            models.CheckConstraint(condition=Q(status__in=JobStatus.values), name="job_status_known"),
+            # An ended job has an end and no owner; one that has not ended has no end.
+            models.CheckConstraint(
+                condition=(
+                    Q(status__in=sorted(ENDED), ended_at__isnull=False, owner="")
+                    | (~Q(status__in=sorted(ENDED)) & Q(ended_at__isnull=True))
+                ),
+                name="job_ended_once_final",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status=JobStatus.RUNNING) | (~Q(owner="") & Q(lease_until__isnull=False)),
+                name="job_running_is_owned",
+            ),
+        ]
+        indexes = [
+            # What the sweep looks for; ended jobs are not in it, however many there are.
+            models.Index(
+                fields=["not_before"], name="job_in_flight", condition=Q(status__in=sorted(IN_FLIGHT))
+            ),
+            models.Index(fields=["tenant", "-created_at"], name="job_by_tenant"),
+            models.Index(fields=["entity_id", "-created_at"], name="job_by_entity"),
+            models.Index(fields=["-created_at"], name="job_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id} ({self.status})"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no more will happen. A stuck job has not ended: a person decides."""
+        return self.status in ENDED
+
+    @property
+    def can_cancel(self) -> bool:
+        """Whether a cancel would still be heard."""
+        return (
+            self.status in {JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.WAITING}
+            and self.cancel_requested_at is None
+        )
+
+
+class StepStatus(models.TextChoices):
+    """Where a step stands."""
+
+    PENDING = "pending", _("pending")
+    RUNNING = "running", _("running")  # begun; it may have had its effect, whatever is recorded
+    WAITING = "waiting", _("waiting")  # begun, and waits for a time or for the cloud
+    SUCCEEDED = "succeeded", _("succeeded")  # never run again
+    FAILED = "failed", _("failed")
+    UNDOING = "undoing", _("undoing")
+    UNDONE = "undone", _("undone")
+    SKIPPED = "skipped", _("skipped")  # the job ended before it began
+
+
+class Step(models.Model):
+    """A named part of a job. Its name is stable: a job may be resumed by a later release."""
+
+    job = models.ForeignKey(Job, models.CASCADE, related_name="steps")
+    position = models.PositiveSmallIntegerField(_("position"))
+    name = models.CharField(_("name"), max_length=100)
+    status = models.CharField(
+        _("status"), max_length=10, choices=StepStatus.choices, default=StepStatus.PENDING
+    )
+    # Results of `Wait` in a row: what the back-off of a step that tries again is counted in.
+    tries = models.PositiveIntegerField(_("tries"), default=0)
+    progress = models.PositiveSmallIntegerField(_("progress"), default=0)
+    message = models.TextField(_("message"), blank=True, default="")
+    deadline = models.DateTimeField(_("deadline"), null=True, blank=True)
+    started_at = models.DateTimeField(_("started"), null=True, blank=True)
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+
+    class Meta:
+        ordering = ["job", "position"]
+        verbose_name = _("step")
+        verbose_name_plural = _("steps")
+        constraints = [
+            models.UniqueConstraint(fields=["job", "position"], name="step_position_once"),
+            models.UniqueConstraint(fields=["job", "name"], name="step_name_once"),
+            models.CheckConstraint(condition=Q(progress__lte=100), name="step_progress_percent"),
+            models.CheckConstraint(condition=Q(status__in=StepStatus.values), name="step_status_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.status})"
+
+
+class AsyncTask(models.Model):
+    """Something that goes on outside, and that one step waits for. Polled in batches by `polling.py`."""
+
+    class Verdict(models.TextChoices):
+        OPEN = "open", _("open")  # still looked at
+        REACHED = "reached", _("reached")  # one of `until`
+        REFUSED = "refused", _("refused")  # one of `unless`
+        EXPIRED = "expired", _("expired")  # the step's deadline passed first
+        DROPPED = "dropped", _("dropped")  # the job no longer waits for it
+
+    job = models.ForeignKey(Job, models.CASCADE, related_name="async_tasks")
+    step_name = models.CharField(max_length=100)
+    watcher = models.CharField(_("watcher"), max_length=50)
+    scope = models.CharField(_("scope"), max_length=200)
+    object_id = models.CharField(_("object"), max_length=100)
+    until = models.JSONField(_("until"))
+    unless = models.JSONField(_("unless"))
+    verdict = models.CharField(
+        _("verdict"), max_length=10, choices=Verdict.choices, default=Verdict.OPEN
+    )
+    last_status = models.CharField(_("last status"), max_length=100, blank=True, default="")
+    observation = models.JSONField(_("observation"), default=dict)
+    looks = models.PositiveIntegerField(_("looks"), default=0)
+    next_look_at = models.DateTimeField(_("next look"))
+    expires_at = models.DateTimeField(_("expires"))
+    created_at = models.DateTimeField(_("created"), default=timezone.now)
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+        verbose_name = _("async task")
+        verbose_name_plural = _("async tasks")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["job"], condition=Q(verdict="open"), name="async_task_one_open_per_job"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["watcher", "scope", "next_look_at"],
+                name="async_task_open",
+                condition=Q(verdict="open"),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.watcher} {self.object_id} ({self.verdict})"
+
+
+class PollScope(models.Model):
+    """That somebody is polling this watcher and scope now: single-flight, with a lease."""
+
+    watcher = models.CharField(max_length=50)
+    scope = models.CharField(max_length=200)
+    owner = models.CharField(max_length=100, blank=True, default="")
+    lease_until = models.DateTimeField(null=True, blank=True)
+    # The time for which somebody has rung: see `doorbell.ring_poll`.
+    rung_for = models.DateTimeField(null=True, blank=True)
+    # Failed rounds in a row: the cloud is away, and is asked less and less often.
+    failures = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["watcher", "scope"], name="poll_scope_once")]
+
+    def __str__(self) -> str:
+        return f"{self.watcher} {self.scope}"
+
+
+class EntityLock(models.Model):
+    """That an entity is busy, and with which job. Freed by the job's last write."""
+
+    key = models.CharField(_("key"), max_length=200, primary_key=True)
+    job = models.ForeignKey(Job, models.CASCADE, related_name="locks")
+    created_at = models.DateTimeField(_("created"), default=timezone.now)
+
+    class Meta:
+        ordering = ["key"]
+        verbose_name = _("lock")
+        verbose_name_plural = _("locks")
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class JobLogLine(models.Model):
+    """A line of a job's log: appended, never rewritten."""
+
+    class Level(models.TextChoices):
+        INFO = "info", _("info")
+        WARNING = "warning", _("warning")
+        ERROR = "error", _("error")
+
+    id = models.BigAutoField(primary_key=True)
+    job = models.ForeignKey(Job, models.CASCADE, related_name="lines")
+    at = models.DateTimeField(default=timezone.now)
+    level = models.CharField(max_length=10, choices=Level.choices, default=Level.INFO)
+    message = models.TextField()
+
+    class Meta:
+        ordering = ["id"]
+        verbose_name = _("log line")
+        verbose_name_plural = _("log lines")
+
+    def __str__(self) -> str:
+        return self.message

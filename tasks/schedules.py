@@ -1,0 +1,35 @@
+"""Schedules, declared in code by the rooms and written to django-celery-beat's tables at deploy.
+
+`manage.py write_schedules` creates them by name and never deletes one.
+What an operator changed since (interval, enabled) is kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.utils.functional import Promise
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A Celery task that beat rings every so many seconds."""
+
+    name: str
+    task: str
+    every_seconds: int
+    queue: str
+    description: str | Promise = ""
+
+
+_declared: dict[str, Schedule] = {}
+
+
+def declare(schedule: Schedule) -> None:
+    """Have a schedule written at the next deploy. Called from a room's `AppConfig.ready()`."""
+    _declared[schedule.name] = schedule
+
+
+def declared() -> list[Schedule]:
+    """Every schedule that the installed rooms declare, by name."""
+    return [_declared[name] for name in sorted(_declared)]

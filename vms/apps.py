@@ -1,0 +1,28 @@
+from django.apps import AppConfig
+from django.conf import settings
+
+
+class VmsConfig(AppConfig):
+    """Virtual machines."""
+
+    name = "vms"
+    verbose_name = "Virtual machines"
+
+    def ready(self) -> None:
+        """Register the commands, the watcher of servers and the schedules."""
+        from tasks.polling import register_watcher
+        from tasks.schedules import Schedule, declare
+
+        from . import commands  # noqa: F401 - importing registers.
+        from .sync import ServerWatcher
+
+        register_watcher(ServerWatcher.name, ServerWatcher())
+        declare(
+            Schedule(
+                "vms.sync_status",
+                "vms.sync_status",
+                settings.VM_STATUS_SYNC_SECONDS,
+                "sync",
+                "Asks every cloud account for the status of its VMs.",
+            )
+        )

@@ -1,0 +1,291 @@
+"""Virtual machines, what the cloud last said of them, and the log of what was done to them."""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar, Self
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Case, F, Q, When
+from django.db.models.functions import Greatest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from cloudaccounts.models import CloudAccount
+from portal.api.scoping import TenantScoped
+from tenants.models import InformationSystem
+
+
+class VMStatus(models.TextChoices):
+    """What the cloud last said of a VM, in our words."""
+
+    BUILDING = "building", _("building")
+    RUNNING = "running", _("running")
+    STOPPED = "stopped", _("stopped")
+    PAUSED = "paused", _("paused")
+    SUSPENDED = "suspended", _("suspended")
+    SHELVED = "shelved", _("shelved")
+    REMOVED = "removed", _("removed")
+    ERROR = "error", _("error")
+    UNKNOWN = "unknown", _("unknown")
+
+
+# Nova's words to ours. A word that is not here keeps the old status and is counted by the sync.
+STATUS_OF_SERVER: dict[str, VMStatus] = {
+    **dict.fromkeys(
+        (
+            "ACTIVE",
+            "PASSWORD",
+            "REBOOT",
+            "HARD_REBOOT",
+            "MIGRATING",
+            "VERIFY_RESIZE",
+            "REVERT_RESIZE",
+            "RESIZE",
+            "RESCUE",
+        ),
+        VMStatus.RUNNING,
+    ),
+    **dict.fromkeys(("BUILD", "REBUILD"), VMStatus.BUILDING),
+    "SHUTOFF": VMStatus.STOPPED,
+    "PAUSED": VMStatus.PAUSED,
+    "SUSPENDED": VMStatus.SUSPENDED,
+    **dict.fromkeys(("SHELVED", "SHELVED_OFFLOADED"), VMStatus.SHELVED),
+    **dict.fromkeys(("DELETED", "SOFT_DELETED"), VMStatus.REMOVED),
+    "ERROR": VMStatus.ERROR,
+    "UNKNOWN": VMStatus.UNKNOWN,
+}
+
+
+class SyncState(models.Model):
+    """How fresh the picture of one account and region is. One row stands for all VMs that did not change.
+
+    So a sync that finds nothing changed writes this row and nothing else.
+    """
+
+    account = models.ForeignKey(CloudAccount, models.CASCADE, related_name="vm_sync_states")
+    region = models.CharField(max_length=100, blank=True, default="")
+    # When the last complete listing began: what the cloud said then is what our rows say.
+    listed_at = models.DateTimeField(null=True, blank=True)
+    # The run that goes on now: single-flight, with a lease (tasks/leases.py).
+    owner = models.CharField(max_length=100, blank=True, default="")
+    lease_until = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "region"], name="vm_sync_state_once")]
+        verbose_name = _("sync state")
+        verbose_name_plural = _("sync states")
+
+    def __str__(self) -> str:
+        return f"{self.account} {self.region}"
+
+
+class VirtualMachineQuerySet(TenantScoped):
+    """VMs; their tenant is that of their information system."""
+
+    tenant_path: ClassVar[str] = "information_system__tenant"
+
+    def with_observed_at(self) -> Self:
+        """Annotate `seen_at`: when the cloud was last known to agree with the row.
+
+        That is the row's own `observed_at`, or the last complete listing of its account and region, unless that
+        listing did not show the VM.
+        """
+        return self.annotate(
+            seen_at=Case(
+                When(missing_count__gt=0, then=F("observed_at")),
+                default=Greatest("observed_at", "sync_state__listed_at"),
+            )
+        )
+
+
+class VirtualMachine(models.Model):
+    """A tenant's virtual machine. Its *server* is Nova's object, bound by `openstack_id`.
+
+    Three facts stay three: `status` is what the cloud last said; the job in flight is read from the task manager;
+    `wanted` is what the user asked last. Nothing is written because we hope that it will become true.
+    """
+
+    class DataCenterType(models.TextChoices):
+        PRODUCTION = "production", _("production")
+        TESTING = "testing", _("testing")
+        DEVELOPMENT = "development", _("development")
+        DISASTER_RECOVERY = "disaster_recovery", _("disaster recovery")
+
+    class Wanted(models.TextChoices):
+        RUNNING = "running", _("running")
+        STOPPED = "stopped", _("stopped")
+        REMOVED = "removed", _("removed")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    information_system = models.ForeignKey(
+        InformationSystem, models.PROTECT, related_name="vms", verbose_name=_("information system")
+    )
+    account = models.ForeignKey(
+        CloudAccount, models.PROTECT, related_name="vms", verbose_name=_("cloud account")
+    )
+    region = models.CharField(_("region"), max_length=100, blank=True, default="")
+    # The same (account, region) as above, as one join for lists.
+    sync_state = models.ForeignKey(SyncState, models.SET_NULL, null=True, blank=True, related_name="+", editable=False)
+    name = models.CharField(_("name"), max_length=200)
+    description = models.TextField(_("description"), blank=True, default="", max_length=2000)
+    cpu_cores = models.PositiveSmallIntegerField(
+        _("CPU cores"), validators=[MinValueValidator(1), MaxValueValidator(64)]
+    )
+    memory_gb = models.PositiveSmallIntegerField(
+        _("memory (GB)"), validators=[MinValueValidator(1), MaxValueValidator(512)]
+    )
+    disk_gb = models.PositiveSmallIntegerField(
+        _("disk (GB)"), validators=[MinValueValidator(10), MaxValueValidator(10000)]
+    )
+    data_center_type = models.CharField(
+        _("data-center type"), max_length=20, choices=DataCenterType.choices, default=DataCenterType.PRODUCTION
+    )
+    availability_zone = models.CharField(_("availability zone"), max_length=100, blank=True, default="")
+    os_type = models.CharField(_("OS type"), max_length=50, blank=True, default="")
+    os_version = models.CharField(_("OS version"), max_length=50, blank=True, default="")
+    runtime_start = models.DateField(_("runs from"), null=True, blank=True)
+    runtime_end = models.DateField(_("runs until"), null=True, blank=True)
+
+    openstack_id = models.CharField(_("server id"), max_length=64, null=True, blank=True, unique=True)
+    status = models.CharField(_("status"), max_length=20, choices=VMStatus.choices, default=VMStatus.UNKNOWN)
+    wanted = models.CharField(_("wanted"), max_length=10, choices=Wanted.choices, default=Wanted.RUNNING)
+    ip_address = models.GenericIPAddressField(_("IP address"), null=True, blank=True)
+    mac_address = models.CharField(_("MAC address"), max_length=17, blank=True, default="")
+    addresses = models.JSONField(_("addresses"), default=list, blank=True)
+    fault = models.TextField(_("fault"), blank=True, default="")
+    last_start_time = models.DateTimeField(_("last started"), null=True, blank=True)
+    last_stop_time = models.DateTimeField(_("last stopped"), null=True, blank=True)
+    observed_at = models.DateTimeField(_("observed"), null=True, blank=True)
+    # Complete listings in a row without it: one is a rumour, two are news.
+    missing_count = models.PositiveSmallIntegerField(default=0, editable=False)
+    # When one of the columns that the sync writes was last written, by whom ever: a listing that began earlier is
+    # older than the row and leaves it alone.
+    written_at = models.DateTimeField(default=timezone.now, editable=False)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("created by"),
+    )
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("updated"), auto_now=True)
+
+    objects = VirtualMachineQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name", "id"]
+        verbose_name = _("virtual machine")
+        verbose_name_plural = _("virtual machines")
+        constraints = [
+            models.CheckConstraint(condition=Q(cpu_cores__range=(1, 64)), name="vm_cpu_cores_1_64"),
+            models.CheckConstraint(condition=Q(memory_gb__range=(1, 512)), name="vm_memory_gb_1_512"),
+            models.CheckConstraint(condition=Q(disk_gb__range=(10, 10000)), name="vm_disk_gb_10_10000"),
+            models.CheckConstraint(condition=Q(status__in=VMStatus.values), name="vm_status_known"),
+            models.CheckConstraint(condition=~Q(openstack_id=""), name="vm_unbound_is_null"),
+            models.CheckConstraint(
+                condition=Q(runtime_start=None) | Q(runtime_end=None) | Q(runtime_end__gte=F("runtime_start")),
+                name="vm_runtime_in_order",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["information_system", "name"], name="vm_by_system"),
+            models.Index(fields=["account", "region"], name="vm_by_account"),
+            models.Index(fields=["status"], name="vm_by_status"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def lock_key(self) -> str:
+        """The engine's lock on this VM."""
+        return lock_key(self.pk)
+
+
+def lock_key(vm_id: uuid.UUID | str) -> str:
+    """The key of the engine's lock on a VM."""
+    return f"vm:{vm_id}"
+
+
+class VMOperationLogQuerySet(TenantScoped):
+    """Operation log entries of tenants."""
+
+
+class VMOperationLog(models.Model):
+    """Who did what to which VM, and how it ended. Append-only.
+
+    It keeps the VM's id and name, so it outlives the VM, and is written in the transaction that ends the command.
+    """
+
+    class Operation(models.TextChoices):
+        CREATE = "create", _("create")
+        START = "start", _("start")
+        STOP = "stop", _("stop")
+        RESTART = "restart", _("restart")
+        SYNC = "sync", _("sync")
+
+    id = models.BigAutoField(primary_key=True)
+    tenant = models.ForeignKey("tenants.Tenant", models.CASCADE, related_name="+", verbose_name=_("tenant"))
+    vm_id = models.UUIDField(_("VM id"))
+    vm_name = models.CharField(_("VM"), max_length=200)
+    operation = models.CharField(_("operation"), max_length=20, choices=Operation.choices)
+    operator = models.CharField(
+        _("operator"), max_length=150, blank=True, default="", help_text=_("Empty: the system.")
+    )
+    detail = models.TextField(_("detail"), blank=True, default="")
+    success = models.BooleanField(_("success"))
+    job_id = models.UUIDField(_("job"), null=True, blank=True)
+    at = models.DateTimeField(_("time"), default=timezone.now)
+
+    objects = VMOperationLogQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = _("operation log entry")
+        verbose_name_plural = _("operation log")
+        indexes = [
+            models.Index(fields=["vm_id", "-id"], name="operation_log_by_vm"),
+            models.Index(fields=["tenant", "-id"], name="operation_log_by_tenant"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.operation} {self.vm_name}"
+
+
+class SyncRun(models.Model):
+    """One status sync of one account and region, with what came of it."""
+
+    class State(models.TextChoices):
+        RUNNING = "running", _("running")
+        SUCCESS = "success", _("success")
+        FAILED = "failed", _("failed")
+
+    id = models.BigAutoField(primary_key=True)
+    account = models.ForeignKey(
+        CloudAccount, models.CASCADE, related_name="vm_sync_runs", verbose_name=_("cloud account")
+    )
+    region = models.CharField(_("region"), max_length=100, blank=True, default="")
+    state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.RUNNING)
+    synced = models.PositiveIntegerField(_("synced"), default=0)
+    updated = models.PositiveIntegerField(_("updated"), default=0)
+    skipped = models.PositiveIntegerField(_("skipped"), default=0)
+    errors = models.PositiveIntegerField(_("errors"), default=0)
+    missing = models.PositiveIntegerField(_("missing"), default=0)
+    unknown_words = models.JSONField(_("unknown status words"), default=dict)
+    message = models.TextField(_("message"), blank=True, default="")
+    started_at = models.DateTimeField(_("started"), default=timezone.now)
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = _("status sync run")
+        verbose_name_plural = _("status sync runs")
+        indexes = [models.Index(fields=["account", "-id"], name="sync_run_by_account")]
+
+    def __str__(self) -> str:
+        return f"{self.account} {self.region} {self.started_at:%Y-%m-%d %H:%M:%S}"
