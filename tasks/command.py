@@ -23,6 +23,8 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from django.utils.functional import Promise
 
+from .models import Job
+
 
 def seconds(number: float) -> timedelta:
     """A time span for `@step(deadline=seconds(30))`."""
@@ -155,7 +157,10 @@ class Command:
     steps: ClassVar[list[StepDeclaration]] = []
 
     # Set by the engine on the instance that a worker runs.
-    job_id: str = ""
+    job: Job
+    # The job's: what earlier steps found out, saved with each step's record. Two names in it are the engine's:
+    # "observed", what the last `Watch` saw, and "unrecorded", the step that may have had an effect which no
+    # record speaks of (a crash, a lost answer), for its undo to look for.
     data: dict[str, Any]
     retrying: bool = False
     tries: int = 0

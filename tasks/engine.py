@@ -251,7 +251,7 @@ def _advance_claimed(job: Job, owner: str) -> None:
     steps = list(Step.objects.filter(job=job).order_by("position"))
     try:
         command = command_class(job.kind).from_params(job.params)
-        command.job_id, command.data = str(job.id), job.data
+        command.job, command.data = job, job.data
         claim = _Claim(job, owner, steps, command)
         if {step.name for step in steps} - {declared.name for declared in command.steps}:
             raise LookupError(f"Job {job.id} has steps that {job.kind} no longer declares.")
@@ -276,6 +276,9 @@ def _run_one(claim: _Claim) -> bool:
         return _end(claim, JobStatus.SUCCEEDED)
     begun = job.attempt > 1 or step.status != StepStatus.PENDING
     now = timezone.now()
+    if begun:
+        # Only a step that says Failed is sure of having had no effect; its undo must ask the outside.
+        job.data["unrecorded"] = step.name
     if job.cancel_requested_at is not None:
         return _begin_undo(claim, step if begun else None, JobStatus.CANCELLED, "cancelled", _("Cancelled."))
     if job.deadline <= now:
@@ -290,6 +293,7 @@ def _run_one(claim: _Claim) -> bool:
     result, trace = _call(claim, claim.declared(step).run)
     crash_point("called")
     if result is None:
+        job.data["unrecorded"] = step.name
         log.error("step_errored", step=step.name, trace=trace)
         return _begin_undo(
             claim, step, JobStatus.ERRORED, "internal_error", _("An error of the portal itself."), trace=trace
@@ -310,6 +314,8 @@ def _call(claim: _Claim, function: Any) -> tuple[Result | None, str]:
 
 def _record(claim: _Claim, step: Step, result: Result) -> bool:
     """Write a step's result; whether there is more to do at once."""
+    if not isinstance(result, Wait):
+        claim.job.data.pop("unrecorded", None)
     if isinstance(result, Failed):
         return _fail(claim, step, result)
     step.message = result.message
@@ -375,9 +381,10 @@ def _watched(job: Job, step: Step) -> AsyncTask | None:
 
 def _judge(claim: _Claim, step: Step, watched: AsyncTask) -> bool:
     """Go on from what the poller found out about what the step waits for."""
+    if watched.observation:
+        claim.job.data["observed"] = watched.observation
     if watched.verdict == AsyncTask.Verdict.REACHED:
-        claim.job.data.setdefault("observed", {})[step.name] = watched.observation
-        return _record(claim, step, Done(message=step.message))
+        return _record(claim, step, Done())
     if watched.verdict == AsyncTask.Verdict.REFUSED:
         fault = watched.observation.get("fault") or _("no reason was given")
         message = _("The cloud reports %(status)s: %(fault)s") % {"status": watched.last_status, "fault": fault}

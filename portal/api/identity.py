@@ -1,0 +1,20 @@
+"""What `auth/me` says beyond the user's own row: rooms add to it, so that this module imports none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Describe = Callable[[Any], dict[str, Any]]
+_describers: list[Describe] = []
+
+
+def describe_user_with(describe: Describe) -> Describe:
+    """Have `auth/me` include what `describe(user)` returns. Called from a room's `AppConfig.ready()`."""
+    _describers.append(describe)
+    return describe
+
+
+def description_of(user: Any) -> dict[str, Any]:
+    """Everything that the rooms say of a user."""
+    return {name: value for describe in _describers for name, value in describe(user).items()}

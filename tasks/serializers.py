@@ -1,0 +1,131 @@
+"""Jobs as the API shows them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from .command import UnknownKind, command_class
+from .models import Job, JobLogLine, JobStatus, Step, StepStatus
+
+
+def description_of(job: Job) -> str:
+    """What a job does, in the reader's language: the command's title and what it is done to."""
+    try:
+        title = str(command_class(job.kind).title)
+    except UnknownKind:
+        title = job.kind
+    return f"{title}: {job.subject}" if job.subject else title
+
+
+def progress_of(steps: list[Step], status: str) -> int:
+    """Percent of a job's steps that are done; a job that succeeded is at 100."""
+    if status == JobStatus.SUCCEEDED:
+        return 100
+    return sum(step.progress for step in steps) // len(steps) if steps else 0
+
+
+class StepSerializer(serializers.ModelSerializer[Step]):
+    """One named part of a job."""
+
+    class Meta:
+        model = Step
+        fields = ["name", "status", "progress", "started_at", "ended_at", "message"]
+
+
+class OutcomeSerializer(serializers.Serializer[Any]):
+    """How a job ended: a stable code for programs, a message for people."""
+
+    code = serializers.CharField()
+    message = serializers.CharField()
+
+
+class JobBriefSerializer(serializers.ModelSerializer[Job]):
+    """A job in a line: what another object says of the job that holds it."""
+
+    description = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Job
+        fields = ["id", "kind", "description", "status", "created_at"]
+
+    def get_description(self, job: Job) -> str:
+        return description_of(job)
+
+
+class JobSerializer(serializers.ModelSerializer[Job]):
+    """One durable run of a command, with its steps."""
+
+    description = serializers.SerializerMethodField()
+    status_display = serializers.CharField(source="get_status_display", read_only=True)
+    progress = serializers.SerializerMethodField()
+    steps = serializers.SerializerMethodField()
+    children = serializers.SerializerMethodField()
+    outcome = serializers.SerializerMethodField()
+    created_by = serializers.SerializerMethodField()
+    can_cancel = serializers.BooleanField(read_only=True)
+
+    class Meta:
+        model = Job
+        fields = [
+            "id",
+            "kind",
+            "description",
+            "status",
+            "status_display",
+            "progress",
+            "entity_type",
+            "entity_id",
+            "steps",
+            "children",
+            "outcome",
+            "created_at",
+            "started_at",
+            "ended_at",
+            "created_by",
+            "can_cancel",
+            "request_id",
+        ]
+
+    def get_description(self, job: Job) -> str:
+        return description_of(job)
+
+    def get_progress(self, job: Job) -> int:
+        return progress_of(list(job.steps.all()), job.status)
+
+    @extend_schema_field(StepSerializer(many=True))
+    def get_steps(self, job: Job) -> Any:
+        steps = list(job.steps.all())
+        if job.status == JobStatus.RUNNING:
+            # A claim does not write its step (engine.py: one statement a claim); who reads sees it running.
+            current = next((step for step in steps if step.status in {StepStatus.PENDING, StepStatus.WAITING}), None)
+            if current is not None:
+                current.status = StepStatus.RUNNING
+                current.started_at = current.started_at or job.started_at
+        return StepSerializer(steps, many=True).data
+
+    @extend_schema_field(JobBriefSerializer(many=True))
+    def get_children(self, job: Job) -> Any:
+        return JobBriefSerializer(job.children.all(), many=True).data
+
+    @extend_schema_field(OutcomeSerializer(allow_null=True))
+    def get_outcome(self, job: Job) -> dict[str, str] | None:
+        if not job.outcome_code:
+            return None
+        return {"code": job.outcome_code, "message": job.outcome_message}
+
+    def get_created_by(self, job: Job) -> str | None:
+        return job.created_by.get_username() if job.created_by else None
+
+
+class JobLogLineSerializer(serializers.ModelSerializer[JobLogLine]):
+    """A line of a job's log."""
+
+    class Meta:
+        model = JobLogLine
+        fields = ["id", "at", "level", "message"]
+
+
+__all__ = ["JobBriefSerializer", "JobLogLineSerializer", "JobSerializer", "description_of"]

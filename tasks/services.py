@@ -1,0 +1,60 @@
+"""What people may do to jobs, and how a request waits for one."""
+
+from __future__ import annotations
+
+import threading
+import time
+from uuid import UUID
+
+from django.db import transaction
+from django.http import Http404
+from django.utils.translation import gettext_lazy as _
+
+from portal.api.errors import Refused
+from portal.api.scoping import Role, Scope
+
+from . import engine
+from .models import ENDED, Job, JobStatus
+
+# A waiting request holds a web thread; past this many, the others are answered at once ("Prefer" is a wish).
+WAITING_AT_MOST = 8
+_waiting = threading.BoundedSemaphore(WAITING_AT_MOST)
+
+
+def cancel_job(*, scope: Scope, job_id: UUID) -> Job:
+    """Ask a job to stop at its next step boundary and undo what it did.
+
+    Raises Http404 when the scope does not show it, `Refused` 403 `role_too_low` or 409 `not_cancellable`.
+    """
+    with transaction.atomic():
+        job: Job | None = Job.objects.within(scope).filter(pk=job_id).first()
+        if job is None:
+            raise Http404
+        scope.require(Role.OPERATOR)
+        if not engine.cancel(job) and not (job.status not in ENDED and job.cancel_requested_at):
+            raise Refused(
+                409, "not_cancellable", _("The job is '%(status)s'; it can no longer be cancelled.") % {"status": job.status}
+            )
+        job.refresh_from_db()
+        return job
+
+
+def wait_for_end(job: Job, seconds: float) -> Job:
+    """The job once it has ended or is stuck, or as it is when the time is over.
+
+    Must be called outside of any transaction; each look is one small query.
+    """
+    if seconds <= 0 or not _waiting.acquire(blocking=False):
+        return job
+    try:
+        until, pause = time.monotonic() + seconds, 0.03
+        while time.monotonic() < until:
+            status = Job.objects.filter(pk=job.pk).values_list("status", flat=True).first()
+            if status is None or status in ENDED or status == JobStatus.STUCK:
+                break
+            time.sleep(min(pause, max(0.0, until - time.monotonic())))
+            pause = min(0.25, pause * 1.3)
+    finally:
+        _waiting.release()
+    job.refresh_from_db()
+    return job

@@ -1,0 +1,35 @@
+"""Filters of the VM list and of the operation log."""
+
+from django_filters import rest_framework as filters
+
+from .models import VirtualMachine, VMOperationLog, VMStatus
+
+
+class VirtualMachineFilter(filters.FilterSet):
+    """Named filters of `vms/`."""
+
+    status = filters.MultipleChoiceFilter(choices=VMStatus.choices)
+    information_system = filters.UUIDFilter(field_name="information_system_id")
+    account = filters.NumberFilter(field_name="account_id", min_value=1, max_value=2**63 - 1)
+    region = filters.CharFilter(max_length=100)
+    data_center_type = filters.ChoiceFilter(choices=VirtualMachine.DataCenterType.choices)
+    availability_zone = filters.CharFilter(max_length=100)
+    os_type = filters.CharFilter(max_length=50)
+    ip_address = filters.CharFilter(field_name="ip_address", lookup_expr="startswith", max_length=45)
+    created_after = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
+    created_before = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
+
+    class Meta:
+        model = VirtualMachine
+        fields: list[str] = []
+
+
+class OperationLogFilter(filters.FilterSet):
+    """Named filters of `vms/{id}/operations/`."""
+
+    operation = filters.ChoiceFilter(choices=VMOperationLog.Operation.choices)
+    success = filters.BooleanFilter()
+
+    class Meta:
+        model = VMOperationLog
+        fields: list[str] = []

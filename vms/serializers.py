@@ -1,0 +1,148 @@
+"""VMs as the API shows them, and what an action request may say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from portal.api.scoping import Role
+from portal.api.serializers import StrictSerializer
+from tasks.models import EntityLock, Job
+from tasks.serializers import JobBriefSerializer, JobSerializer
+
+from .commands import allowed_actions
+from .models import VirtualMachine, VMOperationLog, VMStatus, lock_key
+from .sync import stale_after
+
+
+def jobs_in_flight(vms: list[VirtualMachine]) -> dict[str, Job]:
+    """The job that holds each of the VMs, by lock key: one query for a whole page."""
+    locks = EntityLock.objects.filter(key__in=[vm.lock_key for vm in vms]).select_related("job")
+    return {lock.key: lock.job for lock in locks}
+
+
+class VirtualMachineListSerializer(serializers.ListSerializer[VirtualMachine]):
+    """Looks up the jobs of the whole page at once."""
+
+    def to_representation(self, data: Any) -> Any:
+        vms = list(data)
+        self.child.context["jobs_in_flight"] = jobs_in_flight(vms)
+        return super().to_representation(vms)
+
+
+class VirtualMachineSerializer(serializers.ModelSerializer[VirtualMachine]):
+    """A VM: its columns, what may be asked of it now, and the job that holds it."""
+
+    status_display = serializers.CharField(source="get_status_display", read_only=True)
+    data_center_type_display = serializers.CharField(source="get_data_center_type_display", read_only=True)
+    information_system_name = serializers.CharField(source="information_system.name", read_only=True)
+    account_name = serializers.CharField(source="account.name", read_only=True)
+    observed_at = serializers.SerializerMethodField()
+    stale = serializers.SerializerMethodField()
+    allowed_actions = serializers.SerializerMethodField()
+    current_job = serializers.SerializerMethodField()
+    created_by = serializers.SerializerMethodField()
+
+    class Meta:
+        model = VirtualMachine
+        list_serializer_class = VirtualMachineListSerializer
+        fields = [
+            "id",
+            "name",
+            "description",
+            "information_system",
+            "information_system_name",
+            "account",
+            "account_name",
+            "region",
+            "cpu_cores",
+            "memory_gb",
+            "disk_gb",
+            "data_center_type",
+            "data_center_type_display",
+            "availability_zone",
+            "os_type",
+            "os_version",
+            "runtime_start",
+            "runtime_end",
+            "openstack_id",
+            "status",
+            "status_display",
+            "wanted",
+            "ip_address",
+            "mac_address",
+            "addresses",
+            "fault",
+            "last_start_time",
+            "last_stop_time",
+            "observed_at",
+            "stale",
+            "allowed_actions",
+            "current_job",
+            "created_by",
+            "created_at",
+            "updated_at",
+        ]
+        read_only_fields = fields
+
+    def job_of(self, vm: VirtualMachine) -> Job | None:
+        jobs: dict[str, Job] | None = self.context.get("jobs_in_flight")
+        if jobs is None:
+            jobs = jobs_in_flight([vm])
+            self.context["jobs_in_flight"] = jobs
+        return jobs.get(lock_key(vm.pk))
+
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_observed_at(self, vm: VirtualMachine) -> Any:
+        seen_at = getattr(vm, "seen_at", vm.observed_at)
+        return serializers.DateTimeField().to_representation(seen_at) if seen_at else None
+
+    def get_stale(self, vm: VirtualMachine) -> bool:
+        seen_at = getattr(vm, "seen_at", vm.observed_at)
+        return seen_at is None or seen_at < timezone.now() - stale_after()
+
+    @extend_schema_field(serializers.ListField(child=serializers.CharField()))
+    def get_allowed_actions(self, vm: VirtualMachine) -> list[str]:
+        scope = self.context.get("scope")
+        if scope is None or not scope.role.covers(Role.OPERATOR):
+            return []
+        if vm.openstack_id is None or self.job_of(vm) is not None:
+            return []
+        return allowed_actions(VMStatus(vm.status))
+
+    @extend_schema_field(JobBriefSerializer(allow_null=True))
+    def get_current_job(self, vm: VirtualMachine) -> Any:
+        job = self.job_of(vm)
+        return JobBriefSerializer(job).data if job else None
+
+    def get_created_by(self, vm: VirtualMachine) -> str | None:
+        return vm.created_by.get_username() if vm.created_by else None
+
+
+class ActionSerializer(StrictSerializer):
+    """What to ask of a VM."""
+
+    action = serializers.CharField(max_length=50)
+    hard = serializers.BooleanField(default=False)
+    dry_run = serializers.BooleanField(default=False)
+
+
+class ControlSerializer(serializers.Serializer[Any]):
+    """What came of it."""
+
+    changed = serializers.BooleanField()
+    vm = VirtualMachineSerializer()
+    job = JobSerializer(allow_null=True)
+
+
+class OperationLogSerializer(serializers.ModelSerializer[VMOperationLog]):
+    """Who did what, when, and how it ended."""
+
+    operation_display = serializers.CharField(source="get_operation_display", read_only=True)
+
+    class Meta:
+        model = VMOperationLog
+        fields = ["id", "operation", "operation_display", "operator", "detail", "success", "job_id", "at"]

@@ -1,0 +1,95 @@
+"""VMs over REST: list, detail, actions, operation log."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.db import models
+from drf_spectacular.utils import extend_schema
+from rest_framework.generics import ListAPIView, RetrieveAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from portal.api.idempotency import idempotent
+from portal.api.scoping import ScopedView
+from tasks.serializers import JobSerializer
+from tasks.views import accepted
+
+from .filters import OperationLogFilter, VirtualMachineFilter
+from .models import VirtualMachine, VMOperationLog
+from .serializers import ActionSerializer, ControlSerializer, OperationLogSerializer, VirtualMachineSerializer
+from .services import control_vm
+
+VMS = VirtualMachine.objects.with_observed_at().select_related("information_system", "account", "created_by")
+
+
+class _VmView(ScopedView):
+    queryset = VMS
+    serializer_class: Any = VirtualMachineSerializer
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        """The scope, for what the caller may do with each VM."""
+        return {**super().get_serializer_context(), "scope": getattr(self, "scope", None)}
+
+
+class VmList(_VmView, ListAPIView[VirtualMachine]):
+    """The VMs of one's tenant."""
+
+    filterset_class = VirtualMachineFilter
+    search_fields = ["name", "description", "openstack_id", "ip_address", "information_system__name"]
+    ordering_fields = ["name", "status", "created_at", "cpu_cores", "memory_gb", "disk_gb", "ip_address"]
+    ordering = ["name"]
+
+
+class VmDetail(_VmView, RetrieveAPIView[VirtualMachine]):
+    """One VM."""
+
+
+class VmActions(_VmView):
+    """Ask a VM to start, stop or restart."""
+
+    @extend_schema(request=ActionSerializer, responses={200: ControlSerializer, 202: ControlSerializer})
+    def post(self, request: Request, pk: UUID) -> Response:
+        """Ask a VM for an action; 202 with the job, or 200 when there is nothing to do."""
+        return accepted(request, self._control(request, pk), job_of=lambda data: data["job"])
+
+    @idempotent
+    def _control(self, request: Request, pk: UUID) -> Response:
+        asked = ActionSerializer(data=request.data)
+        # Whether the VM is visible, and the role, come before what the body says (the order of refusal).
+        valid = asked.is_valid()
+        if not valid:
+            self.get_object()
+            asked.is_valid(raise_exception=True)
+        control = control_vm(scope=self.scope, vm_id=pk, **asked.validated_data)
+        vm = VMS.get(pk=control.vm.pk)
+        context = self.get_serializer_context()
+        body = {
+            "changed": control.changed,
+            "vm": VirtualMachineSerializer(vm, context=context).data,
+            "job": JobSerializer(control.job).data if control.job else None,
+        }
+        return Response(body, status=202 if control.job and not asked.validated_data["dry_run"] else 200)
+
+
+class VmOperations(ScopedView, ListAPIView[VMOperationLog]):
+    """The operation log of one VM, newest first."""
+
+    queryset = VirtualMachine.objects.all()
+    serializer_class = OperationLogSerializer
+    filterset_class = OperationLogFilter
+
+    def get_queryset(self) -> models.QuerySet[Any]:
+        """The entries of the VM, if the scope shows it."""
+        visible = super().get_queryset()
+        if getattr(self, "swagger_fake_view", False):
+            return VMOperationLog.objects.none()
+        vm = self.filter_nothing(visible)
+        return VMOperationLog.objects.filter(vm_id=vm.pk).order_by("-id")
+
+    def filter_nothing(self, visible: models.QuerySet[Any]) -> Any:
+        """The VM of the path, or 404."""
+        from django.shortcuts import get_object_or_404
+
+        return get_object_or_404(visible, pk=self.kwargs["pk"])
