@@ -7,11 +7,14 @@ With `PORTAL_ENV=production` the portal refuses to start without a secret key, a
 from pathlib import Path
 from typing import Any
 
+import django_stubs_ext
 import environ
 import structlog
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
+
+django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -66,7 +69,6 @@ INSTALLED_APPS = [
     "csp",
     "django_celery_beat",
     "django_structlog",
-    "pglock",
     "portal",
     "portal.api",
     "tasks",

@@ -3,9 +3,9 @@
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from portal.api import errors
-from portal.api.schema import schema_view, swagger_view
 
 from . import health
 
@@ -14,8 +14,9 @@ rooms = ["portal.api", "tenants", "vms", "tasks"]
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="docs"), name="home"),
     path("admin/", admin.site.urls),
-    path("api/schema/", schema_view, name="schema"),
-    path("api/docs/", swagger_view, name="docs"),
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    # The split view keeps its script in a file of its own: our CSP allows no inline scripts.
+    path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("api/v1/", include([path("", include(f"{room}.urls")) for room in rooms])),
     path("health/live", health.live, name="health-live"),
     path("health/ready", health.ready, name="health-ready"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.urls import reverse
 from drf_spectacular.utils import extend_schema
 from rest_framework.generics import ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
@@ -12,14 +13,39 @@ from rest_framework.response import Response
 
 from portal.api.idempotency import idempotent
 from portal.api.paging import CursorLines
-from portal.api.scoping import ScopedView
+from portal.api.prefer import preferred_wait
+from portal.api.scoped_views import ScopedView
 
 from .filters import JobFilter
 from .models import Job, JobLogLine
 from .serializers import JobLogLineSerializer, JobSerializer
-from .services import cancel_job
+from .services import cancel_job, wait_for_end
 
 JOBS = Job.objects.select_related("created_by").prefetch_related("steps", "children")
+
+
+def accepted(job: Job | None, body: dict[str, Any]) -> Response:
+    """The answer to accepted work: 202 with the job and where to follow it; 200 when there was nothing to do."""
+    if job is None:
+        return Response({**body, "job": None}, status=200)
+    location = reverse("job-detail", kwargs={"pk": job.pk})
+    return Response({**body, "job": JobSerializer(job).data}, status=202, headers={"Location": location})
+
+
+def wait_if_preferred(request: Request, response: Response) -> bool:
+    """Honour `Prefer: wait=N` on an answer to accepted work; whether its job has ended by now.
+
+    Call it after the transaction is committed: the worker sees nothing before that.
+    """
+    seconds = preferred_wait(request)
+    if response.status_code != 202 or not seconds:
+        return False
+    job = wait_for_end(JOBS.get(pk=response.data["job"]["id"]), seconds)
+    response.data["job"] = JobSerializer(job).data
+    response["Preference-Applied"] = f"wait={seconds}"
+    if job.has_ended:
+        response.status_code = 200
+    return job.has_ended
 
 
 class JobList(ScopedView, ListAPIView[Job]):

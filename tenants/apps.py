@@ -1,3 +1,5 @@
+from typing import Any
+
 from django.apps import AppConfig
 
 
@@ -6,3 +8,19 @@ class TenantsConfig(AppConfig):
 
     name = "tenants"
     verbose_name = "Tenants"
+
+    def ready(self) -> None:
+        """Have `auth/me` say which tenants a user belongs to."""
+        from portal.api.identity import describe_user_with
+
+        describe_user_with(_tenants_of)
+
+
+def _tenants_of(user: Any) -> dict[str, Any]:
+    memberships = user.memberships.filter(tenant__active=True).select_related("tenant").order_by("tenant__name")
+    return {
+        "tenants": [
+            {"id": member.tenant.pk, "slug": member.tenant.slug, "name": member.tenant.name, "role": member.role}
+            for member in memberships
+        ]
+    }

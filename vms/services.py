@@ -74,7 +74,7 @@ def control_vm(*, scope: Scope, vm_id: UUID, action: str, hard: bool = False, dr
         elif (holder.kind, holder.params) != (command.kind, command.params()):
             raise engine.Busy(holder)
         if dry_run:
-            return Control(changed=holder is None, vm=vm, job=holder)
+            return Control(changed=holder is None, vm=vm, job=None)
         if holder is not None:
             return Control(changed=False, vm=vm, job=holder)
         submission = engine.submit(command, tenant_id=vm.information_system.tenant_id, user_id=scope.user.pk)

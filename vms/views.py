@@ -6,15 +6,17 @@ from typing import Any
 from uuid import UUID
 
 from django.db import models
+from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
 from rest_framework.generics import ListAPIView, RetrieveAPIView
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from portal.api.idempotency import idempotent
-from portal.api.scoping import ScopedView
-from tasks.serializers import JobSerializer
-from tasks.views import accepted
+from portal.api.scoped_views import ScopedView
+from portal.api.scoping import Role
+from tasks.views import accepted, wait_if_preferred
 
 from .filters import OperationLogFilter, VirtualMachineFilter
 from .models import VirtualMachine, VMOperationLog
@@ -52,25 +54,24 @@ class VmActions(_VmView):
     @extend_schema(request=ActionSerializer, responses={200: ControlSerializer, 202: ControlSerializer})
     def post(self, request: Request, pk: UUID) -> Response:
         """Ask a VM for an action; 202 with the job, or 200 when there is nothing to do."""
-        return accepted(request, self._control(request, pk), job_of=lambda data: data["job"])
+        response = self._control(request, pk)
+        if wait_if_preferred(request, response):
+            response.data["vm"] = self._shown(pk)
+        return response
 
     @idempotent
     def _control(self, request: Request, pk: UUID) -> Response:
         asked = ActionSerializer(data=request.data)
-        # Whether the VM is visible, and the role, come before what the body says (the order of refusal).
-        valid = asked.is_valid()
-        if not valid:
+        if not asked.is_valid():
+            # Whether the VM is visible, and the role, are answered before what is wrong with the body.
             self.get_object()
-            asked.is_valid(raise_exception=True)
+            self.scope.require(Role.OPERATOR)
+            raise ValidationError(asked.errors)
         control = control_vm(scope=self.scope, vm_id=pk, **asked.validated_data)
-        vm = VMS.get(pk=control.vm.pk)
-        context = self.get_serializer_context()
-        body = {
-            "changed": control.changed,
-            "vm": VirtualMachineSerializer(vm, context=context).data,
-            "job": JobSerializer(control.job).data if control.job else None,
-        }
-        return Response(body, status=202 if control.job and not asked.validated_data["dry_run"] else 200)
+        return accepted(control.job, {"changed": control.changed, "vm": self._shown(pk)})
+
+    def _shown(self, pk: UUID) -> Any:
+        return VirtualMachineSerializer(VMS.get(pk=pk), context=self.get_serializer_context()).data
 
 
 class VmOperations(ScopedView, ListAPIView[VMOperationLog]):
@@ -85,11 +86,5 @@ class VmOperations(ScopedView, ListAPIView[VMOperationLog]):
         visible = super().get_queryset()
         if getattr(self, "swagger_fake_view", False):
             return VMOperationLog.objects.none()
-        vm = self.filter_nothing(visible)
+        vm = get_object_or_404(visible, pk=self.kwargs["pk"])
         return VMOperationLog.objects.filter(vm_id=vm.pk).order_by("-id")
-
-    def filter_nothing(self, visible: models.QuerySet[Any]) -> Any:
-        """The VM of the path, or 404."""
-        from django.shortcuts import get_object_or_404
-
-        return get_object_or_404(visible, pk=self.kwargs["pk"])

@@ -27,7 +27,6 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.serializers import as_serializer_error
-from rest_framework.views import set_rollback
 
 log = structlog.get_logger(__name__)
 
@@ -109,7 +108,6 @@ def problem_response(error: Exception, context: Mapping[str, Any]) -> Response:
     """DRF's exception handler: every exception becomes a problem, none a page of HTML."""
     headers: dict[str, str] = {}
     members = _members(error, context, headers)
-    set_rollback()
     return Response(members, status=members["status"], headers=headers, content_type=CONTENT_TYPE)
 
 

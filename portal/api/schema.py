@@ -6,7 +6,6 @@ from typing import Any
 
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 PROBLEM = {
     "type": "object",
@@ -65,10 +64,7 @@ class Schema(AutoSchema):
 
 
 def _scoped(view: Any) -> bool:
-    from .scoping import ScopedView
+    from .scoped_views import ScopedView
 
     return isinstance(view, ScopedView)
 
-
-schema_view = SpectacularAPIView.as_view()
-swagger_view = SpectacularSwaggerSplitView.as_view(url_name="schema")

@@ -1,0 +1,35 @@
+"""Where the portal may be sent: an administrator's URL must not make it talk to itself or to a metadata service."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+
+def check_auth_url(url: str) -> None:
+    """Refuse a URL that is not http(s), or whose host is loopback, link-local, multicast or unspecified.
+
+    `ALLOW_LOCAL_CLOUDS` lets local ones through: the demo's simulator is on loopback.
+    Raises ValidationError.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.password:
+        raise ValidationError(_("An auth URL is http or https, with a host and without a user name in it."))
+    if settings.ALLOW_LOCAL_CLOUDS:
+        return
+    try:
+        found = socket.getaddrinfo(parts.hostname, parts.port or 443, proto=socket.IPPROTO_TCP)
+    except OSError:
+        raise ValidationError(_("The host '%(host)s' is not known.") % {"host": parts.hostname}) from None
+    for *_rest, address in found:
+        ip = ipaddress.ip_address(str(address[0]).split("%")[0])
+        if ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip.is_reserved:
+            raise ValidationError(
+                _("The host '%(host)s' is at %(ip)s, where clouds are not allowed (ALLOW_LOCAL_CLOUDS).")
+                % {"host": parts.hostname, "ip": ip}
+            )

@@ -1,0 +1,76 @@
+"""Views whose rows belong to tenants: the scope of a request, and querysets cut to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.apps import apps
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+from rest_framework.exceptions import NotFound
+from rest_framework.generics import GenericAPIView
+from rest_framework.request import Request
+
+from .errors import Refused
+from .scoping import Role, Scope, TenantScoped
+
+if TYPE_CHECKING:
+    from tenants.models import User  # A type only: at run time this module imports no room.
+
+
+def scope_of(request: Request) -> Scope:
+    """The scope of an authenticated request, from its user and its `X-Tenant` header.
+
+    A user with one tenant needs no header; one with several gets 400 `tenant_required` without it.
+    A slug that does not exist and one of a tenant that the user does not belong to give the same 404.
+    Costs one query.
+    """
+    user: User = request.user
+    slug = request.headers.get("X-Tenant", "").strip()
+    if user.is_staff:
+        if not slug:
+            return Scope(user, None, Role.ADMIN)
+        tenant = apps.get_model("tenants", "Tenant").objects.filter(slug=slug).first() if "\x00" not in slug else None
+        if tenant is None:
+            raise _no_such_tenant(slug)
+        return Scope(user, tenant, Role.ADMIN)
+    memberships = list(user.memberships.filter(tenant__active=True).select_related("tenant").order_by("tenant__slug"))
+    if slug:
+        memberships = [membership for membership in memberships if membership.tenant.slug == slug]
+        if not memberships:
+            raise _no_such_tenant(slug)
+    if not memberships:
+        raise Refused(403, "no_tenant", _("You belong to no tenant yet; ask an administrator to add you."))
+    if len(memberships) > 1:
+        raise Refused(
+            400,
+            "tenant_required",
+            _("You belong to several tenants (%(slugs)s); name one in the X-Tenant header.")
+            % {"slugs": ", ".join(membership.tenant.slug for membership in memberships)},
+        )
+    return Scope(user, memberships[0].tenant, Role(memberships[0].role))
+
+
+def _no_such_tenant(slug: str) -> NotFound:
+    return NotFound(_("There is no tenant '%(slug)s' among yours.") % {"slug": slug[:100]}, code="no_such_tenant")
+
+
+class ScopedView(GenericAPIView[Any]):
+    """A view of rows that belong to tenants: its queryset is cut to the request's scope.
+
+    A subclass names `queryset` of a model whose manager is made of `TenantScoped`.
+    """
+
+    scope: Scope
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Find the scope once the caller is known, before anything else is looked at."""
+        super().initial(request, *args, **kwargs)
+        self.scope = scope_of(request)
+
+    def get_queryset(self) -> models.QuerySet[Any]:
+        """The rows of the scope; none while the schema is being generated."""
+        queryset: TenantScoped = super().get_queryset()
+        if getattr(self, "swagger_fake_view", False):
+            return queryset.none()
+        return queryset.within(self.scope)

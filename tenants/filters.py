@@ -1,0 +1,16 @@
+"""Filters of the lists of this room."""
+
+from django_filters import rest_framework as filters
+
+from .models import InformationSystem
+
+
+class InformationSystemFilter(filters.FilterSet):
+    """Named filters of `information-systems/`."""
+
+    owner = filters.CharFilter(max_length=100)
+    default_account = filters.NumberFilter(field_name="default_account_id", min_value=1, max_value=2**63 - 1)
+
+    class Meta:
+        model = InformationSystem
+        fields: list[str] = []

@@ -1,0 +1,105 @@
+"""Tenants, members and information systems as the API shows and takes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+from portal.api.scoping import Role
+from portal.api.serializers import PlainCharField, StrictModelSerializer, StrictSerializer
+
+from .models import InformationSystem, Membership, Tenant
+
+
+class TenantSerializer(serializers.ModelSerializer[Tenant]):
+    """A tenant; a quota of null is unlimited."""
+
+    class Meta:
+        model = Tenant
+        fields = [
+            "id",
+            "name",
+            "slug",
+            "description",
+            "active",
+            "quota_vms",
+            "quota_cpu_cores",
+            "quota_memory_gb",
+            "quota_disk_gb",
+            "created_at",
+        ]
+
+
+class MembershipSerializer(serializers.ModelSerializer[Membership]):
+    """That a user belongs to the tenant, and in which role."""
+
+    username = serializers.CharField(source="user.username", read_only=True)
+    role_display = serializers.CharField(source="get_role_display", read_only=True)
+
+    class Meta:
+        model = Membership
+        fields = ["id", "username", "role", "role_display", "created_at"]
+
+
+class NewMembershipSerializer(StrictSerializer):
+    """Whom to add, and in which role."""
+
+    username = serializers.CharField(max_length=150)
+    role = serializers.ChoiceField(choices=Role.choices)
+
+
+class ChangedMembershipSerializer(StrictSerializer):
+    """The member's new role."""
+
+    role = serializers.ChoiceField(choices=Role.choices)
+
+
+class UsedSerializer(serializers.Serializer[Any]):
+    """Used and total of one quota; a total of null is unlimited."""
+
+    used = serializers.IntegerField()
+    total = serializers.IntegerField(allow_null=True)
+
+
+class UsageSerializer(serializers.Serializer[Any]):
+    """A tenant's quotas, and what is used of them."""
+
+    vms = UsedSerializer()
+    cpu_cores = UsedSerializer()
+    memory_gb = UsedSerializer()
+    disk_gb = UsedSerializer()
+
+
+class InformationSystemSerializer(StrictModelSerializer[InformationSystem]):
+    """An application of a tenant."""
+
+    name = PlainCharField(max_length=100)
+    owner = PlainCharField(max_length=100, required=False, allow_blank=True)
+    tenant = serializers.CharField(source="tenant.slug", read_only=True)
+
+    class Meta:
+        model = InformationSystem
+        fields = [
+            "id",
+            "tenant",
+            "name",
+            "description",
+            "owner",
+            "default_account",
+            "default_network",
+            "version",
+            "created_at",
+            "updated_at",
+        ]
+        read_only_fields = ["id", "version", "created_at", "updated_at"]
+
+    def validate_default_account(self, account: Any) -> Any:
+        """Another tenant's account is as unknown as one that does not exist."""
+        scope = self.context["scope"]
+        if account is not None and not type(account).objects.within(scope).filter(pk=account.pk).exists():
+            raise serializers.ValidationError(
+                _("Invalid pk \"%(pk)s\" - object does not exist.") % {"pk": account.pk}, code="does_not_exist"
+            )
+        return account

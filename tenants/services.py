@@ -1,0 +1,155 @@
+"""The verbs of the room: members, information systems, quotas."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import Count, F, ProtectedError, Sum
+from django.http import Http404
+from django.utils.translation import gettext_lazy as _
+
+from portal.api.errors import Refused
+from portal.api.preconditions import check_if_match
+from portal.api.scoping import Role, Scope
+
+from .models import InformationSystem, Membership, Tenant, User
+
+
+def tenant_in(scope: Scope, tenant_id: UUID, needed: Role = Role.VIEWER) -> Tenant:
+    """A tenant that the scope shows. Raises Http404, or 403 when the caller's role there is too low.
+
+    `tenants/` is asked without choosing a tenant first, so the role is looked up for the one of the path.
+    """
+    tenant: Tenant | None = Tenant.objects.visible_to(scope.user).filter(pk=tenant_id).first()
+    if tenant is None:
+        raise Http404
+    if not scope.user.is_staff:
+        role = Membership.objects.values_list("role", flat=True).get(user=scope.user, tenant=tenant)
+        Scope(scope.user, tenant, Role(role)).require(needed)
+    return tenant
+
+
+def add_member(*, tenant: Tenant, username: str, role: str) -> Membership:
+    """Add a user to a tenant. Raises 400 for an unknown user, 409 `already_member`."""
+    user = User.objects.filter(username=username, is_active=True).first()
+    if user is None:
+        raise Refused(
+            400,
+            "invalid",
+            _("Some fields are not right; see `errors`."),
+            errors={"username": [_("There is no user of this name.")]},
+        )
+    try:
+        with transaction.atomic():
+            return Membership.objects.create(tenant=tenant, user=user, role=role)
+    except IntegrityError:
+        raise Refused(409, "already_member", _("This user is a member already; change the role instead.")) from None
+
+
+def change_member(*, tenant: Tenant, membership_id: UUID, role: str) -> Membership:
+    """Give a member another role. Raises Http404, 409 `last_administrator`."""
+    with transaction.atomic():
+        membership = _locked_member(tenant, membership_id)
+        if role != Role.ADMIN:
+            _keep_an_administrator(tenant, membership)
+        membership.role = role
+        membership.save(update_fields=["role"])
+        return membership
+
+
+def remove_member(*, tenant: Tenant, membership_id: UUID) -> None:
+    """Take a user out of a tenant. Raises Http404, 409 `last_administrator`."""
+    with transaction.atomic():
+        membership = _locked_member(tenant, membership_id)
+        _keep_an_administrator(tenant, membership)
+        membership.delete()
+
+
+def _locked_member(tenant: Tenant, membership_id: UUID) -> Membership:
+    # The tenant's row is the one lock for its members: two administrators cannot each remove the other.
+    Tenant.objects.select_for_update().get(pk=tenant.pk)
+    membership = Membership.objects.select_related("user").filter(tenant=tenant, pk=membership_id).first()
+    if membership is None:
+        raise Http404
+    return membership
+
+
+def _keep_an_administrator(tenant: Tenant, leaving: Membership) -> None:
+    others = Membership.objects.filter(tenant=tenant, role=Role.ADMIN).exclude(pk=leaving.pk)
+    if leaving.role == Role.ADMIN and not others.exists():
+        raise Refused(409, "last_administrator", _("A tenant keeps at least one administrator; appoint another first."))
+
+
+def create_information_system(*, scope: Scope, fields: dict[str, Any]) -> InformationSystem:
+    """Make an information system in the scope's tenant. Raises 403, 400 `tenant_required`, 409 `name_taken`."""
+    scope.require(Role.ADMIN)
+    if scope.tenant is None:
+        raise Refused(400, "tenant_required", _("Name the tenant that it is for in the X-Tenant header."))
+    try:
+        with transaction.atomic():
+            return InformationSystem.objects.create(tenant=scope.tenant, **fields)
+    except IntegrityError:
+        raise _name_taken(fields["name"]) from None
+
+
+def change_information_system(
+    *, scope: Scope, system_id: UUID, fields: dict[str, Any], if_match: str | None
+) -> InformationSystem:
+    """Change an information system. Raises Http404, 403, 412 when `if_match` is of an older version, 409."""
+    try:
+        with transaction.atomic():
+            system = _locked_system(scope, system_id, if_match)
+            for name, value in fields.items():
+                setattr(system, name, value)
+            system.version = F("version") + 1
+            system.save()
+            system.refresh_from_db()
+            return system
+    except IntegrityError:
+        raise _name_taken(fields["name"]) from None
+
+
+def remove_information_system(*, scope: Scope, system_id: UUID, if_match: str | None) -> None:
+    """Delete an information system that nothing belongs to. Raises Http404, 403, 412, 409 `in_use`."""
+    with transaction.atomic():
+        system = _locked_system(scope, system_id, if_match)
+        try:
+            system.delete()
+        except ProtectedError as error:
+            raise Refused(
+                409,
+                "in_use",
+                _("%(count)s things still belong to it; remove them first.") % {"count": len(error.protected_objects)},
+            ) from None
+
+
+def _locked_system(scope: Scope, system_id: UUID, if_match: str | None) -> InformationSystem:
+    visible = InformationSystem.objects.within(scope).select_for_update(of=("self",)).select_related("tenant")
+    system: InformationSystem | None = visible.filter(pk=system_id).first()
+    if system is None:
+        raise Http404
+    scope.require(Role.ADMIN)
+    check_if_match(if_match, system.version)
+    return system
+
+
+def _name_taken(name: str) -> Refused:
+    return Refused(
+        409,
+        "name_taken",
+        _("The tenant has an information system called '%(name)s' already.") % {"name": name},
+        errors={"name": [_("Taken.")]},
+    )
+
+
+def usage_of(tenant: Tenant) -> dict[str, dict[str, int | None]]:
+    """What the tenant has used of each quota: one query, over the VMs of its information systems."""
+    used = InformationSystem.objects.filter(tenant=tenant).aggregate(
+        vms=Count("vms"),
+        cpu_cores=Sum("vms__cpu_cores"),
+        memory_gb=Sum("vms__memory_gb"),
+        disk_gb=Sum("vms__disk_gb"),
+    )
+    return {name: {"used": value or 0, "total": getattr(tenant, f"quota_{name}")} for name, value in used.items()}
