@@ -14,7 +14,7 @@ class VmsConfig(AppConfig):
         from tasks.schedules import Schedule, declare
 
         from . import commands  # noqa: F401 - importing registers.
-        from .sync import ServerWatcher
+        from .sync.watching import ServerWatcher
 
         register_watcher(ServerWatcher.name, ServerWatcher())
         declare(

@@ -26,7 +26,7 @@ from tasks.command import Done, Entity, Failed, Failure, Refusal, Result, Wait, 
 from tasks.polling import MISSING
 
 from .models import VirtualMachine, VMOperationLog, VMStatus
-from .sync import ServerWatcher, scope_name
+from .sync.watching import ServerWatcher, scope_name
 
 # From which statuses each action may be asked for: the one table, for the refusals and for `allowed_actions`.
 ALLOWED_FROM: dict[str, frozenset[VMStatus]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import ClassVar, Self
 
 from django.conf import settings
@@ -205,6 +206,11 @@ class VirtualMachine(models.Model):
     def lock_key(self) -> str:
         """The engine's lock on this VM."""
         return lock_key(self.pk)
+
+
+def stale_after() -> timedelta:
+    """How old a reading may be before it is called stale: three sync intervals."""
+    return timedelta(seconds=3 * settings.VM_STATUS_SYNC_SECONDS)
 
 
 def lock_key(vm_id: uuid.UUID | str) -> str:

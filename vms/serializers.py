@@ -14,8 +14,7 @@ from tasks.models import EntityLock, Job
 from tasks.serializers import JobBriefSerializer, JobSerializer
 
 from .commands import allowed_actions
-from .models import VirtualMachine, VMOperationLog, VMStatus, lock_key
-from .sync import stale_after
+from .models import VirtualMachine, VMOperationLog, VMStatus, lock_key, stale_after
 
 
 def jobs_in_flight(vms: list[VirtualMachine]) -> dict[str, Job]:

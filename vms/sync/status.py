@@ -1,4 +1,4 @@
-"""The room's only reader of clouds: servers to VM rows, by listing for the sync and by watching for the commands.
+"""Status sync: what the clouds say of all VMs, brought into our rows on a schedule.
 
 The sync of one account and region is one paged raw listing, compared in memory, and one bulk update a page.
 Nothing is written for what did not change: that the cloud still agrees is said once, by `SyncState.listed_at`.
@@ -9,17 +9,15 @@ alone. The update's own WHERE decides that, row by row, under the row's lock.
 
 from __future__ import annotations
 
-import ipaddress
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import connection, models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -27,106 +25,14 @@ from django.utils.translation import gettext as _
 
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.encryption import UnreadableSecret
-from cloudaccounts.models import CloudAccount
-from openstack_client import CloudError, CloudUnavailable, NotFound, Server
+from openstack_client import Cloud, CloudError, Server
 from tasks.leases import held, lease, new_owner
 from tasks.models import EntityLock
-from tasks.polling import MISSING, LookFailed, Observation
 
-from .models import STATUS_OF_SERVER, SyncRun, SyncState, VirtualMachine, VMOperationLog, VMStatus
+from ..models import SyncRun, SyncState, VirtualMachine, VMOperationLog, VMStatus
+from .mapping import ServerColumns, columns_of
 
 log = structlog.get_logger(__name__)
-
-# `changes-since` is asked with the portal's clock of a cloud that has its own; five minutes cover the difference.
-CLOCK_SKEW = timedelta(minutes=5)
-
-
-# --- One mapper, for the sync and for the commands ---------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ServerColumns:
-    """What a server says, as the VM columns that follow it. `status` is None for a word that we do not know."""
-
-    status: VMStatus | None
-    ip_address: str | None
-    mac_address: str
-    addresses: list[dict[str, Any]]
-    fault: str
-
-
-def columns_of(server: Server) -> ServerColumns:
-    """Map a server to VM columns. The first valid fixed address wins; floating ones are kept in `addresses` alone.
-
-    An address that is not IPv4 or IPv6 is left out.
-    """
-    addresses = []
-    ip_address, mac_address = None, ""
-    for address in server.addresses:
-        try:
-            ipaddress.ip_address(address.ip)
-        except ValueError:
-            continue
-        kind = address.kind or "fixed"
-        addresses.append({"network": address.network, "ip": address.ip, "mac": address.mac or "", "kind": kind})
-        if ip_address is None and kind == "fixed":
-            ip_address, mac_address = address.ip, (address.mac or "")[:17]
-    return ServerColumns(
-        STATUS_OF_SERVER.get(server.status), ip_address, mac_address, addresses, (server.fault or "")[:2000]
-    )
-
-
-# --- Watching, for the commands ----------------------------------------------------------------------------
-
-
-def scope_name(account_id: int, region: str) -> str:
-    """The polling scope of an account's region."""
-    return f"{account_id}/{region}"
-
-
-class ServerWatcher:
-    """Looks at servers for the engine's async tasks. Its scopes are `<account id>/<region>`."""
-
-    name = "server"
-
-    def look_at_one(self, scope: str, object_id: str) -> Observation:
-        """One server by a single get."""
-        try:
-            return _observation(self._cloud(scope).compute.get_server(object_id))
-        except NotFound:
-            return Observation(MISSING)
-        except CloudError as error:
-            raise _look_failed(error) from None
-
-    def look_at_many(self, scope: str, object_ids: Sequence[str], since: datetime) -> Mapping[str, Observation]:
-        """What has changed since the first of them was watched, by one listing."""
-        wanted = set(object_ids)
-        seen: dict[str, Observation] = {}
-        try:
-            for page in self._cloud(scope).compute.server_pages(changes_since=since - CLOCK_SKEW):
-                seen.update((server.id, _observation(server)) for server in page if server.id in wanted)
-        except CloudError as error:
-            raise _look_failed(error) from None
-        return seen
-
-    def _cloud(self, scope: str) -> Any:
-        account_id, _slash, region = scope.partition("/")
-        try:
-            return open_cloud(CloudAccount.objects.get(pk=int(account_id)), region)
-        except UnreadableSecret as error:
-            raise LookFailed(str(error)) from None
-
-
-def _observation(server: Server) -> Observation:
-    status = MISSING if server.status == "DELETED" else server.status
-    return Observation(status, server.fault or "", {"columns": asdict(columns_of(server))})
-
-
-def _look_failed(error: CloudError) -> LookFailed:
-    return LookFailed(str(error), error.retry_after if isinstance(error, CloudUnavailable) else None)
-
-
-# --- Status sync -------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -306,7 +212,7 @@ def _log_changes(changes: Sequence[tuple[UUID, VMStatus, VMStatus]], detail: str
 
 
 def _note_missing(
-    cloud: Any, state: SyncState, bound: Any, total: int, began: datetime, counts: _Counts
+    cloud: Cloud, state: SyncState, bound: models.QuerySet[VirtualMachine], total: int, began: datetime, counts: _Counts
 ) -> None:
     """Note what a complete listing did not show; missing twice is `error`. Raises `MassLoss`."""
     # A server may have been on no page because others were made or removed during the listing: the ids are asked
@@ -347,20 +253,3 @@ def _note_missing(
             [(pk, old, VMStatus.ERROR) for pk, old in again], "missing from two listings in a row -> error"
         )
     counts.updated += len(again)
-
-
-def stale_after() -> timedelta:
-    """How old a reading may be before it is called stale: three sync intervals."""
-    return timedelta(seconds=3 * settings.VM_STATUS_SYNC_SECONDS)
-
-
-__all__: Iterable[str] = (
-    "MassLoss",
-    "ServerColumns",
-    "ServerWatcher",
-    "columns_of",
-    "regions_to_sync",
-    "scope_name",
-    "stale_after",
-    "sync_region",
-)

