@@ -17,6 +17,7 @@ from .models import CloudAccount
 class CloudAccountForm(forms.ModelForm[CloudAccount]):
     """An account, with a secret that is written and never shown."""
 
+    auth_url = forms.URLField(label=_("auth URL"), max_length=500, assume_scheme="https")
     secret = forms.CharField(
         label=_("secret"),
         required=False,

@@ -221,6 +221,8 @@ REST_KNOX = {
     "AUTO_REFRESH": False,
 }
 KNOX_TOKEN_MODEL = "portal_api.ApiToken"
+# Knox's own migrations would make its table although our model stands in for it.
+MIGRATION_MODULES = {"knox": None}
 API_TOKEN_DAYS = env.int("API_TOKEN_DAYS", default=90)
 
 # --- REST --------------------------------------------------------------------------------------------------
@@ -262,6 +264,12 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "JobStatusEnum": "tasks.models.JobStatus",
+        "StepStatusEnum": "tasks.models.StepStatus",
+        "VMStatusEnum": "vms.models.VMStatus",
+        "RoleEnum": "portal.api.scoping.Role",
+    },
 }
 
 # --- Language and time -------------------------------------------------------------------------------------
@@ -340,7 +348,8 @@ LOGGING = {
                 *(
                     [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(ensure_ascii=False)]
                     if PRODUCTION
-                    else [structlog.dev.ConsoleRenderer(colors=False)]
+                    else # Plain tracebacks: the default ones show local variables, and those may be secrets.
+                    [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)]
                 ),
             ],
         },

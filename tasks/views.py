@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema
 from rest_framework.generics import ListAPIView, RetrieveAPIView
@@ -92,4 +93,4 @@ class JobLines(ScopedView, ListAPIView[JobLogLine]):
         jobs = super().get_queryset()
         if getattr(self, "swagger_fake_view", False):
             return JobLogLine.objects.none()
-        return JobLogLine.objects.filter(job__in=jobs.filter(pk=self.kwargs["pk"])[:1])
+        return JobLogLine.objects.filter(job=get_object_or_404(jobs, pk=self.kwargs["pk"]))

@@ -147,9 +147,10 @@ def _name_taken(name: str) -> Refused:
 def usage_of(tenant: Tenant) -> dict[str, dict[str, int | None]]:
     """What the tenant has used of each quota: one query, over the VMs of its information systems."""
     used = InformationSystem.objects.filter(tenant=tenant).aggregate(
-        vms=Count("vms"),
-        cpu_cores=Sum("vms__cpu_cores"),
-        memory_gb=Sum("vms__memory_gb"),
-        disk_gb=Sum("vms__disk_gb"),
+        used_vms=Count("vms"),
+        used_cpu_cores=Sum("vms__cpu_cores"),
+        used_memory_gb=Sum("vms__memory_gb"),
+        used_disk_gb=Sum("vms__disk_gb"),
     )
-    return {name: {"used": value or 0, "total": getattr(tenant, f"quota_{name}")} for name, value in used.items()}
+    quotas = ("vms", "cpu_cores", "memory_gb", "disk_gb")
+    return {name: {"used": used[f"used_{name}"] or 0, "total": getattr(tenant, f"quota_{name}")} for name in quotas}

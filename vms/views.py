@@ -77,14 +77,14 @@ class VmActions(_VmView):
 class VmOperations(ScopedView, ListAPIView[VMOperationLog]):
     """The operation log of one VM, newest first."""
 
-    queryset = VirtualMachine.objects.all()
+    queryset = VMOperationLog.objects.order_by("-id")
     serializer_class = OperationLogSerializer
     filterset_class = OperationLogFilter
 
     def get_queryset(self) -> models.QuerySet[Any]:
         """The entries of the VM, if the scope shows it."""
-        visible = super().get_queryset()
+        entries = super().get_queryset()
         if getattr(self, "swagger_fake_view", False):
-            return VMOperationLog.objects.none()
-        vm = get_object_or_404(visible, pk=self.kwargs["pk"])
-        return VMOperationLog.objects.filter(vm_id=vm.pk).order_by("-id")
+            return entries
+        vm = get_object_or_404(VirtualMachine.objects.within(self.scope), pk=self.kwargs["pk"])
+        return entries.filter(vm_id=vm.pk)

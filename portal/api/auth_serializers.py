@@ -10,19 +10,24 @@ from rest_framework import serializers
 from .models import ApiToken
 from .serializers import PlainCharField, StrictSerializer
 
+# Longer than any password in use, short enough to hash at once.
+LONGEST_PASSWORD = 1024
+
 
 class LoginSerializer(StrictSerializer):
     """A user name and a password."""
 
     username = serializers.CharField(max_length=150)
-    password = serializers.CharField(max_length=128, trim_whitespace=False, write_only=True)
+    password = serializers.CharField(max_length=LONGEST_PASSWORD, trim_whitespace=False, write_only=True)
 
 
 class NewTokenSerializer(StrictSerializer):
     """A name for the token, and who asks, where no session says so."""
 
     username = serializers.CharField(max_length=150, required=False)
-    password = serializers.CharField(max_length=128, trim_whitespace=False, required=False, write_only=True)
+    password = serializers.CharField(
+        max_length=LONGEST_PASSWORD, required=False, trim_whitespace=False, write_only=True
+    )
     name = PlainCharField(max_length=100)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -42,15 +47,16 @@ class TokenSerializer(serializers.ModelSerializer[ApiToken]):
     class Meta:
         model = ApiToken
         fields = ["id", "name", "created_at", "expires_at"]
+        read_only_fields = fields
 
 
-class MadeTokenSerializer(TokenSerializer):
+class MadeTokenSerializer(serializers.Serializer[Any]):
     """A token just made: the one time that it is shown."""
 
+    id = serializers.UUIDField()
+    name = serializers.CharField()
     token = serializers.CharField()
-
-    class Meta(TokenSerializer.Meta):
-        fields = ["id", "name", "token", "expires_at"]
+    expires_at = serializers.DateTimeField(source="expiry")
 
 
 class MembershipOfMeSerializer(serializers.Serializer[Any]):
@@ -69,4 +75,5 @@ class MeSerializer(serializers.Serializer[Any]):
     username = serializers.CharField()
     email = serializers.CharField()
     is_staff = serializers.BooleanField()
+    language = serializers.CharField()
     tenants = MembershipOfMeSerializer(many=True)

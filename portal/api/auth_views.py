@@ -7,52 +7,34 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from axes.handlers.proxy import AxesProxyHandler
-from axes.helpers import get_cool_off
 from django.conf import settings
-from django.contrib.auth import authenticate, login, logout
+from django.contrib.auth import login, logout
+from django.db.models import QuerySet
 from django.http import Http404
+from django.middleware.csrf import get_token
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema
+from rest_framework.generics import GenericAPIView
 from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from .auth_serializers import LoginSerializer, MadeTokenSerializer, MeSerializer, NewTokenSerializer, TokenSerializer
+from .auth_serializers import (
+    LoginSerializer,
+    MadeTokenSerializer,
+    MeSerializer,
+    NewTokenSerializer,
+    TokenSerializer,
+)
+from .credentials import forgive_failures, user_for
 from .errors import Refused
+from .idempotency import carry_out_once
 from .identity import description_of
 from .models import ApiToken
 
 log = structlog.get_logger(__name__)
-
-
-def user_for(request: Request, username: str, password: str) -> Any:
-    """The user of a name and password.
-
-    Raises `Refused` 401 `wrong_credentials`, the same for a wrong name, a wrong password and a user that was
-    switched off, or 429 `locked_out` after too many tries (django-axes counts them by name and address).
-    """
-    credentials = {"username": username}
-    if not AxesProxyHandler.is_allowed(request._request, credentials):  # noqa: SLF001 - axes wants Django's own.
-        raise _locked_out()
-    user = authenticate(request._request, username=username, password=password)  # noqa: SLF001
-    if user is None:
-        log.warning("login_failed", username=username)
-        if not AxesProxyHandler.is_allowed(request._request, credentials):  # noqa: SLF001
-            raise _locked_out()
-        raise Refused(401, "wrong_credentials", _("User name or password is wrong."))
-    return user
-
-
-def _locked_out() -> Refused:
-    cool_off = get_cool_off() or timedelta(minutes=15)
-    return Refused(
-        429,
-        "locked_out",
-        _("Too many failed logins; try again later."),
-        retry_after=int(cool_off.total_seconds()),
-    )
+NO_STORE = {"Cache-Control": "no-store"}
 
 
 def _me(user: Any) -> dict[str, Any]:
@@ -61,37 +43,45 @@ def _me(user: Any) -> dict[str, Any]:
         "username": user.get_username(),
         "email": user.email,
         "is_staff": user.is_staff,
+        "language": getattr(user, "language", ""),
         "tenants": [],
         **description_of(user),
     }
 
 
 class Login(APIView):
-    """Open a session."""
+    """Open a session.
+
+    There is no CSRF check here, as there is no session to protect yet: another site cannot send JSON to us without
+    being asked first (CORS), and what is not JSON is refused.
+    """
 
     authentication_classes: list[Any] = []
     permission_classes = [AllowAny]
     throttle_class_name = "login"
+    idempotency_key = False
 
     @extend_schema(request=LoginSerializer, responses={200: MeSerializer}, operation_id="auth_login")
     def post(self, request: Request) -> Response:
-        """Open a session for a user name and a password."""
+        """Open a session for a user name and a password; the answer sets the session and the CSRF cookie."""
         asked = LoginSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         user = user_for(request, **asked.validated_data)
-        login(request._request, user)  # noqa: SLF001
+        login(request._request, user)  # noqa: SLF001 - the session belongs to Django's own request.
         log.info("login", username=user.get_username())
-        return Response(MeSerializer(_me(user)).data)
+        return Response(MeSerializer(_me(user)).data, headers=NO_STORE)
 
 
 class Logout(APIView):
     """End the session."""
 
+    idempotency_key = False
+
     @extend_schema(request=None, responses={204: None}, operation_id="auth_logout")
     def post(self, request: Request) -> Response:
-        """End the session."""
+        """End the session. A token stays valid: revoke it instead."""
         log.info("logout", username=request.user.get_username())
-        logout(request._request)  # noqa: SLF001
+        logout(request._request)  # noqa: SLF001 - as above.
         return Response(status=204)
 
 
@@ -100,14 +90,32 @@ class Me(APIView):
 
     @extend_schema(responses=MeSerializer, operation_id="auth_me")
     def get(self, request: Request) -> Response:
-        """The user, and the tenants and roles he has."""
-        return Response(MeSerializer(_me(request.user)).data)
+        """The user, with the tenants that he belongs to and his role in each."""
+        if request.auth is None:
+            get_token(request._request)  # noqa: SLF001 - it sets the CSRF cookie, which a page needs for its first POST.
+        return Response(MeSerializer(_me(request.user)).data, headers=NO_STORE)
 
 
-class Tokens(APIView):
+class Tokens(GenericAPIView[ApiToken]):
     """One's API tokens."""
 
-    throttle_class_name = "login"
+    queryset = ApiToken.objects.all()
+    serializer_class = TokenSerializer
+    search_fields = ["name"]
+    ordering_fields = ["name", "created", "expiry"]
+    ordering = ["-created"]
+
+    @property
+    def throttle_class_name(self) -> str | None:
+        """A POST can carry a password, so it counts as a login."""
+        return "login" if self.request.method == "POST" else None
+
+    def get_queryset(self) -> QuerySet[ApiToken]:
+        """One's own."""
+        tokens: QuerySet[ApiToken] = ApiToken.objects.all()
+        if getattr(self, "swagger_fake_view", False):
+            return tokens.none()
+        return tokens.filter(user_id=self.request.user.pk)
 
     def get_permissions(self) -> list[Any]:
         """To make one, a user name and password will do; to list them, one must have signed in."""
@@ -116,24 +124,33 @@ class Tokens(APIView):
     @extend_schema(responses=TokenSerializer(many=True), operation_id="auth_tokens_list")
     def get(self, request: Request) -> Response:
         """One's own tokens, newest first, without the tokens themselves."""
-        tokens = ApiToken.objects.filter(user=request.user).order_by("-created")
-        return Response(TokenSerializer(tokens, many=True).data)
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return self.get_paginated_response(TokenSerializer(page, many=True).data)
 
-    @extend_schema(request=NewTokenSerializer, responses={201: MadeTokenSerializer}, operation_id="auth_tokens_create")
+    @extend_schema(
+        request=NewTokenSerializer, responses={201: MadeTokenSerializer}, operation_id="auth_tokens_create"
+    )
     def post(self, request: Request) -> Response:
-        """Make a token; it is shown this once."""
+        """Make a token; it is shown this once. Who has neither session nor token sends user name and password."""
         if not request.user.is_authenticated and not {"username", "password"} & set(request.data):
             raise Refused(401, "not_authenticated", _("Send a user name and a password, or sign in first."))
         asked = NewTokenSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         fields = asked.validated_data
-        user = user_for(request, fields["username"], fields["password"]) if "username" in fields else request.user
-        token, secret = ApiToken.objects.create(
-            user=user, name=fields["name"], expiry=timedelta(days=settings.API_TOKEN_DAYS)
-        )
-        log.info("token_made", username=user.get_username(), token=str(token.id), name=token.name)
-        token.token = secret
-        return Response(MadeTokenSerializer(token).data, status=201, headers={"Cache-Control": "no-store"})
+        user: Any = request.user
+        if "username" in fields:
+            user = user_for(request, fields["username"], fields["password"])
+            forgive_failures(request, fields["username"])
+        return carry_out_once(request, user, lambda: _make_token(user, fields["name"]), shown_once=True)
+
+
+def _make_token(user: Any, name: str) -> Response:
+    token, secret = ApiToken.objects.create(
+        user=user, name=name, expiry=timedelta(days=settings.API_TOKEN_DAYS)
+    )
+    log.info("token_made", username=user.get_username(), token_id=str(token.id), token_name=name)
+    token.token = secret
+    return Response(MadeTokenSerializer(token).data, status=201, headers=NO_STORE)
 
 
 class Token(APIView):
@@ -141,10 +158,9 @@ class Token(APIView):
 
     @extend_schema(responses={204: None}, operation_id="auth_tokens_destroy")
     def delete(self, request: Request, pk: UUID) -> Response:
-        """Revoke a token."""
-        deleted, _rows = ApiToken.objects.filter(user=request.user, id=pk).delete()
+        """Revoke a token; it is refused from the next request on."""
+        deleted, _by_model = ApiToken.objects.filter(user_id=request.user.pk, id=pk).delete()
         if not deleted:
             raise Http404
-        log.info("token_revoked", username=request.user.get_username(), token=str(pk))
+        log.info("token_revoked", username=request.user.get_username(), token_id=str(pk))
         return Response(status=204)
-

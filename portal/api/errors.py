@@ -6,32 +6,29 @@ A 500 shows a request id and nothing else.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 import structlog
 from django.conf import settings
-from django.core.exceptions import (
-    BadRequest,
-    PermissionDenied,
-    RequestDataTooBig,
-    SuspiciousOperation,
-    TooManyFieldsSent,
-)
+from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db import DataError, InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
+from django.http.response import HttpResponseBase
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.serializers import as_serializer_error
 
+from .database_errors import database_refusal
+from .request_id import current_request_id
+
 log = structlog.get_logger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
-LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL's SQLSTATE for a lock that lock_timeout gave up on.
 
 TITLES: dict[int, Promise] = {
     400: _("The request is not right"),
@@ -49,6 +46,8 @@ TITLES: dict[int, Promise] = {
     500: _("An error of the portal itself"),
     503: _("The portal is not ready"),
 }
+# Members that a problem always has; what a room adds must not shadow them.
+MEMBERS = frozenset({"type", "title", "status", "detail", "code", "errors", "request_id"})
 
 
 class Refused(exceptions.APIException):
@@ -67,12 +66,29 @@ class Refused(exceptions.APIException):
         retry_after: int | None = None,
         **extra: Any,
     ) -> None:
+        if shadowed := MEMBERS & extra.keys():
+            raise TypeError(f"A problem has these members already: {', '.join(sorted(shadowed))}.")
         self.status_code = status
         self.code = code
         self.errors = errors
         self.retry_after = retry_after
         self.extra = extra
-        super().__init__(detail, code)
+        # Translated now, in the language of the request that is refused.
+        super().__init__(str(detail), code)
+
+
+class BadFields(Refused):
+    """400 `invalid`: data that does not fit, by field, in the shape that serializers use."""
+
+    def __init__(self, errors: Mapping[str, Any]) -> None:
+        super().__init__(400, "invalid", INVALID, errors=errors)
+
+
+INVALID = _("Some of what was sent is not right; see `errors`.")
+NOT_FOUND = _("There is no such thing here.")
+UNREADABLE = _("The request could not be read.")
+NOT_ALLOWED = _("You may not do this.")
+ASK_WITH_ID = _("Tell your administrator the request id; the log has the rest.")
 
 
 def problem(
@@ -99,15 +115,12 @@ def problem(
     return members
 
 
-def current_request_id() -> str:
-    """The id of the request that is being answered; empty outside of one."""
-    return str(structlog.contextvars.get_contextvars().get("request_id") or "")
-
-
 def problem_response(error: Exception, context: Mapping[str, Any]) -> Response:
     """DRF's exception handler: every exception becomes a problem, none a page of HTML."""
     headers: dict[str, str] = {}
     members = _members(error, context, headers)
+    if members["status"] == 401:
+        headers.setdefault("WWW-Authenticate", "Token")
     return Response(members, status=members["status"], headers=headers, content_type=CONTENT_TYPE)
 
 
@@ -115,78 +128,103 @@ def _members(error: Exception, context: Mapping[str, Any], headers: dict[str, st
     if isinstance(error, Refused):
         if error.retry_after is not None:
             headers["Retry-After"] = str(error.retry_after)
-        return problem(error.status_code, error.code, str(error.detail), errors=error.errors, extra=error.extra)
+        return problem(
+            error.status_code, error.code, str(error.detail), errors=error.errors, extra=error.extra
+        )
     if isinstance(error, exceptions.ValidationError | DjangoValidationError):
-        return _invalid(as_serializer_error(error))
-    if isinstance(error, Http404 | exceptions.NotFound):
-        code = str(error.get_codes()) if isinstance(error, exceptions.NotFound) else "not_found"
-        detail: Any = error.detail if isinstance(error, exceptions.NotFound) else _("There is no such thing here.")
-        return problem(404, code, detail)
-    if isinstance(error, PermissionDenied):
-        return problem(403, "permission_denied", _("You may not do this."))
-    if isinstance(error, exceptions.Throttled):
-        headers["Retry-After"] = str(max(1, round(error.wait or 1)))
-        return problem(429, "throttled", error.detail)
+        return problem(400, "invalid", INVALID, errors=as_serializer_error(error))
     if isinstance(error, exceptions.APIException):
-        if header := getattr(error, "auth_header", None):
-            headers["WWW-Authenticate"] = header
-        return problem(error.status_code, str(error.get_codes()), str(error.detail))
+        return _of_framework(error, headers)
+    if (refusal := _of_django(error)) is not None:
+        return problem(*refusal)
+    if (trouble := database_refusal(error)) is not None:
+        if trouble.retry_after is not None:
+            headers["Retry-After"] = str(trouble.retry_after)
+        log.warning("database_refused", code=trouble.code, sqlstate=trouble.sqlstate, error=str(error))
+        return problem(trouble.status, trouble.code, trouble.detail)
+    log.error("request_errored", view=type(context.get("view")).__name__, exc_info=error)
+    return problem(500, "internal_error", ASK_WITH_ID)
+
+
+def _of_django(error: Exception) -> tuple[int, str, str | Promise] | None:
+    """Status, code and detail for what Django raises by itself."""
+    if isinstance(error, Http404):
+        return 404, "not_found", NOT_FOUND
+    if isinstance(error, PermissionDenied):
+        return 403, "permission_denied", NOT_ALLOWED
     if isinstance(error, RequestDataTooBig):
-        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        return problem(413, "too_large", _("The body is larger than %(limit)s bytes.") % {"limit": limit})
-    if isinstance(error, SuspiciousOperation | BadRequest | TooManyFieldsSent):
-        return problem(400, "bad_request", _("The request could not be read."))
-    if isinstance(error, DataError):
-        return problem(400, "invalid", _("A value does not fit: it is too large, or has characters that cannot be kept."))
-    if isinstance(error, OperationalError | InterfaceError):
-        return _database_trouble(error, headers)
-    log.exception("request_errored", view=type(context.get("view")).__name__, exc_info=error)
-    return problem(500, "internal_error", _("Tell your administrator the request id; the log has the rest."))
+        return 413, "too_large", too_large()
+    if isinstance(error, SuspiciousOperation | BadRequest | UnreadablePostError):
+        return 400, "bad_request", UNREADABLE
+    return None
 
 
-def _invalid(errors: Any) -> dict[str, Any]:
-    """A validation error: by field where a field is to blame."""
-    return problem(400, "invalid", _("Some fields are not right; see `errors`."), errors=errors)
+def _of_framework(error: exceptions.APIException, headers: dict[str, str]) -> dict[str, Any]:
+    """A problem for what Django REST framework raises by itself."""
+    codes = error.get_codes()
+    code = codes if isinstance(codes, str) else str(error.default_code)
+    detail = str(error.detail) if isinstance(error.detail, str) else str(error.default_detail)
+    if isinstance(error, exceptions.Throttled):
+        headers["Retry-After"] = str(max(1, math.ceil(getattr(error, "wait", None) or 1)))
+    if header := getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = header
+    if isinstance(error, exceptions.NotFound) and detail == str(exceptions.NotFound.default_detail):
+        detail = str(NOT_FOUND)
+    return problem(error.status_code, code, detail)
 
 
-def _database_trouble(error: Exception, headers: dict[str, str]) -> dict[str, Any]:
-    headers["Retry-After"] = "1"
-    if getattr(error.__cause__, "pgcode", None) == LOCK_NOT_AVAILABLE:
-        return problem(409, "busy", _("It is being changed by many at once; try again in a moment."))
-    log.error("database_unavailable", error=str(error))
-    return problem(503, "database_unavailable", _("The database does not answer; try again in a moment."))
+def too_large() -> str:
+    """What to say of a body that is larger than the portal reads."""
+    return _("The body is larger than %(limit)s bytes.") % {"limit": settings.DATA_UPLOAD_MAX_MEMORY_SIZE}
 
 
-# --- Outside of DRF: addresses that no view answers, and what breaks before a view ---------------------------
+# --- Outside of the views: addresses that nothing answers, and what breaks before a view is reached -----------
+# Under `/api/` they are problems as everywhere else; a person at a browser gets a plain line.
 
 
 def _plain(request: HttpRequest, status: int, code: str, detail: Any) -> HttpResponse:
+    """A problem under `/api/`, a line of text elsewhere."""
     if request.path.startswith("/api/"):
         return JsonResponse(problem(status, code, detail), status=status, content_type=CONTENT_TYPE)
-    text = f"{status} {TITLES.get(status, '')}. {detail}\n"
-    return HttpResponse(text, status=status, content_type="text/plain; charset=utf-8")
+    text = f"{status} {TITLES.get(status, '')}. {detail}"
+    if status == 500:
+        text += f" ({current_request_id()})"
+    return HttpResponse(text + "\n", status=status, content_type="text/plain; charset=utf-8")
 
 
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """400 for what breaks before a view."""
-    return _plain(request, 400, "bad_request", _("The request could not be read."))
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """400 (413 for a body that is too large) for what breaks before a view."""
+    if isinstance(exception, RequestDataTooBig):
+        return _plain(request, 413, "too_large", too_large())
+    return _plain(request, 400, "bad_request", UNREADABLE)
 
 
-def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """403 for what breaks before a view."""
-    return _plain(request, 403, "permission_denied", _("You may not do this."))
+def permission_denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """403 for what is refused outside of the API's views."""
+    return _plain(request, 403, "permission_denied", NOT_ALLOWED)
 
 
-def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+def page_not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """404 for an address that no view answers."""
-    return _plain(request, 404, "not_found", _("There is no such thing here."))
+    return _plain(request, 404, "not_found", NOT_FOUND)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500 for what breaks outside of DRF."""
-    return _plain(request, 500, "internal_error", current_request_id())
+    """500 for what breaks outside of the API's views; Django has logged it with its traceback."""
+    return _plain(request, 500, "internal_error", ASK_WITH_ID)
 
 
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """403 for a form without its CSRF token."""
-    return _plain(request, 403, "csrf_failed", _("The CSRF token is missing or wrong; reload the page and try again."))
+    """403 for a form without its CSRF token. For `CSRF_FAILURE_VIEW`."""
+    return _plain(
+        request, 403, "csrf_failed", _("The CSRF token is missing or wrong; reload the page and try again.")
+    )
+
+
+def locked_out(
+    request: HttpRequest, original_response: HttpResponseBase | None = None, credentials: Any = None
+) -> HttpResponse:
+    """429 after too many failed logins, at the admin's form as in the API. For `AXES_LOCKOUT_CALLABLE`."""
+    response = _plain(request, 429, "locked_out", _("Too many failed logins; try again later."))
+    response["Retry-After"] = str(int(settings.AXES_COOLOFF_TIME * 3600))
+    return response

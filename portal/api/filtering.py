@@ -2,72 +2,160 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 from django_filters.rest_framework import DjangoFilterBackend
+from django_filters.widgets import SuffixedMultiWidget
 from rest_framework import filters
 from rest_framework.request import Request
 from rest_framework.serializers import ValidationError
-
-SHARED = frozenset({"page", "page_size", "search", "ordering", "format"})
+from rest_framework.settings import api_settings
 
 
 class Filters(DjangoFilterBackend):  # type: ignore[misc]
-    """The view's named filters. Raises 400 for unknown names, doubled names and values that do not fit."""
+    """The view's named filters, and the guard over all query parameters of its list.
 
-    def filter_queryset(self, request: Request, queryset: models.QuerySet[Any], view: Any) -> models.QuerySet[Any]:
+    Raises 400 by name for parameters that the list does not know, that come twice, or whose value does not fit.
+    """
+
+    def filter_queryset(
+        self, request: Request, queryset: models.QuerySet[Any], view: Any
+    ) -> models.QuerySet[Any]:
         """The rows that every named filter lets through."""
         filterset_class = self.get_filterset_class(view, queryset)
-        known = {} if filterset_class is None else filterset_class.base_filters
-        errors: dict[str, list[str]] = {}
+        named = _parameters_of({} if filterset_class is None else filterset_class.base_filters)
+        known = {*named, *_shared_parameters(view)}
+        errors: dict[str, list[Any]] = {}
         for name, values in request.query_params.lists():
-            if name not in known and name not in SHARED:
-                names = ", ".join(sorted({*known, *SHARED} - {"format"}))
-                errors[name[:100]] = [str(_("Unknown filter; known are: %(known)s.") % {"known": names})]
+            if name == api_settings.URL_FORMAT_OVERRIDE:
+                continue
+            if name not in known:
+                names = ", ".join(sorted(known))
+                errors[_shown(name)] = [_("Unknown parameter; known are: %(known)s.") % {"known": names}]
             elif any("\x00" in value for value in values):
-                errors[name] = [str(_("A null character is not allowed."))]
-            elif len(values) > 1 and not hasattr(known.get(name), "always_filter"):
-                errors[name] = [str(_("Given more than once."))]
+                errors[name] = [_("Null characters are not allowed.")]
+            elif len(values) > 1 and not named.get(name):
+                errors[name] = [_("Given more than once.")]
         if errors:
             raise ValidationError(errors)
         rows: models.QuerySet[Any] = super().filter_queryset(request, queryset, view)
         return rows
 
 
+def _parameters_of(named: Mapping[str, Any]) -> dict[str, bool]:
+    """The query parameters of a filterset, and whether each may come several times."""
+    parameters: dict[str, bool] = {}
+    for name, one in named.items():
+        widget = one.field.widget
+        if isinstance(widget, SuffixedMultiWidget):  # A range: `created_after` and `created_before`.
+            parameters.update({widget.suffixed(name, suffix): False for suffix in widget.suffixes})
+        else:
+            parameters[name] = bool(getattr(widget, "allow_multiple_selected", False))
+    return parameters
+
+
+def _shared_parameters(view: Any) -> Iterable[str]:
+    paginator = getattr(view, "pagination_class", None)
+    yield from getattr(paginator, "parameters", ())
+    backends = getattr(view, "filter_backends", ())
+    if getattr(view, "search_fields", None) and any(issubclass(backend, Search) for backend in backends):
+        yield api_settings.SEARCH_PARAM
+    if getattr(view, "ordering_fields", None) and any(issubclass(backend, Ordering) for backend in backends):
+        yield api_settings.ORDERING_PARAM
+
+
+def _shown(name: str) -> str:
+    """A client's parameter name, fit to be shown: what cannot be printed is escaped."""
+    return "".join(
+        character if character.isprintable() else ascii(character)[1:-1] for character in name[:100]
+    )
+
+
 class Search(filters.SearchFilter):
-    """`?search=`: every word must occur in one of the view's fields."""
+    """`?search=`: every word must occur in one of the view's `search_fields`."""
 
     most_characters = 200
+    most_words = 10
 
     def get_search_terms(self, request: Request) -> list[str]:
-        """The words. Raises 400 when the text is too long."""
+        """The words. Raises 400 when there are too many: each costs a comparison a field and row."""
         text = request.query_params.get(self.search_param, "")
-        if len(text) > self.most_characters or "\x00" in text:
+        if len(text) > self.most_characters:
             raise ValidationError(
-                {self.search_param: [_("At most %(most)s plain characters.") % {"most": self.most_characters}]}
+                {self.search_param: [_("At most %(most)s characters.") % {"most": self.most_characters}]}
             )
-        return list(super().get_search_terms(request))
+        if "\x00" in text:
+            raise ValidationError({self.search_param: [_("Null characters are not allowed.")]})
+        words = [word for word in super().get_search_terms(request) if word]
+        if len(words) > self.most_words:
+            raise ValidationError(
+                {self.search_param: [_("At most %(most)s words.") % {"most": self.most_words}]}
+            )
+        return words
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        """For the OpenAPI document: only where there is something to search."""
+        return super().get_schema_operation_parameters(view) if getattr(view, "search_fields", None) else []
 
 
 class Ordering(filters.OrderingFilter):
-    """`?ordering=name,-created_at`. Raises 400 for unknown fields; ties are broken by the key, so pages are stable."""
+    """`?ordering=name,-created_at`, of the view's `ordering_fields`. Raises 400 for others.
 
-    def get_ordering(self, request: Request, queryset: models.QuerySet[Any], view: Any) -> Any:
+    Ties are always broken by the key, in the direction of the last field (one index serves both): without that,
+    rows with equal values could come twice, or never, from page to page.
+    """
+
+    def get_ordering(self, request: Request, queryset: models.QuerySet[Any], view: Any) -> list[Any]:
         """The fields to order by."""
-        text = request.query_params.get(self.ordering_param)
-        known = {name for name, _label in self.get_valid_fields(queryset, view, {"request": request})}
+        text = request.query_params.get(self.ordering_param, "")
         asked = [name.strip() for name in text.split(",")] if text else []
-        unknown = [name for name in asked if name.removeprefix("-") not in known]
+        self._check(asked, list(getattr(view, "ordering_fields", None) or []))
+        ordering = asked or list(self.get_default_ordering(view) or []) or _own_ordering(queryset)
+        return [*ordering, *_tie_break(ordering, queryset.model)]
+
+    def _check(self, asked: list[str], known: list[str]) -> None:
+        bare = [name.removeprefix("-") for name in asked]
+        unknown = [name for name in bare if name not in known]
         if unknown:
             raise ValidationError(
                 {
                     self.ordering_param: [
                         _("Cannot order by '%(unknown)s'; known are: %(known)s.")
-                        % {"unknown": unknown[0][:50], "known": ", ".join(sorted(known))}
+                        % {"unknown": _shown(unknown[0]), "known": ", ".join(sorted(known))}
                     ]
                 }
             )
-        ordering = asked or list(self.get_default_ordering(view) or [])
-        return [*ordering, "pk"] if ordering else None
+        if len(set(bare)) < len(bare):
+            raise ValidationError({self.ordering_param: [_("A field is named twice.")]})
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        """For the OpenAPI document: only where there is a choice, and which."""
+        known = list(getattr(view, "ordering_fields", None) or [])
+        if not known:
+            return []
+        description = "Fields to order by, with a minus to reverse: " + ", ".join(known)
+        schema = {"type": "string"}
+        return [
+            {
+                "name": self.ordering_param,
+                "required": False,
+                "in": "query",
+                "description": description,
+                "schema": schema,
+            }
+        ]
+
+
+def _own_ordering(queryset: models.QuerySet[Any]) -> list[Any]:
+    return list(queryset.query.order_by or queryset.model._meta.ordering or [])  # noqa: SLF001 - Django's documented API.
+
+
+def _tie_break(ordering: list[Any], model: type[models.Model]) -> list[str]:
+    keys = {"pk", "-pk", model._meta.pk.name, f"-{model._meta.pk.name}"}  # noqa: SLF001 - as above.
+    if keys & {field for field in ordering if isinstance(field, str)}:
+        return []
+    last = ordering[-1] if ordering else ""
+    return ["-pk" if isinstance(last, str) and last.startswith("-") else "pk"]

@@ -6,86 +6,149 @@ lock that could stick.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from functools import wraps
 from typing import Any, TypeVar
 
-from django.db import OperationalError, transaction
+from django.db import OperationalError, connection, transaction
+from django.db.models.functions import Now
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from .errors import LOCK_NOT_AVAILABLE, Refused
+from .database_errors import is_lock_timeout
+from .errors import Refused
 from .models import IdempotencyKey
 
 HEADER = "Idempotency-Key"
+REPLAYED = "Idempotent-Replayed"
 KEPT_HEADERS = ("Location", "ETag")
+KEPT_FOR = timedelta(hours=24)
 View = TypeVar("View", bound=Callable[..., Response])
 
 
 def idempotent(method: View) -> View:
-    """Make a view's method honour `Idempotency-Key`.
+    """Make a view's method honour `Idempotency-Key`; see `carry_out_once`.
 
-    The method runs inside one transaction with the key's row.
-    A twin that comes while the first is at work waits on the row's unique key until the first has committed, and
-    gets its answer; when the first is refused or dies, its row is rolled back with it, and the twin is the first.
-    Only answers that were carried out are kept: a refusal may be tried again under the same key.
-    Another request under a key that was used raises 422 `idempotency_key_reused`; a first one that takes longer
-    than the lock timeout, 409 `in_progress`.
+    Decorate the method that makes the change, and wait for its work (`Prefer: wait`) around it, after the commit:
+    inside, the transaction is open and nobody else sees the job yet.
     """
 
     @wraps(method)
     def answer_once(view: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
-        key = request.headers.get(HEADER)
-        if key is None:
-            return method(view, request, *args, **kwargs)
-        if not key.strip() or len(key) > 255 or not key.isprintable():
-            raise Refused(
-                400, "bad_idempotency_key", _("An Idempotency-Key has 1 to 255 printable characters.")
-            )
-        request_hash = _hash(request)
-        with transaction.atomic():
-            if not _claim(request, key, request_hash):
-                return _replay(request, key, request_hash)
-            response = method(view, request, *args, **kwargs)
-            IdempotencyKey.objects.filter(user=request.user, key=key).update(
-                status=response.status_code,
-                body=json.loads(json.dumps(response.data, default=str)),
-                headers={name: response[name] for name in KEPT_HEADERS if name in response},
-            )
-        return response
+        return carry_out_once(request, request.user, lambda: method(view, request, *args, **kwargs))
 
     return answer_once  # type: ignore[return-value]
 
 
+def carry_out_once(
+    request: Request, user: Any, work: Callable[[], Response], *, shown_once: bool = False
+) -> Response:
+    """The answer of `work`, or of the request that carried it out before under the same `Idempotency-Key`.
+
+    Why it is safe: the row (user, key) is inserted first, in the transaction that `work` then changes things in.
+    A twin that comes meanwhile waits inside its own INSERT until the first one ends. If that commits, the twin
+    finds the row with its answer; if it is refused or dies, the row is rolled back along with the change, and the
+    twin's INSERT goes through: it is the first now.
+    So only what was carried out is kept, and a refusal may be tried again under the same key.
+
+    Raises 400 `bad_idempotency_key`; 422 `idempotency_key_reused` for another request under a key that was used;
+    409 `in_progress` when the first takes longer than the lock timeout.
+    `shown_once` is for answers with a secret: they are not kept, and a replay raises 409 `shown_once`.
+    """
+    key = request.headers.get(HEADER)
+    if key is None:
+        return work()
+    _check(key)
+    request_hash = _hash(request)
+    with transaction.atomic():
+        row_id = _claim(user, key, request_hash)
+        if row_id is None:
+            return _replay(user, key, request_hash)
+        response = work()
+        if response.status_code >= 400:
+            # A refusal that was returned, not raised: nothing of it may stay, and its key is free again.
+            transaction.set_rollback(True)
+            return response
+        IdempotencyKey.objects.filter(pk=row_id).update(
+            status=response.status_code,
+            body="" if shown_once else JSONRenderer().render(response.data).decode(),
+            shown_once=shown_once,
+            headers={name: response[name] for name in KEPT_HEADERS if name in response},
+        )
+    return response
+
+
+def forget_old_keys(older_than: timedelta = KEPT_FOR) -> int:
+    """Delete the keys whose time is over, and return how many. To be called now and then by a schedule.
+
+    A key that is in use right now is not deleted: its row is not committed, so nobody else sees it.
+    """
+    deleted, _by_model = IdempotencyKey.objects.filter(created_at__lt=Now() - older_than).delete()
+    return deleted
+
+
+def _check(key: str) -> None:
+    if not (1 <= len(key) <= 255 and key.isascii() and key.isprintable() and key.strip()):
+        raise Refused(
+            400,
+            "bad_idempotency_key",
+            _("An Idempotency-Key has 1 to 255 printable ASCII characters; a random UUID is a good one."),
+        )
+
+
 def _hash(request: Request) -> str:
     body = json.dumps(request.data, sort_keys=True, default=str)
-    text = "\n".join([request.method or "", request.get_full_path(), request.headers.get("X-Tenant", ""), body])
-    return hashlib.sha256(text.encode()).hexdigest()
+    parts = [request.method or "", request.get_full_path(), request.headers.get("X-Tenant", ""), body]
+    return salted_hmac("portal.api.idempotency", "\n".join(parts), algorithm="sha256").hexdigest()
 
 
-def _claim(request: Request, key: str, request_hash: str) -> bool:
-    """Write the key's row; False when it is there already. Waits for a first one that is still at work."""
-    row = IdempotencyKey(user=request.user, key=key, request_hash=request_hash)
+def _claim(user: Any, key: str, request_hash: str) -> int | None:
+    """Insert the key's row and return its id; None when there is one already. Waits for a first one still at work."""
+    table = connection.ops.quote_name(IdempotencyKey._meta.db_table)  # noqa: SLF001 - Django's documented API.
     try:
-        # A conflict is ignored without an error, so the row says who won: only one hash and time can be ours.
-        with transaction.atomic():
-            IdempotencyKey.objects.bulk_create([row], ignore_conflicts=True)
+        with connection.cursor() as cursor:
+            # Django's bulk_create(ignore_conflicts=True) would not tell whether the row is ours.
+            cursor.execute(
+                f"INSERT INTO {table} (user_id, key, request_hash, created_at) VALUES (%s, %s, %s, now())"  # noqa: S608 - no input.
+                " ON CONFLICT (user_id, key) DO NOTHING RETURNING id",
+                [user.pk, key, request_hash],
+            )
+            row = cursor.fetchone()
     except OperationalError as error:
-        if getattr(error.__cause__, "pgcode", None) == LOCK_NOT_AVAILABLE:
+        if is_lock_timeout(error):
             raise Refused(
-                409, "in_progress", _("The first request under this key is still being carried out."), retry_after=1
+                409,
+                "in_progress",
+                _("The first request under this key is still being carried out."),
+                retry_after=1,
             ) from None
         raise
-    return IdempotencyKey.objects.filter(user=request.user, key=key, status=None).exists()
+    return int(row[0]) if row else None
 
 
-def _replay(request: Request, key: str, request_hash: str) -> Response:
-    first = IdempotencyKey.objects.get(user=request.user, key=key)
+def _replay(user: Any, key: str, request_hash: str) -> Response:
+    first = IdempotencyKey.objects.filter(user=user, key=key).first()
+    if first is None:
+        # It was forgotten between the two statements: it was more than a day old.
+        raise Refused(
+            409, "in_progress", _("The key is just being forgotten; send the request again."), retry_after=1
+        )
     if first.request_hash != request_hash:
         raise Refused(
-            422, "idempotency_key_reused", _("This Idempotency-Key was used for another request; take a new one.")
+            422,
+            "idempotency_key_reused",
+            _("This Idempotency-Key was used for another request; take a new one."),
         )
-    return Response(first.body, status=first.status, headers={**first.headers, "Idempotent-Replayed": "true"})
+    if first.shown_once:
+        raise Refused(
+            409,
+            "shown_once",
+            _("This was done by an earlier request, and its answer holds a secret that is shown only once."),
+        )
+    body = json.loads(first.body) if first.body else None
+    return Response(body, status=first.status, headers={**first.headers, REPLAYED: "true"})

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from rest_framework.request import Request
+from rest_framework.response import Response
 
 LONGEST_WAIT_SECONDS = 30
 
 
 def preferred_wait(request: Request) -> int:
-    """How many seconds the caller would wait; 0 when he did not say, or said it wrongly, which is ignored."""
-    for preference in request.headers.get("Prefer", "").replace(";", ",").split(","):
-        name, _equals, value = preference.partition("=")
-        value = value.strip().strip('"')
-        if name.strip().lower() == "wait" and value.isascii() and value.isdigit():
-            return min(int(value[:9]), LONGEST_WAIT_SECONDS)
+    """How many seconds the caller would wait; 0 when he did not say.
+
+    A preference that is malformed, or that is none of ours, is ignored, as the RFC wants; of two, the first counts.
+    """
+    for preference in request.headers.get("Prefer", "").split(","):
+        # What follows a semicolon is a parameter of the preference; `wait` has none.
+        name, _equals, value = preference.partition(";")[0].partition("=")
+        if name.strip().lower() == "wait":
+            value = value.strip()
+            if len(value) > 1 and value[0] == value[-1] == '"':
+                value = value[1:-1]
+            if value.isascii() and value.isdigit():
+                return min(int(value[:9]), LONGEST_WAIT_SECONDS)
+            return 0
     return 0
+
+
+def say_applied(response: Response, seconds: int) -> None:
+    """Tell the caller that his preference was honoured."""
+    response["Preference-Applied"] = f"wait={seconds}"
+    response["Vary"] = ", ".join(filter(None, [response.get("Vary", ""), "Prefer"]))

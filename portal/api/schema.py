@@ -4,67 +4,156 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.utils import OpenApiParameter
 
+from .errors import CONTENT_TYPE
+
+TEXTS = {"type": "array", "items": {"type": "string"}}
 PROBLEM = {
     "type": "object",
+    "description": "Why a request was refused (RFC 9457). Some codes add members that help, as `job` and `allowed`.",
     "required": ["type", "title", "status", "detail", "code", "request_id"],
     "properties": {
-        "type": {"type": "string"},
+        "type": {"type": "string", "format": "uri-reference", "examples": ["/problems/busy"]},
         "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "code": {"type": "string", "description": "Stable, for programs."},
-        "errors": {"type": "object", "description": "Reasons by field.", "additionalProperties": True},
-        "request_id": {"type": "string"},
+        "status": {"type": "integer", "examples": [409]},
+        "detail": {"type": "string", "description": "For people, in the language of Accept-Language."},
+        "code": {"type": "string", "description": "Stable, for programs.", "examples": ["busy"]},
+        "errors": {
+            "type": "object",
+            "description": "Reasons by field, nested as the fields are.",
+            "additionalProperties": {
+                "anyOf": [TEXTS, {"type": "object"}, {"type": "array", "items": {"type": "object"}}]
+            },
+        },
+        "request_id": {"type": "string", "description": "What the log calls this request by."},
     },
+    "additionalProperties": True,
 }
-REFUSALS = {"401": "Not signed in.", "403": "Role too low.", "429": "Too many requests."}
-CHANGE_REFUSALS = {"400": "Bad data, by field.", "409": "Wrong state, or busy.", "415": "Not JSON.", "422": "Key reused."}
+DESCRIPTIONS = {
+    "400": "Something of what was sent is not right; see `errors`.",
+    "401": "Not signed in.",
+    "403": "Not allowed to this user.",
+    "404": "Not there, or not visible to this user.",
+    "406": "Not in that format.",
+    "409": "Not possible now: wrong state, busy, or taken.",
+    "412": "It has changed since it was read.",
+    "413": "The body is too large.",
+    "415": "The body is not JSON.",
+    "422": "The Idempotency-Key was used for another request.",
+    "429": "Too many requests; see `Retry-After`.",
+}
 
 
 class Schema(AutoSchema):
-    """Adds the shared headers and the problem answers to every operation."""
+    """Adds the shared headers and the problem answers to every operation.
+
+    A view says what is special: `tenant_scoped` (X-Tenant counts), `idempotency_key = False` (a POST that
+    changes nothing lasting), `honours_if_match` (PATCH and DELETE look at `If-Match`).
+    """
 
     def get_override_parameters(self) -> list[Any]:
         """The headers that operations share."""
         headers = []
-        if _scoped(self.view):
+        if _tenant_scoped(self.view):
             headers.append(
-                OpenApiParameter(
-                    "X-Tenant", str, OpenApiParameter.HEADER, description="The tenant's slug, for who has several."
+                _header(
+                    "X-Tenant",
+                    "The tenant's slug. Needed by who belongs to several; staff see all without it.",
                 )
             )
-        if self.method == "POST":
+        if self._takes_key():
             headers.append(
-                OpenApiParameter(
-                    "Idempotency-Key", str, OpenApiParameter.HEADER, description="Carried out once for each key."
+                _header(
+                    "Idempotency-Key",
+                    "1 to 255 printable ASCII characters. The request is carried out once under each key.",
                 )
+            )
+        if self._matches():
+            headers.append(
+                _header("If-Match", "The ETag of what was read; refused with 412 if it has changed since.")
             )
         return headers
 
     def get_operation(self, *args: Any, **kwargs: Any) -> Any:
         """The operation, with its refusals."""
         operation = super().get_operation(*args, **kwargs)
-        if operation is None:
-            return None
-        refusals = dict(REFUSALS)
-        if "{" in self.path or _scoped(self.view):
-            refusals["404"] = "Not there, or not visible."
-        if self.method == "GET":
-            refusals["400"] = "Unknown or wrong filter."
-        else:
-            refusals.update(CHANGE_REFUSALS)
-        for status, description in sorted(refusals.items()):
-            operation["responses"].setdefault(
-                status, {"description": description, "content": {"application/problem+json": {"schema": PROBLEM}}}
-            )
+        if operation is not None:
+            problem = self._problem_component()
+            for status in sorted(self._refusals()):
+                answer = {
+                    "description": DESCRIPTIONS[status],
+                    "content": {CONTENT_TYPE: {"schema": problem.ref}},
+                }
+                operation["responses"].setdefault(status, answer)
         return operation
 
+    def _refusals(self) -> set[str]:
+        statuses = {"400", "401", "403", "429"}
+        if "{" in self.path or _tenant_scoped(self.view) or self._is_list_view():
+            statuses.add("404")
+        if self.method not in {"GET", "HEAD"}:
+            statuses |= {"409", "413", "415"}
+        if self._takes_key():
+            statuses.add("422")
+        if self._matches():
+            statuses.add("412")
+        return statuses
 
-def _scoped(view: Any) -> bool:
-    from .scoped_views import ScopedView
+    def _takes_key(self) -> bool:
+        return self.method == "POST" and getattr(self.view, "idempotency_key", True)
 
-    return isinstance(view, ScopedView)
+    def _matches(self) -> bool:
+        return self.method in {"PATCH", "PUT", "DELETE"} and getattr(self.view, "honours_if_match", False)
 
+    def _problem_component(self) -> Any:
+        component = ResolvedComponent(  # type: ignore[no-untyped-call]
+            name="Problem", type=ResolvedComponent.SCHEMA, schema=PROBLEM, object="Problem"
+        )
+        self.registry.register_on_missing(component)
+        return component
+
+
+def _header(name: str, description: str) -> OpenApiParameter:
+    return OpenApiParameter(name, str, OpenApiParameter.HEADER, description=description)
+
+
+def _tenant_scoped(view: Any) -> bool:
+    # Asked by attribute: importing the class here would be a circle, as DRF's views import this module.
+    return bool(getattr(view, "tenant_scoped", False))
+
+
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """`Authorization: Token …` in the document."""
+
+    target_class = "portal.api.authentication.TokenAuthentication"
+    name = "token"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        """How to send it."""
+        return {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Authorization",
+            "description": "`Token <token>`, of `POST auth/tokens/`.",
+        }
+
+
+class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """The session cookie in the document."""
+
+    target_class = "portal.api.authentication.SessionAuthentication"
+    name = "session"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        """How to send it."""
+        return {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": settings.SESSION_COOKIE_NAME,
+            "description": "Of `POST auth/login`; methods that change something need the X-CSRFToken header too.",
+        }

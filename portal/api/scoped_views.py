@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.apps import apps
 from django.db import models
@@ -25,16 +25,22 @@ def scope_of(request: Request) -> Scope:
     A slug that does not exist and one of a tenant that the user does not belong to give the same 404.
     Costs one query.
     """
-    user: User = request.user
+    user = cast("User", request.user)
     slug = request.headers.get("X-Tenant", "").strip()
     if user.is_staff:
         if not slug:
             return Scope(user, None, Role.ADMIN)
-        tenant = apps.get_model("tenants", "Tenant").objects.filter(slug=slug).first() if "\x00" not in slug else None
+        tenant = (
+            apps.get_model("tenants", "Tenant").objects.filter(slug=slug).first()
+            if "\x00" not in slug
+            else None
+        )
         if tenant is None:
             raise _no_such_tenant(slug)
         return Scope(user, tenant, Role.ADMIN)
-    memberships = list(user.memberships.filter(tenant__active=True).select_related("tenant").order_by("tenant__slug"))
+    memberships = list(
+        user.memberships.filter(tenant__active=True).select_related("tenant").order_by("tenant__slug")
+    )
     if slug:
         memberships = [membership for membership in memberships if membership.tenant.slug == slug]
         if not memberships:
@@ -52,7 +58,9 @@ def scope_of(request: Request) -> Scope:
 
 
 def _no_such_tenant(slug: str) -> NotFound:
-    return NotFound(_("There is no tenant '%(slug)s' among yours.") % {"slug": slug[:100]}, code="no_such_tenant")
+    return NotFound(
+        _("There is no tenant '%(slug)s' among yours.") % {"slug": slug[:100]}, code="no_such_tenant"
+    )
 
 
 class ScopedView(GenericAPIView[Any]):
@@ -62,6 +70,7 @@ class ScopedView(GenericAPIView[Any]):
     """
 
     scope: Scope
+    tenant_scoped = True
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Find the scope once the caller is known, before anything else is looked at."""
@@ -70,7 +79,7 @@ class ScopedView(GenericAPIView[Any]):
 
     def get_queryset(self) -> models.QuerySet[Any]:
         """The rows of the scope; none while the schema is being generated."""
-        queryset: TenantScoped = super().get_queryset()
+        queryset = cast(TenantScoped, super().get_queryset())
         if getattr(self, "swagger_fake_view", False):
             return queryset.none()
         return queryset.within(self.scope)

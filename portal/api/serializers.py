@@ -3,34 +3,71 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 Row = TypeVar("Row", bound=models.Model)
+LINE_BREAKS = frozenset("\t\n\r")
+# Characters that turn the direction of the text after them: a name could show itself as another.
+TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+class PlainCharField(serializers.CharField):
+    """One line of text for people: trimmed, in Unicode's composed form, without control characters."""
+
+    default_error_messages = {
+        "control": _("Control characters are not allowed; there is one at position %(position)s."),
+    }
+    allowed: ClassVar[frozenset[str]] = frozenset()
+
+    def to_internal_value(self, data: Any) -> str:
+        """The text. Raises a validation error that says where the first wrong character is."""
+        text = unicodedata.normalize("NFC", super().to_internal_value(data))
+        for position, character in enumerate(text, start=1):
+            wrong = unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} or character in TURNING
+            if wrong and character not in self.allowed:
+                message = self.error_messages["control"] % {"position": position}
+                raise serializers.ValidationError(message, code="control")
+        return text
+
+
+class PlainTextField(PlainCharField):
+    """Text of several lines: as `PlainCharField`, with tabs and line breaks."""
+
+    allowed = LINE_BREAKS
 
 
 class _Strict:
-    """Refuses fields that it does not know, and fields that only the portal writes."""
+    """Refuses fields that it does not know, and fields that only the portal writes, along with all other errors."""
 
     fields: Any
 
     def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, dict):
-            writable = sorted(name for name, field in self.fields.items() if not field.read_only)
-            errors: dict[str, list[str]] = {}
-            for name in data:
-                if name not in self.fields:
-                    errors[str(name)[:100]] = [
-                        str(_("Unknown field; known are: %(known)s.") % {"known": ", ".join(writable)})
-                    ]
-                elif self.fields[name].read_only:
-                    errors[name] = [str(_("This field cannot be set."))]
-            if errors:
-                raise serializers.ValidationError(errors)
-        return super().to_internal_value(data)  # type: ignore[misc]
+        unasked = self._unasked(data) if isinstance(data, dict) else {}
+        try:
+            value = super().to_internal_value(data)  # type: ignore[misc]
+        except serializers.ValidationError as error:
+            if unasked and isinstance(error.detail, dict):
+                raise serializers.ValidationError({**error.detail, **unasked}) from None
+            raise
+        if unasked:
+            raise serializers.ValidationError(unasked)
+        return value
+
+    def _unasked(self, data: dict[Any, Any]) -> dict[str, list[str]]:
+        writable = ", ".join(sorted(name for name, field in self.fields.items() if not field.read_only))
+        errors: dict[str, list[str]] = {}
+        for name in data:
+            if name not in self.fields:
+                errors[str(name)[:100]] = [_("Unknown field; known are: %(known)s.") % {"known": writable}]
+            elif self.fields[name].read_only:
+                errors[name] = [
+                    _("Only the portal sets this; fields to send are: %(known)s.") % {"known": writable}
+                ]
+        return errors
 
 
 class StrictSerializer(_Strict, serializers.Serializer[Any]):
@@ -38,17 +75,10 @@ class StrictSerializer(_Strict, serializers.Serializer[Any]):
 
 
 class StrictModelSerializer(_Strict, serializers.ModelSerializer[Row]):
-    """A model serializer; unknown and read-only fields are refused by name."""
+    """A model serializer; unknown and read-only fields are refused by name, and texts are plain."""
 
-
-class PlainCharField(serializers.CharField):
-    """One line of text for people: trimmed, in Unicode's composed form, without control characters."""
-
-    default_error_messages = {"control": _("Control characters are not allowed.")}
-
-    def to_internal_value(self, data: Any) -> str:
-        """The text. Raises a validation error."""
-        text = unicodedata.normalize("NFC", super().to_internal_value(data))
-        if any(unicodedata.category(character) == "Cc" for character in text):
-            self.fail("control")
-        return text
+    serializer_field_mapping = {
+        **serializers.ModelSerializer.serializer_field_mapping,
+        models.CharField: PlainCharField,
+        models.TextField: PlainTextField,
+    }

@@ -2,43 +2,96 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
 import structlog
+from django.core.cache import cache
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
-from rest_framework.throttling import SimpleRateThrottle
+from rest_framework.settings import api_settings
+from rest_framework.throttling import BaseThrottle
+
+from .client_address import client_network
 
 log = structlog.get_logger(__name__)
 
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_RATE = re.compile(r"(\d+)/([smhd])")
+CACHE_REST_SECONDS = (
+    5.0  # How long a cache that failed is left alone: its time-out must not be paid by every request.
+)
+SAY_EVERY_SECONDS = 60.0
 
-class ActionClassThrottle(SimpleRateThrottle):
+
+class _Cache:
+    """When the cache last failed and when that was last said, for this process. Races here only cost a line of log."""
+
+    failed_at: float | None = None
+    said_at: float | None = None
+
+    @classmethod
+    def rests(cls) -> bool:
+        return cls.failed_at is not None and time.monotonic() - cls.failed_at < CACHE_REST_SECONDS
+
+    @classmethod
+    def failed(cls, error: Exception) -> None:
+        cls.failed_at = time.monotonic()
+        if cls.said_at is None or cls.failed_at - cls.said_at > SAY_EVERY_SECONDS:
+            cls.said_at = cls.failed_at
+            log.warning("throttle_cache_unavailable", error=repr(error))
+
+
+class ActionClassThrottle(BaseThrottle):
     """Rates "read" and "change", or the one that a view names as `throttle_class_name`; per user, else per address.
 
-    The counts live in the cache. When that is away, requests pass: a portal without limits is better than none.
+    Requests are counted in windows of the rate's length, by one atomic increment in the cache.
+    When the cache is away, requests pass: a portal without limits is better than none.
     """
 
-    said_at = 0.0
-
-    def __init__(self) -> None:
-        """Take the rate later: it depends on the request."""
+    wait_seconds: float | None = None
 
     def allow_request(self, request: Request, view: Any) -> bool:
         """Whether the request may go on."""
         default = "read" if request.method in SAFE_METHODS else "change"
-        self.scope = getattr(view, "throttle_class_name", default)
-        self.rate = self.THROTTLE_RATES[self.scope]
-        self.num_requests, self.duration = self.parse_rate(self.rate)
-        try:
-            return super().allow_request(request, view)
-        except Exception:  # noqa: BLE001 - whatever ails the cache, the request must not suffer.
-            if time.monotonic() - ActionClassThrottle.said_at > 60:
-                ActionClassThrottle.said_at = time.monotonic()
-                log.warning("throttle_cache_unavailable", exc_info=True)
+        name = getattr(view, "throttle_class_name", None) or default
+        rate = api_settings.DEFAULT_THROTTLE_RATES.get(name)
+        if not rate or _Cache.rests():
             return True
+        most, seconds = parse_rate(str(rate))
+        now = time.time()
+        try:
+            count = _count(f"throttle:{name}:{_who(request)}:{int(now // seconds)}", seconds)
+        except Exception as error:  # noqa: BLE001 - each cache backend has errors of its own; no request may suffer.
+            _Cache.failed(error)
+            return True
+        if count <= most:
+            return True
+        self.wait_seconds = seconds - now % seconds
+        log.warning("throttled", action_class=name, rate=rate)
+        return False
 
-    def get_cache_key(self, request: Request, view: Any) -> str:
-        """One count for each user, or for each address of those who have not signed in."""
-        who = request.user.pk if request.user and request.user.is_authenticated else self.get_ident(request)
-        return f"throttle:{self.scope}:{who}"
+    def wait(self) -> float | None:
+        """Seconds until the next window, for `Retry-After`."""
+        return self.wait_seconds
+
+
+def parse_rate(rate: str) -> tuple[int, int]:
+    """How many, in how many seconds: "30/min" is (30, 60)."""
+    match = _RATE.match(rate)
+    if match is None:
+        raise ValueError(f"The rate '{rate}' is not of the form '30/min' (s, m, h or d).")
+    return int(match[1]), _SECONDS[match[2]]
+
+
+def _who(request: Request) -> str:
+    if request.user.is_authenticated:
+        return str(request.user.pk)
+    return client_network(request._request)  # noqa: SLF001 - the address stands in Django's own request.
+
+
+def _count(key: str, seconds: int) -> int:
+    """Add one to a window's count; each request gets a number of its own, however many come at once."""
+    cache.add(key, 0, timeout=seconds * 2)
+    return cache.incr(key)

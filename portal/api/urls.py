@@ -1,12 +1,26 @@
-from django.urls import path, re_path
+"""Addresses under `api/v1/`. Each is answered with and without its last slash, so that no POST is redirected."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import URLPattern, path
+from rest_framework.views import APIView
 
 from . import auth_views as views
 
-# The contract writes `auth/login` without a slash; both forms are answered, so that no POST is redirected.
+
+def _both(route: str, view: type[APIView], name: str) -> list[URLPattern]:
+    """An address as the contract writes it, and its twin, which the OpenAPI document leaves out."""
+    twin = route.removesuffix("/") if route.endswith("/") else f"{route}/"
+    hidden: dict[str, Any] = {"schema": None}
+    return [path(route, view.as_view(), name=name), path(twin, view.as_view(**hidden))]
+
+
 urlpatterns = [
-    re_path(r"^auth/login/?$", views.Login.as_view(), name="auth-login"),
-    re_path(r"^auth/logout/?$", views.Logout.as_view(), name="auth-logout"),
-    re_path(r"^auth/me/?$", views.Me.as_view(), name="auth-me"),
-    path("auth/tokens/", views.Tokens.as_view(), name="auth-tokens"),
-    path("auth/tokens/<uuid:pk>/", views.Token.as_view(), name="auth-token"),
+    *_both("auth/login", views.Login, "auth-login"),
+    *_both("auth/logout", views.Logout, "auth-logout"),
+    *_both("auth/me", views.Me, "auth-me"),
+    *_both("auth/tokens/", views.Tokens, "auth-tokens"),
+    *_both("auth/tokens/<uuid:pk>/", views.Token, "auth-token"),
 ]

@@ -1,0 +1,76 @@
+"""What PostgreSQL's refusals mean to a caller, told by SQLSTATE and never by text.
+
+A service that knows better catches the error itself; this is the net under all of them, so that no input and no
+crowd ever gives a 500.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError
+from django.db.models import ProtectedError, RestrictedError
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+LOCK_NOT_AVAILABLE = "55P03"  # lock_timeout, or NOWAIT
+DEADLOCK = "40P01"
+SERIALIZATION_FAILURE = "40001"
+UNIQUE_VIOLATION = "23505"
+FOREIGN_KEY_VIOLATION = "23503"
+CHECK_VIOLATION = "23514"
+NUL_IN_TEXT = (
+    "A string literal cannot contain NUL (0x00) characters."  # psycopg2 refuses it before PostgreSQL can.
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseRefusal:
+    """A problem that a database error amounts to."""
+
+    status: int
+    code: str
+    detail: Promise
+    sqlstate: str | None = None
+    retry_after: int | None = None
+
+
+def sqlstate_of(error: BaseException) -> str | None:
+    """The SQLSTATE of a Django database error, where PostgreSQL gave one."""
+    cause = error.__cause__
+    return getattr(cause, "pgcode", None) or getattr(cause, "sqlstate", None)
+
+
+def is_lock_timeout(error: BaseException) -> bool:
+    """Whether a lock was not had within `lock_timeout`."""
+    return sqlstate_of(error) == LOCK_NOT_AVAILABLE
+
+
+def database_refusal(error: Exception) -> DatabaseRefusal | None:
+    """What to answer for a database error; None when it is not one, or is a bug of ours."""
+    sqlstate = sqlstate_of(error)
+    if sqlstate in {LOCK_NOT_AVAILABLE, DEADLOCK, SERIALIZATION_FAILURE}:
+        return DatabaseRefusal(
+            409, "busy", _("It is being changed by many at once; try again in a moment."), sqlstate, 1
+        )
+    if isinstance(error, ProtectedError | RestrictedError) or sqlstate == FOREIGN_KEY_VIOLATION:
+        return DatabaseRefusal(409, "in_use", _("Other things still belong to it, or it is gone."), sqlstate)
+    if isinstance(error, IntegrityError) and sqlstate == UNIQUE_VIOLATION:
+        return DatabaseRefusal(409, "conflict", _("There is one of these values already."), sqlstate)
+    unfit = isinstance(error, DataError) or (isinstance(error, ValueError) and str(error) == NUL_IN_TEXT)
+    if unfit or (isinstance(error, IntegrityError) and sqlstate == CHECK_VIOLATION):
+        return DatabaseRefusal(
+            400,
+            "invalid",
+            _("A value does not fit: it is out of range, or has characters that cannot be kept."),
+            sqlstate,
+        )
+    if isinstance(error, OperationalError | InterfaceError):
+        return DatabaseRefusal(
+            503,
+            "database_unavailable",
+            _("The database does not answer; try again in a moment."),
+            sqlstate,
+            1,
+        )
+    return None

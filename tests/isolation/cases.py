@@ -1,0 +1,110 @@
+"""For every operation of the API: who may, what it needs, and what it answers. The matrix test walks them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from portal.api.models import ApiToken
+from portal.api.scoping import Role
+from tasks import engine
+from tenants.models import Membership
+from tests.factories import InformationSystemFactory, MembershipFactory, UserFactory, VirtualMachineFactory
+from vms.commands import StartVm
+
+Ids = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One operation: what it takes, and what it answers to whom.
+
+    `ids` makes the objects that the path names, in a tenant; empty for lists.
+    `needs` is the lowest role that may; None when every signed-in user may.
+    """
+
+    ok: int
+    needs: Role | None = Role.VIEWER
+    ids: Callable[[Membership], Ids] | None = None
+    body: Callable[[Membership], dict[str, Any]] | None = None
+    bad_body: dict[str, Any] | None = None
+    public: bool = False
+    prepare: Callable[[Membership], None] = field(default=lambda member: None)
+
+
+def a_vm(member: Membership) -> Ids:
+    return {"id": VirtualMachineFactory(information_system__tenant=member.tenant).pk}
+
+
+def a_system(member: Membership) -> Ids:
+    return {"id": InformationSystemFactory(tenant=member.tenant).pk}
+
+
+def a_tenant(member: Membership) -> Ids:
+    return {"id": member.tenant.pk}
+
+
+def another_member(member: Membership) -> Ids:
+    other = MembershipFactory(tenant=member.tenant, role=Role.VIEWER)
+    return {"id": member.tenant.pk, "member_pk": other.pk}
+
+
+def a_job(member: Membership) -> Ids:
+    from django.db import transaction
+
+    vm = VirtualMachineFactory(information_system__tenant=member.tenant)
+    command = StartVm(str(vm.pk))
+    with transaction.atomic():
+        return {"id": engine.submit(command, tenant_id=member.tenant_id, user_id=member.user_id).job.pk}
+
+
+def a_token(member: Membership) -> Ids:
+    token, _secret = ApiToken.objects.create(user=member.user, name="mine", expiry=None)
+    return {"id": token.id}
+
+
+CASES: dict[tuple[str, str], Case] = {
+    ("POST", "/api/v1/auth/login"): Case(
+        200, None, body=lambda member: {"username": member.user.username, "password": "demo"}, bad_body={}, public=True
+    ),
+    ("POST", "/api/v1/auth/logout"): Case(204, None),
+    ("GET", "/api/v1/auth/me"): Case(200, None),
+    ("GET", "/api/v1/auth/tokens/"): Case(200, None),
+    ("POST", "/api/v1/auth/tokens/"): Case(201, None, body=lambda member: {"name": "ci"}, bad_body={"nme": "ci"}),
+    ("DELETE", "/api/v1/auth/tokens/{id}/"): Case(204, None, ids=a_token),
+    ("GET", "/api/v1/tenants/"): Case(200),
+    ("GET", "/api/v1/tenants/{id}/"): Case(200, ids=a_tenant),
+    ("GET", "/api/v1/tenants/{id}/usage/"): Case(200, ids=a_tenant),
+    ("GET", "/api/v1/tenants/{id}/members/"): Case(200, ids=a_tenant),
+    ("POST", "/api/v1/tenants/{id}/members/"): Case(
+        201,
+        Role.ADMIN,
+        ids=a_tenant,
+        body=lambda member: {"username": UserFactory().username, "role": "viewer"},
+        bad_body={"username": "nobody at all", "role": "king"},
+    ),
+    ("PATCH", "/api/v1/tenants/{id}/members/{member_pk}/"): Case(
+        200, Role.ADMIN, ids=another_member, body=lambda member: {"role": "operator"}, bad_body={"role": "king"}
+    ),
+    ("DELETE", "/api/v1/tenants/{id}/members/{member_pk}/"): Case(204, Role.ADMIN, ids=another_member),
+    ("GET", "/api/v1/information-systems/"): Case(200),
+    ("POST", "/api/v1/information-systems/"): Case(
+        201, Role.ADMIN, body=lambda member: {"name": "Shop"}, bad_body={"name": "", "colour": "red"}
+    ),
+    ("GET", "/api/v1/information-systems/{id}/"): Case(200, ids=a_system),
+    ("PATCH", "/api/v1/information-systems/{id}/"): Case(
+        200, Role.ADMIN, ids=a_system, body=lambda member: {"owner": "Ann"}, bad_body={"default_account": 4711}
+    ),
+    ("DELETE", "/api/v1/information-systems/{id}/"): Case(204, Role.ADMIN, ids=a_system),
+    ("GET", "/api/v1/vms/"): Case(200),
+    ("GET", "/api/v1/vms/{id}/"): Case(200, ids=a_vm),
+    ("POST", "/api/v1/vms/{id}/actions/"): Case(
+        202, Role.OPERATOR, ids=a_vm, body=lambda member: {"action": "start"}, bad_body={"action": "explode"}
+    ),
+    ("GET", "/api/v1/vms/{id}/operations/"): Case(200, ids=a_vm),
+    ("GET", "/api/v1/jobs/"): Case(200),
+    ("GET", "/api/v1/jobs/{id}/"): Case(200, ids=a_job),
+    ("POST", "/api/v1/jobs/{id}/cancel/"): Case(202, Role.OPERATOR, ids=a_job),
+    ("GET", "/api/v1/jobs/{id}/lines/"): Case(200, ids=a_job),
+}

@@ -1,0 +1,175 @@
+"""Tenants are walls: every operation of the API × anonymous, other tenant, role too low, ok, malformed.
+
+The operations come from the OpenAPI schema, so one that nobody put into `cases.py` fails the first test here.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from drf_spectacular.generators import SchemaGenerator
+from rest_framework.test import APIClient
+
+from portal.api.scoping import Role
+from tests.factories import MembershipFactory
+
+from .cases import CASES
+
+pytestmark = pytest.mark.django_db
+
+METHODS = {"get", "post", "put", "patch", "delete"}
+
+
+def operations():
+    schema = SchemaGenerator().get_schema(request=None, public=True)
+    return {(method.upper(), path) for path, item in schema["paths"].items() for method in item if method in METHODS}
+
+
+def cases(wanted=lambda case: True):
+    return [pytest.param(*key, case, id=" ".join(key)) for key, case in sorted(CASES.items()) if wanted(case)]
+
+
+def client_of(member):
+    client = APIClient()
+    client.force_authenticate(member.user)
+    return client
+
+
+def send(client, method, path, ids=None, body=None):
+    return getattr(client, method.lower())(path.format(**(ids or {})), body, format="json")
+
+
+def refusal(response):
+    """What a refusal says, without what differs by request."""
+    return {name: value for name, value in response.json().items() if name != "request_id"}
+
+
+def is_problem(response):
+    assert response["Content-Type"] == "application/problem+json"
+    assert {"type", "title", "status", "detail", "code", "request_id"} <= set(response.json())
+    return True
+
+
+def test_every_operation_is_in_the_matrix():
+    assert operations() == set(CASES)
+
+
+@pytest.mark.parametrize(("method", "path", "case"), cases(lambda case: not case.public))
+def test_anonymous(method, path, case):
+    member = MembershipFactory(role=Role.ADMIN)
+    ids = case.ids(member) if case.ids else {}
+
+    response = send(APIClient(), method, path, ids, case.body(member) if case.body else None)
+
+    assert response.status_code == 401
+    assert is_problem(response)
+    assert response["WWW-Authenticate"]
+
+
+@pytest.mark.parametrize(("method", "path", "case"), cases(lambda case: case.ids is not None))
+def test_another_tenants_object_is_as_unknown_as_one_that_never_was(method, path, case):
+    owner, stranger = MembershipFactory(role=Role.ADMIN), MembershipFactory(role=Role.ADMIN)
+    theirs, body = case.ids(owner), case.body(owner) if case.body else None
+    never = dict.fromkeys(theirs, uuid.uuid4())
+
+    other = send(client_of(stranger), method, path, theirs, body)
+    unknown = send(client_of(stranger), method, path, never, body)
+
+    assert other.status_code == unknown.status_code == 404
+    assert refusal(other) == refusal(unknown)
+    assert is_problem(other)
+    # And the answer to what is malformed gives nothing away either.
+    if case.bad_body is not None:
+        assert send(client_of(stranger), method, path, theirs, case.bad_body).status_code == 404
+
+
+@pytest.mark.parametrize(("method", "path", "case"), cases(lambda case: case.ids is None and case.needs is not None))
+def test_a_list_shows_ones_own_tenant_alone(method, path, case):
+    from .cases import a_job, a_system, a_vm
+
+    owner, stranger = MembershipFactory(), MembershipFactory()
+    if method != "GET":
+        pytest.skip("makes something; what it makes is its maker's by the scope")
+    for make in (a_job, a_system, a_vm):
+        make(owner)
+
+    shown = send(client_of(stranger), method, path).json()
+
+    own = {"/api/v1/tenants/": 1}.get(path, 0)
+    assert shown["count"] == own
+    assert send(client_of(owner), method, path).json()["count"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "case"), cases(lambda case: case.needs in {Role.OPERATOR, Role.ADMIN})
+)
+def test_a_role_that_is_too_low(method, path, case):
+    admin = MembershipFactory(role=Role.ADMIN)
+    low = Role.VIEWER if case.needs == Role.OPERATOR else Role.OPERATOR
+    member = MembershipFactory(tenant=admin.tenant, role=low)
+    ids = case.ids(admin) if case.ids else {}
+
+    response = send(client_of(member), method, path, ids, case.body(admin) if case.body else None)
+
+    assert (response.status_code, response.json()["code"]) == (403, "role_too_low")
+    assert is_problem(response)
+    if case.bad_body is not None:
+        assert send(client_of(member), method, path, ids, case.bad_body).status_code == 403
+
+
+@pytest.mark.parametrize(("method", "path", "case"), cases())
+def test_ok_for_the_lowest_role_that_may(method, path, case):
+    member = MembershipFactory(role=case.needs or Role.VIEWER)
+    ids = case.ids(member) if case.ids else {}
+
+    response = send(client_of(member), method, path, ids, case.body(member) if case.body else None)
+
+    assert response.status_code == case.ok, response.content
+
+
+@pytest.mark.parametrize(("method", "path", "case"), cases(lambda case: case.bad_body is not None))
+def test_malformed_bodies_change_nothing(method, path, case):
+    member = MembershipFactory(role=Role.ADMIN)
+    ids = case.ids(member) if case.ids else {}
+    url, client = path.format(**ids), client_of(member)
+    post = getattr(client, method.lower())
+
+    answers = {
+        "bad fields": post(url, case.bad_body, format="json"),
+        "not an object": post(url, "[1, 2]", content_type="application/json"),
+        "not JSON": post(url, "{", content_type="application/json"),
+        "null byte": post(url, '{"name": "a\\u0000b", "action": "\\u0000"}', content_type="application/json"),
+        "not UTF-8": post(url, b'{"name": "\xff"}', content_type="application/json"),
+        "too deep": post(url, "[" * 100_000, content_type="application/json"),
+    }
+
+    for what, answer in answers.items():
+        assert answer.status_code == 400, (what, answer.content)
+        assert is_problem(answer)
+    assert post(url, "a=b", content_type="application/x-www-form-urlencoded").status_code == 415
+    assert post(url, '{"name": "%s"}' % ("x" * 1_100_000), content_type="application/json").status_code == 413
+
+
+@pytest.mark.parametrize(("method", "path", "case"), cases(lambda case: case.ids is not None))
+@pytest.mark.parametrize("bad_id", ["not-a-uuid", "0", "%00", "..%2f..", "é", "a" * 300])
+def test_ids_that_are_none(method, path, case, bad_id):
+    member = MembershipFactory(role=Role.ADMIN)
+    ids = dict.fromkeys(case.ids(member), bad_id)
+
+    response = send(client_of(member), method, path, ids, case.body(member) if case.body else None)
+
+    assert response.status_code == 404
+    assert is_problem(response)
+
+
+@pytest.mark.parametrize(
+    "query", ["?colour=red", "?page=0", "?page=x", "?page_size=201", "?page_size=-1", "?search=%00", "?ordering=secret"]
+)
+@pytest.mark.parametrize("path", ["/api/v1/vms/", "/api/v1/jobs/", "/api/v1/information-systems/", "/api/v1/tenants/"])
+def test_unknown_and_wrong_filters(path, query):
+    response = send(client_of(MembershipFactory()), "GET", path + query)
+
+    assert response.status_code == 400, response.content
+    assert is_problem(response)
+    assert response.json()["errors"]

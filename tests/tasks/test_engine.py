@@ -1,0 +1,456 @@
+"""The engine's story, told with commands whose world the test can look at."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import IntegrityError, close_old_connections, connection, transaction
+from django.utils import timezone
+
+from tasks import engine
+from tasks.command import Done, Failed, Wait
+from tasks.models import EntityLock, Job, JobStatus, Step, StepStatus
+
+from . import worlds
+from .worlds import BuildHouse, PaintHouse
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def new_world():
+    worlds.empty()
+
+
+def submitted(command=None):
+    with transaction.atomic():
+        return engine.submit(command or BuildHouse()).job
+
+
+def fresh(job):
+    return Job.objects.get(pk=job.pk)
+
+
+def due_now(job):
+    Job.objects.filter(pk=job.pk).update(not_before=timezone.now() - timedelta(seconds=1))
+
+
+def its_worker_died(job):
+    """What a killed worker leaves: an owner whose lease has run out."""
+    Job.objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+
+
+def statuses(job):
+    return [step.status for step in Step.objects.filter(job=job).order_by("position")]
+
+
+# --- Recording ---------------------------------------------------------------------------------------------
+
+
+def test_a_job_is_recorded_in_the_callers_transaction_or_not_at_all():
+    with pytest.raises(RuntimeError, match="transaction"):
+        engine.submit(BuildHouse())
+
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        engine.submit(BuildHouse())
+        raise ZeroDivisionError
+
+    assert not Job.objects.exists()
+    assert not EntityLock.objects.exists()
+
+
+def test_the_same_command_joins_and_another_is_busy():
+    job = submitted()
+
+    with transaction.atomic():
+        again = engine.submit(BuildHouse())
+    with pytest.raises(engine.Busy) as painting, transaction.atomic():
+        engine.submit(PaintHouse())
+    with pytest.raises(engine.Busy), transaction.atomic():
+        engine.submit(BuildHouse(colour="red"))
+
+    assert (again.joined, again.job.pk) == (True, job.pk)
+    assert painting.value.job.pk == job.pk
+    assert Job.objects.count() == 1
+
+
+def test_a_refused_command_leaves_nothing():
+    with pytest.raises(engine.NotValid) as refused, transaction.atomic():
+        engine.submit(BuildHouse(colour="pink"))
+
+    assert refused.value.code == "ugly"
+    assert refused.value.errors == {"colour": ["Not pink."]}
+    assert not EntityLock.objects.exists()
+
+
+def test_two_at_once_give_one_job():
+    """Real threads and connections: the lock's unique key makes the second wait, find the first, and join it."""
+    start, jobs = threading.Barrier(8), []
+
+    def ask():
+        try:
+            start.wait()
+            with transaction.atomic():
+                jobs.append(engine.submit(BuildHouse()))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+
+    assert len({submission.job.pk for submission in jobs}) == 1
+    assert [submission.joined for submission in jobs].count(False) == 1
+
+
+def test_without_the_lock_two_at_once_give_two_jobs(monkeypatch):
+    """The race is real: the test above would fail if nobody took locks."""
+    monkeypatch.setattr(BuildHouse, "locks", lambda self: [])
+    first, second = submitted(), submitted()
+
+    assert first.pk != second.pk
+
+
+# --- Moving on ---------------------------------------------------------------------------------------------
+
+
+def test_steps_run_in_order_and_the_end_frees_the_locks():
+    job = submitted()
+
+    engine.advance(job.pk)
+
+    ended = fresh(job)
+    assert worlds.happened == ["lay", "wall", "roof", "succeeded"]
+    assert (ended.status, ended.outcome_code, ended.owner) == (JobStatus.SUCCEEDED, "done", "")
+    assert ended.ended_at is not None
+    assert statuses(job) == [StepStatus.SUCCEEDED] * 3
+    assert not EntityLock.objects.exists()
+
+
+def test_a_second_ring_finds_nothing_to_do():
+    job = submitted()
+    engine.advance(job.pk)
+
+    engine.advance(job.pk)
+
+    assert worlds.happened.count("lay") == 1
+
+
+def test_a_step_that_waits_gives_the_process_back_until_its_time():
+    worlds.script["wall"] = [Wait(30, "drying")]
+    job = submitted()
+
+    engine.advance(job.pk)
+    engine.advance(job.pk)
+
+    waiting = fresh(job)
+    assert (waiting.status, waiting.owner) == (JobStatus.WAITING, "")
+    assert worlds.happened == ["lay", "wall"]
+    assert Step.objects.get(job=job, name="wall").message == "drying"
+    due_now(job)
+    engine.advance(job.pk)
+    assert worlds.happened == ["lay", "wall", "wall*", "roof", "succeeded"]
+
+
+def test_a_step_runs_without_a_transaction():
+    seen = []
+    worlds.script["lay"] = [lambda command: seen.append(connection.in_atomic_block)]
+    engine.advance(submitted().pk)
+
+    assert seen == [False]
+
+
+def test_two_workers_run_a_step_once():
+    """Real threads: the claim is one statement, so one worker gets the row and the others go away."""
+    entered, leave = threading.Event(), threading.Event()
+    worlds.script["lay"] = [lambda command: (entered.set(), leave.wait(10)) and None]
+    job = submitted()
+
+    def work():
+        try:
+            engine.advance(job.pk)
+        finally:
+            connection.close()
+
+    first = threading.Thread(target=work)
+    first.start()
+    assert entered.wait(10)
+    engine.advance(job.pk)
+    leave.set()
+    first.join()
+
+    assert worlds.happened.count("lay") == 1
+    assert fresh(job).status == JobStatus.SUCCEEDED
+
+
+def test_without_the_claim_two_workers_run_a_step_twice(monkeypatch):
+    """The race is real: a worker that only reads the row runs the step again."""
+    monkeypatch.setattr(engine, "_claim", lambda job_id, owner: Job.objects.get(pk=job_id))
+    worlds.script["lay"] = [lambda command: engine.advance(command.job.pk)]
+    engine.advance(submitted().pk)
+
+    assert worlds.happened.count("lay") == 2
+
+
+# --- Crashes -----------------------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """As if by kill -9: no handler of ours may see it."""
+
+
+def killed(command):
+    raise Killed
+
+
+def test_after_a_crash_finished_steps_stay_finished_and_the_broken_one_is_told():
+    worlds.script["wall"] = [killed]
+    job = submitted()
+    with pytest.raises(Killed):
+        engine.advance(job.pk)
+
+    engine.advance(job.pk)
+    assert worlds.happened == ["lay", "wall"]  # the lease still stands
+    its_worker_died(job)
+    engine.advance(job.pk)
+
+    assert worlds.happened == ["lay", "wall", "wall*", "roof", "succeeded"]
+    assert fresh(job).status == JobStatus.SUCCEEDED
+
+
+def test_a_worker_that_overslept_its_lease_cannot_write():
+    def oversleep(command):
+        its_worker_died(command.job)
+        engine.advance(command.job.pk)  # the rescuer does it all
+        return Failed("late", "I come too late.")
+
+    worlds.script["lay"] = [oversleep]
+    job = submitted()
+
+    engine.advance(job.pk)
+
+    ended = fresh(job)
+    assert (ended.status, ended.outcome_message) == (JobStatus.SUCCEEDED, "")
+    assert worlds.happened == ["lay", "lay*", "wall", "roof", "succeeded"]
+
+
+def test_a_step_that_kills_every_worker_gets_stuck_with_its_locks(settings):
+    settings.JOB_ATTEMPT_CAP = 3
+    worlds.script["lay"] = [killed] * 5
+    job = submitted()
+    for _ in range(3):
+        with pytest.raises(Killed):
+            engine.advance(job.pk)
+        its_worker_died(job)
+
+    engine.advance(job.pk)
+
+    assert fresh(job).status == JobStatus.STUCK
+    assert "3 times" in fresh(job).outcome_message
+    assert EntityLock.objects.filter(job=job).exists()
+
+
+def test_when_the_last_write_fails_nothing_of_it_is_written():
+    worlds.script["succeeded"] = [ValueError("no room")]
+    job = submitted()
+    with pytest.raises(ValueError, match="no room"):
+        engine.advance(job.pk)
+
+    assert fresh(job).status == JobStatus.RUNNING
+    assert EntityLock.objects.filter(job=job).exists()
+    its_worker_died(job)
+    engine.advance(job.pk)
+    assert fresh(job).status == JobStatus.SUCCEEDED
+    assert worlds.happened == ["lay", "wall", "roof", "succeeded", "roof*", "succeeded"]
+
+
+def test_the_sweep_rings_for_what_should_have_moved_and_for_nothing_else(monkeypatch):
+    rung = []
+    monkeypatch.setattr(engine, "ring_job", lambda job_id, after=0.0: rung.append(job_id))
+    lost, waiting, dead, new = (submitted(BuildHouse(key=key)) for key in ("lost", "waiting", "dead", "new"))
+    done = submitted(BuildHouse(key="done"))
+    engine.advance(done.pk)
+    long_ago = timezone.now() - timedelta(minutes=1)
+    Job.objects.filter(pk__in=[lost.pk, dead.pk]).update(not_before=long_ago)
+    Job.objects.filter(pk=waiting.pk).update(status="waiting", not_before=timezone.now() + timedelta(minutes=1))
+    Job.objects.filter(pk=dead.pk).update(status="running", owner="somebody", lease_until=long_ago)
+    rung.clear()
+
+    assert engine.sweep() == 2
+    assert set(rung) == {lost.pk, dead.pk}
+    assert engine.sweep() == 0  # rung for a moment ago
+    assert new.pk not in rung
+
+
+# --- Failure, undo, cancel ---------------------------------------------------------------------------------
+
+
+def test_failure_is_undone_backwards_before_it_is_final():
+    worlds.script["roof"] = [Failed("rain", "It rains.")]
+    job = submitted()
+
+    engine.advance(job.pk)
+
+    ended = fresh(job)
+    assert worlds.happened == ["lay", "wall", "roof", "unwall", "unlay", "failed:failed:rain"]
+    assert (ended.status, ended.outcome_code, ended.outcome_message) == (JobStatus.FAILED, "rain", "It rains.")
+    assert statuses(job) == [StepStatus.UNDONE, StepStatus.UNDONE, StepStatus.FAILED]
+    assert not EntityLock.objects.exists()
+
+
+def test_an_undo_is_tried_until_it_succeeds_and_the_job_says_what_is_left():
+    worlds.script["wall"] = [Failed("rain", "It rains.")]
+    worlds.script["unwall"] = [Failed("stuck", "It will not come off."), Wait(1, "Pulling.")]
+    job = submitted()
+
+    engine.advance(job.pk)
+    undoing = fresh(job)
+    assert (undoing.status, undoing.owner) == (JobStatus.UNDOING, "")
+    assert Step.objects.get(job=job, name="wall").message == "It will not come off."
+    for _ in range(2):
+        due_now(job)
+        engine.advance(job.pk)
+
+    assert worlds.happened == ["lay", "wall", "unwall", "unwall*", "unwall*", "unlay", "failed:failed:rain"]
+    assert fresh(job).status == JobStatus.FAILED
+
+
+def test_an_undo_goes_on_after_a_crash():
+    worlds.script["roof"] = [Failed("rain", "It rains.")]
+    worlds.script["unlay"] = [killed]
+    job = submitted()
+    with pytest.raises(Killed):
+        engine.advance(job.pk)
+
+    its_worker_died(job)
+    engine.advance(job.pk)
+
+    assert worlds.happened == ["lay", "wall", "roof", "unwall", "unlay", "unlay*", "failed:failed:rain"]
+    assert fresh(job).status == JobStatus.FAILED
+
+
+def test_a_bug_of_ours_is_errored_and_keeps_its_traceback():
+    worlds.script["wall"] = [KeyError("bricks")]
+    job = submitted()
+
+    engine.advance(job.pk)
+
+    ended = fresh(job)
+    assert (ended.status, ended.outcome_code) == (JobStatus.ERRORED, "internal_error")
+    assert "bricks" in ended.traceback
+    assert "bricks" not in ended.outcome_message
+    assert worlds.happened == ["lay", "wall", "unwall", "unlay", "failed:errored:internal_error"]
+
+
+def test_a_cancel_before_the_start_leaves_nothing_to_undo():
+    job = submitted()
+
+    assert engine.cancel(fresh(job))
+    engine.advance(job.pk)
+
+    assert worlds.happened == ["failed:cancelled:cancelled"]
+    assert fresh(job).status == JobStatus.CANCELLED
+    assert statuses(job) == [StepStatus.SKIPPED] * 3
+    assert not EntityLock.objects.exists()
+
+
+def test_a_cancel_takes_effect_at_the_next_step_and_undoes():
+    worlds.script["lay"] = [lambda command: engine.cancel(Job.objects.get(pk=command.job.pk)) and None]
+    job = submitted()
+
+    engine.advance(job.pk)
+
+    assert worlds.happened == ["lay", "unlay", "failed:cancelled:cancelled"]
+    assert fresh(job).status == JobStatus.CANCELLED
+    assert not engine.cancel(fresh(job))
+
+
+def test_a_cancel_during_a_wait_is_heard_at_once():
+    worlds.script["wall"] = [Wait(3000)]
+    job = submitted()
+    engine.advance(job.pk)
+
+    engine.cancel(fresh(job))
+    engine.advance(job.pk)
+
+    assert worlds.happened == ["lay", "wall", "unwall", "unlay", "failed:cancelled:cancelled"]
+
+
+def test_a_step_past_its_deadline_fails_with_its_last_word():
+    worlds.script["wall"] = [Wait(1, "still wet"), Wait(1, "still wet")]
+    job = submitted()
+    engine.advance(job.pk)
+    Step.objects.filter(job=job, name="wall").update(deadline=timezone.now() - timedelta(seconds=1))
+    due_now(job)
+
+    engine.advance(job.pk)
+
+    assert fresh(job).outcome_code == "timeout"
+    assert "still wet" in fresh(job).outcome_message
+    assert worlds.happened[-1] == "failed:failed:timeout"
+
+
+def test_a_job_past_its_deadline_fails():
+    job = submitted()
+    Job.objects.filter(pk=job.pk).update(deadline=timezone.now() - timedelta(seconds=1))
+
+    engine.advance(job.pk)
+
+    assert (fresh(job).status, fresh(job).outcome_code) == (JobStatus.FAILED, "deadline")
+
+
+def test_an_effect_that_no_record_speaks_of_is_told_to_the_undo():
+    """A worker dies in a step and the job is cancelled before anybody looks: the effect may be out there."""
+    told = []
+    worlds.script["lay"] = [killed]
+    worlds.script["unlay"] = [lambda command: told.append(command.data.get("unrecorded"))]
+    job = submitted()
+    with pytest.raises(Killed):
+        engine.advance(job.pk)
+    its_worker_died(job)
+    engine.cancel(fresh(job))
+
+    engine.advance(job.pk)
+
+    assert told == ["lay"]
+
+
+# --- What the database itself refuses ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"status": "succeeded", "ended_at": None},
+        {"status": "succeeded", "ended_at": timezone.now(), "owner": "somebody"},
+        {"status": "queued", "ended_at": timezone.now()},
+        {"status": "running", "owner": ""},
+        {"status": "dancing"},
+    ],
+)
+def test_the_database_refuses_impossible_jobs(columns):
+    job = submitted()
+
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Job.objects.filter(pk=job.pk).update(**columns)
+
+
+def test_prune_forgets_old_ended_jobs_alone():
+    old, recent, open_job = (submitted(BuildHouse(key=key)) for key in ("old", "recent", "open"))
+    engine.advance(old.pk)
+    engine.advance(recent.pk)
+    Job.objects.filter(pk=old.pk).update(ended_at=timezone.now() - timedelta(days=100))
+
+    assert engine.prune(older_than=timezone.now() - timedelta(days=90)) == 1
+    assert set(Job.objects.values_list("pk", flat=True)) == {recent.pk, open_job.pk}
+    close_old_connections()
+
+
+def test_done_is_the_answer_of_a_step_that_says_nothing():
+    worlds.script["lay"] = [lambda command: Done("laid")]
+    job = submitted()
+    engine.advance(job.pk)
+
+    assert Step.objects.get(job=job, name="lay").message == "laid"

@@ -1,0 +1,152 @@
+"""A world outside the engine that tests can look at, and commands that change it.
+
+`happened` is what was done out there, in order; `script` tells a step what to answer next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+
+from tasks.command import Command, Done, Entity, Failure, Refusal, Result, Watch, minutes, register, step
+from tasks.polling import MISSING, LookFailed, Observation, register_watcher
+
+happened: list[str] = []
+script: dict[str, list[Result | Exception | Callable[[Any], Any]]] = {}
+things: dict[str, str] = {}
+looks: list[tuple[str, int]] = []
+away: list[LookFailed] = []
+
+
+def empty() -> None:
+    """A new world."""
+    for part in (happened, script, things, looks, away):
+        part.clear()
+
+
+def play(command: Command, name: str) -> Result:
+    """Note that a step ran, starred when it was told that it may have run before; answer what the script says."""
+    return answer(command, name + ("*" if command.retrying else ""), name)
+
+
+def answer(command: Command, note: str, name: str) -> Result:
+    """Note something, and answer what the script says next under a name."""
+    happened.append(note)
+    lines = script.get(name, [])
+    line = lines.pop(0) if lines else Done()
+    if callable(line):
+        line = line(command) or Done()
+    if isinstance(line, Exception):
+        raise line
+    return line
+
+
+@register
+@dataclass
+class BuildHouse(Command):
+    """Three steps, two of which can be undone."""
+
+    key: str = "house"
+    colour: str = "white"
+
+    kind: ClassVar[str] = "test.build_house"
+    title: ClassVar[str] = "Build"
+
+    def locks(self) -> list[str]:
+        return [f"house:{self.key}"]
+
+    def entity(self) -> Entity:
+        return Entity("house", self.key, self.key)
+
+    def validate(self) -> list[Refusal]:
+        return [Refusal("ugly", "Not pink.", "colour")] if self.colour == "pink" else []
+
+    @step
+    def lay(self) -> Result:
+        return play(self, "lay")
+
+    @lay.undo
+    def unlay(self) -> Result:
+        return play(self, "unlay")
+
+    @step(deadline=minutes(5))
+    def wall(self) -> Result:
+        return play(self, "wall")
+
+    @wall.undo
+    def unwall(self) -> Result:
+        return play(self, "unwall")
+
+    @step
+    def roof(self) -> Result:
+        return play(self, "roof")
+
+    def succeeded(self) -> None:
+        answer(self, "succeeded", "succeeded")
+
+    def failed(self, failure: Failure) -> None:
+        answer(self, f"failed:{failure.status}:{failure.code}", "failed")
+
+
+@register
+@dataclass
+class PaintHouse(Command):
+    """Another command on the same entity."""
+
+    key: str = "house"
+
+    kind: ClassVar[str] = "test.paint_house"
+    title: ClassVar[str] = "Paint"
+
+    def locks(self) -> list[str]:
+        return [f"house:{self.key}"]
+
+    @step
+    def paint(self) -> Result:
+        return play(self, "paint")
+
+
+@register
+@dataclass
+class GrowTree(Command):
+    """Waits for a thing of the world to be grown."""
+
+    name: str = "tree"
+
+    kind: ClassVar[str] = "test.grow_tree"
+    title: ClassVar[str] = "Grow"
+
+    @step
+    def see_it_grown(self) -> Result:
+        return Watch("thing", "garden", self.name, until=frozenset({"grown"}), unless=frozenset({"dead", MISSING}))
+
+    def succeeded(self) -> None:
+        happened.append(f"grown:{self.data['observed']['height']}")
+
+    def failed(self, failure: Failure) -> None:
+        happened.append(f"failed:{failure.code}:{failure.message}")
+
+
+class ThingWatcher:
+    """Looks at `things`."""
+
+    def look_at_one(self, scope: str, object_id: str) -> Observation:
+        looks.append(("one", 1))
+        if away:
+            raise away[0]
+        return self.seen(object_id)
+
+    def look_at_many(self, scope: str, object_ids: Sequence[str], since: datetime) -> Mapping[str, Observation]:
+        looks.append(("many", len(object_ids)))
+        if away:
+            raise away[0]
+        return {object_id: self.seen(object_id) for object_id in object_ids}
+
+    def seen(self, object_id: str) -> Observation:
+        status = things.get(object_id, MISSING)
+        return Observation(status, "frost" if status == "dead" else "", {"height": 3})
+
+
+register_watcher("thing", ThingWatcher())
