@@ -101,6 +101,25 @@ def credentials_of(account: CloudAccount) -> CloudCredentials:
     )
 
 
+def fill_from_clouds_yaml(account: CloudAccount, name: str) -> str:
+    """Give an account the address and credentials of a cloud in this machine's clouds.yaml; its region, or "".
+
+    The caller saves. Raises `CloudError` when clouds.yaml has no such cloud.
+    """
+    with Cloud.from_clouds_yaml(name) as cloud:
+        found = cloud.credentials
+        region = cloud.region or ""
+    account.auth_url = found.auth_url
+    account.credential_kind = found.kind
+    account.access_id = found.application_credential_id or found.username or ""
+    account.set_secret(found.application_credential_secret or found.password or "")
+    account.project = found.project_name or ""
+    account.user_domain = found.user_domain_name or "Default"
+    account.project_domain = found.project_domain_name or "Default"
+    account.ca_bundle = Path(found.ca_bundle).read_text() if found.ca_bundle else ""
+    return region
+
+
 def _fingerprint(account: CloudAccount) -> str:
     parts = (
         account.auth_url,

@@ -1,0 +1,112 @@
+import json
+import os
+import urllib.request
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+from django.db import transaction
+
+from cloudaccounts.connect import fill_from_clouds_yaml
+from cloudaccounts.models import CloudAccount
+from portal.api.scoping import Role
+from tenants.models import InformationSystem, Membership, Tenant, User
+from vms.models import VirtualMachine
+from vms.sync.adoption import adopt_servers
+
+MEMBERS = {
+    "acme": {"alice": Role.ADMIN, "oscar": Role.OPERATOR, "vera": Role.VIEWER, "bruno": Role.OPERATOR},
+    "globex": {"gina": Role.ADMIN, "bruno": Role.OPERATOR},
+}
+# Tenant, system, and the servers that the simulator gets for it: (name prefix, how many, status).
+SYSTEMS = {
+    ("acme", "Web shop"): [("shop-web", 40, "ACTIVE"), ("shop-db", 20, "SHUTOFF")],
+    ("acme", "Warehouse"): [("warehouse", 40, "ACTIVE"), ("warehouse-test", 20, "SHUTOFF")],
+    ("globex", "Portal"): [("portal", 40, "ACTIVE"), ("portal-test", 20, "SHUTOFF")],
+    ("globex", "Archive"): [("archive", 20, "SHUTOFF")],
+}
+
+
+class Command(BaseCommand):
+    """Tenants, users, a cloud account and VMs to try the portal with. Run it again: it makes what is missing.
+
+    DEMO_PASSWORD is everybody's password; SIMULATOR_PORT says where the simulator listens.
+    With OS_CLOUD the account is that cloud of clouds.yaml, and the VMs are the servers that it has.
+    """
+
+    help = __doc__ or ""
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Make what is missing."""
+        with transaction.atomic():
+            systems = self.people_and_systems(os.environ.get("DEMO_PASSWORD", "demo"))
+        account, region, is_new = self.account()
+        if is_new and not settings.OS_CLOUD:
+            self.seed()
+        adopted = adopt_servers(
+            account=account, region=region, system_for=lambda n, name: self.system_of(systems, n, name)
+        )
+        self.stdout.write(f"{VirtualMachine.objects.count()} VMs ({adopted} new), {len(systems)} information systems")
+
+    def people_and_systems(self, password: str) -> dict[tuple[str, str], InformationSystem]:
+        """Users, tenants, memberships, information systems."""
+        self.user("admin", password, is_staff=True, is_superuser=True)
+        systems = {}
+        for slug, members in MEMBERS.items():
+            tenant, _created = Tenant.objects.get_or_create(slug=slug, defaults={"name": slug.capitalize()})
+            for username, role in members.items():
+                user = self.user(username, password)
+                Membership.objects.get_or_create(user=user, tenant=tenant, defaults={"role": role})
+        for slug, name in SYSTEMS:
+            systems[slug, name], _created = InformationSystem.objects.get_or_create(
+                tenant=Tenant.objects.get(slug=slug), name=name
+            )
+        return systems
+
+    def user(self, username: str, password: str, **flags: bool) -> User:
+        """A user; one that is there already keeps his password."""
+        return User.objects.filter(username=username).first() or User.objects.create_user(
+            username, f"{username}@example.org", password, **flags
+        )
+
+    def account(self) -> tuple[CloudAccount, str, bool]:
+        """The demo's cloud account, its region, and whether it was made just now."""
+        name = settings.OS_CLOUD or "simulator"
+        account = CloudAccount.objects.filter(name=name).first()
+        is_new = account is None
+        account = account or CloudAccount(name=name)
+        region = "RegionOne"
+        if settings.OS_CLOUD:
+            region = fill_from_clouds_yaml(account, settings.OS_CLOUD) or region
+        else:
+            account.auth_url = f"{self.simulator()}/identity/v3"
+            account.credential_kind = CloudAccount.CredentialKind.PASSWORD
+            account.access_id, account.project = "demo", "demo"
+            account.set_secret("demo")
+        account.save()
+        return account, region, is_new
+
+    def simulator(self) -> str:
+        """Where the simulator listens."""
+        return f"http://127.0.0.1:{os.environ.get('SIMULATOR_PORT', '5050')}"
+
+    def seed(self) -> None:
+        """Give the simulator the servers of the demo."""
+        for batches in SYSTEMS.values():
+            for prefix, count, status in batches:
+                body = {"project": "demo", "servers": count, "name_prefix": prefix, "status": status}
+                request = urllib.request.Request(  # noqa: S310 - always http, on loopback.
+                    f"{self.simulator()}/_control/seed",
+                    data=json.dumps(body).encode(),
+                    headers={"Content-Type": "application/json"},
+                )
+                urllib.request.urlopen(request, timeout=30).close()  # noqa: S310
+
+    def system_of(
+        self, systems: dict[tuple[str, str], InformationSystem], number: int, name: str
+    ) -> InformationSystem | None:
+        """The system that a server's name belongs to; servers of other names are shared out in turn."""
+        for key, batches in SYSTEMS.items():
+            if any(name.rpartition("-")[0] == prefix for prefix, _count, _status in batches):
+                return systems[key]
+        return list(systems.values())[number % len(systems)] if settings.OS_CLOUD else None
