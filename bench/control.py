@@ -1,0 +1,136 @@
+"""200 clients on one VM, and on 200 VMs, against a bare authenticated view on the same server."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+import time
+from collections import Counter
+from urllib.parse import urlsplit
+
+import requests
+
+from .figures import Figure, percentile
+from .stack import Stack
+
+CLIENTS = 200
+
+
+def _at_once(base: str, token: str, requests_: list[tuple[str, dict[str, object]]]) -> tuple[float, Counter[int], list[dict]]:
+    """Send all of them at the same moment, each on a connection of its own; seconds, statuses and bodies."""
+    address = urlsplit(base)
+    start = threading.Barrier(len(requests_) + 1)
+    statuses: Counter[int] = Counter()
+    bodies: list[dict] = []
+    headers = {"Authorization": f"Token {token}", "Content-Type": "application/json"}
+
+    def one(path: str, body: dict[str, object]) -> None:
+        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=60)
+        connection.connect()
+        start.wait()
+        connection.request("POST", path, json.dumps(body), headers)
+        answer = connection.getresponse()
+        text = answer.read()
+        statuses[answer.status] += 1
+        bodies.append(json.loads(text))
+        connection.close()
+
+    threads = [threading.Thread(target=one, args=request) for request in requests_]
+    for thread in threads:
+        thread.start()
+    start.wait()
+    began = time.perf_counter()
+    for thread in threads:
+        thread.join()
+    return time.perf_counter() - began, statuses, bodies
+
+
+def control(stack: Stack) -> list[Figure]:
+    """Throughput, exactly one action, and how long the row is locked."""
+    from django.db import connection, transaction
+
+    from cloudaccounts.models import CloudAccount
+    from portal.api.models import ApiToken
+    from portal.api.scoping import Role, Scope
+    from tasks.models import IN_FLIGHT, Job
+    from tenants.models import InformationSystem, Membership, Tenant, User
+    from vms.models import VirtualMachine
+    from vms.services import control_vm
+    from vms.sync.adoption import adopt_servers
+
+    simulator = stack.simulator()
+    seeded = {"project": "demo", "servers": CLIENTS + 1, "status": "SHUTOFF"}
+    requests.post(f"{simulator}/_control/seed", json=seeded, timeout=60).raise_for_status()
+    requests.post(f"{simulator}/_control/clock", json={"action_seconds": 0.5}, timeout=60).raise_for_status()
+    account = CloudAccount(name="control", auth_url=f"{simulator}/identity/v3", credential_kind="password",
+                           access_id="demo", project="demo")  # fmt: skip
+    account.set_secret("demo")
+    account.save()
+    tenant = Tenant.objects.create(slug="control", name="Control")
+    system = InformationSystem.objects.create(tenant=tenant, name="Control")
+    user = User.objects.create_user("control")
+    Membership.objects.create(user=user, tenant=tenant, role=Role.OPERATOR)
+    _token, secret = ApiToken.objects.create(user=user, name="bench", expiry=None)
+    adopt_servers(account=account, region="RegionOne", system_for=lambda n, name: system)
+    vms = list(VirtualMachine.objects.filter(account=account).order_by("name"))
+    base = stack.web()
+    path = "/api/v1/vms/{}/actions/"
+
+    def ended() -> None:
+        while Job.objects.filter(status__in=IN_FLIGHT).exists():
+            time.sleep(0.05)
+
+    bare = [("/api/v1/bench/bare/", {"n": number}) for number in range(CLIENTS)]
+    for _ in range(2):
+        _at_once(base, secret, bare)
+    limit = sorted(_at_once(base, secret, bare)[0] for _ in range(5))[2]
+
+    # The worker stays out of the timed part, so that the ratio is of the requests alone.
+    one = [(path.format(vms[0].pk), {"action": "start"})] * CLIENTS
+    one_seconds, one_statuses, one_bodies = _at_once(base, secret, one)
+    many = [(path.format(vm.pk), {"action": "start"}) for vm in vms[1:]]
+    many_seconds, many_statuses, _bodies = _at_once(base, secret, many)
+    worker = stack.worker("jobs,polling", concurrency=4)
+    ended()
+    counts = requests.get(f"{simulator}/_control/requests", timeout=60).json()["counts"]["objects"]
+    accepted = counts[vms[0].openstack_id]["os-start"]["accepted"]
+    job_ids = {body["job"]["id"] for body in one_bodies}
+    all_once = all(counts[vm.openstack_id]["os-start"]["accepted"] == 1 for vm in vms[1:])
+    print(f"  one VM: {dict(one_statuses)}, {len(job_ids)} job(s); 200 VMs: {dict(many_statuses)}, once each: {all_once}")
+
+    # With the worker at work: from the first click to the last of 200 servers stopped.
+    stop = [(path.format(vm.pk), {"action": "stop"}) for vm in vms[1:]]
+    began = time.perf_counter()
+    _at_once(base, secret, stop)
+    ended()
+    print(f"  200 stops, from the first click to the last job's end: {time.perf_counter() - began:.1f} s")
+    stack.end(worker)
+
+    held = _lock_times(control_vm, Scope(user, tenant, Role.OPERATOR), vms[1:], connection, transaction)
+    return [
+        Figure("cloud actions for 200 clicks on one VM", str(accepted), "1", accepted, 1, "at most"),
+        Figure("one VM, 200 clients", f"{CLIENTS / one_seconds:.0f}/s", f"{CLIENTS / limit:.0f}/s bare view",
+               limit / one_seconds, 0.35, "at least"),  # fmt: skip
+        Figure("200 VMs, 200 clients", f"{CLIENTS / many_seconds:.0f}/s", f"{CLIENTS / limit:.0f}/s bare view",
+               limit / many_seconds, 0.35, "at least"),  # fmt: skip
+        Figure("row lock held, p99", f"{percentile(held, 0.99):.1f} ms", "20 ms", percentile(held, 0.99), 20, "at most"),
+    ]
+
+
+def _lock_times(control_vm: object, scope: object, vms: list, connection: object, transaction: object) -> list[float]:
+    """Milliseconds from the row's lock to the commit, for one click after another."""
+    held: list[float] = []
+    since: list[float] = []
+
+    def watch(execute, sql, params, many, context):  # noqa: ANN001, ANN202
+        result = execute(sql, params, many, context)
+        if "FOR UPDATE" in sql:
+            since[:] = [time.perf_counter()]
+        return result
+
+    for vm in vms:
+        with connection.execute_wrapper(watch):  # type: ignore[attr-defined]
+            control_vm(scope=scope, vm_id=vm.pk, action="start")  # type: ignore[operator]
+        held.append((time.perf_counter() - since[0]) * 1000)
+    return held

@@ -1,0 +1,122 @@
+"""The servers that a benchmark runs against: its own, on free ports, in a temporary folder, gone at the end.
+
+Django reads its settings when it is set up, so `Stack()` must come before anything of Django is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+from portal.embedded import launch
+from portal.embedded.postgres import Postgres
+from portal.embedded.valkey import Valkey
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def free_port() -> int:
+    """A port that is free at this moment."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+class Stack:
+    """PostgreSQL (durable, as in `make up`), Valkey, and on demand the simulator, web and workers."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="portal-bench-"))
+        self.folder.chmod(0o711)
+        self.running: list[subprocess.Popen[bytes]] = []
+        postgres = Postgres(folder=self.folder / "postgres", port=free_port(), password=secrets.token_hex(8),
+                            log=self.folder / "postgres.log")  # fmt: skip
+        postgres.prepare()
+        self.running.append(postgres.start())
+        valkey = Valkey(folder=self.folder / "valkey", port=free_port(), password=secrets.token_hex(8),
+                        log=self.folder / "valkey.log")  # fmt: skip
+        self.running.append(valkey.start())
+        self.wait(lambda: postgres.is_ready() and valkey.is_ready(), "the servers")
+        os.environ.update(
+            DATABASE_URL=postgres.url,
+            REDIS_URL=valkey.url(),
+            DJANGO_SETTINGS_MODULE="bench.settings",
+            LOG_LEVEL="ERROR",
+        )
+        import django
+
+        django.setup()
+        from django.core.management import call_command
+
+        call_command("migrate", verbosity=0)
+
+    def wait(self, ready: object, what: str, seconds: float = 40) -> None:
+        """Wait for something to be ready, or end with what it wrote last."""
+        until = time.monotonic() + seconds
+        while not ready():  # type: ignore[operator]
+            if time.monotonic() > until:
+                logs = "\n".join(launch.last_lines(log, 10) for log in self.folder.glob("*.log"))
+                sys.exit(f"{what} did not start:\n{logs}")
+            time.sleep(0.05)
+
+    def start(self, name: str, *words: str) -> subprocess.Popen[bytes]:
+        """Start one of our own programs."""
+        process = launch.start([sys.executable, "-m", *words], log=self.folder / f"{name}.log", folder=REPOSITORY,
+                               environment=os.environ, when_parent_dies=signal.SIGKILL)  # fmt: skip
+        self.running.append(process)
+        return process
+
+    def simulator(self) -> str:
+        """Start the simulated cloud; its address."""
+        port = free_port()
+        self.start("simulator", "openstack_client.simulator", "--port", str(port))
+        url = f"http://127.0.0.1:{port}"
+        self.wait(lambda: answers(f"{url}/_control/objects"), "The simulator")
+        return url
+
+    def web(self, workers: int = 2, threads: int = 16) -> str:
+        """Start gunicorn; its address."""
+        port = free_port()
+        self.start("web", "gunicorn", "portal.wsgi", "-k", "gthread", "--workers", str(workers),
+                   "--threads", str(threads), "-b", f"127.0.0.1:{port}")  # fmt: skip
+        self.wait(lambda: answers(f"http://127.0.0.1:{port}/health/live"), "The web process")
+        return f"http://127.0.0.1:{port}"
+
+    def worker(self, queues: str, concurrency: int) -> subprocess.Popen[bytes]:
+        """Start a Celery worker and wait until it answers."""
+        from portal.celery import app
+
+        name = f"bench-{secrets.token_hex(3)}@localhost"
+        process = self.start(name, "celery", "-A", "portal", "worker", "-I", "bench.commands", "-Q", queues,
+                             "-c", str(concurrency), "-n", name, "--without-gossip", "--without-mingle")  # fmt: skip
+        self.wait(lambda: app.control.ping(destination=[name], timeout=0.3), "The worker")
+        return process
+
+    def end(self, process: subprocess.Popen[bytes]) -> None:
+        """End one of them."""
+        self.running.remove(process)
+        launch.end(process, politely=signal.SIGTERM, seconds=10)
+
+    def stop(self) -> None:
+        """End everything and remove the folder."""
+        for process in reversed(self.running):
+            launch.end(process, politely=signal.SIGINT, seconds=10)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def answers(url: str) -> bool:
+    """Whether something answers at an address."""
+    try:
+        urllib.request.urlopen(url, timeout=2).close()  # noqa: S310 - always loopback.
+    except OSError:
+        return False
+    return True
