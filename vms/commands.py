@@ -87,6 +87,7 @@ class ServerCommand(CloudCommand):
             if value is not None or name != "status":
                 setattr(vm, name, value)
         vm.observed_at = Now()
+        vm.reading = ""  # The next sync compares column by column.
         vm.missing_count = 0
 
     def log(self, vm: VirtualMachine, operation: str, *, success: bool, detail: str = "") -> None:

@@ -122,14 +122,24 @@ class VirtualMachine(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     information_system = models.ForeignKey(
-        InformationSystem, models.PROTECT, related_name="vms", verbose_name=_("information system")
+        InformationSystem,
+        models.PROTECT,
+        related_name="vms",
+        db_index=False,  # vm_by_system begins with it, and every index slows the sync.
+        verbose_name=_("information system"),
     )
     account = models.ForeignKey(
-        CloudAccount, models.PROTECT, related_name="vms", verbose_name=_("cloud account")
+        CloudAccount,
+        models.PROTECT,
+        related_name="vms",
+        db_index=False,  # vm_by_account begins with it.
+        verbose_name=_("cloud account"),
     )
     region = models.CharField(_("region"), max_length=100, blank=True, default="")
     # The same (account, region) as above, as one join for lists.
-    sync_state = models.ForeignKey(SyncState, models.SET_NULL, null=True, blank=True, related_name="+", editable=False)
+    sync_state = models.ForeignKey(
+        SyncState, models.SET_NULL, null=True, blank=True, related_name="+", db_index=False, editable=False
+    )
     name = models.CharField(_("name"), max_length=200)
     description = models.TextField(_("description"), blank=True, default="", max_length=2000)
     cpu_cores = models.PositiveSmallIntegerField(
@@ -160,6 +170,9 @@ class VirtualMachine(models.Model):
     last_start_time = models.DateTimeField(_("last started"), null=True, blank=True)
     last_stop_time = models.DateTimeField(_("last stopped"), null=True, blank=True)
     observed_at = models.DateTimeField(_("observed"), null=True, blank=True)
+    # The digest of the reading that the columns above were written from (`ServerReading.digest`); empty when
+    # something else wrote them.
+    reading = models.CharField(max_length=24, blank=True, default="", editable=False)
     # Complete listings in a row without it: one is a rumour, two are news.
     missing_count = models.PositiveSmallIntegerField(default=0, editable=False)
     # When one of the columns that the sync writes was last written, by whom ever: a listing that began earlier is
@@ -196,7 +209,6 @@ class VirtualMachine(models.Model):
         indexes = [
             models.Index(fields=["information_system", "name"], name="vm_by_system"),
             models.Index(fields=["account", "region"], name="vm_by_account"),
-            models.Index(fields=["status"], name="vm_by_status"),
         ]
 
     def __str__(self) -> str:

@@ -10,10 +10,9 @@ alone. The update's own WHERE decides that, row by row, under the row's lock.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -25,7 +24,7 @@ from django.utils.translation import gettext as _
 
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.encryption import UnreadableSecret
-from openstack_client import Cloud, CloudError, Server
+from openstack_client import Cloud, CloudError, ServerReading
 from tasks.leases import held, lease, new_owner
 from tasks.models import EntityLock
 
@@ -99,7 +98,7 @@ def _sync(state: SyncState, counts: _Counts) -> datetime:
     cloud = open_cloud(state.account, state.region)
     VirtualMachine.objects.filter(account=state.account, region=state.region, sync_state=None).update(sync_state=state)
     found = 0
-    for page in cloud.compute.server_pages():
+    for page in cloud.compute.reading_pages():
         found += _sync_page(state, page, began, counts)
     bound = VirtualMachine.objects.filter(account=state.account, region=state.region, openstack_id__isnull=False)
     # Bound while the listing went on: not missing, only newer than the listing.
@@ -117,98 +116,100 @@ def _database_now() -> datetime:
     return now
 
 
-_COLUMNS = ("openstack_id", "pk", "status", "ip_address", "mac_address", "addresses", "fault", "missing_count")
+def _sync_page(state: SyncState, page: Sequence[ServerReading], began: datetime, counts: _Counts) -> int:
+    """Compare a page with our rows and write what changed; how many of our VMs it showed.
+
+    A row that was written from the same reading is as it should be; only the others are looked at more closely.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT openstack_id, CASE WHEN missing_count = 0 THEN reading ELSE '' END FROM vms_virtualmachine"
+            " WHERE openstack_id = ANY(%s) AND account_id = %s AND region = %s",
+            [[reading.id for reading in page], state.account_id, state.region],
+        )
+        ours = dict(cursor.fetchall())
+    suspects = [(reading, columns) for reading in page if (columns := _suspected(reading, ours, counts)) is not None]
+    counts.synced += len(ours)
+    if suspects:
+        kept, updated = _write(suspects, began)
+        counts.updated += updated
+        counts.skipped += len(suspects) - kept
+    return len(ours)
 
 
-def _sync_page(state: SyncState, page: Sequence[Server], began: datetime, counts: _Counts) -> int:
-    """Compare a page with our rows and write what changed; how many of our VMs it showed."""
-    rows = {
-        row[0]: row
-        for row in VirtualMachine.objects.filter(
-            account=state.account, region=state.region, openstack_id__in=[server.id for server in page]
-        ).values_list(*_COLUMNS)
-    }
-    if not rows:
-        return 0
-    changed: list[tuple[UUID, VMStatus, VMStatus, ServerColumns]] = []
-    for server in page:
-        row = rows.get(server.id)
-        if row is None:
-            continue
-        try:
-            columns = columns_of(server)
-        except Exception:  # noqa: BLE001 - one bad server never stops the rest.
-            counts.errors += 1
-            log.warning("server_unreadable", server=server.id, exc_info=True)
-            continue
-        status = columns.status
-        if status is None:
-            counts.unknown_words[server.status[:50]] = counts.unknown_words.get(server.status[:50], 0) + 1
-            status = row[2]
-        now = (status, columns.ip_address, columns.mac_address, columns.addresses, columns.fault, 0)
-        if row[2:] != now:
-            changed.append((row[1], VMStatus(row[2]), VMStatus(status), columns))
-    counts.synced += len(rows)
-    if changed:
-        with transaction.atomic():
-            written = _write(changed, began)
-            _log_changes([(pk, old, new) for pk, old, new, _columns in changed if pk in written and old != new])
-        counts.updated += len(written)
-        counts.skipped += len(changed) - len(written)
-    return len(rows)
+def _suspected(reading: ServerReading, ours: Mapping[str, str], counts: _Counts) -> ServerColumns | None:
+    """The columns of a server that is ours and whose reading is not the one that its row was written from."""
+    if ours.get(reading.id, reading.digest) == reading.digest:
+        return None
+    try:
+        server = reading.server()
+        columns = columns_of(server)
+    except Exception:  # noqa: BLE001 - one bad server never stops the rest.
+        counts.errors += 1
+        log.warning("server_unreadable", server=reading.id, exc_info=True)
+        return None
+    if columns.status is None:
+        counts.unknown_words[server.status[:50]] = counts.unknown_words.get(server.status[:50], 0) + 1
+    return columns
 
 
-def _write(changed: Sequence[tuple[UUID, VMStatus, VMStatus, ServerColumns]], began: datetime) -> set[UUID]:
-    """Update the rows that are neither held by a job nor newer than the listing; which they were.
+def _write(suspects: Sequence[tuple[ServerReading, ServerColumns]], began: datetime) -> tuple[int, int]:
+    """Write rows that no job holds and that are not newer than the listing, and log changed statuses.
 
-    Safe against a click that comes at the same moment: it locks the VM row and moves `written_at`, so this
-    statement either waits and sees that, or has written before the click looked.
+    One statement; returns how many rows it could keep in step, and how many of those differed. A word that we do
+    not know leaves the status, and leaves no reading, so that it is counted again next time.
+
+    Safe against a click that comes at the same moment: that locks the VM row and moves `written_at`, so this
+    statement either waits for the row and then sees that, or has written before the click looked.
     """
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            UPDATE vms_virtualmachine AS vm SET
-                status = new.status, ip_address = new.ip::inet, mac_address = new.mac, addresses = new.addresses::jsonb,
-                fault = new.fault, missing_count = 0, observed_at = %s,
-                written_at = statement_timestamp(), updated_at = statement_timestamp()
-            FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
-                AS new(id, status, ip, mac, addresses, fault)
-            WHERE vm.id = new.id AND vm.written_at < %s
-              AND NOT EXISTS (SELECT 1 FROM tasks_entitylock WHERE key = 'vm:' || vm.id)
-            RETURNING vm.id
+            WITH new AS (
+                SELECT * FROM unnest(%(id)s::text[], %(status)s::text[], %(ip)s::inet[], %(mac)s::text[],
+                                     %(addresses)s::jsonb[], %(fault)s::text[], %(reading)s::text[])
+                    AS t(openstack_id, status, ip, mac, addresses, fault, reading)
+            ), old AS (
+                SELECT vm.id, vm.name, vm.status, vm.information_system_id,
+                       COALESCE(new.status, vm.status) AS new_status,
+                       (vm.status, vm.ip_address, vm.mac_address, vm.addresses, vm.fault, vm.missing_count)
+                           IS DISTINCT FROM
+                       (COALESCE(new.status, vm.status), new.ip, new.mac, new.addresses, new.fault, 0) AS differs,
+                       new.ip, new.mac, new.addresses, new.fault, new.reading
+                FROM vms_virtualmachine AS vm JOIN new USING (openstack_id)
+                WHERE vm.written_at < %(began)s
+                  AND NOT EXISTS (SELECT 1 FROM tasks_entitylock WHERE key = 'vm:' || vm.id)
+                FOR UPDATE OF vm
+            ), written AS (
+                UPDATE vms_virtualmachine AS vm SET
+                    status = old.new_status, ip_address = old.ip, mac_address = old.mac, addresses = old.addresses,
+                    fault = old.fault, reading = old.reading, missing_count = 0, observed_at = %(began)s,
+                    written_at = CASE WHEN old.differs THEN statement_timestamp() ELSE vm.written_at END,
+                    updated_at = CASE WHEN old.differs THEN statement_timestamp() ELSE vm.updated_at END
+                FROM old WHERE vm.id = old.id
+            ), logged AS (
+                INSERT INTO vms_vmoperationlog
+                    (tenant_id, vm_id, vm_name, operation, operator, detail, success, job_id, at)
+                SELECT system.tenant_id, old.id, old.name, 'sync', '', old.status || ' -> ' || old.new_status,
+                       true, NULL, statement_timestamp()
+                FROM old JOIN tenants_informationsystem AS system ON system.id = old.information_system_id
+                WHERE old.status <> old.new_status
+            )
+            SELECT count(*), count(*) FILTER (WHERE differs) FROM old
             """,
-            [
-                began,
-                [str(pk) for pk, *_rest in changed],
-                [str(new) for _pk, _old, new, _columns in changed],
-                [columns.ip_address for *_rest, columns in changed],
-                [columns.mac_address for *_rest, columns in changed],
-                [json.dumps(columns.addresses) for *_rest, columns in changed],
-                [columns.fault.replace("\x00", "") for *_rest, columns in changed],
-                began,
-            ],
+            {
+                "id": [reading.id for reading, _columns in suspects],
+                "status": [columns.status for _reading, columns in suspects],
+                "ip": [columns.ip_address for _reading, columns in suspects],
+                "mac": [columns.mac_address for _reading, columns in suspects],
+                "addresses": [json.dumps(columns.addresses) for _reading, columns in suspects],
+                "fault": [columns.fault.replace("\x00", "") for _reading, columns in suspects],
+                "reading": [reading.digest if columns.status else "" for reading, columns in suspects],
+                "began": began,
+            },
         )
-        return {pk for (pk,) in cursor.fetchall()}
-
-
-def _log_changes(changes: Sequence[tuple[UUID, VMStatus, VMStatus]], detail: str = "") -> None:
-    """One log entry for each VM whose status the cloud changed without us."""
-    if not changes:
-        return
-    vms = VirtualMachine.objects.filter(pk__in=[pk for pk, _old, _new in changes])
-    names = {pk: (name, tenant) for pk, name, tenant in vms.values_list("pk", "name", "information_system__tenant_id")}
-    VMOperationLog.objects.bulk_create(
-        VMOperationLog(
-            tenant_id=names[pk][1],
-            vm_id=pk,
-            vm_name=names[pk][0],
-            operation=VMOperationLog.Operation.SYNC,
-            detail=detail or f"{old} -> {new}",
-            success=True,
-        )
-        for pk, old, new in changes
-        if pk in names
-    )
+        kept, updated = cursor.fetchone()
+        return kept, updated
 
 
 def _note_missing(
@@ -217,7 +218,7 @@ def _note_missing(
     """Note what a complete listing did not show; missing twice is `error`. Raises `MassLoss`."""
     # A server may have been on no page because others were made or removed during the listing: the ids are asked
     # for in a second, quick pass before anything is believed.
-    seen = {server.id for page in cloud.compute.server_pages() for server in page}
+    seen = {reading.id for page in cloud.compute.reading_pages() for reading in page}
     missing = [
         (pk, status, count)
         for pk, openstack_id, status, count in bound.values_list("pk", "openstack_id", "status", "missing_count")
@@ -237,11 +238,14 @@ def _note_missing(
     free = [(pk, status, count) for pk, status, count in missing if f"vm:{pk}" not in held_keys]
     counts.skipped += len(missing) - len(free)
     first_time = [pk for pk, _status, count in free if count == 0]
-    again = [(pk, VMStatus(status)) for pk, status, count in free if count >= 1 and status != VMStatus.ERROR]
+    again = [pk for pk, status, count in free if count >= 1 and status != VMStatus.ERROR]
     with transaction.atomic():
         rows = VirtualMachine.objects.filter(written_at__lt=began)
         rows.filter(pk__in=first_time).update(missing_count=F("missing_count") + 1)
-        rows.filter(pk__in=[pk for pk, _status in again]).update(
+        rows_again = VirtualMachine.objects.filter(
+            pk__in=list(rows.filter(pk__in=again).select_for_update().values_list("pk", flat=True))
+        )
+        rows_again.update(
             status=VMStatus.ERROR,
             missing_count=F("missing_count") + 1,
             fault=_("The cloud no longer lists its server."),
@@ -249,7 +253,16 @@ def _note_missing(
             written_at=Now(),
             updated_at=Now(),
         )
-        _log_changes(
-            [(pk, old, VMStatus.ERROR) for pk, old in again], "missing from two listings in a row -> error"
+        lost = rows_again.values_list("pk", "name", "information_system__tenant_id")
+        VMOperationLog.objects.bulk_create(
+            VMOperationLog(
+                tenant_id=tenant_id,
+                vm_id=pk,
+                vm_name=name,
+                operation=VMOperationLog.Operation.SYNC,
+                detail="missing from two listings in a row -> error",
+                success=True,
+            )
+            for pk, name, tenant_id in lost
         )
     counts.updated += len(again)
