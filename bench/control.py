@@ -17,7 +17,9 @@ from .stack import Stack
 CLIENTS = 200
 
 
-def _at_once(base: str, token: str, requests_: list[tuple[str, dict[str, object]]]) -> tuple[float, Counter[int], list[dict]]:
+def _at_once(
+    base: str, token: str, requests_: list[tuple[str, dict[str, object]]]
+) -> tuple[float, Counter[int], list[dict]]:
     """Send all of them at the same moment, each on a connection of its own; seconds, statuses and bodies."""
     address = urlsplit(base)
     start = threading.Barrier(len(requests_) + 1)
@@ -97,7 +99,9 @@ def control(stack: Stack) -> list[Figure]:
     accepted = counts[vms[0].openstack_id]["os-start"]["accepted"]
     job_ids = {body["job"]["id"] for body in one_bodies}
     all_once = all(counts[vm.openstack_id]["os-start"]["accepted"] == 1 for vm in vms[1:])
-    print(f"  one VM: {dict(one_statuses)}, {len(job_ids)} job(s); 200 VMs: {dict(many_statuses)}, once each: {all_once}")
+    print(
+        f"  one VM: {dict(one_statuses)}, {len(job_ids)} job(s); 200 VMs: {dict(many_statuses)}, once each: {all_once}"
+    )
 
     # With the worker at work: from the first click to the last of 200 servers stopped.
     stop = [(path.format(vm.pk), {"action": "stop"}) for vm in vms[1:]]
@@ -110,15 +114,36 @@ def control(stack: Stack) -> list[Figure]:
     held = _lock_times(control_vm, Scope(user, tenant, Role.OPERATOR), vms[1:], connection, transaction)
     return [
         Figure("cloud actions for 200 clicks on one VM", str(accepted), "1", accepted, 1, "at most"),
-        Figure("one VM, 200 clients", f"{CLIENTS / one_seconds:.0f}/s", f"{CLIENTS / limit:.0f}/s bare view",
-               limit / one_seconds, 0.35, "at least"),  # fmt: skip
-        Figure("200 VMs, 200 clients", f"{CLIENTS / many_seconds:.0f}/s", f"{CLIENTS / limit:.0f}/s bare view",
-               limit / many_seconds, 0.35, "at least"),  # fmt: skip
-        Figure("row lock held, p99", f"{percentile(held, 0.99):.1f} ms", "20 ms", percentile(held, 0.99), 20, "at most"),
+        Figure(
+            "one VM, 200 clients",
+            f"{CLIENTS / one_seconds:.0f}/s",
+            f"{CLIENTS / limit:.0f}/s bare view",
+            limit / one_seconds,
+            0.35,
+            "at least",
+        ),  # fmt: skip
+        Figure(
+            "200 VMs, 200 clients",
+            f"{CLIENTS / many_seconds:.0f}/s",
+            f"{CLIENTS / limit:.0f}/s bare view",
+            limit / many_seconds,
+            0.35,
+            "at least",
+        ),  # fmt: skip
+        Figure(
+            "row lock held, p99",
+            f"{percentile(held, 0.99):.1f} ms",
+            "20 ms",
+            percentile(held, 0.99),
+            20,
+            "at most",
+        ),
     ]
 
 
-def _lock_times(control_vm: object, scope: object, vms: list, connection: object, transaction: object) -> list[float]:
+def _lock_times(
+    control_vm: object, scope: object, vms: list, connection: object, transaction: object
+) -> list[float]:
     """Milliseconds from the row's lock to the commit, for one click after another."""
     held: list[float] = []
     since: list[float] = []

@@ -56,10 +56,22 @@ def engine(stack: Stack) -> list[Figure]:
             0.4,
             "at least",
         ),
-        Figure("click to finished, idle, p50", f"{percentile(clicks, 0.5) * 1000:.0f} ms", "150 ms",
-               percentile(clicks, 0.5) * 1000, 150, "at most"),  # fmt: skip
-        Figure("click to finished, idle, p99", f"{percentile(clicks, 0.99) * 1000:.0f} ms", "(no limit set)",
-               percentile(clicks, 0.99) * 1000, 1000, "at most"),  # fmt: skip
+        Figure(
+            "click to finished, idle, p50",
+            f"{percentile(clicks, 0.5) * 1000:.0f} ms",
+            "150 ms",
+            percentile(clicks, 0.5) * 1000,
+            150,
+            "at most",
+        ),  # fmt: skip
+        Figure(
+            "click to finished, idle, p99",
+            f"{percentile(clicks, 0.99) * 1000:.0f} ms",
+            "(no limit set)",
+            percentile(clicks, 0.99) * 1000,
+            1000,
+            "at most",
+        ),  # fmt: skip
     ]
 
 

@@ -36,7 +36,9 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def median_of(times: int, work: Callable[[], object], *, before: Callable[[], object] = lambda: None) -> float:
+def median_of(
+    times: int, work: Callable[[], object], *, before: Callable[[], object] = lambda: None
+) -> float:
     """The median of several timings in seconds; `before` each of them is not counted."""
     taken = []
     for _ in range(times):
@@ -69,6 +71,10 @@ def keep(name: str, figures: list[Figure]) -> Path:
     folder.mkdir(exist_ok=True)
     path = folder / f"{name}.json"
     rows = [{**asdict(figure), "reached": figure.reached} for figure in figures]
-    run = {"bench": name, "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "python": platform.python_version()}
+    run = {
+        "bench": name,
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "python": platform.python_version(),
+    }
     path.write_text(json.dumps({**run, "figures": rows}, indent=2) + "\n")
     return path

@@ -18,7 +18,9 @@ def _prepare(stack: Stack) -> tuple[str, object]:
     from vms.sync.adoption import adopt_servers
 
     url = stack.simulator()
-    requests.post(f"{url}/_control/seed", json={"project": "demo", "servers": VMS}, timeout=60).raise_for_status()
+    requests.post(
+        f"{url}/_control/seed", json={"project": "demo", "servers": VMS}, timeout=60
+    ).raise_for_status()
     account = CloudAccount(name=url, auth_url=f"{url}/identity/v3", credential_kind="password",
                            access_id="demo", project="demo")  # fmt: skip
     account.set_secret("demo")
@@ -58,7 +60,9 @@ def _bare_fetcher(url: str) -> object:
         marker, count = "", 0
         while True:
             after = f"&marker={marker}" if marker else ""
-            page = json.loads(session.get(f"{compute}/servers/detail?limit=1000{after}", timeout=30).content)["servers"]
+            page = json.loads(session.get(f"{compute}/servers/detail?limit=1000{after}", timeout=30).content)[
+                "servers"
+            ]
             count += len(page)
             if len(page) < 1000:
                 break
@@ -82,15 +86,26 @@ def sync(stack: Stack) -> list[Figure]:
 
     def differ(share: float) -> None:
         ids = list(vms.values_list("pk", flat=True)[: int(VMS * share)])
-        VirtualMachine.objects.filter(pk__in=ids).update(status="paused", written_at=Now())
+        VirtualMachine.objects.filter(pk__in=ids).update(status="paused", reading="", written_at=Now())
 
     fetch(), run()
     figures = []
-    for what, share, to_reach in (("nothing changed", 0, 1.5), ("1 % changed", 0.01, 1.6), ("all changed", 1, 3)):
+    for what, share, to_reach in (
+        ("nothing changed", 0, 1.5),
+        ("1 % changed", 0.01, 1.6),
+        ("all changed", 1, 3),
+    ):
         limit = median_of(5, fetch)
         taken = median_of(5, run, before=lambda share=share: differ(share))
         figures.append(
-            Figure(f"{VMS} VMs, {what}", f"{taken:.3f} s", f"{limit:.3f} s fetch + parse", taken / limit, to_reach, "at most")
+            Figure(
+                f"{VMS} VMs, {what}",
+                f"{taken:.3f} s",
+                f"{limit:.3f} s fetch + parse",
+                taken / limit,
+                to_reach,
+                "at most",
+            )
         )
     return figures
 
@@ -117,7 +132,16 @@ def sync_naive(stack: Stack) -> list[Figure]:
     sync_region(account.pk, "RegionOne")
     taken = median_of(3, lambda: _checked(sync_region(account.pk, "RegionOne")))
     naive = timed(one_by_one)
-    return [Figure(f"{VMS} VMs by one listing", f"{taken:.3f} s", f"{naive:.1f} s one GET each", naive / taken, 50, "at least")]
+    return [
+        Figure(
+            f"{VMS} VMs by one listing",
+            f"{taken:.3f} s",
+            f"{naive:.1f} s one GET each",
+            naive / taken,
+            50,
+            "at least",
+        )
+    ]
 
 
 def _checked(run: object) -> None:

@@ -74,7 +74,10 @@ def open_cloud(account: CloudAccount, region: str) -> Cloud:
         if opened is not None:
             opened.cloud.close()
         cloud = Cloud(
-            credentials_of(account), region=region or None, guard=refuse_inside_transaction, token_cache=TokenCache()
+            credentials_of(account),
+            region=region or None,
+            guard=refuse_inside_transaction,
+            token_cache=TokenCache(),
         )
         _opened[account.pk, region] = _Opened(fingerprint, cloud)
         return cloud

@@ -32,7 +32,7 @@ class CloudAccountQuerySet(TenantScoped):
 def validate_region_list(value: object) -> None:
     """Refuse anything but a list of non-empty region names."""
     if not isinstance(value, list) or not all(isinstance(name, str) and name.strip() for name in value):
-        raise ValidationError(_("Regions are a list of names, such as [\"RegionOne\"]; empty means all."))
+        raise ValidationError(_('Regions are a list of names, such as ["RegionOne"]; empty means all.'))
 
 
 class CloudAccount(models.Model):

@@ -36,7 +36,17 @@ class _ReadOnlyRows(admin.TabularInline[Any, Any]):
 
 class StepRows(_ReadOnlyRows):
     model = Step
-    fields = ["position", "name", "status", "progress", "message", "tries", "deadline", "started_at", "ended_at"]
+    fields = [
+        "position",
+        "name",
+        "status",
+        "progress",
+        "message",
+        "tries",
+        "deadline",
+        "started_at",
+        "ended_at",
+    ]
 
 
 class LockRows(_ReadOnlyRows):
@@ -46,7 +56,17 @@ class LockRows(_ReadOnlyRows):
 
 class AsyncTaskRows(_ReadOnlyRows):
     model = AsyncTask
-    fields = ["step_name", "watcher", "scope", "object_id", "verdict", "last_status", "looks", "next_look_at", "ended_at"]
+    fields = [
+        "step_name",
+        "watcher",
+        "scope",
+        "object_id",
+        "verdict",
+        "last_status",
+        "looks",
+        "next_look_at",
+        "ended_at",
+    ]
 
 
 class LineRows(_ReadOnlyRows):
@@ -58,7 +78,17 @@ class LineRows(_ReadOnlyRows):
 class JobAdmin(ReadOnly):
     """Jobs with their steps, watches, locks and lines."""
 
-    list_display = ["id", "kind", "subject", "status", "tenant", "created_by", "attempt", "created_at", "ended_at"]
+    list_display = [
+        "id",
+        "kind",
+        "subject",
+        "status",
+        "tenant",
+        "created_by",
+        "attempt",
+        "created_at",
+        "ended_at",
+    ]
     list_filter = ["status", "kind", "tenant"]
     search_fields = ["=id", "subject", "=entity_id", "=request_id"]
     list_select_related = ["tenant", "created_by"]
@@ -80,7 +110,17 @@ class EntityLockAdmin(ReadOnly):
 class AsyncTaskAdmin(ReadOnly):
     """What is watched."""
 
-    list_display = ["id", "watcher", "scope", "object_id", "verdict", "last_status", "looks", "next_look_at", "job"]
+    list_display = [
+        "id",
+        "watcher",
+        "scope",
+        "object_id",
+        "verdict",
+        "last_status",
+        "looks",
+        "next_look_at",
+        "job",
+    ]
     list_filter = ["verdict", "watcher"]
     search_fields = ["object_id", "=job__id"]
     list_select_related = ["job"]

@@ -131,9 +131,7 @@ class StepDeclaration:
         return function
 
 
-def step(
-    function: StepFunction | None = None, *, deadline: timedelta = DEFAULT_STEP_DEADLINE
-) -> Any:
+def step(function: StepFunction | None = None, *, deadline: timedelta = DEFAULT_STEP_DEADLINE) -> Any:
     """Make a method a step. Steps run in the order in which the class declares them.
 
     A step runs without a transaction, may run again after a crash, and so must be safe to repeat:
@@ -215,7 +213,9 @@ SomeCommand = TypeVar("SomeCommand", bound=type[Command])
 def register(command: SomeCommand) -> SomeCommand:
     """Make a command class known by its kind. Two classes of one kind are a mistake in the code."""
     if _registry.setdefault(command.kind, command) is not command:
-        raise ValueError(f"Two commands are registered as '{command.kind}': kinds are stored and must be unique.")
+        raise ValueError(
+            f"Two commands are registered as '{command.kind}': kinds are stored and must be unique."
+        )
     return command
 
 

@@ -36,7 +36,9 @@ def ring_poll(watcher: str, scope: str, *, after: float = 0.0) -> None:
     for which somebody has rung, and a later wish for about the same time is content with that.
     A ring that was sent and lost is forgotten as soon as its time has passed.
     """
-    transaction.on_commit(partial(_ring_poll_once, watcher, scope, min(after, LONGEST_DELAY_SECONDS)), robust=True)
+    transaction.on_commit(
+        partial(_ring_poll_once, watcher, scope, min(after, LONGEST_DELAY_SECONDS)), robust=True
+    )
 
 
 def _ring_poll_once(watcher: str, scope: str, after: float) -> None:

@@ -79,7 +79,8 @@ class Busy(Refused):
         super().__init__(
             409,
             "busy",
-            gettext_lazy("Another job holds it: %(job)s. Wait for it to end, or cancel it.") % {"job": job.kind},
+            gettext_lazy("Another job holds it: %(job)s. Wait for it to end, or cancel it.")
+            % {"job": job.kind},
             job={"id": str(job.id), "kind": job.kind, "status": job.status, "subject": job.subject},
         )
 
@@ -110,9 +111,7 @@ def holder_of(key: str) -> Job | None:
     return lock.job if lock else None
 
 
-def submit(
-    command: Command, *, tenant_id: UUID | None = None, user_id: UUID | None = None
-) -> Submission:
+def submit(command: Command, *, tenant_id: UUID | None = None, user_id: UUID | None = None) -> Submission:
     """Record a command as a job, with its steps and locks, in the caller's transaction.
 
     The same command on the same entity joins the job in flight.
@@ -122,7 +121,9 @@ def submit(
     transaction, finds its lock, and joins it or is refused.
     """
     if not connection.in_atomic_block:
-        raise RuntimeError("submit() needs the caller's transaction: the job is recorded with the change or not at all.")
+        raise RuntimeError(
+            "submit() needs the caller's transaction: the job is recorded with the change or not at all."
+        )
     entity = command.entity()
     job = Job(
         kind=command.kind,
@@ -147,7 +148,8 @@ def submit(
     job.root_id = job.id
     job.save(force_insert=True)
     Step.objects.bulk_create(
-        Step(job=job, position=position, name=declared.name) for position, declared in enumerate(command.steps)
+        Step(job=job, position=position, name=declared.name)
+        for position, declared in enumerate(command.steps)
     )
     transaction.on_commit(lambda: crash_point("submitted"))
     ring_job(job.id)
@@ -282,11 +284,15 @@ def _run_one(claim: _Claim) -> bool:
     if job.cancel_requested_at is not None:
         return _begin_undo(claim, step if begun else None, JobStatus.CANCELLED, "cancelled", _("Cancelled."))
     if job.deadline <= now:
-        return _fail(claim, step, Failed("deadline", _("It did not end within its time limit. %s") % step.message))
+        return _fail(
+            claim, step, Failed("deadline", _("It did not end within its time limit. %s") % step.message)
+        )
     if step.status == StepStatus.WAITING and (watched := _watched(job, step)) is not None:
         return _judge(claim, step, watched)
     if step.deadline is not None and step.deadline <= now:
-        return _fail(claim, step, Failed("timeout", _("'%(step)s' took too long. %(last)s") % _last_word(step)))
+        return _fail(
+            claim, step, Failed("timeout", _("'%(step)s' took too long. %(last)s") % _last_word(step))
+        )
     command.retrying, command.tries = begun, step.tries
     step.started_at = step.started_at or now
     step.deadline = step.deadline or now + claim.declared(step).deadline
@@ -387,10 +393,17 @@ def _judge(claim: _Claim, step: Step, watched: AsyncTask) -> bool:
         return _record(claim, step, Done())
     if watched.verdict == AsyncTask.Verdict.REFUSED:
         fault = watched.observation.get("fault") or _("no reason was given")
-        message = _("The cloud reports %(status)s: %(fault)s") % {"status": watched.last_status, "fault": fault}
+        message = _("The cloud reports %(status)s: %(fault)s") % {
+            "status": watched.last_status,
+            "fault": fault,
+        }
         return _fail(claim, step, Failed("refused_by_cloud", message))
     if watched.expires_at <= timezone.now():
-        return _fail(claim, step, Failed("timeout", _("'%(step)s' took too long. %(last)s") % _last_word(step, watched)))
+        return _fail(
+            claim,
+            step,
+            Failed("timeout", _("'%(step)s' took too long. %(last)s") % _last_word(step, watched)),
+        )
     # An early or doubled ring: back to waiting, and nothing else.
     with transaction.atomic():
         claim.write(
@@ -400,7 +413,11 @@ def _judge(claim: _Claim, step: Step, watched: AsyncTask) -> bool:
 
 
 def _last_word(step: Step, watched: AsyncTask | None = None) -> dict[str, str]:
-    last = _("The cloud last reported %s.") % watched.last_status if watched and watched.last_status else step.message
+    last = (
+        _("The cloud last reported %s.") % watched.last_status
+        if watched and watched.last_status
+        else step.message
+    )
     return {"step": step.name.replace("_", " "), "last": last}
 
 
@@ -431,7 +448,12 @@ def _begin_undo(
         return _end(claim, ending)
     with transaction.atomic():
         claim.write(
-            status=JobStatus.UNDOING, ending=ending, data=claim.job.data, attempt=1, lease_until=Now() + lease(), **reason
+            status=JobStatus.UNDOING,
+            ending=ending,
+            data=claim.job.data,
+            attempt=1,
+            lease_until=Now() + lease(),
+            **reason,
         )
         _drop_watches(claim.job)
         Step.objects.bulk_update(claim.steps, ["status", "ended_at", "message", "tries", "deadline"])
@@ -445,7 +467,9 @@ def _next_undo(claim: _Claim) -> Step | None:
     """The last step that began, can be undone and is not undone yet."""
     undoable = {declared.name for declared in claim.command.steps if declared.undo_run is not None}
     began = {StepStatus.SUCCEEDED, StepStatus.FAILED, StepStatus.UNDOING}
-    return next((step for step in reversed(claim.steps) if step.status in began and step.name in undoable), None)
+    return next(
+        (step for step in reversed(claim.steps) if step.status in began and step.name in undoable), None
+    )
 
 
 def _undo_one(claim: _Claim) -> bool:
@@ -536,7 +560,11 @@ def _get_stuck(claim: _Claim, message: str) -> None:
     """Stop and keep the locks: half an effect may be out there, and a person has to decide."""
     with transaction.atomic():
         claim.write(
-            status=JobStatus.STUCK, owner="", lease_until=None, outcome_code="stuck", outcome_message=message[:2000]
+            status=JobStatus.STUCK,
+            owner="",
+            lease_until=None,
+            outcome_code="stuck",
+            outcome_message=message[:2000],
         )
         _drop_watches(claim.job)
         claim.say(message, JobLogLine.Level.ERROR)
@@ -563,7 +591,9 @@ def cancel(job: Job) -> bool:
     Compare-and-set on the row, so a job that ends at the same moment simply ends.
     """
     heard = Job.objects.filter(
-        pk=job.pk, status__in=[JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.WAITING], cancel_requested_at=None
+        pk=job.pk,
+        status__in=[JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.WAITING],
+        cancel_requested_at=None,
     ).update(cancel_requested_at=Now())
     if heard:
         wake([job.pk])
@@ -601,7 +631,11 @@ def sweep() -> int:
 
 def prune(*, older_than: datetime, batch: int = 1000) -> int:
     """Delete a batch of jobs that ended before a time, with all that belongs to them; how many jobs."""
-    ended = Job.objects.filter(ended_at__lt=older_than, parent=None).order_by("ended_at").values_list("pk", flat=True)
+    ended = (
+        Job.objects.filter(ended_at__lt=older_than, parent=None)
+        .order_by("ended_at")
+        .values_list("pk", flat=True)
+    )
     ids = list(ended[:batch])
     Job.objects.filter(pk__in=ids).delete()
     return len(ids)

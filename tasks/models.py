@@ -217,9 +217,7 @@ class AsyncTask(models.Model):
     object_id = models.CharField(_("object"), max_length=100)
     until = models.JSONField(_("until"))
     unless = models.JSONField(_("unless"))
-    verdict = models.CharField(
-        _("verdict"), max_length=10, choices=Verdict.choices, default=Verdict.OPEN
-    )
+    verdict = models.CharField(_("verdict"), max_length=10, choices=Verdict.choices, default=Verdict.OPEN)
     last_status = models.CharField(_("last status"), max_length=100, blank=True, default="")
     observation = models.JSONField(_("observation"), default=dict)
     looks = models.PositiveIntegerField(_("looks"), default=0)

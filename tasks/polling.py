@@ -61,7 +61,9 @@ class Watcher(Protocol):
     def look_at_one(self, scope: str, object_id: str) -> Observation:
         """The object as it is now; status `MISSING` when it is not there."""
 
-    def look_at_many(self, scope: str, object_ids: Sequence[str], since: datetime) -> Mapping[str, Observation]:
+    def look_at_many(
+        self, scope: str, object_ids: Sequence[str], since: datetime
+    ) -> Mapping[str, Observation]:
         """The objects that one listing shows. Those that have not changed `since` may be left out."""
 
 
@@ -152,7 +154,9 @@ def _record(due: Sequence[AsyncTask], seen: Mapping[str, Observation]) -> None:
                 .values_list("pk", flat=True)
             )
             decided = [task for task in decided if task.pk in locked]
-            AsyncTask.objects.bulk_update(decided, ["verdict", "last_status", "observation", "looks", "ended_at"])
+            AsyncTask.objects.bulk_update(
+                decided, ["verdict", "last_status", "observation", "looks", "ended_at"]
+            )
             wake([task.job_id for task in decided])
         if changed:
             AsyncTask.objects.bulk_update(changed, ["last_status"])

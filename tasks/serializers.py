@@ -100,7 +100,9 @@ class JobSerializer(serializers.ModelSerializer[Job]):
         steps = list(job.steps.all())
         if job.status == JobStatus.RUNNING:
             # A claim does not write its step (engine.py: one statement a claim); who reads sees it running.
-            current = next((step for step in steps if step.status in {StepStatus.PENDING, StepStatus.WAITING}), None)
+            current = next(
+                (step for step in steps if step.status in {StepStatus.PENDING, StepStatus.WAITING}), None
+            )
             if current is not None:
                 current.status = StepStatus.RUNNING
                 current.started_at = current.started_at or job.started_at

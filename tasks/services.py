@@ -33,7 +33,9 @@ def cancel_job(*, scope: Scope, job_id: UUID) -> Job:
         scope.require(Role.OPERATOR)
         if not engine.cancel(job) and not (job.status not in ENDED and job.cancel_requested_at):
             raise Refused(
-                409, "not_cancellable", _("The job is '%(status)s'; it can no longer be cancelled.") % {"status": job.status}
+                409,
+                "not_cancellable",
+                _("The job is '%(status)s'; it can no longer be cancelled.") % {"status": job.status},
             )
         job.refresh_from_db()
         return job

@@ -30,7 +30,15 @@ class UserAdmin(DjangoUserAdmin[User]):
 class TenantAdmin(admin.ModelAdmin[Tenant]):
     """Tenants with their quotas and members."""
 
-    list_display = ["name", "slug", "active", "quota_vms", "quota_cpu_cores", "quota_memory_gb", "quota_disk_gb"]
+    list_display = [
+        "name",
+        "slug",
+        "active",
+        "quota_vms",
+        "quota_cpu_cores",
+        "quota_memory_gb",
+        "quota_disk_gb",
+    ]
     list_filter = ["active"]
     search_fields = ["name", "slug", "description"]
     prepopulated_fields = {"slug": ["name"]}

@@ -17,10 +17,17 @@ class TenantsConfig(AppConfig):
 
 
 def _tenants_of(user: Any) -> dict[str, Any]:
-    memberships = user.memberships.filter(tenant__active=True).select_related("tenant").order_by("tenant__name")
+    memberships = (
+        user.memberships.filter(tenant__active=True).select_related("tenant").order_by("tenant__name")
+    )
     return {
         "tenants": [
-            {"id": member.tenant.pk, "slug": member.tenant.slug, "name": member.tenant.name, "role": member.role}
+            {
+                "id": member.tenant.pk,
+                "slug": member.tenant.slug,
+                "name": member.tenant.name,
+                "role": member.role,
+            }
             for member in memberships
         ]
     }

@@ -36,7 +36,9 @@ class Tenant(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(_("name"), max_length=100, unique=True)
-    slug = models.SlugField(_("slug"), max_length=50, unique=True, help_text=_("What the X-Tenant header says."))
+    slug = models.SlugField(
+        _("slug"), max_length=50, unique=True, help_text=_("What the X-Tenant header says.")
+    )
     description = models.TextField(_("description"), blank=True, default="", max_length=2000)
     active = models.BooleanField(_("active"), default=True)
     quota_vms = models.PositiveIntegerField(_("VM quota"), null=True, blank=True)

@@ -100,6 +100,6 @@ class InformationSystemSerializer(StrictModelSerializer[InformationSystem]):
         scope = self.context["scope"]
         if account is not None and not type(account).objects.within(scope).filter(pk=account.pk).exists():
             raise serializers.ValidationError(
-                _("Invalid pk \"%(pk)s\" - object does not exist.") % {"pk": account.pk}, code="does_not_exist"
+                _('Invalid pk "%(pk)s" - object does not exist.') % {"pk": account.pk}, code="does_not_exist"
             )
         return account

@@ -45,7 +45,9 @@ def add_member(*, tenant: Tenant, username: str, role: str) -> Membership:
         with transaction.atomic():
             return Membership.objects.create(tenant=tenant, user=user, role=role)
     except IntegrityError:
-        raise Refused(409, "already_member", _("This user is a member already; change the role instead.")) from None
+        raise Refused(
+            409, "already_member", _("This user is a member already; change the role instead.")
+        ) from None
 
 
 def change_member(*, tenant: Tenant, membership_id: UUID, role: str) -> Membership:
@@ -79,7 +81,9 @@ def _locked_member(tenant: Tenant, membership_id: UUID) -> Membership:
 def _keep_an_administrator(tenant: Tenant, leaving: Membership) -> None:
     others = Membership.objects.filter(tenant=tenant, role=Role.ADMIN).exclude(pk=leaving.pk)
     if leaving.role == Role.ADMIN and not others.exists():
-        raise Refused(409, "last_administrator", _("A tenant keeps at least one administrator; appoint another first."))
+        raise Refused(
+            409, "last_administrator", _("A tenant keeps at least one administrator; appoint another first.")
+        )
 
 
 def create_information_system(*, scope: Scope, fields: dict[str, Any]) -> InformationSystem:
@@ -121,7 +125,8 @@ def remove_information_system(*, scope: Scope, system_id: UUID, if_match: str | 
             raise Refused(
                 409,
                 "in_use",
-                _("%(count)s things still belong to it; remove them first.") % {"count": len(error.protected_objects)},
+                _("%(count)s things still belong to it; remove them first.")
+                % {"count": len(error.protected_objects)},
             ) from None
 
 
@@ -153,4 +158,7 @@ def usage_of(tenant: Tenant) -> dict[str, dict[str, int | None]]:
         used_disk_gb=Sum("vms__disk_gb"),
     )
     quotas = ("vms", "cpu_cores", "memory_gb", "disk_gb")
-    return {name: {"used": used[f"used_{name}"] or 0, "total": getattr(tenant, f"quota_{name}")} for name in quotas}
+    return {
+        name: {"used": used[f"used_{name}"] or 0, "total": getattr(tenant, f"quota_{name}")}
+        for name in quotas
+    }

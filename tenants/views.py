@@ -79,7 +79,9 @@ class MemberList(_TenantView):
     @extend_schema(responses=MembershipSerializer(many=True))
     def get(self, request: Request, pk: UUID) -> Response:
         """The members, by name."""
-        members = Membership.objects.filter(tenant=self.tenant()).select_related("user").order_by("user__username")
+        members = (
+            Membership.objects.filter(tenant=self.tenant()).select_related("user").order_by("user__username")
+        )
         page = self.paginate_queryset(members)
         return self.get_paginated_response(MembershipSerializer(page, many=True).data)
 
@@ -150,7 +152,9 @@ class SystemList(_SystemView, ListAPIView[InformationSystem]):
         self.scope.require(Role.ADMIN)
         asked = self.get_serializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        return self.answer(services.create_information_system(scope=self.scope, fields=asked.validated_data), 201)
+        return self.answer(
+            services.create_information_system(scope=self.scope, fields=asked.validated_data), 201
+        )
 
 
 class SystemDetail(_SystemView):
@@ -167,7 +171,10 @@ class SystemDetail(_SystemView):
         asked = self.get_serializer(system, data=request.data, partial=True)
         asked.is_valid(raise_exception=True)
         changed = services.change_information_system(
-            scope=self.scope, system_id=pk, fields=asked.validated_data, if_match=request.headers.get("If-Match")
+            scope=self.scope,
+            system_id=pk,
+            fields=asked.validated_data,
+            if_match=request.headers.get("If-Match"),
         )
         return self.answer(changed)
 

@@ -167,7 +167,11 @@ class PowerCommand(ServerCommand):
 
     def succeeded(self) -> None:
         """Write what the cloud said last, when, and the operation log."""
-        vm = VirtualMachine.objects.select_for_update(of=("self",)).select_related("information_system").get(pk=self.vm_id)
+        vm = (
+            VirtualMachine.objects.select_for_update(of=("self",))
+            .select_related("information_system")
+            .get(pk=self.vm_id)
+        )
         self.write_observation(vm)
         setattr(vm, self.time_column, Now())
         vm.save()
@@ -175,7 +179,11 @@ class PowerCommand(ServerCommand):
 
     def failed(self, failure: Failure) -> None:
         """Write what the cloud said last, if it was looked at, and the operation log."""
-        vm = VirtualMachine.objects.select_for_update(of=("self",)).select_related("information_system").get(pk=self.vm_id)
+        vm = (
+            VirtualMachine.objects.select_for_update(of=("self",))
+            .select_related("information_system")
+            .get(pk=self.vm_id)
+        )
         self.write_observation(vm)
         vm.save()
         self.log(vm, self.action, success=False, detail=f"{failure.code}: {failure.message}")
@@ -285,7 +293,9 @@ class RestartVm(PowerCommand):
 
     def reboots(self, compute: Compute) -> list[str]:
         """The request ids of every reboot that Nova has on record for the server."""
-        return [act.request_id for act in compute.list_server_actions(self.server_id) if act.action == "reboot"]
+        return [
+            act.request_id for act in compute.list_server_actions(self.server_id) if act.action == "reboot"
+        ]
 
     def was_done_before(self, compute: Compute) -> bool:
         """Whether there is a reboot on record that was not there before this job."""
@@ -323,7 +333,8 @@ def wrong_state(action: str, status: VMStatus) -> Refusal:
     """The refusal of an action that the status does not allow, with what it does allow."""
     return Refusal(
         "wrong_state",
-        gettext_lazy("A VM that is '%(status)s' cannot be asked to %(action)s.") % {"status": status, "action": action},
+        gettext_lazy("A VM that is '%(status)s' cannot be asked to %(action)s.")
+        % {"status": status, "action": action},
         details={"allowed": allowed_actions(status)},
     )
 

@@ -152,7 +152,10 @@ class VirtualMachine(models.Model):
         _("disk (GB)"), validators=[MinValueValidator(10), MaxValueValidator(10000)]
     )
     data_center_type = models.CharField(
-        _("data-center type"), max_length=20, choices=DataCenterType.choices, default=DataCenterType.PRODUCTION
+        _("data-center type"),
+        max_length=20,
+        choices=DataCenterType.choices,
+        default=DataCenterType.PRODUCTION,
     )
     availability_zone = models.CharField(_("availability zone"), max_length=100, blank=True, default="")
     os_type = models.CharField(_("OS type"), max_length=50, blank=True, default="")
@@ -202,7 +205,9 @@ class VirtualMachine(models.Model):
             models.CheckConstraint(condition=Q(status__in=VMStatus.values), name="vm_status_known"),
             models.CheckConstraint(condition=~Q(openstack_id=""), name="vm_unbound_is_null"),
             models.CheckConstraint(
-                condition=Q(runtime_start=None) | Q(runtime_end=None) | Q(runtime_end__gte=F("runtime_start")),
+                condition=Q(runtime_start=None)
+                | Q(runtime_end=None)
+                | Q(runtime_end__gte=F("runtime_start")),
                 name="vm_runtime_in_order",
             ),
         ]

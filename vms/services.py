@@ -34,7 +34,9 @@ class Control:
     job: Job | None
 
 
-def control_vm(*, scope: Scope, vm_id: UUID, action: str, hard: bool = False, dry_run: bool = False) -> Control:
+def control_vm(
+    *, scope: Scope, vm_id: UUID, action: str, hard: bool = False, dry_run: bool = False
+) -> Control:
     """Ask a VM for an action.
 
     Raises Http404 when the scope does not show it, and `Refused`: 403 `role_too_low`; 400 `unknown_action`;
@@ -44,7 +46,12 @@ def control_vm(*, scope: Scope, vm_id: UUID, action: str, hard: bool = False, dr
     """
     with transaction.atomic():
         visible = VirtualMachine.objects.within(scope)
-        vm = visible.select_for_update(of=("self",)).select_related("account", "information_system").filter(pk=vm_id).first()
+        vm = (
+            visible.select_for_update(of=("self",))
+            .select_related("account", "information_system")
+            .filter(pk=vm_id)
+            .first()
+        )
         if vm is None:
             raise Http404
         scope.require(Role.OPERATOR)
@@ -59,7 +66,10 @@ def control_vm(*, scope: Scope, vm_id: UUID, action: str, hard: bool = False, dr
             )
         if hard and command_class is not RestartVm:
             raise Refused(
-                400, "hard_not_known", _("Only a restart can be hard."), errors={"hard": [_("Only a restart can be hard.")]}
+                400,
+                "hard_not_known",
+                _("Only a restart can be hard."),
+                errors={"hard": [_("Only a restart can be hard.")]},
             )
         if vm.openstack_id is None:
             raise Refused(409, "not_bound", _("This VM has no server in the cloud yet."))

@@ -5,38 +5,84 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='CloudAccount',
+            name="CloudAccount",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=100, unique=True, verbose_name='name')),
-                ('provider', models.CharField(default='openstack', max_length=50, verbose_name='provider')),
-                ('auth_url', models.URLField(max_length=500, verbose_name='auth URL')),
-                ('credential_kind', models.CharField(choices=[('application_credential', 'application credential'), ('password', 'user and password')], default='application_credential', max_length=30, verbose_name='kind of credential')),
-                ('access_id', models.CharField(help_text="The application credential's id, or the user's name.", max_length=255, verbose_name='access id')),
-                ('encrypted_secret', models.TextField(blank=True, default='', editable=False)),
-                ('project', models.CharField(blank=True, default='', max_length=255, verbose_name='project')),
-                ('user_domain', models.CharField(blank=True, default='Default', max_length=255, verbose_name="user's domain")),
-                ('project_domain', models.CharField(blank=True, default='Default', max_length=255, verbose_name="project's domain")),
-                ('ca_bundle', models.TextField(blank=True, default='', verbose_name='CA bundle (PEM)')),
-                ('regions', models.JSONField(blank=True, default=list, help_text='Empty: every region of the catalog.', validators=[cloudaccounts.models.validate_region_list], verbose_name='regions')),
-                ('active', models.BooleanField(default=True, verbose_name='active')),
-                ('last_verified_at', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='last verified')),
-                ('last_error', models.TextField(blank=True, default='', editable=False, verbose_name='last error')),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='updated')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=100, unique=True, verbose_name="name")),
+                ("provider", models.CharField(default="openstack", max_length=50, verbose_name="provider")),
+                ("auth_url", models.URLField(max_length=500, verbose_name="auth URL")),
+                (
+                    "credential_kind",
+                    models.CharField(
+                        choices=[
+                            ("application_credential", "application credential"),
+                            ("password", "user and password"),
+                        ],
+                        default="application_credential",
+                        max_length=30,
+                        verbose_name="kind of credential",
+                    ),
+                ),
+                (
+                    "access_id",
+                    models.CharField(
+                        help_text="The application credential's id, or the user's name.",
+                        max_length=255,
+                        verbose_name="access id",
+                    ),
+                ),
+                ("encrypted_secret", models.TextField(blank=True, default="", editable=False)),
+                ("project", models.CharField(blank=True, default="", max_length=255, verbose_name="project")),
+                (
+                    "user_domain",
+                    models.CharField(
+                        blank=True, default="Default", max_length=255, verbose_name="user's domain"
+                    ),
+                ),
+                (
+                    "project_domain",
+                    models.CharField(
+                        blank=True, default="Default", max_length=255, verbose_name="project's domain"
+                    ),
+                ),
+                ("ca_bundle", models.TextField(blank=True, default="", verbose_name="CA bundle (PEM)")),
+                (
+                    "regions",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text="Empty: every region of the catalog.",
+                        validators=[cloudaccounts.models.validate_region_list],
+                        verbose_name="regions",
+                    ),
+                ),
+                ("active", models.BooleanField(default=True, verbose_name="active")),
+                (
+                    "last_verified_at",
+                    models.DateTimeField(blank=True, editable=False, null=True, verbose_name="last verified"),
+                ),
+                (
+                    "last_error",
+                    models.TextField(blank=True, default="", editable=False, verbose_name="last error"),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="updated")),
             ],
             options={
-                'verbose_name': 'cloud account',
-                'verbose_name_plural': 'cloud accounts',
-                'ordering': ['name'],
+                "verbose_name": "cloud account",
+                "verbose_name_plural": "cloud accounts",
+                "ordering": ["name"],
             },
         ),
     ]

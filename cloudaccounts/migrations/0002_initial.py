@@ -5,18 +5,25 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('cloudaccounts', '0001_initial'),
-        ('tenants', '0001_initial'),
+        ("cloudaccounts", "0001_initial"),
+        ("tenants", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='cloudaccount',
-            name='tenant',
-            field=models.ForeignKey(blank=True, help_text='Empty: shared by the platform.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='cloud_accounts', to='tenants.tenant', verbose_name='tenant'),
+            model_name="cloudaccount",
+            name="tenant",
+            field=models.ForeignKey(
+                blank=True,
+                help_text="Empty: shared by the platform.",
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="cloud_accounts",
+                to="tenants.tenant",
+                verbose_name="tenant",
+            ),
         ),
     ]

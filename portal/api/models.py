@@ -36,6 +36,7 @@ class ApiTokenManager(models.Manager["ApiToken"]):
 class ApiToken(AbstractAuthToken):  # type: ignore[misc]
     """A program's key to the API: named, expiring, revocable; only its hash is kept."""
 
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
     id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     name = models.CharField(_("name"), max_length=100)
 

@@ -82,9 +82,7 @@ def _unfit_texts(body: dict[str, Any]) -> Iterator[tuple[str, Any]]:
                 yield path, reason
         elif isinstance(value, dict):
             for key, item in value.items():
-                shown = (
-                    key[:100].encode("ascii", "backslashreplace").decode() if _why_unfit(key) else key[:100]
-                )
+                shown = ascii(key[:100])[1:-1] if _why_unfit(key) else key[:100]
                 field = f"{path}.{shown}" if path else shown
                 if reason := _why_unfit(key):
                     yield field, reason

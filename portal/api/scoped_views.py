@@ -79,7 +79,7 @@ class ScopedView(GenericAPIView[Any]):
 
     def get_queryset(self) -> models.QuerySet[Any]:
         """The rows of the scope; none while the schema is being generated."""
-        queryset = cast(TenantScoped, super().get_queryset())
+        queryset = cast("TenantScoped", super().get_queryset())
         if getattr(self, "swagger_fake_view", False):
             return queryset.none()
         return queryset.within(self.scope)

@@ -92,6 +92,11 @@ def _who(request: Request) -> str:
 
 
 def _count(key: str, seconds: int) -> int:
-    """Add one to a window's count; each request gets a number of its own, however many come at once."""
-    cache.add(key, 0, timeout=seconds * 2)
-    return cache.incr(key)
+    """Add one to a window's count; each request gets a number of its own, however many come at once.
+
+    Safe with a crowd: `add` lets exactly one of them start the count, and `incr` is atomic in the cache.
+    """
+    try:
+        return cache.incr(key)
+    except ValueError:  # Nobody has asked yet in this window.
+        return 1 if cache.add(key, 1, timeout=seconds * 2) else cache.incr(key)

@@ -7,128 +7,259 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='AsyncTask',
+            name="AsyncTask",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('step_name', models.CharField(max_length=100)),
-                ('watcher', models.CharField(max_length=50, verbose_name='watcher')),
-                ('scope', models.CharField(max_length=200, verbose_name='scope')),
-                ('object_id', models.CharField(max_length=100, verbose_name='object')),
-                ('until', models.JSONField(verbose_name='until')),
-                ('unless', models.JSONField(verbose_name='unless')),
-                ('verdict', models.CharField(choices=[('open', 'open'), ('reached', 'reached'), ('refused', 'refused'), ('expired', 'expired'), ('dropped', 'dropped')], default='open', max_length=10, verbose_name='verdict')),
-                ('last_status', models.CharField(blank=True, default='', max_length=100, verbose_name='last status')),
-                ('observation', models.JSONField(default=dict, verbose_name='observation')),
-                ('looks', models.PositiveIntegerField(default=0, verbose_name='looks')),
-                ('next_look_at', models.DateTimeField(verbose_name='next look')),
-                ('expires_at', models.DateTimeField(verbose_name='expires')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='created')),
-                ('ended_at', models.DateTimeField(blank=True, null=True, verbose_name='ended')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("step_name", models.CharField(max_length=100)),
+                ("watcher", models.CharField(max_length=50, verbose_name="watcher")),
+                ("scope", models.CharField(max_length=200, verbose_name="scope")),
+                ("object_id", models.CharField(max_length=100, verbose_name="object")),
+                ("until", models.JSONField(verbose_name="until")),
+                ("unless", models.JSONField(verbose_name="unless")),
+                (
+                    "verdict",
+                    models.CharField(
+                        choices=[
+                            ("open", "open"),
+                            ("reached", "reached"),
+                            ("refused", "refused"),
+                            ("expired", "expired"),
+                            ("dropped", "dropped"),
+                        ],
+                        default="open",
+                        max_length=10,
+                        verbose_name="verdict",
+                    ),
+                ),
+                (
+                    "last_status",
+                    models.CharField(blank=True, default="", max_length=100, verbose_name="last status"),
+                ),
+                ("observation", models.JSONField(default=dict, verbose_name="observation")),
+                ("looks", models.PositiveIntegerField(default=0, verbose_name="looks")),
+                ("next_look_at", models.DateTimeField(verbose_name="next look")),
+                ("expires_at", models.DateTimeField(verbose_name="expires")),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, verbose_name="created"),
+                ),
+                ("ended_at", models.DateTimeField(blank=True, null=True, verbose_name="ended")),
             ],
             options={
-                'verbose_name': 'async task',
-                'verbose_name_plural': 'async tasks',
-                'ordering': ['id'],
+                "verbose_name": "async task",
+                "verbose_name_plural": "async tasks",
+                "ordering": ["id"],
             },
         ),
         migrations.CreateModel(
-            name='EntityLock',
+            name="EntityLock",
             fields=[
-                ('key', models.CharField(max_length=200, primary_key=True, serialize=False, verbose_name='key')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='created')),
+                (
+                    "key",
+                    models.CharField(max_length=200, primary_key=True, serialize=False, verbose_name="key"),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, verbose_name="created"),
+                ),
             ],
             options={
-                'verbose_name': 'lock',
-                'verbose_name_plural': 'locks',
-                'ordering': ['key'],
+                "verbose_name": "lock",
+                "verbose_name_plural": "locks",
+                "ordering": ["key"],
             },
         ),
         migrations.CreateModel(
-            name='Job',
+            name="Job",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('kind', models.CharField(max_length=100, verbose_name='kind')),
-                ('params', models.JSONField(default=dict, verbose_name='parameters')),
-                ('data', models.JSONField(default=dict, verbose_name='data')),
-                ('subject', models.CharField(blank=True, default='', max_length=300, verbose_name='subject')),
-                ('status', models.CharField(choices=[('queued', 'queued'), ('running', 'running'), ('waiting', 'waiting'), ('undoing', 'undoing'), ('succeeded', 'succeeded'), ('failed', 'failed'), ('cancelled', 'cancelled'), ('errored', 'errored'), ('stuck', 'stuck')], default='queued', max_length=10, verbose_name='status')),
-                ('attempt', models.PositiveIntegerField(default=0, verbose_name='attempt')),
-                ('owner', models.CharField(blank=True, default='', max_length=100, verbose_name='owner')),
-                ('lease_until', models.DateTimeField(blank=True, null=True, verbose_name='lease until')),
-                ('not_before', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), verbose_name='not before')),
-                ('deadline', models.DateTimeField(verbose_name='deadline')),
-                ('rung_at', models.DateTimeField(blank=True, null=True)),
-                ('cancel_requested_at', models.DateTimeField(blank=True, null=True, verbose_name='cancel requested')),
-                ('request_id', models.CharField(blank=True, default='', max_length=128, verbose_name='request id')),
-                ('entity_type', models.CharField(blank=True, default='', max_length=50, verbose_name='entity type')),
-                ('entity_id', models.CharField(blank=True, default='', max_length=64, verbose_name='entity id')),
-                ('ending', models.CharField(blank=True, choices=[('queued', 'queued'), ('running', 'running'), ('waiting', 'waiting'), ('undoing', 'undoing'), ('succeeded', 'succeeded'), ('failed', 'failed'), ('cancelled', 'cancelled'), ('errored', 'errored'), ('stuck', 'stuck')], default='', max_length=10, verbose_name='ending')),
-                ('language', models.CharField(blank=True, default='', max_length=10, verbose_name='language')),
-                ('outcome_code', models.CharField(blank=True, default='', max_length=50, verbose_name='outcome')),
-                ('outcome_message', models.TextField(blank=True, default='', verbose_name='message')),
-                ('traceback', models.TextField(blank=True, default='', verbose_name='traceback')),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), verbose_name='created')),
-                ('started_at', models.DateTimeField(blank=True, null=True, verbose_name='started')),
-                ('ended_at', models.DateTimeField(blank=True, null=True, verbose_name='ended')),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("kind", models.CharField(max_length=100, verbose_name="kind")),
+                ("params", models.JSONField(default=dict, verbose_name="parameters")),
+                ("data", models.JSONField(default=dict, verbose_name="data")),
+                ("subject", models.CharField(blank=True, default="", max_length=300, verbose_name="subject")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("queued", "queued"),
+                            ("running", "running"),
+                            ("waiting", "waiting"),
+                            ("undoing", "undoing"),
+                            ("succeeded", "succeeded"),
+                            ("failed", "failed"),
+                            ("cancelled", "cancelled"),
+                            ("errored", "errored"),
+                            ("stuck", "stuck"),
+                        ],
+                        default="queued",
+                        max_length=10,
+                        verbose_name="status",
+                    ),
+                ),
+                ("attempt", models.PositiveIntegerField(default=0, verbose_name="attempt")),
+                ("owner", models.CharField(blank=True, default="", max_length=100, verbose_name="owner")),
+                ("lease_until", models.DateTimeField(blank=True, null=True, verbose_name="lease until")),
+                (
+                    "not_before",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), verbose_name="not before"
+                    ),
+                ),
+                ("deadline", models.DateTimeField(verbose_name="deadline")),
+                ("rung_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "cancel_requested_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="cancel requested"),
+                ),
+                (
+                    "request_id",
+                    models.CharField(blank=True, default="", max_length=128, verbose_name="request id"),
+                ),
+                (
+                    "entity_type",
+                    models.CharField(blank=True, default="", max_length=50, verbose_name="entity type"),
+                ),
+                (
+                    "entity_id",
+                    models.CharField(blank=True, default="", max_length=64, verbose_name="entity id"),
+                ),
+                (
+                    "ending",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("queued", "queued"),
+                            ("running", "running"),
+                            ("waiting", "waiting"),
+                            ("undoing", "undoing"),
+                            ("succeeded", "succeeded"),
+                            ("failed", "failed"),
+                            ("cancelled", "cancelled"),
+                            ("errored", "errored"),
+                            ("stuck", "stuck"),
+                        ],
+                        default="",
+                        max_length=10,
+                        verbose_name="ending",
+                    ),
+                ),
+                (
+                    "language",
+                    models.CharField(blank=True, default="", max_length=10, verbose_name="language"),
+                ),
+                (
+                    "outcome_code",
+                    models.CharField(blank=True, default="", max_length=50, verbose_name="outcome"),
+                ),
+                ("outcome_message", models.TextField(blank=True, default="", verbose_name="message")),
+                ("traceback", models.TextField(blank=True, default="", verbose_name="traceback")),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), verbose_name="created"
+                    ),
+                ),
+                ("started_at", models.DateTimeField(blank=True, null=True, verbose_name="started")),
+                ("ended_at", models.DateTimeField(blank=True, null=True, verbose_name="ended")),
             ],
             options={
-                'verbose_name': 'job',
-                'verbose_name_plural': 'jobs',
-                'ordering': ['-created_at', '-id'],
+                "verbose_name": "job",
+                "verbose_name_plural": "jobs",
+                "ordering": ["-created_at", "-id"],
             },
         ),
         migrations.CreateModel(
-            name='JobLogLine',
+            name="JobLogLine",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('level', models.CharField(choices=[('info', 'info'), ('warning', 'warning'), ('error', 'error')], default='info', max_length=10)),
-                ('message', models.TextField()),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "level",
+                    models.CharField(
+                        choices=[("info", "info"), ("warning", "warning"), ("error", "error")],
+                        default="info",
+                        max_length=10,
+                    ),
+                ),
+                ("message", models.TextField()),
             ],
             options={
-                'verbose_name': 'log line',
-                'verbose_name_plural': 'log lines',
-                'ordering': ['id'],
+                "verbose_name": "log line",
+                "verbose_name_plural": "log lines",
+                "ordering": ["id"],
             },
         ),
         migrations.CreateModel(
-            name='PollScope',
+            name="PollScope",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('watcher', models.CharField(max_length=50)),
-                ('scope', models.CharField(max_length=200)),
-                ('owner', models.CharField(blank=True, default='', max_length=100)),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('rung_for', models.DateTimeField(blank=True, null=True)),
-                ('failures', models.PositiveIntegerField(default=0)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("watcher", models.CharField(max_length=50)),
+                ("scope", models.CharField(max_length=200)),
+                ("owner", models.CharField(blank=True, default="", max_length=100)),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                ("rung_for", models.DateTimeField(blank=True, null=True)),
+                ("failures", models.PositiveIntegerField(default=0)),
             ],
         ),
         migrations.CreateModel(
-            name='Step',
+            name="Step",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('position', models.PositiveSmallIntegerField(verbose_name='position')),
-                ('name', models.CharField(max_length=100, verbose_name='name')),
-                ('status', models.CharField(choices=[('pending', 'pending'), ('running', 'running'), ('waiting', 'waiting'), ('succeeded', 'succeeded'), ('failed', 'failed'), ('undoing', 'undoing'), ('undone', 'undone'), ('skipped', 'skipped')], default='pending', max_length=10, verbose_name='status')),
-                ('tries', models.PositiveIntegerField(default=0, verbose_name='tries')),
-                ('progress', models.PositiveSmallIntegerField(default=0, verbose_name='progress')),
-                ('message', models.TextField(blank=True, default='', verbose_name='message')),
-                ('deadline', models.DateTimeField(blank=True, null=True, verbose_name='deadline')),
-                ('started_at', models.DateTimeField(blank=True, null=True, verbose_name='started')),
-                ('ended_at', models.DateTimeField(blank=True, null=True, verbose_name='ended')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("position", models.PositiveSmallIntegerField(verbose_name="position")),
+                ("name", models.CharField(max_length=100, verbose_name="name")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("pending", "pending"),
+                            ("running", "running"),
+                            ("waiting", "waiting"),
+                            ("succeeded", "succeeded"),
+                            ("failed", "failed"),
+                            ("undoing", "undoing"),
+                            ("undone", "undone"),
+                            ("skipped", "skipped"),
+                        ],
+                        default="pending",
+                        max_length=10,
+                        verbose_name="status",
+                    ),
+                ),
+                ("tries", models.PositiveIntegerField(default=0, verbose_name="tries")),
+                ("progress", models.PositiveSmallIntegerField(default=0, verbose_name="progress")),
+                ("message", models.TextField(blank=True, default="", verbose_name="message")),
+                ("deadline", models.DateTimeField(blank=True, null=True, verbose_name="deadline")),
+                ("started_at", models.DateTimeField(blank=True, null=True, verbose_name="started")),
+                ("ended_at", models.DateTimeField(blank=True, null=True, verbose_name="ended")),
             ],
             options={
-                'verbose_name': 'step',
-                'verbose_name_plural': 'steps',
-                'ordering': ['job', 'position'],
+                "verbose_name": "step",
+                "verbose_name_plural": "steps",
+                "ordering": ["job", "position"],
             },
         ),
     ]

@@ -6,110 +6,213 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('tasks', '0001_initial'),
-        ('tenants', '0001_initial'),
+        ("tasks", "0001_initial"),
+        ("tenants", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='job',
-            name='created_by',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='created by'),
+            model_name="job",
+            name="created_by",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+                verbose_name="created by",
+            ),
         ),
         migrations.AddField(
-            model_name='job',
-            name='parent',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='children', to='tasks.job'),
+            model_name="job",
+            name="parent",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="children",
+                to="tasks.job",
+            ),
         ),
         migrations.AddField(
-            model_name='job',
-            name='root',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tasks.job'),
+            model_name="job",
+            name="root",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="+",
+                to="tasks.job",
+            ),
         ),
         migrations.AddField(
-            model_name='job',
-            name='tenant',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tenants.tenant', verbose_name='tenant'),
+            model_name="job",
+            name="tenant",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="+",
+                to="tenants.tenant",
+                verbose_name="tenant",
+            ),
         ),
         migrations.AddField(
-            model_name='entitylock',
-            name='job',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='locks', to='tasks.job'),
+            model_name="entitylock",
+            name="job",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="locks", to="tasks.job"
+            ),
         ),
         migrations.AddField(
-            model_name='asynctask',
-            name='job',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='async_tasks', to='tasks.job'),
+            model_name="asynctask",
+            name="job",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="async_tasks", to="tasks.job"
+            ),
         ),
         migrations.AddField(
-            model_name='joblogline',
-            name='job',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='lines', to='tasks.job'),
+            model_name="joblogline",
+            name="job",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="lines", to="tasks.job"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='pollscope',
-            constraint=models.UniqueConstraint(fields=('watcher', 'scope'), name='poll_scope_once'),
+            model_name="pollscope",
+            constraint=models.UniqueConstraint(fields=("watcher", "scope"), name="poll_scope_once"),
         ),
         migrations.AddField(
-            model_name='step',
-            name='job',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='steps', to='tasks.job'),
+            model_name="step",
+            name="job",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="steps", to="tasks.job"
+            ),
         ),
         migrations.AddIndex(
-            model_name='job',
-            index=models.Index(condition=models.Q(('status__in', ['queued', 'running', 'undoing', 'waiting'])), fields=['not_before'], name='job_in_flight'),
+            model_name="job",
+            index=models.Index(
+                condition=models.Q(("status__in", ["queued", "running", "undoing", "waiting"])),
+                fields=["not_before"],
+                name="job_in_flight",
+            ),
         ),
         migrations.AddIndex(
-            model_name='job',
-            index=models.Index(fields=['tenant', '-created_at'], name='job_by_tenant'),
+            model_name="job",
+            index=models.Index(fields=["tenant", "-created_at"], name="job_by_tenant"),
         ),
         migrations.AddIndex(
-            model_name='job',
-            index=models.Index(fields=['entity_id', '-created_at'], name='job_by_entity'),
+            model_name="job",
+            index=models.Index(fields=["entity_id", "-created_at"], name="job_by_entity"),
         ),
         migrations.AddIndex(
-            model_name='job',
-            index=models.Index(fields=['-created_at'], name='job_by_time'),
+            model_name="job",
+            index=models.Index(fields=["-created_at"], name="job_by_time"),
         ),
         migrations.AddConstraint(
-            model_name='job',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['queued', 'running', 'waiting', 'undoing', 'succeeded', 'failed', 'cancelled', 'errored', 'stuck'])), name='job_status_known'),
+            model_name="job",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "status__in",
+                        [
+                            "queued",
+                            "running",
+                            "waiting",
+                            "undoing",
+                            "succeeded",
+                            "failed",
+                            "cancelled",
+                            "errored",
+                            "stuck",
+                        ],
+                    )
+                ),
+                name="job_status_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='job',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('ended_at__isnull', False), ('owner', ''), ('status__in', ['cancelled', 'errored', 'failed', 'succeeded'])), models.Q(models.Q(('status__in', ['cancelled', 'errored', 'failed', 'succeeded']), _negated=True), ('ended_at__isnull', True)), _connector='OR'), name='job_ended_once_final'),
+            model_name="job",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("ended_at__isnull", False),
+                        ("owner", ""),
+                        ("status__in", ["cancelled", "errored", "failed", "succeeded"]),
+                    ),
+                    models.Q(
+                        models.Q(
+                            ("status__in", ["cancelled", "errored", "failed", "succeeded"]), _negated=True
+                        ),
+                        ("ended_at__isnull", True),
+                    ),
+                    _connector="OR",
+                ),
+                name="job_ended_once_final",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='job',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'running'), _negated=True), models.Q(models.Q(('owner', ''), _negated=True), ('lease_until__isnull', False)), _connector='OR'), name='job_running_is_owned'),
+            model_name="job",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("status", "running"), _negated=True),
+                    models.Q(models.Q(("owner", ""), _negated=True), ("lease_until__isnull", False)),
+                    _connector="OR",
+                ),
+                name="job_running_is_owned",
+            ),
         ),
         migrations.AddIndex(
-            model_name='asynctask',
-            index=models.Index(condition=models.Q(('verdict', 'open')), fields=['watcher', 'scope', 'next_look_at'], name='async_task_open'),
+            model_name="asynctask",
+            index=models.Index(
+                condition=models.Q(("verdict", "open")),
+                fields=["watcher", "scope", "next_look_at"],
+                name="async_task_open",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='asynctask',
-            constraint=models.UniqueConstraint(condition=models.Q(('verdict', 'open')), fields=('job',), name='async_task_one_open_per_job'),
+            model_name="asynctask",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("verdict", "open")), fields=("job",), name="async_task_one_open_per_job"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='step',
-            constraint=models.UniqueConstraint(fields=('job', 'position'), name='step_position_once'),
+            model_name="step",
+            constraint=models.UniqueConstraint(fields=("job", "position"), name="step_position_once"),
         ),
         migrations.AddConstraint(
-            model_name='step',
-            constraint=models.UniqueConstraint(fields=('job', 'name'), name='step_name_once'),
+            model_name="step",
+            constraint=models.UniqueConstraint(fields=("job", "name"), name="step_name_once"),
         ),
         migrations.AddConstraint(
-            model_name='step',
-            constraint=models.CheckConstraint(condition=models.Q(('progress__lte', 100)), name='step_progress_percent'),
+            model_name="step",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("progress__lte", 100)), name="step_progress_percent"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='step',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['pending', 'running', 'waiting', 'succeeded', 'failed', 'undoing', 'undone', 'skipped'])), name='step_status_known'),
+            model_name="step",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "status__in",
+                        [
+                            "pending",
+                            "running",
+                            "waiting",
+                            "succeeded",
+                            "failed",
+                            "undoing",
+                            "undone",
+                            "skipped",
+                        ],
+                    )
+                ),
+                name="step_status_known",
+            ),
         ),
     ]

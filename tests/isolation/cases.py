@@ -66,12 +66,18 @@ def a_token(member: Membership) -> Ids:
 
 CASES: dict[tuple[str, str], Case] = {
     ("POST", "/api/v1/auth/login"): Case(
-        200, None, body=lambda member: {"username": member.user.username, "password": "demo"}, bad_body={}, public=True
+        200,
+        None,
+        body=lambda member: {"username": member.user.username, "password": "demo"},
+        bad_body={},
+        public=True,
     ),
     ("POST", "/api/v1/auth/logout"): Case(204, None),
     ("GET", "/api/v1/auth/me"): Case(200, None),
     ("GET", "/api/v1/auth/tokens/"): Case(200, None),
-    ("POST", "/api/v1/auth/tokens/"): Case(201, None, body=lambda member: {"name": "ci"}, bad_body={"nme": "ci"}),
+    ("POST", "/api/v1/auth/tokens/"): Case(
+        201, None, body=lambda member: {"name": "ci"}, bad_body={"nme": "ci"}
+    ),
     ("DELETE", "/api/v1/auth/tokens/{id}/"): Case(204, None, ids=a_token),
     ("GET", "/api/v1/tenants/"): Case(200),
     ("GET", "/api/v1/tenants/{id}/"): Case(200, ids=a_tenant),
@@ -85,7 +91,11 @@ CASES: dict[tuple[str, str], Case] = {
         bad_body={"username": "nobody at all", "role": "king"},
     ),
     ("PATCH", "/api/v1/tenants/{id}/members/{member_pk}/"): Case(
-        200, Role.ADMIN, ids=another_member, body=lambda member: {"role": "operator"}, bad_body={"role": "king"}
+        200,
+        Role.ADMIN,
+        ids=another_member,
+        body=lambda member: {"role": "operator"},
+        bad_body={"role": "king"},
     ),
     ("DELETE", "/api/v1/tenants/{id}/members/{member_pk}/"): Case(204, Role.ADMIN, ids=another_member),
     ("GET", "/api/v1/information-systems/"): Case(200),
@@ -94,7 +104,11 @@ CASES: dict[tuple[str, str], Case] = {
     ),
     ("GET", "/api/v1/information-systems/{id}/"): Case(200, ids=a_system),
     ("PATCH", "/api/v1/information-systems/{id}/"): Case(
-        200, Role.ADMIN, ids=a_system, body=lambda member: {"owner": "Ann"}, bad_body={"default_account": 4711}
+        200,
+        Role.ADMIN,
+        ids=a_system,
+        body=lambda member: {"owner": "Ann"},
+        bad_body={"default_account": 4711},
     ),
     ("DELETE", "/api/v1/information-systems/{id}/"): Case(204, Role.ADMIN, ids=a_system),
     ("GET", "/api/v1/vms/"): Case(200),

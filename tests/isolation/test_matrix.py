@@ -23,7 +23,12 @@ METHODS = {"get", "post", "put", "patch", "delete"}
 
 def operations():
     schema = SchemaGenerator().get_schema(request=None, public=True)
-    return {(method.upper(), path) for path, item in schema["paths"].items() for method in item if method in METHODS}
+    return {
+        (method.upper(), path)
+        for path, item in schema["paths"].items()
+        for method in item
+        if method in METHODS
+    }
 
 
 def cases(wanted=lambda case: True):
@@ -84,7 +89,9 @@ def test_another_tenants_object_is_as_unknown_as_one_that_never_was(method, path
         assert send(client_of(stranger), method, path, theirs, case.bad_body).status_code == 404
 
 
-@pytest.mark.parametrize(("method", "path", "case"), cases(lambda case: case.ids is None and case.needs is not None))
+@pytest.mark.parametrize(
+    ("method", "path", "case"), cases(lambda case: case.ids is None and case.needs is not None)
+)
 def test_a_list_shows_ones_own_tenant_alone(method, path, case):
     from .cases import a_job, a_system, a_vm
 
@@ -164,9 +171,20 @@ def test_ids_that_are_none(method, path, case, bad_id):
 
 
 @pytest.mark.parametrize(
-    "query", ["?colour=red", "?page=0", "?page=x", "?page_size=201", "?page_size=-1", "?search=%00", "?ordering=secret"]
+    "query",
+    [
+        "?colour=red",
+        "?page=0",
+        "?page=x",
+        "?page_size=201",
+        "?page_size=-1",
+        "?search=%00",
+        "?ordering=secret",
+    ],
 )
-@pytest.mark.parametrize("path", ["/api/v1/vms/", "/api/v1/jobs/", "/api/v1/information-systems/", "/api/v1/tenants/"])
+@pytest.mark.parametrize(
+    "path", ["/api/v1/vms/", "/api/v1/jobs/", "/api/v1/information-systems/", "/api/v1/tenants/"]
+)
 def test_unknown_and_wrong_filters(path, query):
     response = send(client_of(MembershipFactory()), "GET", path + query)
 

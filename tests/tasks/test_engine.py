@@ -274,7 +274,9 @@ def test_the_sweep_rings_for_what_should_have_moved_and_for_nothing_else(monkeyp
     engine.advance(done.pk)
     long_ago = timezone.now() - timedelta(minutes=1)
     Job.objects.filter(pk__in=[lost.pk, dead.pk]).update(not_before=long_ago)
-    Job.objects.filter(pk=waiting.pk).update(status="waiting", not_before=timezone.now() + timedelta(minutes=1))
+    Job.objects.filter(pk=waiting.pk).update(
+        status="waiting", not_before=timezone.now() + timedelta(minutes=1)
+    )
     Job.objects.filter(pk=dead.pk).update(status="running", owner="somebody", lease_until=long_ago)
     rung.clear()
 
@@ -295,7 +297,11 @@ def test_failure_is_undone_backwards_before_it_is_final():
 
     ended = fresh(job)
     assert worlds.happened == ["lay", "wall", "roof", "unwall", "unlay", "failed:failed:rain"]
-    assert (ended.status, ended.outcome_code, ended.outcome_message) == (JobStatus.FAILED, "rain", "It rains.")
+    assert (ended.status, ended.outcome_code, ended.outcome_message) == (
+        JobStatus.FAILED,
+        "rain",
+        "It rains.",
+    )
     assert statuses(job) == [StepStatus.UNDONE, StepStatus.UNDONE, StepStatus.FAILED]
     assert not EntityLock.objects.exists()
 

@@ -120,7 +120,9 @@ class GrowTree(Command):
 
     @step
     def see_it_grown(self) -> Result:
-        return Watch("thing", "garden", self.name, until=frozenset({"grown"}), unless=frozenset({"dead", MISSING}))
+        return Watch(
+            "thing", "garden", self.name, until=frozenset({"grown"}), unless=frozenset({"dead", MISSING})
+        )
 
     def succeeded(self) -> None:
         happened.append(f"grown:{self.data['observed']['height']}")
@@ -138,7 +140,9 @@ class ThingWatcher:
             raise away[0]
         return self.seen(object_id)
 
-    def look_at_many(self, scope: str, object_ids: Sequence[str], since: datetime) -> Mapping[str, Observation]:
+    def look_at_many(
+        self, scope: str, object_ids: Sequence[str], since: datetime
+    ) -> Mapping[str, Observation]:
         looks.append(("many", len(object_ids)))
         if away:
             raise away[0]

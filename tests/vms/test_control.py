@@ -50,7 +50,11 @@ def test_an_action_ends_when_the_cloud_agrees(cloud, scope, vms_of, action, befo
 
     vm = fresh(vm)
     job = Job.objects.get()
-    assert (job.status, job.created_by_id, job.tenant_id) == (JobStatus.SUCCEEDED, scope.user.pk, scope.tenant.pk)
+    assert (job.status, job.created_by_id, job.tenant_id) == (
+        JobStatus.SUCCEEDED,
+        scope.user.pk,
+        scope.tenant.pk,
+    )
     assert vm.status == after
     assert getattr(vm, time) is not None
     assert vm.wanted == ("stopped" if action == "stop" else "running")
@@ -146,7 +150,9 @@ def test_a_dry_run_refuses_alike_and_does_nothing(scope, vms_of):
 
     assert control(scope, vm, "stop", dry_run=True).changed is True
     with pytest.raises(Refused):
-        control(scope, VirtualMachineFactory(information_system__tenant=scope.tenant), "restart", dry_run=True)
+        control(
+            scope, VirtualMachineFactory(information_system__tenant=scope.tenant), "restart", dry_run=True
+        )
     assert not Job.objects.exists()
 
 
@@ -197,7 +203,14 @@ def test_a_worker_that_dies_anywhere_leaves_one_action(
 def test_an_answer_that_is_lost_is_not_asked_for_twice(cloud, scope, vms_of, action, before, nova):
     (vm,) = vms_of(1, status=before)
     cloud.faults(
-        {"service": "compute", "method": "POST", "path": "/action", "rate": 1, "kind": "lose_answer", "times": 1}
+        {
+            "service": "compute",
+            "method": "POST",
+            "path": "/action",
+            "rate": 1,
+            "kind": "lose_answer",
+            "times": 1,
+        }
     )
 
     control(scope, vm, action)
@@ -212,7 +225,14 @@ def test_a_restart_that_did_not_look_first_would_restart_twice(cloud, scope, vms
     (vm,) = vms_of(1)
     monkeypatch.setattr(commands.RestartVm, "was_done_before", lambda self, compute: False)
     cloud.faults(
-        {"service": "compute", "method": "POST", "path": "/action", "rate": 1, "kind": "lose_answer", "times": 1}
+        {
+            "service": "compute",
+            "method": "POST",
+            "path": "/action",
+            "rate": 1,
+            "kind": "lose_answer",
+            "times": 1,
+        }
     )
 
     control(scope, vm, "restart")

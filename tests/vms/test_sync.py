@@ -100,7 +100,12 @@ def test_what_changed_is_written_and_logged(cloud, vms_of):
     assert (run.state, run.synced, run.updated, run.skipped, run.missing) == ("success", 2, 1, 0, 0)
     assert (fresh(stopped).status, fresh(same).status) == (VMStatus.STOPPED, VMStatus.RUNNING)
     entry = VMOperationLog.objects.get()
-    assert (entry.vm_id, entry.operation, entry.operator, entry.detail) == (stopped.pk, "sync", "", "running -> stopped")
+    assert (entry.vm_id, entry.operation, entry.operator, entry.detail) == (
+        stopped.pk,
+        "sync",
+        "",
+        "running -> stopped",
+    )
 
 
 def test_nothing_is_written_for_what_did_not_change(cloud, vms_of):
@@ -113,7 +118,11 @@ def test_nothing_is_written_for_what_did_not_change(cloud, vms_of):
 
     assert run.updated == 0
     assert set(VirtualMachine.objects.values_list("pk", "updated_at", "written_at")) == before
-    assert not [query for query in queries if 'UPDATE "vms_virtualmachine"' in query["sql"] and '"status"' in query["sql"]]
+    assert not [
+        query
+        for query in queries
+        if 'UPDATE "vms_virtualmachine"' in query["sql"] and '"status"' in query["sql"]
+    ]
     vm = fresh(vms[0])
     assert vm.seen_at > timezone.now() - timedelta(seconds=20)
     assert vm.seen_at > vm.observed_at
@@ -265,7 +274,9 @@ def test_half_a_listing_loses_nobody(cloud, vms_of, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "fault", [{"kind": "status", "status": 503}, {"kind": "reset"}, {"kind": "garbage"}], ids=lambda fault: fault["kind"]
+    "fault",
+    [{"kind": "status", "status": 503}, {"kind": "reset"}, {"kind": "garbage"}],
+    ids=lambda fault: fault["kind"],
 )
 def test_a_cloud_that_is_away_is_a_failed_run_with_the_reason(cloud, vms_of, fault):
     (vm,) = vms_of(1)

@@ -35,7 +35,9 @@ def columns_of(server: Server) -> ServerColumns:
         except ValueError:
             continue
         kind = address.kind or "fixed"
-        addresses.append({"network": address.network, "ip": address.ip, "mac": address.mac or "", "kind": kind})
+        addresses.append(
+            {"network": address.network, "ip": address.ip, "mac": address.mac or "", "kind": kind}
+        )
         if ip_address is None and kind == "fixed":
             ip_address, mac_address = address.ip, (address.mac or "")[:17]
     return ServerColumns(

@@ -37,7 +37,9 @@ class ServerWatcher:
         except CloudError as error:
             raise _look_failed(error) from None
 
-    def look_at_many(self, scope: str, object_ids: Sequence[str], since: datetime) -> Mapping[str, Observation]:
+    def look_at_many(
+        self, scope: str, object_ids: Sequence[str], since: datetime
+    ) -> Mapping[str, Observation]:
         """What has changed since the first of them was watched, by one listing."""
         wanted = set(object_ids)
         seen: dict[str, Observation] = {}

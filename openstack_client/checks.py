@@ -1,0 +1,72 @@
+"""Arguments are checked before a request goes out. Everything here raises `InvalidRequest`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from .errors import InvalidRequest
+
+# Ids become part of a path, so nothing that could lead elsewhere: no slash, no leading dot, no percent sign.
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,254}")
+# Nova's own limits: at most 60 characters, no slash and no comma (a comma separates tags in a query).
+_TAG = re.compile(r"[^/,\x00-\x1f]{1,60}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def checked_id(value: object, what: str) -> str:
+    """The id itself, if it looks like one."""
+    if not isinstance(value, str) or not _ID.fullmatch(value) or ".." in value:
+        raise InvalidRequest(f"{value!r:.80} is not an id of a {what}.")
+    return value
+
+
+def checked_name(value: object, what: str) -> str:
+    """The name itself: 1 to 255 characters that can be seen."""
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidRequest(f"The name of a {what} must not be empty.")
+    if len(value) > 255:
+        raise InvalidRequest(f"The name of a {what} has at most 255 characters.")
+    if _CONTROL.search(value):
+        raise InvalidRequest(f"The name of a {what} must not hold control characters.")
+    return value
+
+
+def checked_tag(value: object) -> str:
+    """The tag itself: 1 to 60 characters without slash and comma, as Nova has it."""
+    if not isinstance(value, str) or not _TAG.fullmatch(value):
+        raise InvalidRequest("A server's tag has 1 to 60 characters, without slash and comma.")
+    return value
+
+
+def checked_metadata(value: Mapping[str, str] | None) -> dict[str, str]:
+    """A copy: text to text, keys of 1 to 255 characters, values of at most 255."""
+    items: Mapping[Any, Any] = value or {}
+    result: dict[str, str] = {}
+    for key, text in items.items():
+        if (
+            not isinstance(key, str)
+            or not isinstance(text, str)
+            or not 1 <= len(key) <= 255
+            or len(text) > 255
+        ):
+            raise InvalidRequest(
+                "Metadata is text to text, at most 255 characters each, and keys are not empty."
+            )
+        result[key] = text
+    return result
+
+
+def checked_page_size(value: int) -> int:
+    """The page size itself: at least 1."""
+    if value < 1:
+        raise InvalidRequest("A page holds at least one object.")
+    return value
+
+
+def checked_size(value: object) -> int:
+    """The size of a disk in whole GB: at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidRequest("A disk has at least 1 GB, in whole GB.")
+    return value

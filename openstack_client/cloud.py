@@ -1,0 +1,139 @@
+"""One account of a cloud, in one of its regions."""
+
+from __future__ import annotations
+
+import warnings
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Self
+
+from .block_storage import BlockStorage
+from .compute import Compute
+from .credentials import CloudCredentials
+from .image import Images
+from .network import Networks
+from .translation import error_from_exception
+from .transport import Guard, TokenCache, Transport
+
+__all__ = ["Cloud", "TokenCache"]
+
+
+class Cloud:
+    """One account in one region. Nothing is sent before the first call; then a login, whose token is kept.
+
+    `guard` is called before every HTTP request leaves and may raise anything; what it raises comes out unchanged.
+    Timeouts are in seconds. `token_cache` shares the token between processes. Safe for use by several threads.
+    Close it when the credentials change: requests after that raise `CloudUnavailable`.
+    """
+
+    def __init__(
+        self,
+        credentials: CloudCredentials,
+        *,
+        region: str | None = None,
+        guard: Guard | None = None,
+        connect_timeout: float = 5.0,
+        read_timeout: float = 30.0,
+        token_cache: TokenCache | None = None,
+    ) -> None:
+        self._credentials = credentials
+        self._transport = Transport(
+            credentials,
+            region=region,
+            guard=guard,
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+            token_cache=token_cache,
+        )
+
+    @classmethod
+    def from_clouds_yaml(cls, name: str, *, region: str | None = None, guard: Guard | None = None) -> Cloud:
+        """The cloud that openstacksdk's `clouds.yaml` calls so. Raises `InvalidRequest` when it is not there."""
+        from openstack.config import OpenStackConfig  # noqa: PLC0415 - slow to import; see the package's docstring.
+
+        try:
+            with warnings.catch_warnings():
+                # Every reading of the file warns that InfluxDB's support will go, asked for or not.
+                warnings.simplefilter("ignore", PendingDeprecationWarning)
+                found = OpenStackConfig().get_one(cloud=name)
+        except Exception as exception:  # noqa: BLE001 - sorted by the translation; what is not theirs goes on.
+            problem = error_from_exception(
+                exception, service="identity", doing=f"read cloud {name} of clouds.yaml"
+            )
+            raised: Exception = exception if problem is None else problem
+        else:
+            settings: dict[str, Any] = dict(found.config.get("auth") or {})
+            known = {key: settings[key] for key in CloudCredentials.__dataclass_fields__ if settings.get(key)}
+            known.setdefault("auth_url", "")
+            ca_bundle = found.config.get("cacert") or None
+            return cls(
+                CloudCredentials(**{**known, "ca_bundle": ca_bundle}),
+                region=region or found.region_name or None,
+                guard=guard,
+            )
+        raise raised
+
+    @property
+    def credentials(self) -> CloudCredentials:
+        """What this account logs in with. Its `repr` hides the secrets; do not log its fields."""
+        return self._credentials
+
+    @property
+    def region(self) -> str | None:
+        """The region that was asked for, or None for the catalog's first."""
+        return self._transport.region
+
+    @cached_property
+    def compute(self) -> Compute:
+        """Servers and flavors."""
+        return Compute(self._transport)
+
+    @cached_property
+    def block_storage(self) -> BlockStorage:
+        """Volumes."""
+        return BlockStorage(self._transport)
+
+    @cached_property
+    def network(self) -> Networks:
+        """Networks."""
+        return Networks(self._transport)
+
+    @cached_property
+    def image(self) -> Images:
+        """Images."""
+        return Images(self._transport)
+
+    @property
+    def project_id(self) -> str:
+        """The id of the project that the credentials are for. Logs in if that was not done yet."""
+        return str(self._transport.access().project_id)
+
+    def regions(self) -> list[str]:
+        """The regions in which this account's catalog has compute, sorted by name."""
+        names: set[str] = set()
+        for service in self._transport.access().service_catalog.catalog:
+            if service.get("type") == "compute":
+                names.update(
+                    e.get("region_id") or e.get("region") or "" for e in service.get("endpoints", ())
+                )
+        return sorted(names - {""})
+
+    def check(self) -> None:
+        """Log in and touch the compute endpoint. Raises a `CloudError` that says what is wrong."""
+        self._transport.access()
+        self.compute.check()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Cloud {self._credentials.auth_url} {self.region or '(first region)'}>"

@@ -1,0 +1,88 @@
+"""What one logs in to a cloud with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from .errors import InvalidRequest
+
+# The fingerprint ends up in a shared cache, beside tokens. A slow hash keeps a short password from being guessed from it.
+_FINGERPRINT_ROUNDS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class CloudCredentials:
+    """A user's password, or an application credential, and the project that it is for.
+
+    `ca_bundle` is the path of a PEM file, for clouds whose certificate no public authority signed.
+    An application credential carries its project and domain in itself. Secrets never show in `repr`.
+    """
+
+    auth_url: str
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    user_domain_name: str | None = None
+    user_domain_id: str | None = None
+    project_name: str | None = None
+    project_id: str | None = None
+    project_domain_name: str | None = None
+    project_domain_id: str | None = None
+    application_credential_id: str | None = None
+    application_credential_secret: str | None = field(default=None, repr=False)
+    ca_bundle: str | None = None
+
+    @property
+    def kind(self) -> Literal["application_credential", "password"]:
+        """Decided by what is set: an application credential wins, because it can do less."""
+        return "application_credential" if self.application_credential_id else "password"
+
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be shown."""
+        return tuple(secret for secret in (self.password, self.application_credential_secret) if secret)
+
+    def check(self) -> None:
+        """Raises `InvalidRequest` when something is missing, before anything is sent."""
+        if not self.auth_url.startswith(("http://", "https://")):
+            raise InvalidRequest("The authentication address must begin with http:// or https://.")
+        if self.kind == "application_credential":
+            if not self.application_credential_secret:
+                raise InvalidRequest("The application credential has no secret.")
+            return
+        if not self.username or not self.password:
+            raise InvalidRequest("A user name and a password, or an application credential, are needed.")
+        if not self.project_name and not self.project_id:
+            raise InvalidRequest("A project is needed with a user name and password.")
+
+    def fingerprint(self) -> str:
+        """A hash of everything, the secret included: changed credentials never meet an old token."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.pbkdf2_hmac("sha256", text.encode(), b"openstack_client", _FINGERPRINT_ROUNDS).hex()
+
+    def auth_plugin(self) -> Any:
+        """The keystoneauth plugin that logs in with these credentials."""
+        from keystoneauth1.identity import v3  # noqa: PLC0415 - importing keystoneauth is slow; only requests need it.
+
+        if self.kind == "application_credential":
+            return v3.ApplicationCredential(
+                auth_url=self.auth_url,
+                application_credential_id=self.application_credential_id,
+                application_credential_secret=self.application_credential_secret or "",
+            )
+        user_domain = self.user_domain_id or self.user_domain_name
+        project_domain = self.project_domain_id or self.project_domain_name
+        return v3.Password(
+            auth_url=self.auth_url,
+            username=self.username,
+            password=self.password or "",
+            # Names are looked for in the domain called Default, where a cloud has its users unless told otherwise.
+            user_domain_id=self.user_domain_id,
+            user_domain_name=self.user_domain_name or (None if user_domain else "Default"),
+            project_name=self.project_name,
+            project_id=self.project_id,
+            project_domain_id=self.project_domain_id,
+            project_domain_name=self.project_domain_name
+            or (None if project_domain or self.project_id else "Default"),
+        )

@@ -1,0 +1,95 @@
+"""What can go wrong with a cloud: one small tree, whatever library noticed it first."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class CloudError(Exception):
+    """Something went wrong between us and a cloud.
+
+    `message` is plain words for a person: what was being done, the service, the status and what the cloud said.
+    `status_code` is the HTTP status, or None when no answer came. `request_id` is the cloud's own id of the
+    request, for its operators' logs. `code` is a stable word for programs. None of them ever holds a secret.
+    """
+
+    code: ClassVar[str] = "cloud_error"
+
+    def __init__(
+        self, message: str, *, status_code: int | None = None, request_id: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status_code = status_code
+        self.request_id = request_id
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions with keyword-only arguments do not pickle by themselves, and task queues pickle them.
+        return (_rebuild, (type(self), self.message, dict(self.__dict__)))
+
+
+class CloudUnavailable(CloudError):  # noqa: N818 - says what is; `CloudError` is the suffix's place.
+    """No usable answer: no connection, a timeout, 5xx, 429, or an answer that makes no sense. Worth trying again.
+
+    A change that ended so may have been carried out all the same: look at the cloud's fresh state before repeating it.
+    `retry_after` is what the cloud asked us to wait, in seconds, or None.
+    """
+
+    code: ClassVar[str] = "cloud_unavailable"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, status_code=status_code, request_id=request_id)
+        self.retry_after = retry_after
+
+
+class NotFound(CloudError):  # noqa: N818 - see above.
+    """The cloud said, in its own words, that the object is not there (or is another project's).
+
+    A 404 that does not come from the service itself (a proxy's page, a wrong address) is `CloudUnavailable`, because
+    for a removal "not found" means success.
+    """
+
+    code: ClassVar[str] = "not_found"
+
+
+class Conflict(CloudError):  # noqa: N818 - see above.
+    """The object's state does not allow it (409): for example a start of a server that is active."""
+
+    code: ClassVar[str] = "conflict"
+
+
+class QuotaExceeded(CloudError):  # noqa: N818 - see above.
+    """The project's quota in the cloud does not allow it. The message holds the cloud's figures."""
+
+    code: ClassVar[str] = "quota_exceeded"
+
+
+class Forbidden(CloudError):  # noqa: N818 - see above.
+    """The cloud's policy does not allow it to these credentials (403)."""
+
+    code: ClassVar[str] = "forbidden"
+
+
+class AuthenticationFailed(CloudError):  # noqa: N818 - see above.
+    """The credentials are wrong, disabled or expired (401)."""
+
+    code: ClassVar[str] = "authentication_failed"
+
+
+class InvalidRequest(CloudError):  # noqa: N818 - see above.
+    """The request itself is wrong: refused by us before it went out (no `status_code`), or by the cloud."""
+
+    code: ClassVar[str] = "invalid_request"
+
+
+def _rebuild(kind: type[CloudError], message: str, state: dict[str, object]) -> CloudError:
+    error = kind(message)
+    error.__dict__.update(state)
+    return error

@@ -1,0 +1,21 @@
+"""Networks: Neutron."""
+
+from __future__ import annotations
+
+from .paging import json_pages
+from .records import Network
+from .transport import Transport
+
+
+class Networks:
+    """Neutron's calls."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def list_networks(self) -> list[Network]:
+        """The networks that this project sees: its own, shared and external ones."""
+        pages = json_pages(
+            self._transport, "network", "/networks", "networks", doing="list networks", page_size=500
+        )
+        return [Network.from_json(raw) for page in pages for raw in page]

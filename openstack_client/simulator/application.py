@@ -1,0 +1,286 @@
+"""One request from end to end: faults, who calls, which service, the log."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+import uuid
+from typing import Any
+
+from . import cinder, control, glance, keystone, neutron, nova
+from .exchange import Answer, Call, Refused, Request, not_found, refuse
+from .faults import Fault
+from .http_server import Dropped
+from .state import State
+
+_ACTION_PATH = re.compile(r"/compute/v2\.1/servers/([^/]+)/action$")
+_VERSION = re.compile(r"(\d+)\.(\d+)")
+
+
+class Application:
+    """The simulated cloud behind HTTP. Each call holds the state's lock, but never while it waits."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.base = ""
+        self.stopping = threading.Event()
+        self._acting: dict[str, int] = {}
+        self._acting_guard = threading.Lock()
+
+    def __call__(self, request: Request) -> Answer:
+        """Answer a request. Raises `Dropped`."""
+        if request.path.startswith("/_control"):
+            with self.state.lock:
+                return _caught(lambda: control.handle(self.state, request, request.path[len("/_control") :]))
+        region, service, path = self._locate(request.path)
+        number, request_id = self._enter(request, service, region)
+        fault = self._fault(service, request)
+        if fault is not None:
+            early = self._before(fault, number)
+            if early is not None:
+                return early
+        answer = self._work(request, region, service, path, number=number, request_id=request_id)
+        answer.headers.setdefault("x-openstack-request-id", request_id)
+        if fault is not None and fault.kind == "lose_answer":
+            raise Dropped(reset=False)
+        if fault is not None and fault.kind == "garbage":
+            return Answer(answer.status, b"<html>} this is no JSON {", content_type="application/json")
+        return answer
+
+    def _locate(self, path: str) -> tuple[str, str, str]:
+        """(region, service, path in the service)."""
+        parts = path.split("/", 3)
+        if len(parts) > 1 and parts[1] == "identity":
+            return "", "identity", path[len("/identity") :]
+        if len(parts) > 2 and parts[1] in self.state.regions:
+            return parts[1], parts[2], "/" + (parts[3] if len(parts) > 3 else "")
+        return "", "", path
+
+    def _enter(self, request: Request, service: str, region: str) -> tuple[int, str]:
+        state = self.state
+        with state.lock:
+            state.log_number += 1
+            number = state.log_number
+            # Not from the seeded generator: ids must not depend on how many requests came before.
+            request_id = f"req-{uuid.uuid4()}"
+            state.log.append(
+                {
+                    "number": number,
+                    "time": time.time(),
+                    "method": request.method,
+                    "path": request.path,
+                    "query": request.query_text,
+                    "service": service,
+                    "region": region,
+                    "request_id": request_id,
+                    "project": None,
+                    "status": None,
+                    "action": None,
+                    "object": None,
+                    "accepted": False,
+                    "fault": None,
+                }
+            )
+        return number, request_id
+
+    def _note(self, number: int, **what: Any) -> None:
+        with self.state.lock:
+            log = self.state.log
+            # Numbers have no holes, so the entry's place follows from the last one's number.
+            place = number - log[-1]["number"] - 1 if log else 0
+            if place < 0 and -place <= len(log) and log[place]["number"] == number:
+                log[place].update(what)
+
+    def _fault(self, service: str, request: Request) -> Fault | None:
+        with self.state.lock:
+            return self.state.faults.pick(service, request.method, request.path, self.state.chance)
+
+    def _before(self, fault: Fault, number: int) -> Answer | None:
+        """What a fault does before any work; None when the work is to be done."""
+        self._note(number, fault=fault.kind)
+        if fault.kind == "status":
+            self._note(number, status=fault.status)
+            words = {"code": fault.status, "message": "This answer was asked for from the control API."}
+            return Answer(fault.status, {"computeFault": words}, dict(fault.headers))
+        if fault.kind == "delay":
+            self.stopping.wait(fault.seconds)
+        elif fault.kind == "hang":
+            self.stopping.wait(fault.seconds)
+            raise Dropped(reset=False)
+        elif fault.kind == "reset":
+            raise Dropped(reset=True)
+        return None
+
+    def _work(
+        self, request: Request, region: str, service: str, path: str, *, number: int, request_id: str
+    ) -> Answer:
+        acting = _ACTION_PATH.search(request.path) if request.method == "POST" else None
+        server_id = acting[1] if acting else None
+        crowded = self._start_acting(server_id)
+        call: Call | None = None
+        try:
+            with self.state.lock:
+                base = f"http://{request.headers.get('host', 'localhost')}"
+                if service == "identity":
+                    answer = _caught(lambda: keystone.handle(self.state, request, path, base))
+                elif service == "":
+                    answer = Answer(
+                        404, {"error": {"code": 404, "message": f"Nothing is at {request.path}."}}
+                    )
+                else:
+                    answer, call = self._service(
+                        request, region, service, path, base=base, request_id=request_id, crowded=crowded
+                    )
+            if server_id is not None and self.state.untidiness.enabled:
+                self.stopping.wait(self.state.untidiness.window_seconds)
+        finally:
+            self._end_acting(server_id)
+        if call is None:
+            self._note(number, status=answer.status)
+        else:
+            self._note(
+                number,
+                status=answer.status,
+                project=call.token.project_name,
+                action=call.action,
+                object=call.object_id,
+                accepted=call.accepted,
+            )
+        return answer
+
+    def _start_acting(self, server_id: str | None) -> bool:
+        """Whether another action on this server is under way."""
+        if server_id is None:
+            return False
+        with self._acting_guard:
+            others = self._acting.get(server_id, 0)
+            self._acting[server_id] = others + 1
+        return others > 0
+
+    def _end_acting(self, server_id: str | None) -> None:
+        if server_id is None:
+            return
+        with self._acting_guard:
+            left = self._acting[server_id] - 1
+            if left:
+                self._acting[server_id] = left
+            else:
+                del self._acting[server_id]
+
+    def _service(
+        self,
+        request: Request,
+        region: str,
+        service: str,
+        path: str,
+        *,
+        base: str,
+        request_id: str,
+        crowded: bool,
+    ) -> tuple[Answer, Call | None]:
+        root = f"{base}/{region}/{service}"
+        version = _version_document(service, path, root)
+        if version is not None:
+            return version, None
+        calls: list[Call] = []
+
+        def answer() -> Answer:
+            token = keystone.token_of(self.state, request)
+            microversion = _microversion(request, service)
+            where = {
+                "compute": f"{root}/v2.1",
+                "volume": f"{root}/v3/{token.project_id}",
+                "network": f"{root}/v2.0",
+            }
+            call = Call(
+                request=request,
+                state=self.state,
+                region=self.state.regions[region],
+                token=token,
+                base=where.get(service, root),
+                microversion=microversion,
+                request_id=request_id,
+                simultaneous=crowded,
+            )
+            calls.append(call)
+            return _routed(call, service, path)
+
+        found = _caught(answer)
+        if service == "compute" and calls:
+            shown = ".".join(map(str, calls[0].microversion))
+            found.headers["OpenStack-API-Version"] = f"compute {shown}"
+            found.headers["X-OpenStack-Nova-API-Version"] = shown
+            found.headers["x-compute-request-id"] = request_id
+        return found, calls[0] if calls else None
+
+
+def _routed(call: Call, service: str, path: str) -> Answer:
+    if service == "compute" and path.startswith("/v2.1/"):
+        return nova.ROUTES.answer(call, path[len("/v2.1") :])
+    if service == "volume" and (match := re.fullmatch(r"/v3/([^/]+)(/.*)", path)):
+        if match[1] != call.token.project_id and not call.token.is_admin:
+            raise refuse(400, "badRequest", "Malformed request url")
+        return cinder.answer(call, match[2])
+    if service == "image" and path.startswith("/v2/"):
+        return glance.ROUTES.answer(call, path[len("/v2") :])
+    if service == "network" and path.startswith("/v2.0/"):
+        return neutron.ROUTES.answer(call, path[len("/v2.0") :].removesuffix(".json"))
+    raise not_found("The resource could not be found.")
+
+
+def _version_document(service: str, path: str, root: str) -> Answer | None:
+    """What is answered without a token: which versions there are."""
+    path = path.rstrip("/")
+    if service == "compute" and path == "":
+        return Answer(200, {"versions": [nova.version_document(f"{root}/v2.1")]})
+    if service == "compute" and path == "/v2.1":
+        return Answer(200, {"version": nova.version_document(f"{root}/v2.1")})
+    if service == "volume" and path in {"", "/v3"}:
+        return Answer(300 if not path else 200, {"versions": [cinder.version_document(root)]})
+    if service == "image" and path in {"", "/versions"}:
+        return Answer(300 if not path else 200, glance.versions(root))
+    if service == "network" and path == "":
+        return Answer(200, neutron.versions(root))
+    return None
+
+
+def _microversion(request: Request, service: str) -> tuple[int, int]:
+    """The version that the request asks for. Raises `Refused` 406 when there is none such."""
+    text = ""
+    for part in request.headers.get("openstack-api-version", "").split(","):
+        name, _, value = part.strip().partition(" ")
+        if name in {service, "volume"} and name == service:
+            text = value
+    if service == "compute" and not text:
+        text = request.headers.get("x-openstack-nova-api-version", "")
+    if service != "compute":
+        return (3, 0)
+    if not text:
+        return (2, 1)
+    if text == "latest":
+        return nova.MAX_VERSION
+    match = _VERSION.fullmatch(text)
+    if match is None:
+        raise refuse(
+            400,
+            "badRequest",
+            f"API Version String {text} is of invalid format. Must be of format MajorNum.MinorNum.",
+        )
+    version = (int(match[1]), int(match[2]))
+    if not (2, 1) <= version <= nova.MAX_VERSION:
+        raise refuse(
+            406,
+            "computeFault",
+            f"Version {text} is not supported by the API. Minimum is 2.1 and maximum is 2.93.",
+        )
+    return version
+
+
+def _caught(work: Any) -> Answer:
+    try:
+        found = work()
+    except Refused as refused:
+        return refused.answer
+    assert isinstance(found, Answer)
+    return found

@@ -1,0 +1,244 @@
+"""Keystone v3: tokens by password, application credential or token, the catalog, and application credentials."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import Any
+
+from .clock import precise
+from .exchange import Answer, Refused, Request
+from .state import State, Thing, Token
+
+# (type, name, path in the region)
+SERVICES = (
+    ("compute", "nova", "compute/v2.1"),
+    ("volumev3", "cinderv3", "volume/v3/{project_id}"),
+    ("block-storage", "cinder", "volume/v3/{project_id}"),
+    ("image", "glance", "image"),
+    ("network", "neutron", "network"),
+)
+
+_PATHS = {"/v3/auth/tokens", "/v3/auth/catalog", "/v3/auth/projects", "/v3/projects", "/v3/regions"}
+
+
+def handle(state: State, request: Request, path: str, base: str) -> Answer:  # noqa: C901, PLR0911 - a table of paths.
+    """Answer a request below `/identity`. `path` begins with a slash."""
+    path = path.rstrip("/")
+    version: dict[str, Any] = {
+        "id": "v3.14",
+        "status": "stable",
+        "updated": "2020-04-07T00:00:00Z",
+        "links": [{"rel": "self", "href": f"{base}/identity/v3/"}],
+        "media-types": [],
+    }
+    if path == "":
+        return Answer(300, {"versions": {"values": [version]}})
+    if path == "/v3":
+        return Answer(200, {"version": version})
+    if path == "/v3/auth/tokens" and request.method == "POST":
+        token = _authenticate(state, request.json())
+        return Answer(201, _token_body(state, token, base), {"X-Subject-Token": token.id})
+    match = re.fullmatch(r"/v3/users/([^/]+)/application_credentials(?:/([^/]+))?", path)
+    if match is None and path not in _PATHS:
+        raise _error(404, "Not Found", f"Could not find {path}.")
+    token = token_of(state, request)
+    if path == "/v3/auth/tokens":
+        return _about_token(state, request, token, base)
+    if path == "/v3/auth/catalog":
+        return Answer(200, {"catalog": catalog(state, token, base), "links": {}})
+    if path == "/v3/auth/projects":
+        mine = [p for p in state.projects.values() if state.roles_of(token.user_id, p["id"])]
+        return Answer(200, {"projects": mine, "links": {}})
+    if path == "/v3/projects":
+        _need_admin(token)
+        return Answer(200, {"projects": list(state.projects.values()), "links": {}})
+    if path == "/v3/regions":
+        return Answer(
+            200, {"regions": [{"id": name, "description": ""} for name in state.regions], "links": {}}
+        )
+    if match:
+        return _application_credentials(state, request, token, match[1], match[2])
+    raise _error(404, "Not Found", f"Could not find {path}.")
+
+
+def token_of(state: State, request: Request) -> Token:
+    """The caller's token. Raises `Refused` 401 when it is unknown or expired, as every service does."""
+    token = state.tokens.get(request.headers.get("x-auth-token", ""))
+    if token is None or token.expires <= state.clock.now():
+        raise unauthorized()
+    return token
+
+
+def unauthorized() -> Refused:
+    """The words do not say what was wrong, on purpose."""
+    return _error(401, "Unauthorized", "The request you have made requires authentication.")
+
+
+def catalog(state: State, token: Token, base: str) -> list[Thing]:
+    """The services and where they are, in every region."""
+    if token.project_id is None:
+        return []
+    identity = [
+        {"id": f"identity-{region}-{interface}", "interface": interface, "region": region, "region_id": region,
+         "url": f"{base}/identity/v3"}
+        for region in state.regions
+        for interface in ("public", "internal", "admin")
+    ]  # fmt: skip
+    found: list[Thing] = [{"type": "identity", "name": "keystone", "id": "identity", "endpoints": identity}]
+    for service_type, name, path in SERVICES:
+        endpoints = [
+            {
+                "id": f"{service_type}-{region}-{interface}",
+                "interface": interface,
+                "region": region,
+                "region_id": region,
+                "url": f"{base}/{region}/{path.format(project_id=token.project_id)}",
+            }
+            for region in state.regions
+            for interface in ("public", "internal", "admin")
+        ]
+        found.append({"type": service_type, "name": name, "id": service_type, "endpoints": endpoints})
+    return found
+
+
+def _error(status: int, title: str, message: str) -> Refused:
+    headers = {"WWW-Authenticate": 'Keystone uri="/identity/v3"'} if status == 401 else {}
+    return Refused(Answer(status, {"error": {"code": status, "message": message, "title": title}}, headers))
+
+
+def _need_admin(token: Token) -> None:
+    if not token.is_admin:
+        raise _error(403, "Forbidden", "You are not authorized to perform the requested action.")
+
+
+def _authenticate(state: State, body: Thing) -> Token:  # noqa: C901 - one branch a method, as Keystone has.
+    identity = (body.get("auth") or {}).get("identity")
+    if not isinstance(identity, dict) or not identity.get("methods"):
+        raise _error(400, "Bad Request", "'identity' is a required property")
+    method = identity["methods"][0]
+    scope = body["auth"].get("scope") or {}
+    project: Thing | None = None
+    roles: list[str] | None = None
+    if method == "password":
+        user = _find_user(state, identity.get("password", {}).get("user", {}))
+        if user is None or user["password"] != identity["password"]["user"].get("password"):
+            raise unauthorized()
+    elif method == "application_credential":
+        given = identity.get("application_credential") or {}
+        credential = state.application_credentials.get(given.get("id") or "")
+        if credential is None or credential["secret"] != given.get("secret"):
+            raise unauthorized()
+        user = state.users[credential["user_id"]]
+        project = state.projects[credential["project_id"]]
+        roles = credential["roles"]
+    elif method == "token":
+        old = state.tokens.get((identity.get("token") or {}).get("id") or "")
+        if old is None or old.expires <= state.clock.now():
+            raise unauthorized()
+        user = state.users[old.user_id]
+    else:
+        raise unauthorized()
+    if project is None and isinstance(scope, dict) and isinstance(scope.get("project"), dict):
+        wanted = scope["project"]
+        project = state.projects.get(wanted.get("id") or "") or next(
+            (p for p in state.projects.values() if p["name"] == wanted.get("name")), None
+        )
+        if project is None or not state.roles_of(user["id"], project["id"]):
+            raise unauthorized()
+    if roles is None:
+        roles = state.roles_of(user["id"], project["id"]) if project else []
+    now = state.clock.now()
+    token = Token(
+        # It looks like a real one, so that whoever hides tokens hides these.
+        # Never from the seeded generator: after a reset an old token would be somebody else's new one.
+        id="gAAAAA" + secrets.token_hex(48),
+        user_id=user["id"],
+        user_name=user["name"],
+        project_id=project["id"] if project else None,
+        project_name=project["name"] if project else None,
+        roles=roles,
+        issued=now,
+        expires=now + state.clock.token_seconds,
+        method=method,
+    )
+    state.tokens[token.id] = token
+    return token
+
+
+def _find_user(state: State, given: Thing) -> Thing | None:
+    if given.get("id"):
+        return state.users.get(given["id"])
+    domain = given.get("domain") or {}
+    if domain.get("id", "default") != "default" or domain.get("name", "Default") != "Default":
+        return None
+    return state.user_named(given.get("name") or "")
+
+
+def _token_body(state: State, token: Token, base: str) -> Thing:
+    domain = {"id": "default", "name": "Default"}
+    body: Thing = {
+        "methods": [token.method],
+        "user": {"domain": domain, "id": token.user_id, "name": token.user_name, "password_expires_at": None},
+        "audit_ids": ["simulated"],
+        "expires_at": precise(token.expires),
+        "issued_at": precise(token.issued),
+    }
+    if token.project_id is not None:
+        body["project"] = {"domain": domain, "id": token.project_id, "name": token.project_name}
+        body["is_domain"] = False
+        body["roles"] = [{"id": role, "name": role} for role in token.roles]
+        body["catalog"] = catalog(state, token, base)
+    return {"token": body}
+
+
+def _about_token(state: State, request: Request, token: Token, base: str) -> Answer:
+    subject = state.tokens.get(request.headers.get("x-subject-token", token.id))
+    if subject is None or subject.expires <= state.clock.now():
+        raise _error(404, "Not Found", "Failed to validate token")
+    if request.method == "DELETE":
+        del state.tokens[subject.id]
+        return Answer(204)
+    return Answer(200, _token_body(state, subject, base), {"X-Subject-Token": subject.id})
+
+
+def _application_credentials(
+    state: State, request: Request, token: Token, user_id: str, credential_id: str | None
+) -> Answer:
+    if user_id != token.user_id:
+        raise _error(403, "Forbidden", "You are not authorized to perform the requested action.")
+    if credential_id is None and request.method == "GET":
+        mine = [_shown(c) for c in state.application_credentials.values() if c["user_id"] == user_id]
+        return Answer(200, {"application_credentials": mine, "links": {}})
+    if credential_id is None and request.method == "POST":
+        wanted = request.json().get("application_credential") or {}
+        if not wanted.get("name"):
+            raise _error(400, "Bad Request", "'name' is a required property")
+        new: Thing = {
+            "id": state.new_hex(),
+            "name": wanted["name"],
+            "secret": wanted.get("secret") or state.new_hex(),
+            "user_id": user_id,
+            "project_id": token.project_id,
+            "roles": token.roles,
+            "expires_at": wanted.get("expires_at"),
+            "description": wanted.get("description"),
+        }
+        state.application_credentials[new["id"]] = new
+        return Answer(201, {"application_credential": {**_shown(new), "secret": new["secret"]}})
+    found = state.application_credentials.get(credential_id or "")
+    if found is None or found["user_id"] != user_id:
+        raise _error(404, "Not Found", f"Could not find Application Credential: {credential_id}.")
+    if request.method == "DELETE":
+        del state.application_credentials[found["id"]]
+        return Answer(204)
+    return Answer(200, {"application_credential": _shown(found)})
+
+
+def _shown(credential: Thing) -> Thing:
+    shown = {key: value for key, value in credential.items() if key != "secret"}
+    return {
+        **shown,
+        "roles": [{"id": role, "name": role} for role in credential["roles"]],
+        "unrestricted": False,
+    }

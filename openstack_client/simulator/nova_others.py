@@ -1,0 +1,347 @@
+"""Nova: flavors, tags, metadata, volumes and ports of a server, key pairs, zones, limits and quotas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .addresses import new_port, remove_port
+from .exchange import Answer, Call, bad_request, conflict, inner, not_found
+from .listing import paged
+from .moves import plan_volume, settle_volumes, show_addresses
+from .state import Thing
+
+if TYPE_CHECKING:
+    from .server import SimulatedServer
+
+
+def _find(call: Call, server_id: str) -> SimulatedServer:
+    from .nova import find  # noqa: PLC0415 - the two know each other.
+
+    return find(call, server_id)
+
+
+def _touched(call: Call, server: SimulatedServer) -> None:
+    server.text = None
+    server.updated = call.now
+    call.state.dirty = True
+
+
+def list_flavors(call: Call) -> Answer:
+    """Ids and names."""
+    return paged(call, "flavors", [{"id": f["id"], "name": f["name"], "links": []} for f in _flavors(call)])
+
+
+def list_flavors_in_detail(call: Call) -> Answer:
+    """Everything."""
+    return paged(call, "flavors", [{**f, "links": []} for f in _flavors(call)])
+
+
+def _flavors(call: Call) -> list[Thing]:
+    return sorted(call.region.flavors.values(), key=lambda f: str(f["id"]))
+
+
+def show_flavor(call: Call, flavor_id: str) -> Answer:
+    """One flavor."""
+    found = call.region.flavors.get(flavor_id)
+    if found is None:
+        raise not_found(f"Flavor {flavor_id} could not be found.")
+    return Answer(200, {"flavor": {**found, "links": []}})
+
+
+def create_flavor(call: Call) -> Answer:
+    """By an administrator."""
+    call.need_admin("os_compute_api:os-flavor-manage:create")
+    wanted = inner(call.request.json(), "flavor")
+    flavor_id = str(wanted.get("id") or call.state.new_id())
+    if flavor_id in call.region.flavors:
+        raise conflict(f"Flavor with ID {flavor_id} already exists.")
+    call.region.flavors[flavor_id] = {
+        "id": flavor_id, "name": wanted["name"], "vcpus": int(wanted["vcpus"]), "ram": int(wanted["ram"]),
+        "disk": int(wanted["disk"]), "swap": 0, "OS-FLV-EXT-DATA:ephemeral": 0, "OS-FLV-DISABLED:disabled": False,
+        "os-flavor-access:is_public": True, "rxtx_factor": 1.0, "description": None, "extra_specs": {},
+    }  # fmt: skip
+    return show_flavor(call, flavor_id)
+
+
+def show_tags(call: Call, server_id: str) -> Answer:
+    """A server's tags."""
+    return Answer(200, {"tags": _find(call, server_id).tags})
+
+
+def put_tags(call: Call, server_id: str) -> Answer:
+    """All tags at once."""
+    server = _find(call, server_id)
+    server.tags = [str(tag) for tag in call.request.json().get("tags") or ()]
+    _touched(call, server)
+    return Answer(200, {"tags": server.tags})
+
+
+def put_tag(call: Call, server_id: str, tag: str) -> Answer:
+    """One more."""
+    server = _find(call, server_id)
+    if tag in server.tags:
+        return Answer(204)
+    server.tags.append(tag)
+    _touched(call, server)
+    return Answer(201)
+
+
+def delete_tag(call: Call, server_id: str, tag: str) -> Answer:
+    """One less."""
+    server = _find(call, server_id)
+    if tag not in server.tags:
+        raise not_found(f"Server {server_id} has no tag '{tag}'")
+    server.tags.remove(tag)
+    _touched(call, server)
+    return Answer(204)
+
+
+def show_metadata(call: Call, server_id: str) -> Answer:
+    """A server's metadata."""
+    return Answer(200, {"metadata": _find(call, server_id).metadata})
+
+
+def change_metadata(call: Call, server_id: str) -> Answer:
+    """PUT replaces all, POST adds."""
+    server = _find(call, server_id)
+    wanted = {str(k): str(v) for k, v in inner(call.request.json(), "metadata").items()}
+    server.metadata = wanted if call.request.method == "PUT" else {**server.metadata, **wanted}
+    _touched(call, server)
+    return Answer(200, {"metadata": server.metadata})
+
+
+def delete_metadata(call: Call, server_id: str, key: str) -> Answer:
+    """One key less."""
+    server = _find(call, server_id)
+    if key not in server.metadata:
+        raise not_found("Metadata item was not found")
+    server.metadata = {k: v for k, v in server.metadata.items() if k != key}
+    _touched(call, server)
+    return Answer(204)
+
+
+def list_attachments(call: Call, server_id: str) -> Answer:
+    """The volumes on a server."""
+    server = _find(call, server_id)
+    return Answer(200, {"volumeAttachments": [_attachment(server, v) for v in server.volumes]})
+
+
+def show_attachment(call: Call, server_id: str, volume_id: str) -> Answer:
+    """One of them."""
+    server = _find(call, server_id)
+    found = next((v for v in server.volumes if v["id"] == volume_id), None)
+    if found is None:
+        raise not_found(f"Instance {server_id} is not attached to volume {volume_id}.")
+    return Answer(200, {"volumeAttachment": _attachment(server, found)})
+
+
+def _attachment(server: SimulatedServer, volume: Thing) -> Thing:
+    return {
+        "id": volume["id"], "volumeId": volume["id"], "serverId": server.id, "device": volume["device"], "tag": None,
+        "delete_on_termination": volume["delete_on_termination"],
+    }  # fmt: skip
+
+
+def attach_volume(call: Call, server_id: str) -> Answer:
+    """Put a volume on a server; it is `attaching`, then `in-use`."""
+    call.action, call.object_id = "attach_volume", server_id
+    server = _find(call, server_id)
+    wanted = inner(call.request.json(), "volumeAttachment")
+    settle_volumes(call.state, call.region, call.now)
+    volume = call.region.volumes.get(str(wanted.get("volumeId")))
+    if volume is None or volume["os-vol-tenant-attr:tenant_id"] != call.token.project_id:
+        raise not_found(f"Volume {wanted.get('volumeId')} could not be found.")
+    if volume["status"] != "available":
+        raise bad_request(
+            f"Invalid volume: volume {volume['id']} status must be available or downloading to reserve, but the current "
+            f"status is {volume['status']}."
+        )
+    device = wanted.get("device") or f"/dev/vd{chr(ord('b') + len(server.volumes))}"
+    attached = {
+        "id": volume["id"],
+        "delete_on_termination": bool(wanted.get("delete_on_termination")),
+        "device": device,
+    }
+    server.volumes.append(attached)
+    _touched(call, server)
+    volume["status"] = "attaching"
+    attachments = [{"server_id": server_id, "volume_id": volume["id"], "device": device}]
+    plan_volume(
+        volume, call.now + call.state.clock.action_seconds, {"status": "in-use", "attachments": attachments}
+    )
+    call.did("attach_volume", server_id)
+    return Answer(200, {"volumeAttachment": _attachment(server, attached)})
+
+
+def detach_volume(call: Call, server_id: str, volume_id: str) -> Answer:
+    """Take a volume from a server."""
+    call.action, call.object_id = "detach_volume", server_id
+    server = _find(call, server_id)
+    if volume_id not in {v["id"] for v in server.volumes}:
+        raise not_found(f"volume_id not found: {volume_id}")
+    server.volumes = [v for v in server.volumes if v["id"] != volume_id]
+    _touched(call, server)
+    volume = call.region.volumes.get(volume_id)
+    if volume is not None:
+        volume["status"] = "detaching"
+        plan_volume(
+            volume, call.now + call.state.clock.action_seconds, {"status": "available", "attachments": []}
+        )
+    call.did("detach_volume", server_id)
+    return Answer(202)
+
+
+def list_interfaces(call: Call, server_id: str) -> Answer:
+    """The ports of a server."""
+    server = _find(call, server_id)
+    ports = [call.region.ports[port_id] for port_id in server.port_ids if port_id in call.region.ports]
+    return Answer(200, {"interfaceAttachments": [_interface(port) for port in ports]})
+
+
+def _interface(port: Thing) -> Thing:
+    return {
+        "net_id": port["network_id"], "port_id": port["id"], "mac_addr": port["mac_address"],
+        "port_state": port["status"], "fixed_ips": port["fixed_ips"],
+    }  # fmt: skip
+
+
+def attach_interface(call: Call, server_id: str) -> Answer:
+    """One more port."""
+    server = _find(call, server_id)
+    network = call.region.networks.get(str(inner(call.request.json(), "interfaceAttachment").get("net_id")))
+    if network is None:
+        raise bad_request("Network could not be found.")
+    port = new_port(
+        call.state, call.region, network, server.project_id, device_id=server.id, owner="compute:nova"
+    )
+    server.port_ids.append(port["id"])
+    show_addresses(call.region, server)
+    _touched(call, server)
+    return Answer(200, {"interfaceAttachment": _interface(port)})
+
+
+def detach_interface(call: Call, server_id: str, port_id: str) -> Answer:
+    """One port less."""
+    server = _find(call, server_id)
+    if port_id not in server.port_ids:
+        raise not_found(f"Port id {port_id} could not be found.")
+    server.port_ids.remove(port_id)
+    remove_port(call.region, port_id)
+    show_addresses(call.region, server)
+    _touched(call, server)
+    return Answer(202)
+
+
+def list_keypairs(call: Call) -> Answer:
+    """The caller's key pairs."""
+    mine = [k for owner, k in call.region.keypairs.items() if owner.startswith(f"{call.token.user_id} ")]
+    return Answer(200, {"keypairs": [{"keypair": k} for k in mine]})
+
+
+def create_keypair(call: Call) -> Answer:
+    """Import a public key."""
+    wanted = inner(call.request.json(), "keypair")
+    key = f"{call.token.user_id} {wanted.get('name')}"
+    if not wanted.get("name"):
+        raise bad_request("Invalid input for field/attribute name.")
+    if key in call.region.keypairs:
+        raise conflict(f"Key pair '{wanted['name']}' already exists.")
+    new = {"name": wanted["name"], "type": "ssh", "public_key": wanted.get("public_key") or "ssh-rsa simulated",
+           "fingerprint": "00:00", "user_id": call.token.user_id}  # fmt: skip
+    call.region.keypairs[key] = new
+    return Answer(201, {"keypair": new})
+
+
+def delete_keypair(call: Call, name: str) -> Answer:
+    """Forget one."""
+    if call.region.keypairs.pop(f"{call.token.user_id} {name}", None) is None:
+        raise not_found(f"Keypair {name} not found for user {call.token.user_id}")
+    return Answer(202)
+
+
+def list_zones(call: Call) -> Answer:
+    """One zone."""
+    return Answer(
+        200, {"availabilityZoneInfo": [{"zoneName": "nova", "zoneState": {"available": True}, "hosts": None}]}
+    )
+
+
+_NAMES = ("instances", "cores", "ram", "key_pairs", "metadata_items", "server_groups", "server_group_members")
+
+
+def show_limits(call: Call) -> Answer:
+    """Limits and what is used of them."""
+    region, project_id = call.region, call.token.project_id or ""
+    mine = [s for s in region.servers.values() if s.project_id == project_id and not s.is_deleted]
+
+    def limit(name: str) -> int:
+        return call.state.quota(region, project_id, name)
+
+    absolute: Thing = {
+        "maxTotalInstances": limit("instances"), "maxTotalCores": limit("cores"), "maxTotalRAMSize": limit("ram"),
+        "maxServerMeta": -1, "maxTotalKeypairs": -1, "maxServerGroups": -1, "maxServerGroupMembers": -1,
+        "totalRAMUsed": sum(s.flavor["ram"] for s in mine), "totalCoresUsed": sum(s.flavor["vcpus"] for s in mine),
+        "totalInstancesUsed": len(mine), "totalServerGroupsUsed": 0,
+    }  # fmt: skip
+    return Answer(200, {"limits": {"rate": [], "absolute": absolute}})
+
+
+def show_quota(call: Call, project_id: str) -> Answer:
+    """A project's quota."""
+    return Answer(200, {"quota_set": {"id": project_id, **_quota(call, project_id)}})
+
+
+def _quota(call: Call, project_id: str) -> dict[str, Any]:
+    return {name: call.state.quota(call.region, project_id, name) for name in _NAMES}
+
+
+def put_quota(call: Call, project_id: str) -> Answer:
+    """By an administrator."""
+    call.need_admin("os_compute_api:os-quota-sets:update")
+    wanted = inner(call.request.json(), "quota_set")
+    limits = call.region.quotas.setdefault(project_id, {})
+    limits.update({name: int(value) for name, value in wanted.items() if name in _NAMES})
+    call.state.dirty = True
+    return Answer(200, {"quota_set": _quota(call, project_id)})
+
+
+def remote_console(call: Call, server_id: str) -> Answer:
+    """A console's address; nothing listens there."""
+    _find(call, server_id)
+    wanted = inner(call.request.json(), "remote_console")
+    url = f"{call.base}/console?token={call.state.new_hex()}"
+    return Answer(
+        200, {"remote_console": {"protocol": wanted.get("protocol"), "type": wanted.get("type"), "url": url}}
+    )
+
+
+TABLE: list[tuple[str, str, Callable[..., Answer]]] = [
+    ("GET", "/flavors", list_flavors),
+    ("GET", "/flavors/detail", list_flavors_in_detail),
+    ("POST", "/flavors", create_flavor),
+    ("GET", "/flavors/<flavor_id>", show_flavor),
+    ("GET", "/servers/<server_id>/tags", show_tags),
+    ("PUT", "/servers/<server_id>/tags", put_tags),
+    ("PUT", "/servers/<server_id>/tags/<tag>", put_tag),
+    ("DELETE", "/servers/<server_id>/tags/<tag>", delete_tag),
+    ("GET", "/servers/<server_id>/metadata", show_metadata),
+    ("PUT", "/servers/<server_id>/metadata", change_metadata),
+    ("POST", "/servers/<server_id>/metadata", change_metadata),
+    ("DELETE", "/servers/<server_id>/metadata/<key>", delete_metadata),
+    ("GET", "/servers/<server_id>/os-volume_attachments", list_attachments),
+    ("POST", "/servers/<server_id>/os-volume_attachments", attach_volume),
+    ("GET", "/servers/<server_id>/os-volume_attachments/<volume_id>", show_attachment),
+    ("DELETE", "/servers/<server_id>/os-volume_attachments/<volume_id>", detach_volume),
+    ("GET", "/servers/<server_id>/os-interface", list_interfaces),
+    ("POST", "/servers/<server_id>/os-interface", attach_interface),
+    ("DELETE", "/servers/<server_id>/os-interface/<port_id>", detach_interface),
+    ("POST", "/servers/<server_id>/remote-consoles", remote_console),
+    ("GET", "/os-keypairs", list_keypairs),
+    ("POST", "/os-keypairs", create_keypair),
+    ("DELETE", "/os-keypairs/<name>", delete_keypair),
+    ("GET", "/os-availability-zone", list_zones),
+    ("GET", "/limits", show_limits),
+    ("GET", "/os-quota-sets/<project_id>", show_quota),
+    ("PUT", "/os-quota-sets/<project_id>", put_quota),
+]

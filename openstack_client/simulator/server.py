@@ -1,0 +1,153 @@
+"""A server as Nova keeps it: states, what becomes of them with time, and its JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from .clock import plain, zulu
+
+# Nova derives the status from vm_state and task_state (nova/api/openstack/common.py has the full table).
+_STATUS = {
+    "active": "ACTIVE",
+    "building": "BUILD",
+    "stopped": "SHUTOFF",
+    "resized": "VERIFY_RESIZE",
+    "paused": "PAUSED",
+    "suspended": "SUSPENDED",
+    "rescued": "RESCUE",
+    "error": "ERROR",
+    "deleted": "DELETED",
+    "soft-delete": "SOFT_DELETED",
+    "shelved": "SHELVED",
+    "shelved_offloaded": "SHELVED_OFFLOADED",
+}
+_STATUS_BY_TASK = {
+    "rebooting": "REBOOT",
+    "rebooting_hard": "HARD_REBOOT",
+    "resize_prep": "RESIZE",
+    "resize_reverting": "REVERT_RESIZE",
+    "rebuilding": "REBUILD",
+    "updating_password": "PASSWORD",
+    "migrating": "MIGRATING",
+}
+VM_STATE_OF = {status: vm_state for vm_state, status in _STATUS.items()}
+POWER_OF = {"active": 1, "paused": 3, "stopped": 4, "suspended": 4, "shelved": 4, "shelved_offloaded": 4}
+
+
+@dataclass(slots=True)
+class SimulatedServer:
+    """One server. `plan` lists what will happen: a moment, the changes, and in words what else ("launch", "gone")."""
+
+    id: str
+    name: str
+    project_id: str
+    user_id: str
+    flavor: dict[str, Any]
+    image_id: str | None
+    created: float
+    updated: float
+    vm_state: str = "building"
+    task_state: str | None = "scheduling"
+    power_state: int = 0
+    launched: float | None = None
+    terminated: float | None = None
+    addresses: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    tags: list[str] = field(default_factory=list)
+    metadata: dict[str, str] = field(default_factory=dict)
+    key_name: str | None = None
+    zone: str = "nova"
+    fault: dict[str, Any] | None = None
+    volumes: list[dict[str, Any]] = field(default_factory=list)
+    actions: list[dict[str, Any]] = field(default_factory=list)
+    port_ids: list[str] = field(default_factory=list)
+    locked: bool = False
+    description: str | None = None
+    old_flavor: dict[str, Any] | None = None
+    odd_status: str | None = None
+    plan: list[list[Any]] = field(default_factory=list)
+    text: str | None = None
+
+    @property
+    def status(self) -> str:
+        """Nova's word."""
+        if self.odd_status:
+            return self.odd_status
+        if (
+            self.vm_state in {"active", "stopped", "resized", "error", "paused", "suspended"}
+            and self.task_state
+        ):
+            return _STATUS_BY_TASK.get(self.task_state, _STATUS[self.vm_state])
+        return _STATUS.get(self.vm_state, "UNKNOWN")
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether only a history is left of it."""
+        return self.vm_state == "deleted"
+
+    def to_saved(self) -> dict[str, Any]:
+        """For the data file."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "text"}
+
+    def json_text(self, base: str, *, plain_old: bool = False) -> str:
+        """The server in detail. Kept until something changes: a listing of 10,000 is then a join of texts."""
+        if plain_old:
+            return json.dumps(self._as_json(base, plain_old=True))
+        if self.text is None:
+            self.text = json.dumps(self._as_json(base, plain_old=False))
+        return self.text
+
+    def _as_json(self, base: str, *, plain_old: bool) -> dict[str, Any]:
+        links = [{"rel": "self", "href": f"{base}/servers/{self.id}"}]
+        if plain_old:
+            # Before microversion 2.47 the flavor was a reference.
+            flavor: dict[str, Any] = {"id": self.flavor["id"], "links": []}
+        else:
+            flavor = {key: value for key, value in self.flavor.items() if key != "id"}
+        found: dict[str, Any] = {
+            "id": self.id,
+            "name": self.name,
+            "status": self.status,
+            "tenant_id": self.project_id,
+            "user_id": self.user_id,
+            "metadata": self.metadata,
+            "hostId": ""
+            if self.vm_state == "building"
+            else "f752dd5679075e487efccc0c1fa3c0e8cf95148cf87ed5ddc175b35a",
+            "image": {"id": self.image_id, "links": []} if self.image_id else "",
+            "flavor": flavor,
+            "created": zulu(self.created),
+            "updated": zulu(self.updated),
+            "addresses": self.addresses,
+            "accessIPv4": "",
+            "accessIPv6": "",
+            "links": links,
+            "OS-DCF:diskConfig": "MANUAL",
+            "OS-EXT-AZ:availability_zone": "" if self.task_state == "scheduling" else self.zone,
+            "config_drive": "",
+            "key_name": self.key_name,
+            "OS-SRV-USG:launched_at": plain(self.launched),
+            "OS-SRV-USG:terminated_at": plain(self.terminated),
+            "OS-EXT-STS:task_state": self.task_state,
+            "OS-EXT-STS:vm_state": self.vm_state,
+            "OS-EXT-STS:power_state": self.power_state,
+            "os-extended-volumes:volumes_attached": [
+                {"id": v["id"], "delete_on_termination": v["delete_on_termination"]} for v in self.volumes
+            ],
+            "locked": self.locked,
+            "description": self.description,
+            "tags": self.tags,
+            "trusted_image_certificates": None,
+        }
+        if self.vm_state == "error" or self.status == "ERROR":
+            found["fault"] = self.fault or {
+                "code": 500,
+                "created": zulu(self.updated),
+                "message": "Unexpected error",
+            }
+        else:
+            found["progress"] = 0
+        if self.vm_state != "building":
+            found["security_groups"] = [{"name": "default"}]
+        return found

@@ -1,0 +1,135 @@
+"""Everything that the simulated cloud remembers. Plain values only, so that it can be written to a file as JSON."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import deque
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from .clock import Clock
+from .faults import Faults, Untidiness
+from .server import SimulatedServer
+
+Thing = dict[str, Any]
+# Kinds of a region that are dictionaries of JSON objects by id; servers have a class of their own.
+KINDS = (
+    "flavors", "images", "networks", "subnets", "ports", "routers", "security_groups", "security_group_rules",
+    "floatingips", "volumes", "snapshots", "volume_types", "keypairs", "quotas",
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Token:
+    """Who calls, for which project, until when."""
+
+    id: str
+    user_id: str
+    user_name: str
+    project_id: str | None
+    project_name: str | None
+    roles: list[str]
+    issued: float
+    expires: float
+    method: str = "password"
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether policy lets it see everything."""
+        return "admin" in self.roles
+
+
+class Region:
+    """What one region holds."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.servers: dict[str, SimulatedServer] = {}
+        self.flavors: dict[str, Thing] = {}
+        self.images: dict[str, Thing] = {}
+        self.networks: dict[str, Thing] = {}
+        self.subnets: dict[str, Thing] = {}
+        self.ports: dict[str, Thing] = {}
+        self.routers: dict[str, Thing] = {}
+        self.security_groups: dict[str, Thing] = {}
+        self.security_group_rules: dict[str, Thing] = {}
+        self.floatingips: dict[str, Thing] = {}
+        self.volumes: dict[str, Thing] = {}
+        self.snapshots: dict[str, Thing] = {}
+        self.volume_types: dict[str, Thing] = {}
+        self.keypairs: dict[str, Thing] = {}
+        self.quotas: dict[str, Thing] = {}
+        # Addresses in use by subnet, as numbers, and where to look next. Worked out from the ports, never saved.
+        self.used_addresses: dict[str, set[int]] = {}
+        self.next_address: dict[str, int] = {}
+        # Servers newest first, as Nova lists them; None when it has to be sorted anew.
+        self._order: list[SimulatedServer] | None = None
+        self._place: dict[str, int] = {}
+
+    def add_server(self, server: SimulatedServer) -> None:
+        """Keep a new server."""
+        self.servers[server.id] = server
+        self._order = None
+
+    def forget_order(self) -> None:
+        """Sort anew at the next listing."""
+        self._order = None
+
+    def newest_first(self) -> tuple[list[SimulatedServer], dict[str, int]]:
+        """All servers, deleted ones included, newest first, and the place of each id."""
+        if self._order is None:
+            self._order = sorted(self.servers.values(), key=lambda s: (s.created, s.id), reverse=True)
+            self._place = {server.id: place for place, server in enumerate(self._order)}
+        return self._order, self._place
+
+
+@dataclass(slots=True)
+class State:
+    """The whole cloud. Guarded by `lock`: every call that reads or writes it holds it."""
+
+    seed: int = 0
+    clock: Clock = field(default_factory=Clock)
+    regions: dict[str, Region] = field(default_factory=dict)
+    projects: dict[str, Thing] = field(default_factory=dict)
+    users: dict[str, Thing] = field(default_factory=dict)
+    # (user id, project id) -> role names
+    grants: dict[str, list[str]] = field(default_factory=dict)
+    application_credentials: dict[str, Thing] = field(default_factory=dict)
+    tokens: dict[str, Token] = field(default_factory=dict)
+    faults: Faults = field(default_factory=Faults)
+    untidiness: Untidiness = field(default_factory=Untidiness)
+    failing_builds: list[str] = field(default_factory=list)
+    log: deque[Thing] = field(default_factory=lambda: deque(maxlen=200_000))
+    log_number: int = 0
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    # Two generators from the same seed: what chance decides does not change the ids.
+    random: Random = field(default_factory=Random)
+    chance: Random = field(default_factory=Random)
+    dirty: bool = False
+
+    def new_id(self) -> str:
+        """A new UUID, from the seeded generator: the same seed gives the same ids."""
+        return str(uuid.UUID(int=self.random.getrandbits(128), version=4))
+
+    def new_hex(self) -> str:
+        """A new id as Keystone has them: without dashes."""
+        return uuid.UUID(int=self.random.getrandbits(128), version=4).hex
+
+    def project_named(self, name: str) -> Thing | None:
+        """A project by name or id."""
+        found = self.projects.get(name)
+        return found or next((p for p in self.projects.values() if p["name"] == name), None)
+
+    def user_named(self, name: str) -> Thing | None:
+        """A user by name."""
+        return next((u for u in self.users.values() if u["name"] == name), None)
+
+    def roles_of(self, user_id: str, project_id: str) -> list[str]:
+        """The names of the roles that a user has in a project."""
+        return self.grants.get(f"{user_id} {project_id}", [])
+
+    def quota(self, region: Region, project_id: str, name: str) -> int:
+        """A limit; -1 is none."""
+        return int(region.quotas.get(project_id, {}).get(name, -1))

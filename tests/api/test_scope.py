@@ -1,0 +1,87 @@
+"""Which tenant a request is for."""
+
+from typing import Any
+
+import pytest
+from rest_framework.exceptions import APIException
+from rest_framework.request import Request
+from rest_framework.test import APIRequestFactory, force_authenticate
+
+from portal.api.errors import Refused
+from portal.api.scoped_views import scope_of
+from portal.api.scoping import Role
+from tenants.models import Tenant, User
+from tests.factories import MembershipFactory, TenantFactory, UserFactory
+
+pytestmark = pytest.mark.django_db
+
+
+def scope(user: User, slug: str | None = None) -> Any:
+    headers = {} if slug is None else {"X-Tenant": slug}
+    request = APIRequestFactory().get("/", headers=headers)
+    force_authenticate(request, user)
+    asked = Request(request)
+    asked.user = user
+    return scope_of(asked)
+
+
+def refusal(user: User, slug: str | None = None) -> tuple[int, str]:
+    with pytest.raises(APIException) as caught:
+        scope(user, slug)
+    return caught.value.status_code, str(caught.value.get_codes())
+
+
+def test_who_has_one_tenant_need_not_name_it() -> None:
+    member = MembershipFactory(role=Role.ADMIN)
+
+    for found in [scope(member.user), scope(member.user, member.tenant.slug)]:
+        assert (found.tenant, found.role) == (member.tenant, Role.ADMIN)
+
+
+def test_who_has_several_must_and_gets_the_role_of_that_one(user: User) -> None:
+    viewer, admin = (
+        MembershipFactory(user=user, role=Role.VIEWER),
+        MembershipFactory(user=user, role=Role.ADMIN),
+    )
+
+    assert refusal(user) == (400, "tenant_required")
+    assert scope(user, viewer.tenant.slug).role == Role.VIEWER
+    assert scope(user, admin.tenant.slug).role == Role.ADMIN
+
+
+@pytest.mark.parametrize("slug", ["nowhere", "\x00", "%", "x" * 5000, "caf\xe9"])
+def test_anothers_tenant_is_as_unknown_as_none(slug: str) -> None:
+    user = MembershipFactory().user
+    theirs = TenantFactory().slug
+    staff = UserFactory(is_staff=True)
+
+    assert refusal(user, theirs) == refusal(user, slug) == refusal(staff, slug) == (404, "no_such_tenant")
+
+
+def test_a_tenant_switched_off_is_gone_for_its_members() -> None:
+    member = MembershipFactory()
+    Tenant.objects.filter(pk=member.tenant.pk).update(active=False)
+
+    assert refusal(member.user) == (403, "no_tenant")
+    assert refusal(member.user, member.tenant.slug) == (404, "no_such_tenant")
+
+
+def test_staff_see_all_or_the_one_they_name() -> None:
+    staff, tenant = UserFactory(is_staff=True), TenantFactory()
+
+    assert scope(staff).tenant is None
+    assert scope(staff, tenant.slug).tenant == tenant
+
+
+@pytest.mark.parametrize(("role", "needed", "may"), [(a, b, a.covers(b)) for a in Role for b in Role])
+def test_each_role_may_what_the_ones_before_it_may(role: Role, needed: Role, may: bool) -> None:
+    member = MembershipFactory(role=role)
+    found = scope(member.user)
+
+    assert may == (list(Role).index(role) >= list(Role).index(needed))
+    if may:
+        found.require(needed)
+    else:
+        with pytest.raises(Refused) as caught:
+            found.require(needed)
+        assert (caught.value.status_code, caught.value.code) == (403, "role_too_low")
