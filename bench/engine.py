@@ -22,7 +22,7 @@ def engine(stack: Stack) -> list[Figure]:
 
     from .commands import COUNTER, OneStep, noop
 
-    stack.worker("jobs,polling", concurrency=2)
+    worker = stack.worker("jobs,polling", concurrency=2)
     client = redis.Redis.from_url(settings.REDIS_URL)
 
     def noops() -> None:
@@ -47,6 +47,7 @@ def engine(stack: Stack) -> list[Figure]:
     limit, taken = timed(noops), timed(jobs)
     assert Job.objects.filter(status="succeeded").count() == COMMANDS + 1
     clicks = [timed(lambda number=number: _to_the_end(submit(f"click-{number}"))) for number in range(100)]
+    stack.end(worker)
     return [
         Figure(
             f"{COMMANDS} one-step commands",

@@ -56,7 +56,7 @@ class Compute:
         costs no time of its own. Raises `CloudUnavailable` when the listing breaks off.
         """
         from_json = ServerReading.from_json
-        for page in fetched_ahead(self._raw_pages(page_size, {})):
+        for page in fetched_ahead(self._raw_pages(page_size, {}), self._transport.check_guard):
             yield [from_json(raw) for raw in page]
 
     def _raw_pages(self, page_size: int, query: Mapping[str, Any]) -> Iterator[list[dict[str, Any]]]:

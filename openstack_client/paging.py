@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -55,15 +55,19 @@ def json_pages(
             return
 
 
-def fetched_ahead(pages: Iterator[Page]) -> Iterator[Page]:
+def fetched_ahead(pages: Iterator[Page], check: Callable[[], None]) -> Iterator[Page]:
     """The same pages, each fetched in a thread while the one before it is being worked on.
 
     Memory holds two pages. What fetching raises is raised here, at the page that it happened at. Only this thread
     and the one helper touch `pages`, never both at once, so a plain generator is safe.
+    `check` runs in the caller's own thread before each fetch: a guard that looks at the caller's transaction would
+    find none in the helper's. Who leaves early waits for the fetch under way, at the most the read timeout.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="next-page") as fetcher:
+        check()
         coming = fetcher.submit(next, pages, None)
         while (page := coming.result()) is not None:
+            check()
             coming = fetcher.submit(next, pages, None)
             yield page
 

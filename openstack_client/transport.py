@@ -121,8 +121,7 @@ class Transport:
             self._drop()
 
     def _run(self, service: str, doing: str, work: Callable[[], Any]) -> Any:
-        if self._guard is not None:
-            self._guard()
+        self.check_guard()
         if self._closed:
             raise CloudUnavailable(
                 f"Could not {doing}: this connection was closed, most likely for new credentials."
@@ -189,6 +188,11 @@ class Transport:
         self._load_token(auth)
         self._connection = Connection(session=session, region_name=self.region)
         self._owner_pid = os.getpid()
+
+    def check_guard(self) -> None:
+        """Raise what the guard raises, if it refuses the calling thread."""
+        if self._guard is not None:
+            self._guard()
 
     def _check_guard(self) -> None:
         if self._guard is None:

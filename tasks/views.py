@@ -86,7 +86,6 @@ class JobLines(ScopedView, ListAPIView[JobLogLine]):
     queryset = JOBS
     serializer_class = JobLogLineSerializer
     pagination_class = CursorLines
-    filter_backends: list[Any] = []
 
     def get_queryset(self) -> Any:
         """The lines of the job, if the scope shows it."""

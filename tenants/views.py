@@ -160,6 +160,8 @@ class SystemList(_SystemView, ListAPIView[InformationSystem]):
 class SystemDetail(_SystemView):
     """One information system."""
 
+    honours_if_match = True
+
     def get(self, request: Request, pk: UUID) -> Response:
         """Read it, with its ETag."""
         return self.answer(self.get_object())

@@ -163,7 +163,7 @@ class VirtualMachine(models.Model):
     runtime_start = models.DateField(_("runs from"), null=True, blank=True)
     runtime_end = models.DateField(_("runs until"), null=True, blank=True)
 
-    openstack_id = models.CharField(_("server id"), max_length=64, null=True, blank=True, unique=True)
+    openstack_id = models.CharField(_("server id"), max_length=64, null=True, blank=True)
     status = models.CharField(_("status"), max_length=20, choices=VMStatus.choices, default=VMStatus.UNKNOWN)
     wanted = models.CharField(_("wanted"), max_length=10, choices=Wanted.choices, default=Wanted.RUNNING)
     ip_address = models.GenericIPAddressField(_("IP address"), null=True, blank=True)
@@ -187,6 +187,7 @@ class VirtualMachine(models.Model):
         null=True,
         blank=True,
         related_name="+",
+        db_index=False,
         verbose_name=_("created by"),
     )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
@@ -199,6 +200,8 @@ class VirtualMachine(models.Model):
         verbose_name = _("virtual machine")
         verbose_name_plural = _("virtual machines")
         constraints = [
+            # Not `unique=True`, which would add a second index for LIKE; every index slows the sync.
+            models.UniqueConstraint(fields=["openstack_id"], name="vm_server_once"),
             models.CheckConstraint(condition=Q(cpu_cores__range=(1, 64)), name="vm_cpu_cores_1_64"),
             models.CheckConstraint(condition=Q(memory_gb__range=(1, 512)), name="vm_memory_gb_1_512"),
             models.CheckConstraint(condition=Q(disk_gb__range=(10, 10000)), name="vm_disk_gb_10_10000"),
@@ -253,7 +256,13 @@ class VMOperationLog(models.Model):
         SYNC = "sync", _("sync")
 
     id = models.BigAutoField(primary_key=True)
-    tenant = models.ForeignKey("tenants.Tenant", models.CASCADE, related_name="+", verbose_name=_("tenant"))
+    tenant = models.ForeignKey(
+        "tenants.Tenant",
+        models.CASCADE,
+        related_name="+",
+        db_index=False,  # operation_log_by_tenant begins with it.
+        verbose_name=_("tenant"),
+    )
     vm_id = models.UUIDField(_("VM id"))
     vm_name = models.CharField(_("VM"), max_length=200)
     operation = models.CharField(_("operation"), max_length=20, choices=Operation.choices)

@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from cloudaccounts.connect import CalledInTransaction, open_cloud
 from openstack_client import Address, Server
 from openstack_client.compute import Compute
 from tasks import engine
@@ -331,3 +332,21 @@ def test_a_vm_of_another_account_is_not_missing_here(cloud, vms_of):
     VirtualMachineFactory(account=cloud.account(name="other"), region="RegionOne")
 
     assert sync(vm).missing == 0
+
+
+def test_a_cloud_refuses_to_be_called_inside_a_transaction(cloud, vms_of):
+    """By a single call, by a listing, and by one whose pages are fetched in another thread."""
+    (vm,) = vms_of(1)
+    compute = open_cloud(vm.account, vm.region).compute
+    calls = [
+        lambda: compute.get_server(vm.openstack_id),
+        lambda: compute.stop_server(vm.openstack_id),
+        lambda: list(compute.server_pages()),
+        lambda: list(compute.reading_pages()),
+    ]
+    for call in calls:
+        with pytest.raises(CalledInTransaction), transaction.atomic():
+            call()
+
+    assert cloud.counts()["total"] == 0
+    compute.get_server(vm.openstack_id)

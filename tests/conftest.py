@@ -1,0 +1,78 @@
+"""Fixtures for every test: the simulated cloud, and real Celery workers. The servers are in `tests/servers.py`."""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from django.conf import settings
+
+from openstack_client import simulator as simulated_cloud
+from portal.celery import app
+from portal.embedded import launch
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def simulator() -> Iterator[simulated_cloud.SimulatorServer]:
+    """A simulated cloud in this process, for all tests of it: use resources of your own, or reset it first."""
+    with simulated_cloud.start(port=0) as server:
+        yield server
+
+
+@pytest.fixture
+def celery_worker(
+    transactional_db: None, tmp_path: Path
+) -> Iterator[Callable[..., "subprocess.Popen[bytes]"]]:
+    """Start real Celery workers against this test's database and broker: `celery_worker(queues="jobs")`.
+
+    A call returns when the worker answers.
+    What it returns has the worker's `pid`, to be killed if the test wants that.
+    Everything the test writes is committed (`transactional_db`), or the worker would not see it.
+    """
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(
+        *,
+        queues: str = "jobs,polling",
+        concurrency: int = 1,
+        pool: str = "prefork",
+        beside: dict[str, str] | None = None,
+    ) -> subprocess.Popen[bytes]:
+        """Start one; `beside` are more environment variables for it."""
+        name = f"test{os.getpid()}-{next(_numbers)}@localhost"
+        log = tmp_path / f"{name}.log"
+        address = urlsplit(os.environ["DATABASE_URL"])
+        # pytest-django has made a database with another name than the address has.
+        address = address._replace(path=f"/{settings.DATABASES['default']['NAME']}")
+        program = [sys.executable, "-m", "celery", "-A", "portal", "worker", "-n", name, "-Q", queues]
+        program += ["-c", str(concurrency), "-P", pool, "--without-gossip", "--without-mingle"]
+        process = launch.start(
+            program,
+            log=log,
+            folder=REPOSITORY,
+            environment={**os.environ, "DATABASE_URL": address.geturl(), **(beside or {})},
+            when_parent_dies=signal.SIGKILL,
+        )
+        started.append(process)
+        deadline = time.monotonic() + 30
+        while not app.control.ping(destination=[name], timeout=0.2):
+            if process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"The Celery worker did not start:\n{launch.last_lines(log, 40)}")
+        return process
+
+    yield start
+    for process in started:
+        # Cold: what it still has in hand belongs to a database that is being emptied.
+        launch.end(process, politely=signal.SIGQUIT, seconds=10)
+    if started:
+        with app.connection_for_write() as connection:
+            connection.default_channel.client.flushdb()

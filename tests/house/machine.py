@@ -1,0 +1,122 @@
+"""One embedded installation under test: started, asked and killed as a person would."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg2
+
+from portal.embedded import launch
+from tests.servers import free_port
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+# `python -m portal.embedded` with other parts in the place of the portal's own: programs for `sh`, by name.
+DRIVER = """
+import os, sys
+from pathlib import Path
+from portal.embedded import __main__, launch, parts
+
+def processes(installation):
+    programs = [line.split("=", 1) for line in os.environ.get("TEST_PARTS", "").splitlines()]
+    return [
+        parts.Part(name, lambda name=name, program=program: launch.start(
+            ["sh", "-c", program], log=installation.log(name), environment=installation.environment
+        ), (installation.data / f"{name}.ready").exists if program.startswith("wait") else lambda: True)
+        for name, program in programs
+    ]
+
+parts.preparations = lambda: []
+parts.processes = processes
+sys.exit(__main__.main())
+"""
+
+
+class Machine:
+    """One embedded installation under test, and everything that was started in it."""
+
+    def __init__(self, data: Path, *, prefix: tuple[str, ...] = (), python: str = sys.executable) -> None:
+        self.data = data
+        self.python = [*prefix, python]
+        self.ports = {
+            name: free_port() for name in ("PORTAL_PORT", "SIMULATOR_PORT", "POSTGRES_PORT", "VALKEY_PORT")
+        }
+        unwanted = {"DATABASE_URL", "REDIS_URL", "OS_CLOUD", "PORTAL_ENV", "MAKELEVEL", "SECRET_KEY"}
+        self.environment = {name: value for name, value in os.environ.items() if name not in unwanted}
+        self.environment |= {name: str(port) for name, port in self.ports.items()}
+        self.environment |= {
+            "PORTAL_DATA": str(data),
+            "PYTHONPATH": os.pathsep.join(
+                [str(REPOSITORY), *(p for p in sys.path if p.endswith("site-packages"))]
+            ),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        self.supervisors: list[subprocess.Popen[str]] = []
+
+    def call(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run one command to its end."""
+        return subprocess.run(
+            [*self.python, "-c", DRIVER, *arguments],
+            env={**self.environment, **environment},
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def up(self, **environment: str) -> subprocess.Popen[str]:
+        """Start in the foreground, and return when all is ready."""
+        supervisor = subprocess.Popen(
+            [*self.python, "-c", DRIVER, "up"],
+            env={**self.environment, **environment},
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.supervisors.append(supervisor)
+        said = self.read_until(supervisor, "stop with Ctrl-C")
+        assert "The portal is up" in said, said
+        return supervisor
+
+    @staticmethod
+    def read_until(supervisor: subprocess.Popen[str], words: str) -> str:
+        said = ""
+        for line in supervisor.stdout:
+            said += line
+            if words in line:
+                break
+        return said
+
+    def everything(self) -> list[launch.ProcessId]:
+        """The processes that run.json names, with all their descendants."""
+        record = json.loads((self.data / "run.json").read_text())
+        return [process for entry in record.values() for process in launch.family(entry["pid"])]
+
+    def pid(self, part: str) -> int:
+        return json.loads((self.data / "run.json").read_text())[part]["pid"]
+
+    def sql(self, statement: str) -> list[tuple[object, ...]]:
+        lines = (self.data / "secrets.env").read_text().splitlines()
+        password = dict(line.split("=", 1) for line in lines if "=" in line)["DATABASE_PASSWORD"]
+        connection = psycopg2.connect(
+            host="127.0.0.1",
+            port=self.ports["POSTGRES_PORT"],
+            user="portal",
+            password=password,
+            dbname="portal",
+        )
+        with contextlib.closing(connection), connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def clean_up(self) -> None:
+        self.call("down")
+        for supervisor in self.supervisors:
+            supervisor.kill()
+            supervisor.wait()
+            supervisor.stdout.close()
+        self.call("down")

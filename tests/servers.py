@@ -1,0 +1,147 @@
+"""A pytest plugin that gives the tests a real PostgreSQL and a real Valkey, in less than a second.
+
+It is loaded by `-p tests.servers` (pyproject.toml), before Django reads its settings: pytest-django does that so
+early that a conftest.py would come too late.
+
+- The servers are started by the controlling process alone; with `-n`, the workers inherit their addresses.
+  Each worker then has a database of its own (pytest-django) and a Valkey database number of its own.
+- `DATABASE_URL` or `REDIS_URL` that are set already are used instead; that server is not started.
+- The servers end with the run, also if it is interrupted or killed: see `portal/embedded/leash.py`.
+"""
+
+import atexit
+import fcntl
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from portal.embedded import launch
+from portal.embedded.postgres import Postgres
+from portal.embedded.valkey import Valkey
+
+FOLDER_PREFIX = "portal-tests-"
+
+
+def free_port() -> int:
+    """A port that is free at this moment."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+class Servers:
+    """The servers of one test run and the temporary folder that they live in."""
+
+    def __init__(self) -> None:
+        _remove_abandoned_folders()
+        self.folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
+        # Started by root, PostgreSQL runs as `nobody` and has to get through.
+        self.folder.chmod(0o711)
+        # Held while this run lives: a folder whose lock is free was left by a run that was killed.
+        self._lock = (self.folder / "lock").open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._running: list[tuple[subprocess.Popen[bytes], signal.Signals]] = []
+
+    def start_postgres(self) -> str:
+        """Start PostgreSQL, and return its address."""
+        server = Postgres(
+            folder=self.folder / "postgres",
+            port=0,
+            password=secrets.token_hex(8),
+            durable=False,
+            log=self.folder / "postgres.log",
+        )
+        server.prepare()
+        # SIGQUIT: the data is thrown away, so there is nothing to be written before the end.
+        self._start(server, signal.SIGQUIT)
+        return server.url
+
+    def start_valkey(self) -> str:
+        """Start Valkey, and return its address."""
+        server = Valkey(
+            folder=self.folder / "valkey",
+            port=0,
+            password=secrets.token_hex(8),
+            log=self.folder / "valkey.log",
+        )
+        self._start(server, signal.SIGTERM)
+        return server.url()
+
+    def stop(self) -> None:
+        """End the servers and remove their folder; the second time it does nothing."""
+        while self._running:
+            process, politely = self._running.pop()
+            launch.end(process, politely=politely, seconds=10)
+        self._lock.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _start(self, server: Postgres | Valkey, politely: signal.Signals) -> None:
+        for _ in range(3):  # Another program may take the free port between the question and the start.
+            server.port = free_port()
+            process = server.start()
+            self._running.append((process, politely))
+            if _wait(process, server.is_ready):
+                return
+        pytest.exit(
+            f"A server for the tests did not start:\n{launch.last_lines(server.log) if server.log else ''}",
+            returncode=3,
+        )
+
+
+def _wait(process: subprocess.Popen[bytes], is_ready: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 20
+    while process.poll() is None and time.monotonic() < deadline:
+        if is_ready():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def _remove_abandoned_folders() -> None:
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
+        try:
+            with (folder / "lock").open("r+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError:
+            continue  # In use, or another user's.
+
+
+_servers: Servers | None = None
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Prepare the environment; this is the first hook that pytest calls, as soon as it knows the plugin."""
+    global _servers  # noqa: PLW0603 - a plugin module is its own single instance.
+    os.environ["PORTAL_ENV"] = "test"
+    # A test that forgets to name a cloud must not find one of the machine's.
+    os.environ.pop("OS_CLOUD", None)
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        number = int(worker.removeprefix("gw")) + 1
+        os.environ["REDIS_URL"] = urlsplit(os.environ["REDIS_URL"])._replace(path=f"/{number}").geturl()
+        return
+    if _servers or {"DATABASE_URL", "REDIS_URL"} <= os.environ.keys():
+        return
+    _servers = Servers()
+    # For the ways out on which pytest does not come to its last hook.
+    atexit.register(_servers.stop)
+    if "DATABASE_URL" not in os.environ:
+        os.environ["DATABASE_URL"] = _servers.start_postgres()
+    if "REDIS_URL" not in os.environ:
+        os.environ["REDIS_URL"] = _servers.start_valkey()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End what was started."""
+    if _servers:
+        _servers.stop()
