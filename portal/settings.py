@@ -148,6 +148,9 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_SOFT_TIME_LIMIT = 240
 CELERY_TASK_TIME_LIMIT = 270
+# Celery would open a database connection for every doorbell, which costs more than the doorbell's work.
+# `portal/celery.py` looks before each one whether the connection is still good.
+CELERY_DB_REUSE_MAX = 1_000_000_000
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # A ring that fails is only logged, so a dead broker must fail fast: one try, one second.

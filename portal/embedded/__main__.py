@@ -1,0 +1,222 @@
+"""`python -m portal.embedded up|down|status|reset|wait`: the portal with all its servers on this machine."""
+
+import argparse
+import ctypes
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+
+from portal.embedded import launch, parts, processes
+from portal.embedded.installation import Installation
+from portal.embedded.launch import EmbeddedError
+from portal.embedded.leash import PR_SET_PDEATHSIG
+from portal.embedded.processes import AlreadyRunning, Supervisor
+
+USERS = [
+    ("admin", "administrator, also of /admin/"),
+    ("alice", "admin of tenant acme"),
+    ("oscar", "operator of acme"),
+    ("vera", "viewer of acme"),
+    ("gina", "admin of globex"),
+    ("bruno", "operator of both"),
+]
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def up(installation: Installation, *, detach: bool) -> int:
+    """Start everything and stay with it; with `detach`, return when it is ready."""
+    if detach:
+        return _up_in_background(installation)
+    if os.environ.get("MAKELEVEL"):
+        # Started by make in the foreground: a make that is killed takes the supervisor with it, in order.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+    with processes.holding(installation):
+        Supervisor(installation, say=say).run(on_ready=lambda seconds: _announce(installation, seconds))
+    return 0
+
+
+def _up_in_background(installation: Installation) -> int:
+    """Leave a supervisor in a session of its own, and wait until it says that all is ready, or why not."""
+    reading, writing = os.pipe()
+    sys.stdout.flush()
+    child = os.fork()
+    if child:
+        os.close(writing)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: os.kill(child, signal.SIGTERM))
+        word = os.read(reading, 1)
+        return 0 if word else os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    os.close(reading)
+    os.setsid()
+
+    def on_ready(seconds: float) -> None:
+        _announce(installation, seconds)
+        # From here on nobody reads what we say: it goes to a log, and the terminal or pipe is let go.
+        log = os.open(installation.log("supervisor"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        for stream in (1, 2):
+            os.dup2(log, stream)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.write(writing, b"!")
+        os.close(writing)
+
+    code = _told_in_words(lambda: _supervise(installation, on_ready))
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def _supervise(installation: Installation, on_ready: Callable[[float], None]) -> int:
+    with processes.holding(installation):
+        Supervisor(installation, say=say).run(on_ready=on_ready)
+    return 0
+
+
+def _announce(installation: Installation, seconds: float) -> None:
+    say(f"\nThe portal is up, after {seconds:.1f} s.\n")
+    say(f"  portal      {installation.address}/")
+    say(f"  API docs    {installation.address}/api/docs/")
+    say(f"  admin       {installation.address}/admin/")
+    if installation.simulator_port is not None:
+        say(f"  simulator   http://127.0.0.1:{installation.simulator_port}/")
+    say(f"\n  Log in with the password '{installation.demo_password}' as")
+    for name, role in USERS:
+        say(f"    {name:<8} {role}")
+    say(f"\n  Logs are in {installation.data / 'logs'}; stop with Ctrl-C or `make down`.\n")
+
+
+def down(installation: Installation) -> int:
+    """Stop exactly what `up` started here."""
+    supervisor = processes.read_record(installation).get("supervisor")
+    if supervisor and supervisor.alive:
+        supervisor.send(signal.SIGTERM)
+        if not launch.wait_until_gone([supervisor], seconds=60):
+            raise EmbeddedError(
+                f"The supervisor (process {supervisor.pid}) does not end; end it with kill -9."
+            )
+        say("Stopped.")
+        return 0
+    if not installation.data.exists():
+        say("Nothing is running.")
+        return 0
+    with processes.holding(installation):
+        left = processes.end_leftovers(installation)
+    say(f"Ended what a killed start had left: {', '.join(left)}." if left else "Nothing is running.")
+    return 0
+
+
+def status(installation: Installation) -> int:
+    """Tell each part's state, process, port and memory, and the sum."""
+    record = processes.read_record(installation)
+    supervisor = record.pop("supervisor", None)
+    if supervisor is None or not any(process.alive for process in (supervisor, *record.values())):
+        say(f"Nothing is running (data folder {installation.data}).")
+        return 0
+    ports = {
+        "web": installation.portal_port,
+        "simulator": installation.simulator_port,
+        "postgres": installation.postgres_port,
+        "valkey": installation.valkey_port,
+    }
+    say(f"{'part':<14}{'state':<10}{'process':>8}{'port':>7}{'memory':>10}")
+    total = 0
+    for name, process in {"supervisor": supervisor, **record}.items():
+        # The supervisor is everybody's parent; its own share is what the others do not have.
+        alone = name == "supervisor"
+        size = launch.memory(process.pid, with_children=not alone) if process.alive else 0
+        total += size
+        state = "running" if process.alive else "ended"
+        port = ports.get(name) or ""
+        say(f"{name:<14}{state:<10}{process.pid:>8}{port:>7}{size / 1e6:>7.0f} MB")
+    say(f"{'total':<39}{total / 1e6:>7.0f} MB")
+    answer = parts.health(installation)
+    say(f"The portal is ready: {installation.address}/" if answer == "ready" else answer)
+    return 0
+
+
+def reset(installation: Installation) -> int:
+    """Forget the data. Only what this package made is removed, whatever else PORTAL_DATA may hold."""
+    if not installation.data.exists():
+        say("There is no data to forget.")
+        return 0
+    try:
+        with processes.holding(installation):
+            processes.end_leftovers(installation)
+            for name in ("postgres", "valkey", "logs"):
+                if (installation.data / name).exists():
+                    shutil.rmtree(installation.data / name)
+            for pattern in ("secrets.*", "simulator.json*", "run.*"):
+                for path in installation.data.glob(pattern):
+                    path.unlink()
+    except AlreadyRunning as error:
+        raise EmbeddedError("It is running; stop it first: make down") from error
+    (installation.data / "lock").unlink(missing_ok=True)
+    if not any(installation.data.iterdir()):
+        installation.data.rmdir()
+    say(f"The data in {installation.data} is forgotten.")
+    return 0
+
+
+def wait(installation: Installation, *, seconds: float) -> int:
+    """Return when the portal is ready."""
+    deadline = time.monotonic() + seconds
+    while (answer := parts.health(installation)) != "ready":
+        if time.monotonic() > deadline:
+            raise EmbeddedError(f"Not ready after {seconds:.0f} s: {answer}")
+        time.sleep(0.2)
+    return 0
+
+
+def _told_in_words(work: Callable[[], int]) -> int:
+    """Run, and turn an error into a sentence and an exit code: 2, and 0 for a second start."""
+    try:
+        return work()
+    except AlreadyRunning as error:
+        say(str(error))
+        return 0
+    except EmbeddedError as error:
+        print(f"\n{error}", file=sys.stderr, flush=True)
+        return 2
+    except PermissionError as error:
+        print(
+            f"\nNo permission for {error.filename}: it was probably made by another user. "
+            "Set PORTAL_DATA to a folder of your own.",
+            file=sys.stderr,
+            flush=True,
+        )
+        return 2
+
+
+def main() -> int:
+    """Read the command line and do it."""
+    parser = argparse.ArgumentParser(prog="python -m portal.embedded", description=__doc__)
+    parser.add_argument(
+        "--no-simulator", action="store_true", help="no simulated cloud: OS_CLOUD or your own accounts"
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("up", help=up.__doc__).add_argument("--detach", action="store_true")
+    commands.add_parser("down", help=down.__doc__)
+    commands.add_parser("status", help=status.__doc__)
+    commands.add_parser("reset", help=reset.__doc__)
+    commands.add_parser("wait", help=wait.__doc__).add_argument("--seconds", type=float, default=120)
+    arguments = parser.parse_args()
+
+    def work() -> int:
+        installation = Installation.from_environment(simulator=not arguments.no_simulator)
+        match arguments.command:
+            case "up":
+                return up(installation, detach=arguments.detach)
+            case "wait":
+                return wait(installation, seconds=arguments.seconds)
+            case command:
+                return {"down": down, "status": status, "reset": reset}[command](installation)
+
+    return _told_in_words(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

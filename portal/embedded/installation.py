@@ -1,0 +1,172 @@
+"""What one embedded installation is: its folder, its ports, its secrets, and what its processes inherit."""
+
+import base64
+import os
+import secrets
+import socket
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+import environ
+
+from portal.embedded.launch import EmbeddedError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Installation:
+    """One installation; a port of None means that this part is not ours to start."""
+
+    data: Path
+    portal_port: int
+    simulator_port: int | None
+    postgres_port: int | None
+    valkey_port: int | None
+    demo_password: str
+    environment: dict[str, str] = field(repr=False)
+
+    @classmethod
+    def from_environment(cls, *, simulator: bool = True) -> "Installation":
+        """Read the settings of `make up`, from the environment and from `.env`, which Django reads too."""
+        if sys.platform != "linux":
+            raise EmbeddedError(
+                "The embedded servers run on Linux alone. On another system use docker-compose.yml, or a Linux machine."
+            )
+        if (REPOSITORY / ".env").is_file():
+            environ.Env.read_env(str(REPOSITORY / ".env"))
+        environment = dict(os.environ)
+        # Make's own variables would make a `make` inside a part believe that it is a part of this one.
+        for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKE_TERMOUT", "MAKE_TERMERR"):
+            environment.pop(name, None)
+        own_cloud = bool(environment.get("OS_CLOUD")) or not simulator
+        installation = cls(
+            data=Path(os.path.realpath(REPOSITORY / environment.get("PORTAL_DATA", ".data"))),
+            portal_port=_port("PORTAL_PORT", 8000),
+            simulator_port=None if own_cloud else _port("SIMULATOR_PORT", 5050),
+            postgres_port=None if environment.get("DATABASE_URL") else _port("POSTGRES_PORT", 5433),
+            valkey_port=None if environment.get("REDIS_URL") else _port("VALKEY_PORT", 6380),
+            demo_password=environment.setdefault("DEMO_PASSWORD", "demo"),
+            environment=environment,
+        )
+        # Empty, not absent: `demo_data` then makes no account for a simulator that does not run.
+        environment["SIMULATOR_PORT"] = str(installation.simulator_port or "")
+        environment["PYTHONUNBUFFERED"] = "1"
+        installation._refuse_equal_ports()
+        return installation
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The ports that this installation listens on, by the setting that changes them."""
+        named = {
+            "PORTAL_PORT": self.portal_port,
+            "SIMULATOR_PORT": self.simulator_port,
+            "POSTGRES_PORT": self.postgres_port,
+            "VALKEY_PORT": self.valkey_port,
+        }
+        return {name: port for name, port in named.items() if port is not None}
+
+    @property
+    def address(self) -> str:
+        """Where the portal is."""
+        return f"http://{HOST}:{self.portal_port}"
+
+    def log(self, part: str) -> Path:
+        """The log file of a part."""
+        return self.data / "logs" / f"{part}.log"
+
+    def make_folders(self) -> None:
+        """Make the data folder, readable by its owner alone."""
+        try:
+            self.data.mkdir(parents=True, exist_ok=True)
+            # Root's PostgreSQL runs as `nobody` and must be able to pass through, without reading anything.
+            self.data.chmod(0o711 if os.geteuid() == 0 else 0o700)
+            (self.data / "logs").mkdir(exist_ok=True)
+            (self.data / "logs").chmod(0o700)
+        except OSError as error:
+            raise EmbeddedError(
+                f"The data folder {self.data} cannot be used: {error.strerror}. "
+                "Set PORTAL_DATA to a folder that you may write."
+            ) from error
+
+    def secret(self, name: str) -> str:
+        """A secret of this installation, made once and kept in `secrets.env`.
+
+        So nothing here relies on the development defaults in the settings, which everybody can read.
+        """
+        path = self.data / "secrets.env"
+        if not path.exists():
+            makers = {
+                "SECRET_KEY": secrets.token_urlsafe(48),
+                "ENCRYPTION_KEYS": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+                "DATABASE_PASSWORD": secrets.token_urlsafe(24),
+                "BROKER_PASSWORD": secrets.token_urlsafe(24),
+            }
+            # Written beside and renamed: a start that is killed here must not leave half of the secrets.
+            unfinished = path.with_suffix(".unfinished")
+            unfinished.unlink(missing_ok=True)
+            unfinished.touch(mode=0o600)
+            unfinished.write_text(
+                "# The secrets of this installation. The cloud passwords in the database cannot be read without them.\n"
+                + "".join(f"{key}={value}\n" for key, value in makers.items())
+            )
+            unfinished.replace(path)
+        known = dict(
+            line.split("=", 1) for line in path.read_text().splitlines() if "=" in line and line[0] != "#"
+        )
+        if name not in known:
+            raise EmbeddedError(f"{path} has no {name}. Put it back, or forget the installation: make reset.")
+        return str(known[name])
+
+    def complete_environment(self) -> None:
+        """Add the secrets and the addresses of the embedded servers, where the environment has none of its own."""
+        for name in ("SECRET_KEY", "ENCRYPTION_KEYS"):
+            if not self.environment.get(name):
+                self.environment[name] = self.secret(name)
+        if self.postgres_port is not None:
+            password = quote(self.secret("DATABASE_PASSWORD"), safe="")
+            self.environment["DATABASE_URL"] = (
+                f"postgresql://portal:{password}@{HOST}:{self.postgres_port}/portal"
+            )
+        if self.valkey_port is not None:
+            password = quote(self.secret("BROKER_PASSWORD"), safe="")
+            self.environment["REDIS_URL"] = f"redis://:{password}@{HOST}:{self.valkey_port}/0"
+
+    def refuse_used_ports(self) -> None:
+        """Check that every port is free, before anything is started."""
+        problems = []
+        for name, port in self.ports.items():
+            with socket.socket() as listener:
+                # Connections of an earlier run that are still closing are no obstacle; a listener is.
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    listener.bind((HOST, port))
+                except PermissionError:
+                    problems.append(
+                        f"Port {port} may be opened by root alone. "
+                        f"Choose one above 1023: make up {name}={port + 8000}"
+                    )
+                except OSError:
+                    problems.append(
+                        f"Port {port} is in use by another program. Stop that program, or choose another port: "
+                        f"make up {name}={port + 100 if port < 65000 else port - 100}"
+                    )
+        if problems:
+            raise EmbeddedError("\n".join(problems))
+
+    def _refuse_equal_ports(self) -> None:
+        seen: dict[int, str] = {}
+        for name, port in self.ports.items():
+            if port in seen:
+                raise EmbeddedError(f"{seen[port]} and {name} are both {port}; give each a port of its own.")
+            seen[port] = name
+
+
+def _port(name: str, default: int) -> int:
+    text = os.environ.get(name) or str(default)
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise EmbeddedError(f"{name} is '{text}'; it must be a port number from 1 to 65535.")
+    return int(text)

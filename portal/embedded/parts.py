@@ -1,0 +1,196 @@
+"""The parts of the embedded installation: how each is started, and how one knows that it is ready."""
+
+import http.client
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from celery import Celery
+
+from portal.embedded import launch
+from portal.embedded.installation import HOST, REPOSITORY, Installation
+from portal.embedded.launch import ProcessId
+from portal.embedded.postgres import Postgres
+from portal.embedded.valkey import Valkey
+
+
+@dataclass
+class Part:
+    """One long-running process and its children."""
+
+    name: str
+    start: Callable[[], "subprocess.Popen[bytes]"] = field(repr=False)
+    is_ready: Callable[[], bool] = field(repr=False)
+    port: int | None = None
+    # The signal that asks it to end, and how long it may take.
+    politely: signal.Signals = signal.SIGTERM
+    patience: float = 10
+    process: "subprocess.Popen[bytes] | None" = None
+    id: ProcessId | None = None
+    started_at: float = 0.0
+    ready: bool = False
+    # Ends one after another, and when it is to be started again.
+    failures: int = 0
+    start_again_at: float | None = None
+
+
+def servers(installation: Installation) -> list[Part]:
+    """The database, the broker and the cloud, as far as they are ours."""
+    parts = []
+    if installation.valkey_port is not None:
+        valkey = Valkey(
+            folder=installation.data / "valkey",
+            port=installation.valkey_port,
+            password=installation.secret("BROKER_PASSWORD"),
+            log=installation.log("valkey"),
+        )
+        parts.append(Part("valkey", valkey.start, valkey.is_ready, port=valkey.port))
+    if installation.simulator_port is not None:
+        port = installation.simulator_port
+        parts.append(
+            Part(
+                "simulator",
+                _python(
+                    installation,
+                    "simulator",
+                    f"-m openstack_client.simulator --host {HOST} --port {port} --data-file",
+                    installation.data / "simulator.json",
+                ),
+                lambda: _listens(port),
+                port=port,
+            )
+        )
+    if installation.postgres_port is not None:
+        # Last: making its folder takes most of a second, in which the other two start.
+        postgres = Postgres(
+            folder=installation.data / "postgres",
+            port=installation.postgres_port,
+            password=installation.secret("DATABASE_PASSWORD"),
+            log=installation.log("postgres"),
+        )
+
+        def start_postgres() -> "subprocess.Popen[bytes]":
+            postgres.prepare()
+            return postgres.start()
+
+        # SIGINT is the "fast" shutdown; SIGTERM would wait until every client has gone.
+        parts.append(
+            Part(
+                "postgres",
+                start_postgres,
+                postgres.is_ready,
+                port=postgres.port,
+                politely=signal.SIGINT,
+                patience=20,
+            )
+        )
+    return parts
+
+
+def preparations() -> list[tuple[str, list[str]]]:
+    """What is done between the servers and the portal: a title, and the arguments of `manage.py`."""
+    return [
+        ("migrate", ["migrate", "--no-input", "--verbosity=0"]),
+        ("schedules", ["write_schedules"]),
+        ("demo data", ["demo_data"]),
+    ]
+
+
+def processes(installation: Installation) -> list[Part]:
+    """The portal's own processes."""
+    workers = {
+        "worker": "-Q jobs,polling -c 4",
+        "worker-sync": "-Q sync -c 1",
+    }
+    web = _python(
+        installation,
+        "web",
+        f"-m gunicorn -b {HOST}:{installation.portal_port} -c",
+        REPOSITORY / "portal" / "gunicorn_config.py",
+        when_parent_dies=signal.SIGQUIT,
+    )
+    parts = [Part("web", web, lambda: health(installation) == "ready", port=installation.portal_port)]
+    roll = RollCall(installation.environment["REDIS_URL"])
+    for name, arguments in workers.items():
+        start = _python(
+            installation,
+            name,
+            f"-m celery -A portal worker -n {name}@%h {arguments} --without-gossip --without-mingle",
+            # Cold: nobody is there to wait for what it has in hand, and the engine takes that up again.
+            when_parent_dies=signal.SIGQUIT,
+        )
+        parts.append(Part(name, start, lambda name=name: roll.has_answered(name)))  # type: ignore[misc]
+    # No pid file: it would be left by a kill and keep the next beat from starting.
+    beat = _python(installation, "beat", "-m celery -A portal beat --pidfile=")
+    parts.append(Part("beat", beat, lambda: True))
+    return parts
+
+
+class RollCall:
+    """Asks the workers for a sign of life, over the broker."""
+
+    def __init__(self, broker: str) -> None:
+        self._app = Celery("roll-call", broker=broker)
+        self._answered: set[str] = set()
+
+    def has_answered(self, worker: str) -> bool:
+        """Whether this worker of this machine takes messages."""
+        name = f"{worker}@{socket.gethostname()}"
+        if name not in self._answered:
+            try:
+                for answer in self._app.control.ping(timeout=0.2) or []:
+                    self._answered.update(answer)
+            except OSError:
+                return False
+        return name in self._answered
+
+
+def health(installation: Installation) -> str:
+    """Ask it: "ready", or a sentence on what `/health/ready` says instead.
+
+    Without urllib: that would send the question to a proxy where the environment names one.
+    """
+    connection = http.client.HTTPConnection(HOST, installation.portal_port, timeout=5)
+    try:
+        connection.request("GET", "/health/ready")
+        answer = connection.getresponse()
+        body = answer.read(2000).decode(errors="replace")
+    except (OSError, http.client.HTTPException) as error:
+        return f"{installation.address}/health/ready does not answer ({error})."
+    finally:
+        connection.close()
+    if answer.status == 200:
+        return "ready"
+    return f"{installation.address}/health/ready answers {answer.status}: {body.strip()}"
+
+
+def _python(
+    installation: Installation,
+    name: str,
+    arguments: str,
+    *paths: Path,
+    when_parent_dies: signal.Signals = signal.SIGTERM,
+) -> Callable[[], "subprocess.Popen[bytes]"]:
+    def start() -> "subprocess.Popen[bytes]":
+        return launch.start(
+            # Paths are apart from the words: they may hold spaces.
+            [sys.executable, *arguments.split(), *paths],
+            log=installation.log(name),
+            environment=installation.environment,
+            folder=REPOSITORY,
+            when_parent_dies=when_parent_dies,
+        )
+
+    return start
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection((HOST, port), timeout=1).close()
+    except OSError:
+        return False
+    return True

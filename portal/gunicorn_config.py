@@ -1,0 +1,29 @@
+"""How the web process is served: gunicorn reads this file (`-c portal/gunicorn_config.py`)."""
+
+import os
+from typing import Any
+
+wsgi_app = "portal.wsgi"
+bind = os.environ.get("WEB_BIND", "127.0.0.1:8000")
+workers = int(os.environ.get("WEB_WORKERS", "2"))
+# Threads, because a request waits for the database most of the time. Each holds a connection of its own:
+# workers x threads of every web process together stay below PostgreSQL's max_connections.
+worker_class = "gthread"
+threads = int(os.environ.get("WEB_THREADS", "16"))
+timeout = 60
+graceful_timeout = 20
+keepalive = 5
+# Imported once and forked: half the start-up time and less memory.
+preload_app = True
+# The heartbeat file: on a disk that is slow, touching it could hold up a worker.
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112, S108 - gunicorn asks for a string.
+# It would be a socket in the home folder, which a read-only container does not have.
+control_socket_disable = True
+accesslog = None  # django-structlog logs requests, with user and request id.
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    """Drop connections that the import made: two processes must never talk on one."""
+    from django.db import connections  # noqa: PLC0415 - not before the application is loaded.
+
+    connections.close_all()
