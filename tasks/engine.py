@@ -24,7 +24,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import structlog
@@ -55,6 +55,9 @@ from .doorbell import ring_job, ring_poll, wake
 from .leases import held, lease, new_owner
 from .models import IN_FLIGHT, AsyncTask, EntityLock, Job, JobLogLine, JobStatus, Step, StepStatus
 from .polling import FIRST_LOOK_SECONDS
+
+if TYPE_CHECKING:
+    from tenants.models import Tenant, User  # Types only: this room lies below.
 
 log = structlog.get_logger(__name__)
 
@@ -107,12 +110,16 @@ class Submission:
 
 
 def holder_of(key: str) -> Job | None:
-    """The job that holds an entity, or None."""
-    lock = EntityLock.objects.select_related("job").filter(key=key).first()
-    return lock.job if lock else None
+    """The job that holds an entity, with what an answer shows of it; or None."""
+    locks = EntityLock.objects.select_related("job__created_by").prefetch_related(
+        "job__steps", "job__children"
+    )
+    for lock in locks.filter(key=key):
+        return lock.job
+    return None
 
 
-def submit(command: Command, *, tenant_id: UUID | None = None, user_id: UUID | None = None) -> Submission:
+def submit(command: Command, *, tenant: Tenant | None = None, user: User | None = None) -> Submission:
     """Record a command as a job, with its steps and locks, in the caller's transaction.
 
     The same command on the same entity joins the job in flight.
@@ -132,8 +139,8 @@ def submit(command: Command, *, tenant_id: UUID | None = None, user_id: UUID | N
         subject=entity.name[:300],
         entity_type=entity.type,
         entity_id=entity.id,
-        tenant_id=tenant_id,
-        created_by_id=user_id,
+        tenant=tenant,
+        created_by=user,
         request_id=str(structlog.contextvars.get_contextvars().get("request_id") or "")[:128],
         language=translation.get_language() or "",
         deadline=timezone.now() + command.deadline,
@@ -148,13 +155,17 @@ def submit(command: Command, *, tenant_id: UUID | None = None, user_id: UUID | N
         raise NotValid(refusals)
     job.root_id = job.id
     job.save(force_insert=True)
-    Step.objects.bulk_create(
-        Step(job=job, position=position, name=declared.name)
-        for position, declared in enumerate(command.steps)
-    )
+    steps = [Step(job=job, position=n, name=declared.name) for n, declared in enumerate(command.steps)]
+    Step.objects.bulk_create(steps)
+    _remember(job, steps=steps, children=[])
     transaction.on_commit(lambda: crash_point("submitted"))
     ring_job(job.id)
     return Submission(job, joined=False)
+
+
+def _remember(job: Job, **related: list[Any]) -> None:
+    """Keep related rows that were just written where `prefetch_related` would put them: the answer shows them."""
+    job._prefetched_objects_cache = related  # type: ignore[attr-defined] # noqa: SLF001
 
 
 def _take_locks(job: Job, keys: list[str]) -> Job | None:

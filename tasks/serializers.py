@@ -7,6 +7,8 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from portal.api.answers import AnswerSerializer
+
 from .command import UnknownKind, command_class
 from .models import Job, JobLogLine, JobStatus, Step, StepStatus
 
@@ -27,7 +29,7 @@ def progress_of(steps: list[Step], status: str) -> int:
     return sum(step.progress for step in steps) // len(steps) if steps else 0
 
 
-class StepSerializer(serializers.ModelSerializer[Step]):
+class StepSerializer(AnswerSerializer[Step]):
     """One named part of a job."""
 
     class Meta:
@@ -42,7 +44,7 @@ class OutcomeSerializer(serializers.Serializer[Any]):
     message = serializers.CharField()
 
 
-class JobBriefSerializer(serializers.ModelSerializer[Job]):
+class JobBriefSerializer(AnswerSerializer[Job]):
     """A job in a line: what another object says of the job that holds it."""
 
     description = serializers.SerializerMethodField()
@@ -55,7 +57,7 @@ class JobBriefSerializer(serializers.ModelSerializer[Job]):
         return description_of(job)
 
 
-class JobSerializer(serializers.ModelSerializer[Job]):
+class JobSerializer(AnswerSerializer[Job]):
     """One durable run of a command, with its steps."""
 
     description = serializers.SerializerMethodField()
@@ -122,7 +124,7 @@ class JobSerializer(serializers.ModelSerializer[Job]):
         return job.created_by.get_username() if job.created_by else None
 
 
-class JobLogLineSerializer(serializers.ModelSerializer[JobLogLine]):
+class JobLogLineSerializer(AnswerSerializer[JobLogLine]):
     """A line of a job's log."""
 
     class Meta:

@@ -88,13 +88,13 @@ class VirtualMachineQuerySet(TenantScoped):
 
     tenant_path: ClassVar[str] = "information_system__tenant"
 
-    def with_observed_at(self) -> Self:
-        """Annotate `seen_at`: when the cloud was last known to agree with the row.
+    def shown(self) -> Self:
+        """With all that an answer shows: what the row refers to, and `seen_at`: when the cloud was last known to agree with the row.
 
         That is the row's own `observed_at`, or the last complete listing of its account and region, unless that
         listing did not show the VM.
         """
-        return self.annotate(
+        return self.select_related("information_system__tenant", "account", "created_by").annotate(
             seen_at=Case(
                 When(missing_count__gt=0, then=F("observed_at")),
                 default=Greatest("observed_at", "sync_state__listed_at"),

@@ -8,6 +8,7 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from portal.api.answers import AnswerSerializer
 from portal.api.scoping import Role
 from portal.api.serializers import StrictSerializer
 from tasks.models import EntityLock, Job
@@ -32,7 +33,7 @@ class VirtualMachineListSerializer(serializers.ListSerializer[VirtualMachine]):
         return super().to_representation(vms)
 
 
-class VirtualMachineSerializer(serializers.ModelSerializer[VirtualMachine]):
+class VirtualMachineSerializer(AnswerSerializer[VirtualMachine]):
     """A VM: its columns, what may be asked of it now, and the job that holds it."""
 
     status_display = serializers.CharField(source="get_status_display", read_only=True)
@@ -97,7 +98,7 @@ class VirtualMachineSerializer(serializers.ModelSerializer[VirtualMachine]):
     @extend_schema_field(serializers.DateTimeField(allow_null=True))
     def get_observed_at(self, vm: VirtualMachine) -> Any:
         seen_at = getattr(vm, "seen_at", vm.observed_at)
-        return serializers.DateTimeField().to_representation(seen_at) if seen_at else None
+        return seen_at
 
     def get_stale(self, vm: VirtualMachine) -> bool:
         seen_at = getattr(vm, "seen_at", vm.observed_at)
@@ -137,7 +138,7 @@ class ControlSerializer(serializers.Serializer[Any]):
     job = JobSerializer(allow_null=True)
 
 
-class OperationLogSerializer(serializers.ModelSerializer[VMOperationLog]):
+class OperationLogSerializer(AnswerSerializer[VMOperationLog]):
     """Who did what, when, and how it ended."""
 
     operation_display = serializers.CharField(source="get_operation_display", read_only=True)

@@ -27,11 +27,16 @@ WANTED_AFTER = {
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """What came of asking a VM for an action. `job` is None when there was nothing to do, and on a dry run."""
+    """What came of asking a VM for an action.
+
+    `job` does what was asked; None when there was nothing to do, and on a dry run. `holder` is the job that the VM is
+    held by now.
+    """
 
     changed: bool
     vm: VirtualMachine
     job: Job | None
+    holder: Job | None
 
 
 def control_vm(
@@ -45,13 +50,8 @@ def control_vm(
     Two hundred at once are safe: each locks the VM's row, and who comes after the first finds its job there.
     """
     with transaction.atomic():
-        visible = VirtualMachine.objects.within(scope)
-        vm = (
-            visible.select_for_update(of=("self",))
-            .select_related("account", "information_system")
-            .filter(pk=vm_id)
-            .first()
-        )
+        visible = VirtualMachine.objects.within(scope).shown().select_for_update(of=("self",))
+        vm = next(iter(visible.filter(pk=vm_id)), None)
         if vm is None:
             raise Http404
         scope.require(Role.OPERATOR)
@@ -78,17 +78,17 @@ def control_vm(
         holder = engine.holder_of(lock_key(vm.pk))
         if holder is None:
             if ALREADY.get(action) == vm.status:
-                return Control(changed=False, vm=vm, job=None)
+                return Control(changed=False, vm=vm, job=None, holder=None)
             if vm.status not in ALLOWED_FROM[action]:
                 raise engine.NotValid([wrong_state(action, VMStatus(vm.status))])
         elif (holder.kind, holder.params) != (command.kind, command.params()):
             raise engine.Busy(holder)
         if dry_run:
-            return Control(changed=holder is None, vm=vm, job=None)
+            return Control(changed=holder is None, vm=vm, job=None, holder=holder)
         if holder is not None:
-            return Control(changed=False, vm=vm, job=holder)
-        submission = engine.submit(command, tenant_id=vm.information_system.tenant_id, user_id=scope.user.pk)
+            return Control(changed=False, vm=vm, job=holder, holder=holder)
+        submission = engine.submit(command, tenant=vm.information_system.tenant, user=scope.user)
         vm.wanted = WANTED_AFTER[action]
         # The row's `written_at` moves in the same transaction as the lock: a sync that listed before leaves it alone.
         VirtualMachine.objects.filter(pk=vm.pk).update(wanted=vm.wanted, written_at=Now(), updated_at=Now())
-        return Control(changed=True, vm=vm, job=submission.job)
+        return Control(changed=True, vm=vm, job=submission.job, holder=submission.job)

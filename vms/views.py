@@ -16,14 +16,21 @@ from rest_framework.response import Response
 from portal.api.idempotency import idempotent
 from portal.api.scoped_views import ScopedView
 from portal.api.scoping import Role
+from tasks.models import Job
 from tasks.views import accepted, wait_if_preferred
 
 from .filters import OperationLogFilter, VirtualMachineFilter
 from .models import VirtualMachine, VMOperationLog
-from .serializers import ActionSerializer, ControlSerializer, OperationLogSerializer, VirtualMachineSerializer
+from .serializers import (
+    ActionSerializer,
+    ControlSerializer,
+    OperationLogSerializer,
+    VirtualMachineSerializer,
+    jobs_in_flight,
+)
 from .services import control_vm
 
-VMS = VirtualMachine.objects.with_observed_at().select_related("information_system", "account", "created_by")
+VMS = VirtualMachine.objects.shown()
 
 
 class _VmView(ScopedView):
@@ -56,7 +63,8 @@ class VmActions(_VmView):
         """Ask a VM for an action; 202 with the job, or 200 when there is nothing to do."""
         response = self._control(request, pk)
         if wait_if_preferred(request, response):
-            response.data["vm"] = self._shown(pk)
+            vm = VMS.get(pk=pk)
+            response.data["vm"] = self._shown(vm, jobs_in_flight([vm]))
         return response
 
     @idempotent
@@ -68,10 +76,12 @@ class VmActions(_VmView):
             self.scope.require(Role.OPERATOR)
             raise ValidationError(asked.errors)
         control = control_vm(scope=self.scope, vm_id=pk, **asked.validated_data)
-        return accepted(control.job, {"changed": control.changed, "vm": self._shown(pk)})
+        jobs = {control.vm.lock_key: control.holder} if control.holder else {}
+        return accepted(control.job, {"changed": control.changed, "vm": self._shown(control.vm, jobs)})
 
-    def _shown(self, pk: UUID) -> Any:
-        return VirtualMachineSerializer(VMS.get(pk=pk), context=self.get_serializer_context()).data
+    def _shown(self, vm: VirtualMachine, jobs: dict[str, Job]) -> Any:
+        context = {**self.get_serializer_context(), "jobs_in_flight": jobs}
+        return VirtualMachineSerializer(vm, context=context).data
 
 
 class VmOperations(ScopedView, ListAPIView[VMOperationLog]):

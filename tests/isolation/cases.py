@@ -56,7 +56,7 @@ def a_job(member: Membership) -> Ids:
     vm = VirtualMachineFactory(information_system__tenant=member.tenant)
     command = StartVm(str(vm.pk))
     with transaction.atomic():
-        return {"id": engine.submit(command, tenant_id=member.tenant_id, user_id=member.user_id).job.pk}
+        return {"id": engine.submit(command, tenant=member.tenant, user=member.user).job.pk}
 
 
 def a_token(member: Membership) -> Ids:

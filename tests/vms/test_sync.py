@@ -48,7 +48,7 @@ NOVA_TO_OURS = {
 
 
 def fresh(vm):
-    return VirtualMachine.objects.with_observed_at().get(pk=vm.pk)
+    return VirtualMachine.objects.shown().get(pk=vm.pk)
 
 
 def sync(vm):
@@ -168,7 +168,7 @@ def test_a_fault_is_shown(cloud, vms_of):
 def test_a_vm_that_a_job_holds_is_left_alone(cloud, vms_of, member):
     held, free = vms_of(2)
     with transaction.atomic():
-        engine.submit(StopVm(str(held.pk)), tenant_id=member.tenant_id)
+        engine.submit(StopVm(str(held.pk)), tenant=member.tenant)
     for vm in (held, free):
         cloud.change(vm.openstack_id, status="PAUSED")
 

@@ -9,163 +9,387 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('cloudaccounts', '0002_initial'),
-        ('tenants', '0001_initial'),
+        ("cloudaccounts", "0002_initial"),
+        ("tenants", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='SyncState',
+            name="SyncState",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('region', models.CharField(blank=True, default='', max_length=100)),
-                ('listed_at', models.DateTimeField(blank=True, null=True)),
-                ('owner', models.CharField(blank=True, default='', max_length=100)),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='vm_sync_states', to='cloudaccounts.cloudaccount')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("region", models.CharField(blank=True, default="", max_length=100)),
+                ("listed_at", models.DateTimeField(blank=True, null=True)),
+                ("owner", models.CharField(blank=True, default="", max_length=100)),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="vm_sync_states",
+                        to="cloudaccounts.cloudaccount",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'sync state',
-                'verbose_name_plural': 'sync states',
+                "verbose_name": "sync state",
+                "verbose_name_plural": "sync states",
             },
         ),
         migrations.CreateModel(
-            name='VirtualMachine',
+            name="VirtualMachine",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('region', models.CharField(blank=True, default='', max_length=100, verbose_name='region')),
-                ('name', models.CharField(max_length=200, verbose_name='name')),
-                ('description', models.TextField(blank=True, default='', max_length=2000, verbose_name='description')),
-                ('cpu_cores', models.PositiveSmallIntegerField(validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(64)], verbose_name='CPU cores')),
-                ('memory_gb', models.PositiveSmallIntegerField(validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(512)], verbose_name='memory (GB)')),
-                ('disk_gb', models.PositiveSmallIntegerField(validators=[django.core.validators.MinValueValidator(10), django.core.validators.MaxValueValidator(10000)], verbose_name='disk (GB)')),
-                ('data_center_type', models.CharField(choices=[('production', 'production'), ('testing', 'testing'), ('development', 'development'), ('disaster_recovery', 'disaster recovery')], default='production', max_length=20, verbose_name='data-center type')),
-                ('availability_zone', models.CharField(blank=True, default='', max_length=100, verbose_name='availability zone')),
-                ('os_type', models.CharField(blank=True, default='', max_length=50, verbose_name='OS type')),
-                ('os_version', models.CharField(blank=True, default='', max_length=50, verbose_name='OS version')),
-                ('runtime_start', models.DateField(blank=True, null=True, verbose_name='runs from')),
-                ('runtime_end', models.DateField(blank=True, null=True, verbose_name='runs until')),
-                ('openstack_id', models.CharField(blank=True, max_length=64, null=True, verbose_name='server id')),
-                ('status', models.CharField(choices=[('building', 'building'), ('running', 'running'), ('stopped', 'stopped'), ('paused', 'paused'), ('suspended', 'suspended'), ('shelved', 'shelved'), ('removed', 'removed'), ('error', 'error'), ('unknown', 'unknown')], default='unknown', max_length=20, verbose_name='status')),
-                ('wanted', models.CharField(choices=[('running', 'running'), ('stopped', 'stopped'), ('removed', 'removed')], default='running', max_length=10, verbose_name='wanted')),
-                ('ip_address', models.GenericIPAddressField(blank=True, null=True, verbose_name='IP address')),
-                ('mac_address', models.CharField(blank=True, default='', max_length=17, verbose_name='MAC address')),
-                ('addresses', models.JSONField(blank=True, default=list, verbose_name='addresses')),
-                ('fault', models.TextField(blank=True, default='', verbose_name='fault')),
-                ('last_start_time', models.DateTimeField(blank=True, null=True, verbose_name='last started')),
-                ('last_stop_time', models.DateTimeField(blank=True, null=True, verbose_name='last stopped')),
-                ('observed_at', models.DateTimeField(blank=True, null=True, verbose_name='observed')),
-                ('reading', models.CharField(blank=True, default='', editable=False, max_length=24)),
-                ('missing_count', models.PositiveSmallIntegerField(default=0, editable=False)),
-                ('written_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created')),
-                ('updated_at', models.DateTimeField(auto_now=True, verbose_name='updated')),
-                ('account', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='vms', to='cloudaccounts.cloudaccount', verbose_name='cloud account')),
-                ('created_by', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='created by')),
-                ('information_system', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='vms', to='tenants.informationsystem', verbose_name='information system')),
-                ('sync_state', models.ForeignKey(blank=True, db_index=False, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='vms.syncstate')),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("region", models.CharField(blank=True, default="", max_length=100, verbose_name="region")),
+                ("name", models.CharField(max_length=200, verbose_name="name")),
+                (
+                    "description",
+                    models.TextField(blank=True, default="", max_length=2000, verbose_name="description"),
+                ),
+                (
+                    "cpu_cores",
+                    models.PositiveSmallIntegerField(
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(64),
+                        ],
+                        verbose_name="CPU cores",
+                    ),
+                ),
+                (
+                    "memory_gb",
+                    models.PositiveSmallIntegerField(
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(512),
+                        ],
+                        verbose_name="memory (GB)",
+                    ),
+                ),
+                (
+                    "disk_gb",
+                    models.PositiveSmallIntegerField(
+                        validators=[
+                            django.core.validators.MinValueValidator(10),
+                            django.core.validators.MaxValueValidator(10000),
+                        ],
+                        verbose_name="disk (GB)",
+                    ),
+                ),
+                (
+                    "data_center_type",
+                    models.CharField(
+                        choices=[
+                            ("production", "production"),
+                            ("testing", "testing"),
+                            ("development", "development"),
+                            ("disaster_recovery", "disaster recovery"),
+                        ],
+                        default="production",
+                        max_length=20,
+                        verbose_name="data-center type",
+                    ),
+                ),
+                (
+                    "availability_zone",
+                    models.CharField(
+                        blank=True, default="", max_length=100, verbose_name="availability zone"
+                    ),
+                ),
+                ("os_type", models.CharField(blank=True, default="", max_length=50, verbose_name="OS type")),
+                (
+                    "os_version",
+                    models.CharField(blank=True, default="", max_length=50, verbose_name="OS version"),
+                ),
+                ("runtime_start", models.DateField(blank=True, null=True, verbose_name="runs from")),
+                ("runtime_end", models.DateField(blank=True, null=True, verbose_name="runs until")),
+                (
+                    "openstack_id",
+                    models.CharField(blank=True, max_length=64, null=True, verbose_name="server id"),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("building", "building"),
+                            ("running", "running"),
+                            ("stopped", "stopped"),
+                            ("paused", "paused"),
+                            ("suspended", "suspended"),
+                            ("shelved", "shelved"),
+                            ("removed", "removed"),
+                            ("error", "error"),
+                            ("unknown", "unknown"),
+                        ],
+                        default="unknown",
+                        max_length=20,
+                        verbose_name="status",
+                    ),
+                ),
+                (
+                    "wanted",
+                    models.CharField(
+                        choices=[("running", "running"), ("stopped", "stopped"), ("removed", "removed")],
+                        default="running",
+                        max_length=10,
+                        verbose_name="wanted",
+                    ),
+                ),
+                (
+                    "ip_address",
+                    models.GenericIPAddressField(blank=True, null=True, verbose_name="IP address"),
+                ),
+                (
+                    "mac_address",
+                    models.CharField(blank=True, default="", max_length=17, verbose_name="MAC address"),
+                ),
+                ("addresses", models.JSONField(blank=True, default=list, verbose_name="addresses")),
+                ("fault", models.TextField(blank=True, default="", verbose_name="fault")),
+                ("last_start_time", models.DateTimeField(blank=True, null=True, verbose_name="last started")),
+                ("last_stop_time", models.DateTimeField(blank=True, null=True, verbose_name="last stopped")),
+                ("observed_at", models.DateTimeField(blank=True, null=True, verbose_name="observed")),
+                ("reading", models.CharField(blank=True, default="", editable=False, max_length=24)),
+                ("missing_count", models.PositiveSmallIntegerField(default=0, editable=False)),
+                ("written_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created")),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="updated")),
+                (
+                    "account",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="vms",
+                        to="cloudaccounts.cloudaccount",
+                        verbose_name="cloud account",
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        blank=True,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="created by",
+                    ),
+                ),
+                (
+                    "information_system",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="vms",
+                        to="tenants.informationsystem",
+                        verbose_name="information system",
+                    ),
+                ),
+                (
+                    "sync_state",
+                    models.ForeignKey(
+                        blank=True,
+                        db_index=False,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="vms.syncstate",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'virtual machine',
-                'verbose_name_plural': 'virtual machines',
-                'ordering': ['name', 'id'],
+                "verbose_name": "virtual machine",
+                "verbose_name_plural": "virtual machines",
+                "ordering": ["name", "id"],
             },
         ),
         migrations.CreateModel(
-            name='VMOperationLog',
+            name="VMOperationLog",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('vm_id', models.UUIDField(verbose_name='VM id')),
-                ('vm_name', models.CharField(max_length=200, verbose_name='VM')),
-                ('operation', models.CharField(choices=[('create', 'create'), ('start', 'start'), ('stop', 'stop'), ('restart', 'restart'), ('sync', 'sync')], max_length=20, verbose_name='operation')),
-                ('operator', models.CharField(blank=True, default='', help_text='Empty: the system.', max_length=150, verbose_name='operator')),
-                ('detail', models.TextField(blank=True, default='', verbose_name='detail')),
-                ('success', models.BooleanField(verbose_name='success')),
-                ('job_id', models.UUIDField(blank=True, null=True, verbose_name='job')),
-                ('at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='time')),
-                ('tenant', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tenants.tenant', verbose_name='tenant')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("vm_id", models.UUIDField(verbose_name="VM id")),
+                ("vm_name", models.CharField(max_length=200, verbose_name="VM")),
+                (
+                    "operation",
+                    models.CharField(
+                        choices=[
+                            ("create", "create"),
+                            ("start", "start"),
+                            ("stop", "stop"),
+                            ("restart", "restart"),
+                            ("sync", "sync"),
+                        ],
+                        max_length=20,
+                        verbose_name="operation",
+                    ),
+                ),
+                (
+                    "operator",
+                    models.CharField(
+                        blank=True,
+                        default="",
+                        help_text="Empty: the system.",
+                        max_length=150,
+                        verbose_name="operator",
+                    ),
+                ),
+                ("detail", models.TextField(blank=True, default="", verbose_name="detail")),
+                ("success", models.BooleanField(verbose_name="success")),
+                ("job_id", models.UUIDField(blank=True, null=True, verbose_name="job")),
+                ("at", models.DateTimeField(default=django.utils.timezone.now, verbose_name="time")),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="tenants.tenant",
+                        verbose_name="tenant",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'operation log entry',
-                'verbose_name_plural': 'operation log',
-                'ordering': ['-id'],
+                "verbose_name": "operation log entry",
+                "verbose_name_plural": "operation log",
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='SyncRun',
+            name="SyncRun",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('region', models.CharField(blank=True, default='', max_length=100, verbose_name='region')),
-                ('state', models.CharField(choices=[('running', 'running'), ('success', 'success'), ('failed', 'failed')], default='running', max_length=10, verbose_name='state')),
-                ('synced', models.PositiveIntegerField(default=0, verbose_name='synced')),
-                ('updated', models.PositiveIntegerField(default=0, verbose_name='updated')),
-                ('skipped', models.PositiveIntegerField(default=0, verbose_name='skipped')),
-                ('errors', models.PositiveIntegerField(default=0, verbose_name='errors')),
-                ('missing', models.PositiveIntegerField(default=0, verbose_name='missing')),
-                ('unknown_words', models.JSONField(default=dict, verbose_name='unknown status words')),
-                ('message', models.TextField(blank=True, default='', verbose_name='message')),
-                ('started_at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='started')),
-                ('ended_at', models.DateTimeField(blank=True, null=True, verbose_name='ended')),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='vm_sync_runs', to='cloudaccounts.cloudaccount', verbose_name='cloud account')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("region", models.CharField(blank=True, default="", max_length=100, verbose_name="region")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("running", "running"), ("success", "success"), ("failed", "failed")],
+                        default="running",
+                        max_length=10,
+                        verbose_name="state",
+                    ),
+                ),
+                ("synced", models.PositiveIntegerField(default=0, verbose_name="synced")),
+                ("updated", models.PositiveIntegerField(default=0, verbose_name="updated")),
+                ("skipped", models.PositiveIntegerField(default=0, verbose_name="skipped")),
+                ("errors", models.PositiveIntegerField(default=0, verbose_name="errors")),
+                ("missing", models.PositiveIntegerField(default=0, verbose_name="missing")),
+                ("unknown_words", models.JSONField(default=dict, verbose_name="unknown status words")),
+                ("message", models.TextField(blank=True, default="", verbose_name="message")),
+                (
+                    "started_at",
+                    models.DateTimeField(default=django.utils.timezone.now, verbose_name="started"),
+                ),
+                ("ended_at", models.DateTimeField(blank=True, null=True, verbose_name="ended")),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="vm_sync_runs",
+                        to="cloudaccounts.cloudaccount",
+                        verbose_name="cloud account",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'status sync run',
-                'verbose_name_plural': 'status sync runs',
-                'ordering': ['-id'],
-                'indexes': [models.Index(fields=['account', '-id'], name='sync_run_by_account')],
+                "verbose_name": "status sync run",
+                "verbose_name_plural": "status sync runs",
+                "ordering": ["-id"],
+                "indexes": [models.Index(fields=["account", "-id"], name="sync_run_by_account")],
             },
         ),
         migrations.AddConstraint(
-            model_name='syncstate',
-            constraint=models.UniqueConstraint(fields=('account', 'region'), name='vm_sync_state_once'),
+            model_name="syncstate",
+            constraint=models.UniqueConstraint(fields=("account", "region"), name="vm_sync_state_once"),
         ),
         migrations.AddIndex(
-            model_name='virtualmachine',
-            index=models.Index(fields=['information_system', 'name'], name='vm_by_system'),
+            model_name="virtualmachine",
+            index=models.Index(fields=["information_system", "name"], name="vm_by_system"),
         ),
         migrations.AddIndex(
-            model_name='virtualmachine',
-            index=models.Index(fields=['account', 'region'], name='vm_by_account'),
+            model_name="virtualmachine",
+            index=models.Index(fields=["account", "region"], name="vm_by_account"),
         ),
         migrations.AddConstraint(
-            model_name='virtualmachine',
-            constraint=models.UniqueConstraint(fields=('openstack_id',), name='vm_server_once'),
+            model_name="virtualmachine",
+            constraint=models.UniqueConstraint(fields=("openstack_id",), name="vm_server_once"),
         ),
         migrations.AddConstraint(
-            model_name='virtualmachine',
-            constraint=models.CheckConstraint(condition=models.Q(('cpu_cores__range', (1, 64))), name='vm_cpu_cores_1_64'),
+            model_name="virtualmachine",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("cpu_cores__range", (1, 64))), name="vm_cpu_cores_1_64"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='virtualmachine',
-            constraint=models.CheckConstraint(condition=models.Q(('memory_gb__range', (1, 512))), name='vm_memory_gb_1_512'),
+            model_name="virtualmachine",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("memory_gb__range", (1, 512))), name="vm_memory_gb_1_512"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='virtualmachine',
-            constraint=models.CheckConstraint(condition=models.Q(('disk_gb__range', (10, 10000))), name='vm_disk_gb_10_10000'),
+            model_name="virtualmachine",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("disk_gb__range", (10, 10000))), name="vm_disk_gb_10_10000"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='virtualmachine',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['building', 'running', 'stopped', 'paused', 'suspended', 'shelved', 'removed', 'error', 'unknown'])), name='vm_status_known'),
+            model_name="virtualmachine",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "status__in",
+                        [
+                            "building",
+                            "running",
+                            "stopped",
+                            "paused",
+                            "suspended",
+                            "shelved",
+                            "removed",
+                            "error",
+                            "unknown",
+                        ],
+                    )
+                ),
+                name="vm_status_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='virtualmachine',
-            constraint=models.CheckConstraint(condition=models.Q(('openstack_id', ''), _negated=True), name='vm_unbound_is_null'),
+            model_name="virtualmachine",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("openstack_id", ""), _negated=True), name="vm_unbound_is_null"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='virtualmachine',
-            constraint=models.CheckConstraint(condition=models.Q(('runtime_start', None), ('runtime_end', None), ('runtime_end__gte', models.F('runtime_start')), _connector='OR'), name='vm_runtime_in_order'),
+            model_name="virtualmachine",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("runtime_start", None),
+                    ("runtime_end", None),
+                    ("runtime_end__gte", models.F("runtime_start")),
+                    _connector="OR",
+                ),
+                name="vm_runtime_in_order",
+            ),
         ),
         migrations.AddIndex(
-            model_name='vmoperationlog',
-            index=models.Index(fields=['vm_id', '-id'], name='operation_log_by_vm'),
+            model_name="vmoperationlog",
+            index=models.Index(fields=["vm_id", "-id"], name="operation_log_by_vm"),
         ),
         migrations.AddIndex(
-            model_name='vmoperationlog',
-            index=models.Index(fields=['tenant', '-id'], name='operation_log_by_tenant'),
+            model_name="vmoperationlog",
+            index=models.Index(fields=["tenant", "-id"], name="operation_log_by_tenant"),
         ),
     ]
