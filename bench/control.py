@@ -65,8 +65,13 @@ def control(stack: Stack) -> list[Figure]:
     seeded = {"project": "demo", "servers": CLIENTS + 1, "status": "SHUTOFF"}
     requests.post(f"{simulator}/_control/seed", json=seeded, timeout=60).raise_for_status()
     requests.post(f"{simulator}/_control/clock", json={"action_seconds": 0.5}, timeout=60).raise_for_status()
-    account = CloudAccount(name="control", auth_url=f"{simulator}/identity/v3", credential_kind="password",
-                           access_id="demo", project="demo")  # fmt: skip
+    account = CloudAccount(
+        name="control",
+        auth_url=f"{simulator}/identity/v3",
+        credential_kind="password",
+        access_id="demo",
+        project="demo",
+    )
     account.set_secret("demo")
     account.save()
     tenant = Tenant.objects.create(slug="control", name="Control")
@@ -121,7 +126,7 @@ def control(stack: Stack) -> list[Figure]:
             limit / one_seconds,
             0.35,
             "at least",
-        ),  # fmt: skip
+        ),
         Figure(
             "200 VMs, 200 clients",
             f"{CLIENTS / many_seconds:.0f}/s",
@@ -129,7 +134,7 @@ def control(stack: Stack) -> list[Figure]:
             limit / many_seconds,
             0.35,
             "at least",
-        ),  # fmt: skip
+        ),
         Figure(
             "row lock held, p99",
             f"{percentile(held, 0.99):.1f} ms",

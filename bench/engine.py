@@ -64,7 +64,7 @@ def engine(stack: Stack) -> list[Figure]:
             percentile(clicks, 0.5) * 1000,
             150,
             "at most",
-        ),  # fmt: skip
+        ),
         Figure(
             "click to finished, idle, p99",
             f"{percentile(clicks, 0.99) * 1000:.0f} ms",
@@ -72,7 +72,7 @@ def engine(stack: Stack) -> list[Figure]:
             percentile(clicks, 0.99) * 1000,
             1000,
             "at most",
-        ),  # fmt: skip
+        ),
     ]
 
 

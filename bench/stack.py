@@ -38,12 +38,20 @@ class Stack:
         self.folder = Path(tempfile.mkdtemp(prefix="portal-bench-"))
         self.folder.chmod(0o711)
         self.running: list[subprocess.Popen[bytes]] = []
-        postgres = Postgres(folder=self.folder / "postgres", port=free_port(), password=secrets.token_hex(8),
-                            log=self.folder / "postgres.log")  # fmt: skip
+        postgres = Postgres(
+            folder=self.folder / "postgres",
+            port=free_port(),
+            password=secrets.token_hex(8),
+            log=self.folder / "postgres.log",
+        )
         postgres.prepare()
         self.running.append(postgres.start())
-        valkey = Valkey(folder=self.folder / "valkey", port=free_port(), password=secrets.token_hex(8),
-                        log=self.folder / "valkey.log")  # fmt: skip
+        valkey = Valkey(
+            folder=self.folder / "valkey",
+            port=free_port(),
+            password=secrets.token_hex(8),
+            log=self.folder / "valkey.log",
+        )
         self.running.append(valkey.start())
         self.wait(lambda: postgres.is_ready() and valkey.is_ready(), "the servers")
         os.environ.update(
@@ -70,8 +78,13 @@ class Stack:
 
     def start(self, name: str, *words: str) -> subprocess.Popen[bytes]:
         """Start one of our own programs."""
-        process = launch.start([sys.executable, "-m", *words], log=self.folder / f"{name}.log", folder=REPOSITORY,
-                               environment=os.environ, when_parent_dies=signal.SIGKILL)  # fmt: skip
+        process = launch.start(
+            [sys.executable, "-m", *words],
+            log=self.folder / f"{name}.log",
+            folder=REPOSITORY,
+            environment=os.environ,
+            when_parent_dies=signal.SIGKILL,
+        )
         self.running.append(process)
         return process
 
@@ -86,8 +99,19 @@ class Stack:
     def web(self, workers: int = 2, threads: int = 16) -> str:
         """Start gunicorn; its address."""
         port = free_port()
-        self.start("web", "gunicorn", "portal.wsgi", "-k", "gthread", "--workers", str(workers),
-                   "--threads", str(threads), "-b", f"127.0.0.1:{port}")  # fmt: skip
+        self.start(
+            "web",
+            "gunicorn",
+            "portal.wsgi",
+            "-k",
+            "gthread",
+            "--workers",
+            str(workers),
+            "--threads",
+            str(threads),
+            "-b",
+            f"127.0.0.1:{port}",
+        )
         self.wait(lambda: answers(f"http://127.0.0.1:{port}/health/live"), "The web process")
         return f"http://127.0.0.1:{port}"
 
@@ -96,8 +120,23 @@ class Stack:
         from portal.celery import app
 
         name = f"bench-{secrets.token_hex(3)}@localhost"
-        process = self.start(name, "celery", "-A", "portal", "worker", "-I", "bench.commands", "-Q", queues,
-                             "-c", str(concurrency), "-n", name, "--without-gossip", "--without-mingle")  # fmt: skip
+        process = self.start(
+            name,
+            "celery",
+            "-A",
+            "portal",
+            "worker",
+            "-I",
+            "bench.commands",
+            "-Q",
+            queues,
+            "-c",
+            str(concurrency),
+            "-n",
+            name,
+            "--without-gossip",
+            "--without-mingle",
+        )
         self.wait(lambda: app.control.ping(destination=[name], timeout=0.3), "The worker")
         return process
 
@@ -116,7 +155,7 @@ class Stack:
 def answers(url: str) -> bool:
     """Whether something answers at an address."""
     try:
-        urllib.request.urlopen(url, timeout=2).close()  # noqa: S310 - always loopback.
+        urllib.request.urlopen(url, timeout=2).close()
     except OSError:
         return False
     return True

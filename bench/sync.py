@@ -21,8 +21,9 @@ def _prepare(stack: Stack) -> tuple[str, object]:
     requests.post(
         f"{url}/_control/seed", json={"project": "demo", "servers": VMS}, timeout=60
     ).raise_for_status()
-    account = CloudAccount(name=url, auth_url=f"{url}/identity/v3", credential_kind="password",
-                           access_id="demo", project="demo")  # fmt: skip
+    account = CloudAccount(
+        name=url, auth_url=f"{url}/identity/v3", credential_kind="password", access_id="demo", project="demo"
+    )
     account.set_secret("demo")
     account.save()
     tenant, _created = Tenant.objects.get_or_create(slug="bench", defaults={"name": "Bench"})

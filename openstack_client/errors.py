@@ -28,7 +28,7 @@ class CloudError(Exception):
         return (_rebuild, (type(self), self.message, dict(self.__dict__)))
 
 
-class CloudUnavailable(CloudError):  # noqa: N818 - says what is; `CloudError` is the suffix's place.
+class CloudUnavailable(CloudError):
     """No usable answer: no connection, a timeout, 5xx, 429, or an answer that makes no sense. Worth trying again.
 
     A change that ended so may have been carried out all the same: look at the cloud's fresh state before repeating it.
@@ -49,7 +49,7 @@ class CloudUnavailable(CloudError):  # noqa: N818 - says what is; `CloudError` i
         self.retry_after = retry_after
 
 
-class NotFound(CloudError):  # noqa: N818 - see above.
+class NotFound(CloudError):
     """The cloud said, in its own words, that the object is not there (or is another project's).
 
     A 404 that does not come from the service itself (a proxy's page, a wrong address) is `CloudUnavailable`, because
@@ -59,31 +59,31 @@ class NotFound(CloudError):  # noqa: N818 - see above.
     code: ClassVar[str] = "not_found"
 
 
-class Conflict(CloudError):  # noqa: N818 - see above.
+class Conflict(CloudError):
     """The object's state does not allow it (409): for example a start of a server that is active."""
 
     code: ClassVar[str] = "conflict"
 
 
-class QuotaExceeded(CloudError):  # noqa: N818 - see above.
+class QuotaExceeded(CloudError):
     """The project's quota in the cloud does not allow it. The message holds the cloud's figures."""
 
     code: ClassVar[str] = "quota_exceeded"
 
 
-class Forbidden(CloudError):  # noqa: N818 - see above.
+class Forbidden(CloudError):
     """The cloud's policy does not allow it to these credentials (403)."""
 
     code: ClassVar[str] = "forbidden"
 
 
-class AuthenticationFailed(CloudError):  # noqa: N818 - see above.
+class AuthenticationFailed(CloudError):
     """The credentials are wrong, disabled or expired (401)."""
 
     code: ClassVar[str] = "authentication_failed"
 
 
-class InvalidRequest(CloudError):  # noqa: N818 - see above.
+class InvalidRequest(CloudError):
     """The request itself is wrong: refused by us before it went out (no `status_code`), or by the cloud."""
 
     code: ClassVar[str] = "invalid_request"

@@ -68,7 +68,7 @@ def error_from_response(
     return kind(message, status_code=status, request_id=request_id)
 
 
-def error_from_exception(  # noqa: PLR0911 - a table, one line a kind of exception.
+def error_from_exception(
     exception: Exception, *, service: str, doing: str, secrets: tuple[str, ...] = ()
 ) -> CloudError | None:
     """Ours for an exception of openstacksdk, keystoneauth or requests; None for one that is none of theirs.

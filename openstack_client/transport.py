@@ -244,7 +244,7 @@ class Transport:
             self._token_cache.set(self._key(), auth.get_auth_state(), left)
 
 
-class _GuardRefused(Exception):  # noqa: N818 - never leaves this package.
+class _GuardRefused(Exception):
     def __init__(self, refusal: Exception) -> None:
         super().__init__("refused by the guard")
         self.refusal = refusal

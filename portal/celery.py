@@ -5,7 +5,6 @@ A lost, late or doubled message does no harm: the engine's sweep rings again (`t
 """
 
 import os
-
 from typing import Any
 
 from celery import Celery

@@ -27,7 +27,9 @@ def ready(request: HttpRequest) -> JsonResponse:
     healthy = all(value == "ok" for value in checks.values())
     if checks["database"] == "ok":
         checks["beat_last_tick_seconds_ago"] = _beat_age()
-    return JsonResponse({"status": "ok" if healthy else "unavailable", **checks}, status=200 if healthy else 503)
+    return JsonResponse(
+        {"status": "ok" if healthy else "unavailable", **checks}, status=200 if healthy else 503
+    )
 
 
 def _database() -> str:

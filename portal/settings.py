@@ -31,9 +31,11 @@ PRODUCTION = PORTAL_ENV == "production"
 
 def required_in_production(name: str, development: str) -> str:
     """The value of an environment variable that has a default only outside production."""
-    value = env.str(name, default="" if PRODUCTION else development)
+    value: str = env.str(name, default="" if PRODUCTION else development)
     if not value:
-        raise ImproperlyConfigured(f"{name} is not set; production does not start without it (see .env.example).")
+        raise ImproperlyConfigured(
+            f"{name} is not set; production does not start without it (see .env.example)."
+        )
     return value
 
 
@@ -43,13 +45,17 @@ SECRET_KEY = required_in_production("SECRET_KEY", "development-only-" + "0" * 48
 # Newest first: the first key encrypts, all of them decrypt. Each is 32 bytes in URL-safe base64.
 ENCRYPTION_KEYS = [
     key.strip()
-    for key in required_in_production("ENCRYPTION_KEYS", "ZGV2ZWxvcG1lbnQtb25seS1rZXktMzItYnl0ZXMtISE=").split(",")
+    for key in required_in_production(
+        "ENCRYPTION_KEYS", "ZGV2ZWxvcG1lbnQtb25seS1rZXktMzItYnl0ZXMtISE="
+    ).split(",")
 ]
 ALLOWED_HOSTS = required_in_production("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1],testserver").split(",")
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 DEBUG = env.bool("DEBUG", default=False)
 if PRODUCTION and DEBUG:
-    raise ImproperlyConfigured("DEBUG is on; in production it would show secrets on error pages. Unset DEBUG.")
+    raise ImproperlyConfigured(
+        "DEBUG is on; in production it would show secrets on error pages. Unset DEBUG."
+    )
 
 # --- Applications ------------------------------------------------------------------------------------------
 
@@ -229,7 +235,7 @@ REST_KNOX = {
     "TOKEN_TTL": None,
     "AUTO_REFRESH": False,
 }
-KNOX_TOKEN_MODEL = "portal_api.ApiToken"
+KNOX_TOKEN_MODEL = REST_KNOX["TOKEN_MODEL"]
 # Knox's own migrations would make its table although our model stands in for it.
 MIGRATION_MODULES = {"knox": None}
 API_TOKEN_DAYS = env.int("API_TOKEN_DAYS", default=90)
@@ -358,10 +364,17 @@ LOGGING = {
             "processors": [
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 *(
-                    [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(ensure_ascii=False)]
+                    [
+                        structlog.processors.dict_tracebacks,
+                        structlog.processors.JSONRenderer(ensure_ascii=False),
+                    ]
                     if PRODUCTION
-                    else # Plain tracebacks: the default ones show local variables, and those may be secrets.
-                    [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)]
+                    # Plain tracebacks: the default ones show local variables, and those may be secrets.
+                    else [
+                        structlog.dev.ConsoleRenderer(
+                            colors=False, exception_formatter=structlog.dev.plain_traceback
+                        )
+                    ]
                 ),
             ],
         },

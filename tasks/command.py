@@ -19,7 +19,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar, overload
 
 from django.utils.functional import Promise
 
@@ -131,7 +131,17 @@ class StepDeclaration:
         return function
 
 
-def step(function: StepFunction | None = None, *, deadline: timedelta = DEFAULT_STEP_DEADLINE) -> Any:
+@overload
+def step(function: StepFunction) -> StepDeclaration: ...
+
+
+@overload
+def step(*, deadline: timedelta) -> Callable[[StepFunction], StepDeclaration]: ...
+
+
+def step(
+    function: StepFunction | None = None, *, deadline: timedelta = DEFAULT_STEP_DEADLINE
+) -> StepDeclaration | Callable[[StepFunction], StepDeclaration]:
     """Make a method a step. Steps run in the order in which the class declares them.
 
     A step runs without a transaction, may run again after a crash, and so must be safe to repeat:

@@ -69,5 +69,5 @@ def wake(job_ids: Sequence[UUID]) -> None:
 def _send(task: str, queue: str, args: tuple[str, ...], after: float) -> None:
     try:
         current_app.send_task(task, args=args, queue=queue, countdown=after or None, ignore_result=True)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever ails the broker, the sweep rings again.
         log.warning("ring_failed", task=task, args=args, error=str(error))

@@ -18,7 +18,7 @@ from django.db.models import Count, F, Min, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from .crash_points import crash_point
+from . import crash_points
 from .doorbell import ring_poll, wake
 from .leases import held, lease, new_owner
 from .models import AsyncTask, PollScope
@@ -122,14 +122,16 @@ def _round(watcher_name: str, scope: str, failures: int) -> int:
     except LookFailed as failure:
         _put_off(due, failure, failures)
         return failures + 1
-    crash_point("polled")
+    crash_points.crash_point("polled")
     _record(due, seen)
     return 0
 
 
 def _record(due: Sequence[AsyncTask], seen: Mapping[str, Observation]) -> None:
     """Write what was seen, wake the jobs for which that decides, and set the next look for the others."""
-    decided, changed, same = [], [], []
+    decided: list[AsyncTask] = []
+    changed: list[AsyncTask] = []
+    same: list[AsyncTask] = []
     for task in due:
         observation = seen.get(task.object_id)
         if observation is None:

@@ -72,7 +72,8 @@ def remove_member(*, tenant: Tenant, membership_id: UUID) -> None:
 def _locked_member(tenant: Tenant, membership_id: UUID) -> Membership:
     # The tenant's row is the one lock for its members: two administrators cannot each remove the other.
     Tenant.objects.select_for_update().get(pk=tenant.pk)
-    membership = Membership.objects.select_related("user").filter(tenant=tenant, pk=membership_id).first()
+    members = Membership.objects.select_related("user")
+    membership: Membership | None = members.filter(tenant=tenant, pk=membership_id).first()
     if membership is None:
         raise Http404
     return membership

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from portal.api.idempotency import idempotent
 from portal.api.preconditions import etag_of
-from portal.api.scoped_views import ScopedView
+from portal.api.scoped_views import ScopedView, signed_in
 from portal.api.scoping import Role, Scope
 
 from . import services
@@ -40,11 +40,13 @@ class _TenantView(GenericAPIView[Any]):
         """One's own tenants; all for staff."""
         if getattr(self, "swagger_fake_view", False):
             return Tenant.objects.none()
-        return Tenant.objects.visible_to(self.request.user)
+        return Tenant.objects.visible_to(signed_in(self.request))
 
     def tenant(self, needed: Role = Role.VIEWER) -> Tenant:
         """The tenant of the path. Raises 404, 403."""
-        return services.tenant_in(Scope(self.request.user, None, Role.VIEWER), self.kwargs["pk"], needed)
+        return services.tenant_in(
+            Scope(signed_in(self.request), None, Role.VIEWER), self.kwargs["pk"], needed
+        )
 
 
 class TenantList(_TenantView, ListAPIView[Tenant]):

@@ -14,9 +14,10 @@ class VmsConfig(AppConfig):
         from tasks.schedules import Schedule, declare
 
         from . import commands  # noqa: F401 - importing registers.
+        from .models import SERVER_WATCHER
         from .sync.watching import ServerWatcher
 
-        register_watcher(ServerWatcher.name, ServerWatcher())
+        register_watcher(SERVER_WATCHER, ServerWatcher())
         declare(
             Schedule(
                 "vms.sync_status",

@@ -25,8 +25,7 @@ from openstack_client.compute import Compute
 from tasks.command import Done, Entity, Failed, Failure, Refusal, Result, Wait, Watch, minutes, register, step
 from tasks.polling import MISSING
 
-from .models import VirtualMachine, VMOperationLog, VMStatus
-from .sync.watching import ServerWatcher, scope_name
+from .models import SERVER_WATCHER, VirtualMachine, VMOperationLog, VMStatus
 
 # From which statuses each action may be asked for: the one table, for the refusals and for `allowed_actions`.
 ALLOWED_FROM: dict[str, frozenset[VMStatus]] = {
@@ -46,7 +45,9 @@ class ServerCommand(CloudCommand):
     @cached_property
     def vm(self) -> VirtualMachine:
         """The VM as it was when the command first looked; the service that submits puts its locked row here."""
-        return VirtualMachine.objects.select_related("account", "information_system").get(pk=self.vm_id)
+        vms = VirtualMachine.objects.select_related("account", "information_system")
+        vm: VirtualMachine = vms.get(pk=self.vm_id)
+        return vm
 
     @property
     def server_id(self) -> str:
@@ -69,8 +70,8 @@ class ServerCommand(CloudCommand):
     def watch(self, until: str) -> Watch:
         """Wait until the cloud reports a status."""
         return Watch(
-            ServerWatcher.name,
-            scope_name(self.vm.account_id, self.vm.region),
+            SERVER_WATCHER,
+            self.vm.polling_scope,
             self.server_id,
             until=frozenset({until}),
             unless=frozenset({"ERROR", MISSING}),

@@ -60,6 +60,10 @@ STATUS_OF_SERVER: dict[str, VMStatus] = {
 }
 
 
+# The name under which `sync/watching.py` looks at servers for the task manager.
+SERVER_WATCHER = "server"
+
+
 class SyncState(models.Model):
     """How fresh the picture of one account and region is. One row stands for all VMs that did not change.
 
@@ -226,6 +230,11 @@ class VirtualMachine(models.Model):
     def lock_key(self) -> str:
         """The engine's lock on this VM."""
         return lock_key(self.pk)
+
+    @property
+    def polling_scope(self) -> str:
+        """What one listing covers that shows this VM's server: its account and region (`sync/watching.py`)."""
+        return f"{self.account_id}/{self.region}"
 
 
 def stale_after() -> timedelta:

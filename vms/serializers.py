@@ -29,7 +29,8 @@ class VirtualMachineListSerializer(serializers.ListSerializer[VirtualMachine]):
 
     def to_representation(self, data: Any) -> Any:
         vms = list(data)
-        self.child.context["jobs_in_flight"] = jobs_in_flight(vms)
+        # A child's context is its parent's.
+        self._context = {**self.context, "jobs_in_flight": jobs_in_flight(vms)}
         return super().to_representation(vms)
 
 
@@ -89,16 +90,14 @@ class VirtualMachineSerializer(AnswerSerializer[VirtualMachine]):
         read_only_fields = fields
 
     def job_of(self, vm: VirtualMachine) -> Job | None:
-        jobs: dict[str, Job] | None = self.context.get("jobs_in_flight")
-        if jobs is None:
-            jobs = jobs_in_flight([vm])
-            self.context["jobs_in_flight"] = jobs
-        return jobs.get(lock_key(vm.pk))
+        if "jobs_in_flight" not in self.context:
+            self._context = {**self.context, "jobs_in_flight": jobs_in_flight([vm])}
+        job: Job | None = self.context["jobs_in_flight"].get(lock_key(vm.pk))
+        return job
 
     @extend_schema_field(serializers.DateTimeField(allow_null=True))
     def get_observed_at(self, vm: VirtualMachine) -> Any:
-        seen_at = getattr(vm, "seen_at", vm.observed_at)
-        return seen_at
+        return getattr(vm, "seen_at", vm.observed_at)
 
     def get_stale(self, vm: VirtualMachine) -> bool:
         seen_at = getattr(vm, "seen_at", vm.observed_at)

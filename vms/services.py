@@ -15,7 +15,7 @@ from portal.api.scoping import Role, Scope
 from tasks import engine
 from tasks.models import Job
 
-from .commands import ALLOWED_FROM, ALREADY, COMMAND_OF_ACTION, RestartVm, wrong_state
+from .commands import ALLOWED_FROM, ALREADY, COMMAND_OF_ACTION, RestartVm, StartVm, StopVm, wrong_state
 from .models import VirtualMachine, VMStatus, lock_key
 
 WANTED_AFTER = {
@@ -55,25 +55,7 @@ def control_vm(
         if vm is None:
             raise Http404
         scope.require(Role.OPERATOR)
-        command_class = COMMAND_OF_ACTION.get(action)
-        if command_class is None:
-            raise Refused(
-                400,
-                "unknown_action",
-                _("There is no action '%(action)s'; there are: %(known)s.")
-                % {"action": action[:50], "known": ", ".join(COMMAND_OF_ACTION)},
-                errors={"action": [_("Not a known action.")]},
-            )
-        if hard and command_class is not RestartVm:
-            raise Refused(
-                400,
-                "hard_not_known",
-                _("Only a restart can be hard."),
-                errors={"hard": [_("Only a restart can be hard.")]},
-            )
-        if vm.openstack_id is None:
-            raise Refused(409, "not_bound", _("This VM has no server in the cloud yet."))
-        command = RestartVm(str(vm.pk), hard) if command_class is RestartVm else command_class(str(vm.pk))
+        command = _command(vm, action, hard=hard)
         command.vm = vm
         holder = engine.holder_of(lock_key(vm.pk))
         if holder is None:
@@ -92,3 +74,22 @@ def control_vm(
         # The row's `written_at` moves in the same transaction as the lock: a sync that listed before leaves it alone.
         VirtualMachine.objects.filter(pk=vm.pk).update(wanted=vm.wanted, written_at=Now(), updated_at=Now())
         return Control(changed=True, vm=vm, job=submission.job, holder=submission.job)
+
+
+def _command(vm: VirtualMachine, action: str, *, hard: bool) -> StartVm | StopVm | RestartVm:
+    """The command for an action on a VM. Raises `Refused` when there is none."""
+    command_class = COMMAND_OF_ACTION.get(action)
+    if command_class is None:
+        raise Refused(
+            400,
+            "unknown_action",
+            _("There is no action '%(action)s'; there are: %(known)s.")
+            % {"action": action[:50], "known": ", ".join(COMMAND_OF_ACTION)},
+            errors={"action": [_("Not a known action.")]},
+        )
+    if hard and command_class is not RestartVm:
+        message = _("Only a restart can be hard.")
+        raise Refused(400, "hard_not_known", message, errors={"hard": [message]})
+    if vm.openstack_id is None:
+        raise Refused(409, "not_bound", _("This VM has no server in the cloud yet."))
+    return RestartVm(str(vm.pk), hard) if command_class is RestartVm else command_class(str(vm.pk))

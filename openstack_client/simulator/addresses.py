@@ -9,7 +9,7 @@ from .clock import zulu
 from .state import Region, State, Thing
 
 
-class NoAddressLeft(Exception):  # noqa: N818 - control flow inside the simulator.
+class NoAddressLeft(Exception):
     """The subnet is full."""
 
 

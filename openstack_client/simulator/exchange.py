@@ -50,7 +50,7 @@ class Answer:
         return self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
 
 
-class Refused(Exception):  # noqa: N818 - control flow inside the simulator.
+class Refused(Exception):
     """Ends a call with this answer."""
 
     def __init__(self, answer: Answer) -> None:

@@ -22,7 +22,7 @@ _MAX_LINE = 65536
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
-class Dropped(Exception):  # noqa: N818 - an order, not an error.
+class Dropped(Exception):
     """Close the connection without an answer; with `reset`, by a TCP reset."""
 
     def __init__(self, *, reset: bool) -> None:

@@ -35,12 +35,12 @@ def _readers(serializer: type[AnswerSerializer[Any]]) -> list[tuple[str, Reader]
 
 def _reader(serializer: type[AnswerSerializer[Any]], name: str, declared: Any) -> Reader:
     if isinstance(declared, serializers.SerializerMethodField):
-        method = getattr(serializer, declared.method_name or f"get_{name}")
-        return lambda self, row: method(self, row)
+        method: Reader = getattr(serializer, declared.method_name or f"get_{name}")
+        return method
     if declared is not None:
         return _path(declared.source or name)
-    column = serializer.Meta.model._meta.get_field(name)  # noqa: SLF001 - Django's documented model API.
-    return _path(column.attname)
+    model: Any = serializer.Meta.model
+    return _path(model._meta.get_field(name).attname)  # noqa: SLF001 - Django's documented model API.
 
 
 def _path(source: str) -> Reader:

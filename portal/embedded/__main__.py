@@ -1,6 +1,7 @@
 """`python -m portal.embedded up|down|status|reset|wait`: the portal with all its servers on this machine."""
 
 import argparse
+import contextlib
 import ctypes
 import os
 import shutil
@@ -25,8 +26,14 @@ USERS = [
 ]
 
 
-def say(line: str) -> None:
-    print(line, flush=True)
+def say(line: str, *, to: int = 1) -> None:
+    """Write a line for the person at the terminal.
+
+    That terminal may be closed, or the pipe may have no reader any more: that must not keep the supervisor from
+    ending its parts. Past `print`, because Python would try again to write the rest at its own end.
+    """
+    with contextlib.suppress(OSError):
+        os.write(to, f"{line}\n".encode())
 
 
 def up(installation: Installation, *, detach: bool) -> int:
@@ -44,7 +51,6 @@ def up(installation: Installation, *, detach: bool) -> int:
 def _up_in_background(installation: Installation) -> int:
     """Leave a supervisor in a session of its own, and wait until it says that all is ready, or why not."""
     reading, writing = os.pipe()
-    sys.stdout.flush()
     child = os.fork()
     if child:
         os.close(writing)
@@ -66,7 +72,6 @@ def _up_in_background(installation: Installation) -> int:
         os.close(writing)
 
     code = _told_in_words(lambda: _supervise(installation, on_ready))
-    sys.stdout.flush()
     os._exit(code)
 
 
@@ -179,14 +184,13 @@ def _told_in_words(work: Callable[[], int]) -> int:
         say(str(error))
         return 0
     except EmbeddedError as error:
-        print(f"\n{error}", file=sys.stderr, flush=True)
+        say(f"\n{error}", to=2)
         return 2
     except PermissionError as error:
-        print(
+        say(
             f"\nNo permission for {error.filename}: it was probably made by another user. "
             "Set PORTAL_DATA to a folder of your own.",
-            file=sys.stderr,
-            flush=True,
+            to=2,
         )
         return 2
 

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import json
 import os
+import select
 import signal
 import sys
 import time
@@ -27,13 +28,14 @@ LONGEST_PAUSE = 30.0
 WELL_AFTER_SECONDS = 60
 LOG_BYTES = 20 * 1024 * 1024
 POLL_SECONDS = 0.05
+TERMINAL_CHECK_SECONDS = 2.0
 
 
-class StopRequested(Exception):  # noqa: N818 - it is a wish, not an error.
+class StopRequested(Exception):
     """Somebody pressed Ctrl-C, closed the terminal or asked with `make down`."""
 
 
-class AlreadyRunning(EmbeddedError):  # noqa: N818 - said in these words.
+class AlreadyRunning(EmbeddedError):
     """Another start holds this data folder."""
 
 
@@ -90,6 +92,9 @@ class Supervisor:
             signals.discard(signal.SIGHUP)
         self._signals = signals
         signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+        self._terminal = select.poll()
+        if signal.SIGHUP in signals and os.isatty(1):
+            self._terminal.register(1, 0)  # Asked for nothing, it still tells of a hang-up.
 
     def run(self, *, on_ready: Callable[[float], None]) -> None:
         """Start everything, call `on_ready` with the seconds that it took, and watch until told to stop."""
@@ -176,7 +181,10 @@ class Supervisor:
                 elif part.process and part.process.poll() is not None:
                     self._plan_restart(part, now)
             waits = [part.start_again_at - now for part in self.running if part.start_again_at is not None]
-            self._pause(max(0.0, min(waits, default=3600.0)))
+            # With `ssh -t machine make up`, make alone hears that the terminal is gone, and tells nobody.
+            if self._terminal.poll(0):
+                raise StopRequested
+            self._pause(max(0.0, min([*waits, TERMINAL_CHECK_SECONDS])))
 
     def _plan_restart(self, part: Part, now: float) -> None:
         assert part.process is not None

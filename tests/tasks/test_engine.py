@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from tasks import engine
 from tasks.command import Done, Failed, Wait
+from tasks.engine import upkeep
 from tasks.models import EntityLock, Job, JobStatus, Step, StepStatus
 
 from . import worlds
@@ -165,7 +166,12 @@ def test_a_step_runs_without_a_transaction():
 def test_two_workers_run_a_step_once():
     """Real threads: the claim is one statement, so one worker gets the row and the others go away."""
     entered, leave = threading.Event(), threading.Event()
-    worlds.script["lay"] = [lambda command: (entered.set(), leave.wait(10)) and None]
+
+    def until_told(command):
+        entered.set()
+        leave.wait(10)
+
+    worlds.script["lay"] = [until_told]
     job = submitted()
 
     def work():
@@ -187,7 +193,7 @@ def test_two_workers_run_a_step_once():
 
 def test_without_the_claim_two_workers_run_a_step_twice(monkeypatch):
     """The race is real: a worker that only reads the row runs the step again."""
-    monkeypatch.setattr(engine, "_claim", lambda job_id, owner: Job.objects.get(pk=job_id))
+    monkeypatch.setattr("tasks.engine.advancing.take", lambda job_id, owner: Job.objects.get(pk=job_id))
     worlds.script["lay"] = [lambda command: engine.advance(command.job.pk)]
     engine.advance(submitted().pk)
 
@@ -268,7 +274,7 @@ def test_when_the_last_write_fails_nothing_of_it_is_written():
 
 def test_the_sweep_rings_for_what_should_have_moved_and_for_nothing_else(monkeypatch):
     rung = []
-    monkeypatch.setattr(engine, "ring_job", lambda job_id, after=0.0: rung.append(job_id))
+    monkeypatch.setattr(upkeep, "ring_job", lambda job_id, after=0.0: rung.append(job_id))
     lost, waiting, dead, new = (submitted(BuildHouse(key=key)) for key in ("lost", "waiting", "dead", "new"))
     done = submitted(BuildHouse(key="done"))
     engine.advance(done.pk)

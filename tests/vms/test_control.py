@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 
 from portal.api.errors import Refused
 from portal.api.scoping import Role, Scope
-from tasks import engine
+from tasks import crash_points, engine
 from tasks.models import EntityLock, Job, JobStatus, Step
 from tests.factories import MembershipFactory, VirtualMachineFactory
 from vms import commands
@@ -183,7 +183,7 @@ def test_a_worker_that_dies_anywhere_leaves_one_action(
                 if left[0] == -1:
                     raise Killed
 
-        monkeypatch.setattr(engine, "crash_point", die)
+        monkeypatch.setattr(crash_points, "crash_point", die)
         control(scope, vm, action)
         for _ in range(8):
             try:

@@ -33,7 +33,7 @@ def adopt_servers(
                 "openstack_id", flat=True
             )
         )
-        vms = []
+        vms: list[VirtualMachine] = []
         for server in page:
             if server.id in known:
                 continue

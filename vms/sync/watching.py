@@ -18,15 +18,8 @@ from .mapping import columns_of
 CLOCK_SKEW = timedelta(minutes=5)
 
 
-def scope_name(account_id: int, region: str) -> str:
-    """The polling scope of an account's region."""
-    return f"{account_id}/{region}"
-
-
 class ServerWatcher:
-    """Looks at servers for the engine's async tasks. Its scopes are `<account id>/<region>`."""
-
-    name = "server"
+    """Looks at servers for the engine's async tasks. Its scopes are those of `VirtualMachine.polling_scope`."""
 
     def look_at_one(self, scope: str, object_id: str) -> Observation:
         """One server by a single get."""

@@ -46,7 +46,9 @@ class Command(BaseCommand):
         adopted = adopt_servers(
             account=account, region=region, system_for=lambda n, name: self.system_of(systems, n, name)
         )
-        self.stdout.write(f"{VirtualMachine.objects.count()} VMs ({adopted} new), {len(systems)} information systems")
+        self.stdout.write(
+            f"{VirtualMachine.objects.count()} VMs ({adopted} new), {len(systems)} information systems"
+        )
 
     def people_and_systems(self, password: str) -> dict[tuple[str, str], InformationSystem]:
         """Users, tenants, memberships, information systems."""

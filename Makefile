@@ -1,0 +1,129 @@
+# Everything that one does with the portal, one line each: `make help`.
+# CI calls the same targets (.ci/run). Every target may be repeated; what is done already is not done again.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+PYTHON ?= python3
+UV ?= uv
+# Processes that run tests side by side, and more arguments for pytest: make test ARGS="-k claim -x"
+N ?= 2
+ARGS ?=
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip --quiet --disable-pip-version-check install --no-input --require-hashes
+APT := apt-get install git make python3 python3-venv
+
+# The stamps carry a hash of what they stand for: file times mean nothing after a checkout.
+HASH := $(shell cat requirements.txt | sha256sum | cut -c 1-16)
+HASH_DEV := $(shell cat requirements.txt requirements-dev.txt | sha256sum | cut -c 1-16)
+INSTALLED := $(VENV)/.installed-$(HASH)
+INSTALLED_DEV := $(VENV)/.installed-dev-$(HASH_DEV)
+MESSAGES := $(patsubst %.po,%.mo,$(wildcard locale/*/LC_MESSAGES/*.po))
+
+DETACHED := $(filter-out 0 no false,$(DETACH))
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo '  Settings of `up`: PORTAL_PORT=8000 SIMULATOR_PORT=5050 POSTGRES_PORT=5433 VALKEY_PORT=6380'
+	@echo '                    PORTAL_DATA=.data DEMO_PASSWORD=demo DETACH=1 DATABASE_URL= REDIS_URL= OS_CLOUD='
+
+# --- Running it ----------------------------------------------------------------------------------------------
+# `exec` leaves no shell between make and the supervisor, so that signals reach it.
+
+.PHONY: up
+up: $(INSTALLED) $(MESSAGES) ## Start everything with demo data; Ctrl-C stops it (DETACH=1 returns when it is ready)
+	@exec $(RUN) -m portal.embedded up $(if $(DETACHED),--detach)
+
+.PHONY: up-nosim
+up-nosim: $(INSTALLED) $(MESSAGES) ## The same without the simulated cloud: OS_CLOUD=name, or accounts of your own
+	@exec $(RUN) -m portal.embedded --no-simulator up $(if $(DETACHED),--detach)
+
+.PHONY: down
+down: $(INSTALLED) ## Stop exactly what `up` started
+	@exec $(RUN) -m portal.embedded down
+
+.PHONY: status
+status: $(INSTALLED) ## Tell what runs: process, port and memory of each part
+	@exec $(RUN) -m portal.embedded status
+
+.PHONY: reset
+reset: $(INSTALLED) ## Forget the data that `up` made
+	@exec $(RUN) -m portal.embedded reset
+
+# --- Checking it ---------------------------------------------------------------------------------------------
+
+.PHONY: test
+test: $(INSTALLED_DEV) $(MESSAGES) ## Run the whole test suite, with servers of its own (N=2 ARGS=)
+	@exec $(RUN) -m pytest -n $(N) $(ARGS)
+
+.PHONY: lint
+lint: $(INSTALLED_DEV) ## Check style, types, import contracts, migrations and settings
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy .
+	$(RUN) $(VENV)/bin/lint-imports --no-logo
+	@# The warning would be that no database runs; the comparison needs none.
+	$(RUN) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+	$(RUN) manage.py check --fail-level WARNING
+	@echo '$(RUN) manage.py check --deploy --fail-level WARNING'
+	@PORTAL_ENV=production DEBUG=off ALLOWED_HOSTS=portal.example.org \
+		SECRET_KEY="$$($(RUN) -c 'import secrets; print(secrets.token_urlsafe(64))')" \
+		ENCRYPTION_KEYS="$$($(RUN) -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())')" \
+		$(RUN) manage.py check --deploy --fail-level WARNING
+
+.PHONY: reformat
+reformat: $(INSTALLED_DEV) ## Format the code and repair what ruff can repair
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+.PHONY: bench
+bench: $(INSTALLED_DEV) ## Run the benchmarks: python -m bench (ARGS=)
+	@exec $(RUN) -m bench $(ARGS)
+
+.PHONY: faults
+faults: $(INSTALLED_DEV) $(MESSAGES) ## Break things under load: pytest tests/faults (ARGS=)
+	@exec $(RUN) -m pytest tests/faults $(ARGS)
+
+# --- What it is made from ------------------------------------------------------------------------------------
+
+.PHONY: messages
+messages: $(MESSAGES) ## Compile the translations in locale/
+
+%.mo: %.po | $(INSTALLED)
+	@$(RUN) -m babel.messages.frontend --quiet compile --input-file $< --output-file $@
+
+# The files name no index and no address, so that they install from wherever pip is told to.
+LOCK := pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header
+
+.PHONY: requirements
+requirements: ## Compile requirements*.in to requirements*.txt (needs uv; UPGRADE=1 takes newer versions)
+	@command -v $(UV) >/dev/null || { echo 'This needs uv: install it with pip, or name it: make requirements UV=/path/to/uv' >&2; exit 2; }
+	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements.txt requirements.in
+	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements-dev.txt requirements-dev.in
+
+$(INSTALLED):
+	@command -v '$(PYTHON)' >/dev/null || { echo 'There is no $(PYTHON). Install Python 3.11 to 3.13 ($(APT)), or name one: make PYTHON=/path/to/python3 ...' >&2; exit 2; }
+	@'$(PYTHON)' -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+		echo "$(PYTHON) is $$('$(PYTHON)' --version 2>&1); the portal runs on Python 3.11 to 3.13. Name such a one: make PYTHON=/path/to/python3 ..." >&2; exit 2; }
+	@'$(PYTHON)' -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo '$(PYTHON) cannot make a virtual environment. On Debian and Ubuntu: $(APT)' >&2; exit 2; }
+	@# An environment that is there and works is kept; one that a kill or a new system Python broke is made anew.
+	@$(RUN) -m pip --version >/dev/null 2>&1 || { echo 'Making $(VENV).'; '$(PYTHON)' -m venv --clear $(VENV); }
+	@echo 'Installing the locked requirements; this is done once.'
+	@$(PIP) -r requirements.txt
+	@# Programs in the environment find the portal's code wherever they are called from. The path is relative to
+	@# site-packages, so that the clone may be moved.
+	@echo '../../../..' > "$$($(RUN) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/portal-repository.pth"
+	@rm -f $(VENV)/.installed-*
+	@touch $@
+
+$(INSTALLED_DEV): | $(INSTALLED)
+	@echo 'Installing the locked test tools; this is done once.'
+	@$(PIP) -r requirements-dev.txt
+	@touch $@

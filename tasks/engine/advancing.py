@@ -1,0 +1,64 @@
+"""What a worker does when a doorbell rings for a job."""
+
+from __future__ import annotations
+
+import traceback
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.utils import translation
+from django.utils.translation import gettext as _
+
+from .. import crash_points
+from ..command import Command, command_class
+from ..leases import held, new_owner
+from ..models import Job, JobStatus, Step
+from .claims import Claim, Fenced, take
+from .ending import get_stuck
+from .forward import run_one
+from .undo import undo_one
+
+log = structlog.get_logger(__name__)
+
+
+def advance(job_id: UUID) -> None:
+    """Move a job on as far as it goes without waiting.
+
+    Safe to call at any time, from anywhere, by any number at once: the claim is one statement, and who does not
+    get the row has nothing to do.
+    """
+    owner = new_owner()
+    job = take(job_id, owner)
+    if job is None:
+        return
+    crash_points.crash_point("claimed")
+    structlog.contextvars.bind_contextvars(job_id=str(job.id), kind=job.kind, request_id=job.request_id)
+    with held(Job, owner), translation.override(job.language or settings.LANGUAGE_CODE):
+        try:
+            _move_on(job, owner)
+        except Fenced:
+            log.warning("fenced", owner=owner, attempt=job.attempt)
+        finally:
+            structlog.contextvars.unbind_contextvars("job_id", "kind", "request_id")
+
+
+def _move_on(job: Job, owner: str) -> None:
+    steps = list(Step.objects.filter(job=job).order_by("position"))
+    try:
+        command = command_class(job.kind).from_params(job.params)
+        command.job, command.data = job, job.data
+        claim = Claim(job, owner, steps, command)
+        if {step.name for step in steps} - {declared.name for declared in command.steps}:
+            raise LookupError(f"Job {job.id} has steps that {job.kind} no longer declares.")
+    except Exception:
+        # A row that this release cannot read is nobody's effect yet: a person has to look.
+        log.exception("job_unreadable")
+        get_stuck(Claim(job, owner, steps, Command()), traceback.format_exc(limit=20))
+        return
+    if job.attempt > settings.JOB_ATTEMPT_CAP:
+        get_stuck(claim, _("Its worker died %(count)s times at the same step.") % {"count": job.attempt - 1})
+        return
+    going_on = True
+    while going_on:
+        going_on = undo_one(claim) if claim.job.status == JobStatus.UNDOING else run_one(claim)

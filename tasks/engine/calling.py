@@ -1,0 +1,38 @@
+"""Running a step's own code, and what is said of it."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+from django.db import connection
+from django.utils.translation import gettext as _
+
+from ..command import Done, Result
+from ..models import AsyncTask, Step
+from .claims import Claim
+
+
+def call(claim: Claim, function: Any) -> tuple[Result | None, str]:
+    """Run a step's code with no transaction open; None and the traceback when the code itself is wrong."""
+    if connection.in_atomic_block:
+        raise RuntimeError("A step would run inside a transaction; advance() must be called outside of any.")
+    try:
+        return function(claim.command) or Done(), ""
+    except Exception as error:  # noqa: BLE001 - whatever a step raises ends or delays its job, never its worker.
+        trace = traceback.format_exc(limit=30)
+        return claim.command.translate(error), trace
+
+
+def last_word(step: Step, watched: AsyncTask | None = None) -> dict[str, str]:
+    last = (
+        _("The cloud last reported %s.") % watched.last_status
+        if watched and watched.last_status
+        else step.message
+    )
+    return {"step": step.name.replace("_", " "), "last": last}
+
+
+def back_off(tries: int, *, first: float = 1.0, most: float = 60.0) -> float:
+    """Seconds before the next of so many tries: doubling, bounded."""
+    return float(min(most, first * 2 ** min(tries, 16)))

@@ -1,0 +1,117 @@
+"""A job in the hands of one worker: taking it, writing to it, giving it back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Least, Now
+
+from .. import crash_points
+from ..command import Command, StepDeclaration, Wait, Watch
+from ..doorbell import ring_job, ring_poll
+from ..leases import lease
+from ..models import AsyncTask, Job, JobLogLine, JobStatus, Step, StepStatus
+from ..polling import FIRST_LOOK_SECONDS
+
+# A ring may come a little before its time; without this it would be lost until the next sweep.
+EARLY_RING = timedelta(milliseconds=150)
+
+
+class Fenced(Exception):
+    """A worker's claim is no longer its own; what it wanted to write is refused."""
+
+
+@dataclass(slots=True)
+class Claim:
+    """A job that this worker owns: the row, its steps, and the command that they are steps of."""
+
+    job: Job
+    owner: str
+    steps: list[Step]
+    command: Command
+
+    def declared(self, step: Step) -> StepDeclaration:
+        return next(declared for declared in self.command.steps if declared.name == step.name)
+
+    def write(self, **columns: Any) -> None:
+        """Write the job's row if it is still this claim's. Raises `Fenced`."""
+        if not Job.objects.filter(pk=self.job.pk, owner=self.owner).update(**columns):
+            raise Fenced
+
+    def say(self, message: str, level: str = JobLogLine.Level.INFO) -> None:
+        JobLogLine.objects.create(job=self.job, level=level, message=message)
+
+
+def take(job_id: UUID, owner: str) -> Job | None:
+    """Own a job that is due and that nobody owns, or whose owner gave no sign of life for a lease."""
+    rows = Job.objects.raw(
+        """
+        UPDATE tasks_job SET
+            status = CASE WHEN status = 'undoing' THEN 'undoing' ELSE 'running' END,
+            owner = %s, lease_until = statement_timestamp() + %s, attempt = attempt + 1,
+            started_at = COALESCE(started_at, statement_timestamp())
+        WHERE id = (
+            SELECT id FROM tasks_job
+            WHERE id = %s AND status IN ('queued', 'running', 'waiting', 'undoing')
+              AND (owner = '' OR lease_until < statement_timestamp())
+              AND not_before <= statement_timestamp() + %s
+            FOR UPDATE SKIP LOCKED
+        ) RETURNING *
+        """,
+        [owner, lease(), job_id, EARLY_RING],
+    )
+    return next(iter(rows), None)
+
+
+def give_back(claim: Claim, step: Step, result: Wait | Watch, step_status: StepStatus) -> None:
+    """Write that a step waits, and give the process back."""
+    assert step.deadline is not None
+    undoing = claim.job.status == JobStatus.UNDOING
+    step.status, step.tries = step_status, step.tries + 1
+    with transaction.atomic():
+        if isinstance(result, Watch):
+            wake: Any = step.deadline
+            AsyncTask.objects.create(
+                job=claim.job,
+                step_name=step.name,
+                watcher=result.watcher,
+                scope=result.scope,
+                object_id=result.object_id,
+                until=sorted(result.until),
+                unless=sorted(result.unless),
+                next_look_at=Now() + timedelta(seconds=FIRST_LOOK_SECONDS),
+                expires_at=step.deadline,
+            )
+            ring_poll(result.watcher, result.scope, after=FIRST_LOOK_SECONDS)
+        else:
+            wake = Now() + timedelta(seconds=result.seconds)
+            ring_job(claim.job.id, after=result.seconds)
+        claim.write(
+            status=JobStatus.UNDOING if undoing else JobStatus.WAITING,
+            owner="",
+            lease_until=None,
+            attempt=0,
+            rung_at=None,
+            not_before=wake if undoing else Least(wake, F("deadline"), step.deadline),
+            data=claim.job.data,
+        )
+        step.save()
+    # A cancel that came while the step ran must not wait for the step's time: look again at once.
+    if not undoing and Job.objects.filter(pk=claim.job.pk, cancel_requested_at__isnull=False).exists():
+        wake([claim.job.pk])
+    crash_points.crash_point("recorded")
+
+
+def watched_by(job: Job, step: Step) -> AsyncTask | None:
+    return AsyncTask.objects.filter(job=job, step_name=step.name).order_by("-id").first()
+
+
+def drop_watches(job: Job) -> None:
+    AsyncTask.objects.filter(job=job, verdict=AsyncTask.Verdict.OPEN).update(
+        verdict=AsyncTask.Verdict.DROPPED, ended_at=Now()
+    )

@@ -1,0 +1,92 @@
+"""How a job ends, or stops for a person to decide."""
+
+from __future__ import annotations
+
+import json
+
+import structlog
+from django.db import connection, transaction
+
+from .. import crash_points
+from ..command import Failure
+from ..models import JobLogLine, JobStatus, Step
+from .claims import Claim, Fenced, drop_watches
+
+log = structlog.get_logger(__name__)
+
+
+def end(claim: Claim, status: JobStatus, also: Step | None = None) -> bool:
+    """Write a job's last word, its command's own result, and free its locks: one transaction, or nothing.
+
+    When the command's hook is itself wrong, nothing is written; the claim runs out and is taken again, up to the
+    attempt cap, where the job is stuck for a person to see.
+    """
+    job, command = claim.job, claim.command
+    with transaction.atomic():
+        if status == JobStatus.SUCCEEDED:
+            command.succeeded()
+        else:
+            command.failed(Failure(status, job.outcome_code, job.outcome_message))
+        _writeend(claim, status, also)
+        if status != JobStatus.SUCCEEDED:
+            Step.objects.bulk_update(claim.steps, ["status", "ended_at", "message"])
+            drop_watches(job)
+    job.status = status
+    crash_points.crash_point("recorded")
+    return False
+
+
+def _writeend(claim: Claim, status: JobStatus, also: Step | None) -> None:
+    """The job's last row, its last step's and its locks, in one statement: every click ends here. Raises `Fenced`."""
+    job = claim.job
+    last = also or Step(position=-1)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            WITH ended AS (
+                UPDATE tasks_job SET
+                    status = %(status)s, owner = '', lease_until = NULL, ended_at = statement_timestamp(),
+                    data = %(data)s, outcome_code = %(code)s, outcome_message = %(message)s, traceback = %(trace)s
+                WHERE id = %(job)s AND owner = %(owner)s RETURNING id
+            ), last AS (
+                UPDATE tasks_step SET
+                    status = %(step_status)s, progress = %(progress)s, message = %(step_message)s, tries = 0,
+                    started_at = %(started)s, ended_at = statement_timestamp()
+                FROM ended WHERE job_id = ended.id AND position = %(position)s
+            ), freed AS (
+                DELETE FROM tasks_entitylock USING ended WHERE job_id = ended.id
+            )
+            SELECT count(*) FROM ended
+            """,
+            {
+                "status": status.value,
+                "data": json.dumps(job.data),
+                "code": job.outcome_code or ("done" if status == JobStatus.SUCCEEDED else status.value),
+                "message": job.outcome_message,
+                "trace": job.traceback,
+                "job": job.pk,
+                "owner": claim.owner,
+                "step_status": str(last.status),
+                "progress": last.progress,
+                "step_message": last.message,
+                "started": last.started_at,
+                "position": last.position,
+            },
+        )
+        if cursor.fetchone() == (0,):
+            raise Fenced
+
+
+def get_stuck(claim: Claim, message: str) -> None:
+    """Stop and keep the locks: half an effect may be out there, and a person has to decide."""
+    with transaction.atomic():
+        claim.write(
+            status=JobStatus.STUCK,
+            owner="",
+            lease_until=None,
+            outcome_code="stuck",
+            outcome_message=message[:2000],
+        )
+        drop_watches(claim.job)
+        claim.say(message, JobLogLine.Level.ERROR)
+    log.error("job_stuck", job_id=str(claim.job.id), message=message)

@@ -1,0 +1,120 @@
+"""Going back over what a job did, step by step, before its failure is final."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from .. import crash_points
+from ..command import Done, Failed, Wait
+from ..leases import lease
+from ..models import AsyncTask, JobLogLine, JobStatus, Step, StepStatus
+from .calling import back_off, call, last_word
+from .claims import Claim, drop_watches, give_back, watched_by
+from .ending import end, get_stuck
+
+log = structlog.get_logger(__name__)
+
+# An undo is tried again for this long before a person has to look.
+UNDO_DEADLINE = timedelta(hours=24)
+
+
+def begin_undo(
+    claim: Claim, failing: Step | None, ending: JobStatus, code: str, message: str, *, trace: str = ""
+) -> bool:
+    """Turn a job round: mark what never began as skipped, and go back over what did."""
+    now = timezone.now()
+    for step in claim.steps:
+        if step is failing:
+            step.status, step.ended_at = StepStatus.FAILED, now
+            step.message = message
+        elif step.status != StepStatus.SUCCEEDED:
+            step.status = StepStatus.SKIPPED
+        step.tries, step.deadline = 0, None
+    reason = {"outcome_code": code[:50], "outcome_message": message, "traceback": trace}
+    for name, value in reason.items():
+        setattr(claim.job, name, value)
+    claim.job.ending = ending
+    if next_undo(claim) is None:
+        return end(claim, ending)
+    with transaction.atomic():
+        claim.write(
+            status=JobStatus.UNDOING,
+            ending=ending,
+            data=claim.job.data,
+            attempt=1,
+            lease_until=Now() + lease(),
+            **reason,
+        )
+        drop_watches(claim.job)
+        Step.objects.bulk_update(claim.steps, ["status", "ended_at", "message", "tries", "deadline"])
+        claim.say(_("Undoing: %s") % message, JobLogLine.Level.WARNING)
+    claim.job.status, claim.job.attempt = JobStatus.UNDOING, 1
+    crash_points.crash_point("recorded")
+    return True
+
+
+def next_undo(claim: Claim) -> Step | None:
+    """The last step that began, can be undone and is not undone yet."""
+    undoable = {declared.name for declared in claim.command.steps if declared.undo_run is not None}
+    began = {StepStatus.SUCCEEDED, StepStatus.FAILED, StepStatus.UNDOING}
+    return next(
+        (step for step in reversed(claim.steps) if step.status in began and step.name in undoable), None
+    )
+
+
+def undo_one(claim: Claim) -> bool:
+    """Take back one step; whether there is more to do at once."""
+    job, command = claim.job, claim.command
+    step = next_undo(claim)
+    if step is None:
+        return end(claim, JobStatus(job.ending))
+    now = timezone.now()
+    watched = watched_by(job, step) if step.status == StepStatus.UNDOING else None
+    if watched is not None and watched.verdict == AsyncTask.Verdict.OPEN and watched.expires_at > now:
+        with transaction.atomic():  # An early or doubled ring.
+            claim.write(owner="", lease_until=None, attempt=0, not_before=watched.expires_at)
+        return False
+    if watched is not None and watched.verdict == AsyncTask.Verdict.REACHED:
+        return _undone(claim, step)
+    step.deadline = step.deadline or now + UNDO_DEADLINE
+    if step.deadline <= now:
+        get_stuck(claim, _("'%(step)s' could not be undone. %(last)s") % last_word(step))
+        return False
+    command.retrying, command.tries = job.attempt > 1 or step.status == StepStatus.UNDOING, step.tries
+    undo_run = claim.declared(step).undo_run
+    assert undo_run is not None
+    result, trace = call(claim, undo_run)
+    crash_points.crash_point("called")
+    if result is None:
+        log.error("undo_errored", step=step.name, trace=trace)
+        if step.tries >= settings.JOB_ATTEMPT_CAP:
+            get_stuck(claim, trace)
+            return False
+        result = Wait(back_off(step.tries), _("An error of the portal itself; it will be tried again."))
+    if isinstance(result, Failed):
+        # The outside refuses to take it back now; it is asked again until it does.
+        result = Wait(back_off(step.tries), result.message)
+    if isinstance(result, Done):
+        return _undone(claim, step)
+    step.message = result.message
+    give_back(claim, step, result, StepStatus.UNDOING)
+    return False
+
+
+def _undone(claim: Claim, step: Step) -> bool:
+    step.status, step.tries = StepStatus.UNDONE, 0
+    if next_undo(claim) is None:
+        return end(claim, JobStatus(claim.job.ending), also=step)
+    with transaction.atomic():
+        claim.write(data=claim.job.data, attempt=1, lease_until=Now() + lease())
+        step.save()
+    claim.job.attempt = 1
+    crash_points.crash_point("recorded")
+    return True

@@ -1,0 +1,89 @@
+"""Real web processes for tests: gunicorn against the test's own database and broker."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+from django.conf import settings
+
+from portal.embedded import launch
+from tests.servers import free_port
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+_numbers = itertools.count(1)
+
+
+@dataclass
+class Web:
+    """A running web process and where it answers."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+
+def test_database_url() -> str:
+    """The address of the database that this test writes to; pytest-django gave it a name of its own."""
+    address = urlsplit(os.environ["DATABASE_URL"])
+    return address._replace(path=f"/{settings.DATABASES['default']['NAME']}").geturl()
+
+
+test_database_url.__test__ = False
+
+
+@contextmanager
+def web_process(
+    folder: Path,
+    *,
+    module: str = "portal.wsgi",
+    workers: int = 1,
+    threads: int = 8,
+    beside: dict[str, str] | None = None,
+) -> Iterator[Web]:
+    """Serve a WSGI module while the block runs; `beside` are more environment variables for it.
+
+    It answers when the block begins. Whatever it is asked must have been committed.
+    """
+    log = folder / f"web-{next(_numbers)}.log"
+    for _ in range(3):  # Another program may take the free port between the question and the start.
+        address = f"127.0.0.1:{free_port()}"
+        program = [sys.executable, "-m", "gunicorn", module, "-b", address, "-k", "gthread"]
+        program += ["--workers", str(workers), "--threads", str(threads), "--preload"]
+        program += ["--no-control-socket"]
+        process = launch.start(
+            program,
+            log=log,
+            folder=REPOSITORY,
+            environment={**os.environ, "DATABASE_URL": test_database_url(), **(beside or {})},
+            when_parent_dies=signal.SIGKILL,
+        )
+        if _answers(process, f"http://{address}/health/live"):
+            break
+        launch.end(process, politely=signal.SIGQUIT, seconds=5)
+    else:
+        pytest.fail(f"The web process did not start:\n{launch.last_lines(log, 40)}")
+    try:
+        yield Web(f"http://{address}", process)
+    finally:
+        launch.end(process, politely=signal.SIGQUIT, seconds=10)
+
+
+def _answers(process: subprocess.Popen[bytes], url: str) -> bool:
+    deadline = time.monotonic() + 30
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            return requests.get(url, timeout=5).ok
+        except requests.ConnectionError:
+            time.sleep(0.05)
+    return False
