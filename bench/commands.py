@@ -35,7 +35,7 @@ class OneStep(Command):
         return Done()
 
 
-@shared_task(name="bench.noop", queue="jobs")
+@shared_task(name="bench.noop")
 def noop(number: int) -> None:
     """Do nothing; the last one says that all are through."""
     global _client  # noqa: PLW0603 - one connection a process, as a real task would have.

@@ -5,3 +5,13 @@ class PortalConfig(AppConfig):
     """The project itself: its management commands and messages."""
 
     name = "portal"
+
+    def ready(self) -> None:
+        """Declare the schedules that belong to no room."""
+        from tasks.schedules import Schedule, declare
+
+        declare(
+            Schedule(
+                "portal.forget_old_keys", "portal.forget_old_keys", 24 * 3600, "Deletes old idempotency keys."
+            )
+        )

@@ -149,6 +149,12 @@ CACHES = {
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "jobs"
+CELERY_TASK_ROUTES = {
+    "tasks.advance": {"queue": "jobs"},
+    "tasks.*": {"queue": "polling"},
+    "portal.*": {"queue": "polling"},
+    "vms.sync_*": {"queue": "sync"},
+}
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1

@@ -17,8 +17,7 @@ class TasksConfig(AppConfig):
                 "tasks.sweep",
                 "tasks.sweep",
                 settings.JOB_SWEEP_SECONDS,
-                "polling",
                 "Rings again for every job that should have moved.",
             )
         )
-        declare(Schedule("tasks.prune", "tasks.prune", 3600, "polling", "Deletes jobs that ended long ago."))
+        declare(Schedule("tasks.prune", "tasks.prune", 3600, "Deletes jobs that ended long ago."))

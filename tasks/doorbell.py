@@ -26,7 +26,7 @@ LONGEST_DELAY_SECONDS = 60.0
 def ring_job(job_id: UUID, *, after: float = 0.0) -> None:
     """Have `tasks.advance` look at a job, once the current transaction is committed."""
     if after <= LONGEST_DELAY_SECONDS:
-        transaction.on_commit(partial(_send, "tasks.advance", "jobs", (str(job_id),), after), robust=True)
+        transaction.on_commit(partial(_send, "tasks.advance", (str(job_id),), after), robust=True)
 
 
 def ring_poll(watcher: str, scope: str, *, after: float = 0.0) -> None:
@@ -53,7 +53,7 @@ def _ring_poll_once(watcher: str, scope: str, after: float) -> None:
         )
         wanted = cursor.fetchone() is not None
     if wanted:
-        _send("tasks.poll", "polling", (watcher, scope), after)
+        _send("tasks.poll", (watcher, scope), after)
 
 
 def wake(job_ids: Sequence[UUID]) -> None:
@@ -66,8 +66,8 @@ def wake(job_ids: Sequence[UUID]) -> None:
         ring_job(job_id)
 
 
-def _send(task: str, queue: str, args: tuple[str, ...], after: float) -> None:
+def _send(task: str, args: tuple[str, ...], after: float) -> None:
     try:
-        current_app.send_task(task, args=args, queue=queue, countdown=after or None, ignore_result=True)
+        current_app.send_task(task, args=args, countdown=after or None, ignore_result=True)
     except Exception as error:  # noqa: BLE001 - whatever ails the broker, the sweep rings again.
         log.warning("ring_failed", task=task, args=args, error=str(error))

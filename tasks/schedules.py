@@ -18,7 +18,6 @@ class Schedule:
     name: str
     task: str
     every_seconds: int
-    queue: str
     description: str | Promise = ""
 
 

@@ -55,7 +55,7 @@ def wait_for_end(job: Job, seconds: float) -> Job:
             if status is None or status in ENDED or status == JobStatus.STUCK:
                 break
             time.sleep(min(pause, max(0.0, until - time.monotonic())))
-            pause = min(0.25, pause * 1.3)
+            pause = min(0.1, pause * 1.3)
     finally:
         _waiting.release()
     job.refresh_from_db()

@@ -10,25 +10,25 @@ from django.utils import timezone
 from . import engine, polling
 
 
-@shared_task(name="tasks.advance", queue="jobs")
+@shared_task(name="tasks.advance")
 def advance(job_id: str) -> None:
     """Look at one job."""
     engine.advance(UUID(job_id))
 
 
-@shared_task(name="tasks.poll", queue="polling")
+@shared_task(name="tasks.poll")
 def poll(watcher: str, scope: str) -> None:
     """Look at what is watched in one scope."""
     polling.poll(watcher, scope)
 
 
-@shared_task(name="tasks.sweep", queue="polling", expires=30)
+@shared_task(name="tasks.sweep", expires=30)
 def sweep() -> None:
     """Ring again for what should have moved."""
     engine.sweep()
 
 
-@shared_task(name="tasks.prune", queue="polling", expires=3600)
+@shared_task(name="tasks.prune", expires=3600)
 def prune() -> None:
     """Forget jobs that ended long ago."""
     while engine.prune(older_than=timezone.now() - timedelta(days=settings.JOB_RETENTION_DAYS)):

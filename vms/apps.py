@@ -23,7 +23,6 @@ class VmsConfig(AppConfig):
                 "vms.sync_status",
                 "vms.sync_status",
                 settings.VM_STATUS_SYNC_SECONDS,
-                "sync",
                 "Asks every cloud account for the status of its VMs.",
             )
         )

@@ -120,13 +120,16 @@ def processes(installation: Installation) -> list[Part]:
             installation,
             name,
             f"-m celery -A portal worker -n {name}@%h {arguments} --without-gossip --without-mingle",
-            # Cold: nobody is there to wait for what it has in hand, and the engine takes that up again.
-            when_parent_dies=signal.SIGQUIT,
+            # Not asked to end in order: it would try to, and wait for a broker that has ended too. Its children end
+            # when they hear no more of it, and the engine takes up again what they had in hand.
+            when_parent_dies=signal.SIGKILL,
         )
         parts.append(Part(name, start, lambda name=name: roll.has_answered(name)))  # type: ignore[misc]
     # No pid file: it would be left by a kill and keep the next beat from starting.
     beat = _python(installation, "beat", "-m celery -A portal beat --pidfile=")
-    parts.append(Part("beat", beat, lambda: True))
+    # It answers no questions: it is well if it is still there when the others are.
+    others = tuple(parts)
+    parts.append(Part("beat", beat, lambda: all(part.ready for part in others)))
     return parts
 
 

@@ -13,7 +13,8 @@ from portal.embedded import launch
 from tests.servers import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-# `python -m portal.embedded` with other parts in the place of the portal's own: programs for `sh`, by name.
+# `python -m portal.embedded` with other parts in the place of the portal's own: programs for `sh`, by name. One that begins
+# with "wait" is never ready.
 DRIVER = """
 import os, sys
 from pathlib import Path

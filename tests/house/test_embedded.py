@@ -146,7 +146,7 @@ def test_two_settings_with_one_port_are_refused(machine):
 
 def test_a_part_that_dies_at_the_start_stops_everything_and_shows_its_last_words(machine):
     answer = machine.call(
-        "up", TEST_PARTS="broken=echo there is no table; exit 7\nslow=wait; exec sleep 1000"
+        "up", TEST_PARTS="broken=wait; echo there is no table; exit 7\nslow=wait; exec sleep 1000"
     )
 
     assert answer.returncode == 2
@@ -199,7 +199,7 @@ def test_detached_it_runs_on_until_down(machine):
 
 
 def test_a_detached_start_that_fails_says_why(machine):
-    answer = machine.call("up", "--detach", TEST_PARTS="broken=echo there is no table; exit 7")
+    answer = machine.call("up", "--detach", TEST_PARTS="broken=wait; echo there is no table; exit 7")
 
     assert answer.returncode == 2
     assert "there is no table" in answer.stderr

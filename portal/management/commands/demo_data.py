@@ -40,6 +40,9 @@ class Command(BaseCommand):
         """Make what is missing."""
         with transaction.atomic():
             systems = self.people_and_systems(os.environ.get("DEMO_PASSWORD", "demo"))
+        if not (settings.OS_CLOUD or self.simulator()):
+            self.stdout.write("No cloud: enter an account in the admin.")
+            return
         account, region, is_new = self.account()
         if is_new and not settings.OS_CLOUD:
             self.seed()
@@ -89,8 +92,9 @@ class Command(BaseCommand):
         return account, region, is_new
 
     def simulator(self) -> str:
-        """Where the simulator listens."""
-        return f"http://127.0.0.1:{os.environ.get('SIMULATOR_PORT', '5050')}"
+        """Where the simulator listens; empty when `make up-nosim` runs without one."""
+        port = os.environ.get("SIMULATOR_PORT", "5050")
+        return f"http://127.0.0.1:{port}" if port else ""
 
     def seed(self) -> None:
         """Give the simulator the servers of the demo."""

@@ -17,7 +17,7 @@ class Command(BaseCommand):
             interval, _created = IntervalSchedule.objects.get_or_create(
                 every=schedule.every_seconds, period=IntervalSchedule.SECONDS
             )
-            code = {"task": schedule.task, "queue": schedule.queue, "description": str(schedule.description)}
+            code = {"task": schedule.task, "description": str(schedule.description)}
             _task, created = PeriodicTask.objects.update_or_create(
                 name=schedule.name, defaults=code, create_defaults={**code, "interval": interval}
             )

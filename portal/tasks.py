@@ -1,0 +1,11 @@
+"""Celery doorbells: primary keys only, no business words."""
+
+from celery import shared_task
+
+from portal.api.idempotency import forget_old_keys as forget
+
+
+@shared_task(name="portal.forget_old_keys", expires=3600)
+def forget_old_keys() -> None:
+    """Forget idempotency keys whose replay nobody can expect any more."""
+    forget()
