@@ -18,7 +18,9 @@ class SimulatedCloud:
 
     def call(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
         """One call of the control API."""
-        answer = self.session.request(method, f"{self.url}/_control/{path}", json=body, params=query, timeout=60)
+        answer = self.session.request(
+            method, f"{self.url}/_control/{path}", json=body, params=query, timeout=60
+        )
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
