@@ -10,6 +10,7 @@ from django.db.models import Count, F, ProtectedError, Sum
 from django.http import Http404
 from django.utils.translation import gettext_lazy as _
 
+from portal.api.database_errors import violated
 from portal.api.errors import Refused
 from portal.api.preconditions import check_if_match
 from portal.api.scoping import Role, Scope
@@ -44,7 +45,9 @@ def add_member(*, tenant: Tenant, username: str, role: str) -> Membership:
     try:
         with transaction.atomic():
             return Membership.objects.create(tenant=tenant, user=user, role=role)
-    except IntegrityError:
+    except IntegrityError as error:
+        if violated(error) != "membership_once_per_tenant":
+            raise
         raise Refused(
             409, "already_member", _("This user is a member already; change the role instead.")
         ) from None
@@ -95,7 +98,9 @@ def create_information_system(*, scope: Scope, fields: dict[str, Any]) -> Inform
     try:
         with transaction.atomic():
             return InformationSystem.objects.create(tenant=scope.tenant, **fields)
-    except IntegrityError:
+    except IntegrityError as error:
+        if violated(error) != "information_system_name_once_per_tenant":
+            raise
         raise _name_taken(fields["name"]) from None
 
 
@@ -112,7 +117,9 @@ def change_information_system(
             system.save()
             system.refresh_from_db()
             return system
-    except IntegrityError:
+    except IntegrityError as error:
+        if violated(error) != "information_system_name_once_per_tenant":
+            raise
         raise _name_taken(fields["name"]) from None
 
 

@@ -41,6 +41,11 @@ def sqlstate_of(error: BaseException) -> str | None:
     return getattr(cause, "pgcode", None) or getattr(cause, "sqlstate", None)
 
 
+def violated(error: BaseException) -> str | None:
+    """The name of the constraint that an IntegrityError is about, where PostgreSQL gave one."""
+    return getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
+
+
 def is_lock_timeout(error: BaseException) -> bool:
     """Whether a lock was not had within `lock_timeout`."""
     return sqlstate_of(error) == LOCK_NOT_AVAILABLE
