@@ -1,18 +1,29 @@
 """The URL map."""
 
 from django.contrib import admin
+from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from portal.api import errors
+from tasks.pages import job_page
+from vms.pages import ask_vm, vm_page, vm_row
 
-from . import health
+from . import health, pages
 
 rooms = ["portal.api", "tenants", "vms", "tasks"]
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="docs"), name="home"),
+    path("", RedirectView.as_view(pattern_name="vm-page"), name="home"),
+    path("login/", LoginView.as_view(template_name="portal/login.html"), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("tenant/", pages.choose_tenant, name="choose-tenant"),
+    path("language/", include("django.conf.urls.i18n")),
+    path("vms/", vm_page, name="vm-page"),
+    path("vms/<uuid:pk>/row/", vm_row, name="vm-row"),
+    path("vms/<uuid:pk>/ask/", ask_vm, name="vm-ask"),
+    path("jobs/<uuid:pk>/", job_page, name="job-page"),
     path("admin/", admin.site.urls),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     # The split view keeps its script in a file of its own: our CSP allows no inline scripts.

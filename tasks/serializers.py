@@ -32,9 +32,11 @@ def progress_of(steps: list[Step], status: str) -> int:
 class StepSerializer(AnswerSerializer[Step]):
     """One named part of a job."""
 
+    status_display = serializers.CharField(source="get_status_display", read_only=True)
+
     class Meta:
         model = Step
-        fields = ["name", "status", "progress", "started_at", "ended_at", "message"]
+        fields = ["name", "status", "status_display", "progress", "started_at", "ended_at", "message"]
 
 
 class OutcomeSerializer(serializers.Serializer[Any]):

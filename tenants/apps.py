@@ -17,9 +17,6 @@ class TenantsConfig(AppConfig):
 
 
 def _tenants_of(user: Any) -> dict[str, Any]:
-    memberships = (
-        user.memberships.filter(tenant__active=True).select_related("tenant").order_by("tenant__name")
-    )
     return {
         "tenants": [
             {
@@ -28,6 +25,6 @@ def _tenants_of(user: Any) -> dict[str, Any]:
                 "name": member.tenant.name,
                 "role": member.role,
             }
-            for member in memberships
+            for member in user.active_memberships()
         ]
     }

@@ -1,0 +1,41 @@
+"""The scope of the web pages: as that of the API, with the tenant remembered in the session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+from django_htmx.middleware import HtmxDetails
+from rest_framework.exceptions import NotFound
+
+from .errors import Refused
+from .scoped_views import scope_for
+from .scoping import Scope
+
+if TYPE_CHECKING:
+    from tenants.models import User  # A type only: at run time this module imports no room.
+
+SESSION_KEY = "tenant"
+
+
+class PageRequest(HttpRequest):
+    """A request as it comes to a page: `htmx` is true when the page's own script asks for a part of it."""
+
+    htmx: HtmxDetails
+
+
+def page_scope(request: HttpRequest) -> Scope:
+    """The scope of a signed-in user's page: the tenant that he chose last, else his first one; staff see all.
+
+    A choice that is no longer to be had (the tenant is gone, the membership ended) is forgotten.
+    Raises PermissionDenied for who belongs to no tenant.
+    """
+    user = cast("User", request.user)
+    mine = [membership.tenant.slug for membership in user.active_memberships()]
+    for slug in (request.session.get(SESSION_KEY, ""), "" if user.is_staff else next(iter(mine), "")):
+        try:
+            return scope_for(user, slug)
+        except (NotFound, Refused) as error:
+            refusal = error
+    raise PermissionDenied(str(refusal.detail))
