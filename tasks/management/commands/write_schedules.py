@@ -1,6 +1,8 @@
+from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand
+from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from tasks.schedules import declared
@@ -14,11 +16,15 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Create what is missing; keep interval and enabled of what is there."""
         for schedule in declared():
+            # Beat counts a schedule that never ran from its own start; a new one is due at once.
+            due = timezone.now() - timedelta(seconds=schedule.every_seconds)
             interval, _created = IntervalSchedule.objects.get_or_create(
                 every=schedule.every_seconds, period=IntervalSchedule.SECONDS
             )
             code = {"task": schedule.task, "description": str(schedule.description)}
             _task, created = PeriodicTask.objects.update_or_create(
-                name=schedule.name, defaults=code, create_defaults={**code, "interval": interval}
+                name=schedule.name,
+                defaults=code,
+                create_defaults={**code, "interval": interval, "last_run_at": due},
             )
             self.stdout.write(f"{schedule.name}: {'created' if created else 'kept'}")
