@@ -98,6 +98,20 @@ messages: $(MESSAGES) ## Compile the translations in locale/
 %.mo: %.po | $(INSTALLED)
 	@$(RUN) -m babel.messages.frontend --quiet compile --input-file $< --output-file $@
 
+# Babel knows `_`, gettext and their like by itself; these are Django's own.
+KEYWORDS := gettext_lazy ngettext_lazy:1,2 pgettext_lazy:1c,2 npgettext_lazy:1c,2,3
+
+# A message that is gone stays below as `#~`, for its translation to be used again; then delete it there.
+.PHONY: translations
+translations: $(INSTALLED) ## Bring new messages of the code into locale/, to be translated there
+	@template=$$(mktemp) && trap 'rm -f "$$template"' EXIT && \
+	$(RUN) -m babel.messages.frontend --quiet extract --mapping-file babel.cfg --keywords '$(KEYWORDS)' \
+		--add-location=file --output-file "$$template" . && \
+	for po in locale/*/LC_MESSAGES/django.po; do \
+		$(RUN) -m babel.messages.frontend --quiet update --no-fuzzy-matching --ignore-pot-creation-date --no-wrap \
+			--locale "$$(basename "$${po%/LC_MESSAGES/django.po}")" --input-file "$$template" --output-file "$$po" || exit; \
+	done
+
 # The files name no index and no address, so that they install from wherever pip is told to.
 LOCK := pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header
 

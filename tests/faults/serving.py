@@ -33,13 +33,10 @@ class Web:
     process: subprocess.Popen[bytes]
 
 
-def test_database_url() -> str:
+def database_of_this_test() -> str:
     """The address of the database that this test writes to; pytest-django gave it a name of its own."""
     address = urlsplit(os.environ["DATABASE_URL"])
     return address._replace(path=f"/{settings.DATABASES['default']['NAME']}").geturl()
-
-
-test_database_url.__test__ = False
 
 
 @contextmanager
@@ -65,7 +62,7 @@ def web_process(
             program,
             log=log,
             folder=REPOSITORY,
-            environment={**os.environ, "DATABASE_URL": test_database_url(), **(beside or {})},
+            environment={**os.environ, "DATABASE_URL": database_of_this_test(), **(beside or {})},
             when_parent_dies=signal.SIGKILL,
         )
         if _answers(process, f"http://{address}/health/live"):

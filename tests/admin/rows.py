@@ -1,0 +1,133 @@
+"""How to make a row of every table that the admin shows, each with related rows of its own."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from axes.models import AccessAttempt, AccessFailureLog, AccessLog
+from django.contrib.auth.models import Group
+from django.db import models
+from django.utils import timezone
+from django_celery_beat.models import (
+    ClockedSchedule,
+    CrontabSchedule,
+    IntervalSchedule,
+    PeriodicTask,
+    SolarSchedule,
+)
+
+from cloudaccounts.models import CloudAccount
+from tasks.models import AsyncTask, EntityLock, Job, JobLogLine, Step
+from tenants.models import InformationSystem, Tenant, User
+from tests.factories import (
+    CloudAccountFactory,
+    InformationSystemFactory,
+    MembershipFactory,
+    TenantFactory,
+    UserFactory,
+    VirtualMachineFactory,
+)
+from vms.models import SyncRun, VirtualMachine, VMOperationLog
+
+_numbers = itertools.count(1)
+
+
+def a_job() -> Job:
+    """A job in a tenant of its own, asked for by a user of its own."""
+    number = next(_numbers)
+    return Job.objects.create(
+        kind="vms.start",
+        subject=f"vm-{number}",
+        tenant=TenantFactory(),
+        created_by=UserFactory(),
+        deadline=timezone.now() + timedelta(hours=1),
+    )
+
+
+def a_lock(job: Job | None = None) -> EntityLock:
+    return EntityLock.objects.create(key=f"vm:{next(_numbers)}", job=job or a_job())
+
+
+def a_watch(job: Job | None = None) -> AsyncTask:
+    return AsyncTask.objects.create(
+        job=job or a_job(),
+        step_name=f"step {next(_numbers)}",
+        watcher="server",
+        scope="1/RegionOne",
+        object_id=str(next(_numbers)),
+        until=["ACTIVE"],
+        unless=["ERROR"],
+        next_look_at=timezone.now(),
+        expires_at=timezone.now() + timedelta(minutes=5),
+        verdict=AsyncTask.Verdict.DROPPED,  # One job has one open watch.
+    )
+
+
+def a_step(job: Job) -> Step:
+    number = next(_numbers)
+    return Step.objects.create(job=job, position=number, name=f"step {number}")
+
+
+def a_line(job: Job) -> JobLogLine:
+    return JobLogLine.objects.create(job=job, message="Something was said.")
+
+
+def a_log_entry() -> VMOperationLog:
+    vm = VirtualMachineFactory()
+    return VMOperationLog.objects.create(
+        tenant=vm.information_system.tenant,
+        vm_id=vm.pk,
+        vm_name=vm.name,
+        operation="start",
+        operator="ann",
+        success=True,
+    )
+
+
+def a_periodic_task() -> PeriodicTask:
+    number = next(_numbers)
+    interval = IntervalSchedule.objects.create(every=number, period="seconds")
+    return PeriodicTask.objects.create(
+        name=f"schedule {number}", task="tasks.sweep", interval=interval, start_time=timezone.now()
+    )
+
+
+def _access(model: type[models.Model], **columns: Any) -> Any:
+    number = next(_numbers)
+    return model._default_manager.create(
+        username=f"user-{number}",
+        ip_address="203.0.113.5",
+        user_agent=f"browser {number}",
+        path_info="/admin/login/",
+        **columns,
+    )
+
+
+MAKE: dict[type[models.Model], Callable[[], Any]] = {
+    Group: lambda: Group.objects.create(name=f"group {next(_numbers)}"),
+    AccessAttempt: lambda: _access(AccessAttempt, failures_since_start=1),
+    AccessLog: lambda: _access(AccessLog),
+    AccessFailureLog: lambda: _access(AccessFailureLog),
+    PeriodicTask: a_periodic_task,
+    ClockedSchedule: lambda: ClockedSchedule.objects.create(
+        clocked_time=timezone.now() + timedelta(minutes=next(_numbers))
+    ),
+    CrontabSchedule: lambda: CrontabSchedule.objects.create(hour=str(next(_numbers))),
+    SolarSchedule: lambda: SolarSchedule.objects.create(
+        event="sunrise", latitude=1, longitude=next(_numbers) / 1000
+    ),
+    IntervalSchedule: lambda: IntervalSchedule.objects.create(every=next(_numbers), period="days"),
+    Job: a_job,
+    EntityLock: a_lock,
+    AsyncTask: a_watch,
+    User: lambda: MembershipFactory().user,
+    Tenant: lambda: MembershipFactory().tenant,
+    InformationSystem: lambda: InformationSystemFactory(default_account=CloudAccountFactory()),
+    CloudAccount: lambda: CloudAccountFactory(tenant=TenantFactory()),
+    VirtualMachine: lambda: VirtualMachineFactory(created_by=UserFactory()),
+    VMOperationLog: a_log_entry,
+    SyncRun: lambda: SyncRun.objects.create(account=CloudAccountFactory(), region="RegionOne"),
+}

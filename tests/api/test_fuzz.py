@@ -1,0 +1,311 @@
+"""Bad input never gives a 500 and never leaves half a change behind: every operation of the API, called with junk.
+
+Schemathesis reads the OpenAPI document of the running project and invents requests that fit it and requests that do
+not. To these come values that no document describes: odd headers, ids that are real, bodies that are almost right.
+Each request is made by an administrator of the tenant and rolled back afterwards, so every one meets the same rows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import schemathesis
+from django.apps import apps
+from django.core import signals
+from django.db import close_old_connections, connection, transaction
+from django.utils import translation
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from hypothesis.internal.conjecture import providers
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import FailureGroup
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from portal.api.errors import Refused
+from portal.api.models import ApiToken
+from portal.api.scoping import Role
+from portal.wsgi import application
+from tenants import services
+from tenants.models import Membership
+from tests.factories import MembershipFactory
+from tests.isolation.cases import CASES, Case
+
+pytestmark = pytest.mark.django_db
+
+EXAMPLES = 60
+PROBLEM_MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
+SAFE = {"GET", "HEAD", "OPTIONS"}
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+# A failed login is counted on purpose, and a session is not a change of anything.
+LEFT_OUT = {"axes", "sessions"}
+
+
+# --- What is sent -------------------------------------------------------------------------------------------
+
+# Line breaks cannot come: they end a header before the portal sees it. A server cuts spaces at both ends.
+latin_1 = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=60).map(str.strip)
+odd = st.one_of(
+    latin_1,
+    st.sampled_from(
+        ["", "\x00", "\xff", "é", "%00", "'", '"', "null", "-1", "x" * 256, "é" * 300, "x" * 9000]
+    ),
+)
+HEADERS: dict[str, st.SearchStrategy[str]] = {
+    "Idempotency-Key": odd | st.sampled_from(["1", "k" * 255]),
+    "X-Tenant": odd | st.sampled_from(["tenant-", "TENANT", "../x", "a,b"]),
+    "Prefer": odd
+    | st.sampled_from(
+        ["wait=1", "wait=²", "wait=-1", 'wait="', "wait=" + "9" * 5000, "wait", "wait=;", "," * 3000, "=,;"]
+    ),
+    "If-Match": odd | st.sampled_from(["*", '"1"', 'W/"1"', '"', '"' * 999, "," * 3000, '"²"', '"1", "2"']),
+    "Accept-Language": odd
+    | st.sampled_from(
+        ["zh-Hans", "xx", "*", "en;q=é", "en;q=9e999", "en," * 999, "zh-" + "x" * 600, "a-" * 400]
+    ),
+    "X-Request-ID": odd | st.sampled_from(["x" * 128, "x" * 129, "a b", "\x1b[31m"]),
+}
+odd_headers = st.fixed_dictionaries({}, optional=HEADERS)
+# Nothing odd half of the time, or hardly a request would come as far as the body.
+sent_headers = st.just({}) | odd_headers
+
+junk = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.sampled_from([2**31, 2**63, -(2**63) - 1, 10**400, 1e308, -0.0]),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=40),
+    st.sampled_from(
+        ["", " ", "\x00", "\u202e", "\n", "\u2028", "é" * 101, "x" * 151, "x" * 20_000, "0" * 32]
+    ),
+    st.lists(st.integers() | st.text(max_size=5), max_size=3),
+    st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=3),
+)
+broken_bodies = st.binary(max_size=40) | st.sampled_from(
+    [b"", b"{", b"[]", b"null", b'{"name": NaN}', b'{"a": 1e999}', b'{"\\u0000": 1}', b'{"a": "\\ud800"}']
+)
+
+
+def ids_around(real: dict[str, Any]) -> st.SearchStrategy[dict[str, str]]:
+    """For each id of the path: the real one, one that never was, one written oddly, or none (what was generated)."""
+    one = {
+        name: st.one_of(
+            st.just(str(value)),
+            st.uuids().map(str),
+            st.sampled_from(
+                [str(value).upper(), str(value).replace("-", ""), f"{{{value}}}", f"{value}\x00"]
+            ),
+            st.none(),
+        )
+        for name, value in real.items()
+    }
+    # Both real half of the time: with two in a path, they would rarely meet.
+    return st.just({name: str(value) for name, value in real.items()}) | st.fixed_dictionaries(one).map(
+        lambda ids: {name: quote(value, safe="") for name, value in ids.items() if value is not None}
+    )
+
+
+def bodies_around(good: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """A body that is right, with up to two of its fields, or fields of other names, turned into junk."""
+    names = st.sampled_from([*good, "id", "description", "owner", "default_account", "hard", "dry_run"])
+    return st.dictionaries(names, junk, max_size=2).map(lambda changed: {**good, **changed})
+
+
+# --- What must hold -----------------------------------------------------------------------------------------
+
+
+def rows() -> str:
+    """A digest of every row of the database, but for what `LEFT_OUT` names."""
+    tables = sorted(
+        {
+            model._meta.db_table
+            for model in apps.get_models(include_auto_created=True)
+            if model._meta.managed and model._meta.app_label not in LEFT_OUT
+        }
+    )
+    digests = ", ".join(
+        f"(SELECT md5(coalesce(string_agg(t::text, ' ' ORDER BY t::text), '')) FROM \"{table}\" AS t)"
+        for table in tables
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT md5(concat({digests}))")
+        return str(cursor.fetchone()[0])
+
+
+def check_refusal(response: Any) -> None:
+    """A 4xx is a problem that a program can read."""
+    assert response.headers["content-type"] == ["application/problem+json"]
+    members = response.json()
+    assert members.keys() >= PROBLEM_MEMBERS, members
+    assert members["status"] == response.status_code
+    assert members["code"]
+    assert members["type"] == f"/problems/{members['code']}"
+    assert [members["request_id"]] == response.headers["x-request-id"]
+
+
+@dataclass
+class Caller:
+    """An administrator who calls one operation, again and again, on the same rows."""
+
+    operation: Any
+    case: Case
+    member: Membership = field(default_factory=lambda: MembershipFactory(role=Role.ADMIN))
+
+    def __post_init__(self) -> None:
+        _token, secret = ApiToken.objects.create(user=self.member.user, name="fuzz", expiry=None)
+        self.authorization = f"Token {secret}"
+        self.ids = self.case.ids(self.member) if self.case.ids else {}
+        self.body = self.case.body(self.member) if self.case.body else None
+        self.before = rows()
+        self.answers: Counter[int] = Counter()
+        raw = self.operation.definition.raw
+        # Without parameters and without a body, nothing can be wrong with a request.
+        self.can_go_wrong = bool(raw.get("parameters") or raw.get("requestBody"))
+
+    def right(self) -> Any:
+        """A request that is right in everything."""
+        if self.body is None:
+            return self.operation.Case(path_parameters=self.ids)
+        return self.operation.Case(path_parameters=self.ids, body=self.body, media_type="application/json")
+
+    def call(self, request: Any, **kwargs: Any) -> int:
+        """Send a request, check the answer and what it left in the database, and take it back."""
+        request.headers["Authorization"] = self.authorization
+        # The language of a request stays with its thread.
+        with transaction.atomic(), translation.override(translation.get_language()):
+            response = request.call(**kwargs)
+            request.validate_response(response, checks=CHECKS)
+            if 400 <= response.status_code < 500:
+                check_refusal(response)
+            if response.status_code >= 400 or request.method in SAFE:
+                assert rows() == self.before, f"{response.status_code}, and yet something was changed"
+            transaction.set_rollback(True)
+        self.answers[response.status_code] += 1
+        return int(response.status_code)
+
+    def fuzz(self, *phases: Phase) -> None:
+        """Call it with many requests, each odd in its own way."""
+        modes = [GenerationMode.POSITIVE, *([GenerationMode.NEGATIVE] if self.can_go_wrong else [])]
+        requests = st.one_of([self.operation.as_strategy(generation_mode=mode) for mode in modes])
+        bodies = st.none() if self.body is None else st.none() | bodies_around(self.body)
+        sent = st.none() if self.body is None else st.none() | st.none() | broken_bodies
+
+        @settings(
+            max_examples=EXAMPLES,
+            phases=phases,
+            derandomize=True,
+            database=None,
+            deadline=None,
+            report_multiple_bugs=False,
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(requests, sent_headers, ids_around(self.ids), bodies, sent)
+        def one(request: Any, headers: Any, ids: Any, body: Any, broken: Any) -> None:
+            for name, value in headers.items():
+                request.headers[name] = value
+            request.path_parameters = {**request.path_parameters, **ids}
+            if body is not None:
+                request.body, request.media_type = body, "application/json"
+            self.call(request, **({} if broken is None else {"data": broken}))
+
+        one()
+
+
+# --- The tests ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def document() -> Any:
+    """The document as the running project gives it."""
+    return schemathesis.openapi.from_wsgi("/api/schema/?format=json", application)
+
+
+@pytest.fixture(autouse=True)
+def one_connection() -> Iterator[None]:
+    """The connection of the test, in its transaction, serves every request (Django's own test client does the same)."""
+    kinds = (signals.request_started, signals.request_finished)
+    for kind in kinds:
+        kind.disconnect(close_old_connections)
+    yield
+    for kind in kinds:
+        kind.connect(close_old_connections)
+
+
+@pytest.fixture(autouse=True)
+def out_of_the_way(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No limit of requests or of failed logins is reached, and nobody waits for a worker that is not there."""
+    rates = dict.fromkeys(settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"], "1000000/min")
+    settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "DEFAULT_THROTTLE_RATES": rates}
+    settings.AXES_FAILURE_LIMIT = 1_000_000
+    monkeypatch.setattr("tasks.views.wait_for_end", lambda job, seconds: job)
+    # Hypothesis also draws constants of the modules that are loaded, and those depend on which tests ran before.
+    none = providers.Constants()
+    monkeypatch.setattr(providers, "_get_local_constants", lambda: none)
+    providers.CONSTANTS_CACHE.cache.clear()
+    yield
+    providers.CONSTANTS_CACHE.cache.clear()
+
+
+def caller_of(document: Any, method: str, path: str) -> Caller:
+    return Caller(document[path][method], CASES[method, path])
+
+
+def test_every_operation_is_fuzzed(document):
+    found = {result.ok().label for result in document.get_all_operations()}
+
+    assert found == {f"{method} {path}" for method, path in CASES}
+
+
+@pytest.mark.parametrize(("method", "path"), [pytest.param(*key, id=" ".join(key)) for key in sorted(CASES)])
+def test_bad_input_is_refused_and_changes_nothing(document, method, path):
+    caller = caller_of(document, method, path)
+    # Junk proves nothing around a request that is refused for another reason.
+    assert caller.call(caller.right()) == caller.case.ok
+
+    caller.fuzz(Phase.generate, Phase.shrink)
+
+    assert caller.answers.total() >= EXAMPLES // 2
+    assert caller.answers[caller.case.ok] > 1, "Nothing of the junk comes near what is right."
+    assert not caller.can_go_wrong or max(caller.answers) >= 400, "Nothing of the junk is wrong."
+
+
+MEMBERS = ("POST", "/api/v1/tenants/{id}/members/")
+
+
+def test_half_a_change_would_be_noticed(document, monkeypatch):
+    def half(*, tenant: Any, username: str, role: str) -> Any:
+        tenant.description = "half"
+        tenant.save()
+        raise Refused(409, "too_late", "After the first of two writes.")
+
+    monkeypatch.setattr(services, "add_member", half)
+
+    with pytest.raises(AssertionError, match="something was changed"):
+        caller_of(document, *MEMBERS).fuzz(Phase.generate)
+
+
+def test_an_error_of_the_portal_would_be_noticed(document, monkeypatch):
+    def broken(**kwargs: Any) -> Any:
+        raise RuntimeError("A bug.")
+
+    monkeypatch.setattr(services, "add_member", broken)
+
+    with pytest.raises(FailureGroup, match="Server error"):
+        caller_of(document, *MEMBERS).fuzz(Phase.generate)

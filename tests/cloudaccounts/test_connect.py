@@ -1,0 +1,229 @@
+"""The door to a cloud: one per account and region, replaced with its credentials, shut inside a transaction."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from django.db import connection, transaction
+
+from cloudaccounts import connect
+from cloudaccounts.connect import CalledInTransaction, credentials_of, fill_from_clouds_yaml, open_cloud
+from cloudaccounts.encryption import UnreadableSecret
+from cloudaccounts.models import CloudAccount
+from openstack_client import CloudError, CloudUnavailable
+from tests.factories import CloudAccountFactory
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def demo():
+    """An account that leads nowhere."""
+    account = CloudAccountFactory()
+    account.set_secret("demo")
+    account.save()
+    return account
+
+
+def again(account):
+    """The account as the next request reads it."""
+    return CloudAccount.objects.get(pk=account.pk)
+
+
+# --- One for each ------------------------------------------------------------------------------------------
+
+
+def test_an_account_and_region_has_one_cloud(demo):
+    first = open_cloud(demo, "RegionOne")
+
+    assert open_cloud(again(demo), "RegionOne") is first
+    assert (first.region, first.credentials.auth_url) == ("RegionOne", demo.auth_url)
+    assert open_cloud(demo, "RegionTwo") is not first
+    assert open_cloud(demo, "RegionOne") is first
+
+
+def test_two_accounts_with_the_same_credentials_are_two_clouds(demo):
+    twin = CloudAccountFactory(auth_url=demo.auth_url, encrypted_secret=demo.encrypted_secret)
+
+    assert open_cloud(twin, "RegionOne") is not open_cloud(demo, "RegionOne")
+
+
+def test_threads_that_open_at_once_get_the_same_cloud(demo):
+    together, opened = threading.Barrier(8), []
+
+    def open_it():
+        together.wait(10)
+        opened.append(open_cloud(demo, "RegionOne"))
+
+    threads = [threading.Thread(target=open_it) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(opened) == 8
+    assert len(set(map(id, opened))) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"auth_url": "http://127.0.0.1:10/v3"},
+        {"access_id": "somebody"},
+        {"project": "another"},
+        {"user_domain": "Elsewhere"},
+        {"project_domain": "Elsewhere"},
+        {"credential_kind": "application_credential"},
+        {"secret": "changed"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_change_of_credentials_replaces_the_cloud_and_closes_the_old_one(demo, change):
+    old = open_cloud(demo, "RegionOne")
+    if "secret" in change:
+        demo.set_secret(change["secret"])
+    else:
+        ((name, value),) = change.items()
+        setattr(demo, name, value)
+    demo.save()
+
+    new = open_cloud(again(demo), "RegionOne")
+
+    assert new is not old
+    assert new.credentials != old.credentials
+    with pytest.raises(CloudUnavailable, match="closed"):
+        old.check()
+    assert open_cloud(again(demo), "RegionOne") is new
+
+
+def test_a_change_of_anything_else_keeps_the_cloud(demo):
+    old = open_cloud(demo, "RegionOne")
+    CloudAccount.objects.filter(pk=demo.pk).update(name="renamed", active=False, last_error="none")
+
+    assert open_cloud(again(demo), "RegionOne") is old
+
+
+def test_a_secret_that_cannot_be_read_opens_nothing(demo, settings, new_key):
+    settings.ENCRYPTION_KEYS = [new_key()]
+
+    with pytest.raises(UnreadableSecret):
+        open_cloud(demo, "RegionOne")
+
+    assert not connect._opened
+
+
+# --- Not inside a transaction ------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_cloud_is_not_called_inside_a_transaction(cloud, account):
+    cloud.seed(1)
+    cloud.call("DELETE", "requests")
+    opened = open_cloud(account, "RegionOne")
+
+    with transaction.atomic(), pytest.raises(CalledInTransaction):
+        opened.compute.check()
+    with transaction.atomic(), pytest.raises(CalledInTransaction):
+        list(opened.compute.server_pages())
+
+    assert cloud.counts()["total"] == 0  # Not even a login has left.
+    assert not connection.in_atomic_block
+    assert sum(len(list(page)) for page in opened.compute.server_pages()) == 1
+
+
+# --- What one logs in with ---------------------------------------------------------------------------------
+
+
+def test_an_application_credential_names_no_user_and_no_project(demo):
+    demo.credential_kind = CloudAccount.CredentialKind.APPLICATION_CREDENTIAL
+
+    found = credentials_of(demo)
+
+    assert (found.kind, found.application_credential_id, found.application_credential_secret) == (
+        "application_credential",
+        "demo",
+        "demo",
+    )
+    assert (found.username, found.password, found.project_name) == (None, None, None)
+
+
+def test_a_ca_bundle_is_a_file_with_just_its_text(demo):
+    demo.ca_bundle = "-----BEGIN CERTIFICATE-----\nnot really\n-----END CERTIFICATE-----\n"
+    with open(credentials_of(demo).ca_bundle) as file:  # noqa: PTH123 - the path is what libraries are given.
+        assert file.read() == demo.ca_bundle
+    assert credentials_of(CloudAccount(auth_url=demo.auth_url)).ca_bundle is None
+
+
+# --- clouds.yaml -------------------------------------------------------------------------------------------
+
+CLOUDS = """
+clouds:
+  by-password:
+    region_name: Norden
+    cacert: {ca}
+    auth:
+      auth_url: https://cloud.example.org:5000/v3
+      username: ann
+      password: "p: w#"
+      project_name: shop
+      user_domain_name: People
+      project_domain_name: Projects
+  by-credential:
+    auth_type: v3applicationcredential
+    auth:
+      auth_url: https://cloud.example.org:5000/v3
+      application_credential_id: "4711"
+      application_credential_secret: hush
+"""
+
+
+@pytest.fixture
+def clouds_yaml(tmp_path, monkeypatch):
+    """A clouds.yaml of the test's own; whatever the machine has is not looked at."""
+    (tmp_path / "ca.pem").write_text("certificates")
+    path = tmp_path / "clouds.yaml"
+    path.write_text(CLOUDS.format(ca=tmp_path / "ca.pem"))
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(path))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("clouds_yaml")
+def test_an_account_is_filled_from_clouds_yaml():
+    account = CloudAccount(name="new")
+
+    region = fill_from_clouds_yaml(account, "by-password")
+    account.save()
+
+    account = again(account)
+    assert region == "Norden"
+    assert (account.auth_url, account.credential_kind) == ("https://cloud.example.org:5000/v3", "password")
+    assert (account.access_id, account.secret(), account.project) == ("ann", "p: w#", "shop")
+    assert (account.user_domain, account.project_domain) == ("People", "Projects")
+    assert account.ca_bundle == "certificates"
+
+
+@pytest.mark.usefixtures("clouds_yaml")
+def test_what_was_there_before_does_not_stay_beside_what_clouds_yaml_says():
+    account = CloudAccount(name="old", project="old", ca_bundle="old", credential_kind="password")
+    account.set_secret("old")
+
+    region = fill_from_clouds_yaml(account, "by-credential")
+
+    assert (account.credential_kind, account.access_id, account.secret()) == (
+        "application_credential",
+        "4711",
+        "hush",
+    )
+    assert (region, account.project, account.ca_bundle) == ("", "", "")
+
+
+@pytest.mark.usefixtures("clouds_yaml")
+def test_a_cloud_that_clouds_yaml_does_not_have_is_said_to_be_missing():
+    account = CloudAccount(name="new")
+
+    with pytest.raises(CloudError, match="nowhere"):
+        fill_from_clouds_yaml(account, "nowhere")
+
+    assert account.encrypted_secret == ""

@@ -1,0 +1,137 @@
+"""What every reading endpoint costs the database: the same for many objects as for few, and as it was checked in."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from drf_spectacular.generators import SchemaGenerator
+from rest_framework.test import APIClient
+
+from portal.api.models import ApiToken
+from portal.api.scoping import Role
+from tasks.models import EntityLock, Job, JobLogLine, Step
+from tests.factories import (
+    CloudAccountFactory,
+    InformationSystemFactory,
+    MembershipFactory,
+    UserFactory,
+    VirtualMachineFactory,
+)
+from vms.models import VMOperationLog
+
+pytestmark = pytest.mark.django_db
+
+BASELINE = Path(__file__).with_name("query_counts.json")
+FEW, MANY = 3, 30
+
+
+class World:
+    """A tenant with so many objects of everything, and an operator of it, and of as many others, who asks with a token."""
+
+    def __init__(self, count):
+        self.count = count
+        self.member = MembershipFactory(role=Role.OPERATOR)
+        tenant = self.member.tenant
+        MembershipFactory.create_batch(count - 1, tenant=tenant)
+        MembershipFactory.create_batch(count - 1, user=self.member.user)
+        for number in range(count - 1):
+            ApiToken.objects.create(user=self.member.user, name=f"token {number}", expiry=None)
+        self.vms = [
+            VirtualMachineFactory(
+                information_system=InformationSystemFactory(
+                    tenant=tenant, default_account=CloudAccountFactory()
+                ),
+                account=CloudAccountFactory(),
+                created_by=UserFactory(),
+            )
+            for _ in range(count)
+        ]
+        self.jobs = [self.a_job(vm) for vm in self.vms]
+        for _ in range(count):
+            VMOperationLog.objects.create(
+                tenant=tenant, vm_id=self.vms[0].pk, vm_name="vm", operation="start", success=True
+            )
+        # What each path names; a path that is not here fails the test.
+        self.ids = {
+            "/api/v1/tenants/{id}/": tenant.pk,
+            "/api/v1/tenants/{id}/members/": tenant.pk,
+            "/api/v1/tenants/{id}/usage/": tenant.pk,
+            "/api/v1/information-systems/{id}/": self.vms[0].information_system_id,
+            "/api/v1/vms/{id}/": self.vms[0].pk,
+            "/api/v1/vms/{id}/operations/": self.vms[0].pk,
+            "/api/v1/jobs/{id}/": self.jobs[0].pk,
+            "/api/v1/jobs/{id}/lines/": self.jobs[0].pk,
+        }
+
+    def a_job(self, vm, parent=None):
+        """A job that holds the VM, with as many steps, lines and children as there are of everything."""
+        job = Job.objects.create(
+            kind="vms.start",
+            tenant=self.member.tenant,
+            created_by=UserFactory(),
+            parent=parent,
+            deadline=timezone.now() + timedelta(hours=1),
+        )
+        Step.objects.bulk_create(Step(job=job, position=n, name=f"step {n}") for n in range(self.count))
+        JobLogLine.objects.bulk_create(JobLogLine(job=job, message=str(n)) for n in range(self.count))
+        if parent is None:
+            EntityLock.objects.create(key=vm.lock_key, job=job)
+            Job.objects.bulk_create(
+                Job(kind="vms.stop", tenant=job.tenant, parent=job, deadline=job.deadline)
+                for _ in range(self.count)
+            )
+        return job
+
+    def counts(self):
+        """The number of queries of every GET of the API, by path."""
+        client = APIClient()
+        _row, token = ApiToken.objects.create(user=self.member.user, name="asks", expiry=None)
+        client.credentials(HTTP_AUTHORIZATION=f"Token {token}", HTTP_X_TENANT=self.member.tenant.slug)
+        found = {}
+        for path in reading_paths():
+            if "{" in path:
+                assert path in self.ids, f"Say in World.ids which object {path} is asked for."
+            address = path.format(id=self.ids.get(path))
+            client.get(address)  # What is looked up once a process is looked up now.
+            with CaptureQueriesContext(connection) as captured:
+                answer = client.get(address)
+            assert answer.status_code == 200, (path, answer.content)
+            body = answer.json()
+            if "results" in body:
+                assert len(body["results"]) >= self.count, f"{path} shows fewer objects than there are."
+            found[path] = len(captured)
+        return found
+
+
+def reading_paths():
+    paths = SchemaGenerator().get_schema(request=None, public=True)["paths"]
+    return sorted(path for path, operations in paths.items() if "get" in operations)
+
+
+def test_every_reading_endpoint_costs_the_same_for_many_objects_as_for_few():
+    few, many = World(FEW).counts(), World(MANY).counts()
+
+    grown = {path: (few[path], many[path]) for path in few if few[path] != many[path]}
+    assert grown == {}, f"Queries with {FEW} and with {MANY} objects"
+
+
+def test_every_reading_endpoint_costs_what_is_checked_in():
+    counts = World(FEW).counts()
+    if os.environ.get("PORTAL_WRITE_BASELINE") == "1":
+        BASELINE.write_text(json.dumps(counts, indent=2, sort_keys=True) + "\n")
+
+    baseline = json.loads(BASELINE.read_text())
+
+    changed = {
+        path: f"{baseline.get(path)} -> {counts.get(path)}"
+        for path in sorted({*counts, *baseline})
+        if counts.get(path) != baseline.get(path)
+    }
+    assert changed == {}, f"If it is meant so: PORTAL_WRITE_BASELINE=1 pytest {Path(__file__).name}"

@@ -1,0 +1,246 @@
+"""The wall: which tenant a request is for, and which rows it may see."""
+
+from __future__ import annotations
+
+import pytest
+from django.apps import apps
+from django.utils import timezone
+
+from cloudaccounts.models import CloudAccount
+from portal.api.scoping import Role, Scope, TenantScoped
+from tasks.models import Job
+from tenants.models import InformationSystem, Membership, Tenant
+from tests.factories import (
+    CloudAccountFactory,
+    InformationSystemFactory,
+    MembershipFactory,
+    TenantFactory,
+    UserFactory,
+    VirtualMachineFactory,
+)
+from vms.models import VirtualMachine, VMOperationLog
+
+pytestmark = pytest.mark.django_db
+URL = "/api/v1/information-systems/"
+
+
+def shown(client, slug=None):
+    answer = client.get(URL, headers={"X-Tenant": slug} if slug else {})
+    assert answer.status_code == 200, answer.content
+    return {row["tenant"] for row in answer.json()["results"]}
+
+
+def refusal(client, slug=None):
+    answer = client.get(URL, headers={"X-Tenant": slug} if slug else {})
+    said = {name: value for name, value in answer.json().items() if name != "request_id"}
+    return answer.status_code, answer.json()["code"], str(said).replace(slug or " ", "?")
+
+
+@pytest.fixture
+def tenants():
+    """Two tenants, each with an information system."""
+    made = TenantFactory.create_batch(2)
+    for tenant in made:
+        InformationSystemFactory(tenant=tenant)
+    return made
+
+
+# --- X-Tenant ----------------------------------------------------------------------------------------------
+
+
+def test_a_member_of_one_tenant_needs_to_say_nothing(tenants, client_of):
+    mine, _other = tenants
+    client = client_of(MembershipFactory(tenant=mine).user)
+
+    assert shown(client) == shown(client, mine.slug) == {mine.slug}
+
+
+def test_a_member_of_several_must_name_one(tenants, client_of):
+    user = UserFactory()
+    for tenant in tenants:
+        MembershipFactory(tenant=tenant, user=user)
+    client = client_of(user)
+
+    status, code, said = refusal(client)
+
+    assert (status, code) == (400, "tenant_required")
+    assert all(tenant.slug in said for tenant in tenants)
+    assert [shown(client, tenant.slug) for tenant in tenants] == [{tenant.slug} for tenant in tenants]
+
+
+def test_anothers_tenant_and_one_that_never_was_are_the_same_404(tenants, client_of):
+    mine, other = tenants
+    client = client_of(MembershipFactory(tenant=mine).user)
+
+    foreign, unknown = refusal(client, other.slug), refusal(client, "never-was")
+
+    assert foreign == unknown
+    assert foreign[:2] == (404, "no_such_tenant")
+
+
+def test_the_role_is_that_in_the_tenant_which_is_named(tenants, client_of):
+    user = UserFactory()
+    for tenant, role in zip(tenants, (Role.ADMIN, Role.VIEWER), strict=True):
+        MembershipFactory(tenant=tenant, user=user, role=role)
+    client = client_of(user)
+
+    answers = [
+        client.post(URL, {"name": "New"}, format="json", headers={"X-Tenant": tenant.slug})
+        for tenant in tenants
+    ]
+
+    assert [answer.status_code for answer in answers] == [201, 403]
+
+
+def test_an_inactive_tenant_is_invisible_to_its_members(tenants, client_of):
+    active, inactive = tenants
+    Tenant.objects.filter(pk=inactive.pk).update(active=False)
+    user = UserFactory()
+    for tenant in tenants:
+        MembershipFactory(tenant=tenant, user=user, role=Role.ADMIN)
+    client = client_of(user)
+
+    assert shown(client) == {active.slug}  # It is the only one that is left to choose.
+    assert refusal(client, inactive.slug) == refusal(client, "never-was")
+    assert [row["slug"] for row in client.get("/api/v1/tenants/").json()["results"]] == [active.slug]
+    for path in ("", "members/", "usage/"):
+        assert client.get(f"/api/v1/tenants/{inactive.pk}/{path}").status_code == 404
+    assert [row["slug"] for row in client.get("/api/v1/auth/me").json()["tenants"]] == [active.slug]
+
+
+def test_who_belongs_to_an_inactive_tenant_alone_belongs_to_none(client_of):
+    client = client_of(MembershipFactory(tenant__active=False).user)
+
+    assert refusal(client)[:2] == refusal(client_of(UserFactory()))[:2] == (403, "no_tenant")
+
+
+def test_staff_see_all_tenants_or_the_one_that_they_name(tenants, client_of):
+    client = client_of(UserFactory(is_staff=True))
+
+    assert shown(client) == {tenant.slug for tenant in tenants}
+    assert shown(client, tenants[0].slug) == {tenants[0].slug}
+    assert refusal(client, "never-was")[:2] == (404, "no_such_tenant")
+
+
+def test_staff_who_are_members_of_one_tenant_still_see_all(tenants, client_of):
+    client = client_of(MembershipFactory(tenant=tenants[0], user__is_staff=True).user)
+
+    assert shown(client) == {tenant.slug for tenant in tenants}
+
+
+# --- visible_to, for every model that is scoped ------------------------------------------------------------
+
+
+def a_job(tenant):
+    return Job.objects.create(kind="test.any", tenant=tenant, deadline=timezone.now())
+
+
+def a_log_entry(tenant):
+    vm = VirtualMachineFactory(information_system__tenant=tenant)
+    return VMOperationLog.objects.create(
+        tenant=tenant, vm_id=vm.pk, vm_name=vm.name, operation="start", success=True
+    )
+
+
+# How to make a row of each in a tenant. A model that is not here fails the first test below.
+MAKE = {
+    Tenant: lambda tenant: tenant,
+    Membership: lambda tenant: MembershipFactory(tenant=tenant),
+    InformationSystem: lambda tenant: InformationSystemFactory(tenant=tenant),
+    CloudAccount: lambda tenant: CloudAccountFactory(tenant=tenant),
+    VirtualMachine: lambda tenant: VirtualMachineFactory(information_system__tenant=tenant),
+    VMOperationLog: a_log_entry,
+    Job: a_job,
+}
+# Whether a row without a tenant is everybody's or the platform's own.
+WITHOUT_TENANT = {
+    CloudAccount: (lambda: CloudAccountFactory(tenant=None), True),
+    Job: (lambda: a_job(None), False),
+}
+every_model = pytest.mark.parametrize("model", list(MAKE), ids=lambda model: model.__name__)
+
+
+def is_scoped(model):
+    return isinstance(model._default_manager.all(), TenantScoped)
+
+
+def test_every_scoped_model_is_tried_below():
+    assert {model for model in apps.get_models() if is_scoped(model)} == set(MAKE)
+
+
+def test_every_model_with_a_tenant_is_scoped():
+    with_tenant = {
+        model
+        for model in apps.get_models()
+        for column in model._meta.concrete_fields
+        if column.related_model is Tenant
+    }
+
+    assert {model.__name__ for model in with_tenant if not is_scoped(model)} == set()
+    assert with_tenant  # Or the line above would be about nothing.
+
+
+def test_every_model_whose_tenant_may_be_empty_says_who_sees_those_rows():
+    may_be_empty = {
+        model
+        for model in MAKE
+        for column in model._meta.concrete_fields
+        if column.related_model is Tenant and column.null
+    }
+
+    assert may_be_empty == set(WITHOUT_TENANT)
+
+
+@every_model
+def test_a_member_sees_the_rows_of_his_tenants_alone_and_each_once(model):
+    mine, also_mine, other = TenantFactory.create_batch(3)
+    rows = {tenant: MAKE[model](tenant) for tenant in (mine, also_mine, other)}
+    user = UserFactory()
+    own = [MembershipFactory(tenant=tenant, user=user) for tenant in (mine, also_mine)]
+    MembershipFactory.create_batch(2, tenant=mine)
+    expected = {rows[mine].pk, rows[also_mine].pk}
+
+    visible = list(model.objects.visible_to(user).values_list("pk", flat=True))
+
+    assert len(visible) == len(set(visible))
+    assert expected <= set(visible)
+    assert rows[other].pk not in visible
+    for scope_tenant, there in rows.items():
+        within = model.objects.within(Scope(user, scope_tenant, Role.VIEWER))
+        assert there in within
+        assert not {row.pk for tenant, row in rows.items() if tenant is not scope_tenant} & set(
+            within.values_list("pk", flat=True)
+        )
+    assert own
+
+
+@every_model
+def test_a_stranger_sees_nothing_and_staff_see_everything(model):
+    rows = {MAKE[model](tenant).pk for tenant in TenantFactory.create_batch(2)}
+    staff = UserFactory(is_staff=True)
+
+    assert not model.objects.visible_to(UserFactory()).exists()
+    assert rows <= set(model.objects.visible_to(staff).values_list("pk", flat=True))
+    assert rows <= set(model.objects.within(Scope(staff, None, Role.ADMIN)).values_list("pk", flat=True))
+
+
+@every_model
+def test_the_rows_of_an_inactive_tenant_are_invisible_to_its_members(model):
+    member = MembershipFactory(role=Role.ADMIN)
+    row = MAKE[model](member.tenant)
+    assert row in model.objects.visible_to(member.user)
+
+    Tenant.objects.filter(pk=member.tenant.pk).update(active=False)
+
+    assert row not in model.objects.visible_to(member.user)
+    assert row in model.objects.visible_to(UserFactory(is_staff=True))
+
+
+@pytest.mark.parametrize("model", list(WITHOUT_TENANT), ids=lambda model: model.__name__)
+def test_a_row_without_a_tenant_is_everybodys_or_the_platforms(model):
+    make, everybodys = WITHOUT_TENANT[model]
+    row, member = make(), MembershipFactory()
+
+    assert (row in model.objects.visible_to(member.user)) is everybodys
+    assert (row in model.objects.within(Scope(member.user, member.tenant, Role.ADMIN))) is everybodys
+    assert row in model.objects.visible_to(UserFactory(is_staff=True))
