@@ -17,19 +17,23 @@ def check_auth_url(url: str) -> None:
     `ALLOW_LOCAL_CLOUDS` lets local ones through: the demo's simulator is on loopback.
     Raises ValidationError.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.password:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:  # A port that is no port, a bracket that does not close.
+        raise ValidationError(_("This is not an address: %(error)s.") % {"error": error}) from None
+    if parts.scheme not in {"http", "https"} or not host or parts.username or parts.password:
         raise ValidationError(_("An auth URL is http or https, with a host and without a user name in it."))
     if settings.ALLOW_LOCAL_CLOUDS:
         return
     try:
-        found = socket.getaddrinfo(parts.hostname, parts.port or 443, proto=socket.IPPROTO_TCP)
+        found = socket.getaddrinfo(host, port or 443, proto=socket.IPPROTO_TCP)
     except OSError:
-        raise ValidationError(_("The host '%(host)s' is not known.") % {"host": parts.hostname}) from None
+        raise ValidationError(_("The host '%(host)s' is not known.") % {"host": host}) from None
     for *_rest, address in found:
         ip = ipaddress.ip_address(str(address[0]).split("%")[0])
         if ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip.is_reserved:
             raise ValidationError(
                 _("The host '%(host)s' is at %(ip)s, where clouds are not allowed (ALLOW_LOCAL_CLOUDS).")
-                % {"host": parts.hostname, "ip": ip}
+                % {"host": host, "ip": ip}
             )

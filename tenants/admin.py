@@ -6,14 +6,39 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from .models import InformationSystem, Membership, Tenant, User
 
 
 class MembershipRows(admin.TabularInline[Membership, Any]):
+    """Who belongs where, to be read; a row's own page changes it. A choice of users in each row would cost a query each."""
+
     model = Membership
     extra = 0
+    fields = ["user", "tenant", "role"]
+    readonly_fields = ["user", "tenant"]
+    show_change_link = True
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
+        """With both of its ends, which each row names."""
+        return super().get_queryset(request).select_related("user", "tenant")
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Memberships are added on their own page."""
+        return False
+
+
+@admin.register(Membership)
+class MembershipAdmin(admin.ModelAdmin[Membership]):
+    """Who belongs to which tenant, and in which role."""
+
+    list_display = ["user", "tenant", "role", "created_at"]
+    list_filter = ["role", "tenant"]
+    search_fields = ["user__username", "tenant__name"]
+    list_select_related = ["user", "tenant"]
     autocomplete_fields = ["user", "tenant"]
 
 
