@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext as _
+
 from openstack_client import CloudError, CloudUnavailable
 from tasks.command import Command, Failed, Wait
 from tasks.engine import back_off
@@ -19,9 +21,19 @@ class CloudCommand(Command):
     def translate(self, error: Exception) -> Wait | Failed | None:
         """What an error of the cloud means for the step."""
         if isinstance(error, CloudUnavailable):
-            return Wait(error.retry_after or back_off(self.tries), str(error))
+            return Wait(
+                error.retry_after or back_off(self.tries),
+                _("The cloud does not answer: %(reason)s") % {"reason": error},
+            )
         if isinstance(error, CloudError):
-            return Failed(error.code, str(error))
+            return Failed(error.code, refused_by_cloud(error))
         if isinstance(error, UnreadableSecret):
-            return Failed("unreadable_secret", str(error))
+            return Failed(
+                "unreadable_secret", _("The secret of the cloud account cannot be read; enter it again.")
+            )
         return None
+
+
+def refused_by_cloud(error: CloudError) -> str:
+    """What to tell of a cloud's "no": our words, then the cloud's own."""
+    return _("The cloud refuses: %(reason)s") % {"reason": error}

@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
+from django.utils.translation import gettext_lazy as _
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
@@ -11,6 +12,8 @@ from tasks.pages import job_page
 from vms.pages import ask_vm, vm_page, vm_row
 
 from . import health, pages
+
+admin.site.site_header = admin.site.site_title = _("Portal administration")
 
 rooms = ["portal.api", "tenants", "vms", "tasks"]
 

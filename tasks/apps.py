@@ -1,12 +1,13 @@
 from django.apps import AppConfig
 from django.conf import settings
+from django.utils.translation import gettext_lazy as _
 
 
 class TasksConfig(AppConfig):
     """The task manager."""
 
     name = "tasks"
-    verbose_name = "Task manager"
+    verbose_name = _("Task manager")
 
     def ready(self) -> None:
         """Declare the schedules that the engine lives by."""

@@ -229,6 +229,11 @@ def register(command: SomeCommand) -> SomeCommand:
     return command
 
 
+def title_of(kind: str) -> str:
+    """What people read of a stored kind, in their language; the kind itself when nobody has registered it."""
+    return str(_registry[kind].title) if kind in _registry else kind
+
+
 def command_class(kind: str) -> type[Command]:
     """The class behind a stored kind. Raises `UnknownKind`."""
     try:

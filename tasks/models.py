@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from portal.api.scoping import TenantScoped
 
@@ -73,7 +74,7 @@ class Job(models.Model):
     status = models.CharField(_("status"), max_length=10, choices=JobStatus.choices, default=JobStatus.QUEUED)
     # Claims since the last record. It fences: a worker that was thought dead writes under an older number.
     attempt = models.PositiveIntegerField(_("attempt"), default=0)
-    owner = models.CharField(_("owner"), max_length=100, blank=True, default="")
+    owner = models.CharField(pgettext_lazy("worker", "owner"), max_length=100, blank=True, default="")
     lease_until = models.DateTimeField(_("lease until"), null=True, blank=True)
     not_before = models.DateTimeField(_("not before"), db_default=Now())
     deadline = models.DateTimeField(_("deadline"))

@@ -9,16 +9,13 @@ from rest_framework import serializers
 
 from portal.api.answers import AnswerSerializer
 
-from .command import UnknownKind, command_class
+from .command import title_of
 from .models import Job, JobLogLine, JobStatus, Step, StepStatus
 
 
 def description_of(job: Job) -> str:
     """What a job does, in the reader's language: the command's title and what it is done to."""
-    try:
-        title = str(command_class(job.kind).title)
-    except UnknownKind:
-        title = job.kind
+    title = title_of(job.kind)
     return f"{title}: {job.subject}" if job.subject else title
 
 

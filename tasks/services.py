@@ -35,7 +35,8 @@ def cancel_job(*, scope: Scope, job_id: UUID) -> Job:
             raise Refused(
                 409,
                 "not_cancellable",
-                _("The job is '%(status)s'; it can no longer be cancelled.") % {"status": job.status},
+                _("The job is '%(status)s'; it can no longer be cancelled.")
+                % {"status": JobStatus(job.status).label},
             )
         job.refresh_from_db()
         return job

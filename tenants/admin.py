@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
+from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.db.models import QuerySet
@@ -13,22 +14,60 @@ from django.utils.translation import gettext_lazy as _
 from .models import InformationSystem, Membership, Tenant, User
 
 
+class MembershipRowForm(forms.ModelForm[Membership]):
+    """A row that is there shows its other end as text: a choice in each row would cost queries each."""
+
+    other_end: ClassVar[str]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not self.instance._state.adding:  # noqa: SLF001 - how Django itself tells a new row.
+            self.fields[self.other_end] = forms.CharField(disabled=True, required=False)
+            self.initial[self.other_end] = str(getattr(self.instance, self.other_end))
+
+    def clean(self) -> dict[str, Any]:
+        """The other end of a row that is there stays."""
+        fields = super().clean() or self.cleaned_data
+        if not self.instance._state.adding:  # noqa: SLF001
+            fields[self.other_end] = getattr(self.instance, self.other_end)
+        return fields
+
+
+class MemberForm(MembershipRowForm):
+    """On the page of a tenant."""
+
+    other_end = "user"
+
+
+class TenantOfUserForm(MembershipRowForm):
+    """On the page of a user."""
+
+    other_end = "tenant"
+
+
 class MembershipRows(admin.TabularInline[Membership, Any]):
-    """Who belongs where, to be read; a row's own page changes it. A choice of users in each row would cost a query each."""
+    """Who belongs where."""
 
     model = Membership
     extra = 0
-    fields = ["user", "tenant", "role"]
-    readonly_fields = ["user", "tenant"]
-    show_change_link = True
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
         """With both of its ends, which each row names."""
         return super().get_queryset(request).select_related("user", "tenant")
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Memberships are added on their own page."""
-        return False
+
+class MemberRows(MembershipRows):
+    """The members of a tenant."""
+
+    form = MemberForm
+    autocomplete_fields = ["user"]
+
+
+class TenantOfUserRows(MembershipRows):
+    """The tenants of a user."""
+
+    form = TenantOfUserForm
+    autocomplete_fields = ["tenant"]
 
 
 @admin.register(Membership)
@@ -46,7 +85,7 @@ class MembershipAdmin(admin.ModelAdmin[Membership]):
 class UserAdmin(DjangoUserAdmin[User]):
     """Users, with the tenants they belong to."""
 
-    inlines = [MembershipRows]
+    inlines = [TenantOfUserRows]
     list_display = ["username", "email", "is_active", "is_staff", "last_login"]
     fieldsets = (*(DjangoUserAdmin.fieldsets or ()), (_("Portal"), {"fields": ["language"]}))
 
@@ -67,7 +106,7 @@ class TenantAdmin(admin.ModelAdmin[Tenant]):
     list_filter = ["active"]
     search_fields = ["name", "slug", "description"]
     prepopulated_fields = {"slug": ["name"]}
-    inlines = [MembershipRows]
+    inlines = [MemberRows]
 
 
 @admin.register(InformationSystem)

@@ -1,13 +1,14 @@
 from typing import Any
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class TenantsConfig(AppConfig):
     """Who: tenants, members, information systems."""
 
     name = "tenants"
-    verbose_name = "Tenants"
+    verbose_name = _("Tenants")
 
     def ready(self) -> None:
         """Have `auth/me` say which tenants a user belongs to."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
 
 from tasks.admin import ReadOnly
 
@@ -31,7 +32,7 @@ class VirtualMachineAdmin(admin.ModelAdmin[VirtualMachine]):
     ]
     show_full_result_count = False
 
-    @admin.display(ordering="information_system__tenant__name")
+    @admin.display(description=_("tenant"), ordering="information_system__tenant__name")
     def tenant(self, vm: VirtualMachine) -> str:
         """The tenant that it belongs to."""
         return str(vm.information_system.tenant)

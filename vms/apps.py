@@ -1,12 +1,13 @@
 from django.apps import AppConfig
 from django.conf import settings
+from django.utils.translation import gettext_lazy as _
 
 
 class VmsConfig(AppConfig):
     """Virtual machines."""
 
     name = "vms"
-    verbose_name = "Virtual machines"
+    verbose_name = _("Virtual machines")
 
     def ready(self) -> None:
         """Register the commands, the watcher of servers and the schedules."""

@@ -18,7 +18,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from cloudaccounts.commands import CloudCommand
+from cloudaccounts.commands import CloudCommand, refused_by_cloud
 from cloudaccounts.connect import open_cloud
 from openstack_client import Cloud, Conflict, NotFound, Server
 from openstack_client.compute import Compute
@@ -143,7 +143,7 @@ class PowerCommand(ServerCommand):
         except Conflict as refusal:
             # Nova answers 409 to who comes second; what counts is how the server is now.
             if not self.is_so(compute.get_server(self.server_id)):
-                return Failed("wrong_state", str(refusal))
+                return Failed("wrong_state", refused_by_cloud(refusal))
             return Done(_("It was so already."))
         self.data["asked"] = True
         return Done()
@@ -163,7 +163,7 @@ class PowerCommand(ServerCommand):
         except NotFound:
             return Done(_("The server is gone."))
         except Conflict as refusal:
-            return Wait(1.0, str(refusal))
+            return Wait(1.0, refused_by_cloud(refusal))
         return Wait(1.0, _("Waiting for the cloud to report %s.") % status)
 
     def succeeded(self) -> None:
@@ -335,7 +335,7 @@ def wrong_state(action: str, status: VMStatus) -> Refusal:
     return Refusal(
         "wrong_state",
         gettext_lazy("A VM that is '%(status)s' cannot be asked to %(action)s.")
-        % {"status": status, "action": action},
+        % {"status": status.label, "action": VMOperationLog.Operation(action).label},
         details={"allowed": allowed_actions(status)},
     )
 

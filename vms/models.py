@@ -13,6 +13,7 @@ from django.db.models import Case, F, Q, When
 from django.db.models.functions import Greatest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from cloudaccounts.models import CloudAccount
 from portal.api.scoping import TenantScoped
@@ -313,8 +314,8 @@ class SyncRun(models.Model):
     region = models.CharField(_("region"), max_length=100, blank=True, default="")
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.RUNNING)
     synced = models.PositiveIntegerField(_("synced"), default=0)
-    updated = models.PositiveIntegerField(_("updated"), default=0)
-    skipped = models.PositiveIntegerField(_("skipped"), default=0)
+    updated = models.PositiveIntegerField(pgettext_lazy("how many", "updated"), default=0)
+    skipped = models.PositiveIntegerField(pgettext_lazy("how many", "skipped"), default=0)
     errors = models.PositiveIntegerField(_("errors"), default=0)
     missing = models.PositiveIntegerField(_("missing"), default=0)
     unknown_words = models.JSONField(_("unknown status words"), default=dict)

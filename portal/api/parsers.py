@@ -42,6 +42,11 @@ class JSONParser(BaseParser):
             )
         except RecursionError:
             raise ParseError(_("The JSON is nested too deeply.")) from None
+        except json.JSONDecodeError as error:
+            where = {"line": error.lineno, "column": error.colno}
+            raise ParseError(
+                _("The body is not JSON: see line %(line)s, column %(column)s.") % where
+            ) from None
         except ValueError as error:
             raise ParseError(_("The body is not JSON: %(error)s.") % {"error": error}) from None
         if not isinstance(value, dict):

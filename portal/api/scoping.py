@@ -55,7 +55,7 @@ class Scope:
                 403,
                 "role_too_low",
                 _("This needs the role '%(needed)s' in the tenant; yours is '%(role)s'.")
-                % {"needed": needed.value, "role": self.role.value},
+                % {"needed": needed.label, "role": self.role.label},
             )
 
 

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from portal.api.errors import Refused
 
 from .. import crash_points
-from ..command import Command, Refusal
+from ..command import Command, Refusal, title_of
 from ..doorbell import ring_job
 from ..models import EntityLock, Job, Step
 
@@ -31,7 +31,7 @@ class Busy(Refused):
             409,
             "busy",
             gettext_lazy("Another job holds it: %(job)s. Wait for it to end, or cancel it.")
-            % {"job": job.kind},
+            % {"job": title_of(job.kind)},
             job={"id": str(job.id), "kind": job.kind, "status": job.status, "subject": job.subject},
         )
 

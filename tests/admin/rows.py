@@ -21,7 +21,7 @@ from django_celery_beat.models import (
 
 from cloudaccounts.models import CloudAccount
 from tasks.models import AsyncTask, EntityLock, Job, JobLogLine, Step
-from tenants.models import InformationSystem, Tenant, User
+from tenants.models import InformationSystem, Membership, Tenant, User
 from tests.factories import (
     CloudAccountFactory,
     InformationSystemFactory,
@@ -125,6 +125,7 @@ MAKE: dict[type[models.Model], Callable[[], Any]] = {
     AsyncTask: a_watch,
     User: lambda: MembershipFactory().user,
     Tenant: lambda: MembershipFactory().tenant,
+    Membership: MembershipFactory,
     InformationSystem: lambda: InformationSystemFactory(default_account=CloudAccountFactory()),
     CloudAccount: lambda: CloudAccountFactory(tenant=TenantFactory()),
     VirtualMachine: lambda: VirtualMachineFactory(created_by=UserFactory()),

@@ -67,7 +67,7 @@ def sync_region(account_id: int, region: str) -> SyncRun | None:
     if not mine.filter(free).update(owner=owner, lease_until=Now() + lease()):
         return None
     SyncRun.objects.filter(account_id=account_id, region=region, state=SyncRun.State.RUNNING).update(
-        state=SyncRun.State.FAILED, ended_at=Now(), message="The worker that ran it ended before it did."
+        state=SyncRun.State.FAILED, ended_at=Now(), message=_("The worker that ran it ended before it did.")
     )
     run = SyncRun.objects.create(account_id=account_id, region=region)
     counts = _Counts()
@@ -78,7 +78,7 @@ def sync_region(account_id: int, region: str) -> SyncRun | None:
             run.state, run.message = SyncRun.State.FAILED, str(error)
             log.warning("vm_sync_failed", account=account_id, region=region, error=str(error))
         except Exception:
-            run.state, run.message = SyncRun.State.FAILED, "An error of the portal itself."
+            run.state, run.message = SyncRun.State.FAILED, _("An error of the portal itself.")
             log.exception("vm_sync_errored", account=account_id, region=region)
         else:
             run.state = SyncRun.State.SUCCESS
@@ -268,7 +268,7 @@ def _note_missing(cloud: Cloud, state: SyncState, unseen: set[str], began: datet
                 vm_id=pk,
                 vm_name=name,
                 operation=VMOperationLog.Operation.SYNC,
-                detail="missing from two listings in a row -> error",
+                detail=_("Now missing from two listings in a row."),
                 success=True,
             )
             for pk, name, tenant_id in lost
