@@ -115,6 +115,10 @@ translations: $(INSTALLED) ## Bring new messages of the code into locale/, to be
 # The files name no index and no address, so that they install from wherever pip is told to.
 LOCK := pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header
 
+.PHONY: schema
+schema: $(INSTALLED_DEV) ## Write the OpenAPI document to docs/openapi.yaml
+	$(RUN) manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+
 .PHONY: requirements
 requirements: ## Compile requirements*.in to requirements*.txt (needs uv; UPGRADE=1 takes newer versions)
 	@command -v $(UV) >/dev/null || { echo 'This needs uv: install it with pip, or name it: make requirements UV=/path/to/uv' >&2; exit 2; }

@@ -10,9 +10,10 @@ import hashlib
 import tempfile
 import threading
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from django.core.cache import cache
+from django.core.cache import cache as shared_cache
 from django.db import connection
 
 from openstack_client import Cloud, CloudCredentials
@@ -38,7 +39,7 @@ class TokenCache:
     def get(self, key: str) -> str | None:
         """The cached state, or None."""
         try:
-            value = cache.get(f"cloud-token:{key}")
+            value = shared_cache.get(f"cloud-token:{key}")
         except Exception:  # noqa: BLE001 - any trouble of the cache means "not cached".
             return None
         return value if isinstance(value, str) else None
@@ -46,7 +47,7 @@ class TokenCache:
     def set(self, key: str, value: str, seconds: float) -> None:
         """Keep a state for so many seconds."""
         try:
-            cache.set(f"cloud-token:{key}", value, int(seconds))
+            shared_cache.set(f"cloud-token:{key}", value, int(seconds))
         except Exception:  # noqa: BLE001 - see get().
             return
 
@@ -137,9 +138,15 @@ def _fingerprint(account: CloudAccount) -> str:
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
 
 
+@cache
+def _ca_folder() -> Path:
+    """A folder that only this process's user can read and write: nobody else may put a CA of his own there."""
+    return Path(tempfile.mkdtemp(prefix="portal-ca-"))
+
+
 def _ca_file(pem: str) -> str:
-    """The bundle as a file, because TLS libraries take paths. Named by its content, so written once."""
-    path = Path(tempfile.gettempdir()) / f"portal-ca-{hashlib.sha256(pem.encode()).hexdigest()[:16]}.pem"
-    if not path.is_file() or path.read_text() != pem:
+    """The bundle as a file, because TLS libraries take paths. Named by its content, so written once a process."""
+    path = _ca_folder() / f"{hashlib.sha256(pem.encode()).hexdigest()}.pem"
+    if not path.is_file():
         path.write_text(pem)
     return str(path)

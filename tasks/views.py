@@ -83,7 +83,7 @@ class JobCancel(ScopedView):
 class JobLines(ScopedView, ListAPIView[JobLogLine]):
     """The log of a job: `?after=<id>` gives what was appended since."""
 
-    queryset = JOBS
+    queryset = Job.objects.all()
     serializer_class = JobLogLineSerializer
     pagination_class = CursorLines
 

@@ -83,7 +83,8 @@ def _locked_member(tenant: Tenant, membership_id: UUID) -> Membership:
 
 
 def _keep_an_administrator(tenant: Tenant, leaving: Membership) -> None:
-    others = Membership.objects.filter(tenant=tenant, role=Role.ADMIN).exclude(pk=leaving.pk)
+    others = Membership.objects.filter(tenant=tenant, role=Role.ADMIN, user__is_active=True)
+    others = others.exclude(pk=leaving.pk)
     if leaving.role == Role.ADMIN and not others.exists():
         raise Refused(
             409, "last_administrator", _("A tenant keeps at least one administrator; appoint another first.")

@@ -53,7 +53,7 @@ def take(job_id: UUID, owner: str) -> Job | None:
         """
         UPDATE tasks_job SET
             status = CASE WHEN status = 'undoing' THEN 'undoing' ELSE 'running' END,
-            owner = %s, lease_until = statement_timestamp() + %s, attempt = attempt + 1,
+            owner = %s, lease_until = statement_timestamp() + %s, attempt = attempt + 1, rung_at = NULL,
             started_at = COALESCE(started_at, statement_timestamp())
         WHERE id = (
             SELECT id FROM tasks_job
