@@ -119,7 +119,7 @@ class InformationSystem(models.Model):
         max_length=64,
         blank=True,
         default="",
-        validators=[RegexValidator(r"^[0-9A-Za-z-]*\Z", _("A network is named by its OpenStack id."))],
+        validators=[RegexValidator(r"^[0-9A-Za-z-]+\Z", _("A network is named by its OpenStack id."))],
     )
     version = models.PositiveIntegerField(default=1, editable=False, validators=[MinValueValidator(1)])
     created_at = models.DateTimeField(_("created"), auto_now_add=True)

@@ -148,6 +148,7 @@ class SystemList(_SystemView, ListAPIView[InformationSystem]):
     ordering_fields = ["name", "created_at"]
     ordering = ["name"]
 
+    @extend_schema(responses={201: InformationSystemSerializer})
     @idempotent
     def post(self, request: Request) -> Response:
         """Make an information system."""

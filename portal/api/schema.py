@@ -93,7 +93,7 @@ class Schema(AutoSchema):
         return operation
 
     def _refusals(self) -> set[str]:
-        statuses = {"400", "401", "403", "429"}
+        statuses = {"400", "401", "403", "406", "429"}
         if "{" in self.path or _tenant_scoped(self.view) or self._is_list_view():
             statuses.add("404")
         if self.method not in {"GET", "HEAD"}:

@@ -219,7 +219,7 @@ class Migration(migrations.Migration):
                         max_length=64,
                         validators=[
                             django.core.validators.RegexValidator(
-                                "^[0-9A-Za-z-]*\\Z", "A network is named by its OpenStack id."
+                                "^[0-9A-Za-z-]+\\Z", "A network is named by its OpenStack id."
                             )
                         ],
                         verbose_name="default network",

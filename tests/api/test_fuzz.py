@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from urllib.parse import quote
 
@@ -43,7 +44,7 @@ from tests.isolation.cases import CASES, Case
 
 pytestmark = pytest.mark.django_db
 
-EXAMPLES = 60
+EXAMPLES = 40
 PROBLEM_MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
 SAFE = {"GET", "HEAD", "OPTIONS"}
 CHECKS = [
@@ -61,27 +62,24 @@ LEFT_OUT = {"axes", "sessions"}
 
 # Line breaks cannot come: they end a header before the portal sees it. A server cuts spaces at both ends.
 latin_1 = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=60).map(str.strip)
-odd = st.one_of(
-    latin_1,
-    st.sampled_from(
-        ["", "\x00", "\xff", "é", "%00", "'", '"', "null", "-1", "x" * 256, "é" * 300, "x" * 9000]
-    ),
-)
-HEADERS: dict[str, st.SearchStrategy[str]] = {
-    "Idempotency-Key": odd | st.sampled_from(["1", "k" * 255]),
-    "X-Tenant": odd | st.sampled_from(["tenant-", "TENANT", "../x", "a,b"]),
-    "Prefer": odd
-    | st.sampled_from(
-        ["wait=1", "wait=²", "wait=-1", 'wait="', "wait=" + "9" * 5000, "wait", "wait=;", "," * 3000, "=,;"]
-    ),
-    "If-Match": odd | st.sampled_from(["*", '"1"', 'W/"1"', '"', '"' * 999, "," * 3000, '"²"', '"1", "2"']),
-    "Accept-Language": odd
-    | st.sampled_from(
-        ["zh-Hans", "xx", "*", "en;q=é", "en;q=9e999", "en," * 999, "zh-" + "x" * 600, "a-" * 400]
-    ),
-    "X-Request-ID": odd | st.sampled_from(["x" * 128, "x" * 129, "a b", "\x1b[31m"]),
+ODD = ["", "\x00", "\xff", "é", "%00", "'", '"', "null", "-1", "x" * 256, "é" * 300, "x" * 9000]
+HEADERS = {
+    "Idempotency-Key": [*ODD, "1", "k" * 255],
+    "X-Tenant": [*ODD, "tenant-", "TENANT", "../x", "a,b"],
+    "Prefer": [
+        *ODD,
+        *("wait=1", "wait=²", "wait=-1", 'wait="', "wait=" + "9" * 5000, "wait", "wait=;", "," * 3000, "=,;"),
+    ],
+    "If-Match": [*ODD, "*", '"1"', 'W/"1"', '"', '"' * 999, "," * 3000, '"²"', '"1", "2"'],
+    "Accept-Language": [
+        *ODD,
+        *("zh-Hans", "xx", "*", "en;q=é", "en;q=9e999", "en," * 999, "zh-" + "x" * 600, "a-" * 400),
+    ],
+    "X-Request-ID": [*ODD, "x" * 128, "x" * 129, "a b", "\x1b[31m"],
 }
-odd_headers = st.fixed_dictionaries({}, optional=HEADERS)
+odd_headers = st.fixed_dictionaries(
+    {}, optional={name: latin_1 | st.sampled_from(values) for name, values in HEADERS.items()}
+)
 # Nothing odd half of the time, or hardly a request would come as far as the body.
 sent_headers = st.just({}) | odd_headers
 
@@ -204,8 +202,12 @@ class Caller:
         """Call it with many requests, each odd in its own way."""
         modes = [GenerationMode.POSITIVE, *([GenerationMode.NEGATIVE] if self.can_go_wrong else [])]
         requests = st.one_of([self.operation.as_strategy(generation_mode=mode) for mode in modes])
-        bodies = st.none() if self.body is None else st.none() | bodies_around(self.body)
-        sent = st.none() if self.body is None else st.none() | st.none() | broken_bodies
+        bodies = sent = st.none()
+        if self.body is not None:
+            bodies = st.one_of(st.none(), st.just(self.body), bodies_around(self.body))
+            sent = st.sampled_from([False, False, False, True]).flatmap(
+                lambda broken: broken_bodies if broken else st.none()
+            )
 
         @settings(
             max_examples=EXAMPLES,
@@ -231,10 +233,15 @@ class Caller:
 # --- The tests ----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def document() -> Any:
-    """The document as the running project gives it."""
+@cache
+def read_document() -> Any:
     return schemathesis.openapi.from_wsgi("/api/schema/?format=json", application)
+
+
+@pytest.fixture
+def document(db: None, one_connection: None) -> Any:
+    """The document as the running project gives it; read once, but within a test, as a request wants its database."""
+    return read_document()
 
 
 @pytest.fixture(autouse=True)
@@ -284,6 +291,26 @@ def test_bad_input_is_refused_and_changes_nothing(document, method, path):
     assert caller.answers.total() >= EXAMPLES // 2
     assert caller.answers[caller.case.ok] > 1, "Nothing of the junk comes near what is right."
     assert not caller.can_go_wrong or max(caller.answers) >= 400, "Nothing of the junk is wrong."
+
+
+@pytest.mark.parametrize("header", HEADERS)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/v1/vms/"),
+        ("POST", "/api/v1/vms/{id}/actions/"),
+        ("PATCH", "/api/v1/information-systems/{id}/"),
+    ],
+)
+def test_an_odd_header_on_a_request_that_is_right_otherwise(document, method, path, header):
+    caller = caller_of(document, method, path)
+
+    for value in HEADERS[header]:
+        request = caller.right()
+        request.headers[header] = value
+        caller.call(request)
+
+    assert caller.answers.total() == len(HEADERS[header])
 
 
 MEMBERS = ("POST", "/api/v1/tenants/{id}/members/")
