@@ -91,7 +91,8 @@ class Stack:
     def simulator(self) -> str:
         """Start the simulated cloud; its address."""
         port = free_port()
-        self.start("simulator", "openstack_client.simulator", "--port", str(port))
+        # A seed of its own: two simulators of one run must not hand out the same ids.
+        self.start("simulator", "openstack_client.simulator", "--port", str(port), "--seed", str(port))
         url = f"http://127.0.0.1:{port}"
         self.wait(lambda: answers(f"{url}/_control/objects"), "The simulator")
         return url
