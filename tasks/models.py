@@ -54,6 +54,11 @@ MOVES: dict[JobStatus, frozenset[JobStatus]] = {
 }
 
 
+def statuses_before(status: JobStatus) -> list[JobStatus]:
+    """From where a job may move to a status."""
+    return [before for before, after in MOVES.items() if status in after]
+
+
 class JobQuerySet(TenantScoped):
     """Jobs of tenants; a job without a tenant is the platform's own and seen by staff alone."""
 

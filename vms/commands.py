@@ -7,6 +7,7 @@ effect looks before it asks again.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -78,18 +79,21 @@ class ServerCommand(CloudCommand):
             message=_("Waiting for the cloud to report %s.") % until,
         )
 
-    def write_observation(self, vm: VirtualMachine) -> None:
-        """Put what this job last saw of the server into the locked row; the caller saves."""
+    def observed_vm(self) -> VirtualMachine:
+        """The VM's row, locked, with what this job last saw of the server put into it; the caller saves."""
+        vms = VirtualMachine.objects.select_for_update(of=("self",)).select_related("information_system")
+        vm: VirtualMachine = vms.get(pk=self.vm_id)
         vm.written_at = Now()
         columns = self.data.get("observed", {}).get("columns")
         if columns is None:
-            return
+            return vm
         for name, value in columns.items():
             if value is not None or name != "status":
                 setattr(vm, name, value)
         vm.observed_at = Now()
         vm.reading = ""  # The next sync compares column by column.
         vm.missing_count = 0
+        return vm
 
     def log(self, vm: VirtualMachine, operation: str, *, success: bool, detail: str = "") -> None:
         """Append to the operation log, in the transaction that ends the job."""
@@ -106,7 +110,7 @@ class ServerCommand(CloudCommand):
         )
 
 
-class PowerCommand(ServerCommand):
+class PowerCommand(ServerCommand, ABC):
     """Ask a server for an action, see it through, and write what the cloud then says."""
 
     action: ClassVar[str]  # A key of ALLOWED_FROM, and the operation of the log.
@@ -120,9 +124,9 @@ class PowerCommand(ServerCommand):
         status = VMStatus(self.vm.status)
         return [] if status in ALLOWED_FROM[self.action] else [wrong_state(self.action, status)]
 
+    @abstractmethod
     def send(self, compute: Compute) -> None:
         """Send the action to Nova."""
-        raise NotImplementedError
 
     def was_done_before(self, compute: Compute) -> bool:
         """Whether an earlier, unrecorded try of this job has had its effect."""
@@ -168,24 +172,14 @@ class PowerCommand(ServerCommand):
 
     def succeeded(self) -> None:
         """Write what the cloud said last, when, and the operation log."""
-        vm = (
-            VirtualMachine.objects.select_for_update(of=("self",))
-            .select_related("information_system")
-            .get(pk=self.vm_id)
-        )
-        self.write_observation(vm)
+        vm = self.observed_vm()
         setattr(vm, self.time_column, Now())
         vm.save()
         self.log(vm, self.action, success=True)
 
     def failed(self, failure: Failure) -> None:
         """Write what the cloud said last, if it was looked at, and the operation log."""
-        vm = (
-            VirtualMachine.objects.select_for_update(of=("self",))
-            .select_related("information_system")
-            .get(pk=self.vm_id)
-        )
-        self.write_observation(vm)
+        vm = self.observed_vm()
         vm.save()
         self.log(vm, self.action, success=False, detail=f"{failure.code}: {failure.message}")
 

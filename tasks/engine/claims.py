@@ -13,9 +13,9 @@ from django.db.models.functions import Least, Now
 
 from .. import crash_points
 from ..command import Command, StepDeclaration, Wait, Watch
-from ..doorbell import ring_job, ring_poll
+from ..doorbell import ring_job, ring_poll, wake
 from ..leases import lease
-from ..models import AsyncTask, Job, JobLogLine, JobStatus, Step, StepStatus
+from ..models import AsyncTask, Job, JobLogLine, JobStatus, Step, StepStatus, statuses_before
 from ..polling import FIRST_LOOK_SECONDS
 
 # A ring may come a little before its time; without this it would be lost until the next sweep.
@@ -39,8 +39,11 @@ class Claim:
         return next(declared for declared in self.command.steps if declared.name == step.name)
 
     def write(self, **columns: Any) -> None:
-        """Write the job's row if it is still this claim's. Raises `Fenced`."""
-        if not Job.objects.filter(pk=self.job.pk, owner=self.owner).update(**columns):
+        """Write the job's row if it is still this claim's, and if a new status is a legal move. Raises `Fenced`."""
+        mine = Job.objects.filter(pk=self.job.pk, owner=self.owner)
+        if "status" in columns:
+            mine = mine.filter(status__in=statuses_before(columns["status"]))
+        if not mine.update(**columns):
             raise Fenced
 
     def say(self, message: str, level: str = JobLogLine.Level.INFO) -> None:
@@ -75,7 +78,7 @@ def give_back(claim: Claim, step: Step, result: Wait | Watch, step_status: StepS
     step.status, step.tries = step_status, step.tries + 1
     with transaction.atomic():
         if isinstance(result, Watch):
-            wake: Any = step.deadline
+            due: Any = step.deadline
             AsyncTask.objects.create(
                 job=claim.job,
                 step_name=step.name,
@@ -89,7 +92,7 @@ def give_back(claim: Claim, step: Step, result: Wait | Watch, step_status: StepS
             )
             ring_poll(result.watcher, result.scope, after=FIRST_LOOK_SECONDS)
         else:
-            wake = Now() + timedelta(seconds=result.seconds)
+            due = Now() + timedelta(seconds=result.seconds)
             ring_job(claim.job.id, after=result.seconds)
         claim.write(
             status=JobStatus.UNDOING if undoing else JobStatus.WAITING,
@@ -97,7 +100,7 @@ def give_back(claim: Claim, step: Step, result: Wait | Watch, step_status: StepS
             lease_until=None,
             attempt=0,
             rung_at=None,
-            not_before=wake if undoing else Least(wake, F("deadline"), step.deadline),
+            not_before=due if undoing else Least(due, F("deadline"), step.deadline),
             data=claim.job.data,
         )
         step.save()

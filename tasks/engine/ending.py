@@ -9,7 +9,7 @@ from django.db import connection, transaction
 
 from .. import crash_points
 from ..command import Failure
-from ..models import JobLogLine, JobStatus, Step
+from ..models import JobLogLine, JobStatus, Step, statuses_before
 from .claims import Claim, Fenced, drop_watches
 
 log = structlog.get_logger(__name__)
@@ -47,7 +47,7 @@ def _writeend(claim: Claim, status: JobStatus, also: Step | None) -> None:
                 UPDATE tasks_job SET
                     status = %(status)s, owner = '', lease_until = NULL, ended_at = statement_timestamp(),
                     data = %(data)s, outcome_code = %(code)s, outcome_message = %(message)s, traceback = %(trace)s
-                WHERE id = %(job)s AND owner = %(owner)s RETURNING id
+                WHERE id = %(job)s AND owner = %(owner)s AND status = ANY(%(before)s) RETURNING id
             ), last AS (
                 UPDATE tasks_step SET
                     status = %(step_status)s, progress = %(progress)s, message = %(step_message)s, tries = 0,
@@ -66,6 +66,7 @@ def _writeend(claim: Claim, status: JobStatus, also: Step | None) -> None:
                 "trace": job.traceback,
                 "job": job.pk,
                 "owner": claim.owner,
+                "before": [before.value for before in statuses_before(status)],
                 "step_status": str(last.status),
                 "progress": last.progress,
                 "step_message": last.message,

@@ -12,6 +12,7 @@ from django.utils import timezone
 from tasks import engine
 from tasks.command import Done, Failed, Wait
 from tasks.engine import upkeep
+from tasks.engine.claims import Claim, Fenced
 from tasks.models import EntityLock, Job, JobStatus, Step, StepStatus
 
 from . import worlds
@@ -388,6 +389,31 @@ def test_a_cancel_during_a_wait_is_heard_at_once():
     engine.advance(job.pk)
 
     assert worlds.happened == ["lay", "wall", "unwall", "unlay", "failed:cancelled:cancelled"]
+
+
+def test_a_cancel_during_a_step_that_then_waits_is_heard_without_waiting():
+    def cancelled_meanwhile(command):
+        engine.cancel(Job.objects.get(pk=command.job.pk))
+        return Wait(3000)
+
+    worlds.script["wall"] = [cancelled_meanwhile]
+    job = submitted()
+
+    engine.advance(job.pk)
+    engine.advance(job.pk)
+
+    assert worlds.happened == ["lay", "wall", "unwall", "unlay", "failed:cancelled:cancelled"]
+
+
+def test_a_move_that_is_not_legal_is_refused():
+    """Every move is compared with the table of legal ones, besides the owner."""
+    job = submitted()
+    claim = Claim(job, "somebody", [], BuildHouse())
+    Job.objects.filter(pk=job.pk).update(owner="somebody")
+
+    with pytest.raises(Fenced):
+        claim.write(status=JobStatus.WAITING)  # from queued
+    assert fresh(job).status == JobStatus.QUEUED
 
 
 def test_a_step_past_its_deadline_fails_with_its_last_word():
