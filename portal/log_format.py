@@ -1,0 +1,69 @@
+"""How log lines look: JSON in production, readable in development, with the request's id in each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+
+SHARED_PROCESSORS: list[Any] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+
+
+def logging_settings(*, production: bool, level: str, request_level: str) -> dict[str, Any]:
+    """Set structlog up, and return Django's LOGGING that goes with it.
+
+    `level` is the least that is shown; `request_level` the least for the lines about requests.
+    """
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.filter_by_level,
+            *SHARED_PROCESSORS[1:],
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.processors.StackInfoRenderer(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "line": {
+                "()": "structlog.stdlib.ProcessorFormatter",
+                "foreign_pre_chain": SHARED_PROCESSORS,
+                "processors": [
+                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    *(
+                        [
+                            structlog.processors.dict_tracebacks,
+                            structlog.processors.JSONRenderer(ensure_ascii=False),
+                        ]
+                        if production
+                        # Plain tracebacks: the default ones show local variables, and those may be secrets.
+                        else [
+                            structlog.dev.ConsoleRenderer(
+                                colors=False, exception_formatter=structlog.dev.plain_traceback
+                            )
+                        ]
+                    ),
+                ],
+            },
+        },
+        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "root": {"handlers": ["console"], "level": level},
+        "loggers": {
+            # Celery says "received" and "succeeded" for every doorbell; the jobs' own lines say more.
+            "celery.worker.strategy": {"level": "WARNING"},
+            "celery.app.trace": {"level": "WARNING"},
+            "django_structlog": {"level": request_level},
+            "keystoneauth": {"level": "WARNING"},
+            "openstack": {"level": "WARNING"},
+        },
+    }
