@@ -16,7 +16,7 @@ An instance is a dataclass of JSON values, so that a job can be taken up again f
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Self, TypeVar, overload
@@ -78,7 +78,32 @@ class Failed:
     message: str
 
 
-Result = Done | Wait | Watch | Failed
+@dataclass(frozen=True, slots=True)
+class Spawn:
+    """Run other commands as children of this job, and go on when all of them have ended.
+
+    `at_once` of them run side by side; with 1, one after another in the order given.
+    They borrow the locks of the root; keys that the root does not hold are taken for it, until it ends.
+    Each is validated when it begins, because those before it may have made it possible.
+
+    When one does not succeed, the others are cancelled, the step fails with the child's words, and what the children
+    did is undone, unless they are `optional`: then all of them run, and a later step reads `Command.children_of`.
+    When the job itself is undone, children that succeeded are taken back, the last first, and then this step's own
+    undo runs; what `permanent` children did stays.
+    """
+
+    children: Sequence[Command]
+    at_once: int = 1
+    optional: bool = False
+    permanent: bool = False
+    message: str = ""
+
+    def __post_init__(self) -> None:
+        if self.at_once < 1:
+            raise ValueError(f"at_once is {self.at_once}; at least one child must be able to run.")
+
+
+Result = Done | Wait | Watch | Failed | Spawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +143,12 @@ DEFAULT_STEP_DEADLINE = minutes(10)
 class StepDeclaration:
     """A step as its class declares it: a name, what it does, how that is undone, how long it may take."""
 
-    def __init__(self, run: StepFunction, deadline: timedelta) -> None:
+    def __init__(self, run: StepFunction, deadline: timedelta | None) -> None:
         self.name = run.__name__
         self.run = run
-        self.deadline = deadline
+        self.deadline = deadline or DEFAULT_STEP_DEADLINE
+        # Children have deadlines of their own: without a word about it, a step waits for them as long as its job may.
+        self.deadline_with_children = deadline
         self.undo_run: StepFunction | None = None
         self.__doc__ = run.__doc__
 
@@ -140,13 +167,14 @@ def step(*, deadline: timedelta) -> Callable[[StepFunction], StepDeclaration]: .
 
 
 def step(
-    function: StepFunction | None = None, *, deadline: timedelta = DEFAULT_STEP_DEADLINE
+    function: StepFunction | None = None, *, deadline: timedelta | None = None
 ) -> StepDeclaration | Callable[[StepFunction], StepDeclaration]:
     """Make a method a step. Steps run in the order in which the class declares them.
 
     A step runs without a transaction, may run again after a crash, and so must be safe to repeat:
     `self.retrying` says that an earlier run may have had its effect.
-    `deadline` is how long after its beginning the step may still wait before it fails with `timeout`.
+    `deadline` is how long after its beginning the step may still wait before it fails with `timeout`: ten minutes
+    unless it says otherwise, or as long as the job has when it waits for children.
     """
     if function is not None:
         return StepDeclaration(function, deadline)
@@ -188,8 +216,15 @@ class Command:
         return Entity("", "", "")
 
     def validate(self) -> list[Refusal]:
-        """Every reason against recording this now. Under the entity's row lock; asks the database alone."""
+        """Every reason against doing this now. Asks the database alone.
+
+        Called under the entity's row lock when the job is recorded, or, of a child, when it begins.
+        """
         return []
+
+    def children_of(self, step_name: str) -> list[Job]:
+        """The jobs that a step of this one has spawned, in their order: for a later step to read how they ended."""
+        return list(self.job.children.filter(parent_step=step_name).order_by("position"))
 
     def translate(self, error: Exception) -> Wait | Failed | None:
         """What an exception of a step means: try again, the outside's no, or (None) a bug of ours."""
@@ -199,11 +234,19 @@ class Command:
         """Write the result. Runs in the transaction that ends the job and frees its locks."""
 
     def failed(self, failure: Failure) -> None:
-        """Write that it failed, after every undo. Runs in the transaction that ends the job."""
+        """Write that it failed, after every undo. Runs in the transaction that ends the job.
+
+        A child that had succeeded, and whose parent failed later, is told here (code `undone`) when it is taken back.
+        """
 
     def params(self) -> dict[str, Any]:
         """The instance as JSON values."""
         return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]
+
+    @classmethod
+    def can_be_undone(cls) -> bool:
+        """Whether any of its steps says how it is taken back."""
+        return any(declared.undo_run is not None for declared in cls.steps)
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> Self:

@@ -13,9 +13,8 @@ from uuid import UUID
 import structlog
 from celery import current_app
 from django.db import connection, transaction
-from django.db.models.functions import Now
 
-from .models import IN_FLIGHT, Job
+from .models import IN_FLIGHT
 
 log = structlog.get_logger(__name__)
 
@@ -25,8 +24,14 @@ LONGEST_DELAY_SECONDS = 60.0
 
 def ring_job(job_id: UUID, *, after: float = 0.0) -> None:
     """Have `tasks.advance` look at a job, once the current transaction is committed."""
-    if after <= LONGEST_DELAY_SECONDS:
-        transaction.on_commit(partial(_send, "tasks.advance", (str(job_id),), after), robust=True)
+    ring_jobs([job_id], after=after)
+
+
+def ring_jobs(job_ids: Sequence[UUID], *, after: float = 0.0) -> None:
+    """Have `tasks.advance` look at each of some jobs, once the current transaction is committed."""
+    if job_ids and after <= LONGEST_DELAY_SECONDS:
+        calls = [(str(job_id),) for job_id in job_ids]
+        transaction.on_commit(partial(_send, "tasks.advance", calls, after), robust=True)
 
 
 def ring_poll(watcher: str, scope: str, *, after: float = 0.0) -> None:
@@ -53,21 +58,33 @@ def _ring_poll_once(watcher: str, scope: str, after: float) -> None:
         )
         wanted = cursor.fetchone() is not None
     if wanted:
-        _send("tasks.poll", (watcher, scope), after)
+        _send("tasks.poll", [(watcher, scope)], after)
 
 
 def wake(job_ids: Sequence[UUID]) -> None:
     """Have waiting jobs looked at now: what they wait for is decided, or somebody cancelled them.
 
     A job that a worker owns is left to that worker.
+    The rows are locked parents first, as whoever locks several jobs does; otherwise two of them could wait for each
+    other.
     """
-    Job.objects.filter(pk__in=job_ids, owner="", status__in=IN_FLIGHT).update(not_before=Now())
-    for job_id in job_ids:
-        ring_job(job_id)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE tasks_job SET not_before = statement_timestamp() WHERE id IN ("
+            " SELECT id FROM tasks_job WHERE id = ANY(%s) AND owner = '' AND status = ANY(%s)"
+            " ORDER BY created_at, position FOR UPDATE)",
+            [list(job_ids), sorted(IN_FLIGHT)],
+        )
+    ring_jobs(job_ids)
 
 
-def _send(task: str, args: tuple[str, ...], after: float) -> None:
+def _send(task: str, calls: Sequence[tuple[str, ...]], after: float) -> None:
+    """Send so many messages over one connection; the first that fails ends it, as the others would fail too."""
     try:
-        current_app.send_task(task, args=args, countdown=after or None, ignore_result=True)
+        with current_app.producer_or_acquire() as producer:
+            for args in calls:
+                current_app.send_task(
+                    task, args=args, countdown=after or None, ignore_result=True, producer=producer
+                )
     except Exception as error:  # noqa: BLE001 - whatever ails the broker, the sweep rings again.
-        log.warning("ring_failed", task=task, args=args, error=str(error))
+        log.warning("ring_failed", task=task, args=calls[:3], count=len(calls), error=str(error))

@@ -1,6 +1,6 @@
 """The task manager's tables. The row is the truth; a Celery message is only a doorbell.
 
-Nothing but `engine.py` and `polling.py` changes a status.
+Nothing but `engine/` and `polling.py` changes a status.
 """
 
 import uuid
@@ -33,7 +33,10 @@ class JobStatus(models.TextChoices):
 IN_FLIGHT = frozenset({JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.WAITING, JobStatus.UNDOING})
 ENDED = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.ERRORED})
 
-# Every legal move. `engine.py` makes each by compare-and-set and refuses any other.
+# What a person has to look at: a stuck job stays where it is, an errored one has shown a bug of ours.
+TROUBLED = frozenset({JobStatus.STUCK, JobStatus.ERRORED})
+
+# Every legal move. `engine/` makes each by compare-and-set and refuses any other.
 MOVES: dict[JobStatus, frozenset[JobStatus]] = {
     JobStatus.QUEUED: frozenset({JobStatus.RUNNING}),
     JobStatus.RUNNING: frozenset(
@@ -50,7 +53,9 @@ MOVES: dict[JobStatus, frozenset[JobStatus]] = {
         }
     ),
     JobStatus.STUCK: frozenset({JobStatus.QUEUED, JobStatus.UNDOING, JobStatus.FAILED}),
-    **{status: frozenset() for status in ENDED},
+    # Only of a child: its parent failed later, and takes back what its children did.
+    JobStatus.SUCCEEDED: frozenset({JobStatus.UNDOING}),
+    **{status: frozenset() for status in ENDED - {JobStatus.SUCCEEDED}},
 }
 
 
@@ -73,8 +78,25 @@ class Job(models.Model):
     data = models.JSONField(_("data"), default=dict)
     # What it is done to, as a person calls it. The command's title goes before it, in the reader's language.
     subject = models.CharField(_("subject"), max_length=300, blank=True, default="")
-    parent = models.ForeignKey("self", models.CASCADE, null=True, blank=True, related_name="children")
+    parent = models.ForeignKey(
+        "self", models.CASCADE, null=True, blank=True, related_name="children", db_index=False
+    )
     root = models.ForeignKey("self", models.CASCADE, null=True, blank=True, related_name="+")
+    # The step of the parent that spawned it, and its place among the children of that step.
+    parent_step = models.CharField(max_length=100, blank=True, default="", db_default="")
+    position = models.PositiveIntegerField(default=0, db_default=0)
+    # Waits for a brother or sister to end, because only so many run at once.
+    held = models.BooleanField(_("held"), default=False, db_default=False)
+    # Its failure does not fail its parent.
+    optional = models.BooleanField(_("optional"), default=False, db_default=False)
+    # What it did stays done when its parent is undone.
+    permanent = models.BooleanField(_("permanent"), default=False, db_default=False)
+    # How many of its children have not ended. Counted under this row's lock by each child's last write.
+    children_open = models.PositiveIntegerField(_("open children"), default=0, db_default=0)
+    # The errored job that this one tries again.
+    retry_of = models.ForeignKey(
+        "self", models.SET_NULL, null=True, blank=True, related_name="retries", db_index=False
+    )
 
     status = models.CharField(_("status"), max_length=10, choices=JobStatus.choices, default=JobStatus.QUEUED)
     # Claims since the last record. It fences: a worker that was thought dead writes under an older number.
@@ -109,6 +131,8 @@ class Job(models.Model):
     outcome_code = models.CharField(_("outcome"), max_length=50, blank=True, default="")
     outcome_message = models.TextField(_("message"), blank=True, default="")
     traceback = models.TextField(_("traceback"), blank=True, default="")
+    # When somebody of the staff has dealt with its error; until then it counts as trouble.
+    attended_at = models.DateTimeField(_("attended"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"), db_default=Now())
     started_at = models.DateTimeField(_("started"), null=True, blank=True)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
@@ -133,6 +157,10 @@ class Job(models.Model):
                 condition=~Q(status=JobStatus.RUNNING) | (~Q(owner="") & Q(lease_until__isnull=False)),
                 name="job_running_is_owned",
             ),
+            models.CheckConstraint(
+                condition=~Q(status__in=sorted(ENDED)) | Q(children_open=0),
+                name="job_ends_after_its_children",
+            ),
         ]
         indexes = [
             # What the sweep looks for; ended jobs are not in it, however many there are.
@@ -142,6 +170,16 @@ class Job(models.Model):
             models.Index(fields=["tenant", "-created_at"], name="job_by_tenant"),
             models.Index(fields=["entity_id", "-created_at"], name="job_by_entity"),
             models.Index(fields=["-created_at"], name="job_by_time"),
+            models.Index(
+                fields=["status"],
+                name="job_in_trouble",
+                condition=Q(status=JobStatus.STUCK) | Q(status=JobStatus.ERRORED, attended_at__isnull=True),
+            ),
+            # Most jobs have no parent and retry nothing; those are not in these two.
+            models.Index(
+                fields=["parent", "position"], name="job_by_parent", condition=Q(parent__isnull=False)
+            ),
+            models.Index(fields=["retry_of"], name="job_by_retried", condition=Q(retry_of__isnull=False)),
         ]
 
     def __str__(self) -> str:
@@ -154,10 +192,11 @@ class Job(models.Model):
 
     @property
     def can_cancel(self) -> bool:
-        """Whether a cancel would still be heard."""
+        """Whether a cancel would still be heard. A tree is cancelled as a whole, by its root."""
         return (
             self.status in {JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.WAITING}
             and self.cancel_requested_at is None
+            and self.parent_id is None
         )
 
 
@@ -186,6 +225,9 @@ class Step(models.Model):
     # Results of `Wait` in a row: what the back-off of a step that tries again is counted in.
     tries = models.PositiveIntegerField(_("tries"), default=0)
     progress = models.PositiveSmallIntegerField(_("progress"), default=0)
+    # How many children it has spawned, and how many of them may run at once.
+    children = models.PositiveIntegerField(_("children"), default=0, db_default=0)
+    at_once = models.PositiveIntegerField(_("at once"), default=0, db_default=0)
     message = models.TextField(_("message"), blank=True, default="")
     deadline = models.DateTimeField(_("deadline"), null=True, blank=True)
     started_at = models.DateTimeField(_("started"), null=True, blank=True)
@@ -218,6 +260,8 @@ class AsyncTask(models.Model):
 
     job = models.ForeignKey(Job, models.CASCADE, related_name="async_tasks")
     step_name = models.CharField(max_length=100)
+    # Whether it is the step's undo that waits.
+    undo = models.BooleanField(default=False, db_default=False)
     watcher = models.CharField(_("watcher"), max_length=50)
     scope = models.CharField(_("scope"), max_length=200)
     object_id = models.CharField(_("object"), max_length=100)

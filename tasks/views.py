@@ -22,7 +22,7 @@ from .models import Job, JobLogLine
 from .serializers import JobLogLineSerializer, JobSerializer
 from .services import cancel_job, wait_for_end
 
-JOBS = Job.objects.select_related("created_by").prefetch_related("steps", "children")
+JOBS = Job.objects.select_related("created_by").prefetch_related("steps")
 
 
 def accepted(job: Job | None, body: dict[str, Any]) -> Response:

@@ -19,18 +19,22 @@ Caveats:
 
 from .advancing import advance
 from .calling import back_off
-from .submission import Busy, NotValid, Submission, holder_of, submit
+from .submission import Answer, Busy, NotValid, Spec, Submission, holder_of, holders_of, submit, submit_many
 from .upkeep import cancel, prune, sweep
 
 __all__ = [
+    "Answer",
     "Busy",
     "NotValid",
+    "Spec",
     "Submission",
     "advance",
     "back_off",
     "cancel",
     "holder_of",
+    "holders_of",
     "prune",
     "submit",
+    "submit_many",
     "sweep",
 ]

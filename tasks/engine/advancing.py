@@ -49,6 +49,9 @@ def _move_on(job: Job, owner: str) -> None:
         command = command_class(job.kind).from_params(job.params)
         command.job, command.data = job, job.data
         claim = Claim(job, owner, steps, command)
+        if job.parent_id is not None and job.started_at is not None:
+            # A child's time counts from its own beginning; it may have been held for long.
+            job.deadline = min(job.deadline, job.started_at + command.deadline)
         if {step.name for step in steps} - {declared.name for declared in command.steps}:
             raise LookupError(f"Job {job.id} has steps that {job.kind} no longer declares.")
     except Exception:

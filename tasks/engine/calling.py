@@ -24,6 +24,11 @@ def call(claim: Claim, function: Any) -> tuple[Result | None, str]:
         return claim.command.translate(error), trace
 
 
+def our_fault() -> str:
+    """What people read of an exception of ours; staff read its traceback."""
+    return _("An error of the portal itself.")
+
+
 def last_word(step: Step, watched: AsyncTask | None = None) -> dict[str, str]:
     last = (
         _("The cloud last reported %s.") % watched.last_status

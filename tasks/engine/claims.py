@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Q
 from django.db.models.functions import Least, Now
 
 from .. import crash_points
@@ -34,17 +34,35 @@ class Claim:
     owner: str
     steps: list[Step]
     command: Command
+    # Steps that the undo has found nothing to take back of.
+    passed_over: set[str] = field(default_factory=set)
 
     def declared(self, step: Step) -> StepDeclaration:
         return next(declared for declared in self.command.steps if declared.name == step.name)
 
     def write(self, **columns: Any) -> None:
         """Write the job's row if it is still this claim's, and if a new status is a legal move. Raises `Fenced`."""
-        mine = Job.objects.filter(pk=self.job.pk, owner=self.owner)
+        if not self._write(Q(), columns):
+            raise Fenced
+
+    def write_if(self, condition: Q, **columns: Any) -> bool:
+        """The same if the row also meets a condition; whether it did."""
+        if self._write(condition, columns):
+            return True
+        if not self._mine.exists():
+            raise Fenced
+        return False
+
+    @property
+    def _mine(self) -> Any:
+        return Job.objects.filter(pk=self.job.pk, owner=self.owner)
+
+    def _write(self, condition: Q, columns: dict[str, Any]) -> int:
+        mine = self._mine.filter(condition)
         if "status" in columns:
             mine = mine.filter(status__in=statuses_before(columns["status"]))
-        if not mine.update(**columns):
-            raise Fenced
+        written: int = mine.update(**columns)
+        return written
 
     def say(self, message: str, level: str = JobLogLine.Level.INFO) -> None:
         JobLogLine.objects.create(job=self.job, level=level, message=message)
@@ -56,7 +74,7 @@ def take(job_id: UUID, owner: str) -> Job | None:
         """
         UPDATE tasks_job SET
             status = CASE WHEN status = 'undoing' THEN 'undoing' ELSE 'running' END,
-            owner = %s, lease_until = statement_timestamp() + %s, attempt = attempt + 1, rung_at = NULL,
+            owner = %s, lease_until = statement_timestamp() + %s, attempt = attempt + 1, rung_at = NULL, held = false,
             started_at = COALESCE(started_at, statement_timestamp())
         WHERE id = (
             SELECT id FROM tasks_job
@@ -82,6 +100,7 @@ def give_back(claim: Claim, step: Step, result: Wait | Watch, step_status: StepS
             AsyncTask.objects.create(
                 job=claim.job,
                 step_name=step.name,
+                undo=undoing,
                 watcher=result.watcher,
                 scope=result.scope,
                 object_id=result.object_id,
@@ -100,18 +119,24 @@ def give_back(claim: Claim, step: Step, result: Wait | Watch, step_status: StepS
             lease_until=None,
             attempt=0,
             rung_at=None,
-            not_before=due if undoing else Least(due, F("deadline"), step.deadline),
+            not_before=due if undoing else Least(due, claim.job.deadline, step.deadline),
             data=claim.job.data,
         )
         step.save()
-    # A cancel that came while the step ran must not wait for the step's time: look again at once.
-    if not undoing and Job.objects.filter(pk=claim.job.pk, cancel_requested_at__isnull=False).exists():
-        wake([claim.job.pk])
+    if not undoing:
+        hear_cancel(claim.job)
     crash_points.crash_point("recorded")
 
 
-def watched_by(job: Job, step: Step) -> AsyncTask | None:
-    return AsyncTask.objects.filter(job=job, step_name=step.name).order_by("-id").first()
+def hear_cancel(job: Job) -> None:
+    """Look again at once after a cancel that came while a step ran: it must not wait for the step's time."""
+    if Job.objects.filter(pk=job.pk, cancel_requested_at__isnull=False).exists():
+        wake([job.pk])
+
+
+def watched_by(job: Job, step: Step, *, undo: bool = False) -> AsyncTask | None:
+    """What a step, or its undo, has been waiting for last."""
+    return AsyncTask.objects.filter(job=job, step_name=step.name, undo=undo).order_by("-id").first()
 
 
 def drop_watches(job: Job) -> None:

@@ -11,6 +11,7 @@ from .. import crash_points
 from ..command import Failure
 from ..models import JobLogLine, JobStatus, Step, statuses_before
 from .claims import Claim, Fenced, drop_watches
+from .tree import count_ended, lock_parent
 
 log = structlog.get_logger(__name__)
 
@@ -23,20 +24,24 @@ def end(claim: Claim, status: JobStatus, also: Step | None = None) -> bool:
     """
     job, command = claim.job, claim.command
     with transaction.atomic():
+        if job.parent_id is not None:
+            lock_parent(job)
         if status == JobStatus.SUCCEEDED:
             command.succeeded()
         else:
             command.failed(Failure(status, job.outcome_code, job.outcome_message))
-        _writeend(claim, status, also)
+        _write_end(claim, status, also)
+        if job.parent_id is not None:
+            count_ended(job, status)
         if status != JobStatus.SUCCEEDED:
             Step.objects.bulk_update(claim.steps, ["status", "ended_at", "message"])
             drop_watches(job)
     job.status = status
-    crash_points.crash_point("recorded")
+    crash_points.crash_point("ended")
     return False
 
 
-def _writeend(claim: Claim, status: JobStatus, also: Step | None) -> None:
+def _write_end(claim: Claim, status: JobStatus, also: Step | None) -> None:
     """The job's last row, its last step's and its locks, in one statement: every click ends here. Raises `Fenced`."""
     job = claim.job
     last = also or Step(position=-1)

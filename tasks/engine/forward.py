@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 import structlog
 from django.db import transaction
 from django.db.models.functions import Now
@@ -9,12 +11,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from .. import crash_points
-from ..command import Done, Failed, Result, Wait
+from ..command import Done, Failed, Result, Spawn, Wait
 from ..leases import lease
 from ..models import AsyncTask, Job, JobStatus, Step, StepStatus
-from .calling import call, last_word
+from .calling import call, last_word, our_fault
 from .claims import Claim, give_back, watched_by
 from .ending import end
+from .tree import spawn, verdict_on, wait_for_children
 from .undo import begin_undo
 
 log = structlog.get_logger(__name__)
@@ -27,22 +30,13 @@ def run_one(claim: Claim) -> bool:
     if step is None:
         return end(claim, JobStatus.SUCCEEDED)
     begun = job.attempt > 1 or step.status != StepStatus.PENDING
-    now = timezone.now()
     if begun:
         # Only a step that says Failed is sure of having had no effect; its undo must ask the outside.
         job.data["unrecorded"] = step.name
-    if job.cancel_requested_at is not None:
-        return begin_undo(claim, step if begun else None, JobStatus.CANCELLED, "cancelled", _("Cancelled."))
-    if job.deadline <= now:
-        return _fail(
-            claim, step, Failed("deadline", _("It did not end within its time limit. %s") % step.message)
-        )
-    if step.status == StepStatus.WAITING and (watched := watched_by(job, step)) is not None:
-        return _judge(claim, step, watched)
-    if step.deadline is not None and step.deadline <= now:
-        return _fail(
-            claim, step, Failed("timeout", _("'%(step)s' took too long. %(last)s") % last_word(step))
-        )
+    going_on = _without_running(claim, step, begun=begun)
+    if going_on is not None:
+        return going_on
+    now = timezone.now()
     command.retrying, command.tries = begun, step.tries
     step.started_at = step.started_at or now
     step.deadline = step.deadline or now + claim.declared(step).deadline
@@ -51,10 +45,48 @@ def run_one(claim: Claim) -> bool:
     if result is None:
         job.data["unrecorded"] = step.name
         log.error("step_errored", step=step.name, trace=trace)
-        return begin_undo(
-            claim, step, JobStatus.ERRORED, "internal_error", _("An error of the portal itself."), trace=trace
-        )
+        return begin_undo(claim, step, JobStatus.ERRORED, "internal_error", our_fault(), trace=trace)
     return _record(claim, step, result)
+
+
+def _without_running(claim: Claim, step: Step, *, begun: bool) -> bool | None:
+    """Do what is decided about a job before its step's code runs, and whether there is more; None: it has to run."""
+    job, now = claim.job, timezone.now()
+    late = step.deadline is not None and step.deadline <= now
+    if job.children_open:
+        over = late or job.deadline <= now or job.cancel_requested_at is not None
+        return wait_for_children(claim, winding_up=over)
+    if job.cancel_requested_at is not None:
+        return begin_undo(claim, step if begun else None, JobStatus.CANCELLED, "cancelled", _("Cancelled."))
+    if job.deadline <= now:
+        message = _("It did not end within its time limit. %s") % step.message
+        return _fail(claim, step, Failed("deadline", message))
+    if step.children:
+        return _judge_children(claim, step)
+    watched = watched_by(job, step) if step.status == StepStatus.WAITING else None
+    if watched is not None and watched.verdict != AsyncTask.Verdict.DROPPED:
+        return _judge(claim, step, watched)
+    if late:
+        message = _("'%(step)s' took too long. %(last)s") % last_word(step)
+        return _fail(claim, step, Failed("timeout", message))
+    if job.parent_id is not None and not begun and step.position == 0 and (refused := _not_valid(claim)):
+        ending, failed, trace = refused
+        return begin_undo(claim, None, ending, failed.code, failed.message, trace=trace)
+    return None
+
+
+def _not_valid(claim: Claim) -> tuple[JobStatus, Failed, str] | None:
+    """Why a child cannot begin: it is validated now, because those before it may have made it possible."""
+    try:
+        with transaction.atomic():
+            refusals = claim.command.validate()
+    except Exception:
+        log.exception("validation_errored")
+        return JobStatus.ERRORED, Failed("internal_error", our_fault()), traceback.format_exc(limit=30)
+    if not refusals:
+        return None
+    messages = " ".join(str(refusal.message) for refusal in refusals)
+    return JobStatus.FAILED, Failed(refusals[0].code, messages), ""
 
 
 def _record(claim: Claim, step: Step, result: Result) -> bool:
@@ -63,6 +95,8 @@ def _record(claim: Claim, step: Step, result: Result) -> bool:
         claim.job.data.pop("unrecorded", None)
     if isinstance(result, Failed):
         return _fail(claim, step, result)
+    if isinstance(result, Spawn) and not result.children:
+        result = Done(result.message)
     step.message = result.message
     if isinstance(result, Done):
         step.status, step.progress, step.ended_at, step.tries = StepStatus.SUCCEEDED, 100, timezone.now(), 0
@@ -77,8 +111,21 @@ def _record(claim: Claim, step: Step, result: Result) -> bool:
         )
         crash_points.crash_point("recorded")
         return True
+    if isinstance(result, Spawn):
+        refused = spawn(claim, step, result)
+        return _fail(claim, step, refused) if refused else False
     give_back(claim, step, result, StepStatus.WAITING)
     return False
+
+
+def _judge_children(claim: Claim, step: Step) -> bool:
+    """Go on from how a step's children have ended."""
+    verdict = verdict_on(claim, step)
+    if verdict is None:
+        return _record(claim, step, Done(step.message))
+    claim.job.data.pop("unrecorded", None)
+    ending, failed, trace = verdict
+    return begin_undo(claim, step, ending, failed.code, failed.message, trace=trace)
 
 
 def _judge(claim: Claim, step: Step, watched: AsyncTask) -> bool:

@@ -1,10 +1,11 @@
-"""Recording a command as a job, with its locks, in the transaction of who asks for it."""
+"""Recording commands as jobs, with their locks, in the transaction of who asks for them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
+from uuid import UUID
 
 import structlog
 from django.db import connection, transaction
@@ -15,7 +16,7 @@ from portal.api.errors import Refused
 
 from .. import crash_points
 from ..command import Command, Refusal, title_of
-from ..doorbell import ring_job
+from ..doorbell import ring_jobs
 from ..models import EntityLock, Job, Step
 
 if TYPE_CHECKING:
@@ -56,14 +57,36 @@ class Submission:
     joined: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A command that somebody wants to be carried out, and for which tenant."""
+
+    command: Command
+    tenant: Tenant | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one spec.
+
+    With a `refusal`, nothing. Otherwise `job` does it (`joined` when it was in flight already); it is None when
+    nothing was recorded, because it was a dry run or because of another spec's refusal.
+    """
+
+    job: Job | None = None
+    joined: bool = False
+    refusal: Refused | None = None
+
+
 def holder_of(key: str) -> Job | None:
     """The job that holds an entity, with what an answer shows of it; or None."""
-    locks = EntityLock.objects.select_related("job__created_by").prefetch_related(
-        "job__steps", "job__children"
-    )
-    for lock in locks.filter(key=key):
-        return lock.job
-    return None
+    return holders_of([key]).get(key)
+
+
+def holders_of(keys: Iterable[str]) -> dict[str, Job]:
+    """The jobs that hold entities, by the entity's key, with what an answer shows of them."""
+    locks = EntityLock.objects.select_related("job__created_by").prefetch_related("job__steps")
+    return {lock.key: lock.job for lock in locks.filter(key__in=list(keys))}
 
 
 def submit(command: Command, *, tenant: Tenant | None = None, user: User | None = None) -> Submission:
@@ -71,68 +94,139 @@ def submit(command: Command, *, tenant: Tenant | None = None, user: User | None 
 
     The same command on the same entity joins the job in flight.
     Raises `Busy` when another job holds one of the entities, `NotValid` when the command refuses itself.
+    """
+    (answer,) = submit_many([Spec(command, tenant)], user=user)
+    if answer.refusal is not None:
+        raise answer.refusal
+    assert answer.job is not None
+    return Submission(answer.job, answer.joined)
 
-    Safe against a simultaneous twin: the lock's key is unique, so the second insert waits for the first
-    transaction, finds its lock, and joins it or is refused.
+
+def submit_many(
+    specs: Sequence[Spec],
+    *,
+    user: User | None = None,
+    mode: Literal["all", "valid"] = "all",
+    dry_run: bool = False,
+) -> list[Answer]:
+    """Record many commands as jobs, in the caller's transaction; an answer for each spec, in their order.
+
+    With `all`, nothing is recorded unless every spec passes; with `valid`, those that pass are.
+    A dry run records nothing and answers alike.
+    However many there are, it costs the same few statements. What the commands' `validate` reads should have been
+    read, and locked in the order of the keys, by the caller.
+
+    Safe against a simultaneous twin: a lock's key is unique, and the keys are inserted in their order by one
+    statement, so the second one waits for the first transaction, finds its locks, and joins it or is refused.
     """
     if not connection.in_atomic_block:
         raise RuntimeError(
             "submit() needs the caller's transaction: the job is recorded with the change or not at all."
         )
-    entity = command.entity()
+    jobs = [_job_of(spec, user) for spec in specs]
+    keys_of = [sorted(set(spec.command.locks())) for spec in specs]
+    wanted = {key: job.id for job, keys in reversed(list(zip(jobs, keys_of, strict=True))) for key in keys}
+    held = holders_of(wanted) if dry_run else take_locks(wanted)
+    mine: dict[str, Job] = {}
+    answers: list[Answer] = []
+    for spec, job, keys in zip(specs, jobs, keys_of, strict=True):
+        holder = next((holders[key] for key in keys for holders in (held, mine) if key in holders), None)
+        if holder is not None:
+            same = (holder.kind, holder.params) == (job.kind, job.params)
+            answers.append(Answer(holder, joined=True) if same else Answer(refusal=Busy(holder)))
+        elif refusals := spec.command.validate():
+            answers.append(Answer(refusal=NotValid(refusals)))
+        else:
+            answers.append(Answer(job))
+            mine.update(dict.fromkeys(keys, job))
+    if dry_run or (mode == "all" and any(answer.refusal for answer in answers)):
+        _free(wanted.keys() - held.keys() if not dry_run else [])
+        recorded: dict[UUID, Job] = {}
+    else:
+        recorded = {job.id: job for answer, job in zip(answers, jobs, strict=True) if answer.job is job}
+        _settle_locks(mine, wanted, held)
+        record([(job, spec.command) for job, spec in zip(jobs, specs, strict=True) if job.id in recorded])
+        transaction.on_commit(lambda: crash_points.crash_point("submitted"))
+        ring_jobs(list(recorded))
+    not_recorded = {job.id for job in jobs} - recorded.keys()
+    return [
+        Answer(joined=answer.joined, refusal=answer.refusal)
+        if answer.job is not None and answer.job.id in not_recorded
+        else answer
+        for answer in answers
+    ]
+
+
+def record(jobs: Sequence[tuple[Job, Command]]) -> None:
+    """Insert jobs with the steps of their commands: two statements, however many there are."""
+    Job.objects.bulk_create([job for job, _command in jobs])
+    steps = {
+        job.id: [Step(job=job, position=n, name=declared.name) for n, declared in enumerate(command.steps)]
+        for job, command in jobs
+    }
+    Step.objects.bulk_create([step for of_one in steps.values() for step in of_one])
+    for job, _command in jobs:
+        # Where `prefetch_related` would put them: the answer shows them.
+        job._prefetched_objects_cache = {"steps": steps[job.id]}  # type: ignore[attr-defined] # noqa: SLF001
+
+
+def _job_of(spec: Spec, user: User | None) -> Job:
+    command, entity = spec.command, spec.command.entity()
     job = Job(
         kind=command.kind,
         params=command.params(),
         subject=entity.name[:300],
         entity_type=entity.type,
         entity_id=entity.id,
-        tenant=tenant,
+        tenant=spec.tenant,
         created_by=user,
         request_id=str(structlog.contextvars.get_contextvars().get("request_id") or "")[:128],
         language=translation.get_language() or "",
         deadline=timezone.now() + command.deadline,
     )
-    keys = sorted(set(command.locks()))
-    holder = _take_locks(job, keys)
-    if holder is not None:
-        if holder.kind == job.kind and holder.params == job.params:
-            return Submission(holder, joined=True)
-        raise Busy(holder)
-    if refusals := command.validate():
-        raise NotValid(refusals)
     job.root_id = job.id
-    job.save(force_insert=True)
-    steps = [Step(job=job, position=n, name=declared.name) for n, declared in enumerate(command.steps)]
-    Step.objects.bulk_create(steps)
-    _remember(job, steps=steps, children=[])
-    transaction.on_commit(lambda: crash_points.crash_point("submitted"))
-    ring_job(job.id)
-    return Submission(job, joined=False)
+    return job
 
 
-def _remember(job: Job, **related: list[Any]) -> None:
-    """Keep related rows that were just written where `prefetch_related` would put them: the answer shows them."""
-    job._prefetched_objects_cache = related  # type: ignore[attr-defined] # noqa: SLF001
+def take_locks(wanted: Mapping[str, UUID]) -> dict[str, Job]:
+    """Take every key that is free, each for its job; the jobs that hold the others, by key.
 
-
-def _take_locks(job: Job, keys: list[str]) -> Job | None:
-    """Insert the job's locks, or insert none and answer who holds one of them."""
-    if not keys:
-        return None
+    Raises `Refused` 409 `busy` when a key is let go and taken by others again and again.
+    """
+    missing = dict(sorted(wanted.items()))
+    held: dict[str, Job] = {}
     for _attempt in range(3):
+        if not missing:
+            return held
         with connection.cursor() as cursor:
             cursor.execute(
                 "INSERT INTO tasks_entitylock (key, job_id, created_at)"
-                " SELECT key, %s, statement_timestamp() FROM unnest(%s::text[]) WITH ORDINALITY AS k(key, n)"
+                " SELECT key, job, statement_timestamp()"
+                " FROM unnest(%s::text[], %s::uuid[]) WITH ORDINALITY AS k(key, job, n)"
                 " ORDER BY n ON CONFLICT (key) DO NOTHING RETURNING key",
-                [job.id, keys],
+                [list(missing), list(missing.values())],
             )
-            taken = [key for (key,) in cursor.fetchall()]
-        if len(taken) == len(keys):
-            return None
-        EntityLock.objects.filter(key__in=taken).delete()
-        other = EntityLock.objects.select_related("job").filter(key__in=keys).order_by("key").first()
-        if other is not None:
-            return other.job
-        # The holder ended between the two statements: try again.
-    raise Refused(409, "busy", gettext_lazy("It is being changed by many at once; try again in a moment."))
+            for (key,) in cursor.fetchall():
+                del missing[key]
+        if missing:
+            held.update(holders_of(missing))
+            missing = {key: job for key, job in missing.items() if key not in held}
+        # The holder of what is still missing ended between the two statements: try again.
+    if missing:
+        raise Refused(
+            409, "busy", gettext_lazy("It is being changed by many at once; try again in a moment.")
+        )
+    return held
+
+
+def _settle_locks(mine: Mapping[str, Job], wanted: Mapping[str, UUID], held: Mapping[str, Job]) -> None:
+    """Free what was taken for a spec that was then refused, and hand over what another of the specs needs."""
+    _free(wanted.keys() - held.keys() - mine.keys())
+    for key, job in mine.items():
+        if wanted[key] != job.id:
+            EntityLock.objects.filter(key=key).update(job=job)
+
+
+def _free(keys: Iterable[str]) -> None:
+    if keys := list(keys):
+        EntityLock.objects.filter(key__in=keys).delete()

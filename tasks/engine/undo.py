@@ -12,12 +12,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from .. import crash_points
-from ..command import Done, Failed, Wait
+from ..command import Done, Failed, Spawn, StepFunction, Wait
 from ..leases import lease
 from ..models import AsyncTask, JobLogLine, JobStatus, Step, StepStatus
-from .calling import back_off, call, last_word
+from .calling import back_off, call, last_word, our_fault
 from .claims import Claim, drop_watches, give_back, watched_by
 from .ending import end, get_stuck
+from .tree import take_back, wait_for_children
 
 log = structlog.get_logger(__name__)
 
@@ -61,22 +62,38 @@ def begin_undo(
 
 
 def next_undo(claim: Claim) -> Step | None:
-    """The last step that began, can be undone and is not undone yet."""
+    """The last step that began, has something that can be undone, and is not undone yet."""
     undoable = {declared.name for declared in claim.command.steps if declared.undo_run is not None}
     began = {StepStatus.SUCCEEDED, StepStatus.FAILED, StepStatus.UNDOING}
-    return next(
-        (step for step in reversed(claim.steps) if step.status in began and step.name in undoable), None
-    )
+    for step in reversed(claim.steps):
+        if (
+            step.status in began
+            and step.name not in claim.passed_over
+            and (step.name in undoable or step.children)
+        ):
+            return step
+    return None
 
 
 def undo_one(claim: Claim) -> bool:
     """Take back one step; whether there is more to do at once."""
-    job, command = claim.job, claim.command
+    job = claim.job
+    if job.children_open:
+        return wait_for_children(claim, winding_up=False)
     step = next_undo(claim)
     if step is None:
         return end(claim, JobStatus(job.ending))
+    if step.children and take_back(claim, step):
+        return False
+    undo_run = claim.declared(step).undo_run
+    if undo_run is None:
+        if step.status == StepStatus.UNDOING:
+            return _undone(claim, step)
+        # Its children did nothing that could be taken back: that stays done, and the step says so.
+        claim.passed_over.add(step.name)
+        return True
     now = timezone.now()
-    watched = watched_by(job, step) if step.status == StepStatus.UNDOING else None
+    watched = watched_by(job, step, undo=True) if step.status == StepStatus.UNDOING else None
     if watched is not None and watched.verdict == AsyncTask.Verdict.OPEN and watched.expires_at > now:
         with transaction.atomic():  # An early or doubled ring.
             claim.write(owner="", lease_until=None, attempt=0, not_before=watched.expires_at)
@@ -87,17 +104,26 @@ def undo_one(claim: Claim) -> bool:
     if step.deadline <= now:
         get_stuck(claim, _("'%(step)s' could not be undone. %(last)s") % last_word(step))
         return False
-    command.retrying, command.tries = job.attempt > 1 or step.status == StepStatus.UNDOING, step.tries
-    undo_run = claim.declared(step).undo_run
-    assert undo_run is not None
+    return _call_undo(claim, step, undo_run)
+
+
+def _call_undo(claim: Claim, step: Step, undo_run: StepFunction) -> bool:
+    command = claim.command
+    command.retrying = claim.job.attempt > 1 or step.status == StepStatus.UNDOING
+    command.tries = step.tries
     result, trace = call(claim, undo_run)
     crash_points.crash_point("called")
+    if isinstance(result, Spawn):
+        result, trace = (
+            None,
+            f"The undo of '{step.name}' answers Spawn: an undo takes back and begins nothing.",
+        )
     if result is None:
         log.error("undo_errored", step=step.name, trace=trace)
         if step.tries >= settings.JOB_ATTEMPT_CAP:
             get_stuck(claim, trace)
             return False
-        result = Wait(back_off(step.tries), _("An error of the portal itself; it will be tried again."))
+        result = Wait(back_off(step.tries), _("%(error)s It will be tried again.") % {"error": our_fault()})
     if isinstance(result, Failed):
         # The outside refuses to take it back now; it is asked again until it does.
         result = Wait(back_off(step.tries), result.message)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django.db.models import Q
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
-from ..doorbell import ring_job, ring_poll, wake
-from ..models import IN_FLIGHT, AsyncTask, Job, JobStatus
+from .. import crash_points
+from ..doorbell import ring_jobs, ring_poll, wake
+from ..models import IN_FLIGHT, AsyncTask, Job
+from .tree import CANCELLABLE, cancel_below
 
 # What should have moved this long ago was not rung for, or its ring was lost.
 OVERDUE = timedelta(seconds=3)
@@ -17,17 +19,19 @@ SWEEP_AT_MOST = 1000
 
 
 def cancel(job: Job) -> bool:
-    """Ask a job to stop at its next step boundary and to undo what it did; whether it can still hear that.
+    """Ask a job, and all below it, to stop at its next step boundary and to undo what it did; whether it can hear that.
 
     Compare-and-set on the row, so a job that ends at the same moment simply ends.
+    A child alone is not cancelled: its parent could not succeed any more, and nobody would have asked for that.
     """
-    heard = Job.objects.filter(
-        pk=job.pk,
-        status__in=[JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.WAITING],
-        cancel_requested_at=None,
-    ).update(cancel_requested_at=Now())
-    if heard:
-        wake([job.pk])
+    with transaction.atomic():
+        heard = Job.objects.filter(
+            pk=job.pk, parent=None, status__in=CANCELLABLE, cancel_requested_at=None
+        ).update(cancel_requested_at=Now())
+        if heard:
+            cancel_below(job.pk)
+            wake([job.pk])
+            transaction.on_commit(lambda: crash_points.crash_point("cancelled"))
     return bool(heard)
 
 
@@ -36,19 +40,31 @@ def sweep() -> int:
 
     This is what makes the broker forgettable: lost, doubled or late messages, a flushed Redis, a killed worker
     all come down to a row that is due and that nobody owns.
-    A job is rung for again only after a while, so a long queue is not doubled at every sweep.
+    A job is rung for again only after a while, so a long queue is not doubled at every sweep; and because one
+    statement chooses and marks them, two sweeps at once ring for each job once.
     """
     now = Now()
-    due = list(
-        Job.objects.filter(status__in=IN_FLIGHT, not_before__lt=now - OVERDUE)
-        .filter(Q(owner="") | Q(lease_until__lt=now))
-        .filter(Q(rung_at=None) | Q(rung_at__lt=now - RING_AGAIN_AFTER))
-        .order_by("not_before")
-        .values_list("pk", flat=True)[:SWEEP_AT_MOST]
-    )
-    Job.objects.filter(pk__in=due).update(rung_at=now)
-    for job_id in due:
-        ring_job(job_id)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE tasks_job SET rung_at = statement_timestamp() WHERE id IN (
+                SELECT id FROM tasks_job
+                WHERE status = ANY(%(in_flight)s) AND not_before < statement_timestamp() - %(overdue)s
+                  AND (owner = '' OR lease_until < statement_timestamp())
+                  AND (rung_at IS NULL OR rung_at < statement_timestamp() - %(again)s)
+                ORDER BY not_before LIMIT %(most)s FOR UPDATE SKIP LOCKED
+            ) RETURNING id
+            """,
+            {
+                "in_flight": sorted(IN_FLIGHT),
+                "overdue": OVERDUE,
+                "again": RING_AGAIN_AFTER,
+                "most": SWEEP_AT_MOST,
+            },
+        )
+        due = [job_id for (job_id,) in cursor.fetchall()]
+    crash_points.crash_point("swept")
+    ring_jobs(due)
     overdue = (
         AsyncTask.objects.filter(verdict=AsyncTask.Verdict.OPEN, next_look_at__lt=now - OVERDUE)
         .order_by()

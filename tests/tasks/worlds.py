@@ -10,7 +10,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
-from tasks.command import Command, Done, Entity, Failure, Refusal, Result, Watch, minutes, register, step
+from tasks.command import (
+    Command,
+    Done,
+    Entity,
+    Failure,
+    Refusal,
+    Result,
+    Spawn,
+    Watch,
+    minutes,
+    register,
+    step,
+)
 from tasks.polling import MISSING, LookFailed, Observation, register_watcher
 
 happened: list[str] = []
@@ -154,3 +166,102 @@ class ThingWatcher:
 
 
 register_watcher("thing", ThingWatcher())
+
+
+@register
+@dataclass
+class BuildVillage(Command):
+    """Houses as children of one step, between two steps of its own."""
+
+    houses: list[str]
+    at_once: int = 1
+    optional: bool = False
+    permanent: bool = False
+    colour: str = "white"
+
+    kind: ClassVar[str] = "test.build_village"
+    title: ClassVar[str] = "Build village"
+
+    def locks(self) -> list[str]:
+        return ["village"]
+
+    @step
+    def survey(self) -> Result:
+        return play(self, "survey")
+
+    @survey.undo
+    def unsurvey(self) -> Result:
+        return play(self, "unsurvey")
+
+    @step
+    def build(self) -> Result:
+        happened.append("build")
+        return Spawn(
+            [self.house(key) for key in self.houses],
+            at_once=self.at_once,
+            optional=self.optional,
+            permanent=self.permanent,
+        )
+
+    @step
+    def feast(self) -> Result:
+        return play(self, "feast")
+
+    def house(self, key: str) -> Command:
+        return House(key, self.colour)
+
+    def succeeded(self) -> None:
+        answer(self, "village:succeeded", "village:succeeded")
+
+    def failed(self, failure: Failure) -> None:
+        answer(self, f"village:{failure.status}:{failure.code}", "village:failed")
+
+
+@register
+@dataclass
+class BuildCounty(BuildVillage):
+    """A tree of three generations: its children are villages of two houses each."""
+
+    kind: ClassVar[str] = "test.build_county"
+
+    def locks(self) -> list[str]:
+        return ["county"]
+
+    def house(self, key: str) -> Command:
+        return BuildVillage([f"{key}1", f"{key}2"])
+
+
+@register
+@dataclass
+class House(Command):
+    """One house of a village: what happens to it is noted under its own name."""
+
+    key: str
+    colour: str = "white"
+
+    kind: ClassVar[str] = "test.house"
+    title: ClassVar[str] = "House"
+
+    def locks(self) -> list[str]:
+        return [f"house:{self.key}"]
+
+    def entity(self) -> Entity:
+        return Entity("house", self.key, self.key)
+
+    def validate(self) -> list[Refusal]:
+        return [Refusal("ugly", "Not pink.", "colour")] if self.colour == "pink" else []
+
+    @step
+    def raise_it(self) -> Result:
+        return play(self, f"raise {self.key}")
+
+    @raise_it.undo
+    def tear_down(self) -> Result:
+        return play(self, f"tear {self.key}")
+
+    @step
+    def roof(self) -> Result:
+        return play(self, f"roof {self.key}")
+
+    def failed(self, failure: Failure) -> None:
+        answer(self, f"{self.key}:{failure.status}:{failure.code}", f"failed {self.key}")

@@ -19,7 +19,7 @@ from vms import commands
 from vms.models import VirtualMachine, VMOperationLog, VMStatus
 from vms.services import control_vm
 
-from .working import look, work
+from tests.working import look, work
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

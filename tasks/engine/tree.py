@@ -1,0 +1,272 @@
+"""Trees: a job's children, from their birth to the word that the last of them has ended.
+
+Who locks several jobs of a tree locks parents before children (they are older), and brothers and sisters in the order
+of their birth: a child's last write, a cancel, and the parent's own writes can then never wait for each other.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models import Case, Exists, OuterRef, Q, When
+from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from .. import crash_points
+from ..command import Failed, Spawn, UnknownKind, command_class, title_of
+from ..doorbell import ring_job, ring_jobs
+from ..models import EntityLock, Job, JobStatus, Step, StepStatus, statuses_before
+from .claims import Claim, hear_cancel
+from .submission import record, take_locks
+
+# A parent whose children take their time to wind up is woken by the last of them; this is only for the worst case.
+LOOK_AGAIN = timedelta(hours=1)
+CANCELLABLE = (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.WAITING)
+
+
+def spawn(claim: Claim, step: Step, wish: Spawn) -> Failed | None:
+    """Record a step's children and let the parent wait for them; or the reason why they cannot be.
+
+    One transaction writes the children, their locks in the root's name, and the parent's wait: after a crash there are
+    all of them or none.
+    """
+    job, now = claim.job, timezone.now()
+    limit = claim.declared(step).deadline_with_children
+    step.deadline = min(job.deadline, now + limit) if limit else job.deadline
+    step.status, step.message = StepStatus.WAITING, wish.message
+    step.children, step.at_once = len(wish.children), wish.at_once
+    root_id = job.root_id or job.id
+    children = []
+    for position, command in enumerate(wish.children):
+        entity = command.entity()
+        child = Job(
+            kind=command.kind,
+            params=command.params(),
+            subject=entity.name[:300],
+            entity_type=entity.type,
+            entity_id=entity.id,
+            parent=job,
+            root_id=root_id,
+            parent_step=step.name,
+            position=position,
+            held=position >= wish.at_once,
+            optional=wish.optional,
+            permanent=wish.permanent,
+            tenant_id=job.tenant_id,
+            created_by_id=job.created_by_id,
+            request_id=job.request_id,
+            language=job.language,
+            deadline=step.deadline,
+        )
+        if child.held:
+            child.not_before = step.deadline
+        children.append((child, command))
+    keys = {key: root_id for _child, command in children for key in command.locks()}
+    with transaction.atomic():
+        claim.write(
+            status=JobStatus.WAITING,
+            owner="",
+            lease_until=None,
+            attempt=0,
+            rung_at=None,
+            not_before=step.deadline,
+            data=job.data,
+            children_open=len(children),
+        )
+        ours = EntityLock.objects.filter(job_id=root_id).values_list("key", flat=True)
+        held = take_locks({key: root for key, root in keys.items() if key not in set(ours)})
+        if held:
+            transaction.set_rollback(True)
+        else:
+            record(children)
+            step.save()
+            ring_jobs([child.id for child, _command in children[: wish.at_once]])
+    if held:
+        step.children = 0
+        key, holder = next(iter(held.items()))
+        return Failed(
+            "busy",
+            _("Another job holds %(key)s: %(job)s.")
+            % {"key": key, "job": f"{title_of(holder.kind)} {holder.id}"},
+        )
+    hear_cancel(job)
+    crash_points.crash_point("spawned")
+    return None
+
+
+def wait_for_children(claim: Claim, *, winding_up: bool) -> bool:
+    """Give a parent back whose children have not ended; True when the last of them ended meanwhile.
+
+    `winding_up`: the parent was cancelled or its time is over, so what is left of its children is cancelled too.
+
+    Why no wake is lost: the row is given back only if it still counts open children, in one statement. A child that
+    ends before it makes that statement hit nothing; one that ends after it finds a job that nobody owns, and rings.
+    """
+    job = claim.job
+    with transaction.atomic():
+        gone_on = claim.write_if(
+            Q(children_open__gt=0),
+            status=JobStatus.UNDOING if job.status == JobStatus.UNDOING else JobStatus.WAITING,
+            owner="",
+            lease_until=None,
+            attempt=0,
+            rung_at=None,
+            not_before=Now() + LOOK_AGAIN if winding_up or job.status == JobStatus.UNDOING else job.deadline,
+        )
+        if gone_on and winding_up:
+            cancel_below(job.pk)
+    if not gone_on:
+        job.children_open = 0
+        return True
+    crash_points.crash_point("recorded")
+    return False
+
+
+def verdict_on(claim: Claim, step: Step) -> tuple[JobStatus, Failed, str] | None:
+    """How a step's children, which have all ended, make it fail; None when they do not."""
+    rank = Case(When(status=JobStatus.ERRORED, then=0), When(status=JobStatus.FAILED, then=1), default=2)
+    children = Job.objects.filter(parent=claim.job, parent_step=step.name, optional=False)
+    first = children.exclude(status=JobStatus.SUCCEEDED).order_by(rank, "ended_at").first()
+    if first is None:
+        return None
+    message = _("%(child)s: %(message)s") % {
+        "child": f"{title_of(first.kind)} {first.subject}".strip(),
+        "message": first.outcome_message,
+    }
+    ending = JobStatus.ERRORED if first.status == JobStatus.ERRORED else JobStatus.FAILED
+    return ending, Failed(first.outcome_code, message), first.traceback
+
+
+def cancel_below(job_id: UUID) -> None:
+    """Ask everything below a job to stop and to undo what it did, in the caller's transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            WITH RECURSIVE below AS (
+                SELECT id FROM tasks_job WHERE parent_id = %(job)s
+                UNION ALL SELECT child.id FROM tasks_job AS child JOIN below ON child.parent_id = below.id
+            ), heard AS (
+                SELECT id FROM tasks_job
+                WHERE id IN (SELECT id FROM below) AND status = ANY(%(cancellable)s) AND cancel_requested_at IS NULL
+                ORDER BY created_at, position FOR UPDATE
+            )
+            UPDATE tasks_job SET cancel_requested_at = statement_timestamp(), held = false,
+                not_before = CASE WHEN owner = '' THEN statement_timestamp() ELSE not_before END
+            FROM heard WHERE tasks_job.id = heard.id RETURNING tasks_job.id
+            """,
+            {"job": job_id, "cancellable": [status.value for status in CANCELLABLE]},
+        )
+        ring_jobs([child for (child,) in cursor.fetchall()])
+
+
+# --- The end of a child ------------------------------------------------------------------------------------
+
+
+def lock_parent(job: Job) -> None:
+    """Lock a child's parent before the child itself: see the module's text."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM tasks_job WHERE id = %s FOR UPDATE", [job.parent_id])
+
+
+def count_ended(job: Job, status: JobStatus) -> None:
+    """Tell the parent that a child has ended, in the transaction that ends it: the last one wakes the parent.
+
+    The parent's row is locked by `lock_parent`, so children that end at the same moment are counted one by one, and
+    exactly one of them is the last.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            WITH parent AS (
+                UPDATE tasks_job SET children_open = children_open - 1,
+                    not_before = CASE WHEN children_open = 1 THEN statement_timestamp() ELSE not_before END
+                WHERE id = %(parent)s RETURNING id, children_open, status
+            ), step AS (
+                UPDATE tasks_step SET progress = 100 * (children - parent.children_open) / children FROM parent
+                WHERE job_id = parent.id AND name = %(step)s AND parent.status <> 'undoing' AND children > 0
+            )
+            SELECT children_open, status FROM parent
+            """,
+            {"parent": job.parent_id, "step": job.parent_step},
+        )
+        left, parent_status = cursor.fetchone()
+    assert job.parent_id is not None
+    if left == 0:
+        ring_job(job.parent_id)
+    elif status == JobStatus.SUCCEEDED or job.optional or parent_status == JobStatus.UNDOING:
+        _release_next(job.parent_id)
+    else:
+        cancel_below(job.parent_id)
+
+
+def _release_next(parent_id: UUID) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE tasks_job SET held = false, not_before = statement_timestamp() WHERE id = (
+                SELECT id FROM tasks_job WHERE parent_id = %s AND held
+                ORDER BY CASE WHEN status = 'undoing' THEN -position ELSE position END LIMIT 1 FOR UPDATE
+            ) RETURNING id
+            """,
+            [parent_id],
+        )
+        ring_jobs([child for (child,) in cursor.fetchall()])
+
+
+# --- Taking children back ----------------------------------------------------------------------------------
+
+
+def take_back(claim: Claim, step: Step) -> bool:
+    """Turn the children of a step round that succeeded and can be undone, the last first; whether there were any.
+
+    They keep their rows and ids, because what they made in the cloud is found by them.
+    """
+    spawned = Exists(Step.objects.filter(job=OuterRef("pk"), children__gt=0))
+    children = Job.objects.filter(
+        parent=claim.job, parent_step=step.name, status=JobStatus.SUCCEEDED, permanent=False
+    )
+    ids = [
+        pk
+        for pk, kind, has_children in children.order_by("-position").values_list("pk", "kind", spawned)
+        if has_children or _can_be_undone(kind)
+    ]
+    if not ids:
+        return False
+    step.status, step.deadline, step.tries = StepStatus.UNDOING, None, 0
+    with transaction.atomic():
+        claim.write(
+            status=JobStatus.UNDOING,
+            owner="",
+            lease_until=None,
+            attempt=0,
+            rung_at=None,
+            not_before=Now() + LOOK_AGAIN,
+            children_open=len(ids),
+        )
+        Job.objects.filter(pk__in=ids, status__in=statuses_before(JobStatus.UNDOING)).update(
+            status=JobStatus.UNDOING,
+            ending=JobStatus.CANCELLED,
+            ended_at=None,
+            outcome_code="undone",
+            outcome_message=_("Taken back, because what it was a part of did not succeed."),
+            attempt=0,
+            held=True,
+            not_before=Now() + LOOK_AGAIN,
+        )
+        first = ids[: max(1, step.at_once)]
+        Job.objects.filter(pk__in=first).update(held=False, not_before=Now())
+        Step.objects.filter(job__in=ids).update(tries=0, deadline=None)
+        step.save()
+        ring_jobs(first)
+    crash_points.crash_point("spawned")
+    return True
+
+
+def _can_be_undone(kind: str) -> bool:
+    try:
+        return command_class(kind).can_be_undone()
+    except UnknownKind:
+        return True  # It gets stuck, and a person sees it; to pass over it would leave half an effect.
