@@ -194,7 +194,8 @@ DJANGO_CELERY_BEAT_TZ_AWARE = True
 # How long a worker owns a job without a sign of life, and how often it gives one. See tasks/engine.py.
 JOB_LEASE_SECONDS = env.float("JOB_LEASE_SECONDS", default=20.0)
 # Claims of one step that ended without a record (a killed worker each time) before a person has to look.
-JOB_ATTEMPT_CAP = env.int("JOB_ATTEMPT_CAP", default=10)
+# At least two: a job that a person lets go on counts its first try as made.
+JOB_ATTEMPT_CAP = max(2, env.int("JOB_ATTEMPT_CAP", default=10))
 JOB_SWEEP_SECONDS = env.int("JOB_SWEEP_SECONDS", default=5)
 JOB_RETENTION_DAYS = env.int("JOB_RETENTION_DAYS", default=90)
 

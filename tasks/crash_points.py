@@ -8,14 +8,24 @@ Unarmed, a point costs one comparison.
 import os
 import signal
 
+from django.db import transaction
+
 _armed_name, _, _armed_file = os.environ.get("PORTAL_CRASH_AT", "").partition(":")
 
 CRASH_POINTS = (
-    "submitted",  # job, steps and locks are committed; the doorbell has not rung
+    "submitted",  # jobs, steps and locks are committed; no doorbell has rung
+    "cancelled",  # the wish is committed; no doorbell has rung
+    "decided",  # a person's decision is committed; no doorbell has rung
     "claimed",  # the job is owned; the step has not begun
-    "called",  # the step has had its effect outside; nothing is recorded
-    "recorded",  # the step's result is committed
+    "called",  # the step, or its undo, has had its effect outside; nothing is recorded
+    "recorded",  # the result is committed; the job goes on, waits, or is being undone
+    "spawned",  # children are committed, or are to be taken back; no doorbell has rung
+    "ended",  # the last word is committed and the locks are freed; no doorbell has rung
+    "stuck",  # it is committed that a person has to decide
+    "poll_claimed",  # a scope is owned; nothing has been looked at
     "polled",  # the outside has been looked at; nothing is recorded
+    "poll_recorded",  # what was seen is committed; no doorbell has rung, and the scope is still owned
+    "swept",  # what is overdue is marked as rung for; no doorbell has rung
 )
 
 
@@ -28,3 +38,8 @@ def crash_point(name: str) -> None:
     except FileExistsError:
         return
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def crash_point_on_commit(name: str) -> None:
+    """Pass a point right after the commit of the current transaction: register it before the rings of the same."""
+    transaction.on_commit(lambda: crash_point(name))

@@ -12,6 +12,7 @@ class JobFilter(filters.FilterSet):
     kind = filters.CharFilter(max_length=100)
     entity_type = filters.CharFilter(max_length=50)
     entity_id = filters.CharFilter(max_length=64)
+    parent = filters.UUIDFilter(field_name="parent_id")
     created_after = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
     created_before = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
 

@@ -4,10 +4,12 @@ Nothing but `engine/` and `polling.py` changes a status.
 """
 
 import uuid
+from typing import Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Prefetch, Q
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -64,8 +66,41 @@ def statuses_before(status: JobStatus) -> list[JobStatus]:
     return [before for before, after in MOVES.items() if status in after]
 
 
+# How far everything below a job is, as a share of the whole: each job's part is spread evenly over its steps, and the
+# part of a step that waits for children evenly over those. One statement for a page of jobs, whatever is below them.
+TREE_PROGRESS = """
+CASE WHEN tasks_job.children_open > 0 THEN (
+    WITH RECURSIVE tree (id, part, has_ended) AS (
+        SELECT tasks_job.id, 100.0::float8, false
+        UNION ALL
+        SELECT child.id,
+            tree.part / (SELECT count(*) FROM tasks_step WHERE job_id = tree.id) / step.children,
+            child.ended_at IS NOT NULL
+        FROM tree
+        JOIN tasks_step AS step ON step.job_id = tree.id AND step.status = 'waiting' AND step.children > 0
+        JOIN tasks_job AS child ON child.parent_id = tree.id AND child.parent_step = step.name
+        WHERE NOT tree.has_ended
+    )
+    SELECT floor(sum(CASE WHEN has_ended THEN part ELSE part / 100 * (
+        SELECT sum(CASE WHEN status = 'waiting' AND children > 0 THEN 0 ELSE progress END)::float8 / count(*)
+        FROM tasks_step WHERE job_id = tree.id
+    ) END))::int FROM tree
+) END
+"""
+
+
 class JobQuerySet(TenantScoped):
     """Jobs of tenants; a job without a tenant is the platform's own and seen by staff alone."""
+
+    def shown(self) -> Self:
+        """With what an answer shows of them: who asked, steps, the first children, progress. Three queries in all."""
+        return (
+            self.select_related("created_by")
+            .prefetch_related(
+                "steps", Prefetch("children", Job.objects.order_by("position")[:100], to_attr="first_children")
+            )
+            .annotate(tree_progress=RawSQL(TREE_PROGRESS, []))  # noqa: S611 - no input.
+        )
 
 
 class Job(models.Model):

@@ -87,6 +87,7 @@ def poll(watcher_name: str, scope: str) -> None:
     free = Q(owner="") | Q(lease_until__lt=Now())
     if not mine.filter(free).update(owner=owner, lease_until=Now() + lease()):
         return
+    crash_points.crash_point("poll_claimed")
     with held(PollScope, owner):
         try:
             failures = _round(watcher_name, scope, mine.values_list("failures", flat=True)[0])
@@ -147,6 +148,7 @@ def _record(due: Sequence[AsyncTask], seen: Mapping[str, Observation]) -> None:
         task.looks += 1
         decided.append(task)
     with transaction.atomic():
+        crash_points.crash_point_on_commit("poll_recorded")
         still_open = AsyncTask.Verdict.OPEN
         if decided:
             # Only what is still open: a job may have been cancelled, and its watch dropped, during the look.

@@ -8,6 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from portal.api.answers import AnswerSerializer
+from portal.api.serializers import PlainCharField, StrictSerializer
 
 from .command import title_of
 from .models import Job, JobLogLine, JobStatus, Step, StepStatus
@@ -19,10 +20,17 @@ def description_of(job: Job) -> str:
     return f"{title}: {job.subject}" if job.subject else title
 
 
-def progress_of(steps: list[Step], status: str) -> int:
-    """Percent of a job's steps that are done; a job that succeeded is at 100."""
-    if status == JobStatus.SUCCEEDED:
+def progress_of(job: Job) -> int:
+    """Percent of a job's steps that are done; a job that succeeded is at 100.
+
+    Of a job that waits for children it is what `with_tree_progress` has added up over all that is below it.
+    """
+    if job.status == JobStatus.SUCCEEDED:
         return 100
+    of_tree = getattr(job, "tree_progress", None)
+    if of_tree is not None:
+        return int(of_tree)
+    steps = list(job.steps.all())
     return sum(step.progress for step in steps) // len(steps) if steps else 0
 
 
@@ -80,6 +88,7 @@ class JobSerializer(AnswerSerializer[Job]):
             "entity_type",
             "entity_id",
             "steps",
+            "parent",
             "children",
             "outcome",
             "created_at",
@@ -94,7 +103,7 @@ class JobSerializer(AnswerSerializer[Job]):
         return description_of(job)
 
     def get_progress(self, job: Job) -> int:
-        return progress_of(list(job.steps.all()), job.status)
+        return progress_of(job)
 
     @extend_schema_field(StepSerializer(many=True))
     def get_steps(self, job: Job) -> Any:
@@ -111,7 +120,8 @@ class JobSerializer(AnswerSerializer[Job]):
 
     @extend_schema_field(JobBriefSerializer(many=True))
     def get_children(self, job: Job) -> Any:
-        return JobBriefSerializer(job.children.all(), many=True).data
+        """The first hundred; `jobs/?parent=<id>` lists all of them."""
+        return JobBriefSerializer(getattr(job, "first_children", []), many=True).data
 
     @extend_schema_field(OutcomeSerializer(allow_null=True))
     def get_outcome(self, job: Job) -> dict[str, str] | None:
@@ -123,12 +133,27 @@ class JobSerializer(AnswerSerializer[Job]):
         return job.created_by.get_username() if job.created_by else None
 
 
+class AcceptedJobSerializer(serializers.Serializer[Any]):
+    """Accepted work, and where to follow it."""
+
+    job = JobSerializer()
+
+
+class DecisionSerializer(StrictSerializer):
+    """Why a person decides so; it is kept in the job's log."""
+
+    reason = PlainCharField(max_length=1000)
+
+
+class EndSerializer(DecisionSerializer):
+    """Whether what the job did is taken back first."""
+
+    undo = serializers.BooleanField(default=False)
+
+
 class JobLogLineSerializer(AnswerSerializer[JobLogLine]):
     """A line of a job's log."""
 
     class Meta:
         model = JobLogLine
         fields = ["id", "at", "level", "message"]
-
-
-__all__ = ["JobBriefSerializer", "JobLogLineSerializer", "JobSerializer", "description_of"]

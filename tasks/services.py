@@ -14,6 +14,7 @@ from portal.api.errors import Refused
 from portal.api.scoping import Role, Scope
 
 from . import engine
+from .engine import decisions
 from .models import ENDED, Job, JobStatus
 
 # A waiting request holds a web thread; past this many, the others are answered at once ("Prefer" is a wish).
@@ -31,6 +32,13 @@ def cancel_job(*, scope: Scope, job_id: UUID) -> Job:
         if job is None:
             raise Http404
         scope.require(Role.OPERATOR)
+        if job.parent_id is not None:
+            raise Refused(
+                409,
+                "not_cancellable",
+                _("It is a part of job %(root)s; cancel that.") % {"root": job.root_id},
+                root=str(job.root_id),
+            )
         if not engine.cancel(job) and not (job.status not in ENDED and job.cancel_requested_at):
             raise Refused(
                 409,
@@ -40,6 +48,33 @@ def cancel_job(*, scope: Scope, job_id: UUID) -> Job:
             )
         job.refresh_from_db()
         return job
+
+
+def require_staff(scope: Scope) -> None:
+    """Refuse with 403 `staff_only` who is not of the portal's staff."""
+    if not scope.user.is_staff:
+        raise Refused(403, "staff_only", _("Only the portal's staff may do this."))
+
+
+def decide_job(*, scope: Scope, job_id: UUID, decision: str, reason: str, undo: bool = False) -> Job:
+    """Let a member of staff resume, end or retry a job in trouble; the job that goes on, ended or was made.
+
+    Raises Http404 when the scope does not show it; `Refused`: 403 `staff_only`; 409 `wrong_state` (with what is
+    allowed), `children_open`, `unknown_kind`, and on a retry whatever the command refuses (`busy`, ...).
+    """
+    with transaction.atomic():
+        job: Job | None = Job.objects.within(scope).filter(pk=job_id).first()
+        if job is None:
+            raise Http404
+        require_staff(scope)
+        job = decisions.lock_for_decision(job, decision)
+        if decision == "resume":
+            return decisions.resume(job, scope.user, reason)
+        if decision == "retry":
+            return decisions.retry(job, scope.user, reason)
+        if job.status == JobStatus.ERRORED:
+            return decisions.note_errored(job, scope.user, reason)
+        return decisions.end_stuck(job, scope.user, reason, undo=undo)
 
 
 def wait_for_end(job: Job, seconds: float) -> Job:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import ValidationError
 from rest_framework.generics import ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -19,10 +20,16 @@ from portal.api.scoped_views import ScopedView
 
 from .filters import JobFilter
 from .models import Job, JobLogLine
-from .serializers import JobLogLineSerializer, JobSerializer
-from .services import cancel_job, wait_for_end
+from .serializers import (
+    AcceptedJobSerializer,
+    DecisionSerializer,
+    EndSerializer,
+    JobLogLineSerializer,
+    JobSerializer,
+)
+from .services import cancel_job, decide_job, require_staff, wait_for_end
 
-JOBS = Job.objects.select_related("created_by").prefetch_related("steps")
+JOBS = Job.objects.shown()
 
 
 def accepted(job: Job | None, body: dict[str, Any]) -> Response:
@@ -50,13 +57,18 @@ def wait_if_preferred(request: Request, response: Response) -> bool:
 
 
 class JobList(ScopedView, ListAPIView[Job]):
-    """The jobs of one's tenant, newest first."""
+    """The jobs of one's tenant, newest first; `?parent=<id>` lists the children of one instead."""
 
     queryset = JOBS.order_by("-created_at", "-id")
     serializer_class = JobSerializer
     filterset_class = JobFilter
     search_fields = ["subject", "kind"]
-    ordering_fields = ["created_at", "ended_at", "kind", "status"]
+    ordering_fields = ["created_at", "ended_at", "kind", "status", "position"]
+
+    def get_queryset(self) -> Any:
+        """What people asked for; what came of it below is listed by its parent."""
+        jobs = super().get_queryset()
+        return jobs if "parent" in self.request.query_params else jobs.filter(parent=None)
 
 
 class JobDetail(ScopedView, RetrieveAPIView[Job]):
@@ -78,6 +90,58 @@ class JobCancel(ScopedView):
         """Cancel a job."""
         job = cancel_job(scope=self.scope, job_id=pk)
         return Response(JobSerializer(job).data, status=202)
+
+
+class _Decision(ScopedView):
+    queryset = JOBS
+    serializer_class = JobSerializer
+    decision: ClassVar[str]
+    asked: ClassVar[type[DecisionSerializer]] = DecisionSerializer
+
+    @idempotent
+    def decide(self, request: Request, pk: UUID) -> Response:
+        """Check who may, then the body, then the job's state; 202 with the job that goes on."""
+        asked = self.asked(data=request.data)
+        if not asked.is_valid():
+            self.get_object()
+            require_staff(self.scope)
+            raise ValidationError(asked.errors)
+        job = decide_job(scope=self.scope, job_id=pk, decision=self.decision, **asked.validated_data)
+        return accepted(JOBS.get(pk=job.pk), {})
+
+
+class JobResume(_Decision):
+    """Let a stuck job go on from where it stopped. For staff."""
+
+    decision = "resume"
+
+    @extend_schema(request=DecisionSerializer, responses={202: AcceptedJobSerializer})
+    def post(self, request: Request, pk: UUID) -> Response:
+        """Resume a stuck job, forward or back, with new tries and new time."""
+        return self.decide(request, pk)
+
+
+class JobEnd(_Decision):
+    """End a stuck job, or note an errored one. For staff."""
+
+    decision = "end"
+    asked = EndSerializer
+
+    @extend_schema(request=EndSerializer, responses={202: AcceptedJobSerializer})
+    def post(self, request: Request, pk: UUID) -> Response:
+        """End a stuck job as failed and free its locks; with `undo`, take back first what it did."""
+        return self.decide(request, pk)
+
+
+class JobRetry(_Decision):
+    """Submit the command of an errored job again. For staff."""
+
+    decision = "retry"
+
+    @extend_schema(request=DecisionSerializer, responses={202: AcceptedJobSerializer})
+    def post(self, request: Request, pk: UUID) -> Response:
+        """Try an errored job again, as a new job."""
+        return self.decide(request, pk)
 
 
 class JobLines(ScopedView, ListAPIView[JobLogLine]):

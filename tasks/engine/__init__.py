@@ -19,6 +19,7 @@ Caveats:
 
 from .advancing import advance
 from .calling import back_off
+from .decisions import allowed_decisions
 from .submission import Answer, Busy, NotValid, Spec, Submission, holder_of, holders_of, submit, submit_many
 from .upkeep import cancel, prune, sweep
 
@@ -29,6 +30,7 @@ __all__ = [
     "Spec",
     "Submission",
     "advance",
+    "allowed_decisions",
     "back_off",
     "cancel",
     "holder_of",

@@ -57,7 +57,8 @@ def _move_on(job: Job, owner: str) -> None:
     except Exception:
         # A row that this release cannot read is nobody's effect yet: a person has to look.
         log.exception("job_unreadable")
-        get_stuck(Claim(job, owner, steps, Command()), traceback.format_exc(limit=20))
+        claim = Claim(job, owner, steps, Command())
+        get_stuck(claim, _("This release cannot read it."), trace=traceback.format_exc(limit=20))
         return
     if job.attempt > settings.JOB_ATTEMPT_CAP:
         get_stuck(claim, _("Its worker died %(count)s times at the same step.") % {"count": job.attempt - 1})

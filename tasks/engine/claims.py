@@ -95,6 +95,7 @@ def give_back(claim: Claim, step: Step, result: Wait | Watch, step_status: StepS
     undoing = claim.job.status == JobStatus.UNDOING
     step.status, step.tries = step_status, step.tries + 1
     with transaction.atomic():
+        crash_points.crash_point_on_commit("recorded")
         if isinstance(result, Watch):
             due: Any = step.deadline
             AsyncTask.objects.create(
@@ -125,7 +126,6 @@ def give_back(claim: Claim, step: Step, result: Wait | Watch, step_status: StepS
         step.save()
     if not undoing:
         hear_cancel(claim.job)
-    crash_points.crash_point("recorded")
 
 
 def hear_cancel(job: Job) -> None:

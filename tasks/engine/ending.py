@@ -24,6 +24,7 @@ def end(claim: Claim, status: JobStatus, also: Step | None = None) -> bool:
     """
     job, command = claim.job, claim.command
     with transaction.atomic():
+        crash_points.crash_point_on_commit("ended")
         if job.parent_id is not None:
             lock_parent(job)
         if status == JobStatus.SUCCEEDED:
@@ -37,7 +38,6 @@ def end(claim: Claim, status: JobStatus, also: Step | None = None) -> bool:
             Step.objects.bulk_update(claim.steps, ["status", "ended_at", "message"])
             drop_watches(job)
     job.status = status
-    crash_points.crash_point("ended")
     return False
 
 
@@ -83,16 +83,23 @@ def _write_end(claim: Claim, status: JobStatus, also: Step | None) -> None:
             raise Fenced
 
 
-def get_stuck(claim: Claim, message: str) -> None:
+def get_stuck(claim: Claim, message: str, *, trace: str = "") -> None:
     """Stop and keep the locks: half an effect may be out there, and a person has to decide."""
+    job = claim.job
+    if job.ending:
+        # Why it is being undone: it says that again when a person lets it go on.
+        job.data["failure"] = [job.outcome_code, job.outcome_message, job.traceback]
     with transaction.atomic():
         claim.write(
             status=JobStatus.STUCK,
             owner="",
             lease_until=None,
+            data=job.data,
             outcome_code="stuck",
             outcome_message=message[:2000],
+            traceback=trace,
         )
-        drop_watches(claim.job)
+        drop_watches(job)
         claim.say(message, JobLogLine.Level.ERROR)
-    log.error("job_stuck", job_id=str(claim.job.id), message=message)
+    log.error("job_stuck", job_id=str(job.id), message=message)
+    crash_points.crash_point("stuck")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
 import structlog
-from django.db import connection, transaction
+from django.db import connection
 from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy
 
@@ -146,7 +146,7 @@ def submit_many(
         recorded = {job.id: job for answer, job in zip(answers, jobs, strict=True) if answer.job is job}
         _settle_locks(mine, wanted, held)
         record([(job, spec.command) for job, spec in zip(jobs, specs, strict=True) if job.id in recorded])
-        transaction.on_commit(lambda: crash_points.crash_point("submitted"))
+        crash_points.crash_point_on_commit("submitted")
         ring_jobs(list(recorded))
     not_recorded = {job.id for job in jobs} - recorded.keys()
     return [

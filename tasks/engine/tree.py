@@ -66,6 +66,7 @@ def spawn(claim: Claim, step: Step, wish: Spawn) -> Failed | None:
         children.append((child, command))
     keys = {key: root_id for _child, command in children for key in command.locks()}
     with transaction.atomic():
+        crash_points.crash_point_on_commit("spawned")
         claim.write(
             status=JobStatus.WAITING,
             owner="",
@@ -93,7 +94,6 @@ def spawn(claim: Claim, step: Step, wish: Spawn) -> Failed | None:
             % {"key": key, "job": f"{title_of(holder.kind)} {holder.id}"},
         )
     hear_cancel(job)
-    crash_points.crash_point("spawned")
     return None
 
 
@@ -237,6 +237,7 @@ def take_back(claim: Claim, step: Step) -> bool:
         return False
     step.status, step.deadline, step.tries = StepStatus.UNDOING, None, 0
     with transaction.atomic():
+        crash_points.crash_point_on_commit("spawned")
         claim.write(
             status=JobStatus.UNDOING,
             owner="",
@@ -261,7 +262,6 @@ def take_back(claim: Claim, step: Step) -> bool:
         Step.objects.filter(job__in=ids).update(tries=0, deadline=None)
         step.save()
         ring_jobs(first)
-    crash_points.crash_point("spawned")
     return True
 
 

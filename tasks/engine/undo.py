@@ -121,7 +121,7 @@ def _call_undo(claim: Claim, step: Step, undo_run: StepFunction) -> bool:
     if result is None:
         log.error("undo_errored", step=step.name, trace=trace)
         if step.tries >= settings.JOB_ATTEMPT_CAP:
-            get_stuck(claim, trace)
+            get_stuck(claim, our_fault(), trace=trace)
             return False
         result = Wait(back_off(step.tries), _("%(error)s It will be tried again.") % {"error": our_fault()})
     if isinstance(result, Failed):

@@ -25,13 +25,13 @@ def cancel(job: Job) -> bool:
     A child alone is not cancelled: its parent could not succeed any more, and nobody would have asked for that.
     """
     with transaction.atomic():
+        crash_points.crash_point_on_commit("cancelled")
         heard = Job.objects.filter(
             pk=job.pk, parent=None, status__in=CANCELLABLE, cancel_requested_at=None
         ).update(cancel_requested_at=Now())
         if heard:
             cancel_below(job.pk)
             wake([job.pk])
-            transaction.on_commit(lambda: crash_points.crash_point("cancelled"))
     return bool(heard)
 
 
@@ -49,16 +49,16 @@ def sweep() -> int:
             """
             UPDATE tasks_job SET rung_at = statement_timestamp() WHERE id IN (
                 SELECT id FROM tasks_job
-                WHERE status = ANY(%(in_flight)s) AND not_before < statement_timestamp() - %(overdue)s
+                WHERE status = ANY(%(in_flight)s) AND not_before < statement_timestamp() - make_interval(secs => %(overdue)s)
                   AND (owner = '' OR lease_until < statement_timestamp())
-                  AND (rung_at IS NULL OR rung_at < statement_timestamp() - %(again)s)
+                  AND (rung_at IS NULL OR rung_at < statement_timestamp() - make_interval(secs => %(again)s))
                 ORDER BY not_before LIMIT %(most)s FOR UPDATE SKIP LOCKED
             ) RETURNING id
             """,
             {
                 "in_flight": sorted(IN_FLIGHT),
-                "overdue": OVERDUE,
-                "again": RING_AGAIN_AFTER,
+                "overdue": OVERDUE.total_seconds(),
+                "again": RING_AGAIN_AFTER.total_seconds(),
                 "most": SWEEP_AT_MOST,
             },
         )

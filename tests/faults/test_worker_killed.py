@@ -150,7 +150,7 @@ def test_a_restart_whose_worker_was_killed_right_after_asking_is_not_asked_for_t
 def test_a_worker_killed_after_the_last_write_leaves_nothing_to_do(cloud, scope, vms_of, armed):
     (vm,) = vms_of(1, status="SHUTOFF")
     cloud.clock(action_seconds=1.0)
-    died = armed("recorded", asleep=True)
+    died = armed("ended", asleep=True)
 
     job = click(scope, vm, "start")
     # Looked at once, so that the process is well past the record of having begun to wait.

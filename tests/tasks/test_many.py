@@ -1,0 +1,137 @@
+"""Many commands at once: an answer for each, all or the valid ones, a few statements however many there are."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from tasks import engine
+from tasks.engine import Spec
+from tasks.models import EntityLock, Job, Step
+
+from . import worlds
+from .worlds import BuildHouse, PaintHouse
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def new_world():
+    worlds.empty()
+
+
+def many(*commands, **options):
+    with transaction.atomic():
+        return engine.submit_many([Spec(command) for command in commands], **options)
+
+
+def codes(answers):
+    return [answer.refusal.code if answer.refusal else None for answer in answers]
+
+
+def test_all_are_recorded_when_all_pass():
+    answers = many(BuildHouse("a"), BuildHouse("b"))
+
+    assert [answer.job.params["key"] for answer in answers] == ["a", "b"]
+    assert Job.objects.count() == 2
+    assert Step.objects.count() == 6
+    assert {lock.key: lock.job_id for lock in EntityLock.objects.all()} == {
+        "house:a": answers[0].job.pk,
+        "house:b": answers[1].job.pk,
+    }
+
+
+def test_one_refusal_stops_all_of_them_and_each_gets_its_answer():
+    many(PaintHouse("busy"))
+
+    answers = many(BuildHouse("a"), BuildHouse("b", "pink"), BuildHouse("busy"), mode="all")
+
+    assert codes(answers) == [None, "ugly", "busy"]
+    assert [answer.job for answer in answers] == [None, None, None]
+    assert Job.objects.count() == 1
+    assert [lock.key for lock in EntityLock.objects.all()] == ["house:busy"]
+
+
+def test_the_valid_ones_are_recorded_when_that_is_asked_for():
+    painting = many(PaintHouse("busy"))[0].job
+
+    answers = many(BuildHouse("a"), BuildHouse("b", "pink"), BuildHouse("busy"), mode="valid")
+
+    assert codes(answers) == [None, "ugly", "busy"]
+    assert answers[0].job.params["key"] == "a"
+    assert answers[2].refusal.job.pk == painting.pk
+    assert set(EntityLock.objects.values_list("key", flat=True)) == {"house:a", "house:busy"}
+
+
+def test_the_same_twice_joins_inside_a_request_and_across_requests():
+    first = many(BuildHouse("a"))[0].job
+
+    answers = many(BuildHouse("a"), BuildHouse("b"), BuildHouse("b"), PaintHouse("b"), mode="valid")
+
+    assert [answer.joined for answer in answers] == [True, False, True, False]
+    assert answers[0].job.pk == first.pk
+    assert answers[1].job.pk == answers[2].job.pk
+    assert codes(answers) == [None, None, None, "busy"]
+
+
+def test_a_key_that_a_refused_spec_named_first_goes_to_the_one_that_passes():
+    answers = many(BuildHouse("a", "pink"), PaintHouse("a"), mode="valid")
+
+    assert codes(answers) == ["ugly", None]
+    assert EntityLock.objects.get().job_id == answers[1].job.pk
+
+
+def test_a_dry_run_answers_alike_and_writes_nothing():
+    painting = many(PaintHouse("busy"))[0].job
+
+    answers = many(
+        BuildHouse("a"),
+        BuildHouse("b", "pink"),
+        BuildHouse("busy"),
+        PaintHouse("busy"),
+        dry_run=True,
+        mode="valid",
+    )
+
+    assert codes(answers) == [None, "ugly", "busy", None]
+    assert [answer.job and answer.job.pk for answer in answers] == [None, None, None, painting.pk]
+    assert Job.objects.count() == 1
+    assert EntityLock.objects.count() == 1
+
+
+def test_five_hundred_cost_as_many_statements_as_ten():
+    counts = []
+    for count in (10, 500):
+        with CaptureQueriesContext(connection) as queries, transaction.atomic():
+            engine.submit_many([Spec(BuildHouse(f"{count}-{n}")) for n in range(count)])
+        counts.append(
+            len([query for query in queries if query["sql"].split()[0] in {"INSERT", "SELECT", "UPDATE"}])
+        )
+
+    assert counts[0] == counts[1] <= 4
+
+
+def test_two_requests_with_the_same_entities_in_other_orders_do_not_block_each_other():
+    """Real threads: keys are inserted in their order, so nobody waits for one who waits for him."""
+    keys = [f"{n:03}" for n in range(60)]
+    together, outcomes, problems = threading.Barrier(4), [], []
+
+    def ask(order):
+        try:
+            together.wait(10)
+            outcomes.append(many(*[BuildHouse(key) for key in order], mode="valid"))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it.
+            problems.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=ask, args=[order]) for order in (keys, keys[::-1], keys, keys[::-1])]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+
+    assert not problems
+    assert Job.objects.count() == len(keys)
+    assert sum(not answer.joined for answers in outcomes for answer in answers) == len(keys)
