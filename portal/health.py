@@ -8,8 +8,9 @@ from django.core.cache import cache
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
-from django.utils import timezone
-from django_celery_beat.models import PeriodicTask
+
+from tasks.canary import seconds_since_canary
+from tasks.queues import seconds_since_beat
 
 
 def live(request: HttpRequest) -> JsonResponse:
@@ -20,13 +21,15 @@ def live(request: HttpRequest) -> JsonResponse:
 def ready(request: HttpRequest) -> JsonResponse:
     """200 when database and broker answer and every migration is applied; 503 and which is not, otherwise.
 
-    Beat's last tick is information: without beat, what is clicked is still done.
+    Beat's last tick and the canary (a job that goes through everything every minute) are information: without beat,
+    what is clicked is still done, and a web process that is well must not be taken out because a worker is not.
     """
     checks: dict[str, Any] = {"database": _database(), "broker": _broker()}
     checks["migrations"] = _migrations() if checks["database"] == "ok" else "unknown"
     healthy = all(value == "ok" for value in checks.values())
     if checks["database"] == "ok":
-        checks["beat_last_tick_seconds_ago"] = _beat_age()
+        checks["beat_last_tick_seconds_ago"] = _rounded(seconds_since_beat())
+        checks["canary_seconds_ago"] = _rounded(seconds_since_canary())
     return JsonResponse(
         {"status": "ok" if healthy else "unavailable", **checks}, status=200 if healthy else 503
     )
@@ -62,6 +65,5 @@ def _migrations() -> str:
     return "ok" if _applied else "not applied"
 
 
-def _beat_age() -> float | None:
-    last = PeriodicTask.objects.filter(name="tasks.sweep").values_list("last_run_at", flat=True).first()
-    return round((timezone.now() - last).total_seconds(), 1) if last else None
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)

@@ -181,7 +181,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": 5,
     "socket_keepalive": True,
 }
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "portal.beat:OneBeatScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 # Written after every tick, so that the last one can be read (health, queue page).
 CELERY_BEAT_SYNC_EVERY = 1

@@ -11,6 +11,7 @@ class TasksConfig(AppConfig):
 
     def ready(self) -> None:
         """Declare the schedules that the engine lives by."""
+        from .canary import EVERY_SECONDS  # Registers its command and its watcher, too.
         from .schedules import Schedule, declare
 
         declare(
@@ -18,7 +19,15 @@ class TasksConfig(AppConfig):
                 "tasks.sweep",
                 "tasks.sweep",
                 settings.JOB_SWEEP_SECONDS,
-                "Rings again for every job that should have moved.",
+                _("Rings again for every job that should have moved."),
             )
         )
-        declare(Schedule("tasks.prune", "tasks.prune", 3600, "Deletes jobs that ended long ago."))
+        declare(
+            Schedule(
+                "tasks.canary",
+                "tasks.canary",
+                EVERY_SECONDS,
+                _("Sends a job that does nothing through everything; its age tells whether all of it works."),
+            )
+        )
+        declare(Schedule("tasks.prune", "tasks.prune", 3600, _("Deletes jobs that ended long ago.")))

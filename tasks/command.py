@@ -143,8 +143,9 @@ DEFAULT_STEP_DEADLINE = minutes(10)
 class StepDeclaration:
     """A step as its class declares it: a name, what it does, how that is undone, how long it may take."""
 
-    def __init__(self, run: StepFunction, deadline: timedelta | None) -> None:
+    def __init__(self, run: StepFunction, deadline: timedelta | None, title: str | Promise) -> None:
         self.name = run.__name__
+        self.title = title or run.__name__.replace("_", " ")
         self.run = run
         self.deadline = deadline or DEFAULT_STEP_DEADLINE
         # Children have deadlines of their own: without a word about it, a step waits for them as long as its job may.
@@ -163,11 +164,16 @@ def step(function: StepFunction) -> StepDeclaration: ...
 
 
 @overload
-def step(*, deadline: timedelta) -> Callable[[StepFunction], StepDeclaration]: ...
+def step(
+    *, deadline: timedelta | None = None, title: str | Promise = ""
+) -> Callable[[StepFunction], StepDeclaration]: ...
 
 
 def step(
-    function: StepFunction | None = None, *, deadline: timedelta | None = None
+    function: StepFunction | None = None,
+    *,
+    deadline: timedelta | None = None,
+    title: str | Promise = "",
 ) -> StepDeclaration | Callable[[StepFunction], StepDeclaration]:
     """Make a method a step. Steps run in the order in which the class declares them.
 
@@ -175,10 +181,11 @@ def step(
     `self.retrying` says that an earlier run may have had its effect.
     `deadline` is how long after its beginning the step may still wait before it fails with `timeout`: ten minutes
     unless it says otherwise, or as long as the job has when it waits for children.
+    `title` is what people read in their language; otherwise it is the method's name.
     """
     if function is not None:
-        return StepDeclaration(function, deadline)
-    return lambda declared: StepDeclaration(declared, deadline)
+        return StepDeclaration(function, deadline, title)
+    return lambda declared: StepDeclaration(declared, deadline, title)
 
 
 # --- Commands ----------------------------------------------------------------------------------------------
@@ -275,6 +282,12 @@ def register(command: SomeCommand) -> SomeCommand:
 def title_of(kind: str) -> str:
     """What people read of a stored kind, in their language; the kind itself when nobody has registered it."""
     return str(_registry[kind].title) if kind in _registry else kind
+
+
+def step_title(kind: str, name: str) -> str:
+    """What people read of a stored step, in their language; its name in words when nobody declares it any more."""
+    declared = _registry[kind].steps if kind in _registry else []
+    return next((str(one.title) for one in declared if one.name == name), name.replace("_", " "))
 
 
 def command_class(kind: str) -> type[Command]:

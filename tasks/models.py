@@ -97,7 +97,8 @@ class JobQuerySet(TenantScoped):
         return (
             self.select_related("created_by")
             .prefetch_related(
-                "steps", Prefetch("children", Job.objects.order_by("position")[:100], to_attr="first_children")
+                "steps",
+                Prefetch("children", Job.objects.order_by("position")[:100], to_attr="first_children"),
             )
             .annotate(tree_progress=RawSQL(TREE_PROGRESS, []))  # noqa: S611 - no input.
         )

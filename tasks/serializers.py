@@ -10,7 +10,7 @@ from rest_framework import serializers
 from portal.api.answers import AnswerSerializer
 from portal.api.serializers import PlainCharField, StrictSerializer
 
-from .command import title_of
+from .command import step_title, title_of
 from .models import Job, JobLogLine, JobStatus, Step, StepStatus
 
 
@@ -37,11 +37,24 @@ def progress_of(job: Job) -> int:
 class StepSerializer(AnswerSerializer[Step]):
     """One named part of a job."""
 
+    title = serializers.SerializerMethodField()
     status_display = serializers.CharField(source="get_status_display", read_only=True)
 
     class Meta:
         model = Step
-        fields = ["name", "status", "status_display", "progress", "started_at", "ended_at", "message"]
+        fields = [
+            "name",
+            "title",
+            "status",
+            "status_display",
+            "progress",
+            "started_at",
+            "ended_at",
+            "message",
+        ]
+
+    def get_title(self, step: Step) -> str:
+        return step_title(step.job.kind, step.name)
 
 
 class OutcomeSerializer(serializers.Serializer[Any]):

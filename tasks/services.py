@@ -11,7 +11,7 @@ from django.http import Http404
 from django.utils.translation import gettext_lazy as _
 
 from portal.api.errors import Refused
-from portal.api.scoping import Role, Scope
+from portal.api.scoping import Role, Scope, require_staff
 
 from . import engine
 from .engine import decisions
@@ -50,12 +50,6 @@ def cancel_job(*, scope: Scope, job_id: UUID) -> Job:
         return job
 
 
-def require_staff(scope: Scope) -> None:
-    """Refuse with 403 `staff_only` who is not of the portal's staff."""
-    if not scope.user.is_staff:
-        raise Refused(403, "staff_only", _("Only the portal's staff may do this."))
-
-
 def decide_job(*, scope: Scope, job_id: UUID, decision: str, reason: str, undo: bool = False) -> Job:
     """Let a member of staff resume, end or retry a job in trouble; the job that goes on, ended or was made.
 
@@ -66,7 +60,7 @@ def decide_job(*, scope: Scope, job_id: UUID, decision: str, reason: str, undo: 
         job: Job | None = Job.objects.within(scope).filter(pk=job_id).first()
         if job is None:
             raise Http404
-        require_staff(scope)
+        require_staff(scope.user)
         job = decisions.lock_for_decision(job, decision)
         if decision == "resume":
             return decisions.resume(job, scope.user, reason)

@@ -7,7 +7,8 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from . import engine, polling
+from . import canary, engine, polling
+from .worker_report import portal_report
 
 
 @shared_task(name="tasks.advance")
@@ -28,8 +29,20 @@ def sweep() -> None:
     engine.sweep()
 
 
+@shared_task(name="tasks.canary", expires=30)
+def send_canary() -> None:
+    """Send a job that does nothing through everything."""
+    canary.send_canary()
+
+
 @shared_task(name="tasks.prune", expires=3600)
 def prune() -> None:
     """Forget jobs that ended long ago."""
     while engine.prune(older_than=timezone.now() - timedelta(days=settings.JOB_RETENTION_DAYS)):
         pass
+    while engine.prune(older_than=timezone.now() - canary.KEPT_FOR, kind=canary.Canary.kind):
+        pass
+
+
+# Workers import this module, and with it what the queue page asks them for.
+__all__ = ["advance", "poll", "portal_report", "prune", "send_canary", "sweep"]

@@ -17,6 +17,7 @@ from portal.api.idempotency import idempotent
 from portal.api.paging import CursorLines
 from portal.api.prefer import preferred_wait
 from portal.api.scoped_views import ScopedView
+from portal.api.scoping import require_staff
 
 from .filters import JobFilter
 from .models import Job, JobLogLine
@@ -27,7 +28,7 @@ from .serializers import (
     JobLogLineSerializer,
     JobSerializer,
 )
-from .services import cancel_job, decide_job, require_staff, wait_for_end
+from .services import cancel_job, decide_job, wait_for_end
 
 JOBS = Job.objects.shown()
 
@@ -104,7 +105,7 @@ class _Decision(ScopedView):
         asked = self.asked(data=request.data)
         if not asked.is_valid():
             self.get_object()
-            require_staff(self.scope)
+            require_staff(self.scope.user)
             raise ValidationError(asked.errors)
         job = decide_job(scope=self.scope, job_id=pk, decision=self.decision, **asked.validated_data)
         return accepted(JOBS.get(pk=job.pk), {})

@@ -202,12 +202,12 @@ class StartVm(PowerCommand):
         """Send the action to Nova."""
         compute.start_server(self.server_id)
 
-    @step
+    @step(title=gettext_lazy("Ask the cloud"))
     def ask_the_cloud(self) -> Result:
         """Ask Nova to start the server."""
         return self.ask()
 
-    @step
+    @step(title=gettext_lazy("See it running"))
     def see_it_running(self) -> Result:
         """Wait for ACTIVE."""
         return self.watch(self.done_status)
@@ -237,12 +237,12 @@ class StopVm(PowerCommand):
         """Send the action to Nova."""
         compute.stop_server(self.server_id)
 
-    @step
+    @step(title=gettext_lazy("Ask the cloud"))
     def ask_the_cloud(self) -> Result:
         """Ask Nova to stop the server."""
         return self.ask()
 
-    @step
+    @step(title=gettext_lazy("See it stopped"))
     def see_it_stopped(self) -> Result:
         """Wait for SHUTOFF."""
         return self.watch(self.done_status)
@@ -300,18 +300,18 @@ class RestartVm(PowerCommand):
         """After a refusal: a reboot under way is as good as ours; ACTIVE alone says nothing."""
         return server.task_state in self.under_way
 
-    @step
+    @step(title=gettext_lazy("Note earlier restarts"))
     def note_earlier_reboots(self) -> Result:
         """Remember which reboots there were, so that this job's can be told from them."""
         self.data["reboots_before"] = self.reboots(self.cloud().compute)
         return Done()
 
-    @step
+    @step(title=gettext_lazy("Ask the cloud"))
     def ask_the_cloud(self) -> Result:
         """Ask Nova to reboot the server."""
         return self.ask()
 
-    @step
+    @step(title=gettext_lazy("See it running"))
     def see_it_running(self) -> Result:
         """Wait for ACTIVE again."""
         return self.watch(self.done_status)

@@ -59,6 +59,12 @@ class Scope:
             )
 
 
+def require_staff(user: Any) -> None:
+    """Refuse with 403 `staff_only` who is not of the portal's staff."""
+    if not user.is_staff:
+        raise Refused(403, "staff_only", _("Only the portal's staff may do this."))
+
+
 class TenantScoped(models.QuerySet[Any]):
     """A queryset that knows how its rows belong to a tenant.
 

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from .. import crash_points
 from ..command import Command, command_class
 from ..leases import held, new_owner
-from ..models import Job, JobStatus, Step
+from ..models import Job, JobStatus
 from .claims import Claim, Fenced, take
 from .ending import get_stuck
 from .forward import run_one
@@ -44,7 +44,7 @@ def advance(job_id: UUID) -> None:
 
 
 def _move_on(job: Job, owner: str) -> None:
-    steps = list(Step.objects.filter(job=job).order_by("position"))
+    steps = list(job.steps.order_by("position"))
     try:
         command = command_class(job.kind).from_params(job.params)
         command.job, command.data = job, job.data

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import connection
 from django.utils.translation import gettext as _
 
-from ..command import Done, Result
+from ..command import Done, Result, step_title
 from ..models import AsyncTask, Step
 from .claims import Claim
 
@@ -35,7 +35,7 @@ def last_word(step: Step, watched: AsyncTask | None = None) -> dict[str, str]:
         if watched and watched.last_status
         else step.message
     )
-    return {"step": step.name.replace("_", " "), "last": last}
+    return {"step": step_title(step.job.kind, step.name), "last": last}
 
 
 def back_off(tries: int, *, first: float = 1.0, most: float = 60.0) -> float:

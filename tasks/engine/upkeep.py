@@ -76,10 +76,11 @@ def sweep() -> int:
     return len(due)
 
 
-def prune(*, older_than: datetime, batch: int = 1000) -> int:
-    """Delete a batch of jobs that ended before a time, with all that belongs to them; how many jobs."""
+def prune(*, older_than: datetime, kind: str = "", batch: int = 1000) -> int:
+    """Delete a batch of jobs (of one kind) that ended before a time, with all that belongs to them; how many jobs."""
+    of_kind = {"kind": kind} if kind else {}
     ended = (
-        Job.objects.filter(ended_at__lt=older_than, parent=None)
+        Job.objects.filter(ended_at__lt=older_than, parent=None, **of_kind)
         .order_by("ended_at")
         .values_list("pk", flat=True)
     )

@@ -1,0 +1,78 @@
+"""Beat's scheduler: the database's, of which only one at a time rings, however many beats are started."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from django.db import DatabaseError, InterfaceError, connections
+from django_celery_beat.schedulers import DatabaseScheduler
+
+log = structlog.get_logger(__name__)
+
+# A number of our own among PostgreSQL's advisory locks; every beat of this database asks for the same.
+BEAT_LOCK = 7_461_300_021
+ASK_AGAIN_SECONDS = 2.0
+
+
+class OneBeatScheduler(DatabaseScheduler):  # type: ignore[misc] # django-celery-beat has no types.
+    """Rings only while it holds an advisory lock; the others wait for it.
+
+    Why it is safe: the lock belongs to a database session of this scheduler's own, so it ends with the process, however
+    that ends, and with the database. Before every tick the session is asked whether it still lives; one that is gone
+    has lost the lock, and this beat asks for it again like any other.
+    Two may still ring at once for the length of a tick, when a session dies in its middle. That is harmless, because what
+    is rung for is looked up in rows and done once; it is only not worth doing twice.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._session: Any = None
+        self._waiting = False
+        super().__init__(*args, **kwargs)
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        """Ring what is due, if this is the beat that rings; seconds until the next look."""
+        try:
+            if not self._rings():
+                return ASK_AGAIN_SECONDS
+            interval: float = super().tick(*args, **kwargs)
+        except (DatabaseError, InterfaceError) as error:
+            # The database restarts: a beat that died of it would have to be started by hand.
+            log.warning("beat_without_database", error=str(error))
+            connections.close_all()
+            return ASK_AGAIN_SECONDS
+        return interval
+
+    def _rings(self) -> bool:
+        if self._session is not None and self._still_lives():
+            return True
+        session = connections["default"].copy()
+        with session.cursor() as cursor:
+            # A machine that vanishes says no goodbye: PostgreSQL finds out by these, and frees the lock.
+            cursor.execute(
+                "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3"
+            )
+            cursor.execute("SELECT pg_try_advisory_lock(%s)", [BEAT_LOCK])
+            if cursor.fetchone() == (True,):
+                self._session = session
+        if self._session is None:
+            session.close()
+            if not self._waiting:
+                log.info("beat_waits", reason="Another beat rings for this database.")
+            self._waiting = True
+            return False
+        log.info("beat_rings")
+        if self._waiting:
+            # What this one read at its start is old: the other has rung since.
+            self._waiting, self._initial_read, self._heap = False, True, None
+        return True
+
+    def _still_lives(self) -> bool:
+        try:
+            with self._session.cursor() as cursor:
+                cursor.execute("SELECT 1")
+        except (DatabaseError, InterfaceError):
+            self._session.close()
+            self._session, self._waiting = None, True
+            return False
+        return True

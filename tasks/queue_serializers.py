@@ -1,0 +1,166 @@
+"""The queue page over REST."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils import timezone
+from django_celery_beat.models import PeriodicTask
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from portal.api.answers import AnswerSerializer
+from portal.api.serializers import StrictSerializer
+
+from .engine import allowed_decisions
+from .models import Job, JobStatus
+from .queues import Summary, is_late, known_queues, next_run_at
+from .serializers import JobBriefSerializer
+
+
+class ScheduleSerializer(AnswerSerializer[PeriodicTask]):
+    """A schedule of beat."""
+
+    every_seconds = serializers.SerializerMethodField()
+    crontab = serializers.SerializerMethodField()
+    next_run_at = serializers.SerializerMethodField()
+    late = serializers.SerializerMethodField()
+
+    class Meta:
+        model = PeriodicTask
+        fields = [
+            "id",
+            "name",
+            "task",
+            "description",
+            "every_seconds",
+            "crontab",
+            "enabled",
+            "last_run_at",
+            "next_run_at",
+            "total_run_count",
+            "late",
+        ]
+
+    def get_every_seconds(self, schedule: PeriodicTask) -> float | None:
+        """Its interval; None for one with a crontab."""
+        return schedule.interval.schedule.run_every.total_seconds() if schedule.interval else None
+
+    def get_crontab(self, schedule: PeriodicTask) -> str | None:
+        """Its crontab as people write it; None for one with an interval."""
+        return str(schedule.crontab) if schedule.crontab else None
+
+    def get_next_run_at(self, schedule: PeriodicTask) -> str | None:
+        """When beat will ring it, as far as the row tells."""
+        at = next_run_at(schedule)
+        return at.isoformat().replace("+00:00", "Z") if at else None
+
+    def get_late(self, schedule: PeriodicTask) -> bool:
+        """Whether beat should have rung it long ago."""
+        return is_late(schedule)
+
+
+class ScheduleChangeSerializer(StrictSerializer):
+    """What an operator may change of a schedule. Deploys keep it."""
+
+    enabled = serializers.BooleanField(required=False)
+    every_seconds = serializers.IntegerField(min_value=1, max_value=31 * 24 * 3600, required=False)
+
+
+class WorkerSerializer(serializers.Serializer[Any]):
+    """A worker that is online."""
+
+    name = serializers.CharField()
+    queues = serializers.ListField(child=serializers.CharField())
+    concurrency = serializers.IntegerField()
+    active = serializers.IntegerField()
+    reserved = serializers.IntegerField()
+    done = serializers.IntegerField()
+    uptime_seconds = serializers.IntegerField()
+    pid = serializers.IntegerField()
+
+
+class WorkersSerializer(serializers.Serializer[Any]):
+    """The workers; `workers` is null while nobody can know, because the broker does not answer."""
+
+    known = serializers.BooleanField()
+    workers = WorkerSerializer(many=True, allow_null=True)
+
+
+class StandingSerializer(serializers.Serializer[Any]):
+    """The jobs of one status, by age."""
+
+    status = serializers.ChoiceField(choices=JobStatus.choices)
+    count = serializers.IntegerField()
+    oldest = serializers.DateTimeField()
+    under_a_minute = serializers.IntegerField()
+    under_ten_minutes = serializers.IntegerField()
+    under_an_hour = serializers.IntegerField()
+
+
+class TroubledJobSerializer(JobBriefSerializer):
+    """A job that a person has to look at, and what may be decided about it."""
+
+    message = serializers.CharField(source="outcome_message", read_only=True)
+    decisions = serializers.SerializerMethodField()
+
+    class Meta(JobBriefSerializer.Meta):
+        fields = [*JobBriefSerializer.Meta.fields, "message", "decisions"]
+
+    def get_decisions(self, job: Job) -> list[str]:
+        """What `jobs/{id}/` takes now: resume, end, retry."""
+        return allowed_decisions(job)
+
+
+class OverdueSerializer(JobBriefSerializer):
+    """The job that should have moved longest ago."""
+
+    overdue_seconds = serializers.SerializerMethodField()
+
+    class Meta(JobBriefSerializer.Meta):
+        fields = [*JobBriefSerializer.Meta.fields, "overdue_seconds"]
+
+    def get_overdue_seconds(self, job: Job) -> float:
+        """Since when, in seconds."""
+        return round((timezone.now() - job.not_before).total_seconds(), 1)
+
+
+class QueueDepthSerializer(serializers.Serializer[Any]):
+    """A queue; null is unknown, because the broker or the workers do not answer."""
+
+    name = serializers.CharField()
+    messages = serializers.IntegerField(allow_null=True)
+    has_worker = serializers.BooleanField(allow_null=True)
+
+
+class SummarySerializer(serializers.Serializer[Summary]):
+    """Jobs by status and age, what is late, what is in trouble, and the signs of life."""
+
+    by_status = StandingSerializer(many=True)
+    # How what was asked for in the last hour stands now.
+    last_hour = serializers.DictField(child=serializers.IntegerField())
+    overdue = serializers.IntegerField()
+    oldest_overdue = OverdueSerializer(allow_null=True)
+    troubled = TroubledJobSerializer(many=True)
+    troubled_count = serializers.IntegerField()
+    canary_seconds_ago = serializers.FloatField(allow_null=True)
+    beat_seconds_ago = serializers.FloatField(allow_null=True)
+    queues = serializers.SerializerMethodField()
+
+    @extend_schema_field(QueueDepthSerializer(many=True))
+    def get_queues(self, summary: Summary) -> list[dict[str, Any]]:
+        """Every queue that messages are sent to."""
+        return queue_rows(summary)
+
+
+def queue_rows(summary: Summary) -> list[dict[str, Any]]:
+    """Each queue with its depth and whether a worker reads it; None is unknown."""
+    without = summary.queues_without_worker
+    return [
+        {
+            "name": name,
+            "messages": None if summary.depths is None else summary.depths[name],
+            "has_worker": None if without is None else name not in without,
+        }
+        for name in known_queues()
+    ]

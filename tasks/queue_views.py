@@ -1,0 +1,70 @@
+"""The queue page over REST, for staff: schedules with their switch, workers, and the summary."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.http import Http404
+from django_celery_beat.models import PeriodicTask
+from drf_spectacular.utils import extend_schema
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from portal.api.permissions import IsStaff
+
+from . import queues
+from .queue_serializers import (
+    ScheduleChangeSerializer,
+    ScheduleSerializer,
+    SummarySerializer,
+    WorkersSerializer,
+)
+
+
+class _StaffView(APIView):
+    permission_classes: ClassVar[list[type[BasePermission]]] = [IsStaff]  # type: ignore[misc]
+
+
+class Schedules(_StaffView):
+    """Every schedule of beat."""
+
+    @extend_schema(responses=ScheduleSerializer(many=True), filters=False)
+    def get(self, request: Request) -> Response:
+        """List the schedules."""
+        return Response(ScheduleSerializer(queues.schedules(), many=True).data)
+
+
+class Schedule(_StaffView):
+    """One schedule of beat."""
+
+    @extend_schema(request=ScheduleChangeSerializer, responses=ScheduleSerializer)
+    def patch(self, request: Request, pk: int) -> Response:
+        """Switch it on or off, or change its interval. The next deploy keeps that."""
+        asked = ScheduleChangeSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        try:
+            schedule = queues.change_schedule(schedule_id=pk, **asked.validated_data)
+        except PeriodicTask.DoesNotExist:
+            raise Http404 from None
+        return Response(ScheduleSerializer(schedule).data)
+
+
+class Workers(_StaffView):
+    """The Celery workers."""
+
+    @extend_schema(responses=WorkersSerializer)
+    def get(self, request: Request) -> Response:
+        """List the workers that are online."""
+        online = queues.workers()
+        return Response({"known": online is not None, "workers": online})
+
+
+class Summary(_StaffView):
+    """Jobs and queues at a glance."""
+
+    @extend_schema(responses=SummarySerializer)
+    def get(self, request: Request) -> Response:
+        """Show jobs by status and age, what is overdue or in trouble, and the depth of each queue."""
+        return Response(SummarySerializer(queues.summary()).data)

@@ -1,0 +1,25 @@
+"""What a Celery worker says of itself when the queue page asks: one broadcast instead of Celery's four."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.worker import state as worker_state
+from celery.worker.control import inspect_command
+
+
+@inspect_command()
+def portal_report(state: Any) -> dict[str, Any]:
+    """Queues, what is in hand, and for how long this worker has been up. Read from memory: it costs the worker nothing."""
+    stats = state.consumer.controller.stats()
+    active = len(worker_state.active_requests)
+    return {
+        "queues": sorted(queue.name for queue in state.consumer.task_consumer.queues),
+        "concurrency": state.consumer.pool.num_processes,
+        "active": active,
+        # Celery counts what is active among the reserved.
+        "reserved": len(worker_state.reserved_requests) - active,
+        "done": sum(stats["total"].values()),
+        "uptime_seconds": stats["uptime"],
+        "pid": stats["pid"],
+    }

@@ -1,0 +1,96 @@
+"""Two beats: one rings, the other waits, and takes over when the first is gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+
+from portal.celery import app
+from portal.embedded import launch
+from tests.conftest import REPOSITORY
+from tests.faults.serving import database_of_this_test
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def beat(tmp_path):
+    """Start beats, each with a log of its own."""
+    started: list[tuple[subprocess.Popen[bytes], object]] = []
+
+    def start():
+        log = tmp_path / f"beat-{len(started)}.log"
+        process = launch.start(
+            [sys.executable, "-m", "celery", "-A", "portal", "beat", "--pidfile=", "-l", "INFO"],
+            log=log,
+            folder=REPOSITORY,
+            environment={**os.environ, "DATABASE_URL": database_of_this_test(), "LOG_LEVEL": "INFO"},
+            when_parent_dies=signal.SIGKILL,
+        )
+        started.append((process, log))
+        return process, log
+
+    yield start
+    for process, _log in started:
+        launch.end(process, politely=signal.SIGTERM, seconds=5)
+    with app.connection_for_write() as broker:
+        broker.default_channel.client.flushdb()
+
+
+def says(log, word, seconds=20.0):
+    deadline = time.monotonic() + seconds
+    while word not in log.read_text():
+        assert time.monotonic() < deadline, log.read_text()[-2000:]
+        time.sleep(0.05)
+
+
+def rung():
+    return PeriodicTask.objects.get(name="tasks.sweep").total_run_count
+
+
+def test_the_second_beat_waits_and_takes_over_when_the_first_is_killed(beat):
+    call_command("write_schedules", verbosity=0)
+    second, _created = IntervalSchedule.objects.get_or_create(every=1, period=IntervalSchedule.SECONDS)
+    PeriodicTask.objects.exclude(name="tasks.sweep").update(enabled=False)
+    PeriodicTask.objects.filter(name="tasks.sweep").update(interval=second)
+    first, first_log = beat()
+    says(first_log, "beat_rings")
+    _other, other_log = beat()
+    says(other_log, "beat_waits")
+    before, began = rung(), time.monotonic()
+
+    time.sleep(3)
+    assert rung() - before <= time.monotonic() - began + 1.5, "it was rung for by both"
+    assert "Sending due task" not in other_log.read_text()
+    launch.kill(launch.family(first.pid))
+    says(other_log, "beat_rings")
+    says(other_log, "Sending due task tasks.sweep")
+
+
+def test_a_beat_whose_session_is_cut_asks_again_and_goes_on(beat):
+    call_command("write_schedules", verbosity=0)
+    _process, log = beat()
+    says(log, "Sending due task tasks.sweep")
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    deadline = time.monotonic() + 20
+    while log.read_text().count("beat_rings") < 2:
+        assert time.monotonic() < deadline, log.read_text()[-2000:]
+        time.sleep(0.1)
+    before = rung()
+    deadline = time.monotonic() + 20
+    while rung() == before:
+        assert time.monotonic() < deadline, log.read_text()[-2000:]
+        time.sleep(0.1)
