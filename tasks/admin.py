@@ -1,12 +1,14 @@
-"""The engine's tables in the admin: to be read. What changes them is the engine."""
+"""The engine's tables in the admin: to be read. Their only buttons call services (see `queue_page.py`)."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
+from . import queue_page
+from .engine import allowed_decisions
 from .models import AsyncTask, EntityLock, Job, JobLogLine, Step
 
 
@@ -95,6 +97,20 @@ class JobAdmin(ReadOnly):
     date_hierarchy = "created_at"
     show_full_result_count = False
     inlines = [StepRows, AsyncTaskRows, LockRows, LineRows]
+
+    def get_urls(self) -> list[Any]:
+        """The queue page and the buttons, before the admin's own: those take whatever follows for a job's id."""
+        return [*queue_page.urls(), *super().get_urls()]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """A job, with what may be decided about it."""
+        job = self.get_object(request, object_id)
+        decisions = allowed_decisions(job) if job else []
+        return super().change_view(
+            request, object_id, form_url, {**(extra_context or {}), "decisions": decisions}
+        )
 
 
 @admin.register(EntityLock)

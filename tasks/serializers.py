@@ -67,11 +67,12 @@ class OutcomeSerializer(serializers.Serializer[Any]):
 class JobBriefSerializer(AnswerSerializer[Job]):
     """A job in a line: what another object says of the job that holds it."""
 
+    status_display = serializers.CharField(source="get_status_display", read_only=True)
     description = serializers.SerializerMethodField()
 
     class Meta:
         model = Job
-        fields = ["id", "kind", "description", "status", "created_at"]
+        fields = ["id", "kind", "description", "status", "status_display", "created_at"]
 
     def get_description(self, job: Job) -> str:
         return description_of(job)

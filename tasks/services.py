@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from uuid import UUID
 
@@ -16,10 +15,7 @@ from portal.api.scoping import Role, Scope, require_staff
 from . import engine
 from .engine import decisions
 from .models import ENDED, Job, JobStatus
-
-# A waiting request holds a web thread; past this many, the others are answered at once ("Prefer" is a wish).
-WAITING_AT_MOST = 8
-_waiting = threading.BoundedSemaphore(WAITING_AT_MOST)
+from .waiting import a_thread_to_wait_in
 
 
 def cancel_job(*, scope: Scope, job_id: UUID) -> Job:
@@ -76,9 +72,11 @@ def wait_for_end(job: Job, seconds: float) -> Job:
 
     Must be called outside of any transaction; each look is one small query.
     """
-    if seconds <= 0 or not _waiting.acquire(blocking=False):
+    if seconds <= 0:
         return job
-    try:
+    with a_thread_to_wait_in() as may_wait:
+        if not may_wait:
+            return job
         until, pause = time.monotonic() + seconds, 0.03
         while time.monotonic() < until:
             status = Job.objects.filter(pk=job.pk).values_list("status", flat=True).first()
@@ -86,7 +84,5 @@ def wait_for_end(job: Job, seconds: float) -> Job:
                 break
             time.sleep(min(pause, max(0.0, until - time.monotonic())))
             pause = min(0.1, pause * 1.3)
-    finally:
-        _waiting.release()
     job.refresh_from_db()
     return job

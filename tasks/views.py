@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django.http import StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.generics import ListAPIView, RetrieveAPIView
+from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -19,6 +21,7 @@ from portal.api.prefer import preferred_wait
 from portal.api.scoped_views import ScopedView
 from portal.api.scoping import require_staff
 
+from .events import event_stream
 from .filters import JobFilter
 from .models import Job, JobLogLine
 from .serializers import (
@@ -91,6 +94,35 @@ class JobCancel(ScopedView):
         """Cancel a job."""
         job = cancel_job(scope=self.scope, job_id=pk)
         return Response(JobSerializer(job).data, status=202)
+
+
+class EventStreamRenderer(JSONRenderer):
+    """Lets a reader ask for `text/event-stream`. What is refused is a problem in JSON all the same."""
+
+    media_type = "text/event-stream"
+    format = "event-stream"
+
+
+class JobEvents(ScopedView):
+    """Follow a job live, as server-sent events."""
+
+    queryset = Job.objects.all()
+    renderer_classes: ClassVar[list[type[BaseRenderer]]] = [EventStreamRenderer, JSONRenderer]  # type: ignore[misc]
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter(
+                "Last-Event-ID",
+                int,
+                OpenApiParameter.HEADER,
+                description="The last line that was seen; a browser sends it by itself when it comes back.",
+            )
+        ],
+        responses={(200, "text/event-stream"): str},
+    )
+    def get(self, request: Request, pk: UUID) -> StreamingHttpResponse:
+        """Send `job` now and whenever it changes, `line` for each line of its log, and `end` when it has ended."""
+        return event_stream(request, self.get_object())
 
 
 class _Decision(ScopedView):

@@ -1,0 +1,90 @@
+"""The queue page in the admin: the same as `queue/` over REST, with the switches and the buttons."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.contrib import admin, messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import path, reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+from django_celery_beat.models import PeriodicTask
+
+from portal.api.errors import Refused
+from portal.api.scoping import Role, Scope
+
+from . import queues
+from .models import JobStatus
+from .queue_serializers import ScheduleSerializer, SummarySerializer
+from .services import cancel_job, decide_job
+
+# Twice the time between two canaries, and some: then something on their way is broken.
+CANARY_LATE_SECONDS = 150
+
+
+def urls() -> list[Any]:
+    """The page and what its buttons call, below the jobs of the admin."""
+    wrap = admin.site.admin_view
+    return [
+        path("queue/", wrap(queue_page), name="queue"),
+        path("queue/schedules/<int:pk>/", wrap(switch_schedule), name="queue-switch-schedule"),
+        path("<uuid:pk>/decide/", wrap(decide), name="job-decide"),
+    ]
+
+
+@require_GET
+def queue_page(request: HttpRequest) -> HttpResponse:
+    """Everything at a glance; asked by its own script, only the part that changes."""
+    summary = queues.summary()
+    shown = {
+        **admin.site.each_context(request),
+        "title": _("Queue"),
+        "summary": SummarySerializer(summary).data,
+        "statuses": dict(JobStatus.choices),
+        "canary_is_late": summary.canary_seconds_ago is None
+        or summary.canary_seconds_ago > CANARY_LATE_SECONDS,
+        "workers": queues.workers(),
+        "schedules": ScheduleSerializer(queues.schedules(), many=True).data,
+    }
+    return render(
+        request, "tasks/queue.html" if request.headers.get("HX-Request") else "tasks/queue_page.html", shown
+    )
+
+
+@require_POST
+def switch_schedule(request: HttpRequest, pk: int) -> HttpResponse:
+    """Switch a schedule on or off."""
+    enabled = request.POST.get("enabled") == "true"
+    try:
+        schedule = queues.change_schedule(schedule_id=pk, enabled=enabled)
+    except PeriodicTask.DoesNotExist:
+        raise Http404 from None
+    word = _("'%(name)s' is switched on.") if enabled else _("'%(name)s' is switched off.")
+    messages.success(request, word % {"name": schedule.name})
+    return HttpResponseRedirect(reverse("admin:queue"))
+
+
+@require_POST
+def decide(request: HttpRequest, pk: Any) -> HttpResponse:
+    """Do what a button of a job's page says: resume, end, retry or cancel it."""
+    scope = Scope(cast("Any", request.user), None, Role.ADMIN)
+    decision, reason = request.POST.get("decision", ""), request.POST.get("reason", "").strip()
+    try:
+        if decision == "cancel":
+            job = cancel_job(scope=scope, job_id=pk)
+        elif not reason or len(reason) > 1000:
+            raise Refused(
+                400, "invalid", _("Say why, in at most 1000 characters: it is kept in the job's log.")
+            )
+        else:
+            undo = decision == "undo"
+            job = decide_job(
+                scope=scope, job_id=pk, decision="end" if undo else decision, reason=reason, undo=undo
+            )
+    except Refused as refusal:
+        messages.error(request, str(refusal.detail))
+        return HttpResponseRedirect(reverse("admin:tasks_job_change", args=[pk]))
+    messages.success(request, _("Done; the job's log has it."))
+    return HttpResponseRedirect(reverse("admin:tasks_job_change", args=[job.pk]))
