@@ -144,7 +144,7 @@ CACHES = {
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "portal",
         # A dead Redis must cost a request a moment, never a hang.
-        "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},
+        "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
     },
 }
 

@@ -45,7 +45,7 @@ def queue_page(request: HttpRequest) -> HttpResponse:
         "statuses": dict(JobStatus.choices),
         "canary_is_late": summary.canary_seconds_ago is None
         or summary.canary_seconds_ago > CANARY_LATE_SECONDS,
-        "workers": queues.workers(),
+        "broker": summary.broker,
         "schedules": ScheduleSerializer(queues.schedules(), many=True).data,
     }
     return render(

@@ -14,7 +14,7 @@ from portal.api.serializers import StrictSerializer
 
 from .engine import allowed_decisions
 from .models import Job, JobStatus
-from .queues import Summary, is_late, known_queues, next_run_at
+from .queues import Broker, Summary, is_late, known_queues, next_run_at
 from .serializers import JobBriefSerializer
 
 
@@ -150,17 +150,17 @@ class SummarySerializer(serializers.Serializer[Summary]):
     @extend_schema_field(QueueDepthSerializer(many=True))
     def get_queues(self, summary: Summary) -> list[dict[str, Any]]:
         """Every queue that messages are sent to."""
-        return queue_rows(summary)
+        return queue_rows(summary.broker)
 
 
-def queue_rows(summary: Summary) -> list[dict[str, Any]]:
+def queue_rows(broker: Broker | None) -> list[dict[str, Any]]:
     """Each queue with its depth and whether a worker reads it; None is unknown."""
-    without = summary.queues_without_worker
+    served = {queue for worker in broker.workers for queue in worker["queues"]} if broker else set()
     return [
         {
             "name": name,
-            "messages": None if summary.depths is None else summary.depths[name],
-            "has_worker": None if without is None else name not in without,
+            "messages": broker.depths[name] if broker else None,
+            "has_worker": name in served if broker else None,
         }
         for name in known_queues()
     ]

@@ -57,8 +57,8 @@ class Workers(_StaffView):
     @extend_schema(responses=WorkersSerializer)
     def get(self, request: Request) -> Response:
         """List the workers that are online."""
-        online = queues.workers()
-        return Response({"known": online is not None, "workers": online})
+        broker = queues.broker()
+        return Response({"known": broker is not None, "workers": broker and broker.workers})
 
 
 class Summary(_StaffView):

@@ -30,11 +30,11 @@ from .models import IN_FLIGHT, Job, JobStatus
 log = structlog.get_logger(__name__)
 
 # How long a page waits for workers and broker, how long their answer is good, and for how long it is better than none.
-PATIENCE_SECONDS = 1.2
+PATIENCE_SECONDS = 0.8
 FRESH_SECONDS = 3.0
 GOOD_FOR_SECONDS = 15.0
 # Workers answer a broadcast within some milliseconds; who has not after this is shown as offline.
-BROADCAST_SECONDS = 0.7
+BROADCAST_SECONDS = 0.5
 
 Seen = TypeVar("Seen")
 
@@ -90,29 +90,32 @@ def known_queues() -> list[str]:
     return sorted(routed | {settings.CELERY_TASK_DEFAULT_QUEUE})
 
 
-def _ask_workers() -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Broker:
+    """What the broker and the workers behind it have said."""
+
+    depths: dict[str, int]
+    workers: list[dict[str, Any]]
+
+
+def _ask_broker() -> Broker:
+    with current_app.connection_for_read() as connection:
+        client: Any = connection.default_channel.client  # type: ignore[attr-defined] # the Redis channel's own client.
+        waiting = {queue: client.llen(queue) for queue in known_queues()}
     answers = current_app.control.broadcast("portal_report", reply=True, timeout=BROADCAST_SECONDS) or []
     reports = [{"name": name, **report} for answer in answers for name, report in answer.items()]
-    return sorted(reports, key=lambda report: report["name"])
+    return Broker(waiting, sorted(reports, key=lambda report: report["name"]))
 
 
-def _ask_depths() -> dict[str, int]:
-    with current_app.connection_for_read() as broker:
-        client: Any = broker.default_channel.client  # type: ignore[attr-defined] # the Redis channel's own client.
-        return {queue: client.llen(queue) for queue in known_queues()}
+_broker = Look(_ask_broker)
 
 
-_workers, _depths = Look(_ask_workers), Look(_ask_depths)
+def broker() -> Broker | None:
+    """How many messages wait in each queue, and the workers that are online, each with its queues and what it has in hand.
 
-
-def workers() -> list[dict[str, Any]] | None:
-    """The workers that are online, each with its queues and what it has in hand; None when that cannot be known."""
-    return _workers.get()
-
-
-def depths() -> dict[str, int] | None:
-    """How many messages wait in each queue; None when that cannot be known."""
-    return _depths.get()
+    None when that cannot be known.
+    """
+    return _broker.get()
 
 
 # --- Schedules ---------------------------------------------------------------------------------------------
@@ -182,8 +185,7 @@ class Summary:
     troubled_count: int
     canary_seconds_ago: float | None
     beat_seconds_ago: float | None
-    depths: dict[str, int] | None
-    queues_without_worker: list[str] | None
+    broker: Broker | None
 
 
 # A page shows so many jobs in trouble; the count tells whether there are more.
@@ -203,8 +205,6 @@ def summary() -> Summary:
         Q(owner="") | Q(lease_until__lt=Now())
     )
     troubled = troubled_jobs()
-    online = workers()
-    served = {queue for worker in online or [] for queue in worker["queues"]}
     return Summary(
         by_status=by_status,
         last_hour=dict(recent.values_list("status").annotate(count=Count("pk"))),
@@ -214,8 +214,7 @@ def summary() -> Summary:
         troubled_count=troubled.count(),
         canary_seconds_ago=seconds_since_canary(),
         beat_seconds_ago=seconds_since_beat(),
-        depths=depths(),
-        queues_without_worker=None if online is None else [q for q in known_queues() if q not in served],
+        broker=broker(),
     )
 
 

@@ -6,9 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db.models.functions import Now
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+
 from portal.api.models import ApiToken
 from portal.api.scoping import Role
 from tasks import engine
+from tasks.models import EntityLock, Job
 from tenants.models import Membership
 from tests.factories import InformationSystemFactory, MembershipFactory, UserFactory, VirtualMachineFactory
 from vms.commands import StartVm
@@ -30,6 +34,9 @@ class Case:
     body: Callable[[Membership], dict[str, Any]] | None = None
     bad_body: dict[str, Any] | None = None
     public: bool = False
+    # Only for the portal's staff. `tenants_own`: what the path names belongs to a tenant.
+    staff: bool = False
+    tenants_own: bool = True
     prepare: Callable[[Membership], None] = field(default=lambda member: None)
 
 
@@ -59,9 +66,31 @@ def a_job(member: Membership) -> Ids:
         return {"id": engine.submit(command, tenant=member.tenant, user=member.user).job.pk}
 
 
+def a_stuck_job(member: Membership) -> Ids:
+    ids = a_job(member)
+    Job.objects.filter(pk=ids["id"]).update(status="stuck", outcome_code="stuck")
+    return ids
+
+
+def an_errored_job(member: Membership) -> Ids:
+    ids = a_job(member)
+    EntityLock.objects.filter(job_id=ids["id"]).delete()
+    Job.objects.filter(pk=ids["id"]).update(status="errored", ended_at=Now())
+    return ids
+
+
+def a_schedule(member: Membership) -> Ids:
+    interval, _created = IntervalSchedule.objects.get_or_create(every=5, period="seconds")
+    return {"id": PeriodicTask.objects.create(name="tasks.sweep", task="tasks.sweep", interval=interval).pk}
+
+
 def a_token(member: Membership) -> Ids:
     token, _secret = ApiToken.objects.create(user=member.user, name="mine", expiry=None)
     return {"id": token.id}
+
+
+def because(member: Membership) -> dict[str, Any]:
+    return {"reason": "The host is back."}
 
 
 CASES: dict[tuple[str, str], Case] = {
@@ -121,4 +150,26 @@ CASES: dict[tuple[str, str], Case] = {
     ("GET", "/api/v1/jobs/{id}/"): Case(200, ids=a_job),
     ("POST", "/api/v1/jobs/{id}/cancel/"): Case(202, Role.OPERATOR, ids=a_job),
     ("GET", "/api/v1/jobs/{id}/lines/"): Case(200, ids=a_job),
+    ("GET", "/api/v1/jobs/{id}/events/"): Case(200, ids=a_job),
+    ("POST", "/api/v1/jobs/{id}/resume/"): Case(
+        202, staff=True, ids=a_stuck_job, body=because, bad_body={"reason": ""}
+    ),
+    ("POST", "/api/v1/jobs/{id}/end/"): Case(
+        202, staff=True, ids=a_stuck_job, body=because, bad_body={"reason": "x", "undo": "perhaps"}
+    ),
+    ("POST", "/api/v1/jobs/{id}/retry/"): Case(
+        202, staff=True, ids=an_errored_job, body=because, bad_body={"reason": "x" * 1001}
+    ),
+    ("GET", "/api/v1/queue/schedules/"): Case(200, None, staff=True),
+    ("PATCH", "/api/v1/queue/schedules/{id}/"): Case(
+        200,
+        None,
+        staff=True,
+        tenants_own=False,
+        ids=a_schedule,
+        body=lambda member: {"enabled": False},
+        bad_body={"every_seconds": 0},
+    ),
+    ("GET", "/api/v1/queue/workers/"): Case(200, None, staff=True),
+    ("GET", "/api/v1/queue/summary/"): Case(200, None, staff=True),
 }

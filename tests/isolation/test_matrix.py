@@ -12,7 +12,7 @@ from drf_spectacular.generators import SchemaGenerator
 from rest_framework.test import APIClient
 
 from portal.api.scoping import Role
-from tests.factories import MembershipFactory
+from tests.factories import MembershipFactory, UserFactory
 
 from .cases import CASES, a_job, a_system, a_vm
 
@@ -38,6 +38,13 @@ def cases(wanted=lambda case: True):
 def client_of(member):
     client = APIClient()
     client.force_authenticate(member.user)
+    return client
+
+
+def client_for(case, member):
+    """The client of the member, or of staff where nobody else may."""
+    client = APIClient()
+    client.force_authenticate(UserFactory(is_staff=True) if case.staff else member.user)
     return client
 
 
@@ -72,7 +79,7 @@ def test_anonymous(method, path, case):
     assert response["WWW-Authenticate"]
 
 
-@pytest.mark.parametrize(("method", "path", "case"), cases(lambda case: case.ids is not None))
+@pytest.mark.parametrize(("method", "path", "case"), cases(lambda case: case.ids and case.tenants_own))
 def test_another_tenants_object_is_as_unknown_as_one_that_never_was(method, path, case):
     owner, stranger = MembershipFactory(role=Role.ADMIN), MembershipFactory(role=Role.ADMIN)
     theirs, body = case.ids(owner), case.body(owner) if case.body else None
@@ -124,21 +131,32 @@ def test_a_role_that_is_too_low(method, path, case):
         assert send(client_of(member), method, path, ids, case.bad_body).status_code == 403
 
 
+@pytest.mark.parametrize(("method", "path", "case"), cases(lambda case: case.staff))
+def test_who_is_not_of_the_staff(method, path, case):
+    member = MembershipFactory(role=Role.ADMIN)
+    ids = case.ids(member) if case.ids else {}
+
+    for body in (case.body(member) if case.body else None, case.bad_body):
+        response = send(client_of(member), method, path, ids, body)
+        assert (response.status_code, response.json()["code"]) == (403, "staff_only")
+        assert is_problem(response)
+
+
 @pytest.mark.parametrize(("method", "path", "case"), cases())
 def test_ok_for_the_lowest_role_that_may(method, path, case):
     member = MembershipFactory(role=case.needs or Role.VIEWER)
     ids = case.ids(member) if case.ids else {}
 
-    response = send(client_of(member), method, path, ids, case.body(member) if case.body else None)
+    response = send(client_for(case, member), method, path, ids, case.body(member) if case.body else None)
 
-    assert response.status_code == case.ok, response.content
+    assert response.status_code == case.ok, response.getvalue()
 
 
 @pytest.mark.parametrize(("method", "path", "case"), cases(lambda case: case.bad_body is not None))
 def test_malformed_bodies_change_nothing(method, path, case):
     member = MembershipFactory(role=Role.ADMIN)
     ids = case.ids(member) if case.ids else {}
-    url, client = path.format(**ids), client_of(member)
+    url, client = path.format(**ids), client_for(case, member)
     post = getattr(client, method.lower())
 
     answers = {
@@ -163,7 +181,7 @@ def test_ids_that_are_none(method, path, case, bad_id):
     member = MembershipFactory(role=Role.ADMIN)
     ids = dict.fromkeys(case.ids(member), bad_id)
 
-    response = send(client_of(member), method, path, ids, case.body(member) if case.body else None)
+    response = send(client_for(case, member), method, path, ids, case.body(member) if case.body else None)
 
     assert response.status_code == 404
     assert is_problem(response)

@@ -15,11 +15,10 @@ from portal.api.scoping import Role, Scope
 from tasks import crash_points, engine
 from tasks.models import EntityLock, Job, JobStatus, Step
 from tests.factories import MembershipFactory, VirtualMachineFactory
+from tests.working import look, work
 from vms import commands
 from vms.models import VirtualMachine, VMOperationLog, VMStatus
 from vms.services import control_vm
-
-from tests.working import look, work
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
