@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Self, TypeVar, overload
 
 from django.utils.functional import Promise
 
-from .models import Job
+from .models import Job, JobLogLine
 
 
 def seconds(number: float) -> timedelta:
@@ -232,6 +232,10 @@ class Command:
     def children_of(self, step_name: str) -> list[Job]:
         """The jobs that a step of this one has spawned, in their order: for a later step to read how they ended."""
         return list(self.job.children.filter(parent_step=step_name).order_by("position"))
+
+    def say(self, message: str, level: str = JobLogLine.Level.INFO) -> None:
+        """Append a line to the job's log, at once: it stays whatever becomes of the step."""
+        JobLogLine.objects.create(job=self.job, level=level, message=message)
 
     def translate(self, error: Exception) -> Wait | Failed | None:
         """What an exception of a step means: try again, the outside's no, or (None) a bug of ours."""

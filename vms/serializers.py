@@ -137,6 +137,40 @@ class ControlSerializer(serializers.Serializer[Any]):
     job = JobSerializer(allow_null=True)
 
 
+class BulkActionSerializer(ActionSerializer):
+    """What to ask of many VMs: of all of them or none, or of those that can be asked."""
+
+    MOST = 500
+
+    vms = serializers.ListField(child=serializers.UUIDField(), min_length=1, max_length=MOST)
+    mode = serializers.ChoiceField(choices=["all", "valid"], default="all")
+
+
+class BulkRefusalSerializer(serializers.Serializer[Any]):
+    """Why one of them was not asked, as the problem that it would get alone."""
+
+    status = serializers.IntegerField(source="status_code")
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class BulkResultSerializer(serializers.Serializer[Any]):
+    """What came of one of them."""
+
+    vm = serializers.UUIDField()
+    changed = serializers.BooleanField()
+    job = serializers.UUIDField(allow_null=True)
+    refusal = BulkRefusalSerializer(allow_null=True)
+
+
+class BulkControlSerializer(serializers.Serializer[Any]):
+    """What came of all of them, in the order in which they were named."""
+
+    changed = serializers.IntegerField()
+    refused = serializers.IntegerField()
+    results = BulkResultSerializer(many=True)
+
+
 class OperationLogSerializer(AnswerSerializer[VMOperationLog]):
     """Who did what, when, and how it ended."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 from uuid import UUID
 
 from django.db import transaction
@@ -13,10 +15,11 @@ from django.utils.translation import gettext_lazy as _
 from portal.api.errors import Refused
 from portal.api.scoping import Role, Scope
 from tasks import engine
+from tasks.engine import Spec
 from tasks.models import Job
 
-from .commands import ALLOWED_FROM, ALREADY, COMMAND_OF_ACTION, RestartVm, StartVm, StopVm, wrong_state
-from .models import VirtualMachine, VMStatus, lock_key
+from .commands import ALREADY, COMMAND_OF_ACTION, RestartVm, StartVm, StopVm
+from .models import VirtualMachine, lock_key
 
 WANTED_AFTER = {
     "start": VirtualMachine.Wanted.RUNNING,
@@ -29,14 +32,15 @@ WANTED_AFTER = {
 class Control:
     """What came of asking a VM for an action.
 
-    `job` does what was asked; None when there was nothing to do, and on a dry run. `holder` is the job that the VM is
-    held by now.
+    `refusal` says why not; `vm` is None when the scope shows no such VM. `job` does what was asked; None when there was
+    nothing to do, on a dry run, and when another VM's refusal stopped all. `holder` is the job that the VM is held by now.
     """
 
-    changed: bool
-    vm: VirtualMachine
-    job: Job | None
-    holder: Job | None
+    vm: VirtualMachine | None
+    changed: bool = False
+    job: Job | None = None
+    holder: Job | None = None
+    refusal: Refused | None = None
 
 
 def control_vm(
@@ -49,35 +53,78 @@ def control_vm(
 
     Two hundred at once are safe: each locks the VM's row, and who comes after the first finds its job there.
     """
+    (control,) = control_vms(scope=scope, vm_ids=[vm_id], action=action, hard=hard, dry_run=dry_run)
+    if control.vm is None:
+        raise Http404
+    if control.refusal is not None:
+        raise control.refusal
+    return control
+
+
+def control_vms(
+    *,
+    scope: Scope,
+    vm_ids: Sequence[UUID],
+    action: str,
+    hard: bool = False,
+    mode: Literal["all", "valid"] = "all",
+    dry_run: bool = False,
+) -> list[Control]:
+    """Ask many VMs for the same action; what came of each, in their order. A fixed number of statements.
+
+    With `all`, nothing is done unless every VM can be asked; with `valid`, those that can are.
+    Raises `Refused` for what is wrong with all of them: 403 `role_too_low`; 400 `unknown_action`, `hard_not_known`.
+
+    The rows are locked in the order of their keys, so two such requests never wait for each other.
+    """
     with transaction.atomic():
-        visible = VirtualMachine.objects.within(scope).shown().select_for_update(of=("self",))
-        vm = next(iter(visible.filter(pk=vm_id)), None)
-        if vm is None:
-            raise Http404
-        scope.require(Role.OPERATOR)
-        command = _command(vm, action, hard=hard)
-        command.vm = vm
-        holder = engine.holder_of(lock_key(vm.pk))
-        if holder is None:
-            if ALREADY.get(action) == vm.status:
-                return Control(changed=False, vm=vm, job=None, holder=None)
-            if vm.status not in ALLOWED_FROM[action]:
-                raise engine.NotValid([wrong_state(action, VMStatus(vm.status))])
-        elif (holder.kind, holder.params) != (command.kind, command.params()):
-            raise engine.Busy(holder)
-        if dry_run:
-            return Control(changed=holder is None, vm=vm, job=None, holder=holder)
-        if holder is not None:
-            return Control(changed=False, vm=vm, job=holder, holder=holder)
-        submission = engine.submit(command, tenant=vm.information_system.tenant, user=scope.user)
-        vm.wanted = WANTED_AFTER[action]
-        # The row's `written_at` moves in the same transaction as the lock: a sync that listed before leaves it alone.
-        VirtualMachine.objects.filter(pk=vm.pk).update(wanted=vm.wanted, written_at=Now(), updated_at=Now())
-        return Control(changed=True, vm=vm, job=submission.job, holder=submission.job)
+        rows = VirtualMachine.objects.within(scope).shown().filter(pk__in=vm_ids).order_by("pk")
+        vms = {vm.pk: vm for vm in rows.select_for_update(of=("self",))}
+        if vms:
+            scope.require(Role.OPERATOR)
+            _check_action(action, hard=hard)
+        holders = engine.holders_of(lock_key(pk) for pk in vms)
+        settled = {pk: _without_asking(vms.get(pk), action, holders) for pk in vm_ids}
+        asked = [vms[pk] for pk in dict.fromkeys(vm_ids) if settled[pk] is None]
+        stopped = mode == "all" and any(control and control.refusal for control in settled.values())
+        answers = engine.submit_many(
+            [Spec(_command(vm, action, hard=hard), vm.information_system.tenant) for vm in asked],
+            user=scope.user,
+            mode=mode,
+            dry_run=dry_run or stopped,
+        )
+        for vm, answer in zip(asked, answers, strict=True):
+            new = answer.refusal is None and not answer.joined and (dry_run or answer.job is not None)
+            job = None if dry_run else answer.job
+            settled[vm.pk] = Control(
+                vm, changed=new, job=job, holder=job or holders.get(vm.lock_key), refusal=answer.refusal
+            )
+            if job is not None and new:
+                vm.wanted = WANTED_AFTER[action]
+        # The rows' `written_at` moves in the same transaction as the locks: a sync that listed before leaves them alone.
+        changed = [
+            control.vm.pk for control in settled.values() if control and control.vm and control.changed
+        ]
+        if changed and not dry_run:
+            VirtualMachine.objects.filter(pk__in=changed).update(
+                wanted=WANTED_AFTER[action], written_at=Now(), updated_at=Now()
+            )
+        return [control for pk in vm_ids if (control := settled[pk]) is not None]
 
 
-def _command(vm: VirtualMachine, action: str, *, hard: bool) -> StartVm | StopVm | RestartVm:
-    """The command for an action on a VM. Raises `Refused` when there is none."""
+def _without_asking(vm: VirtualMachine | None, action: str, holders: Mapping[str, Job]) -> Control | None:
+    """What is known of a VM before a command is made; None when one is needed."""
+    if vm is None:
+        return Control(None, refusal=Refused(404, "not_found", _("There is no such VM here.")))
+    if vm.openstack_id is None:
+        return Control(vm, refusal=Refused(409, "not_bound", _("This VM has no server in the cloud yet.")))
+    if vm.lock_key not in holders and ALREADY.get(action) == vm.status:
+        return Control(vm)
+    return None
+
+
+def _check_action(action: str, *, hard: bool) -> None:
+    """Refuse an action that there is not."""
     command_class = COMMAND_OF_ACTION.get(action)
     if command_class is None:
         raise Refused(
@@ -90,6 +137,10 @@ def _command(vm: VirtualMachine, action: str, *, hard: bool) -> StartVm | StopVm
     if hard and command_class is not RestartVm:
         message = _("Only a restart can be hard.")
         raise Refused(400, "hard_not_known", message, errors={"hard": [message]})
-    if vm.openstack_id is None:
-        raise Refused(409, "not_bound", _("This VM has no server in the cloud yet."))
-    return RestartVm(str(vm.pk), hard) if command_class is RestartVm else command_class(str(vm.pk))
+
+
+def _command(vm: VirtualMachine, action: str, *, hard: bool) -> StartVm | StopVm | RestartVm:
+    command_class = COMMAND_OF_ACTION[action]
+    command = RestartVm(str(vm.pk), hard) if command_class is RestartVm else command_class(str(vm.pk))
+    command.vm = vm
+    return command

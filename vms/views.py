@@ -7,12 +7,14 @@ from uuid import UUID
 
 from django.db import models
 from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.generics import ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from portal.api.errors import Refused
 from portal.api.idempotency import idempotent
 from portal.api.scoped_views import ScopedView
 from portal.api.scoping import Role
@@ -23,12 +25,14 @@ from .filters import OperationLogFilter, VirtualMachineFilter
 from .models import VirtualMachine, VMOperationLog
 from .serializers import (
     ActionSerializer,
+    BulkActionSerializer,
+    BulkControlSerializer,
     ControlSerializer,
     OperationLogSerializer,
     VirtualMachineSerializer,
     jobs_in_flight,
 )
-from .services import control_vm
+from .services import control_vm, control_vms
 
 VMS = VirtualMachine.objects.shown()
 
@@ -76,12 +80,59 @@ class VmActions(_VmView):
             self.scope.require(Role.OPERATOR)
             raise ValidationError(asked.errors)
         control = control_vm(scope=self.scope, vm_id=pk, **asked.validated_data)
+        assert control.vm is not None
         jobs = {control.vm.lock_key: control.holder} if control.holder else {}
         return accepted(control.job, {"changed": control.changed, "vm": self._shown(control.vm, jobs)})
 
     def _shown(self, vm: VirtualMachine, jobs: dict[str, Job]) -> Any:
         context = {**self.get_serializer_context(), "jobs_in_flight": jobs}
         return VirtualMachineSerializer(vm, context=context).data
+
+
+class VmBulkActions(ScopedView):
+    """Ask many VMs to start, stop or restart, in one request."""
+
+    queryset = VMS
+    serializer_class = BulkControlSerializer
+
+    @extend_schema(
+        request=BulkActionSerializer, responses={200: BulkControlSerializer, 202: BulkControlSerializer}
+    )
+    @idempotent
+    def post(self, request: Request) -> Response:
+        """Ask up to 500 VMs for an action: 202 when jobs were recorded, 200 when none was.
+
+        With `mode` `all` (the default) nothing is done unless every VM can be asked: 409 `not_all_valid`, with the
+        results. With `valid`, those that can are asked, and the others' refusals are in the results.
+        """
+        asked = BulkActionSerializer(data=request.data)
+        if not asked.is_valid():
+            self.scope.require(Role.OPERATOR)
+            raise ValidationError(asked.errors)
+        wish = dict(asked.validated_data)
+        vm_ids, mode, dry_run = wish.pop("vms"), wish["mode"], wish["dry_run"]
+        controls = control_vms(scope=self.scope, vm_ids=vm_ids, **wish)
+        results = [
+            {
+                "vm": vm_id,
+                "changed": control.changed,
+                "job": control.job and control.job.pk,
+                "refusal": control.refusal,
+            }
+            for vm_id, control in zip(vm_ids, controls, strict=True)
+        ]
+        refused = sum(control.refusal is not None for control in controls)
+        changed = sum(control.changed for control in controls)
+        body = BulkControlSerializer({"changed": changed, "refused": refused, "results": results}).data
+        if refused and mode == "all" and not dry_run:
+            raise Refused(
+                409,
+                "not_all_valid",
+                _("%(refused)s of %(count)s VMs cannot be asked, so none was.")
+                % {"refused": refused, "count": len(vm_ids)},
+                results=body["results"],
+            )
+        return Response(body, status=202 if changed and not dry_run else 200)
 
 
 class VmOperations(ScopedView, ListAPIView[VMOperationLog]):

@@ -145,6 +145,12 @@ CASES: dict[tuple[str, str], Case] = {
     ("POST", "/api/v1/vms/{id}/actions/"): Case(
         202, Role.OPERATOR, ids=a_vm, body=lambda member: {"action": "start"}, bad_body={"action": "explode"}
     ),
+    ("POST", "/api/v1/vms/actions/"): Case(
+        202,
+        Role.OPERATOR,
+        body=lambda member: {"vms": [str(a_vm(member)["id"])], "action": "start"},
+        bad_body={"vms": [], "action": "start"},
+    ),
     ("GET", "/api/v1/vms/{id}/operations/"): Case(200, ids=a_vm),
     ("GET", "/api/v1/jobs/"): Case(200),
     ("GET", "/api/v1/jobs/{id}/"): Case(200, ids=a_job),

@@ -1,0 +1,125 @@
+"""The same action for many VMs in one request."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from rest_framework.test import APIClient
+
+from portal.api.scoping import Role, Scope
+from tasks.models import EntityLock, Job, JobStatus
+from tests.factories import InformationSystemFactory, MembershipFactory, VirtualMachineFactory
+from tests.working import work
+from vms.models import VirtualMachine, VMStatus
+from vms.services import control_vm, control_vms
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def client(member):
+    client = APIClient()
+    client.force_authenticate(member.user)
+    return client
+
+
+def ask(client, vms, action="start", **options):
+    ids = [str(getattr(vm, "pk", vm)) for vm in vms]
+    return client.post("/api/v1/vms/actions/", {"vms": ids, "action": action, **options}, format="json")
+
+
+def test_many_are_asked_at_once_and_each_is_started(cloud, client, vms_of):
+    vms = vms_of(20, status="SHUTOFF")
+
+    answer = ask(client, vms)
+    work()
+
+    assert (answer.status_code, answer.json()["changed"], answer.json()["refused"]) == (202, 20, 0)
+    assert [result["vm"] for result in answer.json()["results"]] == [str(vm.pk) for vm in vms]
+    assert set(VirtualMachine.objects.values_list("status", flat=True)) == {VMStatus.RUNNING}
+    assert all(cloud.accepted(vm.openstack_id, "os-start") == 1 for vm in vms)
+
+
+def test_with_all_one_refusal_stops_every_one(client, vms_of, scope):
+    stopped, busy = vms_of(2, status="SHUTOFF")
+    (paused,) = vms_of(1, status="PAUSED")
+    other = VirtualMachineFactory()
+    control_vm(scope=scope, vm_id=busy.pk, action="start")
+
+    answer = ask(client, [stopped, busy, paused, other, uuid.uuid4()], action="stop")
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "not_all_valid")
+    codes = [result["refusal"] and result["refusal"]["code"] for result in answer.json()["results"]]
+    assert codes == [None, "busy", "wrong_state", "not_found", "not_found"]
+    assert Job.objects.count() == 1
+    assert EntityLock.objects.count() == 1
+
+
+def test_with_valid_those_that_can_are_asked(client, vms_of):
+    stopped = vms_of(2, status="SHUTOFF")
+    (running,) = vms_of(1)
+    (paused,) = vms_of(1, status="PAUSED")
+
+    answer = ask(client, [*stopped, running, paused], mode="valid")
+
+    results = answer.json()["results"]
+    assert (answer.status_code, answer.json()["changed"], answer.json()["refused"]) == (202, 2, 1)
+    assert [result["changed"] for result in results] == [True, True, False, False]
+    assert results[2]["refusal"] is None  # It runs already: there is nothing to do and nothing wrong.
+    assert results[3]["refusal"]["code"] == "wrong_state"
+    work()
+    assert set(Job.objects.values_list("status", flat=True)) == {JobStatus.SUCCEEDED}
+
+
+def test_a_dry_run_says_what_would_be_and_does_nothing(client, vms_of):
+    stopped = vms_of(2, status="SHUTOFF")
+    (paused,) = vms_of(1, status="PAUSED")
+
+    answer = ask(client, [*stopped, paused], dry_run=True)
+
+    assert (answer.status_code, answer.json()["changed"], answer.json()["refused"]) == (200, 2, 1)
+    assert not Job.objects.exists()
+
+
+def test_the_same_vm_named_twice_is_asked_once(client, vms_of):
+    (vm,) = vms_of(1, status="SHUTOFF")
+
+    answer = ask(client, [vm, vm])
+
+    results = answer.json()["results"]
+    assert answer.status_code == 202
+    assert results[0]["job"] == results[1]["job"]
+    assert Job.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "code"), [({"action": "explode"}, "unknown_action"), ({"hard": True}, "hard_not_known")]
+)
+def test_what_is_wrong_with_all_is_said_once(client, vms_of, options, code):
+    answer = ask(client, vms_of(2, status="SHUTOFF"), **options)
+
+    assert (answer.status_code, answer.json()["code"]) == (400, code)
+
+
+def test_more_than_five_hundred_are_refused(client):
+    answer = ask(client, [uuid.uuid4() for _ in range(501)])
+
+    assert (answer.status_code, list(answer.json()["errors"])) == (400, ["vms"])
+
+
+def test_five_hundred_cost_as_many_statements_as_ten():
+    counts = []
+    for count in (10, 500):
+        member = MembershipFactory(role=Role.OPERATOR)
+        system = InformationSystemFactory(tenant=member.tenant)
+        vms = VirtualMachineFactory.create_batch(count, information_system=system, status=VMStatus.STOPPED)
+        scope = Scope(member.user, member.tenant, Role.OPERATOR)
+        with CaptureQueriesContext(connection) as queries:
+            controls = control_vms(scope=scope, vm_ids=[vm.pk for vm in vms], action="start")
+        assert all(control.changed for control in controls)
+        counts.append(len(queries))
+
+    assert counts[0] == counts[1] <= 10
