@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
 
 from . import queue_page
 from .engine import allowed_decisions
@@ -96,7 +97,36 @@ class JobAdmin(ReadOnly):
     list_select_related = ["tenant", "created_by"]
     date_hierarchy = "created_at"
     show_full_result_count = False
-    inlines = [StepRows, AsyncTaskRows, LockRows, LineRows]
+    fieldsets = [
+        (None, {"fields": ["kind", "subject", "status", "outcome_code", "outcome_message"]}),
+        (None, {"fields": ["tenant", "created_by", "created_at", "started_at", "ended_at", "deadline"]}),
+        (
+            _("Tree"),
+            {"fields": ["parent", "parent_step", "position", "children_open", "optional", "permanent"]},
+        ),
+        (
+            _("For staff"),
+            {
+                "fields": [
+                    "traceback",
+                    "params",
+                    "data",
+                    "retry_of",
+                    "attended_at",
+                    "cancel_requested_at",
+                    "attempt",
+                    "owner",
+                    "lease_until",
+                    "not_before",
+                    "held",
+                    "request_id",
+                    "entity_type",
+                    "entity_id",
+                ]
+            },
+        ),
+    ]
+    inlines = [StepRows, LineRows, AsyncTaskRows, LockRows]
 
     def get_urls(self) -> list[Any]:
         """The queue page and the buttons, before the admin's own: those take whatever follows for a job's id."""

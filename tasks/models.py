@@ -115,12 +115,20 @@ class Job(models.Model):
     # What it is done to, as a person calls it. The command's title goes before it, in the reader's language.
     subject = models.CharField(_("subject"), max_length=300, blank=True, default="")
     parent = models.ForeignKey(
-        "self", models.CASCADE, null=True, blank=True, related_name="children", db_index=False
+        "self",
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="children",
+        db_index=False,
+        verbose_name=_("parent"),
     )
-    root = models.ForeignKey("self", models.CASCADE, null=True, blank=True, related_name="+")
+    root = models.ForeignKey(
+        "self", models.CASCADE, null=True, blank=True, related_name="+", verbose_name=_("root")
+    )
     # The step of the parent that spawned it, and its place among the children of that step.
-    parent_step = models.CharField(max_length=100, blank=True, default="", db_default="")
-    position = models.PositiveIntegerField(default=0, db_default=0)
+    parent_step = models.CharField(_("parent's step"), max_length=100, blank=True, default="", db_default="")
+    position = models.PositiveIntegerField(_("position"), default=0, db_default=0)
     # Waits for a brother or sister to end, because only so many run at once.
     held = models.BooleanField(_("held"), default=False, db_default=False)
     # Its failure does not fail its parent.
@@ -131,7 +139,13 @@ class Job(models.Model):
     children_open = models.PositiveIntegerField(_("open children"), default=0, db_default=0)
     # The errored job that this one tries again.
     retry_of = models.ForeignKey(
-        "self", models.SET_NULL, null=True, blank=True, related_name="retries", db_index=False
+        "self",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="retries",
+        db_index=False,
+        verbose_name=_("retry of"),
     )
 
     status = models.CharField(_("status"), max_length=10, choices=JobStatus.choices, default=JobStatus.QUEUED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
@@ -15,12 +16,14 @@ from portal.api.serializers import StrictSerializer
 from .engine import allowed_decisions
 from .models import Job, JobStatus
 from .queues import Broker, Summary, is_late, known_queues, next_run_at
+from .schedules import description_of
 from .serializers import JobBriefSerializer
 
 
 class ScheduleSerializer(AnswerSerializer[PeriodicTask]):
     """A schedule of beat."""
 
+    description = serializers.SerializerMethodField()
     every_seconds = serializers.SerializerMethodField()
     crontab = serializers.SerializerMethodField()
     next_run_at = serializers.SerializerMethodField()
@@ -42,6 +45,10 @@ class ScheduleSerializer(AnswerSerializer[PeriodicTask]):
             "late",
         ]
 
+    def get_description(self, schedule: PeriodicTask) -> str:
+        """What it is for: our own in the reader's language, another's as it was entered."""
+        return description_of(schedule.name) or schedule.description
+
     def get_every_seconds(self, schedule: PeriodicTask) -> float | None:
         """Its interval; None for one with a crontab."""
         return schedule.interval.schedule.run_every.total_seconds() if schedule.interval else None
@@ -50,10 +57,10 @@ class ScheduleSerializer(AnswerSerializer[PeriodicTask]):
         """Its crontab as people write it; None for one with an interval."""
         return str(schedule.crontab) if schedule.crontab else None
 
-    def get_next_run_at(self, schedule: PeriodicTask) -> str | None:
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_next_run_at(self, schedule: PeriodicTask) -> datetime | None:
         """When beat will ring it, as far as the row tells."""
-        at = next_run_at(schedule)
-        return at.isoformat().replace("+00:00", "Z") if at else None
+        return next_run_at(schedule)
 
     def get_late(self, schedule: PeriodicTask) -> bool:
         """Whether beat should have rung it long ago."""

@@ -32,3 +32,8 @@ def declare(schedule: Schedule) -> None:
 def declared() -> list[Schedule]:
     """Every schedule that the installed rooms declare, by name."""
     return [_declared[name] for name in sorted(_declared)]
+
+
+def description_of(name: str) -> str | None:
+    """What a schedule is for, in the reader's language; None for one that the code does not declare."""
+    return str(_declared[name].description) if name in _declared else None
