@@ -147,6 +147,15 @@ class JobSerializer(AnswerSerializer[Job]):
         return job.created_by.get_username() if job.created_by else None
 
 
+class JobEventSerializer(serializers.Serializer[Any]):
+    """One server-sent event. `data` is JSON: a job, a line of its log, or (`end`) the status that it ended with."""
+
+    event = serializers.ChoiceField(choices=["job", "line", "end"], required=False)
+    data = serializers.CharField(required=False)
+    id = serializers.CharField(required=False)
+    retry = serializers.IntegerField(required=False)
+
+
 class AcceptedJobSerializer(serializers.Serializer[Any]):
     """Accepted work, and where to follow it."""
 

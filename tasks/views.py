@@ -28,6 +28,7 @@ from .serializers import (
     AcceptedJobSerializer,
     DecisionSerializer,
     EndSerializer,
+    JobEventSerializer,
     JobLogLineSerializer,
     JobSerializer,
 )
@@ -118,7 +119,7 @@ class JobEvents(ScopedView):
                 description="The last line that was seen; a browser sends it by itself when it comes back.",
             )
         ],
-        responses={(200, "text/event-stream"): str},
+        responses={(200, "text/event-stream"): JobEventSerializer},
     )
     def get(self, request: Request, pk: UUID) -> StreamingHttpResponse:
         """Send `job` now and whenever it changes, `line` for each line of its log, and `end` when it has ended."""

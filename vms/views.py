@@ -96,7 +96,9 @@ class VmBulkActions(ScopedView):
     serializer_class = BulkControlSerializer
 
     @extend_schema(
-        request=BulkActionSerializer, responses={200: BulkControlSerializer, 202: BulkControlSerializer}
+        operation_id="vms_bulk_actions_create",
+        request=BulkActionSerializer,
+        responses={200: BulkControlSerializer, 202: BulkControlSerializer},
     )
     @idempotent
     def post(self, request: Request) -> Response:

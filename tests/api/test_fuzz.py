@@ -167,6 +167,9 @@ class Caller:
     member: Membership = field(default_factory=lambda: MembershipFactory(role=Role.ADMIN))
 
     def __post_init__(self) -> None:
+        if self.case.staff:
+            self.member.user.is_staff = True
+            self.member.user.save()
         _token, secret = ApiToken.objects.create(user=self.member.user, name="fuzz", expiry=None)
         self.authorization = f"Token {secret}"
         self.ids = self.case.ids(self.member) if self.case.ids else {}
@@ -262,6 +265,7 @@ def out_of_the_way(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
     settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "DEFAULT_THROTTLE_RATES": rates}
     settings.AXES_FAILURE_LIMIT = 1_000_000
     monkeypatch.setattr("tasks.views.wait_for_end", lambda job, seconds: job)
+    settings.JOB_EVENTS_SECONDS = 0
     # Hypothesis also draws constants of the modules that are loaded, and those depend on which tests ran before.
     none = providers.Constants()
     monkeypatch.setattr(providers, "_get_local_constants", lambda: none)
