@@ -151,7 +151,7 @@ class JobEventSerializer(serializers.Serializer[Any]):
     """One server-sent event. `data` is JSON: a job, a line of its log, or (`end`) the status that it ended with."""
 
     event = serializers.ChoiceField(choices=["job", "line", "end"], required=False)
-    data = serializers.CharField(required=False)
+    data = serializers.CharField(required=False)  # type: ignore[assignment] # the name of the field in the stream.
     id = serializers.CharField(required=False)
     retry = serializers.IntegerField(required=False)
 

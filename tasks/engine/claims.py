@@ -45,11 +45,12 @@ class Claim:
         if not self._write(Q(), columns):
             raise Fenced
 
-    def write_if(self, condition: Q, **columns: Any) -> bool:
-        """The same if the row also meets a condition; whether it did."""
-        if self._write(condition, columns):
+    def let_go(self, condition: Q | None = None, **columns: Any) -> bool:
+        """Write the row and own it no longer; False, and still owned, when the row does not meet a condition."""
+        free = {"owner": "", "lease_until": None, "attempt": 0, "rung_at": None}
+        if self._write(condition or Q(), {**free, **columns}):
             return True
-        if not self._mine.exists():
+        if condition is None or not self._mine.exists():
             raise Fenced
         return False
 
@@ -114,12 +115,8 @@ def give_back(claim: Claim, step: Step, result: Wait | Watch, step_status: StepS
         else:
             due = Now() + timedelta(seconds=result.seconds)
             ring_job(claim.job.id, after=result.seconds)
-        claim.write(
+        claim.let_go(
             status=JobStatus.UNDOING if undoing else JobStatus.WAITING,
-            owner="",
-            lease_until=None,
-            attempt=0,
-            rung_at=None,
             not_before=due if undoing else Least(due, claim.job.deadline, step.deadline),
             data=claim.job.data,
         )
@@ -132,6 +129,25 @@ def hear_cancel(job: Job) -> None:
     """Look again at once after a cancel that came while a step ran: it must not wait for the step's time."""
     if Job.objects.filter(pk=job.pk, cancel_requested_at__isnull=False).exists():
         wake([job.pk])
+
+
+def wait_on(claim: Claim, watched: AsyncTask) -> bool:
+    """Give a job back that was rung for too early or twice; True when what it waits for is decided by now.
+
+    Why no wake is lost: the poller locks the async task, decides, and then wakes a job that nobody owns. Here the same
+    row is locked first, so either the decision is seen, or the poller's wake comes after this has let the job go.
+    """
+    with transaction.atomic():
+        verdicts = (
+            AsyncTask.objects.select_for_update().filter(pk=watched.pk).values_list("verdict", flat=True)
+        )
+        if verdicts[0] != AsyncTask.Verdict.OPEN:
+            return True
+        undoing = claim.job.status == JobStatus.UNDOING
+        claim.let_go(
+            status=JobStatus.UNDOING if undoing else JobStatus.WAITING, not_before=watched.expires_at
+        )
+    return False
 
 
 def watched_by(job: Job, step: Step, *, undo: bool = False) -> AsyncTask | None:

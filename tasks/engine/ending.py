@@ -90,10 +90,8 @@ def get_stuck(claim: Claim, message: str, *, trace: str = "") -> None:
         # Why it is being undone: it says that again when a person lets it go on.
         job.data["failure"] = [job.outcome_code, job.outcome_message, job.traceback]
     with transaction.atomic():
-        claim.write(
+        claim.let_go(
             status=JobStatus.STUCK,
-            owner="",
-            lease_until=None,
             data=job.data,
             outcome_code="stuck",
             outcome_message=message[:2000],

@@ -15,7 +15,7 @@ from ..command import Done, Failed, Result, Spawn, Wait
 from ..leases import lease
 from ..models import AsyncTask, Job, JobStatus, Step, StepStatus
 from .calling import call, last_word, our_fault
-from .claims import Claim, give_back, watched_by
+from .claims import Claim, give_back, wait_on, watched_by
 from .ending import end
 from .tree import spawn, verdict_on, wait_for_children
 from .undo import begin_undo
@@ -147,12 +147,7 @@ def _judge(claim: Claim, step: Step, watched: AsyncTask) -> bool:
             step,
             Failed("timeout", _("'%(step)s' took too long. %(last)s") % last_word(step, watched)),
         )
-    # An early or doubled ring: back to waiting, and nothing else.
-    with transaction.atomic():
-        claim.write(
-            status=JobStatus.WAITING, owner="", lease_until=None, attempt=0, not_before=watched.expires_at
-        )
-    return False
+    return wait_on(claim, watched)
 
 
 def _fail(claim: Claim, step: Step, failed: Failed) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 import structlog
@@ -123,7 +123,7 @@ def submit_many(
         raise RuntimeError(
             "submit() needs the caller's transaction: the job is recorded with the change or not at all."
         )
-    jobs = [_job_of(spec, user) for spec in specs]
+    jobs = [_root_of(spec, user) for spec in specs]
     keys_of = [sorted(set(spec.command.locks())) for spec in specs]
     wanted = {key: job.id for job, keys in reversed(list(zip(jobs, keys_of, strict=True))) for key in keys}
     held = holders_of(wanted) if dry_run else take_locks(wanted)
@@ -170,19 +170,27 @@ def record(jobs: Sequence[tuple[Job, Command]]) -> None:
         job._prefetched_objects_cache = {"steps": steps[job.id]}  # type: ignore[attr-defined] # noqa: SLF001
 
 
-def _job_of(spec: Spec, user: User | None) -> Job:
-    command, entity = spec.command, spec.command.entity()
-    job = Job(
+def job_of(command: Command, **columns: Any) -> Job:
+    """A job of a command, not yet recorded."""
+    entity = command.entity()
+    return Job(
         kind=command.kind,
         params=command.params(),
         subject=entity.name[:300],
         entity_type=entity.type,
         entity_id=entity.id,
+        **columns,
+    )
+
+
+def _root_of(spec: Spec, user: User | None) -> Job:
+    job = job_of(
+        spec.command,
         tenant=spec.tenant,
         created_by=user,
         request_id=str(structlog.contextvars.get_contextvars().get("request_id") or "")[:128],
         language=translation.get_language() or "",
-        deadline=timezone.now() + command.deadline,
+        deadline=timezone.now() + spec.command.deadline,
     )
     job.root_id = job.id
     return job

@@ -20,7 +20,7 @@ from ..command import Failed, Spawn, UnknownKind, command_class, title_of
 from ..doorbell import ring_job, ring_jobs
 from ..models import EntityLock, Job, JobStatus, Step, StepStatus, statuses_before
 from .claims import Claim, hear_cancel
-from .submission import record, take_locks
+from .submission import job_of, record, take_locks
 
 # A parent whose children take their time to wind up is woken by the last of them; this is only for the worst case.
 LOOK_AGAIN = timedelta(hours=1)
@@ -41,13 +41,8 @@ def spawn(claim: Claim, step: Step, wish: Spawn) -> Failed | None:
     root_id = job.root_id or job.id
     children = []
     for position, command in enumerate(wish.children):
-        entity = command.entity()
-        child = Job(
-            kind=command.kind,
-            params=command.params(),
-            subject=entity.name[:300],
-            entity_type=entity.type,
-            entity_id=entity.id,
+        child = job_of(
+            command,
             parent=job,
             root_id=root_id,
             parent_step=step.name,
@@ -67,12 +62,8 @@ def spawn(claim: Claim, step: Step, wish: Spawn) -> Failed | None:
     keys = {key: root_id for _child, command in children for key in command.locks()}
     with transaction.atomic():
         crash_points.crash_point_on_commit("spawned")
-        claim.write(
+        claim.let_go(
             status=JobStatus.WAITING,
-            owner="",
-            lease_until=None,
-            attempt=0,
-            rung_at=None,
             not_before=step.deadline,
             data=job.data,
             children_open=len(children),
@@ -107,13 +98,9 @@ def wait_for_children(claim: Claim, *, winding_up: bool) -> bool:
     """
     job = claim.job
     with transaction.atomic():
-        gone_on = claim.write_if(
+        gone_on = claim.let_go(
             Q(children_open__gt=0),
             status=JobStatus.UNDOING if job.status == JobStatus.UNDOING else JobStatus.WAITING,
-            owner="",
-            lease_until=None,
-            attempt=0,
-            rung_at=None,
             not_before=Now() + LOOK_AGAIN if winding_up or job.status == JobStatus.UNDOING else job.deadline,
         )
         if gone_on and winding_up:
@@ -238,12 +225,8 @@ def take_back(claim: Claim, step: Step) -> bool:
     step.status, step.deadline, step.tries = StepStatus.UNDOING, None, 0
     with transaction.atomic():
         crash_points.crash_point_on_commit("spawned")
-        claim.write(
+        claim.let_go(
             status=JobStatus.UNDOING,
-            owner="",
-            lease_until=None,
-            attempt=0,
-            rung_at=None,
             not_before=Now() + LOOK_AGAIN,
             children_open=len(ids),
         )

@@ -16,7 +16,7 @@ from ..command import Done, Failed, Spawn, StepFunction, Wait
 from ..leases import lease
 from ..models import AsyncTask, JobLogLine, JobStatus, Step, StepStatus
 from .calling import back_off, call, last_word, our_fault
-from .claims import Claim, drop_watches, give_back, watched_by
+from .claims import Claim, drop_watches, give_back, wait_on, watched_by
 from .ending import end, get_stuck
 from .tree import take_back, wait_for_children
 
@@ -95,9 +95,7 @@ def undo_one(claim: Claim) -> bool:
     now = timezone.now()
     watched = watched_by(job, step, undo=True) if step.status == StepStatus.UNDOING else None
     if watched is not None and watched.verdict == AsyncTask.Verdict.OPEN and watched.expires_at > now:
-        with transaction.atomic():  # An early or doubled ring.
-            claim.write(owner="", lease_until=None, attempt=0, not_before=watched.expires_at)
-        return False
+        return wait_on(claim, watched)
     if watched is not None and watched.verdict == AsyncTask.Verdict.REACHED:
         return _undone(claim, step)
     step.deadline = step.deadline or now + UNDO_DEADLINE

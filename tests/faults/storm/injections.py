@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from collections import Counter
@@ -24,14 +25,22 @@ AIM_SECONDS = 0.6
 FREEZE_SEEKS_SECONDS = 2.0
 FROZEN_SECONDS = 9.0
 NOBODY = "nobody"
+PAUSE_SECONDS = 0.01
+# What may not happen while the cloud holds a request that it will carry out whoever still waits for the answer.
+DISTURBING = frozenset({"kill", "freeze", "stop_postgres", "cut_connections"})
 OTHER_WORKERS = ("worker-a", "worker-b", "worker-sync")
 # A number that no request of the simulator's log has: asks for nothing but what the next one will be.
 LOG_END = 10**12
-# Half of all actions take this long in the cloud's front door, so that kills meet requests that are under way.
-# Much shorter than a lease: whoever takes the job over must find the request carried out.
+# Half of all actions, and a part of the looks at a server, take this long in the cloud's front door, so that kills
+# meet requests that are under way. Much shorter than a lease: whoever takes a job over must find them carried out.
+DELAY_SECONDS = 0.3
 ACTION = {"method": "POST", "path": "/action$"}
-ACTION_DELAY_SECONDS = 0.3
-ALWAYS = [{"kind": "delay", "seconds": ACTION_DELAY_SECONDS, "rate": 0.5, **ACTION}]
+LOOK = {"method": "GET", "path": "/servers/[0-9a-f-]{36}(/os-instance-actions)?$"}
+ALWAYS = [
+    {"kind": "delay", "seconds": DELAY_SECONDS, "rate": 0.5, **ACTION},
+    {"kind": "delay", "seconds": DELAY_SECONDS, "rate": 0.3, **LOOK},
+]
+SERVER_IN_PATH = re.compile("/servers/([0-9a-f-]{36})(?:/action|/os-instance-actions)?$")
 
 
 def rules_of(window: str, seconds: float) -> list[dict[str, Any]]:
@@ -81,6 +90,7 @@ class Injections:
     _windows: dict[str, float] = field(default_factory=dict)
     _asleep: list[tuple[float, ProcessId]] = field(default_factory=list)
     _began: float = 0.0
+    _calm_until: float = 0.0
 
     def begin(self) -> None:
         """The clock of the journal starts."""
@@ -91,6 +101,11 @@ class Injections:
     def now(self) -> float:
         """Seconds since the load began."""
         return time.monotonic() - self._began
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether nobody may be disturbed now: see `slow_actions`."""
+        return time.monotonic() < self._calm_until
 
     def carry_out(self, event: Event) -> bool:
         """Do what an event says, and write down what came of it; False when it met nobody and was not done."""
@@ -107,8 +122,10 @@ class Injections:
     def _sleepers(self) -> list[ProcessId]:
         return [sleeper for _until, sleeper in self._asleep]
 
-    def tick(self) -> None:
-        """Wake who has slept long enough. To be called all the time."""
+    def pause(self) -> None:
+        """A moment in which the dead are started again, and who has slept long enough wakes. To be called all the time."""
+        self.processes.watch()
+        time.sleep(PAUSE_SECONDS)
         while self._asleep and self._asleep[0][0] <= time.monotonic():
             self._asleep.pop(0)[1].send(signal.SIGCONT)
 
@@ -146,38 +163,44 @@ class Injections:
         met = f"{'a process' if role == 'child' else 'the main process'} of {name}"
         return {"met": met, "held": ", ".join(held)}
 
-    def freeze(self) -> dict[str, str]:
-        """A worker sleeps through its lease: somebody else does its work, and then it wakes and wants to record.
+    def freeze(self, doing: str) -> dict[str, str]:
+        """A worker sleeps through its lease: somebody else does its work, and then it wakes and wants to go on.
 
-        Only one whose request is at the cloud's door just then. One that fell asleep before it asked would ask when
-        it wakes, for a job that is no longer its own, and Nova has no way to refuse that: nobody could be exact.
+        "asking": its request is at the cloud's door. It wakes with the answer and wants to record it.
+        "looking": an earlier try has come to nothing, or something is to be taken back, and it looks whether it has
+        to ask. It wakes with a picture that is old, and wants to ask.
         """
         until = time.monotonic() + FREEZE_SEEKS_SECONDS
         seen = self.scene.cloud.call("GET", "requests", since=LOG_END)["next"]
+        method = {"asking": "POST", "looking": "GET"}[doing]
         while time.monotonic() < until and "postgres" in self.servers.running:
             for entry in self.scene.cloud.call("GET", "requests", since=seen)["requests"]:
-                waits = entry["fault"] == "delay" and entry["status"] is None and entry["method"] == "POST"
-                if not (waits and time.time() - entry["time"] < ACTION_DELAY_SECONDS / 2):
+                waits = entry["fault"] == "delay" and entry["status"] is None and entry["method"] == method
+                server = SERVER_IN_PATH.search(entry["path"])
+                if not (waits and server and time.time() - entry["time"] < DELAY_SECONDS / 2):
                     continue
-                sleeper = self._who_acts_on(entry["path"].split("/")[-2])
+                sleeper = self._who_works_on(server[1], before_asking=doing == "looking")
                 if sleeper is None:
                     continue
                 sleeper.send(signal.SIGSTOP)
-                if time.time() - entry["time"] < ACTION_DELAY_SECONDS * 0.9:
+                # Otherwise the answer may have come first, and nobody knows what it was about to do.
+                if time.time() - entry["time"] < DELAY_SECONDS * 0.9:
                     self._asleep.append((time.monotonic() + FROZEN_SECONDS, sleeper))
-                    return {"met": "a worker whose request was under way"}
-                sleeper.send(signal.SIGCONT)  # Its answer may have come first.
-            time.sleep(0.01)
+                    return {"met": f"a worker that was {doing}"}
+                sleeper.send(signal.SIGCONT)
+            self.pause()
         return {"met": NOBODY}
 
-    def _who_acts_on(self, server: str) -> ProcessId | None:
-        """The process that owns the job on a server."""
+    def _who_works_on(self, server: str, *, before_asking: bool) -> ProcessId | None:
+        """The process that owns the job on a server; if wanted, only while what it does next is to ask."""
         try:
             rows = self.servers.ask(
                 "SELECT job.owner FROM tasks_job AS job JOIN tasks_entitylock AS lock ON lock.job_id = job.id"
                 " JOIN vms_virtualmachine AS vm ON lock.key = 'vm:' || vm.id"
-                " WHERE vm.openstack_id = %s AND job.owner <> ''",
+                " WHERE vm.openstack_id = %s AND job.owner <> '' AND (NOT %s OR job.status = 'undoing' OR EXISTS"
+                " (SELECT 1 FROM tasks_step WHERE job_id = job.id AND name = 'ask_the_cloud' AND status = 'waiting'))",
                 server,
+                before_asking,
             )
         except psycopg2.Error:
             return None
@@ -202,6 +225,7 @@ class Injections:
             for _table, pid in self._owners():
                 if pid in by_pid:
                     return by_pid[pid]
+            self.pause()
         return None
 
     # --- Servers -------------------------------------------------------------------------------------------
@@ -244,6 +268,9 @@ class Injections:
         self._windows.pop(window, None)
         if on:
             self._windows[window] = seconds
+            if window == "slow_actions":
+                # Until its last request is through, if the window ends now; the plan opens it for four seconds.
+                self._calm_until = time.monotonic() + seconds + 10
         self._set_rules()
 
     def _set_rules(self) -> None:

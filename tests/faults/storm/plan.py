@@ -45,6 +45,7 @@ class Wish:
     hard: bool
     keyed: bool
     busy: float  # What is done about a VM that is busy.
+    answer_lost: bool  # Under a key alone: the first answer does not arrive, and the click is sent again.
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +73,12 @@ class Plan:
                 hard=dice.random() < 0.5,
                 keyed=dice.random() < 0.6,
                 busy=dice.random(),
+                answer_lost=dice.random() < 0.1,
             )
 
     def as_json(self) -> dict[str, Any]:
         """For the report."""
         return asdict(self)
-
-    def counts(self) -> dict[str, int]:
-        """How many events of each name."""
-        found: dict[str, int] = {}
-        for event in self.events:
-            found[event.name] = found.get(event.name, 0) + 1
-        return found
 
 
 def make_plan(
@@ -149,7 +144,8 @@ def _everything(length: float, dice: random.Random) -> tuple[list[Event], tuple[
     begin = moment(0.50)
     events.append(Event(begin, "stop_valkey", {"politely": dice.random() < 0.5}))
     events.append(Event(begin + minute, "start_valkey"))
-    calm_from = max(moment(0.64), begin + minute + 2)
+    # Workers that have lost the broker look for it less and less often.
+    calm_from = max(moment(0.64), begin + minute + min(20.0, length / 24))
     calm = (calm_from, calm_from + slow + 8)
     window("slow_actions", calm_from + 1, calm_from + 5)
     events += _postgres(moment(0.16), "fast", down=0.5)
@@ -192,7 +188,10 @@ def _kills(count: int, length: float, calm: tuple[float, float] | None, dice: ra
 
 def _freezes(count: int, length: float, calm: tuple[float, float] | None, dice: random.Random) -> list[Event]:
     """Workers that sleep through their lease and wake when somebody else has done their work."""
-    return [Event(_moment_outside(calm, length, dice), "freeze") for _ in range(max(2, count // 20))]
+    return [
+        Event(_moment_outside(calm, length, dice), "freeze", {"doing": ("asking", "looking")[number % 2]})
+        for number in range(max(2, count // 10))
+    ]
 
 
 def _kills_beside(

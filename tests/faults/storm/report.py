@@ -18,6 +18,7 @@ from .plan import Plan
 # Words of the portal's own log that tell what it went through.
 LOG_WORDS = (
     "fenced",
+    "lease_lost",
     "ring_failed",
     "look_failed",
     "step_errored",

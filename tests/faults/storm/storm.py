@@ -15,7 +15,7 @@ import psycopg2
 from bench.stack import answers, free_port
 
 from .checks import Evidence, check_everything, outcomes
-from .injections import Injections
+from .injections import DISTURBING, Injections
 from .load import Load
 from .plan import BYSTANDERS, Plan
 from .processes import Processes, programs
@@ -24,7 +24,6 @@ from .scene import Scene, set_scene
 from .servers import Servers
 
 SETTLE_SECONDS = 180.0
-PAUSE_SECONDS = 0.02
 # When a kill met nobody, because all of its victims were dead already.
 TRY_AGAIN_AFTER_SECONDS = 2.0
 UNENDED = "status IN ('queued', 'running', 'waiting', 'undoing')"
@@ -49,17 +48,20 @@ class Storm:
             signal.signal(number, _interrupt)
         servers = Servers()
         processes = Processes(servers)
-        report = None
+        keep = True
         try:
             report = self._run(servers, processes)
+            keep = self.keep_logs or not report.passed
             return report
+        except KeyboardInterrupt:
+            keep = self.keep_logs
+            raise
         finally:
             for number in STOP_SIGNALS:  # From here on it takes seconds, and must not be cut short.
                 signal.signal(number, signal.SIG_IGN)
             processes.stop()
             servers.stop()
             processes.end_descendants()
-            keep = self.keep_logs or report is None or not report.passed
             servers.remove_folder(keep_logs=keep)
             if keep:
                 self.say(f"The logs are in {servers.folder}")
@@ -76,7 +78,7 @@ class Storm:
         began = time.monotonic()
         load.begin()
         self.say(f"The storm begins: {self.plan.seconds:.0f} s, {len(self.plan.events)} events.")
-        self._break_things(injections, processes)
+        self._break_things(injections)
         injections.end()
         load.stopping.set()
         stormed = time.monotonic() - began
@@ -114,18 +116,18 @@ class Storm:
         servers.wait(lambda: len(app.control.ping(timeout=0.5) or []) >= 3, "A worker")
         return base
 
-    def _break_things(self, injections: Injections, processes: Processes) -> None:
+    def _break_things(self, injections: Injections) -> None:
         told = 0.0
-        calm = self.plan.calm or (0.0, 0.0)
         left = [(event.at, number, event) for number, event in enumerate(self.plan.events)]
         while left:
             at, number, event = heapq.heappop(left)
-            # A kill that was held up, by a database that took long to stop, must not come into the calm.
-            disturbs = event.name in {"kill", "freeze"}
-            while injections.now < at or (disturbs and calm[0] <= injections.now <= calm[1]):
-                processes.watch()
-                injections.tick()
-                time.sleep(PAUSE_SECONDS)
+            injections.pause()
+            # Events may be late, one behind the other; what must not meet still does not.
+            while injections.now < at:
+                injections.pause()
+            if injections.is_calm and event.name in DISTURBING:
+                heapq.heappush(left, (injections.now + TRY_AGAIN_AFTER_SECONDS, number, event))
+                continue
             if injections.now - told > 15:
                 told = injections.now
                 broken = sum(injections.claims_broken.values())
@@ -133,9 +135,7 @@ class Storm:
             if not injections.carry_out(event) and at < self.plan.seconds:
                 heapq.heappush(left, (injections.now + TRY_AGAIN_AFTER_SECONDS, number, event))
         while injections.now < self.plan.seconds:
-            processes.watch()
-            injections.tick()
-            time.sleep(PAUSE_SECONDS)
+            injections.pause()
 
     def _settle(self, servers: Servers, processes: Processes, load: Load) -> list[str]:
         """Wait until every click is answered and every job has ended; what did not become so."""
