@@ -363,6 +363,9 @@ CONTENT_SECURITY_POLICY = {
     },
 }
 
+# What a Prometheus sends as its bearer token to read /metrics. Production shows nothing without one.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+
 # --- Logs --------------------------------------------------------------------------------------------------
 
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")

@@ -12,6 +12,7 @@ from tasks.pages import job_page, job_page_events
 from vms.pages import ask_vm, vm_page, vm_row
 
 from . import health, pages
+from .metrics import metrics
 
 admin.site.site_header = admin.site.site_title = _("Portal administration")
 
@@ -33,6 +34,7 @@ urlpatterns = [
     # The split view keeps its script in a file of its own: our CSP allows no inline scripts.
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("api/v1/", include([path("", include(f"{room}.urls")) for room in rooms])),
+    path("metrics", metrics, name="metrics"),
     path("health/live", health.live, name="health-live"),
     path("health/ready", health.ready, name="health-ready"),
 ]

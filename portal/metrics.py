@@ -1,0 +1,112 @@
+"""`/metrics`: what a Prometheus asks for, read from the tables and from the broker at each scrape.
+
+No process counts anything by itself: every web process gives the same answer, and a restart forgets nothing.
+What is not known is left out; it is never zero.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterator
+
+from django.conf import settings
+from django.db.models import Count
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from tasks import queues
+from tasks.models import Job
+from vms.models import SyncState
+
+
+class PortalCollector(Collector):
+    """The portal's figures: a fixed number of small queries."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Each figure with its labels."""
+        summary = queues.summary()
+        yield _by_label(
+            "portal_jobs",
+            "Jobs that have not ended, by status.",
+            "status",
+            {row["status"]: row["count"] for row in summary.by_status},
+        )
+        yield _last_hour()
+        yield GaugeMetricFamily(
+            "portal_jobs_troubled",
+            "Jobs that are stuck, or errored and not yet dealt with.",
+            summary.troubled_count,
+        )
+        yield GaugeMetricFamily("portal_jobs_overdue", "Jobs that should have moved.", summary.overdue)
+        ages = {
+            "portal_canary_age_seconds": (
+                "Since a job that does nothing went the whole way.",
+                summary.canary_seconds_ago,
+            ),
+            "portal_beat_age_seconds": ("Since beat rang last.", summary.beat_seconds_ago),
+        }
+        for name, (text, age) in ages.items():
+            if age is not None:
+                yield GaugeMetricFamily(name, text, age)
+        if summary.broker is not None:
+            served = {queue for worker in summary.broker.workers for queue in worker["queues"]}
+            yield _by_label("portal_queue_messages", "Messages that wait.", "queue", summary.broker.depths)
+            yield _by_label(
+                "portal_queue_read",
+                "Whether a worker reads the queue.",
+                "queue",
+                {name: int(name in served) for name in queues.known_queues()},
+            )
+        yield _sync_age()
+
+
+def _by_label(name: str, text: str, label: str, values: dict[str, int]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for value, number in values.items():
+        family.add_metric([value], number)
+    return family
+
+
+def _last_hour() -> GaugeMetricFamily:
+    family = GaugeMetricFamily(
+        "portal_jobs_last_hour",
+        "Jobs asked for in the last hour, by kind and status.",
+        labels=["kind", "status"],
+    )
+    recent = Job.objects.filter(created_at__gt=timezone.now() - queues.AGES["under_an_hour"]).order_by()
+    for kind, status, count in recent.values_list("kind", "status").annotate(count=Count("pk")):
+        family.add_metric([kind, status], count)
+    return family
+
+
+def _sync_age() -> GaugeMetricFamily:
+    family = GaugeMetricFamily(
+        "portal_vm_sync_age_seconds",
+        "Since the last complete listing of an account's VMs.",
+        labels=["account", "region"],
+    )
+    now = timezone.now()
+    states = SyncState.objects.filter(listed_at__isnull=False).select_related("account")
+    for state in states:
+        family.add_metric([state.account.name, state.region], (now - state.listed_at).total_seconds())
+    return family
+
+
+_registry = CollectorRegistry()
+_registry.register(PortalCollector())
+
+
+@require_GET
+def metrics(request: HttpRequest) -> HttpResponse:
+    """The figures, to who names `METRICS_TOKEN`. Without one they are shown outside of production alone."""
+    token = settings.METRICS_TOKEN
+    if not token and settings.PRODUCTION:
+        raise Http404
+    sent = request.headers.get("Authorization", "")
+    if token and not hmac.compare_digest(sent.encode(), f"Bearer {token}".encode()):
+        return HttpResponse(status=401, headers={"WWW-Authenticate": "Bearer"})
+    return HttpResponse(generate_latest(_registry), content_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,61 @@
+"""What a Prometheus is told, and who may ask."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import transaction
+from prometheus_client.parser import text_string_to_metric_families
+
+from tasks import canary, engine, queues
+from tests.tasks import worlds
+from tests.working import work
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def figures(client):
+    text = client.get("/metrics").content.decode()
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_jobs_and_signs_of_life_are_told(client):
+    worlds.empty()
+    canary.send_canary()
+    work()
+    with transaction.atomic():
+        engine.submit(worlds.BuildHouse())
+
+    found = figures(client)
+
+    assert found["portal_jobs", "queued"] == 1
+    assert found["portal_jobs_last_hour", "tasks.canary", "succeeded"] == 1
+    assert 0 <= found["portal_canary_age_seconds",] < 60
+    assert found["portal_jobs_troubled",] == found["portal_jobs_overdue",] == 0
+    assert found["portal_queue_messages", "jobs"] >= 1
+
+
+def test_what_is_unknown_is_left_out(client, monkeypatch):
+    monkeypatch.setattr(queues, "broker", lambda: None)
+
+    names = {name for name, *_labels in figures(client)}
+
+    assert "portal_queue_messages" not in names
+    assert "portal_canary_age_seconds" not in names
+
+
+def test_only_who_has_the_token_may_ask(client, settings):
+    settings.METRICS_TOKEN = "secret"
+
+    assert client.get("/metrics").status_code == 401
+    assert client.get("/metrics", headers={"Authorization": "Bearer wrong"}).status_code == 401
+    assert client.get("/metrics", headers={"Authorization": "Bearer secret"}).status_code == 200
+
+
+def test_production_shows_nothing_without_a_token(client, settings):
+    settings.PRODUCTION = True
+
+    assert client.get("/metrics").status_code == 404
