@@ -90,9 +90,9 @@ def _sync_age() -> GaugeMetricFamily:
         labels=["account", "region"],
     )
     now = timezone.now()
-    states = SyncState.objects.filter(listed_at__isnull=False).select_related("account")
-    for state in states:
-        family.add_metric([state.account.name, state.region], (now - state.listed_at).total_seconds())
+    listed = SyncState.objects.filter(listed_at__isnull=False)
+    for account, region, listed_at in listed.values_list("account__name", "region", "listed_at"):
+        family.add_metric([account, region], (now - listed_at).total_seconds())
     return family
 
 
