@@ -1,20 +1,24 @@
-"""`python -m bench [sync] [sync-naive] [engine] [control]`: all of them unless some are named."""
+"""`python -m bench [NAME ...]`: all benchmarks unless some are named."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from .control import control
 from .engine import engine
-from .figures import Figure, keep, show
+from .figures import Line, keep, show
+from .poll import poll
 from .stack import Stack
 from .sync import sync, sync_naive
+from .tree import tree
 
-BENCHES: dict[str, Callable[[Stack], list[Figure]]] = {
+BENCHES: dict[str, Callable[[Stack], Sequence[Line]]] = {
     "sync": sync,
     "sync-naive": sync_naive,
     "engine": engine,
+    "poll": poll,
+    "tree": tree,
     "control": control,
 }
 
@@ -26,9 +30,9 @@ def main(names: list[str]) -> None:
     stack = Stack()
     try:
         for name in names or BENCHES:
-            figures = BENCHES[name](stack)
-            show(name, figures)
-            keep(name, figures)
+            lines = BENCHES[name](stack)
+            show(name, lines)
+            keep(name, lines)
     finally:
         stack.stop()
 

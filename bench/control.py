@@ -7,27 +7,32 @@ import json
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import requests
-
+from .cloud import control_api, seeded_vms
 from .figures import Figure, percentile
 from .stack import Stack
+
+if TYPE_CHECKING:
+    from vms.models import VirtualMachine
 
 CLIENTS = 200
 
 
 def _at_once(
-    base: str, token: str, requests_: list[tuple[str, dict[str, object]]]
-) -> tuple[float, Counter[int], list[dict]]:
+    base: str, token: str, requests_: Sequence[tuple[str, Mapping[str, object]]]
+) -> tuple[float, Counter[int], list[dict[str, Any]]]:
     """Send all of them at the same moment, each on a connection of its own; seconds, statuses and bodies."""
     address = urlsplit(base)
     start = threading.Barrier(len(requests_) + 1)
     statuses: Counter[int] = Counter()
-    bodies: list[dict] = []
+    bodies: list[dict[str, Any]] = []
     headers = {"Authorization": f"Token {token}", "Content-Type": "application/json"}
 
-    def one(path: str, body: dict[str, object]) -> None:
+    def one(path: str, body: Mapping[str, object]) -> None:
         connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=60)
         connection.connect()
         start.wait()
@@ -50,37 +55,19 @@ def _at_once(
 
 def control(stack: Stack) -> list[Figure]:
     """Throughput, exactly one action, and how long the row is locked."""
-    from django.db import connection, transaction
-
-    from cloudaccounts.models import CloudAccount
     from portal.api.models import ApiToken
     from portal.api.scoping import Role, Scope
     from tasks.models import IN_FLIGHT, Job
-    from tenants.models import InformationSystem, Membership, Tenant, User
-    from vms.models import VirtualMachine
+    from tenants.models import Membership, User
     from vms.services import control_vm
-    from vms.sync.adoption import adopt_servers
 
     simulator = stack.simulator()
-    seeded = {"project": "demo", "servers": CLIENTS + 1, "status": "SHUTOFF"}
-    requests.post(f"{simulator}/_control/seed", json=seeded, timeout=60).raise_for_status()
-    requests.post(f"{simulator}/_control/clock", json={"action_seconds": 0.5}, timeout=60).raise_for_status()
-    account = CloudAccount(
-        name="control",
-        auth_url=f"{simulator}/identity/v3",
-        credential_kind="password",
-        access_id="demo",
-        project="demo",
-    )
-    account.set_secret("demo")
-    account.save()
-    tenant = Tenant.objects.create(slug="control", name="Control")
-    system = InformationSystem.objects.create(tenant=tenant, name="Control")
+    vms = seeded_vms(simulator, "control", CLIENTS + 1, status="SHUTOFF")
+    control_api(simulator, "POST", "clock", {"action_seconds": 0.5})
+    tenant = vms[0].information_system.tenant
     user = User.objects.create_user("control")
     Membership.objects.create(user=user, tenant=tenant, role=Role.OPERATOR)
     _token, secret = ApiToken.objects.create(user=user, name="bench", expiry=None)
-    adopt_servers(account=account, region="RegionOne", system_for=lambda n, name: system)
-    vms = list(VirtualMachine.objects.filter(account=account).order_by("name"))
     base = stack.web()
     path = "/api/v1/vms/{}/actions/"
 
@@ -100,7 +87,7 @@ def control(stack: Stack) -> list[Figure]:
     many_seconds, many_statuses, _bodies = _at_once(base, secret, many)
     worker = stack.worker("jobs,polling", concurrency=4)
     ended()
-    counts = requests.get(f"{simulator}/_control/requests", timeout=60).json()["counts"]["objects"]
+    counts = control_api(simulator, "GET", "requests")["counts"]["objects"]
     accepted = counts[vms[0].openstack_id]["os-start"]["accepted"]
     job_ids = {body["job"]["id"] for body in one_bodies}
     all_once = all(counts[vm.openstack_id]["os-start"]["accepted"] == 1 for vm in vms[1:])
@@ -116,7 +103,8 @@ def control(stack: Stack) -> list[Figure]:
     print(f"  200 stops, from the first click to the last job's end: {time.perf_counter() - began:.1f} s")
     stack.end(worker)
 
-    held = _lock_times(control_vm, Scope(user, tenant, Role.OPERATOR), vms[1:], connection, transaction)
+    scope = Scope(user, tenant, Role.OPERATOR)
+    held = _lock_times(partial(control_vm, scope=scope, action="start"), vms[1:])
     return [
         Figure("cloud actions for 200 clicks on one VM", str(accepted), "1", accepted, 1, "at most"),
         Figure(
@@ -146,21 +134,21 @@ def control(stack: Stack) -> list[Figure]:
     ]
 
 
-def _lock_times(
-    control_vm: object, scope: object, vms: list, connection: object, transaction: object
-) -> list[float]:
+def _lock_times(click: Callable[..., object], vms: Sequence[VirtualMachine]) -> list[float]:
     """Milliseconds from the row's lock to the commit, for one click after another."""
+    from django.db import connection
+
     held: list[float] = []
     since: list[float] = []
 
-    def watch(execute, sql, params, many, context):  # noqa: ANN001, ANN202
+    def watch(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
         result = execute(sql, params, many, context)
         if "FOR UPDATE" in sql:
             since[:] = [time.perf_counter()]
         return result
 
     for vm in vms:
-        with connection.execute_wrapper(watch):  # type: ignore[attr-defined]
-            control_vm(scope=scope, vm_id=vm.pk, action="start")  # type: ignore[operator]
+        with connection.execute_wrapper(watch):
+            click(vm_id=vm.pk)
         held.append((time.perf_counter() - since[0]) * 1000)
     return held

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -27,6 +28,18 @@ class Figure:
     def reached(self) -> bool:
         """Whether the figure is on the right side."""
         return self.ratio <= self.to_reach if self.side == "at most" else self.ratio >= self.to_reach
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A line that is held against nothing, and kept because its change from run to run tells something."""
+
+    what: str
+    measured: str
+    value: float
+
+
+Line = Figure | Note
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -53,28 +66,35 @@ def percentile(values: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
-def show(name: str, figures: list[Figure]) -> None:
+def show(name: str, lines: Sequence[Line]) -> None:
     """Print a table."""
     print(f"\n{name}")
-    width = max(len(figure.what) for figure in figures)
-    for figure in figures:
-        verdict = "reached" if figure.reached else "NOT REACHED"
+    width = max(len(line.what) for line in lines)
+    for line in lines:
+        if isinstance(line, Note):
+            print(f"  {line.what:<{width}}  {line.measured:>24}")
+            continue
+        verdict = "reached" if line.reached else "NOT REACHED"
         print(
-            f"  {figure.what:<{width}}  {figure.measured:>24}  limit {figure.limit:>24}"
-            f"  {figure.ratio:8.2f} ({figure.side} {figure.to_reach:g})  {verdict}"
+            f"  {line.what:<{width}}  {line.measured:>24}  limit {line.limit:>24}"
+            f"  {line.ratio:8.2f} ({line.side} {line.to_reach:g})  {verdict}"
         )
 
 
-def keep(name: str, figures: list[Figure]) -> Path:
-    """Write the figures of a run as JSON below `bench/results/`."""
+def keep(name: str, lines: Sequence[Line]) -> Path:
+    """Write what a run has measured as JSON below `bench/results/`."""
     folder = Path(__file__).parent / "results"
     folder.mkdir(exist_ok=True)
     path = folder / f"{name}.json"
-    rows = [{**asdict(figure), "reached": figure.reached} for figure in figures]
+    figures = [{**asdict(line), "reached": line.reached} for line in lines if isinstance(line, Figure)]
+    notes = [asdict(line) for line in lines if isinstance(line, Note)]
     run = {
         "bench": name,
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "python": platform.python_version(),
+        # What else the machine did: on a busy one, seconds mean little and ratios a little more.
+        "processors": os.cpu_count(),
+        "load": [round(load, 2) for load in os.getloadavg()],
     }
-    path.write_text(json.dumps({**run, "figures": rows}, indent=2) + "\n")
+    path.write_text(json.dumps({**run, "figures": figures, "notes": notes}, indent=2) + "\n")
     return path

@@ -116,8 +116,10 @@ class Stack:
         self.wait(lambda: answers(f"http://127.0.0.1:{port}/health/live"), "The web process")
         return f"http://127.0.0.1:{port}"
 
-    def worker(self, queues: str, concurrency: int) -> subprocess.Popen[bytes]:
-        """Start a Celery worker and wait until it answers."""
+    def worker(
+        self, queues: str, concurrency: int, include: str = "bench.commands"
+    ) -> subprocess.Popen[bytes]:
+        """Start a Celery worker, with modules of the benchmark in it, and wait until it answers."""
         from portal.celery import app
 
         name = f"bench-{secrets.token_hex(3)}@localhost"
@@ -128,7 +130,7 @@ class Stack:
             "portal",
             "worker",
             "-I",
-            "bench.commands",
+            include,
             "-Q",
             queues,
             "-c",

@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import requests
 
+from .cloud import seeded_vms
 from .figures import Figure, median_of, timed
 from .stack import Stack
+
+if TYPE_CHECKING:
+    from cloudaccounts.models import CloudAccount
 
 VMS = 10_000
 
 
-def _prepare(stack: Stack) -> tuple[str, object]:
-    from cloudaccounts.models import CloudAccount
-    from tenants.models import InformationSystem, Tenant
-    from vms.sync.adoption import adopt_servers
-
+def _prepare(stack: Stack) -> tuple[str, CloudAccount]:
     url = stack.simulator()
-    requests.post(
-        f"{url}/_control/seed", json={"project": "demo", "servers": VMS}, timeout=60
-    ).raise_for_status()
-    account = CloudAccount(
-        name=url, auth_url=f"{url}/identity/v3", credential_kind="password", access_id="demo", project="demo"
-    )
-    account.set_secret("demo")
-    account.save()
-    tenant, _created = Tenant.objects.get_or_create(slug="bench", defaults={"name": "Bench"})
-    system, _created = InformationSystem.objects.get_or_create(tenant=tenant, name="Bench")
-    adopted = adopt_servers(account=account, region="RegionOne", system_for=lambda n, name: system)
-    assert adopted == VMS, adopted
-    return url, account
+    return url, seeded_vms(url, url, VMS)[0].account
 
 
-def _bare_fetcher(url: str) -> object:
+def _bare_fetcher(url: str) -> Callable[[], None]:
     """Fetches and parses every page with a bare HTTP client that is logged in already."""
     session = requests.Session()
-    auth = {
+    auth: Any = {
         "auth": {
             "identity": {
                 "methods": ["password"],
@@ -82,14 +73,18 @@ def sync(stack: Stack) -> list[Figure]:
 
     url, account = _prepare(stack)
     fetch = _bare_fetcher(url)
-    run = lambda: _checked(sync_region(account.pk, "RegionOne"))  # noqa: E731
+
+    def run() -> None:
+        _checked(sync_region(account.pk, "RegionOne"))
+
     vms = VirtualMachine.objects.filter(account=account)
 
     def differ(share: float) -> None:
         ids = list(vms.values_list("pk", flat=True)[: int(VMS * share)])
         VirtualMachine.objects.filter(pk__in=ids).update(status="paused", reading="", written_at=Now())
 
-    fetch(), run()
+    fetch()
+    run()
     figures = []
     for what, share, to_reach in (
         ("nothing changed", 0, 1.5),
@@ -97,7 +92,7 @@ def sync(stack: Stack) -> list[Figure]:
         ("all changed", 1, 3),
     ):
         limit = median_of(5, fetch)
-        taken = median_of(5, run, before=lambda share=share: differ(share))
+        taken = median_of(5, run, before=partial(differ, share))
         figures.append(
             Figure(
                 f"{VMS} VMs, {what}",
@@ -145,7 +140,7 @@ def sync_naive(stack: Stack) -> list[Figure]:
     ]
 
 
-def _checked(run: object) -> None:
+def _checked(run: Any) -> None:
     assert run is not None
-    assert run.state == "success", run.message  # type: ignore[attr-defined]
-    assert run.synced == VMS, run.synced  # type: ignore[attr-defined]
+    assert run.state == "success", run.message
+    assert run.synced == VMS, run.synced

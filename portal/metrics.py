@@ -90,9 +90,9 @@ def _sync_age() -> GaugeMetricFamily:
         labels=["account", "region"],
     )
     now = timezone.now()
-    listed = SyncState.objects.filter(listed_at__isnull=False)
-    for account, region, listed_at in listed.values_list("account__name", "region", "listed_at"):
-        family.add_metric([account, region], (now - listed_at).total_seconds())
+    for account, region, listed_at in SyncState.objects.values_list("account__name", "region", "listed_at"):
+        if listed_at is not None:
+            family.add_metric([account, region], (now - listed_at).total_seconds())
     return family
 
 

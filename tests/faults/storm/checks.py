@@ -189,9 +189,14 @@ def clicks_and_jobs(evidence: Evidence) -> Iterable[Verdict]:
         f"key {click.key}: {len(click.jobs)} jobs were answered" for click in keyed if len(click.jobs) > 1
     ]
     wrong += [
+        f"key {click.key} was answered in {len(click.accepted)} ways: {sorted(click.accepted)}"
+        for click in keyed
+        if len(click.accepted) > 1
+    ]
+    wrong += [
         f"key {click.key} was never answered, in {click.tries} tries" for click in keyed if not click.status
     ]
-    yield Verdict("one key, one job, and an answer in the end", len(keyed), wrong)
+    yield Verdict("one key, one job, one answer", len(keyed), wrong)
 
     cancelled = {cancelling.job for cancelling in evidence.load.cancellings}
     wrong = [

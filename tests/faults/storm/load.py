@@ -34,8 +34,9 @@ class Click:
     status: int = 0
     code: str = ""
     changed: bool = False
-    # Every job that any answer to this click named.
+    # Every job that any answer to this click named, and every answer that said yes: status, `changed`, job.
     jobs: set[str] = field(default_factory=set)
+    accepted: set[tuple[int, bool, str]] = field(default_factory=set)
     replayed: bool = False
 
 
@@ -112,8 +113,12 @@ class Person(threading.Thread):
             )
             if job := (body.get("job") if status in {200, 202} else None):
                 click.jobs.add(job["id"])
+            if status in {200, 202}:
+                click.accepted.add((status, bool(body.get("changed")), job["id"] if job else ""))
             if click.key and click.tries == 1 and wish.answer_lost:
-                continue  # It was answered, perhaps, and the answer never came; what it said is remembered for the checks.
+                # It was answered, perhaps, and the answer never came; what it said is remembered for the checks.
+                time.sleep(wish.pause)
+                continue
             if self._settles(status, body):
                 click.status, click.code = status, body.get("code", "")
                 click.changed = bool(body.get("changed"))
