@@ -17,6 +17,7 @@ from django.core.cache import cache as shared_cache
 from django.db import connection
 
 from openstack_client import Cloud, CloudCredentials
+from tasks.leases import refuse_if_lost
 
 from .models import CloudAccount
 
@@ -26,11 +27,17 @@ class CalledInTransaction(RuntimeError):
 
 
 def refuse_inside_transaction() -> None:
-    """The guard that every `Cloud` of ours runs before a request leaves. Raises `CalledInTransaction`."""
+    """Refuse to call a cloud while a transaction is open. Raises `CalledInTransaction`."""
     if connection.in_atomic_block:
         raise CalledInTransaction(
             "A cloud must not be called inside atomic(): claim (transaction), call, record (transaction)."
         )
+
+
+def refuse() -> None:
+    """The guard that every `Cloud` of ours runs before a request leaves: no open transaction, no lost claim."""
+    refuse_inside_transaction()
+    refuse_if_lost()
 
 
 class TokenCache:
@@ -77,7 +84,7 @@ def open_cloud(account: CloudAccount, region: str) -> Cloud:
         cloud = Cloud(
             credentials_of(account),
             region=region or None,
-            guard=refuse_inside_transaction,
+            guard=refuse,
             token_cache=TokenCache(),
         )
         _opened[account.pk, region] = _Opened(fingerprint, cloud)

@@ -375,6 +375,8 @@ LOGGING = logging_settings(
     request_level=env.str("REQUEST_LOG_LEVEL", default="WARNING"),
 )
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
+# RequestIdMiddleware has settled the header by then; without this the log and the jobs would have an id of their own.
+DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = True
 
 if PORTAL_ENV == "test":
     # Argon2 is slow by design; tests log in thousands of times.

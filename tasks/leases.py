@@ -7,6 +7,11 @@ Why this is safe although clocks and schedulers are not: a lease only decides wh
 Every write of a claim names its owner, so the write of a worker that slept through its lease hits no row and is
 refused; and steps are written so that an effect is looked for before it is repeated.
 All times are the database's, so workers' clocks do not matter.
+
+What no row can refuse is an effect outside: a worker that falls asleep between its look and its request would send
+it when it wakes, for a job that somebody else has ended meanwhile. So it asks `refuse_if_lost` right before each
+request. That measures how long ago the last sign of life was given, by a clock that goes on during sleep, and needs
+no database. What is left is the moment between that question and the request's departure.
 """
 
 from __future__ import annotations
@@ -18,6 +23,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
@@ -26,6 +33,24 @@ from django.db import connection, models
 from django.db.models.functions import Now
 
 log = structlog.get_logger(__name__)
+
+
+class LeaseLost(Exception):
+    """The claim under which this thread works may be another's by now; it must have no more effects."""
+
+
+def _now() -> float:
+    """Seconds that also count while the machine is suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@dataclass(slots=True)
+class Held:
+    """One lease that this process keeps alive, and until when it stands for certain."""
+
+    model: type[models.Model]
+    since: float
+    certain_until: float
 
 
 def lease() -> timedelta:
@@ -46,7 +71,7 @@ class _Keeper:
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self.held: dict[str, tuple[type[models.Model], float]] = {}
+        self.held: dict[str, Held] = {}
         self.guard = threading.Lock()
         threading.Thread(target=self.keep, name="lease-keeper", daemon=True).start()
 
@@ -54,17 +79,19 @@ class _Keeper:
         while True:
             period = settings.JOB_LEASE_SECONDS / 3
             time.sleep(period)
-            long_ago = time.monotonic() - period / 2
+            long_ago = _now() - period / 2
             with self.guard:
-                due = [(owner, model) for owner, (model, since) in self.held.items() if since < long_ago]
+                due = [(owner, held) for owner, held in self.held.items() if held.since < long_ago]
             if due:
                 self.extend(due)
 
-    def extend(self, due: list[tuple[str, type[models.Model]]]) -> None:
+    def extend(self, due: list[tuple[str, Held]]) -> None:
         try:
-            for model in {model for _, model in due}:
-                owners = [owner for owner, of in due if of is model]
-                model._default_manager.filter(owner__in=owners).update(lease_until=Now() + lease())  # noqa: SLF001
+            for owner, held in due:
+                asked_at = _now()
+                rows = held.model._default_manager.filter(owner=owner)  # noqa: SLF001
+                if rows.update(lease_until=Now() + lease()):
+                    held.certain_until = asked_at + settings.JOB_LEASE_SECONDS
         except Exception:
             # The next round tries again; a lease that runs out meanwhile costs a second claim, which is fenced.
             log.warning("leases_not_extended", exc_info=True)
@@ -73,19 +100,44 @@ class _Keeper:
 
 
 _keeper: _Keeper | None = None
+_effects_under: ContextVar[Held | None] = ContextVar("effects_under", default=None)
+
+
+def refuse_if_lost() -> None:
+    """Raise `LeaseLost` when this thread works under a claim that may have run out. To be asked before each effect."""
+    held = _effects_under.get()
+    if held is not None and _now() > held.certain_until:
+        raise LeaseLost
+
+
+def claiming() -> float:
+    """To be called before a claim is written: the lease counts from no later than that."""
+    return _now()
 
 
 @contextmanager
-def held(model: type[models.Model], owner: str) -> Iterator[None]:
-    """Keep the lease of `owner` alive while the block runs."""
+def effects_under(held: Held) -> Iterator[None]:
+    """Let this thread have effects outside only as long as a lease stands."""
+    token = _effects_under.set(held)
+    try:
+        yield
+    finally:
+        _effects_under.reset(token)
+
+
+@contextmanager
+def held(model: type[models.Model], owner: str, *, since: float | None = None) -> Iterator[Held]:
+    """Keep the lease of `owner` alive while the block runs. `since` is when it was asked for: see `claiming`."""
     global _keeper  # noqa: PLW0603 - one keeper a process; a forked child needs its own thread.
     if _keeper is None or _keeper.pid != os.getpid():
         _keeper = _Keeper()
     keeper = _keeper
+    since = _now() if since is None else since
+    kept = Held(model, since, certain_until=since + settings.JOB_LEASE_SECONDS)
     with keeper.guard:
-        keeper.held[owner] = (model, time.monotonic())
+        keeper.held[owner] = kept
     try:
-        yield
+        yield kept
     finally:
         with keeper.guard:
             keeper.held.pop(owner, None)

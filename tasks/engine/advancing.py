@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from .. import crash_points
 from ..command import Command, command_class
-from ..leases import held, new_owner
+from ..leases import LeaseLost, claiming, effects_under, held, new_owner
 from ..models import Job, JobStatus
 from .claims import Claim, Fenced, take
 from .ending import get_stuck
@@ -28,17 +28,24 @@ def advance(job_id: UUID) -> None:
     Safe to call at any time, from anywhere, by any number at once: the claim is one statement, and who does not
     get the row has nothing to do.
     """
-    owner = new_owner()
+    owner, since = new_owner(), claiming()
     job = take(job_id, owner)
     if job is None:
         return
     crash_points.crash_point("claimed")
     structlog.contextvars.bind_contextvars(job_id=str(job.id), kind=job.kind, request_id=job.request_id)
-    with held(Job, owner), translation.override(job.language or settings.LANGUAGE_CODE):
+    with (
+        held(Job, owner, since=since) as lease,
+        effects_under(lease),
+        translation.override(job.language or settings.LANGUAGE_CODE),
+    ):
         try:
             _move_on(job, owner)
         except Fenced:
             log.warning("fenced", owner=owner, attempt=job.attempt)
+        except LeaseLost:
+            # Whoever has the job by now goes on with it; if nobody has, the sweep rings.
+            log.warning("lease_lost", owner=owner, attempt=job.attempt)
         finally:
             structlog.contextvars.unbind_contextvars("job_id", "kind", "request_id")
 

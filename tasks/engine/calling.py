@@ -9,6 +9,7 @@ from django.db import connection
 from django.utils.translation import gettext as _
 
 from ..command import Done, Result, step_title
+from ..leases import LeaseLost
 from ..models import AsyncTask, Step
 from .claims import Claim
 
@@ -19,6 +20,8 @@ def call(claim: Claim, function: Any) -> tuple[Result | None, str]:
         raise RuntimeError("A step would run inside a transaction; advance() must be called outside of any.")
     try:
         return function(claim.command) or Done(), ""
+    except LeaseLost:
+        raise  # Nothing more may be written under this claim, and nothing has to be.
     except Exception as error:  # noqa: BLE001 - whatever a step raises ends or delays its job, never its worker.
         trace = traceback.format_exc(limit=30)
         return claim.command.translate(error), trace

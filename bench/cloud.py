@@ -1,0 +1,46 @@
+"""A seeded simulator with the portal's account in it, and its servers as VMs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import requests
+
+if TYPE_CHECKING:
+    from cloudaccounts.models import CloudAccount
+    from vms.models import VirtualMachine
+
+
+def control_api(url: str, method: str, path: str, body: Any = None) -> Any:
+    """One call of the simulator's control API."""
+    answer = requests.request(method, f"{url}/_control/{path}", json=body, timeout=60)
+    answer.raise_for_status()
+    return answer.json()
+
+
+def account_at(url: str, name: str) -> CloudAccount:
+    """The portal's account in project demo of a simulator."""
+    from cloudaccounts.models import CloudAccount
+
+    account = CloudAccount(
+        name=name, auth_url=f"{url}/identity/v3", credential_kind="password", access_id="demo", project="demo"
+    )
+    account.set_secret("demo")
+    account.save()
+    return account
+
+
+def seeded_vms(url: str, name: str, count: int, **seed: object) -> list[VirtualMachine]:
+    """So many servers of a fresh simulator, adopted as VMs of one information system."""
+    from tenants.models import InformationSystem, Tenant
+    from vms.models import VirtualMachine
+    from vms.sync.adoption import adopt_servers
+
+    control_api(url, "POST", "seed", {"project": "demo", "servers": count, **seed})
+    account = account_at(url, name)
+    tenant, _created = Tenant.objects.get_or_create(slug="bench", defaults={"name": "Bench"})
+    system, _created = InformationSystem.objects.get_or_create(tenant=tenant, name="Bench")
+    adopted = adopt_servers(account=account, region="RegionOne", system_for=lambda n, name: system)
+    assert adopted == count, adopted
+    vms = VirtualMachine.objects.filter(account=account).order_by("name")
+    return list(vms.select_related("account", "information_system__tenant"))
