@@ -38,6 +38,13 @@ class Stack:
         self.folder = Path(tempfile.mkdtemp(prefix="portal-bench-"))
         self.folder.chmod(0o711)
         self.running: list[subprocess.Popen[bytes]] = []
+        try:
+            self._prepare()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _prepare(self) -> None:
         postgres = Postgres(
             folder=self.folder / "postgres",
             port=free_port(),
