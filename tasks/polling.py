@@ -88,12 +88,13 @@ def poll(watcher_name: str, scope: str) -> None:
     if not mine.filter(free).update(owner=owner, lease_until=Now() + lease()):
         return
     crash_points.crash_point("poll_claimed")
+    released: dict[str, Any] = {"owner": "", "lease_until": None}
     with held(PollScope, owner):
         try:
-            failures = _round(watcher_name, scope, mine.values_list("failures", flat=True)[0])
+            released["failures"] = _round(watcher_name, scope, mine.values_list("failures", flat=True)[0])
         finally:
-            mine.filter(owner=owner).update(owner="", lease_until=None)
-    mine.exclude(failures=failures).update(failures=failures)
+            # A poller that came too late lets nothing go, and counts no failure: the scope is another's.
+            mine.filter(owner=owner).update(**released)
     open_tasks = AsyncTask.objects.filter(watcher=watcher_name, scope=scope, verdict=AsyncTask.Verdict.OPEN)
     open_now = open_tasks.aggregate(nearest=Min("next_look_at"), count=Count("pk"))
     if open_now["nearest"] is not None:
@@ -150,14 +151,17 @@ def _record(due: Sequence[AsyncTask], seen: Mapping[str, Observation]) -> None:
     with transaction.atomic():
         crash_points.crash_point_on_commit("poll_recorded")
         still_open = AsyncTask.Verdict.OPEN
-        if decided:
-            # Only what is still open: a job may have been cancelled, and its watch dropped, during the look.
+        if decided or changed:
+            # Only what is still open: a job may have been cancelled, and its watch dropped, during the look; or this
+            # poller has overslept its lease, and another has decided meanwhile.
             locked = set(
                 AsyncTask.objects.select_for_update()
-                .filter(pk__in=[task.pk for task in decided], verdict=still_open)
+                .filter(pk__in=[task.pk for task in [*decided, *changed]], verdict=still_open)
                 .values_list("pk", flat=True)
             )
             decided = [task for task in decided if task.pk in locked]
+            changed = [task for task in changed if task.pk in locked]
+        if decided:
             AsyncTask.objects.bulk_update(
                 decided, ["verdict", "last_status", "observation", "looks", "ended_at"]
             )
@@ -194,12 +198,12 @@ def _put_off(due: Sequence[AsyncTask], failure: LookFailed, failures: int) -> No
     log.warning("look_failed", watcher=due[0].watcher, scope=due[0].scope, pause=pause, error=str(failure))
     ids = [task.pk for task in due]
     with transaction.atomic():
-        AsyncTask.objects.filter(pk__in=ids).update(
+        AsyncTask.objects.filter(pk__in=ids, verdict=AsyncTask.Verdict.OPEN).update(
             next_look_at=Now() + timedelta(seconds=pause), looks=F("looks") + 1
         )
         with connection.cursor() as cursor:
             cursor.execute(
                 "UPDATE tasks_step SET message = %s FROM tasks_asynctask AS t"
-                " WHERE t.id = ANY(%s) AND tasks_step.job_id = t.job_id AND tasks_step.name = t.step_name",
+                " WHERE t.id = ANY(%s) AND t.verdict = 'open' AND tasks_step.job_id = t.job_id AND tasks_step.name = t.step_name",
                 [str(failure), ids],
             )

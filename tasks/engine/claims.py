@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Case, Q, When
 from django.db.models.functions import Least, Now
 
 from .. import crash_points
@@ -97,8 +97,14 @@ def give_back(claim: Claim, step: Step, result: Wait | Watch, step_status: StepS
     step.status, step.tries = step_status, step.tries + 1
     with transaction.atomic():
         crash_points.crash_point_on_commit("recorded")
+        # The row first: a worker that came too late is refused here, and not by the watch that the job already has.
+        due: Any = step.deadline if isinstance(result, Watch) else Now() + timedelta(seconds=result.seconds)
+        claim.let_go(
+            status=JobStatus.UNDOING if undoing else JobStatus.WAITING,
+            not_before=due if undoing else unless_cancelled(Least(due, claim.job.deadline, step.deadline)),
+            data=claim.job.data,
+        )
         if isinstance(result, Watch):
-            due: Any = step.deadline
             AsyncTask.objects.create(
                 job=claim.job,
                 step_name=step.name,
@@ -113,16 +119,19 @@ def give_back(claim: Claim, step: Step, result: Wait | Watch, step_status: StepS
             )
             ring_poll(result.watcher, result.scope, after=FIRST_LOOK_SECONDS)
         else:
-            due = Now() + timedelta(seconds=result.seconds)
             ring_job(claim.job.id, after=result.seconds)
-        claim.let_go(
-            status=JobStatus.UNDOING if undoing else JobStatus.WAITING,
-            not_before=due if undoing else Least(due, claim.job.deadline, step.deadline),
-            data=claim.job.data,
-        )
         step.save()
     if not undoing:
         hear_cancel(claim.job)
+
+
+def unless_cancelled(due: Any) -> Case:
+    """When a job that waits is due: now, if somebody cancelled it while it was owned, and else at its time.
+
+    It is decided by the statement that gives the row back. A cancel before that is seen by it; one after it finds
+    a job that nobody owns, and wakes it. So none is slept over, even if the worker dies right after the commit.
+    """
+    return Case(When(cancel_requested_at__isnull=False, then=Now()), default=due)
 
 
 def hear_cancel(job: Job) -> None:
@@ -144,8 +153,10 @@ def wait_on(claim: Claim, watched: AsyncTask) -> bool:
         if verdicts[0] != AsyncTask.Verdict.OPEN:
             return True
         undoing = claim.job.status == JobStatus.UNDOING
+        due = watched.expires_at if undoing else min(watched.expires_at, claim.job.deadline)
         claim.let_go(
-            status=JobStatus.UNDOING if undoing else JobStatus.WAITING, not_before=watched.expires_at
+            status=JobStatus.UNDOING if undoing else JobStatus.WAITING,
+            not_before=due if undoing else unless_cancelled(due),
         )
     return False
 

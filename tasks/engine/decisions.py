@@ -96,7 +96,7 @@ def end_stuck(job: Job, user: User, reason: str, *, undo: bool) -> Job:
     for step in steps:
         if step.status == StepStatus.PENDING:
             step.status = StepStatus.SKIPPED
-        elif step.status not in {StepStatus.SUCCEEDED, StepStatus.UNDONE}:
+        elif step.status not in {StepStatus.SUCCEEDED, StepStatus.UNDONE, StepStatus.SKIPPED}:
             step.status, step.ended_at = StepStatus.FAILED, timezone.now()
     job.outcome_code, job.outcome_message = "ended_by_staff", reason
     try:

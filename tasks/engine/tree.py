@@ -19,7 +19,7 @@ from .. import crash_points
 from ..command import Failed, Spawn, UnknownKind, command_class, title_of
 from ..doorbell import ring_job, ring_jobs
 from ..models import EntityLock, Job, JobStatus, Step, StepStatus, statuses_before
-from .claims import Claim, hear_cancel
+from .claims import Claim, hear_cancel, unless_cancelled
 from .submission import job_of, record, take_locks
 
 # A parent whose children take their time to wind up is woken by the last of them; this is only for the worst case.
@@ -64,7 +64,7 @@ def spawn(claim: Claim, step: Step, wish: Spawn) -> Failed | None:
         crash_points.crash_point_on_commit("spawned")
         claim.let_go(
             status=JobStatus.WAITING,
-            not_before=step.deadline,
+            not_before=unless_cancelled(step.deadline),
             data=job.data,
             children_open=len(children),
         )
@@ -97,11 +97,13 @@ def wait_for_children(claim: Claim, *, winding_up: bool) -> bool:
     ends before it makes that statement hit nothing; one that ends after it finds a job that nobody owns, and rings.
     """
     job = claim.job
+    step = next((step for step in claim.steps if step.status == StepStatus.WAITING), None)
+    deadline = min(job.deadline, step.deadline) if step and step.deadline else job.deadline
     with transaction.atomic():
         gone_on = claim.let_go(
             Q(children_open__gt=0),
             status=JobStatus.UNDOING if job.status == JobStatus.UNDOING else JobStatus.WAITING,
-            not_before=Now() + LOOK_AGAIN if winding_up or job.status == JobStatus.UNDOING else job.deadline,
+            not_before=Now() + LOOK_AGAIN if winding_up or job.status == JobStatus.UNDOING else deadline,
         )
         if gone_on and winding_up:
             cancel_below(job.pk)
@@ -170,20 +172,21 @@ def count_ended(job: Job, status: JobStatus) -> None:
             WITH parent AS (
                 UPDATE tasks_job SET children_open = children_open - 1,
                     not_before = CASE WHEN children_open = 1 THEN statement_timestamp() ELSE not_before END
-                WHERE id = %(parent)s RETURNING id, children_open, status
+                WHERE id = %(parent)s RETURNING id, children_open, ending
             ), step AS (
                 UPDATE tasks_step SET progress = 100 * (children - parent.children_open) / children FROM parent
-                WHERE job_id = parent.id AND name = %(step)s AND parent.status <> 'undoing' AND children > 0
+                WHERE job_id = parent.id AND name = %(step)s AND parent.ending = '' AND children > 0
             )
-            SELECT children_open, status FROM parent
+            SELECT children_open, ending FROM parent
             """,
             {"parent": job.parent_id, "step": job.parent_step},
         )
-        left, parent_status = cursor.fetchone()
+        left, ending = cursor.fetchone()
     assert job.parent_id is not None
     if left == 0:
         ring_job(job.parent_id)
-    elif status == JobStatus.SUCCEEDED or job.optional or parent_status == JobStatus.UNDOING:
+    elif status == JobStatus.SUCCEEDED or job.optional or ending:
+        # A parent on its way back may be stuck there; its children go on being taken back all the same.
         _release_next(job.parent_id)
     else:
         cancel_below(job.parent_id)

@@ -1,0 +1,547 @@
+"""Die at each commit, come too late to each write: what becomes of a job is what would have become of it anyway.
+
+Each scenario is a story with one end.
+It is told once without a death; then again and again, with a death at the first pass of a crash point, at the second,
+and so on, until nobody dies any more.
+Each time the end has to be the same: statuses, steps, effects outside, what the commands were told, and nothing held.
+
+For each point the scenarios below die that differ in what happens there.
+`PORTAL_STORIES=1 python -m pytest tests/tasks/test_crash_points.py` lets all die at every point they pass: minutes.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from tasks import engine, polling
+from tasks.crash_points import CRASH_POINTS
+from tasks.engine.claims import Claim
+from tasks.models import AsyncTask, Job, JobLogLine, JobStatus, PollScope
+
+from . import worlds
+from .driving import Armed, Driver, stage
+from .ledger import Answer, Brood, Plan, book
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def theatre(settings):
+    settings.JOB_ATTEMPT_CAP = 3
+    with stage() as theatre:
+        yield theatre
+
+
+# What the outside answers does not depend on who dies: it is said often enough for every repetition.
+WAITS = [Answer("wait")]
+REFUSES = [Answer("failed")] * 9
+IS_WRONG = [Answer("bug")] * 9
+KILLS = [Answer("done", ("die",))] * 9
+
+
+# --- The scenarios -----------------------------------------------------------------------------------------
+
+
+def go_on(driver: Driver, rounds: int = 1) -> None:
+    """Do all there is to do, with whatever recovery it takes, and let the outside come on."""
+    for _ in range(rounds):
+        driver.recover()
+        book.move_on()
+    driver.recover()
+
+
+def first(driver: Driver) -> Job:
+    return Job.objects.get(subject="plan0")
+
+
+def one_that_waits_and_watches(driver: Driver) -> None:
+    driver.submit(Plan(script={"buy": WAITS}))
+    go_on(driver)
+
+
+def one_that_fails_at_its_last_step(driver: Driver) -> None:
+    driver.submit(Plan(script={"polish": REFUSES, "sell": [Answer("wait"), Answer("failed")]}))
+    go_on(driver, 2)
+
+
+def one_whose_outside_dies(driver: Driver) -> None:
+    driver.submit(Plan())
+    driver.recover()
+    for thing in worlds.things:
+        book.turn(thing, "dead")
+    go_on(driver, 2)
+
+
+def one_with_a_bug(driver: Driver) -> None:
+    driver.submit(Plan(script={"polish": IS_WRONG}))
+    go_on(driver, 2)
+
+
+def one_whose_outside_is_away(driver: Driver) -> None:
+    driver.submit(Plan())
+    worlds.away.append(polling.LookFailed("the garden is closed"))
+    driver.recover()
+    worlds.away.clear()
+    go_on(driver)
+
+
+def a_tree(driver: Driver) -> None:
+    driver.submit(
+        Plan(
+            "project",
+            0,
+            build=Brood([Plan(spot=1), Plan("errand", 2), Plan("errand", 3)], at_once=2),
+            furnish=Brood([Plan("errand", 1)]),
+        )
+    )
+    go_on(driver, 2)
+
+
+def a_tree_that_fails_at_its_end(driver: Driver) -> None:
+    driver.submit(
+        Plan(
+            "project",
+            0,
+            {"party": REFUSES, "clear": WAITS},
+            build=Brood([Plan(spot=1), Plan("errand", 2), Plan(spot=3)], at_once=2),
+            furnish=Brood([Plan("errand", 1)], permanent=True),
+        )
+    )
+    go_on(driver, 4)
+
+
+def a_tree_with_a_child_that_fails(driver: Driver) -> None:
+    driver.submit(
+        Plan(
+            "project",
+            0,
+            build=Brood([Plan(spot=1), Plan(spot=2, script={"polish": REFUSES}), Plan(spot=3)]),
+        )
+    )
+    go_on(driver, 5)
+
+
+def three_generations_that_fail(driver: Driver) -> None:
+    village = Plan("project", 1, build=Brood([Plan(spot=2), Plan("errand", 3)]))
+    driver.submit(Plan("project", 0, {"party": REFUSES}, build=Brood([village])))
+    go_on(driver, 3)
+
+
+def cancelled_while_it_watches(driver: Driver) -> None:
+    driver.submit(Plan())
+    driver.recover()
+    driver.cancel(first(driver))
+    go_on(driver)
+
+
+def a_tree_cancelled(driver: Driver) -> None:
+    driver.submit(Plan("project", 0, build=Brood([Plan(spot=1), Plan(spot=2), Plan(spot=3)], at_once=2)))
+    driver.recover()
+    driver.cancel(first(driver))
+    go_on(driver)
+
+
+def cancelled_during_a_step_that_then_watches(driver: Driver) -> None:
+    """Nothing outside comes on by itself, so the cancel is heard at once or not for hours."""
+    driver.submit(Plan(script={"grow": [Answer("done", ("cancel",))]}))
+    driver.recover()
+    assert first(driver).status == JobStatus.UNDOING
+    go_on(driver)
+
+
+def cancelled_during_a_step_that_spawns(driver: Driver) -> None:
+    script = {"build": [Answer("done", ("cancel",))]}
+    driver.submit(Plan("project", 0, script, build=Brood([Plan(spot=1), Plan(spot=2)])))
+    driver.recover()
+    assert {job.status for job in driver.jobs()} == {JobStatus.CANCELLED}
+
+
+def stuck_and_resumed(driver: Driver) -> None:
+    _stuck(driver, Plan(script={"buy": KILLS}))
+    driver.decide(first(driver), "resume")
+    go_on(driver)
+
+
+def stuck_and_ended(driver: Driver) -> None:
+    _stuck(driver, Plan(script={"buy": KILLS}))
+    driver.decide(first(driver), "end")
+    go_on(driver)
+
+
+def stuck_and_undone(driver: Driver) -> None:
+    _stuck(driver, Plan(script={"buy": KILLS}))
+    driver.decide(first(driver), "end", undo=True)
+    go_on(driver)
+
+
+def stuck_on_the_way_back_and_resumed(driver: Driver) -> None:
+    _stuck(driver, Plan(script={"polish": REFUSES, "sell": IS_WRONG}), rounds=2)
+    driver.decide(first(driver), "resume")
+    go_on(driver)
+
+
+def a_child_stuck_and_ended(driver: Driver) -> None:
+    children = [Plan("errand", 1, {"run": KILLS}), Plan("errand", 2)]
+    _stuck(driver, Plan("project", 0, build=Brood(children, optional=True)), "plan0.build0")
+    driver.decide(Job.objects.get(subject="plan0.build0"), "end")
+    go_on(driver)
+
+
+def errored_and_retried(driver: Driver) -> None:
+    driver.submit(Plan(script={"buy": IS_WRONG}))
+    driver.recover()
+    book.answers.clear()
+    driver.decide(first(driver), "retry")
+    go_on(driver)
+
+
+def _stuck(driver: Driver, plan: Plan, subject: str = "plan0", rounds: int = 0) -> None:
+    driver.submit(plan)
+    go_on(driver, rounds)
+    assert Job.objects.get(subject=subject).status == JobStatus.STUCK
+    book.answers.clear()
+
+
+POLLED = {"poll_claimed", "polled", "poll_recorded"}
+MOVED = {"submitted", "claimed", "called", "ended", "swept"}
+PASSES: dict[Callable[[Driver], None], set[str]] = {
+    one_that_waits_and_watches: MOVED | POLLED | {"recorded"},
+    one_that_fails_at_its_last_step: MOVED | POLLED | {"recorded"},
+    one_whose_outside_dies: MOVED | POLLED | {"recorded"},
+    one_with_a_bug: MOVED | POLLED | {"recorded"},
+    one_whose_outside_is_away: MOVED | POLLED | {"recorded"},
+    a_tree: MOVED | POLLED | {"recorded", "spawned"},
+    a_tree_that_fails_at_its_end: MOVED | POLLED | {"recorded", "spawned"},
+    a_tree_with_a_child_that_fails: MOVED | POLLED | {"recorded", "spawned"},
+    three_generations_that_fail: MOVED | POLLED | {"recorded", "spawned"},
+    cancelled_while_it_watches: MOVED | POLLED | {"recorded", "cancelled"},
+    a_tree_cancelled: MOVED | POLLED | {"recorded", "spawned", "cancelled"},
+    cancelled_during_a_step_that_then_watches: MOVED | POLLED | {"recorded", "cancelled"},
+    cancelled_during_a_step_that_spawns: MOVED | {"recorded", "spawned", "cancelled"},
+    stuck_and_resumed: MOVED | POLLED | {"recorded", "stuck", "decided"},
+    stuck_and_ended: {"submitted", "claimed", "ended", "swept", "stuck", "decided"},
+    stuck_and_undone: MOVED | {"recorded", "stuck", "decided"},
+    stuck_on_the_way_back_and_resumed: MOVED | POLLED | {"recorded", "stuck", "decided"},
+    a_child_stuck_and_ended: MOVED | {"recorded", "spawned", "stuck", "decided"},
+    errored_and_retried: MOVED | POLLED | {"recorded", "decided"},
+}
+
+
+def steps_of(job: Job) -> list[tuple[str, str]]:
+    """How a job's steps ended; of a cancelled one only whether they did.
+
+    When its worker has died, nobody knows whether a step had begun: it is undone then, and not skipped.
+    """
+    steps = list(job.steps.order_by("position").values_list("name", "status"))
+    if job.status != JobStatus.CANCELLED:
+        return steps
+    return [(name, "succeeded" if status == "succeeded" else "not") for name, status in steps]
+
+
+def told(scenario, driver: Driver, armed: Armed | None = None):
+    """Tell a scenario, with something armed from its beginning, and describe its end."""
+    driver.armed = armed
+    scenario(driver)
+    driver.check()
+    driver.check_end()
+    return {
+        "jobs": {
+            (job.subject, job.retry_of_id is not None): (
+                job.status,
+                job.outcome_code,
+                job.outcome_message,
+                steps_of(job),
+                {name: count for (job_id, name), count in book.present.items() if job_id == job.pk and count},
+                [line.message for line in job.lines.filter(message__startswith="told").order_by("pk")],
+            )
+            for job in driver.jobs()
+        },
+        "watches": sorted(AsyncTask.objects.values_list("job__subject", "step_name", "undo", "verdict")),
+        "things": sorted(worlds.things.values()),
+    }
+
+
+DIES: dict[str, list[Callable[[Driver], None]]] = {
+    "submitted": [one_that_waits_and_watches, errored_and_retried],
+    "cancelled": [cancelled_while_it_watches, a_tree_cancelled],
+    "decided": [
+        stuck_and_resumed,
+        stuck_and_ended,
+        stuck_and_undone,
+        stuck_on_the_way_back_and_resumed,
+        a_child_stuck_and_ended,
+        errored_and_retried,
+    ],
+    "claimed": [
+        one_that_waits_and_watches,
+        one_that_fails_at_its_last_step,
+        a_tree_that_fails_at_its_end,
+        a_child_stuck_and_ended,
+    ],
+    "called": [
+        one_that_waits_and_watches,
+        one_that_fails_at_its_last_step,
+        one_with_a_bug,
+        a_tree_that_fails_at_its_end,
+    ],
+    "recorded": [
+        one_that_waits_and_watches,
+        one_whose_outside_dies,
+        a_tree_that_fails_at_its_end,
+        a_tree_cancelled,
+        cancelled_during_a_step_that_then_watches,
+    ],
+    "spawned": [
+        a_tree,
+        a_tree_that_fails_at_its_end,
+        three_generations_that_fail,
+        cancelled_during_a_step_that_spawns,
+    ],
+    "ended": [
+        one_that_waits_and_watches,
+        one_that_fails_at_its_last_step,
+        a_tree,
+        a_tree_with_a_child_that_fails,
+        three_generations_that_fail,
+        stuck_and_ended,
+    ],
+    "stuck": [stuck_and_resumed, stuck_on_the_way_back_and_resumed, a_child_stuck_and_ended],
+    "poll_claimed": [one_that_fails_at_its_last_step],
+    "polled": [one_that_fails_at_its_last_step],
+    "poll_recorded": [one_that_fails_at_its_last_step, one_whose_outside_dies],
+    "swept": [one_that_waits_and_watches],
+}
+
+
+def test_every_crash_point_is_died_at():
+    assert set(DIES) == set(CRASH_POINTS)
+    assert set().union(*PASSES.values()) == set(CRASH_POINTS)
+
+
+@pytest.mark.parametrize("scenario", PASSES, ids=lambda scenario: scenario.__name__)
+def test_a_scenario_passes_the_points_that_are_said_of_it(theatre, scenario):
+    driver = theatre.new_driver()
+
+    told(scenario, driver)
+
+    assert set(driver.passed) == PASSES[scenario]
+
+
+@pytest.mark.parametrize("point", CRASH_POINTS)
+def test_whoever_dies_at_a_point_the_end_is_the_same(theatre, point):
+    everyone = [scenario for scenario, passed in PASSES.items() if point in passed]
+    for scenario in everyone if "PORTAL_STORIES" in os.environ else DIES[point]:
+        expected = told(scenario, theatre.new_driver())
+        died = 0
+        while True:
+            driver = theatre.new_driver()
+            armed = Armed(point, died, "die")
+            ended = told(scenario, driver, armed)
+            if driver.armed is armed:  # Nobody came by so often.
+                break
+            died += 1
+            assert ended == expected, f"{scenario.__name__}, death {died}"
+        assert died >= 1
+
+
+# --- Two owners --------------------------------------------------------------------------------------------
+
+SLOW = ("oversleep",)
+
+
+def overslept(theatre, plan: Plan, times: int = 1) -> Driver:
+    """Carry a plan out in which a worker oversleeps its lease in the middle of a step, while another does the job.
+
+    The driver compares: whatever the late one could write is as the other one left it.
+    """
+    driver = theatre.new_driver()
+    driver.submit(plan)
+    go_on(driver, 6)
+    assert driver.overslept == times
+    driver.check()
+    driver.check_end()
+    return driver
+
+
+@pytest.mark.parametrize("answer", ["done", "wait", "failed", "bug"])
+@pytest.mark.parametrize("step", ["buy", "grow", "polish"])
+def test_what_a_late_worker_has_to_say_of_a_step_is_refused(theatre, step, answer):
+    """Also when the step is a watch, of which a job has one at a time, and when it is the last, which ends the job."""
+    driver = overslept(theatre, Plan(script={step: [Answer(answer, SLOW)]}))
+
+    job = first(driver)
+    assert job.status == JobStatus.SUCCEEDED
+    assert book.calls[job.pk, step] == 2
+    assert book.present[job.pk, step] == 1
+    assert AsyncTask.objects.count() == 1
+    assert job.lines.filter(message="told: succeeded").count() == 1
+
+
+@pytest.mark.parametrize("answer", ["done", "wait", "failed", "bug"])
+@pytest.mark.parametrize("undo", ["sell", "uproot"])
+def test_what_a_late_worker_has_to_say_of_an_undo_is_refused(theatre, undo, answer):
+    driver = overslept(theatre, Plan(script={"polish": REFUSES, undo: [Answer(answer, SLOW)]}))
+
+    job = first(driver)
+    assert (job.status, job.outcome_code) == (JobStatus.FAILED, "refused")
+    assert book.calls[job.pk, undo] == 2
+    assert not any(book.present.values())
+
+
+def test_a_late_worker_of_a_cancelled_job_cannot_bring_it_back(theatre):
+    driver = overslept(theatre, Plan(script={"buy": [Answer("done", ("cancel", *SLOW))]}))
+
+    assert first(driver).status == JobStatus.CANCELLED
+    assert not any(book.present.values())
+
+
+def test_children_are_not_born_twice(theatre):
+    brood = Brood([Plan(spot=1), Plan("errand", 2)], at_once=2)
+    driver = overslept(theatre, Plan("project", 0, {"build": [Answer("done", SLOW)]}, build=brood))
+
+    assert sorted(job.subject for job in driver.jobs()) == ["plan0", "plan0.build0", "plan0.build1"]
+    assert {job.status for job in driver.jobs()} == {JobStatus.SUCCEEDED}
+
+
+def test_a_late_spawn_brings_no_children_into_a_job_that_failed_meanwhile(theatre):
+    script = {"build": [Answer("done", SLOW), Answer("failed"), Answer("failed")]}
+    driver = overslept(theatre, Plan("project", 0, script, build=Brood([Plan(spot=1)])))
+
+    (job,) = driver.jobs()
+    assert job.status == JobStatus.FAILED
+
+
+def test_a_job_is_ended_once_by_two_who_are_ending_it(theatre):
+    """Real threads: the late one is inside the transaction of its last word when the other one ends the job."""
+    driver = theatre.new_driver()
+    driver.submit(Plan("errand"))
+
+    def other_worker():
+        try:
+            driver.end_leases(first(driver).pk)
+            engine.advance(first(driver).pk)
+        finally:
+            connection.close()
+
+    def end_elsewhere(event, job_id):
+        thread = threading.Thread(target=other_worker)
+        thread.start()
+        thread.join()
+
+    book.happen = end_elsewhere
+    book.answers["plan0", "hook"] = [Answer("done", SLOW)]
+    engine.advance(first(driver).pk)
+
+    assert first(driver).status == JobStatus.SUCCEEDED
+    assert JobLogLine.objects.filter(message="told: succeeded").count() == 1
+    driver.check_end()
+
+
+def test_without_the_owner_in_its_writes_a_late_worker_would_be_believed(theatre, monkeypatch):
+    """The race is real: the tests above fail when a write only names the job."""
+    monkeypatch.setattr(Claim, "_mine", property(lambda claim: Job.objects.filter(pk=claim.job.pk)))
+    driver = theatre.new_driver()
+    driver.submit(Plan(script={"buy": [Answer("done", SLOW)]}))
+
+    driver.deliver_all()
+
+    assert book.faults
+
+
+@pytest.fixture
+def watched(theatre, monkeypatch):
+    """A job that watches, and a round of looking during which the lease ends and another does the round."""
+    driver = theatre.new_driver()
+    driver.submit(Plan())
+    driver.deliver_all()
+    assert AsyncTask.objects.get().verdict == "open"
+    watcher = polling._watchers["thing"]
+    looked = watcher.look_at_one
+
+    def look_slowly(sees, other_sees):
+        rounds = []
+
+        def look(scope, object_id):
+            rounds.append(object_id)
+            if len(rounds) > 1:
+                return looked(scope, object_id)
+            book.turn(object_id, other_sees)
+            driver.end_leases()
+            driver.poll()
+            driver.deliver_all()
+            assert len(rounds) == 2
+            if isinstance(sees, Exception):
+                raise sees
+            return polling.Observation(sees)
+
+        monkeypatch.setattr(watcher, "look_at_one", look)
+        driver.poll()
+        return driver
+
+    return look_slowly
+
+
+@pytest.mark.parametrize(
+    "sees", ["small", "grown", "dead", polling.LookFailed("the garden is closed")], ids=str
+)
+def test_what_a_late_poller_saw_changes_nothing_that_is_decided(watched, sees):
+    driver = watched(sees, other_sees="grown")
+
+    job, task = first(driver), AsyncTask.objects.get()
+    assert (job.status, task.verdict, task.last_status) == (JobStatus.SUCCEEDED, "reached", "grown")
+    assert task.looks == 1
+    assert [step.message for step in job.steps.order_by("position")] == ["", "", ""]
+    assert list(PollScope.objects.values_list("owner", "failures")) == [("", 0)]
+    driver.check_end()
+
+
+@pytest.mark.parametrize("sees", ["small", "grown", polling.LookFailed("the garden is closed")], ids=str)
+def test_a_late_poller_does_not_let_go_of_the_scope_that_another_holds(theatre, monkeypatch, sees):
+    """It would be looked at by two at once from then on."""
+    driver = theatre.new_driver()
+    driver.submit(Plan())
+    driver.deliver_all()
+
+    def look(scope, object_id):
+        PollScope.objects.update(owner="somebody", lease_until=timezone.now() + timedelta(minutes=1))
+        if isinstance(sees, Exception):
+            raise sees
+        return polling.Observation(sees)
+
+    monkeypatch.setattr(polling._watchers["thing"], "look_at_one", look)
+    driver.poll()
+
+    assert list(PollScope.objects.values_list("owner", "failures")) == [("somebody", 0)]
+
+
+# --- What only several deaths bring about ------------------------------------------------------------------
+
+
+def test_children_that_are_taken_back_go_on_although_their_parent_is_stuck(theatre):
+    """Whoever is held back is let go by the end of the one before it, whatever has become of the parent."""
+    driver = theatre.new_driver()
+    driver.submit(Plan("project", 0, {"party": REFUSES}, build=Brood([Plan(spot=1), Plan(spot=2)])))
+    go_on(driver, 2)
+    parent = first(driver)
+    assert (parent.status, parent.children_open) == (JobStatus.UNDOING, 2)
+    Job.objects.filter(pk=parent.pk).update(not_before=timezone.now())
+    for _ in range(3):
+        driver.armed = Armed("claimed", 0, "die")
+        driver.advance(parent.pk)
+        driver.end_leases()
+    driver.advance(parent.pk)
+    assert first(driver).status == JobStatus.STUCK
+
+    go_on(driver, 2)
+
+    assert [job.status for job in driver.jobs()[1:]] == [JobStatus.CANCELLED] * 2
+    driver.decide(parent, "resume")
+    go_on(driver)
+    driver.check_end()
