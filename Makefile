@@ -86,9 +86,12 @@ reformat: $(INSTALLED_DEV) ## Format the code and repair what ruff can repair
 bench: $(INSTALLED_DEV) ## Run the benchmarks: python -m bench (ARGS=)
 	@exec $(RUN) -m bench $(ARGS)
 
+SEED ?= 1
+KILLS ?= 200
+
 .PHONY: faults
-faults: $(INSTALLED_DEV) $(MESSAGES) ## Break things under load: pytest tests/faults (ARGS=)
-	@exec $(RUN) -m pytest tests/faults $(ARGS)
+faults: $(INSTALLED_DEV) $(MESSAGES) ## Break everything under load, about ten minutes (SEED=1 KILLS=200 ARGS=)
+	@exec $(RUN) -m tests.faults.storm --seed $(SEED) --kills $(KILLS) $(ARGS)
 
 # --- What it is made from ------------------------------------------------------------------------------------
 

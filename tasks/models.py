@@ -272,7 +272,7 @@ class Step(models.Model):
     status = models.CharField(
         _("status"), max_length=10, choices=StepStatus.choices, default=StepStatus.PENDING
     )
-    # Results of `Wait` in a row: what the back-off of a step that tries again is counted in.
+    # Tries in a row that came to nothing: what the back-off of a step that tries again is counted in.
     tries = models.PositiveIntegerField(_("tries"), default=0)
     progress = models.PositiveSmallIntegerField(_("progress"), default=0)
     # How many children it has spawned, and how many of them may run at once.

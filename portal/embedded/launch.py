@@ -82,6 +82,16 @@ def family(pid: int) -> list[ProcessId]:
     return found
 
 
+def session_of(leader: int) -> list[ProcessId]:
+    """What still lives of the session that a process led, also after its own end: a pool, or web workers, left alone."""
+    found = []
+    for pid in _all_pids():
+        fields = _stat_fields(pid)
+        if fields and int(fields[3]) == leader and (process := ProcessId.of(pid)):
+            found.append(process)
+    return found
+
+
 def working_in(folder: Path) -> list[ProcessId]:
     """The processes whose working directory is this folder."""
     found = []

@@ -188,6 +188,8 @@ class Supervisor:
 
     def _plan_restart(self, part: Part, now: float) -> None:
         assert part.process is not None
+        # What a killed gunicorn leaves behind goes on listening at its port, and the next one could not start.
+        launch.kill(launch.session_of(part.process.pid))
         part.failures = 0 if now - part.started_at > WELL_AFTER_SECONDS else part.failures + 1
         pause = min(LONGEST_PAUSE, 2.0 ** max(0, part.failures - 1))
         part.start_again_at = now + pause

@@ -90,11 +90,14 @@ def take(job_id: UUID, owner: str) -> Job | None:
     return next(iter(rows), None)
 
 
-def give_back(claim: Claim, step: Step, result: Wait | Watch, step_status: StepStatus) -> None:
-    """Write that a step waits, and give the process back."""
+def give_back(
+    claim: Claim, step: Step, result: Wait | Watch, step_status: StepStatus, *, failed: bool
+) -> None:
+    """Write that a step waits, and give the process back. `failed`: because a try of it came to nothing."""
     assert step.deadline is not None
     undoing = claim.job.status == JobStatus.UNDOING
-    step.status, step.tries = step_status, step.tries + 1
+    # Only what fails is asked less and less often: to wait for something that is on its way is no failure.
+    step.status, step.tries = step_status, step.tries + 1 if failed else 0
     with transaction.atomic():
         crash_points.crash_point_on_commit("recorded")
         # The row first: a worker that came too late is refused here, and not by the watch that the job already has.

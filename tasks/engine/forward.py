@@ -46,7 +46,7 @@ def run_one(claim: Claim) -> bool:
         job.data["unrecorded"] = step.name
         log.error("step_errored", step=step.name, trace=trace)
         return begin_undo(claim, step, JobStatus.ERRORED, "internal_error", our_fault(), trace=trace)
-    return _record(claim, step, result)
+    return _record(claim, step, result, failed=bool(trace))
 
 
 def _without_running(claim: Claim, step: Step, *, begun: bool) -> bool | None:
@@ -89,8 +89,8 @@ def _not_valid(claim: Claim) -> tuple[JobStatus, Failed, str] | None:
     return JobStatus.FAILED, Failed(refusals[0].code, messages), ""
 
 
-def _record(claim: Claim, step: Step, result: Result) -> bool:
-    """Write a step's result; whether there is more to do at once."""
+def _record(claim: Claim, step: Step, result: Result, *, failed: bool = False) -> bool:
+    """Write a step's result; whether there is more to do at once. `failed`: it stands for an exception."""
     if not isinstance(result, Wait):
         claim.job.data.pop("unrecorded", None)
     if isinstance(result, Failed):
@@ -114,7 +114,7 @@ def _record(claim: Claim, step: Step, result: Result) -> bool:
     if isinstance(result, Spawn):
         refused = spawn(claim, step, result)
         return _fail(claim, step, refused) if refused else False
-    give_back(claim, step, result, StepStatus.WAITING)
+    give_back(claim, step, result, StepStatus.WAITING, failed=failed)
     return False
 
 

@@ -122,13 +122,14 @@ def _call_undo(claim: Claim, step: Step, undo_run: StepFunction) -> bool:
             get_stuck(claim, our_fault(), trace=trace)
             return False
         result = Wait(back_off(step.tries), _("%(error)s It will be tried again.") % {"error": our_fault()})
+    failed = bool(trace)
     if isinstance(result, Failed):
         # The outside refuses to take it back now; it is asked again until it does.
-        result = Wait(back_off(step.tries), result.message)
+        result, failed = Wait(back_off(step.tries), result.message), True
     if isinstance(result, Done):
         return _undone(claim, step)
     step.message = result.message
-    give_back(claim, step, result, StepStatus.UNDOING)
+    give_back(claim, step, result, StepStatus.UNDOING, failed=failed)
     return False
 
 

@@ -175,6 +175,18 @@ def test_a_part_that_dies_later_is_started_again(machine, part):
         assert time.monotonic() < deadline
 
 
+def test_what_a_killed_part_leaves_is_ended_before_it_is_started_again(machine):
+    """A killed gunicorn's workers go on listening: the next one would find its port taken."""
+    supervisor = machine.up(TEST_PARTS="parent=sleep 1000 & exec sleep 1001")
+    parent = machine.pid("parent")
+    _parent, child = launch.family(parent)
+
+    os.kill(parent, signal.SIGKILL)
+    machine.read_until(supervisor, "is started again.")
+
+    assert not child.alive
+
+
 def test_detached_it_runs_on_until_down(machine):
     answer = machine.call("up", "--detach")
     assert (answer.returncode, answer.stderr) == (0, "")

@@ -156,6 +156,19 @@ def test_a_step_that_waits_gives_the_process_back_until_its_time():
     assert worlds.happened == ["lay", "wall", "wall*", "roof", "succeeded"]
 
 
+def test_only_tries_that_failed_are_counted_for_the_back_off():
+    worlds.script["roof"] = [Failed("rain", "It rains.")]
+    worlds.script["unwall"] = [Wait(1), Wait(1), Failed("stuck", "It will not come off."), Wait(1)]
+    job, tries = submitted(), []
+
+    for _ in range(4):
+        engine.advance(job.pk)
+        tries.append(Step.objects.get(job=job, name="wall").tries)
+        due_now(job)
+
+    assert tries == [0, 0, 1, 0]
+
+
 def test_a_step_runs_without_a_transaction():
     seen = []
     worlds.script["lay"] = [lambda command: seen.append(connection.in_atomic_block)]
