@@ -5,6 +5,7 @@ A lost, late or doubled message does no harm: the engine's sweep rings again (`t
 """
 
 import os
+import time
 from typing import Any
 
 from celery import Celery
@@ -17,12 +18,23 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 
+# A connection that has answered this short a time ago is taken to be good: to ask is a round trip for each doorbell.
+TRUSTED_SECONDS = 1.0
+_trusted_until = 0.0
+
+
 @task_prerun.connect
 def drop_dead_connections(**_signal: Any) -> None:
     """Look whether the worker's database connection is still good, as Django does before each request.
 
     After a restart of PostgreSQL the first task would otherwise fail in every worker process.
+    A worker that is busy looks once a second, and after every error that may have come of a broken connection:
+    so a restart in the midst of work costs each process at most the one doorbell that noticed it.
     """
-    from django.db import close_old_connections
+    global _trusted_until  # noqa: PLW0603 - a worker process does one task at a time.
+    from django.db import close_old_connections, connections
 
-    close_old_connections()
+    broken = any(connection.errors_occurred for connection in connections.all(initialized_only=True))
+    if broken or time.monotonic() >= _trusted_until:
+        close_old_connections()
+        _trusted_until = time.monotonic() + TRUSTED_SECONDS

@@ -160,7 +160,13 @@ class Job(models.Model):
     cancel_requested_at = models.DateTimeField(_("cancel requested"), null=True, blank=True)
 
     tenant = models.ForeignKey(
-        "tenants.Tenant", models.CASCADE, null=True, blank=True, related_name="+", verbose_name=_("tenant")
+        "tenants.Tenant",
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,  # `job_by_tenant` begins with it.
+        verbose_name=_("tenant"),
     )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -266,7 +272,8 @@ class StepStatus(models.TextChoices):
 class Step(models.Model):
     """A named part of a job. Its name is stable: a job may be resumed by a later release."""
 
-    job = models.ForeignKey(Job, models.CASCADE, related_name="steps")
+    # Found by `step_position_once`; an index of its own would be written for every step and read for none.
+    job = models.ForeignKey(Job, models.CASCADE, related_name="steps", db_index=False)
     position = models.PositiveSmallIntegerField(_("position"))
     name = models.CharField(_("name"), max_length=100)
     status = models.CharField(

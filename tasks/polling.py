@@ -7,6 +7,7 @@ when it is more.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,7 +15,7 @@ from typing import Any, Protocol
 
 import structlog
 from django.db import connection, transaction
-from django.db.models import Count, F, Min, Q
+from django.db.models import F, Min, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -30,7 +31,8 @@ FIRST_LOOK_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 10.0
 # Up to this many due objects are fetched one by one; a listing costs the cloud more than that many gets.
 FEW = 3
-# A round takes what falls due this soon too, and rounds of one scope keep this distance when there is much to see.
+# A round takes what falls due this soon too. After a round of many the scope rests for as long, or for as long as the
+# round has taken: looking must not keep workers and cloud from doing.
 ROUND_SECONDS = 0.5
 AT_MOST = 5000
 
@@ -84,40 +86,52 @@ def poll(watcher_name: str, scope: str) -> None:
     PollScope.objects.bulk_create([PollScope(watcher=watcher_name, scope=scope)], ignore_conflicts=True)
     owner = new_owner()
     mine = PollScope.objects.filter(watcher=watcher_name, scope=scope)
-    free = Q(owner="") | Q(lease_until__lt=Now())
+    # A lease without an owner is a rest between two rounds.
+    free = Q(owner="", lease_until=None) | Q(lease_until__lt=Now())
     if not mine.filter(free).update(owner=owner, lease_until=Now() + lease()):
+        # At rest: what rang is looked at when the rest is over. A holder rings by itself when it is through.
+        for rest_until in mine.filter(owner="").values_list("lease_until", flat=True):
+            if rest_until is not None:
+                ring_poll(watcher_name, scope, after=max(0.0, (rest_until - timezone.now()).total_seconds()))
         return
     crash_points.crash_point("poll_claimed")
+    began = time.monotonic()
     released: dict[str, Any] = {"owner": "", "lease_until": None}
+    open_tasks = AsyncTask.objects.filter(watcher=watcher_name, scope=scope, verdict=AsyncTask.Verdict.OPEN)
+    rest = 0.0
     with held(PollScope, owner):
         try:
             released["failures"] = _round(watcher_name, scope, mine.values_list("failures", flat=True)[0])
+            if open_tasks.count() > FEW:
+                rest = max(ROUND_SECONDS, time.monotonic() - began)
+                released["lease_until"] = Now() + timedelta(seconds=rest)
         finally:
             # A poller that came too late lets nothing go, and counts no failure: the scope is another's.
             mine.filter(owner=owner).update(**released)
-    open_tasks = AsyncTask.objects.filter(watcher=watcher_name, scope=scope, verdict=AsyncTask.Verdict.OPEN)
-    open_now = open_tasks.aggregate(nearest=Min("next_look_at"), count=Count("pk"))
-    if open_now["nearest"] is not None:
-        pause = max(0.0, (open_now["nearest"] - timezone.now()).total_seconds())
-        ring_poll(watcher_name, scope, after=max(pause, ROUND_SECONDS) if open_now["count"] > FEW else pause)
+    # Read after the scope is free: a job that began to watch meanwhile may have rung in vain.
+    nearest = open_tasks.aggregate(nearest=Min("next_look_at"))["nearest"]
+    if nearest is not None:
+        ring_poll(watcher_name, scope, after=max(rest, (nearest - timezone.now()).total_seconds(), 0.0))
 
 
 def _round(watcher_name: str, scope: str, failures: int) -> int:
     """Look at what is due; how many rounds in a row have now failed."""
     horizon = timezone.now() + timedelta(seconds=ROUND_SECONDS / 4)
-    due = list(
-        AsyncTask.objects.filter(
-            watcher=watcher_name, scope=scope, verdict=AsyncTask.Verdict.OPEN, next_look_at__lte=horizon
-        ).order_by("next_look_at")[:AT_MOST]
-    )
+    open_tasks = AsyncTask.objects.filter(
+        watcher=watcher_name, scope=scope, verdict=AsyncTask.Verdict.OPEN
+    ).order_by("next_look_at")
+    due = list(open_tasks.filter(next_look_at__lte=horizon)[:AT_MOST])
     if not due:
         return failures
+    # A listing shows the others too, and costs no more for it: what they wait for is noticed before their time.
+    others = list(open_tasks.filter(next_look_at__gt=horizon)[: AT_MOST - len(due)]) if len(due) > FEW else []
     watcher = _watchers[watcher_name]
     seen: dict[str, Observation] = {}
     try:
         if len(due) > FEW:
-            since = min(task.created_at for task in due)
-            seen.update(watcher.look_at_many(scope, [task.object_id for task in due], since))
+            wanted = [*due, *others]
+            since = min(task.created_at for task in wanted)
+            seen.update(watcher.look_at_many(scope, [task.object_id for task in wanted], since))
         # What a listing of changes leaves out is asked for by name, a few a round, the longest unseen first.
         for task in [task for task in due if task.object_id not in seen][:FEW]:
             seen[task.object_id] = watcher.look_at_one(scope, task.object_id)
@@ -125,7 +139,11 @@ def _round(watcher_name: str, scope: str, failures: int) -> int:
         _put_off(due, failure, failures)
         return failures + 1
     crash_points.crash_point("polled")
-    _record(due, seen)
+    # The others keep their time unless something is decided: they must not back off faster for being seen more often.
+    decided = [
+        task for task in others if task.object_id in seen and _verdict(task, seen[task.object_id]) is not None
+    ]
+    _record([*due, *decided], seen)
     return 0
 
 

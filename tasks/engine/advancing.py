@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from .. import crash_points
 from ..command import Command, command_class
 from ..leases import LeaseLost, claiming, effects_under, held, new_owner
-from ..models import Job, JobStatus
+from ..models import Job, JobStatus, Step
 from .claims import Claim, Fenced, take
 from .ending import get_stuck
 from .forward import run_one
@@ -29,9 +29,10 @@ def advance(job_id: UUID) -> None:
     get the row has nothing to do.
     """
     owner, since = new_owner(), claiming()
-    job = take(job_id, owner)
-    if job is None:
+    taken = take(job_id, owner)
+    if taken is None:
         return
+    job, steps = taken
     crash_points.crash_point("claimed")
     structlog.contextvars.bind_contextvars(job_id=str(job.id), kind=job.kind, request_id=job.request_id)
     with (
@@ -40,7 +41,7 @@ def advance(job_id: UUID) -> None:
         translation.override(job.language or settings.LANGUAGE_CODE),
     ):
         try:
-            _move_on(job, owner)
+            _move_on(job, owner, steps)
         except Fenced:
             log.warning("fenced", owner=owner, attempt=job.attempt)
         except LeaseLost:
@@ -50,8 +51,7 @@ def advance(job_id: UUID) -> None:
             structlog.contextvars.unbind_contextvars("job_id", "kind", "request_id")
 
 
-def _move_on(job: Job, owner: str) -> None:
-    steps = list(job.steps.order_by("position"))
+def _move_on(job: Job, owner: str, steps: list[Step]) -> None:
     try:
         command = command_class(job.kind).from_params(job.params)
         command.job, command.data = job, job.data

@@ -207,7 +207,11 @@ def test_two_workers_run_a_step_once():
 
 def test_without_the_claim_two_workers_run_a_step_twice(monkeypatch):
     """The race is real: a worker that only reads the row runs the step again."""
-    monkeypatch.setattr("tasks.engine.advancing.take", lambda job_id, owner: Job.objects.get(pk=job_id))
+
+    def unclaimed(job_id, owner):
+        return Job.objects.get(pk=job_id), list(Step.objects.filter(job=job_id).order_by("position"))
+
+    monkeypatch.setattr("tasks.engine.advancing.take", unclaimed)
     worlds.script["lay"] = [lambda command: engine.advance(command.job.pk)]
     engine.advance(submitted().pk)
 
