@@ -20,6 +20,9 @@ log = structlog.get_logger(__name__)
 
 # A message with a longer delay would sit in a worker's memory; the sweep rings for what is due later.
 LONGEST_DELAY_SECONDS = 60.0
+# Workers take from their queues in turn. A job that is woken does not stand behind a thousand that have just been asked
+# for: what the cloud has done is seen while more is still being asked of it.
+WOKEN_QUEUE = "polling"
 
 
 def ring_job(job_id: UUID, *, after: float = 0.0) -> None:
@@ -27,11 +30,11 @@ def ring_job(job_id: UUID, *, after: float = 0.0) -> None:
     ring_jobs([job_id], after=after)
 
 
-def ring_jobs(job_ids: Sequence[UUID], *, after: float = 0.0) -> None:
+def ring_jobs(job_ids: Sequence[UUID], *, after: float = 0.0, queue: str | None = None) -> None:
     """Have `tasks.advance` look at each of some jobs, once the current transaction is committed."""
     if job_ids and after <= LONGEST_DELAY_SECONDS:
         calls = [(str(job_id),) for job_id in job_ids]
-        transaction.on_commit(partial(_send, "tasks.advance", calls, after), robust=True)
+        transaction.on_commit(partial(_send, "tasks.advance", calls, after, queue), robust=True)
 
 
 def ring_poll(watcher: str, scope: str, *, after: float = 0.0) -> None:
@@ -75,16 +78,21 @@ def wake(job_ids: Sequence[UUID]) -> None:
             " ORDER BY created_at, position FOR UPDATE)",
             [list(job_ids), sorted(IN_FLIGHT)],
         )
-    ring_jobs(job_ids)
+    ring_jobs(job_ids, queue=WOKEN_QUEUE)
 
 
-def _send(task: str, calls: Sequence[tuple[str, ...]], after: float) -> None:
+def _send(task: str, calls: Sequence[tuple[str, ...]], after: float, queue: str | None = None) -> None:
     """Send so many messages over one connection; the first that fails ends it, as the others would fail too."""
     try:
         with current_app.producer_or_acquire() as producer:
             for args in calls:
                 current_app.send_task(
-                    task, args=args, countdown=after or None, ignore_result=True, producer=producer
+                    task,
+                    args=args,
+                    countdown=after or None,
+                    queue=queue,
+                    ignore_result=True,
+                    producer=producer,
                 )
     except Exception as error:  # noqa: BLE001 - whatever ails the broker, the sweep rings again.
         log.warning("ring_failed", task=task, args=calls[:3], count=len(calls), error=str(error))
