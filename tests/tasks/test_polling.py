@@ -157,3 +157,46 @@ def test_a_watch_past_its_deadline_fails_the_job():
 
     assert (ended.status, ended.outcome_code) == (JobStatus.FAILED, "timeout")
     assert "small" in ended.outcome_message
+
+
+def test_where_one_thing_moves_the_others_are_looked_at_soon():
+    (moves,) = planted("moves")
+    (waits,) = planted("waits")
+    for _ in range(9):
+        look()
+    worlds.things["moves"] = "grown"
+
+    look()
+
+    assert after(moves).status == JobStatus.SUCCEEDED
+    task = AsyncTask.objects.get(job=waits)
+    assert (task.next_look_at - timezone.now()).total_seconds() <= polling.SOON_SECONDS
+
+
+def test_a_listing_decides_for_those_too_whose_time_has_not_come():
+    jobs = planted(*(f"tree-{n}" for n in range(10)))
+    later = timezone.now() + timedelta(seconds=60)
+    all_due()
+    AsyncTask.objects.filter(job=jobs[0]).update(next_look_at=later)
+    worlds.things["tree-0"] = "grown"
+
+    polling.poll("thing", "garden")
+
+    assert AsyncTask.objects.get(job=jobs[0]).verdict == AsyncTask.Verdict.REACHED
+    assert worlds.looks == [("many", 10)]
+
+
+def test_after_a_round_of_many_the_scope_rests_and_is_rung_for_when_that_is_over(monkeypatch):
+    rung = []
+    planted(*(f"tree-{n}" for n in range(10)))
+    look()
+    monkeypatch.setattr(polling, "ring_poll", lambda watcher, scope, after: rung.append(after))
+    all_due()
+
+    polling.poll("thing", "garden")
+    assert worlds.looks == [("many", 10)]
+    assert 0 < rung[0] <= polling.ROUND_SECONDS
+
+    PollScope.objects.update(lease_until=timezone.now() - timedelta(seconds=0.01))
+    polling.poll("thing", "garden")
+    assert worlds.looks == [("many", 10), ("many", 10)]
