@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import redis
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 COMMANDS = 2000
 CLICKS = 100
+# Calls come from many threads of a web process, not from one loop: one that waits for the disk keeps no other waiting.
+CLIENTS = 4
 
 
 def engine(stack: Stack) -> list[Line]:
@@ -40,19 +44,18 @@ def engine(stack: Stack) -> list[Line]:
     advancing = statements_of(lambda: the_engine.advance(counted[0].pk))
     assert Job.objects.filter(status="succeeded").count() == 2
 
-    worker = stack.worker("jobs,polling", concurrency=2)
+    # As `make up` starts it.
+    worker = stack.worker("jobs,polling", concurrency=4)
     client = redis.Redis.from_url(settings.REDIS_URL)
 
     def noops() -> None:
         client.set(COUNTER, 0)
-        for number in range(COMMANDS):
-            noop.delay(number)
+        by_clients(noop.delay)
         while int(client.get(COUNTER) or 0) < COMMANDS:
             time.sleep(0.01)
 
     def jobs() -> None:
-        for number in range(COMMANDS):
-            submit(f"{time.monotonic_ns()}-{number}")
+        by_clients(lambda number: submit(f"{time.monotonic_ns()}-{number}"))
         until_all_ended()
 
     noops()
@@ -97,6 +100,21 @@ def engine(stack: Stack) -> list[Line]:
             submitting.commits + advancing.commits + 1,
         ),
     ]
+
+
+def by_clients(call: Callable[[int], object]) -> None:
+    """Make all calls, from so many threads as there are clients."""
+    from django.db import connection
+
+    def client(first: int) -> None:
+        try:
+            for number in range(first, COMMANDS, CLIENTS):
+                call(number)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        list(clients.map(client, range(CLIENTS)))
 
 
 def _to_the_end(job: Job) -> None:

@@ -18,6 +18,7 @@ from .. import crash_points
 from ..command import Command, Refusal, title_of
 from ..doorbell import ring_jobs
 from ..models import EntityLock, Job, Step
+from .rows import insert
 
 if TYPE_CHECKING:
     from tenants.models import Tenant, User  # Types only: this room lies below.
@@ -158,14 +159,18 @@ def submit_many(
 
 
 def record(jobs: Sequence[tuple[Job, Command]]) -> None:
-    """Insert jobs with the steps of their commands: two statements, however many there are."""
-    Job.objects.bulk_create([job for job, _command in jobs])
+    """Insert jobs with the steps of their commands: one message to the database, however many there are.
+
+    The steps go first, and so into the same message as the jobs, whose times come back. That is possible because
+    the database looks at foreign keys at the commit.
+    """
     steps = {
         job.id: [Step(job=job, position=n, name=declared.name) for n, declared in enumerate(command.steps)]
         for job, command in jobs
     }
-    Step.objects.bulk_create([step for of_one in steps.values() for step in of_one])
-    for job, _command in jobs:
+    made = [job for job, _command in jobs]
+    insert([step for of_one in steps.values() for step in of_one], made)
+    for job in made:
         # Where `prefetch_related` would put them: the answer shows them.
         job._prefetched_objects_cache = {"steps": steps[job.id]}  # type: ignore[attr-defined] # noqa: SLF001
 

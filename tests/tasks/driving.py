@@ -245,8 +245,17 @@ class Driver:
             self.be_late(Job.objects.get(pk=job_id))
         elif event == "poll":
             self.poll()
-        elif event == "other":  # A doubled message: another worker tries the same job, whose lease stands.
-            self.advance(job_id)
+        elif event == "other":
+            self.be_rung_for_again(job_id)
+
+    def be_rung_for_again(self, job_id: UUID) -> None:
+        """A doubled message: another worker tries the job, and finds it taken as long as a lease stands."""
+        job = Job.objects.get(pk=job_id)
+        taken = job.owner and job.lease_until and job.lease_until > timezone.now()
+        before = self.picture(job_id)
+        self.advance(job_id)
+        if taken and self.picture(job_id) != before:
+            book.faults.append("a job whose owner lives was taken from him")
 
     def oversleep(self, job_id: UUID) -> None:
         """The worker that runs this oversleeps its lease, and another one does the job meanwhile."""
@@ -507,7 +516,7 @@ class Stage:
     def pass_point(self, name: str) -> None:
         self.driver.pass_point(name)
 
-    def send(self, task: str, calls: Sequence[tuple[str, ...]], after: float) -> None:
+    def send(self, task: str, calls: Sequence[tuple[str, ...]], after: float, *_which_queue: Any) -> None:
         self.driver.messages.extend(Message(task, args, after) for args in calls)
 
 

@@ -118,8 +118,13 @@ class Book:
         return answers.pop(0) if answers else Answer()
 
     def quiet(self) -> None:
-        """From now on everything outside goes well."""
-        self.answers.clear()
+        """From now on nothing dies, waits or is wrong. What the outside refuses it still refuses: a step, not an undo."""
+        refused = [Answer("failed")]
+        self.answers = {
+            (name, step_name): answers
+            for (name, step_name), answers in self.answers.items()
+            if answers[:1] == refused and step_name not in {*UNDO_OF.values(), "hook", "validate"}
+        }
         worlds.away.clear()
         self.move_on()
 

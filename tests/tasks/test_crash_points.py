@@ -395,6 +395,18 @@ def test_what_a_late_worker_has_to_say_of_an_undo_is_refused(theatre, undo, answ
     assert not any(book.present.values())
 
 
+@pytest.mark.parametrize("step", ["buy", "grow", "polish"])
+def test_who_comes_while_a_lease_stands_finds_nothing_to_do(theatre, step):
+    driver = theatre.new_driver()
+    driver.submit(Plan(script={step: [Answer("done", ("other",))]}))
+
+    go_on(driver)
+
+    assert first(driver).status == JobStatus.SUCCEEDED
+    assert book.calls[first(driver).pk, step] == 1
+    driver.check_end()
+
+
 def test_a_late_worker_of_a_cancelled_job_cannot_bring_it_back(theatre):
     driver = overslept(theatre, Plan(script={"buy": [Answer("done", ("cancel", *SLOW))]}))
 
