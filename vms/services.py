@@ -19,7 +19,7 @@ from tasks.engine import Spec
 from tasks.models import Job
 
 from .commands import ALREADY, COMMAND_OF_ACTION, RestartVm, StartVm, StopVm
-from .models import VirtualMachine, lock_key
+from .models import VirtualMachine
 
 WANTED_AFTER = {
     "start": VirtualMachine.Wanted.RUNNING,
@@ -83,7 +83,9 @@ def control_vms(
         if vms:
             scope.require(Role.OPERATOR)
             _check_action(action, hard=hard)
-        holders = engine.holders_of(lock_key(pk) for pk in vms)
+        # A VM that is so already needs nothing, unless a job is about to change that. The others are asked, which tells.
+        so_already = [vm.lock_key for vm in vms.values() if vm.status == ALREADY.get(action)]
+        holders = engine.holders_of(so_already) if so_already else {}
         settled = {pk: _without_asking(vms.get(pk), action, holders) for pk in vm_ids}
         asked = [vms[pk] for pk in dict.fromkeys(vm_ids) if settled[pk] is None]
         stopped = mode == "all" and any(control and control.refusal for control in settled.values())
@@ -96,9 +98,7 @@ def control_vms(
         for vm, answer in zip(asked, answers, strict=True):
             new = answer.refusal is None and not answer.joined and (dry_run or answer.job is not None)
             job = None if dry_run else answer.job
-            settled[vm.pk] = Control(
-                vm, changed=new, job=job, holder=job or holders.get(vm.lock_key), refusal=answer.refusal
-            )
+            settled[vm.pk] = Control(vm, changed=new, job=job, holder=answer.job, refusal=answer.refusal)
             if job is not None and new:
                 vm.wanted = WANTED_AFTER[action]
         # The rows' `written_at` moves in the same transaction as the locks: a sync that listed before leaves them alone.
