@@ -247,6 +247,10 @@ class Driver:
             self.poll()
         elif event == "other":
             self.be_rung_for_again(job_id)
+        for frame in self.frames:
+            # What happens now is not the late worker's doing.
+            if frame.left_as is not None:
+                frame.left_as = self.picture(frame.job_id)
 
     def be_rung_for_again(self, job_id: UUID) -> None:
         """A doubled message: another worker tries the job, and finds it taken as long as a lease stands."""
@@ -448,6 +452,7 @@ class Driver:
         told = Counter(JobLogLine.objects.filter(message__startswith="told").values_list("job_id", flat=True))
         for job in jobs.values():
             by_staff = job.outcome_code == "ended_by_staff"
+            assert not (job.permanent and job.outcome_code == "undone"), f"{job.subject} was to stay"
             if job.status == JobStatus.SUCCEEDED:
                 for name in job.steps.values_list("name", flat=True):
                     assert book.present[job.pk, name] == 1, (
