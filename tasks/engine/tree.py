@@ -121,10 +121,8 @@ def verdict_on(claim: Claim, step: Step) -> tuple[JobStatus, Failed, str] | None
     first = children.exclude(status=JobStatus.SUCCEEDED).order_by(rank, "ended_at").first()
     if first is None:
         return None
-    message = _("%(child)s: %(message)s") % {
-        "child": f"{title_of(first.kind)} {first.subject}".strip(),
-        "message": first.outcome_message,
-    }
+    child = f"{title_of(first.kind)} {first.subject}".strip()
+    message = f"{child}: {first.outcome_message}"
     ending = JobStatus.ERRORED if first.status == JobStatus.ERRORED else JobStatus.FAILED
     return ending, Failed(first.outcome_code, message), first.traceback
 

@@ -71,7 +71,7 @@ def test_a_click_becomes_a_job_that_the_row_follows(operator, vm):
     assert f"/jobs/{job.pk}/".encode() in row.content
     assert b"hx-get" in row.content
     page = client.get(f"/jobs/{job.pk}/")
-    assert b"ask_the_cloud" in page.content
+    assert b"Ask the cloud" in page.content
     assert b"<html" not in client.get(f"/jobs/{job.pk}/", headers={"HX-Request": "true"}).content
 
 
