@@ -15,6 +15,8 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from portal.api.errors import Refused
+
 from .. import crash_points
 from ..command import Failed, Spawn, UnknownKind, command_class, title_of
 from ..doorbell import ring_job, ring_jobs
@@ -60,32 +62,37 @@ def spawn(claim: Claim, step: Step, wish: Spawn) -> Failed | None:
             child.not_before = step.deadline
         children.append((child, command))
     keys = {key: root_id for _child, command in children for key in command.locks()}
-    with transaction.atomic():
-        crash_points.crash_point_on_commit("spawned")
-        claim.let_go(
-            status=JobStatus.WAITING,
-            not_before=unless_cancelled(step.deadline),
-            data=job.data,
-            children_open=len(children),
-        )
-        ours = EntityLock.objects.filter(job_id=root_id).values_list("key", flat=True)
-        held = take_locks({key: root for key, root in keys.items() if key not in set(ours)})
-        if held:
-            transaction.set_rollback(True)
-        else:
+    try:
+        with transaction.atomic():
+            crash_points.crash_point_on_commit("spawned")
+            claim.let_go(
+                status=JobStatus.WAITING,
+                not_before=unless_cancelled(step.deadline),
+                data=job.data,
+                children_open=len(children),
+            )
+            _take_for_root(keys, root_id)
             record(children)
             step.save()
             ring_jobs([child.id for child, _command in children[: wish.at_once]])
-    if held:
+    except Refused as refusal:
         step.children = 0
-        key, holder = next(iter(held.items()))
-        return Failed(
+        return Failed(refusal.code, str(refusal.detail))
+    hear_cancel(job)
+    return None
+
+
+def _take_for_root(keys: dict[str, UUID], root_id: UUID) -> None:
+    """Take for the root what it does not hold yet. Raises `Refused` 409 `busy`, naming the key and its holder."""
+    ours = set(EntityLock.objects.filter(job_id=root_id).values_list("key", flat=True))
+    held = take_locks({key: root for key, root in keys.items() if key not in ours})
+    for key, holder in held.items():
+        raise Refused(
+            409,
             "busy",
             _("Another job holds %(key)s: %(job)s.")
             % {"key": key, "job": f"{title_of(holder.kind)} {holder.id}"},
         )
-    hear_cancel(job)
-    return None
 
 
 def wait_for_children(claim: Claim, *, winding_up: bool) -> bool:

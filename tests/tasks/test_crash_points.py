@@ -80,7 +80,8 @@ def one_whose_outside_dies(driver: Driver) -> None:
 
 
 def one_with_a_bug(driver: Driver) -> None:
-    driver.submit(Plan(script={"polish": IS_WRONG}))
+    """The step has its effect and then raises: what the undo needs to know of it has to outlive a death."""
+    driver.submit(Plan(script={"grow": IS_WRONG}))
     go_on(driver, 2)
 
 
@@ -294,6 +295,7 @@ DIES: dict[str, list[Callable[[Driver], None]]] = {
     "recorded": [
         one_that_waits_and_watches,
         one_whose_outside_dies,
+        one_with_a_bug,
         a_tree_that_fails_at_its_end,
         a_tree_cancelled,
         cancelled_during_a_step_that_then_watches,
@@ -534,6 +536,18 @@ def test_a_late_poller_does_not_let_go_of_the_scope_that_another_holds(theatre, 
 
 
 # --- What only several deaths bring about ------------------------------------------------------------------
+
+
+def test_deaths_at_different_steps_are_not_added_up(theatre):
+    """The cap is for a step that kills every worker; a job that was unlucky at each of its steps goes on."""
+    driver = theatre.new_driver()
+    twice = [Answer("done", ("die",))] * 2
+    driver.submit(Plan(script={"buy": twice, "grow": twice, "polish": twice}))
+
+    go_on(driver)
+
+    assert (driver.deaths, first(driver).status) == (6, JobStatus.SUCCEEDED)
+    driver.check_end()
 
 
 def test_children_that_are_taken_back_go_on_although_their_parent_is_stuck(theatre):
