@@ -7,7 +7,6 @@ One that fails is only logged, because the sweep rings again for everything that
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from uuid import UUID
 
 import structlog
@@ -34,7 +33,7 @@ def ring_jobs(job_ids: Sequence[UUID], *, after: float = 0.0, queue: str | None 
     """Have `tasks.advance` look at each of some jobs, once the current transaction is committed."""
     if job_ids and after <= LONGEST_DELAY_SECONDS:
         calls = [(str(job_id),) for job_id in job_ids]
-        transaction.on_commit(partial(_send, "tasks.advance", calls, after, queue), robust=True)
+        transaction.on_commit(lambda: _send("tasks.advance", calls, after, queue), robust=True)
 
 
 def ring_poll(watcher: str, scope: str, *, after: float = 0.0) -> None:
@@ -44,9 +43,9 @@ def ring_poll(watcher: str, scope: str, *, after: float = 0.0) -> None:
     for which somebody has rung, and a later wish for about the same time is content with that.
     A ring that was sent and lost is forgotten as soon as its time has passed.
     """
-    transaction.on_commit(
-        partial(_ring_poll_once, watcher, scope, min(after, LONGEST_DELAY_SECONDS)), robust=True
-    )
+    seconds = min(after, LONGEST_DELAY_SECONDS)
+    # A function of its own, no `partial`: Django logs the name of one that fails, and a partial has none.
+    transaction.on_commit(lambda: _ring_poll_once(watcher, scope, seconds), robust=True)
 
 
 def _ring_poll_once(watcher: str, scope: str, after: float) -> None:

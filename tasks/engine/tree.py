@@ -135,7 +135,10 @@ def verdict_on(claim: Claim, step: Step) -> tuple[JobStatus, Failed, str] | None
 
 
 def cancel_below(job_id: UUID) -> None:
-    """Ask everything below a job to stop and to undo what it did, in the caller's transaction."""
+    """Ask everything below a job to stop and to undo what it did, in the caller's transaction.
+
+    One that is stuck hears it when a person lets it go on.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -151,7 +154,7 @@ def cancel_below(job_id: UUID) -> None:
                 not_before = CASE WHEN owner = '' THEN statement_timestamp() ELSE not_before END
             FROM heard WHERE tasks_job.id = heard.id RETURNING tasks_job.id
             """,
-            {"job": job_id, "cancellable": [status.value for status in CANCELLABLE]},
+            {"job": job_id, "cancellable": [status.value for status in (*CANCELLABLE, JobStatus.STUCK)]},
         )
         ring_jobs([child for (child,) in cursor.fetchall()])
 

@@ -180,6 +180,26 @@ def test_a_stuck_child_is_ended_and_its_parent_goes_on(staff):
     assert fresh(child).status == JobStatus.FAILED
 
 
+def test_a_stuck_child_of_a_cancelled_tree_is_undone_when_it_is_let_go_on(staff):
+    worlds.script["roof a"] = [killed, killed]
+    job = submitted(BuildVillage(["a"]))
+    engine.advance(job.pk)
+    child = Job.objects.get(parent=job)
+    for _ in range(2):
+        with pytest.raises(Killed):
+            engine.advance(child.pk)
+        its_worker_died(child)
+    engine.advance(child.pk)
+    engine.cancel(fresh(job))
+
+    decide_job(scope=staff, job_id=child.pk, decision="resume", reason="The host is back.")
+    work()
+
+    assert (fresh(job).status, fresh(child).status) == (JobStatus.CANCELLED, JobStatus.CANCELLED)
+    assert worlds.happened.count("roof a") == 1
+    assert "tear a" in worlds.happened
+
+
 def test_an_errored_job_is_tried_again_as_a_new_one(staff):
     job = errored()
 

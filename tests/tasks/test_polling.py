@@ -200,3 +200,14 @@ def test_after_a_round_of_many_the_scope_rests_and_is_rung_for_when_that_is_over
     PollScope.objects.update(lease_until=timezone.now() - timedelta(seconds=0.01))
     polling.poll("thing", "garden")
     assert worlds.looks == [("many", 10), ("many", 10)]
+
+
+def test_a_ring_for_a_scope_that_fails_after_the_commit_fails_nothing_else(monkeypatch):
+    def broken(*args):
+        raise ValueError("no bell")
+
+    monkeypatch.setattr("tasks.doorbell._ring_poll_once", broken)
+
+    (job,) = planted("oak")
+
+    assert Job.objects.get(pk=job.pk).status == JobStatus.WAITING
