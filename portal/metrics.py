@@ -53,7 +53,7 @@ class PortalCollector(Collector):
             if age is not None:
                 yield GaugeMetricFamily(name, text, age)
         if summary.broker is not None:
-            served = {queue for worker in summary.broker.workers for queue in worker["queues"]}
+            served = summary.broker.served
             yield _by_label("portal_queue_messages", "Messages that wait.", "queue", summary.broker.depths)
             yield _by_label(
                 "portal_queue_read",

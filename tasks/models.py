@@ -37,9 +37,6 @@ class JobStatus(models.TextChoices):
 IN_FLIGHT = frozenset({JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.WAITING, JobStatus.UNDOING})
 ENDED = frozenset({JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.ERRORED})
 
-# What a person has to look at: a stuck job stays where it is, an errored one has shown a bug of ours.
-TROUBLED = frozenset({JobStatus.STUCK, JobStatus.ERRORED})
-
 # Every legal move. `engine/` makes each by compare-and-set and refuses any other.
 MOVES: dict[JobStatus, frozenset[JobStatus]] = {
     JobStatus.QUEUED: frozenset({JobStatus.RUNNING}),

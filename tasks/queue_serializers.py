@@ -162,12 +162,11 @@ class SummarySerializer(serializers.Serializer[Summary]):
 
 def queue_rows(broker: Broker | None) -> list[dict[str, Any]]:
     """Each queue with its depth and whether a worker reads it; None is unknown."""
-    served = {queue for worker in broker.workers for queue in worker["queues"]} if broker else set()
     return [
         {
             "name": name,
             "messages": broker.depths[name] if broker else None,
-            "has_worker": name in served if broker else None,
+            "has_worker": name in broker.served if broker else None,
         }
         for name in known_queues()
     ]

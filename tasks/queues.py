@@ -97,6 +97,11 @@ class Broker:
     depths: dict[str, int]
     workers: list[dict[str, Any]]
 
+    @property
+    def served(self) -> set[str]:
+        """The queues that at least one worker reads."""
+        return {queue for worker in self.workers for queue in worker["queues"]}
+
 
 def _ask_broker() -> Broker:
     with current_app.connection_for_read() as connection:

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-DECISIONS = ("resume", "end", "retry")
-
 
 def allowed_decisions(job: Job) -> list[str]:
     """What a person may decide about a job as it is now."""
