@@ -11,11 +11,11 @@ from django.utils import timezone
 
 from tasks import engine
 from tasks.command import Failed, Spawn, Wait
-from tasks.engine.tree import cancel_below
 from tasks.models import ENDED, EntityLock, Job, JobStatus, Step, StepStatus
 from tests.working import work
 
 from . import worlds
+from .test_engine import fresh, submitted
 from .worlds import BuildCounty, BuildVillage, PaintHouse
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -24,15 +24,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def new_world():
     worlds.empty()
-
-
-def submitted(command):
-    with transaction.atomic():
-        return engine.submit(command).job
-
-
-def fresh(job):
-    return Job.objects.get(pk=job.pk)
 
 
 def children(job):
@@ -367,95 +358,7 @@ def test_cancel_goes_through_every_generation():
     assert not EntityLock.objects.exists()
 
 
-# --- Cancel and deadline -----------------------------------------------------------------------------------
-
-
-def test_a_cancel_ends_the_parent_only_after_its_children():
-    worlds.script["raise a"] = [Wait(1000)]
-    worlds.script["tear a"] = [Wait(0)]
-    job = submitted(BuildVillage(["a", "b"]))
-    for _ in range(2):
-        advance_all()
-
-    engine.cancel(fresh(job))
-    engine.advance(job.pk)
-    assert fresh(job).status == JobStatus.WAITING
-    work()
-
-    assert worlds.happened[-3:] == ["a:cancelled:cancelled", "unsurvey", "village:cancelled:cancelled"]
-    assert statuses(job) == [JobStatus.CANCELLED] * 2
-
-
-def test_a_parent_past_its_deadline_winds_its_children_up_first():
-    worlds.script["raise a"] = [Wait(1000)]
-    job = submitted(BuildVillage(["a", "b"]))
-    for _ in range(2):
-        advance_all()
-
-    Job.objects.filter(pk=job.pk).update(deadline=timezone.now() - timedelta(seconds=1))
-    overdue(pk=job.pk)
-    work()
-
-    assert (fresh(job).status, fresh(job).outcome_code) == (JobStatus.FAILED, "deadline")
-    assert statuses(job) == [JobStatus.CANCELLED] * 2
-
-
-def test_a_child_is_not_cancelled_alone(monkeypatch):
-    worlds.script["raise a"] = [Wait(1000)]
-    job = submitted(BuildVillage(["a"]))
-    engine.advance(job.pk)
-
-    assert not engine.cancel(children(job)[0])
-    assert not fresh(children(job)[0]).can_cancel
-
-
-def test_cancelling_twice_is_heard_once():
-    worlds.script["raise a"] = [Wait(1000)]
-    job = submitted(BuildVillage(["a"]))
-    for _ in range(2):
-        advance_all()
-    engine.cancel(fresh(job))
-    with transaction.atomic():
-        cancel_below(job.pk)
-    work()
-
-    assert worlds.happened.count("a:cancelled:cancelled") == 1
-
-
-def test_children_that_end_during_a_cancel_of_the_tree_do_not_block_it():
-    """Real threads: ends lock parent then child, a cancel root then children; in other orders they would deadlock."""
-    for round_ in range(5):
-        worlds.empty()
-        keys = [f"{round_}-{n}" for n in range(6)]
-        job = submitted(BuildVillage(keys, at_once=6))
-        engine.advance(job.pk)
-        together = threading.Barrier(7)
-        problems = []
-
-        def run(action, together=together, problems=problems):
-            try:
-                together.wait(10)
-                action()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it.
-                problems.append(error)
-            finally:
-                connection.close()
-
-        actions = [lambda pk=child.pk: engine.advance(pk) for child in children(job)]
-        threads = [
-            threading.Thread(target=run, args=[action])
-            for action in [*actions, lambda job=job: engine.cancel(fresh(job))]
-        ]
-        [thread.start() for thread in threads]
-        [thread.join() for thread in threads]
-        work()
-
-        assert not problems
-        assert fresh(job).status in {JobStatus.CANCELLED, JobStatus.SUCCEEDED}
-        assert not EntityLock.objects.exists()
-
-
-# --- Crashes -----------------------------------------------------------------------------------------------
+# --- Mistakes ----------------------------------------------------------------------------------------------
 
 
 def test_no_child_can_be_told_to_run_none_at_once():

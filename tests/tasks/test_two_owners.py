@@ -1,0 +1,201 @@
+"""Come too late to each write: a worker whose lease ran out while it was only slow changes nothing any more."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from tasks import engine, polling
+from tasks.engine.claims import Claim
+from tasks.models import AsyncTask, Job, JobLogLine, JobStatus, PollScope
+
+from .driving import Driver
+from .ledger import Answer, Brood, Plan, book
+from .test_crash_points import REFUSES, first, go_on, theatre
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+__all__ = ["theatre"]
+
+SLOW = ("oversleep",)
+
+
+def overslept(theatre, plan: Plan, times: int = 1) -> Driver:
+    """Carry a plan out in which a worker oversleeps its lease in the middle of a step, while another does the job.
+
+    The driver compares: whatever the late one could write is as the other one left it.
+    """
+    driver = theatre.new_driver()
+    driver.submit(plan)
+    go_on(driver, 6)
+    assert driver.overslept == times
+    driver.check()
+    driver.check_end()
+    return driver
+
+
+@pytest.mark.parametrize("answer", ["done", "wait", "failed", "bug"])
+@pytest.mark.parametrize("step", ["buy", "grow", "polish"])
+def test_what_a_late_worker_has_to_say_of_a_step_is_refused(theatre, step, answer):
+    """Also when the step is a watch, of which a job has one at a time, and when it is the last, which ends the job."""
+    driver = overslept(theatre, Plan(script={step: [Answer(answer, SLOW)]}))
+
+    job = first(driver)
+    assert job.status == JobStatus.SUCCEEDED
+    assert book.calls[job.pk, step] == 2
+    assert book.present[job.pk, step] == 1
+    assert AsyncTask.objects.count() == 1
+    assert job.lines.filter(message="told: succeeded").count() == 1
+
+
+@pytest.mark.parametrize("answer", ["done", "wait", "failed", "bug"])
+@pytest.mark.parametrize("undo", ["sell", "uproot"])
+def test_what_a_late_worker_has_to_say_of_an_undo_is_refused(theatre, undo, answer):
+    driver = overslept(theatre, Plan(script={"polish": REFUSES, undo: [Answer(answer, SLOW)]}))
+
+    job = first(driver)
+    assert (job.status, job.outcome_code) == (JobStatus.FAILED, "refused")
+    assert book.calls[job.pk, undo] == 2
+    assert not any(book.present.values())
+
+
+@pytest.mark.parametrize("step", ["buy", "grow", "polish"])
+def test_who_comes_while_a_lease_stands_finds_nothing_to_do(theatre, step):
+    driver = theatre.new_driver()
+    driver.submit(Plan(script={step: [Answer("done", ("other",))]}))
+
+    go_on(driver)
+
+    assert first(driver).status == JobStatus.SUCCEEDED
+    assert book.calls[first(driver).pk, step] == 1
+    driver.check_end()
+
+
+def test_a_late_worker_of_a_cancelled_job_cannot_bring_it_back(theatre):
+    driver = overslept(theatre, Plan(script={"buy": [Answer("done", ("cancel", *SLOW))]}))
+
+    assert first(driver).status == JobStatus.CANCELLED
+    assert not any(book.present.values())
+
+
+def test_children_are_not_born_twice(theatre):
+    brood = Brood([Plan(spot=1), Plan("errand", 2)], at_once=2)
+    driver = overslept(theatre, Plan("project", 0, {"build": [Answer("done", SLOW)]}, build=brood))
+
+    assert sorted(job.subject for job in driver.jobs()) == ["plan0", "plan0.build0", "plan0.build1"]
+    assert {job.status for job in driver.jobs()} == {JobStatus.SUCCEEDED}
+
+
+def test_a_late_spawn_brings_no_children_into_a_job_that_failed_meanwhile(theatre):
+    script = {"build": [Answer("done", SLOW), Answer("failed"), Answer("failed")]}
+    driver = overslept(theatre, Plan("project", 0, script, build=Brood([Plan(spot=1)])))
+
+    (job,) = driver.jobs()
+    assert job.status == JobStatus.FAILED
+
+
+def test_a_job_is_ended_once_by_two_who_are_ending_it(theatre):
+    """Real threads: the late one is inside the transaction of its last word when the other one ends the job."""
+    driver = theatre.new_driver()
+    driver.submit(Plan("errand"))
+
+    def other_worker():
+        try:
+            driver.end_leases(first(driver).pk)
+            engine.advance(first(driver).pk)
+        finally:
+            connection.close()
+
+    def end_elsewhere(event, job_id):
+        thread = threading.Thread(target=other_worker)
+        thread.start()
+        thread.join()
+
+    book.happen = end_elsewhere
+    book.answers["plan0", "hook"] = [Answer("done", SLOW)]
+    engine.advance(first(driver).pk)
+
+    assert first(driver).status == JobStatus.SUCCEEDED
+    assert JobLogLine.objects.filter(message="told: succeeded").count() == 1
+    driver.check_end()
+
+
+def test_without_the_owner_in_its_writes_a_late_worker_would_be_believed(theatre, monkeypatch):
+    """The race is real: the tests above fail when a write only names the job."""
+    monkeypatch.setattr(Claim, "_mine", property(lambda claim: Job.objects.filter(pk=claim.job.pk)))
+    driver = theatre.new_driver()
+    driver.submit(Plan(script={"buy": [Answer("done", SLOW)]}))
+
+    driver.deliver_all()
+
+    assert book.faults
+
+
+@pytest.fixture
+def watched(theatre, monkeypatch):
+    """A job that watches, and a round of looking during which the lease ends and another does the round."""
+    driver = theatre.new_driver()
+    driver.submit(Plan())
+    driver.deliver_all()
+    assert AsyncTask.objects.get().verdict == "open"
+    watcher = polling._watchers["thing"]
+    looked = watcher.look_at_one
+
+    def look_slowly(sees, other_sees):
+        rounds = []
+
+        def look(scope, object_id):
+            rounds.append(object_id)
+            if len(rounds) > 1:
+                return looked(scope, object_id)
+            book.turn(object_id, other_sees)
+            driver.end_leases()
+            driver.poll()
+            driver.deliver_all()
+            assert len(rounds) == 2
+            if isinstance(sees, Exception):
+                raise sees
+            return polling.Observation(sees)
+
+        monkeypatch.setattr(watcher, "look_at_one", look)
+        driver.poll()
+        return driver
+
+    return look_slowly
+
+
+@pytest.mark.parametrize(
+    "sees", ["small", "grown", "dead", polling.LookFailed("the garden is closed")], ids=str
+)
+def test_what_a_late_poller_saw_changes_nothing_that_is_decided(watched, sees):
+    driver = watched(sees, other_sees="grown")
+
+    job, task = first(driver), AsyncTask.objects.get()
+    assert (job.status, task.verdict, task.last_status) == (JobStatus.SUCCEEDED, "reached", "grown")
+    assert task.looks == 1
+    assert [step.message for step in job.steps.order_by("position")] == ["", "", ""]
+    assert list(PollScope.objects.values_list("owner", "failures")) == [("", 0)]
+    driver.check_end()
+
+
+@pytest.mark.parametrize("sees", ["small", "grown", polling.LookFailed("the garden is closed")], ids=str)
+def test_a_late_poller_does_not_let_go_of_the_scope_that_another_holds(theatre, monkeypatch, sees):
+    """It would be looked at by two at once from then on."""
+    driver = theatre.new_driver()
+    driver.submit(Plan())
+    driver.deliver_all()
+
+    def look(scope, object_id):
+        PollScope.objects.update(owner="somebody", lease_until=timezone.now() + timedelta(minutes=1))
+        if isinstance(sees, Exception):
+            raise sees
+        return polling.Observation(sees)
+
+    monkeypatch.setattr(polling._watchers["thing"], "look_at_one", look)
+    driver.poll()
+
+    assert list(PollScope.objects.values_list("owner", "failures")) == [("somebody", 0)]
