@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class PortalConfig(AppConfig):
@@ -12,6 +13,9 @@ class PortalConfig(AppConfig):
 
         declare(
             Schedule(
-                "portal.forget_old_keys", "portal.forget_old_keys", 24 * 3600, "Deletes old idempotency keys."
+                "portal.forget_old_keys",
+                "portal.forget_old_keys",
+                24 * 3600,
+                _("Deletes old idempotency keys."),
             )
         )

@@ -24,6 +24,6 @@ class VmsConfig(AppConfig):
                 "vms.sync_status",
                 "vms.sync_status",
                 settings.VM_STATUS_SYNC_SECONDS,
-                "Asks every cloud account for the status of its VMs.",
+                _("Asks every cloud account for the status of its VMs."),
             )
         )
