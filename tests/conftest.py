@@ -28,13 +28,20 @@ def simulator() -> Iterator[simulated_cloud.SimulatorServer]:
         yield server
 
 
+def flush_broker() -> None:
+    """Forget every message and every counter: the broker of this test process is nobody else's."""
+    with app.connection_for_write() as connection:
+        connection.default_channel.client.flushdb()
+
+
 @pytest.fixture
 def celery_worker(
     transactional_db: None, tmp_path: Path
 ) -> Iterator[Callable[..., "subprocess.Popen[bytes]"]]:
     """Start real Celery workers against this test's database and broker: `celery_worker(queues="jobs")`.
 
-    A call returns when the worker answers.
+    A call returns when the worker answers. The broker is empty before the test and after it: what tests without a
+    worker have rung for, nobody has taken.
     What it returns has the worker's `pid`, to be killed if the test wants that.
     Everything the test writes is committed (`transactional_db`), or the worker would not see it.
     """
@@ -69,10 +76,9 @@ def celery_worker(
                 pytest.fail(f"The Celery worker did not start:\n{launch.last_lines(log, 40)}")
         return process
 
+    flush_broker()
     yield start
     for process in started:
         # Cold: what it still has in hand belongs to a database that is being emptied.
         launch.end(process, politely=signal.SIGQUIT, seconds=10)
-    if started:
-        with app.connection_for_write() as connection:
-            connection.default_channel.client.flushdb()
+    flush_broker()

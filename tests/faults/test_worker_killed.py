@@ -14,6 +14,7 @@ from portal.embedded.launch import ProcessId
 from tasks import engine
 from tasks.doorbell import ring_job
 from tasks.models import ENDED, AsyncTask, EntityLock, Job, JobStatus, Step, StepStatus
+from tests.conftest import flush_broker
 from vms.models import VMOperationLog, VMStatus
 from vms.services import control_vm
 
@@ -74,11 +75,6 @@ def assert_done_once(cloud, vm, action):
     assert set(Step.objects.filter(job=job).values_list("status", flat=True)) == {StepStatus.SUCCEEDED}
     assert not EntityLock.objects.filter(job=job).exists()
     return job
-
-
-def flush_broker():
-    with app.connection_for_write() as connection:
-        connection.default_channel.client.flushdb()
 
 
 @pytest.fixture

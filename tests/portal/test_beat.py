@@ -13,9 +13,8 @@ from django.core.management import call_command
 from django.db import connection
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from portal.celery import app
 from portal.embedded import launch
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, flush_broker
 from tests.faults.serving import database_of_this_test
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -41,8 +40,7 @@ def beat(tmp_path):
     yield start
     for process, _log in started:
         launch.end(process, politely=signal.SIGTERM, seconds=5)
-    with app.connection_for_write() as broker:
-        broker.default_channel.client.flushdb()
+    flush_broker()
 
 
 def says(log, word, seconds=20.0):

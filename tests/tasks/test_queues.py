@@ -15,7 +15,6 @@ from django.utils import timezone
 from django_celery_beat.models import PeriodicTask, PeriodicTasks
 
 from portal.api.models import ApiToken
-from portal.celery import app
 from tasks import canary, engine, queues
 from tasks.models import Job, JobStatus
 from tasks.tasks import prune
@@ -61,8 +60,6 @@ def a_job(key, **columns):
 
 
 def test_workers_say_what_they_do_and_queues_how_long_they_are(staff, celery_worker):
-    with app.connection_for_write() as broker:
-        broker.default_channel.client.flushdb()  # What other tests have rung for, nobody has taken.
     a_job("waits")
     celery_worker(queues="polling,sync", concurrency=2)
 
