@@ -90,7 +90,7 @@ def _start(vms: Sequence[VirtualMachine], url: str) -> float:
     from django.db import transaction
 
     from tasks import engine
-    from vms.commands import StartVm
+    from vms.commands.power import StartVm
 
     specs = []
     for vm in vms:

@@ -10,8 +10,11 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from tasks.admin import ReadOnly
+
 from .addresses import check_auth_url
-from .models import CloudAccount
+from .models import CloudAccount, CloudResource, SyncLog
+from .services import sync_soon
 
 
 class CloudAccountForm(forms.ModelForm[CloudAccount]):
@@ -79,3 +82,38 @@ class CloudAccountAdmin(admin.ModelAdmin[CloudAccount]):
         if form.cleaned_data.get("secret"):
             obj.set_secret(form.cleaned_data["secret"])
         super().save_model(request, obj, form, change)
+        if obj.active:
+            # A new account can be chosen from at once, not only after the next round of the schedule.
+            sync_soon(obj)
+
+
+@admin.register(CloudResource)
+class CloudResourceAdmin(ReadOnly):
+    """What the syncs have found in the accounts."""
+
+    list_display = ["type", "name", "status", "account", "region", "cloud_id", "last_seen_at", "expired_at"]
+    list_filter = ["type", "account", "region", ("expired_at", admin.EmptyFieldListFilter)]
+    search_fields = ["name", "=cloud_id"]
+    list_select_related = ["account"]
+    show_full_result_count = False
+
+
+@admin.register(SyncLog)
+class SyncLogAdmin(ReadOnly):
+    """How the resources were synced."""
+
+    list_display = [
+        "started_at",
+        "ended_at",
+        "account",
+        "type",
+        "state",
+        "created",
+        "updated",
+        "unchanged",
+        "expired",
+        "message",
+    ]
+    list_filter = ["state", "type", "account"]
+    list_select_related = ["account"]
+    show_full_result_count = False

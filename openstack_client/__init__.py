@@ -15,7 +15,21 @@ from .errors import (
     NotFound,
     QuotaExceeded,
 )
-from .records import Address, Flavor, Image, Network, Server, ServerAction, ServerReading, Snapshot, Volume
+from .records import (
+    Address,
+    Flavor,
+    Image,
+    Network,
+    Server,
+    ServerAction,
+    ServerReading,
+    Snapshot,
+    Subnet,
+    Volume,
+    VolumeAttachment,
+    VolumeType,
+    Zone,
+)
 
 __all__ = [
     "Address",
@@ -36,6 +50,10 @@ __all__ = [
     "ServerAction",
     "ServerReading",
     "Snapshot",
+    "Subnet",
     "TokenCache",
     "Volume",
+    "VolumeAttachment",
+    "VolumeType",
+    "Zone",
 ]

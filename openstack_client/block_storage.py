@@ -1,4 +1,4 @@
-"""Volumes: Cinder."""
+"""Volumes, snapshots and volume types: Cinder."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .checks import checked_id, checked_metadata, checked_name, checked_size
-from .errors import Conflict, InvalidRequest
+from .errors import InvalidRequest
 from .paging import json_pages
-from .records import Volume
-from .translation import nonsense
+from .records import Snapshot, Volume, VolumeType
+from .translation import nonsense, state_conflict
 from .transport import Transport
 
 _SERVICE = "block-storage"
@@ -99,17 +99,60 @@ class BlockStorage:
             wanted["availability_zone"] = checked_name(availability_zone, "availability zone")
         return _volume(self._call("POST", "/volumes", f"create volume {name}", json={"volume": wanted}))
 
+    def rename_volume(self, volume_id: str, name: str) -> None:
+        """Give a volume another name, whatever its state. Raises `NotFound`."""
+        path = f"/volumes/{checked_id(volume_id, 'volume')}"
+        wanted = {"volume": {"name": checked_name(name, "volume")}}
+        self._call("PUT", path, f"rename volume {volume_id}", json=wanted)
+
     def delete_volume(self, volume_id: str) -> None:
         """Ask for the end of a volume. Raises `NotFound`, and `Conflict` when its state does not allow it."""
-        doing = f"delete volume {volume_id}"
+        # Cinder answers 400 for a state: in use, already going, has snapshots.
+        self._delete(f"/volumes/{checked_id(volume_id, 'volume')}", f"delete volume {volume_id}")
+
+    def snapshot_pages(self, *, page_size: int = 1000) -> Iterator[list[Snapshot]]:
+        """The project's snapshots of volumes, newest first, page by page."""
+        for page in json_pages(
+            self._transport,
+            _SERVICE,
+            "/snapshots/detail",
+            "snapshots",
+            doing="list snapshots",
+            page_size=page_size,
+            microversion=BLOCK_STORAGE_MICROVERSION,
+        ):
+            yield [Snapshot.from_json(raw) for raw in page]
+
+    def get_snapshot(self, snapshot_id: str) -> Snapshot:
+        """One snapshot of a volume. Raises `NotFound`."""
+        path = f"/snapshots/{checked_id(snapshot_id, 'snapshot')}"
+        body = self._call("GET", path, f"read snapshot {snapshot_id}")
+        if not isinstance(body, dict):
+            raise nonsense("it holds no snapshot")
+        return Snapshot.from_json(body.get("snapshot"))
+
+    def delete_snapshot(self, snapshot_id: str) -> None:
+        """Ask for the end of a snapshot. Raises `NotFound`, and `Conflict` when its state does not allow it."""
+        self._delete(f"/snapshots/{checked_id(snapshot_id, 'snapshot')}", f"delete snapshot {snapshot_id}")
+
+    def list_volume_types(self) -> list[VolumeType]:
+        """The volume types that this project may use."""
+        pages = json_pages(
+            self._transport,
+            _SERVICE,
+            "/types",
+            "volume_types",
+            doing="list volume types",
+            page_size=1000,
+            microversion=BLOCK_STORAGE_MICROVERSION,
+        )
+        return [VolumeType.from_json(raw) for page in pages for raw in page]
+
+    def _delete(self, path: str, doing: str) -> None:
         try:
-            self._call("DELETE", f"/volumes/{checked_id(volume_id, 'volume')}", doing)
+            self._call("DELETE", path, doing)
         except InvalidRequest as refused:
-            if refused.status_code is None:
-                raise
-            # Cinder answers 400 for a state (in use, already going, has snapshots). An id is all that this request
-            # says, and it was checked, so 400 can mean nothing else here.
-            raise Conflict(refused.message, status_code=400, request_id=refused.request_id) from None
+            raise state_conflict(refused) from None
 
     def _call(self, method: str, path: str, doing: str, *, json: Any = None) -> Any:
         return self._transport.request(

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .errors import InvalidRequest
+from .records.storage import IMAGE_BASE_FIELDS
 
 # Ids become part of a path, so nothing that could lead elsewhere: no slash, no leading dot, no percent sign.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,254}")
 # Nova's own limits: at most 60 characters, no slash and no comma (a comma separates tags in a query).
 _TAG = re.compile(r"[^/,\x00-\x1f]{1,60}")
+_MOST_TAGS = 50
+_PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9_.:\-]{0,254}")
+_NO_PROPERTIES = IMAGE_BASE_FIELDS | {
+    "limit", "marker", "member_status", "size_max", "size_min", "sort", "sort_dir", "sort_key", "tag",
+}  # fmt: skip
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -37,6 +43,20 @@ def checked_tag(value: object) -> str:
     """The tag itself: 1 to 60 characters without slash and comma, as Nova has it."""
     if not isinstance(value, str) or not _TAG.fullmatch(value):
         raise InvalidRequest("A server's tag has 1 to 60 characters, without slash and comma.")
+    return value
+
+
+def checked_tags(values: Sequence[str]) -> list[str]:
+    """A copy: 1 to 50 tags, each as `checked_tag` wants it. Without one, nobody could find the server again."""
+    if isinstance(values, str) or not 1 <= len(values) <= _MOST_TAGS:
+        raise InvalidRequest(f"A server has 1 to {_MOST_TAGS} tags.")
+    return [checked_tag(value) for value in values]
+
+
+def checked_property(value: object) -> str:
+    """The name of an image's property itself: not one of Glance's own fields or query words, which mean other things."""
+    if not isinstance(value, str) or not _PROPERTY.fullmatch(value) or value in _NO_PROPERTIES:
+        raise InvalidRequest(f"{value!r:.80} is not a name of an image's property.")
     return value
 
 
@@ -69,4 +89,11 @@ def checked_size(value: object) -> int:
     """The size of a disk in whole GB: at least 1."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InvalidRequest("A disk has at least 1 GB, in whole GB.")
+    return value
+
+
+def checked_lines(value: object) -> int:
+    """The number of lines itself: at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidRequest("A console is read by whole lines, at least 1.")
     return value

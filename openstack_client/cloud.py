@@ -85,17 +85,17 @@ class Cloud:
 
     @cached_property
     def compute(self) -> Compute:
-        """Servers and flavors."""
+        """Servers, flavors and zones."""
         return Compute(self._transport)
 
     @cached_property
     def block_storage(self) -> BlockStorage:
-        """Volumes."""
+        """Volumes, their snapshots and types."""
         return BlockStorage(self._transport)
 
     @cached_property
     def network(self) -> Networks:
-        """Networks."""
+        """Networks and subnets."""
         return Networks(self._transport)
 
     @cached_property

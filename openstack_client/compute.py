@@ -1,4 +1,4 @@
-"""Servers and flavors: Nova."""
+"""Servers, flavors and zones: Nova."""
 
 from __future__ import annotations
 
@@ -6,25 +6,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from .checks import checked_id, checked_metadata, checked_name, checked_tag
+from .checks import checked_id, checked_metadata, checked_name, checked_tag, checked_tags
 from .errors import InvalidRequest
+from .nova_calls import COMPUTE_MICROVERSION, SERVICE, inner, inner_list
 from .paging import fetched_ahead, json_pages
-from .records import Flavor, Server, ServerAction, ServerReading
-from .translation import nonsense
-from .transport import Transport
+from .records import Flavor, Server, ServerReading, Zone
+from .server_actions import ServerActions
+from .server_volumes import ServerVolumes
 
-# One version for every call: 2.52 takes tags in a create, 2.47 embeds the flavor, 2.58 dates actions, and since 2.69 a
-# server in a cell that is down is listed as UNKNOWN instead of being left out, which would look like a loss.
-# Every cloud since Stein (2019) has it.
-COMPUTE_MICROVERSION = "2.69"
-_SERVICE = "compute"
+__all__ = ["COMPUTE_MICROVERSION", "Compute"]
 
 
-class Compute:
+class Compute(ServerActions, ServerVolumes):
     """Nova's calls. Each returns when Nova has accepted the request; nothing here waits for a state."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
 
     def check(self) -> None:
         """Touch the endpoint with the cheapest call that needs a valid token."""
@@ -49,21 +43,24 @@ class Compute:
         for page in self._raw_pages(page_size, query):
             yield [from_json(raw) for raw in page]
 
-    def reading_pages(self, *, page_size: int = 1000) -> Iterator[list[ServerReading]]:
-        """All of the project's servers, newest first, page by page, as readings: for who mostly finds nothing new.
+    def reading_pages(
+        self, *, changes_since: datetime | None = None, page_size: int = 1000
+    ) -> Iterator[list[ServerReading]]:
+        """The project's servers, as `server_pages` has them, as readings: for who mostly finds nothing new.
 
         The next page is fetched while the last one is being looked at, so a reader that is no slower than the cloud
         costs no time of its own. Raises `CloudUnavailable` when the listing breaks off.
         """
         from_json = ServerReading.from_json
-        for page in fetched_ahead(self._raw_pages(page_size, {}), self._transport.check_guard):
+        pages = self._raw_pages(page_size, _server_query(changes_since, None, ()))
+        for page in fetched_ahead(pages, self._transport.check_guard):
             yield [from_json(raw) for raw in page]
 
     def _raw_pages(self, page_size: int, query: Mapping[str, Any]) -> Iterator[list[dict[str, Any]]]:
         building: set[str] = set()
         for page in json_pages(
             self._transport,
-            _SERVICE,
+            SERVICE,
             "/servers/detail",
             "servers",
             doing="list servers",
@@ -96,7 +93,7 @@ class Compute:
     def get_server(self, server_id: str) -> Server:
         """One server. Raises `NotFound`."""
         path = f"/servers/{checked_id(server_id, 'server')}"
-        return Server.from_json(_inner(self._call("GET", path, f"read server {server_id}"), "server"))
+        return Server.from_json(inner(self._call("GET", path, f"read server {server_id}"), "server"))
 
     def find_servers_by_tag(self, tag: str) -> list[Server]:
         """All servers with this tag, whatever their state: what an earlier attempt to create one has left."""
@@ -108,14 +105,14 @@ class Compute:
         name: str,
         flavor_id: str,
         network_ids: Sequence[str],
-        tag: str,
+        tags: Sequence[str],
         image_id: str | None = None,
         boot_volume_id: str | None = None,
         availability_zone: str | None = None,
         metadata: Mapping[str, str] | None = None,
         key_name: str | None = None,
     ) -> Server:
-        """Ask for a server, from an image or from a volume. Look for `tag` first: this call is not safe to repeat.
+        """Ask for a server, from an image or from a volume. Look for a tag of its own first: not safe to repeat.
 
         Nova answers with the id alone, so the record holds that and what was asked for; the rest comes with
         `get_server`. When it raises `CloudUnavailable`, the server may exist all the same.
@@ -131,7 +128,7 @@ class Compute:
             "name": checked_name(name, "server"),
             "flavorRef": checked_id(flavor_id, "flavor"),
             "networks": [{"uuid": checked_id(network_id, "network")} for network_id in network_ids],
-            "tags": [checked_tag(tag)],
+            "tags": checked_tags(tags),
             "metadata": checked_metadata(metadata),
         }
         if image_id is not None:
@@ -151,45 +148,42 @@ class Compute:
         if key_name is not None:
             wanted["key_name"] = checked_name(key_name, "key pair")
         body = self._call("POST", "/servers", f"create server {name}", json={"server": wanted})
-        answer = _inner(body, "server")
+        answer = inner(body, "server")
         # The answer also holds the server's first password (adminPass). It is dropped here.
         return Server.from_json(
             {
                 "id": answer.get("id"),
                 "name": name,
                 "status": "BUILD",
-                "tags": [tag],
+                "tags": wanted["tags"],
                 "metadata": wanted["metadata"],
             }
         )
 
-    def start_server(self, server_id: str) -> None:
-        """Start a stopped server. Raises `Conflict` when its state does not allow it, also when it already runs."""
-        self._act(server_id, {"os-start": None}, "start")
+    def rename_server(self, server_id: str, name: str) -> None:
+        """Give a server another name, whatever its state. Raises `NotFound`."""
+        path = f"/servers/{checked_id(server_id, 'server')}"
+        wanted = {"server": {"name": checked_name(name, "server")}}
+        self._call("PUT", path, f"rename server {server_id}", json=wanted)
 
-    def stop_server(self, server_id: str) -> None:
-        """Stop a running server. Raises `Conflict` when its state does not allow it, also when it is stopped."""
-        self._act(server_id, {"os-stop": None}, "stop")
+    def replace_metadata(self, server_id: str, metadata: Mapping[str, str]) -> None:
+        """Make this all of a server's metadata: keys that are not in it are dropped.
 
-    def reboot_server(self, server_id: str, *, hard: bool) -> None:
-        """Restart a server: softly asks its system to, hard switches it off and on."""
-        self._act(server_id, {"reboot": {"type": "HARD" if hard else "SOFT"}}, "reboot")
+        Raises `NotFound`, `QuotaExceeded` (too many keys), and `Conflict` when the server's state does not allow it.
+        """
+        path = f"/servers/{checked_id(server_id, 'server')}/metadata"
+        wanted = {"metadata": checked_metadata(metadata)}
+        self._call("PUT", path, f"replace the metadata of server {server_id}", json=wanted)
 
     def delete_server(self, server_id: str) -> None:
         """Ask for the end of a server. Raises `NotFound`; whether that is success is the caller's to say."""
         self._call("DELETE", f"/servers/{checked_id(server_id, 'server')}", f"delete server {server_id}")
 
-    def list_server_actions(self, server_id: str) -> list[ServerAction]:
-        """What was done to the server, newest first: how a restart that crashed learns whether it was carried out."""
-        path = f"/servers/{checked_id(server_id, 'server')}/os-instance-actions"
-        body = self._call("GET", path, f"read the actions of server {server_id}")
-        return [ServerAction.from_json(raw) for raw in _list(body, "instanceActions")]
-
     def list_flavors(self) -> list[Flavor]:
         """The flavors that this project may use."""
         pages = json_pages(
             self._transport,
-            _SERVICE,
+            SERVICE,
             "/flavors/detail",
             "flavors",
             doing="list flavors",
@@ -198,16 +192,10 @@ class Compute:
         )
         return [Flavor.from_json(raw) for page in pages for raw in page]
 
-    def _act(self, server_id: str, action: dict[str, Any], word: str) -> None:
-        path = f"/servers/{checked_id(server_id, 'server')}/action"
-        self._call("POST", path, f"{word} server {server_id}", json=action)
-
-    def _call(
-        self, method: str, path: str, doing: str, *, json: Any = None, params: Mapping[str, Any] | None = None
-    ) -> Any:
-        return self._transport.request(
-            _SERVICE, method, path, doing=doing, json=json, params=params, microversion=COMPUTE_MICROVERSION
-        )
+    def list_zones(self) -> list[Zone]:
+        """The availability zones that servers can be asked for in."""
+        body = self._call("GET", "/os-availability-zone", "list availability zones")
+        return [Zone.from_json(raw) for raw in inner_list(body, "availabilityZoneInfo")]
 
 
 def _server_query(changes_since: datetime | None, tag: str | None, statuses: Sequence[str]) -> dict[str, Any]:
@@ -221,20 +209,6 @@ def _server_query(changes_since: datetime | None, tag: str | None, statuses: Seq
     if statuses:
         query["status"] = [checked_name(status, "status") for status in statuses]
     return query
-
-
-def _inner(body: Any, key: str) -> dict[str, Any]:
-    found = body.get(key) if isinstance(body, dict) else None
-    if not isinstance(found, dict):
-        raise nonsense(f"it holds no {key}")
-    return found
-
-
-def _list(body: Any, key: str) -> list[Any]:
-    found = body.get(key) if isinstance(body, dict) else None
-    if not isinstance(found, list):
-        raise nonsense(f"it holds no list of {key}")
-    return found
 
 
 def _ids_in_build(page: list[Any]) -> list[str]:

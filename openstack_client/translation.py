@@ -112,6 +112,16 @@ def error_from_exception(
     return None
 
 
+def state_conflict(refused: InvalidRequest) -> InvalidRequest | Conflict:
+    """A `Conflict` for the cloud's 400 to a request that says nothing but ids that were checked: it can only mean a state.
+
+    A refusal of ours, which never left, stays what it is.
+    """
+    if refused.status_code != 400:
+        return refused
+    return Conflict(refused.message, status_code=400, request_id=refused.request_id)
+
+
 def nonsense(what: str) -> CloudUnavailable:
     """The error for an answer that arrived and makes no sense."""
     return CloudUnavailable(f"The cloud's answer makes no sense: {what}.")

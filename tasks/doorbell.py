@@ -63,6 +63,11 @@ def _ring_poll_once(watcher: str, scope: str, after: float) -> None:
         _send("tasks.poll", [(watcher, scope)], after)
 
 
+def ring(task: str, *calls: Sequence[object]) -> None:
+    """Have a Celery task of a room run, once for each list of arguments, when the current transaction is committed."""
+    transaction.on_commit(lambda: _send(task, calls, 0.0), robust=True)
+
+
 def wake(job_ids: Sequence[UUID]) -> None:
     """Have waiting jobs looked at now: what they wait for is decided, or somebody cancelled them.
 
@@ -80,7 +85,7 @@ def wake(job_ids: Sequence[UUID]) -> None:
     ring_jobs(job_ids, queue=WOKEN_QUEUE)
 
 
-def _send(task: str, calls: Sequence[tuple[str, ...]], after: float, queue: str | None = None) -> None:
+def _send(task: str, calls: Sequence[Sequence[object]], after: float, queue: str | None = None) -> None:
     """Send so many messages over one connection; the first that fails ends it, as the others would fail too."""
     try:
         with current_app.producer_or_acquire() as producer:

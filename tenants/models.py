@@ -11,6 +11,8 @@ from django.utils.translation import gettext_lazy as _
 
 from portal.api.scoping import Role, TenantScoped
 
+_network_id = RegexValidator(r"^[0-9A-Za-z-]+\Z", _("A network is named by its OpenStack id."))
+
 
 class User(AbstractUser):
     """A person or a program that signs in. Staff administer everything; others act inside their tenants."""
@@ -50,6 +52,14 @@ class Tenant(models.Model):
     quota_cpu_cores = models.PositiveIntegerField(_("CPU core quota"), null=True, blank=True)
     quota_memory_gb = models.PositiveIntegerField(_("memory quota (GB)"), null=True, blank=True)
     quota_disk_gb = models.PositiveIntegerField(_("disk quota (GB)"), null=True, blank=True)
+    default_network = models.CharField(
+        _("default network"),
+        max_length=64,
+        blank=True,
+        default="",
+        validators=[_network_id],
+        help_text=_("For new VMs of information systems that name none."),
+    )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
 
@@ -119,7 +129,7 @@ class InformationSystem(models.Model):
         max_length=64,
         blank=True,
         default="",
-        validators=[RegexValidator(r"^[0-9A-Za-z-]+\Z", _("A network is named by its OpenStack id."))],
+        validators=[_network_id],
     )
     version = models.PositiveIntegerField(default=1, editable=False, validators=[MinValueValidator(1)])
     created_at = models.DateTimeField(_("created"), auto_now_add=True)

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, F, ProtectedError, Sum
+from django.db.models import F, ProtectedError
 from django.http import Http404
 from django.utils.translation import gettext_lazy as _
 
@@ -156,18 +156,3 @@ def _name_taken(name: str) -> Refused:
         _("The tenant has an information system called '%(name)s' already.") % {"name": name},
         errors={"name": [_("Taken.")]},
     )
-
-
-def usage_of(tenant: Tenant) -> dict[str, dict[str, int | None]]:
-    """What the tenant has used of each quota: one query, over the VMs of its information systems."""
-    used = InformationSystem.objects.filter(tenant=tenant).aggregate(
-        used_vms=Count("vms"),
-        used_cpu_cores=Sum("vms__cpu_cores"),
-        used_memory_gb=Sum("vms__memory_gb"),
-        used_disk_gb=Sum("vms__disk_gb"),
-    )
-    quotas = ("vms", "cpu_cores", "memory_gb", "disk_gb")
-    return {
-        name: {"used": used[f"used_{name}"] or 0, "total": getattr(tenant, f"quota_{name}")}
-        for name in quotas
-    }

@@ -17,7 +17,7 @@ from portal.api.preconditions import etag_of
 from portal.api.scoped_views import ScopedView, signed_in
 from portal.api.scoping import Role, Scope
 
-from . import services
+from . import quotas, services
 from .filters import InformationSystemFilter
 from .models import InformationSystem, Membership, Tenant
 from .serializers import (
@@ -69,7 +69,7 @@ class TenantUsage(_TenantView):
     @extend_schema(responses=UsageSerializer)
     def get(self, request: Request, pk: UUID) -> Response:
         """Quota used and total."""
-        return Response(UsageSerializer(services.usage_of(self.tenant())).data)
+        return Response(UsageSerializer(quotas.usage_of(self.tenant())).data)
 
 
 class MemberList(_TenantView):

@@ -10,20 +10,34 @@ class VmsConfig(AppConfig):
     verbose_name = _("Virtual machines")
 
     def ready(self) -> None:
-        """Register the commands, the watcher of servers and the schedules."""
+        """Register the commands, the watchers and the schedules."""
         from tasks.polling import register_watcher
         from tasks.schedules import Schedule, declare
 
         from . import commands  # noqa: F401 - importing registers.
-        from .models import SERVER_WATCHER
-        from .sync.watching import ServerWatcher
+        from .models import IMAGE_WATCHER, SERVER_WATCHER
+        from .sync.watching import ImageWatcher, ServerWatcher
 
         register_watcher(SERVER_WATCHER, ServerWatcher())
-        declare(
-            Schedule(
-                "vms.sync_status",
+        register_watcher(IMAGE_WATCHER, ImageWatcher())
+        for name, seconds, text in (
+            (
                 "vms.sync_status",
                 settings.VM_STATUS_SYNC_SECONDS,
                 _("Asks every cloud account for the status of its VMs."),
-            )
-        )
+            ),
+            (
+                "vms.sync_moving",
+                settings.VM_MOVING_SYNC_SECONDS,
+                _("Looks more often at accounts in which the cloud is doing something to a VM."),
+            ),
+            (
+                "vms.sweep_orphans",
+                settings.ORPHAN_SWEEP_SECONDS,
+                _("Looks for servers and volumes that the portal made and knows no more."),
+            ),
+            ("vms.runtime_window", 600, _("Stops VMs whose runtime is over, and announces it before.")),
+            ("vms.confirm_resizes", 600, _("Confirms resizes that nobody has confirmed in time.")),
+            ("vms.prune", 86400, _("Forgets old runs of the status sync, and what was read of consoles.")),
+        ):
+            declare(Schedule(name, name, seconds, text))

@@ -2,7 +2,7 @@
 
 from django_filters import rest_framework as filters
 
-from .models import VirtualMachine, VMOperationLog, VMStatus
+from .models import SyncRun, VirtualMachine, VMOperationLog, VMStatus
 
 
 class VirtualMachineFilter(filters.FilterSet):
@@ -32,4 +32,17 @@ class OperationLogFilter(filters.FilterSet):
 
     class Meta:
         model = VMOperationLog
+        fields: list[str] = []
+
+
+class SyncRunFilter(filters.FilterSet):
+    """Named filters of `vms/sync/`."""
+
+    account = filters.NumberFilter(field_name="account_id", min_value=1, max_value=2**63 - 1)
+    region = filters.CharFilter(max_length=100)
+    state = filters.ChoiceFilter(choices=SyncRun.State.choices)
+    full = filters.BooleanFilter()
+
+    class Meta:
+        model = SyncRun
         fields: list[str] = []

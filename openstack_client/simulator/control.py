@@ -14,7 +14,7 @@ from . import seeding, standard_content
 from .clock import zulu
 from .exchange import Answer, Request, bad_request, not_found
 from .faults import Fault
-from .moves import settle_servers, settle_volumes
+from .moves import settle_images, settle_servers, settle_volumes
 from .server import POWER_OF, VM_STATE_OF
 from .state import KINDS, Region, State, Thing
 
@@ -27,11 +27,13 @@ def handle(state: State, request: Request, path: str) -> Answer:  # noqa: C901 -
     body: Any = None
     if request.body:
         body = [] if request.body.lstrip()[:1] == b"[" else request.json()
-    if len(parts) == 2 and name in {"servers", "volumes"}:
+    if len(parts) == 2 and name in {"servers", "volumes", "snapshots", "images"}:
         return _change(state, request, name, parts[1])
     if (method, name) == ("POST", "reset"):
-        regions = (body or {}).get("regions")
-        standard_content.reset(state, seed=int((body or {}).get("seed") or 0), regions=regions)
+        wanted = body or {}
+        standard_content.reset(
+            state, seed=int(wanted.get("seed") or 0), regions=wanted.get("regions"), zones=wanted.get("zones")
+        )
         return Answer(200, {"projects": {p["name"]: p["id"] for p in state.projects.values()}})
     if (method, name) == ("POST", "seed"):
         return Answer(200, seeding.seed(state, body or {}))
@@ -47,6 +49,10 @@ def handle(state: State, request: Request, path: str) -> Answer:  # noqa: C901 -
         )
         state.failing_builds.extend([fault] * int((body or {}).get("times", 1)))
         return Answer(200, {"failing_builds": len(state.failing_builds)})
+    if (method, name) == ("POST", "failing_resizes"):
+        return _failing_resizes(state, body or {})
+    if (method, name) == ("POST", "zones"):
+        return _zones(state, body or {})
     if (method, name) == ("POST", "quotas"):
         return _quotas(state, body or {})
     if name == "tokens" and method == "DELETE":
@@ -104,6 +110,26 @@ def _untidy(state: State, wanted: Thing) -> Answer:
     return Answer(200, {"enabled": untidy.enabled, **{name: getattr(untidy, name) for name in names}})
 
 
+def _failing_resizes(state: State, wanted: Thing) -> Answer:
+    """`{"times"?, "fault"?, "ends"?}`: the next resizes end in ERROR, or with `"ends": "as before"` where they began."""
+    ends = str(wanted.get("ends", "ERROR"))
+    if ends not in {"ERROR", "as before"}:
+        raise bad_request('ends must be "ERROR" or "as before"')
+    fault = str(wanted.get("fault") or "No valid host was found. No valid host found for resize")
+    state.failing_resizes.extend(
+        [(fault, "error" if ends == "ERROR" else None)] * int(wanted.get("times", 1))
+    )
+    return Answer(200, {"failing_resizes": len(state.failing_resizes)})
+
+
+def _zones(state: State, wanted: Thing) -> Answer:
+    """`{"zones": {name: whether it is available}}`, in every region."""
+    for region in state.regions.values():
+        region.zones = {str(name): bool(is_up) for name, is_up in (wanted.get("zones") or {}).items()}
+    state.dirty = True
+    return Answer(200, {"zones": wanted.get("zones")})
+
+
 def _quotas(state: State, wanted: Thing) -> Answer:
     project = state.project_named(str(wanted.get("project", "demo")))
     if project is None:
@@ -155,6 +181,7 @@ def _objects(state: State) -> Answer:
     for region in state.regions.values():
         settle_servers(state, region, now)
         settle_volumes(state, region, now)
+        settle_images(region, now)
         mine: Thing = {
             "servers": [
                 {
@@ -172,7 +199,7 @@ def _objects(state: State) -> Answer:
             ]
         }
         for kind in KINDS:
-            if kind not in {"quotas", "keypairs", "flavors", "images"}:
+            if kind not in {"quotas", "keypairs", "flavors"}:
                 mine[kind] = [_brief(thing) for thing in getattr(region, kind).values()]
         found[region.name] = mine
     first: Thing = next(iter(found.values()), {})
@@ -183,7 +210,7 @@ def _objects(state: State) -> Answer:
 
 
 def _brief(thing: Thing) -> Thing:
-    owner = thing.get("os-vol-tenant-attr:tenant_id") or thing.get("project_id")
+    owner = thing.get("os-vol-tenant-attr:tenant_id") or thing.get("project_id") or thing.get("owner")
     names = (
         "id",
         "name",
@@ -210,8 +237,21 @@ def _change(state: State, request: Request, kind: str, thing_id: str) -> Answer:
     region = _region_of(state, kind, thing_id)
     now = time.time() + state.clock.offset
     state.dirty = True
+    if kind in {"snapshots", "images"}:
+        return _change_plain(getattr(region, kind), request, thing_id)
     change = _change_volume if kind == "volumes" else _change_server
     return change(state, region, request, thing_id, now)
+
+
+def _change_plain(things: dict[str, Thing], request: Request, thing_id: str) -> Answer:
+    thing = things[thing_id]
+    if request.method == "DELETE":
+        del things[thing_id]
+        return Answer(200, {})
+    thing.update(request.json())
+    # What was to become of it by itself would undo the change.
+    thing.pop("_plan", None)
+    return Answer(200, thing)
 
 
 def _change_volume(state: State, region: Region, request: Request, thing_id: str, now: float) -> Answer:

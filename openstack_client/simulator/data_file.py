@@ -32,6 +32,7 @@ def save(state: State, path: Path) -> None:
                 "regions": {
                     region.name: {
                         "servers": [server.to_saved() for server in region.servers.values()],
+                        "zones": region.zones,
                         **{kind: getattr(region, kind) for kind in KINDS},
                     }
                     for region in state.regions.values()
@@ -63,6 +64,8 @@ def load(state: State, path: Path) -> None:
         region = Region(name)
         for kind in KINDS:
             setattr(region, kind, raw[kind])
+        # A file of before there were several has none.
+        region.zones = raw.get("zones") or region.zones
         for saved in raw["servers"]:
             region.add_server(SimulatedServer(**saved))
         remember_addresses(region)

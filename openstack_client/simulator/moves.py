@@ -9,6 +9,8 @@ from .clock import plain, zulu
 from .server import SimulatedServer
 from .state import Region, State, Thing
 
+_DETACHED = "detached "
+
 
 def settle_server(state: State, region: Region, server: SimulatedServer, now: float) -> None:
     """Do what is due on a server."""
@@ -58,6 +60,27 @@ def settle_volume(state: State, region: Region, thing: Thing, now: float) -> Non
         thing["updated_at"] = plain(moment)
 
 
+def settle_images(region: Region, now: float) -> None:
+    """Do what is due on images: bytes that arrive."""
+    for image in region.images.values():
+        plan = image.get("_plan")
+        while plan and plan[0][0] <= now:
+            moment, changes = plan.pop(0)
+            image.update(changes)
+            image["updated_at"] = zulu(moment)
+
+
+def plan_server(server: SimulatedServer, steps: list[list[Any]]) -> None:
+    """What becomes of a server from now on. Volumes that are being taken from it go all the same."""
+    kept = [step for step in server.plan if any(event.startswith(_DETACHED) for event in step[2])]
+    server.plan = sorted([*kept, *steps], key=lambda step: step[0])
+
+
+def plan_detach(server: SimulatedServer, volume_id: str, due: float) -> None:
+    """A volume goes from a server, whatever else the server does meanwhile."""
+    server.plan = sorted([*server.plan, [due, {}, [_DETACHED + volume_id]]], key=lambda step: step[0])
+
+
 def plan_volume(thing: Thing, due: float, changes: dict[str, Any] | None) -> None:
     """What becomes of a volume or snapshot; None is its end."""
     thing["_plan"] = [due, changes]
@@ -105,16 +128,37 @@ def build_plan(
         try:
             give_ports(state, region, server, networks)
         except NoAddressLeft:
-            fault = "No more IP addresses available on network."
+            # The instance fault of a real one: the network's refusal, wrapped by whoever tried again.
+            fault = (
+                f"Build of instance {server.id} aborted: Failed to allocate the network(s), not rescheduling."
+            )
     server.plan.append([now + seconds * 0.2, {"task_state": "spawning"}, []])
     if fault is not None:
         shown = {"code": 500, "created": zulu(now + seconds), "message": fault}
         changes: dict[str, Any] = {"vm_state": "error", "task_state": None, "fault": shown}
-        server.plan.append([now + seconds, changes, ["action failed"]])
+        server.plan.append([now + seconds, changes, ["action failed", "ports gone"]])
         return
+    for attached in server.volumes:
+        _plan_attached(region, server, attached, now + seconds * 0.5)
     server.plan.append(
         [now + seconds, {"vm_state": "active", "task_state": None, "power_state": 1}, ["launch", "addresses"]]
     )
+
+
+def _plan_attached(region: Region, server: SimulatedServer, attached: Thing, due: float) -> None:
+    volume = region.volumes[attached["id"]]
+    attachments = [
+        {"server_id": server.id, "volume_id": volume["id"], "id": volume["id"], "device": attached["device"]}
+    ]
+    plan_volume(volume, due, {"status": "in-use", "attachments": attachments})
+
+
+def attach(state: State, region: Region, server: SimulatedServer, attached: Thing, now: float) -> None:
+    """A volume becomes a server's: `reserved`, and `in-use` later. Off its host a server's volumes stay `reserved`."""
+    server.volumes = [*server.volumes, attached]
+    region.volumes[attached["id"]]["status"] = "reserved"
+    if server.vm_state != "shelved_offloaded":
+        _plan_attached(region, server, attached, now + state.clock.action_seconds)
 
 
 def _server_event(state: State, region: Region, server: SimulatedServer, event: str, moment: float) -> None:
@@ -124,21 +168,46 @@ def _server_event(state: State, region: Region, server: SimulatedServer, event: 
         show_addresses(region, server)
     elif event == "action failed":
         server.actions[0]["message"] = "Error"
+    elif event == "ports gone":
+        _drop_ports(region, server)
+    elif event == "unshelved":
+        region.images.pop(server.shelved_image_id or "", None)
+        server.shelved_image_id = None
+        for attached in server.volumes:
+            _plan_attached(region, server, attached, moment)
+    elif event.startswith(_DETACHED):
+        volume_id = event.removeprefix(_DETACHED)
+        server.volumes = [v for v in server.volumes if v["id"] != volume_id]
+        _free_volume(region, volume_id)
     elif event == "gone":
         server.terminated = moment
         server.addresses = {}
-        for port_id in server.port_ids:
-            _loosen_floating(region, port_id)
-            remove_port(region, port_id)
-        server.port_ids = []
+        _drop_ports(region, server)
         for attached in server.volumes:
-            volume = region.volumes.get(attached["id"])
-            if volume is not None:
-                volume["attachments"] = []
-                volume["status"] = "available"
-                if attached["delete_on_termination"]:
-                    del region.volumes[attached["id"]]
+            _free_volume(region, attached["id"])
+            has_snapshots = any(s["volume_id"] == attached["id"] for s in region.snapshots.values())
+            # Cinder refuses the removal of a volume with snapshots, and Nova lets it be.
+            if attached["delete_on_termination"] and not has_snapshots:
+                region.volumes.pop(attached["id"], None)
         server.volumes = []
+        for image in [i for i in region.images.values() if i.get("instance_uuid") == server.id]:
+            # A snapshot that was not done dies with its server, and so does what it was shelved as.
+            if image.get("_plan") or image["id"] == server.shelved_image_id:
+                del region.images[image["id"]]
+
+
+def _drop_ports(region: Region, server: SimulatedServer) -> None:
+    for port_id in server.port_ids:
+        _loosen_floating(region, port_id)
+        remove_port(region, port_id)
+    server.port_ids = []
+
+
+def _free_volume(region: Region, volume_id: str) -> None:
+    volume = region.volumes.get(volume_id)
+    if volume is not None:
+        volume.pop("_plan", None)
+        volume.update({"attachments": [], "status": "available"})
 
 
 def _loosen_floating(region: Region, port_id: str) -> None:

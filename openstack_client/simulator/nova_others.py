@@ -1,14 +1,14 @@
-"""Nova: flavors, tags, metadata, volumes and ports of a server, key pairs, zones, limits and quotas."""
+"""Nova: flavors, ports of a server, key pairs, zones, limits and quotas."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .addresses import new_port, remove_port
+from .addresses import NoAddressLeft, new_port, remove_port
 from .exchange import Answer, Call, bad_request, conflict, inner, not_found
 from .listing import paged
-from .moves import plan_volume, settle_volumes, show_addresses
+from .moves import show_addresses
 from .state import Thing
 
 if TYPE_CHECKING:
@@ -64,134 +64,6 @@ def create_flavor(call: Call) -> Answer:
     return show_flavor(call, flavor_id)
 
 
-def show_tags(call: Call, server_id: str) -> Answer:
-    """A server's tags."""
-    return Answer(200, {"tags": _find(call, server_id).tags})
-
-
-def put_tags(call: Call, server_id: str) -> Answer:
-    """All tags at once."""
-    server = _find(call, server_id)
-    server.tags = [str(tag) for tag in call.request.json().get("tags") or ()]
-    _touched(call, server)
-    return Answer(200, {"tags": server.tags})
-
-
-def put_tag(call: Call, server_id: str, tag: str) -> Answer:
-    """One more."""
-    server = _find(call, server_id)
-    if tag in server.tags:
-        return Answer(204)
-    server.tags.append(tag)
-    _touched(call, server)
-    return Answer(201)
-
-
-def delete_tag(call: Call, server_id: str, tag: str) -> Answer:
-    """One less."""
-    server = _find(call, server_id)
-    if tag not in server.tags:
-        raise not_found(f"Server {server_id} has no tag '{tag}'")
-    server.tags.remove(tag)
-    _touched(call, server)
-    return Answer(204)
-
-
-def show_metadata(call: Call, server_id: str) -> Answer:
-    """A server's metadata."""
-    return Answer(200, {"metadata": _find(call, server_id).metadata})
-
-
-def change_metadata(call: Call, server_id: str) -> Answer:
-    """PUT replaces all, POST adds."""
-    server = _find(call, server_id)
-    wanted = {str(k): str(v) for k, v in inner(call.request.json(), "metadata").items()}
-    server.metadata = wanted if call.request.method == "PUT" else {**server.metadata, **wanted}
-    _touched(call, server)
-    return Answer(200, {"metadata": server.metadata})
-
-
-def delete_metadata(call: Call, server_id: str, key: str) -> Answer:
-    """One key less."""
-    server = _find(call, server_id)
-    if key not in server.metadata:
-        raise not_found("Metadata item was not found")
-    server.metadata = {k: v for k, v in server.metadata.items() if k != key}
-    _touched(call, server)
-    return Answer(204)
-
-
-def list_attachments(call: Call, server_id: str) -> Answer:
-    """The volumes on a server."""
-    server = _find(call, server_id)
-    return Answer(200, {"volumeAttachments": [_attachment(server, v) for v in server.volumes]})
-
-
-def show_attachment(call: Call, server_id: str, volume_id: str) -> Answer:
-    """One of them."""
-    server = _find(call, server_id)
-    found = next((v for v in server.volumes if v["id"] == volume_id), None)
-    if found is None:
-        raise not_found(f"Instance {server_id} is not attached to volume {volume_id}.")
-    return Answer(200, {"volumeAttachment": _attachment(server, found)})
-
-
-def _attachment(server: SimulatedServer, volume: Thing) -> Thing:
-    return {
-        "id": volume["id"], "volumeId": volume["id"], "serverId": server.id, "device": volume["device"], "tag": None,
-        "delete_on_termination": volume["delete_on_termination"],
-    }  # fmt: skip
-
-
-def attach_volume(call: Call, server_id: str) -> Answer:
-    """Put a volume on a server; it is `attaching`, then `in-use`."""
-    call.action, call.object_id = "attach_volume", server_id
-    server = _find(call, server_id)
-    wanted = inner(call.request.json(), "volumeAttachment")
-    settle_volumes(call.state, call.region, call.now)
-    volume = call.region.volumes.get(str(wanted.get("volumeId")))
-    if volume is None or volume["os-vol-tenant-attr:tenant_id"] != call.token.project_id:
-        raise not_found(f"Volume {wanted.get('volumeId')} could not be found.")
-    if volume["status"] != "available":
-        raise bad_request(
-            f"Invalid volume: volume {volume['id']} status must be available or downloading to reserve, but the current "
-            f"status is {volume['status']}."
-        )
-    device = wanted.get("device") or f"/dev/vd{chr(ord('b') + len(server.volumes))}"
-    attached = {
-        "id": volume["id"],
-        "delete_on_termination": bool(wanted.get("delete_on_termination")),
-        "device": device,
-    }
-    server.volumes.append(attached)
-    _touched(call, server)
-    volume["status"] = "attaching"
-    attachments = [{"server_id": server_id, "volume_id": volume["id"], "device": device}]
-    plan_volume(
-        volume, call.now + call.state.clock.action_seconds, {"status": "in-use", "attachments": attachments}
-    )
-    call.did("attach_volume", server_id)
-    return Answer(200, {"volumeAttachment": _attachment(server, attached)})
-
-
-def detach_volume(call: Call, server_id: str, volume_id: str) -> Answer:
-    """Take a volume from a server."""
-    call.action, call.object_id = "detach_volume", server_id
-    server = _find(call, server_id)
-    if volume_id not in {v["id"] for v in server.volumes}:
-        raise not_found(f"volume_id not found: {volume_id}")
-    server.volumes = [v for v in server.volumes if v["id"] != volume_id]
-    _touched(call, server)
-    volume = call.region.volumes.get(volume_id)
-    if volume is not None:
-        volume["status"] = "detaching"
-        plan_volume(
-            volume, call.now + call.state.clock.action_seconds, {"status": "available", "attachments": []}
-        )
-    call.did("detach_volume", server_id)
-    return Answer(202)
-
-
 def list_interfaces(call: Call, server_id: str) -> Answer:
     """The ports of a server."""
     server = _find(call, server_id)
@@ -212,9 +84,12 @@ def attach_interface(call: Call, server_id: str) -> Answer:
     network = call.region.networks.get(str(inner(call.request.json(), "interfaceAttachment").get("net_id")))
     if network is None:
         raise bad_request("Network could not be found.")
-    port = new_port(
-        call.state, call.region, network, server.project_id, device_id=server.id, owner="compute:nova"
-    )
+    try:
+        port = new_port(
+            call.state, call.region, network, server.project_id, device_id=server.id, owner="compute:nova"
+        )
+    except NoAddressLeft:
+        raise bad_request(f"No fixed IP addresses available for network: {network['id']}") from None
     server.port_ids.append(port["id"])
     show_addresses(call.region, server)
     _touched(call, server)
@@ -261,10 +136,12 @@ def delete_keypair(call: Call, name: str) -> Answer:
 
 
 def list_zones(call: Call) -> Answer:
-    """One zone."""
-    return Answer(
-        200, {"availabilityZoneInfo": [{"zoneName": "nova", "zoneState": {"available": True}, "hosts": None}]}
-    )
+    """The availability zones. Which hosts they have is an administrator's business."""
+    found = [
+        {"zoneName": name, "zoneState": {"available": is_available}, "hosts": None}
+        for name, is_available in call.region.zones.items()
+    ]
+    return Answer(200, {"availabilityZoneInfo": found})
 
 
 _NAMES = ("instances", "cores", "ram", "key_pairs", "metadata_items", "server_groups", "server_group_members")
@@ -306,37 +183,14 @@ def put_quota(call: Call, project_id: str) -> Answer:
     return Answer(200, {"quota_set": _quota(call, project_id)})
 
 
-def remote_console(call: Call, server_id: str) -> Answer:
-    """A console's address; nothing listens there."""
-    _find(call, server_id)
-    wanted = inner(call.request.json(), "remote_console")
-    url = f"{call.base}/console?token={call.state.new_hex()}"
-    return Answer(
-        200, {"remote_console": {"protocol": wanted.get("protocol"), "type": wanted.get("type"), "url": url}}
-    )
-
-
 TABLE: list[tuple[str, str, Callable[..., Answer]]] = [
     ("GET", "/flavors", list_flavors),
     ("GET", "/flavors/detail", list_flavors_in_detail),
     ("POST", "/flavors", create_flavor),
     ("GET", "/flavors/<flavor_id>", show_flavor),
-    ("GET", "/servers/<server_id>/tags", show_tags),
-    ("PUT", "/servers/<server_id>/tags", put_tags),
-    ("PUT", "/servers/<server_id>/tags/<tag>", put_tag),
-    ("DELETE", "/servers/<server_id>/tags/<tag>", delete_tag),
-    ("GET", "/servers/<server_id>/metadata", show_metadata),
-    ("PUT", "/servers/<server_id>/metadata", change_metadata),
-    ("POST", "/servers/<server_id>/metadata", change_metadata),
-    ("DELETE", "/servers/<server_id>/metadata/<key>", delete_metadata),
-    ("GET", "/servers/<server_id>/os-volume_attachments", list_attachments),
-    ("POST", "/servers/<server_id>/os-volume_attachments", attach_volume),
-    ("GET", "/servers/<server_id>/os-volume_attachments/<volume_id>", show_attachment),
-    ("DELETE", "/servers/<server_id>/os-volume_attachments/<volume_id>", detach_volume),
     ("GET", "/servers/<server_id>/os-interface", list_interfaces),
     ("POST", "/servers/<server_id>/os-interface", attach_interface),
     ("DELETE", "/servers/<server_id>/os-interface/<port_id>", detach_interface),
-    ("POST", "/servers/<server_id>/remote-consoles", remote_console),
     ("GET", "/os-keypairs", list_keypairs),
     ("POST", "/os-keypairs", create_keypair),
     ("DELETE", "/os-keypairs/<name>", delete_keypair),

@@ -27,6 +27,9 @@ _STATUS_BY_TASK = {
     "rebooting": "REBOOT",
     "rebooting_hard": "HARD_REBOOT",
     "resize_prep": "RESIZE",
+    "resize_migrating": "RESIZE",
+    "resize_migrated": "RESIZE",
+    "resize_finish": "RESIZE",
     "resize_reverting": "REVERT_RESIZE",
     "rebuilding": "REBUILD",
     "updating_password": "PASSWORD",
@@ -65,6 +68,9 @@ class SimulatedServer:
     locked: bool = False
     description: str | None = None
     old_flavor: dict[str, Any] | None = None
+    # What Nova copies of the image when it builds the server, for the images that are made of it later.
+    image_meta: dict[str, Any] = field(default_factory=dict)
+    shelved_image_id: str | None = None
     odd_status: str | None = None
     plan: list[list[Any]] = field(default_factory=list)
     text: str | None = None
@@ -80,6 +86,16 @@ class SimulatedServer:
         ):
             return _STATUS_BY_TASK.get(self.task_state, _STATUS[self.vm_state])
         return _STATUS.get(self.vm_state, "UNKNOWN")
+
+    @property
+    def is_volume_booted(self) -> bool:
+        """Whether its root disk is a volume. From an image of a volume-booted server it has an image id all the same."""
+        return self.image_id is None or any(volume.get("root") for volume in self.volumes)
+
+    @property
+    def is_on_a_host(self) -> bool:
+        """Whether there is anything to show a console of."""
+        return self.vm_state not in {"building", "shelved_offloaded", "deleted"}
 
     @property
     def is_deleted(self) -> bool:
@@ -113,7 +129,7 @@ class SimulatedServer:
             "user_id": self.user_id,
             "metadata": self.metadata,
             "hostId": ""
-            if self.vm_state == "building"
+            if self.vm_state in {"building", "shelved_offloaded"}
             else "f752dd5679075e487efccc0c1fa3c0e8cf95148cf87ed5ddc175b35a",
             "image": {"id": self.image_id, "links": []} if self.image_id else "",
             "flavor": flavor,
@@ -124,7 +140,9 @@ class SimulatedServer:
             "accessIPv6": "",
             "links": links,
             "OS-DCF:diskConfig": "MANUAL",
-            "OS-EXT-AZ:availability_zone": "" if self.task_state == "scheduling" else self.zone,
+            "OS-EXT-AZ:availability_zone": ""
+            if self.task_state == "scheduling" or self.vm_state == "shelved_offloaded"
+            else self.zone,
             "config_drive": "",
             "key_name": self.key_name,
             "OS-SRV-USG:launched_at": plain(self.launched),

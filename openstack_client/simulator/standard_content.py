@@ -26,7 +26,9 @@ _IMAGES = (
 )
 
 
-def reset(state: State, *, seed: int = 0, regions: list[str] | None = None) -> None:
+def reset(
+    state: State, *, seed: int = 0, regions: list[str] | None = None, zones: list[str] | None = None
+) -> None:
     """Empty the cloud and fill it with the standard content. The same seed gives the same ids."""
     state.seed = seed
     state.random = random.Random(seed)  # noqa: S311 - repeatable, not secret.
@@ -34,7 +36,7 @@ def reset(state: State, *, seed: int = 0, regions: list[str] | None = None) -> N
     state.clock = Clock()
     for kept in (
         state.regions, state.projects, state.users, state.grants, state.application_credentials, state.tokens,
-        state.failing_builds, state.faults.rules, state.log,
+        state.failing_builds, state.failing_resizes, state.faults.rules, state.log,
     ):  # fmt: skip
         kept.clear()
     state.untidiness = type(state.untidiness)()
@@ -63,6 +65,7 @@ def reset(state: State, *, seed: int = 0, regions: list[str] | None = None) -> N
     }
     for name in regions or [DEFAULT_REGION]:
         region = Region(name)
+        region.zones = dict.fromkeys(zones or ["nova"], True)
         state.regions[name] = region
         _fill(state, region, project["id"])
 

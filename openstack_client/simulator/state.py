@@ -61,6 +61,8 @@ class Region:
         self.volume_types: dict[str, Thing] = {}
         self.keypairs: dict[str, Thing] = {}
         self.quotas: dict[str, Thing] = {}
+        # Availability zones by name, and whether each is available.
+        self.zones: dict[str, bool] = {"nova": True}
         # Addresses in use by subnet, as numbers, and where to look next. Worked out from the ports, never saved.
         self.used_addresses: dict[str, set[int]] = {}
         self.next_address: dict[str, int] = {}
@@ -101,6 +103,8 @@ class State:
     faults: Faults = field(default_factory=Faults)
     untidiness: Untidiness = field(default_factory=Untidiness)
     failing_builds: list[str] = field(default_factory=list)
+    # What becomes of the next resizes: the fault, and the vm_state that it ends in, or None for the one before it.
+    failing_resizes: list[tuple[str, str | None]] = field(default_factory=list)
     log: deque[Thing] = field(default_factory=lambda: deque(maxlen=200_000))
     log_number: int = 0
     lock: threading.RLock = field(default_factory=threading.RLock)

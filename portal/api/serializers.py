@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from contextlib import suppress
 from typing import Any, ClassVar, TypeVar
 
 from django.db import models
@@ -72,6 +73,24 @@ class _Strict:
 
 class StrictSerializer(_Strict, serializers.Serializer[Any]):
     """A serializer for request bodies; unknown and read-only fields are refused by name."""
+
+
+def right_and_wrong(serializer: StrictSerializer) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a request body says in the fields that are right by themselves, and what is wrong with the others.
+
+    For who has more to check than single fields, and wants to say everything at once.
+    """
+    if serializer.is_valid():
+        return dict(serializer.validated_data), {}
+    errors: dict[str, Any] = dict(serializer.errors)
+    right = {}
+    for name, field in serializer.fields.items():
+        # A body that is no object at all has no fields to look into.
+        if name in errors or field.read_only or not isinstance(serializer.initial_data, dict):
+            continue
+        with suppress(serializers.ValidationError, serializers.SkipField):
+            right[name] = field.run_validation(field.get_value(serializer.initial_data))
+    return right, errors
 
 
 class StrictModelSerializer(_Strict, serializers.ModelSerializer[Row]):

@@ -4,7 +4,7 @@ It shows that the test which needs the locks can fail.
 """
 
 from portal.wsgi import application
-from vms.commands import ServerCommand
+from vms.commands.server import ServerCommand
 from vms.models import VirtualMachineQuerySet
 
 ServerCommand.locks = lambda self: []

@@ -15,7 +15,7 @@ from tasks import engine
 from tasks.models import EntityLock, Job
 from tenants.models import Membership
 from tests.factories import InformationSystemFactory, MembershipFactory, UserFactory, VirtualMachineFactory
-from vms.commands import StartVm
+from vms.commands.power import StartVm
 
 Ids = dict[str, Any]
 
@@ -148,8 +148,8 @@ CASES: dict[tuple[str, str], Case] = {
     ("POST", "/api/v1/vms/actions/"): Case(
         202,
         Role.OPERATOR,
-        body=lambda member: {"vms": [str(a_vm(member)["id"])], "action": "start"},
-        bad_body={"vms": [], "action": "start"},
+        body=lambda member: {"ids": [str(a_vm(member)["id"])], "action": "start"},
+        bad_body={"ids": [], "action": "start"},
     ),
     ("GET", "/api/v1/vms/{id}/operations/"): Case(200, ids=a_vm),
     ("GET", "/api/v1/jobs/"): Case(200),

@@ -28,7 +28,7 @@ def client(member):
 
 def ask(client, vms, action="start", **options):
     ids = [str(getattr(vm, "pk", vm)) for vm in vms]
-    return client.post("/api/v1/vms/actions/", {"vms": ids, "action": action, **options}, format="json")
+    return client.post("/api/v1/vms/actions/", {"ids": ids, "action": action, **options}, format="json")
 
 
 def test_many_are_asked_at_once_and_each_is_started(cloud, client, vms_of):

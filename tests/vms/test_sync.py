@@ -15,7 +15,7 @@ from openstack_client import Address, Server
 from openstack_client.compute import Compute
 from tasks import engine
 from tests.factories import VirtualMachineFactory
-from vms.commands import StopVm
+from vms.commands.power import StopVm
 from vms.models import STATUS_OF_SERVER, SyncRun, SyncState, VirtualMachine, VMOperationLog, VMStatus
 from vms.sync import status as vm_status_sync
 from vms.sync.mapping import columns_of

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 from django.db import transaction
@@ -13,7 +12,7 @@ from cloudaccounts.models import CloudAccount
 from openstack_client import Server
 from tenants.models import InformationSystem
 
-from ..models import SyncState, VirtualMachine, VMStatus
+from ..models import SyncState, VirtualMachine, VMStatus, size_columns
 from .mapping import columns_of
 
 
@@ -56,9 +55,7 @@ def _vm_of(server: Server, system: InformationSystem, state: SyncState) -> Virtu
         region=state.region,
         sync_state=state,
         name=(server.name or server.id)[:200],
-        cpu_cores=min(64, max(1, server.vcpus or 1)),
-        memory_gb=min(512, max(1, math.ceil((server.memory_mb or 0) / 1024))),
-        disk_gb=min(10000, max(10, server.disk_gb or 0)),
+        **size_columns(server.vcpus, server.memory_mb, server.disk_gb, server.flavor_name),
         availability_zone=(server.availability_zone or "")[:100],
         openstack_id=server.id,
         status=status,
@@ -67,5 +64,6 @@ def _vm_of(server: Server, system: InformationSystem, state: SyncState) -> Virtu
         mac_address=columns.mac_address,
         addresses=columns.addresses,
         fault=columns.fault,
+        moving=columns.moving,
         observed_at=timezone.now(),
     )

@@ -20,6 +20,8 @@ class ServerColumns:
     mac_address: str
     addresses: list[dict[str, Any]]
     fault: str
+    # Nova is doing something to it now.
+    moving: bool
 
 
 def columns_of(server: Server) -> ServerColumns:
@@ -40,6 +42,14 @@ def columns_of(server: Server) -> ServerColumns:
         )
         if ip_address is None and kind == "fixed":
             ip_address, mac_address = address.ip, (address.mac or "")[:17]
+    moving = server.task_state is not None or server.status in _MOVING
+    fault = (server.fault or "")[:2000]
     return ServerColumns(
-        STATUS_OF_SERVER.get(server.status), ip_address, mac_address, addresses, (server.fault or "")[:2000]
+        STATUS_OF_SERVER.get(server.status), ip_address, mac_address, addresses, fault, moving
     )
+
+
+# Statuses from which Nova goes on by itself. VERIFY_RESIZE is none: it waits for a person.
+_MOVING = frozenset(
+    {"BUILD", "REBUILD", "REBOOT", "HARD_REBOOT", "MIGRATING", "PASSWORD", "RESIZE", "REVERT_RESIZE"}
+)

@@ -3,6 +3,10 @@
 The sync of one account and region is one paged raw listing, compared in memory, and one bulk update a page.
 Nothing is written for what did not change: that the cloud still agrees is said once, by `SyncState.listed_at`.
 
+Most runs list what has changed since the last one, which costs the cloud next to nothing. Every hour, and when somebody
+asks, a full run lists all servers: only that can show what is missing, and what Nova changes without saying so
+(a floating address does not move a server's `updated`).
+
 A reading never beats a newer write: a VM that a job holds, or that was written after the listing began, is left
 alone. The update's own WHERE decides that, row by row, under the row's lock.
 """
@@ -12,7 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 from django.conf import settings
@@ -30,6 +34,7 @@ from tasks.models import EntityLock
 
 from ..models import SyncRun, SyncState, VirtualMachine, VMOperationLog, VMStatus
 from .mapping import ServerColumns, columns_of
+from .watching import CLOCK_SKEW
 
 log = structlog.get_logger(__name__)
 
@@ -54,8 +59,23 @@ def regions_to_sync() -> list[tuple[int, str]]:
     return list(bound.order_by("account_id", "region").values_list("account_id", "region").distinct())
 
 
-def sync_region(account_id: int, region: str) -> SyncRun | None:
+def regions_known() -> list[tuple[int, str]]:
+    """Every (account, region) of an active account that has VMs, or ever had some."""
+    states = SyncState.objects.filter(account__active=True)
+    return sorted({*regions_to_sync(), *states.values_list("account_id", "region")})
+
+
+def moving_regions() -> list[tuple[int, str]]:
+    """Those of them in which the cloud was last seen doing something to a VM."""
+    moving = VirtualMachine.objects.filter(moving=True, openstack_id__isnull=False, account__active=True)
+    return list(moving.order_by("account_id", "region").values_list("account_id", "region").distinct())
+
+
+def sync_region(account_id: int, region: str, *, full: bool = False) -> SyncRun | None:
     """Bring the VMs of one account and region up to date; None when a run is on already.
+
+    It lists all servers when `full`, when somebody has asked for that, and when the last such run is
+    `settings.VM_FULL_SYNC_SECONDS` ago; otherwise what has changed.
 
     Single-flight by a compare-and-set on the region's `SyncState`, with a lease, so that a run that dies frees
     it. Never raises for what the cloud does: a run that fails says why and leaves everything as it was.
@@ -66,14 +86,15 @@ def sync_region(account_id: int, region: str) -> SyncRun | None:
     free = Q(owner="") | Q(lease_until__lt=Now())
     if not mine.filter(free).update(owner=owner, lease_until=Now() + lease()):
         return None
+    state.refresh_from_db()
     SyncRun.objects.filter(account_id=account_id, region=region, state=SyncRun.State.RUNNING).update(
         state=SyncRun.State.FAILED, ended_at=Now(), message=_("The worker that ran it ended before it did.")
     )
-    run = SyncRun.objects.create(account_id=account_id, region=region)
+    run = SyncRun.objects.create(account_id=account_id, region=region, full=full or _full_is_due(state))
     counts = _Counts()
     with held(SyncState, owner):
         try:
-            began = _sync(state, counts)
+            began = _sync(state, counts, full=run.full)
         except (CloudError, UnreadableSecret, MassLoss) as error:
             run.state, run.message = SyncRun.State.FAILED, str(error)
             log.warning("vm_sync_failed", account=account_id, region=region, error=str(error))
@@ -82,7 +103,7 @@ def sync_region(account_id: int, region: str) -> SyncRun | None:
             log.exception("vm_sync_errored", account=account_id, region=region)
         else:
             run.state = SyncRun.State.SUCCESS
-            mine.filter(owner=owner).update(listed_at=began)
+            mine.filter(owner=owner).update(**_seen_through(state, run, counts, began))
         finally:
             for name, value in asdict(counts).items():
                 setattr(run, name, value)
@@ -92,13 +113,40 @@ def sync_region(account_id: int, region: str) -> SyncRun | None:
     return run
 
 
-def _sync(state: SyncState, counts: _Counts) -> datetime:
+def _full_is_due(state: SyncState) -> bool:
+    if state.changes_from is None or state.full_listed_at is None:
+        return True
+    if state.full_wanted_at is not None and state.full_wanted_at > state.full_listed_at:
+        return True
+    return timezone.now() - state.full_listed_at >= timedelta(seconds=settings.VM_FULL_SYNC_SECONDS)
+
+
+def _seen_through(
+    state: SyncState, run: SyncRun, counts: _Counts, began: datetime
+) -> dict[str, datetime | None]:
+    """What a run that succeeded writes of itself."""
+    # What had to be left alone may have changed before this run began, and the next listing of changes must still
+    # tell. A full run tells it too, so there is no need to go back further than the last two of them.
+    changes_from = began
+    if counts.skipped and not (run.full and state.changes_from is None):
+        oldest = began - timedelta(seconds=2 * settings.VM_FULL_SYNC_SECONDS)
+        changes_from = max(oldest, state.changes_from or oldest)
+    seen: dict[str, datetime | None] = {"listed_at": began, "changes_from": changes_from}
+    return seen | {"full_listed_at": began} if run.full else seen
+
+
+def _sync(state: SyncState, counts: _Counts, *, full: bool) -> datetime:
     """List, compare, write; when the listing began."""
     began = _database_now()
     cloud = open_cloud(state.account, state.region)
     VirtualMachine.objects.filter(account=state.account, region=state.region, sync_state=None).update(
         sync_state=state
     )
+    if not full:
+        assert state.changes_from is not None
+        for page in cloud.compute.reading_pages(changes_since=state.changes_from - CLOCK_SKEW):
+            _sync_page(page, _readings(state, [reading.id for reading in page]), began, counts)
+        return began
     # All of the region's readings at once: 100 bytes a VM, against an index look-up for each.
     unseen = _readings(state)
     for page in cloud.compute.reading_pages():
@@ -108,13 +156,14 @@ def _sync(state: SyncState, counts: _Counts) -> datetime:
     return began
 
 
-def _readings(state: SyncState) -> dict[str, str]:
+def _readings(state: SyncState, among: list[str] | None = None) -> dict[str, str]:
     """For each bound VM of the region the reading that its row was written from; "" where it must be compared."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT openstack_id, CASE WHEN missing_count = 0 THEN reading ELSE '' END FROM vms_virtualmachine"
-            " WHERE account_id = %s AND region = %s AND openstack_id IS NOT NULL",
-            [state.account_id, state.region],
+            " WHERE account_id = %s AND region = %s AND openstack_id IS NOT NULL"
+            " AND (%s::text[] IS NULL OR openstack_id = ANY(%s))",
+            [state.account_id, state.region, among, among],
         )
         return dict(cursor.fetchall())
 
@@ -172,15 +221,18 @@ def _write(suspects: Sequence[tuple[ServerReading, ServerColumns]], began: datet
             """
             WITH new AS (
                 SELECT * FROM unnest(%(id)s::text[], %(status)s::text[], %(ip)s::inet[], %(mac)s::text[],
-                                     %(addresses)s::jsonb[], %(fault)s::text[], %(reading)s::text[])
-                    AS t(openstack_id, status, ip, mac, addresses, fault, reading)
+                                     %(addresses)s::jsonb[], %(fault)s::text[], %(moving)s::bool[],
+                                     %(reading)s::text[])
+                    AS t(openstack_id, status, ip, mac, addresses, fault, moving, reading)
             ), old AS (
                 SELECT vm.id, vm.name, vm.status, vm.information_system_id,
                        COALESCE(new.status, vm.status) AS new_status,
-                       (vm.status, vm.ip_address, vm.mac_address, vm.addresses, vm.fault, vm.missing_count)
+                       (vm.status, vm.ip_address, vm.mac_address, vm.addresses, vm.fault, vm.moving,
+                        vm.missing_count)
                            IS DISTINCT FROM
-                       (COALESCE(new.status, vm.status), new.ip, new.mac, new.addresses, new.fault, 0) AS differs,
-                       new.ip, new.mac, new.addresses, new.fault, new.reading
+                       (COALESCE(new.status, vm.status), new.ip, new.mac, new.addresses, new.fault, new.moving,
+                        0) AS differs,
+                       new.ip, new.mac, new.addresses, new.fault, new.moving, new.reading
                 FROM vms_virtualmachine AS vm JOIN new USING (openstack_id)
                 WHERE vm.written_at < %(began)s
                   AND NOT EXISTS (SELECT 1 FROM tasks_entitylock WHERE key = 'vm:' || vm.id)
@@ -188,7 +240,8 @@ def _write(suspects: Sequence[tuple[ServerReading, ServerColumns]], began: datet
             ), written AS (
                 UPDATE vms_virtualmachine AS vm SET
                     status = old.new_status, ip_address = old.ip, mac_address = old.mac, addresses = old.addresses,
-                    fault = old.fault, reading = old.reading, missing_count = 0, observed_at = %(began)s,
+                    fault = old.fault, moving = old.moving, reading = old.reading, missing_count = 0,
+                    observed_at = %(began)s,
                     written_at = CASE WHEN old.differs THEN statement_timestamp() ELSE vm.written_at END,
                     updated_at = CASE WHEN old.differs THEN statement_timestamp() ELSE vm.updated_at END
                 FROM old WHERE vm.id = old.id
@@ -209,6 +262,7 @@ def _write(suspects: Sequence[tuple[ServerReading, ServerColumns]], began: datet
                 "mac": [columns.mac_address for _reading, columns in suspects],
                 "addresses": [json.dumps(columns.addresses) for _reading, columns in suspects],
                 "fault": [columns.fault.replace("\x00", "") for _reading, columns in suspects],
+                "moving": [columns.moving for _reading, columns in suspects],
                 "reading": [reading.digest if columns.status else "" for reading, columns in suspects],
                 "began": began,
             },
@@ -219,24 +273,30 @@ def _write(suspects: Sequence[tuple[ServerReading, ServerColumns]], began: datet
 
 def _note_missing(cloud: Cloud, state: SyncState, unseen: set[str], began: datetime, counts: _Counts) -> None:
     """Note what a complete listing did not show; missing twice is `error`. Raises `MassLoss`."""
+    # What the cloud has said to be deleted is not missing.
+    bound = VirtualMachine.objects.filter(
+        account=state.account, region=state.region, openstack_id__isnull=False
+    ).exclude(status=VMStatus.REMOVED)
+    unseen.intersection_update(bound.filter(openstack_id__in=unseen).values_list("openstack_id", flat=True))
+    if not unseen:
+        return
     # A server may have been on no page because others were made or removed during the listing: what is unseen is
     # looked for in a second one before anything is believed.
     for page in cloud.compute.reading_pages():
         unseen.difference_update(reading.id for reading in page)
-    bound = VirtualMachine.objects.filter(
-        account=state.account, region=state.region, openstack_id__isnull=False
-    )
     total = bound.count()
     missing = list(bound.filter(openstack_id__in=unseen).values_list("pk", "status", "missing_count"))
     counts.missing = len(missing)
     if not missing:
         return
-    if len(missing) >= 2 and len(missing) > total * settings.VM_SYNC_MASS_LOSS_SHARE:
+    # Those that were missed before were believed then; it is the sudden loss that is not.
+    sudden = sum(count == 0 for _pk, _status, count in missing)
+    if sudden >= 2 and sudden > total * settings.VM_SYNC_MASS_LOSS_SHARE:
         raise MassLoss(
             _(
                 "%(missing)s of %(total)s VMs are missing from the cloud's listing. That is not believed: nothing was marked."
             )
-            % {"missing": len(missing), "total": total}
+            % {"missing": sudden, "total": total}
         )
     held_keys = set(
         EntityLock.objects.filter(key__in=[f"vm:{pk}" for pk, *_rest in missing]).values_list(

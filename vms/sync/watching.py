@@ -1,16 +1,14 @@
-"""Looking at servers for the engine's async tasks."""
+"""Looking at servers and images for the engine's async tasks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
-from cloudaccounts.connect import open_cloud
-from cloudaccounts.encryption import UnreadableSecret
-from cloudaccounts.models import CloudAccount
-from openstack_client import Cloud, CloudError, CloudUnavailable, NotFound, Server
-from tasks.polling import MISSING, LookFailed, Observation
+from cloudaccounts.sync.watching import CloudWatcher
+from openstack_client import Cloud, Image, Server
+from tasks.polling import MISSING, Observation
 
 from .mapping import columns_of
 
@@ -18,43 +16,35 @@ from .mapping import columns_of
 CLOCK_SKEW = timedelta(minutes=5)
 
 
-class ServerWatcher:
-    """Looks at servers for the engine's async tasks. Its scopes are those of `VirtualMachine.polling_scope`."""
+class ServerWatcher(CloudWatcher[Server]):
+    """Looks at servers. Its scopes are those of `VirtualMachine.polling_scope`."""
 
-    def look_at_one(self, scope: str, object_id: str) -> Observation:
+    def one(self, cloud: Cloud, object_id: str) -> Server:
         """One server by a single get."""
-        try:
-            return _observation(self._cloud(scope).compute.get_server(object_id))
-        except NotFound:
-            return Observation(MISSING)
-        except CloudError as error:
-            raise _look_failed(error) from None
+        return cloud.compute.get_server(object_id)
 
-    def look_at_many(
-        self, scope: str, object_ids: Sequence[str], since: datetime
-    ) -> Mapping[str, Observation]:
-        """What has changed since the first of them was watched, by one listing."""
-        wanted = set(object_ids)
-        seen: dict[str, Observation] = {}
-        try:
-            for page in self._cloud(scope).compute.server_pages(changes_since=since - CLOCK_SKEW):
-                seen.update((server.id, _observation(server)) for server in page if server.id in wanted)
-        except CloudError as error:
-            raise _look_failed(error) from None
-        return seen
+    def many(self, cloud: Cloud, since: datetime) -> Iterator[Server]:
+        """What has changed since the first of them was watched."""
+        return cloud.compute.list_servers(changes_since=since - CLOCK_SKEW)
 
-    def _cloud(self, scope: str) -> Cloud:
-        account_id, _slash, region = scope.partition("/")
-        try:
-            return open_cloud(CloudAccount.objects.get(pk=int(account_id)), region)
-        except UnreadableSecret as error:
-            raise LookFailed(str(error)) from None
+    def seen(self, found: Server) -> Observation:
+        """Nova's word, its fault, and the VM's columns."""
+        status = MISSING if found.status == "DELETED" else found.status
+        return Observation(status, found.fault or "", {"columns": asdict(columns_of(found))})
 
 
-def _observation(server: Server) -> Observation:
-    status = MISSING if server.status == "DELETED" else server.status
-    return Observation(status, server.fault or "", {"columns": asdict(columns_of(server))})
+class ImageWatcher(CloudWatcher[Image]):
+    """Looks at images. Glance lists no changes, and there are few: all are listed."""
 
+    def one(self, cloud: Cloud, object_id: str) -> Image:
+        """One image by a single get."""
+        return cloud.image.get_image(object_id)
 
-def _look_failed(error: CloudError) -> LookFailed:
-    return LookFailed(str(error), error.retry_after if isinstance(error, CloudUnavailable) else None)
+    def many(self, cloud: Cloud, since: datetime) -> list[Image]:
+        """All images that the project may use."""
+        return cloud.image.list_images()
+
+    def seen(self, found: Image) -> Observation:
+        """Glance's word, and what the portal keeps of an image."""
+        status = MISSING if found.status in {"deleted", "pending_delete"} else found.status
+        return Observation(status, "", {"size_bytes": found.size_bytes})

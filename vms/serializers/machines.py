@@ -1,4 +1,4 @@
-"""VMs as the API shows them, and what an action request may say."""
+"""VMs and their operation log, as the API shows them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,25 @@ from rest_framework import serializers
 
 from portal.api.answers import AnswerSerializer
 from portal.api.scoping import Role
-from portal.api.serializers import StrictSerializer
 from tasks.models import EntityLock, Job
-from tasks.serializers import JobBriefSerializer, JobSerializer
+from tasks.serializers import JobBriefSerializer
 
-from .commands import allowed_actions
-from .models import VirtualMachine, VMOperationLog, VMStatus, lock_key, stale_after
+from ..actions import allowed_actions
+from ..models import Resize, VirtualMachine, VMOperationLog, lock_key, stale_after
 
 
 def jobs_in_flight(vms: list[VirtualMachine]) -> dict[str, Job]:
     """The job that holds each of the VMs, by lock key: one query for a whole page."""
     locks = EntityLock.objects.filter(key__in=[vm.lock_key for vm in vms]).select_related("job")
     return {lock.key: lock.job for lock in locks}
+
+
+class PendingResizeSerializer(AnswerSerializer[Resize]):
+    """To what a VM is being resized; `confirms_at` is empty until the cloud has done it."""
+
+    class Meta:
+        model = Resize
+        fields = ["flavor_name", "cpu_cores", "memory_gb", "disk_gb", "confirms_at"]
 
 
 class VirtualMachineListSerializer(serializers.ListSerializer[VirtualMachine]):
@@ -46,6 +53,7 @@ class VirtualMachineSerializer(AnswerSerializer[VirtualMachine]):
     allowed_actions = serializers.SerializerMethodField()
     current_job = serializers.SerializerMethodField()
     created_by = serializers.SerializerMethodField()
+    resize = serializers.SerializerMethodField()
 
     class Meta:
         model = VirtualMachine
@@ -62,6 +70,9 @@ class VirtualMachineSerializer(AnswerSerializer[VirtualMachine]):
             "cpu_cores",
             "memory_gb",
             "disk_gb",
+            "flavor_name",
+            "image_name",
+            "resize",
             "data_center_type",
             "data_center_type_display",
             "availability_zone",
@@ -69,6 +80,7 @@ class VirtualMachineSerializer(AnswerSerializer[VirtualMachine]):
             "os_version",
             "runtime_start",
             "runtime_end",
+            "metadata",
             "openstack_id",
             "status",
             "status_display",
@@ -84,6 +96,7 @@ class VirtualMachineSerializer(AnswerSerializer[VirtualMachine]):
             "allowed_actions",
             "current_job",
             "created_by",
+            "version",
             "created_at",
             "updated_at",
         ]
@@ -108,67 +121,20 @@ class VirtualMachineSerializer(AnswerSerializer[VirtualMachine]):
         scope = self.context.get("scope")
         if scope is None or not scope.role.covers(Role.OPERATOR):
             return []
-        if vm.openstack_id is None or self.job_of(vm) is not None:
-            return []
-        return allowed_actions(VMStatus(vm.status))
+        return [] if self.job_of(vm) is not None else allowed_actions(vm)
 
     @extend_schema_field(JobBriefSerializer(allow_null=True))
     def get_current_job(self, vm: VirtualMachine) -> Any:
         job = self.job_of(vm)
         return JobBriefSerializer(job).data if job else None
 
+    @extend_schema_field(PendingResizeSerializer(allow_null=True))
+    def get_resize(self, vm: VirtualMachine) -> Any:
+        pending = vm.pending_resize
+        return PendingResizeSerializer(pending).data if pending else None
+
     def get_created_by(self, vm: VirtualMachine) -> str | None:
         return vm.created_by.get_username() if vm.created_by else None
-
-
-class ActionSerializer(StrictSerializer):
-    """What to ask of a VM."""
-
-    action = serializers.CharField(max_length=50)
-    hard = serializers.BooleanField(default=False)
-    dry_run = serializers.BooleanField(default=False)
-
-
-class ControlSerializer(serializers.Serializer[Any]):
-    """What came of it."""
-
-    changed = serializers.BooleanField()
-    vm = VirtualMachineSerializer()
-    job = JobSerializer(allow_null=True)
-
-
-class BulkActionSerializer(ActionSerializer):
-    """What to ask of many VMs: of all of them or none, or of those that can be asked."""
-
-    MOST = 500
-
-    vms = serializers.ListField(child=serializers.UUIDField(), min_length=1, max_length=MOST)
-    mode = serializers.ChoiceField(choices=["all", "valid"], default="all")
-
-
-class BulkRefusalSerializer(serializers.Serializer[Any]):
-    """Why one of them was not asked, as the problem that it would get alone."""
-
-    status = serializers.IntegerField(source="status_code")
-    code = serializers.CharField()
-    detail = serializers.CharField()
-
-
-class BulkResultSerializer(serializers.Serializer[Any]):
-    """What came of one of them."""
-
-    vm = serializers.UUIDField()
-    changed = serializers.BooleanField()
-    job = serializers.UUIDField(allow_null=True)
-    refusal = BulkRefusalSerializer(allow_null=True)
-
-
-class BulkControlSerializer(serializers.Serializer[Any]):
-    """What came of all of them, in the order in which they were named."""
-
-    changed = serializers.IntegerField()
-    refused = serializers.IntegerField()
-    results = BulkResultSerializer(many=True)
 
 
 class OperationLogSerializer(AnswerSerializer[VMOperationLog]):

@@ -1,10 +1,10 @@
-"""The verbs of the room: each locks, checks, writes and submits in one short transaction."""
+"""Asking VMs for an action."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from django.db import transaction
@@ -18,13 +18,16 @@ from tasks import engine
 from tasks.engine import Spec
 from tasks.models import Job
 
-from .commands import ALREADY, COMMAND_OF_ACTION, RestartVm, StartVm, StopVm
-from .models import VirtualMachine
+from ..actions import ACTIONS
+from ..commands.power import COMMAND_OF_ACTION, RestartVm
+from ..commands.resize import ConfirmResize, RevertResize
+from ..commands.server import ServerCommand
+from ..models import VirtualMachine
 
-WANTED_AFTER = {
-    "start": VirtualMachine.Wanted.RUNNING,
-    "stop": VirtualMachine.Wanted.STOPPED,
-    "restart": VirtualMachine.Wanted.RUNNING,
+_COMMANDS: dict[str, type[ServerCommand]] = {
+    **COMMAND_OF_ACTION,
+    ConfirmResize.action: ConfirmResize,
+    RevertResize.action: RevertResize,
 }
 
 
@@ -84,7 +87,7 @@ def control_vms(
             scope.require(Role.OPERATOR)
             _check_action(action, hard=hard)
         # A VM that is so already needs nothing, unless a job is about to change that. The others are asked, which tells.
-        so_already = [vm.lock_key for vm in vms.values() if vm.status == ALREADY.get(action)]
+        so_already = [vm.lock_key for vm in vms.values() if _is_so_already(vm, action)]
         holders = engine.holders_of(so_already) if so_already else {}
         settled = {pk: _without_asking(vms.get(pk), action, holders) for pk in vm_ids}
         asked = [vms[pk] for pk in dict.fromkeys(vm_ids) if settled[pk] is None]
@@ -99,16 +102,15 @@ def control_vms(
             new = answer.refusal is None and not answer.joined and (dry_run or answer.job is not None)
             job = None if dry_run else answer.job
             settled[vm.pk] = Control(vm, changed=new, job=job, holder=answer.job, refusal=answer.refusal)
-            if job is not None and new:
-                vm.wanted = WANTED_AFTER[action]
+            if job is not None and new and (wanted := ACTIONS[action].wanted):
+                vm.wanted = wanted
         # The rows' `written_at` moves in the same transaction as the locks: a sync that listed before leaves them alone.
         changed = [
             control.vm.pk for control in settled.values() if control and control.vm and control.changed
         ]
         if changed and not dry_run:
-            VirtualMachine.objects.filter(pk__in=changed).update(
-                wanted=WANTED_AFTER[action], written_at=Now(), updated_at=Now()
-            )
+            wish = {"wanted": ACTIONS[action].wanted} if ACTIONS[action].wanted else {}
+            VirtualMachine.objects.filter(pk__in=changed).update(**wish, written_at=Now(), updated_at=Now())
         return [control for pk in vm_ids if (control := settled[pk]) is not None]
 
 
@@ -118,29 +120,34 @@ def _without_asking(vm: VirtualMachine | None, action: str, holders: Mapping[str
         return Control(None, refusal=Refused(404, "not_found", _("There is no such VM here.")))
     if vm.openstack_id is None:
         return Control(vm, refusal=Refused(409, "not_bound", _("This VM has no server in the cloud yet.")))
-    if vm.lock_key not in holders and ALREADY.get(action) == vm.status:
+    if vm.lock_key not in holders and _is_so_already(vm, action):
         return Control(vm)
     return None
 
 
+def _is_so_already(vm: VirtualMachine, action: str) -> bool:
+    return vm.status == ACTIONS[action].already and vm.pending_resize is None
+
+
 def _check_action(action: str, *, hard: bool) -> None:
     """Refuse an action that there is not."""
-    command_class = COMMAND_OF_ACTION.get(action)
-    if command_class is None:
+    if action not in _COMMANDS:
         raise Refused(
             400,
             "unknown_action",
             _("There is no action '%(action)s'; there are: %(known)s.")
-            % {"action": action[:50], "known": ", ".join(COMMAND_OF_ACTION)},
+            % {"action": action[:50], "known": ", ".join(_COMMANDS)},
             errors={"action": [_("Not a known action.")]},
         )
-    if hard and command_class is not RestartVm:
+    if hard and _COMMANDS[action] is not RestartVm:
         message = _("Only a restart can be hard.")
         raise Refused(400, "hard_not_known", message, errors={"hard": [message]})
 
 
-def _command(vm: VirtualMachine, action: str, *, hard: bool) -> StartVm | StopVm | RestartVm:
-    command_class = COMMAND_OF_ACTION[action]
-    command = RestartVm(str(vm.pk), hard) if command_class is RestartVm else command_class(str(vm.pk))
+def _command(vm: VirtualMachine, action: str, *, hard: bool) -> ServerCommand:
+    command_class: Any = _COMMANDS[action]
+    command: ServerCommand = (
+        RestartVm(str(vm.pk), hard) if command_class is RestartVm else command_class(str(vm.pk))
+    )
     command.vm = vm
     return command

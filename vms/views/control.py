@@ -1,16 +1,12 @@
-"""VMs over REST: list, detail, actions, operation log."""
+"""Asking VMs for an action, and for another size."""
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
-from django.db import models
-from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import ValidationError
-from rest_framework.generics import ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -18,49 +14,22 @@ from portal.api.errors import Refused
 from portal.api.idempotency import idempotent
 from portal.api.scoped_views import ScopedView
 from portal.api.scoping import Role
-from tasks.models import Job
-from tasks.views import accepted, wait_if_preferred
+from tasks.views import wait_if_preferred
 
-from .filters import OperationLogFilter, VirtualMachineFilter
-from .models import VirtualMachine, VMOperationLog
-from .serializers import (
+from ..serializers import (
     ActionSerializer,
     BulkActionSerializer,
     BulkControlSerializer,
     ControlSerializer,
-    OperationLogSerializer,
-    VirtualMachineSerializer,
+    ResizeRequestSerializer,
     jobs_in_flight,
 )
-from .services import control_vm, control_vms
-
-VMS = VirtualMachine.objects.shown()
-
-
-class _VmView(ScopedView):
-    queryset = VMS
-    serializer_class: Any = VirtualMachineSerializer
-
-    def get_serializer_context(self) -> dict[str, Any]:
-        """The scope, for what the caller may do with each VM."""
-        return {**super().get_serializer_context(), "scope": getattr(self, "scope", None)}
+from ..services import control_vm, control_vms, resize_vm
+from .machines import VMS, VmView
 
 
-class VmList(_VmView, ListAPIView[VirtualMachine]):
-    """The VMs of one's tenant."""
-
-    filterset_class = VirtualMachineFilter
-    search_fields = ["name", "description", "openstack_id", "ip_address", "information_system__name"]
-    ordering_fields = ["name", "status", "created_at", "cpu_cores", "memory_gb", "disk_gb", "ip_address"]
-    ordering = ["name"]
-
-
-class VmDetail(_VmView, RetrieveAPIView[VirtualMachine]):
-    """One VM."""
-
-
-class VmActions(_VmView):
-    """Ask a VM to start, stop or restart."""
+class VmActions(VmView):
+    """Ask a VM for an action: one of its `allowed_actions`."""
 
     @extend_schema(request=ActionSerializer, responses={200: ControlSerializer, 202: ControlSerializer})
     def post(self, request: Request, pk: UUID) -> Response:
@@ -68,7 +37,7 @@ class VmActions(_VmView):
         response = self._control(request, pk)
         if wait_if_preferred(request, response):
             vm = VMS.get(pk=pk)
-            response.data["vm"] = self._shown(vm, jobs_in_flight([vm]))
+            response.data["vm"] = self.shown(vm, jobs_in_flight([vm]))
         return response
 
     @idempotent
@@ -79,18 +48,35 @@ class VmActions(_VmView):
             self.get_object()
             self.scope.require(Role.OPERATOR)
             raise ValidationError(asked.errors)
-        control = control_vm(scope=self.scope, vm_id=pk, **asked.validated_data)
-        assert control.vm is not None
-        jobs = {control.vm.lock_key: control.holder} if control.holder else {}
-        return accepted(control.job, {"changed": control.changed, "vm": self._shown(control.vm, jobs)})
+        return self.controlled(control_vm(scope=self.scope, vm_id=pk, **asked.validated_data))
 
-    def _shown(self, vm: VirtualMachine, jobs: dict[str, Job]) -> Any:
-        context = {**self.get_serializer_context(), "jobs_in_flight": jobs}
-        return VirtualMachineSerializer(vm, context=context).data
+
+class VmResize(VmView):
+    """Give a VM another size."""
+
+    @extend_schema(
+        request=ResizeRequestSerializer, responses={200: ControlSerializer, 202: ControlSerializer}
+    )
+    def post(self, request: Request, pk: UUID) -> Response:
+        """Resize a VM to the smallest flavor that has so much; then confirm or revert it by an action."""
+        response = self._resize(request, pk)
+        if wait_if_preferred(request, response):
+            vm = VMS.get(pk=pk)
+            response.data["vm"] = self.shown(vm, jobs_in_flight([vm]))
+        return response
+
+    @idempotent
+    def _resize(self, request: Request, pk: UUID) -> Response:
+        asked = ResizeRequestSerializer(data=request.data)
+        if not asked.is_valid():
+            self.get_object()
+            self.scope.require(Role.ADMIN)
+            raise ValidationError(asked.errors)
+        return self.controlled(resize_vm(scope=self.scope, vm_id=pk, **asked.validated_data))
 
 
 class VmBulkActions(ScopedView):
-    """Ask many VMs to start, stop or restart, in one request."""
+    """Ask many VMs for the same action, in one request."""
 
     queryset = VMS
     serializer_class = BulkControlSerializer
@@ -112,7 +98,7 @@ class VmBulkActions(ScopedView):
             self.scope.require(Role.OPERATOR)
             raise ValidationError(asked.errors)
         wish = dict(asked.validated_data)
-        vm_ids, mode, dry_run = wish.pop("vms"), wish["mode"], wish["dry_run"]
+        vm_ids, mode, dry_run = wish.pop("ids"), wish["mode"], wish["dry_run"]
         controls = control_vms(scope=self.scope, vm_ids=vm_ids, **wish)
         results = [
             {
@@ -135,19 +121,3 @@ class VmBulkActions(ScopedView):
                 results=body["results"],
             )
         return Response(body, status=202 if changed and not dry_run else 200)
-
-
-class VmOperations(ScopedView, ListAPIView[VMOperationLog]):
-    """The operation log of one VM, newest first."""
-
-    queryset = VMOperationLog.objects.order_by("-id")
-    serializer_class = OperationLogSerializer
-    filterset_class = OperationLogFilter
-
-    def get_queryset(self) -> models.QuerySet[Any]:
-        """The entries of the VM, if the scope shows it."""
-        entries = super().get_queryset()
-        if getattr(self, "swagger_fake_view", False):
-            return entries
-        vm = get_object_or_404(VirtualMachine.objects.within(self.scope), pk=self.kwargs["pk"])
-        return entries.filter(vm_id=vm.pk)

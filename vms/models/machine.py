@@ -1,10 +1,11 @@
-"""Virtual machines, what the cloud last said of them, and the log of what was done to them."""
+"""Virtual machines, and what the cloud last said of them."""
 
 from __future__ import annotations
 
+import math
 import uuid
 from datetime import timedelta
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -13,11 +14,12 @@ from django.db.models import Case, F, Q, When
 from django.db.models.functions import Greatest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
 
 from cloudaccounts.models import CloudAccount
 from portal.api.scoping import TenantScoped
 from tenants.models import InformationSystem
+
+from .sync_state import SyncState
 
 
 class VMStatus(models.TextChoices):
@@ -61,31 +63,9 @@ STATUS_OF_SERVER: dict[str, VMStatus] = {
 }
 
 
-# The name under which `sync/watching.py` looks at servers for the task manager.
+# The names under which `sync/watching.py` looks at servers and images for the task manager.
 SERVER_WATCHER = "server"
-
-
-class SyncState(models.Model):
-    """How fresh the picture of one account and region is. One row stands for all VMs that did not change.
-
-    So a sync that finds nothing changed writes this row and nothing else.
-    """
-
-    account = models.ForeignKey(CloudAccount, models.CASCADE, related_name="vm_sync_states")
-    region = models.CharField(max_length=100, blank=True, default="")
-    # When the last complete listing began: what the cloud said then is what our rows say.
-    listed_at = models.DateTimeField(null=True, blank=True)
-    # The run that goes on now: single-flight, with a lease (tasks/leases.py).
-    owner = models.CharField(max_length=100, blank=True, default="")
-    lease_until = models.DateTimeField(null=True, blank=True)
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["account", "region"], name="vm_sync_state_once")]
-        verbose_name = _("sync state")
-        verbose_name_plural = _("sync states")
-
-    def __str__(self) -> str:
-        return f"{self.account} {self.region}"
+IMAGE_WATCHER = "image"
 
 
 class VirtualMachineQuerySet(TenantScoped):
@@ -99,7 +79,7 @@ class VirtualMachineQuerySet(TenantScoped):
         That is the row's own `observed_at`, or the last complete listing of its account and region, unless that
         listing did not show the VM.
         """
-        return self.select_related("information_system__tenant", "account", "created_by").annotate(
+        return self.select_related("information_system__tenant", "account", "created_by", "resize").annotate(
             seen_at=Case(
                 When(missing_count__gt=0, then=F("observed_at")),
                 default=Greatest("observed_at", "sync_state__listed_at"),
@@ -168,6 +148,11 @@ class VirtualMachine(models.Model):
     runtime_start = models.DateField(_("runs from"), null=True, blank=True)
     runtime_end = models.DateField(_("runs until"), null=True, blank=True)
 
+    # The names of what it was made from, or was last resized to; empty when the portal did not do it.
+    flavor_name = models.CharField(_("flavor"), max_length=255, blank=True, default="")
+    image_name = models.CharField(_("image"), max_length=255, blank=True, default="")
+    metadata = models.JSONField(_("metadata"), default=dict, blank=True)
+
     openstack_id = models.CharField(_("server id"), max_length=64, null=True, blank=True)
     status = models.CharField(_("status"), max_length=20, choices=VMStatus.choices, default=VMStatus.UNKNOWN)
     wanted = models.CharField(_("wanted"), max_length=10, choices=Wanted.choices, default=Wanted.RUNNING)
@@ -183,6 +168,12 @@ class VirtualMachine(models.Model):
     reading = models.CharField(max_length=24, blank=True, default="", editable=False)
     # Complete listings in a row without it: one is a rumour, two are news.
     missing_count = models.PositiveSmallIntegerField(default=0, editable=False)
+    # Nova is doing something to it: it is looked at more often than the rest.
+    moving = models.BooleanField(default=False, editable=False)
+    # For which end of its runtime its people were warned.
+    warned_of_end = models.DateField(null=True, blank=True, editable=False)
+    # Counts the changes that people make to its description; the ETag.
+    version = models.PositiveIntegerField(default=1, editable=False)
     # When one of the columns that the sync writes was last written, by whom ever: a listing that began earlier is
     # older than the row and leaves it alone.
     written_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -222,6 +213,10 @@ class VirtualMachine(models.Model):
         indexes = [
             models.Index(fields=["information_system", "name"], name="vm_by_system"),
             models.Index(fields=["account", "region"], name="vm_by_account"),
+            models.Index(fields=["account", "region"], condition=Q(moving=True), name="vm_moving"),
+            models.Index(
+                fields=["runtime_end"], condition=Q(runtime_end__isnull=False), name="vm_by_runtime_end"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -237,97 +232,53 @@ class VirtualMachine(models.Model):
         """What one listing covers that shows this VM's server: its account and region (`sync/watching.py`)."""
         return f"{self.account_id}/{self.region}"
 
+    @property
+    def pending_resize(self) -> Resize | None:
+        """The resize that goes on or waits to be confirmed, if there is one."""
+        return getattr(self, "resize", None)
+
+
+class Resize(models.Model):
+    """That a VM is being resized, and to what. It goes when the resize is confirmed or reverted.
+
+    Until then the VM's own columns keep its old size, and its quota counts the larger of the two.
+    """
+
+    vm = models.OneToOneField(VirtualMachine, models.CASCADE, related_name="resize", primary_key=True)
+    flavor_id = models.CharField(max_length=255)
+    flavor_name = models.CharField(_("flavor"), max_length=255)
+    cpu_cores = models.PositiveSmallIntegerField(_("CPU cores"))
+    memory_gb = models.PositiveSmallIntegerField(_("memory (GB)"))
+    disk_gb = models.PositiveSmallIntegerField(_("disk (GB)"))
+    # When it is confirmed by itself; empty until the cloud has done the resize.
+    confirms_at = models.DateTimeField(_("confirmed by itself at"), null=True, blank=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("resize")
+        verbose_name_plural = _("resizes")
+
+    def __str__(self) -> str:
+        return f"{self.vm} -> {self.flavor_name}"
+
 
 def stale_after() -> timedelta:
     """How old a reading may be before it is called stale: three sync intervals."""
     return timedelta(seconds=3 * settings.VM_STATUS_SYNC_SECONDS)
 
 
+def size_columns(
+    vcpus: int | None, memory_mb: int | None, disk_gb: int | None, flavor_name: str | None
+) -> dict[str, Any]:
+    """A server's size as the columns that hold it, cut to what a VM may have; memory in whole GB, rounded up."""
+    return {
+        "cpu_cores": min(64, max(1, vcpus or 1)),
+        "memory_gb": min(512, max(1, math.ceil((memory_mb or 0) / 1024))),
+        "disk_gb": min(10000, max(10, disk_gb or 0)),
+        "flavor_name": (flavor_name or "")[:255],
+    }
+
+
 def lock_key(vm_id: uuid.UUID | str) -> str:
     """The key of the engine's lock on a VM."""
     return f"vm:{vm_id}"
-
-
-class VMOperationLogQuerySet(TenantScoped):
-    """Operation log entries of tenants."""
-
-
-class VMOperationLog(models.Model):
-    """Who did what to which VM, and how it ended. Append-only.
-
-    It keeps the VM's id and name, so it outlives the VM, and is written in the transaction that ends the command.
-    """
-
-    class Operation(models.TextChoices):
-        CREATE = "create", _("create")
-        START = "start", _("start")
-        STOP = "stop", _("stop")
-        RESTART = "restart", _("restart")
-        SYNC = "sync", _("sync")
-
-    id = models.BigAutoField(primary_key=True)
-    tenant = models.ForeignKey(
-        "tenants.Tenant",
-        models.CASCADE,
-        related_name="+",
-        db_index=False,  # operation_log_by_tenant begins with it.
-        verbose_name=_("tenant"),
-    )
-    vm_id = models.UUIDField(_("VM id"))
-    vm_name = models.CharField(_("VM"), max_length=200)
-    operation = models.CharField(_("operation"), max_length=20, choices=Operation.choices)
-    operator = models.CharField(
-        _("operator"), max_length=150, blank=True, default="", help_text=_("Empty: the system.")
-    )
-    detail = models.TextField(_("detail"), blank=True, default="")
-    success = models.BooleanField(_("success"))
-    job_id = models.UUIDField(_("job"), null=True, blank=True)
-    at = models.DateTimeField(_("time"), default=timezone.now)
-
-    objects = VMOperationLogQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["-id"]
-        verbose_name = _("operation log entry")
-        verbose_name_plural = _("operation log")
-        indexes = [
-            models.Index(fields=["vm_id", "-id"], name="operation_log_by_vm"),
-            models.Index(fields=["tenant", "-id"], name="operation_log_by_tenant"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.operation} {self.vm_name}"
-
-
-class SyncRun(models.Model):
-    """One status sync of one account and region, with what came of it."""
-
-    class State(models.TextChoices):
-        RUNNING = "running", _("running")
-        SUCCESS = "success", _("success")
-        FAILED = "failed", _("failed")
-
-    id = models.BigAutoField(primary_key=True)
-    account = models.ForeignKey(
-        CloudAccount, models.CASCADE, related_name="vm_sync_runs", verbose_name=_("cloud account")
-    )
-    region = models.CharField(_("region"), max_length=100, blank=True, default="")
-    state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.RUNNING)
-    synced = models.PositiveIntegerField(_("synced"), default=0)
-    updated = models.PositiveIntegerField(pgettext_lazy("how many", "updated"), default=0)
-    skipped = models.PositiveIntegerField(pgettext_lazy("how many", "skipped"), default=0)
-    errors = models.PositiveIntegerField(_("errors"), default=0)
-    missing = models.PositiveIntegerField(_("missing"), default=0)
-    unknown_words = models.JSONField(_("unknown status words"), default=dict)
-    message = models.TextField(_("message"), blank=True, default="")
-    started_at = models.DateTimeField(_("started"), default=timezone.now)
-    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
-
-    class Meta:
-        ordering = ["-id"]
-        verbose_name = _("status sync run")
-        verbose_name_plural = _("status sync runs")
-        indexes = [models.Index(fields=["account", "-id"], name="sync_run_by_account")]
-
-    def __str__(self) -> str:
-        return f"{self.account} {self.region} {self.started_at:%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,1 @@
+"""Clouds to resource rows: the room's only reader of clouds."""

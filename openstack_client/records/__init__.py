@@ -1,0 +1,26 @@
+"""What a cloud holds, as plain records: only the fields that we use, typed, times aware of UTC.
+
+They are made from the services' raw JSON, because openstacksdk takes some 100 times as long for its own objects.
+A word that we do not know, or an optional field that is not there, never raises. An object without an id, or one that is
+no object at all, raises `CloudUnavailable`: such an answer must not be taken for the truth.
+"""
+
+from .compute import Address, Flavor, Server, ServerAction, ServerReading, VolumeAttachment, Zone
+from .network import Network, Subnet
+from .storage import Image, Snapshot, Volume, VolumeType
+
+__all__ = [
+    "Address",
+    "Flavor",
+    "Image",
+    "Network",
+    "Server",
+    "ServerAction",
+    "ServerReading",
+    "Snapshot",
+    "Subnet",
+    "Volume",
+    "VolumeAttachment",
+    "VolumeType",
+    "Zone",
+]

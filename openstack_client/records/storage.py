@@ -1,0 +1,193 @@
+"""What Glance and Cinder hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from .raw import id_of, integer, mapping, moment, text
+
+# What Glance's own schema of an image names; everything else on an image was put there by somebody.
+IMAGE_BASE_FIELDS = frozenset(
+    {
+        "checksum", "container_format", "created_at", "direct_url", "disk_format", "file", "id", "locations", "min_disk",
+        "min_ram", "name", "os_hash_algo", "os_hash_value", "os_hidden", "owner", "protected", "schema", "self", "size",
+        "status", "stores", "tags", "updated_at", "virtual_size", "visibility",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image. `status` is Glance's word ("active"); `min_disk_gb` and `min_memory_mb` what a server needs at least.
+
+    `properties` are all texts on it that are not Glance's own fields, those given to `create_image` among them.
+    `is_snapshot` ones were made from the server `instance_id`. When that server boots from a volume, the image itself is
+    empty (size 0) and its contents are Cinder's snapshots `snapshot_ids`, which outlive the image unless removed too.
+    """
+
+    id: str
+    name: str
+    status: str
+    visibility: str | None = None
+    os_distro: str | None = None
+    os_version: str | None = None
+    os_type: str | None = None
+    size_bytes: int | None = None
+    min_disk_gb: int = 0
+    min_memory_mb: int = 0
+    project_id: str | None = None
+    tags: tuple[str, ...] = ()
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    properties: Mapping[str, str] = field(default_factory=dict)
+    instance_id: str | None = None
+    is_snapshot: bool = False
+    snapshot_ids: tuple[str, ...] = ()
+    is_hidden: bool = False
+    virtual_size_bytes: int | None = None
+
+    @classmethod
+    def from_json(cls, raw: Any) -> Image:
+        """From one element of Glance's `images`."""
+        tags = raw.get("tags") if isinstance(raw, dict) else None
+        return cls(
+            id=id_of(raw, "image"),
+            name=text(raw.get("name")) or "",
+            status=text(raw.get("status")) or "unknown",
+            visibility=text(raw.get("visibility")),
+            os_distro=text(raw.get("os_distro")),
+            os_version=text(raw.get("os_version")),
+            os_type=text(raw.get("os_type")),
+            size_bytes=integer(raw.get("size")),
+            min_disk_gb=integer(raw.get("min_disk")) or 0,
+            min_memory_mb=integer(raw.get("min_ram")) or 0,
+            project_id=text(raw.get("owner")),
+            tags=tuple(tags) if isinstance(tags, list) else (),
+            created_at=moment(raw.get("created_at")),
+            updated_at=moment(raw.get("updated_at")),
+            properties={
+                key: value
+                for key, value in raw.items()
+                if isinstance(value, str) and key not in IMAGE_BASE_FIELDS
+            },
+            instance_id=text(raw.get("instance_uuid")),
+            is_snapshot=raw.get("image_type") == "snapshot",
+            snapshot_ids=_snapshot_ids(raw.get("block_device_mapping")),
+            is_hidden=raw.get("os_hidden") is True,
+            virtual_size_bytes=integer(raw.get("virtual_size")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A volume. `status` is Cinder's word, lower case as Cinder has it ("available", "in-use", "error").
+
+    `devices` are the volume's names in the servers of `server_ids`, in the same order; "" for one not known yet.
+    """
+
+    id: str
+    name: str
+    status: str
+    size_gb: int
+    volume_type: str | None = None
+    is_bootable: bool = False
+    availability_zone: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    server_ids: tuple[str, ...] = ()
+    snapshot_id: str | None = None
+    project_id: str | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    devices: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, raw: Any) -> Volume:
+        """From one element of Cinder's `volumes`."""
+        volume_id = id_of(raw, "volume")
+        found = raw.get("attachments")
+        attached = (
+            [a for a in found if isinstance(a, dict) and a.get("server_id")]
+            if isinstance(found, list)
+            else []
+        )
+        return cls(
+            id=volume_id,
+            name=text(raw.get("name")) or "",
+            status=text(raw.get("status")) or "unknown",
+            size_gb=integer(raw.get("size")) or 0,
+            volume_type=text(raw.get("volume_type")),
+            is_bootable=raw.get("bootable") in ("true", True),
+            availability_zone=text(raw.get("availability_zone")),
+            metadata=mapping(raw.get("metadata")),
+            server_ids=tuple([a["server_id"] for a in attached]),
+            snapshot_id=text(raw.get("snapshot_id")),
+            project_id=text(raw.get("os-vol-tenant-attr:tenant_id")),
+            created_at=moment(raw.get("created_at")),
+            updated_at=moment(raw.get("updated_at")),
+            devices=tuple([text(a.get("device")) or "" for a in attached]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A snapshot of a volume."""
+
+    id: str
+    name: str
+    status: str
+    size_gb: int
+    volume_id: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    created_at: datetime | None = None
+
+    @classmethod
+    def from_json(cls, raw: Any) -> Snapshot:
+        """From one element of Cinder's `snapshots`."""
+        return cls(
+            id=id_of(raw, "snapshot"),
+            name=text(raw.get("name")) or "",
+            status=text(raw.get("status")) or "unknown",
+            size_gb=integer(raw.get("size")) or 0,
+            volume_id=text(raw.get("volume_id")),
+            metadata=mapping(raw.get("metadata")),
+            created_at=moment(raw.get("created_at")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeType:
+    """A kind of volumes, by whose name a volume is asked for."""
+
+    id: str
+    name: str
+    is_public: bool = True
+    description: str | None = None
+
+    @classmethod
+    def from_json(cls, raw: Any) -> VolumeType:
+        """From one element of Cinder's `volume_types`."""
+        return cls(
+            id=id_of(raw, "volume type"),
+            name=text(raw.get("name")) or "",
+            is_public=raw.get("is_public") is not False
+            and raw.get("os-volume-type-access:is_public") is not False,
+            description=text(raw.get("description")),
+        )
+
+
+def _snapshot_ids(found: Any) -> tuple[str, ...]:
+    """Nova writes the disks of a volume-booted server on its image as JSON text. A text that is none has no ids."""
+    if not isinstance(found, str):
+        return ()
+    try:
+        disks = json.loads(found)
+    except ValueError:
+        return ()
+    if not isinstance(disks, list):
+        return ()
+    ids = [text(disk.get("snapshot_id")) for disk in disks if isinstance(disk, dict)]
+    return tuple([snapshot_id for snapshot_id in ids if snapshot_id])

@@ -1,0 +1,138 @@
+"""What is done to a server that exists: power, pause, shelve, resize, its image, its console, its history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .checks import checked_id, checked_lines, checked_metadata, checked_name
+from .errors import InvalidRequest
+from .nova_calls import NovaCalls, inner, inner_list
+from .records import ServerAction
+from .translation import nonsense, state_conflict
+
+# Nova wants both words, and only these pairs make sense.
+_CONSOLE_PROTOCOLS = {
+    "novnc": "vnc",
+    "spice-html5": "spice",
+    "rdp-html5": "rdp",
+    "serial": "serial",
+    "webmks": "mks",
+}
+
+
+class ServerActions(NovaCalls):
+    """Nova's actions. Each returns when Nova has accepted it; the server gets there later, or ends in ERROR.
+
+    Every one raises `NotFound`, and `Conflict` when the server's state does not allow it: also when it is already so,
+    and while another action is under way (`task_state`).
+    """
+
+    def start_server(self, server_id: str) -> None:
+        """Start a stopped server (SHUTOFF)."""
+        self._act(server_id, {"os-start": None}, f"start server {server_id}")
+
+    def stop_server(self, server_id: str) -> None:
+        """Stop a running server: its system is asked to shut down, and switched off when it does not."""
+        self._act(server_id, {"os-stop": None}, f"stop server {server_id}")
+
+    def reboot_server(self, server_id: str, *, hard: bool) -> None:
+        """Restart a server: softly asks its system to, hard switches it off and on."""
+        action = {"reboot": {"type": "HARD" if hard else "SOFT"}}
+        self._act(server_id, action, f"reboot server {server_id}")
+
+    def pause_server(self, server_id: str) -> None:
+        """Freeze a running server in its host's memory (PAUSED)."""
+        self._act(server_id, {"pause": None}, f"pause server {server_id}")
+
+    def unpause_server(self, server_id: str) -> None:
+        """Let a paused server go on."""
+        self._act(server_id, {"unpause": None}, f"unpause server {server_id}")
+
+    def suspend_server(self, server_id: str) -> None:
+        """Write a running server's memory to its host's disk and free it (SUSPENDED)."""
+        self._act(server_id, {"suspend": None}, f"suspend server {server_id}")
+
+    def resume_server(self, server_id: str) -> None:
+        """Let a suspended server go on."""
+        self._act(server_id, {"resume": None}, f"resume server {server_id}")
+
+    def shelve_server(self, server_id: str) -> None:
+        """Put a server away: stopped, its disk kept as an image, and off its host (SHELVED, then SHELVED_OFFLOADED)."""
+        self._act(server_id, {"shelve": None}, f"shelve server {server_id}")
+
+    def unshelve_server(self, server_id: str) -> None:
+        """Bring a shelved server back, running; on any host that has room."""
+        self._act(server_id, {"unshelve": None}, f"unshelve server {server_id}")
+
+    def resize_server(self, server_id: str, flavor_id: str) -> None:
+        """Give a server another flavor. It ends as VERIFY_RESIZE, on the new flavor, to be confirmed or reverted.
+
+        Raises `QuotaExceeded` with the cloud's figures, and `InvalidRequest` for a flavor that is not there, is the
+        same, or has too small a disk.
+        """
+        action = {"resize": {"flavorRef": checked_id(flavor_id, "flavor")}}
+        self._act(server_id, action, f"resize server {server_id}")
+
+    def confirm_resize(self, server_id: str) -> None:
+        """Keep the new flavor and drop what the old one needed.
+
+        Nova goes on showing VERIFY_RESIZE without a task until it has done so, and answers a second confirmation in
+        that time with 400: a `Conflict` too.
+        """
+        self._end_resize(server_id, "confirmResize", "confirm the resize")
+
+    def revert_resize(self, server_id: str) -> None:
+        """Go back to the old flavor (REVERT_RESIZE, then as it was before)."""
+        self._end_resize(server_id, "revertResize", "revert the resize")
+
+    def create_image(self, server_id: str, *, name: str, metadata: Mapping[str, str]) -> str:
+        """Make an image of a server's disk; the answer is the image's id. Not safe to repeat: look for `metadata` first.
+
+        `metadata` becomes properties of the image. The image is there at once, and "active" once its bytes are. Of a
+        server that boots from a volume, it is active at once and empty, and Cinder makes a snapshot of each volume.
+        Raises `QuotaExceeded`, `InvalidRequest`.
+        """
+        wanted = {"name": checked_name(name, "image"), "metadata": checked_metadata(metadata)}
+        body = self._act(server_id, {"createImage": wanted}, f"make an image of server {server_id}")
+        image_id = body.get("image_id") if isinstance(body, dict) else None
+        if not isinstance(image_id, str) or not image_id:
+            raise nonsense("it holds no image_id")
+        return image_id
+
+    def console_url(self, server_id: str, kind: str = "novnc") -> str:
+        """Where a browser sees the server's screen. The address holds a secret that lets anybody in for some minutes.
+
+        `kind` is "novnc", "spice-html5", "rdp-html5", "serial" or "webmks". Raises `InvalidRequest` when the cloud does
+        not have that kind, and `Conflict` while the server is on no host.
+        """
+        protocol = _CONSOLE_PROTOCOLS.get(kind)
+        if protocol is None:
+            raise InvalidRequest(
+                f"{kind!r:.40} is no kind of console; there are {', '.join(_CONSOLE_PROTOCOLS)}."
+            )
+        path = f"/servers/{checked_id(server_id, 'server')}/remote-consoles"
+        wanted = {"remote_console": {"protocol": protocol, "type": kind}}
+        body = self._call("POST", path, f"open a console of server {server_id}", json=wanted)
+        url = inner(body, "remote_console").get("url")
+        if not isinstance(url, str) or not url:
+            raise nonsense("it holds no address of a console")
+        return url
+
+    def console_output(self, server_id: str, lines: int) -> str:
+        """The last `lines` lines (at least 1) that the server's system wrote to its serial console, or ""."""
+        wanted = {"os-getConsoleOutput": {"length": checked_lines(lines)}}
+        body = self._act(server_id, wanted, f"read the console of server {server_id}")
+        output = body.get("output") if isinstance(body, dict) else None
+        return output if isinstance(output, str) else ""
+
+    def list_server_actions(self, server_id: str) -> list[ServerAction]:
+        """What was done to the server, newest first: how a restart that crashed learns whether it was carried out."""
+        path = f"/servers/{checked_id(server_id, 'server')}/os-instance-actions"
+        body = self._call("GET", path, f"read the actions of server {server_id}")
+        return [ServerAction.from_json(raw) for raw in inner_list(body, "instanceActions")]
+
+    def _end_resize(self, server_id: str, action: str, words: str) -> None:
+        try:
+            self._act(server_id, {action: None}, f"{words} of server {server_id}")
+        except InvalidRequest as refused:
+            raise state_conflict(refused) from None

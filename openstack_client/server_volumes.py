@@ -1,0 +1,51 @@
+"""The volumes on a server: Nova's calls, which make Cinder's."""
+
+from __future__ import annotations
+
+from .checks import checked_id
+from .errors import InvalidRequest
+from .nova_calls import NovaCalls, inner, inner_list
+from .records import VolumeAttachment
+from .translation import state_conflict
+
+# Before 2.79 (Train, 2019) the list does not say delete_on_termination.
+_ATTACHMENTS_MICROVERSION = "2.79"
+
+
+class ServerVolumes(NovaCalls):
+    """Attaching and detaching. Whether it is done is seen on the volume: "in-use", or "available" again."""
+
+    def attach_volume(self, server_id: str, volume_id: str) -> str | None:
+        """Put a volume on a server; the answer is its device there ("/dev/vdb"), or None when Nova does not say.
+
+        Raises `NotFound` for the server or the volume, and `Conflict` when the state of either does not allow it (Nova
+        answers 409 for a server, 400 for a volume that is not available).
+        """
+        wanted = {"volumeAttachment": {"volumeId": checked_id(volume_id, "volume")}}
+        path = f"/servers/{checked_id(server_id, 'server')}/os-volume_attachments"
+        try:
+            body = self._call("POST", path, f"attach volume {volume_id} to server {server_id}", json=wanted)
+        except InvalidRequest as refused:
+            raise state_conflict(refused) from None
+        device = inner(body, "volumeAttachment").get("device")
+        return device if isinstance(device, str) and device else None
+
+    def detach_volume(self, server_id: str, volume_id: str) -> None:
+        """Take a volume from a server.
+
+        Raises `NotFound` when it is not on that server, `Forbidden` for the volume that the server boots from, and
+        `Conflict` when the state of either does not allow it.
+        """
+        doing = f"detach volume {volume_id} from server {server_id}"
+        path = f"/servers/{checked_id(server_id, 'server')}/os-volume_attachments/{checked_id(volume_id, 'volume')}"
+        try:
+            self._call("DELETE", path, doing)
+        except InvalidRequest as refused:
+            raise state_conflict(refused) from None
+
+    def list_volume_attachments(self, server_id: str) -> list[VolumeAttachment]:
+        """The volumes on a server, the one that it boots from among them. Raises `NotFound`."""
+        path = f"/servers/{checked_id(server_id, 'server')}/os-volume_attachments"
+        doing = f"list the volumes of server {server_id}"
+        body = self._call("GET", path, doing, microversion=_ATTACHMENTS_MICROVERSION)
+        return [VolumeAttachment.from_json(raw) for raw in inner_list(body, "volumeAttachments")]

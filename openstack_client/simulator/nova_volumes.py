@@ -1,0 +1,147 @@
+"""Nova: the volumes of a server that exists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .exchange import Answer, Call, bad_request, conflict, inner, not_found
+from .moves import attach, plan_detach, settle_server, settle_volume
+from .nova_actions import record
+from .state import Thing
+
+if TYPE_CHECKING:
+    from .server import SimulatedServer
+
+_STATES = {"active", "paused", "stopped", "resized", "soft-delete", "shelved", "shelved_offloaded"}
+
+
+def _find(call: Call, server_id: str) -> SimulatedServer:
+    from .nova import find  # noqa: PLC0415 - the two know each other.
+
+    return find(call, server_id)
+
+
+def list_attachments(call: Call, server_id: str) -> Answer:
+    """The volumes on a server."""
+    server = _find(call, server_id)
+    return Answer(200, {"volumeAttachments": [_attachment(call, server, v) for v in server.volumes]})
+
+
+def show_attachment(call: Call, server_id: str, volume_id: str) -> Answer:
+    """One of them."""
+    server = _find(call, server_id)
+    return Answer(200, {"volumeAttachment": _attachment(call, server, _attached(server, volume_id))})
+
+
+def _attached(server: SimulatedServer, volume_id: str) -> Thing:
+    found = next((v for v in server.volumes if v["id"] == volume_id), None)
+    if found is None:
+        raise not_found(f"Instance {server.id} is not attached to volume {volume_id}")
+    return found
+
+
+def _attachment(call: Call, server: SimulatedServer, volume: Thing) -> Thing:
+    shown: Thing = {
+        "id": volume["id"], "volumeId": volume["id"], "serverId": server.id, "device": volume["device"],
+    }  # fmt: skip
+    if call.microversion >= (2, 70):
+        shown["tag"] = None
+    if call.microversion >= (2, 79):
+        shown["delete_on_termination"] = volume["delete_on_termination"]
+    return shown
+
+
+def _check_state(server: SimulatedServer, action: str) -> None:
+    start = f"Cannot '{action}' instance {server.id} while it is in"
+    if server.vm_state not in _STATES or server.task_state == "deleting":
+        raise conflict(f"{start} vm_state {server.vm_state}")
+    if server.task_state is not None:
+        raise conflict(f"{start} task_state {server.task_state}")
+
+
+def _volume(call: Call, volume_id: str) -> Thing:
+    found = call.region.volumes.get(volume_id)
+    if found is not None:
+        settle_volume(call.state, call.region, found, call.now)
+        found = call.region.volumes.get(volume_id)
+    if found is None or found["os-vol-tenant-attr:tenant_id"] != call.token.project_id:
+        raise not_found(f"Volume {volume_id} could not be found.")
+    return found
+
+
+def attach_volume(call: Call, server_id: str) -> Answer:
+    """Put a volume on a server; it is `reserved`, then `in-use`."""
+    call.action, call.object_id = "attach_volume", server_id
+    wanted = inner(call.request.json(), "volumeAttachment")
+    server = _find(call, server_id)
+    volume = _volume(call, str(wanted.get("volumeId")))
+    _check_state(server, "attach_volume")
+    owner = next(
+        (s.id for s in call.region.servers.values() if any(v["id"] == volume["id"] for v in s.volumes)), None
+    )
+    if owner is not None:
+        raise bad_request(f"Invalid volume: volume {volume['id']} is already attached to instances: {owner}")
+    if volume["status"] != "available":
+        raise bad_request(
+            f"Invalid volume: Invalid input received: Invalid volume: Volume {volume['id']} status must be available or "
+            f"downloading to reserve, but the current status is {volume['status']}. (HTTP 400)"
+        )
+    attached = {
+        "id": volume["id"],
+        "delete_on_termination": bool(wanted.get("delete_on_termination")),
+        "device": wanted.get("device")
+        or next_device(server.volumes, is_volume_booted=server.is_volume_booted),
+    }
+    record(call, server, "attach_volume")
+    attach(call.state, call.region, server, attached, call.now)
+    _touched(call, server)
+    call.did("attach_volume", server_id)
+    return Answer(200, {"volumeAttachment": _attachment(call, server, attached)})
+
+
+def next_device(volumes: list[Thing], *, is_volume_booted: bool) -> str:
+    """The first free name for one more disk. The root disk is /dev/vda, whether it is a volume or not."""
+    taken = {volume["device"] for volume in volumes} | (set() if is_volume_booted else {"/dev/vda"})
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    return next(name for name in (f"/dev/vd{letter}" for letter in letters) if name not in taken)
+
+
+def detach_volume(call: Call, server_id: str, volume_id: str) -> Answer:
+    """Take a volume from a server. It is on the server until it is done."""
+    call.action, call.object_id = "detach_volume", server_id
+    server = _find(call, server_id)
+    volume = _volume(call, volume_id)
+    attached = _attached(server, volume_id)
+    if attached.get("root"):
+        # So Zed has it; older ones answered 403 with the same words.
+        raise bad_request("Cannot detach a root device volume")
+    _check_state(server, "detach_volume")
+    if volume["status"] not in {"in-use", "reserved"} or (
+        volume["status"] == "reserved" and server.vm_state != "shelved_offloaded"
+    ):
+        raise bad_request(
+            "Invalid volume: Invalid input received: Invalid volume: Unable to detach volume. Volume status must be "
+            "'in-use' and attach_status must be 'attached' to detach. (HTTP 400)"
+        )
+    record(call, server, "detach_volume")
+    volume["status"] = "detaching"
+    plan_detach(server, volume_id, call.now + call.state.clock.action_seconds)
+    _touched(call, server)
+    settle_server(call.state, call.region, server, call.now)
+    call.did("detach_volume", server_id)
+    return Answer(202)
+
+
+def _touched(call: Call, server: SimulatedServer) -> None:
+    server.text = None
+    server.updated = call.now
+    call.state.dirty = True
+
+
+TABLE: list[tuple[str, str, Callable[..., Answer]]] = [
+    ("GET", "/servers/<server_id>/os-volume_attachments", list_attachments),
+    ("POST", "/servers/<server_id>/os-volume_attachments", attach_volume),
+    ("GET", "/servers/<server_id>/os-volume_attachments/<volume_id>", show_attachment),
+    ("DELETE", "/servers/<server_id>/os-volume_attachments/<volume_id>", detach_volume),
+]

@@ -1,0 +1,65 @@
+"""What a worker does to a server's name and metadata."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy
+
+from tasks.command import Done, Failure, Refusal, Result, register, step
+
+from ..models import VMOperationLog
+from .server import ServerCommand
+
+
+@register
+@dataclass
+class ChangeVm(ServerCommand):
+    """Give a server another name, other metadata, or both. Each request says all, so it is safe to repeat."""
+
+    vm_id: str
+    name: str | None = None
+    metadata: dict[str, str] | None = None
+
+    kind: ClassVar[str] = "vms.change"
+    title: ClassVar[str | Promise] = gettext_lazy("Change VM")
+
+    def validate(self) -> list[Refusal]:
+        """Refuse one without a server."""
+        return self.not_bound()
+
+    @step(title=gettext_lazy("Rename"))
+    def rename(self) -> Result:
+        """The server's name follows the VM's."""
+        if self.name is not None:
+            self.cloud().compute.rename_server(self.server_id, self.name)
+        return Done()
+
+    @step(title=gettext_lazy("Set metadata"))
+    def set_metadata(self) -> Result:
+        """The server's metadata follow the VM's; the portal's own mark stays."""
+        if self.metadata is not None:
+            self.cloud().compute.replace_metadata(self.server_id, self.metadata | {"portal_vm": self.vm_id})
+        return Done()
+
+    def succeeded(self) -> None:
+        """Write what was changed."""
+        vm = self.observed_vm()
+        said = []
+        if self.name is not None:
+            said.append(f"{vm.name} -> {self.name}")
+            vm.name = self.name
+        if self.metadata is not None:
+            vm.metadata = self.metadata
+            said.append(", ".join(f"{key}={value}" for key, value in sorted(self.metadata.items())))
+        vm.save()
+        self.log(vm, VMOperationLog.Operation.CHANGE, success=True, detail="; ".join(said)[:2000])
+
+    def failed(self, failure: Failure) -> None:
+        """Say why."""
+        vm = self.observed_vm()
+        self.log(
+            vm, VMOperationLog.Operation.CHANGE, success=False, detail=f"{failure.code}: {failure.message}"
+        )

@@ -1,0 +1,71 @@
+"""Asking a server's console: the address of its screen, or the end of its text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+from uuid import UUID
+
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy
+
+from tasks.command import Done, Failure, Refusal, Result, register, step
+
+from ..models import ConsoleReading, VirtualMachine, VMOperationLog, VMStatus
+from .server import ServerCommand
+
+
+@register
+@dataclass
+class ReadConsole(ServerCommand):
+    """Ask for it and keep it for who asked. It changes nothing, so it holds nobody up: not the VM, only its twin."""
+
+    vm_id: str
+    user_id: str
+    reading: Literal["url", "log"]
+    lines: int = 100
+
+    kind: ClassVar[str] = "vms.read_console"
+    title: ClassVar[str | Promise] = gettext_lazy("Read the console of VM")
+
+    def locks(self) -> list[str]:
+        """What this user reads of this VM."""
+        return [f"vm-console:{self.vm_id}:{self.user_id}:{self.reading}"]
+
+    def validate(self) -> list[Refusal]:
+        """Refuse a screen of what does not run."""
+        if refusals := self.not_bound():
+            return refusals
+        if self.reading == "url" and self.vm.status != VMStatus.RUNNING:
+            return [Refusal("wrong_state", gettext_lazy("Only a running VM has a screen."))]
+        return []
+
+    @step(title=gettext_lazy("Ask the cloud"))
+    def ask_the_cloud(self) -> Result:
+        """Read it and keep it, encrypted: an address lets in who has it, and a text may hold a password."""
+        compute = self.cloud().compute
+        text = (
+            compute.console_url(self.server_id)
+            if self.reading == "url"
+            else compute.console_output(self.server_id, self.lines)
+        )
+        kept = ConsoleReading(vm=self.vm, user_id=UUID(self.user_id), kind=self.reading)
+        kept.set_text(text[-100_000:])
+        kept.read_at = timezone.now()
+        ConsoleReading.objects.bulk_create(
+            [kept],
+            update_conflicts=True,
+            unique_fields=["vm", "user", "kind"],
+            update_fields=["encrypted_text", "read_at"],
+        )
+        return Done()
+
+    def succeeded(self) -> None:
+        """That somebody was given the screen is worth a line; that he read the text is not."""
+        if self.reading == "url":
+            vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
+            self.log(vm, VMOperationLog.Operation.CONSOLE, success=True)
+
+    def failed(self, failure: Failure) -> None:
+        """The job says why."""

@@ -1,0 +1,135 @@
+"""What a worker does to make a VM: boot volume, server, seeing it active; and to leave nothing when that fails."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import ClassVar
+
+from django.conf import settings
+from django.db.models.functions import Now
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from tasks.command import Done, Failure, Result, Spawn, minutes, register, step
+from volumepool.commands import CreateVolume
+from volumepool.models import Volume
+
+from ..models import VirtualMachine, VMOperationLog
+from .server import ServerCommand, delete_servers, vm_tag
+
+
+@register
+@dataclass
+class CreateVm(ServerCommand):
+    """Make the server of a VM's row. What it is made of was chosen, and the quota checked, when it was recorded.
+
+    The server carries the VM's and the job's id as tags from the moment in which it exists, so whatever dies in
+    between, it is found again. When the job fails, the server and its volume are removed until the cloud confirms
+    it, and the row goes; the operation log stays.
+    """
+
+    vm_id: str
+    flavor_id: str
+    network_id: str
+    image_id: str
+    availability_zone: str | None = None
+    boot_volume_id: str | None = None  # The row of the volume to be made and booted from.
+
+    kind: ClassVar[str] = "vms.create"
+    title: ClassVar[str | Promise] = gettext_lazy("Create VM")
+    deadline: ClassVar[timedelta] = minutes(120)
+
+    @property
+    def server_id(self) -> str:
+        """Nova's id of the server that this job has made."""
+        return str(self.data["server_id"])
+
+    @step(title=gettext_lazy("Make the boot volume"))
+    def make_boot_volume(self) -> Result:
+        """Copy the image to a volume, if the VM boots from one."""
+        if self.boot_volume_id is None:
+            return Done(_("It boots from the image."))
+        return Spawn(
+            [
+                CreateVolume(
+                    self.boot_volume_id, image_id=self.image_id, availability_zone=self.availability_zone
+                )
+            ]
+        )
+
+    @step(title=gettext_lazy("Ask the cloud for a server"))
+    def ask_the_cloud(self) -> Result:
+        """Create it, unless an earlier try has. If that cannot be found out, nothing is created."""
+        compute = self.cloud().compute
+        if self.retrying and (found := compute.find_servers_by_tag(vm_tag(self.vm_id))):
+            self.data["server_id"] = found[0].id
+            return Done(_("It was there already."))
+        self.data["asked_again"] = self.retrying
+        self.data["server_id"] = compute.create_server(
+            name=self.vm.name,
+            flavor_id=self.flavor_id,
+            network_ids=[self.network_id],
+            tags=[settings.CLOUD_TAG, vm_tag(self.vm_id), f"portal-job-{self.job.pk}"],
+            image_id=None if self.boot_volume_id else self.image_id,
+            boot_volume_id=self.cinder_id_of_boot_volume(),
+            availability_zone=self.availability_zone,
+            metadata=self.vm.metadata | {"portal_vm": self.vm_id},
+        ).id
+        return Done()
+
+    def cinder_id_of_boot_volume(self) -> str | None:
+        """Cinder's id of the volume that was made for it."""
+        if self.boot_volume_id is None:
+            return None
+        return Volume.objects.values_list("volume_id", flat=True).get(pk=self.boot_volume_id)
+
+    def servers_of_this_vm(self) -> list[str]:
+        """Every server that was ever made for it and is still there."""
+        return [server.id for server in self.cloud().compute.find_servers_by_tag(vm_tag(self.vm_id))]
+
+    @ask_the_cloud.undo
+    def remove_server(self) -> Result:
+        """Remove whatever was made, until the cloud has none of it: also one whose id was never heard."""
+        ids = set(self.servers_of_this_vm())
+        if "server_id" in self.data:
+            ids.add(self.server_id)
+        return delete_servers(self.cloud().compute, sorted(ids))
+
+    @step(deadline=minutes(30), title=gettext_lazy("See it running"))
+    def see_it_active(self) -> Result:
+        """Wait for ACTIVE."""
+        return self.watch("ACTIVE")
+
+    @step(title=gettext_lazy("Make sure that there is one"))
+    def keep_only_one(self) -> Result:
+        """Remove what a lost request has made besides, when one may have been lost."""
+        if not self.data.get("asked_again"):
+            return Done()
+        doubles = [server_id for server_id in self.servers_of_this_vm() if server_id != self.server_id]
+        return delete_servers(self.cloud().compute, doubles)
+
+    def succeeded(self) -> None:
+        """Bind the row, with what the cloud said of the server."""
+        vm = self.observed_vm()
+        vm.openstack_id = self.server_id
+        vm.last_start_time = Now()
+        vm.save()
+        if self.boot_volume_id is not None:
+            Volume.objects.filter(pk=self.boot_volume_id).update(vm=vm, is_boot=True, status="in-use")
+        self.log(vm, VMOperationLog.Operation.CREATE, success=True)
+
+    def failed(self, failure: Failure) -> None:
+        """The cloud has nothing of it, so the rows go. The log keeps the cloud's reason."""
+        vm = self.observed_vm()
+        self.log(
+            vm,
+            VMOperationLog.Operation.CREATE,
+            success=False,
+            detail=f"{failure.code}: {failure.message}",
+        )
+        # A volume that was asked for and never begun; one that was made has been removed by its own job.
+        if self.boot_volume_id is not None:
+            Volume.objects.filter(pk=self.boot_volume_id, volume_id=None).delete()
+        VirtualMachine.objects.filter(pk=self.vm_id).delete()

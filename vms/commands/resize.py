@@ -1,0 +1,191 @@
+"""What a worker does to a server's size: resize it, then confirm or revert that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import ClassVar
+
+from django.conf import settings
+from django.db.models.functions import Now
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from cloudaccounts.commands import refused_by_cloud
+from openstack_client import Conflict, NotFound, Server
+from openstack_client.compute import Compute
+from tasks.command import Done, Failed, Failure, Refusal, Result, Wait, minutes, register, step
+from tasks.polling import MISSING
+from volumepool.models import Volume
+
+from ..actions import refusals_of
+from ..models import Resize, VMOperationLog, VMStatus, size_columns
+from .server import ServerCommand
+
+RESIZABLE = frozenset({VMStatus.RUNNING, VMStatus.STOPPED})
+_SETTLED = frozenset({"ACTIVE", "SHUTOFF"})
+
+
+@register
+@dataclass
+class ResizeVm(ServerCommand):
+    """Give a server another flavor. Nova then keeps both sizes until the resize is confirmed or reverted."""
+
+    vm_id: str
+    flavor_id: str
+
+    kind: ClassVar[str] = "vms.resize"
+    title: ClassVar[str | Promise] = gettext_lazy("Resize VM")
+    deadline: ClassVar[timedelta] = minutes(120)
+
+    def validate(self) -> list[Refusal]:
+        """Refuse what Nova cannot resize."""
+        status = VMStatus(self.vm.status)
+        if refusals := self.not_bound():
+            return refusals
+        if status in RESIZABLE:
+            return []
+        message = gettext_lazy("A VM that is '%(status)s' cannot be resized.") % {"status": status.label}
+        return [Refusal("wrong_state", message)]
+
+    @step(title=gettext_lazy("Ask the cloud"))
+    def ask_the_cloud(self) -> Result:
+        """Ask Nova for the resize, unless an earlier try of this job has."""
+        compute = self.cloud().compute
+        if self.retrying and self.is_under_way(compute.get_server(self.server_id)):
+            return Done()
+        try:
+            compute.resize_server(self.server_id, self.flavor_id)
+        except Conflict as refusal:
+            if not self.is_under_way(compute.get_server(self.server_id)):
+                return Failed("wrong_state", refused_by_cloud(refusal))
+        return Done()
+
+    def is_under_way(self, server: Server) -> bool:
+        """Whether the server is being resized, or has been."""
+        return server.status in {"RESIZE", "VERIFY_RESIZE"} or (server.task_state or "").startswith("resize")
+
+    @ask_the_cloud.undo
+    def revert_it(self) -> Result:
+        """Bring the old size back, once Nova is through with whatever it does."""
+        compute = self.cloud().compute
+        try:
+            server = compute.get_server(self.server_id)
+            if server.status in _SETTLED and server.task_state is None:
+                return Done()
+            if server.status == "ERROR":
+                return Done(_("The server is in error; it stays as it is."))
+            if server.status == "VERIFY_RESIZE" and server.task_state is None:
+                compute.revert_resize(self.server_id)
+        except NotFound:
+            return Done(_("The server is gone."))
+        except Conflict as refusal:
+            return Wait(1.0, refused_by_cloud(refusal))
+        return Wait(1.0, _("Waiting for the cloud to bring the old size back."))
+
+    @step(deadline=minutes(90), title=gettext_lazy("See it resized"))
+    def see_it_resized(self) -> Result:
+        """Wait for VERIFY_RESIZE. A server that is as before was not resized: no host had room for it."""
+        return self.watch("VERIFY_RESIZE", unless={"ERROR", MISSING, *_SETTLED})
+
+    def succeeded(self) -> None:
+        """The resize waits to be confirmed."""
+        vm = self.observed_vm()
+        vm.save()
+        hours = timedelta(hours=settings.RESIZE_CONFIRM_HOURS)
+        Resize.objects.filter(vm=vm).update(confirms_at=Now() + hours)
+        self.log(vm, VMOperationLog.Operation.RESIZE, success=True, detail=vm.resize.flavor_name)
+
+    def failed(self, failure: Failure) -> None:
+        """It keeps its old size."""
+        vm = self.observed_vm()
+        vm.save()
+        Resize.objects.filter(vm=vm).delete()
+        self.log(
+            vm, VMOperationLog.Operation.RESIZE, success=False, detail=f"{failure.code}: {failure.message}"
+        )
+
+
+class EndResize(ServerCommand):
+    """Confirm or revert a resize. One that somebody has ended elsewhere is done: the size is what the cloud says."""
+
+    action: ClassVar[str]
+    send: ClassVar[Callable[[Compute, str], None]]
+
+    def validate(self) -> list[Refusal]:
+        """Refuse when there is none."""
+        return refusals_of(self.vm, self.action)
+
+    @step(deadline=minutes(5), title=gettext_lazy("Ask the cloud"))
+    def ask_the_cloud(self) -> Result:
+        """Ask Nova, unless the resize is over.
+
+        Nova may go on showing VERIFY_RESIZE while it carries a confirmation out, and refuses a second one then.
+        """
+        compute = self.cloud().compute
+        if self.retrying and compute.get_server(self.server_id).status != "VERIFY_RESIZE":
+            return Done()
+        try:
+            type(self).send(compute, self.server_id)
+        except Conflict as refusal:
+            if compute.get_server(self.server_id).status == "VERIFY_RESIZE":
+                return Wait(2.0, refused_by_cloud(refusal))
+        return Done()
+
+    @step(deadline=minutes(30), title=gettext_lazy("See it done"))
+    def see_it_done(self) -> Result:
+        """Wait until Nova is through with it."""
+        return self.watch(*sorted(_SETTLED))
+
+    @step(title=gettext_lazy("Read its size"))
+    def read_its_size(self) -> Result:
+        """What the server has now."""
+        server = self.cloud().compute.get_server(self.server_id)
+        self.data["size"] = size_columns(server.vcpus, server.memory_mb, server.disk_gb, server.flavor_name)
+        return Done()
+
+    def succeeded(self) -> None:
+        """Write the size that it has now."""
+        vm = self.observed_vm()
+        boots_from_volume = Volume.objects.filter(vm=vm, is_boot=True).exists()
+        for name, value in self.data["size"].items():
+            # A flavor's disk is nothing to a VM that boots from a volume.
+            if name != "disk_gb" or not boots_from_volume:
+                setattr(vm, name, value)
+        vm.save()
+        Resize.objects.filter(vm=vm).delete()
+        self.log(vm, self.action, success=True, detail=vm.flavor_name)
+
+    def failed(self, failure: Failure) -> None:
+        """The resize still waits."""
+        vm = self.observed_vm()
+        vm.save()
+        self.log(vm, self.action, success=False, detail=f"{failure.code}: {failure.message}")
+
+
+@register
+@dataclass
+class ConfirmResize(EndResize):
+    """Keep the new size."""
+
+    vm_id: str
+
+    kind: ClassVar[str] = "vms.confirm_resize"
+    title: ClassVar[str | Promise] = gettext_lazy("Confirm the resize of VM")
+    action: ClassVar[str] = "confirm_resize"
+    send: ClassVar[Callable[[Compute, str], None]] = Compute.confirm_resize
+
+
+@register
+@dataclass
+class RevertResize(EndResize):
+    """Bring the old size back."""
+
+    vm_id: str
+
+    kind: ClassVar[str] = "vms.revert_resize"
+    title: ClassVar[str | Promise] = gettext_lazy("Revert the resize of VM")
+    action: ClassVar[str] = "revert_resize"
+    send: ClassVar[Callable[[Compute, str], None]] = Compute.revert_resize

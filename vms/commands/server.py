@@ -1,0 +1,120 @@
+"""What every command about a VM shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+
+from django.db.models.functions import Now
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from cloudaccounts.commands import CloudCommand, refused_by_cloud
+from cloudaccounts.connect import open_cloud
+from openstack_client import Cloud, Conflict, NotFound
+from openstack_client.compute import Compute
+from tasks.command import Done, Entity, Refusal, Result, Wait, Watch
+from tasks.polling import MISSING
+
+from ..models import SERVER_WATCHER, VirtualMachine, VMOperationLog, lock_key
+
+
+def vm_tag(vm_id: str) -> str:
+    """The tag by which a VM's server is found, whatever became of the answer to its creation."""
+    return f"portal-vm-{vm_id}"
+
+
+def delete_servers(compute: Compute, server_ids: Iterable[str]) -> Result:
+    """Ask for the end of servers until the cloud has none of them. For an undo: it says `Done` when they are gone."""
+    left = False
+    for server_id in server_ids:
+        try:
+            server = compute.get_server(server_id)
+            if server.status in {"DELETED", "SOFT_DELETED"}:
+                continue
+            if server.task_state not in {"deleting", "soft-deleting"}:
+                compute.delete_server(server_id)
+            left = True
+        except NotFound:
+            continue
+        except Conflict as refusal:
+            return Wait(2.0, refused_by_cloud(refusal))
+    return Wait(0.5, _("Waiting for the server to go.")) if left else Done()
+
+
+class ServerCommand(CloudCommand):
+    """A command about one VM."""
+
+    vm_id: str
+
+    @cached_property
+    def vm(self) -> VirtualMachine:
+        """The VM as it was when the command first looked; the service that submits puts its locked row here."""
+        vms = VirtualMachine.objects.select_related("account", "information_system")
+        vm: VirtualMachine = vms.get(pk=self.vm_id)
+        return vm
+
+    @property
+    def server_id(self) -> str:
+        """Nova's id of it, of a VM that is bound."""
+        assert self.vm.openstack_id is not None
+        return self.vm.openstack_id
+
+    def cloud(self) -> Cloud:
+        """The cloud that the server is in."""
+        return open_cloud(self.vm.account, self.vm.region)
+
+    def locks(self) -> list[str]:
+        """The VM, and nothing else."""
+        return [lock_key(self.vm_id)]
+
+    def entity(self) -> Entity:
+        """The VM."""
+        return Entity("vm", str(self.vm.pk), self.vm.name)
+
+    def not_bound(self) -> list[Refusal]:
+        """The refusal of a VM that has no server yet; nothing for one that has."""
+        if self.vm.openstack_id is not None:
+            return []
+        return [Refusal("not_bound", gettext_lazy("This VM has no server in the cloud yet."))]
+
+    def watch(self, *until: str, unless: Iterable[str] = ("ERROR", MISSING)) -> Watch:
+        """Wait until the cloud reports one of some statuses of the server."""
+        return Watch(
+            SERVER_WATCHER,
+            self.vm.polling_scope,
+            self.server_id,
+            until=frozenset(until),
+            unless=frozenset(unless),
+            message=_("Waiting for the cloud to report %s.") % " / ".join(until),
+        )
+
+    def observed_vm(self) -> VirtualMachine:
+        """The VM's row, locked, with what this job last saw of the server put into it; the caller saves."""
+        vms = VirtualMachine.objects.select_for_update(of=("self",)).select_related("information_system")
+        vm: VirtualMachine = vms.get(pk=self.vm_id)
+        vm.written_at = Now()
+        columns = self.data.get("observed", {}).get("columns")
+        if columns is None:
+            return vm
+        for name, value in columns.items():
+            if value is not None or name != "status":
+                setattr(vm, name, value)
+        vm.observed_at = Now()
+        vm.reading = ""  # The next sync compares column by column.
+        vm.missing_count = 0
+        return vm
+
+    def log(self, vm: VirtualMachine, operation: str, *, success: bool, detail: str = "") -> None:
+        """Append to the operation log, in the transaction that ends the job."""
+        creator = self.job.created_by
+        VMOperationLog.objects.create(
+            tenant_id=vm.information_system.tenant_id,
+            vm_id=vm.pk,
+            vm_name=vm.name,
+            operation=operation,
+            operator=creator.get_username() if creator else "",
+            detail=detail,
+            success=success,
+            job_id=self.job.pk,
+        )

@@ -1,0 +1,234 @@
+"""What a worker does to make an image of a server, and to remove such an image with all that hangs on it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from functools import cached_property
+from typing import ClassVar
+
+from django.conf import settings
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from cloudaccounts.commands import CloudCommand, refused_by_cloud
+from cloudaccounts.connect import open_cloud
+from cloudaccounts.models import CloudResource
+from cloudaccounts.sync.resources import write_resources
+from cloudaccounts.sync.syncers import Found, image_found
+from openstack_client import Cloud, Conflict, Image, NotFound
+from tasks.command import Done, Entity, Failed, Failure, Refusal, Result, Wait, Watch, minutes, register, step
+from tasks.polling import MISSING
+
+from ..models import IMAGE_WATCHER, VirtualMachine, VMOperationLog, VMSnapshot, VMStatus
+from .server import ServerCommand
+
+SNAPSHOTABLE = frozenset({VMStatus.RUNNING, VMStatus.STOPPED, VMStatus.PAUSED, VMStatus.SUSPENDED})
+_NO_IMAGE = frozenset({"killed", "deleted", "deactivated", MISSING})
+
+
+def remove_image(cloud: Cloud, image_id: str, volume_snapshots: list[str]) -> Result:
+    """Remove an image, then the volume snapshots that it points to, until the cloud has none of them."""
+    try:
+        cloud.image.get_image(image_id)
+        cloud.image.delete_image(image_id)
+        return Wait(0.5, _("Waiting for the image to go."))
+    except NotFound:
+        pass
+    except Conflict as refusal:
+        return Wait(2.0, refused_by_cloud(refusal))
+    left = False
+    for snapshot_id in volume_snapshots:
+        try:
+            if cloud.block_storage.get_snapshot(snapshot_id).status != "deleting":
+                cloud.block_storage.delete_snapshot(snapshot_id)
+            left = True
+        except NotFound:
+            continue
+        except Conflict as refusal:
+            return Wait(2.0, refused_by_cloud(refusal))
+    return Wait(0.5, _("Waiting for its volume snapshots to go.")) if left else Done()
+
+
+@register
+@dataclass
+class SnapshotVm(ServerCommand):
+    """Make an image of a server, from which other VMs can be made. The VM is busy until Nova is through with it."""
+
+    vm_id: str
+    snapshot_id: str
+
+    kind: ClassVar[str] = "vms.snapshot"
+    title: ClassVar[str | Promise] = gettext_lazy("Take a snapshot of VM")
+    deadline: ClassVar[timedelta] = minutes(180)
+
+    @cached_property
+    def snapshot(self) -> VMSnapshot:
+        """The snapshot's row, which was written with the job."""
+        snapshots = VMSnapshot.objects.select_related("information_system")
+        snapshot: VMSnapshot = snapshots.get(pk=self.snapshot_id)
+        return snapshot
+
+    def validate(self) -> list[Refusal]:
+        """Refuse what Nova takes no image of."""
+        if refusals := self.not_bound():
+            return refusals
+        status = VMStatus(self.vm.status)
+        if status in SNAPSHOTABLE and self.vm.pending_resize is None:
+            return []
+        message = gettext_lazy("No snapshot can be taken of a VM that is '%(status)s' now.")
+        return [Refusal("wrong_state", message % {"status": status.label})]
+
+    def made_before(self) -> list[Image]:
+        """The images that were ever made for this snapshot and are still there."""
+        return self.cloud().image.find_images_by_property("portal_snapshot", self.snapshot_id)
+
+    @step(title=gettext_lazy("Ask the cloud"))
+    def ask_the_cloud(self) -> Result:
+        """Ask Nova for an image, unless an earlier try has."""
+        if self.retrying and (made := self.made_before()):
+            self.data["image_id"] = made[0].id
+            return Done(_("It was there already."))
+        self.data["image_id"] = self.cloud().compute.create_image(
+            self.server_id,
+            name=self.snapshot.name,
+            metadata={
+                "portal": settings.CLOUD_TAG,
+                "portal_snapshot": self.snapshot_id,
+                "portal_tenant": str(self.snapshot.information_system.tenant_id),
+            },
+        )
+        return Done()
+
+    @ask_the_cloud.undo
+    def remove_it(self) -> Result:
+        """Remove every image of it, until the cloud has none."""
+        cloud = self.cloud()
+        kept: dict[str, list[str]] = self.data.setdefault("removing", {})
+        for image in self.made_before():
+            # Remembered before the image goes: it alone says which volume snapshots are its own.
+            kept.setdefault(image.id, list(image.snapshot_ids))
+        for image_id, volume_snapshots in kept.items():
+            result = remove_image(cloud, image_id, volume_snapshots)
+            if not isinstance(result, Done):
+                return result
+        return Done()
+
+    @step(deadline=minutes(150), title=gettext_lazy("See the image active"))
+    def see_it_active(self) -> Result:
+        """Wait until Glance has all of it."""
+        return Watch(
+            IMAGE_WATCHER,
+            self.vm.polling_scope,
+            self.data["image_id"],
+            until=frozenset({"active"}),
+            unless=_NO_IMAGE,
+            message=_("Waiting for the cloud to report %s.") % "active",
+        )
+
+    @step(title=gettext_lazy("See the server free again"))
+    def see_the_server_free(self) -> Result:
+        """Nova lets go of the server a moment after the image is complete; before that it refuses what comes next."""
+        server = self.cloud().compute.get_server(self.server_id)
+        if (server.task_state or "").startswith("image"):
+            return Wait(0.5, _("Waiting for the cloud to let go of the server."))
+        return Done()
+
+    @step(title=gettext_lazy("Read the image"))
+    def read_it(self) -> Result:
+        """What the catalogue will show of it."""
+        image = self.cloud().image.get_image(self.data["image_id"])
+        self.data["found"] = asdict(image_found(image))
+        self.data["size_bytes"] = image.size_bytes
+        self.data["volume_snapshots"] = list(image.snapshot_ids)
+        return Done()
+
+    def succeeded(self) -> None:
+        """The snapshot can be chosen from at once."""
+        VMSnapshot.objects.filter(pk=self.snapshot_id).update(
+            image_id=self.data["image_id"],
+            status="active",
+            size_bytes=self.data["size_bytes"],
+            volume_snapshots=self.data["volume_snapshots"],
+        )
+        page = [Found(**self.data["found"])]
+        write_resources(self.vm.account_id, self.vm.region, "image", page, timezone.now())
+        vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
+        self.log(vm, VMOperationLog.Operation.SNAPSHOT, success=True, detail=self.snapshot.name)
+
+    def failed(self, failure: Failure) -> None:
+        """The cloud has nothing of it, so the row goes."""
+        vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
+        self.log(
+            vm, VMOperationLog.Operation.SNAPSHOT, success=False, detail=f"{failure.code}: {failure.message}"
+        )
+        VMSnapshot.objects.filter(pk=self.snapshot_id).delete()
+
+
+@register
+@dataclass
+class RemoveSnapshot(CloudCommand):
+    """Remove a snapshot's image and what hangs on it. What is gone already is success."""
+
+    snapshot_id: str
+
+    kind: ClassVar[str] = "vms.remove_snapshot"
+    title: ClassVar[str | Promise] = gettext_lazy("Remove snapshot")
+
+    @cached_property
+    def snapshot(self) -> VMSnapshot:
+        """The snapshot as it was when the command first looked."""
+        snapshots = VMSnapshot.objects.select_related("account", "information_system")
+        snapshot: VMSnapshot = snapshots.get(pk=self.snapshot_id)
+        return snapshot
+
+    def locks(self) -> list[str]:
+        """The snapshot, and nothing else."""
+        return [self.snapshot.lock_key]
+
+    def entity(self) -> Entity:
+        """The snapshot."""
+        return Entity("vm_snapshot", self.snapshot_id, self.snapshot.name)
+
+    def validate(self) -> list[Refusal]:
+        """Refuse one that is not there yet."""
+        if self.snapshot.image_id is not None:
+            return []
+        return [Refusal("busy", gettext_lazy("It is still being taken."))]
+
+    @step(deadline=minutes(30), title=gettext_lazy("Ask the cloud to remove it"))
+    def ask_the_cloud(self) -> Result:
+        """Remove it until the cloud has nothing of it."""
+        cloud = open_cloud(self.snapshot.account, self.snapshot.region)
+        if self.snapshot.image_id is None:
+            return Failed("busy", _("It is still being taken."))
+        return remove_image(cloud, self.snapshot.image_id, self.snapshot.volume_snapshots)
+
+    def succeeded(self) -> None:
+        """The rows go; the log stays."""
+        snapshot = self.snapshot
+        CloudResource.objects.filter(
+            account=snapshot.account, region=snapshot.region, type="image", cloud_id=snapshot.image_id
+        ).update(expired_at=timezone.now())
+        self.log(success=True, detail=snapshot.name)
+        VMSnapshot.objects.filter(pk=self.snapshot_id).delete()
+
+    def failed(self, failure: Failure) -> None:
+        """Say why."""
+        self.log(success=False, detail=f"{failure.code}: {failure.message}")
+
+    def log(self, *, success: bool, detail: str) -> None:
+        """Append to the log of the VM that it was made of."""
+        creator = self.job.created_by
+        VMOperationLog.objects.create(
+            tenant_id=self.snapshot.information_system.tenant_id,
+            vm_id=self.snapshot.vm_id,
+            vm_name=self.snapshot.vm_name,
+            operation=VMOperationLog.Operation.REMOVE_SNAPSHOT,
+            operator=creator.get_username() if creator else "",
+            detail=detail,
+            success=success,
+            job_id=self.job.pk,
+        )

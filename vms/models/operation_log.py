@@ -1,0 +1,77 @@
+"""The log of what was done to VMs."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from portal.api.scoping import TenantScoped
+
+
+class VMOperationLogQuerySet(TenantScoped):
+    """Operation log entries of tenants."""
+
+
+class VMOperationLog(models.Model):
+    """Who did what to which VM, and how it ended. Append-only.
+
+    It keeps the VM's id and name, so it outlives the VM, and is written in the transaction that ends the command.
+    """
+
+    class Operation(models.TextChoices):
+        CREATE = "create", _("create")
+        START = "start", _("start")
+        STOP = "stop", _("stop")
+        RESTART = "restart", _("restart")
+        PAUSE = "pause", _("pause")
+        UNPAUSE = "unpause", _("unpause")
+        SUSPEND = "suspend", _("suspend")
+        RESUME = "resume", _("resume")
+        SHELVE = "shelve", _("shelve")
+        UNSHELVE = "unshelve", _("unshelve")
+        RESIZE = "resize", _("resize")
+        CONFIRM_RESIZE = "confirm_resize", _("confirm resize")
+        REVERT_RESIZE = "revert_resize", _("revert resize")
+        CHANGE = "change", _("change")
+        ATTACH = "attach", _("attach")
+        DETACH = "detach", _("detach")
+        SNAPSHOT = "snapshot", _("snapshot")
+        REMOVE_SNAPSHOT = "remove_snapshot", _("remove snapshot")
+        CONSOLE = "console", _("console")
+        REMOVE = "remove", _("remove")
+        RUNTIME = "runtime", _("runtime")
+        SYNC = "sync", _("sync")
+
+    id = models.BigAutoField(primary_key=True)
+    tenant = models.ForeignKey(
+        "tenants.Tenant",
+        models.CASCADE,
+        related_name="+",
+        db_index=False,  # operation_log_by_tenant begins with it.
+        verbose_name=_("tenant"),
+    )
+    vm_id = models.UUIDField(_("VM id"))
+    vm_name = models.CharField(_("VM"), max_length=200)
+    operation = models.CharField(_("operation"), max_length=20, choices=Operation.choices)
+    operator = models.CharField(
+        _("operator"), max_length=150, blank=True, default="", help_text=_("Empty: the system.")
+    )
+    detail = models.TextField(_("detail"), blank=True, default="")
+    success = models.BooleanField(_("success"))
+    job_id = models.UUIDField(_("job"), null=True, blank=True)
+    at = models.DateTimeField(_("time"), default=timezone.now)
+
+    objects = VMOperationLogQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = _("operation log entry")
+        verbose_name_plural = _("operation log")
+        indexes = [
+            models.Index(fields=["vm_id", "-id"], name="operation_log_by_vm"),
+            models.Index(fields=["tenant", "-id"], name="operation_log_by_tenant"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.operation} {self.vm_name}"

@@ -1,0 +1,55 @@
+"""What the portal made in a cloud and knows no more."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from cloudaccounts.models import CloudAccount
+from volumepool.models import Volume
+
+from .machine import VirtualMachine
+
+
+class Orphan(models.Model):
+    """A server or volume that carries the portal's mark and belongs to no row.
+
+    Seen once it is a rumour: a creation may be between two of its steps. Seen twice, and older than the longest
+    creation, it is reported, and removed if `settings.ORPHANS_REMOVE` says so.
+    """
+
+    class Kind(models.TextChoices):
+        SERVER = "server", _("server")
+        VOLUME = "volume", _("volume")
+
+    id = models.BigAutoField(primary_key=True)
+    account = models.ForeignKey(
+        CloudAccount, models.CASCADE, related_name="orphans", verbose_name=_("cloud account")
+    )
+    region = models.CharField(_("region"), max_length=100, blank=True, default="")
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind.choices)
+    cloud_id = models.CharField(_("id in the cloud"), max_length=64)
+    name = models.CharField(_("name"), max_length=255, blank=True, default="")
+    seen = models.PositiveIntegerField(_("times seen"), default=1)
+    made_at = models.DateTimeField(_("made"), null=True, blank=True)
+    first_seen_at = models.DateTimeField(_("first seen"), default=timezone.now)
+    last_seen_at = models.DateTimeField(_("last seen"), default=timezone.now)
+    reported_at = models.DateTimeField(_("reported"), null=True, blank=True)
+
+    class Meta:
+        ordering = ["-last_seen_at", "id"]
+        verbose_name = _("orphan")
+        verbose_name_plural = _("orphans")
+        constraints = [
+            models.UniqueConstraint(fields=["account", "region", "kind", "cloud_id"], name="orphan_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name or self.cloud_id}"
+
+    def belongs_to_a_row(self) -> bool:
+        """Whether a VM or volume is bound to it after all."""
+        if self.kind == self.Kind.SERVER:
+            return VirtualMachine.objects.filter(openstack_id=self.cloud_id).exists()
+        return Volume.objects.filter(volume_id=self.cloud_id).exists()

@@ -1,0 +1,111 @@
+"""What was made of VMs besides themselves: snapshots, and what was read of their consoles."""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from cloudaccounts.encryption import decrypt, encrypt
+from cloudaccounts.models import CloudAccount
+from portal.api.scoping import TenantScoped
+from tenants.models import InformationSystem
+
+from .machine import VirtualMachine
+
+
+class SnapshotQuerySet(TenantScoped):
+    """Snapshots; their tenant is that of their information system."""
+
+    tenant_path: ClassVar[str] = "information_system__tenant"
+
+
+class VMSnapshot(models.Model):
+    """An image that a tenant has made of a VM. It keeps the VM's id and name, and outlives it.
+
+    `image_id` is Glance's, empty until Nova has accepted the snapshot.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    information_system = models.ForeignKey(
+        InformationSystem, models.PROTECT, related_name="vm_snapshots", verbose_name=_("information system")
+    )
+    account = models.ForeignKey(
+        CloudAccount, models.PROTECT, related_name="+", verbose_name=_("cloud account")
+    )
+    region = models.CharField(_("region"), max_length=100, blank=True, default="")
+    vm_id = models.UUIDField(_("VM id"), db_index=True)
+    vm_name = models.CharField(_("VM"), max_length=200)
+    name = models.CharField(_("name"), max_length=200)
+    image_id = models.CharField(_("image id"), max_length=64, null=True, blank=True, unique=True)
+    # Glance's own word, as it was last seen; "queued" until then.
+    status = models.CharField(_("status"), max_length=30, default="queued")
+    size_bytes = models.BigIntegerField(_("size (bytes)"), null=True, blank=True)
+    # Cinder's snapshots that hang on the image of a VM that boots from a volume: they go with it.
+    volume_snapshots = models.JSONField(default=list, blank=True, editable=False)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("created by"),
+    )
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    objects = SnapshotQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "id"]
+        verbose_name = _("VM snapshot")
+        verbose_name_plural = _("VM snapshots")
+        constraints = [models.CheckConstraint(condition=~Q(image_id=""), name="snapshot_unbound_is_null")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def lock_key(self) -> str:
+        """The engine's lock on this snapshot."""
+        return f"vm-snapshot:{self.pk}"
+
+
+class ConsoleReading(models.Model):
+    """What one user last asked a VM's console for: the address of its screen, or the end of its text.
+
+    An address lets its holder in without a password, so it is for that user alone, kept encrypted, and forgotten
+    after `settings.CONSOLE_URL_SECONDS`.
+    """
+
+    class Kind(models.TextChoices):
+        URL = "url", _("address")
+        LOG = "log", _("text")
+
+    vm = models.ForeignKey(VirtualMachine, models.CASCADE, related_name="console_readings")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    kind = models.CharField(max_length=5, choices=Kind.choices)
+    encrypted_text = models.TextField(blank=True, default="")
+    read_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name = _("console reading")
+        verbose_name_plural = _("console readings")
+        constraints = [
+            models.UniqueConstraint(fields=["vm", "user", "kind"], name="console_reading_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.vm} {self.kind}"
+
+    def set_text(self, plain: str) -> None:
+        """Encrypt and keep what was read; the caller saves."""
+        self.encrypted_text = encrypt(plain)
+
+    def text(self) -> str:
+        """What was read. Raises `UnreadableSecret`."""
+        return decrypt(self.encrypted_text)

@@ -1,0 +1,77 @@
+"""How fresh the picture of an account's VMs is, and the runs that keep it so."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+
+from cloudaccounts.models import CloudAccount, OfAccountQuerySet
+
+
+class SyncState(models.Model):
+    """How fresh the picture of one account and region is. One row stands for all VMs that did not change.
+
+    So a sync that finds nothing changed writes this row and nothing else.
+    """
+
+    account = models.ForeignKey(CloudAccount, models.CASCADE, related_name="vm_sync_states")
+    region = models.CharField(max_length=100, blank=True, default="")
+    # When the last complete listing began: what the cloud said then is what our rows say.
+    listed_at = models.DateTimeField(null=True, blank=True)
+    # When the last listing of all servers began; runs in between list what has changed.
+    full_listed_at = models.DateTimeField(null=True, blank=True)
+    # From when on the next listing of changes must tell: earlier than `listed_at` when a run had to leave rows alone.
+    changes_from = models.DateTimeField(null=True, blank=True)
+    # When somebody last asked for a full run; the next run is one when this is later than `full_listed_at`.
+    full_wanted_at = models.DateTimeField(null=True, blank=True)
+    # The run that goes on now: single-flight, with a lease (tasks/leases.py).
+    owner = models.CharField(max_length=100, blank=True, default="")
+    lease_until = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "region"], name="vm_sync_state_once")]
+        verbose_name = _("sync state")
+        verbose_name_plural = _("sync states")
+
+    def __str__(self) -> str:
+        return f"{self.account} {self.region}"
+
+
+class SyncRun(models.Model):
+    """One status sync of one account and region, with what came of it."""
+
+    class State(models.TextChoices):
+        RUNNING = "running", _("running")
+        SUCCESS = "success", _("success")
+        FAILED = "failed", _("failed")
+
+    id = models.BigAutoField(primary_key=True)
+    account = models.ForeignKey(
+        CloudAccount, models.CASCADE, related_name="vm_sync_runs", verbose_name=_("cloud account")
+    )
+    region = models.CharField(_("region"), max_length=100, blank=True, default="")
+    # Whether all servers were listed, or those alone that have changed since the last run.
+    full = models.BooleanField(_("full"), default=True)
+    state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.RUNNING)
+    synced = models.PositiveIntegerField(_("synced"), default=0)
+    updated = models.PositiveIntegerField(pgettext_lazy("how many", "updated"), default=0)
+    skipped = models.PositiveIntegerField(pgettext_lazy("how many", "skipped"), default=0)
+    errors = models.PositiveIntegerField(_("errors"), default=0)
+    missing = models.PositiveIntegerField(_("missing"), default=0)
+    unknown_words = models.JSONField(_("unknown status words"), default=dict)
+    message = models.TextField(_("message"), blank=True, default="")
+    started_at = models.DateTimeField(_("started"), default=timezone.now)
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+
+    objects = OfAccountQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = _("status sync run")
+        verbose_name_plural = _("status sync runs")
+        indexes = [models.Index(fields=["account", "-id"], name="sync_run_by_account")]
+
+    def __str__(self) -> str:
+        return f"{self.account} {self.region} {self.started_at:%Y-%m-%d %H:%M:%S}"

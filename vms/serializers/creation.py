@@ -1,0 +1,181 @@
+"""What a request for a new VM, or for changes of one, may say; and what there is to choose from."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+from cloudaccounts.models import CloudResource
+from portal.api.serializers import PlainCharField, PlainTextField, StrictSerializer
+from tasks.serializers import JobSerializer
+
+from ..choice import os_names, os_version
+from ..models import VirtualMachine
+from .machines import VirtualMachineSerializer
+
+# Marks without a shape of their own that say in which direction text runs.
+DIRECTION_MARKS = frozenset("\u200e\u200f\u061c")
+METADATA_AT_MOST = 50
+
+
+class ServerNameField(PlainCharField):
+    """A name that a server can have too.
+
+    Clouds keep names in databases that know no characters beyond U+FFFF (emoji are), and people tell servers apart by
+    what they see; so both those and marks that nobody sees are refused.
+    """
+
+    default_error_messages = {
+        "beyond": _(
+            "'%(character)s' at position %(position)s is not kept by clouds; use plainer characters."
+        ),
+        "direction": _("There is an invisible mark of text direction at position %(position)s."),
+    }
+
+    def to_internal_value(self, data: Any) -> str:
+        """The name. Raises a validation error that says where the first wrong character is."""
+        text = super().to_internal_value(data)
+        for position, character in enumerate(text, start=1):
+            shown = {"position": position, "character": character}
+            if character in DIRECTION_MARKS or unicodedata.category(character) == "Cf":
+                raise serializers.ValidationError(self.error_messages["direction"] % shown, code="direction")
+            if ord(character) > 0xFFFF:
+                raise serializers.ValidationError(self.error_messages["beyond"] % shown, code="beyond")
+        return text
+
+
+class MetadataField(serializers.DictField):
+    """A server's metadata: texts of at most 255 characters. Names that begin with `portal_` are the portal's own."""
+
+    child = ServerNameField(max_length=255, allow_blank=True)
+
+    def to_internal_value(self, data: Any) -> dict[str, str]:
+        """The metadata. Raises a validation error by name."""
+        found: dict[str, str] = super().to_internal_value(data)
+        if len(found) > METADATA_AT_MOST:
+            message = _("At most %(most)s entries.") % {"most": METADATA_AT_MOST}
+            raise serializers.ValidationError(message, code="max_length")
+        errors = {}
+        for name in found:
+            if name.startswith("portal_"):
+                errors[name] = [_("Names that begin with 'portal_' are the portal's own.")]
+            elif not 1 <= len(name) <= 255 or not all(part.isalnum() or part in "-_:. " for part in name):
+                errors[name[:100]] = [_("A name has 1 to 255 letters, digits, spaces and - _ : .")]
+        if errors:
+            raise serializers.ValidationError(errors)
+        return found
+
+
+class ChangeVmSerializer(StrictSerializer):
+    """What can be changed of a VM. Its server follows where it has the same."""
+
+    name = ServerNameField(max_length=200, required=False)
+    description = PlainTextField(max_length=2000, required=False, allow_blank=True)
+    data_center_type = serializers.ChoiceField(choices=VirtualMachine.DataCenterType.choices, required=False)
+    runtime_start = serializers.DateField(required=False, allow_null=True)
+    runtime_end = serializers.DateField(required=False, allow_null=True)
+    metadata = MetadataField(required=False)
+
+
+class NewVmSerializer(ChangeVmSerializer):
+    """A VM to be made. What it is made of is chosen from the catalogue; see `vms/options/`."""
+
+    information_system = serializers.UUIDField()
+    name = ServerNameField(max_length=200)
+    cpu_cores = serializers.IntegerField(min_value=1, max_value=64)
+    memory_gb = serializers.IntegerField(min_value=1, max_value=512)
+    disk_gb = serializers.IntegerField(min_value=10, max_value=10000)
+    os_type = PlainCharField(max_length=50, required=False, help_text="Needed unless `image` names one.")
+    os_version = PlainCharField(max_length=50, required=False, allow_blank=True)
+    image = PlainCharField(max_length=64, required=False, help_text="An image's id in the cloud.")
+    network = PlainCharField(max_length=64, required=False, allow_blank=True)
+    availability_zone = PlainCharField(max_length=100, required=False, allow_blank=True)
+    account = serializers.IntegerField(min_value=1, max_value=2**63 - 1, required=False)
+    region = PlainCharField(max_length=100, required=False, allow_blank=True)
+    boot_volume = serializers.BooleanField(
+        default=False, help_text="Boot from a volume of `disk_gb`, not from the flavor's disk."
+    )
+    dry_run = serializers.BooleanField(default=False)
+
+
+class NewVmAnswerSerializer(serializers.Serializer[Any]):
+    """The VM, and the job that makes it; no job after a dry run."""
+
+    vm = VirtualMachineSerializer()
+    job = JobSerializer(allow_null=True)
+
+
+class _OptionSerializer(serializers.Serializer[Any]):
+    id = serializers.CharField(source="cloud_id")
+    name = serializers.CharField()
+
+
+class FlavorOptionSerializer(_OptionSerializer):
+    """A size that a VM can have."""
+
+    cpu_cores = serializers.IntegerField(source="attributes.vcpus")
+    memory_gb = serializers.SerializerMethodField()
+    disk_gb = serializers.IntegerField(source="attributes.disk_gb")
+
+    def get_memory_gb(self, flavor: CloudResource) -> float:
+        return float(flavor.attributes["memory_mb"]) / 1024
+
+
+class ImageOptionSerializer(_OptionSerializer):
+    """What a VM can boot from. `os` are the words by which `os_type` finds it."""
+
+    os = serializers.SerializerMethodField()
+    os_version = serializers.SerializerMethodField()
+    min_disk_gb = serializers.IntegerField(source="attributes.min_disk_gb")
+    min_memory_mb = serializers.IntegerField(source="attributes.min_memory_mb")
+    is_snapshot = serializers.BooleanField(source="attributes.is_snapshot")
+
+    def get_os(self, image: CloudResource) -> list[str]:
+        return sorted(os_names(image))
+
+    def get_os_version(self, image: CloudResource) -> str:
+        return os_version(image)
+
+
+class NetworkOptionSerializer(_OptionSerializer):
+    """What a VM can be put on."""
+
+    cidrs = serializers.ListField(child=serializers.CharField(), source="attributes.cidrs")
+
+
+class NamedOptionSerializer(_OptionSerializer):
+    """A choice that is its name: a zone, a volume type."""
+
+
+class AccountOptionSerializer(serializers.Serializer[Any]):
+    """A cloud account that a VM can be made in."""
+
+    id = serializers.IntegerField(source="pk")
+    name = serializers.CharField()
+
+
+class OptionsSerializer(serializers.Serializer[Any]):
+    """What a new VM of an information system can be made of. `missing` says what has to be named first."""
+
+    information_system = serializers.UUIDField()
+    accounts = AccountOptionSerializer(many=True)
+    account = serializers.IntegerField(allow_null=True)
+    region = serializers.CharField(allow_blank=True)
+    missing = serializers.DictField(child=serializers.ListField(child=serializers.CharField()))
+    flavors = FlavorOptionSerializer(many=True)
+    images = ImageOptionSerializer(many=True)
+    networks = NetworkOptionSerializer(many=True)
+    zones = NamedOptionSerializer(many=True)
+    volume_types = NamedOptionSerializer(many=True)
+    default_network = serializers.CharField(allow_blank=True)
+
+
+class OptionsRequestSerializer(StrictSerializer):
+    """For which information system, account and region; query parameters."""
+
+    information_system = serializers.UUIDField(required=False)
+    account = serializers.IntegerField(min_value=1, max_value=2**63 - 1, required=False)
+    region = PlainCharField(max_length=100, required=False, default="")

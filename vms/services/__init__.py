@@ -1,0 +1,35 @@
+"""The verbs of the room: each locks, checks, writes and submits in one short transaction."""
+
+from .changes import change_vm
+from .console import read_console
+from .control import Control, control_vm, control_vms
+from .creation import NewVm, create_vm, options_for
+from .disks import attach_volume, detach_volume
+from .orphans import remove_orphan
+from .removal import remove_vm
+from .resizing import confirm_due_resizes, resize_vm
+from .runtime import stop_at_runtime_end, warn_of_runtime_end
+from .snapshots import remove_snapshot, take_snapshot
+from .syncing import request_sync
+
+__all__ = [
+    "Control",
+    "NewVm",
+    "attach_volume",
+    "change_vm",
+    "confirm_due_resizes",
+    "control_vm",
+    "control_vms",
+    "create_vm",
+    "detach_volume",
+    "options_for",
+    "read_console",
+    "remove_orphan",
+    "remove_snapshot",
+    "remove_vm",
+    "request_sync",
+    "resize_vm",
+    "stop_at_runtime_end",
+    "take_snapshot",
+    "warn_of_runtime_end",
+]

@@ -1,0 +1,55 @@
+"""Changing what people say of a VM: name, description, runtime, metadata."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F
+from django.utils.translation import gettext_lazy as _
+
+from portal.api.errors import BadFields
+from portal.api.preconditions import check_if_match
+from portal.api.scoping import Role, Scope
+from tasks import engine
+from tasks.models import Job
+
+from ..commands.changes import ChangeVm
+from ..models import VirtualMachine
+from .locking import locked_vm, touch
+
+# What the server has too: it follows by a command, and the row when the cloud has it.
+_IN_THE_CLOUD = ("name", "metadata")
+
+
+def change_vm(
+    *, scope: Scope, vm_id: UUID, fields: dict[str, Any], if_match: str | None
+) -> tuple[VirtualMachine, Job | None]:
+    """Change a VM; the job, when its server has to follow.
+
+    Raises Http404, and `Refused`: 403 `role_too_low`; 412 when `if_match` is of an older version; 400 `invalid`;
+    409 `busy`, `not_bound`. All of it is written, or nothing.
+    """
+    with transaction.atomic():
+        vm = locked_vm(scope, vm_id, Role.OPERATOR)
+        check_if_match(if_match, vm.version)
+        starts = fields.get("runtime_start", vm.runtime_start)
+        ends = fields.get("runtime_end", vm.runtime_end)
+        if starts is not None and ends is not None and ends < starts:
+            raise BadFields({"runtime_end": [_("It ends before it begins.")]})
+        ours = {name: value for name, value in fields.items() if name not in _IN_THE_CLOUD}
+        theirs = {
+            name: fields[name]
+            for name in _IN_THE_CLOUD
+            if name in fields and fields[name] != getattr(vm, name)
+        }
+        job = None
+        if theirs:
+            command = ChangeVm(str(vm.pk), **theirs)
+            command.vm = vm
+            job = engine.submit(command, tenant=vm.information_system.tenant, user=scope.user).job
+        if fields:
+            touch(vm, **ours, version=F("version") + 1)
+            vm.version = VirtualMachine.objects.values_list("version", flat=True).get(pk=vm.pk)
+        return vm, job

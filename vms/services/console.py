@@ -1,0 +1,62 @@
+"""Asking for a VM's console, and giving what was read to who asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from cloudaccounts.encryption import UnreadableSecret
+from portal.api.scoping import Role, Scope
+from tasks import engine
+from tasks.models import Job
+
+from ..commands.console import ReadConsole
+from ..models import ConsoleReading, VirtualMachine
+from .locking import locked_vm
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """What was last read for a user: each text with when, or None."""
+
+    url: str | None = None
+    url_read_at: datetime | None = None
+    log: str | None = None
+    log_read_at: datetime | None = None
+
+
+def read_console(
+    *, scope: Scope, vm_id: UUID, reading: Literal["url", "log"], lines: int = 100
+) -> tuple[VirtualMachine, Job]:
+    """Have a console read. Raises Http404, and `Refused`: 403 `role_too_low`; 409 `not_bound`, `wrong_state`."""
+    with transaction.atomic():
+        vm = locked_vm(scope, vm_id, Role.OPERATOR)
+        command = ReadConsole(str(vm.pk), str(scope.user.pk), reading, lines)
+        command.vm = vm
+        job = engine.submit(command, tenant=vm.information_system.tenant, user=scope.user).job
+        return vm, job
+
+
+def console_of(*, scope: Scope, vm: VirtualMachine) -> Console:
+    """What was last read for this user. An address is forgotten when the cloud has."""
+    readings = ConsoleReading.objects.filter(vm=vm, user=scope.user)
+    found = {reading.kind: reading for reading in readings}
+    url, log = found.get("url"), found.get("log")
+    too_old = timezone.now() - timedelta(seconds=settings.CONSOLE_URL_SECONDS)
+    if url is not None and url.read_at < too_old:
+        url = None
+    try:
+        return Console(
+            url.text() if url else None,
+            url.read_at if url else None,
+            log.text() if log else None,
+            log.read_at if log else None,
+        )
+    except UnreadableSecret:
+        return Console()

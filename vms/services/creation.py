@@ -1,0 +1,194 @@
+"""Creating VMs: validation, choice, quota, row and job, in one short transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
+
+from cloudaccounts.models import CloudAccount
+from portal.api.errors import BadFields, Refused
+from portal.api.scoping import Role, Scope
+from tasks import engine
+from tasks.models import Job
+from tenants.models import InformationSystem
+from tenants.quotas import Needs, require_quota
+from volumepool.models import Volume
+
+from ..choice import Catalogue, Choice, Errors, Place, choose_place, size_of_flavor
+from ..commands.creation import CreateVm
+from ..models import VirtualMachine, VMStatus
+
+
+@dataclass(frozen=True, slots=True)
+class NewVm:
+    """A VM that was asked for, and the job that makes it; `job` is None after a dry run, which wrote nothing."""
+
+    vm: VirtualMachine
+    job: Job | None
+
+
+def create_vm(
+    *,
+    scope: Scope,
+    wish: Mapping[str, Any],
+    errors: Mapping[str, Any] | None = None,
+    dry_run: bool = False,
+) -> NewVm:
+    """Record a new VM and the job that makes it.
+
+    `wish` holds the fields that are right by themselves; `errors` what is wrong with the others, so that all is
+    said at once. The VM's size is its flavor's, which is the smallest that fits.
+
+    Raises `Refused`: 403 `role_too_low`; 400 `invalid`, by field; 409 `quota_exceeded`, with the figures.
+    Safe against others who create at the same moment: the tenant's quota is counted under a lock.
+    """
+    scope.require(Role.ADMIN)
+    problems: Errors = {name: list(found) for name, found in (errors or {}).items()}
+    system = _system(scope, wish, problems)
+    place, choice = _choose(scope, system, wish, problems) if system else (None, Choice())
+    for name, found in choice.errors.items():
+        problems.setdefault(name, []).extend(found)
+    if problems:
+        raise BadFields(problems)
+    assert system is not None  # What could not be chosen was named in `problems`.
+    assert place is not None
+    assert choice.flavor is not None
+    assert choice.image is not None
+    assert choice.network is not None
+    with transaction.atomic():
+        vm = _row(scope, system, place, choice, wish)
+        needs = Needs(1, vm.cpu_cores, vm.memory_gb, vm.disk_gb)
+        require_quota(system.tenant, needs)
+        if dry_run:
+            return NewVm(vm, None)
+        vm.save(force_insert=True)
+        command = CreateVm(
+            str(vm.pk),
+            flavor_id=choice.flavor.cloud_id,
+            network_id=choice.network.cloud_id,
+            image_id=choice.image.cloud_id,
+            availability_zone=choice.zone,
+            boot_volume_id=_boot_volume(vm) if wish.get("boot_volume") else None,
+        )
+        command.vm = vm
+        return NewVm(vm, engine.submit(command, tenant=system.tenant, user=scope.user).job)
+
+
+def _system(scope: Scope, wish: Mapping[str, Any], problems: Errors) -> InformationSystem | None:
+    if "information_system" not in wish:
+        return None
+    system = (
+        InformationSystem.objects.within(scope)
+        .select_related("tenant")
+        .filter(pk=wish["information_system"])
+        .first()
+    )
+    if system is None:
+        message = _("There is no information system '%(id)s' here.")
+        problems["information_system"] = [message % {"id": wish["information_system"]}]
+    return system
+
+
+def _accounts(scope: Scope, system: InformationSystem) -> list[CloudAccount]:
+    """The accounts that the system's tenant may use; the caller sees no more than those of the tenant asked for."""
+    return list(CloudAccount.objects.for_tenant(system.tenant).order_by("name"))
+
+
+def _choose(
+    scope: Scope, system: InformationSystem, wish: Mapping[str, Any], problems: Errors
+) -> tuple[Place | None, Choice]:
+    place, missing = choose_place(
+        system, _accounts(scope, system), wish.get("account"), wish.get("region", "")
+    )
+    problems.update({name: found for name, found in missing.items() if name not in problems})
+    if place is None or missing.keys() & problems.keys():
+        return place, Choice()
+    return place, Catalogue(place, system).choose(wish)
+
+
+def _row(
+    scope: Scope, system: InformationSystem, place: Place, choice: Choice, wish: Mapping[str, Any]
+) -> VirtualMachine:
+    assert choice.flavor is not None
+    assert choice.image is not None
+    boot_disk = wish["disk_gb"] if wish.get("boot_volume") else None
+    attributes = choice.image.attributes
+    return VirtualMachine(
+        information_system=system,
+        account=place.account,
+        region=place.region,
+        status=VMStatus.BUILDING,
+        wanted=VirtualMachine.Wanted.RUNNING,
+        created_by=scope.user,
+        image_name=choice.image.name[:255],
+        os_type=(wish.get("os_type") or attributes.get("os_type") or "")[:50],
+        os_version=(wish.get("os_version") or attributes.get("os_version") or "")[:50],
+        availability_zone=choice.zone or "",
+        **size_of_flavor(choice.flavor, boot_disk_gb=boot_disk),
+        **{
+            name: wish[name]
+            for name in (
+                "name",
+                "description",
+                "data_center_type",
+                "runtime_start",
+                "runtime_end",
+                "metadata",
+            )
+            if name in wish
+        },
+    )
+
+
+def _boot_volume(vm: VirtualMachine) -> str:
+    """The row of the volume that the VM is to boot from; the job makes the volume."""
+    volume = Volume.objects.create(
+        information_system=vm.information_system,
+        account=vm.account,
+        region=vm.region,
+        name=vm.name,
+        size_gb=vm.disk_gb,
+        # It is the VM's from the beginning, so that its size is not counted twice.
+        vm=vm,
+        is_boot=True,
+    )
+    return str(volume.pk)
+
+
+def options_for(
+    *, scope: Scope, system_id: UUID | None, account_id: int | None, region: str
+) -> dict[str, Any]:
+    """What a new VM of an information system can be made of. Raises 400 `invalid`, as `create_vm` does."""
+    problems: Errors = {}
+    systems = InformationSystem.objects.within(scope).select_related("tenant").order_by("name")
+    wish = {"information_system": system_id} if system_id else {}
+    system = _system(scope, wish, problems) if system_id else systems.first()
+    if problems:
+        raise BadFields(problems)
+    if system is None:
+        raise Refused(
+            409, "no_information_system", _("There is no information system yet; create one first.")
+        )
+    accounts = [account for account in _accounts(scope, system) if account.active]
+    place, problems = choose_place(system, accounts, account_id, region)
+    if problems and (account_id is not None or region):
+        raise BadFields(problems)
+    catalogue = Catalogue(place, system) if place else None
+    return {
+        "information_system": system.pk,
+        "accounts": accounts,
+        "account": place.account.pk if place else None,
+        "region": place.region if place else "",
+        "missing": problems,
+        "flavors": catalogue.flavors() if catalogue else [],
+        "images": catalogue.images() if catalogue else [],
+        "networks": catalogue.networks() if catalogue else [],
+        "zones": catalogue.zones() if catalogue else [],
+        "volume_types": catalogue.volume_types() if catalogue else [],
+        "default_network": system.default_network or system.tenant.default_network,
+    }

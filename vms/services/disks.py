@@ -1,0 +1,117 @@
+"""Putting volumes on VMs and taking them off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
+
+from portal.api.errors import BadFields
+from portal.api.scoping import Role, Scope
+from tasks import engine
+from tasks.engine import Spec
+from tasks.models import Job
+from tenants.quotas import Needs, require_quota
+from volumepool.models import Volume
+
+from ..choice import Catalogue, Place
+from ..commands.attachments import AttachVolume, DetachVolume
+from ..models import VirtualMachine
+from .locking import locked, locked_vm, touch
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A volume, and the job that puts it on a VM or takes it off."""
+
+    volume: Volume
+    job: Job | None
+
+
+def attach_volume(
+    *,
+    scope: Scope,
+    vm_id: UUID,
+    volume_id: UUID | None = None,
+    size_gb: int | None = None,
+    name: str = "",
+    volume_type: str = "",
+) -> Attachment:
+    """Put a volume of the tenant's on a VM, or a new one of `size_gb`.
+
+    Raises Http404, and `Refused`: 403 `role_too_low` (a new one needs an administrator); 400 `invalid`, by field;
+    409 `busy`, `wrong_state`, `quota_exceeded`.
+    """
+    if (volume_id is None) == (size_gb is None):
+        message = _("Name a volume to attach, or the size of a new one: exactly one of them.")
+        _see(scope, vm_id)
+        raise BadFields({"volume": [message]})
+    with transaction.atomic():
+        vm = locked_vm(scope, vm_id, Role.ADMIN if volume_id is None else Role.OPERATOR)
+        if volume_id is not None:
+            volume = _free_volume(scope, vm, volume_id)
+        else:
+            assert size_gb is not None
+            volume = _new_volume(vm, size_gb, name, volume_type)
+        return _submit(scope, vm, volume, AttachVolume(str(vm.pk), str(volume.pk)))
+
+
+def _see(scope: Scope, vm_id: UUID) -> None:
+    """Whether the VM is visible, and the role, are answered before what is wrong with the body."""
+    with transaction.atomic():
+        locked_vm(scope, vm_id, Role.OPERATOR)
+
+
+def detach_volume(*, scope: Scope, vm_id: UUID, volume_id: UUID) -> Attachment:
+    """Take a volume off a VM; the tenant keeps it. Raises Http404, and `Refused`: 403, 409."""
+    with transaction.atomic():
+        vm = locked_vm(scope, vm_id, Role.OPERATOR)
+        volume: Volume = locked(Volume.objects.filter(vm=vm), scope, volume_id, Role.OPERATOR)
+        return _submit(scope, vm, volume, DetachVolume(str(vm.pk), str(volume.pk)))
+
+
+def _free_volume(scope: Scope, vm: VirtualMachine, volume_id: UUID) -> Volume:
+    volume: Volume | None = (
+        Volume.objects.within(scope).select_for_update(of=("self",)).filter(pk=volume_id).first()
+    )
+    tenant_id = vm.information_system.tenant_id
+    if volume is None or volume.information_system.tenant_id != tenant_id:
+        raise BadFields({"volume": [_("There is no volume '%(id)s' here.") % {"id": volume_id}]})
+    if (volume.account_id, volume.region) != (vm.account_id, vm.region):
+        raise BadFields({"volume": [_("The volume is in another cloud account or region than the VM.")]})
+    if volume.vm_id is not None:
+        raise BadFields({"volume": [_("The volume is attached to a VM; detach it there first.")]})
+    return volume
+
+
+def _new_volume(vm: VirtualMachine, size_gb: int, name: str, volume_type: str) -> Volume:
+    kinds = [
+        kind.name for kind in Catalogue(Place(vm.account, vm.region), vm.information_system).volume_types()
+    ]
+    if volume_type and volume_type not in kinds:
+        message = _("There is no volume type '%(type)s'; there are: %(known)s.")
+        raise BadFields({"type": [message % {"type": volume_type, "known": ", ".join(sorted(kinds)) or "-"}]})
+    require_quota(vm.information_system.tenant, Needs(disk_gb=size_gb))
+    count = Volume.objects.filter(vm=vm).count()
+    return Volume.objects.create(
+        information_system=vm.information_system,
+        account=vm.account,
+        region=vm.region,
+        name=name or f"{vm.name}-{count + 1}"[:200],
+        size_gb=size_gb,
+        type=volume_type,
+    )
+
+
+def _submit(
+    scope: Scope, vm: VirtualMachine, volume: Volume, command: AttachVolume | DetachVolume
+) -> Attachment:
+    command.vm = vm
+    (answer,) = engine.submit_many([Spec(command, vm.information_system.tenant)], user=scope.user)
+    if answer.refusal is not None:
+        raise answer.refusal
+    if not answer.joined:
+        touch(vm)
+    return Attachment(volume, answer.job)

@@ -1,0 +1,35 @@
+"""Taking the row that a use case is about: locked, visible, and with the caller's role looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models.functions import Now
+from django.http import Http404
+
+from portal.api.scoping import Role, Scope, TenantScoped
+
+from ..models import VirtualMachine
+
+
+def locked(rows: TenantScoped, scope: Scope, pk: UUID, needed: Role) -> Any:
+    """A row of the scope, locked in the caller's transaction. Raises Http404, then 403 `role_too_low`."""
+    row = rows.within(scope).select_for_update(of=("self",)).filter(pk=pk).first()
+    if row is None:
+        raise Http404
+    scope.require(needed)
+    return row
+
+
+def locked_vm(scope: Scope, vm_id: UUID, needed: Role) -> VirtualMachine:
+    """A VM with all that an answer shows of it."""
+    vm: VirtualMachine = locked(VirtualMachine.objects.shown(), scope, vm_id, needed)
+    return vm
+
+
+def touch(vm: VirtualMachine, **columns: Any) -> None:
+    """Write columns of a locked VM, so that a sync which listed before leaves it alone: `written_at` moves."""
+    for name, value in columns.items():
+        setattr(vm, name, value)
+    VirtualMachine.objects.filter(pk=vm.pk).update(**columns, written_at=Now(), updated_at=Now())

@@ -1,0 +1,29 @@
+"""Removing orphans, by a person's word or by the setting."""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.http import Http404
+
+from tasks import engine
+from tasks.models import Job
+from tenants.models import User
+
+from ..commands.orphans import RemoveOrphan
+from ..models import Orphan
+from ..sync.orphans import sweep_region
+
+
+def remove_orphan(*, orphan_id: int, user: User | None) -> Job:
+    """Have an orphan removed from its cloud. Raises Http404, and 409 `busy`."""
+    with transaction.atomic():
+        orphan = Orphan.objects.select_for_update().filter(pk=orphan_id).first()
+        if orphan is None:
+            raise Http404
+        return engine.submit(RemoveOrphan(orphan.pk), user=user).job
+
+
+def sweep_orphans(account_id: int, region: str) -> None:
+    """Look for orphans in one account and region, and have removed what the setting says."""
+    for orphan_id in sweep_region(account_id, region):
+        remove_orphan(orphan_id=orphan_id, user=None)

@@ -1,0 +1,46 @@
+"""Removing VMs."""
+
+from __future__ import annotations
+
+from typing import Literal
+from uuid import UUID
+
+from django.db import transaction
+
+from portal.api.preconditions import check_if_match
+from portal.api.scoping import Role, Scope
+from tasks import engine
+from tasks.engine import Spec
+
+from ..commands.removal import RemoveVm
+from ..models import VirtualMachine
+from .control import Control
+from .locking import locked_vm, touch
+
+
+def remove_vm(
+    *,
+    scope: Scope,
+    vm_id: UUID,
+    volumes: Literal["delete", "keep"] = "delete",
+    force: bool = False,
+    dry_run: bool = False,
+    if_match: str | None = None,
+) -> Control:
+    """Remove a VM, with its volumes or without.
+
+    Raises Http404, and `Refused`: 403 `role_too_low`; 409 `busy`, `wrong_state` (stop it first, or force it),
+    `has_snapshots`; 412 when `if_match` is of an older version.
+    """
+    with transaction.atomic():
+        vm = locked_vm(scope, vm_id, Role.ADMIN)
+        check_if_match(if_match, vm.version)
+        command = RemoveVm(str(vm.pk), volumes, force)
+        command.vm = vm
+        spec = Spec(command, vm.information_system.tenant)
+        (answer,) = engine.submit_many([spec], user=scope.user, dry_run=dry_run)
+        if answer.refusal is not None:
+            raise answer.refusal
+        if answer.job is not None and not answer.joined:
+            touch(vm, wanted=VirtualMachine.Wanted.REMOVED)
+        return Control(vm, changed=not answer.joined, job=answer.job, holder=answer.job)

@@ -1,0 +1,65 @@
+"""The runtime window: VMs are stopped when the time for which they were wanted is over, and announced before."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from tasks import engine
+from tasks.engine import Spec
+
+from ..commands.power import StopVmAtItsEnd
+from ..models import VirtualMachine, VMOperationLog, VMStatus
+
+AT_ONCE = 500
+
+
+def stop_at_runtime_end() -> int:
+    """Have VMs stopped that still run after the last day for which they were wanted; how many.
+
+    A VM that a job holds, or that somebody is changing at this moment, waits for the next round. Who extends the
+    runtime after this and before a worker comes to it is heard: the job looks at the row again.
+    """
+    with transaction.atomic():
+        over = VirtualMachine.objects.shown().filter(
+            runtime_end__lt=timezone.localdate(), status=VMStatus.RUNNING, openstack_id__isnull=False
+        )
+        vms = list(over.order_by("pk").select_for_update(of=("self",), skip_locked=True)[:AT_ONCE])
+        specs = []
+        for vm in vms:
+            command = StopVmAtItsEnd(str(vm.pk))
+            command.vm = vm
+            specs.append(Spec(command, vm.information_system.tenant))
+        answers = engine.submit_many(specs, mode="valid")
+    return sum(answer.job is not None and not answer.joined for answer in answers)
+
+
+def warn_of_runtime_end() -> int:
+    """Say in the log of each VM, once for each end, that it will be stopped soon; how many were warned."""
+    today = timezone.localdate()
+    with transaction.atomic():
+        soon = VirtualMachine.objects.select_related("information_system").filter(
+            ~Q(warned_of_end=F("runtime_end")) | Q(warned_of_end=None),
+            runtime_end__range=(today, today + timedelta(days=settings.RUNTIME_WARN_DAYS)),
+            status=VMStatus.RUNNING,
+        )
+        vms = list(soon.order_by("pk").select_for_update(of=("self",), skip_locked=True)[:AT_ONCE])
+        VMOperationLog.objects.bulk_create(
+            VMOperationLog(
+                tenant_id=vm.information_system.tenant_id,
+                vm_id=vm.pk,
+                vm_name=vm.name,
+                operation=VMOperationLog.Operation.RUNTIME,
+                detail=_("It will be stopped after %(date)s, the end of its runtime.")
+                % {"date": vm.runtime_end},
+                success=True,
+            )
+            for vm in vms
+        )
+        VirtualMachine.objects.filter(pk__in=[vm.pk for vm in vms]).update(warned_of_end=F("runtime_end"))
+    return len(vms)

@@ -1,0 +1,60 @@
+"""Taking snapshots of VMs, and removing them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import transaction
+
+from portal.api.scoping import Role, Scope
+from tasks import engine
+from tasks.engine import Spec
+from tasks.models import Job
+
+from ..commands.snapshots import RemoveSnapshot, SnapshotVm
+from ..models import VMSnapshot
+from .locking import locked, locked_vm, touch
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotTaken:
+    """A snapshot, and the job that takes or removes it."""
+
+    snapshot: VMSnapshot
+    job: Job
+
+
+def take_snapshot(*, scope: Scope, vm_id: UUID, name: str) -> SnapshotTaken:
+    """Have an image made of a VM. Raises Http404, and `Refused`: 403 `role_too_low`; 409 `busy`, `wrong_state`."""
+    with transaction.atomic():
+        vm = locked_vm(scope, vm_id, Role.OPERATOR)
+        snapshot = VMSnapshot.objects.create(
+            information_system=vm.information_system,
+            account=vm.account,
+            region=vm.region,
+            vm_id=vm.pk,
+            vm_name=vm.name,
+            name=name,
+            created_by=scope.user,
+        )
+        command = SnapshotVm(str(vm.pk), str(snapshot.pk))
+        command.vm = vm
+        job = engine.submit(command, tenant=vm.information_system.tenant, user=scope.user).job
+        touch(vm)
+        return SnapshotTaken(snapshot, job)
+
+
+def remove_snapshot(*, scope: Scope, snapshot_id: UUID) -> SnapshotTaken:
+    """Have a snapshot's image removed. Raises Http404, and `Refused`: 403 `role_too_low`; 409 `busy`."""
+    with transaction.atomic():
+        snapshots = VMSnapshot.objects.select_related("account", "information_system__tenant")
+        snapshot: VMSnapshot = locked(snapshots, scope, snapshot_id, Role.OPERATOR)
+        command = RemoveSnapshot(str(snapshot.pk))
+        command.snapshot = snapshot
+        spec = Spec(command, snapshot.information_system.tenant)
+        (answer,) = engine.submit_many([spec], user=scope.user)
+        if answer.refusal is not None:
+            raise answer.refusal
+        assert answer.job is not None
+        return SnapshotTaken(snapshot, answer.job)

@@ -1,0 +1,59 @@
+"""Status sync on demand, and whose picture is too old."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from portal.api.scoping import Role, Scope
+from tasks.doorbell import ring
+
+from ..models import ConsoleReading, SyncRun, SyncState, VirtualMachine, stale_after
+
+
+def request_sync(*, scope: Scope, account_id: int | None = None) -> list[SyncState]:
+    """Have the VMs of the scope looked at, all of them, as soon as a worker is free; the regions that will be.
+
+    The wish is written, so it outlives a broker that loses its message: the next run is then a full one. A wish
+    that was made while a run goes on is for the next. Raises 403 `role_too_low`.
+    """
+    scope.require(Role.OPERATOR)
+    vms = VirtualMachine.objects.within(scope).filter(openstack_id__isnull=False, account__active=True)
+    if account_id is not None:
+        vms = vms.filter(account=account_id)
+    regions = sorted(set(vms.order_by().values_list("account_id", "region").distinct()))
+    SyncState.objects.bulk_create(
+        [SyncState(account_id=account, region=region) for account, region in regions], ignore_conflicts=True
+    )
+    of_these = Q(pk__in=[])
+    for account, region in regions:
+        of_these |= Q(account=account, region=region)
+    SyncState.objects.filter(of_these).update(full_wanted_at=timezone.now())
+    if regions:
+        ring("vms.sync_region_status", *regions)
+    return list(
+        SyncState.objects.filter(of_these).select_related("account").order_by("account__name", "region")
+    )
+
+
+def stale_states(now: datetime | None = None) -> QuerySet[SyncState]:
+    """The accounts and regions whose VMs nobody has seen for three sync intervals: an alarm, as silence is not health."""
+    bound = VirtualMachine.objects.filter(
+        account=OuterRef("account"), region=OuterRef("region"), openstack_id__isnull=False
+    )
+    limit = (now or timezone.now()) - stale_after()
+    return SyncState.objects.filter(
+        Q(listed_at=None) | Q(listed_at__lt=limit), Exists(bound), account__active=True
+    ).select_related("account")
+
+
+def prune_runs(batch: int = 5000) -> None:
+    """Forget runs that ended long ago, in batches, and what was read of consoles an hour ago and more."""
+    now = timezone.now()
+    old = SyncRun.objects.filter(ended_at__lt=now - timedelta(days=settings.SYNC_RUN_RETENTION_DAYS))
+    while ids := list(old.order_by("pk").values_list("pk", flat=True)[:batch]):
+        SyncRun.objects.filter(pk__in=ids).delete()
+    ConsoleReading.objects.filter(read_at__lt=now - timedelta(hours=1)).delete()

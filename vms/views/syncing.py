@@ -1,0 +1,50 @@
+"""Status sync over REST: start one, and read how they went."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import ValidationError
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from portal.api.idempotency import idempotent
+from portal.api.scoped_views import ScopedView
+from portal.api.scoping import Role
+
+from ..filters import SyncRunFilter
+from ..models import SyncRun
+from ..serializers import (
+    SyncAcceptedSerializer,
+    SyncRequestSerializer,
+    SyncRunSerializer,
+    SyncStateSerializer,
+)
+from ..services import request_sync
+
+
+class VmSync(ScopedView, ListAPIView[SyncRun]):
+    """The runs of the status sync, of the accounts that one sees."""
+
+    queryset = SyncRun.objects.select_related("account")
+    serializer_class = SyncRunSerializer
+    filterset_class = SyncRunFilter
+    ordering_fields = ["started_at"]
+    ordering = ["-started_at"]
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        """The scope, for what may be told of accounts that are shared."""
+        return {**super().get_serializer_context(), "scope": getattr(self, "scope", None)}
+
+    @extend_schema(request=SyncRequestSerializer, responses={202: SyncAcceptedSerializer})
+    @idempotent
+    def post(self, request: Request) -> Response:
+        """Have the tenant's VMs looked at now; the accounts and regions whose next run is a full one."""
+        asked = SyncRequestSerializer(data=request.data)
+        if not asked.is_valid():
+            self.scope.require(Role.OPERATOR)
+            raise ValidationError(asked.errors)
+        states = request_sync(scope=self.scope, account_id=asked.validated_data.get("account"))
+        return Response({"regions": SyncStateSerializer(states, many=True).data}, status=202)

@@ -1,0 +1,202 @@
+"""What a worker does to volumes: create and remove them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+from django.conf import settings
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from cloudaccounts.commands import CloudCommand, refused_by_cloud
+from cloudaccounts.connect import open_cloud
+from openstack_client import Conflict, NotFound
+from openstack_client.block_storage import BlockStorage
+from tasks.command import Done, Entity, Failed, Failure, Refusal, Result, Wait, Watch, minutes, register, step
+from tasks.polling import MISSING
+
+from .models import VOLUME_WATCHER, Volume
+
+
+class VolumeCommand(CloudCommand):
+    """A command about one volume of a tenant."""
+
+    volume_id: str  # The row's id; Cinder's is on the row, once there is one.
+
+    @cached_property
+    def volume(self) -> Volume:
+        """The volume as it was when the command first looked."""
+        volumes = Volume.objects.select_related("account", "information_system")
+        volume: Volume = volumes.get(pk=self.volume_id)
+        return volume
+
+    def block_storage(self) -> BlockStorage:
+        """The Cinder that it is in."""
+        return open_cloud(self.volume.account, self.volume.region).block_storage
+
+    def locks(self) -> list[str]:
+        """The volume, and nothing else."""
+        return [f"volume:{self.volume_id}"]
+
+    def entity(self) -> Entity:
+        """The volume."""
+        return Entity("volume", self.volume_id, self.volume.name)
+
+    def mark(self) -> dict[str, str]:
+        """What Cinder's object carries, to be found by."""
+        return {"portal": settings.CLOUD_TAG, "portal_volume": self.volume_id}
+
+    def made_before(self) -> list[str]:
+        """Cinder's ids of all that was ever made for this row. Raises `CloudError`."""
+        return [found.id for found in self.block_storage().find_volumes_by_metadata(self.mark())]
+
+    def watch(self, cinder_id: str, until: str) -> Watch:
+        """Wait until Cinder reports a status."""
+        return Watch(
+            VOLUME_WATCHER,
+            self.volume.polling_scope,
+            cinder_id,
+            until=frozenset({until}),
+            unless=frozenset({"error", "error_deleting", "error_restoring", "error_extending", MISSING})
+            - {until},
+            message=_("Waiting for the cloud to report %s.") % until,
+        )
+
+    def delete_all(self, cinder_ids: list[str]) -> Result:
+        """Ask for the end of volumes until the cloud has none of them."""
+        left = []
+        for cinder_id in cinder_ids:
+            try:
+                status = self.block_storage().get_volume(cinder_id).status
+                if status != "deleting":
+                    self.block_storage().delete_volume(cinder_id)
+                left.append(status)
+            except NotFound:
+                continue
+            except Conflict as refusal:
+                return Wait(2.0, refused_by_cloud(refusal))
+        return Wait(0.5, _("Waiting for the volume to go.")) if left else Done()
+
+
+@register
+@dataclass
+class CreateVolume(VolumeCommand):
+    """Make the volume of a row in Cinder: empty, from an image or from a snapshot."""
+
+    volume_id: str
+    image_id: str | None = None
+    snapshot_id: str | None = None
+    availability_zone: str | None = None
+
+    kind: ClassVar[str] = "volumepool.create_volume"
+    title: ClassVar[str | Promise] = gettext_lazy("Create volume")
+
+    @step(title=gettext_lazy("Ask the cloud for a volume"))
+    def ask_the_cloud(self) -> Result:
+        """Create it, unless an earlier try has. If that cannot be found out, nothing is created."""
+        if self.retrying and (found := self.made_before()):
+            self.data["cinder_id"] = found[0]
+            return Done(_("It was there already."))
+        self.data["asked_again"] = self.retrying
+        self.data["cinder_id"] = (
+            self.block_storage()
+            .create_volume(
+                name=self.volume.name,
+                size_gb=self.volume.size_gb,
+                image_id=self.image_id,
+                snapshot_id=self.snapshot_id,
+                volume_type=self.volume.type or None,
+                availability_zone=self.availability_zone,
+                metadata=self.mark() | {"portal_job": str(self.job.pk)},
+            )
+            .id
+        )
+        return Done()
+
+    @ask_the_cloud.undo
+    def remove_it(self) -> Result:
+        """Remove whatever was made, until the cloud has none of it."""
+        return self.delete_all(self.made_before())
+
+    @step(deadline=minutes(60), title=gettext_lazy("See it available"))
+    def see_it_available(self) -> Result:
+        """Wait for `available`: copying an image or a snapshot takes minutes."""
+        return self.watch(self.data["cinder_id"], "available")
+
+    @step(title=gettext_lazy("Make sure that there is one"))
+    def keep_only_one(self) -> Result:
+        """Remove what a lost request has made besides, when one may have been lost."""
+        if not self.data["asked_again"]:
+            return Done()
+        return self.delete_all([made for made in self.made_before() if made != self.data["cinder_id"]])
+
+    def succeeded(self) -> None:
+        """Bind the row."""
+        Volume.objects.filter(pk=self.volume_id).update(volume_id=self.data["cinder_id"], status="available")
+
+    def failed(self, failure: Failure) -> None:
+        """The cloud has nothing of it, so the row goes."""
+        Volume.objects.filter(pk=self.volume_id).delete()
+
+
+@register
+@dataclass
+class RemoveVolume(VolumeCommand):
+    """Remove a volume from Cinder, and its row when it is gone there. That it is gone already is success.
+
+    `with_its_vm`: its server has just been removed, and the cloud may still be taking the volume off it.
+    """
+
+    volume_id: str
+    with_its_vm: bool = False
+
+    kind: ClassVar[str] = "volumepool.remove_volume"
+    title: ClassVar[str | Promise] = gettext_lazy("Remove volume")
+
+    def validate(self) -> list[Refusal]:
+        """Refuse to take a disk from under a VM."""
+        if self.volume.vm_id is None or self.with_its_vm:
+            return []
+        message = gettext_lazy("The volume is attached to a VM; detach it first.")
+        return [Refusal("in_use", message)]
+
+    @step(title=gettext_lazy("Ask the cloud to remove it"), deadline=minutes(30))
+    def ask_the_cloud(self) -> Result:
+        """Delete it; while the cloud says that its state does not allow it (it is still being detached), ask again."""
+        cinder_id = self.volume.volume_id
+        if cinder_id is None:
+            return self.delete_all(self.made_before())
+        try:
+            self.block_storage().delete_volume(cinder_id)
+        except NotFound:
+            return Done(_("It was gone already."))
+        except Conflict as refusal:
+            return self.judge(cinder_id, refused_by_cloud(refusal))
+        return Done()
+
+    def judge(self, cinder_id: str, refusal: str) -> Result:
+        """What a refusal means, by the volume's fresh state."""
+        try:
+            status = self.block_storage().get_volume(cinder_id).status
+        except NotFound:
+            return Done(_("It was gone already."))
+        if status == "deleting":
+            return Done()
+        if status in {"in-use", "detaching"} and self.with_its_vm:
+            return Wait(1.0, refusal)
+        # Its state would allow it, or nobody is about to change it: a snapshot hangs on it, or a server of others.
+        return Failed("conflict", refusal)
+
+    @step(title=gettext_lazy("See it gone"), deadline=minutes(30))
+    def see_it_gone(self) -> Result:
+        """Wait until Cinder has it no more."""
+        if self.volume.volume_id is None:
+            return Done()
+        return self.watch(self.volume.volume_id, MISSING)
+
+    def succeeded(self) -> None:
+        """The row goes."""
+        Volume.objects.filter(pk=self.volume_id).delete()

@@ -1,0 +1,20 @@
+"""Filters of the lists of this room."""
+
+from django_filters import rest_framework as filters
+
+from .models import Volume
+
+
+class VolumeFilter(filters.FilterSet):
+    """Named filters of `volumes/`."""
+
+    information_system = filters.UUIDFilter(field_name="information_system_id")
+    account = filters.NumberFilter(field_name="account_id", min_value=1, max_value=2**63 - 1)
+    region = filters.CharFilter(max_length=100)
+    status = filters.CharFilter(max_length=50)
+    vm = filters.UUIDFilter(field_name="vm_id")
+    attached = filters.BooleanFilter(field_name="vm", lookup_expr="isnull", exclude=True)
+
+    class Meta:
+        model = Volume
+        fields: list[str] = []

@@ -1,0 +1,89 @@
+"""Volumes of tenants."""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from cloudaccounts.models import CloudAccount
+from portal.api.scoping import TenantScoped
+from tenants.models import InformationSystem
+
+# The name under which `sync/watching.py` looks at volumes for the task manager.
+VOLUME_WATCHER = "volume"
+
+
+class VolumeQuerySet(TenantScoped):
+    """Volumes; their tenant is that of their information system."""
+
+    tenant_path: ClassVar[str] = "information_system__tenant"
+
+
+class Volume(models.Model):
+    """A tenant's volume. Cinder's object is bound by `volume_id`, which is empty until Cinder has made it.
+
+    The row is written before the request goes out, so a volume of ours is never without one.
+    """
+
+    class Source(models.TextChoices):
+        POOL = "pool", _("taken from the pool")
+        CREATED = "created", _("created")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    information_system = models.ForeignKey(
+        InformationSystem, models.PROTECT, related_name="volumes", verbose_name=_("information system")
+    )
+    account = models.ForeignKey(
+        CloudAccount, models.PROTECT, related_name="volumes", verbose_name=_("cloud account")
+    )
+    region = models.CharField(_("region"), max_length=100, blank=True, default="")
+    volume_id = models.CharField(_("volume id"), max_length=64, null=True, blank=True, unique=True)
+    name = models.CharField(_("name"), max_length=200)
+    type = models.CharField(_("volume type"), max_length=100, blank=True, default="")
+    size_gb = models.PositiveIntegerField(
+        _("size (GB)"), validators=[MinValueValidator(1), MaxValueValidator(10000)]
+    )
+    # Cinder's own word, as it was last seen; "creating" until then.
+    status = models.CharField(_("status"), max_length=50, default="creating")
+    source = models.CharField(_("source"), max_length=10, choices=Source.choices, default=Source.CREATED)
+    vm = models.ForeignKey(
+        "vms.VirtualMachine",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="volumes",
+        verbose_name=_("attached to"),
+    )
+    device = models.CharField(_("device"), max_length=50, blank=True, default="")
+    is_boot = models.BooleanField(_("boot volume"), default=False)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("updated"), auto_now=True)
+
+    objects = VolumeQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name", "id"]
+        verbose_name = _("volume")
+        verbose_name_plural = _("volumes")
+        constraints = [
+            models.CheckConstraint(condition=Q(size_gb__range=(1, 10000)), name="volume_size_gb_1_10000"),
+            models.CheckConstraint(condition=~Q(volume_id=""), name="volume_unbound_is_null"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def lock_key(self) -> str:
+        """The engine's lock on this volume."""
+        return f"volume:{self.pk}"
+
+    @property
+    def polling_scope(self) -> str:
+        """What one listing covers that shows this volume: its account and region."""
+        return f"{self.account_id}/{self.region}"

@@ -1,0 +1,1 @@
+"""Clouds to volume rows: the room's only reader of clouds."""

@@ -1,0 +1,27 @@
+"""Looking at volumes for the engine's async tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from cloudaccounts.sync.watching import CloudWatcher
+from openstack_client import Cloud, Volume
+from tasks.polling import Observation
+
+
+class VolumeWatcher(CloudWatcher[Volume]):
+    """Looks at volumes. Cinder lists no changes, so many are looked at by a listing of all."""
+
+    def one(self, cloud: Cloud, object_id: str) -> Volume:
+        """One volume by a single get."""
+        return cloud.block_storage.get_volume(object_id)
+
+    def many(self, cloud: Cloud, since: datetime) -> Iterator[Volume]:
+        """All volumes of the project."""
+        return cloud.block_storage.list_volumes()
+
+    def seen(self, found: Volume) -> Observation:
+        """Cinder's word, and what it hangs on."""
+        data = {"server_ids": list(found.server_ids), "devices": list(found.devices)}
+        return Observation(found.status, "", data)
