@@ -161,7 +161,10 @@ class Compute(ServerActions, ServerVolumes):
         )
 
     def rename_server(self, server_id: str, name: str) -> None:
-        """Give a server another name, whatever its state. Raises `NotFound`."""
+        """Give a server another name, whatever its state. Raises `NotFound`.
+
+        A name given while the server is in BUILD may be lost, though Nova accepts it (seen on Zed).
+        """
         path = f"/servers/{checked_id(server_id, 'server')}"
         wanted = {"server": {"name": checked_name(name, "server")}}
         self._call("PUT", path, f"rename server {server_id}", json=wanted)
@@ -169,7 +172,8 @@ class Compute(ServerActions, ServerVolumes):
     def replace_metadata(self, server_id: str, metadata: Mapping[str, str]) -> None:
         """Make this all of a server's metadata: keys that are not in it are dropped.
 
-        Raises `NotFound`, `QuotaExceeded` (too many keys), and `Conflict` when the server's state does not allow it.
+        Raises `NotFound`, `QuotaExceeded` (too many keys), and `Conflict` when the server's state does not allow it: only a
+        server that is active, stopped, paused or suspended takes it.
         """
         path = f"/servers/{checked_id(server_id, 'server')}/metadata"
         wanted = {"metadata": checked_metadata(metadata)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .checks import checked_id, checked_lines, checked_metadata, checked_name
+from .checks import checked_id, checked_lines, checked_name, checked_properties
 from .errors import InvalidRequest
 from .nova_calls import NovaCalls, inner, inner_list
 from .records import ServerAction
@@ -61,7 +61,10 @@ class ServerActions(NovaCalls):
         self._act(server_id, {"shelve": None}, f"shelve server {server_id}")
 
     def unshelve_server(self, server_id: str) -> None:
-        """Bring a shelved server back, running; on any host that has room."""
+        """Bring a shelved server back, running; on any host that has room.
+
+        It ends in ERROR when somebody has removed the image "<name>-shelved" meanwhile.
+        """
         self._act(server_id, {"unshelve": None}, f"unshelve server {server_id}")
 
     def resize_server(self, server_id: str, flavor_id: str) -> None:
@@ -88,11 +91,12 @@ class ServerActions(NovaCalls):
     def create_image(self, server_id: str, *, name: str, metadata: Mapping[str, str]) -> str:
         """Make an image of a server's disk; the answer is the image's id. Not safe to repeat: look for `metadata` first.
 
-        `metadata` becomes properties of the image. The image is there at once, and "active" once its bytes are. Of a
-        server that boots from a volume, it is active at once and empty, and Cinder makes a snapshot of each volume.
+        `metadata` becomes properties of the image. The image is there at once, and "active" once its bytes are; it is
+        gone when the server is removed before that. Of a server that boots from a volume, it is active at once and empty,
+        and Cinder makes a snapshot of each volume; the server shows no task.
         Raises `QuotaExceeded`, `InvalidRequest`.
         """
-        wanted = {"name": checked_name(name, "image"), "metadata": checked_metadata(metadata)}
+        wanted = {"name": checked_name(name, "image"), "metadata": checked_properties(metadata)}
         body = self._act(server_id, {"createImage": wanted}, f"make an image of server {server_id}")
         image_id = body.get("image_id") if isinstance(body, dict) else None
         if not isinstance(image_id, str) or not image_id:

@@ -13,7 +13,10 @@ _ATTACHMENTS_MICROVERSION = "2.79"
 
 
 class ServerVolumes(NovaCalls):
-    """Attaching and detaching. Whether it is done is seen on the volume: "in-use", or "available" again."""
+    """Attaching and detaching. Whether it is done is seen on the volume: "in-use", or "available" again.
+
+    Neither changes the server's `updated_at`, so a listing of servers with `changes_since` does not show them.
+    """
 
     def attach_volume(self, server_id: str, volume_id: str) -> str | None:
         """Put a volume on a server; the answer is its device there ("/dev/vdb"), or None when Nova does not say.
@@ -33,8 +36,8 @@ class ServerVolumes(NovaCalls):
     def detach_volume(self, server_id: str, volume_id: str) -> None:
         """Take a volume from a server.
 
-        Raises `NotFound` when it is not on that server, `Forbidden` for the volume that the server boots from, and
-        `Conflict` when the state of either does not allow it.
+        Raises `NotFound` when it is not on that server, and `Conflict` when the state of either does not allow it, or it
+        is the volume that the server boots from (400 from Zed, while older ones answer 403: `Forbidden`).
         """
         doing = f"detach volume {volume_id} from server {server_id}"
         path = f"/servers/{checked_id(server_id, 'server')}/os-volume_attachments/{checked_id(volume_id, 'volume')}"

@@ -142,7 +142,7 @@ def _is_quota(status: int, body: Any) -> bool:
         neutron = body.get("NeutronError")
         return isinstance(neutron, dict) and neutron.get("type") == "OverQuota"
     words = _words_of(body).lower()
-    return "quota" in words or (words.startswith("maximum number of") and "exceeded" in words)
+    return "quota" in words or (words.startswith("maximum number of") and "exceed" in words)
 
 
 def _is_services_own(service: str, body: Any) -> bool:

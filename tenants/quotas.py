@@ -42,17 +42,17 @@ def usage_of(tenant: Tenant) -> dict[str, dict[str, int | None]]:
         return Sum(Greatest(F(f"vms__{name}"), Coalesce(F(f"vms__resize__{name}"), 0)))
 
     used = systems.aggregate(
-        vms=Count("vms"),
-        cpu_cores=larger("cpu_cores"),
-        memory_gb=larger("memory_gb"),
-        disk_gb=larger("disk_gb"),
+        used_vms=Count("vms"),
+        used_cpu_cores=larger("cpu_cores"),
+        used_memory_gb=larger("memory_gb"),
+        used_disk_gb=larger("disk_gb"),
     )
     data = systems.aggregate(
         size=Sum("volumes__size_gb", filter=~Q(volumes__is_boot=True, volumes__vm__isnull=False))
     )
-    used["disk_gb"] = (used["disk_gb"] or 0) + (data["size"] or 0)
+    used["used_disk_gb"] = (used["used_disk_gb"] or 0) + (data["size"] or 0)
     return {
-        name: {"used": used[name] or 0, "total": getattr(tenant, f"quota_{name}")}
+        name: {"used": used[f"used_{name}"] or 0, "total": getattr(tenant, f"quota_{name}")}
         for name in Needs.__dataclass_fields__
     }
 

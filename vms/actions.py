@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tasks.command import Refusal
 
-from .models import VirtualMachine, VMStatus
+from .models import VirtualMachine, VMOperationLog, VMStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,32 +69,32 @@ ACTIONS: dict[str, Action] = {
 
 def allowed_actions(vm: VirtualMachine) -> list[str]:
     """What may be asked of a VM now, when nothing is in flight. Reads `vm.pending_resize`."""
-    return [name for name in ACTIONS if not refusals_of(vm, name)]
+    return [name for name in ACTIONS if _against(vm, name) is None]
 
 
 def refusals_of(vm: VirtualMachine, name: str) -> list[Refusal]:
-    """Every reason why the VM's state does not allow an action."""
+    """Why the VM's state does not allow an action, with what it does allow; nothing when it does."""
+    reason = _against(vm, name)
+    if reason is None:
+        return []
+    code, message = reason
+    return [Refusal(code, message, details={"allowed": allowed_actions(vm)})]
+
+
+def _against(vm: VirtualMachine, name: str) -> tuple[str, str | Promise] | None:
     action, status = ACTIONS[name], VMStatus(vm.status)
     resizing = vm.pending_resize is not None
     if vm.openstack_id is None:
-        return [Refusal("not_bound", _("This VM has no server in the cloud yet."))]
+        return "not_bound", _("This VM has no server in the cloud yet.")
     if resizing and not action.ends_resize:
-        said: str | Promise = _("This VM is being resized; confirm or revert that first.")
-        return [Refusal("wrong_state", said, details={"allowed": _ending_resize()})]
-    if action.ends_resize and not resizing:
-        said = _("This VM is not being resized.")
-        return [Refusal("wrong_state", said, details={"allowed": allowed_actions(vm)})]
-    if not resizing and status not in action.allowed_from:
-        said = _("A VM that is '%(status)s' cannot be asked to %(action)s.") % {
-            "status": status.label,
-            "action": name.replace("_", " "),
-        }
-        return [Refusal("wrong_state", said, details={"allowed": allowed_actions(vm)})]
+        return "wrong_state", _("This VM is being resized; confirm or revert that first.")
+    if action.ends_resize:
+        return None if resizing else ("wrong_state", _("This VM is not being resized."))
+    if status not in action.allowed_from:
+        message = _("A VM that is '%(status)s' cannot be asked to %(action)s.")
+        word = VMOperationLog.Operation(name).label
+        return "wrong_state", message % {"status": status.label, "action": word}
     if action.starts and vm.runtime_end is not None and vm.runtime_end < timezone.localdate():
-        said = _("It was to run until %(date)s; extend that first.") % {"date": vm.runtime_end}
-        return [Refusal("runtime_over", said, field="runtime_end")]
-    return []
-
-
-def _ending_resize() -> list[str]:
-    return [name for name, action in ACTIONS.items() if action.ends_resize]
+        message = _("It was to run until %(date)s; extend that first.")
+        return "runtime_over", message % {"date": vm.runtime_end}
+    return None

@@ -62,9 +62,8 @@ def choose_place(
         return None, {"account": [_("Name the cloud account; there are: %(named)s.") % {"named": named}]}
     else:
         return None, {"account": [_("There is no active cloud account for this tenant.")]}
-    regions = sorted(
-        CloudResource.objects.present().filter(account=account).values_list("region", flat=True).distinct()
-    )
+    known = CloudResource.objects.present().filter(account=account).order_by("region")
+    regions = list(known.values_list("region", flat=True).distinct())
     if not regions:
         message = _("Nothing is known yet of the cloud account '%(name)s'; it is listed every few minutes.")
         return None, {"account": [message % {"name": account.name}]}

@@ -25,8 +25,9 @@ class Image:
     """An image. `status` is Glance's word ("active"); `min_disk_gb` and `min_memory_mb` what a server needs at least.
 
     `properties` are all texts on it that are not Glance's own fields, those given to `create_image` among them.
-    `is_snapshot` ones were made from the server `instance_id`. When that server boots from a volume, the image itself is
-    empty (size 0) and its contents are Cinder's snapshots `snapshot_ids`, which outlive the image unless removed too.
+    `is_snapshot` ones were made from a server: `instance_id`, unless it boots from a volume. Of such a one the image itself
+    is empty (size 0) and does not say whose it is; its contents are Cinder's snapshots `snapshot_ids`, which outlive the
+    image unless they are removed too; the root disk's comes first.
     """
 
     id: str
@@ -53,9 +54,12 @@ class Image:
     @classmethod
     def from_json(cls, raw: Any) -> Image:
         """From one element of Glance's `images`."""
-        tags = raw.get("tags") if isinstance(raw, dict) else None
+        image_id = id_of(raw, "image")
+        tags = raw.get("tags")
+        # On an image of a volume-booted server, Nova writes neither image_type nor instance_uuid.
+        snapshot_ids = _snapshot_ids(raw.get("block_device_mapping"))
         return cls(
-            id=id_of(raw, "image"),
+            id=image_id,
             name=text(raw.get("name")) or "",
             status=text(raw.get("status")) or "unknown",
             visibility=text(raw.get("visibility")),
@@ -75,8 +79,8 @@ class Image:
                 if isinstance(value, str) and key not in IMAGE_BASE_FIELDS
             },
             instance_id=text(raw.get("instance_uuid")),
-            is_snapshot=raw.get("image_type") == "snapshot",
-            snapshot_ids=_snapshot_ids(raw.get("block_device_mapping")),
+            is_snapshot=raw.get("image_type") == "snapshot" or bool(snapshot_ids),
+            snapshot_ids=snapshot_ids,
             is_hidden=raw.get("os_hidden") is True,
             virtual_size_bytes=integer(raw.get("virtual_size")),
         )
@@ -189,5 +193,6 @@ def _snapshot_ids(found: Any) -> tuple[str, ...]:
         return ()
     if not isinstance(disks, list):
         return ()
-    ids = [text(disk.get("snapshot_id")) for disk in disks if isinstance(disk, dict)]
-    return tuple([snapshot_id for snapshot_id in ids if snapshot_id])
+    found = [disk for disk in disks if isinstance(disk, dict) and text(disk.get("snapshot_id"))]
+    found.sort(key=lambda disk: disk.get("boot_index") != 0)
+    return tuple([disk["snapshot_id"] for disk in found])

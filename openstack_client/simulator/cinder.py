@@ -8,7 +8,7 @@ from typing import Any
 from .clock import plain
 from .exchange import Answer, Call, Refused, bad_request, inner, not_found
 from .listing import paged, shown
-from .moves import plan_volume, settle_volume, settle_volumes
+from .moves import plan_volume, settle_images, settle_volume, settle_volumes
 from .routes import Routes
 from .standard_content import new_volume
 from .state import Thing
@@ -88,7 +88,7 @@ def show_volume(call: Call, volume_id: str) -> Answer:
     return Answer(200, {"volume": shown(_volume(call, volume_id))})
 
 
-def create_volume(call: Call) -> Answer:
+def create_volume(call: Call) -> Answer:  # noqa: C901 - one refusal after the other, in Cinder's order.
     """Empty, from a snapshot, from an image, or from another volume."""
     call.action = "create_volume"
     wanted = inner(call.request.json(), "volume")
@@ -116,8 +116,8 @@ def create_volume(call: Call) -> Answer:
             f"Invalid input received: Volume size '{size}'GB cannot be smaller than the snapshot size {snapshot['size']}GB. "
             "They must be >= original snapshot size."
         )
-    if image_id is not None and image_id not in region.images:
-        raise bad_request("Invalid image identifier or unable to access requested image.")
+    if image_id is not None:
+        _check_image(call, image_id, size)
     kind = wanted.get("volume_type") or "fake"
     if kind not in {t["name"] for t in region.volume_types.values()} | set(region.volume_types):
         raise not_found(f"Volume type with name {kind} could not be found.")
@@ -133,15 +133,40 @@ def create_volume(call: Call) -> Answer:
     new["snapshot_id"] = wanted.get("snapshot_id")
     new["source_volid"] = wanted.get("source_volid")
     bootable = "true" if snapshot is not None or image_id is not None else "false"
-    if snapshot is not None:
-        source = region.volumes.get(snapshot["volume_id"])
-        bootable = source["bootable"] if source else "true"
+    source = region.volumes.get(snapshot["volume_id"]) if snapshot is not None else None
+    if source is not None:
+        bootable = source["bootable"]
+        if "volume_image_metadata" in source:
+            new["volume_image_metadata"] = source["volume_image_metadata"]
+    if image_id is not None:
+        image = region.images[image_id]
+        # Nova looks here whether a flavor is large enough. All of it is text, as Cinder has it.
+        new["volume_image_metadata"] = {
+            "image_id": image_id,
+            "image_name": str(image["name"]),
+            "min_disk": str(image.get("min_disk") or 0),
+            "min_ram": str(image.get("min_ram") or 0),
+        }
     region.volumes[new["id"]] = new
     answer = Answer(202, {"volume": shown(new)})
     plan_volume(new, call.now + state.clock.volume_seconds, {"status": "available", "bootable": bootable})
     state.dirty = True
     call.did("create_volume", new["id"])
     return answer
+
+
+def _check_image(call: Call, image_id: str, size: int) -> None:
+    settle_images(call.region, call.now)
+    image = call.region.images.get(image_id)
+    if image is None:
+        raise bad_request("Invalid image identifier or unable to access requested image.")
+    if image["status"] != "active":
+        raise bad_request(f"Invalid image provided: Image {image_id} is not active.")
+    least = image.get("min_disk") or 0
+    if size < least:
+        raise bad_request(
+            f"Invalid input received: Volume size {size}GB cannot be smaller than the image minDisk size {least}GB."
+        )
 
 
 def _check_quota(call: Call, volumes: int, gigabytes: int) -> None:
@@ -156,7 +181,10 @@ def _check_quota(call: Call, volumes: int, gigabytes: int) -> None:
             f"VolumeLimitExceeded: Maximum number of volumes allowed ({limit}) exceeded for quota 'volumes'."
         )
     limit = call.state.quota(region, project_id, "gigabytes")
-    used = sum(v["size"] for v in mine)
+    # Snapshots count too, unless the cloud's operator says otherwise (no_snapshot_gb_quota).
+    used = sum(v["size"] for v in mine) + sum(
+        s["size"] for s in region.snapshots.values() if s[_SNAPSHOT_OWNER] == project_id
+    )
     if limit >= 0 and used + gigabytes > limit:
         raise _over(
             f"VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed gigabytes quota. "
@@ -278,6 +306,7 @@ def create_snapshot(call: Call) -> Answer:
         "os-extended-snapshot-attributes:progress": "0%",
     }  # fmt: skip
     call.region.snapshots[snapshot_id] = new
+    call.state.dirty = True
     answer = Answer(202, {"snapshot": shown(new)})
     plan_volume(new, call.now + call.state.clock.volume_seconds, {"status": "available"})
     call.did("create_snapshot", snapshot_id)
@@ -289,7 +318,9 @@ def delete_snapshot(call: Call, snapshot_id: str) -> Answer:
     call.action, call.object_id = "delete_snapshot", snapshot_id
     snapshot = _snapshot(call, snapshot_id)
     if snapshot["status"] not in {"available", "error"}:
-        raise bad_request("Invalid snapshot: Snapshot status must be available or error.")
+        raise bad_request(
+            "Invalid snapshot: Snapshot status must be available or error and must not be part of a group."
+        )
     snapshot["status"] = "deleting"
     plan_volume(snapshot, call.now + call.state.clock.volume_seconds, None)
     call.did("delete_snapshot", snapshot_id)

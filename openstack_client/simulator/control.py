@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -19,7 +20,7 @@ from .server import POWER_OF, VM_STATE_OF
 from .state import KINDS, Region, State, Thing
 
 
-def handle(state: State, request: Request, path: str) -> Answer:  # noqa: C901 - a table of paths.
+def handle(state: State, request: Request, path: str) -> Answer:
     """Answer a request. `path` begins with a slash. Raises `Refused`."""
     parts = [part for part in path.split("/") if part]
     name = parts[0] if parts else ""
@@ -29,32 +30,14 @@ def handle(state: State, request: Request, path: str) -> Answer:  # noqa: C901 -
         body = [] if request.body.lstrip()[:1] == b"[" else request.json()
     if len(parts) == 2 and name in {"servers", "volumes", "snapshots", "images"}:
         return _change(state, request, name, parts[1])
-    if (method, name) == ("POST", "reset"):
-        wanted = body or {}
-        standard_content.reset(
-            state, seed=int(wanted.get("seed") or 0), regions=wanted.get("regions"), zones=wanted.get("zones")
-        )
-        return Answer(200, {"projects": {p["name"]: p["id"] for p in state.projects.values()}})
-    if (method, name) == ("POST", "seed"):
-        return Answer(200, seeding.seed(state, body or {}))
+    if method == "POST" and name in _POSTED:
+        return _POSTED[name](state, body or {})
     if name == "clock":
         return _clock(state, body or {})
     if name == "faults":
         return _faults(state, request)
     if name == "untidy":
         return _untidy(state, body or {})
-    if (method, name) == ("POST", "failing_builds"):
-        fault = str(
-            (body or {}).get("fault") or "No valid host was found. There are not enough hosts available."
-        )
-        state.failing_builds.extend([fault] * int((body or {}).get("times", 1)))
-        return Answer(200, {"failing_builds": len(state.failing_builds)})
-    if (method, name) == ("POST", "failing_resizes"):
-        return _failing_resizes(state, body or {})
-    if (method, name) == ("POST", "zones"):
-        return _zones(state, body or {})
-    if (method, name) == ("POST", "quotas"):
-        return _quotas(state, body or {})
     if name == "tokens" and method == "DELETE":
         count = len(state.tokens)
         state.tokens.clear()
@@ -110,6 +93,24 @@ def _untidy(state: State, wanted: Thing) -> Answer:
     return Answer(200, {"enabled": untidy.enabled, **{name: getattr(untidy, name) for name in names}})
 
 
+def _reset(state: State, wanted: Thing) -> Answer:
+    standard_content.reset(
+        state, seed=int(wanted.get("seed") or 0), regions=wanted.get("regions"), zones=wanted.get("zones")
+    )
+    return Answer(200, {"projects": {p["name"]: p["id"] for p in state.projects.values()}})
+
+
+def _seed(state: State, wanted: Thing) -> Answer:
+    return Answer(200, seeding.seed(state, wanted))
+
+
+def _failing_builds(state: State, wanted: Thing) -> Answer:
+    """`{"times"?, "fault"?}`: the next servers end in ERROR."""
+    fault = str(wanted.get("fault") or "No valid host was found. There are not enough hosts available.")
+    state.failing_builds.extend([fault] * int(wanted.get("times", 1)))
+    return Answer(200, {"failing_builds": len(state.failing_builds)})
+
+
 def _failing_resizes(state: State, wanted: Thing) -> Answer:
     """`{"times"?, "fault"?, "ends"?}`: the next resizes end in ERROR, or with `"ends": "as before"` where they began."""
     ends = str(wanted.get("ends", "ERROR"))
@@ -138,6 +139,16 @@ def _quotas(state: State, wanted: Thing) -> Answer:
     for region in state.regions.values():
         region.quotas.setdefault(project["id"], {}).update(limits)
     return Answer(200, {"quotas": limits})
+
+
+_POSTED: dict[str, Callable[[State, Thing], Answer]] = {
+    "reset": _reset,
+    "seed": _seed,
+    "failing_builds": _failing_builds,
+    "failing_resizes": _failing_resizes,
+    "zones": _zones,
+    "quotas": _quotas,
+}
 
 
 def _requests(state: State, request: Request) -> Answer:

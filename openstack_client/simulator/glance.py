@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from .clock import zulu
-from .exchange import Answer, Call, Refused, bad_request
+from .exchange import Answer, Call, Refused
 from .listing import paged, shown
+from .moves import settle_images
 from .routes import Routes
 from .state import Thing
 
@@ -20,7 +21,22 @@ def versions(base: str) -> Thing:
     }
 
 
+# Words of a query that are no fields of an image.
+_NOT_FILTERS = {
+    "limit",
+    "marker",
+    "sort",
+    "sort_key",
+    "sort_dir",
+    "member_status",
+    "size_min",
+    "size_max",
+    "tag",
+}
+
+
 def _visible(call: Call) -> list[Thing]:
+    settle_images(call.region, call.now)
     return [
         image
         for image in call.region.images.values()
@@ -38,19 +54,26 @@ def _find(call: Call, image_id: str) -> Thing:
 
 
 def list_images(call: Call) -> Answer:
-    """Newest first."""
-    query = dict(call.query())
+    """Newest first. Any other word than those of paging filters by the field or property of that name."""
+    query = {"os_hidden": "false", **dict(call.query())}
     found = [
         image
         for image in _visible(call)
         if all(
-            str(image.get(key)) == query[key]
-            for key in ("name", "status", "visibility", "owner", "os_distro", "os_version", "os_type")
-            if key in query
+            _text(image.get(key, False if key == "os_hidden" else None)) == value
+            for key, value in query.items()
+            if key not in _NOT_FILTERS
         )
+        and query.get("tag") in (None, *image["tags"])
     ]
     found.sort(key=lambda image: (image["created_at"], image["id"]), reverse=True)
     return paged(call, "images", found, glance=True)
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return None if value is None else str(value)
 
 
 def show_image(call: Call, image_id: str) -> Answer:
@@ -64,6 +87,7 @@ def create_image(call: Call) -> Answer:
     image_id, now = call.state.new_id(), zulu(call.now)
     call.region.images[image_id] = {
         "name": None, "visibility": "shared", "min_disk": 0, "min_ram": 0, "tags": [], "protected": False, "size": None,
+        "virtual_size": None, "os_hidden": False, "disk_format": None, "container_format": None,
         **wanted, "id": image_id, "status": "queued", "owner": call.token.project_id, "created_at": now,
         "updated_at": now, "self": f"/v2/images/{image_id}", "file": f"/v2/images/{image_id}/file",
         "schema": "/v2/schemas/image",
@@ -75,21 +99,28 @@ def create_image(call: Call) -> Answer:
 def upload_image(call: Call, image_id: str) -> Answer:
     """The bytes are counted and dropped."""
     image = _find(call, image_id)
+    call.state.dirty = True
     image.update({"status": "active", "size": len(call.request.body), "updated_at": zulu(call.now)})
     return Answer(204)
 
 
 def delete_image(call: Call, image_id: str) -> Answer:
-    """Its owner's alone."""
+    """Its owner's alone. The snapshots that it may name are not touched."""
+    call.action, call.object_id = "delete_image", image_id
     image = _find(call, image_id)
     if image["owner"] != call.token.project_id and not call.token.is_admin:
-        raise Refused(Answer(403, b"<html><body>You are not permitted to delete this image.</body></html>",
-                             content_type="text/html"))  # fmt: skip
+        raise _forbidden("You do not own this image")
     if image["protected"]:
-        raise bad_request("Image is protected")
+        raise _forbidden(f"Image {image_id} is protected and cannot be deleted.")
     del call.region.images[image_id]
+    call.state.dirty = True
     call.did("delete_image", image_id)
     return Answer(204)
+
+
+def _forbidden(words: str) -> Refused:
+    page = f"<html><head><title>403 Forbidden</title></head><body>{words}</body></html>"
+    return Refused(Answer(403, page.encode(), content_type="text/html; charset=UTF-8"))
 
 
 ROUTES = Routes(

@@ -20,7 +20,8 @@ def settle_server(state: State, region: Region, server: SimulatedServer, now: fl
             setattr(server, name, value)
         for event in events:
             _server_event(state, region, server, event, moment)
-        server.updated = moment
+        if not _is_detach(events):
+            server.updated = moment
         server.text = None
         if server.actions:
             server.actions[0]["updated_at"] = plain(moment)
@@ -43,8 +44,9 @@ def settle_volumes(state: State, region: Region, now: float) -> None:
 
 def settle_volume(state: State, region: Region, thing: Thing, now: float) -> None:
     """Do what is due on a volume or snapshot, and on the servers that it hangs on: their end sets it free."""
-    for attachment in thing.get("attachments", ()):
-        server = region.servers.get(attachment["server_id"])
+    # One that is reserved for a server has no attachment yet.
+    for server_id in {thing.get("_server"), *(a["server_id"] for a in thing.get("attachments", ()))} - {None}:
+        server = region.servers.get(server_id)
         if server is not None and server.plan:
             settle_server(state, region, server, now)
     plan = thing.get("_plan")
@@ -72,8 +74,13 @@ def settle_images(region: Region, now: float) -> None:
 
 def plan_server(server: SimulatedServer, steps: list[list[Any]]) -> None:
     """What becomes of a server from now on. Volumes that are being taken from it go all the same."""
-    kept = [step for step in server.plan if any(event.startswith(_DETACHED) for event in step[2])]
+    kept = [step for step in server.plan if _is_detach(step[2])]
     server.plan = sorted([*kept, *steps], key=lambda step: step[0])
+
+
+def _is_detach(events: list[str]) -> bool:
+    """Nova keeps no trace of it on the server: `updated` stays, and `changes-since` does not show it."""
+    return any(event.startswith(_DETACHED) for event in events)
 
 
 def plan_detach(server: SimulatedServer, volume_id: str, due: float) -> None:
@@ -86,10 +93,21 @@ def plan_volume(thing: Thing, due: float, changes: dict[str, Any] | None) -> Non
     thing["_plan"] = [due, changes]
 
 
+def port_on(
+    state: State, region: Region, network: Thing, project_id: str, *, device_id: str = "", owner: str = ""
+) -> Thing:
+    """A new port on a network. Raises `NoAddressLeft`, but not before what is due has set addresses free."""
+    try:
+        return new_port(state, region, network, project_id, device_id=device_id, owner=owner)
+    except NoAddressLeft:
+        settle_servers(state, region, state.clock.now())
+    return new_port(state, region, network, project_id, device_id=device_id, owner=owner)
+
+
 def give_ports(state: State, region: Region, server: SimulatedServer, networks: list[Thing]) -> None:
     """A port on each network. The addresses show once the server is launched. Raises `NoAddressLeft`."""
     for network in networks:
-        port = new_port(
+        port = port_on(
             state, region, network, server.project_id, device_id=server.id, owner=f"compute:{server.zone}"
         )
         server.port_ids.append(port["id"])
@@ -124,29 +142,42 @@ def build_plan(
     """From BUILD to ACTIVE, or to ERROR when a test asked for that or no address is left."""
     seconds = state.clock.build_seconds
     fault = state.failing_builds.pop(0) if state.failing_builds else None
+    # Without a host, nobody gives the volumes back before the server is removed; a host that gives up does.
+    found_a_host = fault is None
     if fault is None:
         try:
             give_ports(state, region, server, networks)
         except NoAddressLeft:
-            # The instance fault of a real one: the network's refusal, wrapped by whoever tried again.
             fault = (
-                f"Build of instance {server.id} aborted: Failed to allocate the network(s), not rescheduling."
+                f"Build of instance {server.id} aborted: Failed to allocate the network(s) with error No fixed IP "
+                f"addresses available for network: {', '.join(n['id'] for n in networks)}, not rescheduling."
             )
-    server.plan.append([now + seconds * 0.2, {"task_state": "spawning"}, []])
+    # Between scheduling and networking, Nova shows a BUILD without any task.
+    on_the_way = [(0.2, None), (0.3, "networking"), (0.45, "spawning")]
+    if server.volumes:
+        on_the_way.insert(2, (0.35, "block_device_mapping"))
+    server.plan.extend([now + seconds * part, {"task_state": task}, []] for part, task in on_the_way)
     if fault is not None:
         shown = {"code": 500, "created": zulu(now + seconds), "message": fault}
         changes: dict[str, Any] = {"vm_state": "error", "task_state": None, "fault": shown}
         server.plan.append([now + seconds, changes, ["action failed", "ports gone"]])
+    if found_a_host:
+        for attached in server.volumes:
+            plan_attached(region, server, attached, now + seconds * 0.45)
+    if fault is not None:
+        if found_a_host:
+            server.plan[-1][2].append("volumes free")
         return
-    for attached in server.volumes:
-        _plan_attached(region, server, attached, now + seconds * 0.5)
     server.plan.append(
         [now + seconds, {"vm_state": "active", "task_state": None, "power_state": 1}, ["launch", "addresses"]]
     )
 
 
-def _plan_attached(region: Region, server: SimulatedServer, attached: Thing, due: float) -> None:
-    volume = region.volumes[attached["id"]]
+def plan_attached(region: Region, server: SimulatedServer, attached: Thing, due: float) -> None:
+    """A volume that is reserved for a server comes into use."""
+    volume = region.volumes.get(attached["id"])
+    if volume is None:
+        return
     attachments = [
         {"server_id": server.id, "volume_id": volume["id"], "id": volume["id"], "device": attached["device"]}
     ]
@@ -154,11 +185,15 @@ def _plan_attached(region: Region, server: SimulatedServer, attached: Thing, due
 
 
 def attach(state: State, region: Region, server: SimulatedServer, attached: Thing, now: float) -> None:
-    """A volume becomes a server's: `reserved`, and `in-use` later. Off its host a server's volumes stay `reserved`."""
+    """A volume becomes a server's: `reserved`, and `in-use` later. Off its host there is nothing to wait for."""
     server.volumes = [*server.volumes, attached]
-    region.volumes[attached["id"]]["status"] = "reserved"
-    if server.vm_state != "shelved_offloaded":
-        _plan_attached(region, server, attached, now + state.clock.action_seconds)
+    volume = region.volumes[attached["id"]]
+    volume.update({"status": "reserved", "_server": server.id})
+    if server.vm_state == "shelved_offloaded":
+        attachment = {"server_id": server.id, "volume_id": volume["id"], "id": volume["id"], "device": None}
+        volume.update({"status": "in-use", "attachments": [attachment]})
+    else:
+        plan_attached(region, server, attached, now + state.clock.action_seconds)
 
 
 def _server_event(state: State, region: Region, server: SimulatedServer, event: str, moment: float) -> None:
@@ -173,27 +208,48 @@ def _server_event(state: State, region: Region, server: SimulatedServer, event: 
     elif event == "unshelved":
         region.images.pop(server.shelved_image_id or "", None)
         server.shelved_image_id = None
+    elif event == "gone":
+        _gone(region, server, moment)
+    else:
+        _volume_event(region, server, event)
+
+
+def _volume_event(region: Region, server: SimulatedServer, event: str) -> None:
+    if event == "volumes free":
+        # The server goes on naming them.
         for attached in server.volumes:
-            _plan_attached(region, server, attached, moment)
+            _free_volume(region, server, attached["id"])
+    elif event == "offloaded":
+        for attached in server.volumes:
+            volume = region.volumes.get(attached["id"])
+            if volume is not None:
+                # That it came into use may be due too, unseen so far: it was before this.
+                volume.pop("_plan", None)
+                volume.update({"status": "reserved", "attachments": []})
     elif event.startswith(_DETACHED):
         volume_id = event.removeprefix(_DETACHED)
         server.volumes = [v for v in server.volumes if v["id"] != volume_id]
-        _free_volume(region, volume_id)
-    elif event == "gone":
-        server.terminated = moment
-        server.addresses = {}
-        _drop_ports(region, server)
-        for attached in server.volumes:
-            _free_volume(region, attached["id"])
-            has_snapshots = any(s["volume_id"] == attached["id"] for s in region.snapshots.values())
-            # Cinder refuses the removal of a volume with snapshots, and Nova lets it be.
-            if attached["delete_on_termination"] and not has_snapshots:
-                region.volumes.pop(attached["id"], None)
-        server.volumes = []
-        for image in [i for i in region.images.values() if i.get("instance_uuid") == server.id]:
-            # A snapshot that was not done dies with its server, and so does what it was shelved as.
-            if image.get("_plan") or image["id"] == server.shelved_image_id:
-                del region.images[image["id"]]
+        _free_volume(region, server, volume_id)
+
+
+def _gone(region: Region, server: SimulatedServer, moment: float) -> None:
+    server.terminated = moment
+    server.addresses = {}
+    _drop_ports(region, server)
+    for attached in server.volumes:
+        was_its = _free_volume(region, server, attached["id"])
+        # Cinder refuses the removal of a volume with snapshots, and Nova lets it be.
+        if (
+            attached["delete_on_termination"]
+            and was_its
+            and not any(snapshot["volume_id"] == attached["id"] for snapshot in region.snapshots.values())
+        ):
+            region.volumes.pop(attached["id"], None)
+    server.volumes = []
+    for image in [i for i in region.images.values() if i.get("instance_uuid") == server.id]:
+        # A snapshot that was not done dies with its server, and so does what it was shelved as.
+        if image.get("_plan") or image["id"] == server.shelved_image_id:
+            del region.images[image["id"]]
 
 
 def _drop_ports(region: Region, server: SimulatedServer) -> None:
@@ -203,11 +259,18 @@ def _drop_ports(region: Region, server: SimulatedServer) -> None:
     server.port_ids = []
 
 
-def _free_volume(region: Region, volume_id: str) -> None:
+def _free_volume(region: Region, server: SimulatedServer, volume_id: str) -> bool:
+    """Make a volume available again, if it is still the server's."""
     volume = region.volumes.get(volume_id)
-    if volume is not None:
-        volume.pop("_plan", None)
-        volume.update({"attachments": [], "status": "available"})
+    if volume is None or server.id not in {
+        volume.get("_server"),
+        *(attachment["server_id"] for attachment in volume["attachments"]),
+    }:
+        return False
+    volume.pop("_plan", None)
+    volume.pop("_server", None)
+    volume.update({"attachments": [], "status": "available"})
+    return True
 
 
 def _loosen_floating(region: Region, port_id: str) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
-from .addresses import NoAddressLeft, new_port, remove_port, take_address
+from .addresses import NoAddressLeft, remove_port, take_address
 from .clock import zulu
 from .exchange import Answer, Call, Refused
 from .listing import paged
-from .moves import settle_servers, show_addresses
+from .moves import port_on, settle_servers, show_addresses
 from .routes import Routes
 from .state import Thing
 
@@ -142,9 +142,10 @@ def _new_subnet(call: Call, wanted: Thing) -> Thing:
         ) from None
     new: Thing = {
         **_common(call, wanted), "network_id": network["id"], "ip_version": net.version, "cidr": str(net),
-        "subnetpool_id": None, "enable_dhcp": True, "ipv6_ra_mode": None, "ipv6_address_mode": None,
-        "gateway_ip": str(net[1]), "host_routes": [], "dns_nameservers": [], "service_types": [],
-        "allocation_pools": [{"start": str(net[2]), "end": str(net[-2])}],
+        "subnetpool_id": None, "enable_dhcp": wanted.get("enable_dhcp", True), "ipv6_ra_mode": None,
+        "ipv6_address_mode": None, "gateway_ip": wanted.get("gateway_ip", str(net[1])), "host_routes": [], "dns_nameservers": [],
+        "service_types": [],
+        "allocation_pools": wanted.get("allocation_pools") or [{"start": str(net[2]), "end": str(net[-2])}],
     }  # fmt: skip
     network["subnets"].append(new["id"])
     return new
@@ -153,7 +154,7 @@ def _new_subnet(call: Call, wanted: Thing) -> Thing:
 def _new_port(call: Call, wanted: Thing) -> Thing:
     network = _find(call, "networks", str(wanted.get("network_id")))
     try:
-        port = new_port(call.state, call.region, network, call.token.project_id or "")
+        port = port_on(call.state, call.region, network, call.token.project_id or "")
     except NoAddressLeft:
         raise refused(
             409, "IpAddressGenerationFailure", f"No more IP addresses available on network {network['id']}."
@@ -258,6 +259,8 @@ def delete_thing(call: Call, plural: str, thing_id: str) -> Answer:
         raise refused(404, f"{name}NotFound", f"{name} {thing_id} could not be found.")
     if plural == "floatingips":
         _associate(call, found, None)
+    if plural in {"networks", "subnets"}:
+        _check_subnets(call, plural, thing_id)
     if plural == "ports":
         remove_port(call.region, thing_id)
     else:
@@ -265,6 +268,20 @@ def delete_thing(call: Call, plural: str, thing_id: str) -> Answer:
     call.state.dirty = True
     call.did(f"delete_{singular}", thing_id)
     return Answer(204)
+
+
+def _check_subnets(call: Call, plural: str, thing_id: str) -> None:
+    """A network takes its subnets along; a subnet with addresses in use stays."""
+    region = call.region
+    if plural == "networks":
+        for subnet_id in region.networks[thing_id]["subnets"]:
+            region.subnets.pop(subnet_id, None)
+        return
+    if any(fixed["subnet_id"] == thing_id for port in region.ports.values() for fixed in port["fixed_ips"]):
+        raise refused(409, "SubnetInUse", f"Unable to complete operation on subnet {thing_id}: One or more ports have "
+                      "an IP allocation from this subnet.")  # fmt: skip
+    network = region.networks[region.subnets[thing_id]["network_id"]]
+    network["subnets"] = [subnet_id for subnet_id in network["subnets"] if subnet_id != thing_id]
 
 
 def router_interface(call: Call, router_id: str, verb: str) -> Answer:

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from . import nova_actions, nova_others
+from . import nova_actions, nova_consoles, nova_images, nova_others, nova_tags, nova_volumes
 from .clock import plain, zulu
 from .exchange import Answer, Call, bad_request, forbidden, inner, not_found
 from .moves import build_plan, settle_server, settle_servers, settle_volume
@@ -180,11 +180,8 @@ def create_server(call: Call) -> Answer:  # noqa: C901 - one refusal after the o
     call.action = "create"
     wanted = inner(call.request.json(), "server")
     state, region = call.state, call.region
-    name = wanted.get("name")
-    if not isinstance(name, str) or not name.strip():
-        raise bad_request(f"Invalid input for field/attribute name. Value: {name}. '{name}' is too short")
-    if len(name) > 255:
-        raise bad_request(f"Invalid input for field/attribute name. Value: {name}. '{name}' is too long")
+    name: Any = wanted.get("name")
+    nova_tags.check_name(name)
     flavor = region.flavors.get(str(wanted.get("flavorRef")))
     if call.microversion >= (2, 37) and "networks" not in wanted:
         raise bad_request(
@@ -192,20 +189,32 @@ def create_server(call: Call) -> Answer:  # noqa: C901 - one refusal after the o
         )
     if flavor is None:
         raise bad_request(f"Flavor {wanted.get('flavorRef')} could not be found.")
-    volumes = _boot_volumes(call, wanted)
-    image_id = wanted.get("imageRef") or None
-    if image_id is None and not volumes:
-        raise bad_request("Missing imageRef attribute")
-    if image_id is not None and image_id not in region.images:
-        raise bad_request("Can not find requested image")
-    networks = _networks(call, wanted.get("networks"))
-    if wanted.get("availability_zone") not in (None, "nova"):
-        raise bad_request("The requested availability zone is not available")
-    if wanted.get("key_name") and f"{call.token.user_id} {wanted['key_name']}" not in region.keypairs:
-        raise bad_request("Invalid key_name provided.")
     if "tags" in wanted and call.microversion < (2, 52):
         raise bad_request("Additional properties are not allowed ('tags' was unexpected)")
+    tags = nova_tags.checked_tags(wanted.get("tags") or [])
+    image_id = wanted.get("imageRef") or None
+    image = None if image_id is None else nova_images.bootable_image(call, str(image_id))
+    zone = wanted.get("availability_zone") or next(
+        (name for name, is_up in region.zones.items() if is_up), ""
+    )
+    if not region.zones.get(zone):
+        raise bad_request("The requested availability zone is not available")
+    metadata = nova_tags.checked_metadata(call, wanted.get("metadata") or {})
+    networks = _networks(call, wanted.get("networks"))
+    volumes = _boot_volumes(call, wanted)
+    if image is None and not volumes:
+        raise bad_request("Missing imageRef attribute")
+    disks = nova_images.disks_of(image) if image is not None else []
+    for attached in volumes:
+        if attached["root"]:
+            nova_images.check_volume_fits(region.volumes[attached["id"]], flavor)
+    if image is not None and not any(attached["root"] for attached in volumes):
+        root = next((disk for disk in disks if disk["boot_index"] == 0), None)
+        nova_images.check_fits(image, flavor, volume_gb=root["volume_size"] if root else None)
+    if wanted.get("key_name") and f"{call.token.user_id} {wanted['key_name']}" not in region.keypairs:
+        raise bad_request("Invalid key_name provided.")
     check_server_quota(call, flavor)
+    volumes += nova_images.volumes_from(call, disks)
     now = call.now
     server = SimulatedServer(
         id=state.new_id(),
@@ -216,20 +225,18 @@ def create_server(call: Call) -> Answer:  # noqa: C901 - one refusal after the o
         image_id=image_id,
         created=now,
         updated=now,
-        tags=list(wanted.get("tags") or ()),
-        metadata=dict(wanted.get("metadata") or {}),
+        tags=tags,
+        metadata=metadata,
+        zone=zone,
+        image_meta=nova_images.image_meta(image, flavor),
         key_name=wanted.get("key_name"),
         volumes=volumes,
         description=wanted.get("description"),
     )
     nova_actions.record(call, server, "create")
-    build_plan(state, region, server, networks, now)
     for attached in volumes:
-        volume = region.volumes[attached["id"]]
-        volume["status"] = "in-use"
-        volume["attachments"] = [
-            {"server_id": server.id, "volume_id": volume["id"], "device": attached["device"]}
-        ]
+        region.volumes[attached["id"]].update({"status": "reserved", "_server": server.id})
+    build_plan(state, region, server, networks, now)
     region.add_server(server)
     state.dirty = True
     call.did("create", server.id)
@@ -251,20 +258,26 @@ def embedded(flavor: Thing) -> Thing:
     }  # fmt: skip
 
 
-def check_server_quota(call: Call, flavor: Thing) -> None:
-    """Refuse with 403 and the figures when the project's quota does not allow one more server of this flavor."""
+def check_server_quota(call: Call, flavor: Thing, *, instead_of: Thing | None = None) -> None:
+    """Refuse with 403 and the figures when the project's quota does not allow one more server of this flavor.
+
+    With the flavor of a server that is resized, only what it gains counts.
+    """
     region, project_id = call.region, call.token.project_id or ""
     limits = region.quotas.get(project_id)
     if not limits:
         return
     settle_servers(call.state, region, call.now)
     servers = [s for s in region.servers.values() if s.project_id == project_id and not s.is_deleted]
+    before = instead_of or {"vcpus": 0, "ram": 0}
     for resource, wanted, used in (
-        ("instances", 1, len(servers)),
-        ("cores", flavor["vcpus"], sum(s.flavor["vcpus"] for s in servers)),
-        ("ram", flavor["ram"], sum(s.flavor["ram"] for s in servers)),
+        ("instances", 0 if instead_of else 1, len(servers)),
+        ("cores", flavor["vcpus"] - before["vcpus"], sum(s.flavor["vcpus"] for s in servers)),
+        ("ram", flavor["ram"] - before["ram"], sum(s.flavor["ram"] for s in servers)),
     ):
         limit = call.state.quota(region, project_id, resource)
+        if wanted <= 0:
+            continue
         if limit >= 0 and used + wanted > limit:
             raise forbidden(
                 f"Quota exceeded for {resource}: Requested {wanted}, but already used {used} of {limit} {resource}"
@@ -272,7 +285,7 @@ def check_server_quota(call: Call, flavor: Thing) -> None:
 
 
 def _boot_volumes(call: Call, wanted: Thing) -> list[Thing]:
-    found = []
+    found: list[Thing] = []
     for mapping in wanted.get("block_device_mapping_v2") or ():
         if mapping.get("source_type") != "volume":
             continue
@@ -283,7 +296,8 @@ def _boot_volumes(call: Call, wanted: Thing) -> list[Thing]:
             raise bad_request(f"Block Device Mapping is Invalid: failed to get volume {mapping.get('uuid')}.")
         if volume["status"] != "available":
             raise bad_request(
-                f"Invalid volume: Volume {volume['id']} status must be available. It is: {volume['status']}."
+                f"Invalid volume: Invalid input received: Invalid volume: Volume {volume['id']} status must be available "
+                f"or downloading to reserve, but the current status is {volume['status']}. (HTTP 400)"
             )
         if mapping.get("boot_index") == 0 and volume["bootable"] != "true":
             raise bad_request(f"Block Device {volume['id']} is not bootable.")
@@ -291,7 +305,8 @@ def _boot_volumes(call: Call, wanted: Thing) -> list[Thing]:
             {
                 "id": volume["id"],
                 "delete_on_termination": bool(mapping.get("delete_on_termination")),
-                "device": "/dev/vda",
+                "device": nova_volumes.next_device(found, is_volume_booted=wanted.get("imageRef") is None),
+                "root": mapping.get("boot_index") == 0,
             }
         )
     return found
@@ -314,21 +329,25 @@ def _networks(call: Call, wanted: object) -> list[Thing]:
         network = next((n for n in visible if n["id"] == entry.get("uuid")), None)
         if network is None:
             raise bad_request(f"Network {entry.get('uuid')} could not be found.")
+        if not network["subnets"]:
+            raise bad_request(f"Network {network['id']} requires a subnet in order to boot instances on.")
         found.append(network)
     return found
 
 
 def update_server(call: Call, server_id: str) -> Answer:
     """Rename or describe."""
-    server = find(call, server_id)
+    call.action, call.object_id = "update_server", server_id
     wanted = inner(call.request.json(), "server")
-    if "name" in wanted and not str(wanted["name"]).strip():
-        raise bad_request("Invalid input for field/attribute name. Value: . '' is too short")
+    if "name" in wanted:
+        nova_tags.check_name(wanted["name"])
+    server = find(call, server_id)
     server.name = wanted.get("name", server.name)
     server.description = wanted.get("description", server.description)
     server.updated = call.now
     server.text = None
     call.state.dirty = True
+    call.did("update_server", server_id)
     return show_server(call, server_id)
 
 
@@ -351,7 +370,10 @@ ROUTES = Routes(
         ("PUT", "/servers/<server_id>", update_server),
         ("DELETE", "/servers/<server_id>", delete_server),
         *nova_actions.TABLE,
+        *nova_consoles.TABLE,
         *nova_others.TABLE,
+        *nova_tags.TABLE,
+        *nova_volumes.TABLE,
     ]
 )
 

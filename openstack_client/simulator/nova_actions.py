@@ -8,7 +8,9 @@ from typing import Any
 
 from .clock import plain, zulu
 from .exchange import Answer, Call, bad_request, conflict, not_found, refuse
-from .moves import settle_server
+from .moves import plan_attached, plan_server, settle_server
+from .nova_consoles import console_output
+from .nova_tags import check_name, checked_metadata
 from .server import SimulatedServer
 from .state import Thing
 
@@ -29,7 +31,7 @@ class Move:
 _MOVES = {
     "os-start": Move("start", ("stopped",), "powering-on", "active", 1),
     "os-stop": Move("stop", ("active", "error"), "powering-off", "stopped", 4),
-    "pause": Move("pause", ("active", "rescued"), "pausing", "paused", 3),
+    "pause": Move("pause", ("active",), "pausing", "paused", 3),
     "unpause": Move("unpause", ("paused",), "unpausing", "active", 1),
     "suspend": Move("suspend", ("active",), "suspending", "suspended", 4),
     "resume": Move("resume", ("suspended",), "resuming", "active", 1),
@@ -49,6 +51,9 @@ _HARD = Move(
     ("rebooting", "rebooting_hard", "pausing", "unpausing", "suspending", "resuming"),
 )  # fmt: skip
 _RESIZE = Move("resize", ("active", "stopped"), "resize_prep", "resized", 1)
+_IMAGE = Move(
+    "createImage", ("active", "stopped", "paused", "suspended"), "image_snapshot_pending", "active", 1
+)
 
 
 def record(call: Call, server: SimulatedServer, action: str) -> None:
@@ -81,17 +86,25 @@ def act(call: Call, server_id: str) -> Answer:
     if special is None and word not in {*_MOVES, "reboot", "resize"}:
         raise bad_request(f"There is no such action: {word}")
     argument = body[word]
-    _check_body(word, argument)
+    _check_body(call, word, argument)
     server = find(call, server_id)
-    if server.task_state == "scheduling":
+    if server.task_state == "scheduling" and special is not console_output:
         # So it is on a real Nova: until a cell has the server, actions do not find it.
         raise not_found(f"Instance {server_id} could not be found.")
     if special is not None:
         answer = special(call, server, argument)
         call.did(word, server_id)
         return answer
+    if (
+        word in {"os-start", "os-stop", "reboot"}
+        and server.vm_state != "building"
+        and not server.is_on_a_host
+    ):
+        raise conflict(f"Instance {server_id} is not ready")
     move = _move_for(call, server, word, argument)
     problem = _problem(server, move)
+    if problem is None and word in {"confirmResize", "revertResize"} and _is_confirming(server):
+        raise bad_request("Instance has not been resized.")
     untidy = call.state.untidiness
     crowded = call.simultaneous and untidy.enabled
     if problem is not None:
@@ -104,11 +117,14 @@ def act(call: Call, server_id: str) -> Answer:
     call.did(word, server_id)
     if crowded and call.state.chance.random() < untidy.done_but_error_rate:
         raise _unexpected()
-    return Answer(202)
+    return Answer(204 if word == "confirmResize" else 202)
 
 
-def _check_body(word: str, argument: Any) -> None:
+def _check_body(call: Call, word: str, argument: Any) -> None:
     """What Nova's schemas refuse before it looks for the server."""
+    if word == "createImage":
+        check_name(argument.get("name") if isinstance(argument, dict) else None)
+        checked_metadata(call, argument.get("metadata") or {})
     if word != "reboot":
         return
     kind = str(argument.get("type", "")) if isinstance(argument, dict) else ""
@@ -138,6 +154,8 @@ def _move_for(call: Call, server: SimulatedServer, word: str, argument: Any) -> 
             raise bad_request(f"Flavor {wanted} could not be found.")
         if flavor["id"] == server.flavor["id"]:
             raise bad_request("When resizing, instances must change flavor!")
+        if _problem(server, _RESIZE) is None:
+            _check_resize(call, server, flavor)
         return _RESIZE
     return _MOVES[word]
 
@@ -153,37 +171,115 @@ def _problem(server: SimulatedServer, move: Move) -> str | None:
     return None
 
 
+def _check_resize(call: Call, server: SimulatedServer, flavor: Thing) -> None:
+    from .nova import check_server_quota  # noqa: PLC0415 - the two know each other.
+    from .nova_images import check_fits, image_meta  # noqa: PLC0415
+
+    check_server_quota(call, flavor, instead_of=server.flavor)
+    if not server.is_volume_booted:
+        image = call.region.images.get(server.image_id or "")
+        check_fits(server.image_meta or image_meta(image, server.flavor), flavor, volume_gb=None)
+
+
+def _is_confirming(server: SimulatedServer) -> bool:
+    """While it confirms, Nova shows VERIFY_RESIZE and no task, as before."""
+    return any("old_flavor" in changes for _, changes, _ in server.plan)
+
+
 def _begin(call: Call, server: SimulatedServer, move: Move) -> None:
-    now = call.now
+    now, seconds = call.now, call.state.clock.action_seconds
     changes: Thing = {
         "vm_state": move.vm_state,
         "task_state": None,
         "power_state": move.power_state,
         "fault": None,
     }
-    if move.name == "resize":
-        from .nova import embedded  # noqa: PLC0415
-
-        wanted = call.request.json()["resize"]["flavorRef"]
-        changes["flavor"] = embedded(call.region.flavors[wanted])
-        server.old_flavor = {**server.flavor, "_was": server.vm_state}
-    elif move.name in {"confirmResize", "revertResize"} and server.old_flavor:
-        was = server.old_flavor.pop("_was", "active")
-        changes["vm_state"], changes["power_state"] = was, 1 if was == "active" else 4
-        if move.name == "revertResize":
-            changes["flavor"] = server.old_flavor
-        changes["old_flavor"] = None
     record(call, server, move.name)
     server.odd_status = None
     server.task_state = move.task_state
-    server.plan = [
-        [now + call.state.clock.action_seconds, changes, ["launch"] if move.name == "unshelve" else []]
-    ]
+    # Steps on the way: when, as a part of the whole, and what changes.
+    steps: list[tuple[float, Thing, list[str]]] = []
+    if move.name == "resize":
+        steps, changes = _resize_steps(call, server, changes)
+    elif move.name in {"confirmResize", "revertResize"} and server.old_flavor:
+        before = dict(server.old_flavor)
+        was = before.pop("_was", "active")
+        changes.update({"vm_state": was, "power_state": 1 if was == "active" else 4, "old_flavor": None})
+        if move.name == "revertResize":
+            changes["flavor"] = before
+    elif move.name == "shelve":
+        steps = _shelve_steps(call, server)
+    elif move.name == "unshelve":
+        steps, changes = _unshelve_steps(call, server, changes)
+    events = {"unshelve": ["launch", "unshelved"], "shelve": ["offloaded"]}.get(move.name, [])
+    if changes.pop("failed", False):
+        events = ["action failed"]
+    plan_server(
+        server,
+        [
+            *([now + seconds * part, change, then] for part, change, then in steps),
+            [now + seconds, changes, events],
+        ],
+    )
     server.updated = now
     server.text = None
     call.state.dirty = True
-    if call.state.clock.action_seconds <= 0:
+    if seconds <= 0:
         settle_server(call.state, call.region, server, now)
+
+
+def _resize_steps(
+    call: Call, server: SimulatedServer, changes: Thing
+) -> tuple[list[tuple[float, Thing, list[str]]], Thing]:
+    from .nova import embedded  # noqa: PLC0415
+
+    wanted = call.request.json()["resize"]["flavorRef"]
+    steps: list[tuple[float, Thing, list[str]]] = [(0.3, {"task_state": "resize_migrating"}, [])]
+    if call.state.failing_resizes:
+        fault, ends = call.state.failing_resizes.pop(0)
+        shown = {"code": 500, "created": zulu(call.now), "message": fault}
+        # Nova keeps the fault and shows it with an ERROR only.
+        return steps, {
+            "vm_state": ends or server.vm_state,
+            "task_state": None,
+            "fault": shown,
+            "failed": True,
+        }
+    server.old_flavor = {**server.flavor, "_was": server.vm_state}
+    steps += [
+        (0.6, {"task_state": "resize_migrated"}, []),
+        (0.8, {"task_state": "resize_finish", "flavor": embedded(call.region.flavors[wanted])}, []),
+    ]
+    return steps, {**changes, "power_state": server.power_state}
+
+
+def _unshelve_steps(
+    call: Call, server: SimulatedServer, changes: Thing
+) -> tuple[list[tuple[float, Thing, list[str]]], Thing]:
+    image_id = server.shelved_image_id
+    if image_id is not None and image_id not in call.region.images:
+        words = f"Unshelve attempted but the image {image_id} cannot be found."
+        shown = {"code": 404, "created": zulu(call.now), "message": words}
+        # Nova leaves the task where it was.
+        return [], {"vm_state": "error", "fault": shown, "failed": True}
+    for attached in server.volumes:
+        plan_attached(call.region, server, attached, call.now + call.state.clock.action_seconds * 0.5)
+    return [(0.3, {"task_state": "spawning"}, [])], changes
+
+
+def _shelve_steps(call: Call, server: SimulatedServer) -> list[tuple[float, Thing, list[str]]]:
+    """Into an image, and off the host; a volume needs no image."""
+    from .nova_images import image_of, keep_disk_image  # noqa: PLC0415
+
+    if server.is_volume_booted:
+        return [(0.5, {"task_state": "shelving_offloading"}, [])]
+    image = image_of(call, server, f"{server.name}-shelved", {})
+    keep_disk_image(call, server, image)
+    server.shelved_image_id = image["id"]
+    return [
+        (0.3, {"task_state": "shelving_image_uploading"}, []),
+        (0.7, {"vm_state": "shelved", "task_state": "shelving_offloading", "power_state": 4}, []),
+    ]
 
 
 def begin_delete(call: Call, server: SimulatedServer) -> None:
@@ -204,23 +300,29 @@ def begin_delete(call: Call, server: SimulatedServer) -> None:
 
 
 def _create_image(call: Call, server: SimulatedServer, argument: Any) -> Answer:
-    name = argument.get("name") if isinstance(argument, dict) else None
-    if not name:
-        raise bad_request("Invalid input for field/attribute name.")
-    image_id, now = call.state.new_id(), zulu(call.now)
-    call.region.images[image_id] = {
-        "id": image_id, "name": name, "status": "active", "visibility": "private", "owner": call.token.project_id,
-        "min_disk": server.flavor["disk"], "min_ram": 0, "size": 704, "disk_format": "qcow2",
-        "container_format": "bare", "protected": False, "tags": [], "created_at": now, "updated_at": now,
-        "self": f"/v2/images/{image_id}", "file": f"/v2/images/{image_id}/file", "schema": "/v2/schemas/image",
-        "instance_uuid": server.id, "image_type": "snapshot",
-    }  # fmt: skip
+    from .nova_images import image_of, keep_disk_image, keep_volume_image  # noqa: PLC0415
+
+    problem = _problem(server, _IMAGE)
+    if problem is not None:
+        raise conflict(f"Cannot 'createImage' instance {server.id} while it is in {problem}")
+    now, seconds = call.now, call.state.clock.action_seconds
+    image = image_of(call, server, argument["name"], argument.get("metadata") or {})
     record(call, server, "createImage")
-    return Answer(202, {"image_id": image_id} if call.microversion >= (2, 45) else None)
-
-
-def _console_output(call: Call, server: SimulatedServer, argument: Any) -> Answer:
-    return Answer(200, {"output": f"simulated console of {server.name}\nlogin: "})
+    if server.is_volume_booted:
+        keep_volume_image(call, server, image)
+    else:
+        keep_disk_image(call, server, image)
+        server.task_state = "image_snapshot_pending"
+        steps: list[list[Any]] = [
+            [now + seconds * 0.25, {"task_state": "image_snapshot"}, []],
+            [now + seconds * 0.5, {"task_state": "image_uploading"}, []],
+            [now + seconds, {"task_state": None}, []],
+        ]
+        plan_server(server, steps)
+        server.updated, server.text = now, None
+        settle_server(call.state, call.region, server, now)
+    call.state.dirty = True
+    return Answer(202, {"image_id": image["id"]} if call.microversion >= (2, 45) else None)
 
 
 def _lock(call: Call, server: SimulatedServer, argument: Any) -> Answer:
@@ -257,7 +359,7 @@ def _nothing(call: Call, server: SimulatedServer, argument: Any) -> Answer:
 
 _SPECIAL: dict[str, Callable[[Call, SimulatedServer, Any], Answer]] = {
     "createImage": _create_image,
-    "os-getConsoleOutput": _console_output,
+    "os-getConsoleOutput": console_output,
     "lock": _lock,
     "unlock": _unlock,
     "forceDelete": _force_delete,

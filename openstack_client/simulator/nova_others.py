@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .addresses import NoAddressLeft, new_port, remove_port
+from .addresses import NoAddressLeft, remove_port
 from .exchange import Answer, Call, bad_request, conflict, inner, not_found
 from .listing import paged
-from .moves import show_addresses
+from .moves import port_on, show_addresses
 from .state import Thing
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def attach_interface(call: Call, server_id: str) -> Answer:
     if network is None:
         raise bad_request("Network could not be found.")
     try:
-        port = new_port(
+        port = port_on(
             call.state, call.region, network, server.project_id, device_id=server.id, owner="compute:nova"
         )
     except NoAddressLeft:

@@ -1,4 +1,4 @@
-"""Nova: the tags and the metadata of a server, and their limits."""
+"""Nova: what servers are called: their names, tags and metadata, and the limits of these."""
 
 from __future__ import annotations
 
@@ -14,6 +14,20 @@ if TYPE_CHECKING:
 _MOST_TAGS = 50
 _METADATA_STATES = {"active", "paused", "suspended", "stopped"}
 _KEY = re.compile(r"[a-zA-Z0-9\-_:. ]{1,255}")
+
+
+def check_name(name: Any) -> None:
+    """The name of a server or of an image of it. Raises `Refused` 400 in the words of Nova's schemas."""
+    start = f"Invalid input for field/attribute name. Value: {name}. '{name}'"
+    if not isinstance(name, str) or not name:
+        raise bad_request(f"{start} is too short")
+    if len(name) > 255:
+        raise bad_request(f"{start} is too long")
+    if name != name.strip() or not name.isprintable():
+        raise bad_request(
+            "An invalid 'name' value was provided. The name must be: printable characters. Can not start or end with "
+            "whitespace."
+        )
 
 
 def checked_tags(tags: Any) -> list[str]:
@@ -65,8 +79,8 @@ def _find(call: Call, server_id: str) -> SimulatedServer:
 
 
 def _touched(call: Call, server: SimulatedServer) -> None:
+    # Not `updated`: Nova's listing with changes-since does not show a change of tags.
     server.text = None
-    server.updated = call.now
     call.state.dirty = True
 
 
@@ -127,6 +141,7 @@ def change_metadata(call: Call, server_id: str) -> Answer:
         call, wanted if call.request.method == "PUT" else {**server.metadata, **wanted}
     )
     _touched(call, server)
+    server.updated = call.now
     call.did("change_metadata", server_id)
     return Answer(200, {"metadata": server.metadata})
 
@@ -138,6 +153,7 @@ def delete_metadata(call: Call, server_id: str, key: str) -> Answer:
         raise not_found("Metadata item was not found")
     server.metadata = {k: v for k, v in server.metadata.items() if k != key}
     _touched(call, server)
+    server.updated = call.now
     return Answer(204)
 
 

@@ -77,9 +77,7 @@ def attach_volume(call: Call, server_id: str) -> Answer:
     server = _find(call, server_id)
     volume = _volume(call, str(wanted.get("volumeId")))
     _check_state(server, "attach_volume")
-    owner = next(
-        (s.id for s in call.region.servers.values() if any(v["id"] == volume["id"] for v in s.volumes)), None
-    )
+    owner = volume.get("_server") or next((a["server_id"] for a in volume["attachments"]), None)
     if owner is not None:
         raise bad_request(f"Invalid volume: volume {volume['id']} is already attached to instances: {owner}")
     if volume["status"] != "available":
@@ -117,16 +115,15 @@ def detach_volume(call: Call, server_id: str, volume_id: str) -> Answer:
         # So Zed has it; older ones answered 403 with the same words.
         raise bad_request("Cannot detach a root device volume")
     _check_state(server, "detach_volume")
-    if volume["status"] not in {"in-use", "reserved"} or (
-        volume["status"] == "reserved" and server.vm_state != "shelved_offloaded"
-    ):
+    is_off_host = server.vm_state == "shelved_offloaded"
+    if volume["status"] != "in-use" and not (is_off_host and volume["status"] == "reserved"):
         raise bad_request(
             "Invalid volume: Invalid input received: Invalid volume: Unable to detach volume. Volume status must be "
             "'in-use' and attach_status must be 'attached' to detach. (HTTP 400)"
         )
     record(call, server, "detach_volume")
     volume["status"] = "detaching"
-    plan_detach(server, volume_id, call.now + call.state.clock.action_seconds)
+    plan_detach(server, volume_id, call.now + (0 if is_off_host else call.state.clock.action_seconds))
     _touched(call, server)
     settle_server(call.state, call.region, server, call.now)
     call.did("detach_volume", server_id)
@@ -134,8 +131,8 @@ def detach_volume(call: Call, server_id: str, volume_id: str) -> Answer:
 
 
 def _touched(call: Call, server: SimulatedServer) -> None:
+    # Not `updated`: Nova's listing with changes-since shows no attachment and no detachment.
     server.text = None
-    server.updated = call.now
     call.state.dirty = True
 
 

@@ -94,7 +94,9 @@ class SimulatedServer:
 
     @property
     def is_on_a_host(self) -> bool:
-        """Whether there is anything to show a console of."""
+        """Whether there is anything to act on, or to show a console of. Of a build that failed, nothing is left."""
+        if self.vm_state == "error":
+            return self.launched is not None
         return self.vm_state not in {"building", "shelved_offloaded", "deleted"}
 
     @property

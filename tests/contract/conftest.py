@@ -10,7 +10,7 @@ import openstack
 import pytest
 import requests
 
-from openstack_client import Cloud, CloudCredentials, CloudError, NotFound, simulator
+from openstack_client import Cloud, CloudCredentials, CloudError, Conflict, NotFound, simulator
 
 REAL = os.environ.get("PORTAL_TEST_CLOUD")
 # A real cloud may take its time; nothing is waited for longer than this.
@@ -116,7 +116,7 @@ def parts(cloud):
 
 
 @pytest.fixture
-def make_server(cloud, parts, tag):
+def make_server(cloud, parts, tag, make_volume):
     """Makes servers, and removes them at the end whatever happened."""
     made = []
 
@@ -127,7 +127,7 @@ def make_server(cloud, parts, tag):
             "flavor_id": flavor.id,
             "image_id": image.id,
             "network_ids": [network.id],
-            "tag": tag,
+            "tags": [tag],
             **more,
         }
         server = cloud.compute.create_server(**wanted)
@@ -168,6 +168,42 @@ def make_volume(cloud, tag):
             return False
 
         wait_for(remove, bool, "the volume's removal")
+
+
+@pytest.fixture
+def made_images(cloud):
+    """Ids of images to remove at the end, together with the snapshots that they name."""
+    made = []
+    yield made
+    for image_id in made:
+        with contextlib.suppress(NotFound):
+            image = cloud.image.get_image(image_id)
+            cloud.image.delete_image(image_id)
+            for snapshot_id in image.snapshot_ids:
+                remove_snapshot(cloud, snapshot_id)
+
+
+def remove_snapshot(cloud, snapshot_id):
+    """Ask for its end when it can be, and wait for that."""
+
+    def remove():
+        with contextlib.suppress(Conflict):
+            cloud.block_storage.delete_snapshot(snapshot_id)
+        return gone(lambda: cloud.block_storage.get_snapshot(snapshot_id))
+
+    def done():
+        try:
+            return remove()
+        except NotFound:
+            return True
+
+    wait_for(done, bool, "the snapshot's removal")
+
+
+def volume_status(cloud, volume_id, status):
+    return wait_for(
+        lambda: cloud.block_storage.get_volume(volume_id), lambda v: v.status == status, f"volume {status}"
+    )
 
 
 def wait_status(cloud, server_id, status):

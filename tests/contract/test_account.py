@@ -4,7 +4,16 @@ import dataclasses
 
 import pytest
 
-from openstack_client import AuthenticationFailed, Cloud, CloudCredentials, CloudError, InvalidRequest
+from openstack_client import (
+    AuthenticationFailed,
+    Cloud,
+    CloudCredentials,
+    CloudError,
+    Conflict,
+    InvalidRequest,
+)
+
+from .conftest import gone, wait_for, wait_status
 
 
 def test_check_succeeds_and_the_project_is_known(cloud):
@@ -86,3 +95,49 @@ def test_networks_are_the_sdks(cloud, sdk):
     ours = {(n.id, n.name, n.status, n.is_external) for n in cloud.network.list_networks()}
     assert ours == {(n.id, n.name, n.status, n.is_router_external) for n in sdk.network.networks()}
     assert {external for *_, external in ours} == {True, False}
+
+
+def test_subnets_are_the_sdks(cloud, sdk):
+    ours = {
+        (s.id, s.name, s.network_id, s.ip_version, s.cidr, s.gateway_ip, s.is_dhcp_enabled)
+        for s in cloud.network.list_subnets()
+    }
+    assert ours == {
+        (s.id, s.name, s.network_id, s.ip_version, s.cidr, s.gateway_ip, s.is_dhcp_enabled)
+        for s in sdk.network.subnets()
+    }
+    assert ours
+
+
+def test_network_without_a_subnet_and_one_without_a_free_address(cloud, sdk, make_server, tag):
+    empty, small = sdk.network.create_network(name=tag), sdk.network.create_network(name=tag)
+    made = []
+    try:
+        sdk.network.create_subnet(
+            network_id=small.id,
+            ip_version=4,
+            cidr="192.168.77.0/29",
+            allocation_pools=[{"start": "192.168.77.2", "end": "192.168.77.2"}],
+        )
+        assert tag in {n.name for n in cloud.network.list_networks()}
+        with pytest.raises(InvalidRequest, match=f"Network {empty.id} requires a subnet"):
+            make_server(network_ids=[empty.id])
+        made = [make_server(network_ids=[small.id])]
+        assert wait_status(cloud, made[0].id, "ACTIVE").addresses[0].ip == "192.168.77.2"
+        # Accepted, and in ERROR a little later.
+        made.append(make_server(network_ids=[small.id]))
+        failed = wait_status(cloud, made[1].id, "ERROR")
+        assert failed.addresses == ()
+        assert f"No fixed IP addresses available for network: {small.id}" in failed.fault
+        for refused in (cloud.compute.stop_server, cloud.compute.console_url, cloud.compute.shelve_server):
+            with pytest.raises(Conflict):
+                refused(failed.id)
+    finally:
+        for server in made:
+            cloud.compute.delete_server(server.id)
+        for server in made:
+            wait_for(
+                lambda server=server: gone(lambda: cloud.compute.get_server(server.id)), bool, "the removal"
+            )
+        sdk.network.delete_network(empty.id)
+        sdk.network.delete_network(small.id)

@@ -4,7 +4,7 @@ import pytest
 
 from openstack_client import Conflict, InvalidRequest, NotFound
 
-from .conftest import gone, wait_for
+from .conftest import gone, remove_snapshot, wait_for
 
 NOBODY = "11111111-1111-4111-8111-111111111111"
 
@@ -68,3 +68,43 @@ def test_nobodys(cloud, make_volume):
         make_volume(snapshot_id=NOBODY)
     with pytest.raises(NotFound, match="Volume type"):
         make_volume(volume_type="no-such-type")
+
+
+def test_rename(cloud, make_volume):
+    made = make_volume()
+    cloud.block_storage.rename_volume(made.id, "another name")
+    assert cloud.block_storage.get_volume(made.id).name == "another name"
+    with pytest.raises(NotFound):
+        cloud.block_storage.rename_volume(NOBODY, "x")
+    available(cloud, made.id)
+
+
+def test_snapshots(cloud, sdk, make_volume, tag):
+    storage = cloud.block_storage
+    volume = make_volume()
+    available(cloud, volume.id)
+    made = sdk.block_storage.create_snapshot(volume_id=volume.id, name=tag, metadata={"contract": tag})
+    try:
+        snapshot = wait_for(
+            lambda: storage.get_snapshot(made.id), lambda s: s.status == "available", "available"
+        )
+        assert (snapshot.name, snapshot.volume_id, snapshot.size_gb) == (tag, volume.id, 1)
+        assert snapshot.metadata == {"contract": tag} and snapshot.created_at is not None
+        pages = list(storage.snapshot_pages(page_size=1))
+        assert all(len(page) == 1 for page in pages)
+        assert {s.id for page in pages for s in page} == {s.id for s in sdk.block_storage.snapshots()}
+        with pytest.raises(Conflict, match="snapshots"):
+            storage.delete_volume(volume.id)
+    finally:
+        remove_snapshot(cloud, made.id)
+    with pytest.raises(NotFound):
+        storage.delete_snapshot(made.id)
+    for snapshot_id in (NOBODY, "no-such-snapshot"):
+        with pytest.raises(NotFound):
+            storage.get_snapshot(snapshot_id)
+
+
+def test_volume_types_are_the_sdks(cloud, sdk):
+    ours = {(t.id, t.name, t.is_public, t.description) for t in cloud.block_storage.list_volume_types()}
+    assert ours == {(t.id, t.name, t.is_public, t.description) for t in sdk.block_storage.types()}
+    assert ours

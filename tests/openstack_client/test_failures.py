@@ -110,7 +110,7 @@ def test_quota_has_the_clouds_figures(cloud, control):
         QuotaExceeded, match="Quota exceeded for instances: Requested 1, but already used 0 of 0"
     ):
         cloud.compute.create_server(
-            name="x", flavor_id=flavor.id, image_id=image.id, network_ids=[network.id], tag="t"
+            name="x", flavor_id=flavor.id, image_id=image.id, network_ids=[network.id], tags=["t"]
         )
     with pytest.raises(QuotaExceeded, match="VolumeLimitExceeded"):
         cloud.block_storage.create_volume(name="x", size_gb=1)
@@ -253,14 +253,14 @@ def test_ids_are_checked_before_anything_is_sent(cloud, control, bad):
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"name": ""}, {"name": "  "}, {"name": "x" * 256}, {"network_ids": []}, {"network_ids": "abc"}, {"tag": "a,b"},
-        {"tag": ""}, {"tag": "a/b"}, {"tag": "x" * 61}, {"image_id": None}, {"boot_volume_id": "v"}, {"flavor_id": ""},
+        {"name": ""}, {"name": "  "}, {"name": "x" * 256}, {"network_ids": []}, {"network_ids": "abc"}, {"tags": ["a,b"]},
+        {"tags": [""]}, {"tags": []}, {"tags": "abc"}, {"tags": ["t"] * 51}, {"tags": ["a/b"]}, {"tags": ["t", "x" * 61]}, {"image_id": None}, {"boot_volume_id": "v"}, {"flavor_id": ""},
         {"metadata": {"a": 1}}, {"metadata": {"": "x"}},
     ],
 )  # fmt: skip
 def test_create_is_checked_before_anything_is_sent(cloud, control, wrong):
     control("DELETE", "requests")
-    good = {"name": "x", "flavor_id": "f", "image_id": "i", "network_ids": ["n"], "tag": "t"}
+    good = {"name": "x", "flavor_id": "f", "image_id": "i", "network_ids": ["n"], "tags": ["t"]}
     with pytest.raises(InvalidRequest) as caught:
         cloud.compute.create_server(**{**good, **wrong})
     assert caught.value.status_code is None

@@ -26,7 +26,7 @@ def create(cloud, **more):
         "flavor_id": flavor.id,
         "image_id": image.id,
         "network_ids": [network.id],
-        "tag": "t",
+        "tags": ["t"],
     }
     return cloud.compute.create_server(**{**wanted, **more})
 
