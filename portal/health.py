@@ -11,6 +11,7 @@ from django.http import HttpRequest, JsonResponse
 
 from tasks.canary import seconds_since_canary
 from tasks.queues import seconds_since_beat
+from vms.services.syncing import stale_states
 
 
 def live(request: HttpRequest) -> JsonResponse:
@@ -21,8 +22,9 @@ def live(request: HttpRequest) -> JsonResponse:
 def ready(request: HttpRequest) -> JsonResponse:
     """200 when database and broker answer and every migration is applied; 503 and which is not, otherwise.
 
-    Beat's last tick and the canary (a job that goes through everything every minute) are information: without beat,
-    what is clicked is still done, and a web process that is well must not be taken out because a worker is not.
+    Beat's last tick, the canary (a job that goes through everything every minute) and the accounts whose VMs nobody has
+    seen for three sync intervals are information: without beat, what is clicked is still done, and a web process that
+    is well must not be taken out because a worker or a cloud is not.
     """
     checks: dict[str, Any] = {"database": _database(), "broker": _broker()}
     checks["migrations"] = _migrations() if checks["database"] == "ok" else "unknown"
@@ -30,6 +32,10 @@ def ready(request: HttpRequest) -> JsonResponse:
     if checks["database"] == "ok":
         checks["beat_last_tick_seconds_ago"] = _rounded(seconds_since_beat())
         checks["canary_seconds_ago"] = _rounded(seconds_since_canary())
+        checks["vm_sync_stale"] = [
+            {"account": state.account.name, "region": state.region, "listed_at": state.listed_at}
+            for state in stale_states()
+        ]
     return JsonResponse(
         {"status": "ok" if healthy else "unavailable", **checks}, status=200 if healthy else 503
     )

@@ -20,7 +20,8 @@ from prometheus_client.registry import Collector
 
 from tasks import queues
 from tasks.models import Job
-from vms.models import SyncState
+from vms.models import Orphan, SyncState
+from vms.services.syncing import stale_states
 
 
 class PortalCollector(Collector):
@@ -62,6 +63,16 @@ class PortalCollector(Collector):
                 {name: int(name in served) for name in queues.known_queues()},
             )
         yield _sync_age()
+        yield GaugeMetricFamily(
+            "portal_vm_sync_stale",
+            "Accounts and regions whose VMs nobody has seen for three sync intervals.",
+            stale_states().count(),
+        )
+        yield GaugeMetricFamily(
+            "portal_orphans",
+            "Servers and volumes that the portal made and knows no more, seen twice and reported.",
+            Orphan.objects.filter(reported_at__isnull=False).count(),
+        )
 
 
 def _by_label(name: str, text: str, label: str, values: dict[str, int]) -> GaugeMetricFamily:

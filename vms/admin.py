@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from portal.api.errors import Refused
 from tasks.admin import ReadOnly
 
-from .models import SyncRun, VirtualMachine, VMOperationLog
+from .models import Orphan, SyncRun, SyncState, VirtualMachine, VMOperationLog, VMSnapshot
+from .services import remove_orphan
 
 
 @admin.register(VirtualMachine)
@@ -20,6 +24,9 @@ class VirtualMachineAdmin(admin.ModelAdmin[VirtualMachine]):
     list_select_related = ["information_system__tenant", "account"]
     autocomplete_fields = ["information_system", "account", "created_by"]
     readonly_fields = [
+        "flavor_name",
+        "image_name",
+        "metadata",
         "status",
         "wanted",
         "ip_address",
@@ -59,6 +66,7 @@ class SyncRunAdmin(ReadOnly):
         "ended_at",
         "account",
         "region",
+        "full",
         "state",
         "synced",
         "updated",
@@ -67,6 +75,53 @@ class SyncRunAdmin(ReadOnly):
         "missing",
         "message",
     ]
-    list_filter = ["state", "account"]
+    list_filter = ["state", "full", "account"]
     list_select_related = ["account"]
     show_full_result_count = False
+
+
+@admin.register(SyncState)
+class SyncStateAdmin(ReadOnly):
+    """How fresh the picture of each account and region is."""
+
+    list_display = ["account", "region", "listed_at", "full_listed_at", "full_wanted_at", "lease_until"]
+    list_filter = ["account"]
+    list_select_related = ["account"]
+
+
+@admin.register(VMSnapshot)
+class VMSnapshotAdmin(ReadOnly):
+    """Snapshots that tenants have made of VMs."""
+
+    list_display = ["name", "vm_name", "information_system", "account", "region", "status", "created_at"]
+    list_filter = ["status", "account", "information_system__tenant"]
+    search_fields = ["name", "vm_name", "=image_id"]
+    list_select_related = ["information_system", "account"]
+    show_full_result_count = False
+
+
+@admin.register(Orphan)
+class OrphanAdmin(ReadOnly):
+    """What the portal made in a cloud and knows no more; removed by a person's word, or by the setting."""
+
+    list_display = ["kind", "name", "cloud_id", "account", "region", "made_at", "seen", "reported_at"]
+    list_filter = ["kind", "account", ("reported_at", admin.EmptyFieldListFilter)]
+    search_fields = ["name", "=cloud_id"]
+    list_select_related = ["account"]
+    actions = ["remove_from_cloud"]
+
+    @admin.action(description=_("Remove the chosen ones from their clouds"), permissions=["remove"])
+    def remove_from_cloud(self, request: HttpRequest, orphans: QuerySet[Orphan]) -> None:
+        """Have each removed by a job of its own; only what was reported."""
+        asked = 0
+        for orphan in orphans.filter(reported_at__isnull=False):
+            try:
+                remove_orphan(orphan_id=orphan.pk, user=request.user)  # type: ignore[arg-type]
+                asked += 1
+            except Refused as refused:
+                self.message_user(request, f"{orphan}: {refused.detail}", messages.WARNING)
+        self.message_user(request, _("%(count)s are being removed.") % {"count": asked})
+
+    def has_remove_permission(self, request: HttpRequest) -> bool:
+        """Who may delete orphans in the admin may have them removed."""
+        return request.user.has_perm("vms.delete_orphan")

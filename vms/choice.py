@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Q
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -38,6 +37,9 @@ class Choice:
     image: CloudResource | None = None
     network: CloudResource | None = None
     zone: str | None = None
+    boots_from_volume: bool = False
+    # The Cinder snapshot that the boot volume is a copy of; empty when it is a copy of the image.
+    volume_snapshot_id: str = ""
     errors: Errors = field(default_factory=dict)
 
 
@@ -88,7 +90,7 @@ class Catalogue:
         self._of: dict[str, list[CloudResource]] = {}
         for resource in present.order_by("name", "cloud_id"):
             self._of.setdefault(resource.type, []).append(resource)
-        self._own_snapshots: set[str] | None = None
+        self._snapshots: dict[str, VMSnapshot] | None = None
 
     def flavors(self) -> list[CloudResource]:
         """Sizes that a VM may have, the smallest first."""
@@ -113,19 +115,22 @@ class Catalogue:
     def _may(self, image: CloudResource) -> bool:
         owner = image.attributes.get("portal_tenant")
         if owner:
-            return bool(owner == str(self.system.tenant_id)) and image.cloud_id in self._snapshots()
+            return self.snapshot_behind(image) is not None
         private = image.attributes.get("visibility") not in {"public", "community", "shared"}
         foreign = bool(image.attributes.get("is_snapshot")) and private
         return not foreign or self.place.account.tenant_id == self.system.tenant_id
 
-    def _snapshots(self) -> set[str]:
-        # What an image says of itself could be written by anybody who may write to the project; our rows could not.
-        if self._own_snapshots is None:
-            of_tenant = VMSnapshot.objects.filter(
-                Q(information_system__tenant=self.system.tenant_id), account=self.place.account
+    def snapshot_behind(self, image: CloudResource) -> VMSnapshot | None:
+        """The tenant's snapshot that an image is, if it is one.
+
+        Our rows say so, not the image: that could be written by anybody who may write to the project.
+        """
+        if self._snapshots is None:
+            own = VMSnapshot.objects.filter(
+                information_system__tenant=self.system.tenant_id, account=self.place.account
             )
-            self._own_snapshots = {str(one) for one in of_tenant.values_list("image_id", flat=True) if one}
-        return self._own_snapshots
+            self._snapshots = {one.image_id: one for one in own if one.image_id is not None}
+        return self._snapshots.get(image.cloud_id)
 
     def networks(self) -> list[CloudResource]:
         """What a VM can be put on: external networks, and those without addresses, are none of it."""
@@ -152,6 +157,10 @@ class Catalogue:
             choice.image = self._image(wish, choice.errors)
         if wish.keys() >= {"cpu_cores", "memory_gb", "disk_gb"}:
             choice.flavor = self._flavor(wish, choice.image, choice.errors)
+        choice.boots_from_volume = self.boots_from_volume(wish, choice.image)
+        snapshot = self.snapshot_behind(choice.image) if choice.image else None
+        if snapshot is not None and snapshot.volume_snapshots:
+            choice.volume_snapshot_id = snapshot.volume_snapshots[0]
         choice.network = self._network(wish, choice.errors)
         choice.zone = self._zone(wish, choice.errors)
         return choice
@@ -160,12 +169,13 @@ class Catalogue:
         self, wish: Mapping[str, Any], image: CloudResource | None, errors: Errors
     ) -> CloudResource | None:
         cores, memory, disk = wish["cpu_cores"], wish["memory_gb"], wish["disk_gb"]
-        needs_disk = 0 if wish.get("boot_volume") else disk
+        needs_disk = 0 if self.boots_from_volume(wish, image) else disk
         if image is not None:
-            if disk < image.attributes.get("min_disk_gb", 0):
+            snapshot = self.snapshot_behind(image)
+            least_disk = max(image.attributes.get("min_disk_gb", 0), snapshot.min_disk_gb if snapshot else 0)
+            if disk < least_disk:
                 message = _("The image '%(image)s' needs a disk of %(least)s GB at least.")
-                least = {"image": image.name, "least": image.attributes["min_disk_gb"]}
-                errors.setdefault("disk_gb", []).append(message % least)
+                errors.setdefault("disk_gb", []).append(message % {"image": image.name, "least": least_disk})
             least_memory = -(-image.attributes.get("min_memory_mb", 0) // 1024)
             if memory < least_memory:
                 message = _("The image '%(image)s' needs %(least)s GB of memory at least.")
@@ -176,6 +186,14 @@ class Catalogue:
         if flavor is None:
             errors.setdefault("cpu_cores", []).append(self.no_flavor(cores, memory, needs_disk))
         return flavor
+
+    def boots_from_volume(self, wish: Mapping[str, Any], image: CloudResource | None) -> bool:
+        """Whether a VM is to boot from a volume: because it was asked for, or because its image is one of a volume.
+
+        Of the latter Nova itself would make a volume that nobody knows of.
+        """
+        snapshot = self.snapshot_behind(image) if image is not None else None
+        return bool(wish.get("boot_volume") or (snapshot is not None and snapshot.volume_snapshots))
 
     def smallest_flavor(self, cores: int, memory_gb: int, disk_gb: int) -> CloudResource | None:
         """The smallest that has at least so much of each."""

@@ -89,7 +89,6 @@ class CreateVolume(VolumeCommand):
     volume_id: str
     image_id: str | None = None
     snapshot_id: str | None = None
-    availability_zone: str | None = None
 
     kind: ClassVar[str] = "volumepool.create_volume"
     title: ClassVar[str | Promise] = gettext_lazy("Create volume")
@@ -109,7 +108,6 @@ class CreateVolume(VolumeCommand):
                 image_id=self.image_id,
                 snapshot_id=self.snapshot_id,
                 volume_type=self.volume.type or None,
-                availability_zone=self.availability_zone,
                 metadata=self.mark() | {"portal_job": str(self.job.pk)},
             )
             .id

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import pytest
+from rest_framework.test import APIClient
 
 from cloudaccounts import connect
+from cloudaccounts.models import CloudResource
+from cloudaccounts.sync.resources import sync_resource
+from cloudaccounts.sync.syncers import known_types
 from portal.api.scoping import Role, Scope
 from tests.factories import InformationSystemFactory, MembershipFactory
 from tests.simulated import SimulatedCloud
+from tests.working import work
 from vms.models import VirtualMachine
 from vms.sync.adoption import adopt_servers
 
@@ -37,6 +42,64 @@ def scope(member):
 def account(cloud, transactional_db):
     """The portal's account in the simulated cloud."""
     return cloud.account()
+
+
+@pytest.fixture
+def catalogue(account):
+    """What the account offers, as the resource sync has found it."""
+    for type_code in known_types():
+        log = sync_resource(account.pk, type_code)
+        assert log.state == "success", log.message
+    return CloudResource.objects.filter(account=account)
+
+
+@pytest.fixture
+def admin(transactional_db):
+    """An administrator of a tenant, as a client of the API."""
+    return AdminClient(MembershipFactory(role=Role.ADMIN))
+
+
+@pytest.fixture
+def system(admin):
+    """An information system of the administrator's tenant."""
+    return InformationSystemFactory(tenant=admin.member.tenant)
+
+
+class AdminClient(APIClient):
+    """A client that is signed in, creates VMs with few words, and works jobs off."""
+
+    def __init__(self, member):
+        super().__init__(format="json")
+        self.member = member
+        self.default_format = "json"
+        self.scope = Scope(member.user, member.tenant, Role(member.role))
+        self.force_authenticate(member.user)
+
+    def new_vm(self, system, **fields):
+        """Ask for a VM; the answer."""
+        wish = {
+            "information_system": str(system.pk),
+            "name": "shop-1",
+            "cpu_cores": 2,
+            "memory_gb": 4,
+            "disk_gb": 40,
+            "os_type": "ubuntu",
+            **fields,
+        }
+        wish = {name: value for name, value in wish.items() if value is not None}
+        return self.post("/api/v1/vms/", wish, format="json")
+
+    def done(self, answer, seconds=20.0):
+        """Work an accepted request's job off; the job, which has succeeded."""
+        job = self.ended(answer, seconds)
+        assert job["status"] == "succeeded", job["outcome"]
+        return job
+
+    def ended(self, answer, seconds=20.0):
+        """Work an accepted request's job off; the job."""
+        assert answer.status_code == 202, str(answer.json())
+        work(seconds)
+        return self.get(f"/api/v1/jobs/{answer.json()['job']['id']}/").json()
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ class CreateVm(ServerCommand):
     image_id: str
     availability_zone: str | None = None
     boot_volume_id: str | None = None  # The row of the volume to be made and booted from.
+    volume_snapshot_id: str | None = None  # What that volume is a copy of, when it is not the image.
 
     kind: ClassVar[str] = "vms.create"
     title: ClassVar[str | Promise] = gettext_lazy("Create VM")
@@ -51,13 +52,13 @@ class CreateVm(ServerCommand):
         """Copy the image to a volume, if the VM boots from one."""
         if self.boot_volume_id is None:
             return Done(_("It boots from the image."))
-        return Spawn(
-            [
-                CreateVolume(
-                    self.boot_volume_id, image_id=self.image_id, availability_zone=self.availability_zone
-                )
-            ]
+        from_snapshot = self.volume_snapshot_id
+        volume = CreateVolume(
+            self.boot_volume_id,
+            image_id=None if from_snapshot else self.image_id,
+            snapshot_id=from_snapshot,
         )
+        return Spawn([volume])
 
     @step(title=gettext_lazy("Ask the cloud for a server"))
     def ask_the_cloud(self) -> Result:

@@ -45,8 +45,11 @@ class VMSnapshot(models.Model):
     image_id = models.CharField(_("image id"), max_length=64, null=True, blank=True, unique=True)
     # Glance's own word, as it was last seen; "queued" until then.
     status = models.CharField(_("status"), max_length=30, default="queued")
+    # The disk that a VM made from it needs at least; 0 when the image itself says it.
+    min_disk_gb = models.PositiveIntegerField(default=0, editable=False)
     size_bytes = models.BigIntegerField(_("size (bytes)"), null=True, blank=True)
-    # Cinder's snapshots that hang on the image of a VM that boots from a volume: they go with it.
+    # Cinder's snapshots behind the image of a VM that boots from a volume, the boot disk's first: they go with it, and
+    # a VM that is made from it boots from a copy of the first.
     volume_snapshots = models.JSONField(default=list, blank=True, editable=False)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from cloudaccounts.models import CloudAccount
@@ -50,6 +51,9 @@ def create_vm(
     scope.require(Role.ADMIN)
     problems: Errors = {name: list(found) for name, found in (errors or {}).items()}
     system = _system(scope, wish, problems)
+    _check_runtime(wish, problems)
+    if not {"os_type", "image"} & {*wish, *problems}:
+        problems["os_type"] = [_("Name a system (os_type), or an image.")]
     place, choice = _choose(scope, system, wish, problems) if system else (None, Choice())
     for name, found in choice.errors.items():
         problems.setdefault(name, []).extend(found)
@@ -73,10 +77,19 @@ def create_vm(
             network_id=choice.network.cloud_id,
             image_id=choice.image.cloud_id,
             availability_zone=choice.zone,
-            boot_volume_id=_boot_volume(vm) if wish.get("boot_volume") else None,
+            boot_volume_id=_boot_volume(vm) if choice.boots_from_volume else None,
+            volume_snapshot_id=choice.volume_snapshot_id or None,
         )
         command.vm = vm
         return NewVm(vm, engine.submit(command, tenant=system.tenant, user=scope.user).job)
+
+
+def _check_runtime(wish: Mapping[str, Any], problems: Errors) -> None:
+    starts, ends = wish.get("runtime_start"), wish.get("runtime_end")
+    if starts is not None and ends is not None and ends < starts:
+        problems.setdefault("runtime_end", []).append(_("It ends before it begins."))
+    elif ends is not None and ends < timezone.localdate():
+        problems.setdefault("runtime_end", []).append(_("It is over already."))
 
 
 def _system(scope: Scope, wish: Mapping[str, Any], problems: Errors) -> InformationSystem | None:
@@ -116,7 +129,7 @@ def _row(
 ) -> VirtualMachine:
     assert choice.flavor is not None
     assert choice.image is not None
-    boot_disk = wish["disk_gb"] if wish.get("boot_volume") else None
+    boot_disk = wish["disk_gb"] if choice.boots_from_volume else None
     attributes = choice.image.attributes
     return VirtualMachine(
         information_system=system,

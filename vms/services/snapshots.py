@@ -11,6 +11,7 @@ from portal.api.scoping import Role, Scope
 from tasks import engine
 from tasks.engine import Spec
 from tasks.models import Job
+from volumepool.models import Volume
 
 from ..commands.snapshots import RemoveSnapshot, SnapshotVm
 from ..models import VMSnapshot
@@ -29,7 +30,9 @@ def take_snapshot(*, scope: Scope, vm_id: UUID, name: str) -> SnapshotTaken:
     """Have an image made of a VM. Raises Http404, and `Refused`: 403 `role_too_low`; 409 `busy`, `wrong_state`."""
     with transaction.atomic():
         vm = locked_vm(scope, vm_id, Role.OPERATOR)
+        boots_from_volume = Volume.objects.filter(vm=vm, is_boot=True).exists()
         snapshot = VMSnapshot.objects.create(
+            min_disk_gb=vm.disk_gb if boots_from_volume else 0,
             information_system=vm.information_system,
             account=vm.account,
             region=vm.region,
