@@ -5,10 +5,11 @@ from __future__ import annotations
 import factory
 from factory.django import DjangoModelFactory
 
-from cloudaccounts.models import CloudAccount
+from cloudaccounts.models import CloudAccount, CloudResource
 from portal.api.scoping import Role
 from tenants.models import InformationSystem, Membership, Tenant, User
-from vms.models import VirtualMachine, VMStatus
+from vms.models import VirtualMachine, VMSnapshot, VMStatus
+from volumepool.models import Volume
 
 
 class UserFactory(DjangoModelFactory[User]):
@@ -81,3 +82,77 @@ class VirtualMachineFactory(DjangoModelFactory[VirtualMachine]):
     disk_gb = 40
     openstack_id = factory.Faker("uuid4")
     status = VMStatus.STOPPED
+
+
+class CloudResourceFactory(DjangoModelFactory[CloudResource]):
+    """Something that a sync has found in a shared account."""
+
+    class Meta:
+        model = CloudResource
+
+    account = factory.SubFactory(CloudAccountFactory)
+    region = "RegionOne"
+    type = "flavor"
+    cloud_id = factory.Faker("uuid4")
+    name = factory.Sequence(lambda n: f"resource-{n}")
+    status = "active"
+
+
+class VolumeFactory(DjangoModelFactory[Volume]):
+    """A volume that is on no VM, bound to one in Cinder which no cloud has."""
+
+    class Meta:
+        model = Volume
+
+    information_system = factory.SubFactory(InformationSystemFactory)
+    account = factory.SubFactory(CloudAccountFactory)
+    region = "RegionOne"
+    volume_id = factory.Faker("uuid4")
+    name = factory.Sequence(lambda n: f"volume-{n}")
+    size_gb = 10
+    status = "available"
+
+
+class VMSnapshotFactory(DjangoModelFactory[VMSnapshot]):
+    """A snapshot of a VM that is gone."""
+
+    class Meta:
+        model = VMSnapshot
+
+    information_system = factory.SubFactory(InformationSystemFactory)
+    account = factory.SubFactory(CloudAccountFactory)
+    region = "RegionOne"
+    vm_id = factory.Faker("uuid4")
+    vm_name = "shop-1"
+    name = factory.Sequence(lambda n: f"snapshot-{n}")
+    image_id = factory.Faker("uuid4")
+    status = "active"
+
+
+def stock(account: CloudAccount) -> None:
+    """Give an account a small catalogue, as if it had been listed: what a VM can be made of."""
+    sizes = {"2c-4g-40g": (2, 4, 40), "4c-8g-100g": (4, 8, 100), "8c-8g-20g": (8, 8, 20)}
+    for name, (cores, memory, disk) in sizes.items():
+        attributes = {"vcpus": cores, "memory_mb": memory * 1024, "disk_gb": disk}
+        CloudResourceFactory(account=account, name=name, attributes=attributes)
+    image = {
+        "os_type": "linux",
+        "os_distro": "ubuntu",
+        "os_version": "22.04",
+        "min_disk_gb": 5,
+        "min_memory_mb": 512,
+        "visibility": "public",
+        "is_snapshot": False,
+    }
+    CloudResourceFactory(account=account, type="image", name="Ubuntu 22.04", attributes=image)
+    networks = {"internal": False, "external": True}
+    for name, is_external in networks.items():
+        CloudResourceFactory(
+            account=account,
+            type="network",
+            name=name,
+            status="ACTIVE",
+            attributes={"is_external": is_external, "cidrs": ["10.20.0.0/16"]},
+        )
+    CloudResourceFactory(account=account, type="zone", cloud_id="nova", name="nova", status="available")
+    CloudResourceFactory(account=account, type="volume_type", name="fast")

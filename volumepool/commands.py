@@ -96,10 +96,11 @@ class CreateVolume(VolumeCommand):
     @step(title=gettext_lazy("Ask the cloud for a volume"))
     def ask_the_cloud(self) -> Result:
         """Create it, unless an earlier try has. If that cannot be found out, nothing is created."""
+        # Who comes a second time may have asked before, and a lost request may still be on its way.
+        self.data["asked_again"] = self.retrying
         if self.retrying and (found := self.made_before()):
             self.data["cinder_id"] = found[0]
             return Done(_("It was there already."))
-        self.data["asked_again"] = self.retrying
         self.data["cinder_id"] = (
             self.block_storage()
             .create_volume(

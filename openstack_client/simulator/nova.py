@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from . import nova_actions, nova_consoles, nova_images, nova_others, nova_tags, nova_volumes
+from . import nova_actions, nova_consoles, nova_images, nova_others, nova_steps, nova_tags, nova_volumes
 from .clock import plain, zulu
 from .exchange import Answer, Call, bad_request, forbidden, inner, not_found
 from .moves import build_plan, settle_server, settle_servers, settle_volume
@@ -233,7 +233,7 @@ def create_server(call: Call) -> Answer:  # noqa: C901 - one refusal after the o
         volumes=volumes,
         description=wanted.get("description"),
     )
-    nova_actions.record(call, server, "create")
+    nova_steps.record(call, server, "create")
     for attached in volumes:
         region.volumes[attached["id"]].update({"status": "reserved", "_server": server.id})
     build_plan(state, region, server, networks, now)
@@ -356,7 +356,7 @@ def delete_server(call: Call, server_id: str) -> Answer:
     call.action, call.object_id = "delete", server_id
     server = find(call, server_id)
     if server.task_state != "deleting":
-        nova_actions.begin_delete(call, server)
+        nova_steps.begin_delete(call, server)
     call.did("delete", server_id)
     return Answer(204)
 

@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from .clock import plain, zulu
 from .exchange import Answer, Call, bad_request, conflict, not_found, refuse
-from .moves import plan_attached, plan_server, settle_server
+from .moves import plan_server, settle_server
 from .nova_consoles import console_output
+from .nova_steps import Move, begin, begin_delete, record
 from .nova_tags import check_name, checked_metadata
 from .server import SimulatedServer
 from .state import Thing
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """One action: Nova's name for it, the states it is allowed in, and where it leads."""
-
-    name: str
-    allowed: tuple[str, ...]
-    task_state: str | None
-    vm_state: str
-    power_state: int
-    # Task states in which it is allowed besides none at all.
-    over: tuple[str, ...] = ()
-
 
 _MOVES = {
     "os-start": Move("start", ("stopped",), "powering-on", "active", 1),
@@ -56,23 +41,6 @@ _IMAGE = Move(
 )
 
 
-def record(call: Call, server: SimulatedServer, action: str) -> None:
-    """Write the action into the server's history."""
-    server.actions.insert(
-        0,
-        {
-            "action": action,
-            "instance_uuid": server.id,
-            "request_id": call.request_id,
-            "user_id": call.token.user_id,
-            "project_id": call.token.project_id,
-            "start_time": plain(call.now),
-            "message": None,
-            "updated_at": plain(call.now),
-        },
-    )
-
-
 def act(call: Call, server_id: str) -> Answer:
     """`POST /servers/<id>/action`."""
     from .nova import find  # noqa: PLC0415 - the two know each other.
@@ -95,12 +63,7 @@ def act(call: Call, server_id: str) -> Answer:
         answer = special(call, server, argument)
         call.did(word, server_id)
         return answer
-    if (
-        word in {"os-start", "os-stop", "reboot"}
-        and server.vm_state != "building"
-        and not server.is_on_a_host
-    ):
-        raise conflict(f"Instance {server_id} is not ready")
+    _check_host(server, word)
     move = _move_for(call, server, word, argument)
     problem = _problem(server, move)
     if problem is None and word in {"confirmResize", "revertResize"} and _is_confirming(server):
@@ -113,11 +76,18 @@ def act(call: Call, server_id: str) -> Answer:
             raise conflict(f"Cannot '{move.name}' instance {server_id} while it is in {problem}")
         if chance >= untidy.duplicate_rate:
             raise _unexpected()
-    _begin(call, server, move)
+    begin(call, server, move)
     call.did(word, server_id)
     if crowded and call.state.chance.random() < untidy.done_but_error_rate:
         raise _unexpected()
     return Answer(204 if word == "confirmResize" else 202)
+
+
+def _check_host(server: SimulatedServer, word: str) -> None:
+    if word not in {"os-start", "os-stop", "reboot"} or server.vm_state == "building":
+        return
+    if not server.is_on_a_host:
+        raise conflict(f"Instance {server.id} is not ready")
 
 
 def _check_body(call: Call, word: str, argument: Any) -> None:
@@ -184,119 +154,6 @@ def _check_resize(call: Call, server: SimulatedServer, flavor: Thing) -> None:
 def _is_confirming(server: SimulatedServer) -> bool:
     """While it confirms, Nova shows VERIFY_RESIZE and no task, as before."""
     return any("old_flavor" in changes for _, changes, _ in server.plan)
-
-
-def _begin(call: Call, server: SimulatedServer, move: Move) -> None:
-    now, seconds = call.now, call.state.clock.action_seconds
-    changes: Thing = {
-        "vm_state": move.vm_state,
-        "task_state": None,
-        "power_state": move.power_state,
-        "fault": None,
-    }
-    record(call, server, move.name)
-    server.odd_status = None
-    server.task_state = move.task_state
-    # Steps on the way: when, as a part of the whole, and what changes.
-    steps: list[tuple[float, Thing, list[str]]] = []
-    if move.name == "resize":
-        steps, changes = _resize_steps(call, server, changes)
-    elif move.name in {"confirmResize", "revertResize"} and server.old_flavor:
-        before = dict(server.old_flavor)
-        was = before.pop("_was", "active")
-        changes.update({"vm_state": was, "power_state": 1 if was == "active" else 4, "old_flavor": None})
-        if move.name == "revertResize":
-            changes["flavor"] = before
-    elif move.name == "shelve":
-        steps = _shelve_steps(call, server)
-    elif move.name == "unshelve":
-        steps, changes = _unshelve_steps(call, server, changes)
-    events = {"unshelve": ["launch", "unshelved"], "shelve": ["offloaded"]}.get(move.name, [])
-    if changes.pop("failed", False):
-        events = ["action failed"]
-    plan_server(
-        server,
-        [
-            *([now + seconds * part, change, then] for part, change, then in steps),
-            [now + seconds, changes, events],
-        ],
-    )
-    server.updated = now
-    server.text = None
-    call.state.dirty = True
-    if seconds <= 0:
-        settle_server(call.state, call.region, server, now)
-
-
-def _resize_steps(
-    call: Call, server: SimulatedServer, changes: Thing
-) -> tuple[list[tuple[float, Thing, list[str]]], Thing]:
-    from .nova import embedded  # noqa: PLC0415
-
-    wanted = call.request.json()["resize"]["flavorRef"]
-    steps: list[tuple[float, Thing, list[str]]] = [(0.3, {"task_state": "resize_migrating"}, [])]
-    if call.state.failing_resizes:
-        fault, ends = call.state.failing_resizes.pop(0)
-        shown = {"code": 500, "created": zulu(call.now), "message": fault}
-        # Nova keeps the fault and shows it with an ERROR only.
-        return steps, {
-            "vm_state": ends or server.vm_state,
-            "task_state": None,
-            "fault": shown,
-            "failed": True,
-        }
-    server.old_flavor = {**server.flavor, "_was": server.vm_state}
-    steps += [
-        (0.6, {"task_state": "resize_migrated"}, []),
-        (0.8, {"task_state": "resize_finish", "flavor": embedded(call.region.flavors[wanted])}, []),
-    ]
-    return steps, {**changes, "power_state": server.power_state}
-
-
-def _unshelve_steps(
-    call: Call, server: SimulatedServer, changes: Thing
-) -> tuple[list[tuple[float, Thing, list[str]]], Thing]:
-    image_id = server.shelved_image_id
-    if image_id is not None and image_id not in call.region.images:
-        words = f"Unshelve attempted but the image {image_id} cannot be found."
-        shown = {"code": 404, "created": zulu(call.now), "message": words}
-        # Nova leaves the task where it was.
-        return [], {"vm_state": "error", "fault": shown, "failed": True}
-    for attached in server.volumes:
-        plan_attached(call.region, server, attached, call.now + call.state.clock.action_seconds * 0.5)
-    return [(0.3, {"task_state": "spawning"}, [])], changes
-
-
-def _shelve_steps(call: Call, server: SimulatedServer) -> list[tuple[float, Thing, list[str]]]:
-    """Into an image, and off the host; a volume needs no image."""
-    from .nova_images import image_of, keep_disk_image  # noqa: PLC0415
-
-    if server.is_volume_booted:
-        return [(0.5, {"task_state": "shelving_offloading"}, [])]
-    image = image_of(call, server, f"{server.name}-shelved", {})
-    keep_disk_image(call, server, image)
-    server.shelved_image_id = image["id"]
-    return [
-        (0.3, {"task_state": "shelving_image_uploading"}, []),
-        (0.7, {"vm_state": "shelved", "task_state": "shelving_offloading", "power_state": 4}, []),
-    ]
-
-
-def begin_delete(call: Call, server: SimulatedServer) -> None:
-    """Start the end of a server."""
-    record(call, server, "delete")
-    server.task_state = "deleting"
-    server.odd_status = None
-    server.updated = call.now
-    server.text = None
-    server.plan = [
-        [
-            call.now + call.state.clock.action_seconds,
-            {"vm_state": "deleted", "task_state": None, "power_state": 0},
-            ["gone"],
-        ]
-    ]
-    call.state.dirty = True
 
 
 def _create_image(call: Call, server: SimulatedServer, argument: Any) -> Answer:

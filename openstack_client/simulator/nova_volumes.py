@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .exchange import Answer, Call, bad_request, conflict, inner, not_found
 from .moves import attach, plan_detach, settle_server, settle_volume
-from .nova_actions import record
+from .nova_steps import record
 from .state import Thing
 
 if TYPE_CHECKING:

@@ -19,18 +19,22 @@ from django_celery_beat.models import (
     SolarSchedule,
 )
 
-from cloudaccounts.models import CloudAccount
+from cloudaccounts.models import CloudAccount, CloudResource, SyncLog
 from tasks.models import AsyncTask, EntityLock, Job, JobLogLine, Step
 from tenants.models import InformationSystem, Membership, Tenant, User
 from tests.factories import (
     CloudAccountFactory,
+    CloudResourceFactory,
     InformationSystemFactory,
     MembershipFactory,
     TenantFactory,
     UserFactory,
     VirtualMachineFactory,
+    VMSnapshotFactory,
+    VolumeFactory,
 )
-from vms.models import SyncRun, VirtualMachine, VMOperationLog
+from vms.models import Orphan, SyncRun, SyncState, VirtualMachine, VMOperationLog, VMSnapshot
+from volumepool.models import Volume
 
 _numbers = itertools.count(1)
 
@@ -130,5 +134,13 @@ MAKE: dict[type[models.Model], Callable[[], Any]] = {
     CloudAccount: lambda: CloudAccountFactory(tenant=TenantFactory()),
     VirtualMachine: lambda: VirtualMachineFactory(created_by=UserFactory()),
     VMOperationLog: a_log_entry,
+    CloudResource: CloudResourceFactory,
+    SyncLog: lambda: SyncLog.objects.create(account=CloudAccountFactory(), type="flavor"),
+    Volume: lambda: VolumeFactory(vm=VirtualMachineFactory()),
+    VMSnapshot: VMSnapshotFactory,
+    SyncState: lambda: SyncState.objects.create(account=CloudAccountFactory(), region="RegionOne"),
+    Orphan: lambda: Orphan.objects.create(
+        account=CloudAccountFactory(), region="RegionOne", kind="server", cloud_id=str(next(_numbers))
+    ),
     SyncRun: lambda: SyncRun.objects.create(account=CloudAccountFactory(), region="RegionOne"),
 }

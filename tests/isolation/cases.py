@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from django.db.models.functions import Now
@@ -14,8 +14,18 @@ from portal.api.scoping import Role
 from tasks import engine
 from tasks.models import EntityLock, Job
 from tenants.models import Membership
-from tests.factories import InformationSystemFactory, MembershipFactory, UserFactory, VirtualMachineFactory
+from tests.factories import (
+    CloudAccountFactory,
+    InformationSystemFactory,
+    MembershipFactory,
+    UserFactory,
+    VirtualMachineFactory,
+    VMSnapshotFactory,
+    VolumeFactory,
+    stock,
+)
 from vms.commands.power import StartVm
+from vms.models import SyncRun
 
 Ids = dict[str, Any]
 
@@ -37,7 +47,6 @@ class Case:
     # Only for the portal's staff. `tenants_own`: what the path names belongs to a tenant.
     staff: bool = False
     tenants_own: bool = True
-    prepare: Callable[[Membership], None] = field(default=lambda member: None)
 
 
 def a_vm(member: Membership) -> Ids:
@@ -46,6 +55,47 @@ def a_vm(member: Membership) -> Ids:
 
 def a_system(member: Membership) -> Ids:
     return {"id": InformationSystemFactory(tenant=member.tenant).pk}
+
+
+def a_stocked_system(member: Membership) -> Ids:
+    account = CloudAccountFactory(tenant=member.tenant)
+    stock(account)
+    return {"id": InformationSystemFactory(tenant=member.tenant, default_account=account).pk}
+
+
+def a_wish(member: Membership) -> dict[str, Any]:
+    size = {"cpu_cores": 2, "memory_gb": 4, "disk_gb": 40}
+    system = str(a_stocked_system(member)["id"])
+    return {"information_system": system, "name": "shop-1", "os_type": "ubuntu", **size}
+
+
+def a_running_vm(member: Membership) -> Ids:
+    """One in an account with a catalogue."""
+    account = CloudAccountFactory(tenant=member.tenant)
+    stock(account)
+    vm = VirtualMachineFactory(
+        information_system__tenant=member.tenant, account=account, status="running", disk_gb=10
+    )
+    return {"id": vm.pk}
+
+
+def a_volume(member: Membership) -> Ids:
+    return {"id": VolumeFactory(information_system__tenant=member.tenant).pk}
+
+
+def an_attached_volume(member: Membership) -> Ids:
+    vm = VirtualMachineFactory(information_system__tenant=member.tenant)
+    volume = VolumeFactory(information_system=vm.information_system, account=vm.account, vm=vm)
+    return {"id": vm.pk, "volume_pk": volume.pk}
+
+
+def a_snapshot(member: Membership) -> Ids:
+    return {"id": VMSnapshotFactory(information_system__tenant=member.tenant).pk}
+
+
+def a_run(member: Membership) -> Ids:
+    run = SyncRun.objects.create(account=CloudAccountFactory(tenant=member.tenant), region="RegionOne")
+    return {"id": run.pk}
 
 
 def a_tenant(member: Membership) -> Ids:
@@ -141,7 +191,49 @@ CASES: dict[tuple[str, str], Case] = {
     ),
     ("DELETE", "/api/v1/information-systems/{id}/"): Case(204, Role.ADMIN, ids=a_system),
     ("GET", "/api/v1/vms/"): Case(200),
+    ("POST", "/api/v1/vms/"): Case(
+        202, Role.ADMIN, body=a_wish, bad_body={"name": "", "cpu_cores": 0, "colour": "red"}
+    ),
+    ("GET", "/api/v1/vms/options/"): Case(200),
+    ("GET", "/api/v1/vms/export/"): Case(200),
+    ("GET", "/api/v1/vms/sync/"): Case(200),
+    ("POST", "/api/v1/vms/sync/"): Case(
+        202, Role.OPERATOR, body=lambda member: {}, bad_body={"account": "the first"}
+    ),
+    ("GET", "/api/v1/vms/snapshots/"): Case(200),
+    ("DELETE", "/api/v1/vms/snapshots/{id}/"): Case(202, Role.OPERATOR, ids=a_snapshot),
     ("GET", "/api/v1/vms/{id}/"): Case(200, ids=a_vm),
+    ("PATCH", "/api/v1/vms/{id}/"): Case(
+        200,
+        Role.OPERATOR,
+        ids=a_vm,
+        body=lambda member: {"description": "The first."},
+        bad_body={"status": "running"},
+    ),
+    ("DELETE", "/api/v1/vms/{id}/"): Case(202, Role.ADMIN, ids=a_vm),
+    ("POST", "/api/v1/vms/{id}/resize/"): Case(
+        202,
+        Role.ADMIN,
+        ids=a_running_vm,
+        body=lambda member: {"cpu_cores": 4, "memory_gb": 8},
+        bad_body={"cpu_cores": 0},
+    ),
+    ("GET", "/api/v1/vms/{id}/console/"): Case(200, Role.OPERATOR, ids=a_vm),
+    ("POST", "/api/v1/vms/{id}/console/"): Case(
+        202, Role.OPERATOR, ids=a_vm, body=lambda member: {"reading": "log"}, bad_body={"lines": 0}
+    ),
+    ("GET", "/api/v1/vms/{id}/snapshots/"): Case(200, ids=a_vm),
+    ("POST", "/api/v1/vms/{id}/snapshots/"): Case(
+        202, Role.OPERATOR, ids=a_vm, body=lambda member: {"name": "before"}, bad_body={"name": ""}
+    ),
+    ("GET", "/api/v1/vms/{id}/volumes/"): Case(200, ids=a_vm),
+    ("POST", "/api/v1/vms/{id}/volumes/"): Case(
+        202, Role.ADMIN, ids=a_vm, body=lambda member: {"size_gb": 5}, bad_body={"size_gb": 0}
+    ),
+    ("DELETE", "/api/v1/vms/{id}/volumes/{volume_pk}/"): Case(202, Role.OPERATOR, ids=an_attached_volume),
+    ("GET", "/api/v1/volumes/"): Case(200),
+    ("GET", "/api/v1/volumes/{id}/"): Case(200, ids=a_volume),
+    ("DELETE", "/api/v1/volumes/{id}/"): Case(202, Role.ADMIN, ids=a_volume),
     ("POST", "/api/v1/vms/{id}/actions/"): Case(
         202, Role.OPERATOR, ids=a_vm, body=lambda member: {"action": "start"}, bad_body={"action": "explode"}
     ),

@@ -14,7 +14,7 @@ from rest_framework.test import APIClient
 from portal.api.scoping import Role
 from tests.factories import MembershipFactory, UserFactory
 
-from .cases import CASES, a_job, a_system, a_vm
+from .cases import CASES, a_job, a_run, a_snapshot, a_system, a_vm, a_volume
 
 pytestmark = pytest.mark.django_db
 
@@ -96,15 +96,19 @@ def test_another_tenants_object_is_as_unknown_as_one_that_never_was(method, path
         assert send(client_of(stranger), method, path, theirs, case.bad_body).status_code == 404
 
 
+# What is no list of rows is tried in tests/vms.
+NO_LISTS = {"/api/v1/vms/options/", "/api/v1/vms/export/"}
 LISTS = sorted(
-    path for (method, path), case in CASES.items() if method == "GET" and not case.ids and case.needs
+    path
+    for (method, path), case in CASES.items()
+    if method == "GET" and not case.ids and case.needs and path not in NO_LISTS
 )
 
 
 @pytest.mark.parametrize("path", LISTS)
 def test_a_list_shows_ones_own_tenant_alone(path):
     owner, stranger = MembershipFactory(), MembershipFactory()
-    for make in (a_job, a_system, a_vm):
+    for make in (a_job, a_system, a_vm, a_volume, a_snapshot, a_run):
         make(owner)
 
     shown = send(client_of(stranger), "GET", path).json()

@@ -5,8 +5,6 @@ import pytest
 from openstack_client import (
     CloudUnavailable,
     Conflict,
-    Forbidden,
-    Image,
     InvalidRequest,
     NotFound,
     QuotaExceeded,
@@ -96,70 +94,6 @@ def test_resize_that_fails(cloud, control, server_id, ends, status):
     if ends != "ERROR":
         cloud.compute.resize_server(server_id, larger.id)
         assert look(cloud, server_id) == ("VERIFY_RESIZE", None)
-
-
-def test_every_step_of_an_image(cloud, control, server_id):
-    control("POST", "clock", {"action_seconds": 100})
-    image_id = cloud.compute.create_image(server_id, name="x", metadata={"ours": "1"})
-    for refused in (
-        cloud.compute.stop_server,
-        cloud.compute.pause_server,
-        lambda i: cloud.compute.create_image(i, name="y", metadata={}),
-    ):
-        with pytest.raises(Conflict, match="task_state image_snapshot_pending"):
-            refused(server_id)
-    seen = []
-    for _ in range(3):
-        seen.append((look(cloud, server_id)[1], cloud.image.get_image(image_id).status))
-        with pytest.raises(InvalidRequest, match="is not active"):
-            create(cloud, image_id=image_id)
-        pass_time(control, 35)
-    assert seen == [
-        ("image_snapshot_pending", "queued"),
-        ("image_snapshot", "queued"),
-        ("image_uploading", "saving"),
-    ]
-    assert look(cloud, server_id) == ("ACTIVE", None)
-    assert [i.id for i in cloud.image.find_images_by_property("ours", "1")] == [image_id]
-    assert cloud.image.get_image(image_id).status == "active"
-    assert control.actions()["createImage"] == {"accepted": 1, "refused": 1}
-
-
-def test_image_of_a_server_that_goes_meanwhile(cloud, control, server_id):
-    control("POST", "clock", {"action_seconds": 100})
-    image_id = cloud.compute.create_image(server_id, name="x", metadata={})
-    cloud.compute.delete_server(server_id)
-    pass_time(control, 101)
-    for gone in (
-        lambda: cloud.compute.get_server(server_id),
-        lambda: cloud.image.get_image(image_id),
-    ):
-        with pytest.raises(NotFound):
-            gone()
-
-
-def test_image_that_goes_or_breaks_behind_the_back(cloud, control, server_id):
-    image_id = cloud.compute.create_image(server_id, name="x", metadata={})
-    control("PATCH", f"images/{image_id}", {"status": "killed"})
-    with pytest.raises(InvalidRequest, match="is not active"):
-        create(cloud, image_id=image_id)
-    control("DELETE", f"images/{image_id}")
-    with pytest.raises(InvalidRequest, match="Can not find requested image"):
-        create(cloud, image_id=image_id)
-    with pytest.raises(NotFound):
-        cloud.image.delete_image(image_id)
-
-
-def test_protected_image(cloud, control, server_id):
-    image_id = cloud.compute.create_image(server_id, name="x", metadata={})
-    control("PATCH", f"images/{image_id}", {"protected": True})
-    with pytest.raises(Forbidden, match="403"):
-        cloud.image.delete_image(image_id)
-    control("PATCH", f"images/{image_id}", {"protected": False, "os_hidden": True})
-    assert image_id not in {i.id for i in cloud.image.list_images()}
-    assert cloud.image.get_image(image_id).is_hidden
-    cloud.image.delete_image(image_id)
-    assert control.actions()["delete_image"] == {"accepted": 1, "refused": 1}
 
 
 def test_unshelving_without_the_image(cloud, control, server_id):
@@ -381,23 +315,8 @@ def test_arguments_are_checked_before_anything_is_sent(cloud, control):
     assert control("GET", "requests")["requests"] == []
 
 
-@pytest.mark.parametrize(
-    "mapping", [None, 7, "", "not json", "{}", "[7, null]", '[{"snapshot_id": null}]', "[{}]"]
-)
-def test_image_survives_what_it_does_not_know(mapping):
-    found = Image.from_json({"id": "x", "block_device_mapping": mapping, "count": 7, "odd": "yes"})
-    assert found.snapshot_ids == () and not found.is_snapshot
-    assert found.properties["odd"] == "yes" and "count" not in found.properties
-
-
 @pytest.mark.parametrize("record", [VolumeAttachment, Zone])
 def test_nonsense_is_the_clouds_fault(record):
     for nonsense in ({}, None, [], {"volumeId": 7, "zoneName": ""}):
         with pytest.raises(CloudUnavailable):
             record.from_json(nonsense)
-
-
-def test_image_without_the_property_is_left_out_though_the_cloud_gave_it(cloud, monkeypatch):
-    page = {"images": [{"id": "a", "ours": "1"}, {"id": "b", "ours": "2"}, {"id": "c"}]}
-    monkeypatch.setattr(cloud._transport, "request", lambda *_, **__: page)
-    assert [i.id for i in cloud.image.find_images_by_property("ours", "1")] == ["a"]

@@ -22,7 +22,7 @@ def figures(client):
     }
 
 
-def test_jobs_and_signs_of_life_are_told(client):
+def test_jobs_and_signs_of_life_are_told(client, transactional_db):
     worlds.empty()
     canary.send_canary()
     work()

@@ -6,19 +6,23 @@ import pytest
 from django.apps import apps
 from django.utils import timezone
 
-from cloudaccounts.models import CloudAccount
+from cloudaccounts.models import CloudAccount, CloudResource
 from portal.api.scoping import Role, Scope, TenantScoped
 from tasks.models import Job
 from tenants.models import InformationSystem, Membership, Tenant
 from tests.factories import (
     CloudAccountFactory,
+    CloudResourceFactory,
     InformationSystemFactory,
     MembershipFactory,
     TenantFactory,
     UserFactory,
     VirtualMachineFactory,
+    VMSnapshotFactory,
+    VolumeFactory,
 )
-from vms.models import VirtualMachine, VMOperationLog
+from vms.models import SyncRun, VirtualMachine, VMOperationLog, VMSnapshot
+from volumepool.models import Volume
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/information-systems/"
@@ -150,6 +154,10 @@ MAKE = {
     CloudAccount: lambda tenant: CloudAccountFactory(tenant=tenant),
     VirtualMachine: lambda tenant: VirtualMachineFactory(information_system__tenant=tenant),
     VMOperationLog: a_log_entry,
+    VMSnapshot: lambda tenant: VMSnapshotFactory(information_system__tenant=tenant),
+    Volume: lambda tenant: VolumeFactory(information_system__tenant=tenant),
+    CloudResource: lambda tenant: CloudResourceFactory(account__tenant=tenant),
+    SyncRun: lambda tenant: SyncRun.objects.create(account=CloudAccountFactory(tenant=tenant)),
     Job: a_job,
 }
 # Whether a row without a tenant is everybody's or the platform's own.

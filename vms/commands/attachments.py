@@ -20,7 +20,8 @@ from volumepool.models import VOLUME_WATCHER, Volume
 from ..models import VirtualMachine, VMOperationLog, VMStatus
 from .server import ServerCommand
 
-ATTACHABLE = frozenset({VMStatus.RUNNING, VMStatus.STOPPED, VMStatus.PAUSED, VMStatus.SUSPENDED})
+# Nova refuses a suspended server, and of a shelved one it only notes what it will do.
+ATTACHABLE = frozenset({VMStatus.RUNNING, VMStatus.STOPPED, VMStatus.PAUSED})
 
 
 class _AttachmentCommand(ServerCommand):

@@ -10,8 +10,10 @@ from django.utils.translation import gettext_lazy
 
 from tasks.command import Done, Failure, Refusal, Result, register, step
 
-from ..models import VMOperationLog
+from ..models import VMOperationLog, VMStatus
 from .server import ServerCommand
+
+_TAKES_METADATA = frozenset({VMStatus.RUNNING, VMStatus.STOPPED, VMStatus.PAUSED, VMStatus.SUSPENDED})
 
 
 @register
@@ -27,8 +29,14 @@ class ChangeVm(ServerCommand):
     title: ClassVar[str | Promise] = gettext_lazy("Change VM")
 
     def validate(self) -> list[Refusal]:
-        """Refuse one without a server."""
-        return self.not_bound()
+        """Refuse one without a server, and metadata where Nova takes none."""
+        if refusals := self.not_bound():
+            return refusals
+        status = VMStatus(self.vm.status)
+        if self.metadata is None or status in _TAKES_METADATA:
+            return []
+        message = gettext_lazy("The metadata of a VM that is '%(status)s' cannot be changed now.")
+        return [Refusal("wrong_state", message % {"status": status.label}, field="metadata")]
 
     @step(title=gettext_lazy("Rename"))
     def rename(self) -> Result:

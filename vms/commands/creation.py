@@ -64,10 +64,11 @@ class CreateVm(ServerCommand):
     def ask_the_cloud(self) -> Result:
         """Create it, unless an earlier try has. If that cannot be found out, nothing is created."""
         compute = self.cloud().compute
+        # Who comes a second time may have asked before, and a lost request may still be on its way.
+        self.data["asked_again"] = self.retrying
         if self.retrying and (found := compute.find_servers_by_tag(vm_tag(self.vm_id))):
             self.data["server_id"] = found[0].id
             return Done(_("It was there already."))
-        self.data["asked_again"] = self.retrying
         self.data["server_id"] = compute.create_server(
             name=self.vm.name,
             flavor_id=self.flavor_id,
@@ -106,7 +107,7 @@ class CreateVm(ServerCommand):
     @step(title=gettext_lazy("Make sure that there is one"))
     def keep_only_one(self) -> Result:
         """Remove what a lost request has made besides, when one may have been lost."""
-        if not self.data.get("asked_again"):
+        if not self.data["asked_again"]:
             return Done()
         doubles = [server_id for server_id in self.servers_of_this_vm() if server_id != self.server_id]
         return delete_servers(self.cloud().compute, doubles)

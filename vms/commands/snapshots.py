@@ -88,6 +88,8 @@ class SnapshotVm(ServerCommand):
     @step(title=gettext_lazy("Ask the cloud"))
     def ask_the_cloud(self) -> Result:
         """Ask Nova for an image, unless an earlier try has."""
+        # Who comes a second time may have asked before, and a lost request may still be on its way.
+        self.data["asked_again"] = self.retrying
         if self.retrying and (made := self.made_before()):
             self.data["image_id"] = made[0].id
             return Done(_("It was there already."))
@@ -105,13 +107,18 @@ class SnapshotVm(ServerCommand):
     @ask_the_cloud.undo
     def remove_it(self) -> Result:
         """Remove every image of it, until the cloud has none."""
-        cloud = self.cloud()
-        kept: dict[str, list[str]] = self.data.setdefault("removing", {})
-        for image in self.made_before():
-            # Remembered before the image goes: it alone says which volume snapshots are its own.
-            kept.setdefault(image.id, list(image.snapshot_ids))
-        for image_id, volume_snapshots in kept.items():
-            result = remove_image(cloud, image_id, volume_snapshots)
+        return self.remove_images("")
+
+    def remove_images(self, but: str) -> Result:
+        """Remove every image that was made for the snapshot, but one, until the cloud has none of them."""
+        removing: dict[str, list[str]] = self.data.setdefault("removing", {})
+        new = [image for image in self.made_before() if image.id != but and image.id not in removing]
+        if new:
+            # Recorded before an image goes: it alone says which volume snapshots are its own.
+            removing.update({image.id: list(image.snapshot_ids) for image in new})
+            return Wait(0.1, _("Waiting for the image to go."))
+        for image_id, volume_snapshots in removing.items():
+            result = remove_image(self.cloud(), image_id, volume_snapshots)
             if not isinstance(result, Done):
                 return result
         return Done()
@@ -127,6 +134,11 @@ class SnapshotVm(ServerCommand):
             unless=_NO_IMAGE,
             message=_("Waiting for the cloud to report %s.") % "active",
         )
+
+    @step(deadline=minutes(30), title=gettext_lazy("Make sure that there is one"))
+    def keep_only_one(self) -> Result:
+        """Remove what a lost request has made besides, when one may have been lost."""
+        return self.remove_images(self.data["image_id"]) if self.data["asked_again"] else Done()
 
     @step(title=gettext_lazy("See the server free again"))
     def see_the_server_free(self) -> Result:

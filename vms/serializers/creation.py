@@ -160,7 +160,7 @@ class AccountOptionSerializer(serializers.Serializer[Any]):
 class OptionsSerializer(serializers.Serializer[Any]):
     """What a new VM of an information system can be made of. `missing` says what has to be named first."""
 
-    information_system = serializers.UUIDField()
+    information_system = serializers.UUIDField(allow_null=True)
     accounts = AccountOptionSerializer(many=True)
     account = serializers.IntegerField(allow_null=True)
     region = serializers.CharField(allow_blank=True)

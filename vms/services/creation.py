@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from cloudaccounts.models import CloudAccount
-from portal.api.errors import BadFields, Refused
+from portal.api.errors import BadFields
 from portal.api.scoping import Role, Scope
 from tasks import engine
 from tasks.models import Job
@@ -54,7 +54,7 @@ def create_vm(
     _check_runtime(wish, problems)
     if not {"os_type", "image"} & {*wish, *problems}:
         problems["os_type"] = [_("Name a system (os_type), or an image.")]
-    place, choice = _choose(scope, system, wish, problems) if system else (None, Choice())
+    place, choice = _choose(system, wish, problems) if system else (None, Choice())
     for name, found in choice.errors.items():
         problems.setdefault(name, []).extend(found)
     if problems:
@@ -107,17 +107,15 @@ def _system(scope: Scope, wish: Mapping[str, Any], problems: Errors) -> Informat
     return system
 
 
-def _accounts(scope: Scope, system: InformationSystem) -> list[CloudAccount]:
-    """The accounts that the system's tenant may use; the caller sees no more than those of the tenant asked for."""
+def _accounts(system: InformationSystem) -> list[CloudAccount]:
+    """The accounts that the system's tenant may use: its own, and the shared ones."""
     return list(CloudAccount.objects.for_tenant(system.tenant).order_by("name"))
 
 
 def _choose(
-    scope: Scope, system: InformationSystem, wish: Mapping[str, Any], problems: Errors
+    system: InformationSystem, wish: Mapping[str, Any], problems: Errors
 ) -> tuple[Place | None, Choice]:
-    place, missing = choose_place(
-        system, _accounts(scope, system), wish.get("account"), wish.get("region", "")
-    )
+    place, missing = choose_place(system, _accounts(system), wish.get("account"), wish.get("region", ""))
     problems.update({name: found for name, found in missing.items() if name not in problems})
     if place is None or missing.keys() & problems.keys():
         return place, Choice()
@@ -184,16 +182,16 @@ def options_for(
     if problems:
         raise BadFields(problems)
     if system is None:
-        raise Refused(
-            409, "no_information_system", _("There is no information system yet; create one first.")
-        )
-    accounts = [account for account in _accounts(scope, system) if account.active]
-    place, problems = choose_place(system, accounts, account_id, region)
-    if problems and (account_id is not None or region):
+        problems["information_system"] = [_("There is no information system yet; create one first.")]
+    accounts = [account for account in _accounts(system) if account.active] if system else []
+    place: Place | None = None
+    if system is not None:
+        place, problems = choose_place(system, accounts, account_id, region)
+    if system is not None and problems and (account_id is not None or region):
         raise BadFields(problems)
-    catalogue = Catalogue(place, system) if place else None
+    catalogue = Catalogue(place, system) if place and system else None
     return {
-        "information_system": system.pk,
+        "information_system": system.pk if system else None,
         "accounts": accounts,
         "account": place.account.pk if place else None,
         "region": place.region if place else "",
@@ -203,5 +201,5 @@ def options_for(
         "networks": catalogue.networks() if catalogue else [],
         "zones": catalogue.zones() if catalogue else [],
         "volume_types": catalogue.volume_types() if catalogue else [],
-        "default_network": system.default_network or system.tenant.default_network,
+        "default_network": (system.default_network or system.tenant.default_network) if system else "",
     }

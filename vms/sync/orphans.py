@@ -22,6 +22,7 @@ from cloudaccounts.connect import open_cloud
 from cloudaccounts.encryption import UnreadableSecret
 from cloudaccounts.models import CloudAccount
 from openstack_client import Cloud, CloudError
+from tasks.models import EntityLock
 from volumepool.models import Volume
 
 from ..models import Orphan, VirtualMachine
@@ -60,7 +61,10 @@ def sweep_region(account_id: int, region: str) -> list[int]:
         log.warning("orphan_sweep_failed", account=account_id, region=region, error=str(error))
         return []
     known = Orphan.objects.filter(account=account, region=region)
-    known.filter(last_seen_at__lt=began).delete()
+    # One that a job is removing is gone from the listing before the job is through with it.
+    held = EntityLock.objects.filter(key__startswith="orphan:").values_list("key", flat=True)
+    busy = [key.removeprefix("orphan:") for key in held]
+    known.filter(last_seen_at__lt=began).exclude(pk__in=busy).delete()
     ripe = known.filter(seen__gte=2, made_at__lt=began - LONGEST_CREATION)
     for orphan in ripe.filter(reported_at=None):
         log.warning(

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db import models
 from django.shortcuts import get_object_or_404
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.exceptions import ValidationError
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
@@ -83,7 +83,8 @@ class VmVolumes(_PartView, ListAPIView[Volume]):
 
     @idempotent
     def _attach(self, request: Request, pk: UUID) -> Response:
-        wish = self.asked(AttachSerializer(data=request.data), Role.OPERATOR)
+        new = isinstance(request.data, dict) and "size_gb" in request.data
+        wish = self.asked(AttachSerializer(data=request.data), Role.ADMIN if new else Role.OPERATOR)
         attached = attach_volume(
             scope=self.scope,
             vm_id=pk,
@@ -143,6 +144,7 @@ class VmSnapshots(_PartView, ListAPIView[VMSnapshot]):
         return accepted(taken.job, {"snapshot": SnapshotSerializer(taken.snapshot).data})
 
 
+@extend_schema_view(get=extend_schema(operation_id="snapshots_list"))
 class SnapshotList(ScopedView, ListAPIView[VMSnapshot]):
     """The snapshots of one's tenant, also of VMs that are gone."""
 
