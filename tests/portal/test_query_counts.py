@@ -23,9 +23,12 @@ from tests.factories import (
     MembershipFactory,
     UserFactory,
     VirtualMachineFactory,
+    VMSnapshotFactory,
+    VolumeFactory,
+    stock,
 )
 from tests.isolation.cases import CASES
-from vms.models import VMOperationLog
+from vms.models import SyncRun, VMOperationLog
 
 pytestmark = pytest.mark.django_db
 
@@ -59,6 +62,18 @@ class World:
             VMOperationLog.objects.create(
                 tenant=tenant, vm_id=self.vms[0].pk, vm_name="vm", operation="start", success=True
             )
+        for vm in self.vms:
+            VolumeFactory(information_system=vm.information_system, account=vm.account, vm=self.vms[0])
+            VMSnapshotFactory(
+                information_system=vm.information_system,
+                account=vm.account,
+                vm_id=self.vms[0].pk,
+                created_by=UserFactory(),
+            )
+            stock(vm.account)
+            SyncRun.objects.create(account=vm.account, region="RegionOne")
+        account = self.vms[0].account
+        self.system = InformationSystemFactory(tenant=tenant, default_account=account, name="A system")
         # What each path names; a path that is not here fails the test.
         self.ids = {
             "/api/v1/tenants/{id}/": tenant.pk,
@@ -67,6 +82,10 @@ class World:
             "/api/v1/information-systems/{id}/": self.vms[0].information_system_id,
             "/api/v1/vms/{id}/": self.vms[0].pk,
             "/api/v1/vms/{id}/operations/": self.vms[0].pk,
+            "/api/v1/vms/{id}/console/": self.vms[0].pk,
+            "/api/v1/vms/{id}/snapshots/": self.vms[0].pk,
+            "/api/v1/vms/{id}/volumes/": self.vms[0].pk,
+            "/api/v1/volumes/{id}/": self.vms[0].volumes.first().pk,
             "/api/v1/jobs/{id}/": self.jobs[0].pk,
             "/api/v1/jobs/{id}/lines/": self.jobs[0].pk,
             "/api/v1/jobs/{id}/events/": self.jobs[0].pk,
