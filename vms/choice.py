@@ -116,6 +116,8 @@ class Catalogue:
         owner = image.attributes.get("portal_tenant")
         if owner:
             return self.snapshot_behind(image) is not None
+        if image.attributes.get("is_volume_backed"):
+            return False  # Nova would make volumes of it that nobody knows of and that outlive their VM.
         private = image.attributes.get("visibility") not in {"public", "community", "shared"}
         foreign = bool(image.attributes.get("is_snapshot")) and private
         return not foreign or self.place.account.tenant_id == self.system.tenant_id

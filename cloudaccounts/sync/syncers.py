@@ -91,6 +91,7 @@ def image_found(image: Image) -> Found:
             "size_bytes": image.size_bytes,
             "visibility": image.visibility or "",
             "is_snapshot": image.is_snapshot,
+            "is_volume_backed": bool(image.snapshot_ids),
             "created_at": image.created_at.isoformat() if image.created_at else "",
             **{name: value for name, value in image.properties.items() if name.startswith("portal_")},
         },

@@ -28,6 +28,7 @@ from django.utils.translation import gettext as _
 
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.encryption import UnreadableSecret
+from cloudaccounts.models import CloudResource
 from openstack_client import Cloud, CloudError, ServerReading
 from tasks.leases import held, lease, new_owner
 from tasks.models import EntityLock
@@ -60,9 +61,16 @@ def regions_to_sync() -> list[tuple[int, str]]:
 
 
 def regions_known() -> list[tuple[int, str]]:
-    """Every (account, region) of an active account that has VMs, or ever had some."""
+    """Every (account, region) of an active account in which anything was ever seen or made."""
     states = SyncState.objects.filter(account__active=True)
-    return sorted({*regions_to_sync(), *states.values_list("account_id", "region")})
+    resources = CloudResource.objects.filter(account__active=True).order_by()
+    return sorted(
+        {
+            *regions_to_sync(),
+            *states.values_list("account_id", "region"),
+            *resources.values_list("account_id", "region").distinct(),
+        }
+    )
 
 
 def moving_regions() -> list[tuple[int, str]]:
