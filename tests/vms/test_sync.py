@@ -52,7 +52,8 @@ def fresh(vm):
 
 
 def sync(vm):
-    return sync_region(vm.account_id, vm.region)
+    """A full run; those that list changes are in `test_sync_modes.py`."""
+    return sync_region(vm.account_id, vm.region, full=True)
 
 
 # --- The mapper --------------------------------------------------------------------------------------------
