@@ -12,6 +12,7 @@ from tasks.admin import ReadOnly
 
 from .models import Orphan, SyncRun, SyncState, VirtualMachine, VMOperationLog, VMSnapshot
 from .services import remove_orphan
+from .services.syncing import accept_losses
 
 
 @admin.register(VirtualMachine)
@@ -84,9 +85,28 @@ class SyncRunAdmin(ReadOnly):
 class SyncStateAdmin(ReadOnly):
     """How fresh the picture of each account and region is."""
 
-    list_display = ["account", "region", "listed_at", "full_listed_at", "full_wanted_at", "lease_until"]
-    list_filter = ["account"]
+    list_display = [
+        "account",
+        "region",
+        "listed_at",
+        "full_listed_at",
+        "full_wanted_at",
+        "losses_accepted",
+        "lease_until",
+    ]
+    list_filter = ["account", "losses_accepted"]
     list_select_related = ["account"]
+    actions = ["believe_losses"]
+
+    @admin.action(description=_("Believe what the next full listing finds missing"), permissions=["accept"])
+    def believe_losses(self, request: HttpRequest, states: QuerySet[SyncState]) -> None:
+        """Open the brake on mass loss for one run: somebody has looked, and the servers are gone indeed."""
+        count = accept_losses(states)
+        self.message_user(request, _("%(count)s will be listed in full, and believed.") % {"count": count})
+
+    def has_accept_permission(self, request: HttpRequest) -> bool:
+        """Who may change sync states in the admin."""
+        return request.user.has_perm("vms.change_syncstate")
 
 
 @admin.register(VMSnapshot)

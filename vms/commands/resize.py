@@ -28,6 +28,11 @@ RESIZABLE = frozenset({VMStatus.RUNNING, VMStatus.STOPPED})
 _SETTLED = frozenset({"ACTIVE", "SHUTOFF"})
 
 
+def confirmed_after() -> timedelta:
+    """How long a resize waits for a person before it is confirmed by itself."""
+    return timedelta(hours=settings.RESIZE_CONFIRM_HOURS)
+
+
 @register
 @dataclass
 class ResizeVm(ServerCommand):
@@ -94,8 +99,7 @@ class ResizeVm(ServerCommand):
         """The resize waits to be confirmed."""
         vm = self.observed_vm()
         vm.save()
-        hours = timedelta(hours=settings.RESIZE_CONFIRM_HOURS)
-        Resize.objects.filter(vm=vm).update(confirms_at=Now() + hours)
+        Resize.objects.filter(vm=vm).update(confirms_at=Now() + confirmed_after())
         self.log(vm, VMOperationLog.Operation.RESIZE, success=True, detail=vm.resize.flavor_name)
 
     def failed(self, failure: Failure) -> None:
@@ -159,9 +163,10 @@ class EndResize(ServerCommand):
         self.log(vm, self.action, success=True, detail=vm.flavor_name)
 
     def failed(self, failure: Failure) -> None:
-        """The resize still waits."""
+        """The resize still waits. It is confirmed by itself later, not at every beat."""
         vm = self.observed_vm()
         vm.save()
+        Resize.objects.filter(vm=vm).update(confirms_at=Now() + confirmed_after())
         self.log(vm, self.action, success=False, detail=f"{failure.code}: {failure.message}")
 
 

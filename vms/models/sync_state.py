@@ -26,6 +26,8 @@ class SyncState(models.Model):
     changes_from = models.DateTimeField(null=True, blank=True)
     # When somebody last asked for a full run; the next run is one when this is later than `full_listed_at`.
     full_wanted_at = models.DateTimeField(null=True, blank=True)
+    # A person has looked at a mass loss and believes it: the next full run does, too.
+    losses_accepted = models.BooleanField(_("losses accepted"), default=False)
     # The run that goes on now: single-flight, with a lease (tasks/leases.py).
     owner = models.CharField(max_length=100, blank=True, default="")
     lease_until = models.DateTimeField(null=True, blank=True)

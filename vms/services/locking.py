@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from django.db.models.functions import Now
 from django.http import Http404
 
 from portal.api.scoping import Role, Scope, TenantScoped
+from tasks.engine import Answer
 
 from ..models import VirtualMachine
 
@@ -33,3 +35,11 @@ def touch(vm: VirtualMachine, **columns: Any) -> None:
     for name, value in columns.items():
         setattr(vm, name, value)
     VirtualMachine.objects.filter(pk=vm.pk).update(**columns, written_at=Now(), updated_at=Now())
+
+
+def touch_asked(vms: Sequence[VirtualMachine], answers: Sequence[Answer]) -> int:
+    """Move `written_at` of the locked VMs that have got a new job; how many. `answers` are theirs, in their order."""
+    asked = [
+        vm.pk for vm, answer in zip(vms, answers, strict=True) if answer.job is not None and not answer.joined
+    ]
+    return VirtualMachine.objects.filter(pk__in=asked).update(written_at=Now(), updated_at=Now())

@@ -18,9 +18,9 @@ from volumepool.models import Volume
 
 from ..choice import Catalogue, Place, size_of_flavor
 from ..commands.resize import ConfirmResize, ResizeVm
-from ..models import Resize, VirtualMachine
+from ..models import Resize, VirtualMachine, VMStatus
 from .control import Control
-from .locking import locked_vm, touch
+from .locking import locked_vm, touch, touch_asked
 
 
 def resize_vm(
@@ -98,6 +98,7 @@ def confirm_due_resizes(limit: int = 500) -> int:
     """
     with transaction.atomic():
         due = VirtualMachine.objects.shown().filter(resize__confirms_at__lt=timezone.now())
+        due = due.exclude(status__in=[VMStatus.REMOVED, VMStatus.ERROR])
         vms = list(due.order_by("pk").select_for_update(of=("self",), skip_locked=True)[:limit])
         specs = []
         for vm in vms:
@@ -105,4 +106,4 @@ def confirm_due_resizes(limit: int = 500) -> int:
             command.vm = vm
             specs.append(Spec(command, vm.information_system.tenant))
         answers = engine.submit_many(specs, mode="valid")
-    return sum(answer.job is not None and not answer.joined for answer in answers)
+        return touch_asked(vms, answers)

@@ -15,6 +15,7 @@ from tasks.engine import Spec
 
 from ..commands.power import StopVmAtItsEnd
 from ..models import VirtualMachine, VMOperationLog, VMStatus
+from .locking import touch_asked
 
 AT_ONCE = 500
 
@@ -36,7 +37,7 @@ def stop_at_runtime_end() -> int:
             command.vm = vm
             specs.append(Spec(command, vm.information_system.tenant))
         answers = engine.submit_many(specs, mode="valid")
-    return sum(answer.job is not None and not answer.joined for answer in answers)
+        return touch_asked(vms, answers)
 
 
 def warn_of_runtime_end() -> int:

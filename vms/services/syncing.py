@@ -39,6 +39,13 @@ def request_sync(*, scope: Scope, account_id: int | None = None) -> list[SyncSta
     )
 
 
+def accept_losses(states: QuerySet[SyncState]) -> int:
+    """Have the next full run of some regions believe whatever it finds missing; how many. For staff who have looked."""
+    accepted = states.update(losses_accepted=True, full_wanted_at=timezone.now())
+    ring("vms.sync_region_status", *states.values_list("account_id", "region"))
+    return accepted
+
+
 def stale_states(now: datetime | None = None) -> QuerySet[SyncState]:
     """The accounts and regions whose VMs nobody has seen for three sync intervals: an alarm, as silence is not health."""
     bound = VirtualMachine.objects.filter(

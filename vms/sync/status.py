@@ -131,7 +131,7 @@ def _full_is_due(state: SyncState) -> bool:
 
 def _seen_through(
     state: SyncState, run: SyncRun, counts: _Counts, began: datetime
-) -> dict[str, datetime | None]:
+) -> dict[str, datetime | bool]:
     """What a run that succeeded writes of itself."""
     # What had to be left alone may have changed before this run began, and the next listing of changes must still
     # tell. A full run tells it too, so there is no need to go back further than the last two of them.
@@ -139,8 +139,9 @@ def _seen_through(
     if counts.skipped and not (run.full and state.changes_from is None):
         oldest = began - timedelta(seconds=2 * settings.VM_FULL_SYNC_SECONDS)
         changes_from = max(oldest, state.changes_from or oldest)
-    seen: dict[str, datetime | None] = {"listed_at": began, "changes_from": changes_from}
-    return seen | {"full_listed_at": began} if run.full else seen
+    seen: dict[str, datetime | bool] = {"listed_at": began, "changes_from": changes_from}
+    # A person's word is for one full run.
+    return seen | {"full_listed_at": began, "losses_accepted": False} if run.full else seen
 
 
 def _sync(state: SyncState, counts: _Counts, *, full: bool) -> datetime:
@@ -165,14 +166,25 @@ def _sync(state: SyncState, counts: _Counts, *, full: bool) -> datetime:
 
 
 def _readings(state: SyncState, among: list[str] | None = None) -> dict[str, str]:
-    """For each bound VM of the region the reading that its row was written from; "" where it must be compared."""
+    """For each bound VM of the region the reading that its row was written from; "" where it must be compared.
+
+    Of a listing of changes, that is also what a job holds: the job may be about to write something older than what
+    the listing shows, and the next one must then tell it again.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT openstack_id, CASE WHEN missing_count = 0 THEN reading ELSE '' END FROM vms_virtualmachine"
-            " WHERE account_id = %s AND region = %s AND openstack_id IS NOT NULL"
-            " AND (%s::text[] IS NULL OR openstack_id = ANY(%s))",
-            [state.account_id, state.region, among, among],
-        )
+        if among is None:
+            cursor.execute(
+                "SELECT openstack_id, CASE WHEN missing_count = 0 THEN reading ELSE '' END"
+                " FROM vms_virtualmachine WHERE account_id = %s AND region = %s AND openstack_id IS NOT NULL",
+                [state.account_id, state.region],
+            )
+        else:
+            cursor.execute(
+                "SELECT openstack_id, CASE WHEN missing_count = 0 AND held.key IS NULL THEN reading ELSE '' END"
+                " FROM vms_virtualmachine AS vm LEFT JOIN tasks_entitylock AS held ON held.key = 'vm:' || vm.id"
+                " WHERE account_id = %s AND region = %s AND openstack_id = ANY(%s)",
+                [state.account_id, state.region, among],
+            )
         return dict(cursor.fetchall())
 
 
@@ -288,6 +300,15 @@ def _note_missing(cloud: Cloud, state: SyncState, unseen: set[str], began: datet
     unseen.intersection_update(bound.filter(openstack_id__in=unseen).values_list("openstack_id", flat=True))
     if not unseen:
         return
+    # What was deleted since the last run is not missing either: a listing of changes shows it. Without this, a full run
+    # after many removals would be taken for a mass loss, and so would every later one.
+    if unseen and state.changes_from is not None:
+        deleted = dict.fromkeys(unseen, "")
+        for page in cloud.compute.reading_pages(changes_since=state.changes_from - CLOCK_SKEW):
+            _sync_page(page, deleted, began, counts)
+        unseen.intersection_update(deleted)
+    if not unseen:
+        return
     # A server may have been on no page because others were made or removed during the listing: what is unseen is
     # looked for in a second one before anything is believed.
     for page in cloud.compute.reading_pages():
@@ -297,22 +318,23 @@ def _note_missing(cloud: Cloud, state: SyncState, unseen: set[str], began: datet
     counts.missing = len(missing)
     if not missing:
         return
+    held_keys = set(
+        EntityLock.objects.filter(key__in=[f"vm:{pk}" for pk, *_rest in missing]).values_list(
+            "key", flat=True
+        )
+    )
+    # What a job holds may be on its way out by our own doing.
+    free = [(pk, status, count) for pk, status, count in missing if f"vm:{pk}" not in held_keys]
+    counts.skipped += len(missing) - len(free)
     # Those that were missed before were believed then; it is the sudden loss that is not.
-    sudden = sum(count == 0 for _pk, _status, count in missing)
-    if sudden >= 2 and sudden > total * settings.VM_SYNC_MASS_LOSS_SHARE:
+    sudden = sum(count == 0 for _pk, _status, count in free)
+    if not state.losses_accepted and sudden >= 2 and sudden > total * settings.VM_SYNC_MASS_LOSS_SHARE:
         raise MassLoss(
             _(
                 "%(missing)s of %(total)s VMs are missing from the cloud's listing. That is not believed: nothing was marked."
             )
             % {"missing": sudden, "total": total}
         )
-    held_keys = set(
-        EntityLock.objects.filter(key__in=[f"vm:{pk}" for pk, *_rest in missing]).values_list(
-            "key", flat=True
-        )
-    )
-    free = [(pk, status, count) for pk, status, count in missing if f"vm:{pk}" not in held_keys]
-    counts.skipped += len(missing) - len(free)
     first_time = [pk for pk, _status, count in free if count == 0]
     again = [pk for pk, status, count in free if count >= 1 and status != VMStatus.ERROR]
     with transaction.atomic():
