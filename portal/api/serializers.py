@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
+from rest_framework.request import Request
 
 Row = TypeVar("Row", bound=models.Model)
 LINE_BREAKS = frozenset("\t\n\r")
@@ -91,6 +92,14 @@ def right_and_wrong(serializer: StrictSerializer) -> tuple[dict[str, Any], dict[
         with suppress(serializers.ValidationError, serializers.SkipField):
             right[name] = field.run_validation(field.get_value(serializer.initial_data))
     return right, errors
+
+
+def body_with_dry_run(request: Request) -> Any:
+    """The request's body, with `dry_run` from the query (`?dry_run=true`) where that says it; the query wins."""
+    asked = request.query_params.get("dry_run")
+    if asked is None or not isinstance(request.data, dict):
+        return request.data
+    return {**request.data, "dry_run": asked}
 
 
 class StrictModelSerializer(_Strict, serializers.ModelSerializer[Row]):

@@ -212,6 +212,18 @@ def test_the_tenants_quota_says_what_is_needed_and_what_is_left(admin, system, c
     assert admin.get(f"/api/v1/tenants/{tenant.pk}/usage/").json() == usage
 
 
+def test_a_dry_run_by_query_writes_nothing(admin, system, cloud):
+    wish = {"information_system": str(system.pk), "name": "shop-1", "os_type": "ubuntu"}
+    size = {"cpu_cores": 2, "memory_gb": 4, "disk_gb": 40}
+
+    answer = admin.post("/api/v1/vms/?dry_run=true", {**wish, **size}, format="json")
+
+    assert (answer.status_code, answer.json()["job"]) == (200, None)
+    assert answer.json()["vm"]["image_name"] == "Ubuntu 22.04"
+    assert admin.post("/api/v1/vms/?dry_run=perhaps", {**wish, **size}, format="json").status_code == 400
+    assert nothing_is_left(cloud)
+
+
 def test_who_may_create(admin, system):
     for role in (Role.VIEWER, Role.OPERATOR):
         client = AdminClient(MembershipFactory(tenant=admin.member.tenant, role=role))

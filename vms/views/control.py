@@ -14,6 +14,7 @@ from portal.api.errors import Refused
 from portal.api.idempotency import idempotent
 from portal.api.scoped_views import ScopedView
 from portal.api.scoping import Role
+from portal.api.serializers import body_with_dry_run
 from tasks.views import wait_if_preferred
 
 from ..serializers import (
@@ -25,13 +26,17 @@ from ..serializers import (
     jobs_in_flight,
 )
 from ..services import control_vm, control_vms, resize_vm
-from .machines import VMS, VmView
+from .machines import DRY_RUN, VMS, VmView
 
 
 class VmActions(VmView):
     """Ask a VM for an action: one of its `allowed_actions`."""
 
-    @extend_schema(request=ActionSerializer, responses={200: ControlSerializer, 202: ControlSerializer})
+    @extend_schema(
+        parameters=[DRY_RUN],
+        request=ActionSerializer,
+        responses={200: ControlSerializer, 202: ControlSerializer},
+    )
     def post(self, request: Request, pk: UUID) -> Response:
         """Ask a VM for an action; 202 with the job, or 200 when there is nothing to do."""
         response = self._control(request, pk)
@@ -42,7 +47,7 @@ class VmActions(VmView):
 
     @idempotent
     def _control(self, request: Request, pk: UUID) -> Response:
-        asked = ActionSerializer(data=request.data)
+        asked = ActionSerializer(data=body_with_dry_run(request))
         if not asked.is_valid():
             # Whether the VM is visible, and the role, are answered before what is wrong with the body.
             self.get_object()
@@ -67,7 +72,7 @@ class VmResize(VmView):
 
     @idempotent
     def _resize(self, request: Request, pk: UUID) -> Response:
-        asked = ResizeRequestSerializer(data=request.data)
+        asked = ResizeRequestSerializer(data=body_with_dry_run(request))
         if not asked.is_valid():
             self.get_object()
             self.scope.require(Role.ADMIN)
@@ -83,6 +88,7 @@ class VmBulkActions(ScopedView):
 
     @extend_schema(
         operation_id="vms_bulk_actions_create",
+        parameters=[DRY_RUN],
         request=BulkActionSerializer,
         responses={200: BulkControlSerializer, 202: BulkControlSerializer},
     )
@@ -93,7 +99,7 @@ class VmBulkActions(ScopedView):
         With `mode` `all` (the default) nothing is done unless every VM can be asked: 409 `not_all_valid`, with the
         results. With `valid`, those that can are asked, and the others' refusals are in the results.
         """
-        asked = BulkActionSerializer(data=request.data)
+        asked = BulkActionSerializer(data=body_with_dry_run(request))
         if not asked.is_valid():
             self.scope.require(Role.OPERATOR)
             raise ValidationError(asked.errors)

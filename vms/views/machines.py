@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db import models
 from django.http import Http404
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.generics import ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
@@ -17,7 +17,7 @@ from portal.api.idempotency import idempotent
 from portal.api.preconditions import etag_of
 from portal.api.scoped_views import ScopedView
 from portal.api.scoping import Role
-from portal.api.serializers import right_and_wrong
+from portal.api.serializers import body_with_dry_run, right_and_wrong
 from tasks.models import Job
 from tasks.views import accepted, wait_if_preferred
 
@@ -38,6 +38,7 @@ from ..serializers import (
 from ..services import Control, change_vm, create_vm, options_for, remove_vm
 
 VMS = VirtualMachine.objects.shown()
+DRY_RUN = OpenApiParameter("dry_run", bool, description="Say what would be done, and do nothing.")
 
 
 class VmView(ScopedView):
@@ -75,7 +76,9 @@ class VmList(VmListing, ListAPIView[VirtualMachine]):
     """The VMs of one's tenant."""
 
     @extend_schema(
-        request=NewVmSerializer, responses={200: NewVmAnswerSerializer, 202: NewVmAnswerSerializer}
+        parameters=[DRY_RUN],
+        request=NewVmSerializer,
+        responses={200: NewVmAnswerSerializer, 202: NewVmAnswerSerializer},
     )
     def post(self, request: Request) -> Response:
         """Make a VM. All that is wrong with the request is said at once, by field.
@@ -93,7 +96,7 @@ class VmList(VmListing, ListAPIView[VirtualMachine]):
     @idempotent
     def _create(self, request: Request) -> Response:
         self.scope.require(Role.ADMIN)
-        wish, errors = right_and_wrong(NewVmSerializer(data=request.data))
+        wish, errors = right_and_wrong(NewVmSerializer(data=body_with_dry_run(request)))
         new = create_vm(scope=self.scope, wish=wish, errors=errors, dry_run=wish.pop("dry_run", False))
         jobs = {new.vm.lock_key: new.job} if new.job else {}
         return accepted(new.job, {"vm": self.shown(new.vm, jobs)})
