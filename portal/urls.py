@@ -8,7 +8,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from portal.api import errors
-from tasks.pages import job_page, job_page_events
+from tasks.pages import cancel_job_page, job_page, job_page_events
 from vms.pages import ask_vm, vm_page, vm_row
 
 from . import health, pages
@@ -28,6 +28,7 @@ urlpatterns = [
     path("vms/<uuid:pk>/row/", vm_row, name="vm-row"),
     path("vms/<uuid:pk>/ask/", ask_vm, name="vm-ask"),
     path("jobs/<uuid:pk>/", job_page, name="job-page"),
+    path("jobs/<uuid:pk>/cancel/", cancel_job_page, name="job-page-cancel"),
     path("jobs/<uuid:pk>/events/", job_page_events, name="job-page-events"),
     path("admin/", admin.site.urls),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),

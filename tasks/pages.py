@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse, StreamingHttpResponse
-from django.shortcuts import get_object_or_404, render
-from django.views.decorators.http import require_GET
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_POST
 
+from portal.api.errors import Refused
 from portal.api.scoped_pages import PageRequest, page_scope
+from portal.api.scoping import Role
 
 from .events import event_stream
 from .models import Job
 from .serializers import JobSerializer
+from .services import cancel_job
 from .views import JOBS
 
 LINES_SHOWN = 50
@@ -23,11 +27,28 @@ LINES_SHOWN = 50
 @require_GET
 def job_page(request: PageRequest, pk: UUID) -> HttpResponse:
     """A job with its steps; asked by its own script, only the part that changes."""
-    job = get_object_or_404(JOBS.within(page_scope(request)), pk=pk)
+    scope = page_scope(request)
+    job = get_object_or_404(JOBS.within(scope), pk=pk)
     template = "tasks/job.html" if request.htmx else "tasks/page.html"
     lines = list(job.lines.order_by("-pk")[:LINES_SHOWN])[::-1]
-    shown = {"job": JobSerializer(job).data, "has_ended": job.has_ended, "lines": lines}
+    shown = {
+        "job": JobSerializer(job).data,
+        "has_ended": job.has_ended,
+        "lines": lines,
+        "may_cancel": scope.role.covers(Role.OPERATOR),
+    }
     return render(request, template, shown)
+
+
+@login_required
+@require_POST
+def cancel_job_page(request: PageRequest, pk: UUID) -> HttpResponse:
+    """Ask a job to stop and to undo what it did. A refusal is shown above the job, in the words of the API."""
+    try:
+        cancel_job(scope=page_scope(request), job_id=pk)
+    except Refused as refused:
+        messages.error(request, str(refused.detail))
+    return redirect("job-page", pk=pk)
 
 
 @login_required

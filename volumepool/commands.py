@@ -62,7 +62,9 @@ class VolumeCommand(CloudCommand):
             until=frozenset({until}),
             unless=frozenset({"error", "error_deleting", "error_restoring", "error_extending", MISSING})
             - {until},
-            message=_("Waiting for the cloud to report %s.") % until,
+            message=_("Waiting for the volume to go.")
+            if until == MISSING
+            else _("Waiting for the cloud to report %s.") % until,
         )
 
     def delete_all(self, cinder_ids: list[str]) -> Result:
@@ -189,6 +191,18 @@ class RemoveVolume(VolumeCommand):
         # Its state would allow it, or nobody is about to change it: a snapshot hangs on it, or a server of others.
         return Failed("conflict", refusal)
 
+    @ask_the_cloud.undo
+    def see_it_through(self) -> Result:
+        """Its end cannot be taken back: if the cloud has begun it, wait for it, so that the row says what is."""
+        if self.volume.volume_id is None:
+            return self.delete_all(self.made_before())
+        try:
+            status = self.block_storage().get_volume(self.volume.volume_id).status
+        except NotFound:
+            self.data["gone"] = True
+            return Done()
+        return Wait(0.5, _("Waiting for the volume to go.")) if status == "deleting" else Done()
+
     @step(title=gettext_lazy("See it gone"), deadline=minutes(30))
     def see_it_gone(self) -> Result:
         """Wait until Cinder has it no more."""
@@ -199,3 +213,8 @@ class RemoveVolume(VolumeCommand):
     def succeeded(self) -> None:
         """The row goes."""
         Volume.objects.filter(pk=self.volume_id).delete()
+
+    def failed(self, failure: Failure) -> None:
+        """The row goes with what the cloud had begun to remove."""
+        if self.data.get("gone"):
+            Volume.objects.filter(pk=self.volume_id).delete()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import structlog
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -116,13 +117,17 @@ def note_errored(job: Job, user: User, reason: str) -> Job:
 
 
 def retry(job: Job, user: User, reason: str) -> Job:
-    """Submit the command of an errored job again, as a new job. Raises `Busy`, `NotValid`, 409 `unknown_kind`."""
+    """Submit the command of an errored job again, as a new job. Raises `Busy`, `NotValid`, 409 `unknown_kind`, `gone`."""
     command = _command_of(job)
     if type(command) is Command:
         raise Refused(
             409, "unknown_kind", gettext_lazy("This release knows no '%(kind)s'.") % {"kind": job.kind}
         )
-    submission = submit(command, tenant=job.tenant, user=user)
+    try:
+        submission = submit(command, tenant=job.tenant, user=user)
+    except ObjectDoesNotExist:
+        # A creation that was taken back has left no row to try again with.
+        raise Refused(409, "gone", gettext_lazy("What it was about is gone; ask for it anew.")) from None
     if not submission.joined:
         Job.objects.filter(pk=submission.job.pk).update(retry_of=job)
     Job.objects.filter(pk=job.pk).update(attended_at=Now())

@@ -17,6 +17,7 @@ from tasks import engine
 from tests.factories import VirtualMachineFactory
 from vms.commands.power import StopVm
 from vms.models import STATUS_OF_SERVER, SyncRun, SyncState, VirtualMachine, VMOperationLog, VMStatus
+from vms.services.syncing import accept_losses
 from vms.sync import status as vm_status_sync
 from vms.sync.mapping import columns_of
 from vms.sync.status import sync_region
@@ -213,9 +214,15 @@ def test_without_the_check_an_old_listing_would_win(cloud, vms_of, monkeypatch):
 # --- What is missing ---------------------------------------------------------------------------------------
 
 
+def vanish(vms):
+    """Have the cloud know nothing of the servers of some VMs, not even that they were deleted."""
+    for vm in vms:
+        VirtualMachine.objects.filter(pk=vm.pk).update(openstack_id=f"lost-{vm.pk}", reading="")
+
+
 def test_missing_once_is_noted_and_missing_twice_is_an_error(cloud, vms_of):
     vms = vms_of(10)
-    cloud.remove(vms[0].openstack_id)
+    vanish(vms[:1])
 
     first = sync(vms[0])
     assert (first.missing, fresh(vms[0]).status, fresh(vms[0]).missing_count) == (1, VMStatus.RUNNING, 1)
@@ -238,8 +245,7 @@ def test_what_comes_back_is_as_if_it_never_was_away(cloud, vms_of):
 
 def test_a_mass_loss_is_not_believed(cloud, vms_of):
     vms = vms_of(10)
-    for vm in vms[:4]:
-        cloud.remove(vm.openstack_id)
+    vanish(vms[:4])
 
     for _ in range(3):
         run = sync(vms[0])
@@ -249,6 +255,29 @@ def test_a_mass_loss_is_not_believed(cloud, vms_of):
     assert not VirtualMachine.objects.exclude(status=VMStatus.RUNNING).exists()
     assert not VirtualMachine.objects.exclude(missing_count=0).exists()
     assert SyncState.objects.get().listed_at is None
+
+
+def test_a_mass_loss_is_believed_when_a_person_says_so(cloud, vms_of):
+    vms = vms_of(10)
+    vanish(vms[:4])
+    assert sync(vms[0]).state == "failed"
+    accept_losses(SyncState.objects.all())
+
+    assert sync(vms[0]).state == "success"
+
+    assert VirtualMachine.objects.filter(missing_count=1).count() == 4
+    assert not SyncState.objects.get().losses_accepted, "for one run"
+
+
+def test_a_full_run_after_many_removals_is_no_mass_loss(cloud, vms_of):
+    vms = vms_of(5)
+    assert sync(vms[0]).state == "success"
+    for vm in vms[:3]:
+        cloud.remove(vm.openstack_id)
+
+    assert sync(vms[0]).state == "success"
+
+    assert VirtualMachine.objects.filter(status=VMStatus.REMOVED).count() == 3
 
 
 def test_half_a_listing_loses_nobody(cloud, vms_of, monkeypatch):

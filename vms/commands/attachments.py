@@ -43,7 +43,8 @@ class _AttachmentCommand(ServerCommand):
         return [*super().locks(), f"volume:{self.volume_id}"]
 
     def validate(self) -> list[Refusal]:
-        """Refuse what Nova's state does not allow."""
+        """Refuse what Nova's state does not allow. Raises `Volume.DoesNotExist` for a volume that is gone."""
+        assert self.volume.pk
         if refusals := self.not_bound():
             return refusals
         status = VMStatus(self.vm.status)

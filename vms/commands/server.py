@@ -86,7 +86,9 @@ class ServerCommand(CloudCommand):
             self.server_id,
             until=frozenset(until),
             unless=frozenset(unless),
-            message=_("Waiting for the cloud to report %s.") % " / ".join(until),
+            message=_("Waiting for the server to go.")
+            if MISSING in until
+            else _("Waiting for the cloud to report %s.") % " / ".join(until),
         )
 
     def observed_vm(self) -> VirtualMachine:

@@ -72,7 +72,8 @@ class SnapshotVm(ServerCommand):
         return snapshot
 
     def validate(self) -> list[Refusal]:
-        """Refuse what Nova takes no image of."""
+        """Refuse what Nova takes no image of. Raises `VMSnapshot.DoesNotExist` for a row that is gone."""
+        assert self.snapshot.pk
         if refusals := self.not_bound():
             return refusals
         status = VMStatus(self.vm.status)
