@@ -43,8 +43,9 @@ class _AttachmentCommand(ServerCommand):
         return [*super().locks(), f"volume:{self.volume_id}"]
 
     def validate(self) -> list[Refusal]:
-        """Refuse what Nova's state does not allow. Raises `Volume.DoesNotExist` for a volume that is gone."""
-        assert self.volume.pk
+        """Refuse what Nova's state does not allow, and a volume that is gone."""
+        if not Volume.objects.filter(pk=self.volume_id).exists():
+            return [Refusal("gone", gettext_lazy("The volume is gone; ask for it anew."))]
         if refusals := self.not_bound():
             return refusals
         status = VMStatus(self.vm.status)
@@ -169,7 +170,7 @@ class DetachVolume(_AttachmentCommand):
 
     def validate(self) -> list[Refusal]:
         """Refuse the disk that the VM boots from."""
-        if self.volume.is_boot:
+        if Volume.objects.filter(pk=self.volume_id, is_boot=True).exists():
             return [Refusal("boot_volume", gettext_lazy("A VM cannot be without the volume it boots from."))]
         return super().validate()
 

@@ -72,8 +72,9 @@ class SnapshotVm(ServerCommand):
         return snapshot
 
     def validate(self) -> list[Refusal]:
-        """Refuse what Nova takes no image of. Raises `VMSnapshot.DoesNotExist` for a row that is gone."""
-        assert self.snapshot.pk
+        """Refuse what Nova takes no image of, and a snapshot whose row is gone."""
+        if not VMSnapshot.objects.filter(pk=self.snapshot_id).exists():
+            return [Refusal("gone", gettext_lazy("The snapshot is gone; ask for it anew."))]
         if refusals := self.not_bound():
             return refusals
         status = VMStatus(self.vm.status)
