@@ -9,7 +9,8 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 
 from portal.api import errors
 from tasks.pages import cancel_job_page, job_page, job_page_events
-from vms.pages import ask_vm, vm_page, vm_row
+from vms import pages as vm_pages
+from volumepool import pages as volume_pages
 
 from . import health, pages
 from .metrics import metrics
@@ -24,9 +25,32 @@ urlpatterns = [
     path("logout/", LogoutView.as_view(), name="logout"),
     path("tenant/", pages.choose_tenant, name="choose-tenant"),
     path("language/", include("django.conf.urls.i18n")),
-    path("vms/", vm_page, name="vm-page"),
-    path("vms/<uuid:pk>/row/", vm_row, name="vm-row"),
-    path("vms/<uuid:pk>/ask/", ask_vm, name="vm-ask"),
+    path("vms/", vm_pages.vm_page, name="vm-page"),
+    path("vms/ask/", vm_pages.ask_vms, name="vms-ask"),
+    path("vms/new/", vm_pages.new_vm_page, name="vm-new"),
+    path("vms/sync-now/", vm_pages.sync_vms_now, name="vms-sync-now"),
+    path("vms/<uuid:pk>/", vm_pages.vm_detail_page, name="vm-detail-page"),
+    path("vms/<uuid:pk>/ask/", vm_pages.ask_vm, name="vm-ask"),
+    path("vms/<uuid:pk>/change/", vm_pages.change_vm_page, name="vm-change"),
+    path("vms/<uuid:pk>/console/", vm_pages.console_part, name="vm-console-part"),
+    path("vms/<uuid:pk>/console/ask/", vm_pages.ask_console, name="vm-console-ask"),
+    path("vms/<uuid:pk>/live/", vm_pages.vm_live_part, name="vm-live"),
+    path("vms/<uuid:pk>/log/", vm_pages.operation_log_page, name="vm-log-page"),
+    path("vms/<uuid:pk>/remove/", vm_pages.remove_vm_page, name="vm-remove"),
+    path("vms/<uuid:pk>/resize/", vm_pages.resize_vm_page, name="vm-resize-page"),
+    path("vms/<uuid:pk>/row/", vm_pages.vm_row, name="vm-row"),
+    path("vms/<uuid:pk>/snapshots/", vm_pages.take_snapshot_page, name="vm-snapshot-take"),
+    path("vms/<uuid:pk>/volumes/", vm_pages.attach_volume_page, name="vm-volume-attach"),
+    path("vms/<uuid:pk>/volumes/new/", vm_pages.attach_new_volume_page, name="vm-volume-new"),
+    path(
+        "vms/<uuid:pk>/volumes/<uuid:volume_pk>/detach/",
+        vm_pages.detach_volume_page,
+        name="vm-volume-detach",
+    ),
+    path("snapshots/", vm_pages.snapshot_page, name="snapshot-page"),
+    path("snapshots/<uuid:pk>/remove/", vm_pages.remove_snapshot_page, name="snapshot-remove"),
+    path("volumes/", volume_pages.volume_page, name="volume-page"),
+    path("volumes/<uuid:pk>/remove/", volume_pages.remove_volume_page, name="volume-remove"),
     path("jobs/<uuid:pk>/", job_page, name="job-page"),
     path("jobs/<uuid:pk>/cancel/", cancel_job_page, name="job-page-cancel"),
     path("jobs/<uuid:pk>/events/", job_page_events, name="job-page-events"),

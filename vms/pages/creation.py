@@ -1,0 +1,186 @@
+"""The form for a new VM. What there is to choose from comes from the last sync, by the services."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import BadRequest
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from portal.api.errors import BadFields, Refused
+from portal.api.scoped_pages import PageRequest, page_scope
+from portal.api.scoping import Role, Scope
+from portal.api.serializers import right_and_wrong
+from tenants.models import InformationSystem
+from tenants.quotas import Needs, usage_of
+
+from ..models import VirtualMachine, VMSnapshot
+from ..serializers import NewVmSerializer
+from ..services import NewVm, create_vm
+from .choices import Choices, choices_for
+from .listing import quota_lines
+from .refusals import entered_in, errors_by_field, tell
+
+# What the form has, and how it begins.
+STARTS = {
+    "information_system": "",
+    "account": "",
+    "region": "",
+    "name": "",
+    "flavor": "",
+    "cpu_cores": "2",
+    "memory_gb": "4",
+    "disk_gb": "40",
+    "boot": "",
+    "boot_volume": "",
+    "network": "",
+    "availability_zone": "",
+    "data_center_type": VirtualMachine.DataCenterType.PRODUCTION.value,
+    "runtime_start": "",
+    "runtime_end": "",
+    "description": "",
+}
+# What the form sends as it is entered; size and image are put together from several fields.
+PLAIN = (
+    "information_system",
+    "account",
+    "region",
+    "name",
+    "network",
+    "availability_zone",
+    "data_center_type",
+    "runtime_start",
+    "runtime_end",
+    "description",
+    "boot_volume",
+    "cpu_cores",
+    "memory_gb",
+    "disk_gb",
+)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def new_vm_page(request: PageRequest) -> HttpResponse:
+    """Show the form; on POST, make the VM (or say what would be made), or show all that is wrong with what was entered.
+
+    A POST with `reload` only shows the choices of another system, account or size: nothing is checked then.
+    """
+    scope = page_scope(request)
+    try:
+        scope.require(Role.ADMIN)
+        sent = request.POST if request.method == "POST" else request.GET
+        entered = _entered(sent)
+        _follow_snapshot(scope, entered, is_final=request.method == "POST" and "reload" not in sent)
+        choices = choices_for(scope, entered)
+    except Refused as refused:
+        tell(request, refused)
+        return redirect("vm-page")
+    if request.method != "POST" or "reload" in request.POST:
+        return _form(request, scope, entered, choices)
+    dry_run = "dry_run" in request.POST
+    try:
+        new = _create(scope, entered, choices, dry_run=dry_run)
+    except Refused as refused:
+        tell(request, refused, shown_beside={*STARTS, "os_type", "os_version", "image"})
+        errors = errors_by_field(refused) if isinstance(refused, BadFields) else {}
+        return _form(request, scope, entered, choices, errors=errors, status=refused.status_code)
+    if new.job is None:
+        return _form(request, scope, entered, choices, would=new.vm)
+    return redirect("vm-detail-page", new.vm.pk)
+
+
+def _entered(sent: Mapping[str, Any]) -> dict[str, str]:
+    """What was entered, or sent along with a link to the form (`?image=` is a snapshot that one wants a VM from)."""
+    entered = {name: str(sent.get(name, start)) for name, start in STARTS.items()}
+    if not entered["boot"] and sent.get("image"):
+        entered["boot"] = f"image:{sent['image']}"
+    if any("\x00" in text for text in entered.values()):
+        raise BadRequest
+    return entered
+
+
+def _follow_snapshot(scope: Scope, entered: dict[str, str], *, is_final: bool) -> None:
+    """What is made from a snapshot of a boot volume boots from a volume too, that is at least as large.
+
+    The size is filled in while the form is being put together; in what was finally entered, nothing is changed unseen.
+    """
+    kind, _colon, image_id = entered["boot"].partition(":")
+    snapshots = VMSnapshot.objects.within(scope).exclude(volume_snapshots=[])
+    snapshot = snapshots.filter(image_id=image_id).first() if kind == "image" else None
+    if snapshot is None:
+        return
+    entered["boot_volume"] = "true"
+    disk = entered["disk_gb"]
+    if not is_final and (not disk.isdecimal() or int(disk[:9]) < snapshot.min_disk_gb):
+        entered["disk_gb"] = str(snapshot.min_disk_gb)
+
+
+def _create(scope: Scope, entered: Mapping[str, str], choices: Choices, *, dry_run: bool) -> NewVm:
+    """Ask the service for the VM. Raises what `create_vm` raises, with what is wrong with our own fields as well."""
+    data = _wish_data(entered, choices)
+    wish, errors = right_and_wrong(NewVmSerializer(data=data))
+    wish.pop("dry_run", None)
+    if entered["flavor"] and choices.flavor is None:
+        errors["flavor"] = [_("There is no such flavor here.")]
+    elif choices.flavor and choices.flavor.needs_boot_volume and not entered["boot_volume"]:
+        errors["flavor"] = [
+            _("This flavor has no disk of its own: boot from a volume, and say of which size.")
+        ]
+    if not data.keys() & {"image", "os_type"}:
+        errors["image"] = [_("Choose what it boots from.")]
+    return create_vm(scope=scope, wish=wish, errors=errors, dry_run=dry_run)
+
+
+def _wish_data(entered: Mapping[str, str], choices: Choices) -> dict[str, Any]:
+    """The form in the words of the API."""
+    data = entered_in(entered, *PLAIN)
+    if choices.flavor:
+        data.update(cpu_cores=choices.flavor.cpu_cores, memory_gb=choices.flavor.memory_gb)
+        if not entered["boot_volume"]:
+            data["disk_gb"] = choices.flavor.disk_gb
+    kind, _colon, what = entered["boot"].partition(":")
+    if kind == "os":
+        os_type, _bar, os_version = what.partition("|")
+        data.update(os_type=os_type, os_version=os_version)
+    elif kind == "image":
+        data["image"] = what
+    return data
+
+
+def _form(
+    request: PageRequest,
+    scope: Scope,
+    entered: dict[str, str],
+    choices: Choices,
+    *,
+    errors: Mapping[str, Any] | None = None,
+    would: VirtualMachine | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    system: InformationSystem = choices.system
+    needs = would and Needs(1, would.cpu_cores, would.memory_gb, would.disk_gb)
+    if choices.flavor:
+        entered.update(cpu_cores=str(choices.flavor.cpu_cores), memory_gb=str(choices.flavor.memory_gb))
+        if not entered["boot_volume"]:
+            entered["disk_gb"] = str(choices.flavor.disk_gb)
+    template = "vms/new_form.html" if request.htmx else "vms/new.html"
+    context = {
+        "scope": scope,
+        "entered": entered,
+        # What has to be named first is no mistake yet, but is said at the same place.
+        "errors": {**choices.missing, **(errors or {})},
+        "choices": choices,
+        "system": system,
+        "systems": InformationSystem.objects.within(scope).select_related("tenant").order_by("name"),
+        "data_center_types": VirtualMachine.DataCenterType.choices,
+        "usage": quota_lines(usage_of(system.tenant), needs or Needs()),
+        "would": would,
+        "network": choices.network_of(entered["network"]),
+    }
+    return render(request, template, context, status=status)

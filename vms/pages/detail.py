@@ -1,0 +1,242 @@
+"""A VM's own page: all that is known of it, the job that holds it, and the forms to change it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import Http404, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+
+from portal.api.errors import Refused
+from portal.api.scoped_pages import PageRequest, page_scope
+from portal.api.scoping import Scope
+from tasks.models import EntityLock, Job, JobStatus
+from tasks.serializers import JobSerializer
+from volumepool.models import Volume
+
+from ..actions import ACTIONS
+from ..models import VirtualMachine, VMOperationLog, VMSnapshot
+from ..serializers import OperationLogSerializer, VirtualMachineSerializer, jobs_in_flight
+from ..services.console import console_of
+from .choices import choices_for
+from .listing import may
+from .refusals import errors_by_field, tell
+
+LOG_SHOWN = 20
+LOG_PAGE = 100
+FREE_VOLUMES_SHOWN = 200
+_FAILED = frozenset({JobStatus.FAILED, JobStatus.ERRORED, JobStatus.CANCELLED})
+
+
+@login_required
+@never_cache
+@require_GET
+def vm_detail_page(request: PageRequest, pk: UUID) -> HttpResponse:
+    """A VM; of one that is gone, what the log still knows of it."""
+    scope = page_scope(request)
+    vm = VirtualMachine.objects.within(scope).shown().filter(pk=pk).first()
+    return show_vm(request, scope, vm) if vm is not None else _gone(request, scope, pk)
+
+
+@login_required
+@never_cache
+@require_GET
+def vm_live_part(request: PageRequest, pk: UUID) -> HttpResponse:
+    """The part that follows a job. When that job no longer holds the VM, everything has changed: the page is to be read anew."""
+    scope = page_scope(request)
+    vm = VirtualMachine.objects.within(scope).shown().filter(pk=pk).first()
+    holder = jobs_in_flight([vm]).get(vm.lock_key) if vm is not None else None
+    if vm is None or holder is None or str(holder.pk) != request.GET.get("job"):
+        return HttpResponse(headers={"HX-Refresh": "true"})
+    return render(request, "vms/live.html", live_context(scope, vm, holder))
+
+
+@login_required
+@require_GET
+def operation_log_page(request: PageRequest, pk: UUID) -> HttpResponse:
+    """Everything that was ever done to a VM, also to one that is gone."""
+    scope = page_scope(request)
+    entries = VMOperationLog.objects.within(scope).filter(vm_id=pk).order_by("-id")
+    vm = VirtualMachine.objects.within(scope).filter(pk=pk).first()
+    last = entries.first()
+    if vm is None and last is None:
+        raise Http404
+    page = Paginator(entries, LOG_PAGE).get_page(request.GET.get("page"))
+    context = {
+        "scope": scope,
+        "vm_id": pk,
+        "name": vm.name if vm is not None else last and last.vm_name,
+        "page": page,
+        "entries": OperationLogSerializer(list(page.object_list), many=True).data,
+    }
+    return render(request, "vms/log_page.html", context)
+
+
+def show_vm(
+    request: PageRequest,
+    scope: Scope,
+    vm: VirtualMachine,
+    *,
+    form: str = "",
+    refused: Refused | None = None,
+) -> HttpResponse:
+    """The page of a VM. After a refusal, `form` keeps what was entered in it, and says what was wrong."""
+    forms = _forms(vm)
+    if refused is not None:
+        entered = {name: request.POST.get(name, "") for name in forms[form] if name != "version"}
+        errors = errors_by_field(refused)
+        tell(request, refused, shown_beside=forms[form])
+        forms[form] |= {**entered, "is_open": True, "errors": errors}
+    holder = jobs_in_flight([vm]).get(vm.lock_key)
+    allowed = may(scope)
+    context = {
+        **live_context(scope, vm, holder),
+        "forms": forms,
+        # Where a language form leads back to: the address of a form that was refused takes no GET.
+        "here": reverse("vm-detail-page", args=[vm.pk]),
+        "data_center_types": VirtualMachine.DataCenterType.choices,
+        "console": console_of(scope=scope, vm=vm) if allowed["may_control"] else None,
+        "last_job": None if holder else _last_failure(scope, vm.pk),
+        **_volumes(scope, vm),
+        **_snapshots(scope, vm),
+        **_log(scope, vm.pk),
+    }
+    if allowed["may_administer"]:
+        place = {
+            "information_system": str(vm.information_system_id),
+            "account": str(vm.account_id),
+            "region": vm.region,
+            "boot_volume": "true" if context["boots_from_volume"] else "",
+        }
+        choices = choices_for(scope, place)
+        here = (choices.account, choices.region) == (vm.account_id, vm.region)
+        least = 0 if context["boots_from_volume"] else vm.disk_gb
+        sizes = [
+            size for size in choices.sizes if size.name != vm.flavor_name and size.disk_gb >= least and here
+        ]
+        context |= {"sizes": sizes, "volume_types": choices.volume_types if here else []}
+    return render(request, "vms/detail.html", context, status=refused.status_code if refused else 200)
+
+
+def live_context(scope: Scope, vm: VirtualMachine, holder: Job | None) -> dict[str, Any]:
+    """What the part of the page shows that follows a job."""
+    jobs = {vm.lock_key: holder} if holder else {}
+    shown: Any = VirtualMachineSerializer(vm, context={"scope": scope, "jobs_in_flight": jobs}).data
+    job = Job.objects.shown().filter(pk=holder.pk).first() if holder else None
+    names = [name for name in shown["allowed_actions"] if not ACTIONS[name].ends_resize]
+    return {
+        "scope": scope,
+        "vm": shown,
+        # As a list: a template that asks a dictionary for its items gets an entry of that name, if there is one.
+        "metadata": sorted(vm.metadata.items()),
+        "wanted": VirtualMachine.Wanted(vm.wanted).label,
+        "buttons": [(name, ACTIONS[name].label) for name in names],
+        "job": JobSerializer(job).data if job else None,
+        # A stuck job moves again only when a person decides so.
+        "follow": job is not None and job.status != JobStatus.STUCK,
+        **may(scope),
+    }
+
+
+def _forms(vm: VirtualMachine) -> dict[str, dict[str, Any]]:
+    """How each form begins."""
+
+    def day(date: Any) -> str:
+        return date.isoformat() if date else ""
+
+    return {
+        "change": {
+            "name": vm.name,
+            "description": vm.description,
+            "data_center_type": vm.data_center_type,
+            "runtime_start": day(vm.runtime_start),
+            "runtime_end": day(vm.runtime_end),
+            "metadata": "\n".join(f"{name}={value}" for name, value in sorted(vm.metadata.items())),
+            "version": vm.version,
+        },
+        "resize": {
+            "flavor": "",
+            "cpu_cores": vm.cpu_cores,
+            "memory_gb": vm.memory_gb,
+            "disk_gb": vm.disk_gb,
+        },
+        "attach": {"volume": ""},
+        "new_volume": {"size_gb": "", "name": "", "type": ""},
+        "snapshot": {"name": ""},
+        "remove": {"name": "", "volumes": "delete", "force": "", "version": vm.version},
+        "detach": {},
+    }
+
+
+def _volumes(scope: Scope, vm: VirtualMachine) -> dict[str, Any]:
+    """The VM's volumes, and those that could be put on it."""
+    ours = Volume.objects.within(scope)
+    volumes = list(ours.filter(vm=vm).order_by("-is_boot", "created_at"))
+    free = ours.filter(
+        vm=None,
+        volume_id__isnull=False,
+        account=vm.account_id,
+        region=vm.region,
+        information_system__tenant=vm.information_system.tenant_id,
+    )
+    return {
+        "volumes": volumes,
+        "boots_from_volume": any(volume.is_boot for volume in volumes),
+        "free_volumes": free.order_by("name")[:FREE_VOLUMES_SHOWN],
+    }
+
+
+def _snapshots(scope: Scope, vm: VirtualMachine) -> dict[str, Any]:
+    snapshots = list(VMSnapshot.objects.within(scope).filter(vm_id=vm.pk).select_related("created_by"))
+    return {"snapshots": with_jobs(snapshots), "snapshots_change": any(map(is_held, snapshots))}
+
+
+def with_jobs(snapshots: list[VMSnapshot]) -> list[VMSnapshot]:
+    """Put the job that holds each snapshot beside it, as `job`: one query for all of them."""
+    keys = [snapshot.lock_key for snapshot in snapshots]
+    held = {lock.key: lock.job for lock in EntityLock.objects.filter(key__in=keys).select_related("job")}
+    for snapshot in snapshots:
+        snapshot.job = held.get(snapshot.lock_key)  # type: ignore[attr-defined] # for the template alone.
+    return snapshots
+
+
+def is_held(snapshot: VMSnapshot) -> bool:
+    """Whether a snapshot that `with_jobs` has seen is being removed."""
+    return getattr(snapshot, "job", None) is not None
+
+
+def _log(scope: Scope, vm_id: UUID) -> dict[str, Any]:
+    entries = VMOperationLog.objects.within(scope).filter(vm_id=vm_id).order_by("-id")[: LOG_SHOWN + 1]
+    found: Any = OperationLogSerializer(list(entries), many=True).data
+    return {"entries": found[:LOG_SHOWN], "has_more": len(found) > LOG_SHOWN, "vm_id": vm_id}
+
+
+def _last_job(scope: Scope, vm_id: UUID) -> Job | None:
+    # Reading a console changes nothing, so it is no part of the VM's story.
+    jobs = Job.objects.within(scope).filter(entity_id=str(vm_id), entity_type="vm", parent=None)
+    job: Job | None = jobs.exclude(kind="vms.read_console").order_by("-created_at").first()
+    return job
+
+
+def _last_failure(scope: Scope, vm_id: UUID) -> Mapping[str, Any] | None:
+    job = _last_job(scope, vm_id)
+    if job is None or job.status not in _FAILED:
+        return None
+    return JobSerializer(job).data
+
+
+def _gone(request: PageRequest, scope: Scope, pk: UUID) -> HttpResponse:
+    context = _log(scope, pk)
+    last = VMOperationLog.objects.within(scope).filter(vm_id=pk).order_by("-id").first()
+    if last is None:
+        raise Http404
+    job = _last_job(scope, pk)
+    context |= {"scope": scope, "name": last.vm_name, "job": JobSerializer(job).data if job else None}
+    return render(request, "vms/gone.html", context)

@@ -1,0 +1,244 @@
+"""The list of VMs: what may be asked of each, or of many at once, and how fresh the picture is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+from rest_framework.filters import search_smart_split
+
+from portal.api.errors import Refused
+from portal.api.scoped_pages import PageRequest, page_scope
+from portal.api.scoping import Role, Scope
+from tenants.models import InformationSystem
+from tenants.quotas import WORDS, Needs, usage_of
+
+from ..actions import ACTIONS
+from ..models import SyncState, VirtualMachine, VMStatus
+from ..serializers import BulkActionSerializer, VirtualMachineSerializer
+from ..services import Control, control_vm, control_vms, request_sync
+from ..services.syncing import stale_states
+from .refusals import checked, tell
+
+PAGE_SIZE = 25
+SEARCH_WORDS = 10
+NAMES_TOLD = 10
+# Pausing, suspending and shelving are rare: they are asked for on the VM's own page, or of many at once.
+RARE_ACTIONS = frozenset({"pause", "suspend", "shelve"})
+NOTHING = Needs()
+
+
+@login_required
+@require_GET
+def vm_page(request: PageRequest) -> HttpResponse:
+    """The list, with the filters that the REST list and its export have too."""
+    scope = page_scope(request)
+    wish = _filters(request)
+    vms = _matching(VirtualMachine.objects.within(scope).shown(), wish).order_by("name", "pk")
+    page = Paginator(vms, PAGE_SIZE).get_page(request.GET.get("page"))
+    return render(
+        request,
+        "vms/page.html",
+        {
+            "scope": scope,
+            "page": page,
+            "vms": _rows(list(page.object_list), scope),
+            "statuses": VMStatus.choices,
+            "systems": InformationSystem.objects.within(scope).select_related("tenant").order_by("name"),
+            "actions": [(name, action.label) for name, action in ACTIONS.items()],
+            "wish": wish,
+            "query": urlencode(wish),
+            "usage": quota_lines(usage_of(scope.tenant)) if scope.tenant else [],
+            "stale_states": _stale_states(scope),
+            **may(scope),
+        },
+    )
+
+
+@login_required
+@require_GET
+def vm_row(request: PageRequest, pk: UUID) -> HttpResponse:
+    """One row of the list, for the page to follow a VM that a job holds."""
+    return _row(request, page_scope(request), pk)
+
+
+@login_required
+@require_POST
+def ask_vm(request: PageRequest, pk: UUID) -> HttpResponse:
+    """Ask a VM for an action, from the list or from its own page. A refusal is shown in the words of the API."""
+    scope = page_scope(request)
+    try:
+        control_vm(
+            scope=scope,
+            vm_id=pk,
+            action=request.POST.get("action", ""),
+            hard=request.POST.get("hard") == "true",
+        )
+    except Refused as refused:
+        tell(request, refused)
+        if request.htmx:
+            response = HttpResponse()
+            response["HX-Refresh"] = "true"
+            return response
+    if request.htmx:
+        return _row(request, scope, pk)
+    return redirect("vm-detail-page", pk) if request.POST.get("page") == "detail" else redirect("vm-page")
+
+
+@login_required
+@require_POST
+def ask_vms(request: PageRequest) -> HttpResponse:
+    """Ask the chosen VMs for an action, and say of how many it was asked and why not of the others."""
+    scope = page_scope(request)
+    wish = {
+        "action": request.POST.get("action", ""),
+        "ids": request.POST.getlist("ids"),
+        "mode": request.POST.get("mode", "all"),
+    }
+    try:
+        scope.require(Role.OPERATOR)
+        if not wish["ids"]:
+            messages.error(request, _("Choose the VMs first."))
+        else:
+            asked = checked(BulkActionSerializer(data=wish))
+            controls = control_vms(
+                scope=scope, vm_ids=asked["ids"], action=asked["action"], mode=asked["mode"]
+            )
+            _report(request, asked["ids"], asked["action"], controls, needs_all=asked["mode"] == "all")
+    except Refused as refused:
+        tell(request, refused)
+    return redirect(f"{reverse('vm-page')}?{urlencode(_filters(request))}")
+
+
+@login_required
+@require_POST
+def sync_vms_now(request: PageRequest) -> HttpResponse:
+    """Have the VMs of the tenant looked at in the cloud as soon as a worker is free."""
+    try:
+        states = request_sync(scope=page_scope(request))
+    except Refused as refused:
+        tell(request, refused)
+    else:
+        named = ", ".join(f"{state.account.name} {state.region}" for state in states) or "-"
+        messages.success(request, _("These will be looked at now: %(named)s.") % {"named": named})
+    return redirect(f"{reverse('vm-page')}?{urlencode(_filters(request))}")
+
+
+def may(scope: Scope) -> dict[str, bool]:
+    """What the role allows, for templates: what it does not is not shown."""
+    return {
+        "may_control": scope.role.covers(Role.OPERATOR),
+        "may_administer": scope.role.covers(Role.ADMIN),
+    }
+
+
+def quota_lines(
+    usage: Mapping[str, Mapping[str, int | None]], needs: Needs = NOTHING
+) -> list[dict[str, Any]]:
+    """What is used of each quota, and what would be left with `needs` on top; no limit is None."""
+    lines = []
+    for name, figures in usage.items():
+        used, total, needed = figures["used"] or 0, figures["total"], getattr(needs, name)
+        left = None if total is None else total - used - needed
+        lines.append({"what": WORDS[name], "used": used, "total": total, "left": left})
+    return lines
+
+
+def _filters(request: PageRequest) -> dict[str, str]:
+    """The filters that were set, without those that mean nothing."""
+    search = request.GET.get("search", "")[:200].replace("\x00", "").strip()
+    status, system = request.GET.get("status", ""), request.GET.get("information_system", "")
+    try:
+        system = str(UUID(system))
+    except ValueError:
+        system = ""
+    wish = {
+        "search": search,
+        "status": status if status in VMStatus.values else "",
+        "information_system": system,
+    }
+    return {name: value for name, value in wish.items() if value}
+
+
+def _matching(vms: QuerySet[VirtualMachine], wish: Mapping[str, str]) -> QuerySet[VirtualMachine]:
+    """The VMs that the filters let through, the same ones as in the REST list, so that the export has what one sees."""
+    words = search_smart_split(wish.get("search", ""))  # type: ignore[arg-type] # its stub is wrong.
+    for word in list(words)[:SEARCH_WORDS]:
+        vms = vms.filter(
+            Q(name__icontains=word)
+            | Q(description__icontains=word)
+            | Q(openstack_id__icontains=word)
+            | Q(ip_address__icontains=word)
+            | Q(information_system__name__icontains=word)
+        )
+    if "status" in wish:
+        vms = vms.filter(status=wish["status"])
+    if "information_system" in wish:
+        vms = vms.filter(information_system=UUID(wish["information_system"]))
+    return vms
+
+
+def _stale_states(scope: Scope) -> QuerySet[SyncState]:
+    """Where the picture of the scope's VMs is too old to be trusted."""
+    of_scope = VirtualMachine.objects.within(scope).filter(
+        account=OuterRef("account"), region=OuterRef("region")
+    )
+    return stale_states().filter(Exists(of_scope)).order_by("account__name", "region")
+
+
+def _report(
+    request: PageRequest, ids: Sequence[UUID], action: str, controls: Sequence[Control], *, needs_all: bool
+) -> None:
+    """Say what came of asking many."""
+    refused: dict[str, list[str]] = {}
+    for pk, control in zip(ids, controls, strict=True):
+        if control.refusal is not None:
+            name = control.vm.name if control.vm else str(pk)
+            refused.setdefault(str(control.refusal.detail), []).append(name)
+    count = sum(map(len, refused.values()))
+    if count and needs_all:
+        messages.error(
+            request,
+            _("%(refused)s of %(count)s VMs cannot be asked, so none was.")
+            % {"refused": count, "count": len(ids)},
+        )
+    else:
+        asked = sum(control.changed for control in controls)
+        told = _("%(action)s: %(asked)s of %(count)s VMs were asked.") % {
+            "action": ACTIONS[action].label,
+            "asked": asked,
+            "count": len(ids),
+        }
+        messages.success(request, told)
+        if others := len(ids) - count - asked:
+            told = _("%(others)s needed nothing: they are so already, or a job makes them so.")
+            messages.success(request, told % {"others": others})
+    for reason, names in refused.items():
+        more = " …" if len(names) > NAMES_TOLD else ""
+        messages.error(request, f"{reason} ({', '.join(names[:NAMES_TOLD])}{more})")
+
+
+def _rows(vms: list[VirtualMachine], scope: Scope) -> list[dict[str, Any]]:
+    rows: Any = VirtualMachineSerializer(vms, many=True, context={"scope": scope}).data
+    for row in rows:
+        row["buttons"] = [
+            (name, ACTIONS[name].label) for name in row["allowed_actions"] if name not in RARE_ACTIONS
+        ]
+    return list(rows)
+
+
+def _row(request: PageRequest, scope: Scope, pk: UUID) -> HttpResponse:
+    vm = get_object_or_404(VirtualMachine.objects.within(scope).shown(), pk=pk)
+    (row,) = _rows([vm], scope)
+    return render(request, "vms/row.html", {"vm": row, **may(scope)})

@@ -1,0 +1,54 @@
+"""What hangs on a VM, from its page: volumes and snapshots."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.utils.translation import gettext as _
+
+from portal.api.errors import BadFields
+from portal.api.scoped_pages import PageRequest
+from portal.api.scoping import Role, Scope
+
+from ..models import VirtualMachine
+from ..serializers import AttachSerializer, NewSnapshotSerializer
+from ..services import attach_volume, detach_volume, take_snapshot
+from .posting import form_of_vm
+from .refusals import checked, entered_in
+
+
+@form_of_vm("attach", Role.OPERATOR)
+def attach_volume_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
+    """Put one of the tenant's free volumes on it."""
+    asked = checked(AttachSerializer(data=entered_in(request.POST, "volume")))
+    if "volume" not in asked:
+        raise BadFields({"volume": [_("Choose a volume.")]})
+    attach_volume(scope=scope, vm_id=vm.pk, volume_id=asked["volume"])
+
+
+@form_of_vm("new_volume", Role.ADMIN)
+def attach_new_volume_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
+    """Put a new volume on it."""
+    asked = checked(AttachSerializer(data=entered_in(request.POST, "size_gb", "name", "type")))
+    if "size_gb" not in asked:
+        raise BadFields({"size_gb": [_("Say how large it is to be.")]})
+    attach_volume(
+        scope=scope,
+        vm_id=vm.pk,
+        size_gb=asked["size_gb"],
+        name=asked.get("name", ""),
+        volume_type=asked.get("type", ""),
+    )
+
+
+@form_of_vm("detach", Role.OPERATOR)
+def detach_volume_page(request: PageRequest, scope: Scope, vm: VirtualMachine, volume_pk: UUID) -> None:
+    """Take a volume off it; the tenant keeps the volume."""
+    detach_volume(scope=scope, vm_id=vm.pk, volume_id=volume_pk)
+
+
+@form_of_vm("snapshot", Role.OPERATOR)
+def take_snapshot_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
+    """Make an image of it."""
+    asked = checked(NewSnapshotSerializer(data={"name": request.POST.get("name", "")}))
+    take_snapshot(scope=scope, vm_id=vm.pk, name=asked["name"])

@@ -1,0 +1,50 @@
+"""What pages say of refusals: beside the fields that they are about, and the rest above the page."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest
+
+from portal.api.errors import BadFields, Refused
+from portal.api.serializers import StrictSerializer
+
+
+def texts_of(error: Any) -> list[str]:
+    """The sentences in an error, however deep serializers have put them."""
+    if isinstance(error, Mapping):
+        return [f"{name}: {text}" for name, inner in error.items() for text in texts_of(inner)]
+    if isinstance(error, list | tuple):
+        return [text for inner in error for text in texts_of(inner)]
+    return [str(error)]
+
+
+def errors_by_field(refused: Refused) -> dict[str, list[str]]:
+    """What is wrong, by the name of the field."""
+    return {name: texts_of(error) for name, error in (refused.errors or {}).items()}
+
+
+def tell(request: HttpRequest, refused: Refused, shown_beside: Collection[str] = ()) -> None:
+    """Put a refusal above the page, in the words of the API; not what stands beside a field already."""
+    errors = errors_by_field(refused)
+    if not isinstance(refused, BadFields):
+        if not errors or not errors.keys() <= set(shown_beside):
+            messages.error(request, str(refused.detail))
+        return
+    for name, texts in errors.items():
+        if name not in shown_beside:
+            messages.error(request, f"{name}: {' '.join(texts)}")
+
+
+def checked(serializer: StrictSerializer) -> dict[str, Any]:
+    """What a form says, when all of it is right. Raises `BadFields`."""
+    if not serializer.is_valid():
+        raise BadFields(serializer.errors)
+    return dict(serializer.validated_data)
+
+
+def entered_in(form: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Of a form, the named fields that were filled in: a browser sends the others as empty texts."""
+    return {name: form[name] for name in names if form.get(name)}

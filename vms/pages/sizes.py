@@ -1,0 +1,66 @@
+"""Flavors as a form offers them, and sizes as it says them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cloudaccounts.models import CloudResource
+
+from ..choice import size_of_flavor
+
+LEAST_DISK_GB = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A flavor by its figures. `disk_gb` is the flavor's own, and may be 0: such a VM needs a boot volume."""
+
+    id: str
+    name: str
+    cpu_cores: int
+    memory_gb: int
+    disk_gb: int
+
+    @property
+    def needs_boot_volume(self) -> bool:
+        """Whether its own disk is too small for a VM."""
+        return self.disk_gb < LEAST_DISK_GB
+
+
+def sizes_of(flavors: Sequence[CloudResource], *, boots_from_volume: bool = False) -> list[Size]:
+    """The flavors that one gets by asking for their figures, in the order of `flavors`, the smallest first.
+
+    The services take figures and choose the smallest flavor that has so much. Of two flavors with the same figures the
+    second can thus not be had, and offering it would be a lie.
+    """
+    sizes = [_size(flavor) for flavor in flavors]
+
+    def disk(size: Size) -> int:
+        return 0 if boots_from_volume or size.needs_boot_volume else size.disk_gb
+
+    return [size for size in sizes if _smallest(sizes, size, disk(size)) is size]
+
+
+def _smallest(sizes: Sequence[Size], wanted: Size, disk_gb: int) -> Size | None:
+    if wanted.memory_gb < 1:
+        return None
+    for size in sizes:
+        if (
+            size.cpu_cores >= wanted.cpu_cores
+            and size.memory_gb >= wanted.memory_gb
+            and size.disk_gb >= disk_gb
+        ):
+            return size
+    return None
+
+
+def _size(flavor: CloudResource) -> Size:
+    figures = size_of_flavor(flavor)
+    return Size(
+        flavor.cloud_id,
+        flavor.name,
+        figures["cpu_cores"],
+        figures["memory_gb"],
+        int(flavor.attributes.get("disk_gb", 0)),
+    )
