@@ -64,8 +64,7 @@ def choose_place(
         return None, {"account": [_("Name the cloud account; there are: %(named)s.") % {"named": named}]}
     else:
         return None, {"account": [_("There is no active cloud account for this tenant.")]}
-    known = CloudResource.objects.present().filter(account=account).order_by("region")
-    regions = list(known.values_list("region", flat=True).distinct())
+    regions = regions_known(account.pk)
     if not regions:
         message = _("Nothing is known yet of the cloud account '%(name)s'; it is listed every few minutes.")
         return None, {"account": [message % {"name": account.name}]}
@@ -75,6 +74,12 @@ def choose_place(
     if not region and len(regions) > 1:
         return None, {"region": [_("Name the region; there are: %(known)s.") % {"known": ", ".join(regions)}]}
     return Place(account, region or regions[0]), {}
+
+
+def regions_known(account_id: int) -> list[str]:
+    """The regions of an account in which something was found."""
+    present = CloudResource.objects.present().filter(account=account_id).order_by("region")
+    return list(present.values_list("region", flat=True).distinct())
 
 
 class Catalogue:

@@ -40,13 +40,6 @@ class Choices:
     zones: Sequence[CloudResource]
     volume_types: Sequence[CloudResource] = field(default_factory=list)
 
-    def network_of(self, wanted: str) -> CloudResource | None:
-        """The network that a VM gets: the one wanted, else the default, else the only one."""
-        wanted = wanted or self.default_network
-        if not wanted and len(self.networks) == 1:
-            return self.networks[0]
-        return next((network for network in self.networks if network.cloud_id == wanted), None)
-
 
 def choices_for(scope: Scope, entered: Mapping[str, str]) -> Choices:
     """What there is to choose from, for the system, account and region that were entered.
@@ -60,15 +53,12 @@ def choices_for(scope: Scope, entered: Mapping[str, str]) -> Choices:
     system = (
         InformationSystem.objects.within(scope).select_related("tenant").get(pk=options["information_system"])
     )
-    accounts = options["accounts"]
-    account = options["account"] or _number(entered.get("account", "")) or system.default_account_id
-    account = account if account in {one.pk for one in accounts} else None
     sizes = sizes_of(options["flavors"], boots_from_volume=bool(entered.get("boot_volume")))
     return Choices(
         system=system,
-        accounts=accounts,
-        account=account,
-        regions=_regions(account),
+        accounts=options["accounts"],
+        account=options["account"],
+        regions=options["regions"],
         region=options["region"],
         missing={name: texts_of(error) for name, error in options["missing"].items()},
         sizes=sizes,
@@ -100,13 +90,6 @@ def _options(scope: Scope, entered: Mapping[str, str]) -> dict[str, Any]:
         except BadFields:
             continue
     return options_for(scope=scope, system_id=None, account_id=None, region="")
-
-
-def _regions(account: int | None) -> list[str]:
-    if account is None:
-        return []
-    known = CloudResource.objects.present().filter(account=account).order_by("region")
-    return list(known.values_list("region", flat=True).distinct())
 
 
 def _systems_to_boot(images: Sequence[CloudResource]) -> list[tuple[str, str]]:

@@ -91,7 +91,7 @@ def new_vm_page(request: PageRequest) -> HttpResponse:
         errors = errors_by_field(refused) if isinstance(refused, BadFields) else {}
         return _form(request, scope, entered, choices, errors=errors, status=refused.status_code)
     if new.job is None:
-        return _form(request, scope, entered, choices, would=new.vm)
+        return _form(request, scope, entered, choices, would=new)
     return redirect("vm-detail-page", new.vm.pk)
 
 
@@ -160,11 +160,12 @@ def _form(
     choices: Choices,
     *,
     errors: Mapping[str, Any] | None = None,
-    would: VirtualMachine | None = None,
+    would: NewVm | None = None,
     status: int = 200,
 ) -> HttpResponse:
     system: InformationSystem = choices.system
-    needs = would and Needs(1, would.cpu_cores, would.memory_gb, would.disk_gb)
+    vm = would.vm if would else None
+    needs = vm and Needs(1, vm.cpu_cores, vm.memory_gb, vm.disk_gb)
     if choices.flavor:
         entered.update(cpu_cores=str(choices.flavor.cpu_cores), memory_gb=str(choices.flavor.memory_gb))
         if not entered["boot_volume"]:
@@ -180,7 +181,7 @@ def _form(
         "systems": InformationSystem.objects.within(scope).select_related("tenant").order_by("name"),
         "data_center_types": VirtualMachine.DataCenterType.choices,
         "usage": quota_lines(usage_of(system.tenant), needs or Needs()),
-        "would": would,
-        "network": choices.network_of(entered["network"]),
+        "would": vm,
+        "network": would and would.network,
     }
     return render(request, template, context, status=status)

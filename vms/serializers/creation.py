@@ -163,6 +163,7 @@ class OptionsSerializer(serializers.Serializer[Any]):
     information_system = serializers.UUIDField(allow_null=True)
     accounts = AccountOptionSerializer(many=True)
     account = serializers.IntegerField(allow_null=True)
+    regions = serializers.ListField(child=serializers.CharField())
     region = serializers.CharField(allow_blank=True)
     missing = serializers.DictField(child=serializers.ListField(child=serializers.CharField()))
     flavors = FlavorOptionSerializer(many=True)

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from cloudaccounts.models import CloudAccount
+from cloudaccounts.models import CloudAccount, CloudResource
 from portal.api.errors import BadFields
 from portal.api.scoping import Role, Scope
 from tasks import engine
@@ -20,17 +20,21 @@ from tenants.models import InformationSystem
 from tenants.quotas import Needs, require_quota
 from volumepool.models import Volume
 
-from ..choice import Catalogue, Choice, Errors, Place, choose_place, size_of_flavor
+from ..choice import Catalogue, Choice, Errors, Place, choose_place, regions_known, size_of_flavor
 from ..commands.creation import CreateVm
 from ..models import VirtualMachine, VMStatus
 
 
 @dataclass(frozen=True, slots=True)
 class NewVm:
-    """A VM that was asked for, and the job that makes it; `job` is None after a dry run, which wrote nothing."""
+    """A VM that was asked for, the job that makes it, and the network that it is put on.
+
+    `job` is None after a dry run, which wrote nothing.
+    """
 
     vm: VirtualMachine
     job: Job | None
+    network: CloudResource
 
 
 def create_vm(
@@ -69,7 +73,7 @@ def create_vm(
         needs = Needs(1, vm.cpu_cores, vm.memory_gb, vm.disk_gb)
         require_quota(system.tenant, needs)
         if dry_run:
-            return NewVm(vm, None)
+            return NewVm(vm, None, choice.network)
         vm.save(force_insert=True)
         command = CreateVm(
             str(vm.pk),
@@ -81,7 +85,8 @@ def create_vm(
             volume_snapshot_id=choice.volume_snapshot_id or None,
         )
         command.vm = vm
-        return NewVm(vm, engine.submit(command, tenant=system.tenant, user=scope.user).job)
+        job = engine.submit(command, tenant=system.tenant, user=scope.user).job
+        return NewVm(vm, job, choice.network)
 
 
 def _check_runtime(wish: Mapping[str, Any], problems: Errors) -> None:
@@ -190,10 +195,13 @@ def options_for(
     if system is not None and problems and (account_id is not None or region):
         raise BadFields(problems)
     catalogue = Catalogue(place, system) if place and system else None
+    account = place.account.pk if place else account_id or (system.default_account_id if system else None)
+    account = account if account in {one.pk for one in accounts} else None
     return {
         "information_system": system.pk if system else None,
         "accounts": accounts,
-        "account": place.account.pk if place else None,
+        "account": account,
+        "regions": regions_known(account) if account is not None else [],
         "region": place.region if place else "",
         "missing": problems,
         "flavors": catalogue.flavors() if catalogue else [],
