@@ -9,7 +9,6 @@ from django.http import Http404
 
 from portal.api.scoping import Role, Scope
 from tasks import engine
-from tasks.engine import Spec
 from tasks.models import Job
 
 from .commands import RemoveVolume
@@ -26,9 +25,5 @@ def remove_volume(*, scope: Scope, volume_id: UUID) -> tuple[Volume, Job]:
         scope.require(Role.ADMIN)
         command = RemoveVolume(str(volume.pk))
         command.volume = volume
-        spec = Spec(command, volume.information_system.tenant)
-        (answer,) = engine.submit_many([spec], user=scope.user)
-        if answer.refusal is not None:
-            raise answer.refusal
-        assert answer.job is not None
-        return volume, answer.job
+        tenant = volume.information_system.tenant
+        return volume, engine.submit(command, tenant=tenant, user=scope.user).job

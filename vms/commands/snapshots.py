@@ -137,11 +137,6 @@ class SnapshotVm(ServerCommand):
             message=_("Waiting for the cloud to report %s.") % "active",
         )
 
-    @step(deadline=minutes(30), title=gettext_lazy("Make sure that there is one"))
-    def keep_only_one(self) -> Result:
-        """Remove what a lost request has made besides, when one may have been lost."""
-        return self.remove_images(self.data["image_id"]) if self.data["asked_again"] else Done()
-
     @step(title=gettext_lazy("See the server free again"))
     def see_the_server_free(self) -> Result:
         """Nova lets go of the server a moment after the image is complete; before that it refuses what comes next."""
@@ -158,6 +153,14 @@ class SnapshotVm(ServerCommand):
         self.data["size_bytes"] = image.size_bytes
         self.data["volume_snapshots"] = list(image.snapshot_ids)
         return Done()
+
+    @step(deadline=minutes(30), title=gettext_lazy("Make sure that there is one"))
+    def keep_only_one(self) -> Result:
+        """Remove what a lost request has made besides, when one may have been lost.
+
+        At the end, because Nova lets a late one through when the server is free again.
+        """
+        return self.remove_images(self.data["image_id"]) if self.data["asked_again"] else Done()
 
     def succeeded(self) -> None:
         """The snapshot can be chosen from at once."""

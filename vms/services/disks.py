@@ -11,7 +11,6 @@ from django.utils.translation import gettext_lazy as _
 from portal.api.errors import BadFields
 from portal.api.scoping import Role, Scope
 from tasks import engine
-from tasks.engine import Spec
 from tasks.models import Job
 from tenants.quotas import Needs, require_quota
 from volumepool.models import Volume
@@ -27,7 +26,7 @@ class Attachment:
     """A volume, and the job that puts it on a VM or takes it off."""
 
     volume: Volume
-    job: Job | None
+    job: Job
 
 
 def attach_volume(
@@ -109,9 +108,7 @@ def _submit(
     scope: Scope, vm: VirtualMachine, volume: Volume, command: AttachVolume | DetachVolume
 ) -> Attachment:
     command.vm = vm
-    (answer,) = engine.submit_many([Spec(command, vm.information_system.tenant)], user=scope.user)
-    if answer.refusal is not None:
-        raise answer.refusal
-    if not answer.joined:
+    submitted = engine.submit(command, tenant=vm.information_system.tenant, user=scope.user)
+    if not submitted.joined:
         touch(vm)
-    return Attachment(volume, answer.job)
+    return Attachment(volume, submitted.job)

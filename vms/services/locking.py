@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -10,8 +10,9 @@ from django.db.models.functions import Now
 from django.http import Http404
 
 from portal.api.scoping import Role, Scope, TenantScoped
-from tasks.engine import Answer
+from tasks.engine import Answer, Spec
 
+from ..commands.server import ServerCommand
 from ..models import VirtualMachine
 
 
@@ -35,6 +36,14 @@ def touch(vm: VirtualMachine, **columns: Any) -> None:
     for name, value in columns.items():
         setattr(vm, name, value)
     VirtualMachine.objects.filter(pk=vm.pk).update(**columns, written_at=Now(), updated_at=Now())
+
+
+def specs_for(command_class: Callable[[str], ServerCommand], vms: Sequence[VirtualMachine]) -> list[Spec]:
+    """A command about each of some locked VMs, for `engine.submit_many`."""
+    commands = [(command_class(str(vm.pk)), vm) for vm in vms]
+    for command, vm in commands:
+        command.vm = vm
+    return [Spec(command, vm.information_system.tenant) for command, vm in commands]
 
 
 def touch_asked(vms: Sequence[VirtualMachine], answers: Sequence[Answer]) -> int:

@@ -20,7 +20,7 @@ from ..choice import Catalogue, Place, size_of_flavor
 from ..commands.resize import ConfirmResize, ResizeVm
 from ..models import Resize, VirtualMachine, VMStatus
 from .control import Control
-from .locking import locked_vm, touch, touch_asked
+from .locking import locked_vm, specs_for, touch, touch_asked
 
 
 def resize_vm(
@@ -100,10 +100,5 @@ def confirm_due_resizes(limit: int = 500) -> int:
         due = VirtualMachine.objects.shown().filter(resize__confirms_at__lt=timezone.now())
         due = due.exclude(status__in=[VMStatus.REMOVED, VMStatus.ERROR])
         vms = list(due.order_by("pk").select_for_update(of=("self",), skip_locked=True)[:limit])
-        specs = []
-        for vm in vms:
-            command = ConfirmResize(str(vm.pk))
-            command.vm = vm
-            specs.append(Spec(command, vm.information_system.tenant))
-        answers = engine.submit_many(specs, mode="valid")
+        answers = engine.submit_many(specs_for(ConfirmResize, vms), mode="valid")
         return touch_asked(vms, answers)

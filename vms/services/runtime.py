@@ -11,11 +11,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from tasks import engine
-from tasks.engine import Spec
 
 from ..commands.power import StopVmAtItsEnd
 from ..models import VirtualMachine, VMOperationLog, VMStatus
-from .locking import touch_asked
+from .locking import specs_for, touch_asked
 
 AT_ONCE = 500
 
@@ -31,12 +30,7 @@ def stop_at_runtime_end() -> int:
             runtime_end__lt=timezone.localdate(), status=VMStatus.RUNNING, openstack_id__isnull=False
         )
         vms = list(over.order_by("pk").select_for_update(of=("self",), skip_locked=True)[:AT_ONCE])
-        specs = []
-        for vm in vms:
-            command = StopVmAtItsEnd(str(vm.pk))
-            command.vm = vm
-            specs.append(Spec(command, vm.information_system.tenant))
-        answers = engine.submit_many(specs, mode="valid")
+        answers = engine.submit_many(specs_for(StopVmAtItsEnd, vms), mode="valid")
         return touch_asked(vms, answers)
 
 

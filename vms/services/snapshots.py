@@ -9,7 +9,6 @@ from django.db import transaction
 
 from portal.api.scoping import Role, Scope
 from tasks import engine
-from tasks.engine import Spec
 from tasks.models import Job
 from volumepool.models import Volume
 
@@ -55,9 +54,5 @@ def remove_snapshot(*, scope: Scope, snapshot_id: UUID) -> SnapshotTaken:
         snapshot: VMSnapshot = locked(snapshots, scope, snapshot_id, Role.OPERATOR)
         command = RemoveSnapshot(str(snapshot.pk))
         command.snapshot = snapshot
-        spec = Spec(command, snapshot.information_system.tenant)
-        (answer,) = engine.submit_many([spec], user=scope.user)
-        if answer.refusal is not None:
-            raise answer.refusal
-        assert answer.job is not None
-        return SnapshotTaken(snapshot, answer.job)
+        tenant = snapshot.information_system.tenant
+        return SnapshotTaken(snapshot, engine.submit(command, tenant=tenant, user=scope.user).job)

@@ -3,7 +3,7 @@
 A VM has one job at a time, from the click that made it to its end, so an action belongs to the job in whose time it
 reached the cloud; one that reached it outside of every job's time is nobody's, and wrong.
 
-What a job explains, derived from `vms/commands.py`:
+What a job explains, derived from `vms/commands/power.py`:
 
 1. A start that succeeded: one os-start, or none if the server ran when the job began ("it was so already"). Nova
    accepts a start of a stopped server alone, so a second one could only follow a stop, which no start asks for.

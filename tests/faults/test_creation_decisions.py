@@ -1,0 +1,153 @@
+"""A creation that got stuck, or met an error of ours: whatever a person then decides, nothing is forgotten."""
+
+from __future__ import annotations
+
+import pytest
+
+from openstack_client.compute import Compute
+from portal.api.errors import Refused
+from portal.api.scoping import Role, Scope
+from tasks.models import Job, JobStatus
+from tasks.services import decide_job
+from tests.factories import UserFactory
+from vms.models import Orphan
+from vms.services import attach_volume, take_snapshot
+from vms.sync import orphans
+
+from .creation.stage import Stage
+from .creation.worker import Killed, worker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+WAYS = pytest.mark.parametrize("boot_volume", [False, True], ids=["image", "volume"])
+
+
+@pytest.fixture
+def stage(cloud, account):
+    stage = Stage.of(cloud, account)
+    stage.clear()
+    return stage
+
+
+@pytest.fixture
+def hands():
+    """The worker that does it all."""
+    with worker() as hands:
+        yield hands
+
+
+@pytest.fixture
+def decide():
+    """Decide about a job as staff do."""
+    staff = Scope(UserFactory(is_staff=True), None, Role.ADMIN)
+    return lambda job, decision, **options: decide_job(
+        scope=staff, job_id=job.pk, decision=decision, reason="So be it.", **options
+    )
+
+
+@pytest.fixture
+def stuck(stage, hands, settings):
+    """A creation of which every worker dies when the cloud has made the server."""
+    settings.JOB_ATTEMPT_CAP = 2
+
+    def die(*place):
+        if place == ("called", "vms.create", "ask_the_cloud"):
+            raise Killed
+
+    def make(*, boot_volume):
+        job = stage.create(boot_volume=boot_volume)
+        hands.at_point = die
+        hands.settle()
+        hands.at_point = None
+        job.refresh_from_db()
+        assert job.status == JobStatus.STUCK
+        assert len(stage.servers()) == 1
+        return job
+
+    return make
+
+
+@WAYS
+def test_one_that_is_let_go_on_becomes_a_vm(stage, hands, decide, stuck, boot_volume):
+    job = stuck(boot_volume=boot_volume)
+
+    decide(job, "resume")
+    hands.settle()
+
+    job.refresh_from_db()
+    assert job.status == JobStatus.SUCCEEDED
+    assert len(stage.servers()) == 1
+    assert stage.broken() == {}
+
+
+@WAYS
+def test_of_one_that_is_taken_back_nothing_is_left(stage, hands, decide, stuck, boot_volume):
+    job = stuck(boot_volume=boot_volume)
+
+    decide(job, "end", undo=True)
+    hands.settle()
+
+    job.refresh_from_db()
+    assert job.status == JobStatus.CANCELLED
+    assert stage.broken() == {}
+
+
+def test_what_one_leaves_that_is_ended_as_it_is_is_found_by_the_sweep(
+    stage, hands, decide, stuck, monkeypatch
+):
+    job = stuck(boot_volume=False)
+    monkeypatch.setattr(orphans, "LONGEST_CREATION", orphans.timedelta(hours=-1))
+
+    decide(job, "end")
+    hands.settle()
+    for _ in range(2):
+        orphans.sweep_region(stage.account.pk, "RegionOne")
+
+    (server,) = stage.servers()
+    assert Orphan.objects.exclude(reported_at=None).get().cloud_id == server["id"]
+
+
+def wrong(self, *args, **options):
+    raise RuntimeError("A mistake of ours.")
+
+
+def retried(stage, hands, decide, job):
+    """Let a job's error be noticed and have it tried again; what the person is told, or the job that tries."""
+    hands.settle()
+    job.refresh_from_db()
+    assert job.status == JobStatus.ERRORED
+    try:
+        decide(job, "retry")
+    except Refused as refusal:
+        return refusal.status_code
+    hands.settle()
+    return Job.objects.get(retry_of=job).status
+
+
+def test_a_creation_that_met_an_error_of_ours_can_be_tried_again_or_it_is_said_why_not(
+    stage, hands, decide, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(Compute, "create_server", wrong)
+        job = stage.create()
+        hands.settle()
+
+    assert retried(stage, hands, decide, job) in {"succeeded", 409}
+
+
+@pytest.mark.parametrize(
+    ("call", "ask"),
+    [
+        ("attach_volume", lambda stage, vm: attach_volume(scope=stage.scope, vm_id=vm.pk, size_gb=1)),
+        ("create_image", lambda stage, vm: take_snapshot(scope=stage.scope, vm_id=vm.pk, name="before")),
+    ],
+    ids=["attach", "snapshot"],
+)
+def test_so_can_what_is_made_of_a_vm(stage, hands, decide, monkeypatch, call, ask):
+    vm = stage.made(hands)
+    with monkeypatch.context() as patch:
+        patch.setattr(Compute, call, wrong)
+        job = ask(stage, vm).job
+        hands.settle()
+
+    assert retried(stage, hands, decide, job) in {"succeeded", 409}

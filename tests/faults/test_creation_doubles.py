@@ -1,0 +1,160 @@
+"""Requests that come late or whose answer is lost: there is one server, one volume, one image in the end, or none."""
+
+from __future__ import annotations
+
+import pytest
+
+from tasks import engine
+from tasks.models import JobStatus
+from vms.models import VMSnapshot
+from vms.services import take_snapshot
+
+from .creation.invariants import things_in
+from .creation.stage import Stage
+from .creation.worker import worker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SERVERS = {"method": "POST", "path": "/servers$"}
+VOLUMES = {"method": "POST", "path": "/volumes$"}
+FIND_SERVERS = {"method": "GET", "path": "/servers/detail$"}
+FIND_VOLUMES = {"method": "GET", "path": "/volumes/detail$"}
+
+
+@pytest.fixture
+def stage(cloud, account):
+    stage = Stage.of(cloud, account)
+    stage.clear()
+    return stage
+
+
+@pytest.fixture
+def hands():
+    """The worker that does it all."""
+    with worker() as hands:
+        yield hands
+
+
+@pytest.mark.parametrize(
+    ("asked", "looked_for", "boot_volume"),
+    [(SERVERS, FIND_SERVERS, False), (VOLUMES, FIND_VOLUMES, True), (SERVERS, FIND_SERVERS, True)],
+    ids=["server", "volume", "server of a volume"],
+)
+@pytest.mark.parametrize("look", ["status", "reset", "garbage"])
+def test_while_nobody_can_tell_whether_it_was_made_nothing_is_made(
+    stage, hands, asked, looked_for, boot_volume, look
+):
+    stage.cloud.faults({"kind": "lose_answer", **asked, "times": 1}, {"kind": look, **looked_for})
+    job = stage.create(boot_volume=boot_volume)
+
+    hands.rounds(10)
+
+    posts = [one for one in stage.cloud.call("GET", "requests")["requests"] if one["method"] == "POST"]
+    assert sum(one["path"].endswith(asked["path"].removesuffix("$")) for one in posts) == 1
+    stage.cloud.no_faults()
+    hands.settle()
+    job.refresh_from_db()
+    assert job.status == JobStatus.SUCCEEDED
+    assert stage.broken() == {}
+
+
+class LateRequest:
+    """The first POST to a path is swallowed, and carried out when `arrive` is called: what a proxy may do."""
+
+    def __init__(self, simulator, path, monkeypatch):
+        self.held, self.path, self.application = [], path, simulator._application
+        self.work = type(self.application)._work
+        me = self
+
+        def work(application, request, region, service, path, **options):
+            if request.method == "POST" and request.path.endswith(me.path) and not me.held:
+                me.held.append((request, region, service, path, options))
+                from openstack_client.simulator.http_server import Dropped
+
+                raise Dropped(reset=False)
+            return me.work(application, request, region, service, path, **options)
+
+        monkeypatch.setattr(type(self.application), "_work", work)
+
+    def arrive(self):
+        request, region, service, path, options = self.held[0]
+        return self.work(self.application, request, region, service, path, **options)
+
+
+def when(hands, place, action):
+    """Do something once when the worker passes a place."""
+    done = []
+
+    def look(*at):
+        if at == place and not done:
+            done.append(True)
+            action()
+
+    hands.at_point = look
+
+
+@pytest.mark.parametrize("path", ["/servers", "/volumes"])
+def test_what_comes_after_the_look_is_removed_again(stage, hands, simulator, monkeypatch, path):
+    """The first request is late: it arrives when the second try has looked, found nothing, and asked again."""
+    late = LateRequest(simulator, path, monkeypatch)
+    kind = "vms.create" if path == "/servers" else "volumepool.create_volume"
+    seen = "see_it_active" if path == "/servers" else "see_it_available"
+    when(hands, ("called", kind, seen), late.arrive)
+    job = stage.create(boot_volume=path == "/volumes")
+
+    hands.settle()
+
+    assert late.held
+    job.refresh_from_db()
+    assert job.status == JobStatus.SUCCEEDED
+    assert stage.broken() == {}
+
+
+@pytest.mark.parametrize("path", ["/servers", "/volumes"])
+def test_it_is_removed_also_when_the_worker_died_after_it_had_asked_again(
+    stage, hands, simulator, monkeypatch, path
+):
+    """What the second try knew died with its worker: the third finds one or two, and must not take it for the only one."""
+    late = LateRequest(simulator, path, monkeypatch)
+    kind = "vms.create" if path == "/servers" else "volumepool.create_volume"
+    seen = "see_it_active" if path == "/servers" else "see_it_available"
+    when(hands, ("called", kind, seen), late.arrive)
+    job = stage.create(boot_volume=path == "/volumes")
+    hands.die_at(("called", kind, "ask_the_cloud"), 1)
+
+    hands.settle()
+
+    assert hands.deaths == 1
+    job.refresh_from_db()
+    assert job.status == JobStatus.SUCCEEDED, job.traceback
+    assert stage.broken() == {}
+
+
+def test_an_image_that_comes_late_is_removed_again(stage, hands, simulator, monkeypatch):
+    vm = stage.made(hands)
+    late = LateRequest(simulator, "/action", monkeypatch)
+    # While the second image is being made, Nova refuses the first: it can only come when the server is free again.
+    when(hands, ("called", "vms.snapshot", "see_the_server_free"), late.arrive)
+    take_snapshot(scope=stage.scope, vm_id=vm.pk, name="before")
+
+    hands.settle()
+
+    assert late.held
+    assert VMSnapshot.objects.get().status == "active"
+    assert len(things_in(stage.cloud)["images"]) - len(stage.before["images"]) == 1
+    assert stage.broken() == {}
+
+
+def test_volume_snapshots_are_removed_although_a_worker_dies_right_after_their_image_went(stage, hands):
+    """Only the image says which volume snapshots are its own, and then it is gone."""
+    vm = stage.made(hands, boot_volume=True)
+    job = take_snapshot(scope=stage.scope, vm_id=vm.pk, name="before").job
+    when(hands, ("called", "vms.snapshot", "see_it_active"), lambda: engine.cancel(job))
+    hands.die_at(("called", "vms.snapshot", "undo ask_the_cloud"))
+
+    hands.settle()
+
+    assert hands.deaths == 1
+    job.refresh_from_db()
+    assert job.status == JobStatus.CANCELLED
+    assert stage.broken() == {}

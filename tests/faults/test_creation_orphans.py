@@ -1,0 +1,203 @@
+"""What carries our mark and belongs to no row is found and removed; what is being made, or is another's, never."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from django.conf import settings as portal_settings
+
+from cloudaccounts.connect import open_cloud
+from tasks.models import Job, JobStatus
+from vms.choice import Catalogue, Place
+from vms.commands.orphans import RemoveOrphan
+from vms.models import Orphan
+from vms.services.orphans import remove_orphan, sweep_orphans
+from vms.sync import orphans
+from vms.sync.orphans import sweep_region
+from vms.sync.status import regions_known
+
+from .creation.stage import Stage
+from .creation.stories import STORIES, Telling
+from .creation.worker import worker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+REGION = "RegionOne"
+HOURS = 3600.0
+
+
+@pytest.fixture
+def stage(cloud, account):
+    stage = Stage.of(cloud, account)
+    stage.clear()
+    return stage
+
+
+@pytest.fixture
+def hands():
+    """The worker that does it all."""
+    with worker() as hands:
+        yield hands
+
+
+def server(stage, *, tags=None, row=None, hours_ago=3.0):
+    """A server that was made by hand so long ago; its id."""
+    stage.cloud.clock(advance_seconds=-hours_ago * HOURS)
+    offered = Catalogue(Place(stage.account, REGION), stage.system)
+    compute = open_cloud(stage.account, REGION).compute
+    try:
+        return compute.create_server(
+            name="by-hand",
+            flavor_id=offered.smallest_flavor(2, 4, 40).cloud_id,
+            network_ids=[offered.networks()[0].cloud_id],
+            image_id=offered.images()[0].cloud_id,
+            tags=[portal_settings.CLOUD_TAG, f"portal-vm-{row or uuid.uuid4()}"] if tags is None else tags,
+        ).id
+    finally:
+        stage.cloud.clock(advance_seconds=hours_ago * HOURS)
+
+
+def volume(stage, *, metadata=None, hours_ago=3.0):
+    """A volume that was made by hand so long ago; its id."""
+    mark = {"portal": portal_settings.CLOUD_TAG, "portal_volume": str(uuid.uuid4())}
+    stage.cloud.clock(advance_seconds=-hours_ago * HOURS)
+    try:
+        cinder = open_cloud(stage.account, REGION).block_storage
+        return cinder.create_volume(
+            name="by-hand", size_gb=1, metadata=mark if metadata is None else metadata
+        ).id
+    finally:
+        stage.cloud.clock(advance_seconds=hours_ago * HOURS)
+
+
+def reported():
+    return set(Orphan.objects.exclude(reported_at=None).values_list("cloud_id", flat=True))
+
+
+@pytest.mark.parametrize("make", [server, volume], ids=["server", "volume"])
+def test_it_is_reported_when_it_was_seen_twice_and_is_old(stage, make):
+    orphan = make(stage)
+
+    assert sweep_region(stage.account.pk, REGION) == []
+    assert reported() == set(), "seen once it is a rumour"
+    sweep_region(stage.account.pk, REGION)
+    assert reported() == {orphan}
+
+
+@pytest.mark.parametrize("make", [server, volume], ids=["server", "volume"])
+def test_it_is_not_reported_while_it_may_still_get_its_row(stage, make):
+    make(stage, hours_ago=1.9)
+
+    for _ in range(5):
+        sweep_region(stage.account.pk, REGION)
+
+    assert reported() == set()
+
+
+def test_a_sweep_that_breaks_off_tells_and_forgets_nothing(stage):
+    found = {server(stage), volume(stage)}
+    sweep_region(stage.account.pk, REGION)
+
+    for path in ("/servers/detail$", "/volumes/detail$"):
+        stage.cloud.faults({"kind": "status", "status": 503, "path": path})
+        assert sweep_region(stage.account.pk, REGION) == []
+        stage.cloud.no_faults()
+        assert reported() == set()
+        assert Orphan.objects.count() == 2
+    sweep_region(stage.account.pk, REGION)
+    assert reported() == found
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name.replace(" ", "-"))
+def test_nothing_that_is_being_made_or_removed_is_ever_an_orphan(stage, hands, story, monkeypatch, settings):
+    """However long it takes, and however often the sweep looks: at each step everything that exists has its row."""
+    settings.ORPHANS_REMOVE = True
+    monkeypatch.setattr(orphans, "LONGEST_CREATION", orphans.timedelta(hours=-1))
+    telling = Telling(story, stage, hands).begin()
+    sweeps = []
+
+    def sweep(*_place):
+        sweeps.extend(sweep_region(stage.account.pk, REGION) for _ in range(2))
+
+    hands.at_point = sweep
+    telling.act()
+    hands.rounds(80)
+
+    assert len(sweeps) > 10
+    assert not any(sweeps)
+    assert reported() == set()
+    assert telling.end() == []
+
+
+@pytest.mark.parametrize("make", [server, volume], ids=["server", "volume"])
+def test_with_the_setting_it_is_removed(stage, hands, make, settings):
+    settings.ORPHANS_REMOVE = True
+    make(stage)
+    vm = stage.made(hands, boot_volume=True)
+
+    for _ in range(2):
+        sweep_orphans(stage.account.pk, REGION)
+    hands.settle()
+
+    (job,) = Job.objects.filter(kind=RemoveOrphan.kind)
+    assert job.status == JobStatus.SUCCEEDED
+    assert not Orphan.objects.exists()
+    assert stage.broken() == {}
+    vm.refresh_from_db()
+
+
+def test_without_the_setting_it_stays(stage, hands):
+    orphan = server(stage)
+
+    for _ in range(3):
+        sweep_orphans(stage.account.pk, REGION)
+    hands.settle()
+
+    assert [one["id"] for one in stage.servers()] == [orphan]
+
+
+def test_what_belongs_to_others_is_nobodys_orphan(stage, hands, settings):
+    settings.ORPHANS_REMOVE = True
+    others = {
+        server(stage, tags=["web"]),
+        server(stage, tags=["portals", f"portal-vm-{uuid.uuid4()}"]),
+        server(stage, tags=[f"portal-vm-{uuid.uuid4()}"]),
+        *stage.cloud.seed(2),
+    }
+    volume(stage, metadata={})
+    volume(stage, metadata={"portal": "another", "portal_volume": str(uuid.uuid4())})
+
+    for _ in range(3):
+        sweep_orphans(stage.account.pk, REGION)
+    hands.settle()
+
+    assert not Orphan.objects.exists()
+    assert others == {one["id"] for one in stage.servers()}
+
+
+def test_a_sweep_while_an_orphan_is_being_removed_does_not_disturb_that(stage, hands):
+    """Its server is gone from the listing before its job has looked again."""
+    orphan = server(stage)
+    for _ in range(2):
+        sweep_region(stage.account.pk, REGION)
+    job = remove_orphan(orphan_id=Orphan.objects.get().pk, user=None)
+    hands.round()  # It is asked for, and waits.
+
+    sweep_region(stage.account.pk, REGION)
+    hands.settle()
+
+    job.refresh_from_db()
+    assert job.status == JobStatus.SUCCEEDED, job.traceback
+    assert orphan not in {one["id"] for one in stage.servers()}
+    assert not Orphan.objects.exists()
+
+
+def test_an_account_whose_first_creation_was_lost_is_swept_too(stage, hands):
+    """Nothing but the lost server remains of it: no VM, and no sync has ever run."""
+    assert (stage.account.pk, REGION) not in regions_known()
+    stage.cloud.call("POST", "failing_builds", {"times": 1})
+    stage.create()
+    hands.settle()
+
+    assert (stage.account.pk, REGION) in regions_known()

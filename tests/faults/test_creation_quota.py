@@ -1,0 +1,84 @@
+"""A hundred people create at the same moment, and the tenant's quota has room for sixty."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+
+import pytest
+from django.db import connection
+from django.db.models import QuerySet
+
+from portal.api.errors import Refused
+from tasks.models import EntityLock, Job
+from tenants.models import Tenant
+from tenants.quotas import usage_of
+from vms.models import VirtualMachine
+
+from .creation.stage import Stage
+from .creation.worker import worker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PEOPLE, QUOTA = 100, 60
+
+
+@pytest.fixture
+def stage(cloud, account):
+    stage = Stage.of(cloud, account)
+    stage.clear()
+    Tenant.objects.update(quota_vms=QUOTA)
+    stage.system.tenant.refresh_from_db()
+    return stage
+
+
+def create_at_once(stage, count=PEOPLE):
+    """So many creations in threads with connections of their own, which begin together; what each gave or raised."""
+    together, came = threading.Barrier(count), [None] * count
+
+    def one(number):
+        try:
+            connection.ensure_connection()
+            together.wait(60)
+            came[number] = stage.create(name=f"vm-{number}")
+        except Exception as error:  # noqa: BLE001 - what it raised is what the test asks about.
+            came[number] = error
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return came
+
+
+def test_sixty_are_created_and_forty_refused(stage):
+    came = create_at_once(stage)
+
+    refused = [error for error in came if isinstance(error, Refused)]
+    assert Counter(type(one).__name__ for one in came) == {"Job": QUOTA, "Refused": PEOPLE - QUOTA}
+    assert {(error.status_code, error.code) for error in refused} == {(409, "quota_exceeded")}
+    figures = {"vms": {"needed": 1, "left": 0, "total": QUOTA}}
+    assert all(error.extra["quota"] == figures for error in refused)
+    assert VirtualMachine.objects.count() == QUOTA
+    assert Job.objects.count() == EntityLock.objects.count() == QUOTA
+    assert usage_of(stage.system.tenant)["vms"] == {"used": QUOTA, "total": QUOTA}
+
+    with worker() as hands:
+        hands.settle()
+
+    assert set(Job.objects.values_list("status", flat=True)) == {"succeeded"}
+    assert len(stage.servers()) == QUOTA
+    assert stage.broken() == {}
+
+
+def test_without_the_lock_on_the_tenant_there_are_too_many(stage, monkeypatch):
+    """The race is real: the first test would fail if nobody locked the tenant's row."""
+    monkeypatch.setattr(QuerySet, "select_for_update", lambda rows, **options: rows)
+
+    create_at_once(stage)
+
+    assert VirtualMachine.objects.count() > QUOTA, "nobody met anybody"
+    assert usage_of(stage.system.tenant)["vms"]["used"] > QUOTA

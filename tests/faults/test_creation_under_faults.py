@@ -1,0 +1,211 @@
+"""Making and removing VMs while the cloud refuses, fails and loses answers, and workers die: done, or nothing is left.
+
+Each story is told undisturbed; then with a fault at each of its requests, once and for a while; with a death at each
+place that its worker passes; and with a cancel there. By default some are told, with some of the faults;
+`PORTAL_STORIES=1` tells all with all: a quarter of an hour.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tasks.models import Job, JobStatus
+from vms.models import VMOperationLog
+from vms.services import remove_vm
+
+from .creation.stage import Stage
+from .creation.stories import BY_NAME, STORIES, Telling
+from .creation.worker import worker
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
+
+ALL = "PORTAL_STORIES" in os.environ
+SAID = "This answer was asked for from the control API."
+FAULTS = {
+    "400": {"kind": "status", "status": 400},
+    "403": {"kind": "status", "status": 403},
+    "409": {"kind": "status", "status": 409},
+    "500": {"kind": "status", "status": 500},
+    "503": {"kind": "status", "status": 503},
+    "lost": {"kind": "lose_answer"},
+    "reset": {"kind": "reset"},
+    "garbage": {"kind": "garbage"},
+}
+# None of these is the cloud's "no": it is asked again until it answers.
+NO_ANSWER = {"500", "503", "lost", "reset", "garbage"}
+# How many looks at everything a cloud is broken that is broken for a while.
+A_WHILE = 6
+
+
+def stories(*names):
+    """These, or all when all are told."""
+    chosen = STORIES if ALL else [BY_NAME[name] for name in names]
+    return pytest.mark.parametrize("story", chosen, ids=lambda story: story.name)
+
+
+@pytest.fixture
+def stage(cloud, account):
+    return Stage.of(cloud, account)
+
+
+@pytest.fixture
+def hands():
+    """The worker that does it all."""
+    with worker() as hands:
+        yield hands
+
+
+def told(story, stage, hands):
+    """Tell a story undisturbed; its requests, and how often its worker passed each place."""
+    telling = Telling(story, stage, hands).begin()
+    telling.act()
+    hands.work()
+    assert telling.end() == []
+    assert telling.job.status == story.ends, telling.outcome
+    return stage.requests(), dict(hands.passed)
+
+
+# A creation that fails asks all that one that succeeds asks, and takes it back.
+@stories("create with a volume in vain")
+@pytest.mark.parametrize("fault", FAULTS if ALL else ["409", "lost"])
+def test_whatever_one_request_is_answered_it_is_done_or_nothing_is_left(stage, hands, story, fault):
+    requests, _passed = told(story, stage, hands)
+    wrong = []
+    for rule in requests:
+        for times in (1, None):
+            telling = Telling(story, stage, hands).begin()
+            stage.cloud.faults({**FAULTS[fault], **rule, "times": times})
+            telling.act()
+            hands.rounds(A_WHILE)
+            found = telling.end()
+            ended = telling.job.status
+            if fault in NO_ANSWER and ended != story.ends:
+                found.append(f"it ended as {telling.outcome}")
+            refused = ended == JobStatus.FAILED != story.ends
+            if refused and SAID not in telling.job.outcome_message:
+                found.append(f"it is not said why: {telling.outcome}")
+            wrong += [f"{rule['method']} {rule['path']} x{times}: {one}" for one in found]
+    assert wrong == [], "\n".join(wrong)
+
+
+@stories(
+    "create",
+    "create with a volume",
+    "create with a volume, and cancel",
+    "remove",
+    "snapshot of a volume, and cancel",
+)
+def test_wherever_its_worker_dies_it_ends_as_it_would_have(stage, hands, story):
+    _requests, passed = told(story, stage, hands)
+    wrong = []
+    for place, times in passed.items():
+        # A request dies after "submitted", and no worker: that is `test_worker_killed.py`.
+        for death in range(min(times, 2) if place[0] != "submitted" else 0):
+            telling = Telling(story, stage, hands).begin()
+            hands.die_at(place, death)
+            telling.act()
+            hands.work()
+            # How often a wait is looked at depends on the clock.
+            assert hands.deaths == 1 or death > 0, f"nobody died at {place}"
+            found = telling.end()
+            if telling.job.status != story.ends:
+                found.append(f"it ended as {telling.outcome}")
+            wrong += [f"death {death} at {place}: {one}" for one in found]
+    assert wrong == [], "\n".join(wrong)
+
+
+@stories("create with a volume", "remove")
+def test_whenever_it_is_cancelled_it_is_done_or_nothing_is_left(stage, hands, story):
+    if story.cancelled_at is not None:
+        pytest.skip("It is cancelled anyway.")
+    _requests, passed = told(story, stage, hands)
+    wrong = []
+    ends = set()
+    for place in passed:
+        if place[0] in {"submitted", "ended"}:
+            continue
+        telling = Telling(story, stage, hands).begin()
+        telling.act()
+        telling.cancel_at(place)
+        hands.work()
+        wrong += [f"cancelled at {place}: {one}" for one in telling.end()]
+        ends.add(telling.job.status)
+    assert wrong == [], "\n".join(wrong)
+    # A job that has nothing left to do but to end, ends; every other hears it.
+    assert JobStatus.CANCELLED in ends
+    assert ends <= {JobStatus.CANCELLED, story.ends}
+
+
+# --- In the cloud's own words --------------------------------------------------------------------------------
+
+
+def ended(stage, hands, **wish):
+    """Create a VM, in vain; the job, of which nothing is left."""
+    job = stage.create(**wish)
+    hands.settle()
+    job.refresh_from_db()
+    assert stage.broken() == {}
+    assert VMOperationLog.objects.get(job_id=job.pk).detail == f"{job.outcome_code}: {job.outcome_message}"
+    return job
+
+
+@pytest.mark.parametrize("boot_volume", [False, True], ids=["image", "volume"])
+def test_a_server_that_finds_no_host_is_removed_and_the_cloud_says_why(stage, hands, boot_volume):
+    stage.clear()
+    stage.cloud.call("POST", "failing_builds", {"times": 1})
+
+    job = ended(stage, hands, boot_volume=boot_volume)
+
+    assert (job.status, job.outcome_code) == ("failed", "refused_by_cloud")
+    assert "No valid host was found. There are not enough hosts available." in job.outcome_message
+    assert stage.servers() == []
+
+
+@pytest.mark.parametrize(
+    ("quota", "boot_volume", "words"),
+    [
+        (
+            {"instances": 0},
+            False,
+            "Quota exceeded for instances: Requested 1, but already used 0 of 0 instances",
+        ),
+        ({"cores": 1}, True, "Quota exceeded for cores: Requested 2, but already used 0 of 1 cores"),
+        ({"volumes": 0}, True, "VolumeLimitExceeded: Maximum number of volumes allowed (0) exceeded"),
+        (
+            {"gigabytes": 10},
+            True,
+            "VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed gigabytes quota.",
+        ),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+)
+def test_the_clouds_own_quota_is_told_with_its_figures(stage, hands, quota, boot_volume, words):
+    stage.clear()
+    stage.cloud.call("POST", "quotas", {"project": "demo", **quota})
+
+    job = ended(stage, hands, boot_volume=boot_volume)
+
+    assert (job.status, job.outcome_code) == ("failed", "quota_exceeded")
+    assert words in job.outcome_message
+    assert Job.objects.filter(status="errored").count() == 0
+
+
+# --- Half a removal ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("then", ["delete", "keep"])
+def test_what_a_cancelled_removal_took_is_not_kept_by_the_next(stage, hands, then):
+    """Cinder has accepted the end of a volume when its person changes his mind, and then wants to keep what is left."""
+    telling = Telling(BY_NAME["remove with volumes"], stage, hands).begin()
+    vm = telling.prepared
+    telling.act()
+    telling.cancel_at(("called", "volumepool.remove_volume", "ask_the_cloud"))
+    hands.settle()
+    assert stage.servers() == []
+
+    remove_vm(scope=stage.scope, vm_id=vm.pk, volumes=then, force=True)
+    hands.settle()
+
+    assert stage.broken() == {}
