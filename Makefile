@@ -88,10 +88,12 @@ bench: $(INSTALLED_DEV) ## Run the benchmarks: python -m bench (ARGS=)
 
 SEED ?= 1
 KILLS ?= 200
+RUNS ?= 300
 
 .PHONY: faults
-faults: $(INSTALLED_DEV) $(MESSAGES) ## Break everything under load, about ten minutes (SEED=1 KILLS=200 ARGS=)
-	@exec $(RUN) -m tests.faults.storm --seed $(SEED) --kills $(KILLS) $(ARGS)
+faults: $(INSTALLED_DEV) $(MESSAGES) ## Break everything under load, then 300 creations of VMs, about twenty minutes (SEED=1 KILLS=200 RUNS=300 ARGS=)
+	@$(RUN) -m tests.faults.storm --seed $(SEED) --kills $(KILLS) $(ARGS)
+	@$(RUN) -m tests.faults.creation --seed $(SEED) --runs $(RUNS)
 
 # --- What it is made from ------------------------------------------------------------------------------------
 

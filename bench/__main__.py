@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from .control import control
 from .engine import engine
 from .figures import Line, keep, show
+from .listing import listing
 from .poll import poll
 from .stack import Stack
 from .sync import sync, sync_naive
@@ -20,6 +21,7 @@ BENCHES: dict[str, Callable[[Stack], Sequence[Line]]] = {
     "poll": poll,
     "tree": tree,
     "control": control,
+    "list": listing,
 }
 
 

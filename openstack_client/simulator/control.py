@@ -283,6 +283,7 @@ def _change_volume(state: State, region: Region, request: Request, thing_id: str
 def _change_server(state: State, region: Region, request: Request, thing_id: str, now: float) -> Answer:
     server = region.servers[thing_id]
     if request.method == "DELETE":
+        server.odd_status = None
         server.plan = [[now, {"vm_state": "deleted", "task_state": None, "power_state": 0}, ["gone"]]]
         settle_servers(state, region, now)
         return Answer(200, {})

@@ -16,7 +16,8 @@ from tasks import crash_points, engine
 from tasks.models import EntityLock, Job, JobStatus, Step
 from tests.factories import MembershipFactory, VirtualMachineFactory
 from tests.working import look, work
-from vms import commands
+from vms.commands.power import RestartVm
+from vms.commands.server import ServerCommand
 from vms.models import VirtualMachine, VMOperationLog, VMStatus
 from vms.services import control_vm
 
@@ -121,7 +122,7 @@ def test_a_wrong_state_names_what_is_allowed(scope):
     with pytest.raises(Refused) as refused:
         control(scope, vm, "restart")
 
-    assert refused.value.extra == {"allowed": ["start"]}
+    assert refused.value.extra == {"allowed": ["start", "shelve"]}
 
 
 def test_the_same_action_joins_and_another_is_busy(scope, vms_of):
@@ -222,7 +223,7 @@ def test_an_answer_that_is_lost_is_not_asked_for_twice(cloud, scope, vms_of, act
 def test_a_restart_that_did_not_look_first_would_restart_twice(cloud, scope, vms_of, monkeypatch):
     """The danger is real: without the look at Nova's record, a lost answer costs a second reboot."""
     (vm,) = vms_of(1)
-    monkeypatch.setattr(commands.RestartVm, "was_done_before", lambda self, compute: False)
+    monkeypatch.setattr(RestartVm, "was_done_before", lambda self, compute: False)
     cloud.faults(
         {
             "service": "compute",
@@ -399,7 +400,7 @@ def test_many_at_once_are_one_job_and_one_action(cloud, scope, vms_of):
 def test_without_the_locks_many_at_once_go_wrong(cloud, scope, vms_of, monkeypatch):
     """The race is real: with the VM's row and its lock left open, one click becomes several jobs."""
     (vm,) = vms_of(1, status="SHUTOFF")
-    monkeypatch.setattr(commands.ServerCommand, "locks", lambda self: [])
+    monkeypatch.setattr(ServerCommand, "locks", lambda self: [])
     monkeypatch.setattr("vms.models.VirtualMachineQuerySet.select_for_update", lambda self, **options: self)
 
     simultaneously(8, lambda: control(scope, vm, "start"))

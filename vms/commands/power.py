@@ -33,9 +33,10 @@ from tasks.command import (
     register,
     step,
 )
+from tasks.polling import MISSING
 
-from ..actions import refusals_of
-from ..models import VirtualMachine
+from ..actions import ACTIONS, refusals_of
+from ..models import VirtualMachine, VMStatus
 from .server import ServerCommand
 
 
@@ -85,6 +86,12 @@ NOVA: dict[str, NovaAction] = {
     "unshelve": NovaAction(Compute.unshelve_server, _ACTIVE, frozenset({"unshelving", "spawning"})),
 }
 
+# Where a server rests of which nobody here has asked that.
+_SETTLED = {
+    VMStatus.PAUSED: ("PAUSED",),
+    VMStatus.SUSPENDED: ("SUSPENDED",),
+    VMStatus.SHELVED: ("SHELVED", "SHELVED_OFFLOADED"),
+}
 REBOOT = NovaAction(lambda nova, server: nova.reboot_server(server, hard=False), _ACTIVE, _REBOOTING)
 REBOOT_HARD = NovaAction(lambda nova, server: nova.reboot_server(server, hard=True), _ACTIVE, _REBOOTING)
 
@@ -160,6 +167,8 @@ class PowerCommand(ServerCommand):
                 return Done()
             if server.status == "ERROR":
                 return Done(_("The server is in error; it stays as it is."))
+            if server.task_state is None and server.status not in self.nova.done:
+                return Done(_("Somebody else has moved the server on; it stays as it is."))
             if server.task_state is None:
                 back.ask(compute, self.server_id)
         except NotFound:
@@ -170,8 +179,15 @@ class PowerCommand(ServerCommand):
 
     @step(deadline=minutes(30), title=gettext_lazy("See it done"))
     def see_it_done(self) -> Result:
-        """Wait until the cloud reports that it is so."""
-        return self.watch(*sorted(self.nova.done))
+        """Wait until the cloud reports that it is so, or that somebody has moved the server elsewhere."""
+        elsewhere = {
+            word
+            for status, words in _SETTLED.items()
+            if status not in ACTIONS[self.action].allowed_from
+            for word in words
+        }
+        unless = {"ERROR", MISSING, *elsewhere} - self.nova.done
+        return self.watch(*sorted(self.nova.done), unless=unless)
 
     def succeeded(self) -> None:
         """Write what the cloud said last, when, and the operation log."""

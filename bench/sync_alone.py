@@ -1,0 +1,38 @@
+"""`python -m bench.sync_alone ACCOUNT`: one full sync in a process of its own; by how many megabytes its memory grew.
+
+The process has logged in and has listed a page before, so that what grows is the run's own and not that of libraries.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import django
+
+
+def main(account_id: int) -> None:
+    """Tell the growth of the peak of this process's resident memory, on its standard output."""
+    django.setup()
+    from cloudaccounts.connect import open_cloud
+    from cloudaccounts.models import CloudAccount
+    from vms.sync.status import sync_region
+
+    account = CloudAccount.objects.get(pk=account_id)
+    next(iter(open_cloud(account, "RegionOne").compute.reading_pages(page_size=1)))
+    # Not `getrusage`: its peak outlives `exec`, so it would be that of the process that has started this one.
+    Path("/proc/self/clear_refs").write_text("5")  # The peak is from now on that of what comes.
+    before = _peak_kilobytes()
+    run = sync_region(account_id, "RegionOne", full=True)
+    assert run is not None
+    assert run.state == "success", run.message
+    print((_peak_kilobytes() - before) / 1024)
+
+
+def _peak_kilobytes() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

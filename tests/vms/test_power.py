@@ -1,0 +1,95 @@
+"""The nine power actions: from where each is allowed, where it leads, and what becomes of one that fails."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from cloudaccounts.connect import open_cloud
+from portal.api.errors import Refused
+from tasks import engine
+from tasks.models import AsyncTask, EntityLock, Job, Step
+from tests.working import work
+from vms.actions import ACTIONS, allowed_actions
+from vms.commands.power import COMMAND_OF_ACTION, NOVA
+from vms.models import VirtualMachine, VMOperationLog, VMStatus
+from vms.services import control_vm
+
+NOVAS_WORD = {
+    VMStatus.RUNNING: "ACTIVE",
+    VMStatus.STOPPED: "SHUTOFF",
+    VMStatus.PAUSED: "PAUSED",
+    VMStatus.SUSPENDED: "SUSPENDED",
+    VMStatus.SHELVED: "SHELVED_OFFLOADED",
+}
+POWER = sorted(COMMAND_OF_ACTION)
+
+
+def fresh(vm):
+    return VirtualMachine.objects.shown().get(pk=vm.pk)
+
+
+def test_every_action_has_a_command_and_is_an_operation_of_the_log():
+    assert set(ACTIONS) == set(COMMAND_OF_ACTION) | {"confirm_resize", "revert_resize"}
+    assert set(ACTIONS) <= set(VMOperationLog.Operation.values)
+    assert set(NOVA) == set(COMMAND_OF_ACTION) - {"restart"}, "a restart has two ways"
+
+
+@pytest.mark.parametrize("status", list(VMStatus))
+@pytest.mark.parametrize("action", POWER)
+def test_each_action_from_each_status(vms_of, scope, action, status):
+    (vm,) = vms_of(1, status=NOVAS_WORD.get(status, "ACTIVE"))
+    VirtualMachine.objects.filter(pk=vm.pk).update(status=status)
+    if status == ACTIONS[action].already:
+        control = control_vm(scope=scope, vm_id=vm.pk, action=action)
+        assert (control.changed, control.job) == (False, None)
+    elif status in ACTIONS[action].allowed_from:
+        assert action in allowed_actions(fresh(vm))
+        assert control_vm(scope=scope, vm_id=vm.pk, action=action, dry_run=True).changed
+    else:
+        assert action not in allowed_actions(fresh(vm))
+        with pytest.raises(Refused) as refused:
+            control_vm(scope=scope, vm_id=vm.pk, action=action)
+        assert refused.value.code == "wrong_state"
+        assert refused.value.extra["allowed"] == allowed_actions(fresh(vm))
+    assert not Job.objects.exists()
+
+
+@pytest.mark.parametrize("action", [name for name in POWER if COMMAND_OF_ACTION[name].taken_back_by])
+def test_what_does_not_get_there_is_taken_back(vms_of, scope, cloud, action):
+    """The step's time runs out while the server is as wanted, but the portal was not told: it is brought back."""
+    before = NOVAS_WORD[next(iter(ACTIONS[action].allowed_from))]
+    (vm,) = vms_of(1, status=before)
+    control_vm(scope=scope, vm_id=vm.pk, action=action)
+    job = Job.objects.get()
+    engine.advance(job.pk)
+    AsyncTask.objects.update(expires_at=timezone.now() - timedelta(seconds=1), next_look_at=timezone.now())
+    Step.objects.filter(name="see_it_done").update(deadline=timezone.now() - timedelta(seconds=1))
+    Job.objects.update(deadline=timezone.now() - timedelta(seconds=1))
+
+    work()
+
+    job.refresh_from_db()
+    assert job.status == "failed"
+    server = open_cloud(vm.account, vm.region).compute.get_server(vm.openstack_id)
+    assert server.status == before
+    assert not EntityLock.objects.exists()
+
+
+@pytest.mark.parametrize("action", ["stop", "start", "pause", "suspend"])
+def test_a_server_that_others_move_elsewhere_ends_the_job_and_frees_the_vm(vms_of, scope, action):
+    (vm,) = vms_of(1, status=NOVAS_WORD[next(iter(ACTIONS[action].allowed_from))])
+    control_vm(scope=scope, vm_id=vm.pk, action=action)
+    engine.advance(Job.objects.get().pk)
+    compute = open_cloud(vm.account, vm.region).compute
+    compute.shelve_server(vm.openstack_id)
+
+    work()
+
+    job = Job.objects.get()
+    assert (job.status, job.outcome_code) == ("failed", "refused_by_cloud")
+    assert "SHELVED" in job.outcome_message
+    assert fresh(vm).status == VMStatus.SHELVED
+    assert not EntityLock.objects.exists()
