@@ -57,6 +57,7 @@ class Tenant(models.Model):
         max_length=64,
         blank=True,
         default="",
+        db_default="",
         validators=[_network_id],
         help_text=_("For new VMs of information systems that name none."),
     )

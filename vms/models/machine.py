@@ -158,9 +158,9 @@ class VirtualMachine(models.Model):
     runtime_end = models.DateField(_("runs until"), null=True, blank=True)
 
     # The names of what it was made from, or was last resized to; empty when the portal did not do it.
-    flavor_name = models.CharField(_("flavor"), max_length=255, blank=True, default="")
-    image_name = models.CharField(_("image"), max_length=255, blank=True, default="")
-    metadata = models.JSONField(_("metadata"), default=dict, blank=True)
+    flavor_name = models.CharField(_("flavor"), max_length=255, blank=True, default="", db_default="")
+    image_name = models.CharField(_("image"), max_length=255, blank=True, default="", db_default="")
+    metadata = models.JSONField(_("metadata"), default=dict, db_default={}, blank=True)
 
     openstack_id = models.CharField(_("server id"), max_length=64, null=True, blank=True)
     status = models.CharField(_("status"), max_length=20, choices=VMStatus.choices, default=VMStatus.UNKNOWN)
@@ -178,11 +178,11 @@ class VirtualMachine(models.Model):
     # Complete listings in a row without it: one is a rumour, two are news.
     missing_count = models.PositiveSmallIntegerField(default=0, editable=False)
     # Nova is doing something to it: it is looked at more often than the rest.
-    moving = models.BooleanField(default=False, editable=False)
+    moving = models.BooleanField(default=False, db_default=False, editable=False)
     # For which end of its runtime its people were warned.
     warned_of_end = models.DateField(null=True, blank=True, editable=False)
     # Counts the changes that people make to its description; the ETag.
-    version = models.PositiveIntegerField(default=1, editable=False)
+    version = models.PositiveIntegerField(default=1, db_default=1, editable=False)
     # When one of the columns that the sync writes was last written, by whom ever: a listing that began earlier is
     # older than the row and leaves it alone.
     written_at = models.DateTimeField(default=timezone.now, editable=False)

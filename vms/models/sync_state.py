@@ -27,7 +27,7 @@ class SyncState(models.Model):
     # When somebody last asked for a full run; the next run is one when this is later than `full_listed_at`.
     full_wanted_at = models.DateTimeField(null=True, blank=True)
     # A person has looked at a mass loss and believes it: the next full run does, too.
-    losses_accepted = models.BooleanField(_("losses accepted"), default=False)
+    losses_accepted = models.BooleanField(_("losses accepted"), default=False, db_default=False)
     # The run that goes on now: single-flight, with a lease (tasks/leases.py).
     owner = models.CharField(max_length=100, blank=True, default="")
     lease_until = models.DateTimeField(null=True, blank=True)
@@ -55,7 +55,7 @@ class SyncRun(models.Model):
     )
     region = models.CharField(_("region"), max_length=100, blank=True, default="")
     # Whether all servers were listed, or those alone that have changed since the last run.
-    full = models.BooleanField(_("full"), default=True)
+    full = models.BooleanField(_("full"), default=True, db_default=True)
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.RUNNING)
     synced = models.PositiveIntegerField(_("synced"), default=0)
     updated = models.PositiveIntegerField(pgettext_lazy("how many", "updated"), default=0)
