@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("cloudaccounts", "0003_resources_and_sync_logs"),
         ("tenants", "0002_default_network"),
-        ("vms", "0002_volumes"),
+        ("vms", "0001_virtual_machines"),
     ]
 
     operations = [
