@@ -10,7 +10,7 @@ import pytest
 
 from tests.faults.storm.servers import REPOSITORY
 
-SMALL = ["-m", "tests.faults.creation", "--runs", "20", "--kill-every", "8", "--seed", "1", "--quiet"]
+SMALL = ["-m", "tests.faults.creation", "--runs", "10", "--kill-every", "8", "--seed", "1", "--quiet"]
 
 
 @pytest.mark.timeout(180)
@@ -22,8 +22,8 @@ def test_a_small_campaign_leaves_nothing_behind_and_loses_nothing():
 
     assert run.returncode == 0, run.stdout + run.stderr
     told = dict(re.findall(r"^  (\S.*?) {2,}(\S+)$", run.stdout, re.MULTILINE))
-    assert told["runs (creations)"] == "20"
+    assert told["runs (creations)"] == "10"
     # One in which nothing was broken would prove nothing.
-    assert int(told["worker processes killed"]) >= 5
-    assert int(told["answers that failed or were lost"]) >= 5
-    assert int(told["vms.create succeeded"]) >= 5
+    assert int(told["worker processes killed"]) >= 2
+    assert int(told["answers that failed or were lost"]) >= 2
+    assert int(told["vms.create succeeded"]) >= 2

@@ -93,7 +93,6 @@ def test_whatever_one_request_is_answered_it_is_done_or_nothing_is_left(stage, h
 @stories(
     "create",
     "create with a volume",
-    "create with a volume, and cancel",
     "remove",
     "snapshot of a volume, and cancel",
 )

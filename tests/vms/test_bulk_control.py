@@ -107,7 +107,7 @@ def test_what_is_wrong_with_all_is_said_once(client, vms_of, options, code):
 def test_more_than_five_hundred_are_refused(client):
     answer = ask(client, [uuid.uuid4() for _ in range(501)])
 
-    assert (answer.status_code, list(answer.json()["errors"])) == (400, ["vms"])
+    assert (answer.status_code, list(answer.json()["errors"])) == (400, ["ids"])
 
 
 def test_five_hundred_cost_as_many_statements_as_ten():

@@ -40,7 +40,7 @@ pytestmark = [
 
 STORIES = os.environ.get("PORTAL_STORIES")
 SETTINGS = settings(
-    max_examples=int(STORIES or 20),
+    max_examples=int(STORIES or 10),
     stateful_step_count=int(os.environ.get("PORTAL_STORY_STEPS", "20")),
     derandomize=STORIES is None,
     database=None,

@@ -11,6 +11,7 @@ from cloudaccounts.connect import open_cloud
 from portal.api.errors import Refused
 from tasks import engine
 from tasks.models import AsyncTask, EntityLock, Job, Step
+from tests.factories import VirtualMachineFactory
 from tests.working import work
 from vms.actions import ACTIONS, allowed_actions
 from vms.commands.power import COMMAND_OF_ACTION, NOVA
@@ -39,9 +40,8 @@ def test_every_action_has_a_command_and_is_an_operation_of_the_log():
 
 @pytest.mark.parametrize("status", list(VMStatus))
 @pytest.mark.parametrize("action", POWER)
-def test_each_action_from_each_status(vms_of, scope, action, status):
-    (vm,) = vms_of(1, status=NOVAS_WORD.get(status, "ACTIVE"))
-    VirtualMachine.objects.filter(pk=vm.pk).update(status=status)
+def test_each_action_from_each_status(scope, action, status):
+    vm = VirtualMachineFactory(information_system__tenant=scope.tenant, status=status)
     if status == ACTIONS[action].already:
         control = control_vm(scope=scope, vm_id=vm.pk, action=action)
         assert (control.changed, control.job) == (False, None)

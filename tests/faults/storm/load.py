@@ -83,7 +83,7 @@ class Person(threading.Thread):
         answer, body = self._ask("GET", f"vms/{vm.id}/", name=name)
         if answer != 200:
             self.looks_failed += 1
-        allowed = sorted(body.get("allowed_actions", ()))
+        allowed = sorted(set(body.get("allowed_actions", ())) & set(ANY_ACTION))
         if answer != 200 and wish.keyed:
             # The page is an old one, and its button is pressed all the same.
             self._click(name, vm.id, ANY_ACTION[int(wish.action * 3)], wish)
