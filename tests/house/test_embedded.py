@@ -29,11 +29,10 @@ AS_ROOT = os.geteuid() == 0
 
 def stop(supervisor: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> None:
     supervisor.send_signal(number)
-    # As long as `make down` itself waits: beside other tests, each of the parts takes its time.
-    assert supervisor.wait(60) == 0
+    assert supervisor.wait(30) == 0
 
 
-def assert_gone(processes: list[launch.ProcessId], *, seconds: float = 15) -> None:
+def assert_gone(processes: list[launch.ProcessId], *, seconds: float = 5) -> None:
     assert len(processes) > 5
     assert launch.wait_until_gone(processes, seconds=seconds), [p for p in processes if p.alive]
 
