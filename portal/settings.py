@@ -209,15 +209,12 @@ JOB_EVENTS_SECONDS = env.float("JOB_EVENTS_SECONDS", default=60.0)
 VM_STATUS_SYNC_SECONDS = env.int("VM_STATUS_SYNC_SECONDS", default=300)
 # The share of an account's VMs that may be missing from one listing before the sync refuses to believe it.
 VM_SYNC_MASS_LOSS_SHARE = env.float("VM_SYNC_MASS_LOSS_SHARE", default=1 / 3)
-
 # Runs in between list what has changed; so often all servers are listed, which alone shows what is missing.
 VM_FULL_SYNC_SECONDS = env.int("VM_FULL_SYNC_SECONDS", default=3600)
 # How often accounts are looked at in which the cloud was last seen doing something to a VM.
 VM_MOVING_SYNC_SECONDS = env.int("VM_MOVING_SYNC_SECONDS", default=20)
 SYNC_RUN_RETENTION_DAYS = env.int("SYNC_RUN_RETENTION_DAYS", default=14)
-# After so many hours a resize that nobody confirmed or reverted is confirmed.
 RESIZE_CONFIRM_HOURS = env.float("RESIZE_CONFIRM_HOURS", default=24)
-# So many days before a VM's runtime ends, its log says so.
 RUNTIME_WARN_DAYS = env.int("RUNTIME_WARN_DAYS", default=3)
 # How long a console's address is shown to who asked for it; Nova's own limit is ten minutes.
 CONSOLE_URL_SECONDS = env.int("CONSOLE_URL_SECONDS", default=600)
@@ -227,14 +224,12 @@ ORPHANS_REMOVE = env.bool("ORPHANS_REMOVE", default=False)
 
 # --- Clouds ------------------------------------------------------------------------------------------------
 
-# A cloud of the machine's clouds.yaml instead of the simulator, for the demo's account.
 OS_CLOUD = env.str("OS_CLOUD", default="")
 # Auth URLs that point at loopback, link-local or metadata addresses are refused unless this allows them.
 ALLOW_LOCAL_CLOUDS = env.bool("ALLOW_LOCAL_CLOUDS", default=not PRODUCTION)
 # How often flavors, images, networks, zones and volume types are listed, for who creates a VM to choose from.
 CATALOGUE_SYNC_SECONDS = env.int("CATALOGUE_SYNC_SECONDS", default=600)
-# What every server and volume that the portal makes carries, so that nobody else's are ever taken for its own. Two
-# portals on one project need two names.
+# What every server and volume that the portal makes carries. Two portals on one project need two names.
 CLOUD_TAG = env.str("CLOUD_TAG", default="portal")
 
 # --- Who ---------------------------------------------------------------------------------------------------

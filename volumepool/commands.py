@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -19,6 +20,21 @@ from tasks.command import Done, Entity, Failed, Failure, Refusal, Result, Wait, 
 from tasks.polling import MISSING
 
 from .models import VOLUME_WATCHER, Volume
+
+
+def delete_volumes(block_storage: BlockStorage, cinder_ids: Iterable[str]) -> Result:
+    """Ask for the end of volumes until the cloud has none of them. For an undo: it says `Done` when they are gone."""
+    left = False
+    for cinder_id in cinder_ids:
+        try:
+            if block_storage.get_volume(cinder_id).status != "deleting":
+                block_storage.delete_volume(cinder_id)
+            left = True
+        except NotFound:
+            continue
+        except Conflict as refusal:
+            return Wait(2.0, refused_by_cloud(refusal))
+    return Wait(0.5, _("Waiting for the volume to go.")) if left else Done()
 
 
 class VolumeCommand(CloudCommand):
@@ -67,20 +83,9 @@ class VolumeCommand(CloudCommand):
             else _("Waiting for the cloud to report %s.") % until,
         )
 
-    def delete_all(self, cinder_ids: list[str]) -> Result:
+    def delete_all(self, cinder_ids: Iterable[str]) -> Result:
         """Ask for the end of volumes until the cloud has none of them."""
-        left = []
-        for cinder_id in cinder_ids:
-            try:
-                status = self.block_storage().get_volume(cinder_id).status
-                if status != "deleting":
-                    self.block_storage().delete_volume(cinder_id)
-                left.append(status)
-            except NotFound:
-                continue
-            except Conflict as refusal:
-                return Wait(2.0, refused_by_cloud(refusal))
-        return Wait(0.5, _("Waiting for the volume to go.")) if left else Done()
+        return delete_volumes(self.block_storage(), cinder_ids)
 
 
 @register

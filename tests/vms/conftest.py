@@ -69,9 +69,8 @@ class AdminClient(APIClient):
     """A client that is signed in, creates VMs with few words, and works jobs off."""
 
     def __init__(self, member):
-        super().__init__(format="json")
+        super().__init__()
         self.member = member
-        self.default_format = "json"
         self.scope = Scope(member.user, member.tenant, Role(member.role))
         self.force_authenticate(member.user)
 

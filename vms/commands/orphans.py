@@ -10,10 +10,10 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from cloudaccounts.commands import CloudCommand, refused_by_cloud
+from cloudaccounts.commands import CloudCommand
 from cloudaccounts.connect import open_cloud
-from openstack_client import Conflict, NotFound
-from tasks.command import Done, Entity, Failed, Result, Wait, minutes, register, step
+from tasks.command import Entity, Failed, Result, minutes, register, step
+from volumepool.commands import delete_volumes
 
 from ..models import Orphan
 from .server import delete_servers
@@ -51,14 +51,7 @@ class RemoveOrphan(CloudCommand):
         cloud = open_cloud(orphan.account, orphan.region)
         if orphan.kind == Orphan.Kind.SERVER:
             return delete_servers(cloud.compute, [orphan.cloud_id])
-        try:
-            if cloud.block_storage.get_volume(orphan.cloud_id).status != "deleting":
-                cloud.block_storage.delete_volume(orphan.cloud_id)
-        except NotFound:
-            return Done()
-        except Conflict as refusal:
-            return Wait(2.0, refused_by_cloud(refusal))
-        return Wait(0.5, _("Waiting for the volume to go."))
+        return delete_volumes(cloud.block_storage, [orphan.cloud_id])
 
     def succeeded(self) -> None:
         """It is one no more."""

@@ -101,9 +101,8 @@ class PowerCommand(ServerCommand):
 
     deadline: ClassVar[timedelta] = minutes(40)
     action: ClassVar[str]  # A key of `vms.actions.ACTIONS`, and the operation of the log.
-    taken_back_by: ClassVar[str] = (
-        ""  # The action that brings the server back when the job fails, if there is one.
-    )
+    # The action that brings the server back when the job fails, if there is one.
+    taken_back_by: ClassVar[str] = ""
     time_column: ClassVar[str] = ""
 
     @property
@@ -205,11 +204,8 @@ class PowerCommand(ServerCommand):
 
 
 @register
-@dataclass
 class StartVm(PowerCommand):
     """Start a stopped VM."""
-
-    vm_id: str
 
     kind: ClassVar[str] = "vms.start"
     title: ClassVar[str | Promise] = gettext_lazy("Start VM")
@@ -219,11 +215,8 @@ class StartVm(PowerCommand):
 
 
 @register
-@dataclass
 class StopVm(PowerCommand):
     """Stop a running VM."""
-
-    vm_id: str
 
     kind: ClassVar[str] = "vms.stop"
     title: ClassVar[str | Promise] = gettext_lazy("Stop VM")
@@ -233,11 +226,8 @@ class StopVm(PowerCommand):
 
 
 @register
-@dataclass
 class StopVmAtItsEnd(StopVm):
     """Stop a VM whose runtime is over, unless it was extended meanwhile."""
-
-    vm_id: str
 
     kind: ClassVar[str] = "vms.stop_at_runtime_end"
     title: ClassVar[str | Promise] = gettext_lazy("Stop VM, its runtime is over")
@@ -307,11 +297,8 @@ class RestartVm(PowerCommand):
 
 
 @register
-@dataclass
 class PauseVm(PowerCommand):
     """Freeze a running VM in memory."""
-
-    vm_id: str
 
     kind: ClassVar[str] = "vms.pause"
     title: ClassVar[str | Promise] = gettext_lazy("Pause VM")
@@ -320,11 +307,8 @@ class PauseVm(PowerCommand):
 
 
 @register
-@dataclass
 class UnpauseVm(PowerCommand):
     """Let a paused VM run on."""
-
-    vm_id: str
 
     kind: ClassVar[str] = "vms.unpause"
     title: ClassVar[str | Promise] = gettext_lazy("Unpause VM")
@@ -333,11 +317,8 @@ class UnpauseVm(PowerCommand):
 
 
 @register
-@dataclass
 class SuspendVm(PowerCommand):
     """Write a running VM's memory to disk and switch it off."""
-
-    vm_id: str
 
     kind: ClassVar[str] = "vms.suspend"
     title: ClassVar[str | Promise] = gettext_lazy("Suspend VM")
@@ -347,11 +328,8 @@ class SuspendVm(PowerCommand):
 
 
 @register
-@dataclass
 class ResumeVm(PowerCommand):
     """Let a suspended VM run on."""
-
-    vm_id: str
 
     kind: ClassVar[str] = "vms.resume"
     title: ClassVar[str | Promise] = gettext_lazy("Resume VM")
@@ -361,14 +339,11 @@ class ResumeVm(PowerCommand):
 
 
 @register
-@dataclass
 class ShelveVm(PowerCommand):
     """Put a VM away: its disk is kept, its host's cores and memory are given back.
 
     A job that fails leaves it to the cloud how far it came: from some states there is no way back that is exact.
     """
-
-    vm_id: str
 
     kind: ClassVar[str] = "vms.shelve"
     title: ClassVar[str | Promise] = gettext_lazy("Shelve VM")
@@ -377,11 +352,8 @@ class ShelveVm(PowerCommand):
 
 
 @register
-@dataclass
 class UnshelveVm(PowerCommand):
     """Bring a shelved VM back and let it run."""
-
-    vm_id: str
 
     kind: ClassVar[str] = "vms.unshelve"
     title: ClassVar[str | Promise] = gettext_lazy("Unshelve VM")

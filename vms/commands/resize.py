@@ -20,7 +20,7 @@ from tasks.command import Done, Failed, Failure, Refusal, Result, Wait, minutes,
 from tasks.polling import MISSING
 from volumepool.models import Volume
 
-from ..actions import refusals_of
+from ..actions import allowed_actions, refusals_of
 from ..models import Resize, VMOperationLog, VMStatus, size_columns
 from .server import ServerCommand
 
@@ -50,10 +50,13 @@ class ResizeVm(ServerCommand):
         status = VMStatus(self.vm.status)
         if refusals := self.not_bound():
             return refusals
+        if self.vm.pending_resize is not None:
+            message = gettext_lazy("This VM is being resized; confirm or revert that first.")
+            return [Refusal("wrong_state", message, details={"allowed": allowed_actions(self.vm)})]
         if status in RESIZABLE:
             return []
-        message = gettext_lazy("A VM that is '%(status)s' cannot be resized.") % {"status": status.label}
-        return [Refusal("wrong_state", message)]
+        said = gettext_lazy("A VM that is '%(status)s' cannot be resized.") % {"status": status.label}
+        return [Refusal("wrong_state", said)]
 
     @step(title=gettext_lazy("Ask the cloud"))
     def ask_the_cloud(self) -> Result:
@@ -171,11 +174,8 @@ class EndResize(ServerCommand):
 
 
 @register
-@dataclass
 class ConfirmResize(EndResize):
     """Keep the new size."""
-
-    vm_id: str
 
     kind: ClassVar[str] = "vms.confirm_resize"
     title: ClassVar[str | Promise] = gettext_lazy("Confirm the resize of VM")
@@ -184,11 +184,8 @@ class ConfirmResize(EndResize):
 
 
 @register
-@dataclass
 class RevertResize(EndResize):
     """Bring the old size back."""
-
-    vm_id: str
 
     kind: ClassVar[str] = "vms.revert_resize"
     title: ClassVar[str | Promise] = gettext_lazy("Revert the resize of VM")

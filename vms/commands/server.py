@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cached_property
 
 from django.db.models.functions import Now
@@ -42,8 +43,9 @@ def delete_servers(compute: Compute, server_ids: Iterable[str]) -> Result:
     return Wait(0.5, _("Waiting for the server to go.")) if left else Done()
 
 
+@dataclass
 class ServerCommand(CloudCommand):
-    """A command about one VM."""
+    """A command about one VM. One that needs to know no more than which is no dataclass of its own."""
 
     vm_id: str
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from cloudaccounts.models import CloudResource
-from portal.api.errors import BadFields, Refused
+from portal.api.errors import BadFields
 from portal.api.scoping import Role, Scope
 from tasks import engine
 from tasks.engine import Spec
@@ -39,16 +39,15 @@ def resize_vm(
     """
     with transaction.atomic():
         vm = locked_vm(scope, vm_id, Role.ADMIN)
+        command = ResizeVm(str(vm.pk), flavor_id="")
+        command.vm = vm
+        holder = engine.holder_of(vm.lock_key)
+        # Whether it can be resized at all is answered before what is wrong with the size.
+        if holder is None and (refusals := command.validate()):
+            raise engine.NotValid(refusals)
         boot = Volume.objects.filter(vm=vm, is_boot=True).first()
         flavor = _flavor(vm, cpu_cores, memory_gb, disk_gb, boots_from_volume=boot is not None)
-        holder = engine.holder_of(vm.lock_key)
-        if vm.pending_resize is not None and holder is None:
-            raise Refused(
-                409,
-                "wrong_state",
-                _("This VM is being resized; confirm or revert that first."),
-                allowed=["confirm_resize", "revert_resize"],
-            )
+        command.flavor_id = flavor.cloud_id
         size = size_of_flavor(flavor, boot_disk_gb=vm.disk_gb if boot else None)
         if holder is None:
             require_quota(
@@ -59,8 +58,6 @@ def resize_vm(
                     disk_gb=max(0, size["disk_gb"] - vm.disk_gb),
                 ),
             )
-        command = ResizeVm(str(vm.pk), flavor.cloud_id)
-        command.vm = vm
         spec = Spec(command, vm.information_system.tenant)
         (answer,) = engine.submit_many([spec], user=scope.user, dry_run=dry_run)
         if answer.refusal is not None:

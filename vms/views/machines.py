@@ -21,7 +21,7 @@ from portal.api.serializers import body_with_dry_run, right_and_wrong
 from tasks.models import Job
 from tasks.views import accepted, wait_if_preferred
 
-from ..filters import OperationLogFilter, VirtualMachineFilter
+from ..filters import SEARCHED, OperationLogFilter, VirtualMachineFilter
 from ..models import VirtualMachine, VMOperationLog
 from ..serializers import (
     ChangeVmSerializer,
@@ -67,7 +67,7 @@ class VmListing(VmView):
     """What lists and exports of VMs share: filters, search, order."""
 
     filterset_class = VirtualMachineFilter
-    search_fields = ["name", "description", "openstack_id", "ip_address", "information_system__name"]
+    search_fields = SEARCHED
     ordering_fields = ["name", "status", "created_at", "cpu_cores", "memory_gb", "disk_gb", "ip_address"]
     ordering = ["name"]
 
