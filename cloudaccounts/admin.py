@@ -1,29 +1,51 @@
-"""Cloud accounts in the admin. A secret goes in and never comes out."""
+"""Cloud accounts in the admin, what was found in them, and how. A secret goes in and never comes out."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 
-from tasks.admin import ReadOnly
+from portal.api.errors import Refused
+from portal.api.scoping import Role, Scope
+from tasks.admin import ReadOnly, ReadOnlyRows
+from tenants.models import User
 
-from .addresses import check_auth_url
-from .models import CloudAccount, CloudResource, SyncLog
-from .services import sync_soon
+from . import services
+from .credentials import check_account, secret_is_needed
+from .models import (
+    CloudAccount,
+    CloudResource,
+    ResourceChange,
+    ResourceLink,
+    ResourceType,
+    SyncLog,
+    SyncLogLine,
+)
+from .registry import type_label
+from .services.pictures import Picture, pictures_of
+
+
+def _scope(request: HttpRequest) -> Scope:
+    """Who works in the admin is of the staff, and works for all tenants."""
+    return Scope(cast("User", request.user), None, Role.ADMIN)
 
 
 class CloudAccountForm(forms.ModelForm[CloudAccount]):
     """An account, with a secret that is written and never shown."""
 
-    auth_url = forms.URLField(label=_("auth URL"), max_length=500, assume_scheme="https")
+    auth_url = forms.CharField(label=_("auth URL"), max_length=500)
     secret = forms.CharField(
         label=_("secret"),
         required=False,
+        strip=False,
         widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "new-password"}),
         help_text=_("Empty: the stored one stays."),
     )
@@ -43,64 +65,214 @@ class CloudAccountForm(forms.ModelForm[CloudAccount]):
             "project_domain",
             "ca_bundle",
             "regions",
+            "resource_types",
+            "sync_interval_minutes",
             "active",
         ]
 
-    def clean_auth_url(self) -> str:
-        """Refuse addresses that the portal must not be sent to."""
-        url: str = self.cleaned_data["auth_url"]
-        check_auth_url(url)
-        return url
-
     def clean(self) -> dict[str, Any]:
-        """A new account needs a secret."""
+        """The same rules as over REST."""
         fields = super().clean() or {}
-        if not fields.get("secret") and not self.instance.encrypted_secret:
-            self.add_error("secret", _("A new account needs its secret."))
+        if self.errors:
+            return fields
+        changed = frozenset(self.changed_data) if self.instance.pk else frozenset(fields)
+        for name, problems in check_account(fields, changed=changed).items():
+            self.add_error(name, problems)
+        if not fields.get("secret"):
+            if not self.instance.encrypted_secret:
+                self.add_error("secret", _("A new account needs its secret."))
+            elif secret_is_needed(changed):
+                self.add_error("secret", _("Enter the secret again: it goes to another address now."))
+        foreign = [kind.code for kind in fields["resource_types"] if kind.provider != fields["provider"]]
+        if foreign:
+            self.add_error(
+                "resource_types",
+                _("Not of this provider: %(types)s.") % {"types": ", ".join(foreign)},
+            )
         return fields
 
 
 @admin.register(CloudAccount)
 class CloudAccountAdmin(admin.ModelAdmin[CloudAccount]):
-    """Cloud accounts."""
+    """Cloud accounts. Saving one has it verified and then synced; its schedule follows by itself."""
 
     form = CloudAccountForm
-    list_display = ["name", "provider", "tenant", "auth_host", "active", "last_verified_at", "last_error"]
+    list_display = [
+        "name",
+        "provider",
+        "tenant",
+        "auth_host",
+        "active",
+        "sync_interval_minutes",
+        "last_run",
+        "next_run",
+        "fresh",
+        "last_verified_at",
+        "last_error",
+    ]
     list_filter = ["active", "provider", "tenant"]
     search_fields = ["name", "auth_url", "access_id", "project"]
     list_select_related = ["tenant"]
     autocomplete_fields = ["tenant"]
-    readonly_fields = ["last_verified_at", "last_error"]
+    filter_horizontal = ["resource_types"]
+    readonly_fields = ["last_verified_at", "last_error", "facts", "last_run", "next_run", "fresh"]
+    actions = ["sync_now", "verify"]
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """The list, with the pictures of its page read at once."""
+        changes = super().get_changelist_instance(request)
+        self._pictures = pictures_of(list(changes.result_list))
+        return changes
+
+    def _picture(self, account: CloudAccount) -> Picture | None:
+        known = getattr(self, "_pictures", {})
+        if account.pk not in known and account.pk is not None:
+            known = pictures_of([account])
+        return known.get(account.pk)
 
     @admin.display(description=_("cloud"))
     def auth_host(self, account: CloudAccount) -> str:
         """The host of the auth URL, which is enough in a list."""
         return urlsplit(account.auth_url).netloc
 
+    @admin.display(description=_("last run"))
+    def last_run(self, account: CloudAccount) -> str:
+        """When beat rang it last."""
+        return _moment(self._picture(account), "last_run_at")
+
+    @admin.display(description=_("next run"))
+    def next_run(self, account: CloudAccount) -> str:
+        """When beat will ring it next; empty when it is switched off."""
+        return _moment(self._picture(account), "next_run_at")
+
+    @admin.display(description=_("fresh"), boolean=True)
+    def fresh(self, account: CloudAccount) -> bool | None:
+        """Whether every type was synced within three intervals; unknown for one without a schedule."""
+        picture = self._picture(account)
+        if picture is None or not account.active or not account.sync_interval_minutes:
+            return None
+        return not picture.stale
+
     def save_model(self, request: HttpRequest, obj: CloudAccount, form: Any, change: bool) -> None:
-        """Encrypt the secret if one was typed."""
+        """Encrypt the secret if one was typed; the version moves with every change."""
         if form.cleaned_data.get("secret"):
             obj.set_secret(form.cleaned_data["secret"])
+        if change:
+            obj.version += 1
         super().save_model(request, obj, form, change)
-        if obj.active:
-            # A new account can be chosen from at once, not only after the next round of the schedule.
-            sync_soon(obj)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """What follows, once the chosen types are saved too."""
+        super().save_related(request, form, formsets, change)
+        changed = frozenset(form.changed_data) if change else services.CREDENTIALS
+        services.account_saved(form.instance, user=_scope(request).user, changed=changed)
+
+    @admin.action(description=_("Sync the chosen accounts now"), permissions=["change"])
+    def sync_now(self, request: HttpRequest, accounts: QuerySet[CloudAccount]) -> None:
+        """Open a log for each type of each; what runs already is joined."""
+        logs = 0
+        for account in accounts:
+            try:
+                logs += len(services.request_sync(scope=_scope(request), account_id=account.pk))
+            except Refused as refused:
+                self.message_user(request, f"{account}: {refused.detail}", messages.WARNING)
+        self.message_user(request, _("%(count)s syncs are under way.") % {"count": logs})
+
+    @admin.action(description=_("Verify the credentials of the chosen accounts"), permissions=["change"])
+    def verify(self, request: HttpRequest, accounts: QuerySet[CloudAccount]) -> None:
+        """Have each tried by a job of its own."""
+        for account in accounts:
+            services.verify_account(scope=_scope(request), account_id=account.pk)
+        self.message_user(request, _("%(count)s are being verified.") % {"count": len(accounts)})
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """The accounts alone: what is known of them may be a hundred thousand rows, which nobody reads."""
+        return [str(account) for account in objs], {}, set(), []
+
+    def delete_model(self, request: HttpRequest, obj: CloudAccount) -> None:
+        """Have it removed by a job, which stops its syncs first."""
+        self._remove(request, [obj])
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[CloudAccount]) -> None:
+        """As one by one."""
+        self._remove(request, list(queryset))
+
+    def _remove(self, request: HttpRequest, accounts: list[CloudAccount]) -> None:
+        for account in accounts:
+            try:
+                services.remove_account(scope=_scope(request), account_id=account.pk)
+            except Refused as refused:
+                self.message_user(request, f"{account}: {refused.detail}", messages.ERROR)
+            else:
+                self.message_user(request, _("%(account)s is being removed.") % {"account": account})
+
+
+def _moment(picture: Picture | None, name: str) -> str:
+    at = picture.schedule[name] if picture and picture.schedule else None
+    return date_format(timezone.localtime(at), "DATETIME_FORMAT") if at else ""
+
+
+@admin.register(ResourceType)
+class ResourceTypeAdmin(ReadOnly):
+    """What can be synced. The code says it; here it can be looked up."""
+
+    list_display = ["provider", "code", "name", "order", "catalogue"]
+    list_filter = ["provider", "catalogue"]
+    search_fields = ["code", "name"]
+
+
+class SyncLineRows(ReadOnlyRows):
+    """The lines of a sync."""
+
+    model = SyncLogLine
+    fields = ["at", "level", "text"]
+
+
+class ChangeRows(ReadOnlyRows):
+    """What the syncs found changed."""
+
+    model = ResourceChange
+    fields = ["at", "log", "fields"]
+    verbose_name_plural = _("resource changes")
+
+
+class LinkRows(ReadOnlyRows):
+    """What it refers to."""
+
+    model = ResourceLink
+    fields = ["kind", "target_type", "target_cloud_id"]
+    verbose_name_plural = _("links")
 
 
 @admin.register(CloudResource)
 class CloudResourceAdmin(ReadOnly):
     """What the syncs have found in the accounts."""
 
-    list_display = ["type", "name", "status", "account", "region", "cloud_id", "last_seen_at", "expired_at"]
-    list_filter = ["type", "account", "region", ("expired_at", admin.EmptyFieldListFilter)]
-    search_fields = ["name", "=cloud_id"]
+    list_display = [
+        "type_name",
+        "name",
+        "status",
+        "account",
+        "region",
+        "cloud_id",
+        "last_seen_at",
+        "expired_at",
+    ]
+    list_filter = ["account", "region", "type", ("expired_at", admin.EmptyFieldListFilter)]
+    search_fields = ["name", "=cloud_id", "addresses"]
     list_select_related = ["account"]
+    inlines = [LinkRows, ChangeRows]
     show_full_result_count = False
+
+    @admin.display(description=_("type"), ordering="type")
+    def type_name(self, resource: CloudResource) -> str:
+        """What people call the type."""
+        return type_label(resource.account.provider, resource.type)
 
 
 @admin.register(SyncLog)
 class SyncLogAdmin(ReadOnly):
-    """How the resources were synced."""
+    """How the resources were synced, with the lines of each sync."""
 
     list_display = [
         "started_at",
@@ -108,12 +280,33 @@ class SyncLogAdmin(ReadOnly):
         "account",
         "type",
         "state",
+        "asked_by",
         "created",
         "updated",
         "unchanged",
+        "missing",
         "expired",
+        "held_back",
         "message",
     ]
-    list_filter = ["state", "type", "account"]
-    list_select_related = ["account"]
+    list_filter = ["state", "account__provider", "account", "type", "started_at"]
+    list_select_related = ["account", "asked_by"]
+    inlines = [SyncLineRows]
+    actions = ["believe_losses"]
     show_full_result_count = False
+
+    @admin.action(description=_("Believe the losses that were held back"), permissions=["accept"])
+    def believe_losses(self, request: HttpRequest, logs: QuerySet[SyncLog]) -> None:
+        """Sync again, and believe what is missing then: somebody has looked, and it is gone indeed."""
+        accepted = 0
+        for log in logs:
+            try:
+                services.accept_losses(scope=_scope(request), log_id=log.pk)
+                accepted += 1
+            except Refused as refused:
+                self.message_user(request, f"{log}: {refused.detail}", messages.WARNING)
+        self.message_user(request, _("%(count)s are synced again, and believed.") % {"count": accepted})
+
+    def has_accept_permission(self, request: HttpRequest) -> bool:
+        """Who may change accounts in the admin."""
+        return request.user.has_perm("cloudaccounts.change_cloudaccount")

@@ -2,24 +2,36 @@
 
 from celery import shared_task
 
-from .sync import resources, syncers
+from . import services
+from .sync import resources
+
+# A listing of a large account takes its time; the lease shows meanwhile that the worker lives.
+LONGEST_SYNC_SECONDS = 3600
 
 
-@shared_task(name="cloudaccounts.sync_catalogue", expires=300)
-def sync_catalogue() -> None:
-    """Ring for every active account."""
-    for account_id in resources.accounts_to_sync():
-        sync_account.delay(account_id)
-
-
-@shared_task(name="cloudaccounts.sync_account", expires=300)
+@shared_task(name="cloudaccounts.sync_account", expires=3600)
 def sync_account(account_id: int) -> None:
-    """Ring once for every type of one account."""
-    for type_code in syncers.known_types():
-        sync_resource.delay(account_id, type_code)
+    """Open a log for each type of one account, and ring for each."""
+    services.sync_scheduled(account_id)
 
 
-@shared_task(name="cloudaccounts.sync_resource", expires=300)
-def sync_resource(account_id: int, type_code: str) -> None:
-    """Sync one type of one account."""
-    resources.sync_resource(account_id, type_code)
+@shared_task(
+    name="cloudaccounts.sync_resource",
+    soft_time_limit=LONGEST_SYNC_SECONDS,
+    time_limit=LONGEST_SYNC_SECONDS + 30,
+)
+def sync_resource(log_id: int) -> None:
+    """Carry out one sync."""
+    resources.run_log(log_id)
+
+
+@shared_task(name="cloudaccounts.sweep", expires=30)
+def sweep() -> None:
+    """Close what died, ring again for what nobody took, and keep every schedule in step."""
+    services.sweep()
+
+
+@shared_task(name="cloudaccounts.prune", expires=3600)
+def prune() -> None:
+    """Forget what is older than it is kept."""
+    services.prune()

@@ -1,4 +1,4 @@
-"""Volumes, snapshots and volume types: Cinder."""
+"""Volumes, snapshots, volume types and quotas: Cinder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 from .checks import checked_id, checked_metadata, checked_name, checked_size
 from .errors import InvalidRequest
 from .paging import json_pages
-from .records import Snapshot, Volume, VolumeType
+from .records import Quota, Snapshot, Volume, VolumeType
+from .records.quota import quotas_from_json
 from .translation import nonsense, state_conflict
 from .transport import Transport
 
@@ -148,15 +149,31 @@ class BlockStorage:
         )
         return [VolumeType.from_json(raw) for page in pages for raw in page]
 
+    def list_quotas(self) -> list[Quota]:
+        """The project's limits and what is in use of them, sorted by name; also those of each volume type by itself."""
+        path = f"/os-quota-sets/{checked_id(self._transport.project_id, 'project')}"
+        body = self._call("GET", path, "list quotas", params={"usage": "true"})
+        if not isinstance(body, dict):
+            raise nonsense("it holds no quota")
+        return quotas_from_json(_SERVICE, body.get("quota_set"))
+
     def _delete(self, path: str, doing: str) -> None:
         try:
             self._call("DELETE", path, doing)
         except InvalidRequest as refused:
             raise state_conflict(refused) from None
 
-    def _call(self, method: str, path: str, doing: str, *, json: Any = None) -> Any:
+    def _call(
+        self, method: str, path: str, doing: str, *, json: Any = None, params: Mapping[str, Any] | None = None
+    ) -> Any:
         return self._transport.request(
-            _SERVICE, method, path, doing=doing, json=json, microversion=BLOCK_STORAGE_MICROVERSION
+            _SERVICE,
+            method,
+            path,
+            doing=doing,
+            json=json,
+            params=params,
+            microversion=BLOCK_STORAGE_MICROVERSION,
         )
 
 

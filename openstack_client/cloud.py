@@ -85,7 +85,7 @@ class Cloud:
 
     @cached_property
     def compute(self) -> Compute:
-        """Servers, flavors and zones."""
+        """Servers, flavors, key pairs and zones."""
         return Compute(self._transport)
 
     @cached_property
@@ -95,7 +95,7 @@ class Cloud:
 
     @cached_property
     def network(self) -> Networks:
-        """Networks and subnets."""
+        """Networks and what hangs on them: subnets, ports, routers, floating IPs and security groups."""
         return Networks(self._transport)
 
     @cached_property
@@ -106,17 +106,29 @@ class Cloud:
     @property
     def project_id(self) -> str:
         """The id of the project that the credentials are for. Logs in if that was not done yet."""
-        return str(self._transport.access().project_id)
+        return self._transport.project_id
 
     def regions(self) -> list[str]:
         """The regions in which this account's catalog has compute, sorted by name."""
-        names: set[str] = set()
+        return [region for region, services in self.services().items() if "compute" in services]
+
+    def services(self) -> dict[str, list[str]]:
+        """What this account's catalog has in each of its regions: the services' types, sorted, by the region's name.
+
+        The types are OpenStack's official ones: a catalog that calls block storage `volumev3` has `block-storage` here.
+        Logs in if that was not done yet.
+        """
+        from os_service_types import ServiceTypes  # noqa: PLC0415 - reads its data; only this call needs it.
+
+        types = ServiceTypes()
+        found: dict[str, set[str]] = {}
         for service in self._transport.access().service_catalog.catalog:
-            if service.get("type") == "compute":
-                names.update(
-                    e.get("region_id") or e.get("region") or "" for e in service.get("endpoints", ())
-                )
-        return sorted(names - {""})
+            said = str(service.get("type") or "")
+            for endpoint in service.get("endpoints") or ():
+                region = endpoint.get("region_id") or endpoint.get("region")
+                if said and region:
+                    found.setdefault(region, set()).add(types.get_service_type(said) or said)
+        return {region: sorted(found[region]) for region in sorted(found)}
 
     def check(self) -> None:
         """Log in and touch the compute endpoint. Raises a `CloudError` that says what is wrong."""

@@ -1,4 +1,4 @@
-"""Servers, flavors and zones: Nova."""
+"""Servers, flavors, key pairs, zones and quotas: Nova."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from .checks import checked_id, checked_metadata, checked_name, checked_tag, che
 from .errors import InvalidRequest
 from .nova_calls import COMPUTE_MICROVERSION, SERVICE, inner, inner_list
 from .paging import fetched_ahead, json_pages
-from .records import Flavor, Server, ServerReading, Zone
+from .records import Flavor, Keypair, Quota, Server, ServerReading, Zone
+from .records.compute import keypair_name
+from .records.quota import quotas_from_json
 from .server_actions import ServerActions
 from .server_volumes import ServerVolumes
 
@@ -195,6 +197,25 @@ class Compute(ServerActions, ServerVolumes):
             microversion=COMPUTE_MICROVERSION,
         )
         return [Flavor.from_json(raw) for page in pages for raw in page]
+
+    def list_keypairs(self) -> list[Keypair]:
+        """The key pairs of the user who logs in, by name. They are the user's, not the project's."""
+        pages = json_pages(
+            self._transport,
+            SERVICE,
+            "/os-keypairs",
+            "keypairs",
+            doing="list key pairs",
+            page_size=1000,
+            microversion=COMPUTE_MICROVERSION,
+            marker_of=keypair_name,
+        )
+        return [Keypair.from_json(raw) for page in pages for raw in page]
+
+    def list_quotas(self) -> list[Quota]:
+        """The project's limits and what is in use of them, sorted by name."""
+        path = f"/os-quota-sets/{checked_id(self._transport.project_id, 'project')}/detail"
+        return quotas_from_json(SERVICE, inner(self._call("GET", path, "list quotas"), "quota_set"))
 
     def list_zones(self) -> list[Zone]:
         """The availability zones that servers can be asked for in."""

@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from .errors import InvalidRequest
 
@@ -47,6 +48,8 @@ class CloudCredentials:
         """Raises `InvalidRequest` when something is missing, before anything is sent."""
         if not self.auth_url.startswith(("http://", "https://")):
             raise InvalidRequest("The authentication address must begin with http:// or https://.")
+        if not _names_a_host(self.auth_url):
+            raise InvalidRequest("The authentication address names no host, or one that cannot be.")
         if self.kind == "application_credential":
             if not self.application_credential_secret:
                 raise InvalidRequest("The application credential has no secret.")
@@ -86,3 +89,12 @@ class CloudCredentials:
             project_domain_name=self.project_domain_name
             or (None if project_domain or self.project_id else "Default"),
         )
+
+
+def _names_a_host(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        # Reading the port raises for one that is no number of a port.
+        return bool(parts.hostname) and parts.port != 0 and not any(c.isspace() for c in url)
+    except ValueError:
+        return False

@@ -89,6 +89,15 @@ class InvalidRequest(CloudError):
     code: ClassVar[str] = "invalid_request"
 
 
+class ServiceMissing(InvalidRequest):
+    """The cloud has no such service in this region, as far as its catalog for these credentials says.
+
+    Not `NotFound`: for a removal that would mean success.
+    """
+
+    code: ClassVar[str] = "service_missing"
+
+
 def _rebuild(kind: type[CloudError], message: str, state: dict[str, object]) -> CloudError:
     error = kind(message)
     error.__dict__.update(state)

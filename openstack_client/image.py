@@ -22,7 +22,14 @@ class Images:
 
     def list_images(self) -> list[Image]:
         """The images that this project may use: its own, public and shared ones. Hidden ones are left out."""
-        return list(self._images({}))
+        return [image for page in self.image_pages() for image in page]
+
+    def image_pages(self, *, page_size: int = 500) -> Iterator[list[Image]]:
+        """The images of `list_images`, newest first, page by page.
+
+        Raises `CloudUnavailable` when the listing breaks off: pages already read are then not all.
+        """
+        return self._pages({}, page_size)
 
     def find_images_by_property(self, name: str, value: str) -> list[Image]:
         """All images with this property, whatever their status: what an earlier attempt to make one has left."""
@@ -30,7 +37,12 @@ class Images:
             raise InvalidRequest("Without a value, every image would be found.")
         wanted = checked_property(name)
         # A proxy or a Glance that drops the filter would hand us all images, so the answer is looked at again.
-        return [image for image in self._images({wanted: value}) if image.properties.get(wanted) == value]
+        return [
+            image
+            for page in self._pages({wanted: value})
+            for image in page
+            if image.properties.get(wanted) == value
+        ]
 
     def get_image(self, image_id: str) -> Image:
         """One image. Raises `NotFound`, also when it was removed."""
@@ -45,8 +57,14 @@ class Images:
         path = f"/images/{checked_id(image_id, 'image')}"
         self._transport.request(_SERVICE, "DELETE", path, doing=f"delete image {image_id}")
 
-    def _images(self, params: dict[str, Any]) -> Iterator[Image]:
+    def _pages(self, params: dict[str, Any], page_size: int = 500) -> Iterator[list[Image]]:
         for page in json_pages(
-            self._transport, _SERVICE, "/images", "images", doing="list images", page_size=500, params=params
+            self._transport,
+            _SERVICE,
+            "/images",
+            "images",
+            doing="list images",
+            page_size=page_size,
+            params=params,
         ):
-            yield from map(Image.from_json, page)
+            yield [Image.from_json(raw) for raw in page]

@@ -13,6 +13,10 @@ from .transport import Transport
 Page = list[dict[str, Any]]
 
 
+def _id_of(raw: Any) -> Any:
+    return raw.get("id") if isinstance(raw, dict) else None
+
+
 def json_pages(
     transport: Transport,
     service: str,
@@ -23,9 +27,11 @@ def json_pages(
     page_size: int,
     params: Mapping[str, Any] | None = None,
     microversion: str | None = None,
+    marker_of: Callable[[Any], Any] = _id_of,
 ) -> Iterator[list[dict[str, Any]]]:
     """Pages of raw JSON objects, following `limit` and `marker`. Memory holds one page.
 
+    `marker_of` says what stands for an object in a `marker`: its id, unless the service has it otherwise.
     Raises `CloudUnavailable` when a page is not a list of objects with ids, or when the listing turns in a circle: a
     listing that ends wrongly must never look like a shorter fleet.
     """
@@ -42,8 +48,7 @@ def json_pages(
             raise nonsense(f"a page of {path} holds no list of {key}")
         if not page:
             return
-        last = page[-1]
-        marker = last.get("id") if isinstance(last, dict) else None
+        marker = marker_of(page[-1])
         if not isinstance(marker, str) or not marker:
             raise nonsense(f"a page of {path} ends with an object without an id")
         if marker in markers:

@@ -10,6 +10,7 @@ import re
 import time
 from typing import Any
 
+from .connection_trouble import trouble_of
 from .errors import (
     AuthenticationFailed,
     CloudError,
@@ -19,9 +20,13 @@ from .errors import (
     InvalidRequest,
     NotFound,
     QuotaExceeded,
+    ServiceMissing,
 )
 
 _MAX_WORDS = 500
+# What the libraries let out as Python raised it, when an answer or an address is odder than they expect: JSON nested too
+# deeply, a token without its fields, a file that is not there. Not every Exception: some of those are orders to stop.
+_LEFT_BARE = (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError)
 # Fernet tokens, wherever a cloud or a proxy may have echoed one.
 _TOKEN = re.compile(r"gAAAA[A-Za-z0-9_\-=]{20,}")
 
@@ -40,6 +45,8 @@ def error_from_response(
         "x-compute-request-id"
     )
     message = f"Could not {doing}: {service} answered {status}" + (f": {said}" if said else ".")
+    if status == 401:
+        message = f"{message.rstrip('.')}. The cloud does not accept the credentials: they are wrong, switched off or expired."
 
     kind: type[CloudError] = InvalidRequest
     if status == 401:
@@ -69,12 +76,17 @@ def error_from_response(
 
 
 def error_from_exception(
-    exception: Exception, *, service: str, doing: str, secrets: tuple[str, ...] = ()
+    exception: Exception,
+    *,
+    service: str,
+    doing: str,
+    secrets: tuple[str, ...] = (),
+    outside: BaseException | None = None,
 ) -> CloudError | None:
-    """Ours for an exception of openstacksdk, keystoneauth or requests; None for one that is none of theirs.
+    """Ours for an exception that came out of openstacksdk, keystoneauth or requests; None for one that is none of theirs.
 
     Raise the result outside the `except` block: the original's `__context__` chain holds the request, whose body
-    is the password when logging in.
+    is the password when logging in. `outside` is what the caller was handling already when it began.
     """
     import requests  # noqa: PLC0415 - slow to import.
     from keystoneauth1 import exceptions as ksa  # noqa: PLC0415
@@ -85,31 +97,44 @@ def error_from_exception(
     said = _scrub(str(exception), secrets)
     start = f"Could not {doing}: "
     if isinstance(exception, ksa.HttpError | sdk.HttpException):
-        status = getattr(exception, "http_status", None) or getattr(exception, "status_code", None)
-        request_id = getattr(exception, "request_id", None)
-        if status == 404:
-            # Raised while logging in or looking for the service, never for an object: ours are read from answers.
-            return InvalidRequest(
-                f"{start}{service}: the authentication address or the endpoint leads nowhere (404).",
-                status_code=404,
-                request_id=request_id,
-            )
-        response = getattr(exception, "response", None)
-        if response is not None:
-            return error_from_response(response, service=service, doing=doing, secrets=secrets)
-        if status == 401:
-            return AuthenticationFailed(f"{start}{said}", status_code=401, request_id=request_id)
-        return CloudUnavailable(f"{start}{said}", status_code=status, request_id=request_id)
+        return _error_from_http(exception, service=service, doing=doing, secrets=secrets)
     if isinstance(exception, ksa.EndpointNotFound | ksa.EmptyCatalog):
-        # Not NotFound: for a removal that would mean success.
-        return InvalidRequest(f"{start}the cloud's catalog has no {service} service there: {said}")
+        return ServiceMissing(f"{start}the cloud has no {service} service in this region. {said}")
     if isinstance(exception, sdk.ConfigException | ksa.MissingRequiredOptions | ksa.NoMatchingPlugin):
         return InvalidRequest(f"{start}{said}")
     if isinstance(exception, ksa.AuthorizationFailure | ksa.AuthPluginException):
         return AuthenticationFailed(f"{start}{said}")
-    if isinstance(exception, ksa.ClientException | sdk.SDKException | requests.RequestException):
-        return CloudUnavailable(f"{start}{service} gave no usable answer: {said}")
-    return None
+    theirs = isinstance(exception, ksa.ClientException | sdk.SDKException | requests.RequestException)
+    if not theirs and not isinstance(exception, _LEFT_BARE):
+        return None
+    trouble = trouble_of(exception, outside=outside)
+    if trouble is not None:
+        kind, words = trouble
+        return kind(start + _scrub(words, secrets))
+    if isinstance(exception, ksa.InvalidResponse):
+        said = "what is at that address does not answer as OpenStack does; is it the right address?"
+    elif not theirs:
+        said = f"{said} ({type(exception).__name__})"
+    return CloudUnavailable(f"{start}{service} gave no usable answer: {said}")
+
+
+def _error_from_http(exception: Any, *, service: str, doing: str, secrets: tuple[str, ...]) -> CloudError:
+    """For an answer that a library read before us: while logging in, or looking for the service."""
+    status = getattr(exception, "http_status", None) or getattr(exception, "status_code", None)
+    request_id = getattr(exception, "request_id", None)
+    if status == 404:
+        # Never about an object: answers about those are read by us.
+        return InvalidRequest(
+            f"Could not {doing}: {service}: the authentication address or the endpoint leads nowhere (404).",
+            status_code=404,
+            request_id=request_id,
+        )
+    response = getattr(exception, "response", None)
+    if response is not None:
+        return error_from_response(response, service=service, doing=doing, secrets=secrets)
+    message = f"Could not {doing}: {_scrub(str(exception), secrets)}"
+    kind = AuthenticationFailed if status == 401 else CloudUnavailable
+    return kind(message, status_code=status, request_id=request_id)
 
 
 def state_conflict(refused: InvalidRequest) -> InvalidRequest | Conflict:
@@ -157,7 +182,7 @@ def _is_services_own(service: str, body: Any) -> bool:
 def _json_or_none(response: Any) -> Any:
     try:
         return response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Protocol
 
 from .credentials import CloudCredentials
-from .errors import CloudUnavailable
+from .errors import CloudUnavailable, InvalidRequest
 from .translation import error_from_exception, error_from_response, nonsense
 
 # A small Neutron starves when clients leave many connections open (at 100 it answered nobody), so few are kept.
@@ -98,12 +100,12 @@ class Transport:
         if not response.content:
             return None
         try:
-            return response.json()
+            return response.json(parse_constant=_refuse_constant)
+        except RecursionError:
+            what = "with JSON that is nested too deeply"
         except ValueError:
-            problem = nonsense(
-                f"{service} answered {response.status_code} to {method} {path} with something else than JSON"
-            )
-        raise problem
+            what = "with something else than JSON"
+        raise nonsense(f"{service} answered {response.status_code} to {method} {path} {what}")
 
     def access(self) -> Any:
         """Log in, if that was not done yet, and return keystoneauth's picture of the token: project and catalog."""
@@ -113,6 +115,11 @@ class Transport:
             return session.auth.get_access(session)
 
         return self._run("identity", "log in", log_in)
+
+    @property
+    def project_id(self) -> str:
+        """The id of the project that the credentials are for. Logs in if that was not done yet."""
+        return str(self.access().project_id)
 
     def close(self) -> None:
         """Close every connection. Requests after that raise `CloudUnavailable`."""
@@ -127,14 +134,21 @@ class Transport:
                 f"Could not {doing}: this connection was closed, most likely for new credentials."
             )
         problem: Exception
+        outside = sys.exception()
         try:
             result = work()
         except Exception as exception:  # noqa: BLE001 - every library in between raises its own; sorted just below.
-            refusal = exception.refusal if isinstance(exception, _GuardRefused) else exception
-            ours = error_from_exception(
-                refusal, service=service, doing=doing, secrets=self._credentials.secrets()
-            )
-            problem = refusal if ours is None else ours
+            if isinstance(exception, _GuardRefused):
+                problem = exception.refusal
+            else:
+                ours = error_from_exception(
+                    exception,
+                    service=service,
+                    doing=doing,
+                    secrets=self._credentials.secrets(),
+                    outside=outside,
+                )
+                problem = exception if ours is None else ours
         else:
             self._share_token()
             return result
@@ -175,6 +189,9 @@ class Transport:
         from .http_session import HttpSession  # noqa: PLC0415
 
         self._credentials.check()
+        bundle = self._credentials.ca_bundle
+        if bundle and not Path(bundle).exists():
+            raise InvalidRequest("The file of trusted certificates (CA bundle) is not there.")
         auth = self._credentials.auth_plugin()
         self._http = HttpSession(
             timeout=self._timeout,
@@ -182,7 +199,7 @@ class Transport:
             pool_size=_POOL_SIZE,
             retry_delay=_RETRY_DELAY_SECONDS,
         )
-        session = Session(auth=auth, session=self._http, verify=self._credentials.ca_bundle or True)
+        session = Session(auth=auth, session=self._http, verify=bundle or True)
         self._proxies = {}
         self._shared_access = None
         self._load_token(auth)
@@ -242,6 +259,11 @@ class Transport:
         left = (access.expires - datetime.now(UTC)).total_seconds() - _TOKEN_MARGIN_SECONDS
         if left > 0:
             self._token_cache.set(self._key(), auth.get_auth_state(), left)
+
+
+def _refuse_constant(word: str) -> Any:
+    # Python reads NaN and Infinity, which JSON does not have and databases do not take.
+    raise ValueError(word)
 
 
 class _GuardRefused(Exception):

@@ -159,7 +159,7 @@ CELERY_TASK_ROUTES = {
     "tasks.*": {"queue": "polling"},
     "portal.*": {"queue": "polling"},
     "vms.*": {"queue": "sync"},
-    "cloudaccounts.sync_*": {"queue": "sync"},
+    "cloudaccounts.*": {"queue": "resources"},
 }
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
@@ -227,8 +227,11 @@ ORPHANS_REMOVE = env.bool("ORPHANS_REMOVE", default=False)
 OS_CLOUD = env.str("OS_CLOUD", default="")
 # Auth URLs that point at loopback, link-local or metadata addresses are refused unless this allows them.
 ALLOW_LOCAL_CLOUDS = env.bool("ALLOW_LOCAL_CLOUDS", default=not PRODUCTION)
-# How often flavors, images, networks, zones and volume types are listed, for who creates a VM to choose from.
-CATALOGUE_SYNC_SECONDS = env.int("CATALOGUE_SYNC_SECONDS", default=600)
+# More than this share of a type gone at once is believed only when a person says so.
+RESOURCE_MASS_LOSS_SHARE = env.float("RESOURCE_MASS_LOSS_SHARE", default=0.5)
+SYNC_LOG_RETENTION_DAYS = env.int("SYNC_LOG_RETENTION_DAYS", default=30)
+# What was seen changed, and what has expired, is remembered for so long.
+RESOURCE_RETENTION_DAYS = env.int("RESOURCE_RETENTION_DAYS", default=90)
 # What every server and volume that the portal makes carries. Two portals on one project need two names.
 CLOUD_TAG = env.str("CLOUD_TAG", default="portal")
 

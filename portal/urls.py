@@ -17,7 +17,7 @@ from .metrics import metrics
 
 admin.site.site_header = admin.site.site_title = _("Portal administration")
 
-rooms = ["portal.api", "tenants", "volumepool", "vms", "tasks"]
+rooms = ["portal.api", "tenants", "cloudaccounts", "volumepool", "vms", "tasks"]
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="vm-page"), name="home"),

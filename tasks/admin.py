@@ -26,7 +26,9 @@ class ReadOnly(admin.ModelAdmin[Any]):
         return False
 
 
-class _ReadOnlyRows(admin.TabularInline[Any, Any]):
+class ReadOnlyRows(admin.TabularInline[Any, Any]):
+    """Shows the rows of another table below one, and changes none."""
+
     extra = 0
     can_delete = False
 
@@ -37,7 +39,7 @@ class _ReadOnlyRows(admin.TabularInline[Any, Any]):
         return False
 
 
-class StepRows(_ReadOnlyRows):
+class StepRows(ReadOnlyRows):
     model = Step
     fields = [
         "position",
@@ -52,12 +54,12 @@ class StepRows(_ReadOnlyRows):
     ]
 
 
-class LockRows(_ReadOnlyRows):
+class LockRows(ReadOnlyRows):
     model = EntityLock
     fields = ["key", "created_at"]
 
 
-class AsyncTaskRows(_ReadOnlyRows):
+class AsyncTaskRows(ReadOnlyRows):
     model = AsyncTask
     fields = [
         "step_name",
@@ -72,7 +74,7 @@ class AsyncTaskRows(_ReadOnlyRows):
     ]
 
 
-class LineRows(_ReadOnlyRows):
+class LineRows(ReadOnlyRows):
     model = JobLogLine
     fields = ["at", "level", "message"]
 

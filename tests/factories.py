@@ -6,10 +6,16 @@ import factory
 from factory.django import DjangoModelFactory
 
 from cloudaccounts.models import CloudAccount, CloudResource
+from cloudaccounts.registry import syncers_of
 from portal.api.scoping import Role
 from tenants.models import InformationSystem, Membership, Tenant, User
 from vms.models import VirtualMachine, VMSnapshot, VMStatus
 from volumepool.models import Volume
+
+
+def catalogue_types() -> list[str]:
+    """What VMs are made from: the types that a test of VMs has synced."""
+    return [syncer.type for syncer in syncers_of("openstack") if syncer.catalogue]
 
 
 class UserFactory(DjangoModelFactory[User]):

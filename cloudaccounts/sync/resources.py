@@ -1,159 +1,238 @@
 """Resource sync: one type of one account, from a complete listing of each region to rows.
 
-A region's listing is compared and written page by page; only after its last page is what was not seen marked as
-expired. So half a listing expires nothing, and a region that fails leaves its rows as they were.
+A region's listing is compared and written page by page; only after its last page is anything said about what was not on
+it. So half a listing expires nothing, and a region that fails leaves its rows as they were.
+
+Every transaction of a run begins by writing to its log under the run's own claim. Who has lost the claim (his lease ran
+out, the account is being removed) finds no row there, and writes nothing.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
-from django.db import IntegrityError, connection, transaction
+from django.db import connection, transaction
+from django.db.models import F
 from django.db.models.functions import Now
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from openstack_client import CloudError
-from portal.api.database_errors import violated
-from tasks.leases import held, lease, new_owner
+from tasks.crash_points import crash_point
+from tasks.leases import LeaseLost, effects_under, held, lease, new_owner
 
-from ..connect import open_cloud
-from ..encryption import UnreadableSecret
-from ..models import CloudAccount, CloudResource, SyncLog
-from .syncers import Found, found_by_id, syncer_of
+from ..models import SyncLog, SyncLogLine
+from ..registry import Provider, Syncer, UnknownProvider, provider_of, syncer_of
+from .expiry import expire_unseen
+from .writing import Written, write_resources
 
 log = structlog.get_logger(__name__)
 
+# Where a test may kill the process (tasks/crash_points.py): at each commit.
+CRASH_POINTS = (
+    "sync_opened",  # the logs are committed; no doorbell has rung
+    "sync_claimed",  # a log is owned; nothing has been listed
+    "sync_page",  # a page of a listing is committed; the rest of the listing is to come
+    "sync_expired",  # a region's listing is complete, and what it did not show is committed
+    "sync_ended",  # the last word is committed
+)
 
-def regions_of(account: CloudAccount) -> list[str]:
-    """The regions to look into: those that the account names, or all of its catalog. Raises `CloudError`."""
-    return list(account.regions) or open_cloud(account, "").regions()
+
+class Stopped(Exception):
+    """The run is no longer this worker's: it was closed, or another has it."""
 
 
 def sync_resource(account_id: int, type_code: str) -> SyncLog | None:
-    """Bring one type of an account up to date; None when such a sync is on already.
+    """Sync one type of an account here and now; None when such a sync is on already."""
+    opened = SyncLog.objects.open(account_id, [type_code])
+    return run_log(opened[0]) if opened else None
 
-    Single-flight: a running log is the only one of its account and type by a unique key, and one whose worker
-    died is closed by its lease's end. Never raises for what a cloud does; the log says it.
+
+def run_log(log_id: int) -> SyncLog | None:
+    """Carry out a sync that has been asked for; None when another worker has it, or it has ended.
+
+    Never raises for what a cloud does: the log says it.
     """
     owner = new_owner()
-    SyncLog.objects.filter(
-        account_id=account_id, type=type_code, state=SyncLog.State.RUNNING, lease_until__lt=Now()
-    ).update(
-        state=SyncLog.State.FAILED, ended_at=Now(), message=_("The worker that ran it ended before it did.")
-    )
-    try:
-        with transaction.atomic():
-            entry = SyncLog.objects.create(
-                account_id=account_id, type=type_code, owner=owner, lease_until=Now() + lease()
-            )
-    except IntegrityError as error:
-        if violated(error) != "one_running_sync_per_account_and_type":
-            raise
+    claimed = SyncLog.objects.running().filter(pk=log_id, owner="")
+    if not claimed.update(owner=owner, lease_until=Now() + lease()):
         return None
-    mine = SyncLog.objects.filter(pk=entry.pk, owner=owner)
-    with held(SyncLog, owner):
-        problems = _sync_regions(entry)
-        entry.state = SyncLog.State.FAILED if problems else SyncLog.State.SUCCESS
-        entry.message, entry.ended_at = " ".join(problems), timezone.now()
-        mine.update(
-            **{
-                name: getattr(entry, name)
-                for name in ("state", "message", "ended_at", "created", "updated", "unchanged", "expired")
-            },
-            owner="",
-            lease_until=None,
-        )
-    return entry
-
-
-def _sync_regions(entry: SyncLog) -> list[str]:
-    """Sync every region; what went wrong, in words."""
-    problems = []
+    crash_point("sync_claimed")
+    entry = SyncLog.objects.select_related("account").get(pk=log_id)
     try:
-        regions = regions_of(entry.account)
-    except (CloudError, UnreadableSecret) as error:
-        return [str(error)]
-    for region in regions:
+        with held(SyncLog, owner) as claim, effects_under(claim):
+            _Run(entry, owner).carry_out()
+    except (Stopped, LeaseLost):
+        log.info("resource_sync_stopped", log=log_id)
+    return SyncLog.objects.filter(pk=log_id).first()
+
+
+@dataclass
+class _Run:
+    """One run of one log, under one claim."""
+
+    entry: SyncLog
+    owner: str
+
+    def carry_out(self) -> None:
+        """Sync every region and write the last word. Raises `Stopped`, `LeaseLost`."""
         try:
-            _sync_region(entry, region)
-        except (CloudError, UnreadableSecret) as error:
-            problems.append(f"{region}: {error}" if len(regions) > 1 else str(error))
+            problems = self._regions()
+        except (Stopped, LeaseLost):
+            raise
         except Exception:
-            log.exception("resource_sync_errored", account=entry.account_id, region=region, type=entry.type)
-            problems.append(_("An error of the portal itself."))
-    return problems
+            log.exception("resource_sync_errored", log=self.entry.pk)
+            problems = {"": _("An error of the portal itself.")}
+        self._end(problems)
 
+    def _regions(self) -> dict[str, str]:
+        """Sync region after region; of each "" or why that failed, and under "" what is wrong with all."""
+        account, type_code = self.entry.account, self.entry.type
+        try:
+            provider = provider_of(account)
+        except UnknownProvider:
+            return {"": _("The provider '%(provider)s' is not installed.") % {"provider": account.provider}}
+        syncer = syncer_of(account.provider, type_code)
+        if syncer is None:
+            words = {"type": type_code, "provider": provider.label}
+            return {"": _("Syncing '%(type)s' is not supported for %(provider)s.") % words}
+        if not account.active:
+            return {"": _("The account is switched off.")}
+        try:
+            regions = provider.regions(account)
+        except provider.errors as error:
+            return {"": str(error)}
+        if not regions:
+            return {"": _("The cloud's catalog names no region.")}
+        problems = {region: self._guarded(provider, syncer, region) for region in regions}
+        # What the account named before and names no more has been dropped by a person; what vanished from the
+        # catalog may be a moment's illness of it.
+        known = account.resources.present().filter(type=type_code).order_by()
+        for region in set(known.values_list("region", flat=True).distinct()) - set(regions):
+            problems[region] = self._expire(syncer, region, self._now(), accepted=bool(account.regions))
+        return problems
 
-def _sync_region(entry: SyncLog, region: str) -> None:
-    cloud = open_cloud(entry.account, region)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT statement_timestamp()")
-        began: datetime = cursor.fetchone()[0]
-    for page in found_by_id(syncer_of(entry.type)(cloud)):
-        created, updated = write_resources(entry.account_id, region, entry.type, page, began)
-        entry.created += created
-        entry.updated += updated
-        entry.unchanged += len(page) - created - updated
-    unseen = CloudResource.objects.present().filter(
-        account=entry.account, region=region, type=entry.type, last_seen_at__lt=began
-    )
-    entry.expired += unseen.update(expired_at=Now(), changed_at=Now())
+    def _guarded(self, provider: Provider, syncer: Syncer, region: str) -> str:
+        """Sync a region; "" or why that failed, in words. What it had found until then is kept."""
+        try:
+            return self._region(provider, syncer, region)
+        except provider.errors as error:
+            problem = str(error)
+        except (Stopped, LeaseLost):
+            raise
+        except Exception:
+            log.exception("resource_sync_errored", log=self.entry.pk, region=region)
+            problem = _("An error of the portal itself.")
+        with self._claim():
+            self._line(f"{region}: {problem}", SyncLogLine.Level.ERROR)
+        return problem
 
+    def _region(self, provider: Provider, syncer: Syncer, region: str) -> str:
+        began = self._now()
+        client = provider.open(self.entry.account, region)
+        seen = 0
+        for number, page in enumerate(syncer.pages(client), start=1):
+            with self._claim():
+                written = write_resources(
+                    (self.entry.account_id, region, syncer.type), page, began, log_id=self.entry.pk
+                )
+                seen += len(page)
+                self._count(written)
+                self._line(
+                    _("%(region)s: page %(number)s, %(seen)s so far; %(created)s new, %(updated)s changed.")
+                    % {
+                        "region": region,
+                        "number": number,
+                        "seen": seen,
+                        "created": written.created,
+                        "updated": written.updated,
+                    }
+                )
+            crash_point("sync_page")
+        return self._expire(syncer, region, began, accepted=False)
 
-def write_resources(
-    account_id: int, region: str, type_code: str, page: Sequence[Found], seen_at: datetime
-) -> tuple[int, int]:
-    """Insert or update a page of findings by one statement; how many are new, and how many have changed.
-
-    A row that was seen later than `seen_at` is left alone, so an old listing never beats a newer reading.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            WITH new AS (
-                SELECT * FROM unnest(%(id)s::text[], %(name)s::text[], %(status)s::text[], %(attributes)s::jsonb[])
-                    AS t(cloud_id, name, status, attributes)
-            ), old AS (
-                SELECT r.id, (r.name, r.status, r.attributes) IS DISTINCT FROM (new.name, new.status, new.attributes)
-                           OR r.expired_at IS NOT NULL AS differs, new.*
-                FROM cloudaccounts_cloudresource AS r JOIN new USING (cloud_id)
-                WHERE r.account_id = %(account)s AND r.region = %(region)s AND r.type = %(type)s
-                  AND r.last_seen_at <= %(seen_at)s
-            ), written AS (
-                UPDATE cloudaccounts_cloudresource AS r SET
-                    name = old.name, status = old.status, attributes = old.attributes, last_seen_at = %(seen_at)s,
-                    changed_at = CASE WHEN old.differs THEN statement_timestamp() ELSE r.changed_at END,
-                    expired_at = NULL
-                FROM old WHERE r.id = old.id
-            ), made AS (
-                INSERT INTO cloudaccounts_cloudresource (id, account_id, region, type, cloud_id, name, status,
-                    attributes, first_seen_at, last_seen_at, changed_at)
-                SELECT gen_random_uuid(), %(account)s, %(region)s, %(type)s, cloud_id, name, status, attributes,
-                       %(seen_at)s, %(seen_at)s, statement_timestamp()
-                FROM new
-                ON CONFLICT ON CONSTRAINT resource_once DO NOTHING RETURNING 1
+    def _expire(self, syncer: Syncer, region: str, began: datetime, *, accepted: bool) -> str:
+        """Say of what a complete listing did not show that it is missing; why its losses are not believed, or ""."""
+        with self._claim():
+            accepted = accepted or SyncLog.objects.values_list("losses_accepted", flat=True).get(
+                pk=self.entry.pk
             )
-            SELECT (SELECT count(*) FROM made), count(*) FILTER (WHERE differs) FROM old
-            """,
-            {
-                "account": account_id,
-                "region": region,
-                "type": type_code,
-                "seen_at": seen_at,
-                "id": [found.cloud_id[:255] for found in page],
-                "name": [found.name.replace("\x00", "")[:255] for found in page],
-                "status": [found.status[:50] for found in page],
-                "attributes": [json.dumps(found.attributes).replace("\\u0000", "") for found in page],
-            },
-        )
-        created, updated = cursor.fetchone()
-        return created, updated
+            place = (self.entry.account_id, region, syncer.type)
+            lost = expire_unseen(
+                place, began, after=syncer.expires_after, accepted=accepted, log_id=self.entry.pk
+            )
+            self._add(expired=lost.expired, missing=lost.missing, held_back=lost.held_back)
+            problem = ""
+            if lost.held_back:
+                problem = _(
+                    "%(missing)s of %(total)s are no longer listed. That is not believed: nothing has expired. "
+                    "If it is true, accept the losses."
+                ) % {"missing": lost.held_back, "total": lost.present}
+            self._line(
+                _("%(region)s: listed to the end; %(missing)s missing, %(expired)s expired. %(problem)s")
+                % {
+                    "region": region,
+                    "missing": lost.missing,
+                    "expired": lost.expired,
+                    "problem": problem,
+                },
+                SyncLogLine.Level.WARNING if problem else SyncLogLine.Level.INFO,
+            )
+        crash_point("sync_expired")
+        return problem
 
+    def _end(self, problems: dict[str, str]) -> None:
+        bad = {region: problem for region, problem in problems.items() if problem}
+        several = len(problems) > 1
+        words = [f"{region}: {problem}" if several else problem for region, problem in bad.items()]
+        state = SyncLog.State.FAILED if bad else SyncLog.State.SUCCESS
+        with self._claim():
+            self._line(
+                _("Ended: %(state)s. %(words)s") % {"state": state.label, "words": " ".join(words)},
+                SyncLogLine.Level.ERROR if bad else SyncLogLine.Level.INFO,
+            )
+            SyncLog.objects.filter(pk=self.entry.pk).update(
+                state=state,
+                regions={region: problem for region, problem in problems.items() if region},
+                message=" ".join(words),
+                ended_at=Now(),
+                owner="",
+                lease_until=None,
+            )
+        crash_point("sync_ended")
 
-def accounts_to_sync() -> list[int]:
-    """Every active account."""
-    return list(CloudAccount.objects.filter(active=True).order_by("pk").values_list("pk", flat=True))
+    @contextmanager
+    def _claim(self) -> Iterator[None]:
+        """A transaction under the run's claim. Raises `Stopped` when another has it, or nobody may.
+
+        The log's row stays locked until the commit, so whoever closes the log waits for a page at the most, and nothing
+        of this run comes after that.
+        """
+        with transaction.atomic():
+            if (
+                not SyncLog.objects.running()
+                .filter(pk=self.entry.pk, owner=self.owner)
+                .update(owner=self.owner)
+            ):
+                raise Stopped
+            yield
+
+    def _count(self, written: Written) -> None:
+        self._add(created=written.created, updated=written.updated, unchanged=written.unchanged)
+
+    def _add(self, **counts: int) -> None:
+        moved = {name: F(name) + count for name, count in counts.items() if count}
+        if moved:
+            SyncLog.objects.filter(pk=self.entry.pk).update(**moved)
+
+    def _line(self, text: str, level: str = SyncLogLine.Level.INFO) -> None:
+        SyncLogLine.objects.create(log_id=self.entry.pk, text=text.replace("\x00", ""), level=level)
+
+    @staticmethod
+    def _now() -> datetime:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT statement_timestamp()")
+            now: datetime = cursor.fetchone()[0]
+        return now

@@ -5,15 +5,23 @@ A word that we do not know, or an optional field that is not there, never raises
 no object at all, raises `CloudUnavailable`: such an answer must not be taken for the truth.
 """
 
-from .compute import Address, Flavor, Server, ServerAction, ServerReading, VolumeAttachment, Zone
-from .network import Network, Subnet
+from .compute import Address, Flavor, Keypair, Server, ServerAction, ServerReading, VolumeAttachment, Zone
+from .network import FixedIp, FloatingIp, Network, Port, Router, SecurityGroup, Subnet
+from .quota import Quota
 from .storage import Image, Snapshot, Volume, VolumeType
 
 __all__ = [
     "Address",
+    "FixedIp",
     "Flavor",
+    "FloatingIp",
     "Image",
+    "Keypair",
     "Network",
+    "Port",
+    "Quota",
+    "Router",
+    "SecurityGroup",
     "Server",
     "ServerAction",
     "ServerReading",

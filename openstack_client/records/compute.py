@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import Any, Literal
 
 from ..translation import nonsense
-from .raw import id_of, integer, mapping, moment, text
+from .raw import id_of, integer, mapping, moment, text, texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,8 @@ class Server:
     """A server as Nova shows it. `status` is Nova's word in upper case; `task_state` what Nova is doing, or None.
 
     `image_id` is None for a server that boots from a volume. A server in a cell that is down comes with status
-    UNKNOWN and little else. `fault` is Nova's reason for ERROR.
+    UNKNOWN and little else. `fault` is Nova's reason for ERROR. `security_groups` are names, sorted, each once; Nova says
+    none while it builds.
     """
 
     id: str
@@ -53,6 +54,8 @@ class Server:
     updated_at: datetime | None = None
     launched_at: datetime | None = None
     terminated_at: datetime | None = None
+    key_name: str | None = None
+    security_groups: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, raw: Any) -> Server:
@@ -66,7 +69,7 @@ class Server:
         fault = get("fault")
         addresses = get("addresses")
         volumes = get("os-extended-volumes:volumes_attached")
-        tags = get("tags")
+        groups = get("security_groups")
         return cls(
             server_id,
             text(get("name")) or "",
@@ -80,18 +83,20 @@ class Server:
             integer(flavor.get("ram")),
             integer(flavor.get("disk")),
             text(image.get("id")) if isinstance(image, dict) else None,
-            tuple([v["id"] for v in volumes if isinstance(v, dict) and "id" in v])
+            tuple([v["id"] for v in volumes if isinstance(v, dict) and isinstance(v.get("id"), str)])
             if isinstance(volumes, list)
             else (),
             text(get("OS-EXT-AZ:availability_zone")),
             text(fault.get("message")) if isinstance(fault, dict) else None,
-            tuple(tags) if isinstance(tags, list) else (),
+            texts(get("tags")),
             mapping(get("metadata")),
             text(get("tenant_id")) or text(get("project_id")),
             moment(get("created")),
             moment(get("updated")),
             moment(get("OS-SRV-USG:launched_at")),
             moment(get("OS-SRV-USG:terminated_at")),
+            text(get("key_name")),
+            _names(groups) if groups else (),
         )
 
 
@@ -113,7 +118,10 @@ class ServerReading:
         """From one element of Nova's `servers`."""
         server_id = id_of(raw, "server")
         get = raw.get
-        said = repr((get("status"), get("OS-EXT-STS:task_state"), get("addresses"), get("fault")))
+        try:
+            said = repr((get("status"), get("OS-EXT-STS:task_state"), get("addresses"), get("fault")))
+        except RecursionError:
+            raise nonsense("a server that is nested too deeply") from None
         return cls(server_id, blake2b(said.encode("utf-8", "replace"), digest_size=12).hexdigest(), raw)
 
     def server(self) -> Server:
@@ -177,6 +185,25 @@ class Flavor:
 
 
 @dataclass(frozen=True, slots=True)
+class Keypair:
+    """A user's key pair, of which the cloud keeps the public half. It has no id: its name is its user's alone."""
+
+    name: str
+    type: str
+    fingerprint: str
+
+    @classmethod
+    def from_json(cls, raw: Any) -> Keypair:
+        """From one element of Nova's `keypairs`, which wraps each in an object of its own."""
+        name = keypair_name(raw)
+        if name is None:
+            raise nonsense("a key pair without a name")
+        found = raw["keypair"]
+        # Nova has said the type since microversion 2.2; before that all were of this one.
+        return cls(name, text(found.get("type")) or "ssh", text(found.get("fingerprint")) or "")
+
+
+@dataclass(frozen=True, slots=True)
 class VolumeAttachment:
     """A volume on a server. `device` is what Nova calls it ("/dev/vdb"), or None while it does not know yet.
 
@@ -215,6 +242,20 @@ class Zone:
             raise nonsense("an availability zone without a name")
         state = raw.get("zoneState")
         return cls(name=name, is_available=isinstance(state, dict) and state.get("available") is True)
+
+
+def keypair_name(raw: Any) -> str | None:
+    """The name of one element of Nova's `keypairs`, or None."""
+    found = raw.get("keypair") if isinstance(raw, dict) else None
+    return text(found.get("name")) if isinstance(found, dict) else None
+
+
+def _names(raw: Any) -> tuple[str, ...]:
+    """Of objects that have names."""
+    if not isinstance(raw, list):
+        return ()
+    names = {one["name"] for one in raw if isinstance(one, dict) and isinstance(one.get("name"), str)}
+    return tuple(sorted(names))
 
 
 def _addresses(raw: Any) -> tuple[Address, ...]:

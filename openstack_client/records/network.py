@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .raw import id_of, integer, text
+from .raw import id_of, integer, project_of, text, texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +24,15 @@ class Network:
     @classmethod
     def from_json(cls, raw: Any) -> Network:
         """From one element of Neutron's `networks`."""
-        subnets = raw.get("subnets") if isinstance(raw, dict) else None
         return cls(
             id=id_of(raw, "network"),
             name=text(raw.get("name")) or "",
-            status=(text(raw.get("status")) or "UNKNOWN").upper(),
+            status=_status(raw),
             is_external=raw.get("router:external") is True,
             is_shared=raw.get("shared") is True,
             is_admin_state_up=raw.get("admin_state_up") is not False,
-            subnet_ids=tuple(subnets) if isinstance(subnets, list) else (),
-            project_id=text(raw.get("project_id")) or text(raw.get("tenant_id")),
+            subnet_ids=texts(raw.get("subnets")),
+            project_id=project_of(raw),
         )
 
 
@@ -48,6 +47,7 @@ class Subnet:
     cidr: str
     gateway_ip: str | None = None
     is_dhcp_enabled: bool = True
+    project_id: str | None = None
 
     @classmethod
     def from_json(cls, raw: Any) -> Subnet:
@@ -60,4 +60,158 @@ class Subnet:
             cidr=text(raw.get("cidr")) or "",
             gateway_ip=text(raw.get("gateway_ip")),
             is_dhcp_enabled=raw.get("enable_dhcp") is not False,
+            project_id=project_of(raw),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """A router. `external_addresses` are what it is known by on `external_network_id`, the network of its gateway.
+
+    Which networks it joins is said by its ports: those with its id as their `device_id`.
+    """
+
+    id: str
+    name: str
+    status: str
+    is_admin_state_up: bool = True
+    external_network_id: str | None = None
+    external_addresses: tuple[str, ...] = ()
+    project_id: str | None = None
+
+    @classmethod
+    def from_json(cls, raw: Any) -> Router:
+        """From one element of Neutron's `routers`."""
+        router_id = id_of(raw, "router")
+        gateway = raw.get("external_gateway_info")
+        if not isinstance(gateway, dict):
+            gateway = {}
+        return cls(
+            id=router_id,
+            name=text(raw.get("name")) or "",
+            status=_status(raw),
+            is_admin_state_up=raw.get("admin_state_up") is not False,
+            external_network_id=text(gateway.get("network_id")),
+            external_addresses=tuple(
+                [fixed.ip_address for fixed in _fixed(gateway.get("external_fixed_ips"))]
+            ),
+            project_id=project_of(raw),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FixedIp:
+    """An address on a port. `ip_address` is the cloud's text, unchecked: the reader validates."""
+
+    subnet_id: str
+    ip_address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A place on a network. `device_owner` says what uses it ("compute:nova", "network:router_interface"), "" for nothing.
+
+    `device_id` is then the id of the server, router ... that uses it.
+    """
+
+    id: str
+    name: str
+    status: str
+    network_id: str
+    device_id: str = ""
+    device_owner: str = ""
+    mac_address: str = ""
+    fixed_ips: tuple[FixedIp, ...] = ()
+    security_group_ids: tuple[str, ...] = ()
+    is_admin_state_up: bool = True
+    project_id: str | None = None
+
+    @classmethod
+    def from_json(cls, raw: Any) -> Port:
+        """From one element of Neutron's `ports`."""
+        return cls(
+            id_of(raw, "port"),
+            text(raw.get("name")) or "",
+            _status(raw),
+            text(raw.get("network_id")) or "",
+            text(raw.get("device_id")) or "",
+            text(raw.get("device_owner")) or "",
+            text(raw.get("mac_address")) or "",
+            _fixed(raw.get("fixed_ips")),
+            texts(raw.get("security_groups")),
+            raw.get("admin_state_up") is not False,
+            project_of(raw),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FloatingIp:
+    """An address of an external network that leads to a port. Unused while `port_id` is None.
+
+    `address` and `fixed_address` are the cloud's text, unchecked: the reader validates.
+    """
+
+    id: str
+    status: str
+    address: str
+    fixed_address: str | None = None
+    floating_network_id: str | None = None
+    port_id: str | None = None
+    router_id: str | None = None
+    project_id: str | None = None
+    description: str = ""
+
+    @classmethod
+    def from_json(cls, raw: Any) -> FloatingIp:
+        """From one element of Neutron's `floatingips`."""
+        return cls(
+            id=id_of(raw, "floating IP"),
+            status=_status(raw),
+            address=text(raw.get("floating_ip_address")) or "",
+            fixed_address=text(raw.get("fixed_ip_address")),
+            floating_network_id=text(raw.get("floating_network_id")),
+            port_id=text(raw.get("port_id")),
+            router_id=text(raw.get("router_id")),
+            project_id=project_of(raw),
+            description=text(raw.get("description")) or "",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityGroup:
+    """A set of rules about what may reach a port. Only how many there are is kept."""
+
+    id: str
+    name: str
+    description: str = ""
+    rule_count: int = 0
+    project_id: str | None = None
+
+    @classmethod
+    def from_json(cls, raw: Any) -> SecurityGroup:
+        """From one element of Neutron's `security_groups`."""
+        group_id = id_of(raw, "security group")
+        rules = raw.get("security_group_rules")
+        return cls(
+            id=group_id,
+            name=text(raw.get("name")) or "",
+            description=text(raw.get("description")) or "",
+            rule_count=len(rules) if isinstance(rules, list) else 0,
+            project_id=project_of(raw),
+        )
+
+
+def _status(raw: Any) -> str:
+    return (text(raw.get("status")) or "UNKNOWN").upper()
+
+
+def _fixed(raw: Any) -> tuple[FixedIp, ...]:
+    if not isinstance(raw, list):
+        return ()
+    return tuple(
+        [
+            FixedIp(text(one.get("subnet_id")) or "", one["ip_address"])
+            for one in raw
+            if isinstance(one, dict) and text(one.get("ip_address"))
+        ]
+    )

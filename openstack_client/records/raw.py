@@ -31,9 +31,26 @@ def integer(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
+def texts(value: Any) -> tuple[str, ...]:
+    """The texts of a list; none for what is no list."""
+    if not isinstance(value, list):
+        return ()
+    return tuple([one for one in value if isinstance(one, str)])
+
+
 def mapping(value: Any) -> Mapping[str, str]:
-    """An object, or an empty one."""
-    return value if isinstance(value, dict) else {}
+    """An object of texts, or an empty one. What is no text in it is left out."""
+    if not isinstance(value, dict):
+        return {}
+    for one in value.values():
+        if not isinstance(one, str):
+            return {key: text for key, text in value.items() if isinstance(text, str)}
+    return value
+
+
+def project_of(raw: Mapping[str, Any]) -> str | None:
+    """The id of an object's project, which older services call a tenant."""
+    return text(raw.get("project_id")) or text(raw.get("tenant_id"))
 
 
 def moment(value: Any) -> datetime | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from .raw import id_of, integer, mapping, moment, text
+from .raw import id_of, integer, mapping, moment, text, texts
 
 # What Glance's own schema of an image names; everything else on an image was put there by somebody.
 IMAGE_BASE_FIELDS = frozenset(
@@ -55,7 +55,6 @@ class Image:
     def from_json(cls, raw: Any) -> Image:
         """From one element of Glance's `images`."""
         image_id = id_of(raw, "image")
-        tags = raw.get("tags")
         # On an image of a volume-booted server, Nova writes neither image_type nor instance_uuid.
         snapshot_ids = _snapshot_ids(raw.get("block_device_mapping"))
         return cls(
@@ -70,7 +69,7 @@ class Image:
             min_disk_gb=integer(raw.get("min_disk")) or 0,
             min_memory_mb=integer(raw.get("min_ram")) or 0,
             project_id=text(raw.get("owner")),
-            tags=tuple(tags) if isinstance(tags, list) else (),
+            tags=texts(raw.get("tags")),
             created_at=moment(raw.get("created_at")),
             updated_at=moment(raw.get("updated_at")),
             properties={
@@ -114,7 +113,7 @@ class Volume:
         volume_id = id_of(raw, "volume")
         found = raw.get("attachments")
         attached = (
-            [a for a in found if isinstance(a, dict) and a.get("server_id")]
+            [a for a in found if isinstance(a, dict) and text(a.get("server_id"))]
             if isinstance(found, list)
             else []
         )

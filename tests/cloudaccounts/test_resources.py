@@ -7,28 +7,38 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
-from cloudaccounts.models import CloudResource, SyncLog
-from cloudaccounts.sync.resources import accounts_to_sync, sync_resource
-from cloudaccounts.sync.syncers import known_types
-from tests.vms.conftest import account, cloud
+from cloudaccounts.models import CloudResource, ResourceChange, ResourceLink, SyncLog
+from cloudaccounts.registry import syncers_of
+from cloudaccounts.services import sweep
+from cloudaccounts.sync.resources import run_log, sync_resource
 
-__all__ = ["account", "cloud"]
+TYPES = [syncer.type for syncer in syncers_of("openstack")]
 
 
-@pytest.mark.parametrize("type_code", known_types())
-def test_every_type_is_found_and_found_unchanged_again(account, type_code):
+def resource(type_code, **which):
+    return CloudResource.objects.filter(type=type_code, **which).order_by("name", "pk").first()
+
+
+@pytest.mark.parametrize("type_code", TYPES)
+def test_every_type_is_found_and_found_unchanged_again(cloud, account, type_code):
+    cloud.call(
+        "POST",
+        "seed",
+        {"project": "demo", "servers": 2, "volumes": 2, "snapshots": 2, "routers": 1, "floating_ips": 2},
+    )
     first = sync_resource(account.pk, type_code)
     assert (first.state, first.message) == ("success", "")
-    assert first.created == CloudResource.objects.filter(type=type_code).count() > 0
+    assert first.created == CloudResource.objects.filter(type=type_code).count()
+    assert first.created > 0 or type_code == "keypair"
 
     second = sync_resource(account.pk, type_code)
 
     assert (second.created, second.updated, second.expired, second.unchanged) == (0, 0, 0, first.created)
 
 
-def test_a_change_is_counted_and_dated(cloud, account):
+def test_a_change_is_counted_dated_and_told_field_by_field(cloud, account):
     sync_resource(account.pk, "image")
-    image = CloudResource.objects.filter(type="image").first()
+    image = resource("image")
     cloud.call("PATCH", f"images/{image.cloud_id}", {"name": "Renamed"})
 
     log = sync_resource(account.pk, "image")
@@ -38,21 +48,58 @@ def test_a_change_is_counted_and_dated(cloud, account):
     assert renamed.name == "Renamed"
     assert renamed.changed_at > image.changed_at
     assert renamed.first_seen_at == image.first_seen_at
+    (change,) = ResourceChange.objects.all()
+    assert (change.resource_id, change.log_id) == (image.pk, log.pk)
+    assert change.fields == {"name": [image.name, "Renamed"]}
 
 
-def test_what_is_gone_expires_and_what_comes_back_is_present_again(cloud, account):
+def test_missing_once_is_a_rumour_twice_is_the_end_and_what_comes_back_is_back(cloud, account):
     sync_resource(account.pk, "image")
-    image = CloudResource.objects.filter(type="image").first()
+    image = resource("image")
     cloud.call("DELETE", f"images/{image.cloud_id}")
-    assert sync_resource(account.pk, "image").expired == 1
+
+    rumour = sync_resource(account.pk, "image")
+    assert (rumour.expired, rumour.missing) == (0, 1)
+    assert CloudResource.objects.present().filter(pk=image.pk).exists()
+
+    gone = sync_resource(account.pk, "image")
+    assert (gone.expired, gone.missing) == (1, 0)
     assert not CloudResource.objects.present().filter(pk=image.pk).exists()
     assert sync_resource(account.pk, "image").expired == 0, "it expires once"
+    assert ResourceChange.objects.get(resource=image).fields == {"expired": [False, True]}
 
     # As if it were back: another image whose id the row has.
     other = CloudResource.objects.present().filter(type="image").first()
     CloudResource.objects.filter(pk=other.pk).update(expired_at=Now())
     assert sync_resource(account.pk, "image").updated == 1
     assert CloudResource.objects.present().filter(pk=other.pk).exists()
+    assert ResourceChange.objects.get(resource=other).fields == {"expired": [True, False]}
+
+
+def test_what_is_seen_again_in_between_was_never_missing(cloud, account):
+    sync_resource(account.pk, "image")
+    image = resource("image")
+    CloudResource.objects.filter(pk=image.pk).update(missing_count=1)
+
+    sync_resource(account.pk, "image")
+
+    assert CloudResource.objects.get(pk=image.pk).missing_count == 0
+
+
+def test_a_mass_loss_waits_for_a_persons_word(cloud, account):
+    cloud.call("POST", "seed", {"project": "demo", "volumes": 6})
+    sync_resource(account.pk, "volume")
+    for volume in CloudResource.objects.filter(type="volume")[:4]:
+        cloud.call("DELETE", f"volumes/{volume.cloud_id}")
+    sync_resource(account.pk, "volume")
+
+    held = sync_resource(account.pk, "volume")
+
+    assert (held.state, held.expired, held.held_back) == ("failed", 0, 4)
+    assert "4" in held.message
+    (log_id,) = SyncLog.objects.open(account.pk, ["volume"], losses_accepted=True)
+    accepted = run_log(log_id)
+    assert (accepted.state, accepted.expired) == ("success", 4)
 
 
 def test_a_listing_that_fails_changes_nothing_and_says_why(cloud, account):
@@ -79,37 +126,86 @@ def test_a_region_that_fails_leaves_the_others_done(cloud, account):
 
     assert log.state == "failed"
     assert "Nowhere" in log.message
+    assert {region: bool(problem) for region, problem in log.regions.items()} == {
+        "RegionOne": False,
+        "Nowhere": True,
+        "RegionTwo": False,
+    }
     regions = CloudResource.objects.order_by("region").values_list("region", flat=True).distinct()
     assert list(regions) == ["RegionOne", "RegionTwo"]
 
 
+def test_a_region_that_the_account_names_no_more_expires(cloud, account):
+    cloud.reset(regions=["RegionOne", "RegionTwo"])
+    account.access_id = "admin"
+    account.set_secret("admin")
+    account.save()
+    sync_resource(account.pk, "flavor")
+    account.regions = ["RegionOne"]
+    account.save()
+
+    log = sync_resource(account.pk, "flavor")
+
+    assert log.state == "success"
+    assert set(CloudResource.objects.present().values_list("region", flat=True)) == {"RegionOne"}
+    assert log.expired == CloudResource.objects.filter(region="RegionTwo").count() > 0
+
+
 def test_one_sync_of_an_account_and_type_at_a_time_and_a_dead_one_is_closed(account):
-    running = SyncLog.objects.create(account=account, type="flavor", owner="dead", lease_until=Now())
-    SyncLog.objects.filter(pk=running.pk).update(lease_until=None)
+    (running,) = SyncLog.objects.open(account.pk, ["flavor"])
+    SyncLog.objects.filter(pk=running).update(owner="dead", lease_until=None)
     assert sync_resource(account.pk, "flavor") is None
+    assert run_log(running) is None, "another has it"
     assert sync_resource(account.pk, "zone") is not None, "another type is another sync"
 
-    SyncLog.objects.filter(pk=running.pk).update(lease_until=Now())
+    SyncLog.objects.filter(pk=running).update(lease_until=Now())
+    sweep()
+    assert SyncLog.objects.get(pk=running).state == "failed"
     assert sync_resource(account.pk, "flavor").state == "success"
 
-    running.refresh_from_db()
-    assert running.state == "failed"
+
+def test_who_lost_the_claim_writes_nothing(cloud, account, monkeypatch):
+    from cloudaccounts.sync import resources
+
+    (log_id,) = SyncLog.objects.open(account.pk, ["flavor"])
+    monkeypatch.setattr(
+        resources._Run,
+        "_now",
+        staticmethod(lambda now=resources._Run._now: (SyncLog.objects.close("away"), now())[1]),
+    )
+
+    log = run_log(log_id)
+
+    assert (log.state, log.message) == ("failed", "away")
+    assert not CloudResource.objects.exists()
+
+
+def test_links_name_the_other_end_whatever_is_synced_first(cloud, account):
+    cloud.call("POST", "seed", {"project": "demo", "servers": 1})
+    for type_code in ("port", "network", "server"):
+        sync_resource(account.pk, type_code)
+
+    port, server, network = resource("port"), resource("server"), resource("network", name="internal")
+
+    links = ResourceLink.objects.filter(source=port).values_list("kind", "target_type", "target_cloud_id")
+    assert ("port-server", "server", server.cloud_id) in links
+    assert ("port-network", "network", network.cloud_id) in links
 
 
 def test_a_page_costs_the_same_however_many_are_in_it(cloud, account):
-    def queries():
+    def queries(volumes):
+        cloud.call("POST", "seed", {"project": "demo", "volumes": volumes})
         with CaptureQueriesContext(connection) as captured:
-            sync_resource(account.pk, "flavor")
+            assert sync_resource(account.pk, "volume").created == volumes
         return len(captured)
 
-    few = queries()
-    CloudResource.objects.filter(type="flavor").delete()
-
-    assert queries() == few
+    assert queries(3) == queries(300)
 
 
-def test_accounts_that_are_switched_off_are_not_asked(account):
-    assert accounts_to_sync() == [account.pk]
+def test_an_account_that_is_switched_off_is_not_asked(cloud, account):
     account.active = False
     account.save()
-    assert accounts_to_sync() == []
+
+    log = sync_resource(account.pk, "flavor")
+
+    assert (log.state, bool(log.message)) == ("failed", True)

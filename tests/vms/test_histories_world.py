@@ -21,14 +21,13 @@ from django.utils import timezone
 
 from cloudaccounts.models import CloudResource
 from cloudaccounts.sync.resources import sync_resource
-from cloudaccounts.sync.syncers import known_types
 from openstack_client.compute import Compute, _server_query
 from openstack_client.records import ServerReading
 from portal.api.errors import Refused
 from portal.api.scoping import Role, Scope
 from tasks import doorbell, engine, polling
 from tasks.models import IN_FLIGHT, AsyncTask, EntityLock, Job
-from tests.factories import InformationSystemFactory, MembershipFactory
+from tests.factories import InformationSystemFactory, MembershipFactory, catalogue_types
 from vms import services
 from vms.models import SyncState, VirtualMachine, VMStatus
 from vms.services.orphans import sweep_orphans
@@ -67,7 +66,7 @@ class World:
         member = MembershipFactory(role=Role.ADMIN)
         self.scope = Scope(member.user, member.tenant, Role.ADMIN)
         self.system = InformationSystemFactory(tenant=member.tenant)
-        for type_code in known_types():
+        for type_code in catalogue_types():
             assert sync_resource(account.pk, type_code).state == "success"
         self.resources = list(CloudResource.objects.values_list("pk", flat=True))
         self.bare = requests.Session()

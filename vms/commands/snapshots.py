@@ -16,8 +16,9 @@ from django.utils.translation import gettext_lazy
 from cloudaccounts.commands import CloudCommand, refused_by_cloud
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CloudResource
-from cloudaccounts.sync.resources import write_resources
-from cloudaccounts.sync.syncers import Found, image_found
+from cloudaccounts.registry import Found
+from cloudaccounts.sync.openstack.images import image_found
+from cloudaccounts.sync.writing import write_resources
 from openstack_client import Cloud, Conflict, Image, NotFound
 from tasks.command import Done, Entity, Failed, Failure, Refusal, Result, Wait, Watch, minutes, register, step
 from tasks.polling import MISSING
@@ -170,8 +171,8 @@ class SnapshotVm(ServerCommand):
             size_bytes=self.data["size_bytes"],
             volume_snapshots=self.data["volume_snapshots"],
         )
-        page = [Found(**self.data["found"])]
-        write_resources(self.vm.account_id, self.vm.region, "image", page, timezone.now())
+        place = (self.vm.account_id, self.vm.region, "image")
+        write_resources(place, [Found.from_json(self.data["found"])], timezone.now())
         vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
         self.log(vm, VMOperationLog.Operation.SNAPSHOT, success=True, detail=self.snapshot.name)
 

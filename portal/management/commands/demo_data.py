@@ -9,8 +9,8 @@ from django.db import transaction
 
 from cloudaccounts.connect import fill_from_clouds_yaml
 from cloudaccounts.models import CloudAccount
+from cloudaccounts.registry import types_of
 from cloudaccounts.sync.resources import sync_resource
-from cloudaccounts.sync.syncers import known_types
 from portal.api.scoping import Role
 from tenants.models import InformationSystem, Membership, Tenant, User
 from vms.models import VirtualMachine
@@ -48,7 +48,7 @@ class Command(BaseCommand):
         account, region, is_new = self.account()
         if is_new and not settings.OS_CLOUD:
             self.seed()
-        for type_code in known_types():
+        for type_code in types_of(account):
             sync_resource(account.pk, type_code)
         adopted = adopt_servers(
             account=account, region=region, system_for=lambda n, name: self.system_of(systems, n, name)

@@ -11,11 +11,10 @@ from django.core.cache import cache
 from cloudaccounts import connect
 from cloudaccounts.models import CloudAccount
 from cloudaccounts.sync.resources import sync_resource
-from cloudaccounts.sync.syncers import known_types
 from portal.api.scoping import Role, Scope
 from tasks.models import EntityLock, Job, PollScope
 from tenants.models import InformationSystem
-from tests.factories import InformationSystemFactory, MembershipFactory
+from tests.factories import InformationSystemFactory, MembershipFactory, catalogue_types
 from tests.simulated import SimulatedCloud
 from vms.models import Orphan, VirtualMachine, VMOperationLog, VMSnapshot
 from vms.services import create_vm
@@ -40,7 +39,7 @@ class Stage:
     @classmethod
     def of(cls, cloud: SimulatedCloud, account: CloudAccount) -> Stage:
         """A stage for an account, whose catalogue is read first."""
-        for type_code in known_types():
+        for type_code in catalogue_types():
             log = sync_resource(account.pk, type_code)
             assert log.state == "success", log.message
         member = MembershipFactory(role=Role.ADMIN)

@@ -8,7 +8,7 @@ from openstack_client import CloudError, CloudUnavailable
 from tasks.command import Command, Failed, Wait
 from tasks.engine import back_off
 
-from .encryption import UnreadableSecret
+from ..encryption import UnreadableSecret
 
 
 class CloudCommand(Command):

@@ -1,0 +1,98 @@
+"""Whether an account's credentials are good."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from openstack_client import AuthenticationFailed, CloudError, CloudUnavailable
+from tasks.command import Done, Entity, Failed, Failure, Result, Wait, minutes, register, step
+from tasks.doorbell import ring
+
+from ..models import CloudAccount, SyncLog
+from ..registry import UnknownProvider, provider_of, types_of
+from .cloud import CloudCommand
+
+
+@register
+@dataclass
+class VerifyAccount(CloudCommand):
+    """Log in with an account's credentials and look around; the result stands on the account.
+
+    Joined by whoever asks again while it runs: it tells from the account's version that the credentials have been
+    changed since it looked, and looks again.
+    """
+
+    account_id: int
+    # What is in the account is listed once its credentials have been found good.
+    then_sync: bool = False
+
+    kind: ClassVar[str] = "cloudaccounts.verify"
+    title: ClassVar[str | Promise] = gettext_lazy("Verify cloud account")
+
+    def locks(self) -> list[str]:
+        """One verification of an account at a time, whatever else is done to it."""
+        return [f"cloud-account-verify:{self.account_id}"]
+
+    def entity(self) -> Entity:
+        """The account."""
+        name = CloudAccount.objects.values_list("name", flat=True).filter(pk=self.account_id).first()
+        return Entity("cloud_account", str(self.account_id), name or "")
+
+    @step(deadline=minutes(2), title=gettext_lazy("Log in to the cloud"))
+    def log_in(self) -> Result:
+        """Log in, and look at every region. Nothing is changed there, so it is safe to repeat."""
+        account = CloudAccount.objects.filter(pk=self.account_id).first()
+        if account is None:
+            return Failed("gone", _("The account has been removed."))
+        try:
+            provider = provider_of(account)
+        except UnknownProvider:
+            return Failed(
+                "unknown_provider",
+                _("The provider '%(provider)s' is not installed.") % {"provider": account.provider},
+            )
+        problem = None
+        try:
+            facts = provider.check(account)
+        except provider.errors as error:
+            problem = error
+        if CloudAccount.objects.filter(pk=self.account_id).exclude(version=account.version).exists():
+            return Wait(0.0, _("The account has been changed meanwhile; looking again."))
+        if problem is not None:
+            return self._refused(problem)
+        self.data["facts"], self.data["version"] = facts, account.version
+        return Done()
+
+    def _refused(self, problem: Exception) -> Result:
+        # A cloud that is away is asked a few times: somebody waits for the answer.
+        if isinstance(problem, CloudUnavailable) and self.tries < 3:
+            return Wait(min(problem.retry_after or 2.0, 20.0), str(problem))
+        if isinstance(problem, AuthenticationFailed):
+            return Failed(
+                problem.code, _("The cloud does not accept the credentials: %(reason)s") % {"reason": problem}
+            )
+        return Failed(
+            problem.code if isinstance(problem, CloudError) else "cloud_error",
+            str(problem),
+        )
+
+    def succeeded(self) -> None:
+        """The account says that it is good, and what the cloud says of itself."""
+        verified = CloudAccount.objects.filter(pk=self.account_id)
+        verified.update(last_verified_at=timezone.now(), last_error="", facts=self.data["facts"])
+        account = verified.filter(active=True).first()
+        if self.then_sync and account is not None:
+            opened = SyncLog.objects.open(
+                self.account_id, types_of(account), asked_by_id=self.job.created_by_id
+            )
+            ring("cloudaccounts.sync_resource", *[[log_id] for log_id in opened])
+
+    def failed(self, failure: Failure) -> None:
+        """The account says what is wrong."""
+        CloudAccount.objects.filter(pk=self.account_id).update(last_error=failure.message)

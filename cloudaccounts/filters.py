@@ -1,0 +1,70 @@
+"""Filters of accounts, resources and sync logs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django_filters import rest_framework as filters
+
+from .models import CloudAccount, CloudResource, ResourceType, SyncLog
+
+# What a search of resources reads, over REST and on the page.
+SEARCHED = ("name", "cloud_id", "addresses")
+
+
+class CloudAccountFilter(filters.FilterSet):
+    """Named filters of `cloud-accounts/`."""
+
+    provider = filters.CharFilter(max_length=50)
+    active = filters.BooleanFilter()
+    shared = filters.BooleanFilter(field_name="tenant", lookup_expr="isnull")
+
+    class Meta:
+        model = CloudAccount
+        fields: list[str] = []
+
+
+class ResourceTypeFilter(filters.FilterSet):
+    """Named filters of `resource-types/`."""
+
+    provider = filters.CharFilter(max_length=50)
+
+    class Meta:
+        model = ResourceType
+        fields: list[str] = []
+
+
+class CloudResourceFilter(filters.FilterSet):
+    """Named filters of `cloud-resources/`."""
+
+    account = filters.NumberFilter(field_name="account_id", min_value=1, max_value=2**63 - 1)
+    provider = filters.CharFilter(field_name="account__provider", max_length=50)
+    region = filters.CharFilter(max_length=100)
+    type = filters.CharFilter(max_length=30)
+    status = filters.CharFilter(max_length=50)
+    cloud_id = filters.CharFilter(max_length=255)
+    expired = filters.BooleanFilter(field_name="expired_at", method="whether_expired")
+    changed_after = filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
+
+    class Meta:
+        model = CloudResource
+        fields: list[str] = []
+
+    def whether_expired(self, rows: Any, name: str, value: bool) -> Any:
+        """Those that have expired, or those that are there."""
+        return rows.exclude(expired_at=None) if value else rows.filter(expired_at=None)
+
+
+class SyncLogFilter(filters.FilterSet):
+    """Named filters of `sync-logs/`."""
+
+    account = filters.NumberFilter(field_name="account_id", min_value=1, max_value=2**63 - 1)
+    provider = filters.CharFilter(field_name="account__provider", max_length=50)
+    type = filters.CharFilter(max_length=30)
+    state = filters.ChoiceFilter(choices=SyncLog.State.choices)
+    started_after = filters.IsoDateTimeFilter(field_name="started_at", lookup_expr="gte")
+    started_before = filters.IsoDateTimeFilter(field_name="started_at", lookup_expr="lt")
+
+    class Meta:
+        model = SyncLog
+        fields: list[str] = []

@@ -1,0 +1,184 @@
+"""Synced copies of what is in the accounts, what changed about them, and how they hang together."""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar, Self
+
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from portal.api.scoping import TenantScoped
+from tenants.models import Tenant, User
+
+from .accounts import CloudAccount
+from .resource_types import ResourceType
+
+
+class OfAccountQuerySet(TenantScoped):
+    """Rows of accounts; who sees the account sees what is said of it."""
+
+    tenant_path: ClassVar[str] = "account__tenant"
+
+    def for_tenant(self, tenant: Tenant) -> Self:
+        """What is in the tenant's own accounts and in the shared ones."""
+        return self.filter(models.Q(account__tenant=tenant) | models.Q(account__tenant=None))
+
+    def visible_to(self, user: User) -> Self:
+        """What is in the accounts that the user sees."""
+        if user.is_staff:
+            return self.all()
+        return self.filter(account__in=CloudAccount.objects.visible_to(user).values("pk"))
+
+
+class CloudResourceQuerySet(TenantScoped):
+    """Resources of accounts.
+
+    An account that is shared holds the servers and volumes of all tenants side by side; of such a one a tenant sees
+    the catalogue alone: what VMs are made from, but for snapshots, which are made of somebody's VM.
+    """
+
+    tenant_path: ClassVar[str] = "account__tenant"
+
+    def for_tenant(self, tenant: Tenant) -> Self:
+        """What is in the tenant's own accounts, and the catalogue of the shared ones."""
+        return self.filter(models.Q(account__tenant=tenant) | self._shared())
+
+    def visible_to(self, user: User) -> Self:
+        """What is in the accounts of the user's tenants, and the catalogue of the shared ones; all for staff."""
+        if user.is_staff:
+            return self.all()
+        own = Tenant.objects.visible_to(user).values("pk")
+        return self.filter(models.Q(account__tenant__in=own) | self._shared())
+
+    def _shared(self) -> models.Q:
+        catalogue = ResourceType.objects.filter(catalogue=True).values("code")
+        return models.Q(account__tenant=None, type__in=catalogue) & ~models.Q(
+            type="image", attributes__contains={"is_snapshot": True}
+        )
+
+    def present(self) -> Self:
+        """What the last complete listings showed."""
+        return self.filter(expired_at=None)
+
+
+class CloudResource(models.Model):
+    """A synced copy of something found in an account: a server, a flavor, a port.
+
+    `type` is the code of the syncer that writes it (`sync/registry.py`), which also says what `attributes` holds.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    account = models.ForeignKey(
+        CloudAccount,
+        models.CASCADE,
+        related_name="resources",
+        db_index=False,  # resource_once begins with it.
+        verbose_name=_("cloud account"),
+    )
+    region = models.CharField(_("region"), max_length=100, blank=True, default="")
+    type = models.CharField(_("type"), max_length=30)
+    cloud_id = models.CharField(_("id in the cloud"), max_length=255)
+    name = models.CharField(_("name"), max_length=255, blank=True, default="")
+    status = models.CharField(_("status"), max_length=50, blank=True, default="")
+    attributes = models.JSONField(_("attributes"), default=dict, blank=True)
+    # Its addresses, with a space between two: for who looks for one.
+    addresses = models.TextField(_("addresses"), blank=True, default="", db_default="")
+    # Stands for all that the cloud says of it: a sync that finds the same looks no further.
+    digest = models.CharField(max_length=32, blank=True, default="", db_default="", editable=False)
+    first_seen_at = models.DateTimeField(_("first seen"), default=timezone.now)
+    last_seen_at = models.DateTimeField(_("last seen"), default=timezone.now)
+    changed_at = models.DateTimeField(_("changed"), default=timezone.now)
+    # Complete listings in a row that did not show it. Once is a rumour.
+    missing_count = models.PositiveSmallIntegerField(_("missing"), default=0, db_default=0)
+    # Set when it was missing often enough; empty again when it comes back.
+    expired_at = models.DateTimeField(_("expired"), null=True, blank=True)
+
+    objects = CloudResourceQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["type", "name", "id"]
+        verbose_name = _("cloud resource")
+        verbose_name_plural = _("cloud resources")
+        constraints = [
+            models.UniqueConstraint(fields=["account", "region", "type", "cloud_id"], name="resource_once"),
+        ]
+        indexes = [models.Index(fields=["type", "name", "id"], name="resource_by_name")]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.name or self.cloud_id}"
+
+
+class ResourceChange(models.Model):
+    """What one sync found changed about a resource: each field's value before and after.
+
+    `fields` is `{"name": ["old", "new"], "attributes.size_gb": [10, 20]}`; that a resource expired, or came back, is a
+    change of `expired`.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    resource = models.ForeignKey(
+        CloudResource,
+        models.CASCADE,
+        related_name="changes",
+        db_index=False,
+        verbose_name=_("cloud resource"),
+    )
+    # The sync that saw it; none for what a job of the portal has just done, or when the log is forgotten.
+    log = models.ForeignKey(
+        "cloudaccounts.SyncLog",
+        models.SET_NULL,
+        null=True,
+        related_name="changes",
+        verbose_name=_("sync log"),
+    )
+    at = models.DateTimeField(_("at"), default=timezone.now)
+    fields = models.JSONField(_("what changed"))
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = _("resource change")
+        verbose_name_plural = _("resource changes")
+        indexes = [
+            models.Index(fields=["resource", "id"], name="change_by_resource"),
+            models.Index(fields=["at"], name="change_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.resource_id} {self.at:%Y-%m-%d %H:%M:%S}"
+
+
+class ResourceLink(models.Model):
+    """That a resource refers to another one: an edge of the topology.
+
+    The other one is named by its id in the cloud, in the same account and region, not by its row: so the order in which
+    types are synced does not matter, and what comes later, or comes back, is linked already.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    source = models.ForeignKey(
+        CloudResource, models.CASCADE, related_name="links", db_index=False, verbose_name=_("cloud resource")
+    )
+    # The two types with a dash between them: port-server.
+    kind = models.CharField(_("kind"), max_length=61)
+    # As the source's, for who comes from the other side.
+    account = models.ForeignKey(CloudAccount, models.CASCADE, related_name="+", db_index=False)
+    region = models.CharField(max_length=100, blank=True, default="")
+    target_type = models.CharField(_("type"), max_length=30)
+    target_cloud_id = models.CharField(_("id in the cloud"), max_length=255)
+
+    class Meta:
+        verbose_name = _("link")
+        verbose_name_plural = _("links")
+        constraints = [
+            models.UniqueConstraint(fields=["source", "kind", "target_cloud_id"], name="resource_link_once"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["account", "region", "target_type", "target_cloud_id"], name="resource_link_by_target"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.target_cloud_id}"

@@ -1,0 +1,162 @@
+"""How the resources of accounts were synced: one log a run, with lines that can be read while it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar, Self
+from uuid import UUID
+
+from django.db import connection, models
+from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
+
+from portal.api.scoping import TenantScoped
+from tenants.models import User
+
+from .accounts import CloudAccount
+
+
+class SyncLogQuerySet(TenantScoped):
+    """Logs, and what belongs to them: a tenant's are those of its own accounts. Those of shared ones are the platform's."""
+
+    tenant_path: ClassVar[str] = "account__tenant"
+
+    def running(self) -> Self:
+        """Those that go on, or wait for a worker."""
+        return self.filter(state=SyncLog.State.RUNNING)
+
+    def open(
+        self,
+        account_id: int,
+        type_codes: Iterable[str],
+        *,
+        asked_by_id: UUID | None = None,
+        losses_accepted: bool = False,
+    ) -> list[int]:
+        """Open a log for each type that has none running; the ids of those that are new. One statement.
+
+        Safe against two who ask at once: a running log is the only one of its account and type by a unique key, and who
+        comes second joins it.
+        """
+        with connection.cursor() as cursor:
+            cursor.execute(
+                """
+                INSERT INTO cloudaccounts_synclog (account_id, type, state, asked_by_id, created, updated, unchanged,
+                    expired, message, started_at, owner, losses_accepted)
+                SELECT %(account)s, type, 'running', %(user)s::uuid, 0, 0, 0, 0, '', statement_timestamp(), '', %(accepted)s
+                FROM unnest(%(types)s::text[]) WITH ORDINALITY AS t(type, n) ORDER BY n
+                ON CONFLICT (account_id, type) WHERE state = 'running' DO NOTHING
+                RETURNING id
+                """,
+                {
+                    "account": account_id,
+                    "user": asked_by_id,
+                    "accepted": losses_accepted,
+                    "types": list(type_codes),
+                },
+            )
+            return [log_id for (log_id,) in cursor.fetchall()]
+
+    def close(self, reason: str) -> int:
+        """End those that run as failed; how many.
+
+        Their workers lose their claims with it: they find that out before they write anything more.
+        """
+        return self.running().update(
+            state=SyncLog.State.FAILED, ended_at=Now(), message=reason, owner="", lease_until=None
+        )
+
+
+class SyncLog(models.Model):
+    """One sync of one type of one account, over all its regions, with what came of it.
+
+    It is written when somebody asks, so that he can watch it from the beginning; a worker then makes it its own with a
+    lease (tasks/leases.py). A running one is the only one of its account and type: the database sees to that.
+    """
+
+    class State(models.TextChoices):
+        RUNNING = "running", _("running")  # asked for; `owner` is the worker that has it, "" before one does
+        SUCCESS = "success", _("success")  # every region was listed to its end
+        FAILED = (
+            "failed",
+            _("failed"),
+        )  # some region was not, or its losses are not believed; `message` says why
+
+    id = models.BigAutoField(primary_key=True)
+    account = models.ForeignKey(
+        CloudAccount, models.CASCADE, related_name="sync_logs", verbose_name=_("cloud account")
+    )
+    type = models.CharField(_("type"), max_length=30)
+    state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.RUNNING)
+    # Who asked; nobody when it was the schedule.
+    asked_by = models.ForeignKey(
+        User, models.SET_NULL, null=True, related_name="+", db_index=False, verbose_name=_("who asked")
+    )
+    created = models.PositiveIntegerField(_("created"), default=0)
+    updated = models.PositiveIntegerField(pgettext_lazy("how many", "updated"), default=0)
+    unchanged = models.PositiveIntegerField(_("unchanged"), default=0)
+    expired = models.PositiveIntegerField(_("expired"), default=0)
+    # Not shown by this listing, and not expired yet.
+    missing = models.PositiveIntegerField(_("missing"), default=0, db_default=0)
+    # Would have expired, but are too many to be believed; a person may say that it is true.
+    held_back = models.PositiveIntegerField(_("held back"), default=0, db_default=0)
+    losses_accepted = models.BooleanField(_("losses accepted"), default=False, db_default=False)
+    # What became of each region: its name, and "" or why it failed.
+    regions = models.JSONField(_("regions"), default=dict, db_default={})
+    message = models.TextField(_("message"), blank=True, default="")
+    started_at = models.DateTimeField(_("started"), default=timezone.now)
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+    # When a worker was last told of it; told again by the sweep while none has it.
+    rung_at = models.DateTimeField(default=timezone.now, db_default=Now(), editable=False)
+    owner = models.CharField(max_length=100, blank=True, default="", editable=False)
+    lease_until = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects = SyncLogQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = _("sync log")
+        verbose_name_plural = _("sync logs")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "type"],
+                condition=models.Q(state="running"),
+                name="one_running_sync_per_account_and_type",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["account", "-id"], name="sync_log_by_account"),
+            models.Index(fields=["account", "type", "state", "-id"], name="sync_log_by_type"),
+            models.Index(fields=["ended_at"], name="sync_log_by_end"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account} {self.type} {self.started_at:%Y-%m-%d %H:%M:%S}"
+
+
+class SyncLogLine(models.Model):
+    """A line of a sync's log, appended while it runs."""
+
+    class Level(models.TextChoices):
+        INFO = "info", _("info")
+        WARNING = "warning", _("warning")
+        ERROR = "error", _("error")
+
+    id = models.BigAutoField(primary_key=True)
+    log = models.ForeignKey(
+        SyncLog, models.CASCADE, related_name="lines", db_index=False, verbose_name=_("sync log")
+    )
+    at = models.DateTimeField(_("at"), default=timezone.now)
+    level = models.CharField(_("level"), max_length=10, choices=Level.choices, default=Level.INFO)
+    text = models.TextField(_("text"))
+
+    class Meta:
+        ordering = ["id"]
+        verbose_name = _("line of a sync log")
+        verbose_name_plural = _("lines of sync logs")
+        indexes = [models.Index(fields=["log", "id"], name="sync_line_by_log")]
+
+    def __str__(self) -> str:
+        return self.text[:100]

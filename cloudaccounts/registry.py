@@ -1,0 +1,172 @@
+"""What can be synced: providers, and for each of their types the syncer that lists it.
+
+A provider says how to get at an account's regions, and what may go wrong there in words for people.
+A syncer is one small class, which turns the listing of one type into `Found`s; what its `attributes` hold is said there,
+and nowhere else. Registering is all that either needs: rows, logs, changes, links, REST and pages follow.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self, TypeVar
+
+from django.utils import translation
+from django.utils.functional import Promise
+
+from .models import CloudAccount, ResourceType
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Link:
+    """That an object refers to another of the same account and region, by that one's id in the cloud."""
+
+    type: str
+    cloud_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One object of a listing, as a resource row shows it. `attributes` holds JSON values."""
+
+    cloud_id: str
+    name: str
+    status: str = ""
+    attributes: dict[str, Any] = field(default_factory=dict)
+    addresses: tuple[str, ...] = ()
+    links: tuple[Link, ...] = ()
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """One that was kept as JSON (`dataclasses.asdict`) between two steps of a job."""
+        links = tuple(Link(**link) for link in values.get("links", ()))
+        return cls(**{**values, "addresses": tuple(values.get("addresses", ())), "links": links})
+
+
+class Provider(ABC):
+    """A kind of cloud. `errors` are what may go wrong there; their text is shown to people as it is."""
+
+    code: ClassVar[str]
+    label: ClassVar[str | Promise]
+    errors: ClassVar[tuple[type[Exception], ...]] = ()
+
+    @abstractmethod
+    def regions(self, account: CloudAccount) -> list[str]:
+        """The regions to look into: those that the account names, or all that there are. Raises one of `errors`."""
+
+    @abstractmethod
+    def open(self, account: CloudAccount, region: str) -> Any:
+        """What the syncers of this provider list with. Raises one of `errors`."""
+
+    @abstractmethod
+    def check(self, account: CloudAccount) -> dict[str, Any]:
+        """Log in and look around; what was found, as JSON values. Raises one of `errors`."""
+
+
+class Syncer(ABC):
+    """How one type of one provider is listed."""
+
+    provider: ClassVar[str]
+    type: ClassVar[str]
+    label: ClassVar[str | Promise]
+    # Types are synced in this order: what others refer to comes first.
+    order: ClassVar[int]
+    # After how many complete listings in a row without it an object counts as gone.
+    expires_after: ClassVar[int] = 2
+    # See `ResourceType.catalogue`.
+    catalogue: ClassVar[bool] = False
+
+    @abstractmethod
+    def pages(self, client: Any) -> Iterator[list[Found]]:
+        """All that there is of the type in one region, page by page. Raises one of the provider's `errors`."""
+
+
+class UnknownProvider(LookupError):
+    """An account names a provider that nothing has registered."""
+
+
+_providers: dict[str, Provider] = {}
+_syncers: dict[tuple[str, str], Syncer] = {}
+SomeProvider = TypeVar("SomeProvider", bound=type[Provider])
+SomeSyncer = TypeVar("SomeSyncer", bound=type[Syncer])
+
+
+def register_provider(provider: SomeProvider) -> SomeProvider:
+    """Make a provider known by its code, which accounts store."""
+    known = _providers.setdefault(provider.code, provider())
+    if type(known) is not provider:
+        raise ValueError(f"Two providers are registered as '{provider.code}'.")
+    return provider
+
+
+def register_syncer(syncer: SomeSyncer) -> SomeSyncer:
+    """Make a syncer known by its provider and type, which rows store."""
+    known = _syncers.setdefault((syncer.provider, syncer.type), syncer())
+    if type(known) is not syncer:
+        raise ValueError(f"Two syncers are registered for '{syncer.type}' of '{syncer.provider}'.")
+    return syncer
+
+
+def providers() -> list[Provider]:
+    """Every provider, by code."""
+    return [_providers[code] for code in sorted(_providers)]
+
+
+def provider_of(account: CloudAccount) -> Provider:
+    """The provider of an account. Raises `UnknownProvider`."""
+    try:
+        return _providers[account.provider]
+    except KeyError:
+        raise UnknownProvider(account.provider) from None
+
+
+def syncers_of(provider: str) -> list[Syncer]:
+    """The syncers of a provider, in the order in which they run."""
+    own = [syncer for (code, _type), syncer in _syncers.items() if code == provider]
+    return sorted(own, key=lambda syncer: (syncer.order, syncer.type))
+
+
+def syncer_of(provider: str, type_code: str) -> Syncer | None:
+    """The syncer of a type; None when there is none."""
+    return _syncers.get((provider, type_code))
+
+
+def type_label(provider: str, type_code: str) -> str:
+    """What people call a type, in their language; its code when nobody has registered it."""
+    syncer = syncer_of(provider, type_code)
+    return str(syncer.label) if syncer else type_code
+
+
+def write_resource_types(**_signal: Any) -> None:
+    """Write the row of each registered type that has none, and bring order and kind up to date. Run at each deploy.
+
+    Rows of types that nobody registers any more stay: resources and logs are of them.
+    """
+    ResourceType.objects.bulk_create(
+        [
+            ResourceType(
+                provider=syncer.provider,
+                code=syncer.type,
+                # In English, whoever deploys; readers get `type_label`.
+                name=_english(syncer.label),
+                order=syncer.order,
+                catalogue=syncer.catalogue,
+            )
+            for syncer in _syncers.values()
+        ],
+        update_conflicts=True,
+        unique_fields=["provider", "code"],
+        update_fields=["name", "order", "catalogue"],
+    )
+
+
+def types_of(account: CloudAccount) -> list[str]:
+    """The types that are synced of an account, in their order: those chosen, or all that its provider can."""
+    chosen = list(account.resource_types.order_by("order", "code").values_list("code", flat=True))
+    return chosen or [syncer.type for syncer in syncers_of(account.provider)]
+
+
+def _english(text: str | Promise) -> str:
+    with translation.override("en"):
+        return str(text)

@@ -1,0 +1,211 @@
+"""Cloud accounts as the API shows and takes them. A secret goes in and never comes out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from portal.api.serializers import PlainCharField, StrictModelSerializer
+from tasks.serializers import JobSerializer
+
+from ..credentials import check_account, secret_is_needed
+from ..models import CloudAccount, ResourceType
+from ..models.accounts import MOST_MINUTES
+from ..registry import type_label
+from ..services.accounts import types_named
+
+# What is nobody's business but the owner's; of a shared account that is the platform.
+OWNERS_ALONE = (
+    "auth_url",
+    "credential_kind",
+    "access_id",
+    "project",
+    "user_domain",
+    "project_domain",
+    "ca_bundle",
+    "facts",
+    "last_error",
+)
+
+
+class ScheduleSerializer(serializers.Serializer[Any]):
+    """The account's schedule: whether beat rings it, and when."""
+
+    enabled = serializers.BooleanField()
+    last_run_at = serializers.DateTimeField(allow_null=True)
+    next_run_at = serializers.DateTimeField(allow_null=True)
+
+
+class TypeCodesField(serializers.ListField):
+    """The codes of the types that an account has chosen."""
+
+    def to_representation(self, data: Any) -> list[str]:
+        """From the account's rows."""
+        return [kind.code for kind in data.all()]
+
+
+class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
+    """A cloud account. Of a shared one, everybody but staff sees its name and regions alone."""
+
+    secret = serializers.CharField(
+        write_only=True, max_length=10_000, trim_whitespace=False, help_text="Written, and never shown."
+    )
+    tenant = serializers.CharField(source="tenant.slug", read_only=True, allow_null=True, default=None)
+    auth_url = serializers.CharField(max_length=500)
+    provider = PlainCharField(max_length=50, default="openstack")
+    regions = serializers.ListField(
+        child=PlainCharField(max_length=100), max_length=100, required=False, help_text="Empty: all."
+    )
+    resource_types = TypeCodesField(
+        child=PlainCharField(max_length=30), max_length=200, required=False, help_text="Codes. Empty: all."
+    )
+    sync_interval_minutes = serializers.IntegerField(
+        min_value=0, max_value=MOST_MINUTES, required=False, help_text="0: only when somebody asks."
+    )
+    schedule = serializers.SerializerMethodField()
+    stale = serializers.SerializerMethodField()
+
+    class Meta:
+        model = CloudAccount
+        fields = [
+            "id",
+            "name",
+            "provider",
+            "tenant",
+            "auth_url",
+            "credential_kind",
+            "access_id",
+            "secret",
+            "project",
+            "user_domain",
+            "project_domain",
+            "ca_bundle",
+            "regions",
+            "resource_types",
+            "sync_interval_minutes",
+            "active",
+            "facts",
+            "last_verified_at",
+            "last_error",
+            "schedule",
+            "stale",
+            "version",
+            "created_at",
+            "updated_at",
+        ]
+        read_only_fields = [
+            "id",
+            "version",
+            "last_verified_at",
+            "last_error",
+            "facts",
+            "created_at",
+            "updated_at",
+        ]
+        # Uniqueness is the database's word: a name that another tenant has is free.
+        validators: list[Any] = []
+
+    @extend_schema_field(ScheduleSerializer(allow_null=True))
+    def get_schedule(self, account: CloudAccount) -> dict[str, Any] | None:
+        picture = self.context["pictures"].get(account.pk)
+        return picture.schedule if picture else None
+
+    def get_stale(self, account: CloudAccount) -> bool:
+        picture = self.context["pictures"].get(account.pk)
+        return bool(picture and picture.stale)
+
+    def validate_regions(self, names: list[str]) -> list[str]:
+        """Each once, in the order given."""
+        return list(dict.fromkeys(names))
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """The rules that are about more than one field; everything wrong at once."""
+        before = self.instance
+        fields: dict[str, Any] = {
+            name: attrs.get(name, getattr(before, name, None) if before else _default(name))
+            for name in ("provider", "auth_url", "credential_kind", "project", "ca_bundle")
+        }
+        changed = frozenset(
+            name for name, value in attrs.items() if before is None or getattr(before, name, None) != value
+        )
+        errors = check_account(fields, changed=changed)
+        if before is not None and secret_is_needed(changed) and not attrs.get("secret"):
+            errors["secret"] = [_("Enter the secret again: it goes to another address now.")]
+        if "resource_types" in attrs:
+            found, unknown = types_named(fields["provider"], attrs["resource_types"])
+            if unknown:
+                errors["resource_types"] = [self._unknown(fields["provider"], unknown[0])]
+            attrs["resource_types"] = found
+        if errors:
+            raise serializers.ValidationError(errors)
+        return attrs
+
+    @staticmethod
+    def _unknown(provider: str, code: str) -> Any:
+        known = ResourceType.objects.filter(provider=provider).values_list("code", flat=True)
+        return _("'%(type)s' is no type of %(provider)s; known are: %(known)s.") % {
+            "type": code,
+            "provider": provider,
+            "known": ", ".join(known),
+        }
+
+    def to_representation(self, account: CloudAccount) -> dict[str, Any]:
+        """The account, without what is its owner's alone."""
+        shown: dict[str, Any] = super().to_representation(account)
+        if account.tenant_id is None and not self.context["scope"].user.is_staff:
+            shown.update(dict.fromkeys(OWNERS_ALONE))
+        return shown
+
+
+def _default(name: str) -> Any:
+    field: Any = CloudAccount._meta.get_field(name)  # noqa: SLF001 - Django's documented API.
+    return field.get_default()
+
+
+class TypeSummarySerializer(serializers.Serializer[Any]):
+    """One type of an account: how many are there, and how its last sync went."""
+
+    type = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment] # a column of ours, not DRF's label.
+    resources = serializers.IntegerField()
+    log = serializers.IntegerField(allow_null=True)
+    state = serializers.CharField(allow_null=True)
+    message = serializers.CharField(allow_null=True)
+    ended_at = serializers.DateTimeField(allow_null=True)
+    synced_at = serializers.DateTimeField(allow_null=True)
+
+
+class CloudAccountDetailSerializer(CloudAccountSerializer):
+    """A cloud account with how each of its types was synced last."""
+
+    types = serializers.SerializerMethodField()
+
+    class Meta(CloudAccountSerializer.Meta):
+        fields = [*CloudAccountSerializer.Meta.fields, "types"]
+
+    @extend_schema_field(TypeSummarySerializer(many=True))
+    def get_types(self, account: CloudAccount) -> list[dict[str, Any]]:
+        return list(TypeSummarySerializer(self.context["summaries"], many=True).data)
+
+
+class AccountAcceptedSerializer(serializers.Serializer[Any]):
+    """The account, and the job that verifies or removes it; null when there is nothing to do."""
+
+    account = CloudAccountSerializer()
+    job = JobSerializer(allow_null=True)
+
+
+class ResourceTypeSerializer(serializers.ModelSerializer[ResourceType]):
+    """A kind of resource that an account can have synced."""
+
+    label = serializers.SerializerMethodField()  # type: ignore[assignment] # as above.
+
+    class Meta:
+        model = ResourceType
+        fields = ["provider", "code", "label", "order"]
+
+    def get_label(self, kind: ResourceType) -> str:
+        return type_label(kind.provider, kind.code)

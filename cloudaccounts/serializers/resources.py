@@ -1,0 +1,88 @@
+"""Resources, what changed about them, and how they hang together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from portal.api.answers import AnswerSerializer
+from portal.api.serializers import StrictSerializer
+
+from ..models import CloudResource, ResourceChange
+from ..registry import type_label
+from ..services.topology import DEEPEST
+
+
+class CloudResourceSerializer(AnswerSerializer[CloudResource]):
+    """Something found in an account. `missing_count` says how many listings in a row did not show it."""
+
+    account_name = serializers.CharField(source="account.name", read_only=True)
+    type_display = serializers.SerializerMethodField()
+
+    class Meta:
+        model = CloudResource
+        fields = [
+            "id",
+            "account",
+            "account_name",
+            "region",
+            "type",
+            "type_display",
+            "cloud_id",
+            "name",
+            "status",
+            "addresses",
+            "attributes",
+            "first_seen_at",
+            "last_seen_at",
+            "changed_at",
+            "missing_count",
+            "expired_at",
+        ]
+
+    def get_type_display(self, resource: CloudResource) -> str:
+        return type_label(resource.account.provider, resource.type)
+
+
+class ResourceChangeSerializer(AnswerSerializer[ResourceChange]):
+    """What one sync found changed: each field's value before and after, `{"name": ["old", "new"]}`."""
+
+    class Meta:
+        model = ResourceChange
+        fields = ["id", "at", "log", "fields"]
+
+
+class TopologyQuerySerializer(StrictSerializer):
+    """How far to look."""
+
+    depth = serializers.IntegerField(min_value=1, max_value=DEEPEST, default=2)
+
+
+class NodeSerializer(AnswerSerializer[CloudResource]):
+    """A resource of a neighbourhood."""
+
+    type_display = serializers.SerializerMethodField()
+
+    class Meta:
+        model = CloudResource
+        fields = ["id", "type", "type_display", "cloud_id", "name", "status", "expired_at"]
+
+    def get_type_display(self, resource: CloudResource) -> str:
+        return type_label(resource.account.provider, resource.type)
+
+
+class EdgeSerializer(serializers.Serializer[Any]):
+    """That one refers to the other. `kind` is the two types: port-server."""
+
+    source = serializers.UUIDField()  # type: ignore[assignment] # a column of ours, not DRF's source.
+    target = serializers.UUIDField()
+    kind = serializers.CharField()
+
+
+class TopologySerializer(serializers.Serializer[Any]):
+    """The neighbourhood of a resource, which is the first node. `truncated` when there is more than is shown."""
+
+    nodes = NodeSerializer(many=True)
+    edges = EdgeSerializer(many=True)
+    truncated = serializers.BooleanField()

@@ -1,0 +1,170 @@
+"""Accounts: entered, changed, verified, removed. Whoever saves one, the same things follow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.http import Http404
+from django.utils.translation import gettext_lazy as _
+
+from portal.api.database_errors import violated
+from portal.api.errors import Refused
+from portal.api.preconditions import check_if_match
+from portal.api.scoping import Role, Scope, require_staff
+from tasks import engine
+from tasks.models import Job
+from tenants.models import User
+
+from ..commands import RemoveAccount, VerifyAccount
+from ..credentials import secret_is_needed
+from ..models import CloudAccount, ResourceType, SyncLog
+
+# What the portal logs in with. When one of these changes, the account is verified anew.
+CREDENTIALS = frozenset(
+    {
+        "provider",
+        "auth_url",
+        "credential_kind",
+        "access_id",
+        "secret",
+        "project",
+        "user_domain",
+        "project_domain",
+        "ca_bundle",
+        "regions",
+    }
+)
+
+
+def create_account(*, scope: Scope, fields: dict[str, Any]) -> tuple[CloudAccount, Job]:
+    """Enter an account, for the scope's tenant, or shared when staff name none; it is verified, then synced.
+
+    Raises 403 `role_too_low`, 409 `name_taken`.
+    """
+    scope.require(Role.ADMIN)
+    secret, types = fields.pop("secret"), fields.pop("resource_types", [])
+    account = CloudAccount(tenant=scope.tenant, **fields)
+    account.set_secret(secret)
+    with transaction.atomic():
+        _save(account)
+        account.resource_types.set(types)
+        job = account_saved(account, user=scope.user, changed=CREDENTIALS)
+        assert job is not None
+    account.refresh_from_db()
+    return account, job
+
+
+def change_account(
+    *, scope: Scope, account_id: int, fields: dict[str, Any], if_match: str | None
+) -> tuple[CloudAccount, Job | None]:
+    """Change an account; the job that verifies it when its credentials were changed.
+
+    Raises Http404, 403, 412 when `if_match` is of an older version, 409 `name_taken`, `busy`, 400 `secret_required`.
+    """
+    with transaction.atomic():
+        account = locked_account(scope, account_id, if_match)
+        if (held := engine.holder_of(account.lock_key)) is not None:
+            raise engine.Busy(held)
+        secret, types = fields.pop("secret", None), fields.pop("resource_types", None)
+        changed = {name for name, value in fields.items() if getattr(account, name) != value}
+        if secret_is_needed(frozenset(changed)) and not secret:
+            raise Refused(
+                400,
+                "secret_required",
+                _("A new address gets the secret only when it is entered again."),
+                errors={"secret": [_("Enter the secret again.")]},
+            )
+        for name, value in fields.items():
+            setattr(account, name, value)
+        if secret is not None:
+            account.set_secret(secret)
+            changed.add("secret")
+        account.version = F("version") + 1
+        _save(account)
+        if types is not None:
+            account.resource_types.set(types)
+        account.refresh_from_db()
+        job = account_saved(account, user=scope.user, changed=frozenset(changed))
+    return account, job
+
+
+def account_saved(account: CloudAccount, *, user: User | None, changed: frozenset[str]) -> Job | None:
+    """What follows when an account was saved, in the transaction of that; the job that verifies it, if one does.
+
+    Its schedule is kept in step by the save itself.
+    """
+    if "active" in changed and not account.active:
+        SyncLog.objects.filter(account=account).close(str(_("The account was switched off.")))
+    if not account.active or not changed & (CREDENTIALS | {"active"}):
+        return None
+    return _verify(account, user, then_sync=True)
+
+
+def verify_account(*, scope: Scope, account_id: int) -> tuple[CloudAccount, Job]:
+    """Have an account's credentials tried. Raises Http404, 403."""
+    with transaction.atomic():
+        account = locked_account(scope, account_id, None)
+        return account, _verify(account, scope.user, then_sync=False)
+
+
+def _verify(account: CloudAccount, user: User | None, *, then_sync: bool) -> Job:
+    command = VerifyAccount(account.pk, then_sync=then_sync)
+    try:
+        with transaction.atomic():
+            return engine.submit(command, tenant=account.tenant, user=user).job
+    except engine.Busy as busy:
+        # The one under way sees the account's new version and looks again.
+        return busy.job
+
+
+def remove_account(*, scope: Scope, account_id: int, if_match: str | None = None) -> tuple[CloudAccount, Job]:
+    """Have an account removed, with its schedule and all that was found in it. Raises Http404, 403, 412, 409 `in_use`."""
+    with transaction.atomic():
+        account = locked_account(scope, account_id, if_match)
+        return account, engine.submit(RemoveAccount(account.pk), tenant=account.tenant, user=scope.user).job
+
+
+def visible_account(scope: Scope, account_id: int, needed: Role = Role.ADMIN) -> CloudAccount:
+    """An account that the caller may do something to. Raises Http404, 403 `role_too_low`, `staff_only` for a shared one."""
+    return may_use(scope, CloudAccount.objects.within(scope).filter(pk=account_id).first(), needed)
+
+
+def may_use(scope: Scope, account: CloudAccount | None, needed: Role) -> CloudAccount:
+    """The account, if there is one and the caller may do something to it. Raises as `visible_account`."""
+    if account is None:
+        raise Http404
+    scope.require(needed)
+    if account.tenant_id is None:
+        require_staff(scope.user)
+    return account
+
+
+def locked_account(scope: Scope, account_id: int, if_match: str | None) -> CloudAccount:
+    """An account that the caller may change, with its row locked. Raises Http404, 403 `role_too_low`, `staff_only`, 412."""
+    visible = CloudAccount.objects.within(scope).select_for_update(of=("self",)).select_related("tenant")
+    account = may_use(scope, visible.filter(pk=account_id).first(), Role.ADMIN)
+    check_if_match(if_match, account.version)
+    return account
+
+
+def types_named(provider: str, codes: list[str]) -> tuple[list[ResourceType], list[str]]:
+    """The types of a provider that have these codes, and the codes that none has."""
+    found = {kind.code: kind for kind in ResourceType.objects.filter(provider=provider, code__in=codes)}
+    return list(found.values()), [code for code in codes if code not in found]
+
+
+def _save(account: CloudAccount) -> None:
+    try:
+        with transaction.atomic():
+            account.save()
+    except IntegrityError as error:
+        if violated(error) != "account_name_once_per_tenant":
+            raise
+        raise Refused(
+            409,
+            "name_taken",
+            _("There is a cloud account called '%(name)s' already.") % {"name": account.name},
+            errors={"name": [_("Taken.")]},
+        ) from None

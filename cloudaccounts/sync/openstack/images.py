@@ -1,0 +1,58 @@
+"""What Glance has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from openstack_client import Cloud, Image
+
+from ...registry import Found, Link, Syncer, register_syncer
+
+
+@register_syncer
+class Images(Syncer):
+    """What servers boot from; see `image_found`."""
+
+    provider: ClassVar[str] = "openstack"
+    type: ClassVar[str] = "image"
+    label: ClassVar[str | Promise] = _("image")
+    order: ClassVar[int] = 12
+    catalogue: ClassVar[bool] = True
+
+    def pages(self, client: Cloud) -> Iterator[list[Found]]:
+        """All images that the project may use and that are not hidden."""
+        for page in client.image.image_pages():
+            yield [image_found(image) for image in page if not image.is_hidden]
+
+
+def image_found(image: Image) -> Found:
+    """An image: what system it holds, what it needs, whose it is, and the portal's own marks on a snapshot.
+
+    Also for who has just made one and does not wait for the next listing.
+    """
+    return Found(
+        image.id,
+        image.name,
+        image.status,
+        {
+            "os_type": image.os_type or "",
+            "os_distro": image.os_distro or "",
+            "os_version": image.os_version or "",
+            "min_disk_gb": image.min_disk_gb,
+            "min_memory_mb": image.min_memory_mb,
+            "size_bytes": image.size_bytes,
+            "visibility": image.visibility or "",
+            "is_snapshot": image.is_snapshot,
+            "is_volume_backed": bool(image.snapshot_ids),
+            "created_at": image.created_at.isoformat() if image.created_at else "",
+            **{name: value for name, value in image.properties.items() if name.startswith("portal_")},
+        },
+        links=(
+            *(Link("snapshot", snapshot_id) for snapshot_id in image.snapshot_ids),
+            *([Link("server", image.instance_id)] if image.instance_id else []),
+        ),
+    )

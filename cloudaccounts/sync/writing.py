@@ -1,0 +1,247 @@
+"""Pages of findings to rows: a fixed number of statements a page, however many objects are on it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any, ClassVar
+
+from django.db import connection
+
+from ..registry import Found
+
+# What PostgreSQL's jsonb refuses, as JSON spells it: NUL, halves of surrogate pairs, and numbers that are none.
+_JUNK = re.compile(r"\\u0000|\\ud[89a-f]|NaN|Infinity", re.IGNORECASE)
+# Of attributes as JSON. More than this of one object is no picture of it any more, and is not kept.
+MOST_CHARACTERS = 64_000
+# An account, a region, a type: what one listing covers.
+Place = tuple[int, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A finding as the columns have it."""
+
+    cloud_id: str
+    name: str
+    status: str
+    addresses: str
+    attributes: str
+    digest: str
+    edges: tuple[tuple[str, str, str], ...]  # Kind, type and id in the cloud of the other end.
+    links: str
+
+    columns: ClassVar[tuple[str, ...]] = (
+        "cloud_id",
+        "name",
+        "status",
+        "addresses",
+        "attributes",
+        "digest",
+        "links",
+    )
+
+
+@dataclass(slots=True)
+class Written:
+    """What became of a page: how many rows are new, differ from before, or are as they were."""
+
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+
+
+def write_resources(
+    place: Place, page: Sequence[Found], seen_at: datetime, *, log_id: int | None = None
+) -> Written:
+    """Bring a page of findings into the rows of a place, with what changed about each, and its links.
+
+    Two statements when nothing has changed, four otherwise. A row that was seen at `seen_at` or later is left alone and
+    not counted: so an old listing never beats a newer reading, and an object that a listing shows twice counts once.
+    """
+    rows = {row.cloud_id: row for row in (_row(place[2], found) for found in page)}
+    as_before = _touch(place, list(rows.values()), seen_at)
+    others = [row for row in rows.values() if row.cloud_id not in as_before]
+    if not others:
+        return Written(unchanged=len(as_before))
+    created, updated, unchanged = _write(place, others, seen_at, log_id)
+    _link(place, others, seen_at)
+    return Written(created, updated, unchanged + len(as_before))
+
+
+def _row(type_code: str, found: Found) -> _Row:
+    name, status = _plain(found.name, 255), _plain(found.status, 50)
+    addresses = _plain(" ".join(found.addresses), 4000)
+    attributes = _json(found.attributes)
+    edges = tuple(
+        (f"{type_code}-{link.type}", link.type, _plain(link.cloud_id, 255))
+        for link in sorted(set(found.links))
+        if link.cloud_id
+    )
+    links = json.dumps([f"{kind} {cloud_id}" for kind, _type, cloud_id in edges])
+    said = f"{name}\x00{status}\x00{addresses}\x00{attributes}\x00{links}"
+    digest = blake2b(said.encode(), digest_size=16).hexdigest()
+    return _Row(_plain(found.cloud_id, 255), name, status, addresses, attributes, digest, edges, links)
+
+
+def _json(attributes: dict[str, Any]) -> str:
+    """Attributes as JSON that PostgreSQL takes. Junk in them is mended, and what is too much is left out."""
+    try:
+        text = json.dumps(attributes, sort_keys=True)
+    except RecursionError:
+        text = ""
+    if text and len(text) <= MOST_CHARACTERS and not _JUNK.search(text):
+        return text
+    mended = _mended(attributes, 8)
+    text = json.dumps(mended, sort_keys=True)
+    if len(text) <= MOST_CHARACTERS:
+        return text
+    small = {key: value for key, value in mended.items() if len(json.dumps(value)) <= 1000}
+    left_out = sorted(mended.keys() - small.keys())[:20]
+    return json.dumps({**dict(list(small.items())[:50]), "left_out": left_out}, sort_keys=True)
+
+
+def _plain(text: str, most: int) -> str:
+    """A text that PostgreSQL takes, and no longer than its column."""
+    if text.isascii() and "\x00" not in text:
+        return text[:most]
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()[:most]
+
+
+def _mended(value: Any, depth: int) -> Any:
+    if isinstance(value, str):
+        return _plain(value, 4000)
+    if isinstance(value, float):
+        return value if value - value == 0 else None  # NaN and the infinities are no JSON.
+    if isinstance(value, dict):
+        return {_plain(str(k), 255): _mended(v, depth - 1) for k, v in value.items()} if depth else "…"
+    if isinstance(value, list | tuple):
+        return [_mended(one, depth - 1) for one in value] if depth else "…"
+    return value
+
+
+def _scope(place: Place, seen_at: datetime) -> dict[str, Any]:
+    return {"account": place[0], "region": place[1], "type": place[2], "seen_at": seen_at}
+
+
+def _touch(place: Place, rows: Sequence[_Row], seen_at: datetime) -> set[str]:
+    """Note of rows that are as they were that they have been seen; their ids in the cloud."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE cloudaccounts_cloudresource AS r SET last_seen_at = %(seen_at)s, missing_count = 0
+            FROM unnest(%(ids)s::text[], %(digests)s::text[]) AS new(cloud_id, digest)
+            WHERE r.account_id = %(account)s AND r.region = %(region)s AND r.type = %(type)s
+              AND r.cloud_id = new.cloud_id AND r.digest = new.digest
+              AND r.expired_at IS NULL AND r.last_seen_at < %(seen_at)s
+            RETURNING r.cloud_id
+            """,
+            {
+                **_scope(place, seen_at),
+                "ids": [row.cloud_id for row in rows],
+                "digests": [row.digest for row in rows],
+            },
+        )
+        return {cloud_id for (cloud_id,) in cursor.fetchall()}
+
+
+def _write(place: Place, rows: Sequence[_Row], seen_at: datetime, log_id: int | None) -> tuple[int, int, int]:
+    """Insert or update; how many are new, have changed, and are the same though their digest is not."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            WITH new AS (
+                SELECT * FROM unnest(%(cloud_id)s::text[], %(name)s::text[], %(status)s::text[],
+                                     %(addresses)s::text[], %(attributes)s::jsonb[], %(digest)s::text[],
+                                     %(links)s::jsonb[])
+                    AS t(cloud_id, name, status, addresses, attributes, digest, links)
+            ), old AS (
+                SELECT r.id, new.*, diff.fields
+                FROM cloudaccounts_cloudresource AS r JOIN new USING (cloud_id)
+                CROSS JOIN LATERAL (
+                    SELECT jsonb_object_agg(field, jsonb_build_array(was, is_now)) AS fields FROM (
+                        SELECT 'attributes.' || COALESCE(o.key, n.key) AS field, o.value AS was, n.value AS is_now
+                        FROM jsonb_each(r.attributes) AS o FULL JOIN jsonb_each(new.attributes) AS n USING (key)
+                        UNION ALL VALUES
+                            ('name', to_jsonb(r.name), to_jsonb(new.name)),
+                            ('status', to_jsonb(r.status), to_jsonb(new.status)),
+                            ('addresses', to_jsonb(r.addresses), to_jsonb(new.addresses)),
+                            ('expired', to_jsonb(r.expired_at IS NOT NULL), to_jsonb(false)),
+                            ('links', (
+                                SELECT COALESCE(jsonb_agg(l.kind || ' ' || l.target_cloud_id ORDER BY
+                                    l.kind COLLATE "C", l.target_cloud_id COLLATE "C"), '[]'::jsonb)
+                                FROM cloudaccounts_resourcelink AS l WHERE l.source_id = r.id
+                            ), new.links)
+                    ) AS each
+                    WHERE COALESCE(was, 'null'::jsonb) <> COALESCE(is_now, 'null'::jsonb)
+                ) AS diff
+                WHERE r.account_id = %(account)s AND r.region = %(region)s AND r.type = %(type)s
+                  AND r.last_seen_at < %(seen_at)s
+            ), written AS (
+                UPDATE cloudaccounts_cloudresource AS r SET
+                    name = old.name, status = old.status, addresses = old.addresses, attributes = old.attributes,
+                    digest = old.digest, last_seen_at = %(seen_at)s, missing_count = 0, expired_at = NULL,
+                    changed_at = CASE WHEN old.fields IS NULL THEN r.changed_at ELSE statement_timestamp() END
+                FROM old WHERE r.id = old.id
+            ), told AS (
+                INSERT INTO cloudaccounts_resourcechange (resource_id, log_id, at, fields)
+                SELECT id, %(log)s, statement_timestamp(), fields FROM old WHERE fields IS NOT NULL
+            ), made AS (
+                INSERT INTO cloudaccounts_cloudresource (id, account_id, region, type, cloud_id, name, status,
+                    addresses, attributes, digest, first_seen_at, last_seen_at, changed_at)
+                SELECT gen_random_uuid(), %(account)s, %(region)s, %(type)s, cloud_id, name, status,
+                       addresses, attributes, digest, %(seen_at)s, %(seen_at)s, statement_timestamp()
+                FROM new
+                ON CONFLICT ON CONSTRAINT resource_once DO NOTHING RETURNING 1
+            )
+            SELECT (SELECT count(*) FROM made), count(fields), count(*) - count(fields) FROM old
+            """,
+            {
+                **_scope(place, seen_at),
+                "log": log_id,
+                **{name: [getattr(row, name) for row in rows] for name in _Row.columns},
+            },
+        )
+        created, updated, unchanged = cursor.fetchone()
+        return created, updated, unchanged
+
+
+def _link(place: Place, rows: Iterable[_Row], seen_at: datetime) -> None:
+    """Give rows that have just been written the links that they have now, and take the others away."""
+    edges = [(row.cloud_id, *edge) for row in rows for edge in row.edges]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            WITH source AS (
+                SELECT id, cloud_id FROM cloudaccounts_cloudresource
+                WHERE account_id = %(account)s AND region = %(region)s AND type = %(type)s
+                  AND cloud_id = ANY(%(ids)s) AND last_seen_at = %(seen_at)s
+            ), wanted AS (
+                SELECT source.id, edge.kind, edge.type, edge.target
+                FROM unnest(%(sources)s::text[], %(kinds)s::text[], %(types)s::text[], %(targets)s::text[])
+                    AS edge(cloud_id, kind, type, target)
+                JOIN source USING (cloud_id)
+            ), dropped AS (
+                DELETE FROM cloudaccounts_resourcelink AS l USING source
+                WHERE l.source_id = source.id AND NOT EXISTS (
+                    SELECT 1 FROM wanted AS w
+                    WHERE w.id = l.source_id AND w.kind = l.kind AND w.target = l.target_cloud_id)
+            )
+            INSERT INTO cloudaccounts_resourcelink
+                (source_id, kind, account_id, region, target_type, target_cloud_id)
+            SELECT id, kind, %(account)s, %(region)s, type, target FROM wanted
+            ON CONFLICT ON CONSTRAINT resource_link_once DO NOTHING
+            """,
+            {
+                **_scope(place, seen_at),
+                "ids": [row.cloud_id for row in rows],
+                "sources": [edge[0] for edge in edges],
+                "kinds": [edge[1] for edge in edges],
+                "types": [edge[2] for edge in edges],
+                "targets": [edge[3] for edge in edges],
+            },
+        )

@@ -1,0 +1,162 @@
+"""Accounts: CRUD, verification, and a sync by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import ValidationError
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from portal.api.idempotency import idempotent
+from portal.api.preconditions import etag_of
+from portal.api.scoped_views import ScopedView
+from portal.api.scoping import Role
+from tasks.models import Job
+from tasks.views import accepted
+
+from .. import services
+from ..filters import CloudAccountFilter, ResourceTypeFilter
+from ..models import CloudAccount, ResourceType
+from ..serializers import (
+    AccountAcceptedSerializer,
+    CloudAccountDetailSerializer,
+    CloudAccountSerializer,
+    ResourceTypeSerializer,
+    SyncAcceptedSerializer,
+    SyncLogSerializer,
+    SyncRequestSerializer,
+)
+from ..services.accounts import visible_account
+from ..services.pictures import pictures_of, type_summaries
+
+ACCOUNTS = CloudAccount.objects.select_related("tenant").prefetch_related("resource_types")
+
+
+class _AccountView(ScopedView):
+    queryset = ACCOUNTS
+    serializer_class: Any = CloudAccountSerializer
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        """The scope, for what may be told of accounts that are shared."""
+        return {
+            **super().get_serializer_context(),
+            "scope": getattr(self, "scope", None),
+            "pictures": {},
+            "summaries": [],
+        }
+
+    def shown(self, account: CloudAccount) -> dict[str, Any]:
+        """An account as the answer to a change has it."""
+        context = {**self.get_serializer_context(), "pictures": pictures_of([account])}
+        return dict(CloudAccountSerializer(ACCOUNTS.get(pk=account.pk), context=context).data)
+
+    def answer(self, account: CloudAccount, job: Job | None) -> Response:
+        """202 with the account and the job that is at it; 200 when none is."""
+        response = accepted(job, {"account": self.shown(account)})
+        response["ETag"] = etag_of(account.version)
+        return response
+
+
+class AccountList(_AccountView, ListAPIView[CloudAccount]):
+    """The accounts of one's tenant, and the shared ones."""
+
+    filterset_class = CloudAccountFilter
+    search_fields = ["name", "project"]
+    ordering_fields = ["name", "created_at", "last_verified_at"]
+    ordering = ["name"]
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """A page of accounts, with what is shown beside them: a fixed number of queries."""
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
+        context = {**self.get_serializer_context(), "pictures": pictures_of(page)}
+        return self.get_paginated_response(CloudAccountSerializer(page, many=True, context=context).data)
+
+    @extend_schema(request=CloudAccountSerializer, responses={202: AccountAcceptedSerializer})
+    @idempotent
+    def post(self, request: Request) -> Response:
+        """Enter an account, for the tenant; for the platform when staff name no tenant. It is verified, then synced."""
+        self.scope.require(Role.ADMIN)
+        asked = self.get_serializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        account, job = services.create_account(scope=self.scope, fields=asked.validated_data)
+        return self.answer(account, job)
+
+
+class AccountDetail(_AccountView):
+    """One account."""
+
+    honours_if_match = True
+
+    @extend_schema(responses=CloudAccountDetailSerializer)
+    def get(self, request: Request, pk: int) -> Response:
+        """Read it, with its ETag, its schedule, and how each type was synced last."""
+        account: CloudAccount = self.get_object()
+        summaries = type_summaries(account) if account.is_owned_by(self.scope) else []
+        context = {
+            **self.get_serializer_context(),
+            "pictures": pictures_of([account]),
+            "summaries": summaries,
+        }
+        data = CloudAccountDetailSerializer(account, context=context).data
+        return Response(data, headers={"ETag": etag_of(account.version)})
+
+    @extend_schema(
+        request=CloudAccountSerializer,
+        responses={200: AccountAcceptedSerializer, 202: AccountAcceptedSerializer},
+    )
+    def patch(self, request: Request, pk: int) -> Response:
+        """Change it; it is verified anew when its credentials change. A new address needs the secret again."""
+        account = visible_account(self.scope, pk)
+        asked = self.get_serializer(account, data=request.data, partial=True)
+        asked.is_valid(raise_exception=True)
+        changed, job = services.change_account(
+            scope=self.scope,
+            account_id=pk,
+            fields=asked.validated_data,
+            if_match=request.headers.get("If-Match"),
+        )
+        return self.answer(changed, job)
+
+    @extend_schema(responses={202: AccountAcceptedSerializer})
+    def delete(self, request: Request, pk: int) -> Response:
+        """Remove it with all that is known of it, when the portal manages nothing in it. Nothing is done in the cloud."""
+        account, job = services.remove_account(
+            scope=self.scope, account_id=pk, if_match=request.headers.get("If-Match")
+        )
+        return self.answer(account, job)
+
+
+class AccountVerify(_AccountView):
+    """Try an account's credentials."""
+
+    @extend_schema(request=None, responses={202: AccountAcceptedSerializer})
+    @idempotent
+    def post(self, request: Request, pk: int) -> Response:
+        """Log in with them; the result stands on the account when the job has ended."""
+        return self.answer(*services.verify_account(scope=self.scope, account_id=pk))
+
+
+class AccountSync(_AccountView):
+    """Sync an account by hand."""
+
+    @extend_schema(request=SyncRequestSerializer, responses={202: SyncAcceptedSerializer})
+    @idempotent
+    def post(self, request: Request, pk: int) -> Response:
+        """Have some types listed now, or all that the account has chosen; a sync that runs already is joined."""
+        asked = SyncRequestSerializer(data=request.data)
+        if not asked.is_valid():
+            visible_account(self.scope, pk, Role.OPERATOR)
+            raise ValidationError(asked.errors)
+        logs = services.request_sync(scope=self.scope, account_id=pk, types=asked.validated_data.get("types"))
+        return Response({"logs": SyncLogSerializer(logs, many=True).data}, status=202)
+
+
+class ResourceTypeList(ListAPIView[ResourceType]):
+    """The types of resources that accounts can have synced."""
+
+    queryset = ResourceType.objects.order_by("provider", "order", "code")
+    serializer_class = ResourceTypeSerializer
+    filterset_class = ResourceTypeFilter

@@ -1,0 +1,113 @@
+"""What is in the accounts: list, detail, changes, topology, CSV."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.http import StreamingHttpResponse
+from django.shortcuts import get_object_or_404
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework.generics import ListAPIView, RetrieveAPIView
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from portal.api.csv_answers import CsvRenderer, csv_answer
+from portal.api.paging import CursorLines
+from portal.api.scoped_views import ScopedView
+
+from ..filters import SEARCHED, CloudResourceFilter
+from ..models import CloudResource, ResourceChange
+from ..serializers import (
+    CloudResourceSerializer,
+    ResourceChangeSerializer,
+    TopologyQuerySerializer,
+    TopologySerializer,
+)
+from ..services import topology_of
+
+RESOURCES = CloudResource.objects.select_related("account")
+COLUMNS = (
+    "id",
+    "account",
+    "region",
+    "type",
+    "cloud_id",
+    "name",
+    "status",
+    "addresses",
+    "first_seen_at",
+    "last_seen_at",
+    "changed_at",
+    "expired_at",
+)
+
+
+class ResourceListing(ScopedView):
+    """The resources that the caller may see, and how they can be filtered."""
+
+    queryset = RESOURCES
+    serializer_class = CloudResourceSerializer
+    filterset_class = CloudResourceFilter
+    search_fields = SEARCHED
+    ordering_fields = ["type", "name", "status", "first_seen_at", "last_seen_at", "changed_at"]
+    ordering = ["type", "name"]
+
+
+class ResourceList(ResourceListing, ListAPIView[CloudResource]):
+    """What was found in one's accounts; of shared ones, what VMs are made from."""
+
+
+class ResourceExport(ResourceListing):
+    """The resources as CSV, with the filters of the list, and without pages."""
+
+    renderer_classes: ClassVar[list[type[BaseRenderer]]] = [CsvRenderer, JSONRenderer]  # type: ignore[misc]
+    pagination_class = None
+
+    @extend_schema(operation_id="cloud_resources_export", responses={(200, "text/csv"): OpenApiTypes.STR})
+    def get(self, request: Request) -> StreamingHttpResponse:
+        """All resources that the filters let through. UTF-8 with a mark, as spreadsheets want it."""
+        return csv_answer("resources", COLUMNS, self.filter_queryset(self.get_queryset()))
+
+
+class ResourceDetail(ScopedView, RetrieveAPIView[CloudResource]):
+    """One resource."""
+
+    queryset = RESOURCES
+    serializer_class = CloudResourceSerializer
+
+
+class ResourceChanges(ScopedView, ListAPIView[ResourceChange]):
+    """What the syncs found changed about a resource: `?after=<id>` gives what came since."""
+
+    queryset = RESOURCES
+    serializer_class = ResourceChangeSerializer
+    pagination_class = CursorLines
+
+    def get_queryset(self) -> Any:
+        """The changes of the resource, if the scope shows it."""
+        resources = super().get_queryset()
+        if getattr(self, "swagger_fake_view", False):
+            return ResourceChange.objects.none()
+        return ResourceChange.objects.filter(resource=get_object_or_404(resources, pk=self.kwargs["pk"]))
+
+
+class ResourceTopology(ScopedView):
+    """How a resource hangs together with others."""
+
+    queryset = RESOURCES
+    serializer_class = TopologySerializer
+    filter_backends: list[Any] = []
+
+    @extend_schema(parameters=[TopologyQuerySerializer], responses=TopologySerializer)
+    def get(self, request: Request, pk: UUID) -> Response:
+        """Its neighbourhood to a depth, as nodes and edges; the resource itself is the first node."""
+        root: CloudResource = self.get_object()
+        asked = TopologyQuerySerializer(data=request.query_params.dict())
+        asked.is_valid(raise_exception=True)
+        found = topology_of(scope=self.scope, root=root, depth=asked.validated_data["depth"])
+        edges = [{"source": source, "target": target, "kind": kind} for source, target, kind in found.edges]
+        shown = {"nodes": found.nodes, "edges": edges, "truncated": found.truncated}
+        return Response(TopologySerializer(shown).data)
