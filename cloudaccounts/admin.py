@@ -73,8 +73,6 @@ class CloudAccountForm(forms.ModelForm[CloudAccount]):
     def clean(self) -> dict[str, Any]:
         """The same rules as over REST."""
         fields = super().clean() or {}
-        if self.errors:
-            return fields
         changed = frozenset(self.changed_data) if self.instance.pk else frozenset(fields)
         for name, problems in check_account(fields, changed=changed).items():
             self.add_error(name, problems)
@@ -83,7 +81,8 @@ class CloudAccountForm(forms.ModelForm[CloudAccount]):
                 self.add_error("secret", _("A new account needs its secret."))
             elif secret_is_needed(changed):
                 self.add_error("secret", _("Enter the secret again: it goes to another address now."))
-        foreign = [kind.code for kind in fields["resource_types"] if kind.provider != fields["provider"]]
+        chosen = fields.get("resource_types") or ()
+        foreign = [kind.code for kind in chosen if kind.provider != fields.get("provider")]
         if foreign:
             self.add_error(
                 "resource_types",

@@ -10,7 +10,6 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from .addresses import check_auth_url
-from .models import CloudAccount
 from .registry import providers
 
 LONGEST_CA_BUNDLE = 200_000
@@ -19,22 +18,21 @@ LONGEST_CA_BUNDLE = 200_000
 def check_account(fields: Mapping[str, Any], *, changed: frozenset[str]) -> dict[str, list[Any]]:
     """What is wrong with an account as it would be saved, by field; nothing when it is right.
 
-    `fields` is the whole account, `changed` the names of those that are new: an address is looked up only then.
+    `fields` is the whole account, but for what is wrong by itself; `changed` the names of those that are new: an address
+    is looked up only then.
     """
     errors: dict[str, list[Any]] = {}
-    known = {provider.code: provider for provider in providers()}
-    if fields["provider"] not in known:
+    known = [provider.code for provider in providers()]
+    if fields.get("provider") not in {None, *known}:
         errors["provider"] = [
             _("Unknown provider '%(provider)s'; known are: %(known)s.")
             % {"provider": fields["provider"], "known": ", ".join(known)}
         ]
-    if "auth_url" in changed:
+    if "auth_url" in changed and fields.get("auth_url"):
         try:
             check_auth_url(fields["auth_url"])
         except ValidationError as error:
             errors["auth_url"] = list(error.messages)
-    if fields["credential_kind"] == CloudAccount.CredentialKind.PASSWORD and not fields.get("project"):
-        errors["project"] = [_("A user and password need the project that they are for.")]
     if (
         fields.get("ca_bundle")
         and "ca_bundle" in changed

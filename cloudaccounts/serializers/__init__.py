@@ -13,23 +13,23 @@ from .resources import (
     TopologySerializer,
 )
 from .sync_logs import (
-    SyncAcceptedSerializer,
+    AccountSyncSerializer,
     SyncLogLineSerializer,
     SyncLogSerializer,
-    SyncRequestSerializer,
+    SyncLogsSerializer,
 )
 
 __all__ = [
     "AccountAcceptedSerializer",
+    "AccountSyncSerializer",
     "CloudAccountDetailSerializer",
     "CloudAccountSerializer",
     "CloudResourceSerializer",
     "ResourceChangeSerializer",
     "ResourceTypeSerializer",
-    "SyncAcceptedSerializer",
     "SyncLogLineSerializer",
     "SyncLogSerializer",
-    "SyncRequestSerializer",
+    "SyncLogsSerializer",
     "TopologyQuerySerializer",
     "TopologySerializer",
 ]

@@ -31,7 +31,7 @@ OWNERS_ALONE = (
 )
 
 
-class ScheduleSerializer(serializers.Serializer[Any]):
+class AccountScheduleSerializer(serializers.Serializer[Any]):
     """The account's schedule: whether beat rings it, and when."""
 
     enabled = serializers.BooleanField()
@@ -108,7 +108,7 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
         # Uniqueness is the database's word: a name that another tenant has is free.
         validators: list[Any] = []
 
-    @extend_schema_field(ScheduleSerializer(allow_null=True))
+    @extend_schema_field(AccountScheduleSerializer(allow_null=True))
     def get_schedule(self, account: CloudAccount) -> dict[str, Any] | None:
         picture = self.context["pictures"].get(account.pk)
         return picture.schedule if picture else None
@@ -126,7 +126,7 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
         before = self.instance
         fields: dict[str, Any] = {
             name: attrs.get(name, getattr(before, name, None) if before else _default(name))
-            for name in ("provider", "auth_url", "credential_kind", "project", "ca_bundle")
+            for name in ("provider", "auth_url", "ca_bundle")
         }
         changed = frozenset(
             name for name, value in attrs.items() if before is None or getattr(before, name, None) != value

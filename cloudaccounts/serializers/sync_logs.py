@@ -62,7 +62,7 @@ class SyncLogLineSerializer(AnswerSerializer[SyncLogLine]):
         fields = ["id", "at", "level", "text"]
 
 
-class SyncRequestSerializer(StrictSerializer):
+class AccountSyncSerializer(StrictSerializer):
     """Which types to sync now; those that the account has chosen when none are named."""
 
     types = serializers.ListField(
@@ -74,7 +74,7 @@ class SyncRequestSerializer(StrictSerializer):
         return list(dict.fromkeys(codes))
 
 
-class SyncAcceptedSerializer(serializers.Serializer[Any]):
+class SyncLogsSerializer(serializers.Serializer[Any]):
     """The logs of what was asked for, new or joined; read their lines while they run."""
 
     logs = SyncLogSerializer(many=True)

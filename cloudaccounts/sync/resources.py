@@ -26,10 +26,11 @@ from tasks.leases import LeaseLost, effects_under, held, lease, new_owner
 from ..models import SyncLog, SyncLogLine
 from ..registry import Provider, Syncer, UnknownProvider, provider_of, syncer_of
 from .expiry import expire_unseen
-from .writing import Written, write_resources
+from .writing import Written, plain, write_resources
 
 log = structlog.get_logger(__name__)
 
+LONGEST_MESSAGE = 4000
 # Where a test may kill the process (tasks/crash_points.py): at each commit.
 CRASH_POINTS = (
     "sync_opened",  # the logs are committed; no doorbell has rung
@@ -184,6 +185,7 @@ class _Run:
         return problem
 
     def _end(self, problems: dict[str, str]) -> None:
+        problems = {region: plain(problem, LONGEST_MESSAGE) for region, problem in problems.items()}
         bad = {region: problem for region, problem in problems.items() if problem}
         several = len(problems) > 1
         words = [f"{region}: {problem}" if several else problem for region, problem in bad.items()]
@@ -228,7 +230,7 @@ class _Run:
             SyncLog.objects.filter(pk=self.entry.pk).update(**moved)
 
     def _line(self, text: str, level: str = SyncLogLine.Level.INFO) -> None:
-        SyncLogLine.objects.create(log_id=self.entry.pk, text=text.replace("\x00", ""), level=level)
+        SyncLogLine.objects.create(log_id=self.entry.pk, text=plain(text, LONGEST_MESSAGE), level=level)
 
     @staticmethod
     def _now() -> datetime:

@@ -74,18 +74,18 @@ def write_resources(
 
 
 def _row(type_code: str, found: Found) -> _Row:
-    name, status = _plain(found.name, 255), _plain(found.status, 50)
-    addresses = _plain(" ".join(found.addresses), 4000)
+    name, status = plain(found.name, 255), plain(found.status, 50)
+    addresses = plain(" ".join(found.addresses), 4000)
     attributes = _json(found.attributes)
     edges = tuple(
-        (f"{type_code}-{link.type}", link.type, _plain(link.cloud_id, 255))
+        (f"{type_code}-{link.type}", link.type, plain(link.cloud_id, 255))
         for link in sorted(set(found.links))
         if link.cloud_id
     )
     links = json.dumps([f"{kind} {cloud_id}" for kind, _type, cloud_id in edges])
     said = f"{name}\x00{status}\x00{addresses}\x00{attributes}\x00{links}"
     digest = blake2b(said.encode(), digest_size=16).hexdigest()
-    return _Row(_plain(found.cloud_id, 255), name, status, addresses, attributes, digest, edges, links)
+    return _Row(plain(found.cloud_id, 255), name, status, addresses, attributes, digest, edges, links)
 
 
 def _json(attributes: dict[str, Any]) -> str:
@@ -105,8 +105,8 @@ def _json(attributes: dict[str, Any]) -> str:
     return json.dumps({**dict(list(small.items())[:50]), "left_out": left_out}, sort_keys=True)
 
 
-def _plain(text: str, most: int) -> str:
-    """A text that PostgreSQL takes, and no longer than its column."""
+def plain(text: str, most: int) -> str:
+    """A text from a cloud as PostgreSQL takes it: without NUL and halves of surrogate pairs, no longer than its column."""
     if text.isascii() and "\x00" not in text:
         return text[:most]
     return text.replace("\x00", "").encode("utf-8", "replace").decode()[:most]
@@ -114,11 +114,11 @@ def _plain(text: str, most: int) -> str:
 
 def _mended(value: Any, depth: int) -> Any:
     if isinstance(value, str):
-        return _plain(value, 4000)
+        return plain(value, 4000)
     if isinstance(value, float):
         return value if value - value == 0 else None  # NaN and the infinities are no JSON.
     if isinstance(value, dict):
-        return {_plain(str(k), 255): _mended(v, depth - 1) for k, v in value.items()} if depth else "…"
+        return {plain(str(k), 255): _mended(v, depth - 1) for k, v in value.items()} if depth else "…"
     if isinstance(value, list | tuple):
         return [_mended(one, depth - 1) for one in value] if depth else "…"
     return value

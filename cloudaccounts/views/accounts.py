@@ -22,12 +22,12 @@ from ..filters import CloudAccountFilter, ResourceTypeFilter
 from ..models import CloudAccount, ResourceType
 from ..serializers import (
     AccountAcceptedSerializer,
+    AccountSyncSerializer,
     CloudAccountDetailSerializer,
     CloudAccountSerializer,
     ResourceTypeSerializer,
-    SyncAcceptedSerializer,
     SyncLogSerializer,
-    SyncRequestSerializer,
+    SyncLogsSerializer,
 )
 from ..services.accounts import visible_account
 from ..services.pictures import pictures_of, type_summaries
@@ -142,11 +142,11 @@ class AccountVerify(_AccountView):
 class AccountSync(_AccountView):
     """Sync an account by hand."""
 
-    @extend_schema(request=SyncRequestSerializer, responses={202: SyncAcceptedSerializer})
+    @extend_schema(request=AccountSyncSerializer, responses={202: SyncLogsSerializer})
     @idempotent
     def post(self, request: Request, pk: int) -> Response:
         """Have some types listed now, or all that the account has chosen; a sync that runs already is joined."""
-        asked = SyncRequestSerializer(data=request.data)
+        asked = AccountSyncSerializer(data=request.data)
         if not asked.is_valid():
             visible_account(self.scope, pk, Role.OPERATOR)
             raise ValidationError(asked.errors)

@@ -104,7 +104,7 @@ def processes(installation: Installation) -> list[Part]:
     """The portal's own processes."""
     workers = {
         "worker": "-Q jobs,polling -c 4",
-        "worker-sync": "-Q sync -c 1",
+        "worker-sync": "-Q sync,resources -c 1",
     }
     web = _python(
         installation,

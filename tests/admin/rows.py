@@ -19,7 +19,7 @@ from django_celery_beat.models import (
     SolarSchedule,
 )
 
-from cloudaccounts.models import CloudAccount, CloudResource, SyncLog
+from cloudaccounts.models import CloudAccount, CloudResource, ResourceType, SyncLog
 from tasks.models import AsyncTask, EntityLock, Job, JobLogLine, Step
 from tenants.models import InformationSystem, Membership, Tenant, User
 from tests.factories import (
@@ -135,6 +135,9 @@ MAKE: dict[type[models.Model], Callable[[], Any]] = {
     VirtualMachine: lambda: VirtualMachineFactory(created_by=UserFactory()),
     VMOperationLog: a_log_entry,
     CloudResource: CloudResourceFactory,
+    ResourceType: lambda: ResourceType.objects.create(
+        provider="test", code=f"type {next(_numbers)}", name="Type"
+    ),
     SyncLog: lambda: SyncLog.objects.create(account=CloudAccountFactory(), type="flavor"),
     Volume: lambda: VolumeFactory(vm=VirtualMachineFactory()),
     VMSnapshot: VMSnapshotFactory,

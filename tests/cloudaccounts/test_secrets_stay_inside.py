@@ -44,6 +44,7 @@ def fields_of(account, **changed):
     return {
         **{name: getattr(account, name) for name in names},
         "regions": "[]",
+        "sync_interval_minutes": 10,
         "active": "on",
         "secret": "",
         **changed,

@@ -19,7 +19,7 @@ DOCKERFILE = (REPOSITORY / "Dockerfile").read_text()
 OURS = {name: service for name, service in COMPOSE["services"].items() if service["image"] == "portal"}
 QUEUES = {
     "worker": {"jobs", "polling"},
-    "worker-sync": {"sync"},
+    "worker-sync": {"sync", "resources"},
     "worker-pool": {"volumepool"},
     "worker-deploy": {"deploys"},
 }

@@ -9,6 +9,7 @@ from typing import Any
 from django.db.models.functions import Now
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
+from cloudaccounts.models import SyncLog
 from portal.api.models import ApiToken
 from portal.api.scoping import Role
 from tasks import engine
@@ -16,6 +17,7 @@ from tasks.models import EntityLock, Job
 from tenants.models import Membership
 from tests.factories import (
     CloudAccountFactory,
+    CloudResourceFactory,
     InformationSystemFactory,
     MembershipFactory,
     UserFactory,
@@ -91,6 +93,33 @@ def an_attached_volume(member: Membership) -> Ids:
 
 def a_snapshot(member: Membership) -> Ids:
     return {"id": VMSnapshotFactory(information_system__tenant=member.tenant).pk}
+
+
+ACCOUNT = {
+    "name": "own",
+    "auth_url": "http://127.0.0.1:9/v3",
+    "credential_kind": "password",
+    "access_id": "demo",
+    "secret": "demo",
+}
+
+
+def an_account(member: Membership) -> Ids:
+    return {"id": CloudAccountFactory(tenant=member.tenant).pk}
+
+
+def a_resource(member: Membership) -> Ids:
+    return {"id": CloudResourceFactory(account__tenant=member.tenant).pk}
+
+
+def a_sync_log(member: Membership) -> Ids:
+    return {"id": SyncLog.objects.create(account_id=an_account(member)["id"], type="flavor").pk}
+
+
+def a_log_of_losses(member: Membership) -> Ids:
+    ids = a_sync_log(member)
+    SyncLog.objects.filter(pk=ids["id"]).update(state="failed", held_back=7, ended_at=Now())
+    return ids
 
 
 def a_run(member: Membership) -> Ids:
@@ -234,6 +263,40 @@ CASES: dict[tuple[str, str], Case] = {
     ("GET", "/api/v1/volumes/"): Case(200),
     ("GET", "/api/v1/volumes/{id}/"): Case(200, ids=a_volume),
     ("DELETE", "/api/v1/volumes/{id}/"): Case(202, Role.ADMIN, ids=a_volume),
+    ("GET", "/api/v1/resource-types/"): Case(200, None),
+    ("GET", "/api/v1/cloud-accounts/"): Case(200),
+    ("POST", "/api/v1/cloud-accounts/"): Case(
+        202,
+        Role.ADMIN,
+        body=lambda member: ACCOUNT,
+        bad_body={"name": "", "auth_url": "ftp://x", "sync_interval_minutes": -1, "colour": "red"},
+    ),
+    ("GET", "/api/v1/cloud-accounts/{id}/"): Case(200, ids=an_account),
+    ("PATCH", "/api/v1/cloud-accounts/{id}/"): Case(
+        200,
+        Role.ADMIN,
+        ids=an_account,
+        body=lambda member: {"sync_interval_minutes": 30},
+        bad_body={"resource_types": ["unicorn"]},
+    ),
+    ("DELETE", "/api/v1/cloud-accounts/{id}/"): Case(202, Role.ADMIN, ids=an_account),
+    ("POST", "/api/v1/cloud-accounts/{id}/verify/"): Case(202, Role.ADMIN, ids=an_account),
+    ("POST", "/api/v1/cloud-accounts/{id}/sync/"): Case(
+        202,
+        Role.OPERATOR,
+        ids=an_account,
+        body=lambda member: {"types": ["flavor"]},
+        bad_body={"types": "all of them"},
+    ),
+    ("GET", "/api/v1/cloud-resources/"): Case(200),
+    ("GET", "/api/v1/cloud-resources/export/"): Case(200),
+    ("GET", "/api/v1/cloud-resources/{id}/"): Case(200, ids=a_resource),
+    ("GET", "/api/v1/cloud-resources/{id}/changes/"): Case(200, ids=a_resource),
+    ("GET", "/api/v1/cloud-resources/{id}/topology/"): Case(200, ids=a_resource),
+    ("GET", "/api/v1/sync-logs/"): Case(200),
+    ("GET", "/api/v1/sync-logs/{id}/"): Case(200, ids=a_sync_log),
+    ("GET", "/api/v1/sync-logs/{id}/lines/"): Case(200, ids=a_sync_log),
+    ("POST", "/api/v1/sync-logs/{id}/accept-losses/"): Case(202, Role.ADMIN, ids=a_log_of_losses),
     ("POST", "/api/v1/vms/{id}/actions/"): Case(
         202, Role.OPERATOR, ids=a_vm, body=lambda member: {"action": "start"}, bad_body={"action": "explode"}
     ),

@@ -14,11 +14,13 @@ from django.utils import timezone
 from drf_spectacular.generators import SchemaGenerator
 from rest_framework.test import APIClient
 
+from cloudaccounts.models import ResourceChange, ResourceLink, ResourceType, SyncLog, SyncLogLine
 from portal.api.models import ApiToken
 from portal.api.scoping import Role
 from tasks.models import EntityLock, Job, JobLogLine, Step
 from tests.factories import (
     CloudAccountFactory,
+    CloudResourceFactory,
     InformationSystemFactory,
     MembershipFactory,
     UserFactory,
@@ -72,6 +74,10 @@ class World:
             )
             stock(vm.account)
             SyncRun.objects.create(account=vm.account, region="RegionOne")
+            self.a_synced_account(vm.created_by)
+        ResourceType.objects.bulk_create(
+            ResourceType(provider=f"test {count}", code=str(number), name="A type") for number in range(count)
+        )
         account = self.vms[0].account
         self.system = InformationSystemFactory(tenant=tenant, default_account=account, name="A system")
         # What each path names; a path that is not here fails the test.
@@ -86,10 +92,37 @@ class World:
             "/api/v1/vms/{id}/snapshots/": self.vms[0].pk,
             "/api/v1/vms/{id}/volumes/": self.vms[0].pk,
             "/api/v1/volumes/{id}/": self.vms[0].volumes.first().pk,
+            "/api/v1/cloud-accounts/{id}/": self.account.pk,
+            "/api/v1/cloud-resources/{id}/": self.port.pk,
+            "/api/v1/cloud-resources/{id}/changes/": self.port.pk,
+            "/api/v1/cloud-resources/{id}/topology/": self.port.pk,
+            "/api/v1/sync-logs/{id}/": self.log.pk,
+            "/api/v1/sync-logs/{id}/lines/": self.log.pk,
             "/api/v1/jobs/{id}/": self.jobs[0].pk,
             "/api/v1/jobs/{id}/lines/": self.jobs[0].pk,
             "/api/v1/jobs/{id}/events/": self.jobs[0].pk,
         }
+
+    def a_synced_account(self, user):
+        """An account of the tenant, with a log that has lines, and a port with changes and links to networks."""
+        self.account = CloudAccountFactory(tenant=self.member.tenant)
+        self.account.resource_types.set(ResourceType.objects.all()[: self.count])
+        self.log = SyncLog.objects.create(account=self.account, type="port", asked_by=user)
+        self.port = CloudResourceFactory(account=self.account, type="port")
+        for number in range(self.count):
+            network = CloudResourceFactory(account=self.account, type="network")
+            ResourceLink.objects.create(
+                source=self.port,
+                kind="port-network",
+                account=self.account,
+                region=self.port.region,
+                target_type="network",
+                target_cloud_id=network.cloud_id,
+            )
+            ResourceChange.objects.create(
+                resource=self.port, log=self.log, fields={"name": ["", str(number)]}
+            )
+            SyncLogLine.objects.create(log=self.log, text=str(number))
 
     def a_job(self, vm, parent=None):
         """A job that holds the VM, with as many steps, lines and children as there are of everything."""

@@ -6,7 +6,7 @@ import pytest
 from django.apps import apps
 from django.utils import timezone
 
-from cloudaccounts.models import CloudAccount, CloudResource
+from cloudaccounts.models import CloudAccount, CloudResource, SyncLog
 from portal.api.scoping import Role, Scope, TenantScoped
 from tasks.models import Job
 from tenants.models import InformationSystem, Membership, Tenant
@@ -157,6 +157,7 @@ MAKE = {
     VMSnapshot: lambda tenant: VMSnapshotFactory(information_system__tenant=tenant),
     Volume: lambda tenant: VolumeFactory(information_system__tenant=tenant),
     CloudResource: lambda tenant: CloudResourceFactory(account__tenant=tenant),
+    SyncLog: lambda tenant: SyncLog.objects.create(account=CloudAccountFactory(tenant=tenant), type="flavor"),
     SyncRun: lambda tenant: SyncRun.objects.create(account=CloudAccountFactory(tenant=tenant)),
     Job: a_job,
 }

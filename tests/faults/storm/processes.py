@@ -45,7 +45,7 @@ def programs(web_port: int) -> dict[str, str]:
         "web": f"-m gunicorn -b 127.0.0.1:{web_port} -c {config}",
         "worker-a": f"{_WORKER} -Q jobs,polling -c 2 -n storm-a@localhost",
         "worker-b": f"{_WORKER} -Q jobs,polling -c 2 -n storm-b@localhost",
-        "worker-sync": f"{_WORKER} -Q sync -c 1 -n storm-sync@localhost",
+        "worker-sync": f"{_WORKER} -Q sync,resources -c 1 -n storm-sync@localhost",
         "beat-a": _BEAT,
         "beat-b": _BEAT,
     }
