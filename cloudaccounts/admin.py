@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -19,7 +20,8 @@ from tasks.admin import ReadOnly, ReadOnlyRows
 from tenants.models import User
 
 from . import services
-from .credentials import check_account, secret_is_needed
+from .addresses import check_auth_url
+from .credentials import check_ca_bundle, check_provider, secret_is_needed
 from .models import (
     CloudAccount,
     CloudResource,
@@ -70,16 +72,31 @@ class CloudAccountForm(forms.ModelForm[CloudAccount]):
             "active",
         ]
 
+    def clean_provider(self) -> str:
+        """One that is registered."""
+        return self._checked(check_provider, "provider")
+
+    def clean_auth_url(self) -> str:
+        """One that the portal may be sent to; it is looked up only when it is new."""
+        return self._checked(check_auth_url, "auth_url")
+
+    def clean_ca_bundle(self) -> str:
+        """Certificates, or nothing."""
+        return self._checked(check_ca_bundle, "ca_bundle")
+
+    def _checked(self, check: Callable[[str], None], name: str) -> str:
+        value: str = self.cleaned_data[name]
+        if name in self.changed_data or not self.instance.pk:
+            check(value)
+        return value
+
     def clean(self) -> dict[str, Any]:
-        """The same rules as over REST."""
+        """What is about more than one field."""
         fields = super().clean() or {}
-        changed = frozenset(self.changed_data) if self.instance.pk else frozenset(fields)
-        for name, problems in check_account(fields, changed=changed).items():
-            self.add_error(name, problems)
         if not fields.get("secret"):
             if not self.instance.encrypted_secret:
                 self.add_error("secret", _("A new account needs its secret."))
-            elif secret_is_needed(changed):
+            elif secret_is_needed(frozenset(self.changed_data)):
                 self.add_error("secret", _("Enter the secret again: it goes to another address now."))
         chosen = fields.get("resource_types") or ()
         foreign = [kind.code for kind in chosen if kind.provider != fields.get("provider")]

@@ -3,43 +3,37 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
-from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from .addresses import check_auth_url
 from .registry import providers
 
 LONGEST_CA_BUNDLE = 200_000
 
 
-def check_account(fields: Mapping[str, Any], *, changed: frozenset[str]) -> dict[str, list[Any]]:
-    """What is wrong with an account as it would be saved, by field; nothing when it is right.
-
-    `fields` is the whole account, but for what is wrong by itself; `changed` the names of those that are new: an address
-    is looked up only then.
-    """
-    errors: dict[str, list[Any]] = {}
+def check_provider(code: str) -> None:
+    """Refuse a provider that nobody has registered. Raises ValidationError."""
     known = [provider.code for provider in providers()]
-    if fields.get("provider") not in {None, *known}:
-        errors["provider"] = [
+    if code not in known:
+        raise ValidationError(
             _("Unknown provider '%(provider)s'; known are: %(known)s.")
-            % {"provider": fields["provider"], "known": ", ".join(known)}
-        ]
-    if "auth_url" in changed and fields.get("auth_url"):
-        try:
-            check_auth_url(fields["auth_url"])
-        except ValidationError as error:
-            errors["auth_url"] = list(error.messages)
-    if (
-        fields.get("ca_bundle")
-        and "ca_bundle" in changed
-        and (wrong := _wrong_with_bundle(fields["ca_bundle"]))
-    ):
-        errors["ca_bundle"] = [wrong]
-    return errors
+            % {"provider": code, "known": ", ".join(known)}
+        )
+
+
+def check_ca_bundle(pem: str) -> None:
+    """Refuse what TLS could not use. Empty is right: then the machine's own authorities count. Raises ValidationError."""
+    if len(pem) > LONGEST_CA_BUNDLE:
+        raise ValidationError(_("At most %(most)s characters.") % {"most": LONGEST_CA_BUNDLE})
+    if not pem:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
+    except (ssl.SSLError, ValueError):
+        raise ValidationError(
+            _("This holds no certificate in PEM form (-----BEGIN CERTIFICATE-----).")
+        ) from None
 
 
 def secret_is_needed(changed: frozenset[str]) -> bool:
@@ -48,14 +42,3 @@ def secret_is_needed(changed: frozenset[str]) -> bool:
     Otherwise whoever may change an account could have the portal tell him its secret.
     """
     return bool(changed & {"auth_url", "ca_bundle"})
-
-
-def _wrong_with_bundle(pem: str) -> Any:
-    if len(pem) > LONGEST_CA_BUNDLE:
-        return _("At most %(most)s characters.") % {"most": LONGEST_CA_BUNDLE}
-    try:
-        found = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        found.load_verify_locations(cadata=pem)
-    except (ssl.SSLError, ValueError):
-        return _("This holds no certificate in PEM form (-----BEGIN CERTIFICATE-----).")
-    return None

@@ -1,13 +1,16 @@
 """Secrets at rest: encrypted with a key ring of their own, apart from `SECRET_KEY`.
 
 `ENCRYPTION_KEYS` lists the keys newest first: the first one encrypts, every one decrypts, so a new key can be put
-in front while rows written under an older one are still there.
+in front while rows written under an older one are still there. `manage.py rotate_encryption_keys` writes those anew.
 """
 
 from functools import lru_cache
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
+
+# What a column that holds such a text is called, in every room: rotation finds them by it.
+ENCRYPTED_COLUMNS = "encrypted_"
 
 
 class UnreadableSecret(Exception):
@@ -33,6 +36,18 @@ def decrypt(stored: str) -> str:
     try:
         return _key_ring(tuple(settings.ENCRYPTION_KEYS)).decrypt(stored.encode()).decode()
     except InvalidToken:
-        raise UnreadableSecret(
-            "A stored secret fits none of the keys in ENCRYPTION_KEYS; put the key back that it was written with."
-        ) from None
+        raise _unreadable() from None
+
+
+def rotate(stored: str) -> str:
+    """The same secret, encrypted with the first key. Raises `UnreadableSecret`."""
+    try:
+        return _key_ring(tuple(settings.ENCRYPTION_KEYS)).rotate(stored.encode()).decode()
+    except InvalidToken:
+        raise _unreadable() from None
+
+
+def _unreadable() -> UnreadableSecret:
+    return UnreadableSecret(
+        "A stored secret fits none of the keys in ENCRYPTION_KEYS; put the key back that it was written with."
+    )

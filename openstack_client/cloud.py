@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from .block_storage import BlockStorage
+from .catalog import endpoints_of
 from .compute import Compute
 from .credentials import CloudCredentials
 from .image import Images
@@ -110,24 +111,19 @@ class Cloud:
 
     def regions(self) -> list[str]:
         """The regions in which this account's catalog has compute, sorted by name."""
-        return [region for region, services in self.services().items() if "compute" in services]
+        found = endpoints_of(self._transport.access())
+        return sorted({region for service, region, _ in found if service == "compute" and region})
 
     def services(self) -> dict[str, list[str]]:
-        """What this account's catalog has in each of its regions: the services' types, sorted, by the region's name.
+        """What this account's catalog offers in each of its regions: the services' types, sorted, by the region's name.
 
         The types are OpenStack's official ones: a catalog that calls block storage `volumev3` has `block-storage` here.
-        Logs in if that was not done yet.
+        Logs in if that was not done yet. The catalog is as old as the token. What is not in it raises `ServiceMissing`.
         """
-        from os_service_types import ServiceTypes  # noqa: PLC0415 - reads its data; only this call needs it.
-
-        types = ServiceTypes()
         found: dict[str, set[str]] = {}
-        for service in self._transport.access().service_catalog.catalog:
-            said = str(service.get("type") or "")
-            for endpoint in service.get("endpoints") or ():
-                region = endpoint.get("region_id") or endpoint.get("region")
-                if said and region:
-                    found.setdefault(region, set()).add(types.get_service_type(said) or said)
+        for service, region, is_public in endpoints_of(self._transport.access()):
+            if is_public and region:
+                found.setdefault(region, set()).add(service)
         return {region: sorted(found[region]) for region in sorted(found)}
 
     def check(self) -> None:

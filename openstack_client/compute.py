@@ -18,6 +18,9 @@ from .server_volumes import ServerVolumes
 
 __all__ = ["COMPUTE_MICROVERSION", "Compute"]
 
+# Of the few that are read as a whole. Nova gives no more than this in one page.
+_LISTED_AT_ONCE = 1000
+
 
 class Compute(ServerActions, ServerVolumes):
     """Nova's calls. Each returns when Nova has accepted the request; nothing here waits for a state."""
@@ -193,7 +196,7 @@ class Compute(ServerActions, ServerVolumes):
             "/flavors/detail",
             "flavors",
             doing="list flavors",
-            page_size=1000,
+            page_size=_LISTED_AT_ONCE,
             microversion=COMPUTE_MICROVERSION,
         )
         return [Flavor.from_json(raw) for page in pages for raw in page]
@@ -206,7 +209,7 @@ class Compute(ServerActions, ServerVolumes):
             "/os-keypairs",
             "keypairs",
             doing="list key pairs",
-            page_size=1000,
+            page_size=_LISTED_AT_ONCE,
             microversion=COMPUTE_MICROVERSION,
             marker_of=keypair_name,
         )

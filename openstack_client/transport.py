@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from .catalog import is_in_catalog
 from .credentials import CloudCredentials
-from .errors import CloudUnavailable, InvalidRequest
+from .errors import CloudUnavailable, InvalidRequest, ServiceMissing
 from .translation import error_from_exception, error_from_response, nonsense
 
 # A small Neutron starves when clients leave many connections open (at 100 it answered nobody), so few are kept.
@@ -59,6 +60,8 @@ class Transport:
         self._connection: Any = None
         self._http: Any = None
         self._proxies: dict[str, Any] = {}
+        # The token in whose catalog a service was found. The next one may have another catalog.
+        self._found_in: dict[str, Any] = {}
         self._owner_pid = 0
         self._shared_access: Any = None
         self._cache_key: str | None = None
@@ -166,12 +169,24 @@ class Transport:
     def _proxy(self, service: str) -> Any:
         """The proxy of openstacksdk for a service. Its first use asks the service for its versions."""
         connection = self._connected()
+        self._need_in_catalog(connection.session, service)
         proxy = self._proxies.get(service)
         if proxy is None:
             with self._lock:
                 proxy = getattr(connection, _PROXIES[service])
                 self._proxies[service] = proxy
         return proxy
+
+    def _need_in_catalog(self, session: Any, service: str) -> None:
+        """Raises `ServiceMissing`. Openstacksdk says that in several ways, one of them a plain `ValueError`."""
+        known = session.auth.auth_ref
+        if known is not None and self._found_in.get(service) is known:
+            return
+        access = session.auth.get_access(session)
+        if not is_in_catalog(access, service, self.region):
+            where = f"region {self.region}" if self.region else "any region"
+            raise ServiceMissing(f"The cloud has no {service} service in {where}, as its catalog says.")
+        self._found_in[service] = access
 
     def _connected(self) -> Any:
         # A forked worker must not share its parent's sockets: two processes would read each other's answers.

@@ -9,6 +9,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 
+from cloudaccounts.services import stale_accounts
 from tasks.canary import seconds_since_canary
 from tasks.queues import seconds_since_beat
 from vms.services.syncing import stale_states
@@ -22,8 +23,8 @@ def live(request: HttpRequest) -> JsonResponse:
 def ready(request: HttpRequest) -> JsonResponse:
     """200 when database and broker answer and every migration is applied; 503 and which is not, otherwise.
 
-    Beat's last tick, the canary (a job that goes through everything every minute) and the accounts whose VMs nobody has
-    seen for three sync intervals are information: without beat, what is clicked is still done, and a web process that
+    Beat's last tick, the canary (a job that goes through everything every minute) and the accounts whose VMs or resources
+    nobody has seen for three sync intervals are information: without beat, what is clicked is still done, and a web process that
     is well must not be taken out because a worker or a cloud is not.
     """
     checks: dict[str, Any] = {"database": _database(), "broker": _broker()}
@@ -35,6 +36,9 @@ def ready(request: HttpRequest) -> JsonResponse:
         checks["vm_sync_stale"] = [
             {"account": state.account.name, "region": state.region, "listed_at": state.listed_at}
             for state in stale_states()
+        ]
+        checks["resource_sync_stale"] = [
+            {"account": one.name, "type": one.type, "synced_at": one.synced_at} for one in stale_accounts()
         ]
     return JsonResponse(
         {"status": "ok" if healthy else "unavailable", **checks}, status=200 if healthy else 503

@@ -18,6 +18,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from cloudaccounts.models import SyncLog
+from cloudaccounts.services.freshness import freshness
 from tasks import queues
 from tasks.models import Job
 from vms.models import Orphan, SyncState
@@ -68,6 +70,7 @@ class PortalCollector(Collector):
             "Accounts and regions whose VMs nobody has seen for three sync intervals.",
             stale_states().count(),
         )
+        yield from _resource_sync()
         yield GaugeMetricFamily(
             "portal_orphans",
             "Servers and volumes that the portal made and knows no more, seen twice and reported.",
@@ -98,13 +101,42 @@ def _sync_age() -> GaugeMetricFamily:
     family = GaugeMetricFamily(
         "portal_vm_sync_age_seconds",
         "Since the last complete listing of an account's VMs.",
-        labels=["account", "region"],
+        labels=["account", "account_id", "region"],
     )
     now = timezone.now()
-    for account, region, listed_at in SyncState.objects.values_list("account__name", "region", "listed_at"):
+    states = SyncState.objects.values_list("account__name", "account_id", "region", "listed_at")
+    for account, account_id, region, listed_at in states:
         if listed_at is not None:
-            family.add_metric([account, region], (now - listed_at).total_seconds())
+            family.add_metric([account, str(account_id), region], (now - listed_at).total_seconds())
     return family
+
+
+def _resource_sync() -> Iterator[GaugeMetricFamily]:
+    """How old the oldest type of each account is, and whether that is too old."""
+    age = GaugeMetricFamily(
+        "portal_resource_sync_age_seconds",
+        "Since the last success of the type of an account that was synced the longest ago.",
+        labels=["account", "account_id"],
+    )
+    stale = 0
+    for one in freshness():
+        age.add_metric([one.name, str(one.account_id)], one.seconds)
+        stale += one.stale
+    yield age
+    yield GaugeMetricFamily(
+        "portal_resource_sync_stale",
+        "Accounts of which some type has not been synced for three intervals.",
+        stale,
+    )
+    yield _by_label(
+        "portal_resource_syncs_running",
+        "Resource syncs under way, by whether a worker has them.",
+        "state",
+        {
+            "waiting": SyncLog.objects.running().filter(owner="").count(),
+            "running": SyncLog.objects.running().exclude(owner="").count(),
+        },
+    )
 
 
 _registry = CollectorRegistry()

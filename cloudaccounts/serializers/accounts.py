@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from django.core.exceptions import ValidationError as DjangoValidationError
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -11,7 +13,8 @@ from rest_framework import serializers
 from portal.api.serializers import PlainCharField, StrictModelSerializer
 from tasks.serializers import JobSerializer
 
-from ..credentials import check_account, secret_is_needed
+from ..addresses import check_auth_url
+from ..credentials import check_ca_bundle, check_provider, secret_is_needed
 from ..models import CloudAccount, ResourceType
 from ..models.accounts import MOST_MINUTES
 from ..registry import type_label
@@ -121,24 +124,38 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
         """Each once, in the order given."""
         return list(dict.fromkeys(names))
 
+    def validate_provider(self, code: str) -> str:
+        """One that is registered."""
+        return self._checked(check_provider, "provider", code)
+
+    def validate_auth_url(self, url: str) -> str:
+        """One that the portal may be sent to; it is looked up only when it is new."""
+        return self._checked(check_auth_url, "auth_url", url)
+
+    def validate_ca_bundle(self, pem: str) -> str:
+        """Certificates, or nothing."""
+        return self._checked(check_ca_bundle, "ca_bundle", pem)
+
+    def _checked(self, check: Callable[[str], None], name: str, value: str) -> str:
+        if self.instance is None or getattr(self.instance, name) != value:
+            try:
+                check(value)
+            except DjangoValidationError as error:
+                raise serializers.ValidationError(error.messages) from None
+        return value
+
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """The rules that are about more than one field; everything wrong at once."""
-        before = self.instance
-        fields: dict[str, Any] = {
-            name: attrs.get(name, getattr(before, name, None) if before else _default(name))
-            for name in ("provider", "auth_url", "ca_bundle")
-        }
-        changed = frozenset(
-            name for name, value in attrs.items() if before is None or getattr(before, name, None) != value
-        )
-        errors = check_account(fields, changed=changed)
-        if before is not None and secret_is_needed(changed) and not attrs.get("secret"):
-            errors["secret"] = [_("Enter the secret again: it goes to another address now.")]
+        """What is about more than one field."""
+        before, errors = self.instance, {}
+        if before is not None and not attrs.get("secret"):
+            changed = frozenset(name for name, value in attrs.items() if getattr(before, name, None) != value)
+            if secret_is_needed(changed):
+                errors["secret"] = [_("Enter the secret again: it goes to another address now.")]
         if "resource_types" in attrs:
-            found, unknown = types_named(fields["provider"], attrs["resource_types"])
+            provider = attrs.get("provider") or (before.provider if before else "openstack")
+            attrs["resource_types"], unknown = types_named(provider, attrs["resource_types"])
             if unknown:
-                errors["resource_types"] = [self._unknown(fields["provider"], unknown[0])]
-            attrs["resource_types"] = found
+                errors["resource_types"] = [self._unknown(provider, unknown[0])]
         if errors:
             raise serializers.ValidationError(errors)
         return attrs
@@ -158,11 +175,6 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
         if account.tenant_id is None and not self.context["scope"].user.is_staff:
             shown.update(dict.fromkeys(OWNERS_ALONE))
         return shown
-
-
-def _default(name: str) -> Any:
-    field: Any = CloudAccount._meta.get_field(name)  # noqa: SLF001 - Django's documented API.
-    return field.get_default()
 
 
 class TypeSummarySerializer(serializers.Serializer[Any]):

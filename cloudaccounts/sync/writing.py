@@ -68,8 +68,8 @@ def write_resources(
     others = [row for row in rows.values() if row.cloud_id not in as_before]
     if not others:
         return Written(unchanged=len(as_before))
-    created, updated, unchanged = _write(place, others, seen_at, log_id)
-    _link(place, others, seen_at)
+    created, updated, unchanged, ids = _write(place, others, seen_at, log_id)
+    _link(place, [row for row in others if row.cloud_id in ids])
     return Written(created, updated, unchanged + len(as_before))
 
 
@@ -149,8 +149,10 @@ def _touch(place: Place, rows: Sequence[_Row], seen_at: datetime) -> set[str]:
         return {cloud_id for (cloud_id,) in cursor.fetchall()}
 
 
-def _write(place: Place, rows: Sequence[_Row], seen_at: datetime, log_id: int | None) -> tuple[int, int, int]:
-    """Insert or update; how many are new, have changed, and are the same though their digest is not."""
+def _write(
+    place: Place, rows: Sequence[_Row], seen_at: datetime, log_id: int | None
+) -> tuple[int, int, int, set[str]]:
+    """Insert or update; how many are new, have changed, are the same though their digest is not, and which these are."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -196,9 +198,11 @@ def _write(place: Place, rows: Sequence[_Row], seen_at: datetime, log_id: int | 
                 SELECT gen_random_uuid(), %(account)s, %(region)s, %(type)s, cloud_id, name, status,
                        addresses, attributes, digest, %(seen_at)s, %(seen_at)s, statement_timestamp()
                 FROM new
-                ON CONFLICT ON CONSTRAINT resource_once DO NOTHING RETURNING 1
+                ON CONFLICT ON CONSTRAINT resource_once DO NOTHING RETURNING cloud_id
             )
-            SELECT (SELECT count(*) FROM made), count(fields), count(*) - count(fields) FROM old
+            SELECT (SELECT count(*) FROM made), count(fields), count(*) - count(fields),
+                   COALESCE(array_agg(cloud_id), '{}') || (SELECT COALESCE(array_agg(cloud_id), '{}') FROM made)
+            FROM old
             """,
             {
                 **_scope(place, seen_at),
@@ -206,11 +210,11 @@ def _write(place: Place, rows: Sequence[_Row], seen_at: datetime, log_id: int | 
                 **{name: [getattr(row, name) for row in rows] for name in _Row.columns},
             },
         )
-        created, updated, unchanged = cursor.fetchone()
-        return created, updated, unchanged
+        created, updated, unchanged, written = cursor.fetchone()
+        return created, updated, unchanged, set(written)
 
 
-def _link(place: Place, rows: Iterable[_Row], seen_at: datetime) -> None:
+def _link(place: Place, rows: Iterable[_Row]) -> None:
     """Give rows that have just been written the links that they have now, and take the others away."""
     edges = [(row.cloud_id, *edge) for row in rows for edge in row.edges]
     with connection.cursor() as cursor:
@@ -219,7 +223,7 @@ def _link(place: Place, rows: Iterable[_Row], seen_at: datetime) -> None:
             WITH source AS (
                 SELECT id, cloud_id FROM cloudaccounts_cloudresource
                 WHERE account_id = %(account)s AND region = %(region)s AND type = %(type)s
-                  AND cloud_id = ANY(%(ids)s) AND last_seen_at = %(seen_at)s
+                  AND cloud_id = ANY(%(ids)s)
             ), wanted AS (
                 SELECT source.id, edge.kind, edge.type, edge.target
                 FROM unnest(%(sources)s::text[], %(kinds)s::text[], %(types)s::text[], %(targets)s::text[])
@@ -237,7 +241,9 @@ def _link(place: Place, rows: Iterable[_Row], seen_at: datetime) -> None:
             ON CONFLICT ON CONSTRAINT resource_link_once DO NOTHING
             """,
             {
-                **_scope(place, seen_at),
+                "account": place[0],
+                "region": place[1],
+                "type": place[2],
                 "ids": [row.cloud_id for row in rows],
                 "sources": [edge[0] for edge in edges],
                 "kinds": [edge[1] for edge in edges],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
@@ -42,11 +43,7 @@ class Application:
                 return early
         answer = self._work(request, region, service, path, number=number, request_id=request_id)
         answer.headers.setdefault("x-openstack-request-id", request_id)
-        if fault is not None and fault.kind == "lose_answer":
-            raise Dropped(reset=False)
-        if fault is not None and fault.kind == "garbage":
-            return Answer(answer.status, b"<html>} this is no JSON {", content_type="application/json")
-        return answer
+        return answer if fault is None else _spoilt(fault, request, answer)
 
     def _locate(self, path: str) -> tuple[str, str, str]:
         """(region, service, path in the service)."""
@@ -213,6 +210,24 @@ class Application:
             found.headers["X-OpenStack-Nova-API-Version"] = shown
             found.headers["x-compute-request-id"] = request_id
         return found, calls[0] if calls else None
+
+
+def _spoilt(fault: Fault, request: Request, answer: Answer) -> Answer:
+    """What a fault makes of an answer. Raises `Dropped`."""
+    if fault.kind == "lose_answer":
+        raise Dropped(reset=False)
+    if fault.kind == "garbage":
+        return Answer(answer.status, b"<html>} this is no JSON {", content_type="application/json")
+    if fault.kind == "cut":
+        answer.is_cut = True
+    if fault.kind == "repeat" and request.method == "GET":
+        body = json.loads(answer.payload() or b"null")
+        for key, found in body.items() if isinstance(body, dict) else ():
+            if isinstance(found, list) and found and not key.endswith("_links"):
+                found.append(found[-1])
+                answer.body = body
+                break
+    return answer
 
 
 def _routed(call: Call, service: str, path: str) -> Answer:

@@ -1,10 +1,12 @@
-"""Cinder: volumes, snapshots, types, limits and quotas."""
+"""Cinder: volumes, snapshots and types."""
 
 from __future__ import annotations
 
 import ast
+from operator import itemgetter
 from typing import Any
 
+from . import cinder_quotas
 from .clock import plain
 from .exchange import Answer, Call, Refused, bad_request, inner, not_found
 from .listing import paged, shown
@@ -58,15 +60,13 @@ def _mine(call: Call, kind: dict[str, Thing], owner: str) -> list[Thing]:
             wanted = dict(ast.literal_eval(query["metadata"]))
         except (ValueError, SyntaxError, TypeError):
             raise bad_request("Invalid filter metadata") from None
-    found = [
-        thing
-        for thing in kind.values()
-        if (everybody or thing[owner] == call.token.project_id)
-        and query.get("status", thing["status"]) == thing["status"]
-        and query.get("name", thing["name"]) == thing["name"]
-        and all(thing["metadata"].get(key) == value for key, value in wanted.items())
-    ]
-    found.sort(key=lambda thing: (thing["created_at"], thing["id"]), reverse=True)
+    found = [thing for thing in kind.values() if everybody or thing[owner] == call.token.project_id]
+    for name in ("status", "name"):
+        if name in query:
+            found = [thing for thing in found if thing[name] == query[name]]
+    if wanted:
+        found = [t for t in found if all(t["metadata"].get(key) == value for key, value in wanted.items())]
+    found.sort(key=itemgetter("created_at", "id"), reverse=True)
     return found
 
 
@@ -337,34 +337,6 @@ def list_zones(call: Call) -> Answer:
     return Answer(200, {"availabilityZoneInfo": [{"zoneName": "nova", "zoneState": {"available": True}}]})
 
 
-def show_limits(call: Call) -> Answer:
-    """Limits and what is used of them."""
-    region, project_id = call.region, call.token.project_id or ""
-    mine = [v for v in region.volumes.values() if v[_OWNER] == project_id]
-    absolute: Thing = {
-        "maxTotalVolumes": call.state.quota(region, project_id, "volumes"),
-        "maxTotalSnapshots": call.state.quota(region, project_id, "snapshots"),
-        "maxTotalVolumeGigabytes": call.state.quota(region, project_id, "gigabytes"),
-        "totalVolumesUsed": len(mine), "totalGigabytesUsed": sum(v["size"] for v in mine),
-        "totalSnapshotsUsed": sum(s[_SNAPSHOT_OWNER] == project_id for s in region.snapshots.values()),
-    }  # fmt: skip
-    return Answer(200, {"limits": {"rate": [], "absolute": absolute}})
-
-
-def quota(call: Call, project_id: str) -> Answer:
-    """GET shows, PUT (by an administrator) changes."""
-    if call.request.method == "PUT":
-        call.need_admin("volume_extension:quotas:update")
-        wanted = inner(call.request.json(), "quota_set")
-        limits = call.region.quotas.setdefault(project_id, {})
-        limits.update({n: int(v) for n, v in wanted.items() if n in {"volumes", "gigabytes", "snapshots"}})
-        call.state.dirty = True
-    shown_quota = {
-        n: call.state.quota(call.region, project_id, n) for n in ("volumes", "gigabytes", "snapshots")
-    }
-    return Answer(200, {"quota_set": {"id": project_id, **shown_quota}})
-
-
 def answer(call: Call, path: str) -> Answer:
     """`path` is what follows the project in the address."""
     return _ROUTES.answer(call, path)
@@ -389,8 +361,8 @@ _ROUTES = Routes(
         ("DELETE", "/snapshots/<snapshot_id>", delete_snapshot),
         ("GET", "/types", list_types),
         ("GET", "/os-availability-zone", list_zones),
-        ("GET", "/limits", show_limits),
-        ("GET", "/os-quota-sets/<project_id>", quota),
-        ("PUT", "/os-quota-sets/<project_id>", quota),
+        ("GET", "/limits", cinder_quotas.show_limits),
+        ("GET", "/os-quota-sets/<project_id>", cinder_quotas.show_quota),
+        ("PUT", "/os-quota-sets/<project_id>", cinder_quotas.put_quota),
     ]
 )

@@ -5,19 +5,17 @@ It asks for no token: whoever reaches a simulator may do anything to it.
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
 
-from . import seeding, standard_content
-from .clock import zulu
+from . import keystone, seeding, standard_content
+from .control_changes import change, kind_named
 from .exchange import Answer, Request, bad_request, not_found
 from .faults import Fault
 from .moves import settle_images, settle_servers, settle_volumes
-from .server import POWER_OF, VM_STATE_OF
-from .state import KINDS, Region, State, Thing
+from .state import KINDS, State, Thing
 
 
 def handle(state: State, request: Request, path: str) -> Answer:
@@ -28,8 +26,8 @@ def handle(state: State, request: Request, path: str) -> Answer:
     body: Any = None
     if request.body:
         body = [] if request.body.lstrip()[:1] == b"[" else request.json()
-    if len(parts) == 2 and name in {"servers", "volumes", "snapshots", "images"}:
-        return _change(state, request, name, parts[1])
+    if len(parts) == 2 and method in {"PATCH", "DELETE"} and (kind := kind_named(name)) is not None:
+        return change(state, request, kind, parts[1])
     if method == "POST" and name in _POSTED:
         return _POSTED[name](state, body or {})
     if name == "clock":
@@ -141,6 +139,22 @@ def _quotas(state: State, wanted: Thing) -> Answer:
     return Answer(200, {"quotas": limits})
 
 
+def _services(state: State, wanted: Thing) -> Answer:
+    """`{"region", "without": [types]}`: the catalog leaves these services out of a region. An empty list brings all back.
+
+    A token keeps the catalog that it came with.
+    """
+    region = str(wanted.get("region") or next(iter(state.regions)))
+    if region not in state.regions:
+        raise not_found("no such region")
+    without = {keystone.official_type(str(one)) for one in wanted.get("without") or ()}
+    if unknown := without - {keystone.official_type(service) for service, _, _ in keystone.SERVICES}:
+        raise bad_request(f"there is no service {', '.join(sorted(unknown))}")
+    state.missing_services[region] = sorted(without)
+    state.dirty = True
+    return Answer(200, {"region": region, "without": state.missing_services[region]})
+
+
 _POSTED: dict[str, Callable[[State, Thing], Answer]] = {
     "reset": _reset,
     "seed": _seed,
@@ -148,6 +162,7 @@ _POSTED: dict[str, Callable[[State, Thing], Answer]] = {
     "failing_resizes": _failing_resizes,
     "zones": _zones,
     "quotas": _quotas,
+    "services": _services,
 }
 
 
@@ -235,74 +250,3 @@ def _brief(thing: Thing) -> Thing:
         "volume_type",
     )
     return {**{name: thing[name] for name in names if name in thing}, "project_id": owner}
-
-
-def _region_of(state: State, kind: str, thing_id: str) -> Region:
-    for region in state.regions.values():
-        if thing_id in getattr(region, kind):
-            return region
-    raise not_found(f"no {kind} {thing_id}")
-
-
-def _change(state: State, request: Request, kind: str, thing_id: str) -> Answer:
-    region = _region_of(state, kind, thing_id)
-    now = time.time() + state.clock.offset
-    state.dirty = True
-    if kind in {"snapshots", "images"}:
-        return _change_plain(getattr(region, kind), request, thing_id)
-    change = _change_volume if kind == "volumes" else _change_server
-    return change(state, region, request, thing_id, now)
-
-
-def _change_plain(things: dict[str, Thing], request: Request, thing_id: str) -> Answer:
-    thing = things[thing_id]
-    if request.method == "DELETE":
-        del things[thing_id]
-        return Answer(200, {})
-    thing.update(request.json())
-    # What was to become of it by itself would undo the change.
-    thing.pop("_plan", None)
-    return Answer(200, thing)
-
-
-def _change_volume(state: State, region: Region, request: Request, thing_id: str, now: float) -> Answer:
-    settle_volumes(state, region, now)
-    if request.method == "DELETE":
-        region.volumes.pop(thing_id, None)
-        for server in region.servers.values():
-            if any(v["id"] == thing_id for v in server.volumes):
-                server.volumes = [v for v in server.volumes if v["id"] != thing_id]
-                server.text = None
-        return Answer(200, {})
-    volume = region.volumes[thing_id]
-    volume.update(request.json())
-    volume.pop("_plan", None)
-    return Answer(200, volume)
-
-
-def _change_server(state: State, region: Region, request: Request, thing_id: str, now: float) -> Answer:
-    server = region.servers[thing_id]
-    if request.method == "DELETE":
-        server.odd_status = None
-        server.plan = [[now, {"vm_state": "deleted", "task_state": None, "power_state": 0}, ["gone"]]]
-        settle_servers(state, region, now)
-        return Answer(200, {})
-    wanted = request.json()
-    if "status" in wanted:
-        word = str(wanted["status"])
-        server.plan, server.task_state = [], None
-        # A word that Nova does not have is shown as it is: clients must survive it.
-        server.odd_status = None if word in VM_STATE_OF else word
-        server.vm_state = VM_STATE_OF.get(word, server.vm_state)
-        server.power_state = POWER_OF.get(server.vm_state, 0)
-        if word == "ACTIVE" and server.launched is None:
-            server.plan = [[now, {}, ["launch", "addresses"]]]
-    if "fault" in wanted:
-        fault = wanted["fault"]
-        server.fault = None if fault is None else {"code": 500, "created": zulu(now), "message": str(fault)}
-    for name in ("name", "tags", "metadata", "addresses", "task_state", "power_state", "description"):
-        if name in wanted:
-            setattr(server, name, wanted[name])
-    server.updated = now
-    server.text = None
-    return Answer(200, {"id": server.id, "status": server.status, "name": server.name})

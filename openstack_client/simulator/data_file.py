@@ -26,6 +26,7 @@ def save(state: State, path: Path) -> None:
                 "users": state.users,
                 "grants": state.grants,
                 "application_credentials": state.application_credentials,
+                "missing_services": state.missing_services,
                 "tokens": [
                     asdict(token) for token in state.tokens.values() if token.expires > state.clock.now()
                 ],
@@ -58,6 +59,8 @@ def load(state: State, path: Path) -> None:
     state.random.seed(os.urandom(16))
     for name in ("projects", "users", "grants", "application_credentials"):
         setattr(state, name, found[name])
+    # A file of before this could be said has none.
+    state.missing_services = found.get("missing_services") or {}
     state.tokens = {raw["id"]: Token(**raw) for raw in found["tokens"]}
     state.regions = {}
     for name, raw in found["regions"].items():

@@ -42,6 +42,8 @@ class Answer:
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
+    # The connection ends in the middle of it.
+    is_cut: bool = False
 
     def payload(self) -> bytes:
         """The body's bytes."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from .exchange import bad_request
 
-KINDS = ("status", "delay", "hang", "lose_answer", "reset", "garbage")
+KINDS = ("status", "delay", "hang", "lose_answer", "reset", "garbage", "repeat", "cut")
 
 
 @dataclass(slots=True)
@@ -18,7 +18,8 @@ class Fault:
 
     `status` answers so without doing the work; `delay` waits `seconds` and then works; `hang` waits `seconds` (60 unless
     told) and closes without having worked; `lose_answer` does the work and closes the connection; `reset` closes it with
-    a TCP reset, undone; `garbage` does the work and answers with what is no JSON.
+    a TCP reset, undone; `garbage` does the work and answers with what is no JSON; `repeat` answers a listing whose last
+    element comes twice; `cut` does the work and closes in the middle of the answer, whose length was said in full.
     """
 
     kind: str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 from .clock import zulu
 from .exchange import Answer, Call, Refused
 from .listing import paged, shown
@@ -37,10 +39,11 @@ _NOT_FILTERS = {
 
 def _visible(call: Call) -> list[Thing]:
     settle_images(call.region, call.now)
+    project_id, is_admin = call.token.project_id, call.token.is_admin
     return [
         image
         for image in call.region.images.values()
-        if image["visibility"] == "public" or image["owner"] == call.token.project_id or call.token.is_admin
+        if is_admin or image["owner"] == project_id or image["visibility"] == "public"
     ]
 
 
@@ -55,18 +58,15 @@ def _find(call: Call, image_id: str) -> Thing:
 
 def list_images(call: Call) -> Answer:
     """Newest first. Any other word than those of paging filters by the field or property of that name."""
-    query = {"os_hidden": "false", **dict(call.query())}
-    found = [
-        image
-        for image in _visible(call)
-        if all(
-            _text(image.get(key, False if key == "os_hidden" else None)) == value
-            for key, value in query.items()
-            if key not in _NOT_FILTERS
-        )
-        and query.get("tag") in (None, *image["tags"])
-    ]
-    found.sort(key=lambda image: (image["created_at"], image["id"]), reverse=True)
+    query = dict(call.query())
+    is_hidden = query.pop("os_hidden", "false").lower() == "true"
+    found = [image for image in _visible(call) if image.get("os_hidden", False) is is_hidden]
+    for key, value in query.items():
+        if key not in _NOT_FILTERS:
+            found = [image for image in found if _text(image.get(key)) == value]
+    if "tag" in query:
+        found = [image for image in found if query["tag"] in image["tags"]]
+    found.sort(key=itemgetter("created_at", "id"), reverse=True)
     return paged(call, "images", found, glance=True)
 
 

@@ -117,6 +117,9 @@ class _Connection(socketserver.StreamRequestHandler):
         lines.extend(f"{name}: {value}" for name, value in answer.headers.items())
         lines.append("Connection: keep-alive" if keep else "Connection: close")
         head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+        if answer.is_cut:
+            self.connection.sendall(head + payload[: len(payload) // 2])
+            return False
         self.connection.sendall(head if method == "HEAD" or answer.status == 204 else head + payload)
         return keep
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from datetime import UTC, datetime
 from typing import Any
 
 from .clock import precise
@@ -19,6 +20,7 @@ SERVICES = (
     ("network", "neutron", "network"),
 )
 
+_OLD_NAMES = {"block-store", "volume", "volumev2", "volumev3"}
 _PATHS = {"/v3/auth/tokens", "/v3/auth/catalog", "/v3/auth/projects", "/v3/projects", "/v3/regions"}
 
 
@@ -87,6 +89,7 @@ def catalog(state: State, token: Token, base: str) -> list[Thing]:
     ]  # fmt: skip
     found: list[Thing] = [{"type": "identity", "name": "keystone", "id": "identity", "endpoints": identity}]
     for service_type, name, path in SERVICES:
+        official = official_type(service_type)
         endpoints = [
             {
                 "id": f"{service_type}-{region}-{interface}",
@@ -96,10 +99,17 @@ def catalog(state: State, token: Token, base: str) -> list[Thing]:
                 "url": f"{base}/{region}/{path.format(project_id=token.project_id)}",
             }
             for region in state.regions
+            if official not in state.missing_services.get(region, ())
             for interface in ("public", "internal", "admin")
         ]
-        found.append({"type": service_type, "name": name, "id": service_type, "endpoints": endpoints})
+        if endpoints:
+            found.append({"type": service_type, "name": name, "id": service_type, "endpoints": endpoints})
     return found
+
+
+def official_type(service_type: str) -> str:
+    """OpenStack's own word for a type of service that has old names too."""
+    return "block-storage" if service_type in _OLD_NAMES else service_type
 
 
 def _error(status: int, title: str, message: str) -> Refused:
@@ -127,7 +137,7 @@ def _authenticate(state: State, body: Thing) -> Token:  # noqa: C901 - one branc
     elif method == "application_credential":
         given = identity.get("application_credential") or {}
         credential = state.application_credentials.get(given.get("id") or "")
-        if credential is None or credential["secret"] != given.get("secret"):
+        if credential is None or credential["secret"] != given.get("secret") or _is_over(state, credential):
             raise unauthorized()
         user = state.users[credential["user_id"]]
         project = state.projects[credential["project_id"]]
@@ -164,6 +174,14 @@ def _authenticate(state: State, body: Thing) -> Token:  # noqa: C901 - one branc
     )
     state.tokens[token.id] = token
     return token
+
+
+def _is_over(state: State, credential: Thing) -> bool:
+    if not credential["expires_at"]:
+        return False
+    # Keystone writes UTC without saying so.
+    end = datetime.fromisoformat(str(credential["expires_at"]))
+    return (end if end.tzinfo else end.replace(tzinfo=UTC)).timestamp() <= state.clock.now()
 
 
 def _find_user(state: State, given: Thing) -> Thing | None:

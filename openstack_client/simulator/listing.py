@@ -6,33 +6,37 @@ from .exchange import Answer, Call, bad_request
 from .state import Thing
 
 _MAX_PAGE = 1000
+_GLANCE_PAGE = 25
 
 
 def shown(thing: Thing) -> Thing:
-    """Without what is ours alone."""
-    return {key: value for key, value in thing.items() if not key.startswith("_")}
+    """Without what is ours alone, and with what a test wants to be shown instead of the truth."""
+    found = {key: value for key, value in thing.items() if not key.startswith("_")}
+    if "_raw" in thing:
+        found.update(thing["_raw"])
+    return found
 
 
 def paged(
     call: Call, key: str, things: list[Thing], *, path: str | None = None, glance: bool = False
 ) -> Answer:
-    """One page of `things`, which are in their final order."""
+    """One page of `things`, which are in their final order. Who does not say how much gets what the service likes."""
     query = dict(call.query())
     try:
-        limit = min(int(query.get("limit") or _MAX_PAGE), _MAX_PAGE)
+        limit = min(int(query.get("limit") or (_GLANCE_PAGE if glance else _MAX_PAGE)), _MAX_PAGE)
     except ValueError:
         raise bad_request("limit param must be an integer") from None
     if limit < 0:
         raise bad_request("limit param must be positive")
     start = 0
     if marker := query.get("marker"):
-        places = [place for place, thing in enumerate(things) if thing["id"] == marker]
-        if not places:
-            raise bad_request(f"marker [{marker}] not found")
-        start = places[0] + 1
+        try:
+            start = [thing["id"] for thing in things].index(marker) + 1
+        except ValueError:
+            raise bad_request(f"marker [{marker}] not found") from None
     page = things[start : start + limit]
     body: Thing = {key: [shown(thing) for thing in page]}
-    more = start + limit < len(things) if glance else len(page) == limit and "limit" in query
+    more = start + limit < len(things) if glance else len(page) == limit
     if page and more:
         kept = "".join(f"{name}={value}&" for name, value in call.query() if name != "marker")
         where = f"?{kept}marker={page[-1]['id']}"

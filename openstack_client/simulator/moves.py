@@ -39,7 +39,8 @@ def settle_volumes(state: State, region: Region, now: float) -> None:
     """Do what is due on all volumes and snapshots."""
     for kind in (region.volumes, region.snapshots):
         for thing in list(kind.values()):
-            settle_volume(state, region, thing, now)
+            if "_plan" in thing or "_server" in thing or thing.get("attachments"):
+                settle_volume(state, region, thing, now)
 
 
 def settle_volume(state: State, region: Region, thing: Thing, now: float) -> None:
@@ -93,22 +94,29 @@ def plan_volume(thing: Thing, due: float, changes: dict[str, Any] | None) -> Non
     thing["_plan"] = [due, changes]
 
 
-def port_on(
-    state: State, region: Region, network: Thing, project_id: str, *, device_id: str = "", owner: str = ""
-) -> Thing:
-    """A new port on a network. Raises `NoAddressLeft`, but not before what is due has set addresses free."""
+def port_on(state: State, region: Region, network: Thing, project_id: str, **more: Any) -> Thing:
+    """A new port on a network, as `new_port` makes it.
+
+    Raises `NoAddressLeft`, but not before what is due has set addresses free.
+    """
     try:
-        return new_port(state, region, network, project_id, device_id=device_id, owner=owner)
+        return new_port(state, region, network, project_id, **more)
     except NoAddressLeft:
         settle_servers(state, region, state.clock.now())
-    return new_port(state, region, network, project_id, device_id=device_id, owner=owner)
+    return new_port(state, region, network, project_id, **more)
 
 
 def give_ports(state: State, region: Region, server: SimulatedServer, networks: list[Thing]) -> None:
     """A port on each network. The addresses show once the server is launched. Raises `NoAddressLeft`."""
     for network in networks:
         port = port_on(
-            state, region, network, server.project_id, device_id=server.id, owner=f"compute:{server.zone}"
+            state,
+            region,
+            network,
+            server.project_id,
+            device_id=server.id,
+            owner=f"compute:{server.zone}",
+            groups=None if server.group_ids is None else list(server.group_ids),
         )
         server.port_ids.append(port["id"])
 
@@ -133,6 +141,17 @@ def show_addresses(region: Region, server: SimulatedServer) -> None:
             if floating["port_id"] == port_id
         )
     server.addresses = found
+    server.text = None
+
+
+def show_groups(region: Region, server: SimulatedServer) -> None:
+    """Work the names of a server's security groups out from its ports."""
+    ids = {
+        one for port_id in server.port_ids for one in region.ports.get(port_id, {}).get("security_groups", ())
+    }
+    server.group_names = sorted(
+        {region.security_groups[one]["name"] for one in ids if one in region.security_groups}
+    )
     server.text = None
 
 
@@ -254,7 +273,6 @@ def _gone(region: Region, server: SimulatedServer, moment: float) -> None:
 
 def _drop_ports(region: Region, server: SimulatedServer) -> None:
     for port_id in server.port_ids:
-        _loosen_floating(region, port_id)
         remove_port(region, port_id)
     server.port_ids = []
 
@@ -271,9 +289,3 @@ def _free_volume(region: Region, server: SimulatedServer, volume_id: str) -> boo
     volume.pop("_server", None)
     volume.update({"attachments": [], "status": "available"})
     return True
-
-
-def _loosen_floating(region: Region, port_id: str) -> None:
-    for floating in region.floatingips.values():
-        if floating["port_id"] == port_id:
-            floating.update({"port_id": None, "fixed_ip_address": None, "status": "DOWN"})

@@ -213,6 +213,7 @@ def create_server(call: Call) -> Answer:  # noqa: C901 - one refusal after the o
         nova_images.check_fits(image, flavor, volume_gb=root["volume_size"] if root else None)
     if wanted.get("key_name") and f"{call.token.user_id} {wanted['key_name']}" not in region.keypairs:
         raise bad_request("Invalid key_name provided.")
+    groups = nova_others.groups_named(call, wanted.get("security_groups"))
     check_server_quota(call, flavor)
     volumes += nova_images.volumes_from(call, disks)
     now = call.now
@@ -232,6 +233,8 @@ def create_server(call: Call) -> Answer:  # noqa: C901 - one refusal after the o
         key_name=wanted.get("key_name"),
         volumes=volumes,
         description=wanted.get("description"),
+        group_names=[group["name"] for group in groups] or ["default"],
+        group_ids=[group["id"] for group in groups] or None,
     )
     nova_steps.record(call, server, "create")
     for attached in volumes:
@@ -244,7 +247,7 @@ def create_server(call: Call) -> Answer:  # noqa: C901 - one refusal after the o
         "id": server.id,
         "links": [{"rel": "self", "href": f"{call.base}/servers/{server.id}"}],
         "OS-DCF:diskConfig": "MANUAL",
-        "security_groups": [{"name": "default"}],
+        "security_groups": [{"name": name} for name in server.group_names],
         "adminPass": state.new_hex()[:12],
     }
     return Answer(202, {"server": body}, {"Location": f"{call.base}/servers/{server.id}"})

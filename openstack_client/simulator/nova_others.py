@@ -1,10 +1,11 @@
-"""Nova: flavors, ports of a server, key pairs, zones, limits and quotas."""
+"""Nova: flavors, ports of a server, zones, limits and quotas."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from . import nova_keypairs
 from .addresses import NoAddressLeft, remove_port
 from .exchange import Answer, Call, bad_request, conflict, inner, not_found
 from .listing import paged
@@ -108,31 +109,23 @@ def detach_interface(call: Call, server_id: str, port_id: str) -> Answer:
     return Answer(202)
 
 
-def list_keypairs(call: Call) -> Answer:
-    """The caller's key pairs."""
-    mine = [k for owner, k in call.region.keypairs.items() if owner.startswith(f"{call.token.user_id} ")]
-    return Answer(200, {"keypairs": [{"keypair": k} for k in mine]})
-
-
-def create_keypair(call: Call) -> Answer:
-    """Import a public key."""
-    wanted = inner(call.request.json(), "keypair")
-    key = f"{call.token.user_id} {wanted.get('name')}"
-    if not wanted.get("name"):
-        raise bad_request("Invalid input for field/attribute name.")
-    if key in call.region.keypairs:
-        raise conflict(f"Key pair '{wanted['name']}' already exists.")
-    new = {"name": wanted["name"], "type": "ssh", "public_key": wanted.get("public_key") or "ssh-rsa simulated",
-           "fingerprint": "00:00", "user_id": call.token.user_id}  # fmt: skip
-    call.region.keypairs[key] = new
-    return Answer(201, {"keypair": new})
-
-
-def delete_keypair(call: Call, name: str) -> Answer:
-    """Forget one."""
-    if call.region.keypairs.pop(f"{call.token.user_id} {name}", None) is None:
-        raise not_found(f"Keypair {name} not found for user {call.token.user_id}")
-    return Answer(202)
+def groups_named(call: Call, wanted: Any) -> list[Thing]:
+    """The project's security groups that a new server asks for, by name or id."""
+    found = []
+    for one in wanted or ():
+        said = one.get("name") if isinstance(one, dict) else None
+        groups = call.region.security_groups.values()
+        mine = [
+            g for g in groups if g["project_id"] == call.token.project_id and said in (g["name"], g["id"])
+        ]
+        if not mine:
+            raise bad_request(f"Unable to find security_group with name or id '{said}'")
+        if len(mine) > 1:
+            raise conflict(
+                f"Multiple security groups found matching '{said}'. Use an ID to be more specific."
+            )
+        found += mine
+    return found
 
 
 def list_zones(call: Call) -> Answer:
@@ -166,7 +159,29 @@ def show_limits(call: Call) -> Answer:
 
 def show_quota(call: Call, project_id: str) -> Answer:
     """A project's quota."""
+    _need_own(call, project_id, "show")
     return Answer(200, {"quota_set": {"id": project_id, **_quota(call, project_id)}})
+
+
+def show_quota_in_detail(call: Call, project_id: str) -> Answer:
+    """With what is in use of it."""
+    _need_own(call, project_id, "detail")
+    servers = [s for s in call.region.servers.values() if s.project_id == project_id and not s.is_deleted]
+    used = {
+        "instances": len(servers),
+        "cores": sum(server.flavor["vcpus"] for server in servers),
+        "ram": sum(server.flavor["ram"] for server in servers),
+    }
+    details = {
+        name: {"limit": limit, "in_use": used.get(name, 0), "reserved": 0}
+        for name, limit in _quota(call, project_id).items()
+    }
+    return Answer(200, {"quota_set": {"id": project_id, **details}})
+
+
+def _need_own(call: Call, project_id: str, word: str) -> None:
+    if project_id != call.token.project_id:
+        call.need_admin(f"os_compute_api:os-quota-sets:{word}")
 
 
 def _quota(call: Call, project_id: str) -> dict[str, Any]:
@@ -191,11 +206,10 @@ TABLE: list[tuple[str, str, Callable[..., Answer]]] = [
     ("GET", "/servers/<server_id>/os-interface", list_interfaces),
     ("POST", "/servers/<server_id>/os-interface", attach_interface),
     ("DELETE", "/servers/<server_id>/os-interface/<port_id>", detach_interface),
-    ("GET", "/os-keypairs", list_keypairs),
-    ("POST", "/os-keypairs", create_keypair),
-    ("DELETE", "/os-keypairs/<name>", delete_keypair),
+    *nova_keypairs.TABLE,
     ("GET", "/os-availability-zone", list_zones),
     ("GET", "/limits", show_limits),
     ("GET", "/os-quota-sets/<project_id>", show_quota),
+    ("GET", "/os-quota-sets/<project_id>/detail", show_quota_in_detail),
     ("PUT", "/os-quota-sets/<project_id>", put_quota),
 ]

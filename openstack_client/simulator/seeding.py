@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from .addresses import new_port
-from .clock import plain
+from .addresses import NoAddressLeft, address_entry, new_port
 from .exchange import bad_request, not_found
-from .moves import show_addresses
 from .nova import embedded
+from .seeding_raw import make_raw
+from .seeding_things import KINDS, Maker
 from .server import POWER_OF, VM_STATE_OF, SimulatedServer
-from .standard_content import new_volume
 from .state import Region, State, Thing
 
 
 def seed(state: State, wanted: Thing) -> Thing:
-    """`{"project", "region"?, "servers"?, "volumes"?, "snapshots"?, "status"?, "name_prefix"?, "size"?, "metadata"?}`.
+    """How many of each kind, by the kind's name, and what several of them share:
 
-    Answers with the new ids by kind. Raises `Refused`.
+    `{"project", "region"?, "servers"?, "volumes"?, "ports"? ..., "status"?, "name_prefix"?, "size"?, "metadata"?, "tags"?}`.
+    In `"raw": {kind: [object, ...]}` are objects whose fields take the place of proper ones, however odd they are.
+    Answers with the new ids by kind, those of raw objects at the end. Raises `Refused`.
     """
     project = state.project_named(str(wanted.get("project", "demo")))
     region = state.regions.get(str(wanted.get("region") or next(iter(state.regions))))
@@ -23,11 +24,23 @@ def seed(state: State, wanted: Thing) -> Thing:
         raise not_found("no such project or region")
     prefix = str(wanted.get("name_prefix", "seeded"))
     state.dirty = True
-    return {
-        "servers": _servers(state, region, project["id"], wanted, prefix),
-        "volumes": _volumes(state, region, project["id"], wanted, prefix),
-        "snapshots": _snapshots(state, region, project["id"], wanted, prefix),
-    }
+    raw: dict[str, list[Thing]] = wanted.get("raw") or {}
+    if unknown := set(raw) - {"servers", *KINDS}:
+        raise bad_request(f"there are no {', '.join(sorted(unknown))} to seed")
+    found = {"servers": _servers(state, region, project["id"], wanted, prefix)}
+    if raw.get("servers"):
+        more = {**wanted, "servers": len(raw["servers"])}
+        ids = _servers(state, region, project["id"], more, f"{prefix}-raw")
+        _raw_servers(region, ids, raw["servers"])
+        found["servers"] += ids
+    maker = Maker(state, region, project["id"], wanted)
+    for kind in KINDS:
+        found[kind] = [maker.make(kind, f"{prefix}-{n:05d}") for n in range(int(wanted.get(kind, 0)))]
+        found[kind] += [
+            make_raw(maker, kind, fields, f"{prefix}-raw-{n:05d}")
+            for n, fields in enumerate(raw.get(kind, ()))
+        ]
+    return found
 
 
 def _servers(state: State, region: Region, project_id: str, wanted: Thing, prefix: str) -> list[str]:
@@ -61,44 +74,23 @@ def _servers(state: State, region: Region, project_id: str, wanted: Thing, prefi
             launched=now,
             tags=[str(tag) for tag in wanted.get("tags", ())],
             metadata=dict(wanted.get("metadata") or {}),
+            key_name=wanted.get("key_name"),
         )
-        port = new_port(state, region, network, project_id, device_id=server_id, owner="compute:nova")
+        try:
+            port = new_port(state, region, network, project_id, device_id=server_id, owner="compute:nova")
+        except NoAddressLeft:
+            raise bad_request("the internal network has no address left") from None
         server.port_ids.append(port["id"])
-        show_addresses(region, server)
+        # A new port has no floating IP, so they need not be looked through for each server.
+        server.addresses = {network["name"]: address_entry(port)}
         region.add_server(server)
         ids.append(server_id)
     return ids
 
 
-def _volumes(state: State, region: Region, project_id: str, wanted: Thing, prefix: str) -> list[str]:
-    now = plain(state.clock.now())
-    ids = []
-    for number in range(int(wanted.get("volumes", 0))):
-        volume = new_volume(
-            state.new_id(),
-            f"{prefix}-{number:05d}",
-            int(wanted.get("size", 10)),
-            project_id,
-            now,
-            status="available",
-        )
-        volume["metadata"] = dict(wanted.get("metadata") or {})
-        region.volumes[volume["id"]] = volume
-        ids.append(volume["id"])
-    return ids
-
-
-def _snapshots(state: State, region: Region, project_id: str, wanted: Thing, prefix: str) -> list[str]:
-    now = plain(state.clock.now())
-    source = next(iter(region.volumes.values()), None)
-    ids = []
-    for number in range(int(wanted.get("snapshots", 0)) if source else 0):
-        snapshot_id = state.new_id()
-        region.snapshots[snapshot_id] = {
-            "id": snapshot_id, "created_at": now, "updated_at": now, "name": f"{prefix}-{number:05d}",
-            "description": None, "volume_id": source["id"] if source else None, "status": "available", "size": 10,
-            "metadata": {}, "os-extended-snapshot-attributes:project_id": project_id,
-            "os-extended-snapshot-attributes:progress": "100%",
-        }  # fmt: skip
-        ids.append(snapshot_id)
-    return ids
+def _raw_servers(region: Region, ids: list[str], raw: list[Thing]) -> None:
+    """The fields of each are shown instead of the server's own."""
+    for server_id, fields in zip(ids, raw, strict=True):
+        if "id" in fields:
+            raise bad_request("a raw server cannot choose its id")
+        region.servers[server_id].raw = dict(fields)

@@ -71,6 +71,11 @@ class SimulatedServer:
     # What Nova copies of the image when it builds the server, for the images that are made of it later.
     image_meta: dict[str, Any] = field(default_factory=dict)
     shelved_image_id: str | None = None
+    group_names: list[str] = field(default_factory=lambda: ["default"])
+    # Of those that were asked for; None stands for the project's default.
+    group_ids: list[str] | None = None
+    # What is shown instead of the truth, by field: for tests of clients.
+    raw: dict[str, Any] = field(default_factory=dict)
     odd_status: str | None = None
     plan: list[list[Any]] = field(default_factory=list)
     text: str | None = None
@@ -169,5 +174,5 @@ class SimulatedServer:
         else:
             found["progress"] = 0
         if self.vm_state != "building":
-            found["security_groups"] = [{"name": "default"}]
-        return found
+            found["security_groups"] = [{"name": name} for name in self.group_names]
+        return {**found, **self.raw}

@@ -7,6 +7,7 @@ from typing import Any
 
 from .addresses import remember_addresses
 from .clock import Clock, plain, zulu
+from .neutron_content import new_default_group
 from .state import Region, State
 
 DEFAULT_REGION = "RegionOne"
@@ -36,7 +37,7 @@ def reset(
     state.clock = Clock()
     for kept in (
         state.regions, state.projects, state.users, state.grants, state.application_credentials, state.tokens,
-        state.failing_builds, state.failing_resizes, state.faults.rules, state.log,
+        state.failing_builds, state.failing_resizes, state.faults.rules, state.log, state.missing_services,
     ):  # fmt: skip
         kept.clear()
     state.untidiness = type(state.untidiness)()
@@ -115,12 +116,8 @@ def _fill(state: State, region: Region, demo: str) -> None:
         "os-extended-snapshot-attributes:project_id": demo, "os-extended-snapshot-attributes:progress": "100%",
     }  # fmt: skip
     for project_id in state.projects:
-        group_id = state.new_id()
-        region.security_groups[group_id] = {
-            "id": group_id, "name": "default", "description": "Default security group", "stateful": True, "tags": [],
-            "project_id": project_id, "tenant_id": project_id, "security_group_rules": [], "revision_number": 1,
-            "created_at": zulu(now), "updated_at": zulu(now), "shared": False,
-        }  # fmt: skip
+        group = new_default_group(state, region, project_id)
+        region.security_groups[group["id"]] = group
     remember_addresses(region)
 
 

@@ -66,6 +66,8 @@ class Region:
         # Addresses in use by subnet, as numbers, and where to look next. Worked out from the ports, never saved.
         self.used_addresses: dict[str, set[int]] = {}
         self.next_address: dict[str, int] = {}
+        # The security group "default" by project; "" for a project that has none. Looked up once, never saved.
+        self.default_groups: dict[str, str] = {}
         # Servers newest first, as Nova lists them; None when it has to be sorted anew.
         self._order: list[SimulatedServer] | None = None
         self._place: dict[str, int] = {}
@@ -103,6 +105,8 @@ class State:
     faults: Faults = field(default_factory=Faults)
     untidiness: Untidiness = field(default_factory=Untidiness)
     failing_builds: list[str] = field(default_factory=list)
+    # Types of services that the catalog leaves out, by region.
+    missing_services: dict[str, list[str]] = field(default_factory=dict)
     # What becomes of the next resizes: the fault, and the vm_state that it ends in, or None for the one before it.
     failing_resizes: list[tuple[str, str | None]] = field(default_factory=list)
     log: deque[Thing] = field(default_factory=lambda: deque(maxlen=200_000))

@@ -1,0 +1,51 @@
+from typing import Any
+
+from django.apps import apps
+from django.core.management.base import BaseCommand, CommandError
+from django.db import models
+
+from cloudaccounts.encryption import ENCRYPTED_COLUMNS, UnreadableSecret, rotate
+
+BATCH = 500
+
+
+class Command(BaseCommand):
+    """Write every stored secret anew with the first key of ENCRYPTION_KEYS. After that the older keys can be dropped.
+
+    Put the new key in front, restart every process, run this, then take the old key away. Safe while the portal runs, and
+    to run again.
+    """
+
+    help = __doc__ or ""
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Rotate column by column. Raises `CommandError` when some secret fits none of the keys."""
+        unreadable: list[str] = []
+        for model in apps.get_models():
+            for column in model._meta.concrete_fields:  # noqa: SLF001 - Django's documented API.
+                if column.name.startswith(ENCRYPTED_COLUMNS):
+                    count = self.rotate_column(model, column.name, unreadable)
+                    self.stdout.write(f"{model._meta.label}.{column.name}: {count} written anew")  # noqa: SLF001
+        if unreadable:
+            raise CommandError(
+                f"{len(unreadable)} fit none of the keys and must be entered again: {', '.join(unreadable)}"
+            )
+
+    def rotate_column(self, model: type[models.Model], name: str, unreadable: list[str]) -> int:
+        """Rotate one column, a batch of rows at a time; how many were written.
+
+        A row that somebody changes meanwhile is left alone: what he writes is of the first key already.
+        """
+        rows, after, count = model._base_manager.exclude(**{name: ""}).order_by("pk"), None, 0  # noqa: SLF001
+        while True:
+            batch = list(
+                (rows.filter(pk__gt=after) if after is not None else rows).values_list("pk", name)[:BATCH]
+            )
+            if not batch:
+                return count
+            for pk, stored in batch:
+                try:
+                    count += rows.filter(pk=pk, **{name: stored}).order_by().update(**{name: rotate(stored)})
+                except UnreadableSecret:
+                    unreadable.append(f"{model._meta.verbose_name} {pk}")  # noqa: SLF001
+            after = batch[-1][0]
