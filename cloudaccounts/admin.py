@@ -85,7 +85,7 @@ class CloudAccountForm(forms.ModelForm[CloudAccount]):
         return self._checked(check_ca_bundle, "ca_bundle")
 
     def _checked(self, check: Callable[[str], None], name: str) -> str:
-        value: str = self.cleaned_data[name]
+        value: str = self.cleaned_data[name].replace("\r\n", "\n")
         if name in self.changed_data or not self.instance.pk:
             check(value)
         return value

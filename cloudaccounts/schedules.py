@@ -14,7 +14,8 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.db.models.signals import post_delete, post_save
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
@@ -23,7 +24,16 @@ from .models import CloudAccount
 
 TASK = "cloudaccounts.sync_account"
 # What of a schedule is ours to write.
-_WRITTEN = ("enabled", "interval", "crontab", "solar", "clocked", "description", "expire_seconds")
+_WRITTEN = (
+    "enabled",
+    "interval",
+    "crontab",
+    "solar",
+    "clocked",
+    "description",
+    "expire_seconds",
+    "last_run_at",
+)
 
 
 def schedule_name(account_id: int) -> str:
@@ -42,8 +52,26 @@ def _saved(instance: CloudAccount, *, raw: bool = False, **_more: Any) -> None:
         keep_in_step([instance.pk])
 
 
-def _deleted(instance: CloudAccount, **_more: Any) -> None:
-    if PeriodicTask.objects.filter(name=schedule_name(instance.pk)).delete()[0]:
+def _deleted(instance: CloudAccount, *, origin: Any = None, **_more: Any) -> None:
+    if not (
+        isinstance(origin, QuerySet) and origin.model is CloudAccount
+    ):  # That one sees to all of its rows at once.
+        forget([instance.pk])
+
+
+def forget(account_ids: Iterable[int]) -> None:
+    """Remove the schedules of accounts that have been deleted; a fixed number of queries."""
+    _remove([schedule_name(account_id) for account_id in account_ids])
+
+
+def _remove(names: list[str]) -> None:
+    with connection.cursor() as cursor:
+        # Not by the model: that tells beat, with several statements, for each row.
+        cursor.execute(
+            "DELETE FROM django_celery_beat_periodictask WHERE task = %s AND name = ANY(%s)", [TASK, names]
+        )
+        removed = cursor.rowcount
+    if removed:
         PeriodicTasks.update_changed()
 
 
@@ -51,21 +79,23 @@ def keep_in_step(account_ids: Iterable[int] | None = None) -> None:
     """Bring the schedules of some accounts, or of all, to what the accounts say; a fixed number of queries.
 
     Of all: also those are removed whose account is gone. Safe for two at once: each locks the accounts' rows first, in
-    the order of their keys, so the second sees what the first has written.
+    the order of their keys, so the second sees what the first has written. The schedules' rows are locked too: who
+    changes one on the queue page comes before or after, and is not overwritten.
     """
     with transaction.atomic():
-        accounts = CloudAccount.objects.select_for_update().order_by("pk")
+        accounts = CloudAccount.objects.select_for_update(no_key=True).order_by("pk")
         if account_ids is not None:
             accounts = accounts.filter(pk__in=list(account_ids))
         wanted = {schedule_name(account.pk): account for account in accounts}
-        tasks = PeriodicTask.objects.select_related("interval").filter(task=TASK)
+        tasks = (
+            PeriodicTask.objects.select_for_update(of=("self",)).select_related("interval").filter(task=TASK)
+        )
         if account_ids is not None:
             tasks = tasks.filter(name__in=wanted)
         there = {task.name: task for task in tasks}
         _write(wanted, there)
         if account_ids is None and (gone := there.keys() - wanted.keys()):
-            PeriodicTask.objects.filter(name__in=gone, task=TASK).delete()
-            PeriodicTasks.update_changed()
+            _remove(sorted(gone))
 
 
 def _write(accounts: dict[str, CloudAccount], there: dict[str, PeriodicTask]) -> None:
@@ -118,6 +148,9 @@ def _say(account: CloudAccount, task: PeriodicTask, interval: IntervalSchedule) 
         task.enabled = False
     elif account.resume_schedule is not None:
         task.enabled, account.resume_schedule = account.resume_schedule, None
+    if task.enabled and task.last_run_at is None:
+        # A schedule that is switched off forgets it, and nobody could tell when it is due.
+        task.last_run_at = timezone.now()
     task.description = account.name[:200]
 
 

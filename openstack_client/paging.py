@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from .checks import checked_page_size
 from .translation import nonsense
 from .transport import Transport
 
 Page = list[dict[str, Any]]
+AnyPage = TypeVar("AnyPage")
 
 
 def _id_of(raw: Any) -> Any:
@@ -60,7 +61,7 @@ def json_pages(
             return
 
 
-def fetched_ahead(pages: Iterator[Page], check: Callable[[], None]) -> Iterator[Page]:
+def fetched_ahead(pages: Iterator[AnyPage], check: Callable[[], None]) -> Iterator[AnyPage]:
     """The same pages, each fetched in a thread while the one before it is being worked on.
 
     Memory holds two pages. What fetching raises is raised here, at the page that it happened at. Only this thread

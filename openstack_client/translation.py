@@ -201,6 +201,8 @@ def _words_of(body: Any) -> str:
 def _scrub(text: str, secrets: tuple[str, ...]) -> str:
     for secret in secrets:
         text = text.replace(secret, "***")
+    # A cloud's own words may hold anything; what shows them to people, or keeps them, takes text alone.
+    text = text.replace("\x00", "").encode("utf-8", "replace").decode()
     return _TOKEN.sub("***", text)[:_MAX_WORDS]
 
 

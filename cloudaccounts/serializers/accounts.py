@@ -51,7 +51,7 @@ class TypeCodesField(serializers.ListField):
 
 
 class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
-    """A cloud account. Of a shared one, everybody but staff sees its name and regions alone."""
+    """A cloud account. Of a shared one, everybody but staff sees what it is called and how it is synced, no more."""
 
     secret = serializers.CharField(
         write_only=True, max_length=10_000, trim_whitespace=False, help_text="Written, and never shown."
@@ -134,7 +134,8 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
 
     def validate_ca_bundle(self, pem: str) -> str:
         """Certificates, or nothing."""
-        return self._checked(check_ca_bundle, "ca_bundle", pem)
+        # A browser's form ends lines with two characters, which is no change.
+        return self._checked(check_ca_bundle, "ca_bundle", pem.replace("\r\n", "\n"))
 
     def _checked(self, check: Callable[[str], None], name: str, value: str) -> str:
         if self.instance is None or getattr(self.instance, name) != value:

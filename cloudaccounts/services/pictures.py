@@ -44,7 +44,9 @@ def pictures_of(accounts: Sequence[CloudAccount]) -> dict[int, Picture]:
 
 
 def _schedule(task: PeriodicTask) -> dict[str, Any]:
-    return {"enabled": task.enabled, "last_run_at": task.last_run_at, "next_run_at": next_run_at(task)}
+    # A new schedule has a time to count from, at which it did not run.
+    last_run_at = task.last_run_at if task.total_run_count else None
+    return {"enabled": task.enabled, "last_run_at": last_run_at, "next_run_at": next_run_at(task)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,11 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
+from openstack_client.paging import fetched_ahead
 from tasks.crash_points import crash_point
 from tasks.leases import LeaseLost, effects_under, held, lease, new_owner
 
+from ..connect import refuse
 from ..models import SyncLog, SyncLogLine
 from ..registry import Provider, Syncer, UnknownProvider, provider_of, syncer_of
 from .expiry import expire_unseen
@@ -134,7 +136,7 @@ class _Run:
         began = self._now()
         client = provider.open(self.entry.account, region)
         seen = 0
-        for number, page in enumerate(syncer.pages(client), start=1):
+        for number, page in enumerate(fetched_ahead(syncer.pages(client), refuse), start=1):
             with self._claim():
                 written = write_resources(
                     (self.entry.account_id, region, syncer.type), page, began, log_id=self.entry.pk

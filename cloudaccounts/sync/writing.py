@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import marshal
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
@@ -63,9 +64,15 @@ def write_resources(
     Two statements when nothing has changed, four otherwise. A row that was seen at `seen_at` or later is left alone and
     not counted: so an old listing never beats a newer reading, and an object that a listing shows twice counts once.
     """
-    rows = {row.cloud_id: row for row in (_row(place[2], found) for found in page)}
-    as_before = _touch(place, list(rows.values()), seen_at)
-    others = [row for row in rows.values() if row.cloud_id not in as_before]
+    findings = {plain(found.cloud_id, 255): found for found in page}
+    digests = {cloud_id: _digest(found) for cloud_id, found in findings.items()}
+    as_before = _touch(place, digests, seen_at)
+    # Most of the time there are none, so only these are made into rows.
+    others = [
+        _row(place[2], cloud_id, found, digests[cloud_id])
+        for cloud_id, found in findings.items()
+        if cloud_id not in as_before
+    ]
     if not others:
         return Written(unchanged=len(as_before))
     created, updated, unchanged, ids = _write(place, others, seen_at, log_id)
@@ -73,19 +80,42 @@ def write_resources(
     return Written(created, updated, unchanged + len(as_before))
 
 
-def _row(type_code: str, found: Found) -> _Row:
-    name, status = plain(found.name, 255), plain(found.status, 50)
-    addresses = plain(" ".join(found.addresses), 4000)
-    attributes = _json(found.attributes)
+def _digest(found: Found) -> str:
+    """Stands for all that is said of an object.
+
+    What is the same has the same digest, in whatever order the cloud lists links and keys. It is taken from what the
+    syncer found, not from JSON of it, which would cost more than all the rest of a page on which nothing is new. When
+    two Pythons have different digests for the same, or order matters further down, rows are looked at once more, and
+    found to be as they were.
+    """
+    links = sorted([(link.type, link.cloud_id) for link in found.links])
+    try:
+        attributes = [
+            (name, sorted(value.items())) if isinstance(value, dict) else (name, value)
+            for name, value in found.attributes.items()
+        ]
+        said = marshal.dumps((found.name, found.status, found.addresses, links, attributes), 2)
+    except (ValueError, TypeError):
+        said = repr((found.name, found.status, found.addresses, links, _json(found.attributes))).encode()
+    return blake2b(said, digest_size=16).hexdigest()
+
+
+def _row(type_code: str, cloud_id: str, found: Found, digest: str) -> _Row:
     edges = tuple(
         (f"{type_code}-{link.type}", link.type, plain(link.cloud_id, 255))
         for link in sorted(set(found.links))
         if link.cloud_id
     )
-    links = json.dumps([f"{kind} {cloud_id}" for kind, _type, cloud_id in edges])
-    said = f"{name}\x00{status}\x00{addresses}\x00{attributes}\x00{links}"
-    digest = blake2b(said.encode(), digest_size=16).hexdigest()
-    return _Row(plain(found.cloud_id, 255), name, status, addresses, attributes, digest, edges, links)
+    return _Row(
+        cloud_id,
+        plain(found.name, 255),
+        plain(found.status, 50),
+        plain(" ".join(found.addresses), 4000),
+        _json(found.attributes),
+        digest,
+        edges,
+        json.dumps([f"{kind} {cloud_id}" for kind, _type, cloud_id in edges]),
+    )
 
 
 def _json(attributes: dict[str, Any]) -> str:
@@ -128,8 +158,8 @@ def _scope(place: Place, seen_at: datetime) -> dict[str, Any]:
     return {"account": place[0], "region": place[1], "type": place[2], "seen_at": seen_at}
 
 
-def _touch(place: Place, rows: Sequence[_Row], seen_at: datetime) -> set[str]:
-    """Note of rows that are as they were that they have been seen; their ids in the cloud."""
+def _touch(place: Place, digests: Mapping[str, str], seen_at: datetime) -> set[str]:
+    """Note of rows that are as they were that they have been seen; their ids in the cloud. Digests by such ids."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -142,8 +172,8 @@ def _touch(place: Place, rows: Sequence[_Row], seen_at: datetime) -> set[str]:
             """,
             {
                 **_scope(place, seen_at),
-                "ids": [row.cloud_id for row in rows],
-                "digests": [row.digest for row in rows],
+                "ids": list(digests),
+                "digests": list(digests.values()),
             },
         )
         return {cloud_id for (cloud_id,) in cursor.fetchall()}

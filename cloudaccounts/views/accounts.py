@@ -64,7 +64,8 @@ class AccountList(_AccountView, ListAPIView[CloudAccount]):
     """The accounts of one's tenant, and the shared ones."""
 
     filterset_class = CloudAccountFilter
-    search_fields = ["name", "project"]
+    # Not the project: of a shared account that is nobody's business, and a count would tell.
+    search_fields = ["name"]
     ordering_fields = ["name", "created_at", "last_verified_at"]
     ordering = ["name"]
 

@@ -14,13 +14,13 @@ def make_raw(maker: Maker, kind: str, raw: Thing, name: str) -> str:
 
     Raises `Refused` when it cannot be: an id that is no text or is taken.
     """
+    if kind == "keypairs":
+        raise bad_request("key pairs cannot be raw")
     things: dict[str, Thing] = getattr(maker.region, KEPT_AS.get(kind, kind))
     wanted_id = raw.get("id")
     if wanted_id is not None and (not isinstance(wanted_id, str) or not wanted_id or wanted_id in things):
         raise bad_request("the id of a raw object is a text that is not taken yet")
     thing_id = maker.make(kind, name)
-    if kind == "keypairs":
-        raise bad_request("key pairs cannot be raw")
     if wanted_id is not None:
         _rename(maker.region, things, thing_id, wanted_id)
         thing_id = wanted_id

@@ -31,7 +31,6 @@ class Maker:
         self._moment = state.clock.now()
         self._user = state.user_named("demo") or next(iter(state.users.values()))
         self._own_networks: list[Thing] = []
-        self._source = next(iter(region.volumes.values()), None)
 
     def make(self, kind: str, name: str) -> str:
         """One more of a kind; returns its id. Raises `Refused` when there is no room for it."""
@@ -39,6 +38,7 @@ class Maker:
         return thing_id
 
     def volume(self, name: str) -> Thing:
+        """Available, and on no server."""
         size = int(self.wanted.get("size", 10))
         new = new_volume(
             self.state.new_id(), name, size, self.project_id, plain(self._moment), status="available"
@@ -47,18 +47,21 @@ class Maker:
         return self._kept(self.region.volumes, new)
 
     def snapshot(self, name: str) -> Thing:
+        """Of the region's first volume."""
         now = plain(self._moment)
-        if self._source is None:
+        source = next(iter(self.region.volumes), None)
+        if source is None:
             raise bad_request("there is no volume to have snapshots of")
-        new = {
+        new: Thing = {
             "id": self.state.new_id(), "created_at": now, "updated_at": now, "name": name, "description": None,
-            "volume_id": self._source["id"], "status": "available", "size": 10, "metadata": {},
+            "volume_id": source, "status": "available", "size": 10, "metadata": {},
             "os-extended-snapshot-attributes:project_id": self.project_id,
             "os-extended-snapshot-attributes:progress": "100%",
         }  # fmt: skip
         return self._kept(self.region.snapshots, new)
 
     def image(self, name: str) -> Thing:
+        """Private, and active."""
         image_id, now = self.state.new_id(), zulu(self._moment)
         new = {
             "id": image_id, "name": name, "status": "active", "visibility": "private", "owner": self.project_id,
@@ -70,6 +73,7 @@ class Maker:
         return self._kept(self.region.images, new)
 
     def network(self, name: str) -> Thing:
+        """Without subnets, unless this request makes some too."""
         new = self._kept(self.region.networks, new_network(self.state, self.project_id, {"name": name}))
         self._own_networks.append(new)
         return new
@@ -97,14 +101,17 @@ class Maker:
         return new
 
     def router(self, name: str) -> Thing:
+        """Joins nothing."""
         return self._kept(self.region.routers, new_router(self.state, self.project_id, {"name": name}))
 
     def security_group(self, name: str) -> Thing:
+        """With the rules that every new one has."""
         return self._kept(
             self.region.security_groups, new_group(self.state, self.region, self.project_id, {"name": name})
         )
 
     def floating_ip(self, name: str) -> Thing:
+        """Leads nowhere. It has no name, so its description is that."""
         network = self._network(external=True)
         try:
             address = take_address(self.region, self.region.subnets[network["subnets"][0]])

@@ -9,6 +9,8 @@ import ssl
 import threading
 
 import pytest
+import requests
+import urllib3
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -23,6 +25,7 @@ from openstack_client import (
     InvalidRequest,
     ServerReading,
 )
+from openstack_client.translation import error_from_exception
 
 LIBRARY_WORDS = (
     "Max retries",
@@ -50,14 +53,15 @@ class Scripted:
                 connection, _ = self.listener.accept()
             except OSError:
                 return
-            connection.settimeout(0.2)
+            connection.settimeout(2)
             try:
                 if self.context is not None:
                     connection = self.context.wrap_socket(connection, server_side=True)
                 connection.recv(65536)
                 connection.sendall(self.answer)
                 connection.shutdown(socket.SHUT_WR)
-                # Until the client closes too, so that what was not read resets nothing.
+                # A while for the client to close too, so that what was not read resets nothing.
+                connection.settimeout(0.2)
                 connection.recv(65536)
             except OSError:
                 pass
@@ -172,6 +176,23 @@ def test_bundle_that_is_no_pem(tls, tmp_path, content):
     bundle.write_text(content)
     error = failure(login(f"https://127.0.0.1:{server.port}/v3", ca_bundle=str(bundle)))
     assert type(error) is InvalidRequest and "CA bundle" in error.message
+
+
+def test_bundle_that_nobody_may_read():
+    # As root, who runs many a test, everything can be read: so not over a connection.
+    try:
+        try:
+            raise PermissionError(13, "Permission denied")
+        except PermissionError as refused:
+            raise urllib3.exceptions.SSLError(refused) from None
+    except urllib3.exceptions.SSLError as wrapped:
+        error = error_from_exception(
+            requests.exceptions.SSLError(wrapped), service="identity", doing="log in"
+        )
+    assert type(error) is InvalidRequest and "CA bundle) cannot be read" in error.message
+    # Of any other file it is not said.
+    error = error_from_exception(PermissionError(13, "no"), service="identity", doing="read clouds.yaml")
+    assert type(error) is CloudUnavailable and "CA bundle" not in error.message
 
 
 def test_bundle_that_is_not_there(tls, tmp_path):
