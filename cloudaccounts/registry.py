@@ -18,7 +18,7 @@ from django.utils.functional import Promise
 from .models import CloudAccount, ResourceType
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Link:
     """That an object refers to another of the same account and region, by that one's id in the cloud."""
 

@@ -6,13 +6,28 @@ from typing import Any
 
 import structlog
 from django.db import DatabaseError, InterfaceError, connections
-from django_celery_beat.schedulers import DatabaseScheduler
+from django_celery_beat.models import PeriodicTask
+from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
 log = structlog.get_logger(__name__)
 
 # A number of our own among PostgreSQL's advisory locks; every beat of this database asks for the same.
 BEAT_LOCK = 7_461_300_021
 ASK_AGAIN_SECONDS = 2.0
+
+
+class Entry(ModelEntry):  # type: ignore[misc] # django-celery-beat has no types.
+    """A schedule of the database, which writes when it was rung, and nothing else.
+
+    django-celery-beat's own reads the row and writes all of it back: what an operator, or an account's save, changed in
+    between would be undone.
+    """
+
+    def save(self) -> None:
+        """Write when it was rung last, and how often."""
+        PeriodicTask.objects.filter(pk=self.model.pk).update(
+            last_run_at=self.model.last_run_at, total_run_count=self.model.total_run_count
+        )
 
 
 class OneBeatScheduler(DatabaseScheduler):  # type: ignore[misc] # django-celery-beat has no types.
@@ -24,6 +39,8 @@ class OneBeatScheduler(DatabaseScheduler):  # type: ignore[misc] # django-celery
     Two may still ring at once for the length of a tick, when a session dies in its middle. That is harmless, because what
     is rung for is looked up in rows and done once; it is only not worth doing twice.
     """
+
+    Entry = Entry
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._session: Any = None

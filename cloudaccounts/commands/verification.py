@@ -89,7 +89,10 @@ class VerifyAccount(CloudCommand):
         account = verified.filter(active=True).first()
         if self.then_sync and account is not None:
             opened = SyncLog.objects.open(
-                self.account_id, types_of(account), asked_by_id=self.job.created_by_id
+                self.account_id,
+                types_of(account),
+                asked_by_id=self.job.created_by_id,
+                language=self.job.language,
             )
             ring("cloudaccounts.sync_resource", *[[log_id] for log_id in opened])
 

@@ -34,8 +34,11 @@ class SyncLogQuerySet(TenantScoped):
         *,
         asked_by_id: UUID | None = None,
         losses_accepted: bool = False,
+        language: str | None = None,
     ) -> list[int]:
         """Open a log for each type that has none running; the ids of those that are new. One statement.
+
+        `language` is that of who asked, in which the log speaks; otherwise it is the portal's own.
 
         Safe against two who ask at once: a running log is the only one of its account and type by a unique key, and who
         comes second joins it.
@@ -44,8 +47,8 @@ class SyncLogQuerySet(TenantScoped):
             cursor.execute(
                 """
                 INSERT INTO cloudaccounts_synclog (account_id, type, state, asked_by_id, created, updated, unchanged,
-                    expired, message, started_at, owner, losses_accepted)
-                SELECT %(account)s, type, 'running', %(user)s::uuid, 0, 0, 0, 0, '', statement_timestamp(), '', %(accepted)s
+                    expired, message, started_at, owner, losses_accepted, language)
+                SELECT %(account)s, type, 'running', %(user)s::uuid, 0, 0, 0, 0, '', statement_timestamp(), '', %(accepted)s, %(language)s
                 FROM unnest(%(types)s::text[]) WITH ORDINALITY AS t(type, n) ORDER BY n
                 ON CONFLICT (account_id, type) WHERE state = 'running' DO NOTHING
                 RETURNING id
@@ -54,6 +57,7 @@ class SyncLogQuerySet(TenantScoped):
                     "account": account_id,
                     "user": asked_by_id,
                     "accepted": losses_accepted,
+                    "language": language or "",
                     "types": list(type_codes),
                 },
             )
@@ -103,6 +107,8 @@ class SyncLog(models.Model):
     # Would have expired, but are too many to be believed; a person may say that it is true.
     held_back = models.PositiveIntegerField(_("held back"), default=0, db_default=0)
     losses_accepted = models.BooleanField(_("losses accepted"), default=False, db_default=False)
+    # In which its lines and its message are written: that of who asked.
+    language = models.CharField(max_length=10, blank=True, default="", db_default="", editable=False)
     # What became of each region: its name, and "" or why it failed.
     regions = models.JSONField(_("regions"), default=dict, db_default={})
     message = models.TextField(_("message"), blank=True, default="")

@@ -12,8 +12,8 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.http import Http404
 from django.utils import timezone
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from portal.api.errors import Refused
 from portal.api.scoping import Role, Scope
@@ -52,7 +52,13 @@ def request_sync(
         codes = list(types) if types is not None else types_of(account)
         _check_types(account, codes)
         _ring(
-            SyncLog.objects.open(account.pk, codes, asked_by_id=scope.user.pk, losses_accepted=accept_losses)
+            SyncLog.objects.open(
+                account.pk,
+                codes,
+                asked_by_id=scope.user.pk,
+                losses_accepted=accept_losses,
+                language=get_language(),
+            )
         )
         running = SyncLog.objects.running().filter(account=account, type__in=codes)
         if accept_losses:
@@ -118,8 +124,12 @@ def _ring(log_ids: list[int]) -> None:
 
 def sweep() -> None:
     """What every half minute puts right: dead syncs are closed, lost rings are repeated, schedules fit the accounts."""
-    SyncLog.objects.filter(lease_until__lt=Now()).close(_("The worker that ran it ended before it did."))
     with transaction.atomic():
+        # A worker that only sleeps may hold its log's row for as long as it does; it is passed over until it wakes.
+        dead = SyncLog.objects.running().filter(lease_until__lt=Now()).select_for_update(skip_locked=True)
+        SyncLog.objects.filter(pk__in=list(dead.values_list("pk", flat=True))).close(
+            _("The worker that ran it ended before it did.")
+        )
         _ring(_forgotten())
     keep_in_step()
 

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
+from django.utils import translation
 from django.utils.translation import gettext as _
 
 from openstack_client.paging import fetched_ahead
@@ -65,7 +67,8 @@ def run_log(log_id: int) -> SyncLog | None:
     crash_point("sync_claimed")
     entry = SyncLog.objects.select_related("account").get(pk=log_id)
     try:
-        with held(SyncLog, owner) as claim, effects_under(claim):
+        language = entry.language or settings.LANGUAGE_CODE
+        with held(SyncLog, owner) as claim, effects_under(claim), translation.override(language):
             _Run(entry, owner).carry_out()
     except (Stopped, LeaseLost):
         log.info("resource_sync_stopped", log=log_id)

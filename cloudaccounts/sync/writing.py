@@ -101,10 +101,15 @@ def _digest(found: Found) -> str:
 
 
 def _row(type_code: str, cloud_id: str, found: Found, digest: str) -> _Row:
+    # Each once, as it is written: two ids may be the same once junk is taken out of them.
     edges = tuple(
-        (f"{type_code}-{link.type}", link.type, plain(link.cloud_id, 255))
-        for link in sorted(set(found.links))
-        if link.cloud_id
+        sorted(
+            {
+                (f"{type_code}-{link.type}", link.type, plain(link.cloud_id, 255))
+                for link in found.links
+                if link.cloud_id
+            }
+        )
     )
     return _Row(
         cloud_id,

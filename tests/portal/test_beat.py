@@ -11,8 +11,10 @@ import time
 import pytest
 from django.core.management import call_command
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
+from portal.beat import OneBeatScheduler
 from portal.embedded import launch
 from tests.conftest import REPOSITORY, flush_broker
 from tests.faults.serving import database_of_this_test
@@ -92,3 +94,19 @@ def test_a_beat_whose_session_is_cut_asks_again_and_goes_on(beat):
     while rung() == before:
         assert time.monotonic() < deadline, log.read_text()[-2000:]
         time.sleep(0.1)
+
+
+def test_ringing_writes_nothing_but_when_it_rang():
+    """Or what an operator changes in that moment would be undone."""
+    interval = IntervalSchedule.objects.create(every=10, period=IntervalSchedule.SECONDS)
+    task = PeriodicTask.objects.create(name="any", task="tasks.sweep", interval=interval)
+    rang = next(OneBeatScheduler.Entry(PeriodicTask.objects.get(pk=task.pk)))
+    PeriodicTask.objects.filter(pk=task.pk).update(enabled=False)
+
+    with CaptureQueriesContext(connection) as captured:
+        rang.save()
+
+    assert len(captured) == 1
+    assert '"enabled"' not in captured[0]["sql"]
+    task.refresh_from_db()
+    assert (task.enabled, task.total_run_count) == (False, 1)

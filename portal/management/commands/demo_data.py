@@ -10,8 +10,9 @@ from django.db import transaction
 from cloudaccounts.connect import fill_from_clouds_yaml
 from cloudaccounts.models import CloudAccount
 from cloudaccounts.registry import types_of
+from cloudaccounts.services import verify_account
 from cloudaccounts.sync.resources import sync_resource
-from portal.api.scoping import Role
+from portal.api.scoping import Role, Scope
 from tenants.models import InformationSystem, Membership, Tenant, User
 from vms.models import VirtualMachine
 from vms.sync.adoption import adopt_servers
@@ -48,8 +49,12 @@ class Command(BaseCommand):
         account, region, is_new = self.account()
         if is_new and not settings.OS_CLOUD:
             self.seed()
+        # Here and now, so that there is something to choose from when the portal opens; the workers verify it.
         for type_code in types_of(account):
             sync_resource(account.pk, type_code)
+        if account.last_verified_at is None:
+            admin = User.objects.get(username="admin")
+            verify_account(scope=Scope(admin, None, Role.ADMIN), account_id=account.pk)
         adopted = adopt_servers(
             account=account, region=region, system_for=lambda n, name: self.system_of(systems, n, name)
         )
