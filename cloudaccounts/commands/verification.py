@@ -86,7 +86,8 @@ class VerifyAccount(CloudCommand):
         """The account says that it is good, and what the cloud says of itself."""
         verified = CloudAccount.objects.filter(pk=self.account_id)
         verified.update(last_verified_at=timezone.now(), last_error="", facts=self.data["facts"])
-        account = verified.filter(active=True).first()
+        # Locked against removal until its logs are there.
+        account = verified.filter(active=True).select_for_update(no_key=True).first()
         if self.then_sync and account is not None:
             opened = SyncLog.objects.open(
                 self.account_id,

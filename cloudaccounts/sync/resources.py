@@ -16,13 +16,14 @@ from datetime import datetime
 
 import structlog
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import translation
 from django.utils.translation import gettext as _
 
 from openstack_client.paging import fetched_ahead
+from tasks.clock import database_now
 from tasks.crash_points import crash_point
 from tasks.leases import LeaseLost, effects_under, held, lease, new_owner
 
@@ -117,7 +118,7 @@ class _Run:
         # catalog may be a moment's illness of it.
         known = account.resources.present().filter(type=type_code).order_by()
         for region in set(known.values_list("region", flat=True).distinct()) - set(regions):
-            problems[region] = self._expire(syncer, region, self._now(), accepted=bool(account.regions))
+            problems[region] = self._expire(syncer, region, database_now(), accepted=bool(account.regions))
         return problems
 
     def _guarded(self, provider: Provider, syncer: Syncer, region: str) -> str:
@@ -136,7 +137,7 @@ class _Run:
         return problem
 
     def _region(self, provider: Provider, syncer: Syncer, region: str) -> str:
-        began = self._now()
+        began = database_now()
         client = provider.open(self.entry.account, region)
         seen = 0
         for number, page in enumerate(fetched_ahead(syncer.pages(client), refuse), start=1):
@@ -218,11 +219,8 @@ class _Run:
         of this run comes after that.
         """
         with transaction.atomic():
-            if (
-                not SyncLog.objects.running()
-                .filter(pk=self.entry.pk, owner=self.owner)
-                .update(owner=self.owner)
-            ):
+            mine = SyncLog.objects.running().filter(pk=self.entry.pk, owner=self.owner)
+            if not mine.update(owner=self.owner):
                 raise Stopped
             yield
 
@@ -236,10 +234,3 @@ class _Run:
 
     def _line(self, text: str, level: str = SyncLogLine.Level.INFO) -> None:
         SyncLogLine.objects.create(log_id=self.entry.pk, text=plain(text, LONGEST_MESSAGE), level=level)
-
-    @staticmethod
-    def _now() -> datetime:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT statement_timestamp()")
-            now: datetime = cursor.fetchone()[0]
-        return now

@@ -11,7 +11,9 @@ from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CloudResource, ResourceChange, ResourceLink, SyncLog
 from cloudaccounts.registry import syncers_of
 from cloudaccounts.services import sweep
+from cloudaccounts.sync import resources
 from cloudaccounts.sync.resources import run_log, sync_resource
+from tasks.clock import database_now
 
 TYPES = [syncer.type for syncer in syncers_of("openstack")]
 
@@ -170,14 +172,13 @@ def test_one_sync_of_an_account_and_type_at_a_time_and_a_dead_one_is_closed(acco
 
 
 def test_who_lost_the_claim_writes_nothing(cloud, account, monkeypatch):
-    from cloudaccounts.sync import resources
-
     (log_id,) = SyncLog.objects.open(account.pk, ["flavor"])
-    monkeypatch.setattr(
-        resources._Run,
-        "_now",
-        staticmethod(lambda now=resources._Run._now: (SyncLog.objects.close("away"), now())[1]),
-    )
+
+    def closed_meanwhile():
+        SyncLog.objects.close("away")
+        return database_now()
+
+    monkeypatch.setattr(resources, "database_now", closed_meanwhile)
 
     log = run_log(log_id)
 

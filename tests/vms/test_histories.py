@@ -290,7 +290,7 @@ def world(cloud, account):
 
 
 def test_a_sync_over_something_newer_is_noticed(world, monkeypatch):
-    monkeypatch.setattr(status, "_database_now", lambda: timezone.now() + timedelta(hours=1))
+    monkeypatch.setattr(status, "database_now", lambda: timezone.now() + timedelta(hours=1))
     world.act(0, "pause")
 
     def somebody_stops_it():

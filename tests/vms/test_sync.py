@@ -199,7 +199,7 @@ def test_without_the_check_an_old_listing_would_win(cloud, vms_of, monkeypatch):
     """The danger is real: a sync that thinks it began later overwrites the newer word."""
     (vm,) = vms_of(1)
     cloud.change(vm.openstack_id, status="PAUSED")
-    monkeypatch.setattr(vm_status_sync, "_database_now", lambda: timezone.now() + timedelta(hours=1))
+    monkeypatch.setattr(vm_status_sync, "database_now", lambda: timezone.now() + timedelta(hours=1))
 
     def meanwhile(server, mapped=columns_of):
         VirtualMachine.objects.filter(pk=vm.pk).update(status=VMStatus.STOPPED, written_at=Now())

@@ -30,6 +30,7 @@ from cloudaccounts.connect import open_cloud
 from cloudaccounts.encryption import UnreadableSecret
 from cloudaccounts.models import CloudResource
 from openstack_client import Cloud, CloudError, ServerReading
+from tasks.clock import database_now
 from tasks.leases import held, lease, new_owner
 from tasks.models import EntityLock
 
@@ -146,7 +147,7 @@ def _seen_through(
 
 def _sync(state: SyncState, counts: _Counts, *, full: bool) -> datetime:
     """List, compare, write; when the listing began."""
-    began = _database_now()
+    began = database_now()
     cloud = open_cloud(state.account, state.region)
     VirtualMachine.objects.filter(account=state.account, region=state.region, sync_state=None).update(
         sync_state=state
@@ -186,13 +187,6 @@ def _readings(state: SyncState, among: list[str] | None = None) -> dict[str, str
                 [state.account_id, state.region, among],
             )
         return dict(cursor.fetchall())
-
-
-def _database_now() -> datetime:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT statement_timestamp()")
-        now: datetime = cursor.fetchone()[0]
-    return now
 
 
 def _sync_page(
