@@ -21,7 +21,7 @@ from tenants.models import User
 
 from . import services
 from .addresses import check_auth_url
-from .credentials import check_ca_bundle, check_provider, secret_is_needed
+from .credentials import SECRET_AGAIN, check_ca_bundle, check_provider, secret_is_needed
 from .models import (
     CloudAccount,
     CloudResource,
@@ -97,7 +97,7 @@ class CloudAccountForm(forms.ModelForm[CloudAccount]):
             if not self.instance.encrypted_secret:
                 self.add_error("secret", _("A new account needs its secret."))
             elif secret_is_needed(frozenset(self.changed_data)):
-                self.add_error("secret", _("Enter the secret again: it goes to another address now."))
+                self.add_error("secret", SECRET_AGAIN)
         chosen = fields.get("resource_types") or ()
         foreign = [kind.code for kind in chosen if kind.provider != fields.get("provider")]
         if foreign:

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from .registry import providers
 
 LONGEST_CA_BUNDLE = 200_000
+SECRET_AGAIN = _("Enter the secret again: it goes to another address now.")
 
 
 def check_provider(code: str) -> None:

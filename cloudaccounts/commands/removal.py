@@ -39,14 +39,12 @@ class RemoveAccount(Command):
 
     def validate(self) -> list[Refusal]:
         """What the portal manages in it must go first."""
-        return [
-            Refusal(
-                "in_use",
-                gettext_lazy("%(count)s %(what)s are still in this account; remove them, or switch it off.")
-                % {"count": count, "what": what},
-            )
-            for what, count in what_uses(self.account_id)
-        ]
+        if not (used := what_uses(self.account_id)):
+            return []
+        message = gettext_lazy(
+            "Still in this account: %(what)s. Remove them first, or switch the account off."
+        )
+        return [Refusal("in_use", message % {"what": ", ".join(f"{what} ({count})" for what, count in used)})]
 
     @step(title=gettext_lazy("Switch it off"))
     def switch_off(self) -> Result:

@@ -14,7 +14,7 @@ from portal.api.serializers import PlainCharField, StrictModelSerializer
 from tasks.serializers import JobSerializer
 
 from ..addresses import check_auth_url
-from ..credentials import check_ca_bundle, check_provider, secret_is_needed
+from ..credentials import SECRET_AGAIN, check_ca_bundle, check_provider, secret_is_needed
 from ..models import CloudAccount, ResourceType
 from ..models.accounts import MOST_MINUTES
 from ..registry import type_label
@@ -151,7 +151,7 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
         if before is not None and not attrs.get("secret"):
             changed = frozenset(name for name, value in attrs.items() if getattr(before, name, None) != value)
             if secret_is_needed(changed):
-                errors["secret"] = [_("Enter the secret again: it goes to another address now.")]
+                errors["secret"] = [SECRET_AGAIN]
         if "resource_types" in attrs:
             provider = attrs.get("provider") or (before.provider if before else "openstack")
             attrs["resource_types"], unknown = types_named(provider, attrs["resource_types"])

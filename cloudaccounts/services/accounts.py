@@ -10,7 +10,7 @@ from django.http import Http404
 from django.utils.translation import gettext_lazy as _
 
 from portal.api.database_errors import violated
-from portal.api.errors import Refused
+from portal.api.errors import BadFields, Refused
 from portal.api.preconditions import check_if_match
 from portal.api.scoping import Role, Scope, require_staff
 from tasks import engine
@@ -18,7 +18,7 @@ from tasks.models import Job
 from tenants.models import User
 
 from ..commands import RemoveAccount, VerifyAccount
-from ..credentials import secret_is_needed
+from ..credentials import SECRET_AGAIN, secret_is_needed
 from ..models import CloudAccount, ResourceType, SyncLog
 
 # What the portal logs in with. When one of these changes, the account is verified anew.
@@ -61,7 +61,7 @@ def change_account(
 ) -> tuple[CloudAccount, Job | None]:
     """Change an account; the job that verifies it when its credentials were changed.
 
-    Raises Http404, 403, 412 when `if_match` is of an older version, 409 `name_taken`, `busy`, 400 `secret_required`.
+    Raises Http404, 403, 412 when `if_match` is of an older version, 409 `name_taken`, `busy`, 400 without the secret that it needs.
     """
     with transaction.atomic():
         account = locked_account(scope, account_id, if_match)
@@ -70,12 +70,7 @@ def change_account(
         secret, types = fields.pop("secret", None), fields.pop("resource_types", None)
         changed = {name for name, value in fields.items() if getattr(account, name) != value}
         if secret_is_needed(frozenset(changed)) and not secret:
-            raise Refused(
-                400,
-                "secret_required",
-                _("A new address gets the secret only when it is entered again."),
-                errors={"secret": [_("Enter the secret again.")]},
-            )
+            raise BadFields({"secret": [SECRET_AGAIN]})
         for name, value in fields.items():
             setattr(account, name, value)
         if secret is not None:

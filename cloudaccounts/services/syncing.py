@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
-from portal.api.errors import Refused
+from portal.api.errors import BadFields, Refused
 from portal.api.scoping import Role, Scope
 from tasks.crash_points import crash_point_on_commit
 from tasks.doorbell import ring
@@ -103,16 +103,13 @@ def _check_types(account: CloudAccount, codes: list[str]) -> None:
     stored = set(account.resource_types.values_list("code", flat=True))
     unknown = [code for code in codes if code not in known and code not in stored]
     if unknown:
-        raise Refused(
-            400,
-            "invalid",
-            gettext_lazy("Some fields are not right; see `errors`."),
-            errors={
+        raise BadFields(
+            {
                 "types": [
                     _("'%(type)s' is no type of %(provider)s; known are: %(known)s.")
                     % {"type": unknown[0][:100], "provider": account.provider, "known": ", ".join(known)}
                 ]
-            },
+            }
         )
 
 
