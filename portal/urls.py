@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+from cloudaccounts import pages as account_pages
 from portal.api import errors
 from tasks.pages import cancel_job_page, job_page, job_page_events
 from vms import pages as vm_pages
@@ -51,6 +52,21 @@ urlpatterns = [
     path("snapshots/<uuid:pk>/remove/", vm_pages.remove_snapshot_page, name="snapshot-remove"),
     path("volumes/", volume_pages.volume_page, name="volume-page"),
     path("volumes/<uuid:pk>/remove/", volume_pages.remove_volume_page, name="volume-remove"),
+    path("accounts/", account_pages.account_page, name="account-page"),
+    path("accounts/new/", account_pages.new_account_page, name="account-new"),
+    path("accounts/<int:pk>/", account_pages.account_detail_page, name="account-detail-page"),
+    path("accounts/<int:pk>/edit/", account_pages.edit_account_page, name="account-edit"),
+    path("accounts/<int:pk>/live/", account_pages.account_live_part, name="account-live"),
+    path("accounts/<int:pk>/remove/", account_pages.remove_account_page, name="account-remove"),
+    path("accounts/<int:pk>/switch/", account_pages.switch_account_page, name="account-switch"),
+    path("accounts/<int:pk>/sync/", account_pages.sync_account_page, name="account-sync"),
+    path("accounts/<int:pk>/verify/", account_pages.verify_account_page, name="account-verify"),
+    path("resources/", account_pages.resource_page, name="resource-page"),
+    path("resources/<uuid:pk>/", account_pages.resource_detail_page, name="resource-detail-page"),
+    path("sync-logs/", account_pages.sync_log_page, name="sync-log-page"),
+    path("sync-logs/<int:pk>/", account_pages.sync_log_detail_page, name="sync-log-detail-page"),
+    path("sync-logs/<int:pk>/accept-losses/", account_pages.accept_losses_page, name="sync-log-accept"),
+    path("sync-logs/<int:pk>/lines/", account_pages.sync_log_lines_part, name="sync-log-lines-part"),
     path("jobs/<uuid:pk>/", job_page, name="job-page"),
     path("jobs/<uuid:pk>/cancel/", cancel_job_page, name="job-page-cancel"),
     path("jobs/<uuid:pk>/events/", job_page_events, name="job-page-events"),

@@ -145,30 +145,28 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
                 raise serializers.ValidationError(error.messages) from None
         return value
 
+    def validate_resource_types(self, codes: list[str]) -> list[ResourceType]:
+        """Types of the account's provider."""
+        sent = self.initial_data.get("provider")
+        provider = sent if isinstance(sent, str) else self.instance.provider if self.instance else "openstack"
+        found, unknown = types_named(provider, codes)
+        if unknown:
+            known = ResourceType.objects.filter(provider=provider).values_list("code", flat=True)
+            raise serializers.ValidationError(
+                _("'%(type)s' is no type of %(provider)s; known are: %(known)s.")
+                % {"type": unknown[0], "provider": provider, "known": ", ".join(known)}
+            )
+        return found
+
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """What is about more than one field."""
-        before, errors = self.instance, {}
-        if before is not None and not attrs.get("secret"):
-            changed = frozenset(name for name, value in attrs.items() if getattr(before, name, None) != value)
+        if self.instance is not None and not attrs.get("secret"):
+            changed = frozenset(
+                name for name, value in attrs.items() if getattr(self.instance, name, None) != value
+            )
             if secret_is_needed(changed):
-                errors["secret"] = [SECRET_AGAIN]
-        if "resource_types" in attrs:
-            provider = attrs.get("provider") or (before.provider if before else "openstack")
-            attrs["resource_types"], unknown = types_named(provider, attrs["resource_types"])
-            if unknown:
-                errors["resource_types"] = [self._unknown(provider, unknown[0])]
-        if errors:
-            raise serializers.ValidationError(errors)
+                raise serializers.ValidationError({"secret": [SECRET_AGAIN]})
         return attrs
-
-    @staticmethod
-    def _unknown(provider: str, code: str) -> Any:
-        known = ResourceType.objects.filter(provider=provider).values_list("code", flat=True)
-        return _("'%(type)s' is no type of %(provider)s; known are: %(known)s.") % {
-            "type": code,
-            "provider": provider,
-            "known": ", ".join(known),
-        }
 
     def to_representation(self, account: CloudAccount) -> dict[str, Any]:
         """The account, without what is its owner's alone."""

@@ -11,6 +11,7 @@ from tests.factories import (
     InformationSystemFactory,
     MembershipFactory,
     TenantFactory,
+    UserFactory,
     VirtualMachineFactory,
 )
 from vms.models import VMSnapshot, VMStatus
@@ -101,3 +102,19 @@ def as_role(tenant):
         return client
 
     return browser
+
+
+@pytest.fixture
+def own(tenant):
+    """The tenant's own account; it has been saved by nobody yet who would have had it verified."""
+    account = CloudAccountFactory(tenant=tenant, name="Ours", regions=["RegionOne"])
+    account.set_secret("hush-hush")
+    account.save()
+    return account
+
+
+@pytest.fixture
+def staff():
+    client = Client()
+    client.force_login(UserFactory(is_staff=True))
+    return client

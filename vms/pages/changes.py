@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.utils.translation import gettext as _
 
 from portal.api.errors import BadFields
+from portal.api.page_refusals import checked, entered_in
 from portal.api.preconditions import etag_of
 from portal.api.scoped_pages import PageRequest
 from portal.api.scoping import Role, Scope
@@ -18,7 +19,6 @@ from ..serializers import ChangeVmSerializer, RemovalSerializer, ResizeRequestSe
 from ..services import change_vm, remove_vm, resize_vm
 from .choices import choices_for
 from .posting import form_of_vm
-from .refusals import checked, entered_in
 
 
 @form_of_vm("change", Role.OPERATOR)

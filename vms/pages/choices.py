@@ -10,12 +10,12 @@ from uuid import UUID
 
 from cloudaccounts.models import CloudAccount, CloudResource
 from portal.api.errors import BadFields, Refused
+from portal.api.page_refusals import texts_of
 from portal.api.scoping import Scope
 from tenants.models import InformationSystem
 
 from ..choice import os_names, os_version
 from ..services import options_for
-from .refusals import texts_of
 from .sizes import Size, sizes_of
 
 

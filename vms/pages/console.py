@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from portal.api.errors import Refused
+from portal.api.page_refusals import checked, entered_in, tell
 from portal.api.scoped_pages import PageRequest, page_scope
 from portal.api.scoping import Role, Scope
 from tasks.models import Job, JobStatus
@@ -24,7 +25,6 @@ from ..models import VirtualMachine
 from ..serializers import ReadConsoleSerializer
 from ..services import read_console
 from ..services.console import console_of
-from .refusals import checked, entered_in, tell
 
 # The page looks once a second; after so many looks it leaves it to the reader.
 LOOKS = 20

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from portal.api.errors import BadFields, Refused
+from portal.api.page_refusals import entered_in, errors_by_field, tell
 from portal.api.scoped_pages import PageRequest, page_scope
 from portal.api.scoping import Role, Scope
 from portal.api.serializers import right_and_wrong
@@ -24,7 +25,6 @@ from ..serializers import NewVmSerializer
 from ..services import NewVm, create_vm
 from .choices import Choices, choices_for
 from .listing import quota_lines
-from .refusals import entered_in, errors_by_field, tell
 
 # What the form has, and how it begins.
 STARTS = {

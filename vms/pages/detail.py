@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from portal.api.errors import Refused
+from portal.api.page_refusals import errors_by_field, tell
 from portal.api.scoped_pages import PageRequest, page_scope
 from portal.api.scoping import Scope
 from tasks.models import EntityLock, Job, JobStatus
@@ -27,7 +28,6 @@ from ..serializers import OperationLogSerializer, VirtualMachineSerializer, jobs
 from ..services.console import console_of
 from .choices import choices_for
 from .listing import may
-from .refusals import errors_by_field, tell
 
 LOG_SHOWN = 20
 LOG_PAGE = 100

@@ -19,6 +19,7 @@ from django.views.decorators.http import require_GET, require_POST
 from rest_framework.filters import search_smart_split
 
 from portal.api.errors import Refused
+from portal.api.page_refusals import checked, tell
 from portal.api.scoped_pages import PageRequest, page_scope
 from portal.api.scoping import Role, Scope
 from tenants.models import InformationSystem
@@ -30,7 +31,6 @@ from ..models import SyncState, VirtualMachine, VMStatus
 from ..serializers import BulkActionSerializer, VirtualMachineSerializer
 from ..services import Control, control_vm, control_vms, request_sync
 from ..services.syncing import stale_states
-from .refusals import checked, tell
 
 PAGE_SIZE = 25
 SEARCH_WORDS = 10

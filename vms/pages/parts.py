@@ -7,6 +7,7 @@ from uuid import UUID
 from django.utils.translation import gettext as _
 
 from portal.api.errors import BadFields
+from portal.api.page_refusals import checked, entered_in
 from portal.api.scoped_pages import PageRequest
 from portal.api.scoping import Role, Scope
 
@@ -14,7 +15,6 @@ from ..models import VirtualMachine
 from ..serializers import AttachSerializer, NewSnapshotSerializer
 from ..services import attach_volume, detach_volume, take_snapshot
 from .posting import form_of_vm
-from .refusals import checked, entered_in
 
 
 @form_of_vm("attach", Role.OPERATOR)

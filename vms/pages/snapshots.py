@@ -11,13 +11,13 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from portal.api.errors import Refused
+from portal.api.page_refusals import tell
 from portal.api.scoped_pages import PageRequest, page_scope
 
 from ..models import VMSnapshot
 from ..services import remove_snapshot
 from .detail import is_held, with_jobs
 from .listing import may
-from .refusals import tell
 
 PAGE_SIZE = 50
 SNAPSHOTS = VMSnapshot.objects.select_related("information_system", "account", "created_by")
