@@ -10,6 +10,7 @@ from .engine import engine
 from .figures import Line, keep, show
 from .listing import listing
 from .poll import poll
+from .resources import resources
 from .stack import Stack
 from .sync import sync, sync_naive
 from .tree import tree
@@ -17,6 +18,7 @@ from .tree import tree
 BENCHES: dict[str, Callable[[Stack], Sequence[Line]]] = {
     "sync": sync,
     "sync-naive": sync_naive,
+    "resources": resources,
     "engine": engine,
     "poll": poll,
     "tree": tree,

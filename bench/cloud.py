@@ -18,6 +18,30 @@ def control_api(url: str, method: str, path: str, body: Any = None) -> Any:
     return answer.json()
 
 
+def bare_session(url: str) -> tuple[requests.Session, dict[str, str]]:
+    """A bare HTTP client that is logged in to project demo, and the public address of each service by its type."""
+    session = requests.Session()
+    auth: Any = {
+        "auth": {
+            "identity": {
+                "methods": ["password"],
+                "password": {"user": {"name": "demo", "password": "demo", "domain": {"name": "Default"}}},
+            },
+            "scope": {"project": {"name": "demo", "domain": {"name": "Default"}}},
+        }
+    }
+    answer = session.post(f"{url}/identity/v3/auth/tokens", json=auth, timeout=30)
+    answer.raise_for_status()
+    session.headers["X-Auth-Token"] = answer.headers["X-Subject-Token"]
+    session.headers["OpenStack-API-Version"] = "compute 2.69"
+    return session, {
+        service["type"]: endpoint["url"]
+        for service in answer.json()["token"]["catalog"]
+        for endpoint in service["endpoints"]
+        if endpoint["interface"] == "public"
+    }
+
+
 def account_at(url: str, name: str) -> CloudAccount:
     """The portal's account in project demo of a simulator."""
     from cloudaccounts.models import CloudAccount

@@ -14,9 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import requests
-
-from .cloud import control_api, seeded_vms
+from .cloud import bare_session, control_api, seeded_vms
 from .figures import Figure, Line, Note, median_of, timed
 from .stack import REPOSITORY, Stack
 
@@ -41,27 +39,8 @@ def _prepare(stack: Stack, count: int = VMS) -> tuple[str, CloudAccount]:
 
 def _bare_fetcher(url: str, expected: int) -> Callable[[], None]:
     """Fetches and parses every page with a bare HTTP client that is logged in already."""
-    session = requests.Session()
-    auth: Any = {
-        "auth": {
-            "identity": {
-                "methods": ["password"],
-                "password": {"user": {"name": "demo", "password": "demo", "domain": {"name": "Default"}}},
-            },
-            "scope": {"project": {"name": "demo", "domain": {"name": "Default"}}},
-        }
-    }
-    answer = session.post(f"{url}/identity/v3/auth/tokens", json=auth, timeout=30)
-    answer.raise_for_status()
-    session.headers["X-Auth-Token"] = answer.headers["X-Subject-Token"]
-    session.headers["OpenStack-API-Version"] = "compute 2.69"
-    compute = next(
-        endpoint["url"]
-        for service in answer.json()["token"]["catalog"]
-        if service["type"] == "compute"
-        for endpoint in service["endpoints"]
-        if endpoint["interface"] == "public"
-    )
+    session, endpoints = bare_session(url)
+    compute = endpoints["compute"]
 
     def fetch() -> None:
         marker, count = "", 0

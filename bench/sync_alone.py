@@ -1,4 +1,6 @@
-"""`python -m bench.sync_alone ACCOUNT`: one full sync in a process of its own; by how many megabytes its memory grew.
+"""`python -m bench.sync_alone ACCOUNT [resources]`: one full sync in a process of its own; by how many megabytes it grew.
+
+It is the status sync of the VMs, or that of every type of resource.
 
 The process has logged in and has listed a page before, so that what grows is the run's own and not that of libraries.
 """
@@ -11,21 +13,31 @@ from pathlib import Path
 import django
 
 
-def main(account_id: int) -> None:
+def main(account_id: int, what: str = "vms") -> None:
     """Tell the growth of the peak of this process's resident memory, on its standard output."""
     django.setup()
     from cloudaccounts.connect import open_cloud
     from cloudaccounts.models import CloudAccount
+    from cloudaccounts.registry import types_of
+    from cloudaccounts.sync.resources import sync_resource
+    from portal.celery import spare_the_collector
     from vms.sync.status import sync_region
 
+    spare_the_collector()
     account = CloudAccount.objects.get(pk=account_id)
     next(iter(open_cloud(account, "RegionOne").compute.reading_pages(page_size=1)))
     # Not `getrusage`: its peak outlives `exec`, so it would be that of the process that has started this one.
     Path("/proc/self/clear_refs").write_text("5")  # The peak is from now on that of what comes.
     before = _peak_kilobytes()
-    run = sync_region(account_id, "RegionOne", full=True)
-    assert run is not None
-    assert run.state == "success", run.message
+    if what == "vms":
+        run = sync_region(account_id, "RegionOne", full=True)
+        assert run is not None
+        assert run.state == "success", run.message
+    else:
+        for type_code in types_of(account):
+            log = sync_resource(account_id, type_code)
+            assert log is not None
+            assert log.state == "success", log.message
     print((_peak_kilobytes() - before) / 1024)
 
 
@@ -35,4 +47,4 @@ def _peak_kilobytes() -> int:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), *sys.argv[2:])

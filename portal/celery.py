@@ -4,18 +4,30 @@ Every message says "look at this row".
 A lost, late or doubled message does no harm: the engine's sweep rings again (`tasks/engine.py`).
 """
 
+import gc
 import os
 import time
 from typing import Any
 
 from celery import Celery
-from celery.signals import task_prerun
+from celery.signals import task_prerun, worker_process_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 
 app = Celery("portal")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@worker_process_init.connect
+def spare_the_collector(**_signal: Any) -> None:
+    """Take what is loaded now, which stays until the process ends, out of the garbage collector's sight.
+
+    It would otherwise be walked through again and again while a sync makes objects by the ten thousand: a quarter of its
+    processor time.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 # A connection that has answered this short a time ago is taken to be good: to ask is a round trip for each doorbell.
