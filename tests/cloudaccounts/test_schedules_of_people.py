@@ -1,0 +1,180 @@
+"""Schedules of accounts as people change them: in the admin, over REST, on the queue page."""
+
+from __future__ import annotations
+
+import pytest
+from django.urls import reverse
+from django_celery_beat.models import IntervalSchedule
+
+from cloudaccounts import services
+from cloudaccounts.models import CloudAccount
+from cloudaccounts.schedules import keep_in_step
+from portal.api.scoping import Role
+from tasks.queues import change_schedule
+from tests.cloudaccounts.scheduled import edit, is_on, ours, said, schedule_of, switch_off
+from tests.factories import CloudAccountFactory, MembershipFactory, UserFactory
+from tests.working import work
+
+pytestmark = pytest.mark.django_db
+CHANGE = "admin:cloudaccounts_cloudaccount_change"
+
+
+# --- People ------------------------------------------------------------------------------------------------
+
+
+def test_the_form_of_the_admin_writes_the_schedule(client):
+    client.force_login(UserFactory(is_staff=True, is_superuser=True))
+    account = CloudAccountFactory()
+    account.set_secret("secret")
+    account.save()
+    names = ("name", "provider", "auth_url", "credential_kind", "access_id", "project")
+    fields = {name: getattr(account, name) for name in names}
+    fields |= {"regions": "[]", "user_domain": "Default", "project_domain": "Default", "secret": ""}
+
+    def sent(**changed):
+        answer = client.post(reverse(CHANGE, args=[account.pk]), {**fields, **changed})
+        assert answer.status_code == 302, answer.context["errors"]
+
+    sent(active="on", sync_interval_minutes="25")
+    assert (is_on(account), said(account)[3]) == (True, 25)
+    switch_off(account)
+    sent(active="on", sync_interval_minutes="25", name="renamed", secret="other")
+    assert not is_on(account), "a form that leaves the interval as it was switches nothing on"
+    sent(active="on", sync_interval_minutes="26")
+    assert is_on(account)
+    sent(sync_interval_minutes="26")
+    assert not is_on(account), "no longer active"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_rest_writes_changes_and_removes_the_schedule(client, cloud):
+    member = MembershipFactory(role=Role.ADMIN)
+    client.force_login(member.user)
+    fields = {
+        "name": "by REST",
+        "auth_url": cloud.auth_url,
+        "credential_kind": "password",
+        "access_id": "demo",
+        "secret": "demo",
+        "project": "demo",
+        "sync_interval_minutes": 15,
+    }
+    answer = client.post("/api/v1/cloud-accounts/", fields, content_type="application/json")
+    assert answer.status_code == 202, answer.content
+    account = CloudAccount.objects.get()
+    assert answer.json()["account"]["schedule"]["enabled"]
+    assert said(account)[3] == 15
+    path = f"/api/v1/cloud-accounts/{account.pk}/"
+
+    def patched(**changed):
+        assert client.patch(path, changed, content_type="application/json").status_code in {200, 202}
+
+    patched(sync_interval_minutes=20)
+    assert said(account)[3] == 20
+    switch_off(account)
+    patched(name="renamed", secret="another")
+    assert not is_on(account)
+    patched(active=False)
+    patched(active=True)
+    assert not is_on(account)
+    patched(sync_interval_minutes=0)
+    patched(sync_interval_minutes=20)
+    assert is_on(account)
+    shown = client.get(path).json()["schedule"]
+    assert shown["enabled"]
+    assert shown["next_run_at"]
+    work(30)
+    assert client.delete(path).status_code == 202
+    work(30)
+    assert not CloudAccount.objects.exists()
+    assert not ours().exists()
+
+
+def test_a_switch_off_on_the_queue_page_stays_until_the_interval_is_edited(client):
+    client.force_login(UserFactory(is_staff=True))
+    account = CloudAccountFactory()
+    path = f"/api/v1/queue/schedules/{schedule_of(account).pk}/"
+
+    def patched(**changed):
+        assert client.patch(path, changed, content_type="application/json").status_code == 200
+
+    patched(enabled=False)
+    for change in ({"name": "other"}, {"access_id": "other"}, {"active": False}, {"active": True}):
+        edit(account, **change)
+        keep_in_step()
+        assert not is_on(account), change
+    edit(account, encrypted_secret="other")
+    CloudAccount.objects.update(name="by update")
+    services.sweep()
+    assert not is_on(account)
+
+    edit(account, sync_interval_minutes=11)
+    assert is_on(account)
+    assert said(account)[3] == 11
+
+
+def test_another_interval_on_the_queue_page_stays_until_the_accounts_is_edited():
+    account = CloudAccountFactory()
+    change_schedule(schedule_id=schedule_of(account).pk, every_seconds=90)
+
+    edit(account, name="other")
+    services.sweep()
+    assert said(account)[2:] == (IntervalSchedule.SECONDS, 90)
+
+    edit(account, sync_interval_minutes=11)
+    assert said(account)[2:] == (IntervalSchedule.MINUTES, 11)
+
+
+def test_a_switch_off_and_on_of_the_account_brings_nothing_on_that_was_off():
+    account = CloudAccountFactory()
+    switch_off(account)
+
+    CloudAccount.objects.update(active=False)
+    services.sweep()
+    CloudAccount.objects.update(active=True)
+    services.sweep()
+
+    assert not is_on(account)
+
+
+def test_what_is_switched_on_while_the_account_is_off_goes_off_again():
+    account = CloudAccountFactory()
+    edit(account, active=False)
+    change_schedule(schedule_id=schedule_of(account).pk, enabled=True)
+
+    services.sweep()
+
+    assert not is_on(account)
+
+
+def test_who_saves_a_row_that_he_made_himself_does_not_undo_the_operator():
+    account = CloudAccountFactory()
+    switch_off(account)
+
+    account.name = "other"
+    account.save()
+
+    assert not is_on(account)
+
+
+def test_who_saves_a_row_that_he_read_long_ago_writes_the_interval_that_the_account_then_has():
+    account = CloudAccountFactory(sync_interval_minutes=10)
+    old = CloudAccount.objects.get(pk=account.pk)
+    edit(account, sync_interval_minutes=20)
+
+    old.name = "other"
+    old.save()
+
+    assert CloudAccount.objects.get(pk=account.pk).sync_interval_minutes == 10
+    assert said(account)[3] == 10
+
+
+def test_who_saves_a_row_that_he_read_while_it_was_active_brings_back_what_was_on():
+    account = CloudAccountFactory()
+    old = CloudAccount.objects.get(pk=account.pk)
+    edit(account, active=False)
+
+    old.save()
+
+    assert CloudAccount.objects.get(pk=account.pk).active
+    assert is_on(account)

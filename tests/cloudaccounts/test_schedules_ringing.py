@@ -1,0 +1,271 @@
+"""Schedules of accounts: that beat rings them, that what went wrong is put right, and two at once."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.db.models.functions import Now
+from django.utils import timezone
+from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
+from django_celery_beat.schedulers import DatabaseScheduler
+
+from cloudaccounts import services, tasks
+from cloudaccounts.models import CloudAccount, ResourceType, SyncLog
+from cloudaccounts.registry import types_of
+from cloudaccounts.schedules import TASK, schedule_name
+from portal.celery import app
+from tests.cloudaccounts.scheduled import edit, is_on, new_accounts, ours, said, schedule_of, switch_off
+from tests.conftest import flush_broker
+from tests.factories import CloudAccountFactory
+
+pytestmark = pytest.mark.django_db
+CHANGE = "admin:cloudaccounts_cloudaccount_change"
+
+
+# --- Beat --------------------------------------------------------------------------------------------------
+
+
+def test_beat_hears_of_every_change_and_of_nothing_else():
+    account, made = CloudAccountFactory(), []
+    changes = {
+        "made": lambda: made.append(CloudAccountFactory()),
+        "made in bulk": lambda: CloudAccount.objects.bulk_create(new_accounts(1)),
+        "another interval": lambda: edit(account, sync_interval_minutes=3),
+        "another interval in bulk": lambda: CloudAccount.objects.update(sync_interval_minutes=4),
+        "off": lambda: edit(account, active=False),
+        "on": lambda: CloudAccount.objects.update(active=True),
+        "on the queue page": lambda: switch_off(account),
+        "deleted": lambda: CloudAccount.objects.get(pk=made[0].pk).delete(),
+        "deleted in bulk": lambda: CloudAccount.objects.exclude(pk=account.pk).delete(),
+        "healed": lambda: (schedule_of(account).delete(), _long_ago(), services.sweep()),
+    }
+    for what, change in changes.items():
+        _long_ago()
+        change()
+        assert timezone.now() - PeriodicTasks.last_change() < timedelta(minutes=1), what
+    quiet = {
+        "saved as it is": lambda: edit(account),
+        "another secret": lambda: edit(account, encrypted_secret="other"),
+        "the sweep": services.sweep,
+    }
+    for what, change in quiet.items():
+        _long_ago()
+        change()
+        assert timezone.now() - PeriodicTasks.last_change() > timedelta(hours=1), what
+
+
+def _long_ago():
+    PeriodicTasks.objects.update(last_update=timezone.now() - timedelta(days=1))
+
+
+@pytest.fixture
+def broker(transactional_db):
+    """The broker, without messages."""
+    flush_broker()
+    with app.connection_for_read() as connection:
+        yield connection
+    flush_broker()
+
+
+def test_it_rings_and_a_second_ring_joins(broker):
+    account = CloudAccountFactory(sync_interval_minutes=7)
+    account.resource_types.set(ResourceType.objects.filter(code__in=["flavor", "network", "port"]))
+    CloudAccountFactory(sync_interval_minutes=0)
+    CloudAccountFactory(active=False)
+    queue = broker.SimpleQueue("resources")
+
+    def taken():
+        try:
+            return queue.get(block=False)
+        except queue.Empty:
+            return None
+
+    def ring():
+        """Let a beat tick until nothing is due, and do what it has rung for; what that was."""
+        ours().update(last_run_at=Now() - timedelta(minutes=8))
+        beat = DatabaseScheduler(app=app)
+        while beat.tick() == 0:
+            pass
+        rung = []
+        while (message := taken()) is not None:
+            message.ack()
+            if message.headers["task"] == TASK:
+                assert message.headers["expires"]
+                (args, _kwargs, _embed) = message.payload
+                rung.append(args)
+                app.tasks[TASK](*args)
+        return rung
+
+    for _ in range(2):
+        assert ring() == [[account.pk]]
+        logs = SyncLog.objects.order_by("pk")
+        assert [log.type for log in logs] == types_of(account) == ["flavor", "network", "port"]
+        assert {(log.account_id, log.state, log.asked_by_id) for log in logs} == {
+            (account.pk, SyncLog.State.RUNNING, None)
+        }
+    assert schedule_of(account).last_run_at > timezone.now() - timedelta(minutes=1)
+    assert schedule_of(account).total_run_count == 2
+
+
+def test_an_account_that_was_switched_off_after_the_ring_opens_nothing():
+    account = CloudAccountFactory(active=False)
+
+    tasks.sync_account(account.pk)
+    tasks.sync_account(0)
+
+    assert not SyncLog.objects.exists()
+
+
+# --- What went wrong ---------------------------------------------------------------------------------------
+
+
+def test_a_schedule_that_was_deleted_by_hand_comes_back():
+    account = CloudAccountFactory(sync_interval_minutes=7)
+    ours().delete()
+
+    services.sweep()
+
+    assert is_on(account)
+    assert said(account)[3] == 7
+
+
+def test_a_schedule_that_was_deleted_while_the_account_was_off_comes_back_with_it():
+    account = CloudAccountFactory()
+    edit(account, active=False)
+    ours().delete()
+
+    services.sweep()
+    assert not is_on(account)
+    edit(account, active=True)
+    assert is_on(account)
+
+
+def test_an_interval_that_was_deleted_by_hand_takes_schedules_along_and_they_come_back():
+    account = CloudAccountFactory(sync_interval_minutes=7)
+    IntervalSchedule.objects.all().delete()
+    assert not ours().exists()
+
+    services.sweep()
+
+    assert said(account)[3] == 7
+
+
+def test_what_sql_did_behind_the_portals_back_is_put_right():
+    account, gone = CloudAccountFactory(), CloudAccountFactory()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE cloudaccounts_cloudaccount SET sync_interval_minutes = 42 WHERE id = %s", [account.pk]
+        )
+        cursor.execute("DELETE FROM cloudaccounts_cloudaccount WHERE id = %s", [gone.pk])
+    somebody_elses = PeriodicTask.objects.create(
+        name=schedule_name(0), task="another.task", interval=schedule_of(account).interval
+    )
+
+    services.sweep()
+
+    assert list(ours()) == [schedule_of(account)]
+    assert said(account)[3] == 42
+    assert PeriodicTask.objects.filter(pk=somebody_elses.pk).exists()
+
+
+def test_two_intervals_of_one_length_do_no_harm():
+    for _ in range(3):
+        IntervalSchedule.objects.create(every=7, period=IntervalSchedule.MINUTES)
+    account = CloudAccountFactory(sync_interval_minutes=7)
+    edit(account, name="other")
+    _long_ago()
+    for _ in range(3):
+        services.sweep()
+
+    assert said(account)[3] == 7
+    assert ours().count() == 1
+    assert timezone.now() - PeriodicTasks.last_change() > timedelta(hours=1), "any will do"
+
+
+# --- Two at once -------------------------------------------------------------------------------------------
+
+
+def at_once(*works):
+    """Do things in threads of their own, begun at the same moment; what went wrong."""
+    start, problems = threading.Barrier(len(works)), []
+
+    def one(work):
+        try:
+            start.wait(10)
+            for _ in range(5):
+                work()
+        except Exception as problem:  # noqa: BLE001 - told to the test.
+            problems.append(problem)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=one, args=[work]) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return problems
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_save_the_same_account_at_once_make_one_schedule():
+    account = CloudAccountFactory()
+
+    def saves(minutes):
+        def work():
+            ours()._raw_delete("default")
+            edit(account, sync_interval_minutes=minutes)
+
+        return work
+
+    assert at_once(saves(3), saves(4), services.sweep, saves(3)) == []
+
+    services.sweep()
+    assert ours().count() == 1
+    assert said(account)[3] == CloudAccount.objects.get().sync_interval_minutes
+
+
+@pytest.mark.django_db(transaction=True)
+def test_bulk_writes_saves_and_sweeps_at_once_neither_fail_nor_leave_a_gap():
+    made = CloudAccount.objects.bulk_create(new_accounts(6))
+
+    def gone_and_made():
+        CloudAccount.objects.filter(pk__in=CloudAccount.objects.order_by("-pk").values("pk")[:1]).delete()
+        CloudAccountFactory()
+
+    problems = at_once(
+        lambda: CloudAccount.objects.update(sync_interval_minutes=3),
+        lambda: edit(made[0], sync_interval_minutes=4),
+        services.sweep,
+        services.sweep,
+        gone_and_made,
+    )
+
+    assert problems == []
+    services.sweep()
+    assert {schedule.name for schedule in ours()} == {schedule_name(a.pk) for a in CloudAccount.objects.all()}
+    for account in CloudAccount.objects.all():
+        assert said(account)[3] == account.sync_interval_minutes
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_operator_who_switches_off_in_the_middle_of_a_write_is_not_overruled(monkeypatch):
+    from cloudaccounts import schedules
+
+    account = CloudAccountFactory()
+    thread = threading.Thread(target=lambda: (switch_off(account), connection.close()))
+    write = schedules._write
+
+    def slowly(*args):
+        thread.start()
+        thread.join(0.5)
+        write(*args)
+
+    monkeypatch.setattr(schedules, "_write", slowly)
+    edit(account, name="other")
+    thread.join(10)
+
+    assert not is_on(account)
