@@ -15,8 +15,11 @@ from tasks.command import Done, Entity, Failed, Failure, Result, Wait, minutes, 
 from tasks.doorbell import ring
 
 from ..models import CloudAccount, SyncLog
+from ..plain_text import plain
 from ..registry import UnknownProvider, provider_of, types_of
 from .cloud import CloudCommand
+
+LONGEST_MESSAGE = 4000
 
 
 @register
@@ -70,17 +73,13 @@ class VerifyAccount(CloudCommand):
         return Done()
 
     def _refused(self, problem: Exception) -> Result:
+        said = plain(str(problem), LONGEST_MESSAGE)
         # A cloud that is away is asked a few times: somebody waits for the answer.
         if isinstance(problem, CloudUnavailable) and self.tries < 3:
-            return Wait(min(problem.retry_after or 2.0, 20.0), str(problem))
+            return Wait(min(problem.retry_after or 2.0, 20.0), said)
         if isinstance(problem, AuthenticationFailed):
-            return Failed(
-                problem.code, _("The cloud does not accept the credentials: %(reason)s") % {"reason": problem}
-            )
-        return Failed(
-            problem.code if isinstance(problem, CloudError) else "cloud_error",
-            str(problem),
-        )
+            said = _("The cloud does not accept the credentials: %(reason)s") % {"reason": said}
+        return Failed(problem.code if isinstance(problem, CloudError) else "cloud_error", said)
 
     def succeeded(self) -> None:
         """The account says that it is good, and what the cloud says of itself."""

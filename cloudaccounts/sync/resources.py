@@ -29,9 +29,10 @@ from tasks.leases import LeaseLost, effects_under, held, lease, new_owner
 
 from ..connect import refuse
 from ..models import SyncLog, SyncLogLine
+from ..plain_text import plain
 from ..registry import Provider, Syncer, UnknownProvider, provider_of, syncer_of
 from .expiry import expire_unseen
-from .writing import Written, plain, write_resources
+from .writing import Written, write_resources
 
 log = structlog.get_logger(__name__)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from django.db import connection
 
+from ..plain_text import plain
 from ..registry import Found
 
 # What PostgreSQL's jsonb refuses, as JSON spells it: NUL, halves of surrogate pairs, and numbers that are none.
@@ -128,13 +129,6 @@ def _json(attributes: dict[str, Any]) -> str:
     small = {key: value for key, value in mended.items() if len(json.dumps(value)) <= 1000}
     left_out = sorted(mended.keys() - small.keys())[:20]
     return json.dumps({**dict(list(small.items())[:50]), "left_out": left_out}, sort_keys=True)
-
-
-def plain(text: str, most: int) -> str:
-    """A text from a cloud as PostgreSQL takes it: without NUL and halves of surrogate pairs, no longer than its column."""
-    if text.isascii() and "\x00" not in text:
-        return text[:most]
-    return text.replace("\x00", "").encode("utf-8", "replace").decode()[:most]
 
 
 def _mended(value: Any, depth: int) -> Any:
