@@ -87,7 +87,9 @@ class Catalogue:
 
     def __init__(self, place: Place, system: InformationSystem) -> None:
         self.place, self.system = place, system
+        # What the last listing did not show may only have been overlooked, but nobody should build on it.
         present = CloudResource.objects.present().filter(
+            missing_count=0,
             account=place.account,
             region=place.region,
             type__in=["flavor", "image", "network", "zone", "volume_type"],

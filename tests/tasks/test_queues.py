@@ -70,7 +70,12 @@ def test_workers_say_what_they_do_and_queues_how_long_they_are(staff, celery_wor
     (worker,) = workers["workers"]
     assert (worker["queues"], worker["concurrency"], worker["active"]) == (["polling", "sync"], 2, 0)
     depths = {queue["name"]: (queue["messages"], queue["has_worker"]) for queue in summary["queues"]}
-    assert depths == {"jobs": (1, False), "polling": (0, True), "sync": (0, True)}
+    assert depths == {
+        "jobs": (1, False),
+        "polling": (0, True),
+        "resources": (0, False),
+        "sync": (0, True),
+    }
 
 
 @pytest.fixture(params=["refuses", "never answers"])

@@ -39,7 +39,7 @@ def test_an_operators_change_is_kept():
 
 def test_every_schedule_names_a_task_that_exists_and_a_queue_that_a_worker_reads():
     current_app.loader.import_default_modules()
-    queues = {"jobs", "polling", "sync", "volumepool", "deploys"}
+    queues = {"jobs", "polling", "sync", "resources", "volumepool", "deploys"}
 
     for schedule in declared():
         assert schedule.task in current_app.tasks
