@@ -115,6 +115,8 @@ class _Run:
         if not regions:
             return {"": _("The cloud's catalog names no region.")}
         problems = {region: self._guarded(provider, syncer, region) for region in regions}
+        if any(problems.values()):
+            return problems  # A region that is not listed any more may only be misspelt now.
         # What the account named before and names no more has been dropped by a person; what vanished from the
         # catalog may be a moment's illness of it.
         known = account.resources.present().filter(type=type_code).order_by()

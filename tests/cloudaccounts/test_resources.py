@@ -158,6 +158,17 @@ def test_a_region_that_the_account_names_no_more_expires(cloud, account):
     assert log.expired == CloudResource.objects.filter(region="RegionTwo").count() > 0
 
 
+def test_a_region_that_is_misspelt_expires_nothing(cloud, account):
+    sync_resource(account.pk, "flavor")
+    account.regions = ["RegionOn"]
+    account.save()
+
+    logs = [sync_resource(account.pk, "flavor") for _ in range(3)]
+
+    assert {(log.state, log.expired) for log in logs} == {("failed", 0)}
+    assert CloudResource.objects.present().exists()
+
+
 def test_one_sync_of_an_account_and_type_at_a_time_and_a_dead_one_is_closed(account):
     (running,) = SyncLog.objects.open(account.pk, ["flavor"])
     SyncLog.objects.filter(pk=running).update(owner="dead", lease_until=None)

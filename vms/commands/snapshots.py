@@ -20,6 +20,7 @@ from cloudaccounts.registry import Found
 from cloudaccounts.sync.openstack.images import image_found
 from cloudaccounts.sync.writing import write_resources
 from openstack_client import Cloud, Conflict, Image, NotFound
+from tasks.clock import database_now
 from tasks.command import Done, Entity, Failed, Failure, Refusal, Result, Wait, Watch, minutes, register, step
 from tasks.polling import MISSING
 
@@ -172,7 +173,7 @@ class SnapshotVm(ServerCommand):
             volume_snapshots=self.data["volume_snapshots"],
         )
         place = (self.vm.account_id, self.vm.region, "image")
-        write_resources(place, [Found.from_json(self.data["found"])], timezone.now())
+        write_resources(place, [Found.from_json(self.data["found"])], database_now())
         vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
         self.log(vm, VMOperationLog.Operation.SNAPSHOT, success=True, detail=self.snapshot.name)
 

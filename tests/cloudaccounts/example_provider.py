@@ -1,0 +1,94 @@
+"""A second provider, as small as one can be, whose cloud is a dictionary: what a provider has to bring, and no more."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+from cloudaccounts import registry
+from cloudaccounts.models import ResourceType
+from cloudaccounts.registry import Found, Link, Provider, Syncer
+
+
+class Nimbus:
+    """The cloud: pages of findings by region and type, or an exception in the place of a page."""
+
+    def __init__(self):
+        self.pages = {"north": {"disk": [], "machine": []}}
+        self.secret = "nimbus"
+        self.refusal = "Nimbus does not know this key."
+        # Called before each page, with the type and the page's number.
+        self.meanwhile = lambda type_code, number: None
+
+    def put(self, type_code, *pages, region="north"):
+        self.pages.setdefault(region, {})[type_code] = list(pages)
+
+
+class NimbusError(Exception):
+    """What goes wrong there."""
+
+
+CLOUD = Nimbus()
+
+
+class ExampleProvider(Provider):
+    code = "nimbus"
+    label = "Nimbus"
+    errors = (NimbusError,)
+
+    def regions(self, account):
+        return list(account.regions) or list(CLOUD.pages)
+
+    def open(self, account, region):
+        if account.secret() != CLOUD.secret:
+            raise NimbusError(CLOUD.refusal)
+        return CLOUD.pages[region]
+
+    def check(self, account):
+        for region in self.regions(account):
+            self.open(account, region)
+        return {"project_id": account.project, "regions": {region: ["disks"] for region in CLOUD.pages}}
+
+
+class _Syncer(Syncer):
+    provider = "nimbus"
+
+    def pages(self, client):
+        for number, page in enumerate(client[self.type], start=1):
+            CLOUD.meanwhile(self.type, number)
+            if isinstance(page, Exception):
+                raise page
+            yield page
+
+
+class Disks(_Syncer):
+    type, label, order = "disk", "disk", 10
+
+
+class Machines(_Syncer):
+    type, label, order, expires_after = "machine", "machine", 20, 1
+
+
+@contextmanager
+def example_provider():
+    """The provider and its types are registered while the block runs; gives its cloud, which is empty."""
+    CLOUD.__init__()
+    registry.register_provider(ExampleProvider)
+    for syncer in (Disks, Machines):
+        registry.register_syncer(syncer)
+    registry.write_resource_types()
+    try:
+        yield CLOUD
+    finally:
+        del registry._providers["nimbus"]
+        for syncer in (Disks, Machines):
+            del registry._syncers["nimbus", syncer.type]
+        ResourceType.objects.filter(provider="nimbus").delete()
+
+
+def disk(name, *, cloud_id=None, status="ready", **attributes):
+    return Found(cloud_id or f"d-{name}", name, status, attributes)
+
+
+def machine(name, *disks, status="up", addresses=(), **attributes):
+    links = tuple(Link("disk", f"d-{one}") for one in disks)
+    return Found(f"m-{name}", name, status, attributes, tuple(addresses), links)

@@ -1,0 +1,134 @@
+"""What must come of syncs, worked out with nothing but what the cloud had when each of them ran.
+
+A row of the model has what was last seen of an object, how many complete listings in a row did not show it, and whether
+it counts as gone; with every change that must have been told of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from django.conf import settings
+
+from cloudaccounts.models import CloudResource, ResourceChange, ResourceLink, SyncLog
+from cloudaccounts.registry import syncer_of
+
+from .cloud_and_rows import REGION, keys_of, stored
+
+
+def seen_in(simulator, type_code):
+    """What a complete listing shows now: of each id what a row has of it, as changes call it."""
+    things = stored(simulator, type_code)
+    return {key: _seen(type_code, key, things[key]) for key in keys_of(simulator, type_code)}
+
+
+def _seen(type_code, key, thing):
+    if type_code == "zone":
+        return {"name": key, "status": "available" if thing else "unavailable", "links": []}
+    if type_code == "volume":
+        links = [f"volume-snapshot {thing['snapshot_id']}"] if thing["snapshot_id"] else []
+    else:
+        links = [f"port-network {thing['network_id']}"]
+        links += [f"port-subnet {fixed['subnet_id']}" for fixed in thing["fixed_ips"]]
+        links += [f"port-security_group {group}" for group in thing["security_groups"]]
+    return {"name": thing["name"], "status": thing["status"], "links": sorted(links)}
+
+
+@dataclass
+class Row:
+    """What must be known of one object."""
+
+    seen: dict
+    missing: int = 0
+    expired: bool = False
+    told: list[dict] = field(default_factory=list)
+
+    def find(self, seen):
+        """It is on a listing; whether that is a change."""
+        change = {name: [self.seen[name], now] for name, now in seen.items() if self.seen[name] != now}
+        if self.expired:
+            change["expired"] = [True, False]
+        if change:
+            self.told.append(change)
+        self.seen, self.missing, self.expired = seen, 0, False
+        return bool(change)
+
+
+class Model:
+    """The rows of some types, as they must be."""
+
+    def __init__(self, simulator, types):
+        self.simulator = simulator
+        self.rows = {type_code: {} for type_code in types}
+
+    def listed(self, log, *, accepted):
+        """A sync has listed all: what must have come of it, and that the log says so."""
+        rows, seen = self.rows[log.type], seen_in(self.simulator, log.type)
+        after = syncer_of("openstack", log.type).expires_after
+        counts = dict.fromkeys(("created", "updated", "unchanged", "expired", "missing", "held_back"), 0)
+        for key, now in seen.items():
+            if key not in rows:
+                rows[key] = Row(now)
+                counts["created"] += 1
+            else:
+                counts["updated" if rows[key].find(now) else "unchanged"] += 1
+        for row in self.unseen(log.type, seen):
+            row.missing += 1
+        there = [row for row in rows.values() if not row.expired]
+        due = [row for row in there if row.missing >= after]
+        rumours = sum(row.missing > 0 for row in there)
+        if len(due) > 1 and len(due) > len(there) * settings.RESOURCE_MASS_LOSS_SHARE and not accepted:
+            counts["held_back"], counts["missing"] = len(due), rumours
+        else:
+            counts["expired"], counts["missing"] = len(due), rumours - len(due)
+            for row in due:
+                row.expired = True
+                row.told.append({"expired": [False, True]})
+        assert log.state == ("failed" if counts["held_back"] else "success"), log.message
+        said = {name: getattr(log, name) for name in counts}
+        assert said == counts, (said, counts)
+        assert log.created + log.updated + log.unchanged == len(seen)
+
+    def unseen(self, type_code, seen):
+        return [row for key, row in self.rows[type_code].items() if key not in seen and not row.expired]
+
+    def broke_off(self, log):
+        """A sync has listed no more than a part, or nothing: what was on that part is known, of the rest nothing is said."""
+        rows, seen = self.rows[log.type], seen_in(self.simulator, log.type)
+        found = {
+            row.cloud_id: row
+            for row in CloudResource.objects.filter(type=log.type, last_seen_at__gte=log.started_at)
+        }
+        assert found.keys() <= seen.keys(), "something was seen that is not there"
+        counts = {"created": 0, "updated": 0, "unchanged": 0, "expired": 0, "missing": 0, "held_back": 0}
+        for key in found:
+            if key not in rows:
+                rows[key] = Row(seen[key])
+                counts["created"] += 1
+            else:
+                counts["updated" if rows[key].find(seen[key]) else "unchanged"] += 1
+        said = {name: getattr(log, name) for name in counts}
+        assert said == counts, (said, counts)
+
+    def check(self):
+        """The rows, their changes and their links are those of the model, of all types; nothing is there twice."""
+        told, links = {}, {}
+        names = {"name", "status", "links", "expired"}
+        for resource_id, fields in ResourceChange.objects.order_by("id").values_list("resource_id", "fields"):
+            told.setdefault(resource_id, []).append({k: v for k, v in fields.items() if k in names})
+        for resource_id, kind, target in ResourceLink.objects.values_list(
+            "source_id", "kind", "target_cloud_id"
+        ):
+            links.setdefault(resource_id, []).append(f"{kind} {target}")
+        found = {type_code: {} for type_code in self.rows}
+        for row in CloudResource.objects.filter(region=REGION):
+            assert row.cloud_id not in found[row.type]
+            seen = {"name": row.name, "status": row.status, "links": sorted(links.get(row.pk, []))}
+            found[row.type][row.cloud_id] = Row(
+                seen, row.missing_count, row.expired_at is not None, told.get(row.pk, [])
+            )
+        for type_code, rows in self.rows.items():
+            assert found[type_code].keys() == rows.keys(), (found[type_code].keys(), rows.keys())
+            for key, row in rows.items():
+                assert found[type_code][key] == row, (type_code, key, found[type_code][key], row)
+        assert not SyncLog.objects.running().exists()

@@ -1,0 +1,183 @@
+"""A sync of resources is killed at each of its commits: no log goes on running, and the next sync makes the rows right.
+
+Every pass of every point is tried inside one process, where dying is an exception that nobody may catch; and a real
+Celery worker dies once by SIGKILL at each point.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from celery import current_app
+from django.db import connection
+from django.db.models import F
+from django.utils import timezone
+
+from cloudaccounts.models import CloudResource, SyncLog
+from cloudaccounts.services import sweep
+from cloudaccounts.services.syncing import RING_AGAIN_SECONDS, sync_scheduled
+from cloudaccounts.sync import resources
+from cloudaccounts.sync.resources import CRASH_POINTS, run_log, sync_resource
+from tasks import crash_points, doorbell
+from tests.cloudaccounts.cloud_and_rows import check_logs, check_rows, rows, small_pages, there
+from tests.conftest import flush_broker
+
+from .creation.worker import Killed
+from .test_worker_killed import until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CHANGED = {"port": "ports", "volume": "volumes"}
+
+
+def move_rings_back():
+    """As if it had been long ago that somebody rang."""
+    SyncLog.objects.update(rung_at=timezone.now() - 2 * timedelta(seconds=RING_AGAIN_SECONDS))
+
+
+def change_the_cloud(cloud, simulator, type_code):
+    """One is renamed, one is new, one is gone."""
+    kind = CHANGED[type_code]
+    first, *_others, last = there(simulator, type_code)
+    cloud.call("PATCH", f"{kind}/{first}", {"name": "renamed"})
+    cloud.call("DELETE", f"{kind}/{last}")
+    cloud.call("POST", "seed", {"project": "demo", kind: 1})
+    return last
+
+
+def check_after_death(simulator, account, type_code, lost):
+    """Nothing is missed twice because somebody died; one more sync makes all right."""
+    gone = CloudResource.objects.filter(account=account, cloud_id=lost)
+    rumours = gone.get().missing_count
+    assert rumours <= 1
+    log = sync_resource(account.pk, type_code)
+    assert log.state == "success", log.message
+    assert rows(account=account, type=type_code, missing_count=0) == there(simulator, type_code)
+    assert gone.get().missing_count == rumours + 1
+    assert (gone.get().expired_at is None) == (rumours == 0)
+
+
+class Mortal:
+    """Passes the crash points of a sync, and dies at one of them."""
+
+    def __init__(self):
+        self.passed, self.armed = Counter(), None
+
+    def __call__(self, name):
+        assert not connection.in_atomic_block, f"{name} was passed inside a transaction"
+        place = (name, self.passed[name])
+        self.passed[name] += 1
+        if place == self.armed:
+            raise Killed
+
+    def live(self, account_id):
+        """What a schedule, a worker and the sweep do, until nothing is left running; whether somebody died."""
+        self.passed.clear()
+        died = False
+        try:
+            sync_scheduled(account_id)
+            for log_id in SyncLog.objects.running().order_by("pk").values_list("pk", flat=True):
+                run_log(log_id)
+        except Killed:
+            died = True
+        self.armed = None
+        # Its lease is over, and those that it had not begun are rung for again.
+        SyncLog.objects.exclude(owner="").update(lease_until=F("started_at"))
+        move_rings_back()
+        sweep()
+        rung = [run_log(log.pk) for log in SyncLog.objects.running()]
+        assert {log.state for log in rung} <= {"success"}
+        return died
+
+
+@pytest.fixture
+def mortal(monkeypatch):
+    """Every crash point of a sync, in this process; nobody hears a ring."""
+    mortal = Mortal()
+    monkeypatch.setattr(resources, "crash_point", mortal)
+    monkeypatch.setattr(crash_points, "crash_point", mortal)
+    monkeypatch.setattr(doorbell, "_send", lambda *args: None)
+    return mortal
+
+
+def test_dying_at_any_pass_of_any_point_leaves_nothing_that_the_next_sync_does_not_right(
+    simulator, cloud, account, mortal, monkeypatch
+):
+    small_pages(monkeypatch, 3)
+    cloud.call("POST", "seed", {"project": "demo", "volumes": 1})
+    cloud.call("POST", "seed", {"project": "demo", "volumes": 6, "ports": 7})
+    account.resource_types.set(account.resource_types.model.objects.filter(code__in=CHANGED))
+    assert not mortal.live(account.pk)
+    deaths = 0
+    for name, times in dict(mortal.passed).items():
+        for number in range(times):
+            lost = {code: change_the_cloud(cloud, simulator, code) for code in CHANGED}
+            mortal.armed = (name, number)
+            assert mortal.live(account.pk), (name, number)
+            deaths += 1
+            check_logs()
+            for code in CHANGED:
+                check_after_death(simulator, account, code, lost[code])
+    assert set(mortal.passed) >= set(CRASH_POINTS) and deaths >= 12, (deaths, mortal.passed)
+    check_rows()
+
+
+@pytest.fixture
+def starting(celery_worker):
+    """Threads to start workers in. They stay until the end: a worker dies with the thread that started it."""
+    with ThreadPoolExecutor(len(CRASH_POINTS)) as threads:
+        yield threads
+
+
+def test_workers_that_are_killed_leave_no_log_running_and_no_row_wrong(
+    simulator, cloud, celery_worker, starting, tmp_path, monkeypatch
+):
+    """One worker, one account and one queue for each point. They live together, as starting them takes its time."""
+    small_pages(monkeypatch, 3)
+    cloud.call("POST", "seed", {"project": "demo", "volumes": 7})
+    accounts = {point: cloud.account(name=point) for point in CRASH_POINTS}
+    for account in accounts.values():
+        account.resource_types.set(account.resource_types.model.objects.filter(code="volume"))
+        assert sync_resource(account.pk, "volume").state == "success"
+    SyncLog.objects.all().delete()
+    lost = change_the_cloud(cloud, simulator, "volume")
+
+    def start(point):
+        beside = {"JOB_LEASE_SECONDS": "1", "PORTAL_CRASH_AT": f"{point}:{tmp_path / point}"}
+        return celery_worker(queues=f"resources-{point}", pool="solo", beside=beside)
+
+    workers = dict(zip(CRASH_POINTS, starting.map(start, CRASH_POINTS), strict=True))
+    for point, account in accounts.items():
+        task, of = "cloudaccounts.sync_account", account.pk
+        if point != "sync_opened":
+            task, (of,) = "cloudaccounts.sync_resource", SyncLog.objects.open(account.pk, ["volume"])
+        current_app.send_task(task, args=[of], queue=f"resources-{point}", ignore_result=True)
+    for point, worker in workers.items():
+        until(f"it dies at {point}", lambda worker=worker: worker.poll() is not None)
+        assert ((tmp_path / point).exists(), worker.returncode) == (True, -signal.SIGKILL)
+    flush_broker()  # Celery would deliver the dead processes' messages again: nothing may depend on that.
+    until(
+        "their leases are over", lambda: sweep() or not SyncLog.objects.running().exclude(owner="").exists()
+    )
+
+    # Of the one that died before anybody was told, the sweep tells the workers.
+    (forgotten,) = SyncLog.objects.running()
+    assert forgotten.account == accounts["sync_opened"]
+    move_rings_back()
+    sweep()
+    with current_app.connection_for_write() as broker:
+        assert broker.default_channel.client.llen("resources") == 1
+    run_log(forgotten.pk)
+
+    dead = "The worker that ran it ended before it did."
+    for point, account in accounts.items():
+        log = SyncLog.objects.get(account=account)
+        well = point in {"sync_opened", "sync_ended"}
+        assert (log.state, log.message) == (("success", "") if well else ("failed", dead)), point
+        check_after_death(simulator, account, "volume", lost)
+    check_logs()
+    check_rows()
