@@ -156,8 +156,8 @@ def prune(batch: int = 5000) -> None:
     logs = SyncLog.objects.filter(ended_at__lt=now - timedelta(days=settings.SYNC_LOG_RETENTION_DAYS))
     kept = (
         SyncLog.objects.filter(state=SyncLog.State.SUCCESS)
-        .order_by("account", "type", "-id")
-        .distinct("account", "type")
+        .order_by("account_id", "type", "-id")
+        .distinct("account_id", "type")
     )
     _delete_in_batches(logs.exclude(pk__in=list(kept.values_list("pk", flat=True))), batch)
     long_ago = now - timedelta(days=settings.RESOURCE_RETENTION_DAYS)

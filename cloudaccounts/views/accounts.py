@@ -15,7 +15,7 @@ from portal.api.preconditions import etag_of
 from portal.api.scoped_views import ScopedView
 from portal.api.scoping import Role
 from tasks.models import Job
-from tasks.views import accepted
+from tasks.views import accepted, wait_if_preferred
 
 from .. import services
 from ..filters import CloudAccountFilter, ResourceTypeFilter
@@ -59,6 +59,14 @@ class _AccountView(ScopedView):
         response["ETag"] = etag_of(account.version)
         return response
 
+    def waited(self, request: Request, response: Response) -> Response:
+        """Honour `Prefer: wait=N`: the account as it is when the job has ended, if it is still there."""
+        if wait_if_preferred(request, response):
+            account = CloudAccount.objects.filter(pk=response.data["account"]["id"]).first()
+            if account is not None:
+                response.data["account"] = self.shown(account)
+        return response
+
 
 class AccountList(_AccountView, ListAPIView[CloudAccount]):
     """The accounts of one's tenant, and the shared ones."""
@@ -75,10 +83,17 @@ class AccountList(_AccountView, ListAPIView[CloudAccount]):
         context = {**self.get_serializer_context(), "pictures": pictures_of(page)}
         return self.get_paginated_response(CloudAccountSerializer(page, many=True, context=context).data)
 
-    @extend_schema(request=CloudAccountSerializer, responses={202: AccountAcceptedSerializer})
-    @idempotent
+    @extend_schema(
+        request=CloudAccountSerializer,
+        responses={200: AccountAcceptedSerializer, 202: AccountAcceptedSerializer},
+    )
     def post(self, request: Request) -> Response:
         """Enter an account, for the tenant; for the platform when staff name no tenant. It is verified, then synced."""
+        return self.waited(request, self.enter(request))
+
+    @idempotent
+    def enter(self, request: Request) -> Response:
+        """Record it, in one transaction."""
         self.scope.require(Role.ADMIN)
         asked = self.get_serializer(data=request.data)
         asked.is_valid(raise_exception=True)
@@ -119,24 +134,28 @@ class AccountDetail(_AccountView):
             fields=asked.validated_data,
             if_match=request.headers.get("If-Match"),
         )
-        return self.answer(changed, job)
+        return self.waited(request, self.answer(changed, job))
 
-    @extend_schema(responses={202: AccountAcceptedSerializer})
+    @extend_schema(responses={200: AccountAcceptedSerializer, 202: AccountAcceptedSerializer})
     def delete(self, request: Request, pk: int) -> Response:
         """Remove it with all that is known of it, when the portal manages nothing in it. Nothing is done in the cloud."""
         account, job = services.remove_account(
             scope=self.scope, account_id=pk, if_match=request.headers.get("If-Match")
         )
-        return self.answer(account, job)
+        return self.waited(request, self.answer(account, job))
 
 
 class AccountVerify(_AccountView):
     """Try an account's credentials."""
 
-    @extend_schema(request=None, responses={202: AccountAcceptedSerializer})
-    @idempotent
+    @extend_schema(request=None, responses={200: AccountAcceptedSerializer, 202: AccountAcceptedSerializer})
     def post(self, request: Request, pk: int) -> Response:
         """Log in with them; the result stands on the account when the job has ended."""
+        return self.waited(request, self.verify(request, pk))
+
+    @idempotent
+    def verify(self, request: Request, pk: int) -> Response:
+        """Record it, in one transaction."""
         return self.answer(*services.verify_account(scope=self.scope, account_id=pk))
 
 
