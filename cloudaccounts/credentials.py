@@ -9,6 +9,16 @@ from django.utils.translation import gettext_lazy as _
 
 from .registry import providers
 
+# What the portal logs in with, but for the secret.
+LOG_IN_FIELDS = (
+    "auth_url",
+    "credential_kind",
+    "access_id",
+    "project",
+    "user_domain",
+    "project_domain",
+    "ca_bundle",
+)
 LONGEST_CA_BUNDLE = 200_000
 SECRET_AGAIN = _("Enter the secret again: it goes to another address now.")
 

@@ -14,24 +14,14 @@ from portal.api.serializers import PlainCharField, StrictModelSerializer
 from tasks.serializers import JobSerializer
 
 from ..addresses import check_auth_url
-from ..credentials import SECRET_AGAIN, check_ca_bundle, check_provider, secret_is_needed
+from ..credentials import LOG_IN_FIELDS, SECRET_AGAIN, check_ca_bundle, check_provider, secret_is_needed
 from ..models import CloudAccount, ResourceType
 from ..models.accounts import MOST_MINUTES
 from ..registry import type_label
 from ..services.accounts import types_named
 
 # What is nobody's business but the owner's; of a shared account that is the platform.
-OWNERS_ALONE = (
-    "auth_url",
-    "credential_kind",
-    "access_id",
-    "project",
-    "user_domain",
-    "project_domain",
-    "ca_bundle",
-    "facts",
-    "last_error",
-)
+OWNERS_ALONE = (*LOG_IN_FIELDS, "facts", "last_error")
 
 
 class AccountScheduleSerializer(serializers.Serializer[Any]):

@@ -18,24 +18,11 @@ from tasks.models import Job
 from tenants.models import User
 
 from ..commands import RemoveAccount, VerifyAccount
-from ..credentials import SECRET_AGAIN, secret_is_needed
+from ..credentials import LOG_IN_FIELDS, SECRET_AGAIN, secret_is_needed
 from ..models import CloudAccount, ResourceType, SyncLog
 
-# What the portal logs in with. When one of these changes, the account is verified anew.
-CREDENTIALS = frozenset(
-    {
-        "provider",
-        "auth_url",
-        "credential_kind",
-        "access_id",
-        "secret",
-        "project",
-        "user_domain",
-        "project_domain",
-        "ca_bundle",
-        "regions",
-    }
-)
+# When one of these changes, the account is verified anew.
+CREDENTIALS = frozenset({*LOG_IN_FIELDS, "secret", "provider", "regions"})
 
 
 def create_account(*, scope: Scope, fields: dict[str, Any]) -> tuple[CloudAccount, Job]:

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
 
-from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from openstack_client import Cloud
 
-from ...registry import Found, Link, Syncer, register_syncer
+from ...registry import Found, Link, register_syncer
+from .provider import OpenStackSyncer
 
 
 @register_syncer
-class Flavors(Syncer):
+class Flavors(OpenStackSyncer):
     """Sizes of servers: `vcpus`, `memory_mb`, `disk_gb`, `is_public`."""
 
-    provider: ClassVar[str] = "openstack"
-    type: ClassVar[str] = "flavor"
-    label: ClassVar[str | Promise] = _("flavor")
-    order: ClassVar[int] = 10
-    expires_after: ClassVar[int] = 1
-    catalogue: ClassVar[bool] = True
+    type = "flavor"
+    label = _("flavor")
+    order = 10
+    expires_after = 1
+    catalogue = True
 
     def pages(self, client: Cloud) -> Iterator[list[Found]]:
         """All flavors that the project may use."""
@@ -43,15 +41,14 @@ class Flavors(Syncer):
 
 
 @register_syncer
-class Zones(Syncer):
+class Zones(OpenStackSyncer):
     """Availability zones of servers; their name is their id."""
 
-    provider: ClassVar[str] = "openstack"
-    type: ClassVar[str] = "zone"
-    label: ClassVar[str | Promise] = _("availability zone")
-    order: ClassVar[int] = 11
-    expires_after: ClassVar[int] = 1
-    catalogue: ClassVar[bool] = True
+    type = "zone"
+    label = _("availability zone")
+    order = 11
+    expires_after = 1
+    catalogue = True
 
     def pages(self, client: Cloud) -> Iterator[list[Found]]:
         """All zones."""
@@ -62,13 +59,12 @@ class Zones(Syncer):
 
 
 @register_syncer
-class Keypairs(Syncer):
+class Keypairs(OpenStackSyncer):
     """Public keys of the user, by name: `type`, `fingerprint`. Nova has them per user, not per project."""
 
-    provider: ClassVar[str] = "openstack"
-    type: ClassVar[str] = "keypair"
-    label: ClassVar[str | Promise] = _("keypair")
-    order: ClassVar[int] = 60
+    type = "keypair"
+    label = _("keypair")
+    order = 60
 
     def pages(self, client: Cloud) -> Iterator[list[Found]]:
         """All keypairs."""
@@ -79,13 +75,12 @@ class Keypairs(Syncer):
 
 
 @register_syncer
-class Servers(Syncer):
+class Servers(OpenStackSyncer):
     """Servers: flavor and its size, `zone`, `fault`, `task`, `metadata`, `tags`, `created_at`."""
 
-    provider: ClassVar[str] = "openstack"
-    type: ClassVar[str] = "server"
-    label: ClassVar[str | Promise] = _("server")
-    order: ClassVar[int] = 70
+    type = "server"
+    label = _("server")
+    order = 70
 
     def pages(self, client: Cloud) -> Iterator[list[Found]]:
         """All servers of the project."""

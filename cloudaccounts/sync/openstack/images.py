@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
 
-from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from openstack_client import Cloud, Image
 
-from ...registry import Found, Link, Syncer, register_syncer
+from ...registry import Found, Link, register_syncer
+from .provider import OpenStackSyncer
 
 
 @register_syncer
-class Images(Syncer):
+class Images(OpenStackSyncer):
     """What servers boot from; see `image_found`."""
 
-    provider: ClassVar[str] = "openstack"
-    type: ClassVar[str] = "image"
-    label: ClassVar[str | Promise] = _("image")
-    order: ClassVar[int] = 12
-    catalogue: ClassVar[bool] = True
+    type = "image"
+    label = _("image")
+    order = 12
+    catalogue = True
 
     def pages(self, client: Cloud) -> Iterator[list[Found]]:
         """All images that the project may use and that are not hidden."""

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
 
-from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from openstack_client import Cloud
 
-from ...registry import Found, Link, Syncer, register_syncer
+from ...registry import Found, Link, register_syncer
+from .provider import OpenStackSyncer
 
 
 @register_syncer
-class Networks(Syncer):
+class Networks(OpenStackSyncer):
     """Networks: `is_external`, `is_shared`, and `cidrs`, the address ranges of their subnets."""
 
-    provider: ClassVar[str] = "openstack"
-    type: ClassVar[str] = "network"
-    label: ClassVar[str | Promise] = _("network")
-    order: ClassVar[int] = 20
-    catalogue: ClassVar[bool] = True
+    type = "network"
+    label = _("network")
+    order = 20
+    catalogue = True
 
     def pages(self, client: Cloud) -> Iterator[list[Found]]:
         """All networks that the project sees: its own, shared and external ones."""
@@ -46,13 +44,12 @@ class Networks(Syncer):
 
 
 @register_syncer
-class Subnets(Syncer):
+class Subnets(OpenStackSyncer):
     """Ranges of addresses: `cidr`, `gateway_ip`, `ip_version`, `is_dhcp_enabled`."""
 
-    provider: ClassVar[str] = "openstack"
-    type: ClassVar[str] = "subnet"
-    label: ClassVar[str | Promise] = _("subnet")
-    order: ClassVar[int] = 21
+    type = "subnet"
+    label = _("subnet")
+    order = 21
 
     def pages(self, client: Cloud) -> Iterator[list[Found]]:
         """All subnets that the project sees."""
@@ -76,13 +73,12 @@ class Subnets(Syncer):
 
 
 @register_syncer
-class SecurityGroups(Syncer):
+class SecurityGroups(OpenStackSyncer):
     """Security groups: `description`, `rules`, how many there are."""
 
-    provider: ClassVar[str] = "openstack"
-    type: ClassVar[str] = "security_group"
-    label: ClassVar[str | Promise] = _("security group")
-    order: ClassVar[int] = 22
+    type = "security_group"
+    label = _("security group")
+    order = 22
 
     def pages(self, client: Cloud) -> Iterator[list[Found]]:
         """All security groups of the project."""
@@ -94,13 +90,12 @@ class SecurityGroups(Syncer):
 
 
 @register_syncer
-class Routers(Syncer):
+class Routers(OpenStackSyncer):
     """Routers: `is_admin_state_up`. Their interfaces are ports."""
 
-    provider: ClassVar[str] = "openstack"
-    type: ClassVar[str] = "router"
-    label: ClassVar[str | Promise] = _("router")
-    order: ClassVar[int] = 23
+    type = "router"
+    label = _("router")
+    order = 23
 
     def pages(self, client: Cloud) -> Iterator[list[Found]]:
         """All routers of the project."""
@@ -119,13 +114,12 @@ class Routers(Syncer):
 
 
 @register_syncer
-class Ports(Syncer):
+class Ports(OpenStackSyncer):
     """Ports: `mac_address`, `device_owner`, `fixed_ips`, `is_admin_state_up`. They join servers and routers to networks."""
 
-    provider: ClassVar[str] = "openstack"
-    type: ClassVar[str] = "port"
-    label: ClassVar[str | Promise] = _("port")
-    order: ClassVar[int] = 24
+    type = "port"
+    label = _("port")
+    order = 24
 
     def pages(self, client: Cloud) -> Iterator[list[Found]]:
         """All ports of the project."""
@@ -154,13 +148,12 @@ class Ports(Syncer):
 
 
 @register_syncer
-class FloatingIps(Syncer):
+class FloatingIps(OpenStackSyncer):
     """Floating IPs, named by their address: `fixed_address`, `description`."""
 
-    provider: ClassVar[str] = "openstack"
-    type: ClassVar[str] = "floating_ip"
-    label: ClassVar[str | Promise] = _("floating IP")
-    order: ClassVar[int] = 25
+    type = "floating_ip"
+    label = _("floating IP")
+    order = 25
 
     def pages(self, client: Cloud) -> Iterator[list[Found]]:
         """All floating IPs of the project."""

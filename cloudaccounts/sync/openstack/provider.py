@@ -12,7 +12,7 @@ from openstack_client import Cloud, CloudError, InvalidRequest
 from ...connect import open_cloud
 from ...encryption import UnreadableSecret
 from ...models import CloudAccount
-from ...registry import Provider, register_provider
+from ...registry import Provider, Syncer, register_provider
 
 
 @register_provider
@@ -45,3 +45,9 @@ class OpenStack(Provider):
             if "compute" in services[region]:
                 open_cloud(account, region).compute.check()
         return {"project_id": cloud.project_id, "regions": services}
+
+
+class OpenStackSyncer(Syncer):
+    """How one type of OpenStack's is listed; its client is a `Cloud`."""
+
+    provider = OpenStack.code

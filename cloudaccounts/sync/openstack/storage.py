@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
 
-from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from openstack_client import Cloud
 
-from ...registry import Found, Link, Syncer, register_syncer
+from ...registry import Found, Link, register_syncer
+from .provider import OpenStackSyncer
 
 
 @register_syncer
-class VolumeTypes(Syncer):
+class VolumeTypes(OpenStackSyncer):
     """Kinds of volumes: `is_public`."""
 
-    provider: ClassVar[str] = "openstack"
-    type: ClassVar[str] = "volume_type"
-    label: ClassVar[str | Promise] = _("volume type")
-    order: ClassVar[int] = 13
-    expires_after: ClassVar[int] = 1
-    catalogue: ClassVar[bool] = True
+    type = "volume_type"
+    label = _("volume type")
+    order = 13
+    expires_after = 1
+    catalogue = True
 
     def pages(self, client: Cloud) -> Iterator[list[Found]]:
         """All types that the project may use."""
@@ -33,13 +31,12 @@ class VolumeTypes(Syncer):
 
 
 @register_syncer
-class Snapshots(Syncer):
+class Snapshots(OpenStackSyncer):
     """Snapshots of volumes: `size_gb`, `metadata`, `created_at`."""
 
-    provider: ClassVar[str] = "openstack"
-    type: ClassVar[str] = "snapshot"
-    label: ClassVar[str | Promise] = _("volume snapshot")
-    order: ClassVar[int] = 50
+    type = "snapshot"
+    label = _("volume snapshot")
+    order = 50
 
     def pages(self, client: Cloud) -> Iterator[list[Found]]:
         """All snapshots of the project."""
@@ -61,13 +58,12 @@ class Snapshots(Syncer):
 
 
 @register_syncer
-class Volumes(Syncer):
+class Volumes(OpenStackSyncer):
     """Volumes: `size_gb`, `volume_type`, `is_bootable`, `zone`, `metadata`, `created_at`."""
 
-    provider: ClassVar[str] = "openstack"
-    type: ClassVar[str] = "volume"
-    label: ClassVar[str | Promise] = _("volume")
-    order: ClassVar[int] = 51
+    type = "volume"
+    label = _("volume")
+    order = 51
 
     def pages(self, client: Cloud) -> Iterator[list[Found]]:
         """All volumes of the project."""
@@ -92,14 +88,13 @@ class Volumes(Syncer):
 
 
 @register_syncer
-class Quotas(Syncer):
+class Quotas(OpenStackSyncer):
     """What the project may use and uses, as `<service>.<name>`: `limit` (-1 is none), `in_use`, `reserved`."""
 
-    provider: ClassVar[str] = "openstack"
-    type: ClassVar[str] = "quota"
-    label: ClassVar[str | Promise] = _("quota")
-    order: ClassVar[int] = 90
-    expires_after: ClassVar[int] = 1
+    type = "quota"
+    label = _("quota")
+    order = 90
+    expires_after = 1
 
     def pages(self, client: Cloud) -> Iterator[list[Found]]:
         """The quotas of compute, block storage and network."""
