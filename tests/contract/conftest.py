@@ -108,10 +108,14 @@ def gone(look):
 
 @pytest.fixture(scope="session")
 def parts(cloud):
-    """The smallest flavor, an image and an internal network."""
+    """The smallest flavor, an image and an internal network. None that a test has made, and removes again."""
     flavor = min(cloud.compute.list_flavors(), key=lambda f: (f.vcpus, f.memory_mb))
-    image = min((i for i in cloud.image.list_images() if i.status == "active"), key=lambda i: i.min_disk_gb)
-    network = next(n for n in cloud.network.list_networks() if not n.is_external)
+    images = [
+        i for i in cloud.image.list_images() if i.status == "active" and not i.name.startswith("contract-")
+    ]
+    image = min(images, key=lambda i: i.min_disk_gb)
+    networks = cloud.network.list_networks()
+    network = next(n for n in networks if not n.is_external and not n.name.startswith("contract-"))
     return flavor, image, network
 
 

@@ -6,6 +6,13 @@ from openstack_client import Cloud, CloudCredentials, CloudError, Conflict, Inva
 
 
 @pytest.fixture
+def cloud(credentials):
+    """A patient one: nothing hangs here, and a busy machine is no fault."""
+    with Cloud(credentials) as opened:
+        yield opened
+
+
+@pytest.fixture
 def neutron(cloud):
     """Sends to Neutron, and returns the answer's inner object."""
 
