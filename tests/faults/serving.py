@@ -73,7 +73,7 @@ def web_process(
     try:
         yield Web(f"http://{address}", process)
     finally:
-        launch.end(process, politely=signal.SIGQUIT, seconds=10)
+        launch.end(process, politely=signal.SIGQUIT, seconds=2)
 
 
 def _answers(process: subprocess.Popen[bytes], url: str) -> bool:
