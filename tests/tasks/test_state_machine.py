@@ -38,7 +38,7 @@ pytestmark = [
 
 STORIES = os.environ.get("PORTAL_STORIES")
 SETTINGS = settings(
-    max_examples=int(STORIES or 90),
+    max_examples=int(STORIES or 50),
     stateful_step_count=25,
     derandomize=STORIES is None,
     database=None,
