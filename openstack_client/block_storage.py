@@ -106,6 +106,12 @@ class BlockStorage:
         wanted = {"volume": {"name": checked_name(name, "volume")}}
         self._call("PUT", path, f"rename volume {volume_id}", json=wanted)
 
+    def add_metadata(self, volume_id: str, metadata: Mapping[str, str]) -> None:
+        """Put metadata on a volume, beside what it has, whatever its state. Safe to repeat. Raises `NotFound`."""
+        path = f"/volumes/{checked_id(volume_id, 'volume')}/metadata"
+        wanted = {"metadata": checked_metadata(metadata)}
+        self._call("POST", path, f"mark volume {volume_id}", json=wanted)
+
     def delete_volume(self, volume_id: str) -> None:
         """Ask for the end of a volume. Raises `NotFound`, and `Conflict` when its state does not allow it."""
         # Cinder answers 400 for a state: in use, already going, has snapshots.

@@ -160,6 +160,7 @@ CELERY_TASK_ROUTES = {
     "portal.*": {"queue": "polling"},
     "vms.*": {"queue": "sync"},
     "cloudaccounts.*": {"queue": "resources"},
+    "volumepool.*": {"queue": "volumepool"},
 }
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
@@ -234,6 +235,11 @@ SYNC_LOG_RETENTION_DAYS = env.int("SYNC_LOG_RETENTION_DAYS", default=30)
 RESOURCE_RETENTION_DAYS = env.int("RESOURCE_RETENTION_DAYS", default=90)
 # What every server and volume that the portal makes carries. Two portals on one project need two names.
 CLOUD_TAG = env.str("CLOUD_TAG", default="portal")
+
+# --- Spare volumes -----------------------------------------------------------------------------------------
+
+POOL_BACKFILL_SECONDS = env.int("POOL_BACKFILL_SECONDS", default=30)
+POOL_RECONCILE_SECONDS = env.int("POOL_RECONCILE_SECONDS", default=300)
 
 # --- Who ---------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import factory
+from django.utils import timezone
 from factory.django import DjangoModelFactory
 
 from cloudaccounts.models import CloudAccount, CloudResource
@@ -10,7 +11,7 @@ from cloudaccounts.registry import syncers_of
 from portal.api.scoping import Role
 from tenants.models import InformationSystem, Membership, Tenant, User
 from vms.models import VirtualMachine, VMSnapshot, VMStatus
-from volumepool.models import Volume
+from volumepool.models import SpareVolume, Volume, VolumePool
 
 
 def catalogue_types() -> list[str]:
@@ -117,6 +118,33 @@ class VolumeFactory(DjangoModelFactory[Volume]):
     name = factory.Sequence(lambda n: f"volume-{n}")
     size_gb = 10
     status = "available"
+
+
+class VolumePoolFactory(DjangoModelFactory[VolumePool]):
+    """A pool of small empty volumes in a shared account, that is never filled by itself."""
+
+    class Meta:
+        model = VolumePool
+
+    account = factory.SubFactory(CloudAccountFactory)
+    region = "RegionOne"
+    type = factory.Sequence(lambda n: f"type-{n}")
+    size_gb = 1
+
+
+class SpareVolumeFactory(DjangoModelFactory[SpareVolume]):
+    """A spare that can be claimed, bound to a volume which no cloud has."""
+
+    class Meta:
+        model = SpareVolume
+
+    pool = factory.SubFactory(VolumePoolFactory)
+    volume_id = factory.Faker("uuid4")
+    name = factory.Sequence(lambda n: f"spare-{n}")
+    region = "RegionOne"
+    size_gb = 1
+    status = "available"
+    available_at = factory.LazyFunction(timezone.now)
 
 
 class VMSnapshotFactory(DjangoModelFactory[VMSnapshot]):

@@ -1,12 +1,19 @@
-"""Volumes in the admin."""
+"""Volumes, pools and their spares in the admin."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
-from tasks.admin import ReadOnly
+from tasks.admin import ReadOnly, ReadOnlyRows
+from tasks.doorbell import ring
 
-from .models import Volume
+from .models import PoolClaim, SpareVolume, StrayVolume, Volume, VolumePool
+from .services.figures import Figures, figures_of
 
 
 @admin.register(Volume)
@@ -20,6 +27,7 @@ class VolumeAdmin(ReadOnly):
         "region",
         "size_gb",
         "status",
+        "source",
         "vm",
         "created_at",
     ]
@@ -27,3 +35,127 @@ class VolumeAdmin(ReadOnly):
     search_fields = ["name", "=volume_id"]
     list_select_related = ["information_system", "account", "vm"]
     show_full_result_count = False
+
+
+class SpareRows(ReadOnlyRows):
+    """The spares of a pool."""
+
+    model = SpareVolume
+    fields = ["name", "volume_id", "snapshot_id", "size_gb", "status", "created_at", "available_at"]
+
+
+@admin.register(VolumePool)
+class VolumePoolAdmin(admin.ModelAdmin[VolumePool]):
+    """Pools: what is to be kept ready, and what that is worth."""
+
+    list_display = [
+        "type",
+        "account",
+        "region",
+        "size_gb",
+        "desired",
+        "available",
+        "creating",
+        "claimed_today",
+        "hit_rate",
+        "misses",
+        "seconds_saved",
+        "suggested",
+        "enabled",
+        "paused_until",
+        "last_error",
+    ]
+    list_filter = ["enabled", "account"]
+    search_fields = ["type", "account__name"]
+    list_select_related = ["account"]
+    autocomplete_fields = ["account"]
+    readonly_fields = ["current_snapshot_id", "paused_until", "last_error", "creation_seconds"]
+    inlines = [SpareRows]
+    actions = ["fill_now", "compare_now"]
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """The list, with the figures of its page read at once."""
+        changes = super().get_changelist_instance(request)
+        self._figures = figures_of(list(changes.result_list))
+        return changes
+
+    def _of(self, pool: VolumePool) -> Figures:
+        return self._figures[pool.pk]
+
+    @admin.display(description=_("available"))
+    def available(self, pool: VolumePool) -> int:
+        """How many can be claimed."""
+        return self._of(pool).available
+
+    @admin.display(description=_("creating"))
+    def creating(self, pool: VolumePool) -> int:
+        """How many are being made."""
+        return self._of(pool).creating
+
+    @admin.display(description=_("claimed today"))
+    def claimed_today(self, pool: VolumePool) -> int:
+        """How many were wanted today."""
+        return self._of(pool).claimed_today
+
+    @admin.display(description=_("hit rate"))
+    def hit_rate(self, pool: VolumePool) -> str:
+        """Of the volumes wanted lately, how many came out of the pool."""
+        rate = self._of(pool).hit_rate
+        return "-" if rate is None else f"{100 * rate:.0f} %"
+
+    @admin.display(description=_("misses"))
+    def misses(self, pool: VolumePool) -> int:
+        """How many had to be made while somebody waited."""
+        return self._of(pool).misses
+
+    @admin.display(description=_("seconds saved"))
+    def seconds_saved(self, pool: VolumePool) -> float:
+        """What the claims would have waited."""
+        return self._of(pool).seconds_saved
+
+    @admin.display(description=_("suggested"))
+    def suggested(self, pool: VolumePool) -> str:
+        """As many as were wanted at most while a spare is being made."""
+        return str(self._of(pool).suggested or "-")
+
+    @admin.action(description=_("Fill the chosen pools now"), permissions=["change"])
+    def fill_now(self, request: HttpRequest, pools: QuerySet[VolumePool]) -> None:
+        """Look now for what is missing."""
+        ring("volumepool.backfill", *pools.values_list("pk"))
+        self.message_user(request, _("%(count)s pools are looked at.") % {"count": len(pools)})
+
+    @admin.action(description=_("Compare the chosen pools with their clouds now"), permissions=["change"])
+    def compare_now(self, request: HttpRequest, pools: QuerySet[VolumePool]) -> None:
+        """Compare their accounts and regions with what Cinder has."""
+        places = set(pools.order_by().values_list("account_id", "region"))
+        ring("volumepool.reconcile", *places)
+        self.message_user(request, _("%(count)s pools are looked at.") % {"count": len(pools)})
+
+
+@admin.register(PoolClaim)
+class PoolClaimAdmin(ReadOnly):
+    """What was wanted of each pool, and what it had."""
+
+    list_display = ["at", "pool", "taken", "made", "seconds_saved"]
+    list_filter = ["pool__type"]
+    list_select_related = ["pool__account"]
+    date_hierarchy = "at"
+    show_full_result_count = False
+
+
+@admin.register(StrayVolume)
+class StrayVolumeAdmin(ReadOnly):
+    """Volumes that carry a pool's mark and belong to no row."""
+
+    list_display = [
+        "name",
+        "volume_id",
+        "account",
+        "region",
+        "status",
+        "seen",
+        "first_seen_at",
+        "last_seen_at",
+    ]
+    list_filter = ["account", "status"]
+    list_select_related = ["account"]

@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 
@@ -9,11 +10,25 @@ class VolumePoolConfig(AppConfig):
     verbose_name = _("Volumes")
 
     def ready(self) -> None:
-        """Register the commands and the watcher of volumes."""
+        """Register the commands and the watcher of volumes, and declare the schedules."""
         from tasks.polling import register_watcher
+        from tasks.schedules import Schedule, declare
 
         from . import commands  # noqa: F401 - importing registers.
         from .models import VOLUME_WATCHER
         from .sync.watching import VolumeWatcher
 
         register_watcher(VOLUME_WATCHER, VolumeWatcher())
+        for name, seconds, text in (
+            (
+                "volumepool.backfill_all",
+                settings.POOL_BACKFILL_SECONDS,
+                _("Has spare volumes made where a pool lacks some."),
+            ),
+            (
+                "volumepool.reconcile_all",
+                settings.POOL_RECONCILE_SECONDS,
+                _("Compares spare volumes with what the clouds have of them."),
+            ),
+        ):
+            declare(Schedule(name, name, seconds, text))

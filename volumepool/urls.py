@@ -5,4 +5,9 @@ from . import views
 urlpatterns = [
     path("volumes/", views.VolumeList.as_view(), name="volume-list"),
     path("volumes/<uuid:pk>/", views.VolumeDetail.as_view(), name="volume-detail"),
+    path("volume-pools/", views.PoolList.as_view(), name="volume-pool-list"),
+    path("volume-pools/<int:pk>/", views.PoolDetail.as_view(), name="volume-pool-detail"),
+    path("volume-pools/<int:pk>/spares/", views.PoolSpares.as_view(), name="volume-pool-spares"),
+    path("volume-pools/<int:pk>/backfill/", views.PoolBackfill.as_view(), name="volume-pool-backfill"),
+    path("volume-pools/<int:pk>/reconcile/", views.PoolReconcile.as_view(), name="volume-pool-reconcile"),
 ]

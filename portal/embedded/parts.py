@@ -105,6 +105,7 @@ def processes(installation: Installation) -> list[Part]:
     workers = {
         "worker": "-Q jobs,polling -c 4",
         "worker-sync": "-Q sync,resources -c 1",
+        "worker-pool": "-Q volumepool -c 1",
     }
     web = _python(
         installation,

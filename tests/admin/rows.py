@@ -27,14 +27,16 @@ from tests.factories import (
     CloudResourceFactory,
     InformationSystemFactory,
     MembershipFactory,
+    SpareVolumeFactory,
     TenantFactory,
     UserFactory,
     VirtualMachineFactory,
     VMSnapshotFactory,
     VolumeFactory,
+    VolumePoolFactory,
 )
 from vms.models import Orphan, SyncRun, SyncState, VirtualMachine, VMOperationLog, VMSnapshot
-from volumepool.models import Volume
+from volumepool.models import PoolClaim, StrayVolume, Volume, VolumePool
 
 _numbers = itertools.count(1)
 
@@ -139,6 +141,11 @@ MAKE: dict[type[models.Model], Callable[[], Any]] = {
         provider="test", code=f"type {next(_numbers)}", name="Type"
     ),
     SyncLog: lambda: SyncLog.objects.create(account=CloudAccountFactory(), type="flavor"),
+    VolumePool: lambda: SpareVolumeFactory().pool,
+    PoolClaim: lambda: PoolClaim.objects.create(pool=VolumePoolFactory(), taken=1),
+    StrayVolume: lambda: StrayVolume.objects.create(
+        account=CloudAccountFactory(), region="RegionOne", volume_id=str(next(_numbers))
+    ),
     Volume: lambda: VolumeFactory(vm=VirtualMachineFactory()),
     VMSnapshot: VMSnapshotFactory,
     SyncState: lambda: SyncState.objects.create(account=CloudAccountFactory(), region="RegionOne"),

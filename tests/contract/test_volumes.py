@@ -79,6 +79,17 @@ def test_rename(cloud, make_volume):
     available(cloud, made.id)
 
 
+def test_metadata_is_added_beside_what_is_there(cloud, make_volume):
+    made = make_volume()
+    before = dict(cloud.block_storage.get_volume(made.id).metadata)
+    for _twice in range(2):
+        cloud.block_storage.add_metadata(made.id, {"portal_volume": "1"})
+    assert cloud.block_storage.get_volume(made.id).metadata == {**before, "portal_volume": "1"}
+    with pytest.raises(NotFound):
+        cloud.block_storage.add_metadata(NOBODY, {"a": "b"})
+    available(cloud, made.id)
+
+
 def test_snapshots(cloud, sdk, make_volume, tag):
     storage = cloud.block_storage
     volume = make_volume()

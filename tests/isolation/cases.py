@@ -20,10 +20,12 @@ from tests.factories import (
     CloudResourceFactory,
     InformationSystemFactory,
     MembershipFactory,
+    SpareVolumeFactory,
     UserFactory,
     VirtualMachineFactory,
     VMSnapshotFactory,
     VolumeFactory,
+    VolumePoolFactory,
     stock,
 )
 from vms.commands.power import StartVm
@@ -83,6 +85,16 @@ def a_running_vm(member: Membership) -> Ids:
 
 def a_volume(member: Membership) -> Ids:
     return {"id": VolumeFactory(information_system__tenant=member.tenant).pk}
+
+
+def a_pool(member: Membership) -> Ids:
+    return {"id": SpareVolumeFactory(pool__account__tenant=member.tenant).pool_id}
+
+
+def a_wish_for_volumes(member: Membership) -> dict[str, Any]:
+    system = InformationSystemFactory(tenant=member.tenant)
+    pool = VolumePoolFactory(account=CloudAccountFactory(tenant=member.tenant))
+    return {"information_system": str(system.pk), "type": pool.type, "count": 2}
 
 
 def an_attached_volume(member: Membership) -> Ids:
@@ -261,6 +273,18 @@ CASES: dict[tuple[str, str], Case] = {
     ),
     ("DELETE", "/api/v1/vms/{id}/volumes/{volume_pk}/"): Case(202, Role.OPERATOR, ids=an_attached_volume),
     ("GET", "/api/v1/volumes/"): Case(200),
+    ("POST", "/api/v1/volumes/"): Case(
+        202, Role.ADMIN, body=a_wish_for_volumes, bad_body={"type": "debian", "count": 0, "colour": "red"}
+    ),
+    ("GET", "/api/v1/volume-pools/"): Case(200, None, staff=True),
+    ("GET", "/api/v1/volume-pools/{id}/"): Case(200, None, staff=True, tenants_own=False, ids=a_pool),
+    ("GET", "/api/v1/volume-pools/{id}/spares/"): Case(200, None, staff=True, tenants_own=False, ids=a_pool),
+    ("POST", "/api/v1/volume-pools/{id}/backfill/"): Case(
+        202, None, staff=True, tenants_own=False, ids=a_pool
+    ),
+    ("POST", "/api/v1/volume-pools/{id}/reconcile/"): Case(
+        202, None, staff=True, tenants_own=False, ids=a_pool
+    ),
     ("GET", "/api/v1/volumes/{id}/"): Case(200, ids=a_volume),
     ("DELETE", "/api/v1/volumes/{id}/"): Case(202, Role.ADMIN, ids=a_volume),
     ("GET", "/api/v1/resource-types/"): Case(200, None),

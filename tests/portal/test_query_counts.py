@@ -23,14 +23,17 @@ from tests.factories import (
     CloudResourceFactory,
     InformationSystemFactory,
     MembershipFactory,
+    SpareVolumeFactory,
     UserFactory,
     VirtualMachineFactory,
     VMSnapshotFactory,
     VolumeFactory,
+    VolumePoolFactory,
     stock,
 )
 from tests.isolation.cases import CASES
 from vms.models import SyncRun, VMOperationLog
+from volumepool.models import PoolClaim
 
 pytestmark = pytest.mark.django_db
 
@@ -75,10 +78,13 @@ class World:
             stock(vm.account)
             SyncRun.objects.create(account=vm.account, region="RegionOne")
             self.a_synced_account(vm.created_by)
+            PoolClaim.objects.create(pool=VolumePoolFactory(account=vm.account), taken=1)
         ResourceType.objects.bulk_create(
             ResourceType(provider=f"test {count}", code=str(number), name="A type") for number in range(count)
         )
         account = self.vms[0].account
+        self.pool = VolumePoolFactory(account=account)
+        SpareVolumeFactory.create_batch(count, pool=self.pool)
         self.system = InformationSystemFactory(tenant=tenant, default_account=account, name="A system")
         # What each path names; a path that is not here fails the test.
         self.ids = {
@@ -91,6 +97,8 @@ class World:
             "/api/v1/vms/{id}/console/": self.vms[0].pk,
             "/api/v1/vms/{id}/snapshots/": self.vms[0].pk,
             "/api/v1/vms/{id}/volumes/": self.vms[0].pk,
+            "/api/v1/volume-pools/{id}/": self.pool.pk,
+            "/api/v1/volume-pools/{id}/spares/": self.pool.pk,
             "/api/v1/volumes/{id}/": self.vms[0].volumes.first().pk,
             "/api/v1/cloud-accounts/{id}/": self.account.pk,
             "/api/v1/cloud-resources/{id}/": self.port.pk,

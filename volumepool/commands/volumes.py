@@ -19,7 +19,7 @@ from openstack_client.block_storage import BlockStorage
 from tasks.command import Done, Entity, Failed, Failure, Refusal, Result, Wait, Watch, minutes, register, step
 from tasks.polling import MISSING
 
-from .models import VOLUME_WATCHER, Volume
+from ..models import VOLUME_WATCHER, Volume
 
 
 def delete_volumes(block_storage: BlockStorage, cinder_ids: Iterable[str]) -> Result:

@@ -1,4 +1,4 @@
-"""The verbs of the room."""
+"""Removing volumes of tenants."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from portal.api.scoping import Role, Scope
 from tasks import engine
 from tasks.models import Job
 
-from .commands import RemoveVolume
-from .models import Volume
+from ..commands import RemoveVolume
+from ..models import Volume
 
 
 def remove_volume(*, scope: Scope, volume_id: UUID) -> tuple[Volume, Job]:

@@ -1,0 +1,102 @@
+"""A pool in the simulated cloud, and who claims from it."""
+
+from __future__ import annotations
+
+import pytest
+
+from portal.api.scoping import Role, Scope
+from tests.factories import InformationSystemFactory, MembershipFactory
+from tests.vms.conftest import account, cloud
+from tests.working import work
+from volumepool.models import SpareVolume, Volume, VolumePool
+from volumepool.services import Wanted, backfill, request_volumes
+
+__all__ = ["account", "cloud"]
+
+
+@pytest.fixture
+def pool(account):
+    """A pool of three empty volumes."""
+    return VolumePool.objects.create(
+        account=account, region="RegionOne", type="debian", size_gb=2, desired=3, max_in_flight=5
+    )
+
+
+@pytest.fixture
+def full(pool):
+    """The pool, filled."""
+    backfill(pool.pk)
+    work()
+    assert SpareVolume.objects.claimable().count() == 3
+    return pool
+
+
+@pytest.fixture
+def scope(account):
+    """An administrator of a tenant."""
+    member = MembershipFactory(role=Role.ADMIN)
+    return Scope(member.user, member.tenant, Role.ADMIN)
+
+
+@pytest.fixture
+def system(scope):
+    """The tenant's information system."""
+    return InformationSystemFactory(tenant=scope.tenant)
+
+
+def claimer(scope, system):
+    """Claims for one tenant: `want(2)`, `want(1, volume_ids=[...])`."""
+
+    def claim(count=1, type_code="debian", **more):
+        return request_volumes(
+            scope=scope, wanted=Wanted(information_system=system.pk, type=type_code, count=count, **more)
+        )
+
+    return claim
+
+
+@pytest.fixture
+def want(scope, system):
+    """Claims of the tenant."""
+    return claimer(scope, system)
+
+
+@pytest.fixture
+def others(account):
+    """Claims of so many tenants, each its own: the quota's lock makes those of one wait for each other."""
+
+    def make(count):
+        members = [MembershipFactory(role=Role.ADMIN) for _ in range(count)]
+        return [
+            claimer(
+                Scope(member.user, member.tenant, Role.ADMIN), InformationSystemFactory(tenant=member.tenant)
+            )
+            for member in members
+        ]
+
+    return make
+
+
+class Cinder:
+    """What the simulated Cinder has, by id."""
+
+    def __init__(self, cloud):
+        self.cloud = cloud
+
+    def volumes(self):
+        """Those of ours: with a mark of the portal's."""
+        objects = self.cloud.call("GET", "objects")["volumes"]
+        return {one["id"]: one for one in objects if any(key.startswith("portal") for key in one["metadata"])}
+
+    def agree(self):
+        """Whether every volume of ours belongs to exactly one row, and every row to a volume."""
+        rows = [
+            *SpareVolume.objects.values_list("volume_id", flat=True),
+            *Volume.objects.values_list("volume_id", flat=True),
+        ]
+        return sorted(map(str, rows)) == sorted(self.volumes())
+
+
+@pytest.fixture
+def cinder(cloud):
+    return Cinder(cloud)

@@ -1,0 +1,84 @@
+"""Many who claim at the same moment: nobody gets what another has, and nothing is lost."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import Counter
+
+import pytest
+from django.db import IntegrityError, connection
+from django.utils import timezone
+
+from volumepool.models import SpareVolume, Volume
+from volumepool.services import backfill
+
+CLAIMERS, SPARES = 16, 160
+
+
+@pytest.fixture
+def stocked(pool):
+    """A pool with spares that no Cinder has: a claim does not ask."""
+    SpareVolume.objects.bulk_create(
+        SpareVolume(
+            pool=pool,
+            volume_id=str(uuid.uuid4()),
+            name=f"spare-{number}",
+            region=pool.region,
+            size_gb=pool.size_gb,
+            status="available",
+            available_at=timezone.now(),
+        )
+        for number in range(SPARES)
+    )
+    return pool
+
+
+def simultaneously(works):
+    start, found = threading.Barrier(len(works)), []
+
+    def one(work):
+        try:
+            start.wait()
+            found.extend(work())
+        except Exception as error:  # noqa: BLE001 - looked at by the test.
+            found.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=one, args=[work]) for work in works]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    return found
+
+
+def test_no_spare_is_given_twice_and_none_is_lost(stocked, others):
+    def five_times(want):
+        return lambda: [volume for _ in range(5) for volume in want(2).volumes]
+
+    given = simultaneously([five_times(want) for want in others(CLAIMERS)])
+
+    assert [one for one in given if isinstance(one, Exception)] == []
+    assert max(Counter(volume.volume_id for volume in given).values()) == 1
+    assert {volume.source for volume in given} == {"pool"}
+    assert len(given) == SPARES
+    assert SpareVolume.objects.count() == 0
+    assert Volume.objects.count() == SPARES
+
+
+def test_without_the_lock_the_same_spare_is_given_to_several(stocked, others, monkeypatch):
+    """The race is real: what keeps the doubles out then is only that a volume's id stands in one row."""
+    monkeypatch.setattr(
+        "volumepool.models.SpareVolumeQuerySet.select_for_update", lambda self, **options: self
+    )
+
+    given = simultaneously([lambda want=want: want(2).volumes for want in others(8)])
+
+    assert [one for one in given if isinstance(one, IntegrityError)]
+
+
+def test_two_who_fill_a_pool_at_once_make_no_more_than_is_missing(pool):
+    made = simultaneously([lambda: backfill(pool.pk)] * 6)
+
+    assert [one for one in made if isinstance(one, Exception)] == []
+    assert len(made) == SpareVolume.objects.count() == pool.desired

@@ -1,0 +1,178 @@
+"""Making spares and removing them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from typing import ClassVar
+
+from django.conf import settings
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from cloudaccounts.commands import CloudCommand, refused_by_cloud
+from cloudaccounts.connect import open_cloud
+from openstack_client import QuotaExceeded
+from openstack_client.block_storage import BlockStorage
+from tasks.command import Done, Entity, Failed, Failure, Result, Watch, minutes, register, step
+from tasks.doorbell import ring
+from tasks.polling import MISSING
+
+from ..models import VOLUME_WATCHER, SpareVolume, VolumePool
+from .volumes import delete_volumes
+
+# When Cinder's quota is full: a minute the first time, twice as long each time after, an hour at the most.
+FIRST_PAUSE = timedelta(minutes=1)
+LONGEST_PAUSE = timedelta(hours=1)
+# How much of the newest creation the mean of a pool takes on.
+WEIGHT = 0.2
+
+
+def marks_of(spare_id: str) -> dict[str, str]:
+    """What Cinder's volume of a spare carries, to be found by."""
+    return {"portal_pool": settings.CLOUD_TAG, "portal_spare": spare_id}
+
+
+class SpareCommand(CloudCommand):
+    """A command about one spare."""
+
+    spare_id: str
+
+    @cached_property
+    def spare(self) -> SpareVolume:
+        """The spare as it was when the command first looked."""
+        return SpareVolume.objects.select_related("pool__account").get(pk=self.spare_id)
+
+    def block_storage(self) -> BlockStorage:
+        """The Cinder that it is in."""
+        return open_cloud(self.spare.pool.account, self.spare.region).block_storage
+
+    def locks(self) -> list[str]:
+        """The spare, and nothing else."""
+        return [f"spare:{self.spare_id}"]
+
+    def entity(self) -> Entity:
+        """The spare."""
+        return Entity("spare_volume", self.spare_id, self.spare.name)
+
+    def made_before(self) -> list[str]:
+        """Cinder's ids of all that was ever made for this row. Raises `CloudError`."""
+        return [found.id for found in self.block_storage().find_volumes_by_metadata(marks_of(self.spare_id))]
+
+    def delete_all(self, cinder_ids: Iterable[str]) -> Result:
+        """Ask for the end of volumes until the cloud has none of them."""
+        return delete_volumes(self.block_storage(), cinder_ids)
+
+
+@register
+@dataclass
+class CreateSpare(SpareCommand):
+    """Make the volume of a spare in Cinder. Whatever fails leaves neither volume nor row: the next backfill begins anew."""
+
+    spare_id: str
+
+    kind: ClassVar[str] = "volumepool.create_spare"
+    title: ClassVar[str | Promise] = gettext_lazy("Create spare volume")
+    deadline: ClassVar[timedelta] = minutes(120)
+
+    @step(title=gettext_lazy("Ask the cloud for a volume"))
+    def ask_the_cloud(self) -> Result:
+        """Create it, unless an earlier try has. If that cannot be found out, nothing is created."""
+        # Who comes a second time may have asked before, and a lost request may still be on its way.
+        self.data["asked_again"] = self.retrying
+        if self.retrying and (found := self.made_before()):
+            self.data["cinder_id"] = found[0]
+            return Done(_("It was there already."))
+        spare = self.spare
+        try:
+            made = self.block_storage().create_volume(
+                name=spare.name,
+                size_gb=spare.size_gb,
+                snapshot_id=spare.snapshot_id or None,
+                volume_type=spare.volume_type or None,
+                availability_zone=spare.availability_zone or None,
+                metadata=marks_of(self.spare_id),
+            )
+        except QuotaExceeded as refusal:
+            self.data["quota"] = True
+            return Failed(refusal.code, refused_by_cloud(refusal))
+        self.data["cinder_id"] = made.id
+        return Done()
+
+    @ask_the_cloud.undo
+    def remove_it(self) -> Result:
+        """Remove whatever was made, until the cloud has none of it."""
+        return self.delete_all(self.made_before())
+
+    @step(deadline=minutes(90), title=gettext_lazy("See it available"))
+    def see_it_available(self) -> Result:
+        """Wait for `available`: copying a snapshot takes minutes."""
+        return Watch(
+            VOLUME_WATCHER,
+            f"{self.spare.pool.account_id}/{self.spare.region}",
+            self.data["cinder_id"],
+            until=frozenset({"available"}),
+            unless=frozenset({"error", "error_deleting", MISSING}),
+            message=_("Waiting for the cloud to report %s.") % "available",
+        )
+
+    @step(title=gettext_lazy("Make sure that there is one"))
+    def keep_only_one(self) -> Result:
+        """Remove what a lost request has made besides, when one may have been lost."""
+        if not self.data["asked_again"]:
+            return Done()
+        return self.delete_all([made for made in self.made_before() if made != self.data["cinder_id"]])
+
+    def succeeded(self) -> None:
+        """It can be claimed; the pool learns how long it took, and forgets that there was no room."""
+        SpareVolume.objects.filter(pk=self.spare_id).update(
+            volume_id=self.data["cinder_id"], status=SpareVolume.Status.AVAILABLE, available_at=Now()
+        )
+        took = (timezone.now() - self.spare.created_at).total_seconds()
+        pool = VolumePool.objects.select_for_update().get(pk=self.spare.pool_id)
+        before = pool.creation_seconds
+        pool.creation_seconds = took if before is None else before + WEIGHT * (took - before)
+        pool.paused_until, pool.pauses, pool.last_error = None, 0, ""
+        pool.save(update_fields=["creation_seconds", "paused_until", "pauses", "last_error"])
+        ring("volumepool.backfill", [pool.pk])
+
+    def failed(self, failure: Failure) -> None:
+        """The row goes. A full quota, and whatever else goes wrong, keeps the pool from asking again at once."""
+        SpareVolume.objects.filter(pk=self.spare_id).delete()
+        pool = VolumePool.objects.select_for_update().get(pk=self.spare.pool_id)
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(pool.pauses, 10))
+        VolumePool.objects.filter(pk=pool.pk).update(
+            # Not all pools of a full account at one moment: the key spreads them.
+            paused_until=timezone.now() + pause * (1 + pool.pk % 7 / 20),
+            pauses=F("pauses") + 1,
+            last_error=failure.message[:4000],
+        )
+
+
+@register
+@dataclass
+class RemoveSpare(SpareCommand):
+    """Remove a spare from Cinder, and its row when it is gone there."""
+
+    spare_id: str
+
+    kind: ClassVar[str] = "volumepool.remove_spare"
+    title: ClassVar[str | Promise] = gettext_lazy("Remove spare volume")
+
+    @step(title=gettext_lazy("Ask the cloud to remove it"), deadline=minutes(60))
+    def remove_it(self) -> Result:
+        """Remove whatever was made for it, until the cloud has none of it."""
+        ids = set(self.made_before())
+        if self.spare.volume_id is not None:
+            ids.add(self.spare.volume_id)
+        return self.delete_all(sorted(ids))
+
+    def succeeded(self) -> None:
+        """The row goes."""
+        SpareVolume.objects.filter(pk=self.spare_id).delete()

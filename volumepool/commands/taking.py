@@ -1,0 +1,78 @@
+"""What is done about a spare that somebody has claimed: it is looked at, replaced when it is bad, and gets its new name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import ClassVar
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from openstack_client import NotFound
+from tasks.command import Done, Failure, Result, Spawn, minutes, register, step
+
+from ..models import Volume
+from .volumes import CreateVolume, VolumeCommand
+
+
+@register
+@dataclass
+class TakeSpare(VolumeCommand):
+    """Make a claimed spare the tenant's own in Cinder too: its name and its marks.
+
+    The row has been the tenant's since the claim, so nothing here decides who owns it. One that turns out to be bad is
+    removed, and a new volume takes its place in the same row: who asked for it need not know.
+    """
+
+    volume_id: str
+    cinder_id: str
+    snapshot_id: str = ""  # What a new one is to be a copy of, if it comes to that.
+
+    kind: ClassVar[str] = "volumepool.take_spare"
+    title: ClassVar[str | Promise] = gettext_lazy("Take spare volume")
+    deadline: ClassVar[timedelta] = minutes(180)
+
+    @step(title=gettext_lazy("Look at it"))
+    def look_at_it(self) -> Result:
+        """Whether Cinder still has it, free and as large as it should be."""
+        try:
+            found = self.block_storage().get_volume(self.cinder_id)
+        except NotFound:
+            self.data["bad"] = _("It is gone.")
+        else:
+            if found.status != "available" or found.server_ids or found.size_gb != self.volume.size_gb:
+                self.data["bad"] = _("It is '%(status)s'.") % {"status": found.status}
+        return Done(self.data.get("bad", ""))
+
+    @step(title=gettext_lazy("Replace it if it is bad"))
+    def replace_it(self) -> Result:
+        """Make a new volume for the row, when what was claimed cannot be used."""
+        if "bad" not in self.data:
+            return Done()
+        Volume.objects.filter(pk=self.volume_id).update(
+            volume_id=None, status="creating", source=Volume.Source.CREATED
+        )
+        return Spawn([CreateVolume(self.volume_id, snapshot_id=self.snapshot_id or None)])
+
+    @step(title=gettext_lazy("Remove the bad one"), deadline=minutes(60))
+    def remove_the_bad_one(self) -> Result:
+        """Or it would be nobody's."""
+        return self.delete_all([self.cinder_id]) if "bad" in self.data else Done()
+
+    @step(title=gettext_lazy("Give it its name"), deadline=minutes(60))
+    def rename_it(self) -> Result:
+        """Name and marks of the tenant's volume, in place of the spare's."""
+        if "bad" not in self.data:
+            self.block_storage().add_metadata(self.cinder_id, self.mark())
+            self.block_storage().rename_volume(self.cinder_id, self.volume.name)
+        return Done()
+
+    def succeeded(self) -> None:
+        """It can be used."""
+        Volume.objects.filter(pk=self.volume_id, status="creating").update(status="available")
+
+    def failed(self, failure: Failure) -> None:
+        """The volume is the tenant's all the same; a row without one goes with its own job."""
+        Volume.objects.filter(pk=self.volume_id, volume_id=self.cinder_id).update(status="available")

@@ -1,0 +1,229 @@
+"""Reconciliation: what the rows say of the spares against what Cinder has, both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+import structlog
+from django.db import transaction
+from django.db.models import F, Q
+from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from cloudaccounts.models import CloudAccount
+from tasks import engine
+from tasks.clock import database_now
+from tasks.doorbell import ring
+from tasks.models import EntityLock
+
+from ..commands import RemoveSpare
+from ..models import SpareVolume, StrayVolume, Volume, VolumePool
+from ..sync.spares import Listing, SeenVolume, listing_of
+from .backfill import snapshot_of
+
+log = structlog.get_logger(__name__)
+
+# Missing once is a rumour, and so is a volume without a row: it may be between two commits of ours.
+BELIEVED = 2
+
+
+def places_to_reconcile() -> list[tuple[int, str]]:
+    """Every account and region that has a pool, or spares of one."""
+    pools = VolumePool.objects.filter(account__active=True).order_by()
+    spares = SpareVolume.objects.filter(pool__account__active=True).order_by()
+    return sorted(
+        {
+            *pools.values_list("account_id", "region").distinct(),
+            *spares.values_list("pool__account_id", "region").distinct(),
+        }
+    )
+
+
+def reconcile(account_id: int, region: str) -> bool:
+    """Compare one account and region with one listing of Cinder, and put right what differs; whether it could be listed.
+
+    Nothing is said about what the listing may be too old for: rows that have changed since it began are left alone, and
+    so are spares that a job holds.
+    """
+    account = CloudAccount.objects.filter(pk=account_id, active=True).first()
+    if account is None:
+        return False
+    began = database_now()
+    listing = listing_of(account, region)
+    if listing is None:
+        return False
+    _choose_snapshots(account, region, listing)
+    _compare_spares(account, region, listing, began)
+    _note_strays(account, region, listing, began)
+    for pool in VolumePool.objects.filter(account=account, region=region):
+        _replace_old(pool)
+        ring("volumepool.backfill", [pool.pk])
+    return True
+
+
+def _choose_snapshots(account: CloudAccount, region: str, listing: Listing) -> None:
+    """Which snapshot new spares of each pool are made from, and what is wrong when there is none."""
+    for pool in VolumePool.objects.filter(account=account, region=region):
+        if not pool.snapshot_id and not pool.snapshot_prefix:
+            continue
+        found = (
+            listing.snapshot(pool.snapshot_id)
+            if pool.snapshot_id
+            else listing.newest_snapshot(pool.snapshot_prefix)
+        )
+        problem = ""
+        if found is None:
+            problem = _("No available snapshot fits '%(wish)s'.") % {
+                "wish": pool.snapshot_id or pool.snapshot_prefix
+            }
+        elif found.size_gb > pool.size_gb:
+            problem = _("The snapshot is of %(size)s GB, which does not fit into %(pool)s GB.") % {
+                "size": found.size_gb,
+                "pool": pool.size_gb,
+            }
+        current = "" if found is None or problem else found.id
+        VolumePool.objects.filter(pk=pool.pk).update(
+            current_snapshot_id=current, last_error=problem or pool.last_error
+        )
+
+
+def _compare_spares(account: CloudAccount, region: str, listing: Listing, began: datetime) -> None:
+    spares = SpareVolume.objects.filter(pool__account=account, region=region, updated_at__lt=began)
+    held = _held(spares.values_list("pk", flat=True))
+    by_mark = {seen.spare_id: seen for seen in listing.volumes.values()}
+    for spare in spares:
+        if str(spare.pk) in held:
+            continue
+        seen = listing.volumes.get(spare.volume_id or "") or by_mark.get(spare.pk)
+        with transaction.atomic():
+            # As it is now: who claimed it in the meantime has deleted the row.
+            fresh = SpareVolume.objects.select_for_update().filter(pk=spare.pk, updated_at__lt=began).first()
+            if fresh is not None:
+                _settle(fresh, seen)
+
+
+def _settle(spare: SpareVolume, seen: SeenVolume | None) -> None:
+    """Bring one row, which no job holds, to what the listing says of its volume."""
+    if seen is None:
+        spare.missing_count += 1
+        if spare.missing_count >= BELIEVED or spare.volume_id is None:
+            spare.delete()
+        else:
+            spare.save(update_fields=["missing_count"])
+    elif seen.status.startswith("error"):
+        _remove(spare)
+    elif seen.is_attached or seen.name != spare.name:
+        # Somebody has taken it behind our back. It is his now, and stays.
+        spare.delete()
+    elif seen.status == "available" and spare.status == SpareVolume.Status.CREATING:
+        # Its job has ended without writing that: bound as that would have done.
+        spare.volume_id, spare.status, spare.available_at = (
+            seen.id,
+            SpareVolume.Status.AVAILABLE,
+            timezone.now(),
+        )
+        spare.missing_count = 0
+        spare.save()
+    elif spare.missing_count:
+        spare.missing_count = 0
+        spare.save(update_fields=["missing_count"])
+
+
+def _remove(spare: SpareVolume) -> None:
+    """Have a spare removed, in Cinder too."""
+    spare.status = SpareVolume.Status.REMOVING
+    spare.save()
+    engine.submit(RemoveSpare(str(spare.pk)))
+
+
+def _held(ids: Iterable[UUID]) -> set[str]:
+    keys = [f"spare:{pk}" for pk in ids]
+    found = EntityLock.objects.filter(key__in=keys).values_list("key", flat=True)
+    return {key.removeprefix("spare:") for key in found}
+
+
+def _note_strays(account: CloudAccount, region: str, listing: Listing, began: datetime) -> None:
+    """Marked volumes without a row: noted the first time, the second time adopted if they are good, else removed."""
+    ids = list(listing.volumes)
+    bound = set(SpareVolume.objects.filter(volume_id__in=ids).values_list("volume_id", flat=True))
+    bound |= set(Volume.objects.filter(volume_id__in=ids).values_list("volume_id", flat=True))
+    marks = {seen.spare_id for seen in listing.volumes.values() if seen.spare_id}
+    rows = set(SpareVolume.objects.filter(pk__in=marks).values_list("pk", flat=True))
+    known = StrayVolume.objects.filter(account=account, region=region)
+    for volume in listing.volumes.values():
+        # A row that is not bound yet belongs to a creation in flight.
+        if volume.id in bound or volume.spare_id in rows or volume.status in {"creating", "deleting"}:
+            continue
+        stray, created = StrayVolume.objects.get_or_create(
+            account=account,
+            region=region,
+            volume_id=volume.id,
+            defaults={"name": volume.name[:255], "status": volume.status[:50]},
+        )
+        if not created:
+            known.filter(pk=stray.pk).update(
+                seen=F("seen") + 1, last_seen_at=Now(), status=volume.status[:50]
+            )
+            if stray.seen + 1 >= BELIEVED:
+                _deal_with(account, region, volume)
+    known.filter(last_seen_at__lt=began).delete()
+
+
+def _deal_with(account: CloudAccount, region: str, volume: SeenVolume) -> None:
+    """Adopt a stray that is a good spare of a pool which lacks one; remove what is ours and no good; leave what is used."""
+    if (
+        volume.is_attached
+        or volume.status not in {"available", "error"}
+        or not volume.name.startswith("spare-")
+    ):
+        log.warning("pool_stray_left", account=account.pk, volume=volume.id, status=volume.status)
+        return
+    with transaction.atomic():
+        pools = VolumePool.objects.select_for_update().filter(account=account, region=region)
+        pool = next((one for one in pools if volume.name.startswith(f"spare-{one.type}-")), None)
+        if pool is None:
+            log.warning("pool_stray_left", account=account.pk, volume=volume.id, status=volume.status)
+            return
+        spare = SpareVolume(
+            id=volume.spare_id or uuid4(),
+            pool=pool,
+            volume_id=volume.id,
+            name=volume.name,
+            region=region,
+            size_gb=volume.size_gb,
+            volume_type=volume.volume_type,
+            availability_zone=pool.availability_zone,
+            snapshot_id=volume.snapshot_id,
+            status=SpareVolume.Status.AVAILABLE,
+            available_at=timezone.now(),
+        )
+        there = SpareVolume.objects.filter(pool=pool).exclude(status=SpareVolume.Status.REMOVING).count()
+        good = volume.status == "available" and volume.size_gb == pool.size_gb and there < pool.desired
+        if pool.volume_type:
+            good = good and spare.volume_type == pool.volume_type
+        else:
+            spare.volume_type = ""
+        spare.save(force_insert=True)
+        if not good:
+            _remove(spare)
+    StrayVolume.objects.filter(account=account, region=region, volume_id=volume.id).delete()
+
+
+def _replace_old(pool: VolumePool) -> None:
+    """Remove spares that are too old, of an older snapshot or of what the pool was before, never below `desired`."""
+    with transaction.atomic():
+        locked = VolumePool.objects.select_for_update().get(pk=pool.pk)
+        ready = SpareVolume.objects.filter(pool=locked, status=SpareVolume.Status.AVAILABLE)
+        usable = Q(pk__in=ready.claimable().values("pk"), snapshot_id=snapshot_of(locked))
+        if locked.max_age_days:
+            usable &= Q(available_at__gt=timezone.now() - timedelta(days=locked.max_age_days))
+        good = set(ready.filter(usable).values_list("pk", flat=True))
+        surplus = ready.count() - locked.desired if locked.enabled else 0
+        old_first = sorted(
+            ready.select_for_update(skip_locked=True), key=lambda one: (one.pk in good, one.available_at)
+        )
+        for spare in old_first[: max(0, surplus)]:
+            _remove(spare)

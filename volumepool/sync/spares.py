@@ -1,0 +1,95 @@
+"""What Cinder has of the pools: the room's only reader of it, but for the watcher."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+
+from cloudaccounts.connect import open_cloud
+from cloudaccounts.encryption import UnreadableSecret
+from cloudaccounts.models import CloudAccount
+from openstack_client import CloudError, Volume
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SeenVolume:
+    """A volume that carries the pools' mark. `spare_id` is the row that it was made for, as the mark says."""
+
+    id: str
+    spare_id: UUID | None
+    name: str
+    status: str
+    size_gb: int
+    volume_type: str
+    snapshot_id: str
+    is_attached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SeenSnapshot:
+    """A snapshot that is available."""
+
+    id: str
+    name: str
+    size_gb: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All marked volumes of an account and region, by their ids, and its available snapshots."""
+
+    volumes: dict[str, SeenVolume]
+    snapshots: list[SeenSnapshot]
+
+    def newest_snapshot(self, prefix: str) -> SeenSnapshot | None:
+        """The newest one whose name begins so."""
+        fitting = [one for one in self.snapshots if one.name.startswith(prefix)]
+        return max(fitting, key=lambda one: (one.created_at, one.id), default=None)
+
+    def snapshot(self, snapshot_id: str) -> SeenSnapshot | None:
+        """One by its id."""
+        return next((one for one in self.snapshots if one.id == snapshot_id), None)
+
+
+def listing_of(account: CloudAccount, region: str) -> Listing | None:
+    """One complete listing; None when the cloud does not give one."""
+    try:
+        block_storage = open_cloud(account, region).block_storage
+        marked = block_storage.find_volumes_by_metadata({"portal_pool": settings.CLOUD_TAG})
+        snapshots = [
+            SeenSnapshot(one.id, one.name, one.size_gb, one.created_at)
+            for page in block_storage.snapshot_pages()
+            for one in page
+            if one.status == "available" and one.created_at
+        ]
+    except (CloudError, UnreadableSecret) as error:
+        log.warning("pool_not_listed", account=account.pk, region=region, error=str(error))
+        return None
+    return Listing({volume.id: _seen(volume) for volume in marked}, snapshots)
+
+
+def _seen(volume: Volume) -> SeenVolume:
+    return SeenVolume(
+        volume.id,
+        _uuid(volume.metadata.get("portal_spare")),
+        volume.name,
+        volume.status,
+        volume.size_gb,
+        volume.volume_type or "",
+        volume.snapshot_id or "",
+        is_attached=volume.status == "in-use" or bool(volume.server_ids),
+    )
+
+
+def _uuid(text: object) -> UUID | None:
+    try:
+        return UUID(str(text))
+    except ValueError:
+        return None

@@ -1,0 +1,31 @@
+"""Celery doorbells: primary keys only, no business words. They have a worker of their own."""
+
+from celery import shared_task
+
+from . import services
+
+
+@shared_task(name="volumepool.backfill_all", expires=60)
+def backfill_all() -> None:
+    """Ring for every pool that may need spares."""
+    for pool_id in services.pools_to_fill():
+        backfill.delay(pool_id)
+
+
+@shared_task(name="volumepool.backfill", expires=300)
+def backfill(pool_id: int) -> None:
+    """Have what is missing in one pool made."""
+    services.backfill(pool_id)
+
+
+@shared_task(name="volumepool.reconcile_all", expires=60)
+def reconcile_all() -> None:
+    """Ring for every account and region that has pools."""
+    for account_id, region in services.places_to_reconcile():
+        reconcile.delay(account_id, region)
+
+
+@shared_task(name="volumepool.reconcile", expires=300)
+def reconcile(account_id: int, region: str) -> None:
+    """Compare one account and region with Cinder."""
+    services.reconcile(account_id, region)
