@@ -179,6 +179,9 @@ def test_what_a_killed_part_leaves_is_ended_before_it_is_started_again(machine):
     """A killed gunicorn's workers go on listening: the next one would find its port taken."""
     supervisor = machine.up(TEST_PARTS="parent=sleep 1000 & exec sleep 1001")
     parent = machine.pid("parent")
+    until = time.monotonic() + 10
+    while len(launch.family(parent)) < 2 and time.monotonic() < until:
+        time.sleep(0.05)  # The shell has yet to start its child.
     _parent, child = launch.family(parent)
 
     os.kill(parent, signal.SIGKILL)

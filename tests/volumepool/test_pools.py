@@ -264,18 +264,30 @@ def test_another_snapshot_rolls_the_pool_over_without_falling_below_what_is_desi
     assert cinder.agree()
 
 
-def test_spares_that_are_too_old_are_replaced(full, cinder):
+def test_spares_that_are_too_old_are_replaced_new_ones_first(full, cinder):
     before = set(SpareVolume.objects.values_list("volume_id", flat=True))
-    VolumePool.objects.update(max_age_days=7, desired=4)
-    backfill(full.pk)
+    VolumePool.objects.update(max_age_days=7)
+    SpareVolume.objects.update(available_at=Now() - timedelta(days=8))
+
+    for _ in range(2):
+        reconcile(*places(full))
+        assert SpareVolume.objects.claimable().count() >= 3
+        backfill(full.pk)
+        work()
+    reconcile(*places(full))
     work()
-    SpareVolume.objects.filter(volume_id__in=before).update(available_at=Now() - timedelta(days=8))
+
+    assert before.isdisjoint(SpareVolume.objects.values_list("volume_id", flat=True))
+    assert available() == 3
+    assert cinder.agree()
+
+
+def test_a_pool_that_is_to_be_smaller_gives_up_its_oldest(full, cinder):
     VolumePool.objects.update(desired=1)
 
     reconcile(*places(full))
     work()
 
-    assert before.isdisjoint(SpareVolume.objects.values_list("volume_id", flat=True))
     assert available() == 1
     assert cinder.agree()
 

@@ -132,7 +132,10 @@ class CreateSpare(SpareCommand):
     def succeeded(self) -> None:
         """It can be claimed; the pool learns how long it took, and forgets that there was no room."""
         SpareVolume.objects.filter(pk=self.spare_id).update(
-            volume_id=self.data["cinder_id"], status=SpareVolume.Status.AVAILABLE, available_at=Now()
+            volume_id=self.data["cinder_id"],
+            status=SpareVolume.Status.AVAILABLE,
+            available_at=Now(),
+            updated_at=Now(),
         )
         took = (timezone.now() - self.spare.created_at).total_seconds()
         pool = VolumePool.objects.select_for_update().get(pk=self.spare.pool_id)

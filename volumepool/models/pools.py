@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import Self
 
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -83,6 +85,16 @@ class VolumePool(models.Model):
     def __str__(self) -> str:
         return f"{self.type} ({self.account})"
 
+    @property
+    def is_of_snapshot(self) -> bool:
+        """Whether its spares are copies of something."""
+        return bool(self.snapshot_id or self.snapshot_prefix)
+
+    @property
+    def source_snapshot_id(self) -> str:
+        """What new spares are made from: "" for empty ones, and while no snapshot fits."""
+        return self.snapshot_id or (self.current_snapshot_id if self.snapshot_prefix else "")
+
 
 class SpareVolumeQuerySet(models.QuerySet["SpareVolume"]):
     """Spares of pools."""
@@ -99,6 +111,13 @@ class SpareVolumeQuerySet(models.QuerySet["SpareVolume"]):
             volume_type=F("pool__volume_type"),
             availability_zone=F("pool__availability_zone"),
         ).order_by("available_at", "pk")
+
+    def fresh(self, pool: VolumePool) -> Self:
+        """Those of a pool that count as what is desired: claimable, of the present snapshot, and not too old."""
+        spares = self.claimable().filter(pool=pool, snapshot_id=pool.source_snapshot_id)
+        if not pool.max_age_days:
+            return spares
+        return spares.filter(available_at__gt=Now() - timedelta(days=pool.max_age_days))
 
 
 class SpareVolume(models.Model):

@@ -29,28 +29,18 @@ def backfill(pool_id: int) -> list[SpareVolume]:
         ready = Q(paused_until=None) | Q(paused_until__lt=Now())
         pools = VolumePool.objects.select_for_update(of=("self",)).select_related("account")
         pool = pools.filter(ready, pk=pool_id, enabled=True, account__active=True).first()
-        if pool is None or (wants_snapshot(pool) and not snapshot_of(pool)):
+        if pool is None or (pool.is_of_snapshot and not pool.source_snapshot_id):
             return []
         spares = SpareVolume.objects.filter(pool=pool)
         creating = spares.filter(status=SpareVolume.Status.CREATING).count()
-        # Those of an older snapshot, or of what the pool was before, are replaced: new ones first.
-        fresh = spares.claimable().filter(snapshot_id=snapshot_of(pool)).count()
+        # The others, of an older snapshot or too old, are replaced: new ones first.
+        fresh = spares.fresh(pool).count()
         missing = min(pool.desired - fresh - creating, pool.max_in_flight - creating)
         intents = [_intent(pool) for _number in range(max(0, missing))]
         SpareVolume.objects.bulk_create(intents)
         for intent in intents:
             engine.submit(CreateSpare(str(intent.pk)))
         return intents
-
-
-def wants_snapshot(pool: VolumePool) -> bool:
-    """Whether its spares are copies of something."""
-    return bool(pool.snapshot_id or pool.snapshot_prefix)
-
-
-def snapshot_of(pool: VolumePool) -> str:
-    """What new spares are made from: "" for empty ones, and while no snapshot fits."""
-    return pool.snapshot_id or (pool.current_snapshot_id if pool.snapshot_prefix else "")
 
 
 def _intent(pool: VolumePool) -> SpareVolume:
@@ -60,7 +50,7 @@ def _intent(pool: VolumePool) -> SpareVolume:
         size_gb=pool.size_gb,
         volume_type=pool.volume_type,
         availability_zone=pool.availability_zone,
-        snapshot_id=snapshot_of(pool),
+        snapshot_id=pool.source_snapshot_id,
     )
     spare.name = f"spare-{pool.type}-{str(spare.pk)[:8]}"
     return spare

@@ -20,7 +20,6 @@ from tenants.quotas import Needs, require_quota
 
 from ..commands.providing import ProvideVolumes
 from ..models import PoolClaim, SpareVolume, Volume, VolumePool
-from .backfill import snapshot_of, wants_snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,7 @@ def request_volumes(*, scope: Scope, wanted: Wanted) -> Claim:
             taken=[[str(v.pk), v.volume_id or ""] for v in volumes if v.source == Volume.Source.POOL],
             made=[str(v.pk) for v in volumes if v.source == Volume.Source.CREATED],
             replaced=[str(volume.pk) for volume in replaced],
-            snapshot_id=snapshot_of(pool),
+            snapshot_id=pool.source_snapshot_id,
             name=volumes[0].name,
         )
         job = engine.submit(command, tenant=owner.tenant, user=scope.user).job
@@ -107,7 +106,7 @@ def _pool(system: InformationSystem, type_code: str) -> VolumePool:
         known = ", ".join(sorted({pool.type for pool in pools})) or "-"
         message = _("There are no volumes of type '%(type)s'; there are: %(known)s.")
         raise BadFields({"type": [message % {"type": type_code, "known": known}]})
-    if wants_snapshot(chosen[0]) and not snapshot_of(chosen[0]):
+    if chosen[0].is_of_snapshot and not chosen[0].source_snapshot_id:
         message = _("The snapshot that volumes of type '%(type)s' are made from is not there now.")
         raise BadFields({"type": [message % {"type": type_code}]})
     return chosen[0]

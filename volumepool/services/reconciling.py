@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID, uuid4
 
 import structlog
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -22,7 +22,6 @@ from tasks.models import EntityLock
 from ..commands import RemoveSpare
 from ..models import SpareVolume, StrayVolume, Volume, VolumePool
 from ..sync.spares import Listing, SeenVolume, listing_of
-from .backfill import snapshot_of
 
 log = structlog.get_logger(__name__)
 
@@ -217,10 +216,7 @@ def _replace_old(pool: VolumePool) -> None:
     with transaction.atomic():
         locked = VolumePool.objects.select_for_update().get(pk=pool.pk)
         ready = SpareVolume.objects.filter(pool=locked, status=SpareVolume.Status.AVAILABLE)
-        usable = Q(pk__in=ready.claimable().values("pk"), snapshot_id=snapshot_of(locked))
-        if locked.max_age_days:
-            usable &= Q(available_at__gt=timezone.now() - timedelta(days=locked.max_age_days))
-        good = set(ready.filter(usable).values_list("pk", flat=True))
+        good = set(SpareVolume.objects.fresh(locked).values_list("pk", flat=True))
         surplus = ready.count() - locked.desired if locked.enabled else 0
         old_first = sorted(
             ready.select_for_update(skip_locked=True), key=lambda one: (one.pk in good, one.available_at)
