@@ -21,7 +21,7 @@ from tenants.models import User
 
 from . import services
 from .addresses import check_auth_url
-from .credentials import SECRET_AGAIN, check_ca_bundle, check_provider, secret_is_needed
+from .credentials import LOG_IN_FIELDS, SECRET_AGAIN, check_ca_bundle, check_provider, secret_is_needed
 from .models import (
     CloudAccount,
     CloudResource,
@@ -58,14 +58,8 @@ class CloudAccountForm(forms.ModelForm[CloudAccount]):
             "name",
             "provider",
             "tenant",
-            "auth_url",
-            "credential_kind",
-            "access_id",
+            *LOG_IN_FIELDS,
             "secret",
-            "project",
-            "user_domain",
-            "project_domain",
-            "ca_bundle",
             "regions",
             "resource_types",
             "sync_interval_minutes",

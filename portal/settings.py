@@ -133,9 +133,8 @@ DATABASES = {
 }
 # A row lock that is not had within this time is refused as "busy" instead of holding a web thread.
 LOCK_TIMEOUT_SECONDS = env.int("LOCK_TIMEOUT_SECONDS", default=5)
-DATABASES["default"].setdefault("OPTIONS", {})
-DATABASES["default"]["OPTIONS"]["options"] = f"-c lock_timeout={LOCK_TIMEOUT_SECONDS * 1000}"
-DATABASES["default"]["OPTIONS"].setdefault("connect_timeout", 5)
+_waits = {"connect_timeout": 5, **DATABASES["default"].get("OPTIONS", {})}
+DATABASES["default"]["OPTIONS"] = _waits | {"options": f"-c lock_timeout={LOCK_TIMEOUT_SECONDS * 1000}"}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6380/0")
@@ -235,9 +234,6 @@ SYNC_LOG_RETENTION_DAYS = env.int("SYNC_LOG_RETENTION_DAYS", default=30)
 RESOURCE_RETENTION_DAYS = env.int("RESOURCE_RETENTION_DAYS", default=90)
 # What every server and volume that the portal makes carries. Two portals on one project need two names.
 CLOUD_TAG = env.str("CLOUD_TAG", default="portal")
-
-# --- Spare volumes -----------------------------------------------------------------------------------------
-
 POOL_BACKFILL_SECONDS = env.int("POOL_BACKFILL_SECONDS", default=30)
 POOL_RECONCILE_SECONDS = env.int("POOL_RECONCILE_SECONDS", default=300)
 
@@ -253,10 +249,8 @@ PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
-    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
-    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+    {"NAME": f"django.contrib.auth.password_validation.{name}Validator"}
+    for name in ("UserAttributeSimilarity", "MinimumLength", "CommonPassword", "NumericPassword")
 ]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "vm-page"
@@ -395,11 +389,8 @@ METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 # --- Logs --------------------------------------------------------------------------------------------------
 
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
-LOGGING = logging_settings(
-    production=PRODUCTION,
-    level=LOG_LEVEL,
-    request_level=env.str("REQUEST_LOG_LEVEL", default="WARNING"),
-)
+REQUEST_LOG_LEVEL = env.str("REQUEST_LOG_LEVEL", default="WARNING")
+LOGGING = logging_settings(production=PRODUCTION, level=LOG_LEVEL, request_level=REQUEST_LOG_LEVEL)
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
 # RequestIdMiddleware has settled the header by then; without this the log and the jobs would have an id of their own.
 DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = True

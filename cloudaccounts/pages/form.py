@@ -22,6 +22,7 @@ from portal.api.scoped_pages import PageRequest, page_scope
 from portal.api.scoping import Role, Scope
 from portal.api.serializers import right_and_wrong
 
+from ..credentials import LOG_IN_FIELDS
 from ..models import CloudAccount, ResourceType
 from ..models.accounts import MOST_MINUTES
 from ..registry import providers, type_label
@@ -31,19 +32,7 @@ from ..services.accounts import visible_account
 
 Entered = dict[str, Any]
 # Entered as one text each; the others are put together.
-TEXTS = (
-    "name",
-    "provider",
-    "auth_url",
-    "credential_kind",
-    "access_id",
-    "project",
-    "user_domain",
-    "project_domain",
-    "ca_bundle",
-    "regions",
-    "sync_interval_minutes",
-)
+TEXTS = ("name", "provider", *LOG_IN_FIELDS, "regions", "sync_interval_minutes")
 FIELDS = {*TEXTS, "secret", "resource_types", "active"}
 
 

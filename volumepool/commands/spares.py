@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -13,19 +12,15 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from cloudaccounts.commands import CloudCommand, refused_by_cloud
 from cloudaccounts.connect import open_cloud
-from openstack_client import QuotaExceeded
 from openstack_client.block_storage import BlockStorage
-from tasks.command import Done, Entity, Failed, Failure, Result, Watch, minutes, register, step
+from tasks.command import Entity, Failure, Result, minutes, register, step
 from tasks.doorbell import ring
-from tasks.polling import MISSING
 
-from ..models import VOLUME_WATCHER, SpareVolume, VolumePool
-from .volumes import delete_volumes
+from ..models import SpareVolume, VolumePool
+from .cinder import CinderCommand, MakingCommand
 
 # When Cinder's quota is full: a minute the first time, twice as long each time after, an hour at the most.
 FIRST_PAUSE = timedelta(minutes=1)
@@ -34,12 +29,7 @@ LONGEST_PAUSE = timedelta(hours=1)
 WEIGHT = 0.2
 
 
-def marks_of(spare_id: str) -> dict[str, str]:
-    """What Cinder's volume of a spare carries, to be found by."""
-    return {"portal_pool": settings.CLOUD_TAG, "portal_spare": spare_id}
-
-
-class SpareCommand(CloudCommand):
+class SpareCommand(CinderCommand):
     """A command about one spare."""
 
     spare_id: str
@@ -53,6 +43,14 @@ class SpareCommand(CloudCommand):
         """The Cinder that it is in."""
         return open_cloud(self.spare.pool.account, self.spare.region).block_storage
 
+    def polling_scope(self) -> str:
+        """Its account and region."""
+        return f"{self.spare.pool.account_id}/{self.spare.region}"
+
+    def mark(self) -> dict[str, str]:
+        """What Cinder's volume carries, to be found by: not a tenant's mark, as it is nobody's yet."""
+        return {"portal_pool": settings.CLOUD_TAG, "portal_spare": self.spare_id}
+
     def locks(self) -> list[str]:
         """The spare, and nothing else."""
         return [f"spare:{self.spare_id}"]
@@ -61,18 +59,10 @@ class SpareCommand(CloudCommand):
         """The spare."""
         return Entity("spare_volume", self.spare_id, self.spare.name)
 
-    def made_before(self) -> list[str]:
-        """Cinder's ids of all that was ever made for this row. Raises `CloudError`."""
-        return [found.id for found in self.block_storage().find_volumes_by_metadata(marks_of(self.spare_id))]
-
-    def delete_all(self, cinder_ids: Iterable[str]) -> Result:
-        """Ask for the end of volumes until the cloud has none of them."""
-        return delete_volumes(self.block_storage(), cinder_ids)
-
 
 @register
 @dataclass
-class CreateSpare(SpareCommand):
+class CreateSpare(SpareCommand, MakingCommand):
     """Make the volume of a spare in Cinder. Whatever fails leaves neither volume nor row: the next backfill begins anew."""
 
     spare_id: str
@@ -81,53 +71,18 @@ class CreateSpare(SpareCommand):
     title: ClassVar[str | Promise] = gettext_lazy("Create spare volume")
     deadline: ClassVar[timedelta] = minutes(120)
 
-    @step(title=gettext_lazy("Ask the cloud for a volume"))
-    def ask_the_cloud(self) -> Result:
-        """Create it, unless an earlier try has. If that cannot be found out, nothing is created."""
-        # Who comes a second time may have asked before, and a lost request may still be on its way.
-        self.data["asked_again"] = self.retrying
-        if self.retrying and (found := self.made_before()):
-            self.data["cinder_id"] = found[0]
-            return Done(_("It was there already."))
+    def ask(self) -> str:
+        """Ask for it; Cinder's id."""
         spare = self.spare
-        try:
-            made = self.block_storage().create_volume(
-                name=spare.name,
-                size_gb=spare.size_gb,
-                snapshot_id=spare.snapshot_id or None,
-                volume_type=spare.volume_type or None,
-                availability_zone=spare.availability_zone or None,
-                metadata=marks_of(self.spare_id),
-            )
-        except QuotaExceeded as refusal:
-            self.data["quota"] = True
-            return Failed(refusal.code, refused_by_cloud(refusal))
-        self.data["cinder_id"] = made.id
-        return Done()
-
-    @ask_the_cloud.undo
-    def remove_it(self) -> Result:
-        """Remove whatever was made, until the cloud has none of it."""
-        return self.delete_all(self.made_before())
-
-    @step(deadline=minutes(90), title=gettext_lazy("See it available"))
-    def see_it_available(self) -> Result:
-        """Wait for `available`: copying a snapshot takes minutes."""
-        return Watch(
-            VOLUME_WATCHER,
-            f"{self.spare.pool.account_id}/{self.spare.region}",
-            self.data["cinder_id"],
-            until=frozenset({"available"}),
-            unless=frozenset({"error", "error_deleting", MISSING}),
-            message=_("Waiting for the cloud to report %s.") % "available",
+        made = self.block_storage().create_volume(
+            name=spare.name,
+            size_gb=spare.size_gb,
+            snapshot_id=spare.snapshot_id or None,
+            volume_type=spare.volume_type or None,
+            availability_zone=spare.availability_zone or None,
+            metadata=self.mark(),
         )
-
-    @step(title=gettext_lazy("Make sure that there is one"))
-    def keep_only_one(self) -> Result:
-        """Remove what a lost request has made besides, when one may have been lost."""
-        if not self.data["asked_again"]:
-            return Done()
-        return self.delete_all([made for made in self.made_before() if made != self.data["cinder_id"]])
+        return made.id
 
     def succeeded(self) -> None:
         """It can be claimed; the pool learns how long it took, and forgets that there was no room."""

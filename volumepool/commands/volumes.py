@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -12,32 +11,18 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from cloudaccounts.commands import CloudCommand, refused_by_cloud
+from cloudaccounts.commands import refused_by_cloud
 from cloudaccounts.connect import open_cloud
 from openstack_client import Conflict, NotFound
 from openstack_client.block_storage import BlockStorage
-from tasks.command import Done, Entity, Failed, Failure, Refusal, Result, Wait, Watch, minutes, register, step
+from tasks.command import Done, Entity, Failed, Failure, Refusal, Result, Wait, minutes, register, step
 from tasks.polling import MISSING
 
-from ..models import VOLUME_WATCHER, Volume
+from ..models import Volume
+from .cinder import CinderCommand, MakingCommand
 
 
-def delete_volumes(block_storage: BlockStorage, cinder_ids: Iterable[str]) -> Result:
-    """Ask for the end of volumes until the cloud has none of them. For an undo: it says `Done` when they are gone."""
-    left = False
-    for cinder_id in cinder_ids:
-        try:
-            if block_storage.get_volume(cinder_id).status != "deleting":
-                block_storage.delete_volume(cinder_id)
-            left = True
-        except NotFound:
-            continue
-        except Conflict as refusal:
-            return Wait(2.0, refused_by_cloud(refusal))
-    return Wait(0.5, _("Waiting for the volume to go.")) if left else Done()
-
-
-class VolumeCommand(CloudCommand):
+class VolumeCommand(CinderCommand):
     """A command about one volume of a tenant."""
 
     volume_id: str  # The row's id; Cinder's is on the row, once there is one.
@@ -53,6 +38,10 @@ class VolumeCommand(CloudCommand):
         """The Cinder that it is in."""
         return open_cloud(self.volume.account, self.volume.region).block_storage
 
+    def polling_scope(self) -> str:
+        """Its account and region."""
+        return self.volume.polling_scope
+
     def locks(self) -> list[str]:
         """The volume, and nothing else."""
         return [f"volume:{self.volume_id}"]
@@ -65,32 +54,10 @@ class VolumeCommand(CloudCommand):
         """What Cinder's object carries, to be found by."""
         return {"portal": settings.CLOUD_TAG, "portal_volume": self.volume_id}
 
-    def made_before(self) -> list[str]:
-        """Cinder's ids of all that was ever made for this row. Raises `CloudError`."""
-        return [found.id for found in self.block_storage().find_volumes_by_metadata(self.mark())]
-
-    def watch(self, cinder_id: str, until: str) -> Watch:
-        """Wait until Cinder reports a status."""
-        return Watch(
-            VOLUME_WATCHER,
-            self.volume.polling_scope,
-            cinder_id,
-            until=frozenset({until}),
-            unless=frozenset({"error", "error_deleting", "error_restoring", "error_extending", MISSING})
-            - {until},
-            message=_("Waiting for the volume to go.")
-            if until == MISSING
-            else _("Waiting for the cloud to report %s.") % until,
-        )
-
-    def delete_all(self, cinder_ids: Iterable[str]) -> Result:
-        """Ask for the end of volumes until the cloud has none of them."""
-        return delete_volumes(self.block_storage(), cinder_ids)
-
 
 @register
 @dataclass
-class CreateVolume(VolumeCommand):
+class CreateVolume(VolumeCommand, MakingCommand):
     """Make the volume of a row in Cinder: empty, from an image or from a snapshot."""
 
     volume_id: str
@@ -100,44 +67,17 @@ class CreateVolume(VolumeCommand):
     kind: ClassVar[str] = "volumepool.create_volume"
     title: ClassVar[str | Promise] = gettext_lazy("Create volume")
 
-    @step(title=gettext_lazy("Ask the cloud for a volume"))
-    def ask_the_cloud(self) -> Result:
-        """Create it, unless an earlier try has. If that cannot be found out, nothing is created."""
-        # Who comes a second time may have asked before, and a lost request may still be on its way.
-        self.data["asked_again"] = self.retrying
-        if self.retrying and (found := self.made_before()):
-            self.data["cinder_id"] = found[0]
-            return Done(_("It was there already."))
-        self.data["cinder_id"] = (
-            self.block_storage()
-            .create_volume(
-                name=self.volume.name,
-                size_gb=self.volume.size_gb,
-                image_id=self.image_id,
-                snapshot_id=self.snapshot_id,
-                volume_type=self.volume.type or None,
-                metadata=self.mark() | {"portal_job": str(self.job.pk)},
-            )
-            .id
+    def ask(self) -> str:
+        """Ask for it; Cinder's id."""
+        made = self.block_storage().create_volume(
+            name=self.volume.name,
+            size_gb=self.volume.size_gb,
+            image_id=self.image_id,
+            snapshot_id=self.snapshot_id,
+            volume_type=self.volume.type or None,
+            metadata=self.mark() | {"portal_job": str(self.job.pk)},
         )
-        return Done()
-
-    @ask_the_cloud.undo
-    def remove_it(self) -> Result:
-        """Remove whatever was made, until the cloud has none of it."""
-        return self.delete_all(self.made_before())
-
-    @step(deadline=minutes(60), title=gettext_lazy("See it available"))
-    def see_it_available(self) -> Result:
-        """Wait for `available`: copying an image or a snapshot takes minutes."""
-        return self.watch(self.data["cinder_id"], "available")
-
-    @step(title=gettext_lazy("Make sure that there is one"))
-    def keep_only_one(self) -> Result:
-        """Remove what a lost request has made besides, when one may have been lost."""
-        if not self.data["asked_again"]:
-            return Done()
-        return self.delete_all([made for made in self.made_before() if made != self.data["cinder_id"]])
+        return made.id
 
     def succeeded(self) -> None:
         """Bind the row."""

@@ -66,7 +66,7 @@ def reconcile(account_id: int, region: str) -> bool:
 def _choose_snapshots(account: CloudAccount, region: str, listing: Listing) -> None:
     """Which snapshot new spares of each pool are made from, and what is wrong when there is none."""
     for pool in VolumePool.objects.filter(account=account, region=region):
-        if not pool.snapshot_id and not pool.snapshot_prefix:
+        if not pool.is_of_snapshot:
             continue
         found = (
             listing.snapshot(pool.snapshot_id)
