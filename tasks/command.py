@@ -210,9 +210,7 @@ class Command:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        # Of every base, not only of the first: a class of two would lose the steps of the second without a word.
-        bases = [base for base in reversed(cls.__mro__[1:]) if issubclass(base, Command)]
-        inherited = {declared.name: declared for base in bases for declared in base.steps}
+        inherited = {declared.name: declared for declared in cls.steps}
         own = {name: value for name, value in vars(cls).items() if isinstance(value, StepDeclaration)}
         cls.steps = list({**inherited, **own}.values())
 

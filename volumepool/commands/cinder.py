@@ -71,7 +71,10 @@ class CinderCommand(CloudCommand):
 
 
 class MakingCommand(CinderCommand):
-    """A command that makes the volume of a row: once, and nothing is left of it when it fails."""
+    """A command that makes the volume of a row: once, and nothing is left of it when it fails.
+
+    Named first among the bases: a class has the steps of its first base.
+    """
 
     @abstractmethod
     def ask(self) -> str:

@@ -62,7 +62,7 @@ class SpareCommand(CinderCommand):
 
 @register
 @dataclass
-class CreateSpare(SpareCommand, MakingCommand):
+class CreateSpare(MakingCommand, SpareCommand):
     """Make the volume of a spare in Cinder. Whatever fails leaves neither volume nor row: the next backfill begins anew."""
 
     spare_id: str

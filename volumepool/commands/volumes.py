@@ -57,7 +57,7 @@ class VolumeCommand(CinderCommand):
 
 @register
 @dataclass
-class CreateVolume(VolumeCommand, MakingCommand):
+class CreateVolume(MakingCommand, VolumeCommand):
     """Make the volume of a row in Cinder: empty, from an image or from a snapshot."""
 
     volume_id: str
