@@ -1,15 +1,20 @@
-"""Volumes of tenants, and spares of them kept ready."""
+"""Volumes of tenants, snapshots of them, and spares kept ready."""
 
-from .pools import PoolClaim, SpareVolume, SpareVolumeQuerySet, StrayVolume, VolumePool
+from .pools import PoolClaim, PoolStock, SpareVolume, SpareVolumeQuerySet, StrayVolume, VolumePool
+from .snapshots import SNAPSHOT_WATCHER, VolumeSnapshot, VolumeSnapshotQuerySet
 from .volumes import VOLUME_WATCHER, Volume, VolumeQuerySet
 
 __all__ = [
+    "SNAPSHOT_WATCHER",
     "VOLUME_WATCHER",
     "PoolClaim",
+    "PoolStock",
     "SpareVolume",
     "SpareVolumeQuerySet",
     "StrayVolume",
     "Volume",
     "VolumePool",
     "VolumeQuerySet",
+    "VolumeSnapshot",
+    "VolumeSnapshotQuerySet",
 ]

@@ -40,7 +40,8 @@ class VolumePool(models.Model):
     )
     volume_type = models.CharField(_("volume type"), max_length=100, blank=True, default="")
     availability_zone = models.CharField(_("availability zone"), max_length=100, blank=True, default="")
-    # What they are copies of: one snapshot by its id, or the newest available one whose name begins so; neither is empty.
+    # What they are copies of: one snapshot by its id, the newest available one whose name begins so, or an image; with
+    # none of them they are empty.
     snapshot_id = models.CharField(_("snapshot"), max_length=64, blank=True, default="")
     snapshot_prefix = models.CharField(
         _("prefix of the snapshot's name"),
@@ -48,6 +49,13 @@ class VolumePool(models.Model):
         blank=True,
         default="",
         help_text=_("The newest available snapshot whose name begins with this."),
+    )
+    image_id = models.CharField(
+        _("image"),
+        max_length=64,
+        blank=True,
+        default="",
+        help_text=_("An image's id in the cloud: VMs that boot from a volume of it take a spare."),
     )
     desired = models.PositiveIntegerField(
         _("desired"), default=0, validators=[MaxValueValidator(MOST_DESIRED)], help_text=_("0: none is kept.")
@@ -59,8 +67,9 @@ class VolumePool(models.Model):
         _("replaced after days"), default=0, help_text=_("0: never for their age.")
     )
     enabled = models.BooleanField(_("enabled"), default=True)
-    # The snapshot that new spares are made from now, as the last reconciliation has found it.
+    # The snapshot that new spares are made from now, as the last reconciliation has found it; what was wrong with it.
     current_snapshot_id = models.CharField(max_length=64, blank=True, default="", editable=False)
+    source_error = models.TextField(_("what its snapshot lacks"), blank=True, default="", editable=False)
     # When the cloud's quota was full: nothing is asked for before then, and the longer, the more often it was.
     paused_until = models.DateTimeField(null=True, blank=True, editable=False)
     pauses = models.PositiveIntegerField(default=0, editable=False)
@@ -78,7 +87,10 @@ class VolumePool(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["account", "type"], name="pool_once_per_account_and_type"),
             models.CheckConstraint(
-                condition=Q(snapshot_id="") | Q(snapshot_prefix=""), name="pool_of_one_snapshot_or_prefix"
+                condition=(Q(snapshot_id="") & Q(snapshot_prefix=""))
+                | (Q(snapshot_id="") & Q(image_id=""))
+                | (Q(snapshot_prefix="") & Q(image_id="")),
+                name="pool_of_one_source",
             ),
         ]
 
@@ -87,13 +99,18 @@ class VolumePool(models.Model):
 
     @property
     def is_of_snapshot(self) -> bool:
-        """Whether its spares are copies of something."""
+        """Whether its spares are copies of a snapshot."""
         return bool(self.snapshot_id or self.snapshot_prefix)
 
     @property
+    def lacks_its_source(self) -> bool:
+        """Whether nothing can be made for it now: no snapshot fits, or none has been looked for yet."""
+        return self.is_of_snapshot and not self.current_snapshot_id
+
+    @property
     def source_snapshot_id(self) -> str:
-        """What new spares are made from: "" for empty ones, and while no snapshot fits."""
-        return self.snapshot_id or (self.current_snapshot_id if self.snapshot_prefix else "")
+        """What new spares are copies of: "" for empty ones, for copies of an image, and while no snapshot fits."""
+        return self.current_snapshot_id if self.is_of_snapshot else ""
 
 
 class SpareVolumeQuerySet(models.QuerySet["SpareVolume"]):
@@ -110,6 +127,7 @@ class SpareVolumeQuerySet(models.QuerySet["SpareVolume"]):
             size_gb=F("pool__size_gb"),
             volume_type=F("pool__volume_type"),
             availability_zone=F("pool__availability_zone"),
+            image_id=F("pool__image_id"),
         ).order_by("available_at", "pk")
 
     def fresh(self, pool: VolumePool) -> Self:
@@ -142,6 +160,7 @@ class SpareVolume(models.Model):
     volume_type = models.CharField(_("volume type"), max_length=100, blank=True, default="")
     availability_zone = models.CharField(_("availability zone"), max_length=100, blank=True, default="")
     snapshot_id = models.CharField(_("snapshot"), max_length=64, blank=True, default="")
+    image_id = models.CharField(_("image"), max_length=64, blank=True, default="")
     status = models.CharField(_("status"), max_length=10, choices=Status.choices, default=Status.CREATING)
     # How many listings in a row did not show it.
     missing_count = models.PositiveSmallIntegerField(default=0, editable=False)
@@ -185,6 +204,26 @@ class PoolClaim(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pool} {self.at:%Y-%m-%d %H:%M}: {self.taken} + {self.made}"
+
+
+class PoolStock(models.Model):
+    """How full a pool was at a moment: what its plot is drawn from. Written at each beat of the backfill."""
+
+    id = models.BigAutoField(primary_key=True)
+    pool = models.ForeignKey(VolumePool, models.CASCADE, related_name="stock", db_index=False)
+    at = models.DateTimeField(_("at"), default=timezone.now)
+    desired = models.PositiveIntegerField(_("desired"))
+    available = models.PositiveIntegerField(_("available"))
+    creating = models.PositiveIntegerField(_("creating"))
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = _("stock")
+        verbose_name_plural = _("stock")
+        indexes = [models.Index(fields=["pool", "at"], name="stock_by_pool")]
+
+    def __str__(self) -> str:
+        return f"{self.pool} {self.at:%Y-%m-%d %H:%M}: {self.available} / {self.desired}"
 
 
 class StrayVolume(models.Model):

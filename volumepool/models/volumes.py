@@ -48,6 +48,8 @@ class Volume(models.Model):
     size_gb = models.PositiveIntegerField(
         _("size (GB)"), validators=[MinValueValidator(1), MaxValueValidator(10000)]
     )
+    # What it is being extended to: it counts against the quota from the moment it is asked for.
+    extending_to_gb = models.PositiveIntegerField(null=True, blank=True, editable=False)
     # Cinder's own word, as it was last seen; "creating" until then.
     status = models.CharField(_("status"), max_length=50, default="creating")
     source = models.CharField(_("source"), max_length=10, choices=Source.choices, default=Source.CREATED)

@@ -29,7 +29,7 @@ def backfill(pool_id: int) -> list[SpareVolume]:
         ready = Q(paused_until=None) | Q(paused_until__lt=Now())
         pools = VolumePool.objects.select_for_update(of=("self",)).select_related("account")
         pool = pools.filter(ready, pk=pool_id, enabled=True, account__active=True).first()
-        if pool is None or (pool.is_of_snapshot and not pool.source_snapshot_id):
+        if pool is None or pool.lacks_its_source:
             return []
         spares = SpareVolume.objects.filter(pool=pool)
         creating = spares.filter(status=SpareVolume.Status.CREATING).count()

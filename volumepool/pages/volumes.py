@@ -17,8 +17,8 @@ from portal.api.scoped_pages import PageRequest, page_scope
 from portal.api.scoping import Role
 from tasks.models import EntityLock
 
-from .models import Volume
-from .services import remove_volume
+from ..models import Volume
+from ..services import remove_volume
 
 PAGE_SIZE = 50
 

@@ -1,0 +1,84 @@
+"""Snapshots that tenants take of their volumes."""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from cloudaccounts.models import CloudAccount
+from portal.api.scoping import TenantScoped
+from tenants.models import InformationSystem
+
+# The name under which `sync/watching.py` looks at snapshots of volumes for the task manager.
+SNAPSHOT_WATCHER = "volume_snapshot"
+
+
+class VolumeSnapshotQuerySet(TenantScoped):
+    """Snapshots of volumes; their tenant is that of their information system."""
+
+    tenant_path: ClassVar[str] = "information_system__tenant"
+
+
+class VolumeSnapshot(models.Model):
+    """What a tenant's volume held at a moment, and what new volumes can be copies of.
+
+    Cinder's object is bound by `snapshot_id`, which is empty until Cinder has made it. Cinder removes no volume that
+    has snapshots, so a volume stays as long as they do.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    information_system = models.ForeignKey(
+        InformationSystem,
+        models.PROTECT,
+        related_name="volume_snapshots",
+        verbose_name=_("information system"),
+    )
+    account = models.ForeignKey(
+        CloudAccount, models.PROTECT, related_name="+", verbose_name=_("cloud account")
+    )
+    region = models.CharField(_("region"), max_length=100, blank=True, default="")
+    volume = models.ForeignKey(
+        "volumepool.Volume", models.PROTECT, related_name="snapshots", verbose_name=_("volume")
+    )
+    snapshot_id = models.CharField(_("snapshot"), max_length=64, null=True, blank=True, unique=True)
+    name = models.CharField(_("name"), max_length=200)
+    size_gb = models.PositiveIntegerField(_("size (GB)"))
+    # Cinder's own word, as it was last seen; "creating" until then.
+    status = models.CharField(_("status"), max_length=50, default="creating")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("created by"),
+    )
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    objects = VolumeSnapshotQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "id"]
+        verbose_name = _("volume snapshot")
+        verbose_name_plural = _("volume snapshots")
+        constraints = [
+            models.CheckConstraint(condition=~Q(snapshot_id=""), name="volume_snapshot_unbound_is_null")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def lock_key(self) -> str:
+        """The engine's lock on this snapshot."""
+        return f"volume-snapshot:{self.pk}"
+
+    @property
+    def polling_scope(self) -> str:
+        """What one listing covers that shows this snapshot: its account and region."""
+        return f"{self.account_id}/{self.region}"
