@@ -15,6 +15,8 @@ from .translation import nonsense, state_conflict
 from .transport import Transport
 
 _SERVICE = "block-storage"
+# From microversion 3.42 on also a volume in use.
+_EXTENSIBLE = frozenset({"available", "in-use"})
 # Old enough for every cloud since Queens (2018), and what the contract suite has seen.
 BLOCK_STORAGE_MICROVERSION = "3.50"
 
@@ -29,10 +31,6 @@ class BlockStorage:
         self, *, page_size: int = 1000, metadata: Mapping[str, str] | None = None
     ) -> Iterator[list[Volume]]:
         """The project's volumes, newest first, page by page; with `metadata`, those that have all of it."""
-        params: dict[str, Any] = {}
-        if metadata:
-            # Cinder reads this parameter as a dictionary's text.
-            params["metadata"] = json_text.dumps(checked_metadata(metadata))
         for page in json_pages(
             self._transport,
             _SERVICE,
@@ -40,7 +38,7 @@ class BlockStorage:
             "volumes",
             doing="list volumes",
             page_size=page_size,
-            params=params,
+            params=_metadata_filter(metadata),
             microversion=BLOCK_STORAGE_MICROVERSION,
         ):
             yield [Volume.from_json(raw) for raw in page]
@@ -54,13 +52,8 @@ class BlockStorage:
         """All volumes that carry all of this metadata: what an earlier attempt to create one has left."""
         if not metadata:
             raise InvalidRequest("Without metadata, every volume would be found.")
-        # A Cinder whose policy switches this filter off ignores it silently, so the answer is looked at again.
-        return [
-            volume
-            for page in self.volume_pages(metadata=metadata)
-            for volume in page
-            if all(volume.metadata.get(key) == value for key, value in metadata.items())
-        ]
+        pages = self.volume_pages(metadata=metadata)
+        return [volume for page in pages for volume in page if _carries(volume, metadata)]
 
     def get_volume(self, volume_id: str) -> Volume:
         """One volume. Raises `NotFound`."""
@@ -112,13 +105,32 @@ class BlockStorage:
         wanted = {"metadata": checked_metadata(metadata)}
         self._call("POST", path, f"mark volume {volume_id}", json=wanted)
 
+    def extend_volume(self, volume_id: str, size_gb: int) -> None:
+        """Ask for a larger volume (`extending`, then what it was before); one in use too, where Cinder's driver can.
+
+        It ends in `error_extending`, at its old size, when the driver fails. Raises `NotFound`, `Conflict` when its state
+        does not allow it, `QuotaExceeded`, and `InvalidRequest` when it would not become larger.
+        """
+        path = f"/volumes/{checked_id(volume_id, 'volume')}/action"
+        wanted = {"os-extend": {"new_size": checked_size(size_gb)}}
+        try:
+            self._call("POST", path, f"extend volume {volume_id}", json=wanted)
+        except InvalidRequest as refused:
+            # Cinder says 400 for a wrong size and for a state alike, so what the volume is now tells them apart.
+            volume = self.get_volume(volume_id)
+            if volume.size_gb >= size_gb or volume.status in _EXTENSIBLE:
+                raise
+            raise state_conflict(refused) from None
+
     def delete_volume(self, volume_id: str) -> None:
         """Ask for the end of a volume. Raises `NotFound`, and `Conflict` when its state does not allow it."""
         # Cinder answers 400 for a state: in use, already going, has snapshots.
         self._delete(f"/volumes/{checked_id(volume_id, 'volume')}", f"delete volume {volume_id}")
 
-    def snapshot_pages(self, *, page_size: int = 1000) -> Iterator[list[Snapshot]]:
-        """The project's snapshots of volumes, newest first, page by page."""
+    def snapshot_pages(
+        self, *, page_size: int = 1000, metadata: Mapping[str, str] | None = None
+    ) -> Iterator[list[Snapshot]]:
+        """The project's snapshots of volumes, newest first, page by page; with `metadata`, those that have all of it."""
         for page in json_pages(
             self._transport,
             _SERVICE,
@@ -126,17 +138,53 @@ class BlockStorage:
             "snapshots",
             doing="list snapshots",
             page_size=page_size,
+            params=_metadata_filter(metadata),
             microversion=BLOCK_STORAGE_MICROVERSION,
         ):
             yield [Snapshot.from_json(raw) for raw in page]
 
+    def find_snapshots_by_metadata(self, metadata: Mapping[str, str]) -> list[Snapshot]:
+        """All snapshots that carry all of this metadata: what an earlier attempt to make one has left."""
+        if not metadata:
+            raise InvalidRequest("Without metadata, every snapshot would be found.")
+        pages = self.snapshot_pages(metadata=metadata)
+        return [snapshot for page in pages for snapshot in page if _carries(snapshot, metadata)]
+
     def get_snapshot(self, snapshot_id: str) -> Snapshot:
         """One snapshot of a volume. Raises `NotFound`."""
         path = f"/snapshots/{checked_id(snapshot_id, 'snapshot')}"
-        body = self._call("GET", path, f"read snapshot {snapshot_id}")
-        if not isinstance(body, dict):
-            raise nonsense("it holds no snapshot")
-        return Snapshot.from_json(body.get("snapshot"))
+        return _snapshot(self._call("GET", path, f"read snapshot {snapshot_id}"))
+
+    def create_snapshot(
+        self,
+        volume_id: str,
+        *,
+        name: str,
+        metadata: Mapping[str, str] | None = None,
+        force: bool = False,
+    ) -> Snapshot:
+        """Ask for a snapshot of a volume. Look for its metadata first: not safe to repeat.
+
+        A volume in use needs `force`: its snapshot is as a disk is whose power went. The volume's own status stays as it
+        is. When it raises `CloudUnavailable`, the snapshot may exist all the same. Raises `NotFound`, `QuotaExceeded`, and
+        `Conflict` when the volume's state does not allow it.
+        """
+        wanted: dict[str, Any] = {
+            "volume_id": checked_id(volume_id, "volume"),
+            "name": checked_name(name, "snapshot"),
+            "metadata": checked_metadata(metadata),
+        }
+        if force:
+            wanted["force"] = True
+        try:
+            body = self._call(
+                "POST", "/snapshots", f"make a snapshot of volume {volume_id}", json={"snapshot": wanted}
+            )
+        except InvalidRequest as refused:
+            # Here Cinder says 400 for an id that is none of its own, too.
+            self.get_volume(volume_id)
+            raise state_conflict(refused) from None
+        return _snapshot(body)
 
     def delete_snapshot(self, snapshot_id: str) -> None:
         """Ask for the end of a snapshot. Raises `NotFound`, and `Conflict` when its state does not allow it."""
@@ -187,3 +235,19 @@ def _volume(body: Any) -> Volume:
     if not isinstance(body, dict):
         raise nonsense("it holds no volume")
     return Volume.from_json(body.get("volume"))
+
+
+def _snapshot(body: Any) -> Snapshot:
+    if not isinstance(body, dict):
+        raise nonsense("it holds no snapshot")
+    return Snapshot.from_json(body.get("snapshot"))
+
+
+def _metadata_filter(metadata: Mapping[str, str] | None) -> dict[str, str]:
+    # Cinder reads this parameter as a dictionary's text.
+    return {"metadata": json_text.dumps(checked_metadata(metadata))} if metadata else {}
+
+
+def _carries(found: Volume | Snapshot, metadata: Mapping[str, str]) -> bool:
+    # A Cinder whose policy switches the filter off ignores it silently, so the answer is looked at again.
+    return all(found.metadata.get(key) == value for key, value in metadata.items())

@@ -236,6 +236,9 @@ RESOURCE_RETENTION_DAYS = env.int("RESOURCE_RETENTION_DAYS", default=90)
 CLOUD_TAG = env.str("CLOUD_TAG", default="portal")
 POOL_BACKFILL_SECONDS = env.int("POOL_BACKFILL_SECONDS", default=30)
 POOL_RECONCILE_SECONDS = env.int("POOL_RECONCILE_SECONDS", default=300)
+POOL_IN_FLIGHT_PER_ACCOUNT = env.int("POOL_IN_FLIGHT_PER_ACCOUNT", default=10)
+POOL_QUOTA_KEPT_PERCENT = env.int("POOL_QUOTA_KEPT_PERCENT", default=10)
+VOLUME_POOLS = env.json("VOLUME_POOLS", default={})
 
 # --- Who ---------------------------------------------------------------------------------------------------
 

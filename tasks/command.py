@@ -198,6 +198,8 @@ class Command:
     title: ClassVar[str | Promise]  # "Start VM": what people read before the entity's name.
     deadline: ClassVar[timedelta] = minutes(60)
     steps: ClassVar[list[StepDeclaration]] = []
+    # A Celery queue of its own, for what must neither wait for other jobs nor hold them up: a worker has to read it.
+    queue: ClassVar[str] = ""
 
     # Set by the engine on the instance that a worker runs.
     job: Job

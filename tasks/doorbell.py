@@ -6,14 +6,14 @@ One that fails is only logged, because the sweep rings again for everything that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID
 
 import structlog
 from celery import current_app
 from django.db import connection, transaction
 
-from .models import IN_FLIGHT
+from .models import IN_FLIGHT, Job
 
 log = structlog.get_logger(__name__)
 
@@ -24,16 +24,24 @@ LONGEST_DELAY_SECONDS = 60.0
 WOKEN_QUEUE = "polling"
 
 
-def ring_job(job_id: UUID, *, after: float = 0.0) -> None:
+def ring_job(job: Job, *, after: float = 0.0) -> None:
     """Have `tasks.advance` look at a job, once the current transaction is committed."""
-    ring_jobs([job_id], after=after)
+    ring_jobs([(job.pk, job.queue)], after=after)
 
 
-def ring_jobs(job_ids: Sequence[UUID], *, after: float = 0.0, queue: str | None = None) -> None:
-    """Have `tasks.advance` look at each of some jobs, once the current transaction is committed."""
-    if job_ids and after <= LONGEST_DELAY_SECONDS:
-        calls = [(str(job_id),) for job_id in job_ids]
-        transaction.on_commit(lambda: _send("tasks.advance", calls, after, queue), robust=True)
+def ring_jobs(jobs: Iterable[tuple[UUID, str]], *, after: float = 0.0, woken: bool = False) -> None:
+    """Have `tasks.advance` look at each of some jobs, once the current transaction is committed.
+
+    Each is its id and the queue of its own that it has, "" for none.
+    """
+    if after > LONGEST_DELAY_SECONDS:
+        return
+    by_queue: dict[str, list[tuple[str]]] = {}
+    for job_id, queue in jobs:
+        by_queue.setdefault(queue, []).append((str(job_id),))
+    for queue, calls in by_queue.items():
+        chosen = queue or (WOKEN_QUEUE if woken else None)
+        transaction.on_commit(_sending("tasks.advance", calls, after, chosen), robust=True)
 
 
 def ring_poll(watcher: str, scope: str, *, after: float = 0.0) -> None:
@@ -44,7 +52,6 @@ def ring_poll(watcher: str, scope: str, *, after: float = 0.0) -> None:
     A ring that was sent and lost is forgotten as soon as its time has passed.
     """
     seconds = min(after, LONGEST_DELAY_SECONDS)
-    # A function of its own, no `partial`: Django logs the name of one that fails, and a partial has none.
     transaction.on_commit(lambda: _ring_poll_once(watcher, scope, seconds), robust=True)
 
 
@@ -79,10 +86,21 @@ def wake(job_ids: Sequence[UUID]) -> None:
         cursor.execute(
             "UPDATE tasks_job SET not_before = statement_timestamp() WHERE id IN ("
             " SELECT id FROM tasks_job WHERE id = ANY(%s) AND owner = '' AND status = ANY(%s)"
-            " ORDER BY created_at, position FOR UPDATE)",
+            " ORDER BY created_at, position FOR UPDATE) RETURNING id, queue",
             [list(job_ids), sorted(IN_FLIGHT)],
         )
-    ring_jobs(job_ids, queue=WOKEN_QUEUE)
+        ring_jobs(cursor.fetchall(), woken=True)
+
+
+def _sending(
+    task: str, calls: Sequence[Sequence[object]], after: float, queue: str | None
+) -> Callable[[], None]:
+    """What `on_commit` calls. No `partial`: Django logs the name of a function that fails, and a partial has none."""
+
+    def send() -> None:
+        _send(task, calls, after, queue)
+
+    return send
 
 
 def _send(task: str, calls: Sequence[Sequence[object]], after: float, queue: str | None = None) -> None:

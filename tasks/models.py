@@ -111,6 +111,8 @@ class Job(models.Model):
     optional = models.BooleanField(_("optional"), default=False, db_default=False)
     # What it did stays done when its parent is undone.
     permanent = models.BooleanField(_("permanent"), default=False, db_default=False)
+    # The Celery queue of its own that its command has: "" for those that all jobs share.
+    queue = models.CharField(_("queue"), max_length=50, blank=True, default="", db_default="")
     # How many of its children have not ended. Counted under this row's lock by each child's last write.
     children_open = models.PositiveIntegerField(_("open children"), default=0, db_default=0)
     # The errored job that this one tries again.

@@ -31,10 +31,11 @@ class Needs:
 
 
 def usage_of(tenant: Tenant) -> dict[str, dict[str, int | None]]:
-    """What the tenant has used of each quota: two queries, over its VMs and its volumes.
+    """What the tenant has used of each quota: three queries, over its VMs, its volumes and their snapshots.
 
     What is in flight counts: a VM from the moment it is asked for until its removal is through, and one that is
-    being resized with the larger of its two sizes. A boot volume counts as its VM's disk, not twice.
+    being resized, or a volume that is being extended, with the larger of its two sizes. A boot volume counts as its VM's
+    disk, not twice. Snapshots of volumes count as disk, as they do in Cinder.
     """
     systems = InformationSystem.objects.filter(tenant=tenant)
 
@@ -48,9 +49,13 @@ def usage_of(tenant: Tenant) -> dict[str, dict[str, int | None]]:
         used_disk_gb=larger("disk_gb"),
     )
     data = systems.aggregate(
-        size=Sum("volumes__size_gb", filter=~Q(volumes__is_boot=True, volumes__vm__isnull=False))
+        size=Sum(
+            Greatest(F("volumes__size_gb"), Coalesce(F("volumes__extending_to_gb"), 0)),
+            filter=~Q(volumes__is_boot=True, volumes__vm__isnull=False),
+        )
     )
-    used["used_disk_gb"] = (used["used_disk_gb"] or 0) + (data["size"] or 0)
+    kept = systems.aggregate(size=Sum("volume_snapshots__size_gb"))
+    used["used_disk_gb"] = (used["used_disk_gb"] or 0) + (data["size"] or 0) + (kept["size"] or 0)
     return {
         name: {"used": used[f"used_{name}"] or 0, "total": getattr(tenant, f"quota_{name}")}
         for name in Needs.__dataclass_fields__

@@ -11,15 +11,20 @@ class VmsConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the commands, the watchers and the schedules."""
+        from portal.api.scoping import Role
         from tasks.polling import register_watcher
         from tasks.schedules import Schedule, declare
+        from volumepool.actions import VolumeAction, register_action
 
         from . import commands  # noqa: F401 - importing registers.
         from .models import IMAGE_WATCHER, SERVER_WATCHER
+        from .services.disks import attach_by_volume, detach_by_volume
         from .sync.watching import ImageWatcher, ServerWatcher
 
         register_watcher(SERVER_WATCHER, ServerWatcher())
         register_watcher(IMAGE_WATCHER, ImageWatcher())
+        register_action("attach", VolumeAction(("vm",), Role.OPERATOR, attach_by_volume))
+        register_action("detach", VolumeAction((), Role.OPERATOR, detach_by_volume))
         for name, seconds, text in (
             (
                 "vms.sync_status",

@@ -6,27 +6,20 @@ What cannot be found is refused here, before anything is recorded, naming what w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from cloudaccounts.models import CloudAccount, CloudResource
+from cloudaccounts.models import CloudResource
+from cloudaccounts.places import Errors, Place
 from tenants.models import InformationSystem
+from volumepool.models import VolumePool
+from volumepool.services import boot_pool
 
 from .models import VMSnapshot
-
-Errors = dict[str, list[str | Promise]]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """An account and one of its regions."""
-
-    account: CloudAccount
-    region: str
 
 
 @dataclass(slots=True)
@@ -40,46 +33,9 @@ class Choice:
     boots_from_volume: bool = False
     # The Cinder snapshot that the boot volume is a copy of; empty when it is a copy of the image.
     volume_snapshot_id: str = ""
+    # The pool whose volumes are what it is to boot from. With one of snapshots there is no image.
+    pool: VolumePool | None = None
     errors: Errors = field(default_factory=dict)
-
-
-def choose_place(
-    system: InformationSystem, accounts: Iterable[CloudAccount], account_id: int | None, region: str
-) -> tuple[Place | None, Errors]:
-    """The account and region for a new VM of a system.
-
-    The account that was named, else the system's default, else the only one there is; `accounts` are those that the
-    caller sees. The region likewise.
-    """
-    usable = {account.pk: account for account in accounts if account.active}
-    wanted = account_id if account_id is not None else system.default_account_id
-    if wanted is not None:
-        account = usable.get(wanted)
-        if account is None:
-            return None, {"account": [_("There is no active cloud account '%(id)s' here.") % {"id": wanted}]}
-    elif len(usable) == 1:
-        (account,) = usable.values()
-    elif usable:
-        named = ", ".join(f"{one.pk} ({one.name})" for one in usable.values())
-        return None, {"account": [_("Name the cloud account; there are: %(named)s.") % {"named": named}]}
-    else:
-        return None, {"account": [_("There is no active cloud account for this tenant.")]}
-    regions = regions_known(account.pk)
-    if not regions:
-        message = _("Nothing is known yet of the cloud account '%(name)s'; it is listed every few minutes.")
-        return None, {"account": [message % {"name": account.name}]}
-    if region and region not in regions:
-        message = _("The account has no region '%(region)s'; it has: %(known)s.")
-        return None, {"region": [message % {"region": region, "known": ", ".join(regions)}]}
-    if not region and len(regions) > 1:
-        return None, {"region": [_("Name the region; there are: %(known)s.") % {"known": ", ".join(regions)}]}
-    return Place(account, region or regions[0]), {}
-
-
-def regions_known(account_id: int) -> list[str]:
-    """The regions of an account in which something was found."""
-    present = CloudResource.objects.present().filter(account=account_id).order_by("region")
-    return list(present.values_list("region", flat=True).distinct())
 
 
 class Catalogue:
@@ -162,7 +118,8 @@ class Catalogue:
     def choose(self, wish: Mapping[str, Any]) -> Choice:
         """Choose for what was asked; every field that could not be chosen is named, not only the first."""
         choice = Choice()
-        if wish.keys() & {"os_type", "image"}:
+        choice.pool = self._pool_of_type(wish)
+        if wish.keys() & {"os_type", "image"} and choice.pool is None:
             choice.image = self._image(wish, choice.errors)
         if wish.keys() >= {"cpu_cores", "memory_gb", "disk_gb"}:
             choice.flavor = self._flavor(wish, choice.image, choice.errors)
@@ -172,7 +129,28 @@ class Catalogue:
             choice.volume_snapshot_id = snapshot.volume_snapshots[0]
         choice.network = self._network(wish, choice.errors)
         choice.zone = self._zone(wish, choice.errors)
+        if choice.pool is not None:
+            choice.volume_snapshot_id = choice.pool.source_snapshot_id
+        elif choice.boots_from_volume and choice.image is not None and not choice.volume_snapshot_id:
+            choice.pool = self._pool(wish, image_id=choice.image.cloud_id)
         return choice
+
+    def _pool_of_type(self, wish: Mapping[str, Any]) -> VolumePool | None:
+        """The pool of the system that is asked for: who keeps one of type "igw" says with it what an igw boots from."""
+        if not wish.get("boot_volume") or wish.get("image") or wish.get("os_version"):
+            return None
+        return self._pool(wish, type_code=wish.get("os_type", "").casefold())
+
+    def _pool(self, wish: Mapping[str, Any], *, type_code: str = "", image_id: str = "") -> VolumePool | None:
+        return boot_pool(
+            self.system,
+            account=self.place.account,
+            region=self.place.region,
+            size_gb=wish.get("disk_gb", 0),
+            zone=wish.get("availability_zone", ""),
+            type_code=type_code,
+            image_id=image_id,
+        )
 
     def _flavor(
         self, wish: Mapping[str, Any], image: CloudResource | None, errors: Errors

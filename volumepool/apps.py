@@ -10,15 +10,21 @@ class VolumePoolConfig(AppConfig):
     verbose_name = _("Volumes")
 
     def ready(self) -> None:
-        """Register the commands and the watcher of volumes, and declare the schedules."""
+        """Register the commands and the watchers, and declare the schedules."""
+        from portal.api.scoping import Role
         from tasks.polling import register_watcher
         from tasks.schedules import Schedule, declare
 
         from . import commands  # noqa: F401 - importing registers.
-        from .models import VOLUME_WATCHER
-        from .sync.watching import VolumeWatcher
+        from .actions import VolumeAction, register_action
+        from .models import SNAPSHOT_WATCHER, VOLUME_WATCHER
+        from .services import extend_volume, take_snapshot
+        from .sync.watching import SnapshotWatcher, VolumeWatcher
 
         register_watcher(VOLUME_WATCHER, VolumeWatcher())
+        register_watcher(SNAPSHOT_WATCHER, SnapshotWatcher())
+        register_action("extend", VolumeAction(("size_gb",), Role.ADMIN, extend_volume))
+        register_action("snapshot", VolumeAction(("name",), Role.OPERATOR, take_snapshot))
         for name, seconds, text in (
             (
                 "volumepool.backfill_all",

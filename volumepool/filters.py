@@ -2,7 +2,7 @@
 
 from django_filters import rest_framework as filters
 
-from .models import Volume
+from .models import Volume, VolumeSnapshot
 
 
 class VolumeFilter(filters.FilterSet):
@@ -17,4 +17,16 @@ class VolumeFilter(filters.FilterSet):
 
     class Meta:
         model = Volume
+        fields: list[str] = []
+
+
+class VolumeSnapshotFilter(filters.FilterSet):
+    """Named filters of `volumes/snapshots/`."""
+
+    information_system = filters.UUIDFilter(field_name="information_system_id")
+    volume = filters.UUIDFilter(field_name="volume_id")
+    status = filters.CharFilter(max_length=50)
+
+    class Meta:
+        model = VolumeSnapshot
         fields: list[str] = []

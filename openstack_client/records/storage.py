@@ -90,6 +90,8 @@ class Volume:
     """A volume. `status` is Cinder's word, lower case as Cinder has it ("available", "in-use", "error").
 
     `devices` are the volume's names in the servers of `server_ids`, in the same order; "" for one not known yet.
+    `image_id` is the image that its contents come from, also by way of a snapshot; None until they are there, which is
+    before it is "available".
     """
 
     id: str
@@ -106,6 +108,7 @@ class Volume:
     created_at: datetime | None = None
     updated_at: datetime | None = None
     devices: tuple[str, ...] = ()
+    image_id: str | None = None
 
     @classmethod
     def from_json(cls, raw: Any) -> Volume:
@@ -132,12 +135,16 @@ class Volume:
             created_at=moment(raw.get("created_at")),
             updated_at=moment(raw.get("updated_at")),
             devices=tuple([text(a.get("device")) or "" for a in attached]),
+            image_id=_image_id(raw.get("volume_image_metadata")),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A snapshot of a volume."""
+    """A snapshot of a volume. `size_gb` is the volume's at that time; of it, no smaller volume can be made.
+
+    `status` is Cinder's word ("available"). `project_id` is None in the answer to its creation.
+    """
 
     id: str
     name: str
@@ -146,6 +153,8 @@ class Snapshot:
     volume_id: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     created_at: datetime | None = None
+    updated_at: datetime | None = None
+    project_id: str | None = None
 
     @classmethod
     def from_json(cls, raw: Any) -> Snapshot:
@@ -158,6 +167,8 @@ class Snapshot:
             volume_id=text(raw.get("volume_id")),
             metadata=mapping(raw.get("metadata")),
             created_at=moment(raw.get("created_at")),
+            updated_at=moment(raw.get("updated_at")),
+            project_id=text(raw.get("os-extended-snapshot-attributes:project_id")),
         )
 
 
@@ -180,6 +191,10 @@ class VolumeType:
             and raw.get("os-volume-type-access:is_public") is not False,
             description=text(raw.get("description")),
         )
+
+
+def _image_id(found: Any) -> str | None:
+    return text(found.get("image_id")) if isinstance(found, dict) else None
 
 
 def _snapshot_ids(found: Any) -> tuple[str, ...]:

@@ -12,6 +12,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 Row = TypeVar("Row", bound=models.Model)
+# Marks without a shape of their own that say in which direction text runs.
+DIRECTION_MARKS = frozenset("\u200e\u200f\u061c")
 LINE_BREAKS = frozenset("\t\n\r")
 # Characters that turn the direction of the text after them: a name could show itself as another.
 TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -33,6 +35,32 @@ class PlainCharField(serializers.CharField):
             if wrong and character not in self.allowed:
                 message = self.error_messages["control"] % {"position": position}
                 raise serializers.ValidationError(message, code="control")
+        return text
+
+
+class CloudNameField(PlainCharField):
+    """A name that a cloud's object can have too: a server, a volume, a snapshot.
+
+    Clouds keep names in databases that know no characters beyond U+FFFF (emoji are), and people tell things apart by
+    what they see; so both those and marks that nobody sees are refused.
+    """
+
+    default_error_messages = {
+        "beyond": _(
+            "'%(character)s' at position %(position)s is not kept by clouds; use plainer characters."
+        ),
+        "direction": _("There is an invisible mark of text direction at position %(position)s."),
+    }
+
+    def to_internal_value(self, data: Any) -> str:
+        """The name. Raises a validation error that says where the first wrong character is."""
+        text = super().to_internal_value(data)
+        for position, character in enumerate(text, start=1):
+            shown = {"position": position, "character": character}
+            if character in DIRECTION_MARKS or unicodedata.category(character) == "Cf":
+                raise serializers.ValidationError(self.error_messages["direction"] % shown, code="direction")
+            if ord(character) > 0xFFFF:
+                raise serializers.ValidationError(self.error_messages["beyond"] % shown, code="beyond")
         return text
 
 

@@ -159,7 +159,7 @@ def give_back(
             )
             ring_poll(result.watcher, result.scope, after=FIRST_LOOK_SECONDS)
         else:
-            ring_job(claim.job.id, after=result.seconds)
+            ring_job(claim.job, after=result.seconds)
         step.save()
     if not undoing:
         hear_cancel(claim.job)

@@ -155,7 +155,7 @@ def _go_on(job: Job, status: JobStatus) -> None:
     Step.objects.filter(job=job, status__in=[StepStatus.WAITING, StepStatus.UNDOING]).update(
         tries=0, deadline=None
     )
-    ring_job(job.pk)
+    ring_job(job)
 
 
 def _command_of(job: Job) -> Command:

@@ -148,7 +148,7 @@ def submit_many(
         _settle_locks(mine, wanted, held)
         record([(job, spec.command) for job, spec in zip(jobs, specs, strict=True) if job.id in recorded])
         crash_points.crash_point_on_commit("submitted")
-        ring_jobs(list(recorded))
+        ring_jobs((job.id, job.queue) for job in recorded.values())
     not_recorded = {job.id for job in jobs} - recorded.keys()
     return [
         Answer(joined=answer.joined, refusal=answer.refusal)
@@ -180,6 +180,7 @@ def job_of(command: Command, **columns: Any) -> Job:
     entity = command.entity()
     return Job(
         kind=command.kind,
+        queue=command.queue,
         params=command.params(),
         subject=entity.name[:300],
         entity_type=entity.type,

@@ -19,7 +19,7 @@ from portal.api.errors import Refused
 
 from .. import crash_points
 from ..command import Failed, Spawn, UnknownKind, command_class, title_of
-from ..doorbell import ring_job, ring_jobs
+from ..doorbell import ring_jobs
 from ..models import EntityLock, Job, JobStatus, Step, StepStatus, statuses_before
 from .claims import Claim, hear_cancel, unless_cancelled
 from .submission import job_of, record, take_locks
@@ -74,7 +74,7 @@ def spawn(claim: Claim, step: Step, wish: Spawn) -> Failed | None:
             _take_for_root(keys, root_id)
             record(children)
             step.save()
-            ring_jobs([child.id for child, _command in children[: wish.at_once]])
+            ring_jobs((child.id, child.queue) for child, _command in children[: wish.at_once])
     except Refused as refusal:
         step.children = 0
         return Failed(refusal.code, str(refusal.detail))
@@ -152,11 +152,11 @@ def cancel_below(job_id: UUID) -> None:
             )
             UPDATE tasks_job SET cancel_requested_at = statement_timestamp(), held = false,
                 not_before = CASE WHEN owner = '' THEN statement_timestamp() ELSE not_before END
-            FROM heard WHERE tasks_job.id = heard.id RETURNING tasks_job.id
+            FROM heard WHERE tasks_job.id = heard.id RETURNING tasks_job.id, queue
             """,
             {"job": job_id, "cancellable": [status.value for status in (*CANCELLABLE, JobStatus.STUCK)]},
         )
-        ring_jobs([child for (child,) in cursor.fetchall()])
+        ring_jobs(cursor.fetchall())
 
 
 # --- The end of a child ------------------------------------------------------------------------------------
@@ -180,19 +180,19 @@ def count_ended(job: Job, status: JobStatus) -> None:
             WITH parent AS (
                 UPDATE tasks_job SET children_open = children_open - 1,
                     not_before = CASE WHEN children_open = 1 THEN statement_timestamp() ELSE not_before END
-                WHERE id = %(parent)s RETURNING id, children_open, ending
+                WHERE id = %(parent)s RETURNING id, children_open, ending, queue
             ), step AS (
                 UPDATE tasks_step SET progress = 100 * (children - parent.children_open) / children FROM parent
                 WHERE job_id = parent.id AND name = %(step)s AND parent.ending = '' AND children > 0
             )
-            SELECT children_open, ending FROM parent
+            SELECT children_open, ending, queue FROM parent
             """,
             {"parent": job.parent_id, "step": job.parent_step},
         )
-        left, ending = cursor.fetchone()
+        left, ending, queue = cursor.fetchone()
     assert job.parent_id is not None
     if left == 0:
-        ring_job(job.parent_id)
+        ring_jobs([(job.parent_id, queue)])
     elif status == JobStatus.SUCCEEDED or job.optional or ending:
         # A parent on its way back may be stuck there; its children go on being taken back all the same.
         _release_next(job.parent_id)
@@ -207,11 +207,11 @@ def _release_next(parent_id: UUID) -> None:
             UPDATE tasks_job SET held = false, not_before = statement_timestamp() WHERE id = (
                 SELECT id FROM tasks_job WHERE parent_id = %s AND held
                 ORDER BY CASE WHEN status = 'undoing' THEN -position ELSE position END LIMIT 1 FOR UPDATE
-            ) RETURNING id
+            ) RETURNING id, queue
             """,
             [parent_id],
         )
-        ring_jobs([child for (child,) in cursor.fetchall()])
+        ring_jobs(cursor.fetchall())
 
 
 # --- Taking children back ----------------------------------------------------------------------------------
@@ -226,11 +226,14 @@ def take_back(claim: Claim, step: Step) -> bool:
     children = Job.objects.filter(
         parent=claim.job, parent_step=step.name, status=JobStatus.SUCCEEDED, permanent=False
     )
-    ids = [
-        pk
-        for pk, kind, has_children in children.order_by("-position").values_list("pk", "kind", spawned)
+    queues = {
+        pk: queue
+        for pk, queue, kind, has_children in children.order_by("-position").values_list(
+            "pk", "queue", "kind", spawned
+        )
         if has_children or _can_be_undone(kind)
-    ]
+    }
+    ids = list(queues)
     if not ids:
         return False
     step.status, step.deadline, step.tries = StepStatus.UNDOING, None, 0
@@ -255,7 +258,7 @@ def take_back(claim: Claim, step: Step) -> bool:
         Job.objects.filter(pk__in=first).update(held=False, not_before=Now())
         Step.objects.filter(job__in=ids).update(tries=0, deadline=None)
         step.save()
-        ring_jobs(first)
+        ring_jobs((pk, queues[pk]) for pk in first)
     return True
 
 

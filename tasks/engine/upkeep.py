@@ -53,7 +53,7 @@ def sweep() -> int:
                   AND (owner = '' OR lease_until < statement_timestamp())
                   AND (rung_at IS NULL OR rung_at < statement_timestamp() - make_interval(secs => %(again)s))
                 ORDER BY not_before LIMIT %(most)s FOR UPDATE SKIP LOCKED
-            ) RETURNING id
+            ) RETURNING id, queue
             """,
             {
                 "in_flight": sorted(IN_FLIGHT),
@@ -62,7 +62,7 @@ def sweep() -> int:
                 "most": SWEEP_AT_MOST,
             },
         )
-        due = [job_id for (job_id,) in cursor.fetchall()]
+        due = cursor.fetchall()
     crash_points.crash_point("swept")
     ring_jobs(due)
     overdue = (

@@ -8,8 +8,9 @@ import pytest
 from django.conf import settings as portal_settings
 
 from cloudaccounts.connect import open_cloud
+from cloudaccounts.places import Place
 from tasks.models import Job, JobStatus
-from vms.choice import Catalogue, Place
+from vms.choice import Catalogue
 from vms.commands.orphans import RemoveOrphan
 from vms.models import Orphan
 from vms.services.orphans import remove_orphan, sweep_orphans

@@ -156,7 +156,7 @@ def test_a_worker_killed_after_the_last_write_leaves_nothing_to_do(cloud, scope,
 
     ended = assert_done_once(cloud, vm, "start")  # Before anything could recover it.
     engine.sweep()
-    ring_job(job.pk)
+    ring_job(job)
     time.sleep(0.5)
     assert assert_done_once(cloud, vm, "start").ended_at == ended.ended_at
 
@@ -253,7 +253,7 @@ def test_a_ring_that_comes_many_times_at_once_is_answered_once(cloud, scope, vms
     for vm in vms:
         job = click(scope, vm, action)
         for _ in range(3):
-            ring_job(job.pk)
+            ring_job(job)
     assert queue_lengths()["jobs"] == 12
 
     celery_worker(concurrency=4)

@@ -241,7 +241,7 @@ def test_another_snapshot_rolls_the_pool_over_without_falling_below_what_is_desi
     reconcile(*places(pool))
     pool.refresh_from_db()
     assert backfill(pool.pk) == []
-    assert "golden" in pool.last_error
+    assert "golden" in pool.source_error
     (old,) = cloud.call("POST", "seed", {"project": "demo", "snapshots": 1, "name_prefix": "golden-1"})[
         "snapshots"
     ]

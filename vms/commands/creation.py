@@ -7,13 +7,14 @@ from datetime import timedelta
 from typing import ClassVar
 
 from django.conf import settings
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from tasks.command import Done, Failure, Result, Spawn, minutes, register, step
-from volumepool.commands import CreateVolume
+from volumepool.commands import CreateVolume, TakeSpare
 from volumepool.models import Volume
 
 from ..models import VirtualMachine, VMOperationLog
@@ -37,6 +38,7 @@ class CreateVm(ServerCommand):
     availability_zone: str | None = None
     boot_volume_id: str | None = None  # The row of the volume to be made and booted from.
     volume_snapshot_id: str | None = None  # What that volume is a copy of, when it is not the image.
+    spare_id: str | None = None  # Cinder's id of the spare that the row has been given, when one was ready.
 
     kind: ClassVar[str] = "vms.create"
     title: ClassVar[str | Promise] = gettext_lazy("Create VM")
@@ -49,16 +51,17 @@ class CreateVm(ServerCommand):
 
     @step(title=gettext_lazy("Make the boot volume"))
     def make_boot_volume(self) -> Result:
-        """Copy the image to a volume, if the VM boots from one."""
+        """Copy the image to a volume, if the VM boots from one; a spare is a copy already."""
         if self.boot_volume_id is None:
             return Done(_("It boots from the image."))
-        from_snapshot = self.volume_snapshot_id
-        volume = CreateVolume(
-            self.boot_volume_id,
-            image_id=None if from_snapshot else self.image_id,
-            snapshot_id=from_snapshot,
+        snapshot_id = self.volume_snapshot_id or ""
+        image_id = "" if snapshot_id else self.image_id
+        if self.spare_id is not None:
+            taken = TakeSpare(self.boot_volume_id, self.spare_id, snapshot_id, image_id, for_vm=True)
+            return Spawn([taken])
+        return Spawn(
+            [CreateVolume(self.boot_volume_id, image_id=image_id or None, snapshot_id=snapshot_id or None)]
         )
-        return Spawn([volume])
 
     @step(title=gettext_lazy("Ask the cloud for a server"))
     def ask_the_cloud(self) -> Result:
@@ -131,7 +134,9 @@ class CreateVm(ServerCommand):
             success=False,
             detail=f"{failure.code}: {failure.message}",
         )
-        # A volume that was asked for and never begun; one that was made has been removed by its own job.
+        # A volume that was asked for and never begun; one that was made has been removed by its own job. A spare that was
+        # never touched carries its pool's mark and goes back there.
         if self.boot_volume_id is not None:
-            Volume.objects.filter(pk=self.boot_volume_id, volume_id=None).delete()
+            never_begun = Q(volume_id=None) | Q(volume_id=self.spare_id)
+            Volume.objects.filter(never_begun, pk=self.boot_volume_id).delete()
         VirtualMachine.objects.filter(pk=self.vm_id).delete()

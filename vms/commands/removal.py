@@ -14,7 +14,7 @@ from tasks.command import Done, Failed, Failure, Refusal, Result, Spawn, minutes
 from tasks.models import JobStatus
 from tasks.polling import MISSING
 from volumepool.commands import RemoveVolume
-from volumepool.models import Volume
+from volumepool.models import Volume, VolumeSnapshot
 
 from ..actions import allowed_actions
 from ..models import VirtualMachine, VMOperationLog, VMSnapshot, VMStatus
@@ -53,6 +53,7 @@ class RemoveVm(ServerCommand):
                 )
             )
         snapshots = VMSnapshot.objects.filter(vm_id=self.vm.pk).exclude(volume_snapshots=[]).count()
+        snapshots += VolumeSnapshot.objects.filter(volume__vm=self.vm).count()
         if self.volumes == "delete" and snapshots:
             message = gettext_lazy(
                 "%(count)s snapshots were made of its volumes; remove them first, or keep the volumes."

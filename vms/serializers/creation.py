@@ -2,55 +2,26 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from cloudaccounts.models import CloudResource
-from portal.api.serializers import PlainCharField, PlainTextField, StrictSerializer
+from portal.api.serializers import CloudNameField, PlainCharField, PlainTextField, StrictSerializer
 from tasks.serializers import JobSerializer
 
 from ..choice import os_names, os_version
 from ..models import VirtualMachine
 from .machines import VirtualMachineSerializer
 
-# Marks without a shape of their own that say in which direction text runs.
-DIRECTION_MARKS = frozenset("\u200e\u200f\u061c")
 METADATA_AT_MOST = 50
-
-
-class ServerNameField(PlainCharField):
-    """A name that a server can have too.
-
-    Clouds keep names in databases that know no characters beyond U+FFFF (emoji are), and people tell servers apart by
-    what they see; so both those and marks that nobody sees are refused.
-    """
-
-    default_error_messages = {
-        "beyond": _(
-            "'%(character)s' at position %(position)s is not kept by clouds; use plainer characters."
-        ),
-        "direction": _("There is an invisible mark of text direction at position %(position)s."),
-    }
-
-    def to_internal_value(self, data: Any) -> str:
-        """The name. Raises a validation error that says where the first wrong character is."""
-        text = super().to_internal_value(data)
-        for position, character in enumerate(text, start=1):
-            shown = {"position": position, "character": character}
-            if character in DIRECTION_MARKS or unicodedata.category(character) == "Cf":
-                raise serializers.ValidationError(self.error_messages["direction"] % shown, code="direction")
-            if ord(character) > 0xFFFF:
-                raise serializers.ValidationError(self.error_messages["beyond"] % shown, code="beyond")
-        return text
 
 
 class MetadataField(serializers.DictField):
     """A server's metadata: texts of at most 255 characters. Names that begin with `portal_` are the portal's own."""
 
-    child = ServerNameField(max_length=255, allow_blank=True)
+    child = CloudNameField(max_length=255, allow_blank=True)
 
     def to_internal_value(self, data: Any) -> dict[str, str]:
         """The metadata. Raises a validation error by name."""
@@ -72,7 +43,7 @@ class MetadataField(serializers.DictField):
 class ChangeVmSerializer(StrictSerializer):
     """What can be changed of a VM. Its server follows where it has the same."""
 
-    name = ServerNameField(max_length=200, required=False)
+    name = CloudNameField(max_length=200, required=False)
     description = PlainTextField(max_length=2000, required=False, allow_blank=True)
     data_center_type = serializers.ChoiceField(choices=VirtualMachine.DataCenterType.choices, required=False)
     runtime_start = serializers.DateField(required=False, allow_null=True)
@@ -84,7 +55,7 @@ class NewVmSerializer(ChangeVmSerializer):
     """A VM to be made. What it is made of is chosen from the catalogue; see `vms/options/`."""
 
     information_system = serializers.UUIDField()
-    name = ServerNameField(max_length=200)
+    name = CloudNameField(max_length=200)
     cpu_cores = serializers.IntegerField(min_value=1, max_value=64)
     memory_gb = serializers.IntegerField(min_value=1, max_value=512)
     disk_gb = serializers.IntegerField(min_value=10, max_value=10000)

@@ -7,12 +7,11 @@ from typing import Any
 from rest_framework import serializers
 
 from portal.api.answers import AnswerSerializer
-from portal.api.serializers import PlainCharField, StrictSerializer
+from portal.api.serializers import CloudNameField, PlainCharField, StrictSerializer
 from tasks.serializers import JobSerializer
 from volumepool.serializers import VolumeSerializer
 
 from ..models import SyncRun, SyncState, VMSnapshot
-from .creation import ServerNameField
 
 
 class AttachSerializer(StrictSerializer):
@@ -20,7 +19,7 @@ class AttachSerializer(StrictSerializer):
 
     volume = serializers.UUIDField(required=False)
     size_gb = serializers.IntegerField(min_value=1, max_value=10000, required=False)
-    name = ServerNameField(max_length=200, required=False, allow_blank=True)
+    name = CloudNameField(max_length=200, required=False, allow_blank=True)
     type = PlainCharField(max_length=100, required=False, allow_blank=True)
 
 
@@ -62,7 +61,7 @@ class SnapshotSerializer(AnswerSerializer[VMSnapshot]):
 class NewSnapshotSerializer(StrictSerializer):
     """What a snapshot is to be called."""
 
-    name = ServerNameField(max_length=200)
+    name = CloudNameField(max_length=200)
 
 
 class SnapshotTakenSerializer(serializers.Serializer[Any]):

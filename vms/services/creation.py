@@ -12,15 +12,17 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from cloudaccounts.models import CloudAccount, CloudResource
+from cloudaccounts.places import Errors, Place, choose_place, regions_known
 from portal.api.errors import BadFields
 from portal.api.scoping import Role, Scope
 from tasks import engine
 from tasks.models import Job
 from tenants.models import InformationSystem
 from tenants.quotas import Needs, require_quota
-from volumepool.models import Volume
+from volumepool.models import Volume, VolumePool
+from volumepool.services import new_volume, take
 
-from ..choice import Catalogue, Choice, Errors, Place, choose_place, regions_known, size_of_flavor
+from ..choice import Catalogue, Choice, size_of_flavor
 from ..commands.creation import CreateVm
 from ..models import VirtualMachine, VMStatus
 
@@ -66,7 +68,7 @@ def create_vm(
     assert system is not None  # What could not be chosen was named in `problems`.
     assert place is not None
     assert choice.flavor is not None
-    assert choice.image is not None
+    assert choice.image is not None or choice.pool is not None
     assert choice.network is not None
     with transaction.atomic():
         vm = _row(scope, system, place, choice, wish)
@@ -75,14 +77,16 @@ def create_vm(
         if dry_run:
             return NewVm(vm, None, choice.network)
         vm.save(force_insert=True)
+        volume = _boot_volume(vm, choice.pool) if choice.boots_from_volume else None
         command = CreateVm(
             str(vm.pk),
             flavor_id=choice.flavor.cloud_id,
             network_id=choice.network.cloud_id,
-            image_id=choice.image.cloud_id,
+            image_id=choice.image.cloud_id if choice.image else "",
             availability_zone=choice.zone,
-            boot_volume_id=_boot_volume(vm) if choice.boots_from_volume else None,
+            boot_volume_id=str(volume.pk) if volume else None,
             volume_snapshot_id=choice.volume_snapshot_id or None,
+            spare_id=volume.volume_id if volume else None,
         )
         command.vm = vm
         job = engine.submit(command, tenant=system.tenant, user=scope.user).job
@@ -131,9 +135,9 @@ def _row(
     scope: Scope, system: InformationSystem, place: Place, choice: Choice, wish: Mapping[str, Any]
 ) -> VirtualMachine:
     assert choice.flavor is not None
-    assert choice.image is not None
     boot_disk = wish["disk_gb"] if choice.boots_from_volume else None
-    attributes = choice.image.attributes
+    attributes = choice.image.attributes if choice.image else {}
+    made_of = choice.image.name if choice.image else str(choice.pool and choice.pool.type)
     return VirtualMachine(
         information_system=system,
         account=place.account,
@@ -141,7 +145,7 @@ def _row(
         status=VMStatus.BUILDING,
         wanted=VirtualMachine.Wanted.RUNNING,
         created_by=scope.user,
-        image_name=choice.image.name[:255],
+        image_name=made_of[:255],
         os_type=(wish.get("os_type") or attributes.get("os_type") or "")[:50],
         os_version=(wish.get("os_version") or attributes.get("os_version") or "")[:50],
         availability_zone=choice.zone or "",
@@ -161,19 +165,23 @@ def _row(
     )
 
 
-def _boot_volume(vm: VirtualMachine) -> str:
-    """The row of the volume that the VM is to boot from; the job makes the volume."""
-    volume = Volume.objects.create(
-        information_system=vm.information_system,
-        account=vm.account,
-        region=vm.region,
-        name=vm.name,
-        size_gb=vm.disk_gb,
-        # It is the VM's from the beginning, so that its size is not counted twice.
-        vm=vm,
-        is_boot=True,
-    )
-    return str(volume.pk)
+def _boot_volume(vm: VirtualMachine, pool: VolumePool | None) -> Volume:
+    """The row of the volume that the VM is to boot from: a spare, when a pool has one; else the job makes the volume."""
+    if pool is None:
+        volume = Volume(
+            information_system=vm.information_system,
+            account=vm.account,
+            region=vm.region,
+            name=vm.name,
+            size_gb=vm.disk_gb,
+        )
+    else:
+        spare = next(iter(take(pool, 1)), None)
+        volume = new_volume(pool, vm.information_system, vm.name, spare)
+    # It is the VM's from the beginning, so that its size is not counted twice.
+    volume.vm, volume.is_boot = vm, True
+    volume.save(force_insert=True)
+    return volume
 
 
 def options_for(

@@ -6,16 +6,18 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import transaction
+from django.http import Http404
 from django.utils.translation import gettext_lazy as _
 
-from portal.api.errors import BadFields
+from cloudaccounts.places import Place
+from portal.api.errors import BadFields, Refused
 from portal.api.scoping import Role, Scope
 from tasks import engine
 from tasks.models import Job
 from tenants.quotas import Needs, require_quota
 from volumepool.models import Volume
+from volumepool.services import unknown_volume_type
 
-from ..choice import Catalogue, Place
 from ..commands.attachments import AttachVolume, DetachVolume
 from ..models import VirtualMachine
 from .locking import locked, locked_vm, touch
@@ -71,6 +73,30 @@ def detach_volume(*, scope: Scope, vm_id: UUID, volume_id: UUID) -> Attachment:
         return _submit(scope, vm, volume, DetachVolume(str(vm.pk), str(volume.pk)))
 
 
+def attach_by_volume(*, scope: Scope, volume_id: UUID, vm: UUID) -> Attachment:
+    """Put a volume on a VM, asked for by the volume: 404 when it is not visible, 400 when the VM is not."""
+    _see_volume(scope, volume_id)
+    if not VirtualMachine.objects.within(scope).filter(pk=vm).exists():
+        raise BadFields({"vm": [_("There is no VM '%(id)s' here.") % {"id": vm}]})
+    return attach_volume(scope=scope, vm_id=vm, volume_id=volume_id)
+
+
+def detach_by_volume(*, scope: Scope, volume_id: UUID) -> Attachment:
+    """Take a volume off the VM that it is on. Raises Http404, and `Refused`: 403; 409 `busy`, `not_attached`."""
+    volume = _see_volume(scope, volume_id)
+    if volume.vm_id is None:
+        raise Refused(409, "not_attached", _("The volume is on no VM."))
+    return detach_volume(scope=scope, vm_id=volume.vm_id, volume_id=volume_id)
+
+
+def _see_volume(scope: Scope, volume_id: UUID) -> Volume:
+    volume: Volume | None = Volume.objects.within(scope).filter(pk=volume_id).first()
+    if volume is None:
+        raise Http404
+    scope.require(Role.OPERATOR)
+    return volume
+
+
 def _free_volume(scope: Scope, vm: VirtualMachine, volume_id: UUID) -> Volume:
     volume: Volume | None = (
         Volume.objects.within(scope).select_for_update(of=("self",)).filter(pk=volume_id).first()
@@ -86,12 +112,8 @@ def _free_volume(scope: Scope, vm: VirtualMachine, volume_id: UUID) -> Volume:
 
 
 def _new_volume(vm: VirtualMachine, size_gb: int, name: str, volume_type: str) -> Volume:
-    kinds = [
-        kind.name for kind in Catalogue(Place(vm.account, vm.region), vm.information_system).volume_types()
-    ]
-    if volume_type and volume_type not in kinds:
-        message = _("There is no volume type '%(type)s'; there are: %(known)s.")
-        raise BadFields({"type": [message % {"type": volume_type, "known": ", ".join(sorted(kinds)) or "-"}]})
+    if wrong := unknown_volume_type(Place(vm.account, vm.region), volume_type):
+        raise BadFields({"type": [wrong]})
     require_quota(vm.information_system.tenant, Needs(disk_gb=size_gb))
     count = Volume.objects.filter(vm=vm).count()
     return Volume.objects.create(

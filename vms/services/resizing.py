@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from cloudaccounts.models import CloudResource
+from cloudaccounts.places import Place
 from portal.api.errors import BadFields
 from portal.api.scoping import Role, Scope
 from tasks import engine
@@ -16,7 +17,7 @@ from tasks.engine import Spec
 from tenants.quotas import Needs, require_quota
 from volumepool.models import Volume
 
-from ..choice import Catalogue, Place, size_of_flavor
+from ..choice import Catalogue, size_of_flavor
 from ..commands.resize import ConfirmResize, ResizeVm
 from ..models import Resize, VirtualMachine, VMStatus
 from .control import Control

@@ -1,7 +1,9 @@
-"""What a worker does to volumes and to spares of them."""
+"""What a worker does to volumes, to snapshots of them, and to spares."""
 
+from .changes import ExtendVolume, RenameVolume
 from .cinder import delete_volumes
 from .providing import ProvideVolumes
+from .snapshots import RemoveVolumeSnapshot, SnapshotVolume
 from .spares import CreateSpare, RemoveSpare
 from .taking import TakeSpare
 from .volumes import CreateVolume, RemoveVolume, VolumeCommand
@@ -9,9 +11,13 @@ from .volumes import CreateVolume, RemoveVolume, VolumeCommand
 __all__ = [
     "CreateSpare",
     "CreateVolume",
+    "ExtendVolume",
     "ProvideVolumes",
     "RemoveSpare",
     "RemoveVolume",
+    "RemoveVolumeSnapshot",
+    "RenameVolume",
+    "SnapshotVolume",
     "TakeSpare",
     "VolumeCommand",
     "delete_volumes",

@@ -30,7 +30,9 @@ class ProvideVolumes(Command):
     taken: list[list[str]] = field(default_factory=list)  # Each the row's id and Cinder's.
     made: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
+    # What new ones are copies of; "" for nothing.
     snapshot_id: str = ""
+    image_id: str = ""
     name: str = ""
 
     kind: ClassVar[str] = "volumepool.provide_volumes"
@@ -50,10 +52,11 @@ class ProvideVolumes(Command):
     @step(title=gettext_lazy("Volume by volume"))
     def volume_by_volume(self) -> Result:
         """All of them, a few at once."""
+        source = {"snapshot_id": self.snapshot_id or None, "image_id": self.image_id or None}
         return Spawn(
             [
-                *(TakeSpare(row, cinder, self.snapshot_id) for row, cinder in self.taken),
-                *(CreateVolume(row, snapshot_id=self.snapshot_id or None) for row in self.made),
+                *(TakeSpare(row, cinder, self.snapshot_id, self.image_id) for row, cinder in self.taken),
+                *(CreateVolume(row, **source) for row in self.made),
                 *(RemoveVolume(row) for row in self.replaced),
             ],
             at_once=AT_ONCE,

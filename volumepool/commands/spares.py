@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
+from random import uniform
 from typing import ClassVar
 
 from django.conf import settings
-from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -29,10 +29,29 @@ LONGEST_PAUSE = timedelta(hours=1)
 WEIGHT = 0.2
 
 
+def pause(pool_id: int, reason: str) -> None:
+    """Have a pool ask for nothing for a while, in the caller's transaction: the longer, the more often in a row.
+
+    Several that fail of one cause count once: a pool that pauses already is left alone.
+    """
+    pool = VolumePool.objects.select_for_update(no_key=True).get(pk=pool_id)
+    pool.last_error = reason[:4000]
+    now = timezone.now()
+    if pool.paused_until is None or pool.paused_until < now:
+        length = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(pool.pauses, 10))
+        # Spread, or all pools of a full account would ask again at one moment.
+        pool.paused_until = now + length * uniform(1, 1.3)  # noqa: S311 - nothing secret.
+        pool.pauses += 1
+    pool.save(update_fields=["last_error", "paused_until", "pauses"])
+
+
 class SpareCommand(CinderCommand):
     """A command about one spare."""
 
     spare_id: str
+
+    # Users' own volumes never wait for spares to be made.
+    queue: ClassVar[str] = "volumepool"
 
     @cached_property
     def spare(self) -> SpareVolume:
@@ -78,6 +97,7 @@ class CreateSpare(MakingCommand, SpareCommand):
             name=spare.name,
             size_gb=spare.size_gb,
             snapshot_id=spare.snapshot_id or None,
+            image_id=spare.image_id or None,
             volume_type=spare.volume_type or None,
             availability_zone=spare.availability_zone or None,
             metadata=self.mark(),
@@ -93,7 +113,7 @@ class CreateSpare(MakingCommand, SpareCommand):
             updated_at=Now(),
         )
         took = (timezone.now() - self.spare.created_at).total_seconds()
-        pool = VolumePool.objects.select_for_update().get(pk=self.spare.pool_id)
+        pool = VolumePool.objects.select_for_update(no_key=True).get(pk=self.spare.pool_id)
         before = pool.creation_seconds
         pool.creation_seconds = took if before is None else before + WEIGHT * (took - before)
         pool.paused_until, pool.pauses, pool.last_error = None, 0, ""
@@ -103,14 +123,7 @@ class CreateSpare(MakingCommand, SpareCommand):
     def failed(self, failure: Failure) -> None:
         """The row goes. A full quota, and whatever else goes wrong, keeps the pool from asking again at once."""
         SpareVolume.objects.filter(pk=self.spare_id).delete()
-        pool = VolumePool.objects.select_for_update().get(pk=self.spare.pool_id)
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(pool.pauses, 10))
-        VolumePool.objects.filter(pk=pool.pk).update(
-            # Not all pools of a full account at one moment: the key spreads them.
-            paused_until=timezone.now() + pause * (1 + pool.pk % 7 / 20),
-            pauses=F("pauses") + 1,
-            last_error=failure.message[:4000],
-        )
+        pause(self.spare.pool_id, failure.message)
 
 
 @register

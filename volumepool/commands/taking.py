@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar
@@ -10,7 +11,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from openstack_client import NotFound
+from openstack_client import Conflict, NotFound
 from tasks.command import Done, Failure, Result, Spawn, minutes, register, step
 
 from ..models import Volume
@@ -24,11 +25,16 @@ class TakeSpare(VolumeCommand):
 
     The row has been the tenant's since the claim, so nothing here decides who owns it. One that turns out to be bad is
     removed, and a new volume takes its place in the same row: who asked for it need not know.
+
+    `for_vm`: a VM that is being made is to boot from it, and when that comes to nothing, the volume goes with the VM.
     """
 
     volume_id: str
     cinder_id: str
-    snapshot_id: str = ""  # What a new one is to be a copy of, if it comes to that.
+    # What a new one is to be a copy of, if it comes to that; "" for nothing.
+    snapshot_id: str = ""
+    image_id: str = ""
+    for_vm: bool = False
 
     kind: ClassVar[str] = "volumepool.take_spare"
     title: ClassVar[str | Promise] = gettext_lazy("Take spare volume")
@@ -54,12 +60,16 @@ class TakeSpare(VolumeCommand):
         Volume.objects.filter(pk=self.volume_id).update(
             volume_id=None, status="creating", source=Volume.Source.CREATED
         )
-        return Spawn([CreateVolume(self.volume_id, snapshot_id=self.snapshot_id or None)])
+        source = {"snapshot_id": self.snapshot_id or None, "image_id": self.image_id or None}
+        return Spawn([CreateVolume(self.volume_id, **source)])
 
-    @step(title=gettext_lazy("Remove the bad one"), deadline=minutes(60))
+    @step(title=gettext_lazy("Remove the bad one"))
     def remove_the_bad_one(self) -> Result:
-        """Or it would be nobody's."""
-        return self.delete_all([self.cinder_id]) if "bad" in self.data else Done()
+        """Ask for its end, once. What Cinder does not remove now still carries the pool's mark: reconciliation sees to it."""
+        if "bad" in self.data:
+            with suppress(NotFound, Conflict):
+                self.block_storage().delete_volume(self.cinder_id)
+        return Done()
 
     @step(title=gettext_lazy("Give it its name"), deadline=minutes(60))
     def rename_it(self) -> Result:
@@ -69,10 +79,24 @@ class TakeSpare(VolumeCommand):
             self.block_storage().rename_volume(self.cinder_id, self.volume.name)
         return Done()
 
+    @rename_it.undo
+    def remove_it(self) -> Result:
+        """What a VM was to boot from goes with it; any other volume is the tenant's, whatever became of its name."""
+        if not self.for_vm or "bad" in self.data:
+            return Done()
+        return self.delete_all([self.cinder_id])
+
     def succeeded(self) -> None:
         """It can be used."""
         Volume.objects.filter(pk=self.volume_id, status="creating").update(status="available")
 
     def failed(self, failure: Failure) -> None:
-        """The volume is the tenant's all the same; a row without one goes with its own job."""
-        Volume.objects.filter(pk=self.volume_id, volume_id=self.cinder_id).update(status="available")
+        """The volume is the tenant's all the same; a row without one goes with its own job.
+
+        Of a VM that came to nothing no row stays: a volume that is still as the pool made it is found by its mark.
+        """
+        mine = Volume.objects.filter(pk=self.volume_id, volume_id=self.cinder_id)
+        if self.for_vm:
+            mine.delete()
+        else:
+            mine.update(status="available")

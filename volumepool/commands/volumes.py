@@ -18,7 +18,7 @@ from openstack_client.block_storage import BlockStorage
 from tasks.command import Done, Entity, Failed, Failure, Refusal, Result, Wait, minutes, register, step
 from tasks.polling import MISSING
 
-from ..models import Volume
+from ..models import Volume, VolumeSnapshot
 from .cinder import CinderCommand, MakingCommand
 
 
@@ -103,11 +103,14 @@ class RemoveVolume(VolumeCommand):
     title: ClassVar[str | Promise] = gettext_lazy("Remove volume")
 
     def validate(self) -> list[Refusal]:
-        """Refuse to take a disk from under a VM."""
-        if self.volume.vm_id is None or self.with_its_vm:
-            return []
-        message = gettext_lazy("The volume is attached to a VM; detach it first.")
-        return [Refusal("in_use", message)]
+        """Refuse to take a disk from under a VM, and what Cinder does not remove: a volume with snapshots."""
+        if self.volume.vm_id is not None and not self.with_its_vm:
+            message = gettext_lazy("The volume is attached to a VM; detach it first.")
+            return [Refusal("in_use", message)]
+        if count := VolumeSnapshot.objects.filter(volume=self.volume).count():
+            message = gettext_lazy("The volume has %(count)s snapshots; remove them first.")
+            return [Refusal("has_snapshots", message % {"count": count})]
+        return []
 
     @step(title=gettext_lazy("Ask the cloud to remove it"), deadline=minutes(30))
     def ask_the_cloud(self) -> Result:

@@ -1,19 +1,32 @@
 """What the API of the room takes and shows, a file for each subject."""
 
 from .pools import FiguresSerializer, SpareVolumeSerializer, VolumePoolSerializer
+from .snapshots import VolumeSnapshotRemovedSerializer, VolumeSnapshotSerializer
 from .volumes import (
-    VolumeRemovedSerializer,
+    ChangeVolumeSerializer,
+    VolumeActedSerializer,
+    VolumeActionSerializer,
+    VolumeChangedSerializer,
+    VolumeOptionSerializer,
+    VolumeOptionsRequestSerializer,
     VolumeSerializer,
     VolumesProvidedSerializer,
     WantedVolumesSerializer,
 )
 
 __all__ = [
+    "ChangeVolumeSerializer",
     "FiguresSerializer",
     "SpareVolumeSerializer",
+    "VolumeActedSerializer",
+    "VolumeActionSerializer",
+    "VolumeChangedSerializer",
+    "VolumeOptionSerializer",
+    "VolumeOptionsRequestSerializer",
     "VolumePoolSerializer",
-    "VolumeRemovedSerializer",
     "VolumeSerializer",
+    "VolumeSnapshotRemovedSerializer",
+    "VolumeSnapshotSerializer",
     "VolumesProvidedSerializer",
     "WantedVolumesSerializer",
 ]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from portal.api.answers import AnswerSerializer
-from portal.api.serializers import PlainCharField, StrictSerializer
+from portal.api.serializers import CloudNameField, PlainCharField, StrictSerializer
 from tasks.serializers import JobSerializer
 
+from ..actions import volume_actions
 from ..models import Volume
+from .snapshots import VolumeSnapshotSerializer
 
 
 class VolumeSerializer(AnswerSerializer[Volume]):
@@ -32,6 +34,7 @@ class VolumeSerializer(AnswerSerializer[Volume]):
             "region",
             "type",
             "size_gb",
+            "extending_to_gb",
             "status",
             "source",
             "vm",
@@ -45,30 +48,121 @@ class VolumeSerializer(AnswerSerializer[Volume]):
         return volume.vm.name if volume.vm else None
 
 
-class VolumeRemovedSerializer(serializers.Serializer[Any]):
-    """The volume, and the job that removes it."""
+class VolumeChangedSerializer(serializers.Serializer[Any]):
+    """The volume, and the job that changes or removes it; null when there was nothing to change."""
 
     volume = VolumeSerializer()
-    job = JobSerializer()
+    job = JobSerializer(allow_null=True)
+
+
+class ChangeVolumeSerializer(StrictSerializer):
+    """What can be changed of a volume at once."""
+
+    name = CloudNameField(max_length=200)
+
+
+class VolumeActionSerializer(StrictSerializer):
+    """What to ask of a volume, with the fields that this action needs.
+
+    `extend` needs `size_gb`, `snapshot` a `name`, `attach` a `vm`, `detach` nothing.
+    """
+
+    action = serializers.CharField(max_length=50)
+    size_gb = serializers.IntegerField(min_value=1, max_value=10000, required=False)
+    name = CloudNameField(max_length=200, required=False)
+    vm = serializers.UUIDField(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """The action is known, and has what it needs and nothing else."""
+        actions = volume_actions()
+        action = actions.get(attrs["action"])
+        if action is None:
+            message = _("There is no action '%(action)s'; there are: %(known)s.")
+            shown = {"action": attrs["action"], "known": ", ".join(sorted(actions))}
+            raise serializers.ValidationError({"action": [message % shown]})
+        given = attrs.keys() - {"action"}
+        errors: dict[str, list[Any]] = {
+            name: [_("This field is required.")] for name in action.needs if name not in given
+        }
+        errors |= {
+            name: [_("'%(action)s' does not take it.") % {"action": attrs["action"]}]
+            for name in sorted(given - {*action.needs})
+        }
+        if errors:
+            raise serializers.ValidationError(errors)
+        return attrs
+
+
+class VolumeActedSerializer(VolumeChangedSerializer):
+    """The volume, the job, and the snapshot when one is taken."""
+
+    snapshot = VolumeSnapshotSerializer(required=False)
 
 
 class WantedVolumesSerializer(StrictSerializer):
-    """So many volumes of a type. `volume_ids` are those that one has ("" for a new one), or a spare's that is wanted."""
+    """Volumes: of a `type`, of a `size_gb`, or copies of a `snapshot`; exactly one of the first two, or the last.
+
+    `volume_ids` goes with `type`: those that one has ("" for a new one), or a spare's that is wanted.
+    """
+
+    OF_A_TYPE: ClassVar[frozenset[str]] = frozenset({"volume_ids"})
+    OF_A_SIZE: ClassVar[frozenset[str]] = frozenset(
+        {"size_gb", "snapshot", "volume_type", "account", "region"}
+    )
 
     information_system = serializers.UUIDField()
-    type = PlainCharField(max_length=50)
-    count = serializers.IntegerField(min_value=1, max_value=100)
+    type = PlainCharField(max_length=50, required=False)
+    count = serializers.IntegerField(min_value=1, max_value=100, default=1)
     volume_ids = serializers.ListField(
         child=PlainCharField(max_length=64, allow_blank=True), max_length=100, required=False
     )
-    name = PlainCharField(max_length=100, required=False, allow_blank=True)
+    size_gb = serializers.IntegerField(min_value=1, max_value=10000, required=False)
+    snapshot = serializers.UUIDField(required=False)
+    volume_type = PlainCharField(max_length=100, required=False, allow_blank=True)
+    account = serializers.IntegerField(min_value=1, max_value=2**63 - 1, required=False)
+    region = PlainCharField(max_length=100, required=False, allow_blank=True)
+    name = CloudNameField(max_length=190, required=False, allow_blank=True)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """As many ids as places, at the most."""
+        """One way of saying what is wanted, and as many ids as places at the most."""
+        if "type" not in attrs and not attrs.keys() & {"size_gb", "snapshot"}:
+            message = _("Name a type, a size (size_gb), or a snapshot to copy.")
+            raise serializers.ValidationError({"type": [message]})
+        besides = attrs.keys() & (self.OF_A_SIZE if "type" in attrs else self.OF_A_TYPE)
+        if besides:
+            said = _("A type says that already.") if "type" in attrs else _("This goes with a type only.")
+            raise serializers.ValidationError({name: [said] for name in sorted(besides)})
         if len(attrs.get("volume_ids", ())) > attrs["count"]:
-            message = _("More ids than volumes are wanted (%(count)s).") % {"count": attrs["count"]}
-            raise serializers.ValidationError({"volume_ids": [message]})
+            too_many = _("More ids than volumes are wanted (%(count)s).") % {"count": attrs["count"]}
+            raise serializers.ValidationError({"volume_ids": [too_many]})
         return attrs
+
+
+class SpareOptionSerializer(serializers.Serializer[Any]):
+    """A spare that can be named in `volume_ids`."""
+
+    volume_id = serializers.CharField()
+    name = serializers.CharField()
+
+
+class VolumeOptionSerializer(serializers.Serializer[Any]):
+    """A type of volumes that an information system can have: how large they are, and what is ready."""
+
+    type = serializers.CharField()
+    account = serializers.IntegerField()
+    account_name = serializers.CharField()
+    region = serializers.CharField(allow_blank=True)
+    size_gb = serializers.IntegerField()
+    volume_type = serializers.CharField(allow_blank=True)
+    available = serializers.IntegerField()
+    spares = SpareOptionSerializer(many=True)
+    problem = serializers.CharField(allow_blank=True)
+
+
+class VolumeOptionsRequestSerializer(StrictSerializer):
+    """For which information system; a query parameter."""
+
+    information_system = serializers.UUIDField()
 
 
 class VolumesProvidedSerializer(serializers.Serializer[Any]):

@@ -1,17 +1,33 @@
 """The verbs of the room: each locks, checks, writes and submits in one short transaction."""
 
 from .backfill import backfill, pools_to_fill
-from .claiming import Claim, Wanted, request_volumes
+from .changes import extend_volume, remove_volume, rename_volume
+from .claiming import boot_pool, new_volume, pools_of, take
+from .options import VolumeOption, volume_options
+from .providing import NewVolumes, Provided, Wanted, create_volumes, request_volumes, unknown_volume_type
 from .reconciling import places_to_reconcile, reconcile
-from .removal import remove_volume
+from .snapshots import remove_snapshot, take_snapshot
 
 __all__ = [
-    "Claim",
+    "NewVolumes",
+    "Provided",
+    "VolumeOption",
     "Wanted",
     "backfill",
+    "boot_pool",
+    "create_volumes",
+    "extend_volume",
+    "new_volume",
     "places_to_reconcile",
+    "pools_of",
     "pools_to_fill",
     "reconcile",
+    "remove_snapshot",
     "remove_volume",
+    "rename_volume",
     "request_volumes",
+    "take",
+    "take_snapshot",
+    "unknown_volume_type",
+    "volume_options",
 ]

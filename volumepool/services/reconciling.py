@@ -64,14 +64,19 @@ def reconcile(account_id: int, region: str) -> bool:
 
 
 def _choose_snapshots(account: CloudAccount, region: str, listing: Listing) -> None:
-    """Which snapshot new spares of each pool are made from, and what is wrong when there is none."""
+    """Which snapshot new spares of each pool are copies of, and what is wrong when there is none.
+
+    What a tenant has taken a snapshot of is never chosen by its name: others would get what it holds.
+    """
+    sources = [snapshot.volume_id for snapshot in listing.snapshots]
+    of_tenants = set(Volume.objects.filter(volume_id__in=sources).values_list("volume_id", flat=True))
     for pool in VolumePool.objects.filter(account=account, region=region):
         if not pool.is_of_snapshot:
             continue
         found = (
             listing.snapshot(pool.snapshot_id)
             if pool.snapshot_id
-            else listing.newest_snapshot(pool.snapshot_prefix)
+            else listing.newest_snapshot(pool.snapshot_prefix, of_tenants)
         )
         problem = ""
         if found is None:
@@ -83,9 +88,8 @@ def _choose_snapshots(account: CloudAccount, region: str, listing: Listing) -> N
                 "size": found.size_gb,
                 "pool": pool.size_gb,
             }
-        current = "" if found is None or problem else found.id
         VolumePool.objects.filter(pk=pool.pk).update(
-            current_snapshot_id=current, last_error=problem or pool.last_error
+            current_snapshot_id="" if found is None or problem else found.id, source_error=problem
         )
 
 
@@ -181,7 +185,11 @@ def _deal_with(account: CloudAccount, region: str, volume: SeenVolume) -> None:
         log.warning("pool_stray_left", account=account.pk, volume=volume.id, status=volume.status)
         return
     with transaction.atomic():
-        pools = VolumePool.objects.select_for_update().filter(account=account, region=region)
+        pools = (
+            VolumePool.objects.select_for_update(no_key=True)
+            .filter(account=account, region=region)
+            .order_by("pk")
+        )
         pool = next((one for one in pools if volume.name.startswith(f"spare-{one.type}-")), None)
         if pool is None:
             log.warning("pool_stray_left", account=account.pk, volume=volume.id, status=volume.status)
@@ -193,20 +201,18 @@ def _deal_with(account: CloudAccount, region: str, volume: SeenVolume) -> None:
             name=volume.name,
             region=region,
             size_gb=volume.size_gb,
-            volume_type=volume.volume_type,
-            availability_zone=pool.availability_zone,
+            # What the pool leaves to Cinder is whatever Cinder has chosen.
+            volume_type=volume.volume_type if pool.volume_type else "",
+            availability_zone=volume.availability_zone if pool.availability_zone else "",
+            image_id=volume.image_id if pool.image_id else "",
             snapshot_id=volume.snapshot_id,
             status=SpareVolume.Status.AVAILABLE,
             available_at=timezone.now(),
         )
         there = SpareVolume.objects.filter(pool=pool).exclude(status=SpareVolume.Status.REMOVING).count()
-        good = volume.status == "available" and volume.size_gb == pool.size_gb and there < pool.desired
-        if pool.volume_type:
-            good = good and spare.volume_type == pool.volume_type
-        else:
-            spare.volume_type = ""
         spare.save(force_insert=True)
-        if not good:
+        good = SpareVolume.objects.fresh(pool).filter(pk=spare.pk).exists()
+        if volume.status != "available" or there >= pool.desired or not good:
             _remove(spare)
     StrayVolume.objects.filter(account=account, region=region, volume_id=volume.id).delete()
 
@@ -214,7 +220,7 @@ def _deal_with(account: CloudAccount, region: str, volume: SeenVolume) -> None:
 def _replace_old(pool: VolumePool) -> None:
     """Remove spares that are too old, of an older snapshot or of what the pool was before, never below `desired`."""
     with transaction.atomic():
-        locked = VolumePool.objects.select_for_update().get(pk=pool.pk)
+        locked = VolumePool.objects.select_for_update(no_key=True).get(pk=pool.pk)
         ready = SpareVolume.objects.filter(pool=locked, status=SpareVolume.Status.AVAILABLE)
         good = set(SpareVolume.objects.fresh(locked).values_list("pk", flat=True))
         surplus = ready.count() - locked.desired if locked.enabled else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -28,14 +29,17 @@ class SeenVolume:
     size_gb: int
     volume_type: str
     snapshot_id: str
+    image_id: str
+    availability_zone: str
     is_attached: bool
 
 
 @dataclass(frozen=True, slots=True)
 class SeenSnapshot:
-    """A snapshot that is available."""
+    """A snapshot that is available, and the volume that it was taken of."""
 
     id: str
+    volume_id: str
     name: str
     size_gb: int
     created_at: datetime
@@ -48,9 +52,11 @@ class Listing:
     volumes: dict[str, SeenVolume]
     snapshots: list[SeenSnapshot]
 
-    def newest_snapshot(self, prefix: str) -> SeenSnapshot | None:
-        """The newest one whose name begins so."""
-        fitting = [one for one in self.snapshots if one.name.startswith(prefix)]
+    def newest_snapshot(self, prefix: str, but_of: Container[str]) -> SeenSnapshot | None:
+        """The newest one whose name begins so, and which is of none of some volumes."""
+        fitting = [
+            one for one in self.snapshots if one.name.startswith(prefix) and one.volume_id not in but_of
+        ]
         return max(fitting, key=lambda one: (one.created_at, one.id), default=None)
 
     def snapshot(self, snapshot_id: str) -> SeenSnapshot | None:
@@ -64,7 +70,7 @@ def listing_of(account: CloudAccount, region: str) -> Listing | None:
         block_storage = open_cloud(account, region).block_storage
         marked = block_storage.find_volumes_by_metadata({"portal_pool": settings.CLOUD_TAG})
         snapshots = [
-            SeenSnapshot(one.id, one.name, one.size_gb, one.created_at)
+            SeenSnapshot(one.id, one.volume_id or "", one.name, one.size_gb, one.created_at)
             for page in block_storage.snapshot_pages()
             for one in page
             if one.status == "available" and one.created_at
@@ -84,6 +90,8 @@ def _seen(volume: Volume) -> SeenVolume:
         volume.size_gb,
         volume.volume_type or "",
         volume.snapshot_id or "",
+        volume.image_id or "",
+        volume.availability_zone or "",
         is_attached=volume.status == "in-use" or bool(volume.server_ids),
     )
 

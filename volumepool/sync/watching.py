@@ -1,4 +1,4 @@
-"""Looking at volumes for the engine's async tasks."""
+"""Looking at volumes and their snapshots for the engine's async tasks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from cloudaccounts.sync.watching import CloudWatcher
-from openstack_client import Cloud, Volume
+from openstack_client import Cloud, Snapshot, Volume
 from tasks.polling import Observation
 
 
@@ -25,3 +25,20 @@ class VolumeWatcher(CloudWatcher[Volume]):
         """Cinder's word, and what it hangs on."""
         data = {"server_ids": list(found.server_ids), "devices": list(found.devices)}
         return Observation(found.status, "", data)
+
+
+class SnapshotWatcher(CloudWatcher[Snapshot]):
+    """Looks at snapshots of volumes."""
+
+    def one(self, cloud: Cloud, object_id: str) -> Snapshot:
+        """One snapshot by a single get."""
+        return cloud.block_storage.get_snapshot(object_id)
+
+    def many(self, cloud: Cloud, since: datetime) -> Iterator[Snapshot]:
+        """All snapshots of the project."""
+        for page in cloud.block_storage.snapshot_pages():
+            yield from page
+
+    def seen(self, found: Snapshot) -> Observation:
+        """Cinder's word."""
+        return Observation(found.status)

@@ -1,7 +1,8 @@
 """The room over REST, a file for each subject."""
 
 from .pools import PoolBackfill, PoolDetail, PoolList, PoolReconcile, PoolSpares
-from .volumes import VolumeDetail, VolumeList
+from .snapshots import VolumeSnapshotDetail, VolumeSnapshotList
+from .volumes import VolumeActions, VolumeDetail, VolumeList, VolumeOptions
 
 __all__ = [
     "PoolBackfill",
@@ -9,6 +10,10 @@ __all__ = [
     "PoolList",
     "PoolReconcile",
     "PoolSpares",
+    "VolumeActions",
     "VolumeDetail",
     "VolumeList",
+    "VolumeOptions",
+    "VolumeSnapshotDetail",
+    "VolumeSnapshotList",
 ]

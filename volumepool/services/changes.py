@@ -1,0 +1,80 @@
+"""Changing volumes of tenants, and removing them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import transaction
+from django.http import Http404
+from django.utils.translation import gettext_lazy as _
+
+from portal.api.errors import BadFields
+from portal.api.scoping import Role, Scope
+from tasks import engine
+from tasks.models import Job
+from tenants.quotas import Needs, require_quota
+
+from ..commands import ExtendVolume, RemoveVolume, RenameVolume, VolumeCommand
+from ..models import Volume
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A volume, and the job that changes it; None when there is nothing to change."""
+
+    volume: Volume
+    job: Job | None
+
+
+def remove_volume(*, scope: Scope, volume_id: UUID) -> Changed:
+    """Have a volume removed. Raises Http404, and `Refused`: 403 `role_too_low`; 409 `busy`, `in_use`, `has_snapshots`."""
+    with transaction.atomic():
+        volume = locked_volume(scope, volume_id, Role.ADMIN)
+        return _submit(scope, volume, RemoveVolume(str(volume.pk)))
+
+
+def extend_volume(*, scope: Scope, volume_id: UUID, size_gb: int) -> Changed:
+    """Have a volume made larger.
+
+    Raises Http404, and `Refused`: 403 `role_too_low`; 409 `busy`, `in_use`, `wrong_state`, `quota_exceeded`; 400 when the
+    new size is smaller than the present one. The present size itself changes nothing.
+    """
+    with transaction.atomic():
+        volume = locked_volume(scope, volume_id, Role.ADMIN)
+        if size_gb == volume.size_gb:
+            return Changed(volume, None)
+        if size_gb < volume.size_gb:
+            message = _("The volume has %(size)s GB; a volume cannot be made smaller.")
+            raise BadFields({"size_gb": [message % {"size": volume.size_gb}]})
+        require_quota(volume.information_system.tenant, Needs(disk_gb=size_gb - volume.size_gb))
+        changed = _submit(scope, volume, ExtendVolume(str(volume.pk), size_gb))
+        # It counts from now on, whoever asks next.
+        volume.extending_to_gb = size_gb
+        volume.save(update_fields=["extending_to_gb", "updated_at"])
+        return changed
+
+
+def rename_volume(*, scope: Scope, volume_id: UUID, name: str) -> Changed:
+    """Give a volume another name, in the cloud too. Raises Http404, and `Refused`: 403 `role_too_low`; 409 `busy`."""
+    with transaction.atomic():
+        volume = locked_volume(scope, volume_id, Role.OPERATOR)
+        if name == volume.name:
+            return Changed(volume, None)
+        return _submit(scope, volume, RenameVolume(str(volume.pk), name))
+
+
+def locked_volume(scope: Scope, volume_id: UUID, needed: Role) -> Volume:
+    """A volume of the scope, locked in the caller's transaction. Raises Http404, then 403 `role_too_low`."""
+    volumes = Volume.objects.within(scope).select_related("information_system__tenant", "account", "vm")
+    volume: Volume | None = volumes.select_for_update(of=("self",)).filter(pk=volume_id).first()
+    if volume is None:
+        raise Http404
+    scope.require(needed)
+    return volume
+
+
+def _submit(scope: Scope, volume: Volume, command: VolumeCommand) -> Changed:
+    command.volume = volume
+    tenant = volume.information_system.tenant
+    return Changed(volume, engine.submit(command, tenant=tenant, user=scope.user).job)

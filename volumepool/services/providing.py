@@ -1,0 +1,219 @@
+"""Volumes for tenants: of a type, out of the pool as long as there are spares; or as large as somebody wants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
+
+from cloudaccounts.models import CloudAccount, CloudResource
+from cloudaccounts.places import Place, choose_place
+from portal.api.errors import BadFields
+from portal.api.scoping import Role, Scope
+from tasks import engine
+from tasks.models import Job
+from tenants.models import InformationSystem
+from tenants.quotas import Needs, require_quota
+
+from ..commands.providing import ProvideVolumes
+from ..models import SpareVolume, Volume, VolumePool, VolumeSnapshot
+from .claiming import new_volume, pool_for, take
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What somebody wants: so many volumes of a type, of which he may have some already.
+
+    `volume_ids` are Cinder's ids: "" for a new one; a spare's for just that one; one of the tenant's volumes to have it
+    replaced if it is in error, and left as it is if not. What is missing up to `count` is new.
+    """
+
+    information_system: UUID
+    type: str
+    count: int = 1
+    volume_ids: Sequence[str] = ()
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NewVolumes:
+    """What somebody wants: so many volumes of a size, empty or copies of one of the tenant's snapshots.
+
+    Without a size, they are as large as the snapshot. Of a snapshot, they are where it is.
+    """
+
+    information_system: UUID
+    size_gb: int | None = None
+    snapshot: UUID | None = None
+    count: int = 1
+    volume_type: str = ""
+    name: str = ""
+    account: int | None = None
+    region: str = ""
+
+
+@dataclass(slots=True)
+class Provided:
+    """What came of it: the volumes in the order in which they were wanted, and the job that sees to the new ones."""
+
+    volumes: list[Volume] = field(default_factory=list)
+    job: Job | None = None
+
+
+def request_volumes(*, scope: Scope, wanted: Wanted) -> Provided:
+    """Give a tenant volumes of a type, in one transaction: spares become its own, rows are written for the rest.
+
+    Raises `Refused`: 403 `role_too_low`; 400 `invalid`, by field; 409 `quota_exceeded`, `busy`, `taken`.
+    """
+    scope.require(Role.ADMIN)
+    owner = owner_of(scope, wanted.information_system)
+    pool = pool_for(owner, wanted.type)
+    places = [*wanted.volume_ids, *[""] * (wanted.count - len(wanted.volume_ids))]
+    with transaction.atomic():
+        kept, replaced, named = _sort(scope, owner, pool, places)
+        new = [place for place in places if place not in kept]
+        if not new:
+            return Provided([kept[place] for place in places])
+        # What is replaced is still counted, and makes its place free.
+        freed = sum(volume.size_gb for volume in replaced)
+        require_quota(owner.tenant, Needs(disk_gb=len(new) * pool.size_gb - freed))
+        taken = {spare.volume_id: spare for spare in take(pool, len(new) - len(named), named)}
+        others = (spare for volume_id, spare in taken.items() if volume_id not in named)
+        spares = [taken[place] if place in named else next(others, None) for place in new]
+        names = _names(wanted.name or wanted.type, len(new))
+        volumes = Volume.objects.bulk_create(
+            new_volume(pool, owner, name, spare) for name, spare in zip(names, spares, strict=True)
+        )
+        command = ProvideVolumes(
+            taken=[[str(v.pk), v.volume_id or ""] for v in volumes if v.source == Volume.Source.POOL],
+            made=[str(v.pk) for v in volumes if v.source == Volume.Source.CREATED],
+            replaced=[str(volume.pk) for volume in replaced],
+            snapshot_id=pool.source_snapshot_id,
+            image_id=pool.image_id,
+            name=volumes[0].name,
+        )
+        job = engine.submit(command, tenant=owner.tenant, user=scope.user).job
+        fresh = iter(volumes)
+        return Provided([kept[place] if place in kept else next(fresh) for place in places], job)
+
+
+def create_volumes(*, scope: Scope, wanted: NewVolumes) -> Provided:
+    """Have volumes of a size made: empty, or copies of a snapshot.
+
+    Raises `Refused`: 403 `role_too_low`; 400 `invalid`, by field; 409 `quota_exceeded`, `busy`.
+    """
+    scope.require(Role.ADMIN)
+    owner = owner_of(scope, wanted.information_system)
+    with transaction.atomic():
+        snapshot = _snapshot(scope, owner, wanted) if wanted.snapshot else None
+        place = Place(snapshot.account, snapshot.region) if snapshot else _place(owner, wanted)
+        if wrong := unknown_volume_type(place, wanted.volume_type):
+            raise BadFields({"volume_type": [wrong]})
+        size_gb = wanted.size_gb or (snapshot.size_gb if snapshot else 0)
+        if snapshot and size_gb < snapshot.size_gb:
+            message = _("The snapshot is of %(size)s GB; a copy of it cannot be smaller.")
+            raise BadFields({"size_gb": [message % {"size": snapshot.size_gb}]})
+        require_quota(owner.tenant, Needs(disk_gb=wanted.count * size_gb))
+        volumes = Volume.objects.bulk_create(
+            Volume(
+                information_system=owner,
+                account=place.account,
+                region=place.region,
+                name=name,
+                size_gb=size_gb,
+                type=wanted.volume_type,
+            )
+            for name in _names(wanted.name or (snapshot.name if snapshot else "volume"), wanted.count)
+        )
+        command = ProvideVolumes(
+            made=[str(volume.pk) for volume in volumes],
+            snapshot_id=(snapshot.snapshot_id or "") if snapshot else "",
+            name=volumes[0].name,
+        )
+        return Provided(volumes, engine.submit(command, tenant=owner.tenant, user=scope.user).job)
+
+
+def owner_of(scope: Scope, system_id: UUID) -> InformationSystem:
+    """The information system that something is for. Raises `BadFields` when it is not in the scope."""
+    systems = InformationSystem.objects.within(scope).select_related("tenant")
+    owner: InformationSystem | None = systems.filter(pk=system_id).first()
+    if owner is None:
+        message = _("There is no information system '%(id)s' here.") % {"id": system_id}
+        raise BadFields({"information_system": [message]})
+    return owner
+
+
+def _names(stem: str, count: int) -> list[str]:
+    return [stem[:200] if count == 1 else f"{stem[:190]}-{number}" for number in range(1, count + 1)]
+
+
+def _sort(
+    scope: Scope, system: InformationSystem, pool: VolumePool, places: Sequence[str]
+) -> tuple[dict[str, Volume], list[Volume], list[str]]:
+    """Of the ids: volumes that stay, volumes in error that are replaced, and spares that are wanted by name."""
+    ids = [place for place in places if place]
+    if not ids:
+        return {}, [], []
+    own = Volume.objects.within(scope).filter(information_system=system, volume_id__in=ids)
+    volumes = {str(volume.volume_id): volume for volume in own.select_for_update(of=("self",))}
+    free = SpareVolume.objects.claimable().filter(pool=pool, volume_id__in=ids)
+    spares = {str(found) for found in free.values_list("volume_id", flat=True)}
+    strange = [found for found in ids if found not in volumes and found not in spares]
+    if strange or len(set(ids)) < len(ids):
+        message = (
+            _("There is no volume '%(id)s' here, and no spare of this type.") % {"id": strange[0][:64]}
+            if strange
+            else _("A volume is named twice.")
+        )
+        raise BadFields({"volume_ids": [message]})
+    replaced = [volume for volume in volumes.values() if volume.status.startswith("error")]
+    attached = [volume for volume in replaced if volume.vm_id is not None]
+    if attached:
+        message = _("The volume '%(id)s' is in error, but attached to a VM; detach it first.")
+        raise BadFields({"volume_ids": [message % {"id": attached[0].volume_id}]})
+    kept = {key: volume for key, volume in volumes.items() if volume not in replaced}
+    return kept, replaced, sorted(spares)
+
+
+def _snapshot(scope: Scope, system: InformationSystem, wanted: NewVolumes) -> VolumeSnapshot:
+    """The tenant's snapshot, locked, so that it is not removed while copies of it are asked for."""
+    snapshots = VolumeSnapshot.objects.within(scope).select_related("account")
+    found: VolumeSnapshot | None = (
+        snapshots.filter(information_system__tenant=system.tenant_id)
+        .select_for_update(of=("self",))
+        .filter(pk=wanted.snapshot)
+        .first()
+    )
+    if found is None:
+        raise BadFields({"snapshot": [_("There is no snapshot '%(id)s' here.") % {"id": wanted.snapshot}]})
+    if found.status != "available":
+        message = _("The snapshot is '%(status)s'; it has to be available.") % {"status": found.status}
+        raise BadFields({"snapshot": [message]})
+    if wanted.account not in {None, found.account_id} or wanted.region not in {"", found.region}:
+        raise BadFields({"snapshot": [_("The snapshot is in another cloud account or region.")]})
+    return found
+
+
+def _place(system: InformationSystem, wanted: NewVolumes) -> Place:
+    accounts = CloudAccount.objects.for_tenant(system.tenant).order_by("name")
+    place, errors = choose_place(system, accounts, wanted.account, wanted.region)
+    if place is None:
+        raise BadFields(errors)
+    return place
+
+
+def unknown_volume_type(place: Place, volume_type: str) -> str | None:
+    """What is wrong with a volume type: the last sync has not found it there. None for one that is there, and for ""."""
+    if not volume_type:
+        return None
+    kinds = CloudResource.objects.present().filter(
+        account=place.account, region=place.region, type="volume_type", missing_count=0
+    )
+    known = sorted(kinds.values_list("name", flat=True))
+    if volume_type in known:
+        return None
+    message = _("There is no volume type '%(type)s'; there are: %(known)s.")
+    return message % {"type": volume_type, "known": ", ".join(known) or "-"}

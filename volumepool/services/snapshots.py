@@ -1,0 +1,73 @@
+"""Taking snapshots of volumes, and removing them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import transaction
+from django.http import Http404
+
+from portal.api.scoping import Role, Scope
+from tasks import engine
+from tasks.models import Job
+from tenants.quotas import Needs, require_quota
+
+from ..commands.snapshots import RemoveVolumeSnapshot, SnapshotVolume
+from ..models import Volume, VolumeSnapshot
+from .changes import locked_volume
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotTaken:
+    """A snapshot, and the job that takes or removes it."""
+
+    snapshot: VolumeSnapshot
+    job: Job
+
+    @property
+    def volume(self) -> Volume:
+        """What it is a snapshot of."""
+        return self.snapshot.volume
+
+
+def take_snapshot(*, scope: Scope, volume_id: UUID, name: str) -> SnapshotTaken:
+    """Have a snapshot taken of a volume.
+
+    Raises Http404, and `Refused`: 403 `role_too_low`; 409 `busy`, `wrong_state`, `quota_exceeded`. What a snapshot holds
+    counts as disk, as Cinder itself counts it.
+    """
+    with transaction.atomic():
+        volume = locked_volume(scope, volume_id, Role.OPERATOR)
+        tenant = volume.information_system.tenant
+        require_quota(tenant, Needs(disk_gb=volume.size_gb))
+        snapshot = VolumeSnapshot.objects.create(
+            information_system=volume.information_system,
+            account=volume.account,
+            region=volume.region,
+            volume=volume,
+            name=name,
+            size_gb=volume.size_gb,
+            created_by=scope.user,
+        )
+        command = SnapshotVolume(str(snapshot.pk))
+        command.snapshot = snapshot
+        return SnapshotTaken(snapshot, engine.submit(command, tenant=tenant, user=scope.user).job)
+
+
+def remove_snapshot(*, scope: Scope, snapshot_id: UUID) -> SnapshotTaken:
+    """Have a snapshot removed. Raises Http404, and `Refused`: 403 `role_too_low`; 409 `busy`."""
+    with transaction.atomic():
+        snapshots = VolumeSnapshot.objects.within(scope).select_related(
+            "information_system__tenant", "account", "volume"
+        )
+        snapshot: VolumeSnapshot | None = (
+            snapshots.select_for_update(of=("self",)).filter(pk=snapshot_id).first()
+        )
+        if snapshot is None:
+            raise Http404
+        scope.require(Role.OPERATOR)
+        command = RemoveVolumeSnapshot(str(snapshot.pk))
+        command.snapshot = snapshot
+        tenant = snapshot.information_system.tenant
+        return SnapshotTaken(snapshot, engine.submit(command, tenant=tenant, user=scope.user).job)

@@ -1,0 +1,46 @@
+"""Snapshots of volumes over REST."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.generics import ListAPIView, RetrieveAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from portal.api.scoped_views import ScopedView
+from tasks.views import accepted, wait_if_preferred
+
+from ..filters import VolumeSnapshotFilter
+from ..models import VolumeSnapshot
+from ..serializers import VolumeSnapshotRemovedSerializer, VolumeSnapshotSerializer
+from ..services import remove_snapshot
+
+SNAPSHOTS = VolumeSnapshot.objects.select_related("information_system", "volume", "created_by")
+
+
+class VolumeSnapshotList(ScopedView, ListAPIView[VolumeSnapshot]):
+    """The snapshots of one's tenant's volumes. One is taken by `volumes/{id}/actions/`."""
+
+    queryset = SNAPSHOTS
+    serializer_class = VolumeSnapshotSerializer
+    filterset_class = VolumeSnapshotFilter
+    search_fields = ["name", "snapshot_id", "volume__name"]
+    ordering_fields = ["created_at", "name", "size_gb"]
+    ordering = ["-created_at"]
+
+
+class VolumeSnapshotDetail(ScopedView, RetrieveAPIView[VolumeSnapshot]):
+    """One snapshot."""
+
+    queryset = SNAPSHOTS
+    serializer_class = VolumeSnapshotSerializer
+
+    @extend_schema(responses={202: VolumeSnapshotRemovedSerializer})
+    def delete(self, request: Request, pk: UUID) -> Response:
+        """Remove it."""
+        removed = remove_snapshot(scope=self.scope, snapshot_id=pk)
+        response = accepted(removed.job, {"snapshot": VolumeSnapshotSerializer(removed.snapshot).data})
+        wait_if_preferred(request, response)
+        return response
