@@ -17,6 +17,7 @@ from .state import State
 
 _ACTION_PATH = re.compile(r"/compute/v2\.1/servers/([^/]+)/action$")
 _VERSION = re.compile(r"(\d+)\.(\d+)")
+_MICROVERSIONS = {"compute": ((2, 1), nova.MAX_VERSION), "volume": (cinder.MIN_VERSION, cinder.MAX_VERSION)}
 
 
 class Application:
@@ -262,19 +263,20 @@ def _version_document(service: str, path: str, root: str) -> Answer | None:
 
 def _microversion(request: Request, service: str) -> tuple[int, int]:
     """The version that the request asks for. Raises `Refused` 406 when there is none such."""
+    if service not in _MICROVERSIONS:
+        return (0, 0)
+    least, most = _MICROVERSIONS[service]
     text = ""
     for part in request.headers.get("openstack-api-version", "").split(","):
         name, _, value = part.strip().partition(" ")
-        if name in {service, "volume"} and name == service:
+        if name == service:
             text = value
     if service == "compute" and not text:
         text = request.headers.get("x-openstack-nova-api-version", "")
-    if service != "compute":
-        return (3, 0)
     if not text:
-        return (2, 1)
+        return least
     if text == "latest":
-        return nova.MAX_VERSION
+        return most
     match = _VERSION.fullmatch(text)
     if match is None:
         raise refuse(
@@ -283,13 +285,17 @@ def _microversion(request: Request, service: str) -> tuple[int, int]:
             f"API Version String {text} is of invalid format. Must be of format MajorNum.MinorNum.",
         )
     version = (int(match[1]), int(match[2]))
-    if not (2, 1) <= version <= nova.MAX_VERSION:
+    if not least <= version <= most:
         raise refuse(
             406,
             "computeFault",
-            f"Version {text} is not supported by the API. Minimum is 2.1 and maximum is 2.93.",
+            f"Version {text} is not supported by the API. Minimum is {_dotted(least)} and maximum is {_dotted(most)}.",
         )
     return version
+
+
+def _dotted(version: tuple[int, int]) -> str:
+    return f"{version[0]}.{version[1]}"
 
 
 def _caught(work: Any) -> Answer:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from .exchange import Answer, Call, forbidden, inner
+from .cinder_things import SNAPSHOT_OWNER, VOLUME_OWNER
+from .exchange import Answer, Call, Refused, forbidden, inner
 from .moves import settle_volumes
 from .state import Thing
 
-_OWNER = "os-vol-tenant-attr:tenant_id"
-_SNAPSHOT_OWNER = "os-extended-snapshot-attributes:project_id"
 _PLAIN = (
     "volumes",
     "gigabytes",
@@ -59,6 +58,44 @@ def put_quota(call: Call, project_id: str) -> Answer:
     return show_quota(call, project_id)
 
 
+def check_volume_size(call: Call, size: int) -> None:
+    """Refuse with 413 a volume that is larger than any may be."""
+    limit = call.state.quota(call.region, call.token.project_id or "", "per_volume_gigabytes")
+    if 0 <= limit < size:
+        raise _over(
+            f"VolumeSizeExceedsLimit: Requested volume size {size}G is larger than maximum allowed limit {limit}G."
+        )
+
+
+def check_quota(call: Call, what: str, count: int, gigabytes: int, volume_type: str) -> None:
+    """Refuse with 413 so many more "volumes" or "snapshots" of a type, or so many more gigabytes in all of them."""
+    region, project_id = call.region, call.token.project_id or ""
+    if not region.quotas.get(project_id):
+        return
+    settle_volumes(call.state, region, call.now)
+    used = _used(call, project_id)
+    for name in ("gigabytes", f"gigabytes_{volume_type}", what, f"{what}_{volume_type}"):
+        more = gigabytes if name.startswith("gigabytes") else count
+        limit = call.state.quota(region, project_id, name)
+        if not more or limit < 0 or used.get(name, 0) + more <= limit:
+            continue
+        if name.startswith("gigabytes"):
+            raise _over(
+                f"VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed {name} quota. "
+                f"Requested {gigabytes}G, quota is {limit}G and {used.get(name, 0)}G has been consumed."
+            )
+        if what == "snapshots":
+            raise _over(f"SnapshotLimitExceeded: Maximum number of snapshots allowed ({limit}) exceeded")
+        raise _over(
+            f"VolumeLimitExceeded: Maximum number of volumes allowed ({limit}) exceeded for quota '{name}'."
+        )
+
+
+def _over(message: str) -> Refused:
+    body = {"overLimit": {"code": 413, "message": message, "retryAfter": "0"}}
+    return Refused(Answer(413, body, {"Retry-After": "0"}))
+
+
 def _names(call: Call) -> list[str]:
     kinds = [str(kind["name"]) for kind in call.region.volume_types.values()]
     by_type = [f"{name}_{kind}" for kind in kinds for name in ("volumes", "gigabytes", "snapshots")]
@@ -75,10 +112,10 @@ def _used(call: Call, project_id: str) -> dict[str, int]:
             used[f"{what}_{kind}"] = used.get(f"{what}_{kind}", 0) + amount
 
     for volume in call.region.volumes.values():
-        if volume[_OWNER] == project_id:
+        if volume[VOLUME_OWNER] == project_id:
             count("volumes", volume["size"], volume["volume_type"])
     for snapshot in call.region.snapshots.values():
-        if snapshot[_SNAPSHOT_OWNER] == project_id:
+        if snapshot[SNAPSHOT_OWNER] == project_id:
             source = call.region.volumes.get(snapshot["volume_id"], {})
             count("snapshots", snapshot["size"], source.get("volume_type"))
     return used

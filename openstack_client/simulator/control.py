@@ -121,6 +121,15 @@ def _failing_resizes(state: State, wanted: Thing) -> Answer:
     return Answer(200, {"failing_resizes": len(state.failing_resizes)})
 
 
+def _failing_volumes(state: State, wanted: Thing) -> Answer:
+    """`{"work", "times"?}`: the next of this work ("create", "extend", "snapshot") ends in an error."""
+    work = wanted.get("work")
+    if work not in {"create", "extend", "snapshot"}:
+        raise bad_request('work must be "create", "extend" or "snapshot"')
+    state.failing_volumes.extend([work] * int(wanted.get("times", 1)))
+    return Answer(200, {"failing_volumes": state.failing_volumes})
+
+
 def _zones(state: State, wanted: Thing) -> Answer:
     """`{"zones": {name: whether it is available}}`, in every region."""
     for region in state.regions.values():
@@ -160,6 +169,7 @@ _POSTED: dict[str, Callable[[State, Thing], Answer]] = {
     "seed": _seed,
     "failing_builds": _failing_builds,
     "failing_resizes": _failing_resizes,
+    "failing_volumes": _failing_volumes,
     "zones": _zones,
     "quotas": _quotas,
     "services": _services,

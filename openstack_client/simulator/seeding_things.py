@@ -47,14 +47,15 @@ class Maker:
         return self._kept(self.region.volumes, new)
 
     def snapshot(self, name: str) -> Thing:
-        """Of the region's first volume."""
-        now = plain(self._moment)
-        source = next(iter(self.region.volumes), None)
+        """Available; of the region's first volume, unless the request names one by `volume_id`."""
+        now, volumes = plain(self._moment), self.region.volumes
+        source = volumes.get(self.wanted.get("volume_id") or next(iter(volumes), ""))
         if source is None:
-            raise bad_request("there is no volume to have snapshots of")
+            raise bad_request("there is no such volume to have snapshots of")
         new: Thing = {
             "id": self.state.new_id(), "created_at": now, "updated_at": now, "name": name, "description": None,
-            "volume_id": source, "status": "available", "size": 10, "metadata": {},
+            "volume_id": source["id"], "status": "available", "size": source["size"],
+            "metadata": dict(self.wanted.get("metadata") or {}), "group_snapshot_id": None, "user_id": self._user["id"],
             "os-extended-snapshot-attributes:project_id": self.project_id,
             "os-extended-snapshot-attributes:progress": "100%",
         }  # fmt: skip

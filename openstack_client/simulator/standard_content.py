@@ -37,7 +37,8 @@ def reset(
     state.clock = Clock()
     for kept in (
         state.regions, state.projects, state.users, state.grants, state.application_credentials, state.tokens,
-        state.failing_builds, state.failing_resizes, state.faults.rules, state.log, state.missing_services,
+        state.failing_builds, state.failing_resizes, state.failing_volumes, state.faults.rules, state.log,
+        state.missing_services,
     ):  # fmt: skip
         kept.clear()
     state.untidiness = type(state.untidiness)()

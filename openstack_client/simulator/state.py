@@ -109,6 +109,8 @@ class State:
     missing_services: dict[str, list[str]] = field(default_factory=dict)
     # What becomes of the next resizes: the fault, and the vm_state that it ends in, or None for the one before it.
     failing_resizes: list[tuple[str, str | None]] = field(default_factory=list)
+    # What of Cinder's work fails next: "create", "extend" or "snapshot", once for each.
+    failing_volumes: list[str] = field(default_factory=list)
     log: deque[Thing] = field(default_factory=lambda: deque(maxlen=200_000))
     log_number: int = 0
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -116,6 +118,13 @@ class State:
     random: Random = field(default_factory=Random)
     chance: Random = field(default_factory=Random)
     dirty: bool = False
+
+    def fails(self, work: str) -> bool:
+        """Whether a test wants this work on a volume to fail; asked once for each work."""
+        if work not in self.failing_volumes:
+            return False
+        self.failing_volumes.remove(work)
+        return True
 
     def new_id(self) -> str:
         """A new UUID, from the seeded generator: the same seed gives the same ids."""

@@ -13,6 +13,8 @@ import requests
 from openstack_client import Cloud, CloudCredentials, CloudError, Conflict, NotFound, simulator
 
 REAL = os.environ.get("PORTAL_TEST_CLOUD")
+# Who may set limits and states there, by its name in clouds.yaml. Without it, what needs them is not tried.
+REAL_ADMIN = os.environ.get("PORTAL_TEST_CLOUD_ADMIN", "admin")
 # A real cloud may take its time; nothing is waited for longer than this.
 PATIENCE_SECONDS = 60.0
 
@@ -172,6 +174,85 @@ def make_volume(cloud, tag):
             return False
 
         wait_for(remove, bool, "the volume's removal")
+
+
+@pytest.fixture
+def made_snapshots(cloud, make_volume):
+    """Ids of snapshots to remove at the end, before the volumes that they are of."""
+    made = []
+    yield made
+    for snapshot_id in made:
+        remove_snapshot(cloud, snapshot_id)
+
+
+@pytest.fixture
+def make_snapshot(cloud, tag, made_snapshots):
+    """Makes snapshots of volumes, and removes them at the end whatever happened."""
+
+    def make(volume_id, **more):
+        snapshot = cloud.block_storage.create_snapshot(
+            volume_id, **{"name": tag, "metadata": {"contract": tag}, **more}
+        )
+        made_snapshots.append(snapshot.id)
+        return snapshot
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def known_administrator(simulated):
+    """Openstacksdk as who may set limits and states; None where nobody is known to."""
+    if simulated is not None:
+        found = {"auth_url": simulated.auth_url, "username": "admin", "password": "admin"}
+        names = {"project_name": "admin", "user_domain_name": "Default", "project_domain_name": "Default"}
+        connection = openstack.connection.Connection(auth={**found, **names})
+    else:
+        try:
+            connection = openstack.connect(cloud=REAL_ADMIN)
+        except openstack.exceptions.ConfigException:
+            connection = None
+    yield connection
+    if connection is not None:
+        connection.close()
+
+
+@pytest.fixture
+def administrator(known_administrator):
+    if known_administrator is None:
+        pytest.skip(f"clouds.yaml has no cloud {REAL_ADMIN!r}, who could set limits and states")
+    return known_administrator
+
+
+@pytest.fixture
+def set_volume_status(administrator):
+    """Gives a volume a state that lasts; what a real cloud moves through itself may be over too soon."""
+
+    def put(volume_id, status):
+        wanted = {"os-reset_status": {"status": status}}
+        answer = administrator.block_storage.post(f"/volumes/{volume_id}/action", json=wanted)
+        assert answer.status_code == 202, answer.text
+
+    return put
+
+
+@pytest.fixture
+def limit_storage(cloud, administrator):
+    """Sets Cinder's limits for the project, each so much above what is used of it, and puts them back at the end."""
+    path = f"/os-quota-sets/{cloud.project_id}"
+
+    def put(limits):
+        answer = administrator.block_storage.put(path, json={"quota_set": limits})
+        assert answer.status_code == 200, answer.text
+
+    before = {quota.name: quota for quota in cloud.block_storage.list_quotas()}
+
+    def limit(**more):
+        now = {quota.name: quota.in_use for quota in cloud.block_storage.list_quotas()}
+        put({name: now[name] + count for name, count in more.items()})
+
+    yield limit
+    names = ("volumes", "gigabytes", "snapshots", "gigabytes_fake")
+    put({name: -1 if before[name].limit is None else before[name].limit for name in names if name in before})
 
 
 @pytest.fixture

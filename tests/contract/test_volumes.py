@@ -2,9 +2,9 @@
 
 import pytest
 
-from openstack_client import Conflict, InvalidRequest, NotFound
+from openstack_client import Conflict, InvalidRequest, NotFound, QuotaExceeded
 
-from .conftest import gone, remove_snapshot, wait_for
+from .conftest import gone, volume_status, wait_for, wait_status
 
 NOBODY = "11111111-1111-4111-8111-111111111111"
 
@@ -42,7 +42,7 @@ def test_volume_from_a_snapshot_is_bootable(cloud, sdk, make_volume):
     snapshot = next(s for s in sdk.block_storage.snapshots() if s.name == "igw-base")
     made = make_volume(snapshot_id=snapshot.id, size_gb=snapshot.size)
     volume = available(cloud, made.id)
-    assert volume.is_bootable and volume.snapshot_id == snapshot.id
+    assert volume.is_bootable and volume.snapshot_id == snapshot.id and volume.image_id is None
 
 
 def test_volume_smaller_than_its_snapshot(sdk, make_volume):
@@ -64,10 +64,95 @@ def test_nobodys(cloud, make_volume):
             cloud.block_storage.get_volume(volume_id)
         with pytest.raises(NotFound):
             cloud.block_storage.delete_volume(volume_id)
+        with pytest.raises(NotFound):
+            cloud.block_storage.extend_volume(volume_id, 2)
     with pytest.raises(NotFound, match="Snapshot"):
         make_volume(snapshot_id=NOBODY)
     with pytest.raises(NotFound, match="Volume type"):
         make_volume(volume_type="no-such-type")
+
+
+def test_extension(cloud, make_volume):
+    storage = cloud.block_storage
+    made = make_volume()
+    available(cloud, made.id)
+    for size in (1, 2**31):
+        with pytest.raises(InvalidRequest):
+            storage.extend_volume(made.id, size)
+    storage.extend_volume(made.id, 3)
+    seen = storage.get_volume(made.id)
+    assert seen.status == "extending" and seen.size_gb == 1
+    assert available(cloud, made.id).size_gb == 3
+    with pytest.raises(InvalidRequest, match="greater than current size"):
+        storage.extend_volume(made.id, 3)
+
+
+def test_extension_in_a_state_that_does_not_allow_it(cloud, make_volume, set_volume_status):
+    made = make_volume()
+    with pytest.raises(Conflict, match="creating"):
+        cloud.block_storage.extend_volume(made.id, 2)
+    available(cloud, made.id)
+    for status in ("extending", "error_extending", "error", "maintenance"):
+        set_volume_status(made.id, status)
+        with pytest.raises(Conflict, match=status):
+            cloud.block_storage.extend_volume(made.id, 2)
+        # Cinder looks at the size before it looks at the state.
+        with pytest.raises(InvalidRequest, match="greater than current size"):
+            cloud.block_storage.extend_volume(made.id, 1)
+    set_volume_status(made.id, "available")
+
+
+def test_extension_of_a_volume_in_use(cloud, make_server, make_volume):
+    storage = cloud.block_storage
+    volume, server = make_volume(), make_server()
+    available(cloud, volume.id)
+    wait_status(cloud, server.id, "ACTIVE")
+    cloud.compute.attach_volume(server.id, volume.id)
+    volume_status(cloud, volume.id, "in-use")
+    with pytest.raises(InvalidRequest, match="greater than current size"):
+        storage.extend_volume(volume.id, 1)
+    storage.extend_volume(volume.id, 2)
+    assert storage.get_volume(volume.id).status == "extending"
+    seen = volume_status(cloud, volume.id, "in-use")
+    assert seen.size_gb == 2 and seen.server_ids == (server.id,)
+
+
+def test_limits(cloud, make_volume, limit_storage):
+    volume = make_volume()
+    available(cloud, volume.id)
+    limit_storage(gigabytes=1)
+    with pytest.raises(QuotaExceeded, match="gigabytes quota"):
+        cloud.block_storage.extend_volume(volume.id, 3)
+    assert cloud.block_storage.get_volume(volume.id).status == "available"
+    with pytest.raises(QuotaExceeded, match="gigabytes quota"):
+        make_volume(size_gb=2)
+    cloud.block_storage.extend_volume(volume.id, 2)
+    assert available(cloud, volume.id).size_gb == 2
+
+
+def test_limits_of_a_type(cloud, make_volume, limit_storage):
+    volume = available(cloud, make_volume().id)
+    limit_storage(**{f"gigabytes_{volume.volume_type}": 1})
+    with pytest.raises(QuotaExceeded):
+        cloud.block_storage.extend_volume(volume.id, 3)
+    with pytest.raises(QuotaExceeded, match=f"gigabytes_{volume.volume_type} quota"):
+        make_volume(size_gb=2)
+
+
+def test_volume_of_an_image_says_so_once_it_is_there(cloud, parts, make_volume, make_snapshot):
+    image = parts[1]
+    made = make_volume(image_id=image.id, size_gb=max(1, image.min_disk_gb))
+    assert made.image_id is None
+    volume = available(cloud, made.id)
+    assert volume.image_id == image.id and volume.is_bootable
+    snapshot = make_snapshot(volume.id)
+    wait_for(
+        lambda: cloud.block_storage.get_snapshot(snapshot.id), lambda s: s.status == "available", "available"
+    )
+    copy = available(cloud, make_volume(snapshot_id=snapshot.id, size_gb=volume.size_gb).id)
+    assert copy.image_id == image.id and copy.snapshot_id == snapshot.id and copy.is_bootable
+    listed = {v.id: v for v in cloud.block_storage.list_volumes()}
+    assert listed[volume.id].image_id == listed[copy.id].image_id == image.id
 
 
 def test_rename(cloud, make_volume):
@@ -88,31 +173,6 @@ def test_metadata_is_added_beside_what_is_there(cloud, make_volume):
     with pytest.raises(NotFound):
         cloud.block_storage.add_metadata(NOBODY, {"a": "b"})
     available(cloud, made.id)
-
-
-def test_snapshots(cloud, sdk, make_volume, tag):
-    storage = cloud.block_storage
-    volume = make_volume()
-    available(cloud, volume.id)
-    made = sdk.block_storage.create_snapshot(volume_id=volume.id, name=tag, metadata={"contract": tag})
-    try:
-        snapshot = wait_for(
-            lambda: storage.get_snapshot(made.id), lambda s: s.status == "available", "available"
-        )
-        assert (snapshot.name, snapshot.volume_id, snapshot.size_gb) == (tag, volume.id, 1)
-        assert snapshot.metadata == {"contract": tag} and snapshot.created_at is not None
-        pages = list(storage.snapshot_pages(page_size=1))
-        assert all(len(page) == 1 for page in pages)
-        assert {s.id for page in pages for s in page} == {s.id for s in sdk.block_storage.snapshots()}
-        with pytest.raises(Conflict, match="snapshots"):
-            storage.delete_volume(volume.id)
-    finally:
-        remove_snapshot(cloud, made.id)
-    with pytest.raises(NotFound):
-        storage.delete_snapshot(made.id)
-    for snapshot_id in (NOBODY, "no-such-snapshot"):
-        with pytest.raises(NotFound):
-            storage.get_snapshot(snapshot_id)
 
 
 def test_volume_types_are_the_sdks(cloud, sdk):

@@ -202,3 +202,35 @@ def test_process_starts_says_so_and_ends(tmp_path):
         port = str(taken.getsockname()[1])
         done = subprocess.run([*command, port], capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 2 and f"port {port}" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("work", "status"), [("create", "error"), ("extend", "error_extending"), ("snapshot", "error")]
+)
+def test_work_on_a_volume_that_fails(cloud, control, work, status):
+    storage = cloud.block_storage
+    control("POST", "failing_volumes", {"work": work})
+    control("POST", "clock", {"volume_seconds": 5})
+    made = storage.create_volume(name="v", size_gb=1)
+    control("POST", "clock", {"advance_seconds": 6})
+    if work == "extend":
+        storage.extend_volume(made.id, 2)
+        assert storage.get_volume(made.id).status == "extending"
+    if work == "snapshot":
+        snapshot = storage.create_snapshot(made.id, name="s")
+    control("POST", "clock", {"advance_seconds": 6})
+    failed = storage.get_snapshot(snapshot.id) if work == "snapshot" else storage.get_volume(made.id)
+    assert (failed.status, failed.size_gb) == (status, 1)
+    # The next one does not fail, and what failed can be removed.
+    another = storage.create_volume(name="v", size_gb=1)
+    control("POST", "clock", {"advance_seconds": 6})
+    assert storage.get_volume(another.id).status == "available"
+    (storage.delete_snapshot if work == "snapshot" else storage.delete_volume)(failed.id)
+
+
+def test_seeded_snapshot_of_a_volume_of_its_own(cloud, control):
+    volume_id = control("POST", "seed", {"project": "demo", "volumes": 1, "size": 3})["volumes"][0]
+    wanted = {"project": "demo", "snapshots": 1, "volume_id": volume_id, "metadata": {"a": "b"}}
+    snapshot_id = control("POST", "seed", wanted)["snapshots"][0]
+    (found,) = cloud.block_storage.find_snapshots_by_metadata({"a": "b"})
+    assert (found.id, found.volume_id, found.size_gb) == (snapshot_id, volume_id, 3)

@@ -1,0 +1,91 @@
+"""Cinder: what is done to a volume that exists, by `POST /volumes/<id>/action`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from .cinder_quotas import check_quota, check_volume_size
+from .cinder_things import find_volume
+from .exchange import Answer, Call, bad_request, refuse
+from .moves import plan_volume
+from .state import Thing
+
+# From here on, also of a volume in use.
+_EXTENDS_IN_USE = (3, 42)
+_MAX_SIZE = 2**31 - 1
+# What Nova asks of Cinder, and what changes nothing here.
+_RESERVATIONS = {"os-reserve", "os-unreserve", "os-begin_detaching", "os-roll_detaching"}
+
+
+def act(call: Call, volume_id: str) -> Answer:
+    """The body's one key says what."""
+    body = call.request.json()
+    word = next(iter(body), "")
+    call.action, call.object_id = word, volume_id
+    argument: Any = body.get(word) or {}
+    size = _checked_size(argument) if word == "os-extend" else 0
+    volume = find_volume(call, volume_id)
+    if word == "os-extend":
+        _extend(call, volume, size)
+    elif word in _ACTIONS:
+        _ACTIONS[word](call, volume, argument)
+    elif word not in _RESERVATIONS:
+        raise bad_request(f"There is no such action: {word}")
+    call.state.dirty = True
+    call.did(word, volume_id)
+    return Answer(202)
+
+
+def _checked_size(argument: Thing) -> int:
+    start = "Invalid input for field/attribute"
+    if "new_size" not in argument:
+        raise bad_request(f"{start} os-extend. Value: {argument}. 'new_size' is a required property")
+    size, field = argument["new_size"], f"{start} new_size. Value: {argument['new_size']}."
+    if isinstance(size, bool) or not isinstance(size, int | str):
+        raise bad_request(f"{field} {size} is not of type 'integer', 'string'")
+    if isinstance(size, str) and not re.fullmatch("[0-9]+", size):
+        raise bad_request(f"{field} {size!r} does not match '^[0-9]+$'")
+    if int(size) < 1:
+        raise bad_request(f"{field} {size} is less than the minimum of 1")
+    if int(size) > _MAX_SIZE:
+        raise bad_request(f"{field} {size} is greater than the maximum of {_MAX_SIZE}")
+    return int(size)
+
+
+def _extend(call: Call, volume: Thing, size: int) -> None:
+    """Refused in Cinder's order: first the size, then the state, then quotas."""
+    more, before, state = size - volume["size"], volume["status"], call.state
+    if more <= 0:
+        raise bad_request(
+            "Invalid input received: New size for extend must be greater than current size. "
+            f"(current: {volume['size']}, extended: {size})."
+        )
+    may_be_in_use = call.microversion >= _EXTENDS_IN_USE and before == "in-use"
+    if before != "available" and not may_be_in_use:
+        raise bad_request(
+            f"Invalid volume: Volume {volume['id']} status must be '{{'status': 'available'}}' to extend, "
+            f"currently {before}."
+        )
+    check_volume_size(call, size)
+    check_quota(call, "volumes", 0, more, volume["volume_type"])
+    volume["status"] = "extending"
+    ends = {"status": "error_extending"} if state.fails("extend") else {"status": before, "size": size}
+    plan_volume(volume, call.now + state.clock.volume_seconds, ends)
+
+
+def _set_bootable(_call: Call, volume: Thing, argument: Thing) -> None:
+    volume["bootable"] = "true" if str(argument.get("bootable")).lower() == "true" else "false"
+
+
+def _reset_status(call: Call, volume: Thing, argument: Thing) -> None:
+    if not call.token.is_admin:
+        raise refuse(403, "forbidden", "Policy doesn't allow volume_extension:reset.")
+    volume["status"] = argument.get("status", volume["status"])
+
+
+_ACTIONS: dict[str, Callable[[Call, Thing, Thing], None]] = {
+    "os-set_bootable": _set_bootable,
+    "os-reset_status": _reset_status,
+}
