@@ -97,6 +97,7 @@ def preparations() -> list[tuple[str, list[str]]]:
         ("migrate", ["migrate", "--no-input", "--verbosity=0"]),
         ("schedules", ["write_schedules"]),
         ("demo data", ["demo_data"]),
+        ("volume pools", ["write_volume_pools"]),
     ]
 
 

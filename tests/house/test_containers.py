@@ -205,7 +205,7 @@ def test_deployment_pages_name_what_exists(page):
     for queues in re.findall(r"-Q\"?,? \"?([\w,]+)", text):
         assert set(queues.split(",")) <= set.union(*QUEUES.values())
     for command in re.findall(r"manage\.py\"?,? \"?(\w+)", text):
-        assert command in {"migrate", "write_schedules", "collectstatic", "check"}
+        assert command in {"migrate", "write_schedules", "write_volume_pools", "collectstatic", "check"}
     for name in re.findall(r"^\s*(?:Environment=|- name: )([A-Z][A-Z_]+)", text, re.MULTILINE):
         assert name in names_in_env_example()
     assert set(re.findall(r"worker(?:-\w+)?@", text)) == {f"{name}@" for name in QUEUES}

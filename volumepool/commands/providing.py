@@ -10,9 +10,10 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from tasks.command import Command, Done, Entity, Failed, Result, Spawn, minutes, register, step
+from tasks.command import Command, Done, Entity, Failed, Failure, Result, Spawn, minutes, register, step
 from tasks.models import JobStatus
 
+from ..models import Volume
 from .taking import TakeSpare
 from .volumes import CreateVolume, RemoveVolume
 
@@ -63,6 +64,10 @@ class ProvideVolumes(Command):
             optional=True,
             permanent=True,
         )
+
+    def failed(self, failure: Failure) -> None:
+        """Rows whose jobs never came to be go: nothing was asked for. What a child has begun, it has ended itself."""
+        Volume.objects.filter(pk__in=self.made, volume_id=None).delete()
 
     @step(title=gettext_lazy("Count them"))
     def count_them(self) -> Result:

@@ -75,8 +75,7 @@ class TakeSpare(VolumeCommand):
     def rename_it(self) -> Result:
         """Name and marks of the tenant's volume, in place of the spare's."""
         if "bad" not in self.data:
-            self.block_storage().add_metadata(self.cinder_id, self.mark())
-            self.block_storage().rename_volume(self.cinder_id, self.volume.name)
+            self.give_name(self.cinder_id, self.volume.name)
         return Done()
 
     @rename_it.undo
@@ -95,6 +94,7 @@ class TakeSpare(VolumeCommand):
 
         Of a VM that came to nothing no row stays: a volume that is still as the pool made it is found by its mark.
         """
+        Volume.objects.filter(pk=self.volume_id, volume_id=None).delete()  # Its replacement never came to be.
         mine = Volume.objects.filter(pk=self.volume_id, volume_id=self.cinder_id)
         if self.for_vm:
             mine.delete()

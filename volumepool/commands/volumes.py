@@ -54,6 +54,11 @@ class VolumeCommand(CinderCommand):
         """What Cinder's object carries, to be found by."""
         return {"portal": settings.CLOUD_TAG, "portal_volume": self.volume_id}
 
+    def give_name(self, cinder_id: str, name: str) -> None:
+        """Make Cinder's volume this row's to see: its mark, then its name. Safe to repeat."""
+        self.block_storage().add_metadata(cinder_id, self.mark())
+        self.block_storage().rename_volume(cinder_id, name)
+
 
 @register
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured, ValidationError
@@ -73,7 +73,7 @@ def look_after(pool: VolumePool) -> None:
     ring("volumepool.reconcile", [pool.account_id, pool.region])
 
 
-def write_pools(wanted: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+def write_pools(wanted: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
     """Make the pools of a setting that are missing; each type with what became of it: "created", "kept", or why not.
 
     What is there is left as operators have edited it. `wanted` is `VOLUME_POOLS`: type -> {"account": name, columns …}.
@@ -86,7 +86,7 @@ def write_pools(wanted: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, 
                 f"VOLUME_POOLS: '{type_code}' needs an account and a size_gb, and may have {', '.join(sorted(COLUMNS))};"
                 f" it has {', '.join(sorted(said)) or 'nothing'}."
             )
-        yield type_code, _written(type_code, said)
+    return [(type_code, _written(type_code, said)) for type_code, said in wanted.items()]
 
 
 def _written(type_code: str, said: Mapping[str, Any]) -> str:

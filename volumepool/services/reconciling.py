@@ -17,9 +17,10 @@ from cloudaccounts.models import CloudAccount
 from tasks import engine
 from tasks.clock import database_now
 from tasks.doorbell import ring
+from tasks.engine import Spec
 from tasks.models import EntityLock
 
-from ..commands import RemoveSpare
+from ..commands import RemoveSpare, RenameVolume
 from ..models import SpareVolume, StrayVolume, Volume, VolumePool
 from ..sync.spares import Listing, SeenVolume, listing_of
 
@@ -56,6 +57,7 @@ def reconcile(account_id: int, region: str) -> bool:
         return False
     _choose_snapshots(account, region, listing)
     _compare_spares(account, region, listing, began)
+    _name_claimed(listing, began)
     _note_strays(account, region, listing, began)
     for pool in VolumePool.objects.filter(account=account, region=region):
         _replace_old(pool)
@@ -106,6 +108,22 @@ def _compare_spares(account: CloudAccount, region: str, listing: Listing, began:
             fresh = SpareVolume.objects.select_for_update().filter(pk=spare.pk, updated_at__lt=began).first()
             if fresh is not None:
                 _settle(fresh, seen)
+
+
+def _name_claimed(listing: Listing, began: datetime) -> None:
+    """Have claimed volumes named whose own job has ended before it did so: cancelled, or refused by the cloud.
+
+    Until then Cinder shows a spare; and if the tenant's row were ever lost, what he has on it would be taken for one.
+    """
+    rows = Volume.objects.filter(volume_id__in=list(listing.volumes), updated_at__lt=began)
+    specs = []
+    for row in rows.select_related("account", "information_system__tenant"):
+        if listing.volumes[str(row.volume_id)].owner_id != row.pk:
+            command = RenameVolume(str(row.pk), row.name)
+            command.volume = row
+            specs.append(Spec(command, row.information_system.tenant))
+    with transaction.atomic():
+        engine.submit_many(specs, mode="valid")
 
 
 def _settle(spare: SpareVolume, seen: SeenVolume | None) -> None:

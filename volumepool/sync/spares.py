@@ -20,10 +20,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SeenVolume:
-    """A volume that carries the pools' mark. `spare_id` is the row that it was made for, as the mark says."""
+    """A volume that carries the pools' mark. `spare_id` is the row that it was made for, as the mark says.
+
+    `owner_id` is the tenant's row that has it since, once the claim's job has said so in Cinder.
+    """
 
     id: str
     spare_id: UUID | None
+    owner_id: UUID | None
     name: str
     status: str
     size_gb: int
@@ -85,6 +89,7 @@ def _seen(volume: Volume) -> SeenVolume:
     return SeenVolume(
         volume.id,
         _uuid(volume.metadata.get("portal_spare")),
+        _uuid(volume.metadata.get("portal_volume")),
         volume.name,
         volume.status,
         volume.size_gb,

@@ -16,6 +16,7 @@ from portal.api.scoping import Role, Scope
 from tenants.models import InformationSystem, Membership, Tenant, User
 from vms.models import VirtualMachine
 from vms.sync.adoption import adopt_servers
+from volumepool.services.pools import write_pools
 
 MEMBERS = {
     "acme": {"alice": Role.ADMIN, "oscar": Role.OPERATOR, "vera": Role.VIEWER, "bruno": Role.OPERATOR},
@@ -27,6 +28,13 @@ SYSTEMS = {
     ("acme", "Warehouse"): [("warehouse", 40, "ACTIVE"), ("warehouse-test", 20, "SHUTOFF")],
     ("globex", "Portal"): [("portal", 40, "ACTIVE"), ("portal-test", 20, "SHUTOFF")],
     ("globex", "Archive"): [("archive", 20, "SHUTOFF")],
+}
+
+
+# Pools of the simulated cloud; one of a real one would cost somebody money.
+POOLS = {
+    "igw": {"size_gb": 10, "snapshot_prefix": "igw-", "desired": 3},
+    "data": {"size_gb": 20, "desired": 4},
 }
 
 
@@ -58,6 +66,9 @@ class Command(BaseCommand):
         adopted = adopt_servers(
             account=account, region=region, system_for=lambda n, name: self.system_of(systems, n, name)
         )
+        if not settings.OS_CLOUD:
+            place = {"account": account.name, "region": region}
+            write_pools({name: {**place, **pool} for name, pool in POOLS.items()})
         self.stdout.write(
             f"{VirtualMachine.objects.count()} VMs ({adopted} new), {len(systems)} information systems"
         )

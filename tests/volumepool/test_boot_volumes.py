@@ -1,0 +1,146 @@
+"""VMs that boot from a volume take a spare when a pool has just what they are to boot from."""
+
+from __future__ import annotations
+
+import pytest
+
+from cloudaccounts.connect import open_cloud
+from tasks import engine
+from tasks.models import Job
+from tests.vms.conftest import account, admin, catalogue, cloud, system
+from tests.working import work
+from vms.models import VirtualMachine
+from volumepool.models import PoolClaim, SpareVolume, Volume, VolumePool
+from volumepool.services import backfill, reconcile
+
+__all__ = ["account", "admin", "catalogue", "cloud", "system"]
+
+
+@pytest.fixture
+def image(catalogue):
+    """The image that a VM of ubuntu boots from."""
+    return (
+        catalogue.filter(type="image", name__icontains="ubuntu").order_by("-attributes__created_at").first()
+    )
+
+
+@pytest.fixture
+def of_image(account, image):
+    """A pool of copies of it, filled."""
+    pool = VolumePool.objects.create(
+        account=account, region="RegionOne", type="ubuntu-40", size_gb=40, desired=1, image_id=image.cloud_id
+    )
+    return filled(pool)
+
+
+@pytest.fixture
+def of_snapshot(account, catalogue):
+    """A pool of what an igw boots from, filled."""
+    pool = VolumePool.objects.create(
+        account=account, region="RegionOne", type="igw", size_gb=20, desired=1, snapshot_prefix="igw-"
+    )
+    return filled(pool)
+
+
+def filled(pool):
+    reconcile(pool.account_id, pool.region)
+    backfill(pool.pk)
+    work()
+    assert SpareVolume.objects.claimable().count() == 1
+    return VolumePool.objects.get(pk=pool.pk)
+
+
+def seen(volume):
+    """What the wrapper reads of it."""
+    return open_cloud(volume.account, volume.region).block_storage.get_volume(volume.volume_id)
+
+
+def boots(admin, system, **fields):
+    return admin.new_vm(system, boot_volume=True, **fields)
+
+
+def test_a_vm_boots_from_a_spare_of_its_image(admin, system, of_image, cinder):
+    spare = SpareVolume.objects.get()
+
+    admin.done(boots(admin, system))
+
+    volume = Volume.objects.get()
+    assert (volume.volume_id, volume.source, volume.is_boot, volume.status) == (
+        spare.volume_id,
+        "pool",
+        True,
+        "in-use",
+    )
+    assert volume.vm == VirtualMachine.objects.get()
+    seen = cinder.volumes()[spare.volume_id]
+    assert (seen["name"], seen["metadata"]["portal_volume"]) == ("shop-1", str(volume.pk))
+    assert (PoolClaim.objects.get().taken, PoolClaim.objects.get().made) == (1, 0)
+
+
+def test_when_there_is_no_spare_the_volume_is_made_and_the_pool_hears_of_it(
+    admin, system, of_image, image, cinder
+):
+    SpareVolume.objects.all().delete()
+
+    admin.done(boots(admin, system))
+
+    volume = Volume.objects.get()
+    assert volume.source == "created"
+    assert seen(volume).image_id == image.cloud_id
+    assert (PoolClaim.objects.get().taken, PoolClaim.objects.get().made) == (0, 1)
+
+
+@pytest.mark.parametrize("fields", [{"disk_gb": 50}, {"os_type": "debian"}, {"boot_volume": False}])
+def test_what_is_not_just_that_is_no_claim(admin, system, of_image, fields):
+    admin.done(admin.new_vm(system, **{"boot_volume": True, **fields}))
+
+    assert SpareVolume.objects.count() == 1
+    assert not PoolClaim.objects.exists()
+
+
+def test_a_kind_of_system_that_only_a_pool_knows(admin, system, of_snapshot, cinder):
+    spare = SpareVolume.objects.get()
+    admin.done(boots(admin, system, os_type="igw", disk_gb=20))
+    SpareVolume.objects.all().delete()
+    admin.done(boots(admin, system, os_type="IGW", disk_gb=20, name="shop-2"))
+
+    first, second = Volume.objects.order_by("name")
+    assert (first.volume_id, second.source) == (spare.volume_id, "created")
+    assert seen(second).snapshot_id == of_snapshot.current_snapshot_id
+    refused = admin.new_vm(system, os_type="igw", disk_gb=20, name="shop-3")
+    assert (refused.status_code, set(refused.json()["errors"])) == (400, {"os_type"})
+
+
+def test_a_spare_that_is_bad_is_replaced_unseen(admin, system, of_image, cloud, cinder):
+    spare = SpareVolume.objects.get()
+    cloud.call("PATCH", f"volumes/{spare.volume_id}", {"status": "error"})
+
+    admin.done(boots(admin, system))
+
+    volume = Volume.objects.get()
+    assert volume.volume_id != spare.volume_id
+    assert (volume.source, volume.is_boot) == ("created", True)
+    assert cinder.agree()
+
+
+def test_a_vm_that_comes_to_nothing_takes_its_volume_along(admin, system, of_image, cloud, cinder):
+    cloud.faults({"kind": "status", "status": 400, "method": "POST", "path": "/servers", "times": 1})
+
+    job = admin.ended(boots(admin, system))
+
+    assert job["status"] == "failed", job["outcome"]
+    assert Volume.objects.count() == VirtualMachine.objects.count() == 0
+    assert cinder.volumes() == {}
+
+
+def test_a_vm_that_is_cancelled_before_it_begins_gives_the_spare_back(admin, system, of_image, cinder):
+    spare = SpareVolume.objects.get()
+    answer = boots(admin, system)
+    engine.cancel(Job.objects.get(pk=answer.json()["job"]["id"]))
+    work()
+
+    assert Volume.objects.count() == VirtualMachine.objects.count() == 0
+    for _twice in range(2):
+        reconcile(of_image.account_id, "RegionOne")
+    assert SpareVolume.objects.get().volume_id == spare.volume_id
+    assert cinder.agree()
