@@ -1,5 +1,14 @@
 """The room's web pages, a file for each subject."""
 
-from .volumes import remove_volume_page, volume_page
+from .snapshots import copy_snapshot_page, remove_volume_snapshot_page, volume_snapshot_page
+from .volumes import change_volume_page, new_volumes_page, remove_volume_page, volume_page
 
-__all__ = ["remove_volume_page", "volume_page"]
+__all__ = [
+    "change_volume_page",
+    "copy_snapshot_page",
+    "new_volumes_page",
+    "remove_volume_page",
+    "remove_volume_snapshot_page",
+    "volume_page",
+    "volume_snapshot_page",
+]

@@ -1,33 +1,54 @@
-"""The tenant's volumes: what there is, on which VM, and removing what is on none."""
+"""The tenant's volumes: what there is and on which VM, new ones, and what can be done to each."""
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
-from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
+from django.db.models import Count
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.http import urlencode
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from portal.api.errors import Refused
+from portal.api.errors import BadFields, Refused
+from portal.api.page_refusals import checked, entered_in, errors_by_field, tell
 from portal.api.scoped_pages import PageRequest, page_scope
-from portal.api.scoping import Role
+from portal.api.scoping import Role, Scope
 from tasks.models import EntityLock
+from tenants.models import InformationSystem
 
 from ..models import Volume
-from ..services import remove_volume
+from ..serializers import ChangeVolumeSerializer, VolumeActionSerializer, WantedVolumesSerializer
+from ..services import (
+    NewVolumes,
+    Wanted,
+    create_volumes,
+    extend_volume,
+    remove_volume,
+    rename_volume,
+    request_volumes,
+    take_snapshot,
+    types_of,
+)
 
 PAGE_SIZE = 50
+# The fields of the form for new volumes, in the order of the page.
+NEW_FIELDS = ("information_system", "type", "size_gb", "count", "name")
 
 
 @login_required
 @require_GET
 def volume_page(request: PageRequest) -> HttpResponse:
     """The list, with a search by name and a filter by whether a VM has it."""
-    scope = page_scope(request)
+    return show_volumes(request, page_scope(request))
+
+
+def show_volumes(request: PageRequest, scope: Scope, refused: Refused | None = None) -> HttpResponse:
+    """The list; after a refusal of new volumes, with the form as it was filled in and what was wrong."""
     volumes = Volume.objects.within(scope).select_related("information_system", "account", "vm")
     search = request.GET.get("search", "")[:200].replace("\x00", "").strip()
     attached = request.GET.get("attached", "")
@@ -35,7 +56,8 @@ def volume_page(request: PageRequest) -> HttpResponse:
         volumes = volumes.filter(name__icontains=search)
     if attached in {"true", "false"}:
         volumes = volumes.filter(vm__isnull=attached == "false")
-    page = Paginator(volumes.order_by("name", "pk"), PAGE_SIZE).get_page(request.GET.get("page"))
+    kept = volumes.annotate(snapshot_count=Count("snapshots")).order_by("name", "pk")
+    page = Paginator(kept, PAGE_SIZE).get_page(request.GET.get("page"))
     rows = list(page.object_list)
     keys = [volume.lock_key for volume in rows]
     held = {lock.key: lock.job for lock in EntityLock.objects.filter(key__in=keys).select_related("job")}
@@ -48,8 +70,68 @@ def volume_page(request: PageRequest) -> HttpResponse:
         "attached": attached,
         "query": urlencode({"search": search, "attached": attached}),
         "may_administer": scope.role.covers(Role.ADMIN),
+        "may_control": scope.role.covers(Role.OPERATOR),
     }
-    return render(request, "volumepool/page.html", context)
+    if context["may_administer"]:
+        context |= _new_form(request, scope, refused)
+    return render(request, "volumepool/page.html", context, status=refused.status_code if refused else 200)
+
+
+def _new_form(request: PageRequest, scope: Scope, refused: Refused | None) -> dict[str, Any]:
+    systems = (
+        InformationSystem.objects.within(scope).select_related("tenant").order_by("tenant__name", "name")
+    )
+    entered = {name: request.POST.get(name, "") for name in NEW_FIELDS} if refused else {"count": "1"}
+    return {
+        "systems": systems,
+        "types": types_of(scope),
+        "entered": entered,
+        "errors": errors_by_field(refused) if refused else {},
+        "is_open": refused is not None,
+    }
+
+
+@login_required
+@require_POST
+def new_volumes_page(request: PageRequest) -> HttpResponse:
+    """Get volumes: of a type, or of a size."""
+    scope = page_scope(request)
+    try:
+        scope.require(Role.ADMIN)
+        wish = checked(WantedVolumesSerializer(data=entered_in(request.POST, *NEW_FIELDS)))
+        if "type" in wish:
+            request_volumes(scope=scope, wanted=Wanted(**wish))
+        else:
+            create_volumes(scope=scope, wanted=NewVolumes(**wish))
+    except Refused as refused:
+        tell(request, refused, shown_beside=NEW_FIELDS)
+        return show_volumes(request, scope, refused)
+    return redirect("volume-page")
+
+
+@login_required
+@require_POST
+def change_volume_page(request: PageRequest, pk: UUID) -> HttpResponse:
+    """Extend, rename or keep a snapshot of a volume. A refusal is shown in the words of the API."""
+    scope = page_scope(request)
+    action = request.POST.get("action", "")
+    try:
+        if action == "rename":
+            name = checked(ChangeVolumeSerializer(data=entered_in(request.POST, "name")))["name"]
+            rename_volume(scope=scope, volume_id=pk, name=name)
+        else:
+            asked = checked(
+                VolumeActionSerializer(data=entered_in(request.POST, "action", "name", "size_gb"))
+            )
+            if action == "extend":
+                extend_volume(scope=scope, volume_id=pk, size_gb=asked["size_gb"])
+            elif action == "snapshot":
+                take_snapshot(scope=scope, volume_id=pk, name=asked["name"])
+            else:
+                raise BadFields({"action": [_("This is done on the page of its VM.")]})
+    except Refused as refused:
+        tell(request, refused)
+    return redirect("volume-page")
 
 
 @login_required
@@ -59,5 +141,5 @@ def remove_volume_page(request: PageRequest, pk: UUID) -> HttpResponse:
     try:
         remove_volume(scope=page_scope(request), volume_id=pk)
     except Refused as refused:
-        messages.error(request, str(refused.detail))
+        tell(request, refused)
     return redirect("volume-page")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from cloudaccounts.models import CloudAccount
@@ -20,7 +21,7 @@ def pool_for(system: InformationSystem, type_code: str) -> VolumePool:
 
     Raises `BadFields`: no such type, or several.
     """
-    pools = list(pools_of(system))
+    pools = list(pools_of([system.tenant_id]))
     fitting = [pool for pool in pools if pool.type == type_code]
     chosen = [pool for pool in fitting if pool.account_id == system.default_account_id] or fitting
     if len(chosen) > 1:
@@ -33,10 +34,10 @@ def pool_for(system: InformationSystem, type_code: str) -> VolumePool:
     return chosen[0]
 
 
-def pools_of(system: InformationSystem) -> QuerySet[VolumePool]:
-    """The pools that a system may have volumes of: those in accounts of its tenant, and in shared ones."""
-    accounts = CloudAccount.objects.for_tenant(system.tenant).filter(active=True)
-    pools = VolumePool.objects.filter(account__in=accounts.values("pk"))
+def pools_of(tenants: Any) -> QuerySet[VolumePool]:
+    """The pools that tenants may have volumes of: those in accounts of theirs, and in shared ones."""
+    of_them = Q(account__tenant__in=tenants) | Q(account__tenant=None)
+    pools = VolumePool.objects.filter(of_them, account__active=True)
     return pools.select_related("account").order_by("type", "account__name")
 
 
@@ -85,7 +86,7 @@ def boot_pool(
     Either copies of the image that was chosen, or, when only a kind of system was named, the pool of snapshots of that
     type: who keeps a pool of type "igw" says with it what an igw boots from.
     """
-    for pool in pools_of(system):
+    for pool in pools_of([system.tenant_id]):
         if (pool.account_id, pool.region, pool.size_gb) != (account.pk, region, size_gb):
             continue
         if pool.availability_zone not in {"", zone}:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from portal.api.scoping import Scope
 from tenants.models import InformationSystem
 
-from ..models import SpareVolume
+from ..models import SpareVolume, VolumePool
 from .claiming import pools_of
 from .providing import owner_of
 
@@ -44,10 +46,18 @@ class VolumeOption:
 
 def volume_options(*, scope: Scope, system_id: UUID) -> list[VolumeOption]:
     """The types of volumes for an information system: three queries. Raises 400 `invalid` for a system that is not there."""
-    system: InformationSystem = owner_of(scope, system_id)
-    pools = list(pools_of(system))
+    return _options(pools_of([owner_of(scope, system_id).tenant_id]))
+
+
+def types_of(scope: Scope) -> list[VolumeOption]:
+    """The types of volumes that the information systems of a scope can have."""
+    tenants = InformationSystem.objects.within(scope).order_by().values("tenant")
+    return _options(pools_of(tenants))
+
+
+def _options(pools: QuerySet[VolumePool]) -> list[VolumeOption]:
     ready: dict[int, list[SpareOption]] = {pool.pk: [] for pool in pools}
-    spares = SpareVolume.objects.claimable().filter(pool__in=pools)
+    spares = SpareVolume.objects.claimable().filter(pool__in=[pool.pk for pool in pools])
     for pool_id, volume_id, name in spares.values_list("pool_id", "volume_id", "name"):
         ready[pool_id].append(SpareOption(volume_id or "", name))
     return [

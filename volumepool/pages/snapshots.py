@@ -1,0 +1,76 @@
+"""Snapshots of the tenant's volumes: what there is, copies of them, and removing them."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_GET, require_POST
+
+from portal.api.errors import Refused
+from portal.api.page_refusals import checked, entered_in, tell
+from portal.api.scoped_pages import PageRequest, page_scope
+from portal.api.scoping import Role
+from tasks.models import EntityLock
+
+from ..models import VolumeSnapshot
+from ..serializers import WantedVolumesSerializer
+from ..services import NewVolumes, create_volumes, remove_snapshot
+
+PAGE_SIZE = 50
+SNAPSHOTS = VolumeSnapshot.objects.select_related("information_system", "account", "volume", "created_by")
+
+
+@login_required
+@require_GET
+def volume_snapshot_page(request: PageRequest) -> HttpResponse:
+    """The list, newest first."""
+    scope = page_scope(request)
+    snapshots = SNAPSHOTS.within(scope).order_by("-created_at", "pk")
+    page = Paginator(snapshots, PAGE_SIZE).get_page(request.GET.get("page"))
+    rows = list(page.object_list)
+    keys = [snapshot.lock_key for snapshot in rows]
+    held = {lock.key: lock.job for lock in EntityLock.objects.filter(key__in=keys).select_related("job")}
+    context = {
+        "scope": scope,
+        "page": page,
+        "rows": [(snapshot, held.get(snapshot.lock_key)) for snapshot in rows],
+        "changes": bool(held),
+        "may_administer": scope.role.covers(Role.ADMIN),
+        "may_control": scope.role.covers(Role.OPERATOR),
+    }
+    return render(request, "volumepool/snapshots.html", context)
+
+
+@login_required
+@require_POST
+def copy_snapshot_page(request: PageRequest, pk: UUID) -> HttpResponse:
+    """Have a volume made of a snapshot, for the information system that it is of."""
+    scope = page_scope(request)
+    snapshot = get_object_or_404(VolumeSnapshot.objects.within(scope), pk=pk)
+    try:
+        asked = {
+            **entered_in(request.POST, "name", "size_gb"),
+            "information_system": str(snapshot.information_system_id),
+            "snapshot": str(pk),
+        }
+        wish = checked(WantedVolumesSerializer(data=asked))
+        create_volumes(scope=scope, wanted=NewVolumes(**wish))
+    except Refused as refused:
+        tell(request, refused)
+        return redirect("volume-snapshot-page")
+    return redirect("volume-page")
+
+
+@login_required
+@require_POST
+def remove_volume_snapshot_page(request: PageRequest, pk: UUID) -> HttpResponse:
+    """Have a snapshot removed. A refusal is shown in the words of the API."""
+    try:
+        remove_snapshot(scope=page_scope(request), snapshot_id=pk)
+    except Refused as refused:
+        tell(request, refused)
+    return redirect("volume-snapshot-page")
