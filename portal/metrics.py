@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterator
+from datetime import timedelta
 
 from django.conf import settings
-from django.db.models import Count
+from django.db.models import Count, Sum
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
@@ -24,6 +25,9 @@ from tasks import queues
 from tasks.models import Job
 from vms.models import Orphan, SyncState
 from vms.services.syncing import stale_states
+from volumepool.models import PoolClaim, StrayVolume, VolumePool
+from volumepool.services.figures import is_paused, lacks_its_source
+from volumepool.services.stock import Stock, stock_of
 
 
 class PortalCollector(Collector):
@@ -76,6 +80,7 @@ class PortalCollector(Collector):
             "Servers and volumes that the portal made and knows no more, seen twice and reported.",
             Orphan.objects.filter(reported_at__isnull=False).count(),
         )
+        yield from _pools()
 
 
 def _by_label(name: str, text: str, label: str, values: dict[str, int]) -> GaugeMetricFamily:
@@ -136,6 +141,58 @@ def _resource_sync() -> Iterator[GaugeMetricFamily]:
             "waiting": SyncLog.objects.running().filter(owner="").count(),
             "running": SyncLog.objects.running().exclude(owner="").count(),
         },
+    )
+
+
+def _pools() -> Iterator[GaugeMetricFamily]:
+    """How full each pool is, and how often it had what was wanted of it: four queries."""
+    labels = ["pool", "account_id"]
+    spares = GaugeMetricFamily(
+        "portal_pool_spares",
+        "Spare volumes, by status; 'available' can be claimed.",
+        labels=[*labels, "status"],
+    )
+    desired = GaugeMetricFamily(
+        "portal_pool_desired", "Spares that are to be kept; 0 of a pool that is off.", labels=labels
+    )
+    claims = GaugeMetricFamily(
+        "portal_pool_claims_last_day",
+        "Volumes wanted in the last day: hits came out of the pool, misses had to be made.",
+        labels=[*labels, "result"],
+    )
+    rate = GaugeMetricFamily(
+        "portal_pool_hit_rate", "Of the volumes wanted in the last day, the share of the hits.", labels=labels
+    )
+    paused = GaugeMetricFamily(
+        "portal_pool_paused", "Whether nothing is asked for, as the cloud has refused.", labels=labels
+    )
+    lacking = GaugeMetricFamily(
+        "portal_pool_source_missing", "Whether there is nothing that spares can be made from.", labels=labels
+    )
+    pools = list(VolumePool.objects.select_related("account").order_by("type", "account_id"))
+    ids = [pool.pk for pool in pools]
+    stock = stock_of(ids)
+    asked = PoolClaim.objects.filter(pool__in=ids, at__gt=timezone.now() - timedelta(days=1)).order_by()
+    wanted = {row[0]: row[1:] for row in asked.values_list("pool").annotate(Sum("taken"), Sum("made"))}
+    for pool in pools:
+        of_pool = [pool.type, str(pool.account_id)]
+        now = stock.get(pool.pk, Stock())
+        for status in ("available", "creating", "removing"):
+            spares.add_metric([*of_pool, status], getattr(now, status))
+        desired.add_metric(of_pool, pool.desired if pool.enabled and pool.account.active else 0)
+        hits, misses = wanted.get(pool.pk, (0, 0))
+        claims.add_metric([*of_pool, "hit"], hits)
+        claims.add_metric([*of_pool, "miss"], misses)
+        if hits + misses:
+            rate.add_metric(of_pool, hits / (hits + misses))
+        paused.add_metric(of_pool, int(is_paused(pool)))
+        lacking.add_metric(of_pool, int(lacks_its_source(pool)))
+    yield from (spares, desired, claims, rate, paused, lacking)
+    strays = dict.fromkeys((str(pool.account_id) for pool in pools), 0)
+    found = StrayVolume.objects.order_by().values_list("account_id").annotate(Count("pk"))
+    strays |= {str(account_id): count for account_id, count in found}
+    yield _by_label(
+        "portal_pool_strays", "Volumes that carry a pool's mark and belong to no row.", "account_id", strays
     )
 
 

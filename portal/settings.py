@@ -174,8 +174,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # A ring that fails is only logged, so a dead broker must fail fast: one try, one second.
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_BROKER_TRANSPORT_OPTIONS = {
-    # kombu would return a crashed worker's message only after about 100 s: the restore check runs on every
-    # tenth poll by default. The sweep does not depend on any of this.
+    # By default kombu returns a crashed worker's message after about 100 s: it looks at every tenth poll only.
     "visibility_timeout": 300,
     "unacked_restore_interval": 5,
     "unacked_restore_throttle": 1,
@@ -239,6 +238,7 @@ POOL_RECONCILE_SECONDS = env.int("POOL_RECONCILE_SECONDS", default=300)
 POOL_IN_FLIGHT_PER_ACCOUNT = env.int("POOL_IN_FLIGHT_PER_ACCOUNT", default=10)
 POOL_QUOTA_KEPT_PERCENT = env.int("POOL_QUOTA_KEPT_PERCENT", default=10)
 VOLUME_POOLS = env.json("VOLUME_POOLS", default={})
+POOL_HISTORY_DAYS = env.int("POOL_HISTORY_DAYS", default=90)
 
 # --- Who ---------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from cloudaccounts.registry import syncers_of
 from portal.api.scoping import Role
 from tenants.models import InformationSystem, Membership, Tenant, User
 from vms.models import VirtualMachine, VMSnapshot, VMStatus
-from volumepool.models import SpareVolume, Volume, VolumePool
+from volumepool.models import SpareVolume, Volume, VolumePool, VolumeSnapshot
 
 
 def catalogue_types() -> list[str]:
@@ -116,6 +116,24 @@ class VolumeFactory(DjangoModelFactory[Volume]):
     region = "RegionOne"
     volume_id = factory.Faker("uuid4")
     name = factory.Sequence(lambda n: f"volume-{n}")
+    size_gb = 10
+    status = "available"
+
+
+class VolumeSnapshotFactory(DjangoModelFactory[VolumeSnapshot]):
+    """A snapshot of a volume, bound to one in Cinder which no cloud has."""
+
+    class Meta:
+        model = VolumeSnapshot
+
+    information_system = factory.SubFactory(InformationSystemFactory)
+    volume = factory.SubFactory(
+        VolumeFactory, information_system=factory.SelfAttribute("..information_system")
+    )
+    account = factory.SelfAttribute("volume.account")
+    region = "RegionOne"
+    snapshot_id = factory.Faker("uuid4")
+    name = factory.Sequence(lambda n: f"volume-snapshot-{n}")
     size_gb = 10
     status = "available"
 

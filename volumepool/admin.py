@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.utils.translation import gettext_lazy as _
 
 from tasks.admin import ReadOnly, ReadOnlyRows
 from tasks.doorbell import ring
 
-from .models import PoolClaim, SpareVolume, StrayVolume, Volume, VolumePool
+from .models import PoolClaim, SpareVolume, StrayVolume, Volume, VolumePool, VolumeSnapshot
+from .plot import plot
 from .services.figures import Figures, figures_of
+from .services.pools import fill_now, look_after, problems_of
+from .services.stock import history_of
+
+PLOTTED_DAYS = 7
 
 
 @admin.register(Volume)
@@ -35,6 +42,44 @@ class VolumeAdmin(ReadOnly):
     search_fields = ["name", "=volume_id"]
     list_select_related = ["information_system", "account", "vm"]
     show_full_result_count = False
+
+
+@admin.register(VolumeSnapshot)
+class VolumeSnapshotAdmin(ReadOnly):
+    """Snapshots of tenants' volumes. They are taken and removed by commands alone."""
+
+    list_display = [
+        "name",
+        "volume",
+        "information_system",
+        "account",
+        "region",
+        "size_gb",
+        "status",
+        "created_at",
+    ]
+    list_filter = ["status", "account", "information_system__tenant"]
+    search_fields = ["name", "=snapshot_id"]
+    list_select_related = ["volume", "information_system", "account"]
+    show_full_result_count = False
+
+
+class VolumePoolForm(forms.ModelForm[VolumePool]):
+    """A pool that its account can have: what the last sync did not find there is refused by field."""
+
+    def clean(self) -> dict[str, Any]:
+        """What was entered. Raises validation errors by field."""
+        entered: dict[str, Any] = super().clean() or {}
+        sources = [name for name in ("snapshot_id", "snapshot_prefix", "image_id") if entered.get(name)]
+        if len(sources) > 1:
+            message = _("Copies are of one thing: a snapshot, the newest one of a prefix, or an image.")
+            self.add_error(sources[-1], message)
+        elif not self.errors:
+            # The form's own fields only: the instance gets them after this.
+            columns = {name: value for name, value in entered.items() if name in self.fields}
+            for name, texts in problems_of(VolumePool(**columns)).items():
+                self.add_error(name, [str(text) for text in texts])
+        return entered
 
 
 class SpareRows(ReadOnlyRows):
@@ -69,9 +114,34 @@ class VolumePoolAdmin(admin.ModelAdmin[VolumePool]):
     search_fields = ["type", "account__name"]
     list_select_related = ["account"]
     autocomplete_fields = ["account"]
-    readonly_fields = ["current_snapshot_id", "paused_until", "last_error", "creation_seconds"]
+    readonly_fields = [
+        "over_time",
+        "current_snapshot_id",
+        "source_error",
+        "paused_until",
+        "last_error",
+        "creation_seconds",
+    ]
+    form = VolumePoolForm
     inlines = [SpareRows]
     actions = ["fill_now", "compare_now"]
+
+    class Media:
+        css = {"all": ["volumepool/pools.css"]}
+
+    def save_model(self, request: HttpRequest, obj: VolumePool, form: Any, change: bool) -> None:
+        """Save it, and have it compared with its cloud and filled."""
+        super().save_model(request, obj, form, change)
+        look_after(obj)
+
+    @admin.display(description=_("over time"))
+    def over_time(self, pool: VolumePool) -> str:
+        """The plot of the pool's page."""
+        if pool.pk is None:
+            return "-"
+        history = history_of(pool.pk, PLOTTED_DAYS)
+        context = {"pool": pool, "history": history, "plot": plot(history)}
+        return render_to_string("volumepool/pool_plot.html", context)
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """The list, with the figures of its page read at once."""
@@ -121,7 +191,8 @@ class VolumePoolAdmin(admin.ModelAdmin[VolumePool]):
     @admin.action(description=_("Fill the chosen pools now"), permissions=["change"])
     def fill_now(self, request: HttpRequest, pools: QuerySet[VolumePool]) -> None:
         """Look now for what is missing."""
-        ring("volumepool.backfill", *pools.values_list("pk"))
+        for pool in pools:
+            fill_now(pool)
         self.message_user(request, _("%(count)s pools are looked at.") % {"count": len(pools)})
 
     @admin.action(description=_("Compare the chosen pools with their clouds now"), permissions=["change"])

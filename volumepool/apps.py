@@ -36,5 +36,6 @@ class VolumePoolConfig(AppConfig):
                 settings.POOL_RECONCILE_SECONDS,
                 _("Compares spare volumes with what the clouds have of them."),
             ),
+            ("volumepool.prune", 86400, _("Forgets how full pools were long ago, and old claims.")),
         ):
             declare(Schedule(name, name, seconds, text))

@@ -7,9 +7,10 @@ from . import services
 
 @shared_task(name="volumepool.backfill_all", expires=60)
 def backfill_all() -> None:
-    """Ring for every pool that may need spares."""
+    """Ring for every pool that may need spares, and write down how full all are."""
     for pool_id in services.pools_to_fill():
         backfill.delay(pool_id)
+    services.record_stock()
 
 
 @shared_task(name="volumepool.backfill", expires=300)
@@ -29,3 +30,9 @@ def reconcile_all() -> None:
 def reconcile(account_id: int, region: str) -> None:
     """Compare one account and region with Cinder."""
     services.reconcile(account_id, region)
+
+
+@shared_task(name="volumepool.prune", expires=3600)
+def prune() -> None:
+    """Forget what is older than it is kept."""
+    services.prune()

@@ -11,6 +11,7 @@ urlpatterns = [
     path("volumes/<uuid:pk>/actions/", views.VolumeActions.as_view(), name="volume-actions"),
     path("volume-pools/", views.PoolList.as_view(), name="volume-pool-list"),
     path("volume-pools/<int:pk>/", views.PoolDetail.as_view(), name="volume-pool-detail"),
+    path("volume-pools/<int:pk>/history/", views.PoolHistory.as_view(), name="volume-pool-history"),
     path("volume-pools/<int:pk>/spares/", views.PoolSpares.as_view(), name="volume-pool-spares"),
     path("volume-pools/<int:pk>/backfill/", views.PoolBackfill.as_view(), name="volume-pool-backfill"),
     path("volume-pools/<int:pk>/reconcile/", views.PoolReconcile.as_view(), name="volume-pool-reconcile"),

@@ -138,6 +138,11 @@ class Volume:
             image_id=_image_id(raw.get("volume_image_metadata")),
         )
 
+    @property
+    def is_used(self) -> bool:
+        """Whether a server has it, is about to get it, or is about to lose it."""
+        return self.status in {"in-use", "reserved", "attaching", "detaching"} or bool(self.server_ids)
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:

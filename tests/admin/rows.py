@@ -34,9 +34,10 @@ from tests.factories import (
     VMSnapshotFactory,
     VolumeFactory,
     VolumePoolFactory,
+    VolumeSnapshotFactory,
 )
 from vms.models import Orphan, SyncRun, SyncState, VirtualMachine, VMOperationLog, VMSnapshot
-from volumepool.models import PoolClaim, StrayVolume, Volume, VolumePool
+from volumepool.models import PoolClaim, StrayVolume, Volume, VolumePool, VolumeSnapshot
 
 _numbers = itertools.count(1)
 
@@ -147,6 +148,7 @@ MAKE: dict[type[models.Model], Callable[[], Any]] = {
         account=CloudAccountFactory(), region="RegionOne", volume_id=str(next(_numbers))
     ),
     Volume: lambda: VolumeFactory(vm=VirtualMachineFactory()),
+    VolumeSnapshot: VolumeSnapshotFactory,
     VMSnapshot: VMSnapshotFactory,
     SyncState: lambda: SyncState.objects.create(account=CloudAccountFactory(), region="RegionOne"),
     Orphan: lambda: Orphan.objects.create(

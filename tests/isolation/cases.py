@@ -26,6 +26,7 @@ from tests.factories import (
     VMSnapshotFactory,
     VolumeFactory,
     VolumePoolFactory,
+    VolumeSnapshotFactory,
     stock,
 )
 from vms.commands.power import StartVm
@@ -85,6 +86,10 @@ def a_running_vm(member: Membership) -> Ids:
 
 def a_volume(member: Membership) -> Ids:
     return {"id": VolumeFactory(information_system__tenant=member.tenant).pk}
+
+
+def a_volume_snapshot(member: Membership) -> Ids:
+    return {"id": VolumeSnapshotFactory(information_system__tenant=member.tenant).pk}
 
 
 def a_pool(member: Membership) -> Ids:
@@ -278,6 +283,7 @@ CASES: dict[tuple[str, str], Case] = {
     ),
     ("GET", "/api/v1/volume-pools/"): Case(200, None, staff=True),
     ("GET", "/api/v1/volume-pools/{id}/"): Case(200, None, staff=True, tenants_own=False, ids=a_pool),
+    ("GET", "/api/v1/volume-pools/{id}/history/"): Case(200, None, staff=True, tenants_own=False, ids=a_pool),
     ("GET", "/api/v1/volume-pools/{id}/spares/"): Case(200, None, staff=True, tenants_own=False, ids=a_pool),
     ("POST", "/api/v1/volume-pools/{id}/backfill/"): Case(
         202, None, staff=True, tenants_own=False, ids=a_pool
@@ -285,7 +291,21 @@ CASES: dict[tuple[str, str], Case] = {
     ("POST", "/api/v1/volume-pools/{id}/reconcile/"): Case(
         202, None, staff=True, tenants_own=False, ids=a_pool
     ),
+    ("GET", "/api/v1/volumes/options/"): Case(200),
+    ("GET", "/api/v1/volumes/snapshots/"): Case(200),
+    ("GET", "/api/v1/volumes/snapshots/{id}/"): Case(200, ids=a_volume_snapshot),
+    ("DELETE", "/api/v1/volumes/snapshots/{id}/"): Case(202, Role.OPERATOR, ids=a_volume_snapshot),
     ("GET", "/api/v1/volumes/{id}/"): Case(200, ids=a_volume),
+    ("PATCH", "/api/v1/volumes/{id}/"): Case(
+        202, Role.OPERATOR, ids=a_volume, body=lambda member: {"name": "data"}, bad_body={"name": ""}
+    ),
+    ("POST", "/api/v1/volumes/{id}/actions/"): Case(
+        202,
+        Role.OPERATOR,
+        ids=a_volume,
+        body=lambda member: {"action": "snapshot", "name": "before"},
+        bad_body={"action": "snapshot"},
+    ),
     ("DELETE", "/api/v1/volumes/{id}/"): Case(202, Role.ADMIN, ids=a_volume),
     ("GET", "/api/v1/resource-types/"): Case(200, None),
     ("GET", "/api/v1/cloud-accounts/"): Case(200),

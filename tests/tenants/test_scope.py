@@ -20,9 +20,10 @@ from tests.factories import (
     VirtualMachineFactory,
     VMSnapshotFactory,
     VolumeFactory,
+    VolumeSnapshotFactory,
 )
 from vms.models import SyncRun, VirtualMachine, VMOperationLog, VMSnapshot
-from volumepool.models import Volume
+from volumepool.models import Volume, VolumeSnapshot
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/information-systems/"
@@ -156,6 +157,7 @@ MAKE = {
     VMOperationLog: a_log_entry,
     VMSnapshot: lambda tenant: VMSnapshotFactory(information_system__tenant=tenant),
     Volume: lambda tenant: VolumeFactory(information_system__tenant=tenant),
+    VolumeSnapshot: lambda tenant: VolumeSnapshotFactory(information_system__tenant=tenant),
     CloudResource: lambda tenant: CloudResourceFactory(account__tenant=tenant),
     SyncLog: lambda tenant: SyncLog.objects.create(account=CloudAccountFactory(tenant=tenant), type="flavor"),
     SyncRun: lambda tenant: SyncRun.objects.create(account=CloudAccountFactory(tenant=tenant)),

@@ -39,6 +39,7 @@ class CreateVm(ServerCommand):
     boot_volume_id: str | None = None  # The row of the volume to be made and booted from.
     volume_snapshot_id: str | None = None  # What that volume is a copy of, when it is not the image.
     spare_id: str | None = None  # Cinder's id of the spare that the row has been given, when one was ready.
+    spare_name: str = ""
 
     kind: ClassVar[str] = "vms.create"
     title: ClassVar[str | Promise] = gettext_lazy("Create VM")
@@ -57,7 +58,14 @@ class CreateVm(ServerCommand):
         snapshot_id = self.volume_snapshot_id or ""
         image_id = "" if snapshot_id else self.image_id
         if self.spare_id is not None:
-            taken = TakeSpare(self.boot_volume_id, self.spare_id, snapshot_id, image_id, for_vm=True)
+            taken = TakeSpare(
+                self.boot_volume_id,
+                self.spare_id,
+                snapshot_id,
+                image_id,
+                for_vm=True,
+                spare_name=self.spare_name,
+            )
             return Spawn([taken])
         return Spawn(
             [CreateVolume(self.boot_volume_id, image_id=image_id or None, snapshot_id=snapshot_id or None)]

@@ -19,7 +19,7 @@ from tasks import engine
 from tasks.models import Job
 from tenants.models import InformationSystem
 from tenants.quotas import Needs, require_quota
-from volumepool.models import Volume, VolumePool
+from volumepool.models import SpareVolume, Volume, VolumePool
 from volumepool.services import new_volume, take
 
 from ..choice import Catalogue, Choice, size_of_flavor
@@ -77,7 +77,7 @@ def create_vm(
         if dry_run:
             return NewVm(vm, None, choice.network)
         vm.save(force_insert=True)
-        volume = _boot_volume(vm, choice.pool) if choice.boots_from_volume else None
+        volume, spare = _boot_volume(vm, choice.pool) if choice.boots_from_volume else (None, None)
         command = CreateVm(
             str(vm.pk),
             flavor_id=choice.flavor.cloud_id,
@@ -86,7 +86,8 @@ def create_vm(
             availability_zone=choice.zone,
             boot_volume_id=str(volume.pk) if volume else None,
             volume_snapshot_id=choice.volume_snapshot_id or None,
-            spare_id=volume.volume_id if volume else None,
+            spare_id=spare.volume_id if spare else None,
+            spare_name=spare.name if spare else "",
         )
         command.vm = vm
         job = engine.submit(command, tenant=system.tenant, user=scope.user).job
@@ -165,8 +166,12 @@ def _row(
     )
 
 
-def _boot_volume(vm: VirtualMachine, pool: VolumePool | None) -> Volume:
-    """The row of the volume that the VM is to boot from: a spare, when a pool has one; else the job makes the volume."""
+def _boot_volume(vm: VirtualMachine, pool: VolumePool | None) -> tuple[Volume, SpareVolume | None]:
+    """The row of the volume that the VM is to boot from, and the spare that it is, when a pool has one.
+
+    Else the job makes the volume.
+    """
+    spare = None
     if pool is None:
         volume = Volume(
             information_system=vm.information_system,
@@ -181,7 +186,7 @@ def _boot_volume(vm: VirtualMachine, pool: VolumePool | None) -> Volume:
     # It is the VM's from the beginning, so that its size is not counted twice.
     volume.vm, volume.is_boot = vm, True
     volume.save(force_insert=True)
-    return volume
+    return volume, spare
 
 
 def options_for(

@@ -28,7 +28,7 @@ class ProvideVolumes(Command):
     Each is a job of its own, and each that ends well stays, whatever becomes of the others: the job says which did not.
     """
 
-    taken: list[list[str]] = field(default_factory=list)  # Each the row's id and Cinder's.
+    taken: list[list[str]] = field(default_factory=list)  # Each the row's id, Cinder's, and the spare's name.
     made: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
     # What new ones are copies of; "" for nothing.
@@ -42,12 +42,12 @@ class ProvideVolumes(Command):
 
     def locks(self) -> list[str]:
         """All of them."""
-        ids = [*(row for row, _cinder in self.taken), *self.made, *self.replaced]
+        ids = [*(row for row, _cinder, _name in self.taken), *self.made, *self.replaced]
         return [f"volume:{row_id}" for row_id in ids]
 
     def entity(self) -> Entity:
         """The first."""
-        first = [*(row for row, _cinder in self.taken), *self.made]
+        first = [*(row for row, _cinder, _name in self.taken), *self.made]
         return Entity("volume", first[0] if first else "", self.name)
 
     @step(title=gettext_lazy("Volume by volume"))
@@ -56,7 +56,10 @@ class ProvideVolumes(Command):
         source = {"snapshot_id": self.snapshot_id or None, "image_id": self.image_id or None}
         return Spawn(
             [
-                *(TakeSpare(row, cinder, self.snapshot_id, self.image_id) for row, cinder in self.taken),
+                *(
+                    TakeSpare(row, cinder, self.snapshot_id, self.image_id, spare_name=name)
+                    for row, cinder, name in self.taken
+                ),
                 *(CreateVolume(row, **source) for row in self.made),
                 *(RemoveVolume(row) for row in self.replaced),
             ],

@@ -49,6 +49,7 @@ class SpareCommand(CinderCommand):
     """A command about one spare."""
 
     spare_id: str
+    pool_id: int  # Jobs outlive their spares; this tells whose they were.
 
     # Users' own volumes never wait for spares to be made.
     queue: ClassVar[str] = "volumepool"
@@ -85,6 +86,7 @@ class CreateSpare(MakingCommand, SpareCommand):
     """Make the volume of a spare in Cinder. Whatever fails leaves neither volume nor row: the next backfill begins anew."""
 
     spare_id: str
+    pool_id: int
 
     kind: ClassVar[str] = "volumepool.create_spare"
     title: ClassVar[str | Promise] = gettext_lazy("Create spare volume")
@@ -132,6 +134,7 @@ class RemoveSpare(SpareCommand):
     """Remove a spare from Cinder, and its row when it is gone there."""
 
     spare_id: str
+    pool_id: int
 
     kind: ClassVar[str] = "volumepool.remove_spare"
     title: ClassVar[str | Promise] = gettext_lazy("Remove spare volume")

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from openstack_client import Conflict, NotFound
 from tasks.command import Done, Failure, Result, Spawn, minutes, register, step
 
-from ..models import Volume
+from ..models import StrayVolume, Volume
 from .volumes import CreateVolume, VolumeCommand
 
 
@@ -35,6 +35,8 @@ class TakeSpare(VolumeCommand):
     snapshot_id: str = ""
     image_id: str = ""
     for_vm: bool = False
+    # What the spare was called. Whoever calls it something else has taken it past the portal.
+    spare_name: str = ""
 
     kind: ClassVar[str] = "volumepool.take_spare"
     title: ClassVar[str | Promise] = gettext_lazy("Take spare volume")
@@ -42,14 +44,19 @@ class TakeSpare(VolumeCommand):
 
     @step(title=gettext_lazy("Look at it"))
     def look_at_it(self) -> Result:
-        """Whether Cinder still has it, free and as large as it should be."""
+        """Whether Cinder still has it, free, as large as it should be, and as nobody's."""
         try:
             found = self.block_storage().get_volume(self.cinder_id)
         except NotFound:
             self.data["bad"] = _("It is gone.")
-        else:
-            if found.status != "available" or found.server_ids or found.size_gb != self.volume.size_gb:
-                self.data["bad"] = _("It is '%(status)s'.") % {"status": found.status}
+            return Done(self.data["bad"])
+        # An earlier try may have given it its new name already.
+        renamed = bool(self.spare_name) and found.name not in {self.spare_name, self.volume.name}
+        if found.is_used or renamed:
+            self.data["bad"] = _("Somebody has taken it.")
+            self.data["taken"] = [found.name, found.status]
+        elif found.status != "available" or found.size_gb != self.volume.size_gb:
+            self.data["bad"] = _("It is '%(status)s'.") % {"status": found.status}
         return Done(self.data.get("bad", ""))
 
     @step(title=gettext_lazy("Replace it if it is bad"))
@@ -57,6 +64,9 @@ class TakeSpare(VolumeCommand):
         """Make a new volume for the row, when what was claimed cannot be used."""
         if "bad" not in self.data:
             return Done()
+        if "taken" in self.data:
+            volume = self.volume
+            StrayVolume.note_taken(volume.account, volume.region, self.cinder_id, *self.data["taken"])
         Volume.objects.filter(pk=self.volume_id).update(
             volume_id=None, status="creating", source=Volume.Source.CREATED
         )
@@ -65,8 +75,11 @@ class TakeSpare(VolumeCommand):
 
     @step(title=gettext_lazy("Remove the bad one"))
     def remove_the_bad_one(self) -> Result:
-        """Ask for its end, once. What Cinder does not remove now still carries the pool's mark: reconciliation sees to it."""
-        if "bad" in self.data:
+        """Ask for its end, once. What Cinder does not remove now still carries the pool's mark: reconciliation sees to it.
+
+        What somebody has taken is his, whatever becomes of it.
+        """
+        if "bad" in self.data and "taken" not in self.data:
             with suppress(NotFound, Conflict):
                 self.block_storage().delete_volume(self.cinder_id)
         return Done()

@@ -80,6 +80,7 @@ class CreateVolume(MakingCommand, VolumeCommand):
             image_id=self.image_id,
             snapshot_id=self.snapshot_id,
             volume_type=self.volume.type or None,
+            availability_zone=self.volume.availability_zone or None,
             metadata=self.mark() | {"portal_job": str(self.job.pk)},
         )
         return made.id

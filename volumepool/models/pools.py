@@ -235,6 +235,8 @@ class StrayVolume(models.Model):
     name = models.CharField(_("name"), max_length=255, blank=True, default="")
     status = models.CharField(_("status"), max_length=50, blank=True, default="")
     seen = models.PositiveIntegerField(_("seen"), default=1)
+    # Somebody uses it, or once did: whatever is on it is his, so it is no spare again, and is not removed.
+    is_taken = models.BooleanField(_("taken"), default=False)
     first_seen_at = models.DateTimeField(_("first seen"), default=timezone.now)
     last_seen_at = models.DateTimeField(_("last seen"), default=timezone.now)
 
@@ -248,3 +250,9 @@ class StrayVolume(models.Model):
 
     def __str__(self) -> str:
         return self.name or self.volume_id
+
+    @classmethod
+    def note_taken(cls, account: CloudAccount, region: str, volume_id: str, name: str, status: str) -> None:
+        """Remember that somebody has taken a volume of a pool past the portal."""
+        shown = {"name": name[:255], "status": status[:50], "is_taken": True, "last_seen_at": timezone.now()}
+        cls.objects.update_or_create(account=account, region=region, volume_id=volume_id, defaults=shown)

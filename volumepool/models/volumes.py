@@ -45,6 +45,8 @@ class Volume(models.Model):
     volume_id = models.CharField(_("volume id"), max_length=64, null=True, blank=True, unique=True)
     name = models.CharField(_("name"), max_length=200)
     type = models.CharField(_("volume type"), max_length=100, blank=True, default="")
+    # What it was asked for with; empty when Cinder chose.
+    availability_zone = models.CharField(_("availability zone"), max_length=100, blank=True, default="")
     size_gb = models.PositiveIntegerField(
         _("size (GB)"), validators=[MinValueValidator(1), MaxValueValidator(10000)]
     )

@@ -32,7 +32,7 @@ from ..services import (
     rename_volume,
     request_volumes,
     take_snapshot,
-    types_of,
+    volume_options,
 )
 
 PAGE_SIZE = 50
@@ -84,7 +84,7 @@ def _new_form(request: PageRequest, scope: Scope, refused: Refused | None) -> di
     entered = {name: request.POST.get(name, "") for name in NEW_FIELDS} if refused else {"count": "1"}
     return {
         "systems": systems,
-        "types": types_of(scope),
+        "types": volume_options(scope=scope),
         "entered": entered,
         "errors": errors_by_field(refused) if refused else {},
         "is_open": refused is not None,

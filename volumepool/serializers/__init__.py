@@ -1,6 +1,11 @@
 """What the API of the room takes and shows, a file for each subject."""
 
-from .pools import FiguresSerializer, SpareVolumeSerializer, VolumePoolSerializer
+from .pools import (
+    PoolHistoryQuerySerializer,
+    PoolHistorySerializer,
+    SpareVolumeSerializer,
+    VolumePoolSerializer,
+)
 from .snapshots import VolumeSnapshotRemovedSerializer, VolumeSnapshotSerializer
 from .volumes import (
     ChangeVolumeSerializer,
@@ -16,7 +21,8 @@ from .volumes import (
 
 __all__ = [
     "ChangeVolumeSerializer",
-    "FiguresSerializer",
+    "PoolHistoryQuerySerializer",
+    "PoolHistorySerializer",
     "SpareVolumeSerializer",
     "VolumeActedSerializer",
     "VolumeActionSerializer",

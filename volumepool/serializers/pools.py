@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from portal.api.answers import AnswerSerializer
+from portal.api.serializers import StrictSerializer
 
 from ..models import SpareVolume, VolumePool
-from ..services.figures import Figures
+from ..services.stock import History, Point
 
 
 class SpareVolumeSerializer(AnswerSerializer[SpareVolume]):
@@ -21,24 +21,37 @@ class SpareVolumeSerializer(AnswerSerializer[SpareVolume]):
         fields = ["id", "volume_id", "name", "snapshot_id", "size_gb", "status", "created_at", "available_at"]
 
 
-class FiguresSerializer(serializers.Serializer[Any]):
-    """What a pool is worth, over the last two weeks."""
+class _OfFigures:
+    """A field that the figures of a pool hold, not its row."""
 
-    available = serializers.IntegerField()
-    creating = serializers.IntegerField()
-    claimed_today = serializers.IntegerField()
-    hits = serializers.IntegerField()
-    misses = serializers.IntegerField()
-    hit_rate = serializers.FloatField(allow_null=True)
-    seconds_saved = serializers.FloatField()
-    suggested = serializers.IntegerField(allow_null=True)
+    field_name: str | None
+    context: dict[str, Any]
+
+    def get_attribute(self, pool: VolumePool) -> Any:
+        """The figure of the field's name."""
+        return getattr(self.context["figures"][pool.pk], str(self.field_name))
+
+
+class CountOfFigures(_OfFigures, serializers.IntegerField):
+    """How many."""
+
+
+class ShareOfFigures(_OfFigures, serializers.FloatField):
+    """A share, or seconds."""
 
 
 class VolumePoolSerializer(serializers.ModelSerializer[VolumePool]):
-    """A pool, with its figures."""
+    """A pool, with its figures: of now, of today, and what it was worth in the last two weeks."""
 
     account_name = serializers.CharField(source="account.name", read_only=True)
-    figures = serializers.SerializerMethodField()
+    available = CountOfFigures(read_only=True)
+    creating = CountOfFigures(read_only=True)
+    claimed_today = CountOfFigures(read_only=True)
+    hits = CountOfFigures(read_only=True)
+    misses = CountOfFigures(read_only=True)
+    hit_rate = ShareOfFigures(read_only=True, allow_null=True)
+    seconds_saved = ShareOfFigures(read_only=True)
+    suggested = CountOfFigures(read_only=True, allow_null=True)
 
     class Meta:
         model = VolumePool
@@ -53,7 +66,9 @@ class VolumePoolSerializer(serializers.ModelSerializer[VolumePool]):
             "availability_zone",
             "snapshot_id",
             "snapshot_prefix",
+            "image_id",
             "current_snapshot_id",
+            "source_error",
             "desired",
             "max_in_flight",
             "max_age_days",
@@ -61,12 +76,41 @@ class VolumePoolSerializer(serializers.ModelSerializer[VolumePool]):
             "paused_until",
             "last_error",
             "creation_seconds",
-            "figures",
+            "available",
+            "creating",
+            "claimed_today",
+            "hits",
+            "misses",
+            "hit_rate",
+            "seconds_saved",
+            "suggested",
             "created_at",
             "updated_at",
         ]
 
-    @extend_schema_field(FiguresSerializer)
-    def get_figures(self, pool: VolumePool) -> dict[str, Any]:
-        found: Figures = self.context["figures"][pool.pk]
-        return dict(FiguresSerializer(found).data)
+
+class PoolHistoryQuerySerializer(StrictSerializer):
+    """How far to look back."""
+
+    days = serializers.IntegerField(min_value=1, max_value=90, default=1)
+
+
+class PoolPointSerializer(serializers.Serializer[Point]):
+    """A pool between two moments; null where nobody has looked."""
+
+    at = serializers.DateTimeField()
+    available_min = serializers.IntegerField(allow_null=True)
+    available_avg = serializers.FloatField(allow_null=True)
+    creating = serializers.IntegerField(allow_null=True)
+    desired = serializers.IntegerField(allow_null=True)
+    hits = serializers.IntegerField()
+    misses = serializers.IntegerField()
+
+
+class PoolHistorySerializer(serializers.Serializer[History]):
+    """A pool over time: points of equal length, the oldest first."""
+
+    since = serializers.DateTimeField()
+    until = serializers.DateTimeField()
+    seconds_per_point = serializers.IntegerField()
+    points = PoolPointSerializer(many=True)

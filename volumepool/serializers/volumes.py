@@ -32,6 +32,7 @@ class VolumeSerializer(AnswerSerializer[Volume]):
             "information_system_name",
             "account",
             "region",
+            "availability_zone",
             "type",
             "size_gb",
             "extending_to_gb",
@@ -160,9 +161,9 @@ class VolumeOptionSerializer(serializers.Serializer[Any]):
 
 
 class VolumeOptionsRequestSerializer(StrictSerializer):
-    """For which information system; a query parameter."""
+    """For which information system, else for all that one sees; a query parameter."""
 
-    information_system = serializers.UUIDField()
+    information_system = serializers.UUIDField(required=False)
 
 
 class VolumesProvidedSerializer(serializers.Serializer[Any]):

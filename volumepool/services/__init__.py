@@ -3,10 +3,11 @@
 from .backfill import backfill, pools_to_fill
 from .changes import extend_volume, remove_volume, rename_volume
 from .claiming import boot_pool, new_volume, pools_of, take
-from .options import VolumeOption, types_of, volume_options
+from .options import VolumeOption, volume_options
 from .providing import NewVolumes, Provided, Wanted, create_volumes, request_volumes, unknown_volume_type
 from .reconciling import places_to_reconcile, reconcile
 from .snapshots import remove_snapshot, take_snapshot
+from .stock import prune, record_stock
 
 __all__ = [
     "NewVolumes",
@@ -21,14 +22,15 @@ __all__ = [
     "places_to_reconcile",
     "pools_of",
     "pools_to_fill",
+    "prune",
     "reconcile",
+    "record_stock",
     "remove_snapshot",
     "remove_volume",
     "rename_volume",
     "request_volumes",
     "take",
     "take_snapshot",
-    "types_of",
     "unknown_volume_type",
     "volume_options",
 ]

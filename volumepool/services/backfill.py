@@ -60,7 +60,7 @@ def backfill(pool_id: int) -> list[SpareVolume]:
             pause(pool.pk, message % {"size": pool.size_gb, "room": room})
             return []
         intents = SpareVolume.objects.bulk_create(_intent(pool) for _number in range(fitting))
-        engine.submit_many([Spec(CreateSpare(str(intent.pk))) for intent in intents])
+        engine.submit_many([Spec(CreateSpare(str(intent.pk), pool.pk)) for intent in intents])
         return intents
 
 

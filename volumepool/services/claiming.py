@@ -107,6 +107,7 @@ def new_volume(pool: VolumePool, system: InformationSystem, name: str, spare: Sp
         name=name[:200],
         size_gb=pool.size_gb,
         type=pool.volume_type,
+        availability_zone=pool.availability_zone,
     )
     if spare is not None:
         volume.volume_id, volume.source, volume.status = spare.volume_id, Volume.Source.POOL, "available"

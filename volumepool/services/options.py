@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
-
-from django.db.models import QuerySet
 
 from portal.api.scoping import Scope
 from tenants.models import InformationSystem
 
-from ..models import SpareVolume, VolumePool
+from ..models import SpareVolume
 from .claiming import pools_of
 from .providing import owner_of
 
@@ -44,18 +43,17 @@ class VolumeOption:
     problem: str
 
 
-def volume_options(*, scope: Scope, system_id: UUID) -> list[VolumeOption]:
-    """The types of volumes for an information system: three queries. Raises 400 `invalid` for a system that is not there."""
-    return _options(pools_of([owner_of(scope, system_id).tenant_id]))
+def volume_options(*, scope: Scope, system_id: UUID | None = None) -> list[VolumeOption]:
+    """The types of volumes for an information system, or for all of the scope: a fixed number of queries.
 
-
-def types_of(scope: Scope) -> list[VolumeOption]:
-    """The types of volumes that the information systems of a scope can have."""
-    tenants = InformationSystem.objects.within(scope).order_by().values("tenant")
-    return _options(pools_of(tenants))
-
-
-def _options(pools: QuerySet[VolumePool]) -> list[VolumeOption]:
+    Raises 400 `invalid` for a system that is not there.
+    """
+    tenants: Any = (
+        [owner_of(scope, system_id).tenant_id]
+        if system_id
+        else InformationSystem.objects.within(scope).order_by().values("tenant")
+    )
+    pools = list(pools_of(tenants))
     ready: dict[int, list[SpareOption]] = {pool.pk: [] for pool in pools}
     spares = SpareVolume.objects.claimable().filter(pool__in=[pool.pk for pool in pools])
     for pool_id, volume_id, name in spares.values_list("pool_id", "volume_id", "name"):

@@ -73,6 +73,14 @@ def look_after(pool: VolumePool) -> None:
     ring("volumepool.reconcile", [pool.account_id, pool.region])
 
 
+def fill_now(pool: VolumePool) -> None:
+    """Have it looked at what a pool lacks, at a person's word: it may know that there is room again, so a pause ends."""
+    with transaction.atomic():
+        VolumePool.objects.filter(pk=pool.pk).update(paused_until=None)
+        pool.paused_until = None
+        ring("volumepool.backfill", [pool.pk])
+
+
 def write_pools(wanted: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
     """Make the pools of a setting that are missing; each type with what became of it: "created", "kept", or why not.
 

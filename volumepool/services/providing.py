@@ -88,7 +88,11 @@ def request_volumes(*, scope: Scope, wanted: Wanted) -> Provided:
             new_volume(pool, owner, name, spare) for name, spare in zip(names, spares, strict=True)
         )
         command = ProvideVolumes(
-            taken=[[str(v.pk), v.volume_id or ""] for v in volumes if v.source == Volume.Source.POOL],
+            taken=[
+                [str(volume.pk), spare.volume_id or "", spare.name]
+                for volume, spare in zip(volumes, spares, strict=True)
+                if spare is not None
+            ],
             made=[str(v.pk) for v in volumes if v.source == Volume.Source.CREATED],
             replaced=[str(volume.pk) for volume in replaced],
             snapshot_id=pool.source_snapshot_id,

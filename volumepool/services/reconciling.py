@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import structlog
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -133,12 +133,18 @@ def _settle(spare: SpareVolume, seen: SeenVolume | None) -> None:
         if spare.missing_count >= BELIEVED or spare.volume_id is None:
             spare.delete()
         else:
-            spare.save(update_fields=["missing_count"])
-    elif seen.status.startswith("error"):
-        _remove(spare)
+            spare.save(update_fields=["missing_count", "updated_at"])
     elif seen.is_attached or seen.name != spare.name:
         # Somebody has taken it behind our back. It is his now, and stays.
+        StrayVolume.note_taken(spare.pool.account, spare.region, seen.id, seen.name, seen.status)
         spare.delete()
+    elif (
+        seen.status.startswith("error")
+        or seen.size_gb != spare.size_gb
+        # Its job has come to nothing; another is asked.
+        or spare.status == SpareVolume.Status.REMOVING
+    ):
+        _remove(spare)
     elif seen.status == "available" and spare.status == SpareVolume.Status.CREATING:
         # Its job has ended without writing that: bound as that would have done.
         spare.volume_id, spare.status, spare.available_at = (
@@ -150,14 +156,14 @@ def _settle(spare: SpareVolume, seen: SeenVolume | None) -> None:
         spare.save()
     elif spare.missing_count:
         spare.missing_count = 0
-        spare.save(update_fields=["missing_count"])
+        spare.save(update_fields=["missing_count", "updated_at"])
 
 
 def _remove(spare: SpareVolume) -> None:
     """Have a spare removed, in Cinder too."""
     spare.status = SpareVolume.Status.REMOVING
     spare.save()
-    engine.submit(RemoveSpare(str(spare.pk)))
+    engine.submit(RemoveSpare(str(spare.pk), spare.pool_id))
 
 
 def _held(ids: Iterable[UUID]) -> set[str]:
@@ -178,28 +184,30 @@ def _note_strays(account: CloudAccount, region: str, listing: Listing, began: da
         # A row that is not bound yet belongs to a creation in flight.
         if volume.id in bound or volume.spare_id in rows or volume.status in {"creating", "deleting"}:
             continue
+        taken = volume.is_attached or not volume.name.startswith("spare-")
         stray, created = StrayVolume.objects.get_or_create(
             account=account,
             region=region,
             volume_id=volume.id,
-            defaults={"name": volume.name[:255], "status": volume.status[:50]},
+            defaults={"name": volume.name[:255], "status": volume.status[:50], "is_taken": taken},
         )
-        if not created:
-            known.filter(pk=stray.pk).update(
-                seen=F("seen") + 1, last_seen_at=Now(), status=volume.status[:50]
-            )
-            if stray.seen + 1 >= BELIEVED:
-                _deal_with(account, region, volume)
+        if created:
+            continue
+        # By a listing that began after the last: two at once have seen it once.
+        counted = known.filter(pk=stray.pk, last_seen_at__lt=began).update(
+            seen=F("seen") + 1,
+            last_seen_at=Now(),
+            status=volume.status[:50],
+            is_taken=taken or stray.is_taken,
+        )
+        if counted and stray.seen + 1 >= BELIEVED and not (taken or stray.is_taken):
+            _deal_with(account, region, volume)
     known.filter(last_seen_at__lt=began).delete()
 
 
 def _deal_with(account: CloudAccount, region: str, volume: SeenVolume) -> None:
     """Adopt a stray that is a good spare of a pool which lacks one; remove what is ours and no good; leave what is used."""
-    if (
-        volume.is_attached
-        or volume.status not in {"available", "error"}
-        or not volume.name.startswith("spare-")
-    ):
+    if volume.status not in {"available", "error"}:
         log.warning("pool_stray_left", account=account.pk, volume=volume.id, status=volume.status)
         return
     with transaction.atomic():
@@ -208,7 +216,13 @@ def _deal_with(account: CloudAccount, region: str, volume: SeenVolume) -> None:
             .filter(account=account, region=region)
             .order_by("pk")
         )
-        pool = next((one for one in pools if volume.name.startswith(f"spare-{one.type}-")), None)
+        # It may have found a row since it was listed: a spare's, or a tenant's who has claimed it meanwhile.
+        rows = Q(volume_id=volume.id) | Q(pk=volume.spare_id)
+        of_tenant = Volume.objects.filter(volume_id=volume.id)
+        type_code = volume.name.removeprefix("spare-").rpartition("-")[0]
+        pool = next((one for one in pools if one.type == type_code), None)
+        if SpareVolume.objects.filter(rows).exists() or of_tenant.exists():
+            return
         if pool is None:
             log.warning("pool_stray_left", account=account.pk, volume=volume.id, status=volume.status)
             return

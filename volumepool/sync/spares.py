@@ -97,7 +97,7 @@ def _seen(volume: Volume) -> SeenVolume:
         volume.snapshot_id or "",
         volume.image_id or "",
         volume.availability_zone or "",
-        is_attached=volume.status == "in-use" or bool(volume.server_ids),
+        is_attached=volume.is_used,
     )
 
 

@@ -17,8 +17,15 @@ from portal.api.permissions import IsStaff
 from tasks.doorbell import ring
 
 from ..models import SpareVolume, VolumePool
-from ..serializers import SpareVolumeSerializer, VolumePoolSerializer
+from ..serializers import (
+    PoolHistoryQuerySerializer,
+    PoolHistorySerializer,
+    SpareVolumeSerializer,
+    VolumePoolSerializer,
+)
 from ..services.figures import figures_of
+from ..services.pools import fill_now
+from ..services.stock import history_of
 
 POOLS = VolumePool.objects.select_related("account").order_by("type", "account__name", "pk")
 
@@ -57,6 +64,20 @@ class PoolDetail(_PoolView):
         return Response(self.shown([self.get_object()])[0])
 
 
+class PoolHistory(_PoolView):
+    """A pool over time."""
+
+    filter_backends: list[Any] = []
+
+    @extend_schema(parameters=[PoolHistoryQuerySerializer], responses=PoolHistorySerializer)
+    def get(self, request: Request, pk: int) -> Response:
+        """What it had and what it was asked for in the last days: 288 points, however many days those are."""
+        pool = self.get_object()
+        asked = PoolHistoryQuerySerializer(data=request.query_params.dict())
+        asked.is_valid(raise_exception=True)
+        return Response(PoolHistorySerializer(history_of(pool.pk, asked.validated_data["days"])).data)
+
+
 class PoolSpares(ListAPIView[SpareVolume]):
     """The spares of a pool, the next to be given first."""
 
@@ -78,9 +99,9 @@ class PoolBackfill(_PoolView):
     @extend_schema(request=None, responses={202: VolumePoolSerializer})
     @idempotent
     def post(self, request: Request, pk: int) -> Response:
-        """Look now for what is missing in it."""
+        """Look now for what is missing in it, although it may be pausing."""
         pool = self.get_object()
-        ring("volumepool.backfill", [pool.pk])
+        fill_now(pool)
         return Response(self.shown([pool])[0], status=202)
 
 

@@ -97,10 +97,11 @@ class VolumeOptions(ScopedView):
 
     @extend_schema(parameters=[VolumeOptionsRequestSerializer], responses=VolumeOptionSerializer(many=True))
     def get(self, request: Request) -> Response:
-        """For an information system: each type with its size, what is ready, and what is wrong with it."""
+        """Each type with its size, what is ready, and what is wrong with it."""
         asked = VolumeOptionsRequestSerializer(data=request.query_params.dict())
         asked.is_valid(raise_exception=True)
-        options = volume_options(scope=self.scope, system_id=asked.validated_data["information_system"])
+        system_id = asked.validated_data.get("information_system")
+        options = volume_options(scope=self.scope, system_id=system_id)
         return Response(VolumeOptionSerializer([asdict(option) for option in options], many=True).data)
 
 

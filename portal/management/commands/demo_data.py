@@ -32,7 +32,7 @@ SYSTEMS = {
 
 
 # Pools of the simulated cloud; one of a real one would cost somebody money.
-POOLS = {
+POOLS: dict[str, dict[str, Any]] = {
     "igw": {"size_gb": 10, "snapshot_prefix": "igw-", "desired": 3},
     "data": {"size_gb": 20, "desired": 4},
 }

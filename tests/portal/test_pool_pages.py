@@ -1,0 +1,376 @@
+"""The pages of pools: for staff alone, what they say of each pool, and what their buttons do."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from xml.etree import ElementTree as ET
+
+import pytest
+from django.db import connection, transaction
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from portal.api.scoping import Role
+from portal.celery import app
+from tasks import engine
+from tasks.models import Job
+from tests.factories import (
+    CloudAccountFactory,
+    MembershipFactory,
+    SpareVolumeFactory,
+    UserFactory,
+    VolumePoolFactory,
+)
+from volumepool.commands import CreateSpare
+from volumepool.models import PoolClaim, PoolStock, SpareVolume, StrayVolume, VolumePool
+
+pytestmark = pytest.mark.django_db
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture
+def pool(account):
+    """A pool with a spare, something to be drawn, and claims that found it empty."""
+    pool = VolumePoolFactory(account=account, type="debian", desired=3, volume_type="ssd")
+    SpareVolumeFactory(pool=pool, name="spare-debian-aaaaaaaa", volume_type="ssd")
+    now = timezone.now()
+    for ago in (300, 295, 290, 10, 5):
+        PoolStock.objects.create(
+            pool=pool, at=now - timedelta(minutes=ago), desired=3, available=1, creating=2
+        )
+    PoolClaim.objects.create(pool=pool, at=now - timedelta(hours=2), taken=3, made=1, seconds_saved=360)
+    PoolClaim.objects.create(pool=pool, at=now - timedelta(hours=2), taken=0, made=1)
+    return pool
+
+
+def text(answer):
+    return answer.content.decode()
+
+
+def svg_of(html):
+    (found,) = re.findall(r'<svg[^>]*role="img".*?</svg>', html, re.DOTALL)
+    return ET.fromstring(found)
+
+
+# --- Who may see and do what -------------------------------------------------------------------------------
+
+PAGES = ["/pools/", "/pools/{}/", "/pools/{}/live/"]
+BUTTONS = ["/pools/{}/backfill/", "/pools/{}/reconcile/"]
+
+
+@pytest.fixture
+def rung(monkeypatch):
+    """What was rung for; the bells go to a broker that nobody reads."""
+    bells, send = [], app.send_task
+
+    def listening(name, *args, **kwargs):
+        bells.append((name, tuple(kwargs["args"])))
+        return send(name, *args, **kwargs)
+
+    monkeypatch.setattr(app, "send_task", listening)
+    return bells
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_is_for_staff_alone(as_role, staff, pool, page):
+    assert "debian" in text(staff.get(page.format(pool.pk)))
+    refused = as_role(Role.ADMIN).get(page.format(pool.pk))
+    unknown = as_role(Role.ADMIN).get(page.format(10**9))
+    assert refused.status_code == unknown.status_code == 403
+    assert "debian" not in text(refused)
+    assert Client().get(page.format(pool.pk))["Location"].startswith("/login/")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("button", BUTTONS)
+def test_a_button_is_for_staff_alone_and_posted_with_its_token(as_role, staff, pool, button, rung):
+    address = button.format(pool.pk)
+    careful = Client(enforce_csrf_checks=True)
+    careful.force_login(UserFactory(is_staff=True))
+
+    assert as_role(Role.ADMIN).post(address).status_code == 403
+    assert Client().post(address)["Location"].startswith("/login/")
+    assert careful.post(address).status_code == 403
+    assert staff.get(address).status_code == 405
+    assert staff.post(button.format(10**9)).status_code == 404
+    assert rung == []
+
+
+def test_a_pool_that_is_gone_takes_its_page_along(staff):
+    assert staff.get("/pools/4711/").status_code == 404
+    assert staff.get("/pools/4711/live/")["HX-Refresh"] == "true"
+
+
+def test_staff_find_the_pools_in_the_navigation_and_tenants_do_not(as_role, staff):
+    assert 'href="/pools/" aria-current="page"' in text(staff.get("/pools/"))
+    assert 'href="/pools/"' in text(staff.get("/volumes/"))
+    assert "/pools/" not in text(as_role(Role.ADMIN).get("/volumes/"))
+
+
+def test_staff_who_look_at_one_tenant_still_see_all_pools(pool):
+    client, member = Client(), MembershipFactory(user__is_staff=True)
+    client.force_login(member.user)
+    client.post("/tenant/", {"tenant": member.tenant.slug})
+
+    assert "debian" in text(client.get("/pools/"))
+    assert client.get(f"/pools/{pool.pk}/").status_code == 200
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_pages_hold_nothing_that_the_csp_refuses(staff, pool, page):
+    html = text(staff.get(page.format(pool.pk)))
+
+    assert not re.findall(r"<script(?![^>]*\bsrc=)|\son[a-z]+=|\sstyle=|<style", html)
+
+
+# --- The list ----------------------------------------------------------------------------------------------
+
+
+def row_of(client, pool):
+    rows = re.findall(r"<tr>.*?</tr>", text(client.get("/pools/")), re.DOTALL)
+    (row,) = [row for row in rows if f'/pools/{pool.pk}/"' in row]
+    return re.sub(r"\s+", " ", row)
+
+
+def test_the_list_says_how_each_pool_does_and_what_would_have_been_enough(staff, pool):
+    row = row_of(staff, pool)
+
+    assert "1 / 3" in row
+    assert "60 %" in row
+    assert "found it empty 2 times: 5 would have been enough" in row
+    assert "<strong>5</strong>" in row
+    assert "6 min" in row
+    assert ">filling<" in row
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"desired": 1}, ">filled<"),
+        ({"desired": 0}, "none is kept"),
+        ({"enabled": False}, "switched off"),
+        ({"snapshot_prefix": "win-"}, "snapshot missing"),
+        ({"paused_until": timezone.now().replace(year=2099)}, "paused until 2099-"),
+    ],
+)
+def test_the_list_tells_the_state(staff, pool, columns, words):
+    VolumePool.objects.update(**columns)
+
+    assert words in row_of(staff, pool)
+
+
+def test_the_list_is_searched_and_looks_again_sooner_while_something_moves(staff, pool):
+    VolumePoolFactory(account=CloudAccountFactory(name="two"), type="windows")
+
+    assert "delay:2s" in text(staff.get("/pools/"))
+    quiet = text(staff.get("/pools/?search=two&page=9"))
+    assert "windows" in quiet
+    assert "debian" not in quiet
+    assert 'hx-get="/pools/?search=two&amp;page=9"' in quiet
+    assert "delay:10s" in quiet
+    assert "There are none." in text(staff.get("/pools/?search=%00nothing"))
+
+
+# --- The page of a pool ------------------------------------------------------------------------------------
+
+
+def test_the_page_shows_spares_strays_and_what_went_wrong(staff, pool):
+    VolumePool.objects.update(last_error="<b>Quota</b> exceeded.", image_id="image-1")
+    StrayVolume.objects.create(account=pool.account, region=pool.region, volume_id="lost", status="available")
+    StrayVolume.objects.create(account=CloudAccountFactory(), region=pool.region, volume_id="elsewhere")
+    SpareVolumeFactory(name="spare-other")
+
+    html = text(staff.get(f"/pools/{pool.pk}/"))
+
+    assert "spare-debian-aaaaaaaa" in html
+    assert "spare-other" not in html
+    assert "<code>lost</code>" in html
+    assert "elsewhere" not in html
+    assert "&lt;b&gt;Quota&lt;/b&gt; exceeded." in html
+    assert "<code>image-1</code>" in html
+    assert "claims found it empty 2 times: 5 would have been enough; 3 are desired." in html
+
+
+def test_the_page_says_what_its_snapshot_lacks(staff, pool):
+    VolumePool.objects.update(snapshot_prefix="win-")
+    assert "No snapshot has been found yet" in text(staff.get(f"/pools/{pool.pk}/"))
+
+    VolumePool.objects.update(source_error="None fits 'win-'.", last_error="None fits 'win-'.")
+
+    html = text(staff.get(f"/pools/{pool.pk}/"))
+    assert html.count("None fits &#x27;win-&#x27;.") == 1
+    assert "No snapshot has been found yet" not in html
+
+
+def a_job(pool, name):
+    spare = SpareVolume.objects.create(pool=pool, name=name, size_gb=1, region=pool.region)
+    with transaction.atomic():
+        return engine.submit(CreateSpare(str(spare.pk), pool.pk)).job
+
+
+def test_the_jobs_of_a_pool_are_shown_and_no_others(staff, pool):
+    mine, lost = a_job(pool, "spare-debian-00000001"), a_job(pool, "spare-debian-00000002")
+    longer = a_job(VolumePoolFactory(type="debian-12"), "spare-debian-12-00000003")
+    theirs = a_job(VolumePoolFactory(type="debian"), "spare-debian-00000004")
+    old = a_job(pool, "spare-debian-00000005")
+    Job.objects.filter(pk=old.pk).update(created_at=timezone.now() - timedelta(days=2))
+    SpareVolume.objects.filter(name="spare-debian-00000002").delete()
+
+    html = text(staff.get(f"/pools/{pool.pk}/"))
+
+    shown = set(re.findall(r'href="/jobs/([0-9a-f-]+)/"', html))
+    assert shown == {str(mine.pk), str(lost.pk)}
+    assert str(longer.pk) not in shown
+    assert str(theirs.pk) not in shown
+
+
+@pytest.mark.parametrize(
+    ("asked", "days"), [("", 1), ("?days=7", 7), ("?days=30", 30), ("?days=31", 1), ("?days=x", 1)]
+)
+def test_the_plot_is_of_the_range_that_was_asked_for(staff, pool, asked, days):
+    html = text(staff.get(f"/pools/{pool.pk}/{asked}"))
+
+    assert f'href="?days={days}" aria-current="true"' in html
+    assert f'hx-get="/pools/{pool.pk}/live/?days={days}"' in html
+    since, until = re.search(r"Spares of debian from (\S+ \S+) to (\S+ \S+?)<", html).groups()
+    span = datetime.fromisoformat(until) - datetime.fromisoformat(since)
+    assert span == timedelta(days=days)
+
+
+def test_the_plot_draws_steps_and_bars_and_says_it_in_words(staff, pool):
+    html = text(staff.get(f"/pools/{pool.pk}/"))
+    svg = svg_of(html)
+
+    named = dict(re.findall(r'id="(plot-[a-z]+)">([^<]*)<', html))
+    assert set(svg.get("aria-labelledby").split()) <= set(named)
+    assert named["plot-words"] == (
+        "Between 1 and 1 were available; 3 are desired. 3 were taken from the pool, 2 had to be created."
+    )
+    paths = {path.get("class"): path.get("d") for path in svg.iter(f"{SVG}path")}
+    assert paths["available"].count("M") == paths["desired"].count("M") == 2, "with a gap between"
+    bars = {rect.get("class"): int(rect.get("height")) for rect in svg.iter(f"{SVG}rect")}
+    assert bars == {"hits": 36, "misses": 24}
+    assert "3 taken, 2 created" in "".join(svg.itertext())
+    assert 'title="' not in html
+
+
+def test_the_plot_is_told_as_a_table_that_is_read_once(staff, pool):
+    page, live = text(staff.get(f"/pools/{pool.pk}/")), text(staff.get(f"/pools/{pool.pk}/live/"))
+
+    table = page.partition('id="plot-table"')[2].partition("</table>")[0]
+    assert table.count("<tr>") == 289
+    assert re.search(
+        r'>1\.0</td><td class="number">1</td><td class="number">2</td><td class="number">3<', table
+    )
+    assert 'id="plot-table" hx-preserve="true"></div>' in live
+    assert "<svg" in live
+    assert "<header>" not in live
+
+
+def test_a_new_pool_has_no_plot_yet(staff, account):
+    pool = VolumePoolFactory(account=account)
+
+    html = text(staff.get(f"/pools/{pool.pk}/"))
+
+    assert "Nothing is known of this time." in html
+    assert "<svg" not in html
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_buttons_ring_and_lead_back(staff, pool, rung):
+    filled = staff.post(f"/pools/{pool.pk}/backfill/", {"days": "7"}, follow=True)
+    compared = staff.post(f"/pools/{pool.pk}/reconcile/", {"days": "nonsense"}, follow=True)
+
+    assert filled.redirect_chain == [(f"/pools/{pool.pk}/?days=7", 302)]
+    assert "It is looked at what is missing in it." in text(filled)
+    assert compared.redirect_chain == [(f"/pools/{pool.pk}/?days=1", 302)]
+    assert "Its account and region are compared with the cloud." in text(compared)
+    assert rung == [
+        ("volumepool.backfill", (pool.pk,)),
+        ("volumepool.reconcile", (pool.account_id, "RegionOne")),
+    ]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("columns", "word"),
+    [
+        ({"enabled": False}, "switched off"),
+        ({"snapshot_prefix": "win-"}, "snapshot missing"),
+    ],
+)
+def test_a_button_that_would_do_nothing_says_so(staff, pool, rung, columns, word):
+    VolumePool.objects.update(**columns)
+
+    answer = staff.post(f"/pools/{pool.pk}/backfill/", follow=True)
+
+    assert f"Nothing is made for it now: {word}." in text(answer)
+    assert rung == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_persons_word_ends_a_pause(staff, pool, rung):
+    VolumePool.objects.update(paused_until=timezone.now().replace(year=2099))
+
+    staff.post(f"/pools/{pool.pk}/backfill/")
+
+    assert VolumePool.objects.get(pk=pool.pk).paused_until is None
+    assert rung == [("volumepool.backfill", (pool.pk,))]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nothing_is_compared_in_an_account_that_is_off(staff, pool, rung):
+    pool.account.active = False
+    pool.account.save()
+    rung.clear()
+
+    answer = staff.post(f"/pools/{pool.pk}/reconcile/", follow=True)
+
+    assert "The account is switched off; nothing is compared." in text(answer)
+    assert rung == []
+
+
+# --- The admin, and what it costs --------------------------------------------------------------------------
+
+
+def test_the_admin_shows_the_same_plot(client, pool):
+    client.force_login(UserFactory(is_staff=True, is_superuser=True))
+
+    html = text(client.get(f"/admin/volumepool/volumepool/{pool.pk}/change/"))
+
+    drawn = {path.get("class"): path.get("d") for path in svg_of(html).iter(f"{SVG}path")}
+    assert drawn["available"]
+    assert drawn["desired"]
+    assert "volumepool/pools.css" in html
+    assert client.get("/admin/volumepool/volumepool/add/").status_code == 200
+
+
+@pytest.mark.parametrize("page", ["/pools/", "/pools/{}/"])
+def test_many_cost_no_more_queries_than_few(staff, pool, page):
+    page = page.format(pool.pk)
+
+    def grow(count):
+        for number in range(count):
+            other = SpareVolumeFactory(pool__desired=2).pool
+            PoolClaim.objects.create(pool=other, taken=1, made=1)
+            PoolStock.objects.create(pool=other, desired=2, available=1, creating=0)
+            SpareVolumeFactory(pool=pool)
+            StrayVolume.objects.create(
+                account=pool.account, region=pool.region, volume_id=f"{other.pk}-{number}"
+            )
+            a_job(pool, f"spare-debian-{other.pk:08x}")
+
+    def cost():
+        with CaptureQueriesContext(connection) as queries:
+            assert staff.get(page).status_code == 200
+        return len(queries)
+
+    grow(1)
+    staff.get(page)
+    few = cost()
+    grow(6)
+    assert cost() == few
+    assert few <= 20

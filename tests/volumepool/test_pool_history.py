@@ -1,0 +1,187 @@
+"""A pool over time: read in points, told by the API, and drawn."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from tests.factories import MembershipFactory, VolumePoolFactory
+from volumepool.models import PoolClaim, PoolStock
+from volumepool.plot import plot
+from volumepool.services.stock import POINTS, history_of
+
+from .stocked import claimed, minutes, pool, queries_of, staff, was
+
+pytestmark = pytest.mark.django_db
+
+__all__ = ["pool", "staff"]
+
+
+# --- Over time ---------------------------------------------------------------------------------------------
+
+
+def point_at(history, moment):
+    return max((point for point in history.points if point.at <= moment), key=lambda point: point.at)
+
+
+def test_a_point_tells_what_was_in_it_weighed_by_how_long(pool):
+    history = history_of(pool.pk, 30)
+    began = history.points[-3].at  # It is two and a half hours long.
+    for seconds, available, creating, desired in ((-60, 4, 0, 4), (2250, 1, 2, 4), (4500, 3, 0, 6)):
+        for more in range(0, 2250, 300):  # As it is written down every few minutes.
+            at = began + timedelta(seconds=seconds + more)
+            PoolStock.objects.create(
+                pool=pool, at=at, available=available, creating=creating, desired=desired
+            )
+    PoolClaim.objects.create(pool=pool, at=began, taken=2, made=1)
+    PoolClaim.objects.create(pool=pool, at=began + timedelta(minutes=149), taken=1)
+    PoolClaim.objects.create(pool=pool, at=began - timedelta(seconds=1), taken=9)
+    PoolClaim.objects.create(pool=VolumePoolFactory(), at=began, taken=9)
+
+    read = history_of(pool.pk, 30)
+    point = point_at(read, began)
+
+    assert point.at == began
+    assert (point.available_min, point.creating, point.desired) == (1, 2, 6)
+    # 2250 s of four, 2250 s of one; of three 2250 s less the last five minutes, and fifteen that nobody spoke of.
+    lasted = 4 * 2250 + 2250 + 3 * (2100 + 900)
+    assert point.available_avg == pytest.approx(lasted / (2250 + 2250 + 2100 + 900), abs=0.01)
+    assert (point.hits, point.misses) == (3, 1)
+    assert point_at(read, began - timedelta(seconds=1)).hits == 9
+
+
+def test_a_pool_stays_as_it_was_for_a_quarter_of_an_hour_and_then_nobody_knows(pool):
+    was(pool, timedelta(minutes=63), 2)
+    was(pool, timedelta(minutes=12), 3)
+
+    history = history_of(pool.pk, 1)
+    now = timezone.now()
+
+    assert point_at(history, now - minutes(55)).available_avg == 2
+    for ago in (70, 40, 20):
+        point = point_at(history, now - minutes(ago))
+        assert (point.available_min, point.available_avg, point.creating, point.desired) == (None,) * 4
+    assert history.points[-1].available_min == 3, "it is still so"
+
+
+def test_what_was_so_when_the_range_began_is_known(pool):
+    history = history_of(pool.pk, 1)
+    PoolStock.objects.create(pool=pool, at=history.since - minutes(6), available=3, creating=0, desired=4)
+
+    first = history_of(pool.pk, 1).points[:3]
+
+    assert [point.available_min for point in first] in ([3, 3, None], [3, None, None])
+
+
+@pytest.mark.parametrize("days", [1, 7, 30, 90])
+def test_any_range_is_as_many_points_in_as_many_queries(pool, days):
+    for ago in range(0, days * 1440, days * 7):
+        was(pool, minutes(ago), 1)
+        claimed(pool, minutes(ago), 1)
+
+    history = history_of(pool.pk, days)
+
+    assert len(history.points) == POINTS <= 300
+    assert history.until - history.since == timedelta(days=days)
+    assert history.since <= timezone.now() - timedelta(days=days) + timedelta(
+        seconds=history.seconds_per_point
+    )
+    assert sum(point.hits for point in history.points) == pytest.approx(1440 / 7, abs=2)
+    assert queries_of(lambda: history_of(pool.pk, days)) == 2
+
+
+def test_the_api_tells_a_pool_over_time(staff, pool):
+    was(pool, minutes(3), 2, creating=1)
+    claimed(pool, minutes(3), 1, 2)
+
+    answer = staff.get(f"/api/v1/volume-pools/{pool.pk}/history/?days=7")
+
+    body = answer.json()
+    assert answer.status_code == 200
+    assert (body["seconds_per_point"], len(body["points"])) == (2100, POINTS)
+    told = [point for point in body["points"] if point["hits"] or point["misses"]]
+    assert [(one["hits"], one["misses"]) for one in told] == [(1, 2)]
+    assert body["points"][-1] == {**body["points"][-1], "available_min": 2, "creating": 1, "desired": 4}
+    assert body["points"][0]["available_avg"] is None
+    by_default = staff.get(f"/api/v1/volume-pools/{pool.pk}/history/").json()
+    assert by_default["seconds_per_point"] == 300
+
+
+@pytest.mark.parametrize("days", ["0", "91", "-1", "many", "", "1.5", "9" * 30])
+def test_days_that_make_no_sense_are_refused(staff, pool, days):
+    answer = staff.get(f"/api/v1/volume-pools/{pool.pk}/history/", {"days": days})
+
+    assert answer.status_code == 400
+    assert "days" in answer.json()["errors"]
+
+
+def test_no_tenant_sees_a_pool_over_time(pool):
+    client = APIClient()
+    client.force_authenticate(MembershipFactory(role="admin").user)
+
+    assert client.get(f"/api/v1/volume-pools/{pool.pk}/history/").status_code == 403
+
+
+# --- The picture -------------------------------------------------------------------------------------------
+
+
+def test_the_picture_has_gaps_where_nothing_is_known_and_bars_where_something_was_wanted(pool):
+    for ago in (600, 595, 590, 20, 15, 10, 5):
+        was(pool, minutes(ago), 2)
+    claimed(pool, minutes(600), 3, 1)
+
+    drawn = plot(history_of(pool.pk, 1))
+
+    assert drawn.available.count("M") == drawn.desired.count("M") == 2
+    assert drawn.area.count("Z") == 2
+    (bar,) = drawn.bars
+    assert (bar.hits, bar.misses, drawn.most_wanted) == (3, 1, 4)
+    assert bar.hits_height == 3 * bar.misses_height
+    assert bar.misses_top + bar.misses_height == bar.hits_top
+    assert (drawn.fewest, drawn.most, drawn.last_desired, drawn.hits, drawn.misses) == (2, 2, 4, 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("highest", "texts"), [(1, "0 1"), (4, "0 1 2 3 4"), (7, "0 2 4 6 8"), (1000, "0 200 400 600 800 1000")]
+)
+def test_the_picture_is_as_high_as_what_is_desired(pool, highest, texts):
+    was(pool, minutes(1), 0, desired=highest)
+
+    drawn = plot(history_of(pool.pk, 1))
+
+    assert [mark.text for mark in drawn.counts] == texts.split()
+    places = [mark.place for mark in drawn.counts]
+    assert places == sorted(places, reverse=True)
+    assert places[0] == drawn.stock_bottom
+    assert places[-1] == drawn.stock_top
+    assert all(0 <= int(number) <= drawn.width for number in re.findall(r"\d+", drawn.desired))
+
+
+@pytest.mark.parametrize(("days", "fewest"), [(1, 7), (7, 6), (30, 5), (90, 4)])
+def test_the_picture_names_round_times(pool, days, fewest):
+    times = plot(history_of(pool.pk, days)).times
+
+    assert fewest <= len(times) <= 9
+    shape = r"\d\d:00" if days == 1 else r"\d\d-\d\d"
+    assert all(re.fullmatch(shape, mark.text) for mark in times)
+    assert [mark.place for mark in times] == sorted({mark.place for mark in times})
+
+
+def test_a_pool_of_which_nothing_is_known_is_drawn_empty(pool):
+    history = history_of(pool.pk, 7)
+
+    assert history.is_empty
+    assert (plot(history).available, plot(history).bars, plot(history).fewest) == ("", [], None)
+
+
+def test_a_range_begins_where_a_point_does(pool):
+    first, second = history_of(pool.pk, 7), history_of(pool.pk, 7)
+
+    assert int(first.since.timestamp()) % first.seconds_per_point == 0
+    assert first.since.tzinfo == UTC
+    assert datetime.now(UTC) < first.until
+    assert second.since - first.since in (timedelta(0), timedelta(seconds=first.seconds_per_point))

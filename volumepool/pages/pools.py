@@ -1,0 +1,203 @@
+"""The pools, for staff: how each does, its plot, its spares and strays, and having it looked after now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import wraps
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.db.models import Q
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST
+
+from portal.api.scoped_pages import PageRequest, page_scope
+from tasks.doorbell import ring
+from tasks.models import Job
+from tasks.serializers import description_of
+
+from ..models import SpareVolume, StrayVolume, VolumePool
+from ..plot import plot
+from ..services.figures import Figures, PoolState, figures_of, state_of
+from ..services.pools import fill_now
+from ..services.stock import history_of
+
+POOLS = VolumePool.objects.select_related("account")
+PAGE_SIZE = 50
+RANGES = (1, 7, 30)
+SPARES_SHOWN, STRAYS_SHOWN, JOBS_SHOWN = 50, 20, 10
+JOB_KINDS = ("volumepool.create_spare", "volumepool.remove_spare")
+# How soon a page looks again: while something is made, and else, as somebody may claim at any moment.
+MOVING_SECONDS, QUIET_SECONDS = 2, 10
+
+Page = Callable[..., HttpResponse]
+
+
+def _for_staff(page: Page) -> Page:
+    """A page of the platform's own. Anybody else is refused before anything is looked up."""
+
+    @login_required
+    @never_cache
+    @wraps(page)
+    def refusing(request: PageRequest, **names: int) -> HttpResponse:
+        if not request.user.is_staff:
+            raise PermissionDenied
+        return page(request, **names)
+
+    return refusing
+
+
+@_for_staff
+@require_GET
+def pool_page(request: PageRequest) -> HttpResponse:
+    """The list of pools, with what each is worth."""
+    search = request.GET.get("search", "")[:200].replace("\x00", "").strip()
+    pools = POOLS.order_by("type", "account__name", "pk")
+    if search:
+        pools = pools.filter(Q(type__icontains=search) | Q(account__name__icontains=search))
+    page = Paginator(pools, PAGE_SIZE).get_page(request.GET.get("page"))
+    shown = list(page.object_list)
+    figures = figures_of(shown)
+    rows = [_row(pool, figures[pool.pk]) for pool in shown]
+    context = {
+        "scope": page_scope(request),
+        "page": page,
+        "rows": rows,
+        "search": search,
+        "query": urlencode({"search": search}) if search else "",
+        "seconds": _seconds(any(_is_moving(row) for row in rows)),
+    }
+    return render(request, "volumepool/pools.html", context)
+
+
+@_for_staff
+@require_GET
+def pool_detail_page(request: PageRequest, pk: int) -> HttpResponse:
+    """A pool with its plot, its spares, and what was done about them."""
+    pool = get_object_or_404(POOLS, pk=pk)
+    # The table beside the plot is not read again: whoever reads it would lose his place.
+    context = {**_context(request, pool), "history_read_at": timezone.now()}
+    return render(request, "volumepool/pool.html", context)
+
+
+@_for_staff
+@require_GET
+def pool_live_part(request: PageRequest, pk: int) -> HttpResponse:
+    """The part that changes. A pool that is gone meanwhile takes its page along."""
+    pool = POOLS.filter(pk=pk).first()
+    if pool is None:
+        return HttpResponse(status=404, headers={"HX-Refresh": "true"})
+    return render(request, "volumepool/pool_live.html", _context(request, pool))
+
+
+@_for_staff
+@require_POST
+def fill_pool_page(request: PageRequest, pk: int) -> HttpResponse:
+    """Have it looked at what is missing in the pool; when nothing would come of it, say why."""
+    pool = get_object_or_404(POOLS, pk=pk)
+    state = state_of(pool, figures_of([pool])[pk].available)
+    if state in {PoolState.OFF, PoolState.SOURCE_MISSING}:
+        messages.warning(request, _("Nothing is made for it now: %(state)s.") % {"state": state.label})
+    else:
+        fill_now(pool)
+        messages.success(request, _("It is looked at what is missing in it."))
+    return _back(request, pk)
+
+
+@_for_staff
+@require_POST
+def compare_pool_page(request: PageRequest, pk: int) -> HttpResponse:
+    """Have its account and region compared with what Cinder has."""
+    pool = get_object_or_404(POOLS, pk=pk)
+    if pool.account.active:
+        ring("volumepool.reconcile", [pool.account_id, pool.region])
+        messages.success(request, _("Its account and region are compared with the cloud."))
+    else:
+        messages.warning(request, _("The account is switched off; nothing is compared."))
+    return _back(request, pk)
+
+
+def _back(request: PageRequest, pk: int) -> HttpResponse:
+    days = _days(request.POST.get("days"))
+    return redirect(f"{reverse('pool-detail-page', args=[pk])}?days={days}")
+
+
+def _days(text: str | None) -> int:
+    """The range that was asked for, if there is such a one."""
+    return next((days for days in RANGES if str(days) == text), RANGES[0])
+
+
+def _context(request: PageRequest, pool: VolumePool) -> dict[str, Any]:
+    days = _days(request.GET.get("days"))
+    history = history_of(pool.pk, days)
+    row = _row(pool, figures_of([pool])[pool.pk])
+    spares = SpareVolume.objects.filter(pool=pool)
+    strays = StrayVolume.objects.filter(account=pool.account, region=pool.region)
+    return {
+        "scope": page_scope(request),
+        **row,
+        "row": row,
+        "days": days,
+        "ranges": RANGES,
+        "history": history,
+        "plot": plot(history),
+        "spares": spares.order_by("status", "available_at", "pk")[:SPARES_SHOWN],
+        "spare_count": spares.count(),
+        "strays": strays.order_by("-last_seen_at", "pk")[:STRAYS_SHOWN],
+        "stray_count": strays.count(),
+        "jobs": [(job, description_of(job)) for job in _jobs_of(pool)],
+        "seconds": _seconds(_is_moving(row)),
+    }
+
+
+def _jobs_of(pool: VolumePool) -> list[Job]:
+    """What was done about its spares lately, also of those that are gone."""
+    jobs = Job.objects.filter(
+        tenant=None,
+        kind__in=JOB_KINDS,
+        params__pool_id=pool.pk,
+        created_at__gt=timezone.now() - timedelta(days=1),
+    )
+    return list(jobs.order_by("-created_at")[:JOBS_SHOWN])
+
+
+def _row(pool: VolumePool, figures: Figures) -> dict[str, Any]:
+    """A pool as both pages show it."""
+    rate = figures.hit_rate
+    return {
+        "pool": pool,
+        "figures": figures,
+        "state": state_of(pool, figures.available),
+        "hit_rate": "-" if rate is None else f"{100 * rate:.0f} %",
+        "saved": _span(figures.seconds_saved),
+        "creation": _span(pool.creation_seconds),
+    }
+
+
+def _is_moving(row: dict[str, Any]) -> bool:
+    return bool(row["figures"].creating) or row["state"] == PoolState.FILLING
+
+
+def _seconds(moving: bool) -> int:
+    return MOVING_SECONDS if moving else QUIET_SECONDS
+
+
+def _span(seconds: float | None) -> str:
+    """A time span in the unit that suits it."""
+    if not seconds:
+        return "-"
+    if seconds < 120:
+        return _("%(count)s s") % {"count": round(seconds)}
+    if seconds < 7200:
+        return _("%(count)s min") % {"count": round(seconds / 60)}
+    return _("%(count)s h") % {"count": round(seconds / 3600)}
