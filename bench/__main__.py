@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
+from .claim import claim
 from .control import control
 from .engine import engine
 from .figures import Line, keep, show
@@ -22,6 +23,7 @@ BENCHES: dict[str, Callable[[Stack], Sequence[Line]]] = {
     "engine": engine,
     "poll": poll,
     "tree": tree,
+    "claim": claim,
     "control": control,
     "list": listing,
 }

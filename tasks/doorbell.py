@@ -11,6 +11,7 @@ from uuid import UUID
 
 import structlog
 from celery import current_app
+from django.core.cache import cache
 from django.db import connection, transaction
 
 from .models import IN_FLIGHT, Job
@@ -73,6 +74,26 @@ def _ring_poll_once(watcher: str, scope: str, after: float) -> None:
 def ring(task: str, *calls: Sequence[object]) -> None:
     """Have a Celery task of a room run, once for each list of arguments, when the current transaction is committed."""
     transaction.on_commit(lambda: _send(task, calls, 0.0), robust=True)
+
+
+def ring_once(task: str, args: Sequence[object], *, within: float) -> None:
+    """Have a Celery task run once for all who ask for it within so many seconds, after the current transaction's commit.
+
+    The first one's message goes out, and is due when the time is over: so it sees what the others have committed, who
+    found that somebody had rung. Without the cache everybody rings.
+    """
+    key = f"rung:{task}:{','.join(map(str, args))}"
+
+    def send() -> None:
+        try:
+            first = cache.add(key, 1, timeout=within)
+        except Exception as error:  # noqa: BLE001 - whatever ails the cache, a ring too many does no harm.
+            log.warning("ring_not_shared", task=task, error=str(error))
+            first = True
+        if first:
+            _send(task, [args], within)
+
+    transaction.on_commit(send, robust=True)
 
 
 def wake(job_ids: Sequence[UUID]) -> None:

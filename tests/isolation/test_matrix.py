@@ -14,7 +14,18 @@ from rest_framework.test import APIClient
 from portal.api.scoping import Role
 from tests.factories import MembershipFactory, UserFactory
 
-from .cases import CASES, a_job, a_resource, a_run, a_snapshot, a_sync_log, a_system, a_vm, a_volume
+from .cases import (
+    CASES,
+    a_job,
+    a_resource,
+    a_run,
+    a_snapshot,
+    a_sync_log,
+    a_system,
+    a_vm,
+    a_volume,
+    a_volume_snapshot,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -97,7 +108,12 @@ def test_another_tenants_object_is_as_unknown_as_one_that_never_was(method, path
 
 
 # What is no list of rows is tried in tests/vms.
-NO_LISTS = {"/api/v1/vms/options/", "/api/v1/vms/export/", "/api/v1/cloud-resources/export/"}
+NO_LISTS = {
+    "/api/v1/vms/options/",
+    "/api/v1/vms/export/",
+    "/api/v1/volumes/options/",
+    "/api/v1/cloud-resources/export/",
+}
 LISTS = sorted(
     path
     for (method, path), case in CASES.items()
@@ -108,7 +124,17 @@ LISTS = sorted(
 @pytest.mark.parametrize("path", LISTS)
 def test_a_list_shows_ones_own_tenant_alone(path):
     owner, stranger = MembershipFactory(), MembershipFactory()
-    for make in (a_job, a_system, a_vm, a_volume, a_snapshot, a_run, a_resource, a_sync_log):
+    for make in (
+        a_job,
+        a_system,
+        a_vm,
+        a_volume,
+        a_volume_snapshot,
+        a_snapshot,
+        a_run,
+        a_resource,
+        a_sync_log,
+    ):
         make(owner)
 
     # Accounts that are shared are everybody's to see.

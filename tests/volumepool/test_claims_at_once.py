@@ -11,7 +11,7 @@ from django.db import IntegrityError, connection
 from django.utils import timezone
 
 from volumepool.models import SpareVolume, Volume
-from volumepool.services import backfill
+from volumepool.services import backfill, claiming
 
 CLAIMERS, SPARES = 16, 160
 
@@ -66,15 +66,28 @@ def test_no_spare_is_given_twice_and_none_is_lost(stocked, others):
     assert Volume.objects.count() == SPARES
 
 
-def test_without_the_lock_the_same_spare_is_given_to_several(stocked, others, monkeypatch):
+READ_FIRST = """
+    SELECT volume_id, name FROM volumepool_sparevolume WHERE pool_id = %(pool)s ORDER BY available_at, id LIMIT %(count)s
+"""
+
+
+def test_who_reads_before_he_deletes_gives_the_same_spare_to_several(stocked, others, monkeypatch):
     """The race is real: what keeps the doubles out then is only that a volume's id stands in one row."""
-    monkeypatch.setattr(
-        "volumepool.models.SpareVolumeQuerySet.select_for_update", lambda self, **options: self
-    )
+    monkeypatch.setattr(claiming, "CLAIM", READ_FIRST)
 
     given = simultaneously([lambda want=want: want(2).volumes for want in others(8)])
 
     assert [one for one in given if isinstance(one, IntegrityError)]
+
+
+def test_without_the_lock_some_wait_for_others_and_get_nothing_of_plenty(stocked, others, monkeypatch):
+    lock = " FOR UPDATE OF spare SKIP LOCKED"
+    assert lock in claiming.CLAIM
+    monkeypatch.setattr(claiming, "CLAIM", claiming.CLAIM.replace(lock, ""))
+
+    given = simultaneously([lambda want=want: want(2).volumes for want in others(8)])
+
+    assert {volume.source for volume in given} == {"pool", "created"}
 
 
 def test_two_who_fill_a_pool_at_once_make_no_more_than_is_missing(pool):

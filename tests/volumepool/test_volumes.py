@@ -155,10 +155,16 @@ def test_what_cannot_be_extended_is_refused(admin, act, volume):
     assert code(act("extend", size_gb=4)) == "quota_exceeded"
 
 
-def test_a_volume_on_a_vm_is_not_extended(act, volume):
-    Volume.objects.update(vm=VirtualMachineFactory(information_system=volume.information_system))
+def test_a_volume_on_a_vm_is_extended_but_not_what_the_vm_boots_from(admin, act, system, volume, cloud):
+    admin.done(admin.new_vm(system))
+    admin.done(act("attach", vm=admin.get("/api/v1/vms/").json()["results"][0]["id"]))
 
-    assert code(act("extend", size_gb=3)) == "in_use"
+    admin.done(act("extend", size_gb=5))
+
+    volume.refresh_from_db()
+    assert (volume.size_gb, volume.status) == (in_cinder(cloud, volume)["size"], "in-use") == (5, "in-use")
+    Volume.objects.update(is_boot=True)
+    assert code(act("extend", size_gb=6)) == "in_use"
 
 
 def test_an_extension_that_cinder_refuses_leaves_the_volume_as_it_was(admin, act, volume, cloud):

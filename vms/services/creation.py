@@ -19,8 +19,8 @@ from tasks import engine
 from tasks.models import Job
 from tenants.models import InformationSystem
 from tenants.quotas import Needs, require_quota
-from volumepool.models import SpareVolume, Volume, VolumePool
-from volumepool.services import new_volume, take
+from volumepool.models import Volume, VolumePool
+from volumepool.services import Taken, new_volume, take
 
 from ..choice import Catalogue, Choice, size_of_flavor
 from ..commands.creation import CreateVm
@@ -166,7 +166,7 @@ def _row(
     )
 
 
-def _boot_volume(vm: VirtualMachine, pool: VolumePool | None) -> tuple[Volume, SpareVolume | None]:
+def _boot_volume(vm: VirtualMachine, pool: VolumePool | None) -> tuple[Volume, Taken | None]:
     """The row of the volume that the VM is to boot from, and the spare that it is, when a pool has one.
 
     Else the job makes the volume.

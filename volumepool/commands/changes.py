@@ -34,7 +34,10 @@ class BoundVolumeCommand(VolumeCommand):
 @register
 @dataclass
 class ExtendVolume(BoundVolumeCommand):
-    """Make a volume larger. That cannot be taken back: whatever becomes of the job, the row says what Cinder has."""
+    """Make a volume larger, also one that a VM has; its operating system sees it, its file system does not grow by itself.
+
+    That cannot be taken back: whatever becomes of the job, the row says what Cinder has.
+    """
 
     volume_id: str
     size_gb: int
@@ -43,14 +46,14 @@ class ExtendVolume(BoundVolumeCommand):
     title: ClassVar[str | Promise] = gettext_lazy("Extend volume")
 
     def validate(self) -> list[Refusal]:
-        """Refuse what is on a VM, or is not free."""
+        """Refuse what a VM boots from, whose size is the VM's own, and what is neither free nor in use."""
         if refusals := super().validate():
             return refusals
-        if self.volume.vm_id is not None:
-            message = gettext_lazy("The volume is attached to a VM; detach it first.")
+        if self.volume.is_boot and self.volume.vm_id is not None:
+            message = gettext_lazy("A VM boots from the volume, and is as large as it was made.")
             return [Refusal("in_use", message)]
-        if self.volume.status != "available":
-            message = gettext_lazy("The volume is '%(status)s'; it has to be available.")
+        if self.volume.status not in {"available", "in-use"}:
+            message = gettext_lazy("The volume is '%(status)s'; it has to be available or in use.")
             return [Refusal("wrong_state", message % {"status": self.volume.status})]
         return []
 
@@ -72,14 +75,14 @@ class ExtendVolume(BoundVolumeCommand):
         except NotFound:
             return Done()
         if found.status == "extending":
-            return Wait(1.0, _("Waiting for the cloud to report %s.") % "available")
+            return Wait(1.0, _("Waiting for the cloud to report %s.") % self.volume.status)
         self.data["found"] = {"size_gb": found.size_gb, "status": found.status}
         return Done()
 
     @step(title=gettext_lazy("See it extended"), deadline=minutes(30))
     def see_it_extended(self) -> Result:
-        """Wait for `available`."""
-        return self.watch(self.cinder_id, "available")
+        """Wait until it is again what it was."""
+        return self.watch(self.cinder_id, self.volume.status)
 
     @step(title=gettext_lazy("Read its size"))
     def read_its_size(self) -> Result:
@@ -92,9 +95,7 @@ class ExtendVolume(BoundVolumeCommand):
 
     def succeeded(self) -> None:
         """It is as large as it was to be."""
-        Volume.objects.filter(pk=self.volume_id).update(
-            size_gb=self.size_gb, extending_to_gb=None, status="available"
-        )
+        Volume.objects.filter(pk=self.volume_id).update(size_gb=self.size_gb, extending_to_gb=None)
 
     def failed(self, failure: Failure) -> None:
         """It is as large as Cinder says, if that was asked."""

@@ -2,7 +2,7 @@
 
 from .backfill import backfill, pools_to_fill
 from .changes import extend_volume, remove_volume, rename_volume
-from .claiming import boot_pool, new_volume, pools_of, take
+from .claiming import Taken, boot_pool, new_volume, pools_of, take
 from .options import VolumeOption, volume_options
 from .providing import NewVolumes, Provided, Wanted, create_volumes, request_volumes, unknown_volume_type
 from .reconciling import places_to_reconcile, reconcile
@@ -12,6 +12,7 @@ from .stock import prune, record_stock
 __all__ = [
     "NewVolumes",
     "Provided",
+    "Taken",
     "VolumeOption",
     "Wanted",
     "backfill",

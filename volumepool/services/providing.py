@@ -14,6 +14,7 @@ from cloudaccounts.places import Place, choose_place
 from portal.api.errors import BadFields
 from portal.api.scoping import Role, Scope
 from tasks import engine
+from tasks.engine.rows import insert
 from tasks.models import Job
 from tenants.models import InformationSystem
 from tenants.quotas import Needs, require_quota
@@ -84,12 +85,11 @@ def request_volumes(*, scope: Scope, wanted: Wanted) -> Provided:
         others = (spare for volume_id, spare in taken.items() if volume_id not in named)
         spares = [taken[place] if place in named else next(others, None) for place in new]
         names = _names(wanted.name or wanted.type, len(new))
-        volumes = Volume.objects.bulk_create(
-            new_volume(pool, owner, name, spare) for name, spare in zip(names, spares, strict=True)
-        )
+        volumes = [new_volume(pool, owner, name, spare) for name, spare in zip(names, spares, strict=True)]
+        insert(volumes)
         command = ProvideVolumes(
             taken=[
-                [str(volume.pk), spare.volume_id or "", spare.name]
+                [str(volume.pk), spare.volume_id, spare.name]
                 for volume, spare in zip(volumes, spares, strict=True)
                 if spare is not None
             ],
