@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -15,11 +16,12 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
 from cloudaccounts.connect import open_cloud
+from openstack_client import NotFound
 from openstack_client.block_storage import BlockStorage
 from tasks.command import Entity, Failure, Result, minutes, register, step
 from tasks.doorbell import ring
 
-from ..models import SpareVolume, VolumePool
+from ..models import SpareVolume, StrayVolume, VolumePool
 from .cinder import CinderCommand, MakingCommand
 
 # When Cinder's quota is full: a minute the first time, twice as long each time after, an hour at the most.
@@ -141,10 +143,16 @@ class RemoveSpare(SpareCommand):
 
     @step(title=gettext_lazy("Ask the cloud to remove it"), deadline=minutes(60))
     def remove_it(self) -> Result:
-        """Remove whatever was made for it, until the cloud has none of it."""
-        ids = set(self.made_before())
-        if self.spare.volume_id is not None:
-            ids.add(self.spare.volume_id)
+        """Remove whatever was made for it, until the cloud has none of it; but not what somebody has taken meanwhile."""
+        ids, spare = set(self.made_before()), self.spare
+        if spare.volume_id is not None:
+            ids.add(spare.volume_id)
+            with suppress(NotFound):
+                found = self.block_storage().get_volume(spare.volume_id)
+                if found.is_used or found.name != spare.name:
+                    account = spare.pool.account
+                    StrayVolume.note_taken(account, spare.region, found.id, found.name, found.status)
+                    ids.discard(found.id)
         return self.delete_all(sorted(ids))
 
     def succeeded(self) -> None:
