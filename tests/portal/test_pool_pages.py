@@ -191,7 +191,7 @@ def test_the_page_shows_spares_strays_and_what_went_wrong(staff, pool):
     assert "elsewhere" not in html
     assert "&lt;b&gt;Quota&lt;/b&gt; exceeded." in html
     assert "<code>image-1</code>" in html
-    assert "claims found it empty 2 times: 5 would have been enough; 3 are desired." in html
+    assert "2 claims found it empty: 5 would have been enough; 3 are desired." in html
 
 
 def test_the_page_says_what_its_snapshot_lacks(staff, pool):

@@ -34,7 +34,7 @@ from tests.factories import (
 )
 from tests.isolation.cases import CASES
 from vms.models import SyncRun, VMOperationLog
-from volumepool.models import PoolClaim, VolumeSnapshot
+from volumepool.models import PoolClaim
 
 pytestmark = pytest.mark.django_db
 
@@ -76,7 +76,9 @@ class World:
                 vm_id=self.vms[0].pk,
                 created_by=UserFactory(),
             )
-            VolumeSnapshotFactory(information_system=vm.information_system, created_by=UserFactory())
+            self.snapshot = VolumeSnapshotFactory(
+                information_system=vm.information_system, created_by=UserFactory()
+            )
             stock(vm.account)
             SyncRun.objects.create(account=vm.account, region="RegionOne")
             self.a_synced_account(vm.created_by)
@@ -102,7 +104,7 @@ class World:
             "/api/v1/volume-pools/{id}/": self.pool.pk,
             "/api/v1/volume-pools/{id}/history/": self.pool.pk,
             "/api/v1/volume-pools/{id}/spares/": self.pool.pk,
-            "/api/v1/volumes/snapshots/{id}/": VolumeSnapshot.objects.last().pk,
+            "/api/v1/volumes/snapshots/{id}/": self.snapshot.pk,
             "/api/v1/volumes/{id}/": self.vms[0].volumes.first().pk,
             "/api/v1/cloud-accounts/{id}/": self.account.pk,
             "/api/v1/cloud-resources/{id}/": self.port.pk,

@@ -55,9 +55,9 @@ class VolumeCommand(CinderCommand):
         return {"portal": settings.CLOUD_TAG, "portal_volume": self.volume_id}
 
     def give_name(self, cinder_id: str, name: str) -> None:
-        """Make Cinder's volume this row's to see: its mark, then its name. Safe to repeat."""
-        self.block_storage().add_metadata(cinder_id, self.mark())
+        """Make Cinder's volume this row's to see: its name, and last its mark, which says that both are there."""
         self.block_storage().rename_volume(cinder_id, name)
+        self.block_storage().add_metadata(cinder_id, self.mark())
 
 
 @register

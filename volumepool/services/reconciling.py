@@ -116,13 +116,18 @@ def _name_claimed(listing: Listing, began: datetime) -> None:
     Until then Cinder shows a spare; and if the tenant's row were ever lost, what he has on it would be taken for one.
     """
     rows = Volume.objects.filter(volume_id__in=list(listing.volumes), updated_at__lt=began)
-    specs = []
-    for row in rows.select_related("account", "information_system__tenant"):
-        if listing.volumes[str(row.volume_id)].owner_id != row.pk:
+    found = rows.values_list("pk", "volume_id")
+    unnamed = [pk for pk, volume_id in found if listing.volumes[volume_id].owner_id != pk]
+    if not unnamed:
+        return
+    with transaction.atomic():
+        # As they are now, locked: a job that removes or renames one ends before this, or finds the lock of this one's job.
+        locked = Volume.objects.select_for_update(of=("self",), skip_locked=True).filter(pk__in=unnamed)
+        specs = []
+        for row in locked.select_related("account", "information_system__tenant"):
             command = RenameVolume(str(row.pk), row.name)
             command.volume = row
             specs.append(Spec(command, row.information_system.tenant))
-    with transaction.atomic():
         engine.submit_many(specs, mode="valid")
 
 
