@@ -9,6 +9,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from cloudaccounts.models import CloudAccount
 from portal.api.scoping import TenantScoped
@@ -32,7 +33,7 @@ class Volume(models.Model):
 
     class Source(models.TextChoices):
         POOL = "pool", _("taken from the pool")
-        CREATED = "created", _("created")
+        CREATED = "created", pgettext_lazy("volume", "created")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     information_system = models.ForeignKey(
