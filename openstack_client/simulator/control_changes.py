@@ -46,6 +46,8 @@ def change(state: State, request: Request, kind: str, thing_id: str) -> Answer:
     if kind == "volumes":
         settle_volumes(state, region, now)
     things: dict[str, Thing] = getattr(region, kind)
+    if key not in things:
+        raise not_found(f"no {kind} {thing_id}")  # It has ended at this moment.
     if request.method == "DELETE":
         remove = _REMOVALS.get(kind)
         if remove is None:

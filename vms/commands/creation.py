@@ -45,6 +45,11 @@ class CreateVm(ServerCommand):
     title: ClassVar[str | Promise] = gettext_lazy("Create VM")
     deadline: ClassVar[timedelta] = minutes(120)
 
+    def locks(self) -> list[str]:
+        """The VM, and the volume that it is to boot from: a spare would else be looked after as a claim of its own."""
+        volume = [f"volume:{self.boot_volume_id}"] if self.boot_volume_id else []
+        return [*super().locks(), *volume]
+
     @property
     def server_id(self) -> str:
         """Nova's id of the server that this job has made."""

@@ -1,0 +1,190 @@
+"""Reconciliations, backfills and claims at the same moment: nothing that is claimed is ever removed or adopted."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+
+import pytest
+from django.db import connection
+
+from tasks import engine
+from volumepool.models import SpareVolume, StrayVolume, Volume
+from volumepool.services import backfill, reconciling, remove_volume
+from volumepool.sync import spares as sync_spares
+
+from .creation.worker import worker
+from .pool.stage import REGION, PoolStage
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def stage(cloud, account):
+    with worker() as hands:
+        yield PoolStage.of(cloud, account, hands)
+
+
+def stray(stage):
+    """A good spare without a row, seen once."""
+    spare = SpareVolume.objects.claimable().first()
+    SpareVolume.objects.filter(pk=spare.pk).delete()
+    stage.reconcile()
+    assert StrayVolume.objects.get().volume_id == spare.volume_id
+    return spare.volume_id
+
+
+def together(*works):
+    """All at once, each in its own thread and connection; what they raised."""
+    raised, start = [], threading.Barrier(len(works))
+
+    def one(work):
+        try:
+            start.wait()
+            work()
+        except Exception as error:  # noqa: BLE001 - looked at by the test.
+            raised.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=one, args=[work]) for work in works]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    return raised
+
+
+def meanwhile(monkeypatch, name, do):
+    """Do something once, right before a part of a reconciliation."""
+    monkeypatch.setattr(reconciling, name, once_before(getattr(reconciling, name), do))
+
+
+def once_before(part, do):
+    """The part, with something done right before its first call."""
+    done = []
+
+    def first(*args, **options):
+        if not done:
+            done.append(1)
+            do()
+        return part(*args, **options)
+
+    return first
+
+
+def test_a_stray_that_another_reconciliation_adopts_is_adopted_once(stage, monkeypatch):
+    stage.clear()
+    stray(stage)
+    meanwhile(monkeypatch, "_deal_with", stage.reconcile)
+
+    stage.reconcile()
+
+    assert SpareVolume.objects.count() == 3
+    stage.settle()
+    assert stage.broken() == []
+
+
+@pytest.mark.parametrize("desired", [3, 2], ids=["adopted", "removed"])
+def test_a_stray_that_was_adopted_and_claimed_meanwhile_stays_its_tenants(stage, monkeypatch, desired):
+    stage.clear()
+    volume_id = stray(stage)
+
+    def adopt_and_claim():
+        stage.reconcile()
+        stage.claim(volume_ids=[volume_id])
+        type(stage.pool).objects.update(desired=desired)
+
+    meanwhile(monkeypatch, "_deal_with", adopt_and_claim)
+    stage.reconcile()
+
+    assert not SpareVolume.objects.filter(volume_id=volume_id).exists()
+    stage.settle()
+    assert Volume.objects.filter(volume_id=volume_id).exists()
+    assert stage.broken() == []
+
+
+def test_a_claimed_volume_that_is_removed_while_it_is_compared_is_not_named_any_more(stage, monkeypatch):
+    """Its claim was cancelled before it was named; its tenant removes it after the comparison has read its row."""
+    stage.clear()
+    claim = stage.claim()
+    engine.cancel(claim.job)
+    stage.hands.settle()
+
+    def remove():
+        remove_volume(scope=stage.scope, volume_id=claim.volumes[0].pk)
+        stage.hands.settle()
+
+    monkeypatch.setattr(
+        reconciling,
+        "engine",
+        SimpleNamespace(
+            submit=engine.submit,
+            # In a thread: it must be committed, and the comparison's transaction is open here.
+            submit_many=once_before(engine.submit_many, lambda: together(remove)),
+        ),
+    )
+    stage.reconcile()
+    monkeypatch.undo()
+
+    stage.settle()
+    assert stage.broken() == []
+
+
+# Before which part of a comparison it is claimed, and what is wrong with it.
+MOMENTS = [
+    ("_compare_spares", "error"),
+    ("_replace_old", "error"),
+    ("_compare_spares", "stale listing"),
+    ("_note_strays", "stale listing"),
+    ("listing_of", "surplus"),
+    ("_note_strays", "surplus"),
+    ("_replace_old", "surplus"),
+]
+
+
+@pytest.mark.parametrize(("part", "trouble"), MOMENTS)
+def test_what_is_claimed_while_it_is_compared_stays_its_tenants(stage, monkeypatch, part, trouble):
+    """A spare that is to be removed, or whose row the listing is older than, is claimed in the middle."""
+    stage.clear()
+    if trouble == "error":
+        for spare in SpareVolume.objects.all():
+            stage.change(spare.volume_id, status="error")
+    if trouble == "surplus":
+        type(stage.pool).objects.update(desired=0)
+    claimed = []
+    meanwhile(monkeypatch, part, lambda: claimed.extend(stage.claim(3).volumes))
+    if trouble == "stale listing":
+        old = sync_spares.listing_of(stage.account, REGION)
+        monkeypatch.setattr(reconciling, "listing_of", lambda *place: old)
+
+    for _ in range(1 if trouble == "stale listing" else 2):
+        stage.reconcile()
+
+    kept = {str(one.pk) for one in claimed if one.source == Volume.Source.POOL}
+    ids = {one.volume_id for one in claimed if one.source == Volume.Source.POOL}
+    assert not SpareVolume.objects.filter(volume_id__in=ids).exists()
+    assert {str(pk) for pk in Volume.objects.filter(pk__in=kept).values_list("pk", flat=True)} == kept
+    monkeypatch.undo()
+
+
+def test_claims_backfills_and_reconciliations_at_once_leave_each_volume_one_row(stage):
+    stage.clear()
+    claimed = []
+
+    def claim():
+        for _ in range(4):
+            claimed.extend(stage.claim(2).volumes)
+
+    def compare():
+        for _ in range(4):
+            stage.reconcile()
+
+    def fill():
+        for _ in range(4):
+            backfill(stage.pool.pk)
+
+    raised = together(claim, claim, compare, compare, fill)
+
+    assert raised == []
+    stage.settle()
+    assert stage.broken() == []
+    assert Volume.objects.count() == len(claimed) == 16

@@ -1,0 +1,126 @@
+"""VMs that boot from a spare, whose creation dies, is cancelled or comes to nothing: no volume is lost, none leaks.
+
+By default while the spare is looked at and named; `PORTAL_STORIES=1` does it at every step of the VM's creation.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from cloudaccounts.models import CloudResource
+from cloudaccounts.sync.resources import sync_resource
+from tasks import engine
+from tasks.models import Job
+from tests.factories import catalogue_types
+from vms.models import VirtualMachine
+from vms.services import create_vm
+from volumepool.models import SpareVolume, Volume, VolumePool
+
+from .creation.worker import worker
+from .pool.stage import PoolStage
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
+
+ALL = "PORTAL_STORIES" in os.environ
+TOLD = {"volumepool.take_spare"}
+DISK_GB = 40
+
+
+@pytest.fixture
+def stage(cloud, account):
+    for type_code in catalogue_types():
+        assert sync_resource(account.pk, type_code).state == "success"
+    images = CloudResource.objects.present().filter(account=account, type="image", name__icontains="ubuntu")
+    with worker() as hands:
+        stage = PoolStage.of(cloud, account, hands)
+        VolumePool.objects.update(size_gb=DISK_GB, image_id=images.order_by("-name")[0].cloud_id)
+        yield stage
+
+
+def a_vm_of_a_spare(stage, *, in_vain=False):
+    """Ask for it; its job."""
+    stage.clear()
+    if in_vain:
+        stage.cloud.call("POST", "failing_builds", {"times": 1})
+    wish = {
+        "information_system": stage.system.pk,
+        "name": "shop",
+        "cpu_cores": 2,
+        "memory_gb": 4,
+        "disk_gb": DISK_GB,
+        "os_type": "ubuntu",
+        "boot_volume": True,
+    }
+    job = create_vm(scope=stage.scope, wish=wish).job
+    assert SpareVolume.objects.count() == 2, "a spare was taken for it"
+    return job
+
+
+def what_is_wrong(stage):
+    stage.settle()
+    servers = [one for one in stage.cloud.call("GET", "objects")["servers"] if one["tags"]]
+    wrong = stage.broken()
+    if not len(servers) == VirtualMachine.objects.count() == Volume.objects.filter(is_boot=True).count():
+        wrong.append(f"{len(servers)} servers, {VirtualMachine.objects.count()} VMs")
+    if Volume.objects.exclude(is_boot=True).exists():
+        wrong.append("a volume without its VM is left")
+    return wrong
+
+
+def places(stage, *, in_vain):
+    job = a_vm_of_a_spare(stage, in_vain=in_vain)
+    stage.hands.work()
+    assert what_is_wrong(stage) == []
+    job.refresh_from_db()
+    assert (job.status == "failed") == in_vain
+    passed = [place for place in stage.hands.passed if place[0] == "called"]
+    return [
+        place for place in passed if place[1] in ({"vms.create", "volumepool.take_spare"} if ALL else TOLD)
+    ]
+
+
+@pytest.mark.parametrize("in_vain", [False, True], ids=["well", "in vain"])
+def test_wherever_its_worker_dies_the_spare_is_the_vms_or_nobodys(stage, in_vain):
+    wrong = []
+    for place in places(stage, in_vain=in_vain):
+        a_vm_of_a_spare(stage, in_vain=in_vain)
+        stage.hands.die_at(place)
+        stage.hands.work()
+        assert stage.hands.deaths == 1, place
+        wrong += [f"death at {place}: {one}" for one in what_is_wrong(stage)]
+    assert wrong == [], "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    "dies", [True, False] if ALL else [True], ids=lambda dies: "and dies" if dies else "alone"
+)
+def test_wherever_it_is_cancelled_the_spare_is_the_vms_or_nobodys(stage, dies):
+    wrong = []
+    for place in places(stage, in_vain=False):
+        job, heard = a_vm_of_a_spare(stage), []
+
+        def look(*at, place=place, job=job, heard=heard):
+            if at == place and not heard:
+                heard.append(engine.cancel(job))
+
+        stage.hands.at_point = look
+        if dies:
+            stage.hands.die_at(place)
+        stage.hands.work()
+        assert heard, place
+        wrong += [f"cancelled at {place}: {one}" for one in what_is_wrong(stage)]
+    assert wrong == [], "\n".join(wrong)
+
+
+def test_a_comparison_before_the_creation_begins_leaves_its_volume_to_it(stage):
+    job = a_vm_of_a_spare(stage)
+
+    stage.reconcile()
+    stage.hands.work()
+
+    job.refresh_from_db()
+    assert job.status == "succeeded", job.outcome_message
+    assert not Job.objects.filter(kind="volumepool.rename_volume").exists()
+    assert what_is_wrong(stage) == []

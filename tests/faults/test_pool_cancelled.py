@@ -1,0 +1,81 @@
+"""A claim whose job is cancelled, wherever it is: the tenant keeps what is his, and nothing leaks.
+
+By default at each step, while it runs; `PORTAL_STORIES=1` cancels at every place that a worker passes.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tasks import engine
+from tasks.models import JobStatus
+from volumepool.models import SpareVolume, Volume
+
+from .creation.worker import worker
+from .pool.stage import PoolStage
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
+
+ALL = "PORTAL_STORIES" in os.environ
+TOLD = {"volumepool.provide_volumes", "volumepool.take_spare"}
+
+
+@pytest.fixture
+def stage(cloud, account):
+    with worker() as hands:
+        yield PoolStage.of(cloud, account, hands)
+
+
+def two_spares_one_bad_and_one_made(stage):
+    """A claim of everything at once: a good spare, one that turns out bad, and one that the pool lacks."""
+    stage.clear(spares=2)
+    bad = SpareVolume.objects.claimable().first()
+    stage.change(bad.volume_id, status="error")
+    return stage.claim(3)
+
+
+def cancelled_at(stage, place):
+    claim = two_spares_one_bad_and_one_made(stage)
+    good = [one for one in claim.volumes if one.volume_id][1]
+    heard = []
+
+    def look(*at):
+        if at == place and not heard:
+            heard.append(engine.cancel(claim.job))
+
+    stage.hands.at_point = look
+    stage.hands.work()
+    stage.settle()
+    claim.job.refresh_from_db()
+    wrong = stage.broken()
+    if not Volume.objects.filter(pk=good.pk, volume_id=good.volume_id).exists():
+        wrong.append("the good spare is not his any more")
+    return claim.job.status, wrong
+
+
+def test_wherever_a_claim_is_cancelled_the_tenant_keeps_his_and_nothing_leaks(stage):
+    two_spares_one_bad_and_one_made(stage)
+    stage.hands.work()
+    stage.settle()
+    assert stage.broken() == []
+    passed = [place for place in stage.hands.passed if place[0] not in {"submitted", "ended"}]
+    places = passed if ALL else [place for place in passed if place[0] == "called" and place[1] in TOLD]
+    wrong, ends = [], set()
+    for place in places:
+        status, found = cancelled_at(stage, place)
+        ends.add(status)
+        wrong += [f"cancelled at {place}: {one}" for one in found]
+    assert wrong == [], "\n".join(wrong)
+    assert JobStatus.CANCELLED in ends
+
+
+def test_a_claim_that_is_cancelled_before_it_begins_leaves_no_row_without_a_volume(stage):
+    stage.clear(spares=1)
+    claim = stage.claim(2)
+    assert engine.cancel(claim.job)
+
+    stage.settle()
+
+    assert stage.broken() == []
