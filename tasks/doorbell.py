@@ -105,11 +105,16 @@ def wake(job_ids: Sequence[UUID]) -> None:
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE tasks_job SET not_before = statement_timestamp() WHERE id IN ("
-            " SELECT id FROM tasks_job WHERE id = ANY(%s) AND owner = '' AND status = ANY(%s)"
-            " ORDER BY created_at, position FOR UPDATE) RETURNING id, queue",
-            [list(job_ids), sorted(IN_FLIGHT)],
+            """
+            WITH woken AS (
+                UPDATE tasks_job SET not_before = statement_timestamp() WHERE id IN (
+                    SELECT id FROM tasks_job WHERE id = ANY(%(ids)s) AND owner = '' AND status = ANY(%(in_flight)s)
+                    ORDER BY created_at, position FOR UPDATE)
+            ) SELECT id, queue FROM tasks_job WHERE id = ANY(%(ids)s)
+            """,
+            {"ids": list(job_ids), "in_flight": sorted(IN_FLIGHT)},
         )
+        # Those that a worker owns, too: it may be giving them back at this moment.
         ring_jobs(cursor.fetchall(), woken=True)
 
 

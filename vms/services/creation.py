@@ -75,6 +75,7 @@ def create_vm(
         needs = Needs(1, vm.cpu_cores, vm.memory_gb, vm.disk_gb)
         require_quota(system.tenant, needs)
         if dry_run:
+            vm.created_at = vm.updated_at = timezone.now()  # As it would be.
             return NewVm(vm, None, choice.network)
         vm.save(force_insert=True)
         volume, spare = _boot_volume(vm, choice.pool) if choice.boots_from_volume else (None, None)

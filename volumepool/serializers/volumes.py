@@ -160,12 +160,6 @@ class VolumeOptionSerializer(serializers.Serializer[Any]):
     problem = serializers.CharField(allow_blank=True)
 
 
-class VolumeOptionsRequestSerializer(StrictSerializer):
-    """For which information system, else for all that one sees; a query parameter."""
-
-    information_system = serializers.UUIDField(required=False)
-
-
 class VolumesProvidedSerializer(serializers.Serializer[Any]):
     """The volumes in the order in which they were wanted, and the job that sees to the new ones; null when none is."""
 

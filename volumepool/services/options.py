@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-from uuid import UUID
 
 from portal.api.scoping import Scope
 from tenants.models import InformationSystem
 
 from ..models import SpareVolume
 from .claiming import pools_of
-from .providing import owner_of
 
 # So many spares are shown by name: who wants one of a thousand by name knows which.
 SPARES_SHOWN = 20
@@ -43,16 +40,9 @@ class VolumeOption:
     problem: str
 
 
-def volume_options(*, scope: Scope, system_id: UUID | None = None) -> list[VolumeOption]:
-    """The types of volumes for an information system, or for all of the scope: a fixed number of queries.
-
-    Raises 400 `invalid` for a system that is not there.
-    """
-    tenants: Any = (
-        [owner_of(scope, system_id).tenant_id]
-        if system_id
-        else InformationSystem.objects.within(scope).order_by().values("tenant")
-    )
+def volume_options(*, scope: Scope) -> list[VolumeOption]:
+    """The types of volumes that information systems of a scope can have: a fixed number of queries."""
+    tenants = InformationSystem.objects.within(scope).order_by().values("tenant")
     pools = list(pools_of(tenants))
     ready: dict[int, list[SpareOption]] = {pool.pk: [] for pool in pools}
     spares = SpareVolume.objects.claimable().filter(pool__in=[pool.pk for pool in pools])

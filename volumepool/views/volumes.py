@@ -28,7 +28,6 @@ from ..serializers import (
     VolumeActionSerializer,
     VolumeChangedSerializer,
     VolumeOptionSerializer,
-    VolumeOptionsRequestSerializer,
     VolumeSerializer,
     VolumeSnapshotSerializer,
     VolumesProvidedSerializer,
@@ -94,14 +93,13 @@ class VolumeOptions(ScopedView):
 
     queryset = VOLUMES
     serializer_class = VolumeOptionSerializer
+    pagination_class = None
+    filter_backends: list[Any] = []
 
-    @extend_schema(parameters=[VolumeOptionsRequestSerializer], responses=VolumeOptionSerializer(many=True))
+    @extend_schema(responses=VolumeOptionSerializer(many=True))
     def get(self, request: Request) -> Response:
         """Each type with its size, what is ready, and what is wrong with it."""
-        asked = VolumeOptionsRequestSerializer(data=request.query_params.dict())
-        asked.is_valid(raise_exception=True)
-        system_id = asked.validated_data.get("information_system")
-        options = volume_options(scope=self.scope, system_id=system_id)
+        options = volume_options(scope=self.scope)
         return Response(VolumeOptionSerializer([asdict(option) for option in options], many=True).data)
 
 
