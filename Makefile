@@ -15,7 +15,7 @@ ARGS ?=
 VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --quiet --disable-pip-version-check install --no-input --require-hashes
-APT := apt-get install git make python3 python3-venv
+APT := apt-get install git make python3 python3-venv openssh-client openssh-server
 
 # The stamps carry a hash of what they stand for: file times mean nothing after a checkout.
 HASH := $(shell cat requirements.txt | sha256sum | cut -c 1-16)

@@ -31,9 +31,17 @@ def check_auth_url(url: str) -> None:
     except OSError:
         raise ValidationError(_("The host '%(host)s' is not known.") % {"host": host}) from None
     for *_rest, address in found:
-        ip = ipaddress.ip_address(str(address[0]).split("%")[0])
-        if ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip.is_reserved:
+        ip = str(address[0]).split("%")[0]
+        if is_local(ip):
             raise ValidationError(
                 _("The host '%(host)s' is at %(ip)s, where clouds are not allowed (ALLOW_LOCAL_CLOUDS).")
                 % {"host": host, "ip": ip}
             )
+
+
+def is_local(address: str) -> bool:
+    """Whether an address is loopback, link-local (metadata services), multicast, unspecified or reserved."""
+    ip = ipaddress.ip_address(address)
+    # ::ffff:127.0.0.1 leads where 127.0.0.1 does; not every Python that we support sees that by itself.
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    return ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip.is_reserved

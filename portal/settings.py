@@ -84,6 +84,7 @@ INSTALLED_APPS = [
     "cloudaccounts",
     "volumepool",
     "vms",
+    "deploys",
 ]
 
 MIDDLEWARE = [
@@ -160,6 +161,7 @@ CELERY_TASK_ROUTES = {
     "vms.*": {"queue": "sync"},
     "cloudaccounts.*": {"queue": "resources"},
     "volumepool.*": {"queue": "volumepool"},
+    "deploys.*": {"queue": "deploys"},
 }
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
@@ -239,6 +241,14 @@ POOL_IN_FLIGHT_PER_ACCOUNT = env.int("POOL_IN_FLIGHT_PER_ACCOUNT", default=10)
 POOL_QUOTA_KEPT_PERCENT = env.int("POOL_QUOTA_KEPT_PERCENT", default=10)
 VOLUME_POOLS = env.json("VOLUME_POOLS", default={})
 POOL_HISTORY_DAYS = env.int("POOL_HISTORY_DAYS", default=90)
+
+# --- Deployments -------------------------------------------------------------------------------------------
+
+# Whether hosts may be of this machine or of a link-local network.
+ALLOW_LOCAL_HOSTS = env.bool("ALLOW_LOCAL_HOSTS", default=not PRODUCTION)
+# Programs of the executor `command`, by name: {"name": ["/path/to/program", "argument"]}.
+DEPLOY_PROGRAMS = env.json("DEPLOY_PROGRAMS", default={})
+DEPLOY_SECONDS = env.float("DEPLOY_SECONDS", default=200)
 
 # --- Who ---------------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from volumepool.commands import RemoveVolume
 from volumepool.models import Volume, VolumeSnapshot
 
 from ..actions import allowed_actions
+from ..keepers import kept_by
 from ..models import VirtualMachine, VMOperationLog, VMSnapshot, VMStatus
 from .server import ServerCommand, delete_servers, vm_tag
 
@@ -41,7 +42,7 @@ class RemoveVm(ServerCommand):
 
     def validate(self) -> list[Refusal]:
         """Refuse one that runs, unless forced, and volumes on which snapshots hang."""
-        refusals = []
+        refusals = kept_by(self.vm.pk)
         if self.vm.openstack_id and not self.force and VMStatus(self.vm.status) not in _REMOVABLE:
             message = gettext_lazy("A VM that is '%(status)s' is not removed; stop it first, or force it.")
             refusals.append(

@@ -1,0 +1,163 @@
+"""A whole deployment: batch after batch, each instance a job of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from typing import ClassVar
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from tasks.command import Command, Done, Entity, Failed, Failure, Result, Spawn, Wait, minutes, register, step
+from tasks.models import JobStatus
+
+from ..models import Deployment, DeploymentItem, MicroServiceInstance
+from .instance import DeployInstance, release
+
+_BAD = (DeploymentItem.Result.FAILED, DeploymentItem.Result.REVERTED)
+
+
+def items_of(deployment_id: str) -> QuerySet[DeploymentItem]:
+    """The instances of a deployment."""
+    return DeploymentItem.objects.filter(deployment=UUID(deployment_id))
+
+
+@register
+@dataclass
+class DeployService(Command):
+    """Carry out a deployment. It succeeds when every instance has got the version.
+
+    Its instances are held by their own rows (`locked`); what the engine locks are those instances and their VMs.
+    Whatever ends it frees what it still holds.
+    """
+
+    deployment_id: str
+
+    kind: ClassVar[str] = "deploys.service"
+    title: ClassVar[str | Promise] = gettext_lazy("Deploy")
+    deadline: ClassVar[timedelta] = minutes(24 * 60)
+    queue: ClassVar[str] = "deploys"
+
+    @cached_property
+    def deployment(self) -> Deployment:
+        """The deployment."""
+        deployments = Deployment.objects.select_related("service", "to_version")
+        deployment: Deployment = deployments.get(pk=self.deployment_id)
+        return deployment
+
+    def locks(self) -> list[str]:
+        """The instances, and the VMs that they are on: nobody restarts or removes one meanwhile."""
+        items = items_of(self.deployment_id)
+        found = items.values_list("instance_id", "instance__host__vm_id")
+        keys = {("instance", instance_id) for instance_id, _vm in found}
+        keys |= {("vm", vm_id) for _instance, vm_id in found}
+        return [f"{kind}:{key}" for kind, key in keys if key is not None]
+
+    def entity(self) -> Entity:
+        """The deployment."""
+        deployment = self.deployment
+        return Entity(
+            "deployment", self.deployment_id, f"{deployment.service.name} {deployment.to_version.label}"
+        )
+
+    @step(title=gettext_lazy("Batch by batch"))
+    def batch_by_batch(self) -> Result:
+        """One after another; each looks first whether too many have failed."""
+        children = [DeployBatch(self.deployment_id, number) for number in range(self.deployment.batches)]
+        return Spawn(children, optional=True, permanent=True)
+
+    @step(title=gettext_lazy("Count them"))
+    def count_them(self) -> Result:
+        """Fail when some have not got the version, in their own words."""
+        items = items_of(self.deployment_id)
+        failed = list(items.exclude(result=DeploymentItem.Result.SUCCEEDED).order_by("batch", "pk"))
+        if not failed:
+            return Done()
+        said = "; ".join(
+            f"{item.host_name}: {item.message or item.get_result_display()}" for item in failed[:3]
+        )
+        return Failed(
+            failed[0].code or "failed",
+            _("%(count)s of %(all)s have not got the version: %(said)s")
+            % {"count": len(failed), "all": items.count(), "said": said},
+        )
+
+    def succeeded(self) -> None:
+        """It is over."""
+        self._end(_("It was not begun."))
+
+    def failed(self, failure: Failure) -> None:
+        """It is over; what was not begun is as it was before."""
+        self._end(failure.message)
+
+    def _end(self, reason: str) -> None:
+        """Free what never began, in the transaction that ends the job: no instance stays locked."""
+        items = items_of(self.deployment_id).filter(
+            result__in=[DeploymentItem.Result.WAITING, DeploymentItem.Result.RUNNING],
+        )
+        for item in items.select_related("deployment"):
+            begun = item.result == DeploymentItem.Result.RUNNING
+            release(
+                item, MicroServiceInstance.Status.UNKNOWN if begun else item.from_status, item.from_version_id
+            )
+        items.update(result=DeploymentItem.Result.SKIPPED, message=reason[:4000], ended_at=Now())
+        Deployment.objects.filter(pk=self.deployment_id).update(ended_at=Now())
+
+
+@register
+@dataclass
+class DeployBatch(Command):
+    """One batch: its instances side by side, each by itself. It waits before it begins, and begins only if few have failed."""
+
+    deployment_id: str
+    number: int
+
+    kind: ClassVar[str] = "deploys.batch"
+    title: ClassVar[str | Promise] = gettext_lazy("Deploy batch")
+    deadline: ClassVar[timedelta] = minutes(24 * 60)
+    queue: ClassVar[str] = "deploys"
+
+    def entity(self) -> Entity:
+        """The batch, counted as people do."""
+        return Entity("deployment", self.deployment_id, str(self.number + 1))
+
+    @step(title=gettext_lazy("Wait between batches"))
+    def pause(self) -> Result:
+        """Give those who watch the last batch time to cancel."""
+        seconds = self._strategy().get("pause", 0)
+        if self.number == 0 or not seconds or self.data.get("paused") or self._too_many_have_failed():
+            return Done()
+        self.data["paused"] = True
+        return Wait(float(seconds), _("Waiting %(count)s s before this batch.") % {"count": seconds})
+
+    @step(title=gettext_lazy("Instance by instance"))
+    def instance_by_instance(self) -> Result:
+        """All of the batch at once, unless too many have failed before."""
+        items = items_of(self.deployment_id).filter(batch=self.number)
+        if self._too_many_have_failed():
+            return Failed("too_many_failed", _("Too many have failed; this batch is not begun."))
+        ids = list(items.order_by("pk").values_list("pk", flat=True))
+        return Spawn([DeployInstance(pk) for pk in ids], at_once=len(ids), optional=True, permanent=True)
+
+    @step(title=gettext_lazy("Count them"))
+    def count_them(self) -> Result:
+        """Say how many have not got the version; the deployment decides what that means."""
+        children = self.children_of("instance_by_instance")
+        failed = [child for child in children if child.status != JobStatus.SUCCEEDED]
+        return Done(_("%(count)s did not succeed.") % {"count": len(failed)} if failed else "")
+
+    def _strategy(self) -> dict[str, int]:
+        strategy: dict[str, int] = Deployment.objects.values_list("strategy", flat=True).get(
+            pk=self.deployment_id
+        )
+        return strategy
+
+    def _too_many_have_failed(self) -> bool:
+        failed = items_of(self.deployment_id).filter(result__in=_BAD).count()
+        return failed > self._strategy().get("max_failures", 0)

@@ -1,0 +1,221 @@
+"""Putting a version on one host."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from typing import ClassVar
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models.functions import Now
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from cloudaccounts.encryption import UnreadableSecret
+from tasks.command import Command, Done, Entity, Failed, Failure, Result, minutes, register, step
+from tasks.leases import LeaseLost, refuse_if_lost
+
+from ..executors import (
+    Code,
+    Credentials,
+    Executor,
+    HealthCheck,
+    Order,
+    Outcome,
+    Release,
+    Target,
+    UnknownExecutor,
+    executor_of,
+)
+from ..models import DeployKey, DeploymentItem, MicroServiceInstance, MicroServiceVersion
+
+# What is said is written down so often, not line by line.
+FLUSH_SECONDS = 1.0
+
+
+def executor_for(name: str) -> Executor:
+    """The executor of a service, with what the operator has set for it. Raises `UnknownExecutor`."""
+    options: dict[str, dict[str, object]] = {
+        "ansible": {"seconds": settings.DEPLOY_SECONDS, "allow_local": settings.ALLOW_LOCAL_HOSTS},
+        "command": {"programs": settings.DEPLOY_PROGRAMS, "allow_local": settings.ALLOW_LOCAL_HOSTS},
+    }
+    return executor_of(name, options.get(name, {}))
+
+
+@register
+@dataclass
+class DeployInstance(Command):
+    """Put a deployment's version on one of its hosts; when that fails, what ran before, if that was asked for.
+
+    Safe to repeat: a host that runs the version already is success, and one that was left half-way is taken up. The
+    instance is unlocked in the transaction that ends this, however it ends.
+    """
+
+    item_id: int
+
+    kind: ClassVar[str] = "deploys.instance"
+    title: ClassVar[str | Promise] = gettext_lazy("Deploy to")
+    deadline: ClassVar[timedelta] = minutes(30)
+    queue: ClassVar[str] = "deploys"
+
+    @cached_property
+    def item(self) -> DeploymentItem:
+        """The instance's part of the deployment, with all that an order needs."""
+        items = DeploymentItem.objects.select_related(
+            "deployment__service__information_system",
+            "deployment__to_version",
+            "from_version",
+            "instance__host",
+        )
+        return items.get(pk=self.item_id)
+
+    def entity(self) -> Entity:
+        """The instance."""
+        return Entity("instance", str(self.item.instance_id), self.item.host_name)
+
+    @step(title=gettext_lazy("Put the version on the host"))
+    def put_it_there(self) -> Result:
+        """Have the executor carry it out: restart and health check are part of it, and so is putting back."""
+        item = self.item
+        DeploymentItem.objects.filter(pk=item.pk, started_at=None).update(
+            result=DeploymentItem.Result.RUNNING, started_at=Now()
+        )
+        try:
+            order = self.order()
+            executor = executor_for(item.deployment.service.executor)
+        except (ValueError, UnknownExecutor, UnreadableSecret) as error:
+            return self.ended(Outcome(Code.FAILED, str(error), item.from_version.label, changed=False))
+        log = _Log(item.pk, "" if not self.retrying else item.log)
+        try:
+            outcome = executor.deploy(order, log.say, go_on=self.go_on)
+        finally:
+            log.flush()
+        if outcome.code == Code.CANCELLED:
+            refuse_if_lost()
+        return self.ended(outcome)
+
+    def go_on(self) -> bool:
+        """Whether this worker still has the job: one that was thought dead must not go on beside its successor."""
+        try:
+            refuse_if_lost()
+        except LeaseLost:
+            return False
+        return True
+
+    def ended(self, outcome: Outcome) -> Result:
+        """What the executor said, for the last transaction to write."""
+        self.data["outcome"] = [str(outcome.code), outcome.message, outcome.running]
+        return Done(outcome.message) if outcome.ok else Failed(str(outcome.code), outcome.message)
+
+    def order(self) -> Order:
+        """The order for the executor. Raises ValueError for what cannot be deployed, `UnreadableSecret`."""
+        item, instance = self.item, self.item.instance
+        if instance is None:
+            raise ValueError(_("The instance is gone."))
+        service, host = item.deployment.service, instance.host
+        key = DeployKey.objects.filter(tenant=host.tenant_id).first()
+        health = None
+        if service.health_path:
+            health = HealthCheck(
+                path=service.health_path,
+                port=service.health_port or instance.port,
+                expected_status=service.health_status,
+                seconds=service.health_seconds,
+                contains=service.health_contains,
+            )
+        return Order(
+            target=Target(
+                name=host.hostname,
+                ip=str(host.ip),
+                user=host.user,
+                service=service.name,
+                service_port=instance.port,
+                folder=service.folder,
+                ssh_port=host.ssh_port,
+            ),
+            release=_release(item.deployment.to_version),
+            credentials=Credentials(key.private_key() if key else "", host.known_hosts),
+            health=health,
+            settings=service.executor_settings,
+            previous=_release(item.from_version) if item.from_version.is_built else None,
+            put_back=bool(item.deployment.strategy.get("auto_revert", True)),
+        )
+
+    def succeeded(self) -> None:
+        """The version runs there."""
+        self._write(DeploymentItem.Result.SUCCEEDED)
+
+    def failed(self, failure: Failure) -> None:
+        """What runs there now is what the executor has found; when it never got so far, nothing is known."""
+        outcome = self.data.get("outcome")
+        was_put_back = outcome is not None and outcome[2] == self.item.from_version.label
+        begun = DeploymentItem.objects.filter(pk=self.item_id, started_at__isnull=False).exists()
+        if outcome is not None and outcome[0] == Code.OK:
+            # Cancelled when it was through: what is done is done.
+            self._write(DeploymentItem.Result.SUCCEEDED)
+        elif not begun:
+            self._write(DeploymentItem.Result.SKIPPED, failure)
+        elif was_put_back:
+            self._write(DeploymentItem.Result.REVERTED, failure)
+        else:
+            self._write(DeploymentItem.Result.FAILED, failure)
+
+    def _write(self, result: DeploymentItem.Result, failure: Failure | None = None) -> None:
+        code, message, running = self.data.get("outcome") or ["", "", None]
+        if failure is not None:
+            code, message = code or failure.code, message or failure.message
+        known = {value for value, _label in Code.choices}
+        DeploymentItem.objects.filter(pk=self.item_id).update(
+            result=result,
+            code=code if code in known else Code.CANCELLED if code == "cancelled" else Code.FAILED,
+            message=message[:4000],
+            ended_at=Now(),
+        )
+        item = self.item
+        status: str = MicroServiceInstance.Status.RUNNING
+        version_id: UUID = item.from_version_id
+        if result == DeploymentItem.Result.SUCCEEDED:
+            version_id = item.deployment.to_version_id
+        elif result == DeploymentItem.Result.SKIPPED:
+            status = item.from_status
+        elif result == DeploymentItem.Result.FAILED:
+            status = MicroServiceInstance.Status.FAILED
+            labels = {item.deployment.to_version.label: item.deployment.to_version_id}
+            version_id = labels.get(running or "", version_id)
+        release(item, status, version_id)
+
+
+def release(item: DeploymentItem, status: str, version_id: UUID) -> None:
+    """Unlock an item's instance, if its deployment still holds it, in the caller's transaction."""
+    held = MicroServiceInstance.objects.filter(history=item, locked_by=item.deployment_id)
+    held.update(status=status, version_id=version_id, locked=False, locked_by=None, updated_at=Now())
+
+
+def _release(version: MicroServiceVersion) -> Release:
+    return Release(version.label, version.artifact_url, version.sha256)
+
+
+class _Log:
+    """What is said of one host, written down once a second."""
+
+    def __init__(self, item_id: int, begun: str) -> None:
+        self.item_id, self.text = item_id, begun
+        self.written = time.monotonic()
+        self.is_new = bool(begun)
+
+    def say(self, line: str) -> None:
+        """Take a line; it is masked already."""
+        self.text += line + "\n"
+        self.is_new = True
+        if time.monotonic() - self.written > FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has come since."""
+        if self.is_new:
+            DeploymentItem.objects.filter(pk=self.item_id).update(log=self.text)
+            self.written, self.is_new = time.monotonic(), False

@@ -1,0 +1,27 @@
+"""Executors put a version of a service on hosts and can tell which version runs there.
+
+Import this package alone: it registers the executors that are shipped. See docs/deploys-executors.md.
+"""
+
+from . import ansible, command  # Importing registers them.
+from .contract import Code, Credentials, Executor, ExecutorError, HealthCheck, Order, Outcome, Release, Target
+from .registry import UnknownExecutor, executor_class, executor_names, executor_of, register
+
+__all__ = [
+    "Code",
+    "Credentials",
+    "Executor",
+    "ExecutorError",
+    "HealthCheck",
+    "Order",
+    "Outcome",
+    "Release",
+    "Target",
+    "UnknownExecutor",
+    "ansible",
+    "command",
+    "executor_class",
+    "executor_names",
+    "executor_of",
+    "register",
+]

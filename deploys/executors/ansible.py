@@ -1,0 +1,277 @@
+"""The executor `ansible`: a playbook puts the version on hosts over SSH.
+
+One run of Ansible serves a whole batch of hosts: starting it costs more than a second of processor time, and each
+host in it only its tasks. Every host has its own key, known hosts and release in it, and its own outcome.
+
+What a tenant wrote reaches Ansible as `!unsafe` text: a template in it would be evaluated on the portal's machine.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from . import ssh
+from .addresses import check_address
+from .ansible_progress import Progress
+from .contract import (
+    FOLDER,
+    Code,
+    Executor,
+    ExecutorError,
+    Order,
+    Outcome,
+    SayHost,
+    Settings,
+    check_names,
+)
+from .process import ProcessCancelled, ProcessTimedOut, run_to_the_end
+from .registry import register
+
+HERE = Path(__file__).resolve().parent
+PLAYBOOKS = HERE.parent / "playbooks"
+SHIPPED = {"deploy": str(PLAYBOOKS / "deploy.yml")}
+# In characters: a socket's path has room for 108, of which ssh needs some.
+LONGEST_FOLDER = 70
+PYTHON_ON_HOSTS = "/usr/bin/python3"
+UNIT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@\\-]{0,200}")
+ADDRESS = re.compile(r"[0-9a-fA-F.:]{2,45}")
+# What is left out could not be written into a file as it is.
+PRINTABLE = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]{1,4000}")
+CONFIGURATION = """\
+[defaults]
+host_key_checking = True
+gathering = explicit
+library = {playbooks}/library
+module_utils = {here}
+local_tmp = {folder}/tmp
+remote_tmp = ~/.ansible/tmp
+retry_files_enabled = False
+timeout = {timeout}
+# Every millisecond, as it would be, costs a tenth of a processor while hosts are waited for.
+internal_poll_interval = 0.02
+[connection]
+pipelining = True
+[ssh_connection]
+ssh_args = {ssh_args}
+control_path_dir = {folder}/cp
+retries = 0
+transfer_method = piped
+"""
+
+
+@register
+class AnsibleExecutor(Executor):
+    """Runs a playbook through ansible-runner. Its options are the operator's.
+
+    `seconds` bound a whole call, `fetch_seconds` and `restart_seconds` single tasks of the shipped playbook.
+    `playbooks` are those that services may name beside the shipped one: a playbook may run programs on the portal's
+    machine, so that only operators name files. `forks` is how many hosts are worked on side by side.
+    """
+
+    name = "ansible"
+    label = _("Ansible over SSH")
+
+    def __init__(
+        self,
+        *,
+        seconds: float = 200,
+        fetch_seconds: int = 90,
+        restart_seconds: int = 30,
+        forks: int = 10,
+        playbooks: Mapping[str, str] | None = None,
+        allow_local: bool = False,
+    ) -> None:
+        self.seconds = seconds
+        self.fetch_seconds = fetch_seconds
+        self.restart_seconds = restart_seconds
+        self.forks = forks
+        self.playbooks = {**SHIPPED, **(playbooks or {})}
+        self.allow_local = allow_local
+
+    def check_settings(self, settings: Settings) -> dict[str, str | Promise]:
+        """See `Executor`. A service is restarted by its `unit` or by its `restart_command`."""
+        return _wrong_settings(settings, self.playbooks)
+
+    def deploy_many(
+        self, orders: Sequence[Order], say: SayHost, *, go_on: Callable[[], bool] = lambda: True
+    ) -> dict[str, Outcome]:
+        """See `Executor`."""
+        check_names(orders)
+        outcomes: dict[str, Outcome] = {}
+        by_playbook: dict[str, list[Order]] = {}
+        for order in orders:
+            try:
+                check_address(order.target.ip, allow_local=self.allow_local)
+                if wrong := self.check_settings(order.settings):
+                    field, message = next(iter(wrong.items()))
+                    raise ExecutorError(Code.FAILED, f"{field}: {message}")
+            except ExecutorError as error:
+                outcomes[order.target.name] = Outcome(error.code, error.message, changed=False)
+            else:
+                by_playbook.setdefault(order.settings.get("playbook", "deploy"), []).append(order)
+        for playbook, batch in by_playbook.items():
+            outcomes |= self._run(playbook, batch, say, go_on)
+        return outcomes
+
+    def running_version(self, order: Order) -> str | None:
+        """See `Executor`: where `current` points to."""
+        check_address(order.target.ip, allow_local=self.allow_local)
+        command = ["readlink", f"{order.target.folder}/current"]
+        lines = ssh.ask_host(order.target, order.credentials, command).splitlines()
+        return lines[-1].rpartition("/")[2] if lines else None
+
+    def _run(
+        self, playbook: str, orders: Sequence[Order], say: SayHost, go_on: Callable[[], bool]
+    ) -> dict[str, Outcome]:
+        # Hosts are numbered: a host that is called "all" or "localhost" would mean something to Ansible.
+        hosts = {f"host{number}": order for number, order in enumerate(orders)}
+        progress = Progress(hosts, say)
+        stopped: Code | None = None
+        with tempfile.TemporaryDirectory(prefix="portal-deploy-", ignore_cleanup_errors=True) as name:
+            folder = Path(name)  # 0700, as `tempfile` makes it.
+            self._write(folder, hosts)
+            program = [sys.executable, "-I", str(HERE / "ansible_run.py"), name]
+            try:
+                run_to_the_end(
+                    [*program, self.playbooks[playbook], str(min(self.forks, len(orders)))],
+                    progress.read,
+                    seconds=self.seconds,
+                    environment=ssh.environment(folder)
+                    | {"ANSIBLE_CONFIG": str(folder / "ansible.cfg"), "ANSIBLE_HOME": str(folder / "home")},
+                    folder=folder,
+                    remove=folder,
+                    go_on=go_on,
+                )
+            except ProcessTimedOut:
+                stopped = Code.TIMED_OUT
+            except ProcessCancelled:
+                stopped = Code.CANCELLED
+        return progress.outcomes(stopped)
+
+    def _write(self, folder: Path, hosts: Mapping[str, Order]) -> None:
+        """What a run needs, in its own folder."""
+        options = ["-o", "ControlMaster=auto", "-o", "ControlPersist=30s"]
+        if len(str(folder)) > LONGEST_FOLDER:
+            # Slower, a new connection for each task; but Ansible refuses a path that is too long for a socket.
+            options = []
+        options += ["-F", "none", *(part for option in ssh.OPTIONS for part in ("-o", option))]
+        text = CONFIGURATION.format(
+            here=HERE,
+            playbooks=PLAYBOOKS,
+            folder=folder,
+            timeout=ssh.CONNECT_SECONDS,
+            ssh_args=shlex.join(options),
+        )
+        (folder / "ansible.cfg").write_text(text)
+        variables = {}
+        for host, order in hosts.items():
+            ssh.write_credentials(folder / host, order.target, order.credentials)
+            variables[host] = self._variables(folder / host, host, order)
+        (folder / "hosts.yml").write_text("all: " + unsafe_yaml({"hosts": variables}))
+
+    def _variables(self, folder: Path, host: str, order: Order) -> dict[str, Any]:
+        """What a playbook is given for one host; docs/deploys-executors.md names them for operators."""
+        target, settings, health = order.target, order.settings, order.health
+        from_portal = settings.get("health_from") == "portal"
+        return {
+            "ansible_host": target.ip,
+            "ansible_port": target.ssh_port,
+            "ansible_user": target.user,
+            "ansible_python_interpreter": settings.get("python", PYTHON_ON_HOSTS),
+            "ansible_ssh_private_key_file": str(folder / "key"),
+            "ansible_ssh_common_args": shlex.join(["-o", f"UserKnownHostsFile={folder / 'known_hosts'}"]),
+            "portal_host": target.name,
+            "portal_service": target.service,
+            "portal_service_port": target.service_port,
+            "portal_folder": target.folder.rstrip("/"),
+            "portal_version": order.release.label,
+            "portal_artifact_url": order.release.artifact_url,
+            "portal_sha256": order.release.sha256,
+            "portal_fetch_seconds": self.fetch_seconds,
+            "portal_restart_seconds": self.restart_seconds,
+            "portal_keep": settings.get("keep", 3),
+            "portal_put_back": order.put_back,
+            "portal_unit": settings.get("unit", ""),
+            "portal_unit_scope": settings.get("unit_scope", "system"),
+            "portal_become": settings.get("become", False),
+            "portal_restart_command": settings.get("restart_command", []),
+            "portal_health_from": "localhost" if from_portal else host,
+            "portal_health": health
+            and {
+                "ip": target.ip if from_portal else settings.get("health_ip", "127.0.0.1"),
+                "port": health.port,
+                "path": health.path,
+                "expected_status": health.expected_status,
+                "in_a_row": health.in_a_row,
+                "seconds": health.seconds,
+                "interval": health.interval,
+                "contains": health.contains,
+            },
+        }
+
+
+def unsafe_yaml(value: Any) -> str:
+    """A value as YAML, every text in it marked as one that Ansible must not evaluate."""
+    if isinstance(value, str):
+        # Ansible reads `!unsafe ""` as null.
+        return ("!unsafe " if value else "") + json.dumps(value, ensure_ascii=False)
+    if isinstance(value, Mapping):
+        pairs = (f"{json.dumps(key)}: {unsafe_yaml(item)}" for key, item in value.items())
+        return "{" + ", ".join(pairs) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(unsafe_yaml, value)) + "]"
+    return json.dumps(value)
+
+
+def _wrong_settings(settings: Settings, playbooks: Mapping[str, str]) -> dict[str, str | Promise]:
+    unit, command = settings.get("unit", ""), settings.get("restart_command", [])
+    keep = settings.get("keep", 3)
+    good: dict[str, tuple[bool, str | Promise]] = {
+        "playbook": (
+            settings.get("playbook", "deploy") in playbooks,
+            _("The playbooks are: %(names)s.") % {"names": ", ".join(sorted(playbooks))},
+        ),
+        "unit": (unit == "" or _is(UNIT, unit), _("This is no name of a unit.")),
+        "unit_scope": (
+            settings.get("unit_scope", "system") in {"system", "user"},
+            _("It is system or user."),
+        ),
+        "become": (isinstance(settings.get("become", False), bool), _("It is true or false.")),
+        "restart_command": (
+            isinstance(command, list) and all(_is(PRINTABLE, part) for part in command),
+            _("It is a list: the program and its arguments."),
+        ),
+        "keep": (
+            type(keep) is int and 2 <= keep <= 100,
+            _("At least 2 releases are kept, and at most 100."),
+        ),
+        "health_from": (
+            settings.get("health_from", "host") in {"host", "portal"},
+            _("It is host or portal."),
+        ),
+        "health_ip": (
+            _is(ADDRESS, settings.get("health_ip", "127.0.0.1")),
+            _("This is no address."),
+        ),
+        "python": (_is(FOLDER, settings.get("python", PYTHON_ON_HOSTS)), _("This is no path of a program.")),
+    }
+    wrong = {field: message for field, (fine, message) in good.items() if not fine}
+    for field in sorted(set(settings) - set(good)):
+        wrong[field] = _("There is no such setting.")
+    if settings.get("playbook", "deploy") == "deploy" and not unit and not command:
+        wrong.setdefault("unit", _("A service needs a unit or a restart_command."))
+    return wrong
+
+
+def _is(pattern: re.Pattern[str], value: Any) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None

@@ -1,0 +1,101 @@
+"""Run a playbook with ansible-runner and print what happens, one JSON object a line.
+
+Run as a script: `python -I ansible_run.py FOLDER PLAYBOOK FORKS`, by `ansible.py`, under `keeper.py`.
+
+A program of its own, and not a call in the worker:
+
+1. ansible-runner forks with `pty.fork`, which can deadlock in a process with threads, and workers have some.
+2. It waits for signals in the main thread, and Celery has its own handlers there.
+3. When it is told to end, it kills Ansible's process group; Ansible's workers are in sessions of their own since
+   ansible-core 2.18 and would go on. `keeper.py` ends those.
+
+It imports nothing of the portal.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from ansible_runner import Runner, RunnerConfig
+
+# What the portal reads of a task's result; anything else stays here.
+RESULT_KEYS = (
+    "msg",
+    "module_stderr",
+    "stdout",
+    "stderr",
+    "rc",
+    "changed",
+    "timedout",
+    "portal_code",
+    "portal_running",
+)
+EVENTS = {
+    "runner_on_start",
+    "runner_on_ok",
+    "runner_on_failed",
+    "runner_on_unreachable",
+    "playbook_on_stats",
+}
+
+
+def tell(fact: dict[str, Any]) -> None:
+    """Print one fact at once."""
+    sys.stdout.write(json.dumps(fact) + "\n")
+    sys.stdout.flush()
+
+
+def handle(event: dict[str, Any]) -> bool:
+    """Tell what the portal wants to know of an event. False: ansible-runner need not write it to a file."""
+    data = event.get("event_data", {})
+    kind = event.get("event", "")
+    if kind in EVENTS:
+        result = data.get("res") or {}
+        facts = result.get("ansible_facts") or {}
+        kept = {key: result[key] for key in RESULT_KEYS if key in result}
+        kept |= {key: facts[key] for key in ("portal_code", "portal_running") if key in facts}
+        tell(
+            {
+                "event": kind,
+                "host": data.get("host", ""),
+                "task": data.get("task", ""),
+                "ignored": bool(data.get("ignore_errors")),
+                "result": kept,
+                "stats": {name: list(data.get(name) or ()) for name in ("ok", "failures", "dark")}
+                if kind == "playbook_on_stats"
+                else {},
+            }
+        )
+    elif kind in {"verbose", "error", "warning", "deprecated", "system_warning"}:
+        tell({"event": "text", "text": event.get("stdout", "")})
+    return False
+
+
+def main() -> int:
+    """Run the playbook; the exit code is ansible-playbook's."""
+    folder, playbook, forks = sys.argv[1:4]
+    config = RunnerConfig(
+        private_data_dir=folder,
+        inventory=f"{folder}/hosts.yml",
+        playbook=playbook,
+        forks=int(forks),
+        ident="run",
+        quiet=True,
+        settings={"pexpect_timeout": 1, "suppress_output_file": True, "suppress_ansible_output": True},
+    )
+    config.prepare()
+    # The one beside this Python, whatever else is in the PATH; under a keeper of its own, because its session is not
+    # this one's: should this program and the outer keeper be killed, nobody else would end it.
+    program = [str(Path(sys.executable).with_name("ansible-playbook")), *config.command[1:]]
+    keeper = str(Path(__file__).with_name("keeper.py"))
+    config.command = [sys.executable, "-I", "-S", keeper, "--parent", str(os.getpid()), "--", *program]
+    _status, code = Runner(config, event_handler=handle, remove_partials=True).run()
+    return int(code or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,237 @@
+"""What every executor takes and gives: an order for each host in, an outcome for each host out.
+
+Nothing here knows Django's models, so that executors can be run and tested alone. What comes from tenants is checked
+when it is put into these classes: names, paths and addresses end up in commands on hosts.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from django.db.models import TextChoices
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+# What stands in a path, in a unit's name and in a log line: no slash, no blank, and no dot in front.
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+~-]{0,127}")
+USER = re.compile(r"[a-z_][a-z0-9_.-]{0,31}\$?")
+FOLDER = re.compile(r"/[A-Za-z0-9_./+~-]{1,500}")
+
+Settings = Mapping[str, Any]
+SayHost = Callable[[str, str], None]
+
+
+class Code(TextChoices):
+    """How it ended. The words are stable: rows, the API and programs of operators hold them."""
+
+    OK = "ok", _("The version runs")
+    UNREACHABLE = "unreachable", _("The host does not answer")
+    UNKNOWN_HOST_KEY = "unknown_host_key", _("The host's key is not the one that is known")
+    KEY_REFUSED = "key_refused", _("The host refuses the key")
+    ADDRESS_REFUSED = "address_refused", _("The host's address is not allowed")
+    DISK_FULL = "disk_full", _("The host's disk is full")
+    ARTIFACT_GONE = "artifact_gone", _("The artifact is not there")
+    ARTIFACT_UNAVAILABLE = "artifact_unavailable", _("The artifact's server does not answer")
+    ARTIFACT_WRONG_SUM = "artifact_wrong_sum", _("The artifact has another checksum")
+    ARTIFACT_BAD = "artifact_bad", _("The artifact cannot be unpacked safely")
+    UNHEALTHY = "unhealthy", _("The health check never came up")
+    FLAPPING = "flapping", _("The health check comes and goes")
+    TIMED_OUT = "timed_out", _("It took too long")
+    CANCELLED = "cancelled", _("It was stopped half-way")
+    FAILED = "failed", _("It failed")
+
+
+class ExecutorError(Exception):
+    """A question that a host or a program did not answer. `code` is one of `Code`; the text holds no secret."""
+
+    def __init__(self, code: Code, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One service on one host. `name` tells the targets of one call apart. Raises ValueError in words.
+
+    `ip` is an address, never a name: what was checked is then what is connected to.
+    `folder` belongs to the service alone; releases live in it.
+    """
+
+    name: str
+    ip: str
+    user: str
+    service: str
+    service_port: int
+    folder: str
+    ssh_port: int = 22
+
+    def __post_init__(self) -> None:
+        _check(NAME, self.name, "host name")
+        _check(NAME, self.service, "service name")
+        _check(USER, self.user, "user")
+        _check(FOLDER, self.folder, "folder")
+        if ".." in self.folder.split("/"):
+            raise ValueError(f"The folder {self.folder!r} leads upwards.")
+        ipaddress.ip_address(self.ip)
+        _check_port(self.ssh_port)
+        _check_port(self.service_port)
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A version: its label, and where its .tar.gz is. The URL may hold a signature, so that repr does not show it."""
+
+    label: str
+    artifact_url: str = field(repr=False)
+    sha256: str
+
+    def __post_init__(self) -> None:
+        _check(NAME, self.label, "version label")
+        _check(re.compile(r"[0-9a-f]{64}"), self.sha256, "SHA-256 sum")
+        parts = urlsplit(self.artifact_url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or not self.artifact_url.isprintable():
+            raise ValueError("An artifact's address is http or https, with a host.")
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """When a version counts as up: `in_a_row` good answers, `interval` seconds apart, within `seconds`.
+
+    `contains` is text that the answer must hold; `{version}` in it stands for the label. It is what tells the new
+    version from an old process that was never ended and still answers.
+    """
+
+    path: str = "/"
+    port: int = 80
+    expected_status: int = 200
+    in_a_row: int = 3
+    seconds: float = 60
+    interval: float = 1
+    contains: str = ""
+
+    def __post_init__(self) -> None:
+        # A line break or a blank would let a tenant write headers of its own into the portal's request.
+        _check(re.compile(r"/[!-~]{0,500}"), self.path, "health path")
+        _check_port(self.port)
+        if self.in_a_row < 1 or self.seconds <= 0 or self.interval <= 0:
+            raise ValueError("A health check needs at least one good answer, and time for it.")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """How the portal proves itself to a host, and the host to the portal.
+
+    `known_hosts` is what `ssh-keyscan` prints, or bare public keys of the host, one a line.
+    """
+
+    private_key: str = field(default="", repr=False)
+    known_hosts: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One piece of work: this release on this target.
+
+    `previous` is the release that runs there as far as the portal knows; an executor that keeps releases on the host
+    asks the host instead. With `put_back`, a failure leaves the host on what ran before.
+    `settings` are the service's own for its executor (`Executor.check_settings`).
+    """
+
+    target: Target
+    release: Release
+    credentials: Credentials = Credentials()
+    health: HealthCheck | None = None
+    settings: Settings = field(default_factory=dict)
+    previous: Release | None = None
+    put_back: bool = True
+
+    def secrets(self) -> list[str]:
+        """What must stand in no log line."""
+        parts = urlsplit(self.release.artifact_url)
+        inside = [parts.query, parts.password or "", parts.netloc.rpartition("@")[0]]
+        inside += [pair.partition("=")[2] for pair in parts.query.split("&")]
+        return [*inside, *self.credentials.private_key.splitlines()]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one order ended.
+
+    `running` is the label of the version that runs afterwards: "" when none does, None when nobody knows.
+    `changed` is False when the host ran the version before. `lines` are masked and bounded.
+    """
+
+    code: Code
+    message: str = ""
+    running: str | None = None
+    changed: bool = True
+    lines: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        return self.code is Code.OK
+
+
+class Executor(ABC):
+    """A way to put versions on hosts. One instance serves all threads of a process."""
+
+    name: ClassVar[str]
+    label: ClassVar[str | Promise]
+
+    @abstractmethod
+    def deploy_many(
+        self,
+        orders: Sequence[Order],
+        say: SayHost,
+        *,
+        go_on: Callable[[], bool] = lambda: True,
+    ) -> dict[str, Outcome]:
+        """Carry out orders side by side; an outcome for each target's name, whatever happened to it.
+
+        Safe to repeat: a host that runs the version already is success, one that was left half-way is taken up.
+        `say(target name, line)` gets each line when it is there, one at a time. `go_on` is asked about twice a second;
+        when it says False, or an exception such as Celery's soft time limit arrives, everything is killed.
+        Returns within the executor's `seconds` and a few more.
+        """
+
+    @abstractmethod
+    def running_version(self, order: Order) -> str | None:
+        """The label of the version that the host is set to run, or None when it has none. Raises `ExecutorError`."""
+
+    @abstractmethod
+    def check_settings(self, settings: Settings) -> dict[str, str | Promise]:
+        """What is wrong with a service's settings, by field; nothing when they will do."""
+
+    def deploy(
+        self, order: Order, say: Callable[[str], None], *, go_on: Callable[[], bool] = lambda: True
+    ) -> Outcome:
+        """Carry out one order: see `deploy_many`."""
+        outcomes = self.deploy_many([order], lambda _target, line: say(line), go_on=go_on)
+        return outcomes[order.target.name]
+
+
+def check_names(orders: Sequence[Order]) -> None:
+    """Refuse two orders with one target name: one outcome would hide the other. Raises ValueError."""
+    names = [order.target.name for order in orders]
+    if len(set(names)) != len(names):
+        raise ValueError(f"Two orders have the same target name: {sorted(names)}.")
+
+
+def _check(pattern: re.Pattern[str], text: str, what: str) -> None:
+    if not pattern.fullmatch(text):
+        raise ValueError(f"This is no {what}: {text[:100]!r}.")
+
+
+def _check_port(port: int) -> None:
+    if not 1 <= port <= 65535:
+        raise ValueError(f"This is no port: {port}.")

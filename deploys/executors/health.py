@@ -1,0 +1,120 @@
+"""Ask a service over HTTP whether it is well, until it is or the time is over.
+
+The same file runs in two places: in the portal, and on a host, where Ansible carries it (the module `wait_healthy`).
+So it needs the standard library alone, and no Python newer than 3.8.
+
+A request goes to an address, never to a name, and no redirect is followed: a service cannot send the portal elsewhere.
+Who calls it from the portal checks the address first (`addresses.check_address`).
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+# One request, from the connection to the last byte that is read, in seconds.
+REQUEST_SECONDS = 3.0
+ANSWER_BYTES = 65_536
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What came of watching: `code` is ok, unhealthy, flapping or cancelled; `last` is what the last request met."""
+
+    code: str
+    last: str
+    asked: int
+    good: int
+
+
+def ask(
+    ip: str,
+    port: int,
+    path: str,
+    *,
+    expected_status: int = 200,
+    contains: str = "",
+    seconds: float = REQUEST_SECONDS,
+) -> str:
+    """Ask once. The empty text when the answer is good, or else what is wrong with it. Never longer than `seconds`.
+
+    Written on a socket, because the time limits of HTTP libraries are for each read: a service that sends a byte now
+    and then would hold a worker for ever.
+    """
+    deadline = time.monotonic() + seconds
+    host = f"[{ip}]" if ":" in ip else ip
+    request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: portal-health\r\nAccept: */*\r\n"
+    answer = b""
+    try:
+        with socket.create_connection((ip, port), timeout=seconds) as connection:
+            connection.sendall((request + "Connection: close\r\n\r\n").encode("ascii"))
+            while len(answer) < ANSWER_BYTES and (contains or b"\r\n" not in answer):
+                connection.settimeout(max(0.01, deadline - time.monotonic()))
+                data = connection.recv(ANSWER_BYTES)
+                if not data:
+                    break
+                answer += data
+                if contains and contains.encode() in answer:
+                    break
+    except socket.timeout:  # noqa: UP041 - it is another class before Python 3.10.
+        # A connection that stays open although we asked to close it: what has come is what there is.
+        if b"\r\n" not in answer:
+            return "no answer in time"
+    except OSError as error:
+        return f"no connection: {error.strerror or error}"
+    words = answer.split(b"\r\n", 1)[0].decode("latin-1").split()
+    if len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].isdigit():
+        return "the answer is not HTTP"
+    if int(words[1]) != expected_status:
+        return f"status {int(words[1])} instead of {expected_status}"
+    if contains and contains.encode() not in answer:
+        return "the answer does not hold the expected text"
+    return ""
+
+
+def watch(
+    ip: str,
+    port: int,
+    *,
+    path: str = "/",
+    expected_status: int = 200,
+    in_a_row: int = 3,
+    seconds: float = 60.0,
+    interval: float = 1.0,
+    contains: str = "",
+    go_on: Callable[[], bool] = lambda: True,
+) -> Watched:
+    """Ask until `in_a_row` answers running are good, or `seconds` are over, or `go_on` says no (cancelled).
+
+    A service that was good and then was not is `flapping` when the time is over, one that never was is `unhealthy`.
+    """
+    deadline = time.monotonic() + seconds
+    asked = good = row = drops = 0
+    last = ""
+    while row < in_a_row:
+        if not go_on():
+            return Watched("cancelled", "it was stopped", asked, good)
+        trouble = ask(
+            ip,
+            port,
+            path,
+            expected_status=expected_status,
+            contains=contains,
+            seconds=min(REQUEST_SECONDS, seconds),
+        )
+        asked += 1
+        if trouble:
+            drops += row > 0
+            row = 0
+            last = trouble
+        else:
+            good += 1
+            row += 1
+        if row < in_a_row:
+            if time.monotonic() + interval >= deadline:
+                code = "flapping" if drops else "unhealthy"
+                return Watched(code, last or "it came up too late", asked, good)
+            time.sleep(interval)
+    return Watched("ok", "", asked, good)

@@ -1,0 +1,98 @@
+"""The lines that a deployment leaves: without secrets, and never more than a bounded number of them."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterable
+
+MASK = "***"
+LINE_CHARACTERS = 2_000
+# What is looked at of a line. Hosts print what they like: no rule below may take long for any text of this length.
+READ_CHARACTERS = 4 * LINE_CHARACTERS
+LOG_CHARACTERS = 200_000
+# Shorter texts would blank out half of every line, and are no secret that protects anything.
+SHORTEST_SECRET = 6
+
+KEY_BEGINS = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
+KEY_ENDS = re.compile(r"-----END [A-Z ]*PRIVATE KEY-----")
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
+RULES = (
+    # https://user:password@host
+    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]{0,20}://)[^\s/@\"']{1,500}@"), rf"\1{MASK}@"),
+    # The query of any address: signatures of object stores have a dozen names.
+    (re.compile(r"(?i)\b(https?://[^\s?\"'<>]+)\?[^\s\"'<>]+"), rf"\1?{MASK}"),
+    (re.compile(r"(?i)\b(authorization|x-auth-token|cookie)(\"?'?\s{0,4}[:=]\s{0,4}).+"), rf"\1\2{MASK}"),
+    (re.compile(r"(?i)\b(bearer|basic)\s{1,4}[A-Za-z0-9._~+/=-]{8,}"), rf"\1 {MASK}"),
+    (
+        re.compile(
+            r"(?i)((?:passw(?:or)?d|passwd|passphrase|secret|token|api_?-?key|access_?-?key|private_?-?key|"
+            r"credential|signature)[\w.-]{0,40}[\"']?\s{0,4}[=:]\s{0,4})(\"[^\"]*\"|'[^']*'|[^\s,;&}]+)"
+        ),
+        rf"\1{MASK}",
+    ),
+)
+
+
+class MaskedLog:
+    """Takes lines, says them at once, and keeps the first quarter and the last three: the end tells why.
+
+    Not for several threads: each host has its own.
+    """
+
+    def __init__(self, say: Callable[[str], None], secrets: Iterable[str] = ()) -> None:
+        self._say = say
+        # The longest first, or the rest of one that holds another would stay.
+        self._secrets = sorted(
+            {text.strip() for text in secrets if len(text.strip()) >= SHORTEST_SECRET}, key=len, reverse=True
+        )
+        self._inside_key = False
+        self._first: list[str] = []
+        self._last: deque[str] = deque()
+        self._size = self._size_of_last = 0
+        self._dropped = 0
+
+    def mask(self, text: str) -> str:
+        """The text without what is secret in it."""
+        for secret in self._secrets:
+            text = text.replace(secret, MASK)
+        text = text[:READ_CHARACTERS]
+        for rule, instead in RULES:
+            text = rule.sub(instead, text)
+        return text
+
+    def add(self, text: str) -> None:
+        """Take one line, or several in one text."""
+        for raw in text.splitlines():
+            line = self._without_keys(CONTROL.sub("", raw))
+            if line is not None:
+                self._keep(self.mask(line)[:LINE_CHARACTERS])
+
+    def lines(self) -> tuple[str, ...]:
+        """What was kept; where something was left out, a line says how much."""
+        gap = [f"... {self._dropped} lines are left out ..."] if self._dropped else []
+        return (*self._first, *gap, *self._last)
+
+    def _without_keys(self, line: str) -> str | None:
+        # A key that is not ours may be printed too, by whatever runs on the host.
+        if begins := KEY_BEGINS.search(line):
+            self._inside_key = not KEY_ENDS.search(line)
+            return line[: begins.start()] + MASK
+        if self._inside_key:
+            self._inside_key = not KEY_ENDS.search(line)
+            return None
+        return line
+
+    def _keep(self, line: str) -> None:
+        size = len(line) + 1
+        self._size += size
+        if self._size <= LOG_CHARACTERS // 4:
+            self._first.append(line)
+        else:
+            self._last.append(line)
+            self._size_of_last += size
+            while self._size_of_last > LOG_CHARACTERS // 4 * 3:
+                self._size_of_last -= len(self._last.popleft()) + 1
+                self._dropped += 1
+        if self._size <= LOG_CHARACTERS:
+            self._say(line)

@@ -1,0 +1,40 @@
+"""The executors that there are, by the name that services store. Adding one is a class and `@register`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from .contract import Executor
+
+_executors: dict[str, type[Executor]] = {}
+SomeExecutor = TypeVar("SomeExecutor", bound=type[Executor])
+
+
+class UnknownExecutor(LookupError):
+    """A service names an executor that nothing has registered."""
+
+
+def register(executor: SomeExecutor) -> SomeExecutor:
+    """Make an executor known by its name."""
+    if _executors.setdefault(executor.name, executor) is not executor:
+        raise ValueError(f"Two executors are registered as '{executor.name}'.")
+    return executor
+
+
+def executor_names() -> list[str]:
+    """The name of each, in order."""
+    return sorted(_executors)
+
+
+def executor_class(name: str) -> type[Executor]:
+    """The class behind a name, for its label. Raises `UnknownExecutor`."""
+    try:
+        return _executors[name]
+    except KeyError:
+        raise UnknownExecutor(name) from None
+
+
+def executor_of(name: str, options: Mapping[str, Any] | None = None) -> Executor:
+    """An executor, made with the operator's options for it (its constructor's). Raises `UnknownExecutor`."""
+    return executor_class(name)(**(options or {}))

@@ -1,0 +1,156 @@
+"""What can be deployed: services, and the versions that were built of them."""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from portal.api.scoping import TenantScoped
+from tenants.models import InformationSystem
+
+from ..executors.contract import FOLDER, NAME
+
+# The same as the executors refuse, so that no row exists that cannot be deployed.
+is_a_name = RegexValidator(rf"^{NAME.pattern}\Z", _("Letters, digits and _ . + ~ -, and no dot in front."))
+is_a_folder = RegexValidator(rf"^{FOLDER.pattern}\Z", _("An absolute path of plain characters."))
+
+
+class ServiceQuerySet(TenantScoped):
+    """Services; their tenant is that of their information system."""
+
+    tenant_path: ClassVar[str] = "information_system__tenant"
+
+
+class MicroService(models.Model):
+    """Something of an information system that runs on hosts, one process a host, in one version or another."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    information_system = models.ForeignKey(
+        InformationSystem, models.PROTECT, related_name="services", verbose_name=_("information system")
+    )
+    name = models.CharField(_("name"), max_length=100, validators=[is_a_name])
+    language = models.CharField(_("language"), max_length=50, blank=True, default="")
+    description = models.TextField(_("description"), blank=True, default="", max_length=2000)
+    repository = models.CharField(_("repository"), max_length=500, blank=True, default="")
+    folder = models.CharField(
+        _("folder on the host"),
+        max_length=500,
+        validators=[is_a_folder],
+        help_text=_("It belongs to the service alone; releases live in it."),
+    )
+    port = models.PositiveIntegerField(_("port"), validators=[MinValueValidator(1), MaxValueValidator(65535)])
+    # When a version counts as up. Without a path, it does as soon as its restart has succeeded.
+    health_path = models.CharField(_("health path"), max_length=500, blank=True, default="")
+    health_port = models.PositiveIntegerField(
+        _("health port"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(65535)],
+        help_text=_("Empty: the port of the instance."),
+    )
+    health_status = models.PositiveIntegerField(
+        _("expected status"), default=200, validators=[MinValueValidator(100), MaxValueValidator(599)]
+    )
+    health_contains = models.CharField(
+        _("what the answer holds"),
+        max_length=200,
+        blank=True,
+        default="",
+        help_text=_("{version} stands for the label: an old process that still answers is then told apart."),
+    )
+    health_seconds = models.PositiveIntegerField(
+        _("seconds until it is up"), default=60, validators=[MinValueValidator(1), MaxValueValidator(90)]
+    )
+    executor = models.CharField(_("executor"), max_length=50)
+    executor_settings = models.JSONField(_("settings of the executor"), default=dict, blank=True)
+    # The number of the newest version.
+    last_number = models.PositiveIntegerField(default=0, editable=False)
+    version = models.PositiveIntegerField(default=1, editable=False)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("updated"), auto_now=True)
+
+    objects = ServiceQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name", "id"]
+        verbose_name = _("service")
+        verbose_name_plural = _("services")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["information_system", "name"], name="service_name_unique_in_system"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class VersionQuerySet(TenantScoped):
+    """Versions; their tenant is that of their service."""
+
+    tenant_path: ClassVar[str] = "service__information_system__tenant"
+
+
+class MicroServiceVersion(models.Model):
+    """One build of a service. *Higher* means a greater `number`, given when the version is registered, whatever its label."""
+
+    class BuildStatus(models.TextChoices):
+        PENDING = "pending", _("pending")
+        BUILDING = "building", _("building")
+        SUCCESS = "success", _("built")
+        FAILED = "failed", _("failed")
+        CANCELLED = "cancelled", _("cancelled")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    service = models.ForeignKey(
+        MicroService, models.CASCADE, related_name="versions", verbose_name=_("service")
+    )
+    label = models.CharField(_("version"), max_length=128, validators=[is_a_name])
+    number = models.PositiveIntegerField(_("number"), editable=False)
+    build_status = models.CharField(
+        _("build status"), max_length=10, choices=BuildStatus.choices, default=BuildStatus.PENDING
+    )
+    # May hold a signature, so it is shown to nobody who may not deploy.
+    artifact_url = models.CharField(_("artifact"), max_length=2000, blank=True, default="")
+    sha256 = models.CharField(
+        _("SHA-256 sum"),
+        max_length=64,
+        blank=True,
+        default="",
+        validators=[RegexValidator(r"^[0-9a-f]{64}\Z", _("64 hexadecimal digits, in lower case."))],
+    )
+    notes = models.TextField(_("notes"), blank=True, default="", max_length=10000)
+    built_at = models.DateTimeField(_("built"), null=True, blank=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("created by"),
+    )
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    objects = VersionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["service", "-number"]
+        verbose_name = _("version")
+        verbose_name_plural = _("versions")
+        constraints = [
+            models.UniqueConstraint(fields=["service", "label"], name="version_label_unique_in_service"),
+            models.UniqueConstraint(fields=["service", "number"], name="version_number_unique_in_service"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.service} {self.label}"
+
+    @property
+    def is_built(self) -> bool:
+        """Whether it can be put on a host."""
+        return self.build_status == self.BuildStatus.SUCCESS and bool(self.artifact_url and self.sha256)

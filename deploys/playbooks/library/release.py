@@ -1,0 +1,283 @@
+"""An Ansible module: the releases of one service in its folder on a host.
+
+    <folder>/releases/<version>/   what was unpacked, with its checksum in .portal-sha256
+    <folder>/current               a symbolic link to the release that is to run
+    <folder>/under_way             there while a deployment goes on or has died: the version that ran before
+
+Actions: `prepare`, which looks what is there and fetches the release if it is not; `switch` the link; `settle`, which
+ends a deployment. Each may be repeated. Results hold `portal_code` when something failed, and `portal_running` when that is known.
+
+Why the host fetches, and not the portal: the portal never opens an address that a tenant wrote, one artifact does not
+go through it once for every host, and a host that cannot reach the artifact says so before anything has changed.
+
+It runs on the host's Python, 3.8 or later, with what Ansible carries along (`ansible.module_utils`, BSD licence).
+"""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import hashlib
+import os
+import shutil
+import tarfile
+import time
+import zlib
+from typing import Any, NoReturn
+from urllib.error import HTTPError, URLError
+
+from ansible.module_utils.basic import AnsibleModule
+
+SUM_FILE = ".portal-sha256"
+CHUNK = 1024 * 1024
+# What a single read may take, in seconds; `seconds` bounds the whole.
+READ_SECONDS = 15
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class Trouble(Exception):
+    """Something that has a code of its own."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Folder:
+    """A service's folder."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.releases = os.path.join(path, "releases")
+        self.current = os.path.join(path, "current")
+        self.under_way = os.path.join(path, "under_way")
+
+    def release(self, version: str) -> str:
+        return os.path.join(self.releases, version)
+
+    def current_version(self) -> str:
+        try:
+            return os.path.basename(os.readlink(self.current))
+        except OSError:
+            return ""
+
+    def before(self) -> str | None:
+        """The version that ran before, when a deployment is under way; None when none is."""
+        return read(self.under_way)
+
+    def look(self, version: str, sha256: str) -> dict[str, Any]:
+        current, before = self.current_version(), self.before()
+        fetched = read(os.path.join(self.release(version), SUM_FILE)) == sha256
+        return {
+            "current": current,
+            "before": current if before is None else before,
+            # A link alone proves nothing: who died after switching it may not have restarted the service.
+            "already": current == version and fetched and before is None,
+            "portal_running": current if before is None else None,
+        }
+
+    def switch(self, version: str) -> None:
+        """Point `current` at a release, or at none when `version` is empty. Never a moment without a link."""
+        if read(self.under_way) is None:
+            write(self.under_way, self.current_version())
+        if not version:
+            remove(self.current)
+            return
+        new = self.current + ".new"
+        remove(new)
+        os.symlink(os.path.join("releases", version), new)
+        os.replace(new, self.current)
+
+    def settle(self, keep: int) -> None:
+        """End the deployment, and keep the `keep` newest releases, that which runs among them."""
+        remove(self.under_way)
+        others = [name for name in os.listdir(self.releases) if name != self.current_version()]
+        others.sort(key=lambda name: os.path.getmtime(self.release(name)), reverse=True)
+        for name in [name for name in others if name.startswith(".")] + [
+            name for name in others if not name.startswith(".")
+        ][max(keep - 1, 0) :]:
+            shutil.rmtree(self.release(name), ignore_errors=True)
+
+    def fetch(self, version: str, url: str, sha256: str, seconds: float) -> bool:
+        """Have a release unpacked in its place. Whether anything had to be done. Raises Trouble."""
+        place = self.release(version)
+        if read(os.path.join(place, SUM_FILE)) == sha256:
+            return False
+        os.makedirs(self.releases, mode=0o755, exist_ok=True)
+        # One name for each version, so that a repetition clears away what a killed one has left.
+        unpacked, archive = self.release(".unpacking-" + version), self.release(".fetching-" + version)
+        shutil.rmtree(unpacked, ignore_errors=True)
+        try:
+            os.mkdir(unpacked, 0o755)
+            self.download(url, archive, sha256, seconds)
+            self.unpack(archive, unpacked)
+            write(os.path.join(unpacked, SUM_FILE), sha256)
+            if os.path.isdir(place):
+                # The label was built again. What runs from the old folder keeps its open files.
+                old = self.release(".old-" + version)
+                shutil.rmtree(old, ignore_errors=True)
+                os.rename(place, old)
+            os.rename(unpacked, place)
+        finally:
+            remove(archive)
+            shutil.rmtree(unpacked, ignore_errors=True)
+        return True
+
+    def refuse_without_room(self, needed: int) -> None:
+        # Before writing: filling the disk to its last byte would bring down what still runs.
+        there = os.statvfs(self.releases)
+        if needed > there.f_bavail * there.f_frsize:
+            raise Trouble("disk_full", "The artifact needs %d bytes more than the disk has." % needed)
+
+    def download(self, url: str, archive: str, sha256: str, seconds: float) -> None:
+        # Imported here, as the other actions need none of it: Ansible compiles its modules anew for every task.
+        from ansible.module_utils.urls import open_url
+
+        deadline = time.monotonic() + seconds
+        digest = hashlib.sha256()
+        try:
+            with (
+                open_url(url, timeout=READ_SECONDS, http_agent="portal-deploy") as answer,
+                open(archive, "wb") as file,
+            ):
+                self.refuse_without_room(int(answer.headers.get("Content-Length") or 0))
+                # read1: what is there now, so that a slow server cannot hold us longer than the deadline.
+                while True:
+                    data = answer.read1(CHUNK)
+                    if not data:
+                        break
+                    file.write(data)
+                    digest.update(data)
+                    if time.monotonic() > deadline:
+                        raise Trouble("timed_out", "The artifact did not come within %d seconds." % seconds)
+        except HTTPError as error:
+            error.close()
+            gone = error.code in (401, 403, 404, 410)
+            code = "artifact_gone" if gone else "artifact_unavailable"
+            raise Trouble(code, "The artifact's server answered %d." % error.code)
+        except URLError as error:
+            raise Trouble("artifact_unavailable", "The artifact's server does not answer: %s" % error.reason)
+        if digest.hexdigest() != sha256:
+            raise Trouble("artifact_wrong_sum", "The artifact's SHA-256 is %s." % digest.hexdigest())
+
+    def unpack(self, archive: str, into: str) -> None:
+        """Unpack, one member after another: nothing may come to lie, or lead, outside the release's own folder."""
+        root = os.path.realpath(into)
+        try:
+            with tarfile.open(archive, "r:gz") as members:
+                for member in members:
+                    refuse_unsafe(member, root)
+                    self.refuse_without_room(member.size)
+                    member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
+                    member.mode &= 0o755
+                    if hasattr(tarfile, "data_filter"):
+                        members.extract(member, root, filter="data")
+                    else:
+                        members.extract(member, root)
+        except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError) as error:
+            raise Trouble("artifact_bad", "The archive cannot be unpacked: %s" % error)
+        # Links that were harmless one by one may lead outside together.
+        for folder, folders, files in os.walk(root):
+            for name in folders + files:
+                if not inside(root, os.path.join(folder, name)):
+                    refuse(name, "leads outside")
+
+
+def inside(root: str, path: str) -> bool:
+    real = os.path.realpath(path)
+    return real == root or real.startswith(root + os.sep)
+
+
+def refuse(name: str, why: str) -> NoReturn:
+    raise Trouble("artifact_bad", "The archive's member %r %s." % (name[:200], why))
+
+
+def refuse_unsafe(member: tarfile.TarInfo, root: str) -> None:
+    """Refuse a member that would come to lie outside, or be a link that leads there, or a device."""
+    place = os.path.join(root, member.name)
+    if os.path.isabs(member.name) or ".." in member.name.split("/") or not inside(root, place):
+        refuse(member.name, "would lie outside")
+    # A symbolic link is read from where it lies, a hard one from the archive's root.
+    start = os.path.dirname(place) if member.issym() else root
+    if (member.issym() or member.islnk()) and not inside(root, os.path.join(start, member.linkname)):
+        refuse(member.name, "leads outside")
+    if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
+        refuse(member.name, "is a device")
+
+
+def read(path: str) -> str | None:
+    try:
+        with open(path) as file:
+            return file.read().strip()
+    except OSError:
+        return None
+
+
+def write(path: str, text: str) -> None:
+    with open(path + ".new", "w") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(path + ".new", path)
+
+
+def remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def act(folder: Folder, given: dict[str, Any]) -> dict[str, Any]:
+    if given["action"] == "prepare":
+        found = folder.look(given["version"], given["sha256"])
+        try:
+            changed = folder.fetch(given["version"], given["url"], given["sha256"], given["seconds"])
+        except (Trouble, OSError) as trouble:
+            # Nothing was touched: what ran before runs on.
+            trouble.running = found["portal_running"]  # type: ignore[union-attr]
+            raise
+        return dict(found, changed=changed)
+    if given["action"] == "switch":
+        folder.switch(given["version"])
+        return {"changed": True, "portal_running": None}
+    folder.settle(given["keep"])
+    return {"changed": True, "portal_running": folder.current_version()}
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "action": {"choices": ["prepare", "switch", "settle"], "required": True},
+            "folder": {"type": "path", "required": True},
+            "version": {"default": ""},
+            # It may carry a signature.
+            "url": {"no_log": True},
+            "sha256": {"default": ""},
+            "seconds": {"type": "int", "default": 120},
+            "keep": {"type": "int", "default": 3},
+        }
+    )
+    try:
+        module.exit_json(**act(Folder(module.params["folder"]), module.params))
+    except Trouble as trouble:
+        module.fail_json(msg=str(trouble), portal_code=trouble.code, **known(trouble))
+    except OSError as error:
+        # Every write of an action can meet the full disk.
+        code = (
+            "disk_full"
+            if error.errno in FULL
+            else "timed_out"
+            if isinstance(error, TimeoutError)
+            else "failed"
+        )
+        module.fail_json(msg=str(error), portal_code=code, **known(error))
+
+
+def known(error: Exception) -> dict[str, Any]:
+    """Which version runs, as far as an error knows it."""
+    return {"portal_running": error.running} if hasattr(error, "running") else {}
+
+
+if __name__ == "__main__":
+    main()

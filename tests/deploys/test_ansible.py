@@ -1,0 +1,357 @@
+"""The executor `ansible` over real sshds on loopback: how each trouble is called, and which version answers afterwards.
+
+Ansible costs seconds, so one run serves all hosts, each with a trouble of its own, and one test looks at all of it.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deploys.executors import Code, Credentials, ExecutorError, Order, Release, Target, executor_of, ssh
+from deploys.executors.ansible import AnsibleExecutor, unsafe_yaml
+from tests.deploys.loopback import INSTALL_SSHD, SSHD, KeyPair, archive, loopback, service_archive
+from tests.deploys.test_executors import TARGET
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+needs_sshd = pytest.mark.skipif(SSHD is None, reason=INSTALL_SSHD)
+pytestmark = pytest.mark.timeout(180)
+
+# A disk for the releases that has 200 kB, seen by what sshd runs alone.
+SMALL_DISK = (
+    "unshare --mount {user} sh -c "
+    '\'mkdir -p "$0" && mount -t tmpfs -o size=200k none "$0" && exec sh -c "$SSH_ORIGINAL_COMMAND"\' {releases}'
+)
+UNSHARE = ["unshare", "--mount", *([] if os.getuid() == 0 else ["--map-root-user"])]
+CAN_MOUNT = (
+    shutil.which("unshare") is not None
+    and subprocess.run(
+        [*UNSHARE, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False
+    ).returncode
+    == 0
+)
+
+
+def executor(**options):
+    return executor_of("ansible", {"allow_local": True, "restart_seconds": 10, "forks": 16, **options})
+
+
+@pytest.fixture
+def place():
+    # A short path, as ssh needs for its sockets.
+    with tempfile.TemporaryDirectory(prefix="portal-hosts-") as folder, loopback(Path(folder)) as found:
+        yield found
+
+
+# How each host's part ends: the code, the version that runs as far as the portal knows, and which one answers.
+ENDS = {
+    "upgraded": (Code.OK, "2.0", "2.0"),
+    "already": (Code.OK, "2.0", "2.0"),
+    "reverted": (Code.OK, "1.0", "1.0"),
+    "gone": (Code.ARTIFACT_GONE, "1.0", "1.0"),
+    "wrong-sum": (Code.ARTIFACT_WRONG_SUM, "1.0", "1.0"),
+    "full": (Code.DISK_FULL, "1.0", "1.0"),
+    "unhealthy": (Code.UNHEALTHY, "1.0", "1.0"),
+    "flapping": (Code.FLAPPING, "1.0", "1.0"),
+    "first": (Code.UNHEALTHY, "", ""),
+    "stuck": (Code.TIMED_OUT, None, "1.0"),
+    "refused": (Code.KEY_REFUSED, None, "1.0"),
+    "stranger": (Code.UNKNOWN_HOST_KEY, None, "1.0"),
+    "off": (Code.UNREACHABLE, None, ""),
+    "silent": (Code.UNREACHABLE, None, ""),
+}
+
+
+class Hosts:
+    """The hosts of `ENDS`, each in the state that its trouble needs, and what is ordered for them."""
+
+    def __init__(self, place, marker):
+        self.place = place
+        self.orders = {}
+        self.packed = {label: service_archive(label) for label in ("1.0", "2.0")}
+        one = place.artifacts.add("1.0", self.packed["1.0"])
+        two = place.artifacts.add("2.0", self.packed["2.0"], query="?signature=s1gnatur3s1gnatur3")
+        self.releases = {"1.0": one, "2.0": two}
+        key = place.key.private
+
+        upgraded = self.host("upgraded", two)
+        # What a tenant could write into a setting, in the hope that the portal evaluates it.
+        template = "{{ lookup('ansible.builtin.pipe', 'touch MARKER') }}".replace("MARKER", str(marker))
+        self.change(
+            "upgraded",
+            settings={"restart_command": [*upgraded.restart_command, template]},
+            health=replace(
+                self.orders["upgraded"].health,
+                path="/" + "{{lookup('pipe','true>MARKER')}}".replace("MARKER", str(marker)),
+            ),
+        )
+        self.host("already", two, before="2.0")
+        # An upgrade that died after the link was switched and before the service was restarted.
+        reverted = self.host("reverted", one)
+        reverted.deploy_died("2.0", self.packed["2.0"], two.sha256)
+        self.change(
+            "reverted", settings={"restart_command": reverted.restart_command, "health_from": "portal"}
+        )
+        self.host("gone", replace(two, artifact_url=f"{place.artifacts.url}/nowhere.tar.gz"))
+        self.host("wrong-sum", replace(two, sha256="0" * 64))
+        broken = place.artifacts.add("broken", service_archive("broken", "broken"))
+        self.host("unhealthy", broken)
+        self.host("first", broken, before="")
+        self.host("flapping", place.artifacts.add("flapping", service_archive("flapping", "flapping")))
+        stuck = self.host("stuck", two)
+        hang = f'[ "$PORTAL_VERSION" = 2.0 ] && sleep 60; exec sh {stuck.folder}/restart.sh'
+        self.change("stuck", settings={"restart_command": ["/bin/sh", "-c", hang]}, put_back=False)
+        refused = self.host("refused", two)
+        self.change("refused", credentials=Credentials(KeyPair.new().private, refused.keys.public))
+        self.host("stranger", two)
+        self.change("stranger", credentials=Credentials(key, KeyPair.new().public))
+        if CAN_MOUNT:
+            releases = place.folder / "full" / "service" / "releases"
+            user = "" if os.getuid() == 0 else "--map-root-user"
+            big = place.artifacts.add("big", archive({"zeros": b"\0" * 1_000_000}))
+            self.host("full", big, wrapper=SMALL_DISK.format(user=user, releases=releases))
+        for host in place.hosts.values():
+            host.wait()
+        # Nothing listens on the one's port, and on the other's listens one that never says a word.
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            self.elsewhere("off", closed.getsockname()[1])
+        self.silent = socket.create_server(("127.0.0.1", 0))
+        self.elsewhere("silent", self.silent.getsockname()[1])
+
+    def host(self, name, release, *, before="1.0", wrapper=""):
+        host = self.place.host(name, wrapper=wrapper)
+        if before:
+            host.run_by_hand(before, self.packed[before], self.releases[before].sha256)
+        self.orders[name] = host.order(release, self.place.key)
+        return host
+
+    def change(self, name, **values):
+        self.orders[name] = replace(self.orders[name], **values)
+
+    def elsewhere(self, name, port):
+        order = self.orders["upgraded"]
+        self.orders[name] = replace(order, target=replace(order.target, name=name, ssh_port=port))
+
+    def answers(self, name):
+        return self.place.hosts[name].answers() if name in self.place.hosts else ""
+
+
+@needs_sshd
+def test_each_trouble_has_its_code_and_what_ran_before_runs_on(place, tmp_path):
+    marker = tmp_path / "evaluated"
+    hosts = Hosts(place, marker)
+    lines = {}
+
+    outcomes = executor().deploy_many(
+        list(hosts.orders.values()), lambda name, line: lines.setdefault(name, []).append(line)
+    )
+    hosts.silent.close()
+
+    said = "\n".join(f"{name}: {line}" for name, outcome in outcomes.items() for line in outcome.lines)
+    found = {name: (end.code, end.running, hosts.answers(name)) for name, end in outcomes.items()}
+    assert found == {name: ENDS[name] for name in hosts.orders}, said
+    # One that runs the version was left alone.
+    assert outcomes["already"].changed is False
+    assert outcomes["upgraded"].changed is True
+    assert not marker.exists()
+
+    # Lines come live, and hold no secret.
+    assert tuple(lines["upgraded"]) == outcomes["upgraded"].lines
+    assert "Fetch, verify and unpack: changed" in lines["upgraded"]
+    assert "restarted with password=***" in lines["upgraded"]
+    for secret in ["s1gnatur3", "hunter2", *place.key.private.splitlines()[1:-1]]:
+        assert secret not in said + repr(outcomes)
+
+    # Nothing half-done stays; only where nothing was put back, the host remembers what ran before.
+    under_way = {name for name in place.hosts if (place.hosts[name].service_folder / "under_way").exists()}
+    assert under_way == {"stuck"}
+    assert (place.hosts["stuck"].service_folder / "under_way").read_text() == "1.0\n"
+    assert not list(place.folder.glob("*/service/releases/.*"))
+
+
+@needs_sshd
+def test_the_version_on_a_host_can_be_asked_for(place):
+    host = place.host("asked")
+    packed = service_archive("2.0")
+    release = place.artifacts.add("2.0", packed)
+    order = host.order(release, place.key)
+    host.wait()
+
+    assert executor().running_version(order) is None
+    host.unpack("2.0", packed, release.sha256)
+    assert executor().running_version(order) == "2.0"
+
+    unknown = Credentials(place.key.private, KeyPair.new().public)
+    other = Credentials(KeyPair.new().private, order.credentials.known_hosts)
+    for changed, code in [
+        (replace(order, credentials=unknown), Code.UNKNOWN_HOST_KEY),
+        (replace(order, credentials=other), Code.KEY_REFUSED),
+        (replace(order, target=replace(order.target, ssh_port=1)), Code.UNREACHABLE),
+    ]:
+        with pytest.raises(ExecutorError) as failed:
+            executor().running_version(changed)
+        assert failed.value.code is code
+
+
+def test_the_portals_own_machine_is_refused_unless_it_is_allowed():
+    order = Order(Target(**{**TARGET, "ip": "169.254.169.254"}), Release("1.0", "http://x/y", "0" * 64))
+
+    assert executor(allow_local=False).deploy(order, print).code is Code.ADDRESS_REFUSED
+    with pytest.raises(ExecutorError) as failed:
+        executor(allow_local=False).running_version(order)
+    assert failed.value.code is Code.ADDRESS_REFUSED
+
+
+def processes_with(text):
+    """The processes in whose arguments or surroundings a text stands."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and int(folder.name) != os.getpid():
+            try:
+                if text in (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes():
+                    found.append(int(folder.name))
+            except OSError:
+                continue
+    return found
+
+
+@needs_sshd
+def test_a_worker_that_is_killed_leaves_nothing_and_the_next_one_takes_it_up(place, tmp_path):
+    host = place.host("killed")
+    packed = service_archive("1.0")
+    host.run_by_hand("1.0", packed, place.artifacts.add("1.0", packed).sha256)
+    host.wait()
+    # A short path, as ssh needs for its sockets.
+    temporary = Path(tempfile.mkdtemp(prefix="portal-worker-"))
+    release = place.artifacts.add("3.0", service_archive("3.0"))
+    slow = (
+        f"touch {tmp_path}/restarting; [ -e {tmp_path}/quick ] || sleep 30; exec sh {host.folder}/restart.sh"
+    )
+    order = host.order(release, place.key, settings={"restart_command": ["/bin/sh", "-c", slow]})
+    worker = """
+import pickle, sys
+from django.conf import settings
+settings.configure(USE_I18N=False)
+from deploys.executors import executor_of
+executor_of("ansible", {"allow_local": True}).deploy(pickle.load(sys.stdin.buffer), print)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", worker],
+        stdin=subprocess.PIPE,
+        cwd=REPOSITORY,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "portal.settings", "TMPDIR": str(temporary)},
+    )
+    process.stdin.write(pickle.dumps(order))
+    process.stdin.close()
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "restarting").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    assert list(temporary.iterdir())
+
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+    deadline = time.monotonic() + 10
+    while processes_with(temporary.name.encode()) or list(temporary.iterdir()):
+        assert time.monotonic() < deadline, "Something goes on deploying."
+        time.sleep(0.05)
+    assert (host.service_folder / "under_way").read_text() == "1.0\n"
+    assert host.answers() == "1.0"
+
+    temporary.rmdir()
+    (tmp_path / "quick").touch()
+    outcome = executor().deploy(order, lambda _line: None)
+    assert (outcome.code, outcome.running, host.answers()) == (Code.OK, "3.0", "3.0")
+
+
+@needs_sshd
+def test_a_playbook_of_the_operators_own(place, tmp_path):
+    playbook = tmp_path / "own.yml"
+    playbook.write_text("""
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.command: {argv: [echo, "{{ portal_service }} {{ portal_version }} on {{ portal_host }}"]}
+    - ansible.builtin.set_fact: {portal_code: disk_full, portal_running: "1.5"}
+      when: portal_host == "small"
+    - ansible.builtin.fail: {msg: There is no room.}
+      when: portal_host == "small"
+""")
+    release = place.artifacts.add("4.0", b"")
+    settings = {"playbook": "own"}
+    orders = [place.host(name).order(release, place.key, settings=settings) for name in ("large", "small")]
+    for host in place.hosts.values():
+        host.wait()
+
+    outcomes = executor(playbooks={"own": str(playbook)}).deploy_many(orders, lambda *_: None)
+
+    assert (outcomes["large"].code, outcomes["large"].running) == (Code.OK, "4.0")
+    assert "shop 4.0 on large" in outcomes["large"].lines
+    assert (outcomes["small"].code, outcomes["small"].running) == (Code.DISK_FULL, "1.5")
+    assert "There is no room." in outcomes["small"].message
+
+
+def test_settings_are_checked_by_field():
+    it = AnsibleExecutor()
+
+    assert (
+        it.check_settings({"unit": "shop@1.service", "unit_scope": "user", "keep": 5, "become": True}) == {}
+    )
+    assert it.check_settings({"restart_command": ["/bin/sh", "-c", "it's fine {{ x }}"]}) == {}
+    assert set(it.check_settings({})) == {"unit"}
+    wrong = {
+        "playbook": "/etc/shadow",
+        "unit": "a b",
+        "unit_scope": "all",
+        "become": "yes",
+        "restart_command": "rm -rf",
+        "keep": 1,
+        "health_from": "moon",
+        "health_ip": "{{ x }}",
+        "python": "python3 -c",
+        "other": 1,
+    }
+    assert set(it.check_settings(wrong)) == set(wrong)
+
+
+def test_every_text_is_marked_and_read_back_as_it_was():
+    class Loader(yaml.SafeLoader):
+        pass
+
+    Loader.add_constructor("!unsafe", lambda loader, node: ("unsafe", loader.construct_scalar(node)))
+    value = {"a": 'x"\\ {{ y }} é 😀 #: -', "b": ["", 1, True, None, 1.5], "c": {"d": "&*!%@`"}}
+
+    assert yaml.load(unsafe_yaml(value), Loader) == {
+        "a": ("unsafe", value["a"]),
+        "b": ["", 1, True, None, 1.5],
+        "c": {"d": ("unsafe", "&*!%@`")},
+    }
+
+
+def test_known_hosts_are_taken_as_keys_or_as_lines():
+    usual, other = Target(**TARGET), Target(**TARGET, ssh_port=2201)
+
+    assert ssh.known_hosts(usual, "ssh-ed25519 AAAA\n\n") == "10.0.0.5 ssh-ed25519 AAAA\n"
+    assert ssh.known_hosts(other, "ecdsa-sha2-nistp256 AAAA") == "[10.0.0.5]:2201 ecdsa-sha2-nistp256 AAAA\n"
+    assert ssh.known_hosts(other, "[10.0.0.5]:2201 ssh-rsa AAAA") == "[10.0.0.5]:2201 ssh-rsa AAAA\n"
+
+
+def test_what_is_no_private_key_is_refused_without_showing_it():
+    ssh.check_private_key(KeyPair.new().private)
+    for wrong in ["", "hunter2", KeyPair.new().private.replace("A", "B"), KeyPair.new().public]:
+        with pytest.raises(ValueError, match="no private key") as refused:
+            ssh.check_private_key(wrong)
+        assert "hunter2" not in str(refused.value)

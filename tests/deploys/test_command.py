@@ -1,0 +1,195 @@
+"""The executor `command`: a program's words and exit codes, its limits, and that it puts the version back."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deploys.executors import (
+    Code,
+    Credentials,
+    ExecutorError,
+    HealthCheck,
+    Order,
+    Release,
+    Target,
+    executor_of,
+)
+from tests.deploys.test_health import BAD, OK, service
+
+ONE = Release("1.0", "https://ann:hunter2@store.example.org/1.tar.gz?sig=abcdefgh", "1" * 64)
+TWO = Release("2.0", "https://store.example.org/2.tar.gz", "2" * 64)
+
+
+def order(name="web-1", **more):
+    target = Target(name, "127.0.0.1", "deploy", "shop", 8080, "/srv/shop")
+    return Order(**{"target": target, "release": TWO, "settings": {"program": "it"}, **more})
+
+
+def executor(script, **options):
+    return executor_of(
+        "command", {"programs": {"it": ["/bin/sh", "-c", script]}, "allow_local": True, **options}
+    )
+
+
+def deploy(script, *, lines=None, options=None, **more):
+    lines = [] if lines is None else lines
+    return executor(script, **(options or {})).deploy(order(**more), lines.append)
+
+
+def test_a_program_is_told_everything_twice_but_no_key():
+    lines = []
+    script = 'echo "$PORTAL_ACTION $PORTAL_HOST $PORTAL_VERSION $PORTAL_SERVICE_PORT"; cat; echo; env'
+    outcome = deploy(
+        script,
+        lines=lines,
+        credentials=Credentials("the private key itself", "ssh-ed25519 AAAA"),
+        previous=ONE,
+    )
+
+    assert (outcome.code, outcome.running) == (Code.OK, "2.0")
+    assert lines[0] == "deploy web-1 2.0 8080"
+    given = json.loads(lines[1])
+    assert given["previous_version"] == "1.0"
+    assert given["sha256"] == "2" * 64
+    assert "private key" not in "\n".join(lines)
+    # The portal's own variables hold its passwords.
+    assert "DATABASE_URL" not in "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (10, Code.UNREACHABLE),
+        (11, Code.UNKNOWN_HOST_KEY),
+        (12, Code.KEY_REFUSED),
+        (13, Code.DISK_FULL),
+        (14, Code.ARTIFACT_GONE),
+        (15, Code.ARTIFACT_WRONG_SUM),
+        (16, Code.UNHEALTHY),
+        (17, Code.FLAPPING),
+        (18, Code.TIMED_OUT),
+        (19, Code.ARTIFACT_UNAVAILABLE),
+        (20, Code.ARTIFACT_BAD),
+        (1, Code.FAILED),
+        (127, Code.FAILED),
+    ],
+)
+def test_each_exit_code_has_its_word(status, code):
+    outcome = deploy(f"echo no room; exit {status}")
+
+    assert (outcome.code, outcome.running) == (code, None)
+    assert "no room" in outcome.lines
+
+
+def test_a_program_says_which_version_runs_afterwards():
+    assert deploy("echo running=1.0; exit 14").running == "1.0"
+    assert executor("echo running=$PORTAL_ACTION").running_version(order()) == "running_version"
+    assert executor("echo running=").running_version(order()) is None
+    with pytest.raises(ExecutorError) as failed:
+        executor("echo no way; exit 10").running_version(order())
+    assert (failed.value.code, str(failed.value)) == (Code.UNREACHABLE, "no way")
+
+
+def test_a_program_that_hangs_is_killed_with_its_children(tmp_path):
+    outcome = deploy(f"sleep 60 & echo $! >{tmp_path}/pid; sleep 60", options={"seconds": 1})
+
+    assert outcome.code is Code.TIMED_OUT
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+
+
+def test_the_previous_version_is_put_back(tmp_path):
+    script = f'echo "$PORTAL_VERSION" >>{tmp_path}/runs; [ "$PORTAL_VERSION" = 1.0 ] || exit 13'
+
+    outcome = deploy(script, previous=ONE)
+    assert (outcome.code, outcome.running) == (Code.DISK_FULL, "1.0")
+    assert (tmp_path / "runs").read_text().split() == ["2.0", "1.0"]
+
+    assert deploy(script, previous=ONE, put_back=False).running is None
+    assert (tmp_path / "runs").read_text().split() == ["2.0", "1.0", "2.0"]
+
+
+def test_an_unhealthy_version_is_put_back_and_flapping_is_told_apart():
+    for answers, code in [([BAD], Code.UNHEALTHY), ([OK, BAD] * 500, Code.FLAPPING)]:
+        with service(*answers) as (port, _asked):
+            check = HealthCheck(port=port, in_a_row=3, seconds=0.3, interval=0.01)
+            assert deploy("exit 0", health=check, previous=ONE).code is code
+
+    with service(b"HTTP/1.1 200 OK\r\n\r\nversion 1.0") as (port, _asked):
+        check = HealthCheck(port=port, in_a_row=1, seconds=0.3, interval=0.01, contains="version {version}")
+        outcome = deploy("exit 0", health=check, previous=ONE)
+    assert (outcome.code, outcome.running) == (Code.UNHEALTHY, "1.0")
+
+
+def test_a_health_check_of_the_portals_own_machine_is_refused_unless_allowed():
+    check = HealthCheck(port=8080)
+
+    outcome = deploy("exit 0", health=check, options={"allow_local": False})
+
+    assert (outcome.code, outcome.changed) == (Code.ADDRESS_REFUSED, False)
+    # Nothing goes there when the program asks itself.
+    settings = {"program": "it", "health_by": "program"}
+    assert deploy("exit 0", health=check, options={"allow_local": False}, settings=settings).ok
+
+
+def test_settings_are_checked_by_field():
+    it = executor("exit 0")
+
+    assert it.check_settings({"program": "it"}) == {}
+    assert set(it.check_settings({"program": "rm", "health_by": "me", "x": 1})) == {
+        "program",
+        "health_by",
+        "x",
+    }
+    assert deploy("exit 0", settings={"program": "/bin/sh"}).code is Code.FAILED
+
+
+def test_secrets_stay_out_of_what_it_prints():
+    outcome = deploy('echo "$PORTAL_ARTIFACT_URL"; echo token=abc123', release=ONE)
+
+    assert outcome.lines == ("https://***@store.example.org/1.tar.gz?***", "token=***")
+
+
+def test_a_daemon_that_a_program_starts_stays(tmp_path):
+    assert deploy(f"sleep 60 & echo $! >{tmp_path}/pid").ok
+
+    pid = int((tmp_path / "pid").read_text())
+    os.kill(pid, 0)
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_many_run_side_by_side_and_each_has_its_outcome():
+    lines = {}
+    orders = [order(f"web-{number}") for number in range(60)]
+    script = 'echo "on $PORTAL_HOST"; [ "$PORTAL_HOST" != web-7 ] || exit 10'
+
+    outcomes = executor(script).deploy_many(
+        orders, lambda host, line: lines.setdefault(host, []).append(line)
+    )
+
+    assert set(outcomes) == {f"web-{number}" for number in range(60)}
+    assert [name for name, outcome in outcomes.items() if not outcome.ok] == ["web-7"]
+    assert lines["web-30"] == ["on web-30"]
+    with pytest.raises(ValueError, match="same target name"):
+        executor(script).deploy_many([orders[0], replace(orders[0])], lambda *_: None)
+
+
+def test_many_are_stopped_together():
+    begun = time.monotonic()
+    stop = threading.Event()
+
+    outcomes = executor("echo go; sleep 60", at_once=3).deploy_many(
+        [order(f"web-{number}", previous=ONE) for number in range(5)],
+        lambda *_: stop.set(),
+        go_on=lambda: not stop.is_set(),
+    )
+
+    assert {outcome.code for outcome in outcomes.values()} == {Code.CANCELLED}
+    assert time.monotonic() - begun < 20
