@@ -9,5 +9,10 @@ class DeploysConfig(AppConfig):
     verbose_name = _("Deployments")
 
     def ready(self) -> None:
-        """Register the commands."""
+        """Register the commands, and why a VM on which something runs is not removed."""
+        from vms.keepers import register_keeper
+
         from . import commands  # noqa: F401 - importing registers.
+        from .services.instances import keeps_its_vm
+
+        register_keeper(keeps_its_vm)

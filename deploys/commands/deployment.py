@@ -54,10 +54,9 @@ class DeployService(Command):
     def locks(self) -> list[str]:
         """The instances, and the VMs that they are on: nobody restarts or removes one meanwhile."""
         items = items_of(self.deployment_id)
-        found = items.values_list("instance_id", "instance__host__vm_id")
-        keys = {("instance", instance_id) for instance_id, _vm in found}
-        keys |= {("vm", vm_id) for _instance, vm_id in found}
-        return [f"{kind}:{key}" for kind, key in keys if key is not None]
+        instances = items.exclude(instance=None).values_list("instance_id", flat=True)
+        vms = items.exclude(instance__host__vm=None).values_list("instance__host__vm_id", flat=True)
+        return [*(f"instance:{pk}" for pk in instances), *{f"vm:{pk}" for pk in vms}]
 
     def entity(self) -> Entity:
         """The deployment."""

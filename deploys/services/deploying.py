@@ -220,7 +220,8 @@ def retry(*, scope: Scope, deployment_id: UUID) -> Plan:
 
 
 def _target(current: MicroServiceVersion, dest: UUID, action: Action) -> MicroServiceVersion:
-    target = MicroServiceVersion.objects.filter(service=current.service_id, pk=dest).first()
+    versions = MicroServiceVersion.objects.filter(service=current.service_id)
+    target: MicroServiceVersion | None = versions.filter(pk=dest).first()
     if target is None:
         raise Http404
     if not target.is_built:
