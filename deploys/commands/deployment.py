@@ -126,7 +126,7 @@ class DeployBatch(Command):
         """The batch, counted as people do."""
         return Entity("deployment", self.deployment_id, str(self.number + 1))
 
-    @step(title=gettext_lazy("Wait between batches"))
+    @step(title=gettext_lazy("Wait between batches"), deadline=minutes(24 * 60))
     def pause(self) -> Result:
         """Give those who watch the last batch time to cancel."""
         seconds = self._strategy().get("pause", 0)

@@ -33,6 +33,7 @@ from ..executors import (
 )
 from ..models import DeployKey, DeploymentItem, MicroServiceInstance, MicroServiceVersion
 
+LONGEST_HEALTH_CHECK = 60
 # What is said is written down so often, not line by line.
 FLUSH_SECONDS = 1.0
 
@@ -41,7 +42,12 @@ def executor_for(name: str) -> Executor:
     """The executor of a service, with what the operator has set for it. Raises `UnknownExecutor`."""
     options: dict[str, dict[str, object]] = {
         "ansible": {"seconds": settings.DEPLOY_SECONDS, "allow_local": settings.ALLOW_LOCAL_HOSTS},
-        "command": {"programs": settings.DEPLOY_PROGRAMS, "allow_local": settings.ALLOW_LOCAL_HOSTS},
+        # Twice this and twice the longest health check, when a version is put back, fit into DEPLOY_SECONDS.
+        "command": {
+            "programs": settings.DEPLOY_PROGRAMS,
+            "seconds": max(5.0, settings.DEPLOY_SECONDS / 2 - LONGEST_HEALTH_CHECK),
+            "allow_local": settings.ALLOW_LOCAL_HOSTS,
+        },
     }
     return executor_of(name, options.get(name, {}))
 
@@ -91,15 +97,19 @@ class DeployInstance(Command):
             return self.ended(Outcome(Code.FAILED, str(error), item.from_version.label, changed=False))
         log = _Log(item.pk, "" if not self.retrying else item.log)
         try:
-            outcome = executor.deploy(order, log.say, go_on=self.go_on)
+            outcome = executor.deploy(order, log.say, go_on=lambda: self.go_on(log))
         finally:
             log.flush()
         if outcome.code == Code.CANCELLED:
             refuse_if_lost()
         return self.ended(outcome)
 
-    def go_on(self) -> bool:
-        """Whether this worker still has the job: one that was thought dead must not go on beside its successor."""
+    def go_on(self, log: _Log) -> bool:
+        """Whether this worker still has the job: one that was thought dead must not go on beside its successor.
+
+        Asked twice a second in this thread, so it is also when what was said is written down.
+        """
+        log.flush_if_due()
         try:
             refuse_if_lost()
         except LeaseLost:
@@ -211,7 +221,11 @@ class _Log:
         """Take a line; it is masked already."""
         self.text += line + "\n"
         self.is_new = True
-        if time.monotonic() - self.written > FLUSH_SECONDS:
+        self.flush_if_due()
+
+    def flush_if_due(self) -> None:
+        """Write what has come, if the last time is long enough ago."""
+        if self.is_new and time.monotonic() - self.written > FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:

@@ -140,12 +140,12 @@ class CommandExecutor(Executor):
         except ExecutorError as error:
             return Outcome(error.code, error.message, changed=False)
         code, running = self._put(order, order.release, log, go_on)
+        last = next(iter(reversed(log.lines())), "")
         if code is not Code.OK and code is not Code.CANCELLED and order.put_back and order.previous:
             log.add(f"Putting back {order.previous.label}.")
             back, running = self._put(order, order.previous, log, go_on)
             if back is not Code.OK:
                 running = None
-        last = next(iter(reversed(log.lines())), "")
         message = str(code.label) + ("" if code is Code.OK else f". {last}")
         return Outcome(code, message, running, lines=log.lines())
 

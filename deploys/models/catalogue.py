@@ -64,7 +64,7 @@ class MicroService(models.Model):
         help_text=_("{version} stands for the label: an old process that still answers is then told apart."),
     )
     health_seconds = models.PositiveIntegerField(
-        _("seconds until it is up"), default=60, validators=[MinValueValidator(1), MaxValueValidator(90)]
+        _("seconds until it is up"), default=60, validators=[MinValueValidator(1), MaxValueValidator(60)]
     )
     executor = models.CharField(_("executor"), max_length=50)
     executor_settings = models.JSONField(_("settings of the executor"), default=dict, blank=True)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.http import Http404
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -147,6 +147,9 @@ def deploy(*, scope: Scope, service_id: UUID, version_id: UUID, action: Action, 
             },
         )
         if wish.dry_run:
+            vms = [f"vm:{one.host.vm_id}" for one in chosen if one.host.vm_id is not None]
+            for holder in engine.holders_of(vms).values():
+                raise engine.Busy(holder)
             return Plan(deployment, batches, left_out, None)
         return Plan(deployment, batches, left_out, record(scope, deployment, batches))
 
@@ -193,16 +196,14 @@ def retry(*, scope: Scope, deployment_id: UUID) -> Plan:
     if old.ended_at is None:
         raise Refused(409, "still_running", _("The deployment has not ended yet; cancel it, or wait."))
     with transaction.atomic():
-        items = old.items.exclude(result=DeploymentItem.Result.SUCCEEDED)
-        wanted = MicroServiceInstance.objects.filter(pk__in=items.values("instance"))
-        instances = list(
-            wanted.exclude(version=old.to_version)
-            .select_related("host", "locked_by__operator")
-            .select_for_update(of=("self",))
-            .order_by("pk")
+        _target(old.from_version, old.to_version_id, Deployment.Action(old.action).value)
+        # Those that still run what they ran when it was asked for: whoever has gone on since is left alone.
+        instances = _locked(
+            Q(history__in=old.items.exclude(result=DeploymentItem.Result.SUCCEEDED))
+            & Q(version=F("history__from_version"))
         )
         if not instances:
-            raise Refused(409, "nothing_failed", _("Every instance has got the version."))
+            raise Refused(409, "nothing_failed", _("No instance is left to which it could be done again."))
         chosen, left_out = _without_the_held(instances, "all")
         size = Strategy(**old.strategy).size_of_batch(len(chosen))
         batches = [chosen[start : start + size] for start in range(0, len(chosen), size)]
@@ -245,12 +246,7 @@ def _instances(
     wanted = Q(service=current.service_id, version=current)
     if hosts != "all":
         wanted &= Q(host__in=hosts)
-    instances = list(
-        MicroServiceInstance.objects.filter(wanted)
-        .select_related("host", "locked_by__operator")
-        .select_for_update(of=("self",))
-        .order_by("pk")
-    )
+    instances = _locked(wanted)
     if hosts == "all":
         if not instances:
             raise BadFields({"hosts": [_("No host runs version '%(v)s'.") % {"v": current.label}]})
@@ -262,11 +258,25 @@ def _instances(
     return instances
 
 
+def _locked(wanted: Q) -> list[MicroServiceInstance]:
+    """Instances, locked in the order of their keys.
+
+    Who holds one is not joined here: of a row that somebody else has changed while this waited for its lock, PostgreSQL gives
+    the new row and what was joined to the old one.
+    """
+    instances = MicroServiceInstance.objects.filter(wanted).select_related("host")
+    return list(instances.select_for_update(of=("self",)).order_by("pk"))
+
+
 def _without_the_held(
     instances: Sequence[MicroServiceInstance], mode: Literal["all", "valid"]
 ) -> tuple[list[MicroServiceInstance], list[dict[str, Any]]]:
     """Those that can be deployed to, and why not the others; with the mode "all", the first of those is refused."""
-    left_out = [_why_not(one) for one in instances if one.locked or one.is_maintain]
+    ids = {one.locked_by_id for one in instances if one.locked_by_id is not None}
+    holders = Deployment.objects.select_related("operator").in_bulk(ids)
+    left_out = [
+        _why_not(one, holders.get(one.locked_by_id)) for one in instances if one.locked or one.is_maintain
+    ]
     chosen = [one for one in instances if not (one.locked or one.is_maintain)]
     if left_out and (mode == "all" or not chosen):
         first = left_out[0]
@@ -274,12 +284,14 @@ def _without_the_held(
     return chosen, left_out
 
 
-def _why_not(instance: MicroServiceInstance) -> dict[str, Any]:
-    holder = instance.locked_by
+def _why_not(instance: MicroServiceInstance, holder: Deployment | None) -> dict[str, Any]:
     said: dict[str, Any] = {"instance": str(instance.pk), "host": str(instance.host)}
-    if holder is None:
+    if not instance.locked:
         message = _("%(host)s is under maintenance.")
         return {**said, "code": "under_maintenance", "detail": str(message % {"host": instance.host})}
+    if holder is None:
+        message = _("%(host)s is locked.")
+        return {**said, "code": "locked", "detail": str(message % {"host": instance.host})}
     who = holder.operator.get_username() if holder.operator else "-"
     message = _("%(host)s is held by the deployment %(id)s of %(who)s since %(since)s.")
     since = holder.created_at.isoformat(timespec="seconds")
