@@ -196,7 +196,7 @@ def retry(*, scope: Scope, deployment_id: UUID) -> Plan:
     if old.ended_at is None:
         raise Refused(409, "still_running", _("The deployment has not ended yet; cancel it, or wait."))
     with transaction.atomic():
-        _target(old.from_version, old.to_version_id, Deployment.Action(old.action).value)
+        _target(old.from_version, old.to_version_id, old.action)
         # Those that still run what they ran when it was asked for: whoever has gone on since is left alone.
         instances = _locked(
             Q(history__in=old.items.exclude(result=DeploymentItem.Result.SUCCEEDED))
@@ -220,7 +220,7 @@ def retry(*, scope: Scope, deployment_id: UUID) -> Plan:
         return Plan(again, batches, left_out, record(scope, again, batches))
 
 
-def _target(current: MicroServiceVersion, dest: UUID, action: Action) -> MicroServiceVersion:
+def _target(current: MicroServiceVersion, dest: UUID, action: str) -> MicroServiceVersion:
     versions = MicroServiceVersion.objects.filter(service=current.service_id)
     target: MicroServiceVersion | None = versions.filter(pk=dest).first()
     if target is None:
