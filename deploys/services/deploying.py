@@ -111,7 +111,7 @@ def candidates(*, scope: Scope, service_id: UUID, version_id: UUID, action: Acti
     ]
 
 
-def _is_on_the_right_side(version: MicroServiceVersion, current: MicroServiceVersion, action: Action) -> bool:
+def _is_on_the_right_side(version: MicroServiceVersion, current: MicroServiceVersion, action: str) -> bool:
     return version.number > current.number if action == "upgrade" else version.number < current.number
 
 
