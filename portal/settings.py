@@ -24,9 +24,7 @@ if (BASE_DIR / ".env").is_file():
 
 PORTAL_ENV = env.str("PORTAL_ENV", default="development")
 if PORTAL_ENV not in {"development", "test", "production"}:
-    raise ImproperlyConfigured(
-        f"PORTAL_ENV is '{PORTAL_ENV}'; it must be 'development', 'test' or 'production'."
-    )
+    raise ImproperlyConfigured(f"PORTAL_ENV is '{PORTAL_ENV}', not 'development', 'test' or 'production'.")
 PRODUCTION = PORTAL_ENV == "production"
 
 
@@ -54,9 +52,7 @@ ALLOWED_HOSTS = required_in_production("ALLOWED_HOSTS", "127.0.0.1,localhost,[::
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 DEBUG = env.bool("DEBUG", default=False)
 if PRODUCTION and DEBUG:
-    raise ImproperlyConfigured(
-        "DEBUG is on; in production it would show secrets on error pages. Unset DEBUG."
-    )
+    raise ImproperlyConfigured("DEBUG is on; in production it would show secrets on error pages. Unset it.")
 
 # --- Applications ------------------------------------------------------------------------------------------
 
@@ -113,10 +109,8 @@ TEMPLATES: list[dict[str, Any]] = [
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
-                "django.template.context_processors.request",
-                "django.contrib.auth.context_processors.auth",
-                "django.contrib.messages.context_processors.messages",
-                "django.template.context_processors.i18n",
+                *(f"django.template.context_processors.{name}" for name in ("request", "i18n")),
+                *(f"django.contrib.{name}.context_processors.{name}" for name in ("auth", "messages")),
             ],
         },
     },
@@ -257,10 +251,7 @@ AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
     "django.contrib.auth.backends.ModelBackend",
 ]
-PASSWORD_HASHERS = [
-    "django.contrib.auth.hashers.Argon2PasswordHasher",
-    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
-]
+PASSWORD_HASHERS = [f"django.contrib.auth.hashers.{name}PasswordHasher" for name in ("Argon2", "PBKDF2")]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}Validator"}
     for name in ("UserAttributeSimilarity", "MinimumLength", "CommonPassword", "NumericPassword")
@@ -302,11 +293,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["portal.api.parsers.JSONParser"],
     "DEFAULT_PAGINATION_CLASS": "portal.api.paging.Pages",
-    "DEFAULT_FILTER_BACKENDS": [
-        "portal.api.filtering.Filters",
-        "portal.api.filtering.Search",
-        "portal.api.filtering.Ordering",
-    ],
+    "DEFAULT_FILTER_BACKENDS": [f"portal.api.filtering.{name}" for name in ("Filters", "Search", "Ordering")],
     "DEFAULT_THROTTLE_CLASSES": ["portal.api.throttling.ActionClassThrottle"],
     "DEFAULT_THROTTLE_RATES": {
         "read": env.str("RATE_READ", default="6000/min"),
