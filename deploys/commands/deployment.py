@@ -75,16 +75,18 @@ class DeployService(Command):
     def count_them(self) -> Result:
         """Fail when some have not got the version, in their own words."""
         items = items_of(self.deployment_id)
-        failed = list(items.exclude(result=DeploymentItem.Result.SUCCEEDED).order_by("batch", "pk"))
-        if not failed:
+        missing = items.exclude(result=DeploymentItem.Result.SUCCEEDED)
+        failed = list(missing.filter(result__in=_BAD).order_by("batch", "pk"))
+        not_begun = missing.count() - len(failed)
+        if not failed and not not_begun:
             return Done()
         said = "; ".join(
             f"{item.host_name}: {item.message or item.get_result_display()}" for item in failed[:3]
         )
         return Failed(
-            failed[0].code or "failed",
-            _("%(count)s of %(all)s have not got the version: %(said)s")
-            % {"count": len(failed), "all": items.count(), "said": said},
+            (failed[0].code if failed else "") or "failed",
+            _("%(failed)s failed, %(not_begun)s were not begun. %(said)s")
+            % {"failed": len(failed), "not_begun": not_begun, "said": said},
         )
 
     def succeeded(self) -> None:
@@ -93,7 +95,8 @@ class DeployService(Command):
 
     def failed(self, failure: Failure) -> None:
         """It is over; what was not begun is as it was before."""
-        self._end(failure.message)
+        cancelled = failure.code == "cancelled"
+        self._end(_("It was cancelled before this one.") if cancelled else _("Too many had failed before."))
 
     def _end(self, reason: str) -> None:
         """Free what never began, in the transaction that ends the job: no instance stays locked."""

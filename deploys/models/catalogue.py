@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
@@ -94,6 +94,11 @@ class VersionQuerySet(TenantScoped):
     """Versions; their tenant is that of their service."""
 
     tenant_path: ClassVar[str] = "service__information_system__tenant"
+
+    def built(self) -> Self:
+        """Those that can be put on a host: see `MicroServiceVersion.is_built`."""
+        success = self.filter(build_status=MicroServiceVersion.BuildStatus.SUCCESS)
+        return success.exclude(artifact_url="").exclude(sha256="")
 
 
 class MicroServiceVersion(models.Model):

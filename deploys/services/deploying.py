@@ -19,7 +19,7 @@ from tasks import engine
 from tasks.models import Job
 
 from ..commands import DeployService
-from ..models import Deployment, DeploymentItem, MicroServiceInstance, MicroServiceVersion
+from ..models import Deployment, DeploymentItem, Host, MicroServiceInstance, MicroServiceVersion
 
 Action = Literal["upgrade", "revert"]
 BUSY_WORDS = {
@@ -49,11 +49,13 @@ class Strategy:
     max_failures: int = 0
     auto_revert: bool = True
 
-    def size_of_batch(self, count: int) -> int:
-        """How many of so many are done at once: at least one."""
-        if isinstance(self.batch, int):
-            return min(count, self.batch)
-        return max(1, count * int(self.batch.removesuffix("%")) // 100)
+    def batches_of(self, instances: Sequence[MicroServiceInstance]) -> list[list[MicroServiceInstance]]:
+        """Instances batch by batch, in the order of their hosts' names, at least one in each."""
+        share = self.batch if isinstance(self.batch, str) else ""
+        size = len(instances) * int(share.removesuffix("%")) // 100 if share else int(self.batch)
+        size = max(1, size)
+        ordered = sorted(instances, key=lambda one: (one.host.hostname, one.pk))
+        return [ordered[start : start + size] for start in range(0, len(ordered), size)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +94,7 @@ def candidates(*, scope: Scope, service_id: UUID, version_id: UUID, action: Acti
     On a revert, the one that ran before this one (the last that was deployed from) is the default. Raises Http404.
     """
     current = version_of(scope, service_id, version_id)
-    built = MicroServiceVersion.objects.filter(
-        service=service_id, build_status=MicroServiceVersion.BuildStatus.SUCCESS
-    )
+    built = MicroServiceVersion.objects.filter(service=service_id).built()
     last = (
         Deployment.objects.filter(to_version=current, from_version__number__lt=current.number)
         .order_by("-created_at")
@@ -130,8 +130,7 @@ def deploy(*, scope: Scope, service_id: UUID, version_id: UUID, action: Action, 
     with transaction.atomic():
         instances = _instances(current, wish.hosts)
         chosen, left_out = _without_the_held(instances, wish.mode)
-        size = wish.strategy.size_of_batch(len(chosen))
-        batches = [chosen[start : start + size] for start in range(0, len(chosen), size)]
+        batches = wish.strategy.batches_of(chosen)
         deployment = Deployment(
             service=current.service,
             action=action,
@@ -205,8 +204,7 @@ def retry(*, scope: Scope, deployment_id: UUID) -> Plan:
         if not instances:
             raise Refused(409, "nothing_failed", _("No instance is left to which it could be done again."))
         chosen, left_out = _without_the_held(instances, "all")
-        size = Strategy(**old.strategy).size_of_batch(len(chosen))
-        batches = [chosen[start : start + size] for start in range(0, len(chosen), size)]
+        batches = Strategy(**old.strategy).batches_of(chosen)
         again = Deployment(
             service=old.service,
             action=old.action,
@@ -226,6 +224,9 @@ def _target(current: MicroServiceVersion, dest: UUID, action: str) -> MicroServi
     if target is None:
         raise Http404
     if not target.is_built:
+        if target.build_status == MicroServiceVersion.BuildStatus.SUCCESS:
+            message = _("Version '%(version)s' has no artifact, or no checksum of it.")
+            raise Refused(409, "not_built", message % {"version": target.label})
         message = _("Version '%(version)s' is not built: %(status)s.")
         shown = {"version": target.label, "status": target.get_build_status_display()}
         raise Refused(409, "not_built", message % shown)
@@ -253,6 +254,10 @@ def _instances(
         return instances
     missing = [str(host) for host in hosts if host not in {one.host_id for one in instances}]
     if missing:
+        tenant = current.service.information_system.tenant_id
+        known = Host.objects.filter(tenant=tenant, pk__in=missing).values_list("pk", "hostname")
+        names = {str(pk): f"{name} ({pk})" for pk, name in known}
+        missing = [names.get(pk, pk) for pk in missing]
         message = _("These hosts do not run version '%(version)s' of the service: %(hosts)s.")
         raise BadFields({"hosts": [message % {"version": current.label, "hosts": ", ".join(missing[:20])}]})
     return instances
