@@ -8,6 +8,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from cloudaccounts import pages as account_pages
+from deploys import pages as deploy_pages
 from portal.api import errors
 from tasks.pages import cancel_job_page, job_page, job_page_events
 from vms import pages as vm_pages
@@ -18,7 +19,7 @@ from .metrics import metrics
 
 admin.site.site_header = admin.site.site_title = _("Portal administration")
 
-rooms = ["portal.api", "tenants", "cloudaccounts", "volumepool", "vms", "tasks"]
+rooms = ["portal.api", "tenants", "cloudaccounts", "volumepool", "vms", "deploys", "tasks"]
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="vm-page"), name="home"),
@@ -66,6 +67,22 @@ urlpatterns = [
     path("pools/<int:pk>/backfill/", volume_pages.fill_pool_page, name="pool-backfill"),
     path("pools/<int:pk>/live/", volume_pages.pool_live_part, name="pool-live"),
     path("pools/<int:pk>/reconcile/", volume_pages.compare_pool_page, name="pool-reconcile"),
+    path("services/", deploy_pages.service_page, name="service-page"),
+    path("services/<uuid:pk>/", deploy_pages.service_detail_page, name="service-detail-page"),
+    path(
+        "services/<uuid:pk>/versions/<uuid:version_pk>/<slug:action>/",
+        deploy_pages.change_version_page,
+        name="version-change",
+    ),
+    path("deployments/", deploy_pages.deployment_page, name="deployment-page"),
+    path("deployments/<uuid:pk>/", deploy_pages.deployment_detail_page, name="deployment-detail-page"),
+    path("deployments/<uuid:pk>/cancel/", deploy_pages.cancel_deployment_page, name="deployment-page-cancel"),
+    path(
+        "deployments/<uuid:pk>/items/<int:item_pk>/log/",
+        deploy_pages.item_log_part,
+        name="deployment-item-log",
+    ),
+    path("deployments/<uuid:pk>/retry/", deploy_pages.retry_deployment_page, name="deployment-page-retry"),
     path("accounts/", account_pages.account_page, name="account-page"),
     path("accounts/new/", account_pages.new_account_page, name="account-new"),
     path("accounts/<int:pk>/", account_pages.account_detail_page, name="account-detail-page"),

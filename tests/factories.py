@@ -8,6 +8,14 @@ from factory.django import DjangoModelFactory
 
 from cloudaccounts.models import CloudAccount, CloudResource
 from cloudaccounts.registry import syncers_of
+from deploys.models import (
+    Deployment,
+    DeploymentItem,
+    Host,
+    MicroService,
+    MicroServiceInstance,
+    MicroServiceVersion,
+)
 from portal.api.scoping import Role
 from tenants.models import InformationSystem, Membership, Tenant, User
 from vms.models import VirtualMachine, VMSnapshot, VMStatus
@@ -179,6 +187,100 @@ class VMSnapshotFactory(DjangoModelFactory[VMSnapshot]):
     name = factory.Sequence(lambda n: f"snapshot-{n}")
     image_id = factory.Faker("uuid4")
     status = "active"
+
+
+class ServiceFactory(DjangoModelFactory[MicroService]):
+    """A service that Ansible puts on its hosts."""
+
+    class Meta:
+        model = MicroService
+
+    information_system = factory.SubFactory(InformationSystemFactory)
+    name = factory.Sequence(lambda n: f"service-{n}")
+    folder = "/srv/service"
+    port = 8080
+    executor = "ansible"
+    executor_settings = factory.LazyFunction(lambda: {"unit": "service.service"})
+
+
+class VersionFactory(DjangoModelFactory[MicroServiceVersion]):
+    """A version that is built, under a number of its own."""
+
+    class Meta:
+        model = MicroServiceVersion
+        skip_postgeneration_save = True
+
+    service = factory.SubFactory(ServiceFactory)
+    number = factory.LazyAttribute(lambda version: version.service.versions.count() + 1)
+    label = factory.LazyAttribute(lambda version: f"1.{version.number}.0")
+    build_status = MicroServiceVersion.BuildStatus.SUCCESS
+    artifact_url = "https://artifacts.example.org/service.tar.gz?signature=s3cr3t"
+    sha256 = "a" * 64
+    built_at = factory.LazyFunction(timezone.now)
+
+    @factory.post_generation
+    def keep_number(version, create, extracted, **_kwargs):  # noqa: N805 - as factory_boy calls it.
+        """The service's next number is a higher one."""
+        if create:
+            version.service.last_number = max(version.service.last_number, version.number)
+            MicroService.objects.filter(pk=version.service.pk).update(last_number=version.service.last_number)
+
+
+class HostFactory(DjangoModelFactory[Host]):
+    """A host that is nobody's VM."""
+
+    class Meta:
+        model = Host
+
+    tenant = factory.SubFactory(TenantFactory)
+    hostname = factory.Sequence(lambda n: f"host-{n}")
+    ip = factory.Sequence(lambda n: f"10.30.{n // 250 % 250}.{n % 250 + 1}")
+
+
+class InstanceFactory(DjangoModelFactory[MicroServiceInstance]):
+    """A version that runs on a host of its service's tenant."""
+
+    class Meta:
+        model = MicroServiceInstance
+
+    version = factory.SubFactory(VersionFactory)
+    service = factory.SelfAttribute("version.service")
+    host = factory.SubFactory(
+        HostFactory, tenant=factory.SelfAttribute("..service.information_system.tenant")
+    )
+    port = 8080
+    status = MicroServiceInstance.Status.RUNNING
+
+
+class DeploymentFactory(DjangoModelFactory[Deployment]):
+    """An upgrade that has ended."""
+
+    class Meta:
+        model = Deployment
+
+    from_version = factory.SubFactory(VersionFactory)
+    service = factory.SelfAttribute("from_version.service")
+    to_version = factory.SubFactory(VersionFactory, service=factory.SelfAttribute("..service"))
+    action = Deployment.Action.UPGRADE
+    strategy = factory.LazyFunction(lambda: {"batch": 1, "pause": 0, "max_failures": 0, "auto_revert": True})
+    operator = factory.SubFactory(UserFactory)
+    ended_at = factory.LazyFunction(timezone.now)
+
+
+class DeploymentItemFactory(DjangoModelFactory[DeploymentItem]):
+    """An instance that got the version of its deployment."""
+
+    class Meta:
+        model = DeploymentItem
+
+    deployment = factory.SubFactory(DeploymentFactory)
+    instance = factory.SubFactory(InstanceFactory, version=factory.SelfAttribute("..deployment.to_version"))
+    host_name = factory.LazyAttribute(lambda item: str(item.instance.host))
+    batch = 0
+    from_version = factory.SelfAttribute("deployment.from_version")
+    result = DeploymentItem.Result.SUCCEEDED
+    code = "ok"
+    log = "It was done.\n"
 
 
 def stock(account: CloudAccount) -> None:

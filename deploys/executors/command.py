@@ -82,10 +82,10 @@ class CommandExecutor(Executor):
         wrong: dict[str, str | Promise] = {}
         for field in sorted(set(settings) - {"program", "health_by"}):
             wrong[field] = _("There is no such setting.")
-        if settings.get("program") not in self.programs:
+        if not (isinstance(settings.get("program"), str) and settings["program"] in self.programs):
             names = ", ".join(sorted(self.programs)) or "-"
             wrong["program"] = _("The programs are: %(names)s.") % {"names": names}
-        if settings.get("health_by", "portal") not in {"portal", "program"}:
+        if settings.get("health_by", "portal") not in ["portal", "program"]:
             wrong["health_by"] = _("It is portal or program.")
         return wrong
 

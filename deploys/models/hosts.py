@@ -20,7 +20,7 @@ from .catalogue import MicroService, MicroServiceVersion, is_a_name
 
 
 class HostQuerySet(TenantScoped):
-    """Hosts of tenants."""
+    """Hosts of tenants, and their keys."""
 
     tenant_path: ClassVar[str] = "tenant"
 
@@ -80,6 +80,8 @@ class DeployKey(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", verbose_name=_("updated by")
     )
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
+
+    objects = HostQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("deploy key")

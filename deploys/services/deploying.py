@@ -126,8 +126,8 @@ def deploy(*, scope: Scope, service_id: UUID, version_id: UUID, action: Action, 
     """
     current = version_of(scope, service_id, version_id)
     scope.require(Role.OPERATOR)
-    target = _target(current, wish.dest_version, action)
     with transaction.atomic():
+        target = _target(current, wish.dest_version, action)
         instances = _instances(current, wish.hosts)
         chosen, left_out = _without_the_held(instances, wish.mode)
         batches = wish.strategy.batches_of(chosen)
@@ -219,8 +219,9 @@ def retry(*, scope: Scope, deployment_id: UUID) -> Plan:
 
 
 def _target(current: MicroServiceVersion, dest: UUID, action: str) -> MicroServiceVersion:
+    # Locked, so that nobody gives it another sum until the deployment is there to be seen.
     versions = MicroServiceVersion.objects.filter(service=current.service_id)
-    target: MicroServiceVersion | None = versions.filter(pk=dest).first()
+    target: MicroServiceVersion | None = versions.select_for_update(no_key=True).filter(pk=dest).first()
     if target is None:
         raise Http404
     if not target.is_built:

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
+from django.db import IntegrityError, transaction
+from django.http import Http404
 from django.utils.translation import gettext_lazy as _
 
+from portal.api.database_errors import violated
+from portal.api.errors import BadFields, Refused
+from portal.api.preconditions import check_if_match
+from portal.api.scoping import Role, Scope
 from tasks.command import Refusal
 
-from ..models import MicroServiceInstance
+from ..models import Host, MicroServiceInstance, MicroServiceVersion
+from .catalogue import NO_SUCH, visible_service
+
+# What who deploys may change; the rest is for who sets things up.
+OPERATORS_FIELDS = frozenset({"is_maintain"})
+INSTANCES = MicroServiceInstance.objects.select_related(
+    "version", "host", "updated_by", "locked_by__operator"
+)
 
 
 def keeps_its_vm(vm_id: UUID) -> list[Refusal]:
@@ -22,3 +36,101 @@ def keeps_its_vm(vm_id: UUID) -> list[Refusal]:
         return []
     message = _("Services run on it: %(names)s. Take them off first.")
     return [Refusal("has_instances", message % {"names": ", ".join(names)})]
+
+
+def visible_instance(
+    scope: Scope, service_id: UUID, instance_id: UUID, needed: Role = Role.VIEWER
+) -> MicroServiceInstance:
+    """An instance of a visible service, that the caller may do something to. Raises Http404, 403."""
+    instances = INSTANCES.within(scope).filter(pk=instance_id, service=service_id)
+    found: MicroServiceInstance | None = instances.first()
+    if found is None:
+        raise Http404
+    scope.require(needed)
+    return found
+
+
+def add_instance(*, scope: Scope, service_id: UUID, fields: dict[str, Any]) -> MicroServiceInstance:
+    """Say that a version of a service is on a host. Nothing is done there; nobody has looked, so its status is unknown.
+
+    Raises Http404, 403, 409 `host_taken`, 400 by field.
+    """
+    service = visible_service(scope, service_id, Role.ADMIN)
+    host_id, version_id = fields.pop("host"), fields.pop("version")
+    host = Host.objects.for_tenant(service.information_system.tenant).filter(pk=host_id).first()
+    version = MicroServiceVersion.objects.filter(service=service, pk=version_id).first()
+    errors: dict[str, Any] = {}
+    if host is None:
+        errors["host"] = [NO_SUCH % {"pk": host_id}]
+    if version is None:
+        errors["version"] = [NO_SUCH % {"pk": version_id}]
+    if errors:
+        raise BadFields(errors)
+    columns = {"port": service.port, **fields}
+    instance = MicroServiceInstance(
+        service=service, host=host, version=version, updated_by=scope.user, **columns
+    )
+    try:
+        with transaction.atomic():
+            instance.save(force_insert=True)
+    except IntegrityError as error:
+        if violated(error) != "one_version_of_a_service_on_a_host":
+            raise
+        message = _("The service is on %(host)s already.")
+        raise Refused(409, "host_taken", message % {"host": host}, errors={"host": [_("Taken.")]}) from None
+    return visible_instance(scope, service_id, instance.pk)
+
+
+def may_change(scope: Scope, service_id: UUID, instance_id: UUID, names: set[str]) -> MicroServiceInstance:
+    """An instance of which the caller may change these columns now. Raises Http404, 403, 409 `locked`."""
+    needed = Role.OPERATOR if names <= OPERATORS_FIELDS else Role.ADMIN
+    instance = visible_instance(scope, service_id, instance_id, needed)
+    refuse_if_locked(instance)
+    return instance
+
+
+def change_instance(
+    *, scope: Scope, service_id: UUID, instance_id: UUID, fields: dict[str, Any], if_match: str | None
+) -> MicroServiceInstance:
+    """Change what is said of an instance, unless a deployment holds it. Raises Http404, 403, 412, 409 `locked`."""
+    with transaction.atomic():
+        may_change(scope, service_id, instance_id, set(fields))
+        instance = _locked(instance_id, if_match)
+        for name, value in fields.items():
+            setattr(instance, name, value)
+        instance.updated_by = scope.user
+        # Those alone: the rest is a deployment's.
+        instance.save(update_fields=[*fields, "updated_by", "updated_at"])
+        return visible_instance(scope, service_id, instance_id)
+
+
+def remove_instance(*, scope: Scope, service_id: UUID, instance_id: UUID, if_match: str | None) -> None:
+    """Take a service off a host: the portal forgets it, the host keeps it. Raises Http404, 403, 412, 409 `locked`."""
+    with transaction.atomic():
+        visible_instance(scope, service_id, instance_id, Role.ADMIN)
+        _locked(instance_id, if_match).delete()
+
+
+def refuse_if_locked(instance: MicroServiceInstance) -> None:
+    """Raise 409 `locked`, with the deployment that holds it."""
+    if not instance.locked:
+        return
+    holder = instance.locked_by
+    message = _("A deployment holds %(host)s; wait for the end, or cancel that.")
+    raise Refused(
+        409,
+        "locked",
+        message % {"host": instance.host},
+        deployment=str(holder.pk) if holder else None,
+    )
+
+
+def _locked(instance_id: UUID, if_match: str | None) -> MicroServiceInstance:
+    """An instance with its row locked, so that no deployment begins meanwhile."""
+    rows = MicroServiceInstance.objects.select_for_update(of=("self",)).select_related("host", "locked_by")
+    instance: MicroServiceInstance | None = rows.filter(pk=instance_id).first()
+    if instance is None:
+        raise Http404
+    refuse_if_locked(instance)
+    check_if_match(if_match, instance.updated_at)
+    return instance

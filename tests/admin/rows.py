@@ -20,16 +20,30 @@ from django_celery_beat.models import (
 )
 
 from cloudaccounts.models import CloudAccount, CloudResource, ResourceType, SyncLog
+from deploys.models import (
+    DeployKey,
+    Deployment,
+    DeploymentItem,
+    Host,
+    MicroService,
+    MicroServiceInstance,
+    MicroServiceVersion,
+)
 from tasks.models import AsyncTask, EntityLock, Job, JobLogLine, Step
 from tenants.models import InformationSystem, Membership, Tenant, User
 from tests.factories import (
     CloudAccountFactory,
     CloudResourceFactory,
+    DeploymentItemFactory,
+    HostFactory,
     InformationSystemFactory,
+    InstanceFactory,
     MembershipFactory,
+    ServiceFactory,
     SpareVolumeFactory,
     TenantFactory,
     UserFactory,
+    VersionFactory,
     VirtualMachineFactory,
     VMSnapshotFactory,
     VolumeFactory,
@@ -155,4 +169,13 @@ MAKE: dict[type[models.Model], Callable[[], Any]] = {
         account=CloudAccountFactory(), region="RegionOne", kind="server", cloud_id=str(next(_numbers))
     ),
     SyncRun: lambda: SyncRun.objects.create(account=CloudAccountFactory(), region="RegionOne"),
+    MicroService: ServiceFactory,
+    MicroServiceVersion: lambda: VersionFactory(created_by=UserFactory()),
+    Host: lambda: HostFactory(vm=VirtualMachineFactory()),
+    DeployKey: lambda: DeployKey.objects.create(
+        tenant=TenantFactory(), updated_by=UserFactory(), encrypted_private_key="unreadable"
+    ),
+    MicroServiceInstance: lambda: InstanceFactory(updated_by=UserFactory()),
+    Deployment: lambda: DeploymentItemFactory().deployment,
+    DeploymentItem: DeploymentItemFactory,
 }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from django.db.models.functions import Now
@@ -32,26 +30,8 @@ from tests.factories import (
 from vms.commands.power import StartVm
 from vms.models import SyncRun
 
-Ids = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Case:
-    """One operation: what it takes, and what it answers to whom.
-
-    `ids` makes the objects that the path names, in a tenant; empty for lists.
-    `needs` is the lowest role that may; None when every signed-in user may.
-    """
-
-    ok: int
-    needs: Role | None = Role.VIEWER
-    ids: Callable[[Membership], Ids] | None = None
-    body: Callable[[Membership], dict[str, Any]] | None = None
-    bad_body: dict[str, Any] | None = None
-    public: bool = False
-    # Only for the portal's staff. `tenants_own`: what the path names belongs to a tenant.
-    staff: bool = False
-    tenants_own: bool = True
+from .case import Case, Ids
+from .deploy_cases import DEPLOY_CASES
 
 
 def a_vm(member: Membership) -> Ids:
@@ -377,4 +357,5 @@ CASES: dict[tuple[str, str], Case] = {
     ),
     ("GET", "/api/v1/queue/workers/"): Case(200, None, staff=True),
     ("GET", "/api/v1/queue/summary/"): Case(200, None, staff=True),
+    **DEPLOY_CASES,
 }

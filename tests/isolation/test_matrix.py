@@ -26,6 +26,7 @@ from .cases import (
     a_volume,
     a_volume_snapshot,
 )
+from .deploy_cases import a_deployment, a_host
 
 pytestmark = pytest.mark.django_db
 
@@ -113,6 +114,7 @@ NO_LISTS = {
     "/api/v1/vms/export/",
     "/api/v1/volumes/options/",
     "/api/v1/cloud-resources/export/",
+    "/api/v1/hosts/key/",
 }
 LISTS = sorted(
     path
@@ -134,6 +136,8 @@ def test_a_list_shows_ones_own_tenant_alone(path):
         a_run,
         a_resource,
         a_sync_log,
+        a_host,
+        a_deployment,
     ):
         make(owner)
 

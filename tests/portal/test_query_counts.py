@@ -15,16 +15,23 @@ from drf_spectacular.generators import SchemaGenerator
 from rest_framework.test import APIClient
 
 from cloudaccounts.models import ResourceChange, ResourceLink, ResourceType, SyncLog, SyncLogLine
+from deploys.models import DeployKey
 from portal.api.models import ApiToken
 from portal.api.scoping import Role
 from tasks.models import EntityLock, Job, JobLogLine, Step
 from tests.factories import (
     CloudAccountFactory,
     CloudResourceFactory,
+    DeploymentFactory,
+    DeploymentItemFactory,
+    HostFactory,
     InformationSystemFactory,
+    InstanceFactory,
     MembershipFactory,
+    ServiceFactory,
     SpareVolumeFactory,
     UserFactory,
+    VersionFactory,
     VirtualMachineFactory,
     VMSnapshotFactory,
     VolumeFactory,
@@ -115,6 +122,45 @@ class World:
             "/api/v1/jobs/{id}/": self.jobs[0].pk,
             "/api/v1/jobs/{id}/lines/": self.jobs[0].pk,
             "/api/v1/jobs/{id}/events/": self.jobs[0].pk,
+            **self.deployments(),
+        }
+
+    def deployments(self):
+        """A service with versions, hosts and deployments; each of them named by what another user has made."""
+        tenant = self.member.tenant
+        DeployKey.objects.create(tenant=tenant, encrypted_private_key="unreadable", updated_by=UserFactory())
+        service = ServiceFactory(information_system=self.system)
+        versions = [VersionFactory(service=service, created_by=UserFactory()) for _ in range(self.count)]
+        for vm, version in zip(self.vms, versions, strict=True):
+            ServiceFactory(information_system=vm.information_system)
+            deployment = DeploymentFactory(from_version=versions[0], to_version=version)
+            instance = InstanceFactory(
+                version=version,
+                host=HostFactory(tenant=tenant, vm=vm),
+                updated_by=UserFactory(),
+                locked=True,
+                locked_by=deployment,
+            )
+            DeploymentItemFactory(deployment=deployment, instance=instance)
+        for version in versions[:-1]:
+            # What the last deployment brought to the last host, and to others.
+            DeploymentItemFactory(
+                deployment=DeploymentFactory(from_version=version, to_version=versions[-1]), instance=instance
+            )
+            item = DeploymentItemFactory(deployment=deployment, instance=None, host_name="gone")
+        of_service = {"id": service.pk, "version_pk": versions[0].pk, "instance_pk": instance.pk}
+        return {
+            "/api/v1/services/{id}/": service.pk,
+            "/api/v1/services/{id}/versions/": service.pk,
+            "/api/v1/services/{id}/versions/{version_pk}/": of_service,
+            "/api/v1/services/{id}/versions/{version_pk}/upgrade/": of_service,
+            "/api/v1/services/{id}/versions/{version_pk}/revert/": of_service,
+            "/api/v1/services/{id}/instances/": service.pk,
+            "/api/v1/services/{id}/instances/{instance_pk}/": of_service,
+            "/api/v1/services/{id}/instances/{instance_pk}/history/": of_service,
+            "/api/v1/hosts/{id}/": instance.host_id,
+            "/api/v1/deployments/{id}/": deployment.pk,
+            "/api/v1/deployments/{id}/items/{item_pk}/": {"id": deployment.pk, "item_pk": item.pk},
         }
 
     def a_synced_account(self, user):
@@ -165,7 +211,8 @@ class World:
         for path in reading_paths():
             if "{" in path:
                 assert path in self.ids, f"Say in World.ids which object {path} is asked for."
-            address = path.format(id=self.ids.get(path))
+            named = self.ids.get(path)
+            address = path.format(**(named if isinstance(named, dict) else {"id": named}))
             client = staff if CASES["GET", path].staff else member
             client.get(address)  # What is looked up once a process is looked up now.
             with CaptureQueriesContext(connection) as captured:

@@ -7,16 +7,29 @@ from django.apps import apps
 from django.utils import timezone
 
 from cloudaccounts.models import CloudAccount, CloudResource, SyncLog
+from deploys.models import (
+    DeployKey,
+    Deployment,
+    Host,
+    MicroService,
+    MicroServiceInstance,
+    MicroServiceVersion,
+)
 from portal.api.scoping import Role, Scope, TenantScoped
 from tasks.models import Job
 from tenants.models import InformationSystem, Membership, Tenant
 from tests.factories import (
     CloudAccountFactory,
     CloudResourceFactory,
+    DeploymentFactory,
+    HostFactory,
     InformationSystemFactory,
+    InstanceFactory,
     MembershipFactory,
+    ServiceFactory,
     TenantFactory,
     UserFactory,
+    VersionFactory,
     VirtualMachineFactory,
     VMSnapshotFactory,
     VolumeFactory,
@@ -162,6 +175,12 @@ MAKE = {
     SyncLog: lambda tenant: SyncLog.objects.create(account=CloudAccountFactory(tenant=tenant), type="flavor"),
     SyncRun: lambda tenant: SyncRun.objects.create(account=CloudAccountFactory(tenant=tenant)),
     Job: a_job,
+    MicroService: lambda tenant: ServiceFactory(information_system__tenant=tenant),
+    MicroServiceVersion: lambda tenant: VersionFactory(service__information_system__tenant=tenant),
+    Host: lambda tenant: HostFactory(tenant=tenant),
+    DeployKey: lambda tenant: DeployKey.objects.create(tenant=tenant),
+    MicroServiceInstance: lambda tenant: InstanceFactory(version__service__information_system__tenant=tenant),
+    Deployment: lambda tenant: DeploymentFactory(from_version__service__information_system__tenant=tenant),
 }
 # Whether a row without a tenant is everybody's or the platform's own.
 WITHOUT_TENANT = {

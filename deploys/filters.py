@@ -1,0 +1,79 @@
+"""Filters of services, versions, hosts, instances and deployments."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q
+from django_filters import rest_framework as filters
+
+from .models import Deployment, Host, MicroService, MicroServiceInstance, MicroServiceVersion
+
+
+class ServiceFilter(filters.FilterSet):
+    """Named filters of `services/`."""
+
+    information_system = filters.UUIDFilter(field_name="information_system_id")
+    executor = filters.CharFilter(max_length=50)
+
+    class Meta:
+        model = MicroService
+        fields: list[str] = []
+
+
+class VersionFilter(filters.FilterSet):
+    """Named filters of `services/{id}/versions/`."""
+
+    build_status = filters.ChoiceFilter(choices=MicroServiceVersion.BuildStatus.choices)
+    label = filters.CharFilter(max_length=128)
+
+    class Meta:
+        model = MicroServiceVersion
+        fields: list[str] = []
+
+
+class HostFilter(filters.FilterSet):
+    """Named filters of `hosts/`."""
+
+    vm = filters.UUIDFilter(field_name="vm_id")
+    hostname = filters.CharFilter(max_length=128)
+
+    class Meta:
+        model = Host
+        fields: list[str] = []
+
+
+class InstanceFilter(filters.FilterSet):
+    """Named filters of `services/{id}/instances/`. A version is named by its id or its label."""
+
+    version = filters.CharFilter(max_length=128, method="of_version")
+    host = filters.UUIDFilter(field_name="host_id")
+    status = filters.ChoiceFilter(choices=MicroServiceInstance.Status.choices)
+    locked = filters.BooleanFilter()
+    is_maintain = filters.BooleanFilter()
+
+    class Meta:
+        model = MicroServiceInstance
+        fields: list[str] = []
+
+    def of_version(self, rows: Any, name: str, value: str) -> Any:
+        """Those that run it."""
+        wanted = Q(version__label=value)
+        with suppress(ValueError):
+            wanted |= Q(version=UUID(value))
+        return rows.filter(wanted)
+
+
+class DeploymentFilter(filters.FilterSet):
+    """Named filters of `deployments/`."""
+
+    service = filters.UUIDFilter(field_name="service_id")
+    action = filters.ChoiceFilter(choices=Deployment.Action.choices)
+    operator = filters.CharFilter(field_name="operator__username", max_length=150)
+    running = filters.BooleanFilter(field_name="ended_at", lookup_expr="isnull")
+
+    class Meta:
+        model = Deployment
+        fields: list[str] = []

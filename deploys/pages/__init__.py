@@ -1,0 +1,22 @@
+"""The room's web pages, a file for each subject."""
+
+from .changing import change_version_page
+from .deployments import (
+    cancel_deployment_page,
+    deployment_detail_page,
+    deployment_page,
+    item_log_part,
+    retry_deployment_page,
+)
+from .services import service_detail_page, service_page
+
+__all__ = [
+    "cancel_deployment_page",
+    "change_version_page",
+    "deployment_detail_page",
+    "deployment_page",
+    "item_log_part",
+    "retry_deployment_page",
+    "service_detail_page",
+    "service_page",
+]

@@ -1,0 +1,162 @@
+"""Deployments: the list, and one of them, followed until it has ended, with what can be done about it."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_POST
+
+from portal.api.errors import Refused
+from portal.api.page_refusals import tell
+from portal.api.scoped_pages import PageRequest, page_scope
+from portal.api.scoping import Role, Scope
+from tasks.services import cancel_job
+
+from ..executors.contract import Code
+from ..models import Deployment, DeploymentItem, MicroService
+from ..services import retry
+from .outcomes import UNDER_WAY, outcome_of, with_counts
+
+PAGE_SIZE = 50
+ITEMS_AT_ONCE = 100
+SERVICES_OFFERED = 500
+# htmx swaps such an answer in, and asks no more.
+STOP_POLLING = 286
+_GOING_ON = (DeploymentItem.Result.WAITING, DeploymentItem.Result.RUNNING)
+
+
+@login_required
+@never_cache
+@require_GET
+def deployment_page(request: PageRequest) -> HttpResponse:
+    """The list, newest first, filtered by service and by whether they are still under way."""
+    scope = page_scope(request)
+    services = MicroService.objects.within(scope).select_related("information_system").order_by("name", "pk")
+    wish = {"service": _id_or_nothing(request.GET.get("service", "")), "running": request.GET.get("running")}
+    deployments = _filtered(Deployment.objects.within(scope), wish)
+    page = Paginator(with_counts(deployments).order_by("-created_at", "id"), PAGE_SIZE).get_page(
+        request.GET.get("page")
+    )
+    rows = [(deployment, outcome_of(deployment)) for deployment in page.object_list]
+    context = {
+        "scope": scope,
+        "page": page,
+        "rows": rows,
+        "services": services[:SERVICES_OFFERED],
+        "wish": wish,
+        "query": urlencode({name: value for name, value in wish.items() if value}),
+        "changes": any(not outcome.is_over for _deployment, outcome in rows),
+    }
+    return render(request, "deploys/deployments.html", context)
+
+
+def _id_or_nothing(text: str) -> str:
+    try:
+        return str(UUID(text))
+    except ValueError:
+        return ""
+
+
+def _filtered(deployments: QuerySet[Any], wish: dict[str, str | None]) -> QuerySet[Any]:
+    if wish["service"]:
+        deployments = deployments.filter(service=wish["service"])
+    if wish["running"] in {"true", "false"}:
+        deployments = deployments.filter(ended_at__isnull=wish["running"] == "true")
+    return deployments
+
+
+@login_required
+@never_cache
+@require_GET
+def deployment_detail_page(request: PageRequest, pk: UUID) -> HttpResponse:
+    """A deployment with its instances, batch by batch; asked by its own script, only the part that changes."""
+    scope = page_scope(request)
+    deployment = get_object_or_404(with_counts(Deployment.objects.within(scope)), pk=pk)
+    template = "deploys/deployment_live.html" if request.htmx else "deploys/deployment.html"
+    return render(request, template, _context(request, scope, deployment))
+
+
+def _context(request: PageRequest, scope: Scope, deployment: Any) -> dict[str, Any]:
+    # The deployment was read first: of one that had ended then, no item is still under way below.
+    outcome = outcome_of(deployment)
+    items = DeploymentItem.objects.filter(deployment=deployment).select_related("from_version").defer("log")
+    page = Paginator(items.order_by("batch", "pk"), ITEMS_AT_ONCE).get_page(request.GET.get("page"))
+    job = deployment.job
+    may_control = scope.role.covers(Role.OPERATOR)
+    return {
+        "scope": scope,
+        "deployment": deployment,
+        "outcome": outcome,
+        "page": page,
+        "rows": [(item, _class_of(item), _code_of(item)) for item in page.object_list],
+        "may_cancel": may_control and job is not None and job.can_cancel,
+        "may_retry": may_control and deployment.ended_at is not None and outcome.succeeded < outcome.all,
+        "retries": Deployment.objects.filter(retry_of=deployment).order_by("created_at"),
+    }
+
+
+def _class_of(item: DeploymentItem) -> str:
+    return UNDER_WAY if item.result == DeploymentItem.Result.RUNNING else item.result
+
+
+def _code_of(item: DeploymentItem) -> str:
+    """What kind of failure it is, unless its message begins with just that, as those of executors do."""
+    label = "" if item.code in {"", Code.OK} else item.get_code_display()
+    return "" if item.message.startswith(label) else label
+
+
+@login_required
+@never_cache
+@require_GET
+def item_log_part(request: PageRequest, pk: UUID, item_pk: int) -> HttpResponse:
+    """What was said of one instance: first with the element that asks for it again, then (`?text`) the text alone.
+
+    Only the text is put anew, so that whoever reads it keeps his place; with the end of the item the asking ends.
+    """
+    deployments = Deployment.objects.within(page_scope(request))
+    item = get_object_or_404(DeploymentItem, pk=item_pk, deployment__in=deployments.filter(pk=pk))
+    is_over = item.result not in _GOING_ON
+    text_alone = "text" in request.GET
+    context = {"item": item, "is_over": is_over, "text_alone": text_alone}
+    status = STOP_POLLING if text_alone and is_over else 200
+    return render(request, "deploys/item_log.html", context, status=status)
+
+
+@login_required
+@require_POST
+def cancel_deployment_page(request: PageRequest, pk: UUID) -> HttpResponse:
+    """Have it stop: what is under way is ended, no further batch is begun. A refusal is shown in the words of the API."""
+    scope = page_scope(request)
+    deployment = get_object_or_404(Deployment.objects.within(scope), pk=pk)
+    try:
+        scope.require(Role.OPERATOR)
+        if deployment.job_id is None:
+            messages.error(request, _("Its job is gone; nothing is left to be cancelled."))
+        else:
+            cancel_job(scope=scope, job_id=deployment.job_id)
+            messages.success(request, _("It stops; no further batch is begun."))
+    except Refused as refused:
+        tell(request, refused)
+    return redirect("deployment-detail-page", pk)
+
+
+@login_required
+@require_POST
+def retry_deployment_page(request: PageRequest, pk: UUID) -> HttpResponse:
+    """Do it again for the instances that have not got the version; the new deployment is shown."""
+    try:
+        plan = retry(scope=page_scope(request), deployment_id=pk)
+    except Refused as refused:
+        tell(request, refused)
+        return redirect("deployment-detail-page", pk)
+    return redirect("deployment-detail-page", plan.deployment.pk)

@@ -1,0 +1,166 @@
+"""The tenant's services, and one of them: its versions, its instances, its last deployments."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.db.models import Count, Max, Min, Q, QuerySet
+from django.http import HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+
+from portal.api.scoped_pages import PageRequest, page_scope
+from portal.api.scoping import Role
+
+from ..models import Deployment, MicroService, MicroServiceInstance, MicroServiceVersion
+from .outcomes import outcome_of, with_counts
+
+PAGE_SIZE = 50
+VERSIONS_SHOWN, DEPLOYMENTS_SHOWN = 30, 10
+SERVICES = MicroService.objects.select_related("information_system__tenant")
+_BUILT = MicroServiceVersion.BuildStatus.SUCCESS
+
+
+@login_required
+@never_cache
+@require_GET
+def service_page(request: PageRequest) -> HttpResponse:
+    """The list, with what runs of each, the newest version that was built, and the last deployment."""
+    scope = page_scope(request)
+    services = SERVICES.within(scope).order_by("name", "information_system__name", "pk")
+    search = request.GET.get("search", "")[:200].replace("\x00", "").strip()
+    if search:
+        services = services.filter(
+            Q(name__icontains=search)
+            | Q(information_system__name__icontains=search)
+            | Q(language__icontains=search)
+        )
+    page = Paginator(services, PAGE_SIZE).get_page(request.GET.get("page"))
+    rows = _rows(list(page.object_list))
+    context = {
+        "scope": scope,
+        "page": page,
+        "rows": rows,
+        "search": search,
+        "query": urlencode({"search": search}) if search else "",
+        "changes": any(row["outcome"] and not row["outcome"].is_over for row in rows),
+    }
+    return render(request, "deploys/services.html", context)
+
+
+def _rows(services: Sequence[MicroService]) -> list[dict[str, Any]]:
+    """Services with what the list says of them: a query for each kind of thing, however many they are."""
+    ids = [service.pk for service in services]
+    running: dict[UUID, list[dict[str, Any]]] = defaultdict(list)
+    counted = (
+        MicroServiceInstance.objects.filter(service__in=ids)
+        .order_by("-version__number")
+        .values("service", "version__label")
+        .annotate(count=Count("pk"))
+    )
+    for one in counted:
+        running[one["service"]].append(one)
+    newest = {
+        version.service_id: version
+        for version in MicroServiceVersion.objects.filter(service__in=ids, build_status=_BUILT)
+        .order_by("service_id", "-number")
+        .distinct("service_id")
+    }
+    last = (
+        Deployment.objects.filter(service__in=ids)
+        .order_by("service_id", "-created_at", "id")
+        .distinct("service_id")
+        .values("pk")
+    )
+    deployments = {one.service_id: one for one in with_counts(Deployment.objects.filter(pk__in=last))}
+    rows = []
+    for service in services:
+        deployment = deployments.get(service.pk)
+        rows.append(
+            {
+                "service": service,
+                "running": running[service.pk],
+                "newest": newest.get(service.pk),
+                "deployment": deployment,
+                "outcome": outcome_of(deployment) if deployment else None,
+            }
+        )
+    return rows
+
+
+@login_required
+@never_cache
+@require_GET
+def service_detail_page(request: PageRequest, pk: UUID) -> HttpResponse:
+    """A service. While a deployment holds one of its instances, the page looks again by itself."""
+    scope = page_scope(request)
+    service = get_object_or_404(SERVICES.within(scope), pk=pk)
+    wish = _wish(request.GET)
+    versions = _versions(service)
+    instances = _instances(service, wish)
+    page = Paginator(instances, PAGE_SIZE).get_page(request.GET.get("page"))
+    last = with_counts(Deployment.objects.filter(service=service)).order_by("-created_at", "id")
+    context = {
+        "scope": scope,
+        "service": service,
+        "versions": versions,
+        "version_count": MicroServiceVersion.objects.filter(service=service).count(),
+        "running_versions": [version for version in versions if version.running],
+        "page": page,
+        "instances": page.object_list,
+        "instance_count": sum(version.running for version in versions),
+        "deployments": [(one, outcome_of(one)) for one in last[:DEPLOYMENTS_SHOWN]],
+        "statuses": MicroServiceInstance.Status.choices,
+        "wish": wish,
+        "query": urlencode({name: value for name, value in wish.items() if value}),
+        "changes": any(version.held for version in versions),
+        "may_control": scope.role.covers(Role.OPERATOR),
+    }
+    return render(request, "deploys/service.html", context)
+
+
+def _versions(service: MicroService) -> list[Any]:
+    """The newest versions and all that run, with how many instances run each and to which sides it can go from there."""
+    versions = MicroServiceVersion.objects.filter(service=service)
+    newest = versions.order_by("-number").values("pk")[:VERSIONS_SHOWN]
+    built = versions.filter(build_status=_BUILT).aggregate(lowest=Min("number"), highest=Max("number"))
+    shown = list(
+        versions.filter(Q(pk__in=newest) | Q(instances__isnull=False))
+        .annotate(
+            running=Count("instances", distinct=True),
+            held=Count("instances", filter=Q(instances__locked=True), distinct=True),
+        )
+        .order_by("-number")
+    )
+    for version in shown:
+        version.can_upgrade = built["highest"] is not None and version.number < built["highest"]
+        version.can_revert = built["lowest"] is not None and version.number > built["lowest"]
+    return shown
+
+
+def _wish(sent: QueryDict) -> dict[str, str]:
+    """What the filters of the instances say; nonsense says nothing."""
+    try:
+        version = str(UUID(sent.get("version", "")))
+    except ValueError:
+        version = ""
+    status = sent.get("status", "")
+    return {"version": version, "status": status if status in MicroServiceInstance.Status.values else ""}
+
+
+def _instances(service: MicroService, wish: dict[str, str]) -> QuerySet[MicroServiceInstance]:
+    instances = MicroServiceInstance.objects.filter(service=service).select_related(
+        "host", "version", "locked_by__operator", "updated_by"
+    )
+    if wish["version"]:
+        instances = instances.filter(version=wish["version"])
+    if wish["status"]:
+        instances = instances.filter(status=wish["status"])
+    return instances.order_by("host__hostname", "pk")

@@ -1,0 +1,37 @@
+"""Services, versions, hosts, instances and deployments as the API shows and takes them."""
+
+from .catalogue import ChangeVersionSerializer, ServiceSerializer, VersionSerializer
+from .deployments import (
+    CandidateSerializer,
+    DeploymentAcceptedSerializer,
+    DeploymentDetailSerializer,
+    DeploymentItemDetailSerializer,
+    DeploymentItemSerializer,
+    DeploymentSerializer,
+    HistorySerializer,
+    PlanSerializer,
+    WishSerializer,
+)
+from .hosts import DeployKeySerializer, HostSerializer, NewKeySerializer
+from .instances import ChangeInstanceSerializer, InstanceSerializer, NewInstanceSerializer
+
+__all__ = [
+    "CandidateSerializer",
+    "ChangeInstanceSerializer",
+    "ChangeVersionSerializer",
+    "DeployKeySerializer",
+    "DeploymentAcceptedSerializer",
+    "DeploymentDetailSerializer",
+    "DeploymentItemDetailSerializer",
+    "DeploymentItemSerializer",
+    "DeploymentSerializer",
+    "HistorySerializer",
+    "HostSerializer",
+    "InstanceSerializer",
+    "NewInstanceSerializer",
+    "NewKeySerializer",
+    "PlanSerializer",
+    "ServiceSerializer",
+    "VersionSerializer",
+    "WishSerializer",
+]

@@ -1,0 +1,262 @@
+"""Upgrades and reverts: what is wanted, what will be done, what was."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from portal.api.answers import AnswerSerializer
+from portal.api.serializers import StrictSerializer
+from tasks.serializers import JobSerializer
+
+from ..models import Deployment, DeploymentItem
+from ..services import Plan, Strategy, Wish
+
+MOST_HOSTS = 1000
+SHARE = re.compile(r"(100|[1-9][0-9]?)%")
+
+
+class CandidateSerializer(serializers.Serializer[Any]):
+    """A version that something could be brought to."""
+
+    id = serializers.UUIDField(source="version.pk")
+    version = serializers.CharField(source="version.label")
+    number = serializers.IntegerField(source="version.number")
+    enabled = serializers.BooleanField()
+    default = serializers.BooleanField()
+    built_at = serializers.DateTimeField(source="version.built_at", allow_null=True)
+
+
+@extend_schema_field(
+    {
+        "oneOf": [
+            {"type": "string", "enum": ["all"]},
+            {"type": "array", "items": {"type": "string", "format": "uuid"}, "minItems": 1},
+        ]
+    }
+)
+class HostsField(serializers.ListField):
+    """All hosts ("all"), or the ids of some, each once."""
+
+    child = serializers.UUIDField()
+
+    def to_internal_value(self, data: Any) -> Any:
+        """What was sent, with ids read. Raises for none at all, and for one that comes twice."""
+        if data == "all":
+            return data
+        if not isinstance(data, list):
+            raise serializers.ValidationError(_("It is 'all', or a list of ids of hosts."))
+        ids = super().to_internal_value(data)
+        twice = sorted({str(one) for one in ids if ids.count(one) > 1})
+        if twice:
+            message = _("Named more than once: %(ids)s.")
+            raise serializers.ValidationError(message % {"ids": ", ".join(twice[:20])})
+        return ids
+
+
+@extend_schema_field(
+    {"oneOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": "^(100|[1-9][0-9]?)%$"}]}
+)
+class BatchField(serializers.Field[Any, Any, Any, Any]):
+    """How many at once: a number, or a share of them such as "25%"."""
+
+    def to_internal_value(self, data: Any) -> int | str:
+        """The number, or the share."""
+        if isinstance(data, int) and not isinstance(data, bool) and 1 <= data <= MOST_HOSTS:
+            return data
+        if isinstance(data, str) and SHARE.fullmatch(data):
+            return data
+        message = _("It is a number from 1 to %(most)s, or a share from 1%% to 100%%.")
+        raise serializers.ValidationError(message % {"most": MOST_HOSTS})
+
+    def to_representation(self, value: Any) -> Any:
+        """As it is."""
+        return value
+
+
+class StrategySerializer(StrictSerializer):
+    """How to go about it. `pause` is in seconds; after more than `max_failures`, no further batch is begun."""
+
+    batch = BatchField(required=False, default=1)
+    pause = serializers.IntegerField(min_value=0, max_value=86_400, default=0)
+    max_failures = serializers.IntegerField(min_value=0, max_value=MOST_HOSTS, default=0)
+    auto_revert = serializers.BooleanField(default=True)
+
+
+class WishSerializer(StrictSerializer):
+    """What to bring to which version. With the mode "valid", hosts that cannot be are left out."""
+
+    dest_version = serializers.UUIDField()
+    hosts = HostsField(allow_empty=False, max_length=MOST_HOSTS)
+    strategy = StrategySerializer(required=False)
+    mode = serializers.ChoiceField(choices=["all", "valid"], default="all")
+    dry_run = serializers.BooleanField(default=False)
+
+    def wish(self) -> Wish:
+        """What was asked for."""
+        fields = {**self.validated_data}
+        return Wish(**{**fields, "strategy": Strategy(**fields.get("strategy", {}))})
+
+
+class DeploymentSerializer(AnswerSerializer[Deployment]):
+    """One upgrade or revert. `counts` tells its instances by how they ended."""
+
+    service_name = serializers.CharField(source="service.name", read_only=True)
+    action_display = serializers.CharField(source="get_action_display", read_only=True)
+    from_version_label = serializers.CharField(source="from_version.label", read_only=True)
+    to_version_label = serializers.CharField(source="to_version.label", read_only=True)
+    operator = serializers.SerializerMethodField()
+    running = serializers.SerializerMethodField()
+    counts = serializers.SerializerMethodField()
+    strategy = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Deployment
+        fields = [
+            "id",
+            "service",
+            "service_name",
+            "action",
+            "action_display",
+            "from_version",
+            "from_version_label",
+            "to_version",
+            "to_version_label",
+            "strategy",
+            "batches",
+            "operator",
+            "job",
+            "retry_of",
+            "running",
+            "counts",
+            "created_at",
+            "ended_at",
+        ]
+
+    def get_operator(self, deployment: Deployment) -> str | None:
+        return deployment.operator.get_username() if deployment.operator else None
+
+    def get_running(self, deployment: Deployment) -> bool:
+        return deployment.ended_at is None
+
+    @extend_schema_field({"type": "object", "additionalProperties": {"type": "integer"}})
+    def get_counts(self, deployment: Deployment) -> dict[str, int]:
+        return dict(self.context["counts"][deployment.pk])
+
+    @extend_schema_field(StrategySerializer)
+    def get_strategy(self, deployment: Deployment) -> dict[str, Any]:
+        return dict(deployment.strategy)
+
+
+class DeploymentItemSerializer(AnswerSerializer[DeploymentItem]):
+    """What became of one instance."""
+
+    host = serializers.CharField(source="host_name", read_only=True)
+    from_version_label = serializers.CharField(source="from_version.label", read_only=True)
+    result_display = serializers.CharField(source="get_result_display", read_only=True)
+    code_display = serializers.CharField(source="get_code_display", read_only=True)
+
+    class Meta:
+        model = DeploymentItem
+        fields = [
+            "id",
+            "deployment",
+            "instance",
+            "host",
+            "batch",
+            "from_version",
+            "from_version_label",
+            "result",
+            "result_display",
+            "code",
+            "code_display",
+            "message",
+            "started_at",
+            "ended_at",
+        ]
+
+
+class DeploymentItemDetailSerializer(DeploymentItemSerializer):
+    """The same, with what was said meanwhile."""
+
+    class Meta(DeploymentItemSerializer.Meta):
+        fields = [*DeploymentItemSerializer.Meta.fields, "log"]
+
+
+class HistorySerializer(DeploymentItemSerializer):
+    """One deployment of an instance."""
+
+    action = serializers.CharField(source="deployment.action", read_only=True)
+    action_display = serializers.CharField(source="deployment.get_action_display", read_only=True)
+    to_version = serializers.UUIDField(source="deployment.to_version_id", read_only=True)
+    to_version_label = serializers.CharField(source="deployment.to_version.label", read_only=True)
+    operator = serializers.SerializerMethodField()
+    created_at = serializers.DateTimeField(source="deployment.created_at", read_only=True)
+
+    class Meta(DeploymentItemSerializer.Meta):
+        fields = [
+            *DeploymentItemSerializer.Meta.fields,
+            "action",
+            "action_display",
+            "to_version",
+            "to_version_label",
+            "operator",
+            "created_at",
+        ]
+
+    def get_operator(self, item: DeploymentItem) -> str | None:
+        who = item.deployment.operator
+        return who.get_username() if who else None
+
+
+class DeploymentDetailSerializer(DeploymentSerializer):
+    """One upgrade or revert, with each of its instances."""
+
+    items = serializers.SerializerMethodField()
+
+    class Meta(DeploymentSerializer.Meta):
+        fields = [*DeploymentSerializer.Meta.fields, "items"]
+
+    @extend_schema_field(DeploymentItemSerializer(many=True))
+    def get_items(self, deployment: Deployment) -> Any:
+        items = deployment.items.select_related("from_version").defer("log")
+        return DeploymentItemSerializer(items, many=True).data
+
+
+class PlannedSerializer(serializers.Serializer[Any]):
+    """An instance that is to be deployed to."""
+
+    instance = serializers.UUIDField(source="pk")
+    host_id = serializers.UUIDField()
+    host = serializers.CharField()
+
+
+class LeftOutSerializer(serializers.Serializer[Any]):
+    """An instance that is left out, and why; of one that is held, by which deployment and whose."""
+
+    instance = serializers.UUIDField()
+    host = serializers.CharField()
+    code = serializers.CharField()
+    detail = serializers.CharField()
+    deployment = serializers.UUIDField(required=False)
+    operator = serializers.CharField(required=False)
+    since = serializers.DateTimeField(required=False)
+
+
+class PlanSerializer(serializers.Serializer[Plan]):
+    """What is done, batch by batch, and what is left out."""
+
+    batches = serializers.ListField(child=PlannedSerializer(many=True))
+    left_out = LeftOutSerializer(many=True)
+
+
+class DeploymentAcceptedSerializer(serializers.Serializer[Any]):
+    """The deployment, its plan, and the job that carries it out; of a dry run the plan alone."""
+
+    deployment = DeploymentSerializer(allow_null=True)
+    plan = PlanSerializer()
+    job = JobSerializer(allow_null=True)

@@ -1,0 +1,47 @@
+"""What was deployed: read, and cancelled while it goes on."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from uuid import UUID
+
+from django.db.models import Count
+from django.http import Http404
+from django.utils.translation import gettext_lazy as _
+
+from portal.api.errors import Refused
+from portal.api.scoping import Role, Scope
+from tasks.models import Job
+from tasks.services import cancel_job
+
+from ..models import Deployment, DeploymentItem
+
+DEPLOYMENTS = Deployment.objects.select_related("service", "from_version", "to_version", "operator")
+
+
+def results_of(deployments: Sequence[Deployment]) -> dict[UUID, dict[str, int]]:
+    """How many instances of each ended how: one query."""
+    items = DeploymentItem.objects.filter(deployment__in=[one.pk for one in deployments])
+    counted = items.order_by().values_list("deployment", "result").annotate(count=Count("pk"))
+    results: dict[UUID, dict[str, int]] = defaultdict(lambda: dict.fromkeys(DeploymentItem.Result.values, 0))
+    for deployment_id, result, count in counted:
+        results[deployment_id][result] = count
+    return results
+
+
+def visible_deployment(scope: Scope, deployment_id: UUID, needed: Role = Role.VIEWER) -> Deployment:
+    """A deployment that the caller may do something to. Raises Http404, 403."""
+    found: Deployment | None = DEPLOYMENTS.within(scope).filter(pk=deployment_id).first()
+    if found is None:
+        raise Http404
+    scope.require(needed)
+    return found
+
+
+def cancel_deployment(*, scope: Scope, deployment_id: UUID) -> tuple[Deployment, Job]:
+    """Begin no further batch; what runs goes to its end. Raises Http404, 403, 409 `not_cancellable`."""
+    deployment = visible_deployment(scope, deployment_id, Role.OPERATOR)
+    if deployment.job_id is None:
+        raise Refused(409, "not_cancellable", _("The deployment has ended; nothing is left to cancel."))
+    return deployment, cancel_job(scope=scope, job_id=deployment.job_id)

@@ -1,0 +1,79 @@
+"""The SSH key of a tenant: set, removed, and told of by its public half."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_private_key
+from django.utils.translation import gettext_lazy as _
+
+from cloudaccounts.encryption import UnreadableSecret
+from portal.api.errors import BadFields
+from portal.api.scoping import Role, Scope
+
+from ..executors.ssh import check_private_key
+from ..models import DeployKey
+from .hosts import tenant_of
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPicture:
+    """What is told of a key: never the key."""
+
+    is_set: bool
+    public_key: str | None = None
+    fingerprint: str | None = None
+    updated_by: str | None = None
+    updated_at: datetime | None = None
+
+
+def key_picture(scope: Scope) -> KeyPicture:
+    """The key of the scope's tenant. Raises 400 `tenant_required`."""
+    key = DeployKey.objects.select_related("updated_by").filter(tenant=tenant_of(scope)).first()
+    if key is None:
+        return KeyPicture(is_set=False)
+    public, fingerprint = _public_half(key)
+    who = key.updated_by.get_username() if key.updated_by else None
+    return KeyPicture(True, public, fingerprint, who, key.updated_at)
+
+
+def check_key(text: str) -> list[str]:
+    """What is wrong with the text of a key."""
+    try:
+        check_private_key(text)
+    except ValueError:
+        return [str(_("This is no private key in OpenSSH's format, or it has a passphrase."))]
+    return []
+
+
+def set_key(*, scope: Scope, private_key: str) -> KeyPicture:
+    """Keep a key, in the place of any before. Raises 403, 400 by field."""
+    scope.require(Role.ADMIN)
+    tenant = tenant_of(scope)
+    if wrong := check_key(private_key):
+        raise BadFields({"private_key": wrong})
+    key = DeployKey(tenant=tenant, updated_by=scope.user)
+    key.set_private_key(private_key)
+    columns = {"encrypted_private_key": key.encrypted_private_key, "updated_by": scope.user}
+    DeployKey.objects.update_or_create(tenant=tenant, defaults=columns)
+    return key_picture(scope)
+
+
+def remove_key(*, scope: Scope) -> None:
+    """Forget the key, if there is one. Raises 403."""
+    scope.require(Role.ADMIN)
+    DeployKey.objects.filter(tenant=tenant_of(scope)).delete()
+
+
+def _public_half(key: DeployKey) -> tuple[str | None, str | None]:
+    """The public key as OpenSSH writes it, and its fingerprint; nothing when the key cannot be read."""
+    try:
+        private = load_ssh_private_key((key.private_key().strip() + "\n").encode(), password=None)
+    except (UnreadableSecret, ValueError, TypeError):
+        return None, None
+    public = private.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    digest = hashlib.sha256(base64.b64decode(public.split()[1])).digest()
+    return public, "SHA256:" + base64.b64encode(digest).decode().rstrip("=")

@@ -1,0 +1,135 @@
+"""Services and their versions."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from portal.api.idempotency import idempotent
+from portal.api.preconditions import etag_of
+from portal.api.scoped_views import ScopedView
+from portal.api.scoping import Role
+
+from ..filters import ServiceFilter, VersionFilter
+from ..models import MicroService, MicroServiceVersion
+from ..serializers import ChangeVersionSerializer, ServiceSerializer, VersionSerializer
+from ..services import catalogue
+from .of_service import OfService
+
+
+class _ServiceView(ScopedView):
+    queryset = MicroService.objects.select_related("information_system")
+    serializer_class: Any = ServiceSerializer
+
+    def answer(self, service: MicroService, status: int = 200) -> Response:
+        """A service with its ETag."""
+        headers = {"ETag": etag_of(service.version)}
+        return Response(self.get_serializer(service).data, status=status, headers=headers)
+
+
+class ServiceList(_ServiceView, ListAPIView[MicroService]):
+    """The services of one's tenant."""
+
+    filterset_class = ServiceFilter
+    search_fields = ["name", "description", "language"]
+    ordering_fields = ["name", "created_at"]
+    ordering = ["name"]
+
+    @extend_schema(responses={201: ServiceSerializer})
+    @idempotent
+    def post(self, request: Request) -> Response:
+        """Enter a service."""
+        self.scope.require(Role.ADMIN)
+        asked = self.get_serializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        return self.answer(catalogue.create_service(scope=self.scope, fields=asked.validated_data), 201)
+
+
+class ServiceDetail(_ServiceView):
+    """One service."""
+
+    honours_if_match = True
+
+    def get(self, request: Request, pk: UUID) -> Response:
+        """Read it, with its ETag."""
+        return self.answer(self.get_object())
+
+    def patch(self, request: Request, pk: UUID) -> Response:
+        """Change it; how it is put on hosts only while nothing is being deployed."""
+        service = catalogue.visible_service(self.scope, pk, Role.ADMIN)
+        asked = self.get_serializer(service, data=request.data, partial=True)
+        asked.is_valid(raise_exception=True)
+        changed = catalogue.change_service(
+            scope=self.scope,
+            service_id=pk,
+            fields=asked.validated_data,
+            if_match=request.headers.get("If-Match"),
+        )
+        return self.answer(changed)
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, pk: UUID) -> Response:
+        """Remove it with its versions and its history, when it runs nowhere."""
+        catalogue.remove_service(scope=self.scope, service_id=pk, if_match=request.headers.get("If-Match"))
+        return Response(status=204)
+
+
+class _VersionView(OfService):
+    queryset = MicroServiceVersion.objects.select_related("created_by")
+    serializer_class: Any = VersionSerializer
+
+
+class VersionList(_VersionView, ListAPIView[MicroServiceVersion]):
+    """The versions of a service, the newest first."""
+
+    filterset_class = VersionFilter
+    search_fields = ["label", "notes"]
+    ordering_fields = ["number", "label", "built_at", "created_at"]
+    ordering = ["-number"]
+
+    @extend_schema(responses={200: VersionSerializer, 201: VersionSerializer})
+    @idempotent
+    def post(self, request: Request, pk: UUID) -> Response:
+        """Register a version, as a CI system does with a token; sent again with the same content, it is found: 200."""
+        catalogue.visible_service(self.scope, pk, Role.OPERATOR)
+        asked = self.get_serializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        version, is_new = catalogue.register_version(
+            scope=self.scope, service_id=pk, fields=asked.validated_data
+        )
+        return Response(self.get_serializer(version).data, status=201 if is_new else 200)
+
+
+class VersionDetail(_VersionView):
+    """One version of a service."""
+
+    def get(self, request: Request, pk: UUID, version_pk: UUID) -> Response:
+        """Read it."""
+        return self.answer(catalogue.visible_version(self.scope, pk, version_pk))
+
+    @extend_schema(request=ChangeVersionSerializer, responses=VersionSerializer)
+    def patch(self, request: Request, pk: UUID, version_pk: UUID) -> Response:
+        """Say how its build goes and where its artifact is; the sum of what was deployed stays."""
+        version = catalogue.visible_version(self.scope, pk, version_pk, Role.OPERATOR)
+        asked = ChangeVersionSerializer(version, data=request.data, partial=True)
+        asked.is_valid(raise_exception=True)
+        fields = asked.validated_data
+        changed = catalogue.change_version(
+            scope=self.scope, service_id=pk, version_id=version_pk, fields=fields
+        )
+        return self.answer(changed)
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, pk: UUID, version_pk: UUID) -> Response:
+        """Remove it, when it runs nowhere and no deployment tells of it."""
+        catalogue.remove_version(scope=self.scope, service_id=pk, version_id=version_pk)
+        return Response(status=204)
+
+    def answer(self, version: MicroServiceVersion) -> Response:
+        """A version."""
+        return Response(self.get_serializer(version).data)

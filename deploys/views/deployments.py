@@ -1,0 +1,174 @@
+"""Upgrade and revert, and what was deployed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import extend_schema
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from portal.api.idempotency import idempotent
+from portal.api.scoped_views import ScopedView
+from portal.api.scoping import Role
+from portal.api.serializers import body_with_dry_run
+from tasks.views import accepted, wait_if_preferred
+
+from .. import services
+from ..filters import DeploymentFilter
+from ..models import Deployment, DeploymentItem, MicroServiceVersion
+from ..serializers import (
+    CandidateSerializer,
+    DeploymentAcceptedSerializer,
+    DeploymentDetailSerializer,
+    DeploymentItemDetailSerializer,
+    DeploymentSerializer,
+    PlanSerializer,
+    WishSerializer,
+)
+from ..services import Plan, history
+from ..services.deploying import Action
+
+
+def shown(deployments: Sequence[Deployment]) -> Any:
+    """Deployments with their counts."""
+    context = {"counts": history.results_of(deployments)}
+    return DeploymentSerializer(deployments, many=True, context=context).data
+
+
+def planned(plan: Plan) -> Response:
+    """202 with the deployment, its plan and the job; 200 with the plan alone when nothing was recorded."""
+    deployment = shown([plan.deployment])[0] if plan.job else None
+    return accepted(plan.job, {"deployment": deployment, "plan": PlanSerializer(plan).data})
+
+
+def waited(request: Request, response: Response) -> Response:
+    """Honour `Prefer: wait=N`: the deployment as it is when the job has ended."""
+    if wait_if_preferred(request, response):
+        response.data["deployment"] = shown([history.DEPLOYMENTS.get(pk=response.data["deployment"]["id"])])[
+            0
+        ]
+    return response
+
+
+class _Deploy(ScopedView):
+    """Bring instances that run the version of the path to another one."""
+
+    queryset = MicroServiceVersion.objects.all()
+    serializer_class: Any = CandidateSerializer
+    pagination_class = None
+    filter_backends: list[Any] = []
+    direction: ClassVar[Action]
+
+    @extend_schema(responses=CandidateSerializer(many=True))
+    def get(self, request: Request, pk: UUID, version_pk: UUID) -> Response:
+        """Every version that was built, the newest first; those on the right side are enabled."""
+        found = services.candidates(
+            scope=self.scope, service_id=pk, version_id=version_pk, action=self.direction
+        )
+        return Response(CandidateSerializer(found, many=True).data)
+
+    @extend_schema(
+        request=WishSerializer,
+        responses={200: DeploymentAcceptedSerializer, 202: DeploymentAcceptedSerializer},
+    )
+    def post(self, request: Request, pk: UUID, version_pk: UUID) -> Response:
+        """Do it, batch by batch; with `dry_run`, say what would be done."""
+        return waited(request, self.record(request, pk, version_pk))
+
+    @idempotent
+    def record(self, request: Request, pk: UUID, version_pk: UUID) -> Response:
+        """Record it, in one transaction."""
+        services.version_of(self.scope, pk, version_pk)
+        self.scope.require(Role.OPERATOR)
+        asked = WishSerializer(data=body_with_dry_run(request))
+        asked.is_valid(raise_exception=True)
+        plan = services.deploy(
+            scope=self.scope,
+            service_id=pk,
+            version_id=version_pk,
+            action=self.direction,
+            wish=asked.wish(),
+        )
+        return planned(plan)
+
+
+class Upgrade(_Deploy):
+    """To a higher version."""
+
+    direction = "upgrade"
+
+
+class Revert(_Deploy):
+    """To a lower version."""
+
+    direction = "revert"
+
+
+class _DeploymentView(ScopedView):
+    queryset = history.DEPLOYMENTS
+    serializer_class: Any = DeploymentSerializer
+
+
+class DeploymentList(_DeploymentView, ListAPIView[Deployment]):
+    """The upgrades and reverts of one's tenant, the newest first."""
+
+    filterset_class = DeploymentFilter
+    search_fields = ["service__name", "to_version__label"]
+    ordering_fields = ["created_at", "ended_at"]
+    ordering = ["-created_at"]
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """A page of deployments, with their counts: a fixed number of queries."""
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
+        return self.get_paginated_response(shown(page))
+
+
+class DeploymentDetail(_DeploymentView):
+    """One deployment."""
+
+    @extend_schema(responses=DeploymentDetailSerializer)
+    def get(self, request: Request, pk: UUID) -> Response:
+        """Read it with each of its instances, at any moment."""
+        deployment = self.get_object()
+        context = {"counts": history.results_of([deployment])}
+        return Response(DeploymentDetailSerializer(deployment, context=context).data)
+
+
+class DeploymentItemDetail(_DeploymentView):
+    """What a deployment did to one instance."""
+
+    @extend_schema(responses=DeploymentItemDetailSerializer)
+    def get(self, request: Request, pk: UUID, item_pk: int) -> Response:
+        """Read it with its log, which grows while it is under way."""
+        items = DeploymentItem.objects.select_related("from_version").filter(deployment=self.get_object())
+        return Response(DeploymentItemDetailSerializer(get_object_or_404(items, pk=item_pk)).data)
+
+
+class DeploymentCancel(_DeploymentView):
+    """Stop a deployment before its next batch."""
+
+    @extend_schema(request=None, responses={202: DeploymentAcceptedSerializer})
+    @idempotent
+    def post(self, request: Request, pk: UUID) -> Response:
+        """Begin no further batch; what runs goes to its end."""
+        deployment, job = history.cancel_deployment(scope=self.scope, deployment_id=pk)
+        return accepted(job, {"deployment": shown([deployment])[0]})
+
+
+class DeploymentRetry(_DeploymentView):
+    """Do a deployment again."""
+
+    @extend_schema(request=None, responses={202: DeploymentAcceptedSerializer})
+    def post(self, request: Request, pk: UUID) -> Response:
+        """For those that have not got its version, as a new deployment."""
+        return waited(request, self.record(request, pk))
+
+    @idempotent
+    def record(self, request: Request, pk: UUID) -> Response:
+        """Record it, in one transaction."""
+        return planned(services.retry(scope=self.scope, deployment_id=pk))

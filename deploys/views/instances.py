@@ -1,0 +1,110 @@
+"""Which service is on which host."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from portal.api.idempotency import idempotent
+from portal.api.preconditions import etag_of
+from portal.api.scoping import Role
+
+from ..filters import InstanceFilter
+from ..models import DeploymentItem, MicroServiceInstance
+from ..serializers import (
+    ChangeInstanceSerializer,
+    HistorySerializer,
+    InstanceSerializer,
+    NewInstanceSerializer,
+)
+from ..services import catalogue, instances
+from .of_service import OfService
+
+HISTORY = DeploymentItem.objects.select_related(
+    "from_version", "deployment__to_version", "deployment__operator"
+).defer("log")
+
+
+class _InstanceView(OfService):
+    queryset = instances.INSTANCES
+    serializer_class: Any = InstanceSerializer
+
+    def answer(self, instance: MicroServiceInstance, status: int = 200) -> Response:
+        """An instance with its ETag."""
+        headers = {"ETag": etag_of(instance.updated_at)}
+        return Response(InstanceSerializer(instance).data, status=status, headers=headers)
+
+
+class InstanceList(_InstanceView, ListAPIView[MicroServiceInstance]):
+    """The instances of a service."""
+
+    filterset_class = InstanceFilter
+    search_fields = ["host__hostname", "host__ip", "tag", "description"]
+    ordering_fields = ["host__hostname", "version__number", "status", "port", "updated_at"]
+    ordering = ["host__hostname"]
+
+    @extend_schema(request=NewInstanceSerializer, responses={201: InstanceSerializer})
+    @idempotent
+    def post(self, request: Request, pk: UUID) -> Response:
+        """Say that a version is on a host. Nothing is done there."""
+        catalogue.visible_service(self.scope, pk, Role.ADMIN)
+        asked = NewInstanceSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        instance = instances.add_instance(scope=self.scope, service_id=pk, fields={**asked.validated_data})
+        return self.answer(instance, 201)
+
+
+class InstanceDetail(_InstanceView):
+    """One instance of a service."""
+
+    honours_if_match = True
+
+    def get(self, request: Request, pk: UUID, instance_pk: UUID) -> Response:
+        """Read it, with its ETag."""
+        return self.answer(instances.visible_instance(self.scope, pk, instance_pk))
+
+    @extend_schema(request=ChangeInstanceSerializer, responses=InstanceSerializer)
+    def patch(self, request: Request, pk: UUID, instance_pk: UUID) -> Response:
+        """Change what is said of it, unless a deployment holds it; operators put it under maintenance and back."""
+        names = set(request.data) if isinstance(request.data, dict) else set()
+        instance = instances.may_change(self.scope, pk, instance_pk, names)
+        asked = ChangeInstanceSerializer(instance, data=request.data, partial=True)
+        asked.is_valid(raise_exception=True)
+        changed = instances.change_instance(
+            scope=self.scope,
+            service_id=pk,
+            instance_id=instance_pk,
+            fields=asked.validated_data,
+            if_match=request.headers.get("If-Match"),
+        )
+        return self.answer(changed)
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, pk: UUID, instance_pk: UUID) -> Response:
+        """Take the service off the host: the portal forgets it, the host keeps it."""
+        instances.remove_instance(
+            scope=self.scope,
+            service_id=pk,
+            instance_id=instance_pk,
+            if_match=request.headers.get("If-Match"),
+        )
+        return Response(status=204)
+
+
+class InstanceHistory(_InstanceView, ListAPIView[MicroServiceInstance]):
+    """What was deployed to an instance, the newest first."""
+
+    serializer_class = HistorySerializer
+    filter_backends: list[Any] = []
+
+    def get_queryset(self) -> Any:
+        """The deployments of the instance, if the scope shows it."""
+        if getattr(self, "swagger_fake_view", False):
+            return HISTORY.none()
+        instance = instances.visible_instance(self.scope, self.kwargs["pk"], self.kwargs["instance_pk"])
+        return HISTORY.filter(instance=instance).order_by("-deployment__created_at", "-pk")

@@ -1,0 +1,345 @@
+"""The pages of services: who sees and does what on the pages of deployments, the lists, a service, the cost."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from deploys.models import (
+    Deployment,
+    MicroService,
+)
+from portal.api.scoping import Role
+from tasks.models import Job
+from tests.factories import TenantFactory
+from tests.working import work
+
+from .deploying import (
+    BAD,
+    OK,
+    a_service,
+    committed,
+    deployed,
+    entries,
+    form_of,
+    nothing_was_written,
+    rows_of,
+    text,
+    version,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def programs(settings):
+    """What the executor may run."""
+    settings.DEPLOY_PROGRAMS = {"ok": OK, "bad": BAD}
+    settings.ALLOW_LOCAL_HOSTS = True
+
+
+@pytest.fixture
+def service(tenant, programs):
+    return a_service(tenant)
+
+
+@pytest.fixture
+def operator(as_role):
+    return as_role(Role.OPERATOR)
+
+
+@pytest.fixture
+def viewer(as_role):
+    return as_role(Role.VIEWER)
+
+
+# --- Who may see and do what -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pages(operator, service):
+    deployment = deployed(operator, service)
+    item = deployment.items.first()
+    return [
+        f"/services/{service.pk}/",
+        form_of(service, "upgrade"),
+        form_of(service, "revert"),
+        f"/deployments/{deployment.pk}/",
+        f"/deployments/{deployment.pk}/items/{item.pk}/log/",
+    ]
+
+
+def test_pages_are_for_members_of_the_tenant(as_role, viewer, staff, pages):
+    stranger = as_role(Role.ADMIN, of=TenantFactory())
+
+    for page in pages:
+        assert viewer.get(page).status_code == staff.get(page).status_code == 200, page
+        assert stranger.get(page).status_code == 404, page
+        assert Client().get(page)["Location"].startswith("/login/"), page
+
+
+def test_lists_show_ones_own_alone(as_role, viewer, service, operator):
+    deployed(operator, service)
+    stranger = as_role(Role.ADMIN, of=TenantFactory())
+
+    for page in ("/services/", "/deployments/", f"/deployments/?service={service.pk}"):
+        assert ">cart<" in text(viewer.get(page))
+        assert "cart" not in text(stranger.get(page))
+        assert Client().get(page)["Location"].startswith("/login/")
+
+
+def test_what_is_not_there_is_not_found(operator, service, tenant):
+    other = a_service(tenant, name="other")
+    nobody = uuid.uuid4()
+    crossed = f"/services/{other.pk}/versions/{version(service, 2).pk}/upgrade/"
+
+    for page in (f"/services/{nobody}/", f"/deployments/{nobody}/", crossed, form_of(service, "replace")):
+        assert operator.get(page).status_code == 404, page
+    assert operator.post(form_of(service, "replace")).status_code == 404
+    assert operator.post(crossed, entries(service)).status_code == 404
+    for verb in ("cancel", "retry"):
+        assert operator.post(f"/deployments/{nobody}/{verb}/").status_code == 404
+
+
+def test_a_log_is_found_under_its_own_deployment_alone(operator, service, tenant):
+    mine = deployed(operator, service)
+    other = deployed(operator, a_service(tenant, name="other", hosts=1))
+
+    page = f"/deployments/{other.pk}/items/{mine.items.first().pk}/log/"
+    assert operator.get(page).status_code == 404
+
+
+def test_a_stranger_can_do_nothing(as_role, operator, service):
+    stranger = as_role(Role.ADMIN, of=TenantFactory())
+
+    assert stranger.post(form_of(service), entries(service)).status_code == 404
+    assert nothing_was_written()
+    deployment = deployed(operator, service)
+    for verb in ("cancel", "retry"):
+        assert stranger.post(f"/deployments/{deployment.pk}/{verb}/").status_code == 404
+    assert Job.objects.get(pk=deployment.job_id).cancel_requested_at is None
+
+
+def test_a_viewer_reads_and_cannot_deploy(viewer, service):
+    shown = text(viewer.get(f"/services/{service.pk}/"))
+    form = text(viewer.get(form_of(service)))
+    refused = viewer.post(form_of(service), entries(service))
+    planned = viewer.post(form_of(service), entries(service, dry_run="true"))
+
+    assert "/upgrade/" not in shown
+    assert 'id="deploy"' not in form
+    assert refused.status_code == planned.status_code == 403
+    assert "This needs the role" in text(refused)
+    assert "the-plan" not in text(planned)
+    assert nothing_was_written()
+
+
+def test_a_viewer_can_neither_cancel_nor_retry(viewer, operator, service):
+    deployment = deployed(operator, service)
+    page = text(viewer.get(f"/deployments/{deployment.pk}/"))
+
+    assert 'id="cancel"' not in page
+    for verb in ("cancel", "retry"):
+        answer = viewer.post(f"/deployments/{deployment.pk}/{verb}/", follow=True)
+        assert "This needs the role" in text(answer)
+    assert Job.objects.get(pk=deployment.job_id).cancel_requested_at is None
+    assert Deployment.objects.count() == 1
+
+
+def test_buttons_are_posted_with_their_token(service, tenant, operator):
+    deployment = deployed(operator, service)
+    careful = Client(enforce_csrf_checks=True)
+    careful.cookies = operator.cookies
+
+    for page in (form_of(service), f"/deployments/{deployment.pk}/cancel/"):
+        assert careful.post(page).status_code == 403
+    for verb in ("cancel", "retry"):
+        assert operator.get(f"/deployments/{deployment.pk}/{verb}/").status_code == 405
+
+
+def test_the_pages_hold_nothing_that_the_csp_refuses(operator, service, pages):
+    planned = operator.post(form_of(service), entries(service, dry_run="true"))
+
+    for answer in (planned, *(operator.get(page) for page in ("/services/", "/deployments/", *pages))):
+        assert not re.findall(r"<script(?![^>]*\bsrc=)|\son[a-z]+=|\sstyle=|<style", text(answer))
+
+
+def test_the_navigation_knows_where_one_is(operator, service):
+    for page in ("/services/", f"/services/{service.pk}/", "/deployments/"):
+        assert 'href="/services/" aria-current="page"' in text(operator.get(page))
+    assert '<a href="/services/">Services</a>' in text(operator.get("/volumes/"))
+
+
+# --- The lists ---------------------------------------------------------------------------------------------
+
+
+@committed
+def test_the_list_says_what_runs_what_is_newest_and_how_the_last_deployment_ended(operator, service):
+    first = service.instances.first()
+    service.instances.filter(pk=first.pk).update(version=version(service, 1))
+    [row] = rows_of(text(operator.get("/services/")))
+    assert "System of cart" in row
+    assert "cart-1.2 <small>× 2</small>" in row
+    assert "cart-1.1 <small>× 1</small>" in row
+    assert "<td>cart-1.3 " in row
+
+    service.instances.update(version=version(service, 2))
+    deployment = deployed(operator, service)
+    listed = text(operator.get("/services/"))
+    assert "under way</span> <small>0 / 3" in listed
+    assert 'hx-trigger="load delay:3s"' in listed
+
+    work()
+    ended = text(operator.get("/services/"))
+    assert "succeeded</span> <small>3 / 3" in ended
+    assert f"/deployments/{deployment.pk}/" in ended
+    assert "hx-get" not in ended
+
+
+@pytest.mark.parametrize("search", ["CAR", "system of c", "go"])
+def test_the_list_is_searched(operator, service, tenant, search):
+    a_service(tenant, name="mailer", hosts=0)
+    MicroService.objects.filter(name="mailer").update(language="Rust")
+
+    html = text(operator.get("/services/", {"search": search}))
+
+    assert ">cart<" in html
+    assert ">mailer<" not in html
+    assert "There are none." in text(operator.get("/services/?search=%00nothing"))
+
+
+@committed
+def test_deployments_are_listed_newest_first_and_filtered(operator, service, tenant):
+    old = deployed(operator, service)
+    work()
+    new = deployed(operator, a_service(tenant, name="mailer", hosts=1))
+
+    def listed(query=""):
+        html = text(operator.get(f"/deployments/{query}"))
+        return re.findall(r'<td class="when"><a href="/deployments/([0-9a-f-]+)/"', html)
+
+    assert listed() == [str(new.pk), str(old.pk)]
+    assert listed("?running=true") == [str(new.pk)]
+    assert listed("?running=false") == [str(old.pk)]
+    assert listed(f"?service={service.pk}") == [str(old.pk)]
+    assert listed("?service=nonsense&running=nonsense&page=99") == [str(new.pk), str(old.pk)]
+
+
+# --- A service ---------------------------------------------------------------------------------------------
+
+
+def test_a_service_shows_its_versions_and_leads_to_both_sides(operator, service):
+    html = text(operator.get(f"/services/{service.pk}/"))
+
+    versions = html.partition('id="versions"')[2].partition("</table>")[0]
+    rows = rows_of(versions)
+    assert [re.search(r'scope="row">([^<]+)', row)[1] for row in rows] == [
+        "cart-1.4",
+        "cart-1.3",
+        "cart-1.2",
+        "cart-1.1",
+    ]
+    assert ">failed<" in rows[0]
+    assert form_of(service, "upgrade") in rows[2]
+    assert form_of(service, "revert") in rows[2]
+    assert "/upgrade/" not in rows[0] + rows[1] + rows[3]
+    assert "artifacts.example.org" not in html
+
+
+def test_a_version_leads_only_to_where_something_is_built(operator, service):
+    service.instances.update(version=version(service, 3))
+    html = text(operator.get(f"/services/{service.pk}/"))
+
+    assert form_of(service, "upgrade", 3) not in html
+    assert form_of(service, "revert", 3) in html
+    assert "No higher version is built." in text(operator.get(form_of(service, "upgrade", 3)))
+
+
+def test_old_versions_are_shown_only_when_they_run(operator, tenant, programs):
+    service = a_service(tenant, versions=40)
+
+    html = text(operator.get(f"/services/{service.pk}/"))
+
+    assert "The newest ones, and all that run." in html
+    assert 'scope="row">cart-1.2<' in html
+    assert 'scope="row">cart-1.3<' not in html
+
+
+def test_instances_are_shown_and_filtered(operator, service):
+    one, two, three = service.instances.order_by("host__hostname")
+    service.instances.filter(pk=one.pk).update(is_maintain=True)
+    service.instances.filter(pk=two.pk).update(status="failed", version=version(service, 1))
+    service.instances.filter(pk=three.pk).update(locked=True)
+
+    def listed(query=""):
+        html = text(operator.get(f"/services/{service.pk}/{query}"))
+        return rows_of(html.partition('id="instances"')[2].partition("</table>")[0])
+
+    assert "app-01:127.0.0.1" in listed()[0]
+    assert "under maintenance" in listed()[0]
+    assert "locked" in listed()[2]
+    assert "app-02" in "".join(listed("?status=failed"))
+    assert len(listed("?status=failed")) == 1
+    assert len(listed(f"?version={version(service, 2).pk}")) == 2
+    assert len(listed("?version=nonsense&status=nonsense")) == 3
+    assert "There are none." in listed(f"?version={version(service, 2).pk}&status=failed")[0]
+
+
+def test_a_service_says_who_holds_its_instances_and_looks_again(operator, service):
+    assert "hx-get" not in text(operator.get(f"/services/{service.pk}/"))
+    deployment = deployed(operator, service)
+
+    html = text(operator.get(f"/services/{service.pk}/"))
+
+    held = html.partition('id="instances"')[2].partition("</table>")[0]
+    assert held.count(f'href="/deployments/{deployment.pk}/"') == 3
+    assert deployment.operator.username in held
+    assert ">upgrading<" in held
+    assert f'hx-get="/services/{service.pk}/"' in html
+
+
+# --- What it costs -----------------------------------------------------------------------------------------
+
+
+def cost(client, page, **sent):
+    with CaptureQueriesContext(connection) as queries:
+        answer = client.post(page, sent) if sent else client.get(page)
+        assert answer.status_code == 200
+    return len(queries)
+
+
+def test_many_cost_no_more_queries_than_few(operator, tenant, programs):
+    def grow(first, count, hosts):
+        for number in range(first, first + count):
+            made = a_service(tenant, name=f"service-{number}", versions=4, hosts=hosts)
+            deployed(operator, made)
+        return made
+
+    few, many = grow(0, 1, hosts=2), None
+    pages = ["/services/", "/deployments/"]
+    operator.get("/services/")
+    before = [cost(operator, page) for page in pages]
+    many = grow(1, 5, hosts=9)
+
+    assert [cost(operator, page) for page in pages] == before
+    for pages_of in (
+        lambda one: f"/services/{one.pk}/",
+        form_of,
+        lambda one: f"/deployments/{one.deployments.get().pk}/",
+    ):
+        assert cost(operator, pages_of(few)) == cost(operator, pages_of(many)) <= 14
+
+
+def test_a_plan_costs_the_same_for_many_hosts(operator, tenant, programs):
+    few = a_service(tenant, name="few", hosts=1)
+    many = a_service(tenant, name="many", hosts=12)
+    operator.get("/services/")
+
+    assert cost(operator, form_of(few), **entries(few, dry_run="true")) == cost(
+        operator, form_of(many), **entries(many, dry_run="true")
+    )
