@@ -238,12 +238,12 @@ def _wrong_settings(settings: Settings, playbooks: Mapping[str, str]) -> dict[st
     keep = settings.get("keep", 3)
     good: dict[str, tuple[bool, str | Promise]] = {
         "playbook": (
-            settings.get("playbook", "deploy") in playbooks,
+            settings.get("playbook", "deploy") in list(playbooks),
             _("The playbooks are: %(names)s.") % {"names": ", ".join(sorted(playbooks))},
         ),
         "unit": (unit == "" or _is(UNIT, unit), _("This is no name of a unit.")),
         "unit_scope": (
-            settings.get("unit_scope", "system") in {"system", "user"},
+            settings.get("unit_scope", "system") in ["system", "user"],
             _("It is system or user."),
         ),
         "become": (isinstance(settings.get("become", False), bool), _("It is true or false.")),
@@ -256,7 +256,7 @@ def _wrong_settings(settings: Settings, playbooks: Mapping[str, str]) -> dict[st
             _("At least 2 releases are kept, and at most 100."),
         ),
         "health_from": (
-            settings.get("health_from", "host") in {"host", "portal"},
+            settings.get("health_from", "host") in ["host", "portal"],
             _("It is host or portal."),
         ),
         "health_ip": (
