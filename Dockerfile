@@ -19,6 +19,8 @@ RUN if [ -d locale ]; then pybabel compile --directory locale --domain django; f
     && python -m compileall -q portal deploys vms volumepool cloudaccounts tenants tasks openstack_client
 
 FROM python:3.13-slim
+# Deployments reach hosts by it.
+RUN apt-get update && apt-get install --yes --no-install-recommends openssh-client && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin portal
 COPY --from=build /venv /venv
 COPY --from=build /app /app

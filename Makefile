@@ -91,10 +91,11 @@ KILLS ?= 200
 RUNS ?= 300
 
 .PHONY: faults
-faults: $(INSTALLED_DEV) $(MESSAGES) ## Break everything under load, then 300 creations of VMs and 300 claims of volumes, about half an hour (SEED=1 KILLS=200 RUNS=300 ARGS=)
+faults: $(INSTALLED_DEV) $(MESSAGES) ## Break everything under load, then 300 creations of VMs, 300 claims of volumes, and deployments over SSH, about half an hour (SEED=1 KILLS=200 RUNS=300 ARGS=)
 	@$(RUN) -m tests.faults.storm --seed $(SEED) --kills $(KILLS) $(ARGS)
 	@$(RUN) -m tests.faults.creation --seed $(SEED) --runs $(RUNS)
 	@$(RUN) -m tests.faults.pool --seed $(SEED) --runs $(RUNS)
+	@$(RUN) -m tests.deploys.show
 
 # --- What it is made from ------------------------------------------------------------------------------------
 

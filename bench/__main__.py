@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from .claim import claim
 from .control import control
+from .deploy import deploy
 from .engine import engine
 from .figures import Line, keep, show
 from .listing import listing
@@ -26,6 +27,7 @@ BENCHES: dict[str, Callable[[Stack], Sequence[Line]]] = {
     "claim": claim,
     "control": control,
     "list": listing,
+    "deploy": deploy,
 }
 
 

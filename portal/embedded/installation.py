@@ -1,6 +1,7 @@
 """What one embedded installation is: its folder, its ports, its secrets, and what its processes inherit."""
 
 import base64
+import json
 import os
 import secrets
 import socket
@@ -55,6 +56,9 @@ class Installation:
         # Empty, not absent: `demo_data` then makes no account for a simulator that does not run.
         environment["SIMULATOR_PORT"] = str(installation.simulator_port or "")
         environment["PYTHONUNBUFFERED"] = "1"
+        # Services of the demo are "deployed" by a program that needs no host.
+        demo = {"demo": ["/bin/sh", str(REPOSITORY / "portal" / "embedded" / "demo_deployment.sh")]}
+        environment.setdefault("DEPLOY_PROGRAMS", json.dumps(demo))
         installation._refuse_equal_ports()
         return installation
 

@@ -94,10 +94,9 @@ def test_an_upgrade_locks_its_instances_and_is_followed_by_its_job(client, membe
     body = answer.json()
     assert set(body) == {"deployment", "plan", "job"}
     assert answer["Location"] == f"/api/v1/jobs/{body['job']['id']}/"
-    assert [[one["instance"] for one in batch] for batch in body["plan"]["batches"]] == [
-        [str(one.pk) for one in running[:2]],
-        [str(running[2].pk)],
-    ]
+    ordered = [str(one.pk) for one in sorted(running, key=lambda one: (one.host.hostname, one.pk))]
+    planned = [[one["instance"] for one in batch] for batch in body["plan"]["batches"]]
+    assert planned == [ordered[:2], ordered[2:]]
     deployment = Deployment.objects.get(pk=body["deployment"]["id"])
     assert (deployment.operator, str(deployment.job_id)) == (member.user, body["job"]["id"])
     assert body["deployment"]["counts"]["waiting"] == 3

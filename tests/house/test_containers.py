@@ -194,6 +194,7 @@ def test_the_image_runs_what_exists_and_not_as_root():
 
     assert re.search(r"^USER (?!0\b|root)", final_stage, re.MULTILINE)
     assert "SECRET_KEY" not in final_stage
+    assert "openssh-client" in final_stage, "deployments reach hosts by ssh"
     assert ".env" in (REPOSITORY / ".dockerignore").read_text().split()
 
 

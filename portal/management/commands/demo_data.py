@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import urllib.request
@@ -6,12 +7,14 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import transaction
+from django.utils import timezone
 
 from cloudaccounts.connect import fill_from_clouds_yaml
 from cloudaccounts.models import CloudAccount
 from cloudaccounts.registry import types_of
 from cloudaccounts.services import verify_account
 from cloudaccounts.sync.resources import sync_resource
+from deploys.models import Host, MicroService, MicroServiceInstance, MicroServiceVersion
 from portal.api.scoping import Role, Scope
 from tenants.models import InformationSystem, Membership, Tenant, User
 from vms.models import VirtualMachine
@@ -36,6 +39,8 @@ POOLS: dict[str, dict[str, Any]] = {
     "igw": {"size_gb": 10, "snapshot_prefix": "igw-", "desired": 3},
     "data": {"size_gb": 20, "desired": 4},
 }
+# Versions of the demo's service: the first one runs, the last one does not come up.
+LABELS = ("1.0", "1.1", "2.0", "2.1-broken")
 
 
 class Command(BaseCommand):
@@ -51,6 +56,7 @@ class Command(BaseCommand):
         """Make what is missing."""
         with transaction.atomic():
             systems = self.people_and_systems(os.environ.get("DEMO_PASSWORD", "demo"))
+            self.service(systems["acme", "Web shop"])
         if not (settings.OS_CLOUD or self.simulator()):
             self.stdout.write("No cloud: enter an account in the admin.")
             return
@@ -87,6 +93,49 @@ class Command(BaseCommand):
                 tenant=Tenant.objects.get(slug=slug), name=name
             )
         return systems
+
+    def service(self, system: InformationSystem) -> None:
+        """A service in its first version on four hosts, with newer ones to upgrade to.
+
+        It is "deployed" by a program that only says so, where the installation has that one.
+        """
+        if (
+            "demo" not in settings.DEPLOY_PROGRAMS
+            or MicroService.objects.filter(information_system=system).exists()
+        ):
+            return
+        service = MicroService.objects.create(
+            information_system=system,
+            name="checkout",
+            language="Python",
+            description="Takes orders and payments.",
+            folder="/srv/checkout",
+            port=8080,
+            executor="command",
+            executor_settings={"program": "demo"},
+            last_number=len(LABELS),
+        )
+        versions = [
+            MicroServiceVersion.objects.create(
+                service=service,
+                label=label,
+                number=number,
+                build_status=MicroServiceVersion.BuildStatus.SUCCESS,
+                artifact_url=f"https://artifacts.example.org/checkout/{label}.tar.gz",
+                sha256=hashlib.sha256(label.encode()).hexdigest(),
+                built_at=timezone.now(),
+            )
+            for number, label in enumerate(LABELS, start=1)
+        ]
+        for number in range(1, 5):
+            name = f"checkout-{number}"
+            MicroServiceInstance.objects.create(
+                service=service,
+                version=versions[0],
+                host=Host.objects.create(tenant=system.tenant, hostname=name, ip=f"10.20.0.{number}"),
+                port=8080,
+                status=MicroServiceInstance.Status.RUNNING,
+            )
 
     def user(self, username: str, password: str, **flags: bool) -> User:
         """A user; one that is there already keeps his password."""

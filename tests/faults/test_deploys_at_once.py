@@ -1,0 +1,115 @@
+"""Fifty operators who deploy to overlapping hosts at the same moment, each on a connection of his own.
+
+How long they wait for each other in the database is measured by `python -m bench deploy`, with processes instead of
+threads: those of one process wait for its interpreter most of the time, with their locks in hand.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection
+from django.db.models import QuerySet
+
+from deploys.executors import Code, Outcome
+from deploys.executors.command import CommandExecutor
+from deploys.models import Deployment, DeploymentItem, MicroServiceInstance
+from deploys.services.deploying import Plan
+from portal.api.errors import Refused
+from tasks import doorbell
+from tasks.models import EntityLock
+from tests.deploys.deploying import Company
+from tests.working import work
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+OPERATORS = 50
+# So many requests a web process serves at once; the other operators wait for a thread.
+THREADS = 8
+HOSTS = 12
+LABELS = ("1.0", *(f"2.{n}" for n in range(OPERATORS)))
+
+
+@pytest.fixture
+def company(tmp_path, settings, monkeypatch):
+    """A service on twelve hosts in version 1.0, with fifty versions above that; to deploy one costs nothing."""
+    settings.DEPLOY_PROGRAMS = {"files": ["/bin/true"]}
+    monkeypatch.setattr(doorbell, "_send", lambda *args: None)
+
+    def put(_executor, orders, _say, **_more):
+        """What the program does, without a process for each."""
+        for order in orders:
+            (tmp_path / f"runs-{order.target.name}").write_text(f"{order.release.label}\n")
+        return {order.target.name: Outcome(Code.OK, "", order.release.label) for order in orders}
+
+    monkeypatch.setattr(CommandExecutor, "deploy_many", put)
+    return Company(tmp_path, labels=LABELS, hosts=HOSTS)
+
+
+def deploy_together(company, wishes):
+    """For each wish, an operator who wants a version of his own on those hosts; what each was told."""
+    operators = [company.operator(f"operator-{n}") for n in range(len(wishes))]
+    together = threading.Barrier(THREADS)
+
+    def ask(n):
+        try:
+            if n < THREADS:
+                connection.ensure_connection()
+                together.wait(30)
+            return company.deploy("1.0", LABELS[n + 1], hosts=wishes[n], scope=operators[n], batch=4)
+        except Refused as refused:
+            return refused
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(THREADS) as people:
+        return list(people.map(ask, range(len(wishes))))
+
+
+def promises(answers):
+    """How often each instance was promised to somebody."""
+    plans = [answer for answer in answers if isinstance(answer, Plan)]
+    return Counter(instance.pk for plan in plans for batch in plan.batches for instance in batch)
+
+
+def test_fifty_operators_on_the_same_hosts_end_with_one_version_on_each(company):
+    chance = random.Random(1)
+    answers = deploy_together(company, [chance.sample(range(HOSTS), 4) for _ in range(OPERATORS)])
+    granted = [answer.deployment for answer in answers if isinstance(answer, Plan)]
+    refused = [answer for answer in answers if isinstance(answer, Refused)]
+    took = promises(answers)
+    work(60)
+
+    # Nobody shares a host, and who was refused was told by whom and since when.
+    assert granted
+    assert set(took.values()) == {1}
+    assert {(one.status_code, one.code) for one in refused} == {(409, "locked")}
+    since = {str(one.pk): one.created_at.isoformat(timespec="seconds") for one in granted}
+    holders = {str(one.pk): one.operator.username for one in granted}
+    for held in (held for answer in refused for held in answer.extra["instances"]):
+        assert held["operator"] == holders[held["deployment"]]
+        assert held["since"] == since[held["deployment"]]
+    # What the database says is what runs, and the history tells which deployment it was, and whose.
+    assert company.running() == company.recorded()
+    company.assert_nothing_is_held()
+    assert not EntityLock.objects.exists()
+    for instance in MicroServiceInstance.objects.select_related("updated_by"):
+        items = list(DeploymentItem.objects.filter(instance=instance).select_related("deployment__operator"))
+        assert len(items) == took[instance.pk]
+        assert all(item.deployment.to_version_id == instance.version_id for item in items)
+        assert all(item.deployment.operator == instance.updated_by for item in items)
+    assert Deployment.objects.count() == len(granted)
+
+
+def test_without_the_locks_the_same_host_is_promised_to_many(company, monkeypatch):
+    """The race is real: the first test would fail if nobody locked rows, and the engine no instances."""
+    monkeypatch.setattr(QuerySet, "select_for_update", lambda rows, **_options: rows)
+    monkeypatch.setattr("deploys.commands.DeployService.locks", lambda _command: [])
+
+    answers = deploy_together(company, [[0]] * THREADS)
+
+    assert max(promises(answers).values()) > 1
