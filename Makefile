@@ -9,7 +9,7 @@ SHELL := /bin/sh
 PYTHON ?= python3
 UV ?= uv
 # Processes that run tests side by side, and more arguments for pytest: make test ARGS="-k claim -x"
-N ?= 3
+N ?= 4
 ARGS ?=
 
 VENV := .venv
@@ -59,7 +59,7 @@ reset: $(INSTALLED) ## Forget the data that `up` made
 # --- Checking it ---------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: $(INSTALLED_DEV) $(MESSAGES) ## Run the whole test suite, with servers of its own (N=3 ARGS=)
+test: $(INSTALLED_DEV) $(MESSAGES) ## Run the whole test suite, with servers of its own (N=4 ARGS=)
 	@exec $(RUN) -m pytest -n $(N) $(ARGS)
 
 .PHONY: lint
