@@ -4,6 +4,7 @@ from .catalogue import ChangeVersionSerializer, ServiceSerializer, VersionSerial
 from .deployments import (
     CandidateSerializer,
     DeploymentAcceptedSerializer,
+    DeploymentCancelledSerializer,
     DeploymentDetailSerializer,
     DeploymentItemDetailSerializer,
     DeploymentItemSerializer,
@@ -21,6 +22,7 @@ __all__ = [
     "ChangeVersionSerializer",
     "DeployKeySerializer",
     "DeploymentAcceptedSerializer",
+    "DeploymentCancelledSerializer",
     "DeploymentDetailSerializer",
     "DeploymentItemDetailSerializer",
     "DeploymentItemSerializer",

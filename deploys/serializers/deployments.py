@@ -254,6 +254,13 @@ class PlanSerializer(serializers.Serializer[Plan]):
     left_out = LeftOutSerializer(many=True)
 
 
+class DeploymentCancelledSerializer(serializers.Serializer[Any]):
+    """The deployment that is being stopped, and its job."""
+
+    deployment = DeploymentSerializer()
+    job = JobSerializer()
+
+
 class DeploymentAcceptedSerializer(serializers.Serializer[Any]):
     """The deployment, its plan, and the job that carries it out; of a dry run the plan alone."""
 

@@ -24,6 +24,7 @@ from ..models import Deployment, DeploymentItem, MicroServiceVersion
 from ..serializers import (
     CandidateSerializer,
     DeploymentAcceptedSerializer,
+    DeploymentCancelledSerializer,
     DeploymentDetailSerializer,
     DeploymentItemDetailSerializer,
     DeploymentSerializer,
@@ -152,7 +153,7 @@ class DeploymentItemDetail(_DeploymentView):
 class DeploymentCancel(_DeploymentView):
     """Stop a deployment before its next batch."""
 
-    @extend_schema(request=None, responses={202: DeploymentAcceptedSerializer})
+    @extend_schema(request=None, responses={202: DeploymentCancelledSerializer})
     @idempotent
     def post(self, request: Request, pk: UUID) -> Response:
         """Begin no further batch; what runs goes to its end."""

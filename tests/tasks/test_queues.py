@@ -75,6 +75,7 @@ def test_workers_say_what_they_do_and_queues_how_long_they_are(staff, celery_wor
         "polling": (0, True),
         "resources": (0, False),
         "sync": (0, True),
+        "deploys": (0, False),
         "volumepool": (0, False),
     }
 

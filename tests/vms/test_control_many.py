@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 from django.db import connection
@@ -86,11 +87,14 @@ def test_who_would_rather_wait_gets_the_finished_job(client, vms_of):
 
     def soon():
         try:
+            until = time.monotonic() + 10
+            while not Job.objects.exists() and time.monotonic() < until:
+                time.sleep(0.05)
             work()
         finally:
             connection.close()
 
-    worker = threading.Timer(0.3, soon)
+    worker = threading.Thread(target=soon)
     worker.start()
     answer = client.post(
         f"/api/v1/vms/{vm.pk}/actions/", {"action": "stop"}, format="json", headers={"Prefer": "wait=15"}
