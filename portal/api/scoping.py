@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
+from uuid import UUID
 
 from django.db import models
+from django.http import Http404
 from django.utils.translation import gettext_lazy as _
 
 from .errors import Refused
@@ -89,3 +91,12 @@ class TenantScoped(models.QuerySet[Any]):
     def within(self, scope: Scope) -> Self:
         """The rows that a request of this scope may see."""
         return self.for_tenant(scope.tenant) if scope.tenant else self.visible_to(scope.user)
+
+
+def locked_row(rows: TenantScoped, scope: Scope, pk: UUID, needed: Role) -> Any:
+    """A row of the scope that a use case is about, locked in the caller's transaction. Raises Http404, then 403 `role_too_low`."""
+    row = rows.within(scope).select_for_update(of=("self",)).filter(pk=pk).first()
+    if row is None:
+        raise Http404
+    scope.require(needed)
+    return row

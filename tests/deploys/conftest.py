@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from rest_framework.test import APIClient
 
 from portal.api.scoping import Role
 from tests.factories import MembershipFactory
+from tests.tenants.conftest import client_of
 
-
-@pytest.fixture
-def client_of():
-    """A client that is signed in as a user."""
-
-    def client(user):
-        signed_in = APIClient()
-        signed_in.force_authenticate(user)
-        return signed_in
-
-    return client
+__all__ = ["client_of"]
 
 
 @pytest.fixture

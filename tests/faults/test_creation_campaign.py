@@ -10,7 +10,7 @@ import pytest
 
 from tests.faults.storm.servers import REPOSITORY
 
-SMALL = ["-m", "tests.faults.creation", "--runs", "10", "--kill-every", "4", "--seed", "1", "--quiet"]
+SMALL = ["-m", "tests.faults.creation", "--runs", "10", "--kill-every", "2", "--seed", "1", "--quiet"]
 
 
 @pytest.mark.timeout(180)

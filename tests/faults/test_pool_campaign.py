@@ -10,7 +10,7 @@ import pytest
 
 from tests.faults.storm.servers import REPOSITORY
 
-SMALL = ["-m", "tests.faults.pool", "--runs", "8", "--kill-every", "8", "--seed", "1", "--quiet"]
+SMALL = ["-m", "tests.faults.pool", "--runs", "8", "--kill-every", "3", "--seed", "1", "--quiet"]
 
 
 @pytest.mark.timeout(240)

@@ -14,6 +14,7 @@ from deploys.models import (
     MicroServiceInstance,
     MicroServiceVersion,
 )
+from portal.api.scoping import Role
 from tasks.models import Job
 from tests.factories import InformationSystemFactory
 
@@ -54,6 +55,28 @@ def a_service(tenant, *, name="cart", versions=4, hosts=3, **columns):
             service=service, version=made[1], host=host, port=8080, tag="blue", status="running"
         )
     return service
+
+
+@pytest.fixture
+def programs(settings):
+    """What the executor may run."""
+    settings.DEPLOY_PROGRAMS = {"ok": OK, "bad": BAD}
+    settings.ALLOW_LOCAL_HOSTS = True
+
+
+@pytest.fixture
+def service(tenant, programs):
+    return a_service(tenant)
+
+
+@pytest.fixture
+def operator(as_role):
+    return as_role(Role.OPERATOR)
+
+
+@pytest.fixture
+def viewer(as_role):
+    return as_role(Role.VIEWER)
 
 
 def text(answer):

@@ -20,43 +20,25 @@ from tests.factories import TenantFactory
 from tests.working import work
 
 from .deploying import (
-    BAD,
-    OK,
     a_service,
     committed,
     deployed,
     entries,
     form_of,
     nothing_was_written,
+    operator,
+    programs,
     rows_of,
+    service,
     text,
     version,
+    viewer,
 )
 
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def programs(settings):
-    """What the executor may run."""
-    settings.DEPLOY_PROGRAMS = {"ok": OK, "bad": BAD}
-    settings.ALLOW_LOCAL_HOSTS = True
-
-
-@pytest.fixture
-def service(tenant, programs):
-    return a_service(tenant)
-
-
-@pytest.fixture
-def operator(as_role):
-    return as_role(Role.OPERATOR)
-
-
-@pytest.fixture
-def viewer(as_role):
-    return as_role(Role.VIEWER)
-
+__all__ = ["operator", "programs", "service", "viewer"]
 
 # --- Who may see and do what -------------------------------------------------------------------------------
 

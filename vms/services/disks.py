@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from cloudaccounts.places import Place
 from portal.api.errors import BadFields, Refused
-from portal.api.scoping import Role, Scope
+from portal.api.scoping import Role, Scope, locked_row
 from tasks import engine
 from tasks.models import Job
 from tenants.quotas import Needs, require_quota
@@ -20,7 +20,7 @@ from volumepool.services import unknown_volume_type
 
 from ..commands.attachments import AttachVolume, DetachVolume
 from ..models import VirtualMachine
-from .locking import locked, locked_vm, touch
+from .locking import locked_vm, touch
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def detach_volume(*, scope: Scope, vm_id: UUID, volume_id: UUID) -> Attachment:
     """Take a volume off a VM; the tenant keeps it. Raises Http404, and `Refused`: 403, 409."""
     with transaction.atomic():
         vm = locked_vm(scope, vm_id, Role.OPERATOR)
-        volume: Volume = locked(Volume.objects.filter(vm=vm), scope, volume_id, Role.OPERATOR)
+        volume: Volume = locked_row(Volume.objects.filter(vm=vm), scope, volume_id, Role.OPERATOR)
         return _submit(scope, vm, volume, DetachVolume(str(vm.pk), str(volume.pk)))
 
 

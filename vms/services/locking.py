@@ -7,27 +7,17 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models.functions import Now
-from django.http import Http404
 
-from portal.api.scoping import Role, Scope, TenantScoped
+from portal.api.scoping import Role, Scope, locked_row
 from tasks.engine import Answer, Spec
 
 from ..commands.server import ServerCommand
 from ..models import VirtualMachine
 
 
-def locked(rows: TenantScoped, scope: Scope, pk: UUID, needed: Role) -> Any:
-    """A row of the scope, locked in the caller's transaction. Raises Http404, then 403 `role_too_low`."""
-    row = rows.within(scope).select_for_update(of=("self",)).filter(pk=pk).first()
-    if row is None:
-        raise Http404
-    scope.require(needed)
-    return row
-
-
 def locked_vm(scope: Scope, vm_id: UUID, needed: Role) -> VirtualMachine:
     """A VM with all that an answer shows of it."""
-    vm: VirtualMachine = locked(VirtualMachine.objects.shown(), scope, vm_id, needed)
+    vm: VirtualMachine = locked_row(VirtualMachine.objects.shown(), scope, vm_id, needed)
     return vm
 
 

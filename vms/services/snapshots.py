@@ -7,14 +7,14 @@ from uuid import UUID
 
 from django.db import transaction
 
-from portal.api.scoping import Role, Scope
+from portal.api.scoping import Role, Scope, locked_row
 from tasks import engine
 from tasks.models import Job
 from volumepool.models import Volume
 
 from ..commands.snapshots import RemoveSnapshot, SnapshotVm
 from ..models import VMSnapshot
-from .locking import locked, locked_vm, touch
+from .locking import locked_vm, touch
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def remove_snapshot(*, scope: Scope, snapshot_id: UUID) -> SnapshotTaken:
     """Have a snapshot's image removed. Raises Http404, and `Refused`: 403 `role_too_low`; 409 `busy`."""
     with transaction.atomic():
         snapshots = VMSnapshot.objects.select_related("account", "information_system__tenant")
-        snapshot: VMSnapshot = locked(snapshots, scope, snapshot_id, Role.OPERATOR)
+        snapshot: VMSnapshot = locked_row(snapshots, scope, snapshot_id, Role.OPERATOR)
         command = RemoveSnapshot(str(snapshot.pk))
         command.snapshot = snapshot
         tenant = snapshot.information_system.tenant

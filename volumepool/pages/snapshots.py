@@ -14,7 +14,7 @@ from portal.api.errors import Refused
 from portal.api.page_refusals import checked, entered_in, tell
 from portal.api.scoped_pages import PageRequest, page_scope
 from portal.api.scoping import Role
-from tasks.models import EntityLock
+from tasks import engine
 
 from ..models import VolumeSnapshot
 from ..serializers import WantedVolumesSerializer
@@ -32,8 +32,7 @@ def volume_snapshot_page(request: PageRequest) -> HttpResponse:
     snapshots = SNAPSHOTS.within(scope).order_by("-created_at", "pk")
     page = Paginator(snapshots, PAGE_SIZE).get_page(request.GET.get("page"))
     rows = list(page.object_list)
-    keys = [snapshot.lock_key for snapshot in rows]
-    held = {lock.key: lock.job for lock in EntityLock.objects.filter(key__in=keys).select_related("job")}
+    held = engine.holders_of(snapshot.lock_key for snapshot in rows)
     context = {
         "scope": scope,
         "page": page,

@@ -18,7 +18,7 @@ from portal.api.errors import BadFields, Refused
 from portal.api.page_refusals import checked, entered_in, errors_by_field, tell
 from portal.api.scoped_pages import PageRequest, page_scope
 from portal.api.scoping import Role, Scope
-from tasks.models import EntityLock
+from tasks import engine
 from tenants.models import InformationSystem
 
 from ..models import Volume
@@ -59,8 +59,7 @@ def show_volumes(request: PageRequest, scope: Scope, refused: Refused | None = N
     kept = volumes.annotate(snapshot_count=Count("snapshots")).order_by("name", "pk")
     page = Paginator(kept, PAGE_SIZE).get_page(request.GET.get("page"))
     rows = list(page.object_list)
-    keys = [volume.lock_key for volume in rows]
-    held = {lock.key: lock.job for lock in EntityLock.objects.filter(key__in=keys).select_related("job")}
+    held = engine.holders_of(volume.lock_key for volume in rows)
     context = {
         "scope": scope,
         "page": page,

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import transaction
-from django.http import Http404
 from django.utils.translation import gettext_lazy as _
 
 from portal.api.errors import BadFields
-from portal.api.scoping import Role, Scope
+from portal.api.scoping import Role, Scope, locked_row
 from tasks import engine
 from tasks.models import Job
 from tenants.quotas import Needs, require_quota
@@ -66,11 +65,8 @@ def rename_volume(*, scope: Scope, volume_id: UUID, name: str) -> Changed:
 
 def locked_volume(scope: Scope, volume_id: UUID, needed: Role) -> Volume:
     """A volume of the scope, locked in the caller's transaction. Raises Http404, then 403 `role_too_low`."""
-    volumes = Volume.objects.within(scope).select_related("information_system__tenant", "account", "vm")
-    volume: Volume | None = volumes.select_for_update(of=("self",)).filter(pk=volume_id).first()
-    if volume is None:
-        raise Http404
-    scope.require(needed)
+    volumes = Volume.objects.select_related("information_system__tenant", "account", "vm")
+    volume: Volume = locked_row(volumes, scope, volume_id, needed)
     return volume
 
 

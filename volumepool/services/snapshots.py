@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import transaction
-from django.http import Http404
 
-from portal.api.scoping import Role, Scope
+from portal.api.scoping import Role, Scope, locked_row
 from tasks import engine
 from tasks.models import Job
 from tenants.quotas import Needs, require_quota
@@ -58,15 +57,8 @@ def take_snapshot(*, scope: Scope, volume_id: UUID, name: str) -> SnapshotTaken:
 def remove_snapshot(*, scope: Scope, snapshot_id: UUID) -> SnapshotTaken:
     """Have a snapshot removed. Raises Http404, and `Refused`: 403 `role_too_low`; 409 `busy`."""
     with transaction.atomic():
-        snapshots = VolumeSnapshot.objects.within(scope).select_related(
-            "information_system__tenant", "account", "volume"
-        )
-        snapshot: VolumeSnapshot | None = (
-            snapshots.select_for_update(of=("self",)).filter(pk=snapshot_id).first()
-        )
-        if snapshot is None:
-            raise Http404
-        scope.require(Role.OPERATOR)
+        snapshots = VolumeSnapshot.objects.select_related("information_system__tenant", "account", "volume")
+        snapshot: VolumeSnapshot = locked_row(snapshots, scope, snapshot_id, Role.OPERATOR)
         command = RemoveVolumeSnapshot(str(snapshot.pk))
         command.snapshot = snapshot
         tenant = snapshot.information_system.tenant

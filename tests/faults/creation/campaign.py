@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from tests.faults.campaigns import table
 from tests.faults.storm.processes import Processes
 from tests.faults.storm.servers import Servers
 
@@ -50,28 +51,21 @@ class Outcome:
 
     def lines(self) -> list[str]:
         """The table."""
-        found = [f"Campaign of creations, seed {self.seed}", ""]
         rows: list[tuple[str, object]] = [
             ("runs (creations)", self.asked["create"]),
             ("worker processes killed", sum(self.kills.values())),
             ("answers that failed or were lost", sum(self.faults.values())),
             ("seconds", f"{self.seconds:.0f} + {self.settle_seconds:.0f} to settle"),
         ]
-        found += [f"  {what:<60} {value!s:>18}" for what, value in rows]
-        for title, counts in (
-            ("Asked for", self.asked),
-            ("Refused at once", self.refused),
-            ("How jobs ended", self.jobs),
-            ("Why creations did not succeed", self.reasons),
-            ("Killed at", self.kills),
-            ("Faults", self.faults),
-        ):
-            found += ["", title, *[f"  {what:<60} {count:>18}" for what, count in sorted(counts.items())]]
-        found += ["", "Invariants"]
-        for name, wrong in self.verdicts.items():
-            found.append(f"  {name:<60} {f'BROKEN {len(wrong)} times' if wrong else 'holds':>18}")
-            found += [f"      {one}" for one in wrong[:8]]
-        return found
+        counts = {
+            "Asked for": self.asked,
+            "Refused at once": self.refused,
+            "How jobs ended": self.jobs,
+            "Why creations did not succeed": self.reasons,
+            "Killed at": self.kills,
+            "Faults": self.faults,
+        }
+        return table(f"Campaign of creations, seed {self.seed}", rows, counts, self.verdicts)
 
 
 @dataclass

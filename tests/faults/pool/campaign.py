@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from tests.faults.campaigns import table
 from tests.faults.creation.campaign import _whereabouts
 from tests.faults.storm.processes import Processes
 from tests.faults.storm.servers import Servers
@@ -70,15 +71,7 @@ class Outcome:
             ("changes behind the portal's back", sum(self.counts["Behind the portal's back"].values())),
             ("seconds", f"{self.seconds:.0f} + {self.settle_seconds:.0f} to settle"),
         ]
-        found = [f"Campaign of pools, seed {self.seed}", ""]
-        found += [f"  {what:<60} {value!s:>18}" for what, value in rows]
-        for title, counts in self.counts.items():
-            found += ["", title, *[f"  {what:<60} {count:>18}" for what, count in sorted(counts.items())]]
-        found += ["", "Invariants"]
-        for name, wrong in self.verdicts.items():
-            found.append(f"  {name:<60} {f'BROKEN {len(wrong)} times' if wrong else 'holds':>18}")
-            found += [f"      {one}" for one in wrong[:8]]
-        return found
+        return table(f"Campaign of pools, seed {self.seed}", rows, self.counts, self.verdicts)
 
 
 @dataclass
