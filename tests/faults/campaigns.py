@@ -9,6 +9,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+# After the last wish, deaths and faults go on while its job does, but not for ever: a few wishes are wished within a second,
+# and nothing would meet them.
+AFTER_THE_LAST_SECONDS = 20.0
+
 
 class Outcome(Protocol):
     """What a campaign ends with."""

@@ -14,7 +14,7 @@ from tests.servers import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # `python -m portal.embedded` with other parts in the place of the portal's own: programs for `sh`, by name. One that begins
-# with "wait" is never ready.
+# with "wait" is not ready before it makes a file `<name>.ready` in the data folder.
 DRIVER = """
 import os, sys
 from pathlib import Path

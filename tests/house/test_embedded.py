@@ -88,7 +88,9 @@ def test_a_killed_supervisor_takes_everything_with_it(machine):
 
 
 def test_what_ignores_the_end_of_a_killed_supervisor_is_ended_by_down(machine):
-    supervisor = machine.up(TEST_PARTS="deaf=trap '' TERM; while true; do sleep 0.1; done")
+    # Ready only once it has gone deaf: before that the supervisor's end would be its own.
+    program = 'wait; trap "" TERM; touch "$PORTAL_DATA/deaf.ready"; while true; do sleep 0.1; done'
+    supervisor = machine.up(TEST_PARTS=f"deaf={program}")
     deaf = launch.ProcessId.of(machine.pid("deaf"))
     supervisor.kill()
     supervisor.wait()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from tests.faults.campaigns import table
+from tests.faults.campaigns import AFTER_THE_LAST_SECONDS, table
 from tests.faults.storm.processes import Processes
 from tests.faults.storm.servers import Servers
 
@@ -151,8 +151,8 @@ class Campaign:
         # Two more generators, so that what people do depends on no kill's time.
         when, builds = Random(self.seed + 1), Random(self.seed + 2)
         next_kill, ended = when.expovariate(1 / self.kill_every), 0
-        next_sweep = told = time.monotonic()
-        while not people.are_done:
+        next_sweep = told = last_asked = now = time.monotonic()
+        while not people.are_done or (in_flight and now < last_asked + AFTER_THE_LAST_SECONDS):
             processes.watch()
             now = time.monotonic()
             if now >= next_sweep:
@@ -161,10 +161,12 @@ class Campaign:
             if ended >= next_kill and self._kill(processes, when, outcome):
                 next_kill = ended + 1 + when.expovariate(1 / self.kill_every)
             ended = Step.objects.exclude(ended_at=None).count()
-            if self._in_flight() < self.at_once:
+            in_flight = self._in_flight()
+            if in_flight < self.at_once and not people.are_done:
                 if builds.random() < FAILING_BUILDS:
                     people.stage.cloud.call("POST", "failing_builds", {"times": 1})
                 people.do_something()
+                last_asked, in_flight = now, 1
             if now - told > 15:
                 told = now
                 self.say(f"  {people.asked['create']} creations, {sum(outcome.kills.values())} kills")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from tests.faults.campaigns import table
+from tests.faults.campaigns import AFTER_THE_LAST_SECONDS, table
 from tests.faults.creation.campaign import _whereabouts
 from tests.faults.storm.processes import Processes
 from tests.faults.storm.servers import Servers
@@ -157,8 +157,8 @@ class Campaign:
         when = Random(self.seed + 1)
         kills: Counter[str] = Counter()
         next_kill, next_meddling, ended = when.expovariate(1 / self.kill_every), 5.0, 0
-        next_ring = told = time.monotonic()
-        while not people.are_done:
+        next_ring = told = last_asked = now = time.monotonic()
+        while not people.are_done or (in_flight and now < last_asked + AFTER_THE_LAST_SECONDS):
             processes.watch()
             meddler.end_what_is_over()
             now = time.monotonic()
@@ -172,8 +172,10 @@ class Campaign:
                 meddler.meddle()
                 next_meddling = ended + 12
             ended = Step.objects.exclude(ended_at=None).count()
-            if _of_people_in_flight() < self.at_once:
+            in_flight = _of_people_in_flight()
+            if in_flight < self.at_once and not people.are_done:
                 people.do_something()
+                last_asked, in_flight = now, 1
             if now - told > 15:
                 told = now
                 self.say(
