@@ -150,7 +150,7 @@ class Campaign:
 
         # Two more generators, so that what people do depends on no kill's time.
         when, builds = Random(self.seed + 1), Random(self.seed + 2)
-        next_kill, ended = when.expovariate(1 / self.kill_every), 0
+        next_kill, ended, in_flight = when.expovariate(1 / self.kill_every), 0, 0
         next_sweep = told = last_asked = now = time.monotonic()
         while not people.are_done or (in_flight and now < last_asked + AFTER_THE_LAST_SECONDS):
             processes.watch()

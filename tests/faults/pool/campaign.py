@@ -156,7 +156,7 @@ class Campaign:
         # More generators, so that what people do depends on no kill's time.
         when = Random(self.seed + 1)
         kills: Counter[str] = Counter()
-        next_kill, next_meddling, ended = when.expovariate(1 / self.kill_every), 5.0, 0
+        next_kill, next_meddling, ended, in_flight = when.expovariate(1 / self.kill_every), 5.0, 0, 0
         next_ring = told = last_asked = now = time.monotonic()
         while not people.are_done or (in_flight and now < last_asked + AFTER_THE_LAST_SECONDS):
             processes.watch()
