@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from tasks.command import Command, Done, Entity, Failed, Failure, Result, Spawn, Wait, minutes, register, step
 from tasks.models import JobStatus
+from vms.models import lock_key
 
 from ..models import Deployment, DeploymentItem, MicroServiceInstance
 from .instance import DeployInstance, release
@@ -33,8 +34,8 @@ def items_of(deployment_id: str) -> QuerySet[DeploymentItem]:
 class DeployService(Command):
     """Carry out a deployment. It succeeds when every instance has got the version.
 
-    Its instances are held by their own rows (`locked`); what the engine locks are those instances and their VMs.
-    Whatever ends it frees what it still holds.
+    Its instances are held by their own rows (`locked`), each until its own part has ended; what the engine locks, until
+    all has, are their VMs. Whatever ends it frees what it still holds.
     """
 
     deployment_id: str
@@ -51,12 +52,15 @@ class DeployService(Command):
         deployment: Deployment = deployments.get(pk=self.deployment_id)
         return deployment
 
+    @cached_property
+    def vms(self) -> set[UUID]:
+        """The VMs that its instances are on."""
+        on_vms = items_of(self.deployment_id).exclude(instance__host__vm=None)
+        return set(on_vms.values_list("instance__host__vm_id", flat=True))
+
     def locks(self) -> list[str]:
-        """The instances, and the VMs that they are on: nobody restarts or removes one meanwhile."""
-        items = items_of(self.deployment_id)
-        instances = items.exclude(instance=None).values_list("instance_id", flat=True)
-        vms = items.exclude(instance__host__vm=None).values_list("instance__host__vm_id", flat=True)
-        return [*(f"instance:{pk}" for pk in instances), *{f"vm:{pk}" for pk in vms}]
+        """The VMs: nobody restarts or removes one meanwhile."""
+        return [lock_key(vm) for vm in self.vms]
 
     def entity(self) -> Entity:
         """The deployment."""

@@ -161,8 +161,3 @@ class MicroServiceInstance(models.Model):
 
     def __str__(self) -> str:
         return f"{self.service} @ {self.host}"
-
-    @property
-    def lock_key(self) -> str:
-        """The engine's lock on this instance."""
-        return f"instance:{self.pk}"

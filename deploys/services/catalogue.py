@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from typing import Any, TypeVar
 from uuid import UUID
@@ -15,12 +16,13 @@ from django.utils.translation import gettext_lazy as _
 from portal.api.database_errors import violated
 from portal.api.errors import BadFields, Refused
 from portal.api.preconditions import check_if_match
-from portal.api.scoping import Role, Scope
+from portal.api.scoping import Role, Scope, locked_row
 from tenants.models import InformationSystem
 
 from ..commands.instance import executor_for
 from ..executors import HealthCheck, Release, UnknownExecutor, executor_names
 from ..models import Deployment, DeploymentItem, MicroService, MicroServiceVersion
+from .folders import refuse_shared_folder
 
 Status = MicroServiceVersion.BuildStatus
 Row = TypeVar("Row")
@@ -52,8 +54,9 @@ ANY_SUM = "0" * 64
 def problems_of_service(fields: Mapping[str, Any]) -> dict[str, Any]:
     """What is wrong with a service's folder, health path, executor or its settings, by field."""
     problems: dict[str, Any] = {}
-    if ".." in fields["folder"].split("/"):
-        problems["folder"] = [_("The folder leads upwards.")]
+    if (plain := posixpath.normpath(fields["folder"])) != fields["folder"]:
+        # Under two names it would be two services' own.
+        problems["folder"] = [_("Write it as %(folder)s.") % {"folder": plain}]
     if fields.get("health_path"):
         try:
             HealthCheck(path=fields["health_path"])
@@ -65,9 +68,6 @@ def problems_of_service(fields: Mapping[str, Any]) -> dict[str, Any]:
         message = _("There is no executor '%(name)s'; there are: %(known)s.")
         shown = {"name": fields["executor"], "known": ", ".join(executor_names())}
         return {**problems, "executor": [message % shown]}
-    except (TypeError, AttributeError):
-        # A value of another kind than the executor reads.
-        return {**problems, "executor_settings": [_("The executor cannot read these settings.")]}
     if wrong:
         problems["executor_settings"] = {name: [text] for name, text in wrong.items()}
     return problems
@@ -113,7 +113,7 @@ def create_service(*, scope: Scope, fields: dict[str, Any]) -> MicroService:
 def change_service(
     *, scope: Scope, service_id: UUID, fields: dict[str, Any], if_match: str | None
 ) -> MicroService:
-    """Change a service. Raises Http404, 403, 412, 409 `name_taken`, `being_deployed`, 400 by field."""
+    """Change a service. Raises Http404, 403, 412, 409 `name_taken`, `being_deployed`, `folder_taken`, 400 by field."""
     with transaction.atomic():
         service = locked_service(scope, service_id, Role.ADMIN)
         check_if_match(if_match, service.version)
@@ -126,6 +126,8 @@ def change_service(
                 raise _no_such("information_system", system.pk)
         for name, value in fields.items():
             setattr(service, name, value)
+        if "folder" in changed:
+            refuse_shared_folder(service, service.instances.values_list("host", flat=True))
         service.version = F("version") + 1
         _save_service(service)
         return visible_service(scope, service_id)
@@ -257,10 +259,9 @@ def remove_version(*, scope: Scope, service_id: UUID, version_id: UUID) -> None:
 
 
 def _locked_version(scope: Scope, service_id: UUID, version_id: UUID, needed: Role) -> MicroServiceVersion:
-    visible_version(scope, service_id, version_id, needed)
-    locked = MicroServiceVersion.objects.within(scope).select_for_update(of=("self",))
-    found: MicroServiceVersion | None = locked.filter(pk=version_id).first()
-    return _may(scope, found, needed)
+    versions = MicroServiceVersion.objects.filter(service=service_id).select_related("created_by")
+    version: MicroServiceVersion = locked_row(versions, scope, version_id, needed)
+    return version
 
 
 def _may(scope: Scope, row: Row | None, needed: Role) -> Row:

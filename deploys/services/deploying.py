@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import F, Q
 from django.http import Http404
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from portal.api.errors import BadFields, Refused
@@ -20,12 +18,9 @@ from tasks.models import Job
 
 from ..commands import DeployService
 from ..models import Deployment, DeploymentItem, Host, MicroServiceInstance, MicroServiceVersion
+from .holding import Mode, hold, look, looking_again, that_can_be_had
 
 Action = Literal["upgrade", "revert"]
-BUSY_WORDS = {
-    Deployment.Action.UPGRADE: MicroServiceInstance.Status.UPGRADING,
-    Deployment.Action.REVERT: MicroServiceInstance.Status.REVERTING,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +60,7 @@ class Wish:
     dest_version: UUID
     hosts: Literal["all"] | Sequence[UUID]
     strategy: Strategy = field(default_factory=Strategy)
-    mode: Literal["all", "valid"] = "all"
+    mode: Mode = "all"
     dry_run: bool = False
 
 
@@ -121,66 +116,27 @@ def deploy(*, scope: Scope, service_id: UUID, version_id: UUID, action: Action, 
     Raises Http404 for a service or version that is not there; `Refused` 403 `role_too_low`; 400 `invalid`, by field, naming hosts
     without such an instance; 409 `not_built`, `wrong_side`, `locked` (with who holds them), `under_maintenance`, `busy`.
 
-    Safe against others who deploy at the same moment: the instances are locked in the order of their keys, so of two that
-    want one of them the second waits for the first's short transaction, and finds it locked.
+    Safe against others who deploy at the same moment: see `holding.hold`. All that can be written without a lock is
+    written before, so that locks are held for the last few statements.
     """
     current = version_of(scope, service_id, version_id)
     scope.require(Role.OPERATOR)
-    with transaction.atomic():
+
+    def once() -> Plan:
         target = _target(current, wish.dest_version, action)
-        instances = _instances(current, wish.hosts)
-        chosen, left_out = _without_the_held(instances, wish.mode)
-        batches = wish.strategy.batches_of(chosen)
+        chosen, left_out = that_can_be_had(_instances(current, wish.hosts), wish.mode)
         deployment = Deployment(
             service=current.service,
             action=action,
             from_version=current,
             to_version=target,
             operator=scope.user,
-            batches=len(batches),
-            strategy={
-                "batch": wish.strategy.batch,
-                "pause": wish.strategy.pause,
-                "max_failures": wish.strategy.max_failures,
-                "auto_revert": wish.strategy.auto_revert,
-            },
+            strategy=asdict(wish.strategy),
         )
-        if wish.dry_run:
-            vms = [f"vm:{one.host.vm_id}" for one in chosen if one.host.vm_id is not None]
-            for holder in engine.holders_of(vms).values():
-                raise engine.Busy(holder)
-            return Plan(deployment, batches, left_out, None)
-        return Plan(deployment, batches, left_out, record(scope, deployment, batches))
+        batches = wish.strategy.batches_of(chosen)
+        return Plan(deployment, batches, left_out, None if wish.dry_run else _record(deployment, batches))
 
-
-def record(scope: Scope, deployment: Deployment, batches: Sequence[Sequence[MicroServiceInstance]]) -> Job:
-    """Write a deployment with its items, lock its instances, and submit its job: a fixed number of statements."""
-    deployment.save(force_insert=True)
-    DeploymentItem.objects.bulk_create(
-        DeploymentItem(
-            deployment=deployment,
-            instance=instance,
-            host_name=str(instance.host)[:200],
-            batch=number,
-            from_version_id=instance.version_id,
-            from_status=instance.status,
-        )
-        for number, batch in enumerate(batches)
-        for instance in batch
-    )
-    MicroServiceInstance.objects.filter(pk__in=[one.pk for batch in batches for one in batch]).update(
-        locked=True,
-        locked_by=deployment,
-        status=BUSY_WORDS[Deployment.Action(deployment.action)],
-        updated_by=scope.user,
-        updated_at=timezone.now(),
-    )
-    command = DeployService(str(deployment.pk))
-    command.deployment = deployment
-    tenant = deployment.service.information_system.tenant
-    deployment.job = engine.submit(command, tenant=tenant, user=scope.user).job
-    deployment.save(update_fields=["job"])
-    return deployment.job
+    return looking_again(once)
 
 
 def retry(*, scope: Scope, deployment_id: UUID) -> Plan:
@@ -194,34 +150,64 @@ def retry(*, scope: Scope, deployment_id: UUID) -> Plan:
     scope.require(Role.OPERATOR)
     if old.ended_at is None:
         raise Refused(409, "still_running", _("The deployment has not ended yet; cancel it, or wait."))
-    with transaction.atomic():
-        _target(old.from_version, old.to_version_id, old.action)
+
+    def once() -> Plan:
+        target = _target(old.from_version, old.to_version_id, old.action)
         # Those that still run what they ran when it was asked for: whoever has gone on since is left alone.
-        instances = _locked(
+        instances = look(
             Q(history__in=old.items.exclude(result=DeploymentItem.Result.SUCCEEDED))
             & Q(version=F("history__from_version"))
         )
         if not instances:
             raise Refused(409, "nothing_failed", _("No instance is left to which it could be done again."))
-        chosen, left_out = _without_the_held(instances, "all")
-        batches = Strategy(**old.strategy).batches_of(chosen)
+        chosen, left_out = that_can_be_had(instances, "all")
         again = Deployment(
             service=old.service,
             action=old.action,
             from_version=old.from_version,
-            to_version=old.to_version,
+            to_version=target,
             operator=scope.user,
             strategy=old.strategy,
-            batches=len(batches),
             retry_of=old,
         )
-        return Plan(again, batches, left_out, record(scope, again, batches))
+        batches = Strategy(**old.strategy).batches_of(chosen)
+        return Plan(again, batches, left_out, _record(again, batches))
+
+    return looking_again(once)
+
+
+def _record(deployment: Deployment, batches: Sequence[Sequence[MicroServiceInstance]]) -> Job:
+    """Write a deployment with its items, lock its instances, and submit its job: a fixed number of statements."""
+    deployment.batches = len(batches)
+    deployment.save(force_insert=True)
+    DeploymentItem.objects.bulk_create(
+        DeploymentItem(
+            deployment=deployment,
+            instance=instance,
+            host_name=str(instance.host)[:200],
+            batch=number,
+            from_version_id=instance.version_id,
+            from_status=instance.status,
+        )
+        for number, batch in enumerate(batches)
+        for instance in batch
+    )
+    instances = [one for batch in batches for one in batch]
+    hold(deployment, instances)
+    command = DeployService(str(deployment.pk))
+    command.deployment, command.vms = (
+        deployment,
+        {vm for one in instances if (vm := one.host.vm_id) is not None},
+    )
+    tenant = deployment.service.information_system.tenant
+    deployment.job = engine.submit(command, tenant=tenant, user=deployment.operator).job
+    deployment.save(update_fields=["job"])
+    return deployment.job
 
 
 def _target(current: MicroServiceVersion, dest: UUID, action: str) -> MicroServiceVersion:
-    # Locked, so that nobody gives it another sum until the deployment is there to be seen.
     versions = MicroServiceVersion.objects.filter(service=current.service_id)
-    target: MicroServiceVersion | None = versions.select_for_update(no_key=True).filter(pk=dest).first()
+    target: MicroServiceVersion | None = versions.filter(pk=dest).first()
     if target is None:
         raise Http404
     if not target.is_built:
@@ -244,11 +230,11 @@ def _target(current: MicroServiceVersion, dest: UUID, action: str) -> MicroServi
 def _instances(
     current: MicroServiceVersion, hosts: Literal["all"] | Sequence[UUID]
 ) -> list[MicroServiceInstance]:
-    """The instances that are meant, locked in the order of their keys. Raises `BadFields` naming hosts that have none."""
+    """The instances that are meant. Raises `BadFields` naming hosts that have none."""
     wanted = Q(service=current.service_id, version=current)
     if hosts != "all":
         wanted &= Q(host__in=hosts)
-    instances = _locked(wanted)
+    instances = look(wanted)
     if hosts == "all":
         if not instances:
             raise BadFields({"hosts": [_("No host runs version '%(v)s'.") % {"v": current.label}]})
@@ -262,51 +248,3 @@ def _instances(
         message = _("These hosts do not run version '%(version)s' of the service: %(hosts)s.")
         raise BadFields({"hosts": [message % {"version": current.label, "hosts": ", ".join(missing[:20])}]})
     return instances
-
-
-def _locked(wanted: Q) -> list[MicroServiceInstance]:
-    """Instances, locked in the order of their keys.
-
-    Who holds one is not joined here: of a row that somebody else has changed while this waited for its lock, PostgreSQL gives
-    the new row and what was joined to the old one.
-    """
-    instances = MicroServiceInstance.objects.filter(wanted).select_related("host")
-    return list(instances.select_for_update(of=("self",)).order_by("pk"))
-
-
-def _without_the_held(
-    instances: Sequence[MicroServiceInstance], mode: Literal["all", "valid"]
-) -> tuple[list[MicroServiceInstance], list[dict[str, Any]]]:
-    """Those that can be deployed to, and why not the others; with the mode "all", the first of those is refused."""
-    ids = {one.locked_by_id for one in instances if one.locked_by_id is not None}
-    holders = Deployment.objects.select_related("operator").in_bulk(ids)
-    left_out = [
-        _why_not(one, holders.get(one.locked_by_id)) for one in instances if one.locked or one.is_maintain
-    ]
-    chosen = [one for one in instances if not (one.locked or one.is_maintain)]
-    if left_out and (mode == "all" or not chosen):
-        first = left_out[0]
-        raise Refused(409, first["code"], first["detail"], instances=left_out)
-    return chosen, left_out
-
-
-def _why_not(instance: MicroServiceInstance, holder: Deployment | None) -> dict[str, Any]:
-    said: dict[str, Any] = {"instance": str(instance.pk), "host": str(instance.host)}
-    if not instance.locked:
-        message = _("%(host)s is under maintenance.")
-        return {**said, "code": "under_maintenance", "detail": str(message % {"host": instance.host})}
-    if holder is None:
-        message = _("%(host)s is locked.")
-        return {**said, "code": "locked", "detail": str(message % {"host": instance.host})}
-    who = holder.operator.get_username() if holder.operator else "-"
-    message = _("%(host)s is held by the deployment %(id)s of %(who)s since %(since)s.")
-    since = holder.created_at.isoformat(timespec="seconds")
-    shown = {"host": instance.host, "id": holder.pk, "who": who, "since": since}
-    return {
-        **said,
-        "code": "locked",
-        "detail": str(message % shown),
-        "deployment": str(holder.pk),
-        "operator": who,
-        "since": since,
-    }

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from portal.api.database_errors import violated
 from portal.api.errors import BadFields, Refused
 from portal.api.preconditions import check_if_match
-from portal.api.scoping import Role, Scope
+from portal.api.scoping import Role, Scope, locked_row
 from tenants.models import Tenant
 from vms.models import VirtualMachine
 
@@ -46,9 +46,12 @@ def tenant_of(scope: Scope) -> Tenant:
 
 def visible_host(scope: Scope, host_id: UUID, needed: Role = Role.VIEWER) -> Host:
     """A host that the caller may do something to. Raises Http404, 403."""
-    return _may(
-        scope, Host.objects.within(scope).select_related("vm", "tenant").filter(pk=host_id).first(), needed
-    )
+    hosts = Host.objects.within(scope).select_related("vm", "tenant")
+    host: Host | None = hosts.filter(pk=host_id).first()
+    if host is None:
+        raise Http404
+    scope.require(needed)
+    return host
 
 
 def create_host(*, scope: Scope, fields: dict[str, Any]) -> Host:
@@ -123,16 +126,8 @@ def _fill(host: Host, fields: dict[str, Any]) -> None:
 
 
 def _locked(scope: Scope, host_id: UUID, if_match: str | None) -> Host:
-    hosts = Host.objects.within(scope).select_for_update(of=("self",)).select_related("tenant")
-    host = _may(scope, hosts.filter(pk=host_id).first(), Role.ADMIN)
+    host: Host = locked_row(Host.objects.select_related("tenant"), scope, host_id, Role.ADMIN)
     check_if_match(if_match, host.version)
-    return host
-
-
-def _may(scope: Scope, host: Host | None, needed: Role) -> Host:
-    if host is None:
-        raise Http404
-    scope.require(needed)
     return host
 
 

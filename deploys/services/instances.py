@@ -12,11 +12,12 @@ from django.utils.translation import gettext_lazy as _
 from portal.api.database_errors import violated
 from portal.api.errors import BadFields, Refused
 from portal.api.preconditions import check_if_match
-from portal.api.scoping import Role, Scope
+from portal.api.scoping import Role, Scope, locked_row
 from tasks.command import Refusal
 
-from ..models import Host, MicroServiceInstance, MicroServiceVersion
-from .catalogue import NO_SUCH, visible_service
+from ..models import Host, MicroService, MicroServiceInstance, MicroServiceVersion
+from .catalogue import NO_SUCH, locked_service
+from .folders import refuse_shared_folder
 
 # What who deploys may change; the rest is for who sets things up.
 OPERATORS_FIELDS = frozenset({"is_maintain"})
@@ -53,9 +54,14 @@ def visible_instance(
 def add_instance(*, scope: Scope, service_id: UUID, fields: dict[str, Any]) -> MicroServiceInstance:
     """Say that a version of a service is on a host. Nothing is done there; nobody has looked, so its status is unknown.
 
-    Raises Http404, 403, 409 `host_taken`, 400 by field.
+    Raises Http404, 403, 409 `host_taken`, `folder_taken`, 400 by field.
     """
-    service = visible_service(scope, service_id, Role.ADMIN)
+    with transaction.atomic():
+        instance = _added(scope, locked_service(scope, service_id, Role.ADMIN), fields)
+        return visible_instance(scope, service_id, instance.pk)
+
+
+def _added(scope: Scope, service: MicroService, fields: dict[str, Any]) -> MicroServiceInstance:
     host_id, version_id = fields.pop("host"), fields.pop("version")
     host = Host.objects.for_tenant(service.information_system.tenant).filter(pk=host_id).first()
     version = MicroServiceVersion.objects.filter(service=service, pk=version_id).first()
@@ -64,8 +70,9 @@ def add_instance(*, scope: Scope, service_id: UUID, fields: dict[str, Any]) -> M
         errors["host"] = [NO_SUCH % {"pk": host_id}]
     if version is None:
         errors["version"] = [NO_SUCH % {"pk": version_id}]
-    if errors:
+    if host is None or version is None:
         raise BadFields(errors)
+    refuse_shared_folder(service, [host.pk])
     columns = {"port": service.port, **fields}
     instance = MicroServiceInstance(
         service=service, host=host, version=version, updated_by=scope.user, **columns
@@ -78,13 +85,12 @@ def add_instance(*, scope: Scope, service_id: UUID, fields: dict[str, Any]) -> M
             raise
         message = _("The service is on %(host)s already.")
         raise Refused(409, "host_taken", message % {"host": host}, errors={"host": [_("Taken.")]}) from None
-    return visible_instance(scope, service_id, instance.pk)
+    return instance
 
 
 def may_change(scope: Scope, service_id: UUID, instance_id: UUID, names: set[str]) -> MicroServiceInstance:
     """An instance of which the caller may change these columns now. Raises Http404, 403, 409 `locked`."""
-    needed = Role.OPERATOR if names <= OPERATORS_FIELDS else Role.ADMIN
-    instance = visible_instance(scope, service_id, instance_id, needed)
+    instance = visible_instance(scope, service_id, instance_id, _needed_for(names))
     refuse_if_locked(instance)
     return instance
 
@@ -94,8 +100,7 @@ def change_instance(
 ) -> MicroServiceInstance:
     """Change what is said of an instance, unless a deployment holds it. Raises Http404, 403, 412, 409 `locked`."""
     with transaction.atomic():
-        may_change(scope, service_id, instance_id, set(fields))
-        instance = _locked(instance_id, if_match)
+        instance = _locked(scope, service_id, instance_id, _needed_for(set(fields)), if_match)
         for name, value in fields.items():
             setattr(instance, name, value)
         instance.updated_by = scope.user
@@ -107,8 +112,7 @@ def change_instance(
 def remove_instance(*, scope: Scope, service_id: UUID, instance_id: UUID, if_match: str | None) -> None:
     """Take a service off a host: the portal forgets it, the host keeps it. Raises Http404, 403, 412, 409 `locked`."""
     with transaction.atomic():
-        visible_instance(scope, service_id, instance_id, Role.ADMIN)
-        _locked(instance_id, if_match).delete()
+        _locked(scope, service_id, instance_id, Role.ADMIN, if_match).delete()
 
 
 def refuse_if_locked(instance: MicroServiceInstance) -> None:
@@ -125,12 +129,16 @@ def refuse_if_locked(instance: MicroServiceInstance) -> None:
     )
 
 
-def _locked(instance_id: UUID, if_match: str | None) -> MicroServiceInstance:
+def _locked(
+    scope: Scope, service_id: UUID, instance_id: UUID, needed: Role, if_match: str | None
+) -> MicroServiceInstance:
     """An instance with its row locked, so that no deployment begins meanwhile."""
-    rows = MicroServiceInstance.objects.select_for_update(of=("self",)).select_related("host", "locked_by")
-    instance: MicroServiceInstance | None = rows.filter(pk=instance_id).first()
-    if instance is None:
-        raise Http404
+    rows = MicroServiceInstance.objects.filter(service=service_id).select_related("host")
+    instance: MicroServiceInstance = locked_row(rows, scope, instance_id, needed)
     refuse_if_locked(instance)
     check_if_match(if_match, instance.updated_at)
     return instance
+
+
+def _needed_for(names: set[str]) -> Role:
+    return Role.OPERATOR if names <= OPERATORS_FIELDS else Role.ADMIN

@@ -152,7 +152,8 @@ def test_a_worker_that_has_lost_its_lease_stops_the_program_and_leaves_the_job_t
     company.sleeps(0)
 
     def lost():
-        raise LeaseLost
+        if company.calls():
+            raise LeaseLost
 
     with monkeypatch.context() as late:
         late.setattr("deploys.commands.instance.refuse_if_lost", lost)
@@ -208,3 +209,26 @@ def test_nothing_is_deployed_to_a_vm_that_is_being_restarted(company, vm, dry_ru
     assert (busy.value.code, busy.value.job) == ("busy", job)
     company.assert_nothing_is_held()
     assert not Deployment.objects.exists()
+
+
+def test_with_the_mode_valid_a_vm_that_is_being_restarted_is_left_out(company, vm):
+    control_vm(scope=company.scope, vm_id=vm.pk, action="restart")
+
+    plan = company.deploy("1.0", "2.0", mode="valid", batch=4)
+
+    assert [one["host"] for one in plan.left_out] == [str(company.hosts[0])]
+    assert plan.left_out[0]["code"] == "busy"
+    assert [one.host for batch in plan.batches for one in batch] == company.hosts[1:]
+
+
+def test_a_host_that_is_through_can_be_had_while_the_rest_goes_on(company):
+    """It was unlocked when its own part ended; nothing else may hold it then."""
+    company.sleeps(1)
+    plan = company.deploy("1.0", "2.0", hosts=[0, 1], batch=2)
+    # One worker waits on the second host; the other one goes on.
+    with working(company), working(company):
+        until(lambda: [item.result for item in items(plan)] == ["succeeded", "running"])
+
+        company.deploy("2.0", "3.0", hosts=[0])
+    assert company.running()[:2] == ["3.0", "2.0"]
+    company.assert_nothing_is_held()

@@ -1,0 +1,140 @@
+"""Which instances a deployment may have, and having them: looked at without a lock, held for a moment at the very end.
+
+Fifty operators may want the same hosts at once. Whoever finds an instance held is refused by looking, without a wait;
+those who meet in the same milliseconds wait for each other's last statements alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeVar
+
+from django.db import OperationalError, connection, transaction
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from portal.api.database_errors import is_lock_timeout
+from portal.api.errors import Refused
+from tasks import engine
+from vms.models import lock_key
+
+from ..models import Deployment, MicroServiceInstance, MicroServiceVersion
+
+Answer = TypeVar("Answer")
+Mode = Literal["all", "valid"]
+# No statement of a deployment waits longer for somebody else's lock; then it looks again, and mostly finds who has it.
+LONGEST_WAIT = "80ms"
+LOOKS = 5
+BUSY_WORDS = {
+    Deployment.Action.UPGRADE: MicroServiceInstance.Status.UPGRADING,
+    Deployment.Action.REVERT: MicroServiceInstance.Status.REVERTING,
+}
+
+
+class _Changed(Exception):
+    """Something is not any more as it was when it was looked at."""
+
+
+def looking_again(work: Callable[[], Answer]) -> Answer:
+    """Carry `work` out in a transaction, and anew when others were quicker. Raises 409 `busy` when they are so again and again."""
+    for _attempt in range(LOOKS):
+        try:
+            with transaction.atomic():
+                with connection.cursor() as cursor:
+                    cursor.execute("SET LOCAL lock_timeout = %s", [LONGEST_WAIT])
+                return work()
+        except _Changed:
+            continue
+        except OperationalError as error:
+            if not is_lock_timeout(error):
+                raise
+    raise Refused(409, "busy", _("It is being changed by many at once; try again in a moment."))
+
+
+def look(wanted: Q) -> list[MicroServiceInstance]:
+    """Instances as they are now, in the order of their keys; anybody may change them the next moment."""
+    return list(MicroServiceInstance.objects.filter(wanted).select_related("host").order_by("pk"))
+
+
+def that_can_be_had(
+    instances: Sequence[MicroServiceInstance], mode: Mode
+) -> tuple[list[MicroServiceInstance], list[dict[str, Any]]]:
+    """Those that can be deployed to, and why not the others; with the mode "all", the first of those is refused.
+
+    Raises `Refused` 409 `locked`, `under_maintenance`, or `busy` for a VM that another job has.
+    """
+    ids = {one.locked_by_id for one in instances if one.locked_by_id is not None}
+    holders = Deployment.objects.select_related("operator").in_bulk(ids) if ids else {}
+    keys = {one.pk: lock_key(one.host.vm_id) for one in instances if one.host.vm_id is not None}
+    busy = engine.holders_of(keys.values()) if keys else {}
+    chosen, left_out = [], []
+    for one in instances:
+        if one.locked or one.is_maintain:
+            left_out.append(_why_not(one, holders.get(one.locked_by_id)))
+        elif (job := busy.get(keys.get(one.pk, ""))) is not None:
+            refused = engine.Busy(job)
+            if mode == "all":
+                raise refused
+            left_out.append({**_named(one), "code": refused.code, "detail": str(refused.detail)})
+        else:
+            chosen.append(one)
+    if left_out and (mode == "all" or not chosen):
+        first = left_out[0]
+        raise Refused(409, first["code"], first["detail"], instances=left_out)
+    return chosen, left_out
+
+
+def hold(deployment: Deployment, instances: Sequence[MicroServiceInstance]) -> None:
+    """Lock instances for a deployment, if they and its version still are as they were when they were looked at.
+
+    Safe against others at the same moment: rows are locked in the order of their keys, so nobody waits in a circle, and
+    are compared after that; of two that want one, the second finds it changed. The version's row is locked, too, so
+    that nobody gives it another sum until the deployment is there to be seen.
+    """
+    # Who holds one is not joined: of a row that somebody else has changed while this waited for its lock, PostgreSQL
+    # gives the new row and what was joined to the old one.
+    ids = [one.pk for one in instances]
+    rows = MicroServiceInstance.objects.filter(pk__in=ids).select_for_update(no_key=True).order_by("pk")
+    before = {(one.pk, one.version_id, one.status, one.locked, one.is_maintain) for one in instances}
+    if set(rows.values_list("pk", "version_id", "status", "locked", "is_maintain")) != before:
+        raise _Changed
+    target = deployment.to_version
+    versions = MicroServiceVersion.objects.select_for_update(no_key=True).filter(pk=target.pk)
+    if list(versions.values_list("build_status", "artifact_url", "sha256")) != [
+        (target.build_status, target.artifact_url, target.sha256)
+    ]:
+        raise _Changed
+    MicroServiceInstance.objects.filter(pk__in=ids).update(
+        locked=True,
+        locked_by=deployment,
+        status=BUSY_WORDS[Deployment.Action(deployment.action)],
+        updated_by=deployment.operator,
+        updated_at=timezone.now(),
+    )
+
+
+def _named(instance: MicroServiceInstance) -> dict[str, Any]:
+    return {"instance": str(instance.pk), "host": str(instance.host)}
+
+
+def _why_not(instance: MicroServiceInstance, holder: Deployment | None) -> dict[str, Any]:
+    said = _named(instance)
+    if not instance.locked:
+        message = _("%(host)s is under maintenance.")
+        return {**said, "code": "under_maintenance", "detail": str(message % {"host": instance.host})}
+    if holder is None:
+        message = _("%(host)s is locked.")
+        return {**said, "code": "locked", "detail": str(message % {"host": instance.host})}
+    who = holder.operator.get_username() if holder.operator else "-"
+    message = _("%(host)s is held by the deployment %(id)s of %(who)s since %(since)s.")
+    since = holder.created_at.isoformat(timespec="seconds")
+    shown = {"host": instance.host, "id": holder.pk, "who": who, "since": since}
+    return {
+        **said,
+        "code": "locked",
+        "detail": str(message % shown),
+        "deployment": str(holder.pk),
+        "operator": who,
+        "since": since,
+    }
