@@ -41,7 +41,17 @@ def check_auth_url(url: str) -> None:
 
 def is_local(address: str) -> bool:
     """Whether an address is loopback, link-local (metadata services), multicast, unspecified or reserved."""
-    ip = ipaddress.ip_address(address)
-    # ::ffff:127.0.0.1 leads where 127.0.0.1 does; not every Python that we support sees that by itself.
-    ip = getattr(ip, "ipv4_mapped", None) or ip
+    ip = _address(address)
     return ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip.is_reserved
+
+
+def is_no_host(address: str) -> bool:
+    """Whether no machine can be at an address: multicast, broadcast, unspecified, or a cloud's metadata service."""
+    ip = _address(address)
+    return ip.is_multicast or ip.is_unspecified or str(ip) in {"255.255.255.255", "169.254.169.254"}
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    ip = ipaddress.ip_address(text)
+    # ::ffff:127.0.0.1 leads where 127.0.0.1 does; not every Python that we support sees that by itself.
+    return getattr(ip, "ipv4_mapped", None) or ip

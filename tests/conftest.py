@@ -19,6 +19,8 @@ from cloudaccounts.registry import write_resource_types
 from openstack_client import simulator as simulated_cloud
 from portal.celery import app
 from portal.embedded import launch
+from tests import tables
+from tests.servers import TABLES
 
 # What migrations write and tests leave alone.
 WRITTEN_BY_MIGRATIONS = {"django_content_type", "auth_permission"}
@@ -33,15 +35,22 @@ def simulator() -> Iterator[simulated_cloud.SimulatorServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """Have this process's database copied from the one with the tables, and not migrated anew."""
+    if tables.wait_for_file() is not None:
+        settings.DATABASES["default"]["TEST"] |= {"TEMPLATE": TABLES, "MIGRATE": False}
+
+
 def empty_tables(self: TransactionTestCase) -> None:
     """What Django does after a test that commits, at a twentieth of the cost: there are hundreds of them.
 
     Django truncates fifty tables, which makes as many new files, and then writes every permission anew. Deleting is
     quick when there is little to delete. All in one transaction, because foreign keys are looked at when it ends.
     """
-    tables = set(connection.introspection.django_table_names(include_views=False)) - WRITTEN_BY_MIGRATIONS
+    names = set(connection.introspection.django_table_names(include_views=False)) - WRITTEN_BY_MIGRATIONS
     with connection.cursor() as cursor:
-        cursor.execute("; ".join(f'DELETE FROM "{table}"' for table in sorted(tables)))
+        cursor.execute("; ".join(f'DELETE FROM "{table}"' for table in sorted(names)))
     write_resource_types()
 
 

@@ -5,11 +5,14 @@ early that a conftest.py would come too late.
 
 - The servers are started by the controlling process alone; with `-n`, the workers inherit their addresses.
   Each worker then has a database of its own (pytest-django) and a Valkey database number of its own.
+- The tables are made once, in a database of which the workers' are copies, while these collect the tests: to migrate takes
+  longer than most tests do. What starts servers of its own may load them from a file (`tests/tables.py`).
 - `DATABASE_URL` or `REDIS_URL` that are set already are used instead; that server is not started.
 - The servers end with the run, also if it is interrupted or killed: see `portal/embedded/leash.py`.
 """
 
 import atexit
+import contextlib
 import fcntl
 import os
 import secrets
@@ -17,18 +20,24 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psycopg2
 import pytest
 
 from portal.embedded import launch
-from portal.embedded.postgres import Postgres
+from portal.embedded.postgres import PROGRAMS, Postgres
 from portal.embedded.valkey import Valkey
+from tests import tables
 
+REPOSITORY = Path(__file__).resolve().parent.parent
+# The database whose copies the tests use.
+TABLES = "tables"
 FOLDER_PREFIX = "portal-tests-"
 
 
@@ -65,6 +74,28 @@ class Servers:
         # SIGQUIT: the data is thrown away, so there is nothing to be written before the end.
         self._start(server, signal.SIGQUIT)
         return server.url
+
+    def start_making_tables(self, address: str) -> Path:
+        """Begin to make the portal's tables in a database of the server, and then a file of them; where that will be."""
+        file = self.folder / "tables.sql"
+        with contextlib.closing(psycopg2.connect(address)) as connection:
+            connection.autocommit = True
+            connection.cursor().execute(f"CREATE DATABASE {TABLES}")
+        address = urlsplit(address)._replace(path=f"/{TABLES}").geturl()
+        # The file gets its name when it is whole, and when nobody is connected any more.
+        making = (
+            f'"{sys.executable}" manage.py migrate --verbosity 0'
+            f' && "{PROGRAMS / "pg_dump"}" --no-owner --file "{file}.unfinished" "$DATABASE_URL"'
+            f' && mv "{file}.unfinished" "{file}"'
+        )
+        process = launch.start(
+            ["sh", "-c", making],
+            log=self.folder / "tables.log",
+            folder=REPOSITORY,
+            environment={**os.environ, "DATABASE_URL": address},
+        )
+        self._running.append((process, signal.SIGTERM))
+        return file
 
     def start_valkey(self) -> str:
         """Start Valkey, and return its address."""
@@ -137,6 +168,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     atexit.register(_servers.stop)
     if "DATABASE_URL" not in os.environ:
         os.environ["DATABASE_URL"] = _servers.start_postgres()
+        os.environ[tables.FILE] = str(_servers.start_making_tables(os.environ["DATABASE_URL"]))
     if "REDIS_URL" not in os.environ:
         os.environ["REDIS_URL"] = _servers.start_valkey()
 

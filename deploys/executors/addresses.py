@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext as _
 
-from cloudaccounts.addresses import is_local
+from cloudaccounts.addresses import is_local, is_no_host
 
 from .contract import Code, ExecutorError
 
@@ -12,8 +12,10 @@ from .contract import Code, ExecutorError
 def check_address(ip: str, *, allow_local: bool) -> None:
     """Refuse the portal's own machine and metadata services, which a tenant could name as its host.
 
-    Raises `ExecutorError` (address_refused).
+    `allow_local` lets through what is on this machine or link; what can never be a host stays refused. Raises `ExecutorError` (address_refused).
     """
+    if is_no_host(ip):
+        raise ExecutorError(Code.ADDRESS_REFUSED, _("No host is ever at %(ip)s.") % {"ip": ip})
     if not allow_local and is_local(ip):
         raise ExecutorError(
             Code.ADDRESS_REFUSED, _("Hosts are not allowed at %(ip)s (ALLOW_LOCAL_HOSTS).") % {"ip": ip}

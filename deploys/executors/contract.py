@@ -99,7 +99,9 @@ class Release:
         _check(NAME, self.label, "version label")
         _check(re.compile(r"[0-9a-f]{64}"), self.sha256, "SHA-256 sum")
         parts = urlsplit(self.artifact_url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or not self.artifact_url.isprintable():
+        # To ask for a port that is none raises ValueError as well.
+        is_web = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        if not is_web or not self.artifact_url.isprintable() or " " in self.artifact_url:
             raise ValueError("An artifact's address is http or https, with a host.")
 
 

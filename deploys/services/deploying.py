@@ -21,6 +21,8 @@ from ..models import Deployment, DeploymentItem, Host, MicroServiceInstance, Mic
 from .holding import Mode, hold, look, looking_again, that_can_be_had
 
 Action = Literal["upgrade", "revert"]
+# In seconds. The whole has a day (`DeployService.deadline`), and some of that is for the work.
+LONGEST_PAUSES = 20 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,7 @@ def deploy(*, scope: Scope, service_id: UUID, version_id: UUID, action: Action, 
             strategy=asdict(wish.strategy),
         )
         batches = wish.strategy.batches_of(chosen)
+        _refuse_long_pauses(wish.strategy, batches)
         return Plan(deployment, batches, left_out, None if wish.dry_run else _record(deployment, batches))
 
     return looking_again(once)
@@ -160,7 +163,8 @@ def retry(*, scope: Scope, deployment_id: UUID) -> Plan:
         )
         if not instances:
             raise Refused(409, "nothing_failed", _("No instance is left to which it could be done again."))
-        chosen, left_out = that_can_be_had(instances, "all")
+        # What failed is often under maintenance by then: that keeps nothing from the others.
+        chosen, left_out = that_can_be_had(instances, "valid")
         again = Deployment(
             service=old.service,
             action=old.action,
@@ -203,6 +207,16 @@ def _record(deployment: Deployment, batches: Sequence[Sequence[MicroServiceInsta
     deployment.job = engine.submit(command, tenant=tenant, user=deployment.operator).job
     deployment.save(update_fields=["job"])
     return deployment.job
+
+
+def _refuse_long_pauses(strategy: Strategy, batches: Sequence[object]) -> None:
+    """Raise 400 when the pauses alone take so long that the whole would not end within its day."""
+    if (len(batches) - 1) * strategy.pause > LONGEST_PAUSES:
+        message = _(
+            "%(count)s batches with %(pause)s s between them take longer than a deployment may (20 h)."
+        )
+        shown = {"count": len(batches), "pause": strategy.pause}
+        raise BadFields({"strategy": {"pause": [message % shown]}})
 
 
 def _target(current: MicroServiceVersion, dest: UUID, action: str) -> MicroServiceVersion:

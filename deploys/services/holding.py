@@ -6,6 +6,7 @@ those who meet in the same milliseconds wait for each other's last statements al
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
@@ -25,7 +26,8 @@ Answer = TypeVar("Answer")
 Mode = Literal["all", "valid"]
 # No statement of a deployment waits longer for somebody else's lock; then it looks again, and mostly finds who has it.
 LONGEST_WAIT = "80ms"
-LOOKS = 5
+# Two who share many hosts with others may be in each other's way several times.
+LOOKS_FOR_SECONDS = 3.0
 BUSY_WORDS = {
     Deployment.Action.UPGRADE: MicroServiceInstance.Status.UPGRADING,
     Deployment.Action.REVERT: MicroServiceInstance.Status.REVERTING,
@@ -38,7 +40,8 @@ class _Changed(Exception):
 
 def looking_again(work: Callable[[], Answer]) -> Answer:
     """Carry `work` out in a transaction, and anew when others were quicker. Raises 409 `busy` when they are so again and again."""
-    for _attempt in range(LOOKS):
+    until = time.monotonic() + LOOKS_FOR_SECONDS
+    while time.monotonic() < until:
         try:
             with transaction.atomic():
                 with connection.cursor() as cursor:
@@ -74,6 +77,7 @@ def that_can_be_had(
             left_out.append(_why_not(one, holders.get(one.locked_by_id)))
         elif (job := busy.get(keys.get(one.pk, ""))) is not None:
             refused = engine.Busy(job)
+            refused.extra |= _named(one)
             if mode == "all":
                 raise refused
             left_out.append({**_named(one), "code": refused.code, "detail": str(refused.detail)})
@@ -90,7 +94,7 @@ def hold(deployment: Deployment, instances: Sequence[MicroServiceInstance]) -> N
 
     Safe against others at the same moment: rows are locked in the order of their keys, so nobody waits in a circle, and
     are compared after that; of two that want one, the second finds it changed. The version's row is locked, too, so
-    that nobody gives it another sum until the deployment is there to be seen.
+    that nobody gives it another sum, or removes it, until the deployment is there to be seen.
     """
     # Who holds one is not joined: of a row that somebody else has changed while this waited for its lock, PostgreSQL
     # gives the new row and what was joined to the old one.
@@ -99,11 +103,7 @@ def hold(deployment: Deployment, instances: Sequence[MicroServiceInstance]) -> N
     before = {(one.pk, one.version_id, one.status, one.locked, one.is_maintain) for one in instances}
     if set(rows.values_list("pk", "version_id", "status", "locked", "is_maintain")) != before:
         raise _Changed
-    target = deployment.to_version
-    versions = MicroServiceVersion.objects.select_for_update(no_key=True).filter(pk=target.pk)
-    if list(versions.values_list("build_status", "artifact_url", "sha256")) != [
-        (target.build_status, target.artifact_url, target.sha256)
-    ]:
+    if not _is_still(deployment.to_version):
         raise _Changed
     MicroServiceInstance.objects.filter(pk__in=ids).update(
         locked=True,
@@ -112,6 +112,21 @@ def hold(deployment: Deployment, instances: Sequence[MicroServiceInstance]) -> N
         updated_by=deployment.operator,
         updated_at=timezone.now(),
     )
+
+
+def _is_still(version: MicroServiceVersion) -> bool:
+    """Whether a version is as it was read; it then stays so until the transaction ends.
+
+    Its lock is shared, which Django has no word for: many who deploy one version to hosts of their own wait for nobody.
+    """
+    table = connection.ops.quote_name(MicroServiceVersion._meta.db_table)  # noqa: SLF001 - Django's documented API.
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT build_status, artifact_url, sha256 FROM {table} WHERE id = %s FOR SHARE",  # noqa: S608 - no input.
+            [version.pk],
+        )
+        now = cursor.fetchone()
+    return bool(now == (version.build_status, version.artifact_url, version.sha256))
 
 
 def _named(instance: MicroServiceInstance) -> dict[str, Any]:

@@ -7,12 +7,16 @@ from typing import Any
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django_filters import BooleanFilter
 from django_filters.rest_framework import DjangoFilterBackend
 from django_filters.widgets import SuffixedMultiWidget
 from rest_framework import filters
 from rest_framework.request import Request
 from rest_framework.serializers import ValidationError
 from rest_framework.settings import api_settings
+
+# An empty value filters nothing, as with every other filter.
+YES_OR_NO = frozenset({"true", "false", "1", "0", ""})
 
 
 class Filters(DjangoFilterBackend):  # type: ignore[misc]
@@ -26,7 +30,9 @@ class Filters(DjangoFilterBackend):  # type: ignore[misc]
     ) -> models.QuerySet[Any]:
         """The rows that every named filter lets through."""
         filterset_class = self.get_filterset_class(view, queryset)
-        named = _parameters_of({} if filterset_class is None else filterset_class.base_filters)
+        filters_of = {} if filterset_class is None else filterset_class.base_filters
+        named = _parameters_of(filters_of)
+        yes_or_no = {name for name, one in filters_of.items() if isinstance(one, BooleanFilter)}
         known = {*named, *_shared_parameters(view)}
         errors: dict[str, list[Any]] = {}
         for name, values in request.query_params.lists():
@@ -34,9 +40,12 @@ class Filters(DjangoFilterBackend):  # type: ignore[misc]
                 continue
             if name not in known:
                 names = ", ".join(sorted(known))
-                errors[_shown(name)] = [_("Unknown parameter; known are: %(known)s.") % {"known": names}]
+                errors[printable(name)] = [_("Unknown parameter; known are: %(known)s.") % {"known": names}]
             elif any("\x00" in value for value in values):
                 errors[name] = [_("Null characters are not allowed.")]
+            elif name in yes_or_no and values[-1].lower() not in YES_OR_NO:
+                # django-filter takes it for no filter at all, and would show everything.
+                errors[name] = [_("It is true or false.")]
             elif len(values) > 1 and not named.get(name):
                 errors[name] = [_("Given more than once.")]
         if errors:
@@ -67,7 +76,7 @@ def _shared_parameters(view: Any) -> Iterable[str]:
         yield api_settings.ORDERING_PARAM
 
 
-def _shown(name: str) -> str:
+def printable(name: str) -> str:
     """A client's parameter name, fit to be shown: what cannot be printed is escaped."""
     return "".join(
         character if character.isprintable() else ascii(character)[1:-1] for character in name[:100]
@@ -124,7 +133,7 @@ class Ordering(filters.OrderingFilter):
                 {
                     self.ordering_param: [
                         _("Cannot order by '%(unknown)s'; known are: %(known)s.")
-                        % {"unknown": _shown(unknown[0]), "known": ", ".join(sorted(known))}
+                        % {"unknown": printable(unknown[0]), "known": ", ".join(sorted(known))}
                     ]
                 }
             )

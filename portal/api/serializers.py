@@ -10,6 +10,9 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 from rest_framework.request import Request
+from rest_framework.settings import api_settings
+
+from .filtering import printable
 
 Row = TypeVar("Row", bound=models.Model)
 # Marks without a shape of their own that say in which direction text runs.
@@ -123,7 +126,14 @@ def right_and_wrong(serializer: StrictSerializer) -> tuple[dict[str, Any], dict[
 
 
 def body_with_dry_run(request: Request) -> Any:
-    """The request's body, with `dry_run` from the query (`?dry_run=true`) where that says it; the query wins."""
+    """The request's body, with `dry_run` from the query (`?dry_run=true`) where that says it; the query wins.
+
+    Raises 400 by name for anything else in the query: who mistypes `dry_run` must not have it done in earnest.
+    """
+    if unknown := set(request.query_params) - {"dry_run", api_settings.URL_FORMAT_OVERRIDE}:
+        raise serializers.ValidationError(
+            {printable(name): [_("Unknown parameter.")] for name in sorted(unknown)}
+        )
     asked = request.query_params.get("dry_run")
     if asked is None or not isinstance(request.data, dict):
         return request.data

@@ -126,10 +126,19 @@ def test_it_stops_when_it_is_told():
     assert (watched.code, watched.asked) == ("cancelled", 3)
 
 
+@pytest.mark.parametrize("allow_local", [True, False])
 @pytest.mark.parametrize(
-    "ip", ["127.0.0.1", "::1", "169.254.169.254", "::ffff:127.0.0.1", "0.0.0.0", "fe80::1"]
+    "ip", ["0.0.0.0", "::", "224.0.0.1", "ff02::1", "255.255.255.255", "169.254.169.254", "::ffff:0.0.0.0"]
 )
-def test_the_portals_own_machine_and_metadata_are_refused_unless_allowed(ip):
+def test_where_no_host_can_be_none_is(ip, allow_local):
+    with pytest.raises(ExecutorError) as refused:
+        check_address(ip, allow_local=allow_local)
+
+    assert refused.value.code is Code.ADDRESS_REFUSED
+
+
+@pytest.mark.parametrize("ip", ["127.0.0.1", "::1", "169.254.1.1", "::ffff:127.0.0.1", "fe80::1"])
+def test_the_portals_own_machine_and_link_are_refused_unless_allowed(ip):
     with pytest.raises(ExecutorError) as refused:
         check_address(ip, allow_local=False)
 

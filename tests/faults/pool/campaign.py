@@ -107,11 +107,10 @@ class Campaign:
 
         servers.start(self.seed)
         django.setup()
-        from django.core.management import call_command
-
         from tests.simulated import SimulatedCloud
+        from tests.tables import make_tables
 
-        call_command("migrate", verbosity=0)
+        make_tables()
         from .scene import people_and_meddler
 
         cloud = SimulatedCloud(servers.cloud_url, f"{servers.cloud_url}/identity/v3")

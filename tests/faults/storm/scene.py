@@ -45,10 +45,11 @@ def set_scene(servers: Servers, plan: Plan, *, bystanders: int = BYSTANDERS) -> 
     from portal.api.scoping import Role
     from tenants.models import InformationSystem, Membership, Tenant, User
     from tests.simulated import SimulatedCloud
+    from tests.tables import make_tables
     from vms.models import VirtualMachine
     from vms.sync.adoption import adopt_servers
 
-    call_command("migrate", verbosity=0)
+    make_tables()
     call_command("write_schedules", verbosity=0, stdout=(servers.folder / "schedules.log").open("w"))
     cloud = SimulatedCloud(servers.cloud_url, f"{servers.cloud_url}/identity/v3")
     cloud.clock(action_seconds=ACTION_SECONDS)
