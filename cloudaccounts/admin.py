@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from django import forms
 from django.contrib import admin, messages
+from django.db import models
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -15,6 +16,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 
 from portal.api.errors import Refused
+from portal.api.form_fields import StrictJSONField
 from portal.api.scoping import Role, Scope
 from tasks.admin import ReadOnly, ReadOnlyRows
 from tenants.models import User
@@ -38,6 +40,10 @@ from .services.pictures import Picture, pictures_of
 def _scope(request: HttpRequest) -> Scope:
     """Who works in the admin is of the staff, and works for all tenants."""
     return Scope(cast("User", request.user), None, Role.ADMIN)
+
+
+def _regions_field(**kwargs: Any) -> StrictJSONField:
+    return StrictJSONField(kind=list, **kwargs)
 
 
 class CloudAccountForm(forms.ModelForm[CloudAccount]):
@@ -127,6 +133,14 @@ class CloudAccountAdmin(admin.ModelAdmin[CloudAccount]):
     filter_horizontal = ["resource_types"]
     readonly_fields = ["last_verified_at", "last_error", "facts", "last_run", "next_run", "fresh"]
     actions = ["sync_now", "verify"]
+    formfield_overrides = {models.JSONField: {"form_class": _regions_field}}
+
+    def get_fields(self, request: HttpRequest, obj: CloudAccount | None = None) -> Any:
+        """Without the secret for who may only look: the row has a method of that name, and Django would show what it gives."""
+        names = super().get_fields(request, obj)
+        if self.has_add_permission(request) if obj is None else self.has_change_permission(request, obj):
+            return names
+        return [name for name in names if name != "secret"]
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """The list, with the pictures of its page read at once."""

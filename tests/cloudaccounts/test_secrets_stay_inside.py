@@ -6,6 +6,7 @@ import logging
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission
 from django.urls import reverse
 from rest_framework.test import APIClient
 
@@ -55,6 +56,55 @@ def shows_no_secret(text, account):
     assert account.name in text  # Or it would be about something else.
     assert SECRET not in text
     assert account.encrypted_secret not in text
+
+
+def test_who_may_only_look_in_the_admin_does_not_see_it(client, secretive):
+    """Django shows such a person what the row has under a field's name, and calls it."""
+    viewer = UserFactory(is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_cloudaccount"))
+    client.force_login(viewer)
+
+    page = client.get(reverse(CHANGE, args=[secretive.pk]))
+
+    assert page.status_code == 200
+    shows_no_secret(page.content.decode(), secretive)
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("", []),
+        ("[]", []),
+        ('["RegionOne"]', ["RegionOne"]),
+        *(
+            (wrong, ["before"])
+            for wrong in (
+                "{}",
+                "null",
+                '"x"',
+                '[""]',
+                "[1]",
+                '["\\ud800"]',
+                '["\\u0000"]',
+                "9" * 5000,
+                "[" * 100_000,
+            )
+        ),
+    ],
+    ids=lambda value: str(value)[:12],
+)
+def test_regions_are_a_list_of_names_or_an_error_beside_the_field(administrator, secretive, typed, kept):
+    secretive.regions = ["before"]
+    secretive.save()
+
+    answer = administrator.post(reverse(CHANGE, args=[secretive.pk]), fields_of(secretive, regions=typed))
+
+    secretive.refresh_from_db()
+    assert secretive.regions == kept
+    if answer.status_code == 200:
+        assert "regions" in answer.context["adminform"].form.errors
+    else:
+        assert answer.status_code == 302
 
 
 def test_no_page_of_the_admin_shows_it(administrator, secretive):
