@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any, cast
 from uuid import UUID
 
+from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import TooManyFieldsSent
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods
 
 from portal.api.errors import Refused
-from portal.api.page_refusals import errors_by_field, tell
+from portal.api.page_refusals import tell, texts_of
 from portal.api.scoped_pages import PageRequest, page_scope
 from portal.api.scoping import Role, Scope
 
 from ..models import Deployment, MicroServiceInstance, MicroServiceVersion
 from ..services import Candidate, Plan, candidates, deploy, version_of
-from ..services.deploying import Action
-from .entries import MOST_HOSTS, MOST_SECONDS, Entered
+from ..services.deploying import LONGEST_PAUSE, MOST_HOSTS, Action
+from .entries import FREE, TICKED, Entered
+from .last_tries import troubles_of
 
 # Beside which field a refusal stands that the service gives no field for.
 FIELD_OF = {
@@ -29,9 +37,36 @@ FIELD_OF = {
     "locked": "hosts",
     "under_maintenance": "hosts",
 }
-FIELDS = ("dest_version", "hosts", "batch", "pause", "max_failures")
+FIELDS = ("dest_version", "hosts", "batch", "pause", "max_failures", "strategy")
+LEFT_OUT_NAMED = 5
 
 
+def telling_too_many_fields(page: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Have a page say it when more boxes are ticked than one form may send, where Django has a bare 400.
+
+    Django finds that out when it looks for the form's token, before any view. So this looks first, and the token is
+    asked for inside: what carries anything out is as protected as ever.
+    """
+    protected = csrf_protect(page)
+
+    @csrf_exempt
+    @wraps(page)
+    def answer(request: PageRequest, *args: Any, **named: Any) -> HttpResponse:
+        try:
+            _sent = request.POST
+        except TooManyFieldsSent:
+            shown = {"most": settings.DATA_UPLOAD_MAX_NUMBER_FIELDS}
+            text = _(
+                "More hosts were ticked than one form can send (%(most)s), so nothing was done. Choose all that are free, or tick fewer."
+            )
+            messages.error(request, text % shown)
+            return redirect(request.get_full_path())
+        return protected(request, *args, **named)
+
+    return answer
+
+
+@telling_too_many_fields
 @login_required
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -56,7 +91,20 @@ def change_version_page(request: PageRequest, pk: UUID, version_pk: UUID, action
         return _form(request, scope, current, action, choices, entered=entered, refused=refused)
     if wish.dry_run:
         return _form(request, scope, current, action, choices, entered=entered, plan=plan)
+    tell_left_out(request, plan)
     return redirect("deployment-detail-page", plan.deployment.pk)
+
+
+def tell_left_out(request: PageRequest, plan: Plan) -> None:
+    """Say which hosts were not free: whoever chose all of those may have counted on one that was taken just now."""
+    if not plan.left_out:
+        return
+    named = " ".join(one["detail"] for one in plan.left_out[:LEFT_OUT_NAMED])
+    count = len(plan.left_out)
+    text = ngettext("%(count)s host was left out: %(why)s", "%(count)s hosts were left out: %(why)s", count)
+    messages.warning(
+        request, text % {"count": count, "why": named + (" …" if count > LEFT_OUT_NAMED else "")}
+    )
 
 
 def _form(
@@ -77,22 +125,25 @@ def _form(
         .select_related("host", "locked_by__operator")
         .order_by("host__hostname", "pk")
     )
-    entered = entered or Entered.at_first(choices, instances)
+    troubles = troubles_of([choice.version for choice in choices])
+    entered = entered or Entered.at_first(choices, troubles)
     errors = _errors(refused)
-    if refused is not None and refused.code not in FIELD_OF:
+    if refused is not None and refused.code not in FIELD_OF and "host" not in refused.extra:
         tell(request, refused, shown_beside=FIELDS)
     context: dict[str, Any] = {
         "scope": scope,
         "service": current.service,
         "current": current,
         "action": action,
-        "choices": choices,
+        "choices": [(choice, troubles.get(choice.version.pk)) for choice in choices],
         "can_go": any(choice.enabled for choice in choices),
         "instances": [(one, str(one.host_id) in entered.hosts) for one in instances],
+        "free_count": sum(not (one.locked or one.is_maintain) for one in instances),
+        "which": {"free": FREE, "ticked": TICKED},
         "entered": entered,
         "errors": errors,
         "plan": plan,
-        "most_seconds": MOST_SECONDS,
+        "most_seconds": LONGEST_PAUSE,
         "most_hosts": MOST_HOSTS,
         "may_control": scope.role.covers(Role.OPERATOR),
     }
@@ -103,7 +154,11 @@ def _errors(refused: Refused | None) -> dict[str, list[str]]:
     """What is wrong, by the field that it stands beside. Of hosts that are held, each is named."""
     if refused is None:
         return {}
+    if host := refused.extra.get("host"):
+        return {"hosts": [f"{host}: {refused.detail}"]}
     if (field := FIELD_OF.get(refused.code)) is None:
-        return errors_by_field(refused)
+        errors = dict(refused.errors or {})
+        # The fields of the strategy stand in the form by themselves.
+        return {name: texts_of(one) for name, one in (errors | errors.pop("strategy", {})).items()}
     named = [str(one["detail"]) for one in refused.extra.get("instances", [])]
     return {field: named or [str(refused.detail)]}

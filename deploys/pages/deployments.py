@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -23,9 +24,11 @@ from portal.api.scoping import Role, Scope
 from tasks.services import cancel_job
 
 from ..executors.contract import Code
-from ..models import Deployment, DeploymentItem, MicroService
+from ..models import Deployment, DeploymentItem, MicroService, MicroServiceInstance
 from ..services import retry
+from .changing import tell_left_out
 from .outcomes import UNDER_WAY, outcome_of, with_counts
+from .pauses import pause_of
 
 PAGE_SIZE = 50
 ITEMS_AT_ONCE = 100
@@ -39,22 +42,35 @@ _GOING_ON = (DeploymentItem.Result.WAITING, DeploymentItem.Result.RUNNING)
 @never_cache
 @require_GET
 def deployment_page(request: PageRequest) -> HttpResponse:
-    """The list, newest first, filtered by service and by whether they are still under way."""
+    """The list, newest first, filtered by service and by whether they are still under way; or the history of an instance."""
     scope = page_scope(request)
+    instance = _instance(scope, request.GET.get("instance", ""))
     services = MicroService.objects.within(scope).select_related("information_system").order_by("name", "pk")
     wish = {"service": _id_or_nothing(request.GET.get("service", "")), "running": request.GET.get("running")}
     deployments = _filtered(Deployment.objects.within(scope), wish)
+    if instance is not None:
+        mine = DeploymentItem.objects.filter(instance=instance)
+        deployments = deployments.filter(pk__in=mine.values("deployment"))
     page = Paginator(with_counts(deployments).order_by("-created_at", "id"), PAGE_SIZE).get_page(
         request.GET.get("page")
     )
     rows = [(deployment, outcome_of(deployment)) for deployment in page.object_list]
+    if instance is not None:
+        _add_parts(instance, [deployment for deployment, _outcome in rows])
     context = {
         "scope": scope,
         "page": page,
         "rows": rows,
         "services": services[:SERVICES_OFFERED],
         "wish": wish,
-        "query": urlencode({name: value for name, value in wish.items() if value}),
+        "of_instance": instance,
+        "query": urlencode(
+            {
+                name: value
+                for name, value in {**wish, "instance": instance.pk if instance else ""}.items()
+                if value
+            }
+        ),
         "changes": any(not outcome.is_over for _deployment, outcome in rows),
     }
     return render(request, "deploys/deployments.html", context)
@@ -65,6 +81,24 @@ def _id_or_nothing(text: str) -> str:
         return str(UUID(text))
     except ValueError:
         return ""
+
+
+def _instance(scope: Scope, text: str) -> MicroServiceInstance | None:
+    """The instance whose history is asked for. Raises Http404 for one that the scope does not show."""
+    if not (pk := _id_or_nothing(text)):
+        return None
+    instances = MicroServiceInstance.objects.within(scope).select_related("service", "host", "version")
+    found: MicroServiceInstance = get_object_or_404(instances, pk=pk)
+    return found
+
+
+def _add_parts(instance: MicroServiceInstance, deployments: Sequence[Any]) -> None:
+    """Put beside each deployment what became of the instance in it: one query."""
+    items = DeploymentItem.objects.filter(instance=instance, deployment__in=deployments).defer("log")
+    parts = {item.deployment_id: item for item in items.select_related("from_version")}
+    for deployment in deployments:
+        item = parts[deployment.pk]
+        deployment.part = {"item": item, "status": _class_of(item), "code": _code_of(item)}
 
 
 def _filtered(deployments: QuerySet[Any], wish: dict[str, str | None]) -> QuerySet[Any]:
@@ -97,6 +131,7 @@ def _context(request: PageRequest, scope: Scope, deployment: Any) -> dict[str, A
         "scope": scope,
         "deployment": deployment,
         "outcome": outcome,
+        "pause": pause_of(deployment),
         "page": page,
         "rows": [(item, _class_of(item), _code_of(item)) for item in page.object_list],
         "may_cancel": may_control and job is not None and job.can_cancel,
@@ -159,4 +194,5 @@ def retry_deployment_page(request: PageRequest, pk: UUID) -> HttpResponse:
     except Refused as refused:
         tell(request, refused)
         return redirect("deployment-detail-page", pk)
+    tell_left_out(request, plan)
     return redirect("deployment-detail-page", plan.deployment.pk)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 from uuid import UUID
 
 from django.http import QueryDict
@@ -13,14 +13,14 @@ from django.utils.translation import gettext as _
 
 from portal.api.errors import BadFields
 
-from ..models import MicroServiceInstance
 from ..services import Candidate, Strategy, Wish
+from ..services.deploying import LONGEST_PAUSE, MOST_HOSTS
 
-MOST_SECONDS = 3600
-MOST_HOSTS = 10_000
 # A number of hosts, or a share of them.
-BATCH = re.compile(r"([1-9][0-9]{0,3}|10000|([1-9][0-9]?|100)%)\Z", re.ASCII)
+BATCH = re.compile(r"([1-9][0-9]{0,2}|1000|([1-9][0-9]?|100)%)\Z", re.ASCII)
 WHOLE_NUMBER = re.compile(r"[0-9]{1,5}\Z", re.ASCII)
+# What `which` says: every host that is free, in one field, or those that are ticked, each in a field of its own.
+FREE, TICKED = "free", "ticked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +33,19 @@ class Entered:
     pause: str = "0"
     max_failures: str = "0"
     auto_revert: bool = True
+    which: str = FREE
 
     @classmethod
-    def at_first(cls, candidates: Sequence[Candidate], instances: Sequence[MicroServiceInstance]) -> Self:
-        """What the form proposes: the version that ran before, else the nearest that is enabled; every host that is free.
+    def at_first(cls, candidates: Sequence[Candidate], failed: Collection[UUID]) -> Self:
+        """What the form proposes: the version that ran before, else the newest that did not fail; every host that is free.
 
-        The candidates come newest first, so that the nearest is the newest one.
+        The candidates come newest first. When all that are enabled have failed, it is the newest all the same.
         """
         enabled = [one for one in candidates if one.enabled]
-        proposed = next((one for one in enabled if one.default), enabled[0] if enabled else None)
-        free = [one for one in instances if not (one.locked or one.is_maintain)]
-        return cls(
-            dest_version=str(proposed.version.pk) if proposed else "",
-            hosts=frozenset(str(one.host_id) for one in free),
-        )
+        liked = [one for one in enabled if one.default]
+        liked += [one for one in enabled if one.version.pk not in failed]
+        proposed = next(iter(liked + enabled), None)
+        return cls(dest_version=str(proposed.version.pk) if proposed else "", hosts=frozenset())
 
     @classmethod
     def of(cls, form: QueryDict) -> Self:
@@ -58,6 +57,7 @@ class Entered:
             pause=form.get("pause", "").strip(),
             max_failures=form.get("max_failures", "").strip(),
             auto_revert=form.get("auto_revert") == "true",
+            which=form.get("which", ""),
         )
 
     def wish(self, candidates: Sequence[Candidate], *, dry_run: bool) -> Wish:
@@ -66,12 +66,10 @@ class Entered:
         dest = next((c.version.pk for c in candidates if str(c.version.pk) == self.dest_version), None)
         if dest is None:
             errors["dest_version"] = [_("Choose a version.")]
-        hosts = _ids(self.hosts)
-        if not hosts:
-            errors["hosts"] = [_("Choose at least one host.")]
+        hosts = self._hosts(errors)
         if not BATCH.match(self.batch):
             errors["batch"] = [_("A number of at least 1, or a share such as 25%.")]
-        for name, most in (("pause", MOST_SECONDS), ("max_failures", MOST_HOSTS)):
+        for name, most in (("pause", LONGEST_PAUSE), ("max_failures", MOST_HOSTS)):
             text = str(getattr(self, name))
             if not WHOLE_NUMBER.match(text) or int(text) > most:
                 errors[name] = [_("A whole number from 0 to %(most)s.") % {"most": most}]
@@ -83,7 +81,22 @@ class Entered:
             max_failures=int(self.max_failures),
             auto_revert=self.auto_revert,
         )
-        return Wish(dest_version=dest, hosts=hosts, strategy=strategy, dry_run=dry_run)
+        # Of those that are free, one that is taken at this moment is left out, as those are that were taken before.
+        mode: Literal["all", "valid"] = "valid" if hosts == "all" else "all"
+        return Wish(dest_version=dest, hosts=hosts, strategy=strategy, mode=mode, dry_run=dry_run)
+
+    def _hosts(self, errors: dict[str, list[str]]) -> Literal["all"] | list[UUID]:
+        """The hosts that are meant. What can be read in two ways is refused: too many would be deployed to."""
+        hosts = _ids(self.hosts)
+        if self.which == FREE and hosts:
+            errors["hosts"] = [
+                _("All free hosts are chosen, and some are ticked besides; choose one of the two.")
+            ]
+        elif self.which == FREE:
+            return "all"
+        elif not hosts:
+            errors["hosts"] = [_("Choose at least one host.")]
+        return hosts
 
 
 def _ids(texts: frozenset[str]) -> list[UUID]:

@@ -10,6 +10,7 @@ from .deployments import (
     DeploymentItemSerializer,
     DeploymentSerializer,
     HistorySerializer,
+    NothingSerializer,
     PlanSerializer,
     WishSerializer,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "InstanceSerializer",
     "NewInstanceSerializer",
     "NewKeySerializer",
+    "NothingSerializer",
     "PlanSerializer",
     "ServiceSerializer",
     "VersionSerializer",

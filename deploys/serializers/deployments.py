@@ -15,9 +15,31 @@ from tasks.serializers import JobSerializer
 
 from ..models import Deployment, DeploymentItem
 from ..services import Plan, Strategy, Wish
+from ..services.deploying import LONGEST_PAUSE, MOST_HOSTS
 
-MOST_HOSTS = 1000
 SHARE = re.compile(r"(100|[1-9][0-9]?)%")
+
+
+class NothingSerializer(StrictSerializer):
+    """A request without a body. What somebody sends all the same (some hosts, a dry run) is refused, not passed over."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Nothing. Raises by field for what was sent."""
+        if isinstance(data, dict) and data:
+            raise serializers.ValidationError(
+                {str(name)[:100]: [_("This takes no fields.")] for name in data}
+            )
+        return super().to_internal_value(data)
+
+
+class IdField(serializers.UUIDField):
+    """An id as the API gives it: a text. A number is no id of anything, though it could be read as one."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        """The id."""
+        if not isinstance(data, str):
+            self.fail("invalid", value=data)
+        return super().to_internal_value(data)
 
 
 class CandidateSerializer(serializers.Serializer[Any]):
@@ -42,7 +64,7 @@ class CandidateSerializer(serializers.Serializer[Any]):
 class HostsField(serializers.ListField):
     """All hosts ("all"), or the ids of some, each once."""
 
-    child = serializers.UUIDField()
+    child = IdField()
 
     def to_internal_value(self, data: Any) -> Any:
         """What was sent, with ids read. Raises for none at all, and for one that comes twice."""
@@ -82,7 +104,7 @@ class StrategySerializer(StrictSerializer):
     """How to go about it. `pause` is in seconds; after more than `max_failures`, no further batch is begun."""
 
     batch = BatchField(required=False, default=1)
-    pause = serializers.IntegerField(min_value=0, max_value=86_400, default=0)
+    pause = serializers.IntegerField(min_value=0, max_value=LONGEST_PAUSE, default=0)
     max_failures = serializers.IntegerField(min_value=0, max_value=MOST_HOSTS, default=0)
     auto_revert = serializers.BooleanField(default=True)
 
@@ -90,7 +112,7 @@ class StrategySerializer(StrictSerializer):
 class WishSerializer(StrictSerializer):
     """What to bring to which version. With the mode "valid", hosts that cannot be are left out."""
 
-    dest_version = serializers.UUIDField()
+    dest_version = IdField()
     hosts = HostsField(allow_empty=False, max_length=MOST_HOSTS)
     strategy = StrategySerializer(required=False)
     mode = serializers.ChoiceField(choices=["all", "valid"], default="all")

@@ -23,6 +23,9 @@ from .holding import Mode, hold, look, looking_again, that_can_be_had
 Action = Literal["upgrade", "revert"]
 # In seconds. The whole has a day (`DeployService.deadline`), and some of that is for the work.
 LONGEST_PAUSES = 20 * 3600
+# What may be asked for, over REST and on the pages.
+MOST_HOSTS = 1000
+LONGEST_PAUSE = 12 * 3600
 
 
 @dataclass(frozen=True, slots=True)

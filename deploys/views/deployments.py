@@ -28,6 +28,7 @@ from ..serializers import (
     DeploymentDetailSerializer,
     DeploymentItemDetailSerializer,
     DeploymentSerializer,
+    NothingSerializer,
     PlanSerializer,
     WishSerializer,
 )
@@ -114,6 +115,11 @@ class _DeploymentView(ScopedView):
     queryset = history.DEPLOYMENTS
     serializer_class: Any = DeploymentSerializer
 
+    def refuse_what_is_sent(self, request: Request, pk: UUID) -> None:
+        """Raise 400 by field for a body or a `dry_run`: neither a cancel nor a retry would go by it."""
+        history.visible_deployment(self.scope, pk, Role.OPERATOR)
+        NothingSerializer(data=body_with_dry_run(request)).is_valid(raise_exception=True)
+
 
 class DeploymentList(_DeploymentView, ListAPIView[Deployment]):
     """The upgrades and reverts of one's tenant, the newest first."""
@@ -157,6 +163,7 @@ class DeploymentCancel(_DeploymentView):
     @idempotent
     def post(self, request: Request, pk: UUID) -> Response:
         """Begin no further batch; what runs goes to its end."""
+        self.refuse_what_is_sent(request, pk)
         deployment, job = history.cancel_deployment(scope=self.scope, deployment_id=pk)
         return accepted(job, {"deployment": shown([deployment])[0]})
 
@@ -172,4 +179,5 @@ class DeploymentRetry(_DeploymentView):
     @idempotent
     def record(self, request: Request, pk: UUID) -> Response:
         """Record it, in one transaction."""
+        self.refuse_what_is_sent(request, pk)
         return planned(services.retry(scope=self.scope, deployment_id=pk))

@@ -326,3 +326,32 @@ def test_a_retry_is_refused_while_it_runs_and_when_all_went_well(client, version
     answer = client.post(f"/api/v1/deployments/{begun.pk}/retry/")
     assert (answer.status_code, answer.json()["code"]) == (409, "nothing_failed")
     assert not DeploymentItem.objects.exists()
+
+
+@pytest.mark.parametrize("verb", ["retry", "cancel"])
+@pytest.mark.parametrize(
+    ("query", "body", "field"),
+    [("?dry_run=true", {}, "dry_run"), ("", {"dry_run": True}, "dry_run"), ("", {"hosts": ["x"]}, "hosts")],
+)
+def test_neither_a_retry_nor_a_cancel_passes_over_what_it_does_not_do(
+    client, versions, running, verb, query, body, field
+):
+    begun = ask(client, versions[1], wish(versions[3])).json()["deployment"]
+    if verb == "retry":
+        Deployment.objects.update(ended_at=timezone.now())
+        MicroServiceInstance.objects.update(locked=False, locked_by=None)
+
+    answer = client.post(f"/api/v1/deployments/{begun['id']}/{verb}/{query}", body, format="json")
+
+    assert answer.status_code == 400
+    assert set(answer.json()["errors"]) == {field}
+    assert Deployment.objects.count() == 1
+    assert Job.objects.get(pk=begun["job"]).cancel_requested_at is None
+
+
+@pytest.mark.parametrize("changed", [{"dest_version": 5}, {"hosts": [5]}, {"hosts": [True]}])
+def test_a_number_is_no_id(client, versions, running, changed):
+    answer = ask(client, versions[1], wish(versions[3], **changed))
+
+    assert answer.status_code == 400
+    assert "valid UUID" in str(answer.json()["errors"][next(iter(changed))])

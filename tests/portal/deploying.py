@@ -92,9 +92,10 @@ def form_of(service, action="upgrade", number=2):
 
 
 def entries(service, **changed):
-    """The form as it is proposed, but for what was changed."""
+    """The form with every host ticked, but for what was changed."""
     return {
         "dest_version": str(version(service, 3).pk),
+        "which": "ticked",
         "hosts": [str(one.host_id) for one in service.instances.order_by("host__hostname")],
         "batch": "1",
         "pause": "0",

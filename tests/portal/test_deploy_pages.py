@@ -115,6 +115,7 @@ def test_a_viewer_reads_and_cannot_deploy(viewer, service):
 
     assert "/upgrade/" not in shown
     assert 'id="deploy"' not in form
+    assert "to deploy takes the role of an operator" in form
     assert refused.status_code == planned.status_code == 403
     assert "This needs the role" in text(refused)
     assert "the-plan" not in text(planned)

@@ -13,7 +13,8 @@ from deploys.models import (
     MicroService,
 )
 from portal.api.scoping import Role
-from tasks.models import Job, JobStatus
+from tasks import engine
+from tasks.models import IN_FLIGHT, Job, JobStatus
 from tests.working import work
 
 from .deploying import (
@@ -89,12 +90,11 @@ def test_hosts_that_are_held_cannot_be_ticked_and_say_why(operator, service):
 
     html = text(operator.get(form_of(service)))
 
-    assert "checked" in box_of(html, one)
     assert "disabled" not in box_of(html, one)
     for held in (two, three):
         assert "disabled" in box_of(html, held)
         assert f'aria-describedby="why-{held.host_id}"' in box_of(html, held)
-    reasons = dict(re.findall(r'<td id="why-([0-9a-f-]+)">(.*?)</td>', html))
+    reasons = dict(re.findall(r'<td class="why" id="why-([0-9a-f-]+)">(.*?)</td>', html))
     assert f"held by a deployment of {deployment.operator.username} since" in reasons[str(two.host_id)]
     assert "under maintenance" in reasons[str(three.host_id)]
 
@@ -321,6 +321,38 @@ def test_a_kind_of_failure_is_told_where_the_message_does_not(operator, service)
     html = text(operator.get(f"/deployments/{deployment.pk}/"))
 
     assert html.count("<strong>The host does not answer</strong> No route to 127.0.0.1.") == 3
+
+
+@committed
+def test_a_pause_is_told_with_the_time_when_it_ends(operator, service):
+    deployment = deployed(operator, service, pause="600")
+    page = f"/deployments/{deployment.pk}/"
+    assert 'id="pause"' not in text(operator.get(page))
+    waiting = work_up_to_the_pause(deployment)
+
+    html = text(operator.get(page))
+    at = f"{waiting.not_before:%H:%M:%S}"
+    assert f"Waiting before batch 2 of 3: it begins at {at}, in " in html
+    assert f"Batch 2 of 3 <small>begins at {at}</small>" in html
+    assert html.count("begins at") == 2
+
+    operator.post(f"{page}cancel/")
+    assert 'id="pause"' not in text(operator.get(page))
+    work()
+    assert 'id="pause"' not in text(operator.get(page))
+
+
+def work_up_to_the_pause(deployment):
+    """The job of the batch that waits."""
+    for _round in range(50):
+        for job_id in Job.objects.filter(status__in=IN_FLIGHT).values_list("pk", flat=True):
+            engine.advance(job_id)
+        waiting = Job.objects.filter(
+            parent=deployment.job, steps__name="pause", steps__status="waiting"
+        ).first()
+        if waiting is not None:
+            return waiting
+    raise AssertionError("no batch waits")
 
 
 @committed

@@ -1,0 +1,41 @@
+"""The pause before a batch, as the page of a deployment shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from math import ceil
+from typing import Any
+
+from django.utils import timezone
+
+from tasks.models import Job, StepStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Which batch waits (counted from 0, as items count it), and until when."""
+
+    batch: int
+    begins_at: datetime
+    seconds_left: int
+
+
+def pause_of(deployment: Any) -> Pause | None:
+    """The pause that a deployment is in, if it is in one: one query while it goes on, none after its end.
+
+    Who has cancelled waits for no batch any more.
+    """
+    job = deployment.job
+    if deployment.ended_at is not None or job is None or job.has_ended or job.cancel_requested_at:
+        return None
+    waiting = (
+        Job.objects.filter(parent=job, steps__name="pause", steps__status=StepStatus.WAITING)
+        .values_list("params", "not_before")
+        .first()
+    )
+    if waiting is None:
+        return None
+    params, begins_at = waiting
+    left = (begins_at - timezone.now()).total_seconds()
+    return Pause(int(params["number"]), begins_at, max(0, ceil(left)))
