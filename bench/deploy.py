@@ -1,25 +1,22 @@
 """One deployment of 500 instances with the executor `command`, and fifty operators who want the same hosts at once.
 
 What 500 instances are held against is the program itself: as many runs of it, two at once, from a bare loop without
-the portal. The operators are in two processes of eight threads, as web processes are.
+the portal. The operators, and what is asked of them, are in `deploy_operators`.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import random
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from portal.embedded import launch
 
+from .deploy_operators import operators, programs
 from .figures import Figure, Line, Note, timed
-from .stack import REPOSITORY, Stack
+from .stack import Stack
 from .statements import statements_of
 from .tree import MEGABYTE, _watched
 from .waiting import until_all_ended
@@ -31,17 +28,15 @@ INSTANCES = 500
 FEWER = 20
 BATCH = 100
 PROGRAM = ["/bin/true"]
-OPERATORS = 50
-SHARED_HOSTS = 12
-PROCESSES, THREADS = 2, 8
 
 
 def deploy(stack: Stack) -> list[Line]:
     """Time, statements and memory of a deployment; the longest wait of an operator for another one's lock."""
-    os.environ["DEPLOY_PROGRAMS"] = json.dumps({"true": PROGRAM})
+    known = {"true": PROGRAM, **programs(stack)}
+    os.environ["DEPLOY_PROGRAMS"] = json.dumps(known)
     from django.conf import settings
 
-    settings.DEPLOY_PROGRAMS = {"true": PROGRAM}
+    settings.DEPLOY_PROGRAMS = known
     lines: list[Line] = []
     few, many = _asked_for(FEWER), _asked_for(INSTANCES)
     lines += [
@@ -80,11 +75,11 @@ def deploy(stack: Stack) -> list[Line]:
             (max(seen) - before) / MEGABYTE,
         ),
     ]
-    return lines + _operators()
+    return lines + operators(stack)
 
 
-def _service(count: int, versions: int = 2) -> Any:
-    """A service in its first version on so many hosts, with more versions above that."""
+def _service(count: int) -> Any:
+    """A service in its first version on so many hosts, with another version above that."""
     from deploys.models import Host, MicroService, MicroServiceInstance, MicroServiceVersion
     from tenants.models import InformationSystem, Tenant
 
@@ -107,7 +102,7 @@ def _service(count: int, versions: int = 2) -> Any:
             artifact_url="https://store.example.org/shop.tar.gz",
             sha256="0" * 64,
         )
-        for n in range(versions)
+        for n in range(2)
     )
     hosts = Host.objects.bulk_create(
         Host(tenant=tenant, hostname=f"web-{n}", ip=f"10.0.{n // 250}.{n % 250 + 1}") for n in range(count)
@@ -183,70 +178,3 @@ def _bare_loop() -> None:
 
     with ThreadPoolExecutor(2) as threads:
         list(threads.map(once, range(INSTANCES)))
-
-
-# --- Fifty operators ---------------------------------------------------------------------------------------
-
-
-def _operators() -> list[Line]:
-    """Fifty operators want four of twelve hosts each, a version of his own each, as soon as all are ready."""
-    from deploys.models import MicroServiceInstance
-    from tasks.models import EntityLock
-
-    service = _service(SHARED_HOSTS, OPERATORS + 1)
-    mine = [range(process, OPERATORS, PROCESSES) for process in range(PROCESSES)]
-    people = [
-        subprocess.Popen(
-            [sys.executable, "-m", "bench.deploy_operators", str(service.pk), *map(str, numbers)],
-            cwd=REPOSITORY,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for numbers in mine
-    ]
-    for one in people:
-        assert one.stdout is not None
-        assert one.stdout.readline() == "ready\n"
-    over, seen = Event(), [0.0]
-    watch = Thread(target=_watch_locks, args=(over, seen))
-    watch.start()
-    answers = [json.loads(one.communicate("go\n", timeout=120)[0]) for one in people]
-    over.set()
-    watch.join()
-    told = [code for answer in answers for code in answer]
-    assert set(told) <= {"accepted", "locked"}, told
-    _advance_all()
-    held = MicroServiceInstance.objects.filter(service=service, locked=True).count()
-    assert (held, EntityLock.objects.count()) == (0, 0)
-    return [
-        Note("operators at once who were accepted", str(told.count("accepted")), told.count("accepted")),
-        Figure(
-            f"{OPERATORS} operators at once: longest wait for a lock",
-            f"{max(seen) * 1000:.0f} ms",
-            "100 ms",
-            max(seen) / 0.1,
-            1,
-            "at most",
-        ),
-    ]
-
-
-def wishes(numbers: list[int]) -> dict[int, list[int]]:
-    """Which of the shared hosts each of these operators wants."""
-    return {number: random.Random(number).sample(range(SHARED_HOSTS), 4) for number in numbers}
-
-
-def _watch_locks(over: Event, seen: list[float]) -> None:
-    """Look all the time for how long anybody has been waiting for a lock of the database."""
-    from django.db import connection
-
-    with connection.cursor() as cursor:
-        while not over.is_set():
-            cursor.execute(
-                "SELECT coalesce(max(extract(epoch FROM clock_timestamp() - waitstart)), 0) FROM pg_locks"
-                " WHERE NOT granted"
-            )
-            seen.append(float(cursor.fetchone()[0]))
-            time.sleep(0.001)
-    connection.close()

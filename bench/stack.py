@@ -104,13 +104,13 @@ class Stack:
         self.wait(lambda: answers(f"{url}/_control/objects"), "The simulator")
         return url
 
-    def web(self, workers: int = 2, threads: int = 16) -> str:
+    def web(self, workers: int = 2, threads: int = 16, module: str = "portal.wsgi") -> str:
         """Start gunicorn; its address."""
         port = free_port()
         self.start(
             "web",
             "gunicorn",
-            "portal.wsgi",
+            module,
             "-k",
             "gthread",
             "--workers",

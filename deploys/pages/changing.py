@@ -159,6 +159,7 @@ def _errors(refused: Refused | None) -> dict[str, list[str]]:
     if (field := FIELD_OF.get(refused.code)) is None:
         errors = dict(refused.errors or {})
         # The fields of the strategy stand in the form by themselves.
-        return {name: texts_of(one) for name, one in (errors | errors.pop("strategy", {})).items()}
+        of_strategy = errors.pop("strategy", {})
+        return {name: texts_of(one) for name, one in {**errors, **of_strategy}.items()}
     named = [str(one["detail"]) for one in refused.extra.get("instances", [])]
     return {field: named or [str(refused.detail)]}
