@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
 from django.db import OperationalError, connection, transaction
-from django.db.models import Q
+from django.db.models import Model, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -20,12 +20,12 @@ from portal.api.errors import Refused
 from tasks import engine
 from vms.models import lock_key
 
-from ..models import Deployment, MicroServiceInstance, MicroServiceVersion
+from ..models import Deployment, Host, MicroService, MicroServiceInstance, MicroServiceVersion
 
 Answer = TypeVar("Answer")
 Mode = Literal["all", "valid"]
 # No statement of a deployment waits longer for somebody else's lock; then it looks again, and mostly finds who has it.
-LONGEST_WAIT = "80ms"
+LONGEST_WAIT = "50ms"
 # Two who share many hosts with others may be in each other's way several times.
 LOOKS_FOR_SECONDS = 3.0
 BUSY_WORDS = {
@@ -93,17 +93,19 @@ def hold(deployment: Deployment, instances: Sequence[MicroServiceInstance]) -> N
     """Lock instances for a deployment, if they and its version still are as they were when they were looked at.
 
     Safe against others at the same moment: rows are locked in the order of their keys, so nobody waits in a circle, and
-    are compared after that; of two that want one, the second finds it changed. The version's row is locked, too, so
-    that nobody gives it another sum, or removes it, until the deployment is there to be seen.
+    are compared after that; of two that want one, the second finds it changed. Version, service and hosts are locked,
+    too, so that nobody gives them another sum, folder or address until the deployment is there to be seen. Those locks
+    are shared, which Django has no word for: many who deploy one version to hosts of their own wait for nobody.
     """
+    if not _is_still(deployment.to_version):
+        raise _Changed
+    _keep_hosts(instances)
     # Who holds one is not joined: of a row that somebody else has changed while this waited for its lock, PostgreSQL
     # gives the new row and what was joined to the old one.
     ids = [one.pk for one in instances]
     rows = MicroServiceInstance.objects.filter(pk__in=ids).select_for_update(no_key=True).order_by("pk")
     before = {(one.pk, one.version_id, one.status, one.locked, one.is_maintain) for one in instances}
     if set(rows.values_list("pk", "version_id", "status", "locked", "is_maintain")) != before:
-        raise _Changed
-    if not _is_still(deployment.to_version):
         raise _Changed
     MicroServiceInstance.objects.filter(pk__in=ids).update(
         locked=True,
@@ -115,18 +117,29 @@ def hold(deployment: Deployment, instances: Sequence[MicroServiceInstance]) -> N
 
 
 def _is_still(version: MicroServiceVersion) -> bool:
-    """Whether a version is as it was read; it then stays so until the transaction ends.
-
-    Its lock is shared, which Django has no word for: many who deploy one version to hosts of their own wait for nobody.
-    """
-    table = connection.ops.quote_name(MicroServiceVersion._meta.db_table)  # noqa: SLF001 - Django's documented API.
+    """Whether a version is as it was read; it and its service then stay so until the transaction ends."""
+    table, services = (_quoted(model) for model in (MicroServiceVersion, MicroService))
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT build_status, artifact_url, sha256 FROM {table} WHERE id = %s FOR SHARE",  # noqa: S608 - no input.
+            "SELECT v.build_status, v.artifact_url, v.sha256"
+            f" FROM {table} v JOIN {services} s ON s.id = v.service_id WHERE v.id = %s FOR SHARE",
             [version.pk],
         )
         now = cursor.fetchone()
     return bool(now == (version.build_status, version.artifact_url, version.sha256))
+
+
+def _keep_hosts(instances: Sequence[MicroServiceInstance]) -> None:
+    """Have the instances' hosts stay as they are until the transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT FROM {_quoted(Host)} WHERE id = ANY(%s) ORDER BY id FOR SHARE",
+            [[one.host_id for one in instances]],
+        )
+
+
+def _quoted(model: type[Model]) -> str:
+    return connection.ops.quote_name(model._meta.db_table)  # noqa: SLF001 - Django's documented API.
 
 
 def _named(instance: MicroServiceInstance) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
     <folder>/releases/<version>/   what was unpacked, with its checksum in .portal-sha256
     <folder>/current               a symbolic link to the release that is to run
-    <folder>/under_way             there while a deployment goes on or has died: the version that ran before
+    <folder>/under_way             there while a deployment goes on or has died: a link to what ran before
 
 Actions: `prepare`, which looks what is there and fetches the release if it is not; `switch` the link; `settle`, which
 ends a deployment. Each may be repeated. Results hold `portal_code` when something failed, and `portal_running` when that is known.
@@ -63,7 +63,10 @@ class Folder:
 
     def before(self) -> str | None:
         """The version that ran before, when a deployment is under way; None when none is."""
-        return read(self.under_way)
+        try:
+            return os.path.basename(os.readlink(self.under_way))
+        except OSError:
+            return None
 
     def look(self, version: str, sha256: str) -> dict[str, Any]:
         current, before = self.current_version(), self.before()
@@ -78,15 +81,13 @@ class Folder:
 
     def switch(self, version: str) -> None:
         """Point `current` at a release, or at none when `version` is empty. Never a moment without a link."""
-        if read(self.under_way) is None:
-            write(self.under_way, self.current_version())
-        if not version:
+        if self.before() is None:
+            # A link and no file: it takes no room, so that one can revert on a disk that the new version has filled.
+            point(self.under_way, self.current_version())
+        if version:
+            point(self.current, version)
+        else:
             remove(self.current)
-            return
-        new = self.current + ".new"
-        remove(new)
-        os.symlink(os.path.join("releases", version), new)
-        os.replace(new, self.current)
 
     def settle(self, keep: int) -> None:
         """End the deployment, and keep the `keep` newest releases, that which runs among them."""
@@ -221,6 +222,13 @@ def write(path: str, text: str) -> None:
     os.replace(path + ".new", path)
 
 
+def point(link: str, version: str) -> None:
+    """Have a link to a release, or to their folder when `version` is empty."""
+    remove(link + ".new")
+    os.symlink(os.path.join("releases", version), link + ".new")
+    os.replace(link + ".new", link)
+
+
 def remove(path: str) -> None:
     try:
         os.unlink(path)
@@ -258,6 +266,8 @@ def main() -> None:
             "keep": {"type": "int", "default": 3},
         }
     )
+    # The user who unpacks need not be the one as whom the service runs. The modes of files are the archive's own.
+    os.umask(0o022)
     try:
         module.exit_json(**act(Folder(module.params["folder"]), module.params))
     except Trouble as trouble:
