@@ -12,6 +12,9 @@ UV ?= uv
 N ?= 4
 ARGS ?=
 
+# Hundreds of processes are started, by tests above all: without bytecode, each would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --quiet --disable-pip-version-check install --no-input --require-hashes
@@ -96,6 +99,13 @@ faults: $(INSTALLED_DEV) $(MESSAGES) ## Break everything under load, then 300 cr
 	@$(RUN) -m tests.faults.creation --seed $(SEED) --runs $(RUNS)
 	@$(RUN) -m tests.faults.pool --seed $(SEED) --runs $(RUNS)
 	@$(RUN) -m tests.deploys.show
+
+STORIES := tests/faults tests/tasks/test_crash_points.py tests/tasks/test_state_machine.py tests/vms/test_histories.py \
+	tests/cloudaccounts/test_sync_histories.py tests/api/test_fuzz.py
+
+.PHONY: stories
+stories: $(INSTALLED_DEV) $(MESSAGES) ## Run the tests that tell stories with all of them, more than an hour (N=4 ARGS=)
+	@PORTAL_STORIES=200 $(RUN) -m pytest -n $(N) --timeout 7200 $(STORIES) $(ARGS)
 
 # --- What it is made from ------------------------------------------------------------------------------------
 

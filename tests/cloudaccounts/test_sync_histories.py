@@ -26,6 +26,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from cloudaccounts.models import CloudResource, SyncLog
 from cloudaccounts.registry import syncers_of
 from cloudaccounts.sync.resources import run_log, sync_resource
+from tests.stories import ALL, invented
 
 from .cloud_and_rows import (
     REGION,
@@ -42,7 +43,6 @@ from .sync_model import Model
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(7200)]
 
-STORIES = os.environ.get("PORTAL_STORIES")
 TYPES = [syncer.type for syncer in syncers_of("openstack")]
 
 # --- Every request is broken ---
@@ -168,10 +168,10 @@ def test_an_error_on_any_request_of_any_type_expires_nothing_and_the_next_sync_i
     kinds = stored(simulator, "volume_type")
     for name in ("slow", "slower", "slowest"):
         kinds[name] = {**next(iter(kinds.values())), "id": name, "name": name}
-    faults, broken, failed = cycle([*KINDS, HANGS] if STORIES else KINDS), 0, 0
+    faults, broken, failed = cycle([*KINDS, HANGS] if ALL else KINDS), 0, 0
     for type_code in TYPES:
-        for _round in KINDS if STORIES else [None]:
-            for logged_in in [True, False] if STORIES or type_code in {"image", "volume"} else [True]:
+        for _round in KINDS if ALL else [None]:
+            for logged_in in [True, False] if ALL or type_code in {"image", "volume"} else [True]:
                 more = broken_at_every_request(
                     simulator, cloud, account, type_code, faults, logged_in=logged_in
                 )
@@ -185,9 +185,9 @@ def test_an_error_on_any_request_of_any_type_expires_nothing_and_the_next_sync_i
 # --- Stories ---
 
 SETTINGS = settings(
-    max_examples=int(STORIES or 8),
+    max_examples=invented(6),
     stateful_step_count=int(os.environ.get("PORTAL_STORY_STEPS", "25")),
-    derandomize=STORIES is None,
+    derandomize=not ALL,
     database=None,
     deadline=None,
     suppress_health_check=list(HealthCheck),

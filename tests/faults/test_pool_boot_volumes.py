@@ -1,11 +1,9 @@
 """VMs that boot from a spare, whose creation dies, is cancelled or comes to nothing: no volume is lost, none leaks.
 
-By default while the spare is looked at and named; `PORTAL_STORIES=1` does it at every step of the VM's creation.
+By default while the spare is looked at and named; `make stories` does it at every step of the VM's creation.
 """
 
 from __future__ import annotations
-
-import os
 
 import pytest
 
@@ -14,6 +12,7 @@ from cloudaccounts.sync.resources import sync_resource
 from tasks import engine
 from tasks.models import Job
 from tests.factories import catalogue_types
+from tests.stories import ALL
 from vms.models import VirtualMachine
 from vms.services import create_vm
 from volumepool.models import SpareVolume, Volume, VolumePool
@@ -23,7 +22,6 @@ from .pool.stage import PoolStage
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 
-ALL = "PORTAL_STORIES" in os.environ
 TOLD = {"volumepool.take_spare"}
 DISK_GB = 40
 

@@ -1,16 +1,15 @@
 """A claim whose job is cancelled, wherever it is: the tenant keeps what is his, and nothing leaks.
 
-By default at each step, while it runs; `PORTAL_STORIES=1` cancels at every place that a worker passes.
+By default at each step, while it runs; `make stories` cancels at every place that a worker passes.
 """
 
 from __future__ import annotations
-
-import os
 
 import pytest
 
 from tasks import engine
 from tasks.models import JobStatus
+from tests.stories import ALL
 from volumepool.models import SpareVolume, Volume
 
 from .creation.worker import worker
@@ -18,7 +17,6 @@ from .pool.stage import PoolStage
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 
-ALL = "PORTAL_STORIES" in os.environ
 TOLD = {"volumepool.provide_volumes", "volumepool.take_spare"}
 
 

@@ -81,7 +81,7 @@ def test_anothers_things_and_what_never_was_are_not_there(
 
 
 @pytest.mark.parametrize(
-    "address", [*{address for address, _form, _role in FORMS}, "/vms/ask/", "/vms/sync-now/"]
+    "address", [*sorted({address for address, _form, _role in FORMS}), "/vms/ask/", "/vms/sync-now/"]
 )
 def test_a_form_is_posted_with_its_token_and_by_who_signed_in(as_role, vm, volume, snapshot, address):
     address = address.format(vm=vm.pk, volume=volume.pk, snapshot=snapshot.pk)

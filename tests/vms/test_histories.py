@@ -24,6 +24,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from tests.stories import ALL, invented
 from vms import services
 from vms.actions import ACTIONS
 from vms.models import VirtualMachine, VMOperationLog
@@ -38,11 +39,10 @@ pytestmark = [
     pytest.mark.timeout(7200),
 ]
 
-STORIES = os.environ.get("PORTAL_STORIES")
 SETTINGS = settings(
-    max_examples=int(STORIES or 10),
+    max_examples=invented(8),
     stateful_step_count=int(os.environ.get("PORTAL_STORY_STEPS", "20")),
-    derandomize=STORIES is None,
+    derandomize=not ALL,
     database=None,
     deadline=None,  # One story is a few hundred requests; how long they take is the machine's matter.
     suppress_health_check=list(HealthCheck),
