@@ -63,7 +63,7 @@ reset: $(INSTALLED) ## Forget the data that `up` made
 
 .PHONY: test
 test: $(INSTALLED_DEV) $(MESSAGES) ## Run the whole test suite, with servers of its own (N=4 ARGS=)
-	@exec $(RUN) -m pytest -n $(N) $(ARGS)
+	@exec $(RUN) -m pytest -n $(N) --dist worksteal $(ARGS)
 
 .PHONY: lint
 lint: $(INSTALLED_DEV) ## Check style, types, import contracts, migrations and settings

@@ -39,8 +39,10 @@ def check_ca_bundle(pem: str) -> None:
         raise ValidationError(_("At most %(most)s characters.") % {"most": LONGEST_CA_BUNDLE})
     if not pem:
         return
+    # Between certificates there may be words in any language, of which Python's ssl would take none.
+    plain = pem.encode("ascii", "replace").decode()
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=plain)
     except (ssl.SSLError, ValueError):
         raise ValidationError(
             _("This holds no certificate in PEM form (-----BEGIN CERTIFICATE-----).")

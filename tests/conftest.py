@@ -28,6 +28,22 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 _numbers = itertools.count(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each process its share of the long tests first, or one of them would go on alone at the end.
+
+    Long is what has a time limit of its own. With `--dist worksteal`, each process begins with an equal part of the list.
+    """
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    long = [item for item in items if item.get_closest_marker("timeout")]
+    others = iter([item for item in items if not item.get_closest_marker("timeout")])
+    part = len(items) // processes
+    ordered: list[pytest.Item] = []
+    for number in range(processes):
+        mine = long[number::processes]
+        ordered += [*mine, *itertools.islice(others, max(0, part - len(mine)))]
+    items[:] = [*ordered, *others]
+
+
 @pytest.fixture(scope="session")
 def simulator() -> Iterator[simulated_cloud.SimulatorServer]:
     """A simulated cloud in this process, for all tests of it: use resources of your own, or reset it first."""

@@ -80,7 +80,7 @@ def that_can_be_had(
             refused.extra |= _named(one)
             if mode == "all":
                 raise refused
-            left_out.append({**_named(one), "code": refused.code, "detail": str(refused.detail)})
+            left_out.append({**_named(one), "code": refused.code, "detail": f"{one.host}: {refused.detail}"})
         else:
             chosen.append(one)
     if left_out and (mode == "all" or not chosen):

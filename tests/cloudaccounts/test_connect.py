@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 
 from cloudaccounts import connect
 from cloudaccounts.connect import CalledInTransaction, credentials_of, fill_from_clouds_yaml, open_cloud
+from cloudaccounts.credentials import check_ca_bundle
 from cloudaccounts.encryption import UnreadableSecret
 from cloudaccounts.models import CloudAccount
 from openstack_client import CloudError, CloudUnavailable
@@ -227,3 +234,22 @@ def test_a_cloud_that_clouds_yaml_does_not_have_is_said_to_be_missing():
         fill_from_clouds_yaml(account, "nowhere")
 
     assert account.encrypted_secret == ""
+
+
+def certificate():
+    """One that signs itself, as PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "cloud")])
+    now = datetime.now(UTC)
+    made = x509.CertificateBuilder(
+        name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1)
+    )
+    return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+
+def test_words_of_any_language_may_stand_between_certificates():
+    check_ca_bundle(f"云的证书\n{certificate()}")
+
+    for nothing in ("云的证书", f"{certificate()[:-100]}云"):
+        with pytest.raises(ValidationError):
+            check_ca_bundle(nothing)

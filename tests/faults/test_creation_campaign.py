@@ -10,7 +10,7 @@ import pytest
 
 from tests.faults.storm.servers import REPOSITORY
 
-SMALL = ["-m", "tests.faults.creation", "--runs", "10", "--kill-every", "2", "--seed", "1", "--quiet"]
+SMALL = ["-m", "tests.faults.creation", "--runs", "6", "--kill-every", "2", "--seed", "1", "--quiet"]
 
 
 @pytest.mark.timeout(180)
@@ -22,7 +22,7 @@ def test_a_small_campaign_leaves_nothing_behind_and_loses_nothing():
 
     assert run.returncode == 0, run.stdout + run.stderr
     told = dict(re.findall(r"^  (\S.*?) {2,}(\S+)$", run.stdout, re.MULTILINE))
-    assert told["runs (creations)"] == "10"
+    assert told["runs (creations)"] == "6"
     # One in which nothing was broken would prove nothing.
     assert int(told["worker processes killed"]) >= 2
     assert int(told["answers that failed or were lost"]) >= 2

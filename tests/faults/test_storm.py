@@ -18,9 +18,10 @@ from tests.faults.storm.plan import make_plan
 from tests.faults.storm.scene import Vm
 from tests.faults.storm.servers import REPOSITORY
 
-SMALL = ["-m", "tests.faults.storm", "--small", "--kills", "12", "--vms", "20", "--minutes", "0.2"]
+SMALL = ["-m", "tests.faults.storm", "--small", "--kills", "8", "--vms", "16", "--minutes", "0.2"]
 
 
+@pytest.mark.timeout(180)
 def test_a_small_storm_loses_nothing_and_does_nothing_twice(tmp_path):
     """A process of its own: it has its own servers and settings, and these are read once."""
     told = tmp_path / "storm.json"
@@ -30,24 +31,25 @@ def test_a_small_storm_loses_nothing_and_does_nothing_twice(tmp_path):
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=170,
         check=False,
     )
 
     assert run.returncode == 0, run.stdout + run.stderr
     report = json.loads(told.read_text())
-    assert report["survived"]["worker processes killed"] == 12
+    assert report["survived"]["worker processes killed"] == 8
     assert report["injected"]["Valkey flushed"] == 1
     assert report["injected"]["PostgreSQL shut down (fast)"] == 1
     # A storm in which little was clicked would prove little.
     assert report["survived"]["clicks answered 202"] >= 20
 
 
+@pytest.mark.timeout(180)
 def test_an_interrupted_storm_leaves_no_process():
     run = subprocess.Popen([sys.executable, *SMALL], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
     until = time.monotonic() + 60
     # The servers, PostgreSQL's own processes, and the portal's, which are only just starting.
-    while sum(b"celery" in command_of(member) for member in launch.family(run.pid)) < 4:
+    while sum(b"celery" in command_of(member) for member in launch.family(run.pid)) < 1:
         assert time.monotonic() < until
         time.sleep(0.1)
     everybody = launch.family(run.pid)

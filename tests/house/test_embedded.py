@@ -53,6 +53,25 @@ def machine(folder: Path) -> Iterator[Machine]:
     machine.clean_up()
 
 
+@pytest.fixture(scope="session")
+def used_data() -> Iterator[Path]:
+    """The data folder of a machine that was started once and stopped: a first start is dear, and most tests need none."""
+    top = Path(tempfile.mkdtemp(prefix="portal house "))
+    top.chmod(0o755)
+    first = Machine(top / "my data")
+    stop(first.up())
+    first.clean_up()
+    yield first.data
+    shutil.rmtree(top)
+
+
+@pytest.fixture
+def used_machine(machine: Machine, used_data: Path) -> Machine:
+    """One that is not started for the first time."""
+    subprocess.run(["cp", "-a", used_data, machine.data], check=True)
+    return machine
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_everything_and_the_next_start_keeps_the_data(machine, number):
     supervisor = machine.up()
@@ -66,20 +85,20 @@ def test_a_signal_ends_everything_and_the_next_start_keeps_the_data(machine, num
     assert machine.sql("SELECT answer FROM kept") == [(42,)]
 
 
-def test_after_kill_9_of_everything_it_starts_and_keeps_the_data(machine):
-    machine.up()
-    machine.sql("CREATE TABLE kept AS SELECT 42 AS answer")
+def test_after_kill_9_of_everything_it_starts_and_keeps_the_data(used_machine):
+    used_machine.up()
+    used_machine.sql("CREATE TABLE kept AS SELECT 42 AS answer")
 
-    for process in machine.everything():
+    for process in used_machine.everything():
         process.send(signal.SIGKILL)
 
-    machine.up()
-    assert machine.sql("SELECT answer FROM kept") == [(42,)]
+    used_machine.up()
+    assert used_machine.sql("SELECT answer FROM kept") == [(42,)]
 
 
-def test_a_killed_supervisor_takes_everything_with_it(machine):
-    supervisor = machine.up(TEST_PARTS="sleeper=exec sleep 1000")
-    running = machine.everything()
+def test_a_killed_supervisor_takes_everything_with_it(used_machine):
+    supervisor = used_machine.up(TEST_PARTS="sleeper=exec sleep 1000")
+    running = used_machine.everything()
 
     supervisor.kill()
     supervisor.wait()
@@ -87,27 +106,26 @@ def test_a_killed_supervisor_takes_everything_with_it(machine):
     assert_gone(running)
 
 
-def test_what_ignores_the_end_of_a_killed_supervisor_is_ended_by_down(machine):
+def test_what_ignores_the_end_of_a_killed_supervisor_is_ended_by_down(used_machine):
     # Ready only once it has gone deaf: before that the supervisor's end would be its own.
     program = 'wait; trap "" TERM; touch "$PORTAL_DATA/deaf.ready"; while true; do sleep 0.1; done'
-    supervisor = machine.up(TEST_PARTS=f"deaf={program}")
-    deaf = launch.ProcessId.of(machine.pid("deaf"))
+    supervisor = used_machine.up(TEST_PARTS=f"deaf={program}")
+    deaf = launch.ProcessId.of(used_machine.pid("deaf"))
     supervisor.kill()
     supervisor.wait()
     assert deaf.alive
 
-    said = machine.call("down").stdout
+    said = used_machine.call("down").stdout
 
     assert "deaf" in said
     assert not deaf.alive
 
 
-def test_a_lock_file_with_the_number_of_another_process_is_no_obstacle(machine):
-    stop(machine.up())
-    lock = machine.data / "postgres" / "data" / "postmaster.pid"
+def test_a_lock_file_with_the_number_of_another_process_is_no_obstacle(used_machine):
+    lock = used_machine.data / "postgres" / "data" / "postmaster.pid"
     lock.write_text(f"{os.getpid()}\n")
 
-    machine.up()
+    used_machine.up()
 
 
 def test_a_port_in_use_is_named_and_nothing_is_left_running(machine):
@@ -146,64 +164,64 @@ def test_two_settings_with_one_port_are_refused(machine):
     assert "POSTGRES_PORT and VALKEY_PORT are both" in answer.stderr
 
 
-def test_a_part_that_dies_at_the_start_stops_everything_and_shows_its_last_words(machine):
-    answer = machine.call(
+def test_a_part_that_dies_at_the_start_stops_everything_and_shows_its_last_words(used_machine):
+    answer = used_machine.call(
         "up", TEST_PARTS="broken=wait; echo there is no table; exit 7\nslow=wait; exec sleep 1000"
     )
 
     assert answer.returncode == 2
     assert "broken ended while starting" in answer.stderr
     assert "there is no table" in answer.stderr
-    assert launch.working_in(machine.data / "postgres" / "data") == []
-    assert not (machine.data / "run.json").exists()
+    assert launch.working_in(used_machine.data / "postgres" / "data") == []
+    assert not (used_machine.data / "run.json").exists()
 
 
 @pytest.mark.parametrize("part", ["valkey", "postgres", "sleeper"])
-def test_a_part_that_dies_later_is_started_again(machine, part):
-    supervisor = machine.up(TEST_PARTS="sleeper=exec sleep 1000")
-    machine.sql("CREATE TABLE kept AS SELECT 42 AS answer")
-    before = machine.pid(part)
+def test_a_part_that_dies_later_is_started_again(used_machine, part):
+    supervisor = used_machine.up(TEST_PARTS="sleeper=exec sleep 1000")
+    used_machine.sql("CREATE TABLE kept AS SELECT 42 AS answer")
+    before = used_machine.pid(part)
 
     os.kill(before, signal.SIGKILL)
 
-    said = machine.read_until(supervisor, "is started again.")
+    said = used_machine.read_until(supervisor, "is started again.")
     assert f"{part} was killed by signal 9" in said
-    assert machine.pid(part) != before
+    assert used_machine.pid(part) != before
     deadline = time.monotonic() + 10
     while part == "postgres":
         with contextlib.suppress(psycopg2.OperationalError):
-            assert machine.sql("SELECT answer FROM kept") == [(42,)]
+            assert used_machine.sql("SELECT answer FROM kept") == [(42,)]
             break
         assert time.monotonic() < deadline
 
 
-def test_what_a_killed_part_leaves_is_ended_before_it_is_started_again(machine):
+def test_what_a_killed_part_leaves_is_ended_before_it_is_started_again(used_machine):
     """A killed gunicorn's workers go on listening: the next one would find its port taken."""
-    supervisor = machine.up(TEST_PARTS="parent=sleep 1000 & exec sleep 1001")
-    parent = machine.pid("parent")
+    supervisor = used_machine.up(TEST_PARTS="parent=sleep 1000 & exec sleep 1001")
+    parent = used_machine.pid("parent")
     until = time.monotonic() + 10
     while len(launch.family(parent)) < 2 and time.monotonic() < until:
         time.sleep(0.05)  # The shell has yet to start its child.
     _parent, child = launch.family(parent)
 
     os.kill(parent, signal.SIGKILL)
-    machine.read_until(supervisor, "is started again.")
+    used_machine.read_until(supervisor, "is started again.")
 
     assert not child.alive
 
 
-def test_detached_it_runs_on_until_down(machine):
-    answer = machine.call("up", "--detach")
+def test_detached_it_runs_on_until_down(used_machine):
+    answer = used_machine.call("up", "--detach")
     assert (answer.returncode, answer.stderr) == (0, "")
-    assert f"http://127.0.0.1:{machine.ports['PORTAL_PORT']}/" in answer.stdout
-    running = machine.everything()
-    status = machine.call("status").stdout
+    assert f"http://127.0.0.1:{used_machine.ports['PORTAL_PORT']}/" in answer.stdout
+    running = used_machine.everything()
+    status = used_machine.call("status").stdout
     for part in ("supervisor", "postgres", "valkey", "simulator"):
-        assert str(machine.pid(part)) in status
+        assert str(used_machine.pid(part)) in status
 
-    second = machine.call("up")
-    refused = machine.call("reset")
-    down = machine.call("down")
+    second = used_machine.call("up")
+    refused = used_machine.call("reset")
+    down = used_machine.call("down")
 
     assert second.returncode == 0
     assert "already running" in second.stdout
@@ -211,12 +229,12 @@ def test_detached_it_runs_on_until_down(machine):
     assert "make down" in refused.stderr
     assert down.returncode == 0
     assert_gone(running, seconds=0.5)
-    assert "Nothing is running" in machine.call("status").stdout
-    assert "Nothing is running" in machine.call("down").stdout
+    assert "Nothing is running" in used_machine.call("status").stdout
+    assert "Nothing is running" in used_machine.call("down").stdout
 
 
-def test_a_detached_start_that_fails_says_why(machine):
-    answer = machine.call("up", "--detach", TEST_PARTS="broken=wait; echo there is no table; exit 7")
+def test_a_detached_start_that_fails_says_why(used_machine):
+    answer = used_machine.call("up", "--detach", TEST_PARTS="broken=wait; echo there is no table; exit 7")
 
     assert answer.returncode == 2
     assert "there is no table" in answer.stderr
@@ -238,15 +256,15 @@ def test_what_is_set_already_is_not_started(machine):
     assert set(json.loads((machine.data / "run.json").read_text())) == {"supervisor"}
 
 
-def test_without_the_simulator(machine):
-    answer = machine.call("--no-simulator", "up", "--detach")
+def test_without_the_simulator(used_machine):
+    answer = used_machine.call("--no-simulator", "up", "--detach")
 
     assert answer.returncode == 0
-    assert "simulator" not in json.loads((machine.data / "run.json").read_text())
+    assert "simulator" not in json.loads((used_machine.data / "run.json").read_text())
 
 
-def test_everything_listens_on_this_machine_alone(machine):
-    machine.up()
+def test_everything_listens_on_this_machine_alone(used_machine):
+    used_machine.up()
     listening = {}
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
@@ -256,7 +274,7 @@ def test_everything_listens_on_this_machine_alone(machine):
                 listening.setdefault(int(port, 16), set()).add(host)
 
     for name in ("SIMULATOR_PORT", "POSTGRES_PORT", "VALKEY_PORT"):
-        assert listening[machine.ports[name]] == {"0100007F"}
+        assert listening[used_machine.ports[name]] == {"0100007F"}
 
 
 def test_secrets_are_made_once_and_kept_private(machine):
@@ -273,10 +291,10 @@ def test_secrets_are_made_once_and_kept_private(machine):
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="there are other users to become for root alone")
-def test_roots_postgres_runs_as_nobody(machine):
-    machine.up()
+def test_roots_postgres_runs_as_nobody(used_machine):
+    used_machine.up()
 
-    assert Path(f"/proc/{machine.pid('postgres')}").stat().st_uid == 65534
+    assert Path(f"/proc/{used_machine.pid('postgres')}").stat().st_uid == 65534
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="root alone enters folders that nobody may")

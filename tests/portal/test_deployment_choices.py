@@ -151,20 +151,26 @@ def test_the_token_is_asked_for_although_the_form_is_looked_at_first(operator, s
 
 
 @pytest.mark.parametrize("dry_run", [{}, {"dry_run": "true"}])
-def test_a_vm_that_another_job_holds_is_named_beside_the_hosts(operator, service, tenant, dry_run):
+def test_a_host_whose_vm_another_job_holds_is_named_when_it_is_ticked_and_left_out_when_not(
+    operator, service, tenant, dry_run
+):
     vm = VirtualMachineFactory(information_system=service.information_system, name="shop-7")
     Host.objects.filter(tenant=tenant, hostname="app-02").update(vm=vm)
     deadline = timezone.now() + timedelta(hours=1)
     job = Job.objects.create(kind="vms.stop", subject=vm.name, tenant=tenant, deadline=deadline)
     EntityLock.objects.create(key=vm.lock_key, job=job)
 
-    answer = operator.post(form_of(service), all_free(service, **dry_run))
+    answer = operator.post(form_of(service), entries(service, **dry_run))
 
     beside = text(answer).partition('id="hosts"')[2].partition("<table>")[0]
     assert answer.status_code == 409
-    assert "shop-7: Another job holds it" in beside
+    assert "app-02:127.0.0.2: Another job holds it" in beside
     assert '<p class="message' not in text(answer)
     assert not Deployment.objects.exists()
+    free = operator.post(form_of(service), all_free(service, **dry_run), follow=True)
+    assert "Another job holds it" in text(free)
+    assert Deployment.objects.count() == (0 if dry_run else 1)
+    assert not service.instances.filter(host__hostname="app-02", locked=True).exists()
 
 
 # --- Which version -----------------------------------------------------------------------------------------

@@ -113,7 +113,7 @@ def test_a_plan_shows_the_batches_and_writes_nothing(operator, service):
     # What was entered is still there, to be deployed by the other button.
     html = text(answer)
     assert 'value="67%"' in html
-    assert 'name="pause" min="0" max="3600" value="7"' in html
+    assert 'name="pause" min="0" max="43200" value="7"' in html
 
 
 WRONG = [
@@ -126,9 +126,9 @@ WRONG = [
     ({"batch": "101%"}, 400, "batch", "A number of at least 1, or a share such as 25%."),
     ({"batch": "1\x00"}, 400, "batch", "A number of at least 1, or a share such as 25%."),
     ({"batch": "\u0663"}, 400, "batch", "A number of at least 1, or a share such as 25%."),
-    ({"pause": "-1"}, 400, "pause", "A whole number from 0 to 3600."),
-    ({"pause": "3601"}, 400, "pause", "A whole number from 0 to 3600."),
-    ({"max_failures": "many"}, 400, "max-failures", "A whole number from 0 to 10000."),
+    ({"pause": "-1"}, 400, "pause", "A whole number from 0 to 43200."),
+    ({"pause": "43201"}, 400, "pause", "A whole number from 0 to 43200."),
+    ({"max_failures": "many"}, 400, "max-failures", "A whole number from 0 to 1000."),
 ]
 
 
