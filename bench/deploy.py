@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from portal.embedded import launch
 
 from .deploy_operators import operators, programs
+from .deploy_service import make_service
 from .figures import Figure, Line, Note, timed
 from .stack import Stack
 from .statements import statements_of
@@ -22,6 +23,7 @@ from .tree import MEGABYTE, _watched
 from .waiting import until_all_ended
 
 if TYPE_CHECKING:
+    from deploys.models import MicroService
     from deploys.services.deploying import Plan
 
 INSTANCES = 500
@@ -78,40 +80,12 @@ def deploy(stack: Stack) -> list[Line]:
     return lines + operators(stack)
 
 
-def _service(count: int) -> Any:
+def _service(count: int) -> MicroService:
     """A service in its first version on so many hosts, with another version above that."""
-    from deploys.models import Host, MicroService, MicroServiceInstance, MicroServiceVersion
-    from tenants.models import InformationSystem, Tenant
+    from tenants.models import Tenant
 
-    number = Tenant.objects.count()
-    tenant = Tenant.objects.create(name=f"Bench {number}", slug=f"bench-{number}")
-    service = MicroService.objects.create(
-        information_system=InformationSystem.objects.create(tenant=tenant, name="Shop"),
-        name="shop",
-        folder="/srv/shop",
-        port=8080,
-        executor="command",
-        executor_settings={"program": "true"},
-    )
-    built = MicroServiceVersion.objects.bulk_create(
-        MicroServiceVersion(
-            service=service,
-            label=f"{n + 1}.0",
-            number=n + 1,
-            build_status="success",
-            artifact_url="https://store.example.org/shop.tar.gz",
-            sha256="0" * 64,
-        )
-        for n in range(2)
-    )
-    hosts = Host.objects.bulk_create(
-        Host(tenant=tenant, hostname=f"web-{n}", ip=f"10.0.{n // 250}.{n % 250 + 1}") for n in range(count)
-    )
-    MicroServiceInstance.objects.bulk_create(
-        MicroServiceInstance(service=service, version=built[0], host=host, port=8080, status="running")
-        for host in hosts
-    )
-    return service
+    slug = f"bench-{Tenant.objects.count()}"
+    return make_service(slug, labels=("1.0", "2.0"), hosts=count, program="true")
 
 
 def _ask(service: Any, batch: int) -> Plan:

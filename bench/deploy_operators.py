@@ -18,6 +18,7 @@ from typing import Any
 
 from .deploy_clients import CLOSED
 from .deploy_locks import LIMIT_MS, LockWatch
+from .deploy_service import make_service
 from .figures import Figure, Line, Note, percentile, show
 from .stack import REPOSITORY, Stack
 
@@ -142,42 +143,17 @@ def _clients(asked: dict[str, Any]) -> dict[str, Any]:
 
 def _asked(stack: Stack, program: str, rounds: int, seed: int) -> dict[str, Any]:
     """A service on its hosts, with versions enough for all, and operators with tokens; what the operators are to know."""
-    from deploys.models import Host, MicroService, MicroServiceInstance, MicroServiceVersion
+    from deploys.models import Host
     from portal.api.models import ApiToken
     from portal.api.scoping import Role
-    from tenants.models import InformationSystem, Membership, Tenant, User
+    from tenants.models import Membership, User
 
-    tenant = Tenant.objects.create(name=f"Operators {program}", slug=f"operators-{program}")
-    service = MicroService.objects.create(
-        information_system=InformationSystem.objects.create(tenant=tenant, name="Shop"),
-        name="shop",
-        folder="/srv/shop",
-        port=8080,
-        executor="command",
-        executor_settings={"program": program},
-    )
     labels = [f"{turn}.{n}" for turn in range(1, rounds + 1) for n in range(OPERATORS + 1)]
-    built = MicroServiceVersion.objects.bulk_create(
-        MicroServiceVersion(
-            service=service,
-            label=label,
-            number=number,
-            build_status="success",
-            artifact_url="https://store.example.org/shop.tar.gz",
-            sha256="0" * 64,
-        )
-        for number, label in enumerate(labels, 1)
-    )
-    hosts = Host.objects.bulk_create(
-        Host(tenant=tenant, hostname=f"web-{n}", ip=f"10.1.0.{n + 1}") for n in range(HOSTS)
-    )
-    MicroServiceInstance.objects.bulk_create(
-        MicroServiceInstance(service=service, version=built[0], host=host, port=8080, status="running")
-        for host in hosts
-    )
+    service = make_service(f"operators-{program}", labels=labels, hosts=HOSTS, program=program)
+    tenant = service.information_system.tenant
     folder = stack.folder / program
     folder.mkdir()
-    for host in hosts:
+    for host in Host.objects.filter(tenant=tenant):
         (folder / f"runs-{host.hostname}").write_text(f"{labels[0]}\n")
     tokens = {}
     for number in range(OPERATORS):

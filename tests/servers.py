@@ -31,7 +31,7 @@ import psycopg2
 import pytest
 
 from portal.embedded import launch
-from portal.embedded.postgres import PROGRAMS, Postgres
+from portal.embedded.postgres import Postgres
 from portal.embedded.valkey import Valkey
 from tests import tables
 
@@ -60,6 +60,7 @@ class Servers:
         self._lock = (self.folder / "lock").open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         self._running: list[tuple[subprocess.Popen[bytes], signal.Signals]] = []
+        self.needs_tables = False
 
     def start_postgres(self) -> str:
         """Start PostgreSQL, and return its address."""
@@ -82,17 +83,11 @@ class Servers:
             connection.autocommit = True
             connection.cursor().execute(f"CREATE DATABASE {TABLES}")
         address = urlsplit(address)._replace(path=f"/{TABLES}").geturl()
-        # The file gets its name when it is whole, and when nobody is connected any more.
-        making = (
-            f'"{sys.executable}" manage.py migrate --verbosity 0'
-            f' && "{PROGRAMS / "pg_dump"}" --no-owner --file "{file}.unfinished" "$DATABASE_URL"'
-            f' && mv "{file}.unfinished" "{file}"'
-        )
         process = launch.start(
-            ["sh", "-c", making],
-            log=self.folder / "tables.log",
+            [sys.executable, "-m", "tests.tables", file],
+            log=file.with_suffix(".log"),
             folder=REPOSITORY,
-            environment={**os.environ, "DATABASE_URL": address},
+            environment={**os.environ, "DATABASE_URL": address, "DJANGO_SETTINGS_MODULE": "portal.settings"},
         )
         self._running.append((process, signal.SIGTERM))
         return file
@@ -168,9 +163,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     atexit.register(_servers.stop)
     if "DATABASE_URL" not in os.environ:
         os.environ["DATABASE_URL"] = _servers.start_postgres()
-        os.environ[tables.FILE] = str(_servers.start_making_tables(os.environ["DATABASE_URL"]))
+        _servers.needs_tables = True
     if "REDIS_URL" not in os.environ:
         os.environ["REDIS_URL"] = _servers.start_valkey()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin with the tables, if this process started PostgreSQL and Django is going to be tested."""
+    if _servers and _servers.needs_tables and config.pluginmanager.hasplugin("django"):
+        _servers.needs_tables = False
+        os.environ[tables.FILE] = str(_servers.start_making_tables(os.environ["DATABASE_URL"]))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -28,6 +28,7 @@ class Outcome:
     all: int
     ended: int
     succeeded: int
+    not_begun: int
 
     @property
     def percent(self) -> int:
@@ -42,6 +43,7 @@ def with_counts(deployments: QuerySet[Deployment]) -> QuerySet[Any]:
         count_all=Count("items"),
         count_ended=Count("items", filter=~Q(items__result__in=going_on)),
         count_succeeded=Count("items", filter=Q(items__result=_RESULT.SUCCEEDED)),
+        count_not_begun=Count("items", filter=Q(items__result=_RESULT.SKIPPED)),
     )
 
 
@@ -60,6 +62,7 @@ def outcome_of(deployment: Any) -> Outcome:
         deployment.count_all,
         deployment.count_ended,
         deployment.count_succeeded,
+        deployment.count_not_begun,
     )
 
 

@@ -1,7 +1,7 @@
 """Fifty operators who deploy to overlapping hosts at the same moment, each on a connection of his own.
 
-How long they wait for each other in the database is measured by `python -m bench deploy`, with processes instead of
-threads: those of one process wait for its interpreter most of the time, with their locks in hand.
+How long they wait for each other in the database is measured by `python -m bench deploy`, over REST and with processes:
+threads of one process wait for its interpreter most of the time, with their locks in hand.
 """
 
 from __future__ import annotations

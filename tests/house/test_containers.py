@@ -28,6 +28,7 @@ NOT_SETTINGS = {
     "DJANGO_SETTINGS_MODULE",  # The programs set it themselves.
     "MAKELEVEL",  # Make sets it.
     "PORTAL_CRASH_AT",  # Tests arm a crash with it.
+    "XDG_RUNTIME_DIR",  # Of the hosts that are deployed to.
 }
 
 
@@ -61,18 +62,8 @@ def names_read_elsewhere() -> set[str]:
         r"""(?:environ(?:ment)?(?:\.(?:get|setdefault|pop)\(|\[)|_port\()\s*["']([A-Z][A-Z_]+)["'](?!\]\s*=)"""
     )
     found: set[str] = set()
-    for room in (
-        "portal",
-        "deploys",
-        "vms",
-        "volumepool",
-        "cloudaccounts",
-        "tenants",
-        "tasks",
-        "openstack_client",
-    ):
-        for path in (REPOSITORY / room).rglob("*.py"):
-            found |= set(pattern.findall(path.read_text()))
+    for path in python_files():
+        found |= set(pattern.findall(path.read_text()))
     return found
 
 

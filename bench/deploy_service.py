@@ -1,0 +1,44 @@
+"""The service that the benchmark `deploy` deploys: in its first version on so many hosts, and other versions above that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from deploys.models import MicroService
+
+
+def make_service(slug: str, *, labels: Sequence[str], hosts: int, program: str) -> MicroService:
+    """Make it for a tenant of its own; it is deployed by the program of this name."""
+    from deploys.models import Host, MicroService, MicroServiceInstance, MicroServiceVersion
+    from tenants.models import InformationSystem, Tenant
+
+    tenant = Tenant.objects.create(name=slug.capitalize(), slug=slug)
+    service = MicroService.objects.create(
+        information_system=InformationSystem.objects.create(tenant=tenant, name="Shop"),
+        name="shop",
+        folder="/srv/shop",
+        port=8080,
+        executor="command",
+        executor_settings={"program": program},
+    )
+    built = MicroServiceVersion.objects.bulk_create(
+        MicroServiceVersion(
+            service=service,
+            label=label,
+            number=number,
+            build_status="success",
+            artifact_url="https://store.example.org/shop.tar.gz",
+            sha256="0" * 64,
+        )
+        for number, label in enumerate(labels, 1)
+    )
+    made = Host.objects.bulk_create(
+        Host(tenant=tenant, hostname=f"web-{n}", ip=f"10.0.{n // 250}.{n % 250 + 1}") for n in range(hosts)
+    )
+    MicroServiceInstance.objects.bulk_create(
+        MicroServiceInstance(service=service, version=built[0], host=host, port=8080, status="running")
+        for host in made
+    )
+    return service
