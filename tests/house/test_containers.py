@@ -25,7 +25,8 @@ QUEUES = {
 }
 # Names that are no settings of an operator: who sets them, and why they are not in .env.example.
 NOT_SETTINGS = {
-    "DJANGO_SETTINGS_MODULE",  # The programs set it themselves.
+    "CELERY_SKIP_CHECKS",  # The programs set these themselves.
+    "DJANGO_SETTINGS_MODULE",
     "MAKELEVEL",  # Make sets it.
     "PORTAL_CRASH_AT",  # Tests arm a crash with it.
     "XDG_RUNTIME_DIR",  # Of the hosts that are deployed to.
