@@ -16,7 +16,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 
 from portal.api.errors import Refused
-from portal.api.form_fields import StrictJSONField
+from portal.api.form_fields import StrictJSONField, WrittenOnlyAdmin
 from portal.api.scoping import Role, Scope
 from tasks.admin import ReadOnly, ReadOnlyRows
 from tenants.models import User
@@ -109,7 +109,7 @@ class CloudAccountForm(forms.ModelForm[CloudAccount]):
 
 
 @admin.register(CloudAccount)
-class CloudAccountAdmin(admin.ModelAdmin[CloudAccount]):
+class CloudAccountAdmin(WrittenOnlyAdmin[CloudAccount]):
     """Cloud accounts. Saving one has it verified and then synced; its schedule follows by itself."""
 
     form = CloudAccountForm
@@ -134,13 +134,6 @@ class CloudAccountAdmin(admin.ModelAdmin[CloudAccount]):
     readonly_fields = ["last_verified_at", "last_error", "facts", "last_run", "next_run", "fresh"]
     actions = ["sync_now", "verify"]
     formfield_overrides = {models.JSONField: {"form_class": _regions_field}}
-
-    def get_fields(self, request: HttpRequest, obj: CloudAccount | None = None) -> Any:
-        """Without the secret for who may only look: the row has a method of that name, and Django would show what it gives."""
-        names = super().get_fields(request, obj)
-        if self.has_add_permission(request) if obj is None else self.has_change_permission(request, obj):
-            return names
-        return [name for name in names if name != "secret"]
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """The list, with the pictures of its page read at once."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import DatabaseError, connection, models
 from django.http import HttpRequest, HttpResponseRedirect
@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from portal.api.database_errors import database_refusal
 from portal.api.errors import Refused
+from portal.api.form_fields import WrittenOnlyAdmin
 
 BEING_DEPLOYED = _("Something is being deployed there; wait for the end.")
 OF_ANOTHER_TENANT = _("It is of another tenant.")
@@ -57,7 +58,7 @@ class RowForm(forms.ModelForm[AnyRow]):
                 self.add_error(name, lines)
 
 
-class RowAdmin(admin.ModelAdmin[AnyRow]):
+class RowAdmin(WrittenOnlyAdmin[AnyRow]):
     """Rows that are locked from the check to the save, and one by one: no page changes or deletes many at once.
 
     What is refused in spite of the form's checks, because somebody was quicker, is a message and no error page.
@@ -79,17 +80,6 @@ class RowAdmin(admin.ModelAdmin[AnyRow]):
         except ObjectDoesNotExist:
             return None
         return found
-
-    def get_fields(self, request: HttpRequest, obj: AnyRow | None = None) -> Any:
-        """Without those that only the form has, for who may only look.
-
-        They are written and not shown; and Django would look for something of their name in the row.
-        """
-        names = super().get_fields(request, obj)
-        if self.has_add_permission(request) if obj is None else self.has_change_permission(request, obj):
-            return names
-        written = self.form.declared_fields
-        return [name for name in names if name not in written]
 
     def changeform_view(
         self,

@@ -1,17 +1,22 @@
-"""Fields of the admin's forms that are as strict as the API."""
+"""Fields of the admin's forms: as strict as the API, and as silent about secrets."""
 
 from __future__ import annotations
 
 from io import BytesIO
-from typing import Any
+from typing import Any, TypeVar
 
 from django import forms
+from django.contrib import admin
+from django.db.models import Model
 from django.forms.fields import InvalidJSONInput
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import APIException
 
 from .errors import BadFields
 from .parsers import JSONParser
+
+Row = TypeVar("Row", bound=Model)
 
 
 class StrictJSONField(forms.JSONField):
@@ -55,3 +60,20 @@ class StrictJSONField(forms.JSONField):
     def bound_data(self, data: Any, initial: Any) -> Any:
         """What is shown again beside an error: as it was typed."""
         return initial if self.disabled else data and InvalidJSONInput(data)
+
+
+class WrittenOnlyAdmin(admin.ModelAdmin[Row]):
+    """An admin whose form has fields of its own, which are written and never shown: secrets above all."""
+
+    def get_fields(self, request: HttpRequest, obj: Row | None = None) -> Any:
+        """Without those that only the form has, for who may only look.
+
+        To such a person Django shows what the row has under a field's name, and calls it if it is a method: of one that
+        is named like the field, the secret itself.
+        """
+        names = super().get_fields(request, obj)
+        if self.has_add_permission(request) if obj is None else self.has_change_permission(request, obj):
+            return names
+        columns = {field.name for field in self.model._meta.get_fields()}  # noqa: SLF001 - Django's documented API.
+        written = self.form.declared_fields.keys() - columns
+        return [name for name in names if name not in written]
