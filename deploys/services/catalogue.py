@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.models import F, ProtectedError, Q
-from django.http import Http404
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from portal.api.database_errors import violated
 from portal.api.errors import BadFields, Refused
 from portal.api.preconditions import check_if_match
-from portal.api.scoping import Role, Scope, locked_row
+from portal.api.scoping import Role, Scope, locked_row, visible_row
 from tenants.models import InformationSystem
 
 from ..commands.instance import executor_for
@@ -25,7 +24,6 @@ from ..models import Deployment, DeploymentItem, MicroService, MicroServiceVersi
 from .folders import refuse_shared_folder
 
 Status = MicroServiceVersion.BuildStatus
-Row = TypeVar("Row")
 # Where a build goes from where it is; what has ended stays as it is.
 NEXT: dict[str, list[str]] = {
     Status.PENDING: [Status.BUILDING, Status.SUCCESS, Status.FAILED, Status.CANCELLED],
@@ -88,17 +86,17 @@ def problems_of_version(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def visible_service(scope: Scope, service_id: UUID, needed: Role = Role.VIEWER) -> MicroService:
     """A service that the caller may do something to. Raises Http404, 403 `role_too_low`."""
-    services = MicroService.objects.within(scope).select_related("information_system__tenant")
-    found: MicroService | None = services.filter(pk=service_id).first()
-    return _may(scope, found, needed)
+    services = MicroService.objects.select_related("information_system__tenant")
+    service: MicroService = visible_row(services, scope, service_id, needed)
+    return service
 
 
 def locked_service(scope: Scope, service_id: UUID, needed: Role) -> MicroService:
     """The same with its row locked; who only refers to it need not wait."""
-    services = MicroService.objects.within(scope).select_related("information_system__tenant")
+    services = MicroService.objects.select_related("information_system__tenant")
     locked = services.select_for_update(of=("self",), no_key=True)
-    found: MicroService | None = locked.filter(pk=service_id).first()
-    return _may(scope, found, needed)
+    service: MicroService = visible_row(locked, scope, service_id, needed)
+    return service
 
 
 def create_service(*, scope: Scope, fields: dict[str, Any]) -> MicroService:
@@ -156,9 +154,9 @@ def visible_version(
     scope: Scope, service_id: UUID, version_id: UUID, needed: Role = Role.VIEWER
 ) -> MicroServiceVersion:
     """A version of a visible service, that the caller may do something to. Raises Http404, 403."""
-    versions = MicroServiceVersion.objects.within(scope).select_related("created_by")
-    found: MicroServiceVersion | None = versions.filter(pk=version_id, service=service_id).first()
-    return _may(scope, found, needed)
+    versions = MicroServiceVersion.objects.filter(service=service_id).select_related("created_by")
+    version: MicroServiceVersion = visible_row(versions, scope, version_id, needed)
+    return version
 
 
 def register_version(
@@ -262,13 +260,6 @@ def _locked_version(scope: Scope, service_id: UUID, version_id: UUID, needed: Ro
     versions = MicroServiceVersion.objects.filter(service=service_id).select_related("created_by")
     version: MicroServiceVersion = locked_row(versions, scope, version_id, needed)
     return version
-
-
-def _may(scope: Scope, row: Row | None, needed: Role) -> Row:
-    if row is None:
-        raise Http404
-    scope.require(needed)
-    return row
 
 
 def _system(scope: Scope, system_id: UUID) -> InformationSystem:

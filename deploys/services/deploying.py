@@ -12,7 +12,7 @@ from django.http import Http404
 from django.utils.translation import gettext_lazy as _
 
 from portal.api.errors import BadFields, Refused
-from portal.api.scoping import Role, Scope
+from portal.api.scoping import Role, Scope, visible_row
 from tasks import engine
 from tasks.models import Job
 
@@ -81,11 +81,10 @@ class Plan:
 
 def version_of(scope: Scope, service_id: UUID, version_id: UUID) -> MicroServiceVersion:
     """A version of a visible service. Raises Http404."""
-    versions = MicroServiceVersion.objects.within(scope).select_related("service__information_system__tenant")
-    found: MicroServiceVersion | None = versions.filter(pk=version_id, service=service_id).first()
-    if found is None:
-        raise Http404
-    return found
+    versions = MicroServiceVersion.objects.filter(service=service_id)
+    with_tenant = versions.select_related("service__information_system__tenant")
+    version: MicroServiceVersion = visible_row(with_tenant, scope, version_id)
+    return version
 
 
 def candidates(*, scope: Scope, service_id: UUID, version_id: UUID, action: Action) -> list[Candidate]:
@@ -147,13 +146,10 @@ def deploy(*, scope: Scope, service_id: UUID, version_id: UUID, action: Action, 
 
 def retry(*, scope: Scope, deployment_id: UUID) -> Plan:
     """Do a deployment again for those that have not got its version. Raises as `deploy`, and 409 `nothing_failed`, `still_running`."""
-    deployments = Deployment.objects.within(scope).select_related(
+    deployments = Deployment.objects.select_related(
         "service__information_system__tenant", "from_version", "to_version"
     )
-    old: Deployment | None = deployments.filter(pk=deployment_id).first()
-    if old is None:
-        raise Http404
-    scope.require(Role.OPERATOR)
+    old: Deployment = visible_row(deployments, scope, deployment_id, Role.OPERATOR)
     if old.ended_at is None:
         raise Refused(409, "still_running", _("The deployment has not ended yet; cancel it, or wait."))
 

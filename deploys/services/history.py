@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from django.db.models import Count
-from django.http import Http404
 from django.utils.translation import gettext_lazy as _
 
 from portal.api.errors import Refused
-from portal.api.scoping import Role, Scope
+from portal.api.scoping import Role, Scope, visible_row
 from tasks.models import Job
 from tasks.services import cancel_job
 
@@ -32,11 +31,8 @@ def results_of(deployments: Sequence[Deployment]) -> dict[UUID, dict[str, int]]:
 
 def visible_deployment(scope: Scope, deployment_id: UUID, needed: Role = Role.VIEWER) -> Deployment:
     """A deployment that the caller may do something to. Raises Http404, 403."""
-    found: Deployment | None = DEPLOYMENTS.within(scope).filter(pk=deployment_id).first()
-    if found is None:
-        raise Http404
-    scope.require(needed)
-    return found
+    deployment: Deployment = visible_row(DEPLOYMENTS, scope, deployment_id, needed)
+    return deployment
 
 
 def cancel_deployment(*, scope: Scope, deployment_id: UUID) -> tuple[Deployment, Job]:

@@ -9,13 +9,12 @@ from uuid import UUID
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F
-from django.http import Http404
 from django.utils.translation import gettext_lazy as _
 
 from portal.api.database_errors import violated
 from portal.api.errors import BadFields, Refused
 from portal.api.preconditions import check_if_match
-from portal.api.scoping import Role, Scope, locked_row
+from portal.api.scoping import Role, Scope, locked_row, visible_row
 from tenants.models import Tenant
 from vms.models import VirtualMachine
 
@@ -46,11 +45,7 @@ def tenant_of(scope: Scope) -> Tenant:
 
 def visible_host(scope: Scope, host_id: UUID, needed: Role = Role.VIEWER) -> Host:
     """A host that the caller may do something to. Raises Http404, 403."""
-    hosts = Host.objects.within(scope).select_related("vm", "tenant")
-    host: Host | None = hosts.filter(pk=host_id).first()
-    if host is None:
-        raise Http404
-    scope.require(needed)
+    host: Host = visible_row(Host.objects.select_related("vm", "tenant"), scope, host_id, needed)
     return host
 
 

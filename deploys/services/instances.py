@@ -6,13 +6,12 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.http import Http404
 from django.utils.translation import gettext_lazy as _
 
 from portal.api.database_errors import violated
 from portal.api.errors import BadFields, Refused
 from portal.api.preconditions import check_if_match
-from portal.api.scoping import Role, Scope, locked_row
+from portal.api.scoping import Role, Scope, locked_row, visible_row
 from tasks.command import Refusal
 
 from ..models import Host, MicroService, MicroServiceInstance, MicroServiceVersion
@@ -43,12 +42,9 @@ def visible_instance(
     scope: Scope, service_id: UUID, instance_id: UUID, needed: Role = Role.VIEWER
 ) -> MicroServiceInstance:
     """An instance of a visible service, that the caller may do something to. Raises Http404, 403."""
-    instances = INSTANCES.within(scope).filter(pk=instance_id, service=service_id)
-    found: MicroServiceInstance | None = instances.first()
-    if found is None:
-        raise Http404
-    scope.require(needed)
-    return found
+    instances = INSTANCES.filter(service=service_id)
+    instance: MicroServiceInstance = visible_row(instances, scope, instance_id, needed)
+    return instance
 
 
 def add_instance(*, scope: Scope, service_id: UUID, fields: dict[str, Any]) -> MicroServiceInstance:

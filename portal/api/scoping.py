@@ -95,7 +95,12 @@ class TenantScoped(models.QuerySet[Any]):
 
 def locked_row(rows: TenantScoped, scope: Scope, pk: UUID, needed: Role) -> Any:
     """A row of the scope that a use case is about, locked in the caller's transaction. Raises Http404, then 403 `role_too_low`."""
-    row = rows.within(scope).select_for_update(of=("self",)).filter(pk=pk).first()
+    return visible_row(rows.select_for_update(of=("self",)), scope, pk, needed)
+
+
+def visible_row(rows: TenantScoped, scope: Scope, pk: UUID, needed: Role = Role.VIEWER) -> Any:
+    """A row of the scope that the caller may do something to. Raises Http404, then 403 `role_too_low`."""
+    row = rows.within(scope).filter(pk=pk).first()
     if row is None:
         raise Http404
     scope.require(needed)
