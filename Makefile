@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 VENV := .venv
 RUN := $(VENV)/bin/python
-PIP := $(RUN) -m pip --quiet --disable-pip-version-check install --no-input --require-hashes
+PIP := $(RUN) -m pip --quiet --disable-pip-version-check install --no-input --require-hashes --no-deps
 APT := apt-get install git make python3 python3-venv openssh-client openssh-server
 
 # The stamps carry a hash of what they stand for: file times mean nothing after a checkout.
