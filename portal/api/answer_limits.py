@@ -7,7 +7,6 @@ The walk stops at its bounds, so it costs as little as its result, whatever it i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any

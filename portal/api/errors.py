@@ -24,7 +24,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import as_serializer_error
 
 from .answer_limits import cut_text, limit_errors, limit_problem
-from .database_errors import database_refusal
+from .database_errors import DatabaseRefusal, database_refusal
 from .request_id import current_request_id
 
 log = structlog.get_logger(__name__)
@@ -209,6 +209,26 @@ def bad_request(request: HttpRequest, exception: Exception | None = None) -> Htt
     if isinstance(exception, RequestDataTooBig):
         return _plain(request, 413, "too_large", too_large())
     return _plain(request, 400, "bad_request", UNREADABLE)
+
+
+def address_too_long(request: HttpRequest, longest: int) -> HttpResponse:
+    """414 for a path and query that together are longer than any address of the portal."""
+    detail = _("Path and query have more than %(most)s characters.") % {"most": longest}
+    return _plain(request, 414, "address_too_long", detail)
+
+
+def form_too_large(request: HttpRequest, largest: int) -> HttpResponse:
+    """413 for a form whose values are more than a page would show again."""
+    detail = _("The values of the form are larger than %(limit)s bytes; use the API.") % {"limit": largest}
+    return _plain(request, 413, "too_large", detail)
+
+
+def database_refused(request: HttpRequest, refusal: DatabaseRefusal) -> HttpResponse:
+    """400, 409 or 503 for what the database refuses in a page."""
+    response = _plain(request, refusal.status, refusal.code, refusal.detail)
+    if refusal.retry_after is not None:
+        response["Retry-After"] = str(refusal.retry_after)
+    return response
 
 
 def permission_denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
