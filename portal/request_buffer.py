@@ -71,7 +71,12 @@ class RequestBuffer:
         if not lengths:
             return
         # Two lengths, or one that is no number: gunicorn answers 400.
-        if len(lengths) > 1 or not lengths[0].isdigit() or len(lengths[0]) > 18 or int(lengths[0]) > self.largest_body:
+        if (
+            len(lengths) > 1
+            or not lengths[0].isdigit()
+            or len(lengths[0]) > 18
+            or int(lengths[0]) > self.largest_body
+        ):
             self._head_only = True
         else:
             self._length = int(lengths[0])
