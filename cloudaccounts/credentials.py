@@ -65,8 +65,8 @@ def check_auth_url(url: str) -> None:
         resolve_checked(host, port, policy=policy)
     except AddressRefused as refused:
         raise ValidationError(
-            _("The host '%(host)s' is at %(ip)s, where clouds are not allowed: %(reason)s.")
-            % {"host": host, "ip": refused.address, "reason": refused.reason}
+            _("The host '%(host)s' leads to where clouds are not allowed: %(reason)s.")
+            % {"host": host, "reason": refused.reason}
         ) from None
     except OSError:
         if not settings.ALLOW_LOCAL_CLOUDS:

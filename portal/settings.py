@@ -235,6 +235,9 @@ for _name, _networks in (("DENIED_ADDRESSES", DENIED_ADDRESSES), ("ALLOWED_ADDRE
 # --- Clouds ------------------------------------------------------------------------------------------------
 
 OS_CLOUD = env.str("OS_CLOUD", default="")
+# A proxy that all requests to clouds go through, as http://proxy.example.org:3128. It resolves the clouds' names, so it must
+# refuse internal addresses itself. HTTPS_PROXY and the like count for nothing.
+CLOUD_PROXY = env.str("CLOUD_PROXY", default="")
 # Clouds at the portal's own machine and link are refused unless this allows them.
 ALLOW_LOCAL_CLOUDS = env.bool("ALLOW_LOCAL_CLOUDS", default=not PRODUCTION)
 # More than this share of a type gone at once is believed only when a person says so.

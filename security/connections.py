@@ -34,25 +34,23 @@ class AddressRefused(Exception):
         self.address = address
         self.port = port
         self.reason = reason
-        place = address if host == address else f"{host} ({address})"
         super().__init__(
-            _("%(place)s, port %(port)s: %(reason)s") % {"place": place, "port": port, "reason": reason}
+            _("%(host)s, port %(port)s: %(reason)s") % {"host": host, "port": port, "reason": reason}
         )
 
 
-def describe_refusal(refusal: Refusal, policy: AddressPolicy) -> str:
+def describe_refusal(refusal: Refusal, address: str, policy: AddressPolicy) -> str:
     """Return why the policy refuses an address, for the person who entered it."""
+    values = {"ip": address, "setting": policy.setting or "allow_local"}
     if refusal is Refusal.NO_HOST:
-        return _("no machine can be there")
+        return _("no machine can be at %(ip)s") % values
     if refusal is Refusal.OWN_SERVER:
-        return _("the portal's own database or broker is there")
+        return _("the portal's own database or broker is at %(ip)s") % values
     if refusal is Refusal.DENIED:
-        return _("it is a metadata service, or denied by the operator (DENIED_ADDRESSES)")
+        return _("%(ip)s is a metadata service, or is denied by the operator (DENIED_ADDRESSES)") % values
     if refusal is Refusal.PRIVATE:
-        return _("it is a private address, and these are not allowed (ALLOW_PRIVATE_ADDRESSES)")
-    return _("it is the portal's own machine or network link, which is not allowed (%(setting)s)") % {
-        "setting": policy.setting or "allow_local"
-    }
+        return _("%(ip)s is a private address (ALLOW_PRIVATE_ADDRESSES)") % values
+    return _("%(ip)s is the portal's own machine or network link (%(setting)s)") % values
 
 
 def resolve_checked(host: str, port: int, *, policy: AddressPolicy) -> list[tuple[int, tuple[object, ...]]]:
@@ -63,7 +61,8 @@ def resolve_checked(host: str, port: int, *, policy: AddressPolicy) -> list[tupl
     resulting address that is judged. Raises `AddressRefused`, and OSError (`socket.gaierror`) for an unknown name.
     """
     if not 0 < port < 65536:
-        raise AddressRefused(host, host, port, describe_refusal(Refusal.NO_HOST, policy))
+        reason = describe_refusal(Refusal.NO_HOST, f"{host}:{port}", policy)
+        raise AddressRefused(host, host, port, reason)
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     try:
         bare.encode("idna")
@@ -73,10 +72,10 @@ def resolve_checked(host: str, port: int, *, policy: AddressPolicy) -> list[tupl
     for family, _kind, _protocol, _name, address in policy.resolve(bare, port, type=socket.SOCK_STREAM):
         if family not in {socket.AF_INET, socket.AF_INET6}:
             continue
-        ip = str(address[0])  # type: ignore[index]
+        ip = str(address[0]).partition("%")[0]  # type: ignore[index]
         refusal = policy.refusal_of(ip, port)
         if refusal is not None:
-            raise AddressRefused(bare, ip.partition("%")[0], port, describe_refusal(refusal, policy))
+            raise AddressRefused(bare, ip, port, describe_refusal(refusal, ip, policy))
         found.append((family, address))  # type: ignore[arg-type]
     if not found:
         raise socket.gaierror(socket.EAI_NONAME, "the name has no address")

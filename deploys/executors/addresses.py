@@ -25,8 +25,7 @@ def check_address(ip: str, *, allow_local: bool, port: int | None = None) -> Non
     except ValueError:
         refusal = Refusal.NO_HOST
     if refusal is not None:
-        reason = describe_refusal(refusal, policy)
+        reason = describe_refusal(refusal, ip, policy)
         raise ExecutorError(
-            Code.ADDRESS_REFUSED,
-            _("Hosts are not allowed at %(ip)s: %(reason)s.") % {"ip": ip, "reason": reason},
+            Code.ADDRESS_REFUSED, _("Hosts are not allowed there: %(reason)s.") % {"reason": reason}
         )

@@ -45,7 +45,7 @@ def test_a_name_is_judged_by_what_it_leads_to_now_and_each_time():
         with pytest.raises(AddressRefused) as refused:
             open_checked("cloud.example", port, policy=policy, timeout=5)
 
-    assert "cloud.example (127.0.0.3)" in str(refused.value)
+    assert "cloud.example" in str(refused.value) and "127.0.0.3" in str(refused.value)
 
 
 def test_a_name_with_one_refused_address_is_refused_whole():
