@@ -4,8 +4,10 @@ Importing this package is cheap: openstacksdk itself (a third of a second) is im
 """
 
 from .cloud import Cloud, TokenCache
+from .connection_rules import ConnectionRules
 from .credentials import CloudCredentials
 from .errors import (
+    AddressRefused,
     AuthenticationFailed,
     CloudError,
     CloudUnavailable,
@@ -41,12 +43,14 @@ from .records import (
 
 __all__ = [
     "Address",
+    "AddressRefused",
     "AuthenticationFailed",
     "Cloud",
     "CloudCredentials",
     "CloudError",
     "CloudUnavailable",
     "Conflict",
+    "ConnectionRules",
     "FixedIp",
     "Flavor",
     "FloatingIp",

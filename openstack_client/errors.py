@@ -89,6 +89,12 @@ class InvalidRequest(CloudError):
     code: ClassVar[str] = "invalid_request"
 
 
+class AddressRefused(InvalidRequest):
+    """The account, or the cloud's catalog, leads to an address where no cloud may be (see `ConnectionRules`)."""
+
+    code: ClassVar[str] = "address_refused"
+
+
 class ServiceMissing(InvalidRequest):
     """The cloud has no such service in this region, as far as its catalog for these credentials says.
 

@@ -7,12 +7,12 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Protocol
 
 from .catalog import is_in_catalog
+from .connection_rules import ConnectionRules
 from .credentials import CloudCredentials
-from .errors import CloudUnavailable, InvalidRequest, ServiceMissing
+from .errors import CloudUnavailable, ServiceMissing
 from .translation import error_from_exception, error_from_response, nonsense
 
 # A small Neutron starves when clients leave many connections open (at 100 it answered nobody), so few are kept.
@@ -49,7 +49,9 @@ class Transport:
         connect_timeout: float,
         read_timeout: float,
         token_cache: TokenCache | None,
+        rules: ConnectionRules,
     ) -> None:
+        self._rules = rules
         self._credentials = credentials
         self.region = region
         self._guard = guard
@@ -204,17 +206,18 @@ class Transport:
         from .http_session import HttpSession  # noqa: PLC0415
 
         self._credentials.check()
-        bundle = self._credentials.ca_bundle
-        if bundle and not Path(bundle).exists():
-            raise InvalidRequest("The file of trusted certificates (CA bundle) is not there.")
         auth = self._credentials.auth_plugin()
         self._http = HttpSession(
             timeout=self._timeout,
             before=self._check_guard,
             pool_size=_POOL_SIZE,
             retry_delay=_RETRY_DELAY_SECONDS,
+            auth_url=self._credentials.auth_url,
+            rules=self._rules,
+            ca_bundle=self._credentials.ca_bundle,
         )
-        session = Session(auth=auth, session=self._http, verify=bundle or True)
+        # Redirects are judged by the HTTP session: followed here, they would carry the token anywhere.
+        session = Session(auth=auth, session=self._http, redirect=False)
         self._proxies = {}
         self._shared_access = None
         self._load_token(auth)
