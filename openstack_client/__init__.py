@@ -15,7 +15,9 @@ from .errors import (
     NotFound,
     QuotaExceeded,
     ServiceMissing,
+    UnreadableObject,
 )
+from .paging import RecordPage, Unreadable
 from .records import (
     Address,
     FixedIp,
@@ -59,6 +61,7 @@ __all__ = [
     "Port",
     "Quota",
     "QuotaExceeded",
+    "RecordPage",
     "Router",
     "SecurityGroup",
     "Server",
@@ -68,6 +71,8 @@ __all__ = [
     "Snapshot",
     "Subnet",
     "TokenCache",
+    "Unreadable",
+    "UnreadableObject",
     "Volume",
     "VolumeAttachment",
     "VolumeType",
