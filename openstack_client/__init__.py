@@ -17,7 +17,9 @@ from .errors import (
     NotFound,
     QuotaExceeded,
     ServiceMissing,
+    UnreadableObject,
 )
+from .paging import RecordPage, Unreadable
 from .records import (
     Address,
     FixedIp,
@@ -63,6 +65,7 @@ __all__ = [
     "Port",
     "Quota",
     "QuotaExceeded",
+    "RecordPage",
     "Router",
     "SecurityGroup",
     "Server",
@@ -72,6 +75,8 @@ __all__ = [
     "Snapshot",
     "Subnet",
     "TokenCache",
+    "Unreadable",
+    "UnreadableObject",
     "Volume",
     "VolumeAttachment",
     "VolumeType",

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from .catalog import is_in_catalog
 from .connection_rules import ConnectionRules
 from .credentials import CloudCredentials
+from .decoding import decode_json
 from .errors import CloudUnavailable, ServiceMissing
 from .translation import error_from_exception, error_from_response, nonsense
 
@@ -105,7 +106,7 @@ class Transport:
         if not response.content:
             return None
         try:
-            return response.json(parse_constant=_refuse_constant)
+            return decode_json(response.content)
         except RecursionError:
             what = "with JSON that is nested too deeply"
         except ValueError:
@@ -277,11 +278,6 @@ class Transport:
         left = (access.expires - datetime.now(UTC)).total_seconds() - _TOKEN_MARGIN_SECONDS
         if left > 0:
             self._token_cache.set(self._key(), auth.get_auth_state(), left)
-
-
-def _refuse_constant(word: str) -> Any:
-    # Python reads NaN and Infinity, which JSON does not have and databases do not take.
-    raise ValueError(word)
 
 
 class _GuardRefused(Exception):
