@@ -91,6 +91,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
+    "portal.api.request_limits.RequestLimitsMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -99,6 +100,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
+    "portal.api.page_errors.PageErrorsMiddleware",
 ]
 
 ROOT_URLCONF = "portal.urls"
@@ -285,6 +287,7 @@ AXES_RESET_ON_SUCCESS = True
 AXES_VERBOSE = False
 # Without these two, axes would believe any X-Forwarded-For, and answer in HTML.
 AXES_CLIENT_IP_CALLABLE = "portal.api.client_address.client_address"
+AXES_USERNAME_CALLABLE = "portal.api.client_address.attempted_username"
 AXES_LOCKOUT_CALLABLE = "portal.api.errors.locked_out"
 # How many proxies of our own stand before the portal; so many entries of X-Forwarded-For are believed.
 TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
@@ -323,6 +326,9 @@ REST_FRAMEWORK = {
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # No body of ours comes near one megabyte.
+FILE_UPLOAD_HANDLERS = ["portal.api.request_limits.NoUploads"]
+# Messages about what was entered repeat it; see portal/api/answer_limits.py.
+FORM_RENDERER = "portal.api.answer_limits.LimitedFormRenderer"
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Portal API",

@@ -1,11 +1,18 @@
-"""Which address a request comes from. Only what our own proxies wrote is believed."""
+"""Which address a request comes from, and which name an attempt to log in is counted under.
+
+Of addresses, only what our own proxies wrote is believed.
+"""
 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+
+LONGEST_USERNAME = 255
 
 
 def client_address(request: HttpRequest) -> str:
@@ -35,3 +42,12 @@ def client_network(request: HttpRequest) -> str:
     if address.version == 4:
         return str(address)
     return str(ipaddress.ip_network((address, 64), strict=False).network_address)
+
+
+def attempted_username(request: HttpRequest, credentials: Mapping[str, Any] | None = None) -> str | None:
+    """Return the user name of an attempt to log in, as long as django-axes can keep it. For `AXES_USERNAME_CALLABLE`.
+
+    No user has a longer name. Django's login form hands one on although it has refused it, and storing that would fail.
+    """
+    name = (request.POST if credentials is None else credentials).get("username")
+    return None if name is None else str(name)[:LONGEST_USERNAME]

@@ -23,7 +23,8 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.serializers import as_serializer_error
 
-from .database_errors import database_refusal
+from .answer_limits import cut_text, limit_errors, limit_problem
+from .database_errors import DatabaseRefusal, database_refusal
 from .request_id import current_request_id
 
 log = structlog.get_logger(__name__)
@@ -39,7 +40,9 @@ TITLES: dict[int, Promise] = {
     406: _("Not in that format"),
     409: _("Not possible now"),
     412: _("It has changed meanwhile"),
+    408: _("The request came too slowly"),
     413: _("The request is too large"),
+    414: _("The address is too long"),
     415: _("Not a known content type"),
     422: _("The request contradicts an earlier one"),
     429: _("Too many requests"),
@@ -47,7 +50,7 @@ TITLES: dict[int, Promise] = {
     503: _("The portal is not ready"),
 }
 # Members that a problem always has; what a room adds must not shadow them.
-MEMBERS = frozenset({"type", "title", "status", "detail", "code", "errors", "request_id"})
+MEMBERS = frozenset({"type", "title", "status", "detail", "code", "errors", "truncated", "request_id"})
 
 
 class Refused(exceptions.APIException):
@@ -70,11 +73,12 @@ class Refused(exceptions.APIException):
             raise TypeError(f"A problem has these members already: {', '.join(sorted(shadowed))}.")
         self.status_code = status
         self.code = code
-        self.errors = errors
+        # Cut here, so that pages, which show refusals in their own way, repeat no more than the API does.
+        self.errors, self.truncated = (None, False) if errors is None else limit_errors(errors)
         self.retry_after = retry_after
         self.extra = extra
         # Translated now, in the language of the request that is refused.
-        super().__init__(str(detail), code)
+        super().__init__(cut_text(detail), code)
 
 
 class BadFields(Refused):
@@ -97,22 +101,25 @@ def problem(
     detail: str | Promise = "",
     *,
     errors: Mapping[str, Any] | None = None,
+    truncated: bool = False,
     extra: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The members of a problem document."""
+    """The members of a problem document, whose size has a limit; `truncated` is there when errors were left out."""
     members: dict[str, Any] = {
         "type": f"/problems/{code}",
         "title": str(TITLES.get(status, HTTPStatus(status).phrase)),
         "status": status,
-        "detail": str(detail),
-        "code": code,
+        "detail": cut_text(detail),
+        "code": cut_text(code),
     }
     if errors:
-        members["errors"] = errors
+        members["errors"], left_out = limit_errors(errors)
+        if truncated or left_out:
+            members["truncated"] = True
     if extra:
         members.update(extra)
     members["request_id"] = current_request_id()
-    return members
+    return limit_problem(members)
 
 
 def problem_response(error: Exception, context: Mapping[str, Any]) -> Response:
@@ -129,7 +136,12 @@ def _members(error: Exception, context: Mapping[str, Any], headers: dict[str, st
         if error.retry_after is not None:
             headers["Retry-After"] = str(error.retry_after)
         return problem(
-            error.status_code, error.code, str(error.detail), errors=error.errors, extra=error.extra
+            error.status_code,
+            error.code,
+            str(error.detail),
+            errors=error.errors,
+            truncated=error.truncated,
+            extra=error.extra,
         )
     if isinstance(error, exceptions.ValidationError | DjangoValidationError):
         return problem(400, "invalid", INVALID, errors=as_serializer_error(error))
@@ -197,6 +209,26 @@ def bad_request(request: HttpRequest, exception: Exception | None = None) -> Htt
     if isinstance(exception, RequestDataTooBig):
         return _plain(request, 413, "too_large", too_large())
     return _plain(request, 400, "bad_request", UNREADABLE)
+
+
+def address_too_long(request: HttpRequest, longest: int) -> HttpResponse:
+    """414 for a path and query that together are longer than any address of the portal."""
+    detail = _("Path and query have more than %(most)s characters.") % {"most": longest}
+    return _plain(request, 414, "address_too_long", detail)
+
+
+def form_too_large(request: HttpRequest, largest: int) -> HttpResponse:
+    """413 for a form whose values are more than a page would show again."""
+    detail = _("The values of the form are larger than %(limit)s bytes; use the API.") % {"limit": largest}
+    return _plain(request, 413, "too_large", detail)
+
+
+def database_refused(request: HttpRequest, refusal: DatabaseRefusal) -> HttpResponse:
+    """400, 409 or 503 for what the database refuses in a page."""
+    response = _plain(request, refusal.status, refusal.code, refusal.detail)
+    if refusal.retry_after is not None:
+        response["Retry-After"] = str(refusal.retry_after)
+    return response
 
 
 def permission_denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
