@@ -45,7 +45,7 @@ from .services.pictures import Picture, pictures_of
 
 def _scope(request: HttpRequest) -> Scope:
     """Who works in the admin is of the staff, and works for all tenants."""
-    return Scope(cast("User", request.user), None, Role.ADMIN)
+    return Scope(cast("User", request.user), None, Role.ADMIN, granted_role=Role.ADMIN)
 
 
 def _regions_field(**kwargs: Any) -> StrictJSONField:

@@ -35,7 +35,7 @@ def job_page(request: PageRequest, pk: UUID) -> HttpResponse:
         "job": JobSerializer(job).data,
         "has_ended": job.has_ended,
         "lines": lines,
-        "may_cancel": scope.role.covers(Role.OPERATOR),
+        "may_cancel": scope.allows(Role.OPERATOR, Job),
     }
     return render(request, template, shown)
 

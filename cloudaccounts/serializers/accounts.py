@@ -161,7 +161,7 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
     def to_representation(self, account: CloudAccount) -> dict[str, Any]:
         """The account, without what is its owner's alone."""
         shown: dict[str, Any] = super().to_representation(account)
-        if account.tenant_id is None and not self.context["scope"].user.is_staff:
+        if not account.is_owned_by(self.context["scope"]):
             shown.update(dict.fromkeys(OWNERS_ALONE))
         return shown
 

@@ -126,7 +126,7 @@ def _context(request: PageRequest, scope: Scope, deployment: Any) -> dict[str, A
     items = DeploymentItem.objects.filter(deployment=deployment).select_related("from_version").defer("log")
     page = Paginator(items.order_by("batch", "pk"), ITEMS_AT_ONCE).get_page(request.GET.get("page"))
     job = deployment.job
-    may_control = scope.role.covers(Role.OPERATOR)
+    may_control = scope.allows(Role.OPERATOR, Deployment)
     return {
         "scope": scope,
         "deployment": deployment,
@@ -174,7 +174,7 @@ def cancel_deployment_page(request: PageRequest, pk: UUID) -> HttpResponse:
     scope = page_scope(request)
     deployment = get_object_or_404(Deployment.objects.within(scope), pk=pk)
     try:
-        scope.require(Role.OPERATOR)
+        scope.require(Role.OPERATOR, Deployment)
         if deployment.job_id is None:
             messages.error(request, _("Its job is gone; nothing is left to be cancelled."))
         else:

@@ -108,7 +108,7 @@ def ask_vms(request: PageRequest) -> HttpResponse:
         "mode": request.POST.get("mode", "all"),
     }
     try:
-        scope.require(Role.OPERATOR)
+        scope.require(Role.OPERATOR, VirtualMachine)
         if not wish["ids"]:
             messages.error(request, _("Choose the VMs first."))
         else:
@@ -139,8 +139,8 @@ def sync_vms_now(request: PageRequest) -> HttpResponse:
 def may(scope: Scope) -> dict[str, bool]:
     """What the role allows, for templates: what it does not is not shown."""
     return {
-        "may_control": scope.role.covers(Role.OPERATOR),
-        "may_administer": scope.role.covers(Role.ADMIN),
+        "may_control": scope.allows(Role.OPERATOR, VirtualMachine),
+        "may_administer": scope.allows(Role.ADMIN, VirtualMachine),
     }
 
 

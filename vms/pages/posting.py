@@ -40,7 +40,7 @@ def form_of_vm(form: str, needed: Role) -> Callable[[Act], Callable[..., HttpRes
             scope: Scope = page_scope(request)
             vm = get_object_or_404(VirtualMachine.objects.within(scope).shown(), pk=pk)
             try:
-                scope.require(needed)
+                scope.require(needed, VirtualMachine)
                 act(request, scope, vm, **more)
             except Refused as refused:
                 return show_vm(request, scope, vm, form=form, refused=refused)

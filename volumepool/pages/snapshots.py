@@ -38,8 +38,8 @@ def volume_snapshot_page(request: PageRequest) -> HttpResponse:
         "page": page,
         "rows": [(snapshot, held.get(snapshot.lock_key)) for snapshot in rows],
         "changes": bool(held),
-        "may_administer": scope.role.covers(Role.ADMIN),
-        "may_control": scope.role.covers(Role.OPERATOR),
+        "may_administer": scope.allows(Role.ADMIN, VolumeSnapshot),
+        "may_control": scope.allows(Role.OPERATOR, VolumeSnapshot),
     }
     return render(request, "volumepool/snapshots.html", context)
 
