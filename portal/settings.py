@@ -97,6 +97,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "portal.api.page_middleware.PageErrorsMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -111,6 +112,7 @@ TEMPLATES: list[dict[str, Any]] = [
             "context_processors": [
                 *(f"django.template.context_processors.{name}" for name in ("request", "i18n")),
                 *(f"django.contrib.{name}.context_processors.{name}" for name in ("auth", "messages")),
+                "portal.api.page_addresses.addresses",
             ],
         },
     },

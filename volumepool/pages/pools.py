@@ -19,8 +19,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
+from portal.api.page_addresses import page_part, require_POST
 from portal.api.scoped_pages import PageRequest, page_scope
 from tasks.doorbell import ring
 from tasks.models import Job
@@ -90,6 +91,7 @@ def pool_detail_page(request: PageRequest, pk: int) -> HttpResponse:
     return render(request, "volumepool/pool.html", context)
 
 
+@page_part
 @_for_staff
 @require_GET
 def pool_live_part(request: PageRequest, pk: int) -> HttpResponse:
