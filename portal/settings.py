@@ -99,8 +99,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "portal.api.page_middleware.PageErrorsMiddleware",
     "axes.middleware.AxesMiddleware",
-    "portal.api.page_errors.PageErrorsMiddleware",
 ]
 
 ROOT_URLCONF = "portal.urls"
@@ -114,6 +114,7 @@ TEMPLATES: list[dict[str, Any]] = [
             "context_processors": [
                 *(f"django.template.context_processors.{name}" for name in ("request", "i18n")),
                 *(f"django.contrib.{name}.context_processors.{name}" for name in ("auth", "messages")),
+                "portal.api.page_addresses.addresses",
             ],
         },
     },

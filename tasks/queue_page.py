@@ -12,10 +12,11 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import path, reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 from django_celery_beat.models import PeriodicTask
 
 from portal.api.errors import Refused
+from portal.api.page_addresses import require_POST
 from portal.api.scoping import Role, Scope, has_staff_permission
 
 from . import queues

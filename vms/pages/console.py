@@ -12,9 +12,10 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
 from portal.api.errors import Refused
+from portal.api.page_addresses import page_part, require_POST
 from portal.api.page_refusals import checked, entered_in, tell
 from portal.api.scoped_pages import PageRequest, page_scope
 from portal.api.scoping import Role, Scope
@@ -52,6 +53,7 @@ def ask_console(request: PageRequest, pk: UUID) -> HttpResponse:
     return redirect(f"{reverse('vm-detail-page', args=[pk])}#console")
 
 
+@page_part
 @login_required
 @never_cache
 @require_GET

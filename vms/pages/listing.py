@@ -15,10 +15,11 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 from rest_framework.filters import search_smart_split
 
 from portal.api.errors import Refused
+from portal.api.page_addresses import page_part, require_POST
 from portal.api.page_refusals import checked, tell
 from portal.api.scoped_pages import PageRequest, page_scope
 from portal.api.scoping import Role, Scope
@@ -67,6 +68,7 @@ def vm_page(request: PageRequest) -> HttpResponse:
     )
 
 
+@page_part
 @login_required
 @require_GET
 def vm_row(request: PageRequest, pk: UUID) -> HttpResponse:

@@ -19,9 +19,10 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 from rest_framework.permissions import SAFE_METHODS
 
+from portal.api.page_addresses import page_part, require_POST
 from portal.api.scoped_pages import PageRequest, page_scope
 from portal.api.scoping import has_staff_permission
 from tasks.doorbell import ring
@@ -96,6 +97,7 @@ def pool_detail_page(request: PageRequest, pk: int) -> HttpResponse:
     return render(request, "volumepool/pool.html", context)
 
 
+@page_part
 @_for_staff
 @require_GET
 def pool_live_part(request: PageRequest, pk: int) -> HttpResponse:
