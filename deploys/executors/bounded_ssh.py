@@ -26,9 +26,10 @@ def main() -> int:
         os.dup2(out_end, 1)
         os.dup2(err_end, 2)
         os.execvp("ssh", ["ssh", *sys.argv[1:]])  # noqa: S606, S607 - becoming the program is the point.
-    # Ansible has to notice when ssh no longer reads.
-    for descriptor in (0, out_end, err_end):
-        os.close(descriptor)
+    # The standard input stays open until the end: when ssh no longer reads, Ansible waits for its last words only if it finds
+    # that what it has started is over.
+    os.close(out_end)
+    os.close(err_end)
     to = {out: 1, err: 2}
     left = MOST_BYTES
     status: int | None = None
