@@ -22,8 +22,14 @@ from tasks.admin import ReadOnly, ReadOnlyRows
 from tenants.models import User
 
 from . import services
-from .addresses import check_auth_url
-from .credentials import LOG_IN_FIELDS, SECRET_AGAIN, check_ca_bundle, check_provider, secret_is_needed
+from .credentials import (
+    LOG_IN_FIELDS,
+    SECRET_AGAIN,
+    check_auth_url,
+    check_ca_bundle,
+    check_provider,
+    secret_is_needed,
+)
 from .models import (
     CloudAccount,
     CloudResource,

@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 from portal.log_format import logging_settings
+from security.addresses import parse_networks
 
 django_stubs_ext.monkeypatch()
 
@@ -217,10 +218,24 @@ ORPHAN_SWEEP_SECONDS = env.int("ORPHAN_SWEEP_SECONDS", default=600)
 # Whether what the portal made and knows no more is removed by itself, not only reported.
 ORPHANS_REMOVE = env.bool("ORPHANS_REMOVE", default=False)
 
+# --- Addresses that clouds and hosts may have (security/policies.py) ---------------------------------------
+
+# Refused whatever else is allowed, beside the metadata services of the big clouds: addresses and networks, with commas.
+DENIED_ADDRESSES = env.list("DENIED_ADDRESSES", default=[])
+# Exceptions from all that is refused, but for the portal's own database and broker.
+ALLOWED_ADDRESSES = env.list("ALLOWED_ADDRESSES", default=[])
+# Off where every cloud and host is on the public internet.
+ALLOW_PRIVATE_ADDRESSES = env.bool("ALLOW_PRIVATE_ADDRESSES", default=True)
+for _name, _networks in (("DENIED_ADDRESSES", DENIED_ADDRESSES), ("ALLOWED_ADDRESSES", ALLOWED_ADDRESSES)):
+    try:
+        parse_networks(_networks)
+    except ValueError as _error:
+        raise ImproperlyConfigured(f"{_name} holds no address or network: {_error}.") from None
+
 # --- Clouds ------------------------------------------------------------------------------------------------
 
 OS_CLOUD = env.str("OS_CLOUD", default="")
-# Auth URLs that point at loopback, link-local or metadata addresses are refused unless this allows them.
+# Clouds at the portal's own machine and link are refused unless this allows them.
 ALLOW_LOCAL_CLOUDS = env.bool("ALLOW_LOCAL_CLOUDS", default=not PRODUCTION)
 # More than this share of a type gone at once is believed only when a person says so.
 RESOURCE_MASS_LOSS_SHARE = env.float("RESOURCE_MASS_LOSS_SHARE", default=0.5)

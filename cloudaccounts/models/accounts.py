@@ -11,9 +11,8 @@ from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
 from portal.api.scoping import Scope, TenantScoped
+from security.encryption import decrypt, encrypt
 from tenants.models import Tenant, User
-
-from ..encryption import decrypt, encrypt
 
 # A week: who wants it more seldom wants it by hand.
 MOST_MINUTES = 10_080

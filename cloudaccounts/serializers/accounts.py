@@ -13,8 +13,14 @@ from rest_framework import serializers
 from portal.api.serializers import PlainCharField, StrictModelSerializer
 from tasks.serializers import JobSerializer
 
-from ..addresses import check_auth_url
-from ..credentials import LOG_IN_FIELDS, SECRET_AGAIN, check_ca_bundle, check_provider, secret_is_needed
+from ..credentials import (
+    LOG_IN_FIELDS,
+    SECRET_AGAIN,
+    check_auth_url,
+    check_ca_bundle,
+    check_provider,
+    secret_is_needed,
+)
 from ..models import CloudAccount, ResourceType
 from ..models.accounts import MOST_MINUTES
 from ..registry import type_label

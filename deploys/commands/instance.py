@@ -15,7 +15,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from cloudaccounts.encryption import UnreadableSecret
+from security.encryption import UnreadableSecret
 from tasks.command import Command, Done, Entity, Failed, Failure, Result, minutes, register, step
 from tasks.leases import LeaseLost, refuse_if_lost
 

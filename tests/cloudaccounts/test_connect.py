@@ -16,9 +16,9 @@ from django.db import connection, transaction
 from cloudaccounts import connect
 from cloudaccounts.connect import CalledInTransaction, credentials_of, fill_from_clouds_yaml, open_cloud
 from cloudaccounts.credentials import check_ca_bundle
-from cloudaccounts.encryption import UnreadableSecret
 from cloudaccounts.models import CloudAccount
 from openstack_client import CloudError, CloudUnavailable
+from security.encryption import UnreadableSecret
 from tests.factories import CloudAccountFactory
 
 pytestmark = pytest.mark.django_db
