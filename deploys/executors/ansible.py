@@ -41,6 +41,7 @@ from .contract import (
 )
 from .process import ProcessCancelled, ProcessTimedOut, run_to_the_end
 from .registry import register
+from .untrusted import clean_label
 
 HERE = Path(__file__).resolve().parent
 PLAYBOOKS = HERE.parent / "playbooks"
@@ -122,7 +123,7 @@ class AnsibleExecutor(Executor):
         by_playbook: dict[str, list[Order]] = {}
         for order in orders:
             try:
-                check_address(order.target.ip, allow_local=self.allow_local)
+                self._check_addresses(order)
                 if wrong := self.check_settings(order.settings):
                     field, message = next(iter(wrong.items()))
                     raise ExecutorError(Code.FAILED, f"{field}: {message}")
@@ -136,10 +137,18 @@ class AnsibleExecutor(Executor):
 
     def running_version(self, order: Order) -> str | None:
         """See `Executor`: where `current` points to."""
-        check_address(order.target.ip, allow_local=self.allow_local)
+        self._check_addresses(order)
         command = ["readlink", f"{order.target.folder}/current"]
         lines = ssh.ask_host(order.target, order.credentials, command).splitlines()
-        return lines[-1].rpartition("/")[2] if lines else None
+        return clean_label(lines[-1].rpartition("/")[2]) or None if lines else None
+
+    def _check_addresses(self, order: Order) -> None:
+        """Refuse to connect where no host may be: for SSH, and for the health check if the portal itself makes it."""
+        ports = [order.target.ssh_port]
+        if order.health is not None and order.settings.get("health_from") == "portal":
+            ports.append(order.health.port)
+        for port in ports:
+            check_address(order.target.ip, port=port, allow_local=self.allow_local)
 
     def _run(
         self, playbook: str, orders: Sequence[Order], say: SayHost, go_on: Callable[[], bool]

@@ -4,7 +4,8 @@ The same file runs in two places: in the portal, and on a host, where Ansible ca
 So it needs the standard library alone, and no Python newer than 3.8.
 
 A request goes to an address, never to a name, and no redirect is followed: a service cannot send the portal elsewhere.
-Who calls it from the portal checks the address first (`addresses.check_address`).
+Whoever calls it from the portal checks the address and the port first (`addresses.check_address`); they are connected to as they
+are, so nothing can change between the check and the connection.
 """
 
 from __future__ import annotations
