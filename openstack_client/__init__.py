@@ -30,14 +30,17 @@ from .records import (
     SecurityGroup,
     Server,
     ServerAction,
+    ServerEvent,
     ServerReading,
     Snapshot,
     Subnet,
     Volume,
     VolumeAttachment,
+    VolumeReservation,
     VolumeType,
     Zone,
 )
+from .transport import last_request_id
 
 __all__ = [
     "Address",
@@ -63,6 +66,7 @@ __all__ = [
     "SecurityGroup",
     "Server",
     "ServerAction",
+    "ServerEvent",
     "ServerReading",
     "ServiceMissing",
     "Snapshot",
@@ -70,6 +74,8 @@ __all__ = [
     "TokenCache",
     "Volume",
     "VolumeAttachment",
+    "VolumeReservation",
     "VolumeType",
     "Zone",
+    "last_request_id",
 ]

@@ -13,6 +13,7 @@ from .records import Quota, Snapshot, Volume, VolumeType
 from .records.quota import quotas_from_json
 from .translation import nonsense, state_conflict
 from .transport import Transport
+from .volume_attachments import VolumeAttachments
 
 _SERVICE = "block-storage"
 # From microversion 3.42 on also a volume in use.
@@ -21,7 +22,7 @@ _EXTENSIBLE = frozenset({"available", "in-use"})
 BLOCK_STORAGE_MICROVERSION = "3.50"
 
 
-class BlockStorage:
+class BlockStorage(VolumeAttachments):
     """Cinder's calls. Each returns when Cinder has accepted the request."""
 
     def __init__(self, transport: Transport) -> None:
