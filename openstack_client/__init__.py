@@ -34,14 +34,17 @@ from .records import (
     SecurityGroup,
     Server,
     ServerAction,
+    ServerEvent,
     ServerReading,
     Snapshot,
     Subnet,
     Volume,
     VolumeAttachment,
+    VolumeReservation,
     VolumeType,
     Zone,
 )
+from .transport import last_request_id
 
 __all__ = [
     "Address",
@@ -70,6 +73,7 @@ __all__ = [
     "SecurityGroup",
     "Server",
     "ServerAction",
+    "ServerEvent",
     "ServerReading",
     "ServiceMissing",
     "Snapshot",
@@ -79,6 +83,8 @@ __all__ = [
     "UnreadableObject",
     "Volume",
     "VolumeAttachment",
+    "VolumeReservation",
     "VolumeType",
     "Zone",
+    "last_request_id",
 ]

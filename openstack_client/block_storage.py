@@ -14,6 +14,7 @@ from .records.quota import quotas_from_json
 from .records.raw import mapping
 from .translation import nonsense, state_conflict
 from .transport import Transport
+from .volume_attachments import VolumeAttachments
 
 _SERVICE = "block-storage"
 # From microversion 3.42 on also a volume in use.
@@ -22,7 +23,7 @@ _EXTENSIBLE = frozenset({"available", "in-use"})
 BLOCK_STORAGE_MICROVERSION = "3.50"
 
 
-class BlockStorage:
+class BlockStorage(VolumeAttachments):
     """Cinder's calls. Each returns when Cinder has accepted the request."""
 
     def __init__(self, transport: Transport) -> None:

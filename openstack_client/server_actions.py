@@ -8,7 +8,7 @@ from .checks import checked_id, checked_lines, checked_name, checked_properties
 from .errors import InvalidRequest
 from .nova_calls import NovaCalls, inner, inner_list
 from .paging import read_records
-from .records import ServerAction
+from .records import ServerAction, ServerEvent
 from .records.raw import is_id
 from .translation import nonsense, state_conflict
 
@@ -139,6 +139,24 @@ class ServerActions(NovaCalls):
         path = f"/servers/{checked_id(server_id, 'server')}/os-instance-actions"
         body = self._call("GET", path, f"read the actions of server {server_id}")
         return read_records(inner_list(body, "instanceActions"), ServerAction.from_json)
+
+    def list_action_events(self, server_id: str, request_id: str) -> list[ServerEvent]:
+        """What services of Nova have begun of one action; nothing while its message has not reached any.
+
+        Raises `NotFound` for an action that Nova has no record of.
+        """
+        request = checked_id(request_id, "request")
+        path = f"/servers/{checked_id(server_id, 'server')}/os-instance-actions/{request}"
+        body = self._call("GET", path, f"read an action of server {server_id}")
+        events = inner(body, "instanceAction").get("events")
+        return read_records(events, ServerEvent.from_json) if isinstance(events, list) else []
+
+    def force_delete_server(self, server_id: str) -> None:
+        """Ask for the end of a server, also where Nova would keep it as SOFT_DELETED for a while.
+
+        Raises `NotFound`, `Forbidden` where the cloud's policy leaves this to administrators, and `Conflict`.
+        """
+        self._act(server_id, {"forceDelete": None}, f"delete server {server_id} for good")
 
     def _end_resize(self, server_id: str, action: str, words: str) -> None:
         try:

@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -26,6 +27,7 @@ _TOKEN_MARGIN_SECONDS = 60.0
 _PROXIES = {"compute": "compute", "block-storage": "block_storage", "network": "network", "image": "image"}
 
 Guard = Callable[[], object]
+_last_request_id: ContextVar[str] = ContextVar("last_request_id", default="")
 
 
 class TokenCache(Protocol):
@@ -99,6 +101,8 @@ class Transport:
                 log=method == "GET",
             ),
         )
+        if method != "GET":
+            _last_request_id.set(response.headers.get("x-openstack-request-id") or "")
         if not 200 <= response.status_code < 300:
             raise error_from_response(
                 response, service=service, doing=doing, secrets=self._credentials.secrets()
@@ -278,6 +282,11 @@ class Transport:
         left = (access.expires - datetime.now(UTC)).total_seconds() - _TOKEN_MARGIN_SECONDS
         if left > 0:
             self._token_cache.set(self._key(), auth.get_auth_state(), left)
+
+
+def last_request_id() -> str:
+    """The cloud's own id of the last change that this thread has asked for, or ""; its operators find it in their logs."""
+    return _last_request_id.get()
 
 
 class _GuardRefused(Exception):

@@ -6,6 +6,7 @@ what a database takes. An object without an id, or one that is no object at all,
 """
 
 from .compute import Address, Flavor, Keypair, Server, ServerAction, ServerReading, VolumeAttachment, Zone
+from .history import ServerEvent, VolumeReservation
 from .network import FixedIp, FloatingIp, Network, Port, Router, SecurityGroup, Subnet
 from .quota import Quota
 from .storage import Image, Snapshot, Volume, VolumeType
@@ -24,11 +25,13 @@ __all__ = [
     "SecurityGroup",
     "Server",
     "ServerAction",
+    "ServerEvent",
     "ServerReading",
     "Snapshot",
     "Subnet",
     "Volume",
     "VolumeAttachment",
+    "VolumeReservation",
     "VolumeType",
     "Zone",
 ]
