@@ -102,6 +102,10 @@ faults: $(INSTALLED_DEV) $(MESSAGES) ## Break everything under load, then 300 cr
 	@$(RUN) -m tests.faults.pool --seed $(SEED) --runs $(RUNS)
 	@$(RUN) -m tests.deploys.show
 
+.PHONY: debian
+debian: ## Do in a bare Debian 12 and 13 what README says, as root, half an hour (ARGS="--keep --only trixie")
+	@exec $(PYTHON) tests/bare_debian.py $(ARGS)
+
 STORIES := tests/faults tests/tasks/test_crash_points.py tests/tasks/test_state_machine.py tests/vms/test_histories.py \
 	tests/cloudaccounts/test_sync_histories.py tests/api/test_fuzz.py
 
