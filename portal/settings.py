@@ -1,9 +1,11 @@
 """Every setting of the portal, read from the environment; `.env.example` explains each.
 
 The defaults are those of the embedded run (`make up`).
-With `PORTAL_ENV=production` the portal refuses to start without a secret key, allowed hosts and an encryption key.
+With `PORTAL_ENV=production` the portal refuses to start without a secret key, allowed hosts, an encryption key and a
+password for the broker.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 from portal.log_format import logging_settings
+from portal.service_urls import checked_url, password_of, with_password
 from security.addresses import parse_networks
 
 django_stubs_ext.monkeypatch()
@@ -122,9 +125,24 @@ TEMPLATES: list[dict[str, Any]] = [
 
 # --- Database and broker -----------------------------------------------------------------------------------
 
+
+def service_url(name: str, default: str, password: str) -> str:
+    """The address in an environment variable, with the password of another one where it holds none itself."""
+    try:
+        return with_password(checked_url(name, env.str(name, default="") or default), password)
+    except ValueError as error:
+        raise ImproperlyConfigured(str(error)) from None
+
+
+_database_url = service_url(
+    "DATABASE_URL",
+    "postgresql://portal:portal@127.0.0.1:5433/portal",
+    # Not by `env`: it would take a password that begins with a dollar sign for the name of another variable.
+    os.environ.get("DATABASE_PASSWORD", ""),
+)
 DATABASES = {
     "default": {
-        **env.db_url("DATABASE_URL", default="postgresql://portal:portal@127.0.0.1:5433/portal"),
+        **env.db_url_config(_database_url),
         # A connection is kept by its thread; a dead one is noticed before a request uses it.
         "CONN_MAX_AGE": env.int("DATABASE_CONN_MAX_AGE", default=600),
         "CONN_HEALTH_CHECKS": True,
@@ -136,7 +154,13 @@ _waits = {"connect_timeout": 5, **DATABASES["default"].get("OPTIONS", {})}
 DATABASES["default"]["OPTIONS"] = _waits | {"options": f"-c lock_timeout={LOCK_TIMEOUT_SECONDS * 1000}"}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6380/0")
+REDIS_URL = service_url("REDIS_URL", "redis://127.0.0.1:6380/0", os.environ.get("REDIS_PASSWORD", ""))
+if PRODUCTION and not password_of(REDIS_URL):
+    # Whoever can write to the broker can have the workers run any task.
+    raise ImproperlyConfigured(
+        "The broker has no password; production does not start without one. Set `requirepass` in Redis and "
+        "REDIS_PASSWORD here (see .env.example)."
+    )
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
