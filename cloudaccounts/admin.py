@@ -22,8 +22,14 @@ from tasks.admin import ReadOnly, ReadOnlyRows
 from tenants.models import User
 
 from . import services
-from .addresses import check_auth_url
-from .credentials import LOG_IN_FIELDS, SECRET_AGAIN, check_ca_bundle, check_provider, secret_is_needed
+from .credentials import (
+    LOG_IN_FIELDS,
+    SECRET_AGAIN,
+    check_auth_url,
+    check_ca_bundle,
+    check_provider,
+    secret_is_needed,
+)
 from .models import (
     CloudAccount,
     CloudResource,
@@ -39,7 +45,7 @@ from .services.pictures import Picture, pictures_of
 
 def _scope(request: HttpRequest) -> Scope:
     """Who works in the admin is of the staff, and works for all tenants."""
-    return Scope(cast("User", request.user), None, Role.ADMIN)
+    return Scope(cast("User", request.user), None, Role.ADMIN, granted_role=Role.ADMIN)
 
 
 def _regions_field(**kwargs: Any) -> StrictJSONField:

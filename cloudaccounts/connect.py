@@ -7,16 +7,17 @@ anew when the account's credentials change.
 from __future__ import annotations
 
 import hashlib
-import tempfile
+import socket
 import threading
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
+from django.conf import settings
 from django.core.cache import cache as shared_cache
 from django.db import connection
 
-from openstack_client import Cloud, CloudCredentials
+from openstack_client import AddressRefused, Cloud, CloudCredentials, ConnectionRules
+from security import connections
+from security.policies import cloud_policy
 from tasks.leases import refuse_if_lost
 
 from .models import CloudAccount
@@ -38,6 +39,22 @@ def refuse() -> None:
     """The guard that every `Cloud` of ours runs before a request leaves: no open transaction, no lost claim."""
     refuse_inside_transaction()
     refuse_if_lost()
+
+
+def connect_checked(host: str, port: int, timeout: float | None) -> socket.socket:
+    """Connect to where a cloud, or its catalog, says, if clouds may be there. Raises `AddressRefused`, OSError."""
+    try:
+        return connections.open_checked(host, port, policy=cloud_policy(), timeout=timeout)
+    except connections.AddressRefused as refused:
+        raise AddressRefused(refused.reason) from None
+
+
+def check_place(host: str, port: int) -> None:
+    """Refuse a place where no cloud may be, ahead of a proxy that connects in our stead. Raises as `connect_checked`."""
+    try:
+        connections.resolve_checked(host, port, policy=cloud_policy())
+    except connections.AddressRefused as refused:
+        raise AddressRefused(refused.reason) from None
 
 
 class TokenCache:
@@ -86,6 +103,9 @@ def open_cloud(account: CloudAccount, region: str) -> Cloud:
             region=region or None,
             guard=refuse,
             token_cache=TokenCache(),
+            rules=ConnectionRules(
+                connect=connect_checked, check=check_place, proxy=settings.CLOUD_PROXY or None
+            ),
         )
         _opened[account.pk, region] = _Opened(fingerprint, cloud)
         return cloud
@@ -93,7 +113,7 @@ def open_cloud(account: CloudAccount, region: str) -> Cloud:
 
 def credentials_of(account: CloudAccount) -> CloudCredentials:
     """What the wrapper logs in with."""
-    ca_bundle = _ca_file(account.ca_bundle) if account.ca_bundle else None
+    ca_bundle = account.ca_bundle or None
     if account.credential_kind == CloudAccount.CredentialKind.APPLICATION_CREDENTIAL:
         return CloudCredentials(
             auth_url=account.auth_url,
@@ -127,7 +147,7 @@ def fill_from_clouds_yaml(account: CloudAccount, name: str) -> str:
     account.project = found.project_name or ""
     account.user_domain = found.user_domain_name or "Default"
     account.project_domain = found.project_domain_name or "Default"
-    account.ca_bundle = Path(found.ca_bundle).read_text() if found.ca_bundle else ""
+    account.ca_bundle = found.ca_bundle or ""
     return region
 
 
@@ -143,17 +163,3 @@ def _fingerprint(account: CloudAccount) -> str:
         account.ca_bundle,
     )
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
-
-
-@cache
-def _ca_folder() -> Path:
-    """A folder that only this process's user can read and write: nobody else may put a CA of his own there."""
-    return Path(tempfile.mkdtemp(prefix="portal-ca-"))
-
-
-def _ca_file(pem: str) -> str:
-    """The bundle as a file, because TLS libraries take paths. Named by its content, so written once a process."""
-    path = _ca_folder() / f"{hashlib.sha256(pem.encode()).hexdigest()}.pem"
-    if not path.is_file():
-        path.write_text(pem)
-    return str(path)

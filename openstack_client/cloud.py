@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import warnings
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from .block_storage import BlockStorage
 from .catalog import endpoints_of
 from .compute import Compute
+from .connection_rules import ConnectionRules
 from .credentials import CloudCredentials
+from .errors import InvalidRequest
 from .image import Images
 from .network import Networks
 from .translation import error_from_exception
@@ -23,7 +26,8 @@ class Cloud:
     """One account in one region. Nothing is sent before the first call; then a login, whose token is kept.
 
     `guard` is called before every HTTP request leaves and may raise anything; what it raises comes out unchanged.
-    Timeouts are in seconds. `token_cache` shares the token between processes. Safe for use by several threads.
+    Timeouts are in seconds. `token_cache` shares the token between processes. `rules` say where connections may go
+    and how much a cloud may answer. Safe for use by several threads.
     Close it when the credentials change: requests after that raise `CloudUnavailable`.
     """
 
@@ -36,6 +40,7 @@ class Cloud:
         connect_timeout: float = 5.0,
         read_timeout: float = 30.0,
         token_cache: TokenCache | None = None,
+        rules: ConnectionRules | None = None,
     ) -> None:
         self._credentials = credentials
         self._transport = Transport(
@@ -45,6 +50,7 @@ class Cloud:
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,
             token_cache=token_cache,
+            rules=rules or ConnectionRules(),
         )
 
     @classmethod
@@ -66,7 +72,7 @@ class Cloud:
             settings: dict[str, Any] = dict(found.config.get("auth") or {})
             known = {key: settings[key] for key in CloudCredentials.__dataclass_fields__ if settings.get(key)}
             known.setdefault("auth_url", "")
-            ca_bundle = found.config.get("cacert") or None
+            ca_bundle = _read_ca_bundle(found.config.get("cacert"))
             return cls(
                 CloudCredentials(**{**known, "ca_bundle": ca_bundle}),
                 region=region or found.region_name or None,
@@ -145,3 +151,14 @@ class Cloud:
 
     def __repr__(self) -> str:
         return f"<Cloud {self._credentials.auth_url} {self.region or '(first region)'}>"
+
+
+def _read_ca_bundle(path: str | None) -> str | None:
+    """The certificates in a file that clouds.yaml names. Raises `InvalidRequest`."""
+    if not path:
+        return None
+    try:
+        return Path(path).expanduser().read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        why = error.strerror
+    raise InvalidRequest(f"The file of trusted certificates (CA bundle) cannot be read: {path}: {why}.")

@@ -6,13 +6,15 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Protocol
 
 from .catalog import is_in_catalog
+from .connection_rules import ConnectionRules
 from .credentials import CloudCredentials
-from .errors import CloudUnavailable, InvalidRequest, ServiceMissing
+from .decoding import decode_json
+from .errors import CloudUnavailable, ServiceMissing
 from .translation import error_from_exception, error_from_response, nonsense
 
 # A small Neutron starves when clients leave many connections open (at 100 it answered nobody), so few are kept.
@@ -25,6 +27,7 @@ _TOKEN_MARGIN_SECONDS = 60.0
 _PROXIES = {"compute": "compute", "block-storage": "block_storage", "network": "network", "image": "image"}
 
 Guard = Callable[[], object]
+_last_request_id: ContextVar[str] = ContextVar("last_request_id", default="")
 
 
 class TokenCache(Protocol):
@@ -49,7 +52,9 @@ class Transport:
         connect_timeout: float,
         read_timeout: float,
         token_cache: TokenCache | None,
+        rules: ConnectionRules,
     ) -> None:
+        self._rules = rules
         self._credentials = credentials
         self.region = region
         self._guard = guard
@@ -96,6 +101,8 @@ class Transport:
                 log=method == "GET",
             ),
         )
+        if method != "GET":
+            _last_request_id.set(response.headers.get("x-openstack-request-id") or "")
         if not 200 <= response.status_code < 300:
             raise error_from_response(
                 response, service=service, doing=doing, secrets=self._credentials.secrets()
@@ -103,7 +110,7 @@ class Transport:
         if not response.content:
             return None
         try:
-            return response.json(parse_constant=_refuse_constant)
+            return decode_json(response.content)
         except RecursionError:
             what = "with JSON that is nested too deeply"
         except ValueError:
@@ -204,17 +211,18 @@ class Transport:
         from .http_session import HttpSession  # noqa: PLC0415
 
         self._credentials.check()
-        bundle = self._credentials.ca_bundle
-        if bundle and not Path(bundle).exists():
-            raise InvalidRequest("The file of trusted certificates (CA bundle) is not there.")
         auth = self._credentials.auth_plugin()
         self._http = HttpSession(
             timeout=self._timeout,
             before=self._check_guard,
             pool_size=_POOL_SIZE,
             retry_delay=_RETRY_DELAY_SECONDS,
+            auth_url=self._credentials.auth_url,
+            rules=self._rules,
+            ca_bundle=self._credentials.ca_bundle,
         )
-        session = Session(auth=auth, session=self._http, verify=bundle or True)
+        # Redirects are judged by the HTTP session: followed here, they would carry the token anywhere.
+        session = Session(auth=auth, session=self._http, redirect=False)
         self._proxies = {}
         self._shared_access = None
         self._load_token(auth)
@@ -276,9 +284,9 @@ class Transport:
             self._token_cache.set(self._key(), auth.get_auth_state(), left)
 
 
-def _refuse_constant(word: str) -> Any:
-    # Python reads NaN and Infinity, which JSON does not have and databases do not take.
-    raise ValueError(word)
+def last_request_id() -> str:
+    """The cloud's own id of the last change that this thread has asked for, or ""; its operators find it in their logs."""
+    return _last_request_id.get()
 
 
 class _GuardRefused(Exception):

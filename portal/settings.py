@@ -1,9 +1,11 @@
 """Every setting of the portal, read from the environment; `.env.example` explains each.
 
 The defaults are those of the embedded run (`make up`).
-With `PORTAL_ENV=production` the portal refuses to start without a secret key, allowed hosts and an encryption key.
+With `PORTAL_ENV=production` the portal refuses to start without a secret key, allowed hosts, an encryption key and a
+password for the broker.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 from portal.log_format import logging_settings
+from portal.service_urls import checked_url, password_of, with_password
+from security.addresses import parse_networks
 
 django_stubs_ext.monkeypatch()
 
@@ -99,8 +103,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "portal.api.page_middleware.PageErrorsMiddleware",
     "axes.middleware.AxesMiddleware",
-    "portal.api.page_errors.PageErrorsMiddleware",
 ]
 
 ROOT_URLCONF = "portal.urls"
@@ -114,6 +118,7 @@ TEMPLATES: list[dict[str, Any]] = [
             "context_processors": [
                 *(f"django.template.context_processors.{name}" for name in ("request", "i18n")),
                 *(f"django.contrib.{name}.context_processors.{name}" for name in ("auth", "messages")),
+                "portal.api.page_addresses.addresses",
             ],
         },
     },
@@ -121,9 +126,24 @@ TEMPLATES: list[dict[str, Any]] = [
 
 # --- Database and broker -----------------------------------------------------------------------------------
 
+
+def service_url(name: str, default: str, password: str) -> str:
+    """The address in an environment variable, with the password of another one where it holds none itself."""
+    try:
+        return with_password(checked_url(name, env.str(name, default="") or default), password)
+    except ValueError as error:
+        raise ImproperlyConfigured(str(error)) from None
+
+
+_database_url = service_url(
+    "DATABASE_URL",
+    "postgresql://portal:portal@127.0.0.1:5433/portal",
+    # Not by `env`: it would take a password that begins with a dollar sign for the name of another variable.
+    os.environ.get("DATABASE_PASSWORD", ""),
+)
 DATABASES = {
     "default": {
-        **env.db_url("DATABASE_URL", default="postgresql://portal:portal@127.0.0.1:5433/portal"),
+        **env.db_url_config(_database_url),
         # A connection is kept by its thread; a dead one is noticed before a request uses it.
         "CONN_MAX_AGE": env.int("DATABASE_CONN_MAX_AGE", default=600),
         "CONN_HEALTH_CHECKS": True,
@@ -135,7 +155,13 @@ _waits = {"connect_timeout": 5, **DATABASES["default"].get("OPTIONS", {})}
 DATABASES["default"]["OPTIONS"] = _waits | {"options": f"-c lock_timeout={LOCK_TIMEOUT_SECONDS * 1000}"}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6380/0")
+REDIS_URL = service_url("REDIS_URL", "redis://127.0.0.1:6380/0", os.environ.get("REDIS_PASSWORD", ""))
+if PRODUCTION and not password_of(REDIS_URL):
+    # Whoever can write to the broker can have the workers run any task.
+    raise ImproperlyConfigured(
+        "The broker has no password; production does not start without one. Set `requirepass` in Redis and "
+        "REDIS_PASSWORD here (see .env.example)."
+    )
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
@@ -220,10 +246,27 @@ ORPHAN_SWEEP_SECONDS = env.int("ORPHAN_SWEEP_SECONDS", default=600)
 # Whether what the portal made and knows no more is removed by itself, not only reported.
 ORPHANS_REMOVE = env.bool("ORPHANS_REMOVE", default=False)
 
+# --- Addresses that clouds and hosts may have (security/policies.py) ---------------------------------------
+
+# Refused whatever else is allowed, beside the metadata services of the big clouds: addresses and networks, with commas.
+DENIED_ADDRESSES = env.list("DENIED_ADDRESSES", default=[])
+# Exceptions from all that is refused, but for the portal's own database and broker.
+ALLOWED_ADDRESSES = env.list("ALLOWED_ADDRESSES", default=[])
+# Off where every cloud and host is on the public internet.
+ALLOW_PRIVATE_ADDRESSES = env.bool("ALLOW_PRIVATE_ADDRESSES", default=True)
+for _name, _networks in (("DENIED_ADDRESSES", DENIED_ADDRESSES), ("ALLOWED_ADDRESSES", ALLOWED_ADDRESSES)):
+    try:
+        parse_networks(_networks)
+    except ValueError as _error:
+        raise ImproperlyConfigured(f"{_name} holds no address or network: {_error}.") from None
+
 # --- Clouds ------------------------------------------------------------------------------------------------
 
 OS_CLOUD = env.str("OS_CLOUD", default="")
-# Auth URLs that point at loopback, link-local or metadata addresses are refused unless this allows them.
+# A proxy that all requests to clouds go through, as http://proxy.example.org:3128. It resolves the clouds' names, so it must
+# refuse internal addresses itself. HTTPS_PROXY and the like count for nothing.
+CLOUD_PROXY = env.str("CLOUD_PROXY", default="")
+# Clouds at the portal's own machine and link are refused unless this allows them.
 ALLOW_LOCAL_CLOUDS = env.bool("ALLOW_LOCAL_CLOUDS", default=not PRODUCTION)
 # More than this share of a type gone at once is believed only when a person says so.
 RESOURCE_MASS_LOSS_SHARE = env.float("RESOURCE_MASS_LOSS_SHARE", default=0.5)

@@ -1,7 +1,7 @@
 """The URL map."""
 
 from django.contrib import admin
-from django.contrib.auth.views import LoginView, LogoutView
+from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 from django.utils.translation import gettext_lazy as _
 from django.views.generic import RedirectView
@@ -23,7 +23,7 @@ rooms = ["portal.api", "tenants", "cloudaccounts", "volumepool", "vms", "deploys
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="vm-page"), name="home"),
-    path("login/", LoginView.as_view(template_name="portal/login.html"), name="login"),
+    path("login/", pages.SignIn.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("tenant/", pages.choose_tenant, name="choose-tenant"),
     path("language/", include("django.conf.urls.i18n")),

@@ -8,9 +8,10 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
 from portal.api.errors import Refused
+from portal.api.page_addresses import page_part, require_POST
 from portal.api.scoped_pages import PageRequest, page_scope
 from portal.api.scoping import Role
 
@@ -35,7 +36,7 @@ def job_page(request: PageRequest, pk: UUID) -> HttpResponse:
         "job": JobSerializer(job).data,
         "has_ended": job.has_ended,
         "lines": lines,
-        "may_cancel": scope.role.covers(Role.OPERATOR),
+        "may_cancel": scope.allows(Role.OPERATOR, Job),
     }
     return render(request, template, shown)
 
@@ -51,6 +52,7 @@ def cancel_job_page(request: PageRequest, pk: UUID) -> HttpResponse:
     return redirect("job-page", pk=pk)
 
 
+@page_part
 @login_required
 @require_GET
 def job_page_events(request: PageRequest, pk: UUID) -> StreamingHttpResponse:

@@ -19,7 +19,7 @@ from portal.api.idempotency import idempotent
 from portal.api.paging import CursorLines
 from portal.api.prefer import preferred_wait
 from portal.api.scoped_views import ScopedView
-from portal.api.scoping import require_staff
+from portal.api.scoping import require_staff_permission
 
 from .events import event_stream
 from .filters import JobFilter
@@ -32,7 +32,7 @@ from .serializers import (
     JobLogLineSerializer,
     JobSerializer,
 )
-from .services import cancel_job, decide_job, wait_for_end
+from .services import DECIDE_PERMISSION, cancel_job, decide_job, wait_for_end
 
 JOBS = Job.objects.shown()
 
@@ -138,14 +138,14 @@ class _Decision(ScopedView):
         asked = self.asked(data=request.data)
         if not asked.is_valid():
             self.get_object()
-            require_staff(self.scope.user)
+            require_staff_permission(self.scope.user, DECIDE_PERMISSION)
             raise ValidationError(asked.errors)
         job = decide_job(scope=self.scope, job_id=pk, decision=self.decision, **asked.validated_data)
         return accepted(JOBS.get(pk=job.pk), {})
 
 
 class JobResume(_Decision):
-    """Let a stuck job go on from where it stopped. For staff."""
+    """Let a stuck job go on from where it stopped. For staff with `tasks.change_job`."""
 
     decision = "resume"
 
@@ -156,7 +156,7 @@ class JobResume(_Decision):
 
 
 class JobEnd(_Decision):
-    """End a stuck job, or note an errored one. For staff."""
+    """End a stuck job, or note an errored one. For staff with `tasks.change_job`."""
 
     decision = "end"
     asked = EndSerializer
@@ -168,7 +168,7 @@ class JobEnd(_Decision):
 
 
 class JobRetry(_Decision):
-    """Submit the command of an errored job again. For staff."""
+    """Submit the command of an errored job again. For staff with `tasks.change_job`."""
 
     decision = "retry"
 

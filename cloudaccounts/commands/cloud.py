@@ -5,10 +5,9 @@ from __future__ import annotations
 from django.utils.translation import gettext as _
 
 from openstack_client import CloudError, CloudUnavailable
+from security.encryption import UnreadableSecret
 from tasks.command import Command, Failed, Wait
 from tasks.engine import back_off
-
-from ..encryption import UnreadableSecret
 
 
 class CloudCommand(Command):

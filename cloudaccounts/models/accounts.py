@@ -10,10 +10,9 @@ from django.core.validators import MaxValueValidator
 from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
-from portal.api.scoping import Scope, TenantScoped
+from portal.api.scoping import Scope, TenantScoped, has_staff_permission
+from security.encryption import decrypt, encrypt
 from tenants.models import Tenant, User
-
-from ..encryption import decrypt, encrypt
 
 # A week: who wants it more seldom wants it by hand.
 MOST_MINUTES = 10_080
@@ -82,10 +81,12 @@ class CloudAccountQuerySet(TenantScoped):
         return self.filter(models.Q(tenant=tenant) | models.Q(tenant=None))
 
     def visible_to(self, user: User) -> Self:
-        """The accounts of the user's tenants and the shared ones; all for staff."""
-        if user.is_staff:
-            return self.all()
-        own = Tenant.objects.visible_to(user).values("pk")
+        """The accounts of the user's tenants and the shared ones; all for staff who may view them."""
+        return self.all() if self.is_open_to(user) else self.of_member(user)
+
+    def of_member(self, user: User) -> Self:
+        """The accounts of the tenants that the user is a member of, and the shared ones."""
+        own = Tenant.objects.of_member(user).values("pk")
         return self.filter(models.Q(tenant__in=own) | models.Q(tenant=None))
 
 
@@ -206,8 +207,10 @@ class CloudAccount(models.Model):
         return f"cloud-account:{self.pk}"
 
     def is_owned_by(self, scope: Scope) -> bool:
-        """Whether who asks may see more of it than its name: it is his tenant's, or he is of the staff."""
-        return self.tenant_id is not None or scope.user.is_staff
+        """Whether who asks may see more of it than its name: it is his tenant's, or he is staff who may view accounts."""
+        return self.tenant_id is not None or has_staff_permission(
+            scope.user, "cloudaccounts.view_cloudaccount"
+        )
 
     def set_secret(self, plain: str) -> None:
         """Encrypt and keep a secret; the caller saves."""

@@ -10,9 +10,9 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST
 
 from portal.api.errors import BadFields, Refused
+from portal.api.page_addresses import require_POST
 from portal.api.page_refusals import checked, errors_by_field, tell
 from portal.api.scoped_pages import PageRequest, page_scope
 from portal.api.scoping import Scope

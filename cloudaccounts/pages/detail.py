@@ -10,6 +10,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
+from portal.api.page_addresses import page_part
 from portal.api.scoped_pages import PageRequest, page_scope
 from portal.api.scoping import Scope
 from tasks import engine
@@ -35,6 +36,7 @@ def account_detail_page(request: PageRequest, pk: int) -> HttpResponse:
     return render(request, "cloudaccounts/account.html", _context(scope, account))
 
 
+@page_part
 @login_required
 @never_cache
 @require_GET

@@ -43,7 +43,7 @@ def new_account_page(request: PageRequest) -> HttpResponse:
     """Show the form; on POST enter the account, or show all that is wrong with what was entered."""
     scope = page_scope(request)
     try:
-        scope.require(Role.ADMIN)
+        scope.require(Role.ADMIN, CloudAccount)
     except Refused as refused:
         tell(request, refused)
         return redirect("account-page")

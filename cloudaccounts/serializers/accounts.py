@@ -13,8 +13,14 @@ from rest_framework import serializers
 from portal.api.serializers import PlainCharField, StrictModelSerializer
 from tasks.serializers import JobSerializer
 
-from ..addresses import check_auth_url
-from ..credentials import LOG_IN_FIELDS, SECRET_AGAIN, check_ca_bundle, check_provider, secret_is_needed
+from ..credentials import (
+    LOG_IN_FIELDS,
+    SECRET_AGAIN,
+    check_auth_url,
+    check_ca_bundle,
+    check_provider,
+    secret_is_needed,
+)
 from ..models import CloudAccount, ResourceType
 from ..models.accounts import MOST_MINUTES
 from ..registry import type_label
@@ -155,7 +161,7 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
     def to_representation(self, account: CloudAccount) -> dict[str, Any]:
         """The account, without what is its owner's alone."""
         shown: dict[str, Any] = super().to_representation(account)
-        if account.tenant_id is None and not self.context["scope"].user.is_staff:
+        if not account.is_owned_by(self.context["scope"]):
             shown.update(dict.fromkeys(OWNERS_ALONE))
         return shown
 

@@ -75,7 +75,7 @@ def accept_losses(*, scope: Scope, log_id: int) -> SyncLog:
     log: SyncLog | None = SyncLog.objects.within(scope).filter(pk=log_id).first()
     if log is None:
         raise Http404
-    scope.require(Role.ADMIN)
+    scope.require(Role.ADMIN, CloudAccount)
     last = SyncLog.objects.filter(account=log.account_id, type=log.type, ended_at__isnull=False)
     if not log.held_back or last.values_list("pk", flat=True).first() != log.pk:
         raise Refused(

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 from openstack_client import Cloud, CloudError, CloudUnavailable, NotFound
+from security.encryption import UnreadableSecret
 from tasks.polling import MISSING, LookFailed, Observation
 
 from ..connect import open_cloud
-from ..encryption import UnreadableSecret
 from ..models import CloudAccount
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,9 @@ RESULT_KEYS = (
     "portal_code",
     "portal_running",
 )
+# In characters, of one text of a result: the portal keeps less. What is longer loses its middle, because the end tells why.
+LONGEST_TEXT = 100_000
+STATS = ("ok", "failures", "dark", "skipped", "rescued", "ignored", "processed")
 EVENTS = {
     "runner_on_start",
     "runner_on_ok",
@@ -43,6 +47,23 @@ EVENTS = {
 }
 
 
+def bounded(value: Any) -> Any:
+    """Return a value of a result as what the portal reads: a truth, a number that it can hold, or a text of bounded length."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) < 2**31 else None
+    text = value if isinstance(value, str) else json.dumps(value, default=repr)
+    if len(text) <= LONGEST_TEXT:
+        return text
+    return f"{text[: LONGEST_TEXT // 4]}\n...\n{text[-LONGEST_TEXT // 4 * 3 :]}"
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """Return a value if it is a mapping, and an empty one if it is not: a host's answer may be anything."""
+    return value if isinstance(value, dict) else {}
+
+
 def tell(fact: dict[str, Any]) -> None:
     """Print one fact at once."""
     sys.stdout.write(json.dumps(fact) + "\n")
@@ -50,28 +71,33 @@ def tell(fact: dict[str, Any]) -> None:
 
 
 def handle(event: dict[str, Any]) -> bool:
-    """Tell what the portal wants to know of an event. False: ansible-runner need not write it to a file."""
-    data = event.get("event_data", {})
-    kind = event.get("event", "")
+    """Tell what the portal wants to know of an event. False: ansible-runner need not write it to a file.
+
+    A host can have Ansible print what looks like an event, so that each part of it may be of any type.
+    """
+    data = mapping(event.get("event_data"))
+    kind = event.get("event")
+    if not isinstance(kind, str):
+        return False
     if kind in EVENTS:
-        result = data.get("res") or {}
-        facts = result.get("ansible_facts") or {}
-        kept = {key: result[key] for key in RESULT_KEYS if key in result}
-        kept |= {key: facts[key] for key in ("portal_code", "portal_running") if key in facts}
+        result = mapping(data.get("res"))
+        facts = mapping(result.get("ansible_facts"))
+        kept = {key: bounded(result[key]) for key in RESULT_KEYS if key in result}
+        kept |= {key: bounded(facts[key]) for key in ("portal_code", "portal_running") if key in facts}
         tell(
             {
                 "event": kind,
-                "host": data.get("host", ""),
-                "task": data.get("task", ""),
+                "host": bounded(data.get("host")),
+                "task": bounded(data.get("task")),
                 "ignored": bool(data.get("ignore_errors")),
                 "result": kept,
-                "stats": {name: list(data.get(name) or ()) for name in ("ok", "failures", "dark")}
+                "stats": {name: list(mapping(data.get(name))) for name in STATS}
                 if kind == "playbook_on_stats"
                 else {},
             }
         )
     elif kind in {"verbose", "error", "warning", "deprecated", "system_warning"}:
-        tell({"event": "text", "text": event.get("stdout", "")})
+        tell({"event": "text", "text": bounded(event.get("stdout"))})
     return False
 
 
@@ -83,6 +109,8 @@ def main() -> int:
         inventory=f"{folder}/hosts.yml",
         playbook=playbook,
         forks=int(forks),
+        # Extra variables rank above whatever a host answers.
+        cmdline=shlex.join(["--extra-vars", f"@{folder}/variables.yml"]),
         ident="run",
         quiet=True,
         settings={"pexpect_timeout": 1, "suppress_output_file": True, "suppress_ansible_output": True},

@@ -84,7 +84,7 @@ def change_version_page(request: PageRequest, pk: UUID, version_pk: UUID, action
         return _form(request, scope, current, action, choices)
     entered = Entered.of(request.POST)
     try:
-        scope.require(Role.OPERATOR)
+        scope.require(Role.OPERATOR, Deployment)
         wish = entered.wish(choices, dry_run="dry_run" in request.POST)
         plan = deploy(scope=scope, service_id=pk, version_id=version_pk, action=action, wish=wish)
     except Refused as refused:
@@ -145,7 +145,7 @@ def _form(
         "plan": plan,
         "most_seconds": LONGEST_PAUSE,
         "most_hosts": MOST_HOSTS,
-        "may_control": scope.role.covers(Role.OPERATOR),
+        "may_control": scope.allows(Role.OPERATOR, Deployment),
     }
     return render(request, "deploys/change.html", context, status=refused.status_code if refused else 200)
 

@@ -7,12 +7,14 @@ import re
 import threading
 import time
 import uuid
+from contextlib import nullcontext
 from typing import Any
 
 from . import cinder, control, glance, keystone, neutron, nova
 from .exchange import Answer, Call, Refused, Request, not_found, refuse
 from .faults import Fault
 from .http_server import Dropped
+from .losing import losing
 from .state import State
 
 _ACTION_PATH = re.compile(r"/compute/v2\.1/servers/([^/]+)/action$")
@@ -42,7 +44,8 @@ class Application:
             early = self._before(fault, number)
             if early is not None:
                 return early
-        answer = self._work(request, region, service, path, number=number, request_id=request_id)
+        lost = fault.kind if fault is not None and fault.kind.startswith("lose_") else ""
+        answer = self._work(request, region, service, path, number=number, request_id=request_id, lost=lost)
         answer.headers.setdefault("x-openstack-request-id", request_id)
         return answer if fault is None else _spoilt(fault, request, answer)
 
@@ -111,7 +114,15 @@ class Application:
         return None
 
     def _work(
-        self, request: Request, region: str, service: str, path: str, *, number: int, request_id: str
+        self,
+        request: Request,
+        region: str,
+        service: str,
+        path: str,
+        *,
+        number: int,
+        request_id: str,
+        lost: str = "",
     ) -> Answer:
         acting = _ACTION_PATH.search(request.path) if request.method == "POST" else None
         server_id = acting[1] if acting else None
@@ -127,9 +138,15 @@ class Application:
                         404, {"error": {"code": 404, "message": f"Nothing is at {request.path}."}}
                     )
                 else:
-                    answer, call = self._service(
-                        request, region, service, path, base=base, request_id=request_id, crowded=crowded
-                    )
+                    loses = lost in {"lose_begun", "lose_all"} and region in self.state.regions
+                    with (
+                        losing(self.state, self.state.regions[region], everything=lost == "lose_all")
+                        if loses
+                        else nullcontext()
+                    ):
+                        answer, call = self._service(
+                            request, region, service, path, base=base, request_id=request_id, crowded=crowded
+                        )
             if server_id is not None and self.state.untidiness.enabled:
                 self.stopping.wait(self.state.untidiness.window_seconds)
         finally:

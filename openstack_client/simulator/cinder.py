@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import cinder_actions, cinder_quotas, cinder_snapshots
+from . import cinder_actions, cinder_attachments, cinder_quotas, cinder_snapshots
 from .cinder_quotas import check_quota, check_volume_size
 from .cinder_things import VOLUME_OWNER, find_snapshot, find_volume, listed
 from .clock import plain
@@ -216,6 +216,7 @@ _ROUTES = Routes(
         ("PUT", "/volumes/<volume_id>/metadata", change_metadata),
         ("POST", "/volumes/<volume_id>/metadata", change_metadata),
         *cinder_snapshots.TABLE,
+        *cinder_attachments.TABLE,
         ("GET", "/types", list_types),
         ("GET", "/os-availability-zone", list_zones),
         ("GET", "/limits", cinder_quotas.show_limits),

@@ -130,6 +130,13 @@ def _failing_volumes(state: State, wanted: Thing) -> Answer:
     return Answer(200, {"failing_volumes": state.failing_volumes})
 
 
+def _soft_delete(state: State, wanted: Thing) -> Answer:
+    """`{"enabled", "force"?}`: Nova keeps deleted servers (reclaim_instance_interval); whether owners may end them for good."""
+    state.soft_delete = bool(wanted.get("enabled", True))
+    state.force_delete = bool(wanted.get("force", True))
+    return Answer(200, {"soft_delete": state.soft_delete, "force_delete": state.force_delete})
+
+
 def _zones(state: State, wanted: Thing) -> Answer:
     """`{"zones": {name: whether it is available}}`, in every region."""
     for region in state.regions.values():
@@ -170,6 +177,7 @@ _POSTED: dict[str, Callable[[State, Thing], Answer]] = {
     "failing_builds": _failing_builds,
     "failing_resizes": _failing_resizes,
     "failing_volumes": _failing_volumes,
+    "soft_delete": _soft_delete,
     "zones": _zones,
     "quotas": _quotas,
     "services": _services,

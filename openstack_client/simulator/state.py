@@ -111,6 +111,9 @@ class State:
     failing_resizes: list[tuple[str, str | None]] = field(default_factory=list)
     # What of Cinder's work fails next: "create", "extend" or "snapshot", once for each.
     failing_volumes: list[str] = field(default_factory=list)
+    # Whether Nova keeps servers that were deleted for a while, and whether their owners may end them for good.
+    soft_delete: bool = False
+    force_delete: bool = True
     log: deque[Thing] = field(default_factory=lambda: deque(maxlen=200_000))
     log_number: int = 0
     lock: threading.RLock = field(default_factory=threading.RLock)

@@ -16,6 +16,7 @@ from portal.embedded.installation import HOST, REPOSITORY, Installation
 from portal.embedded.launch import ProcessId
 from portal.embedded.postgres import Postgres
 from portal.embedded.valkey import Valkey
+from portal.service_urls import with_password
 
 
 @dataclass
@@ -117,7 +118,8 @@ def processes(installation: Installation) -> list[Part]:
         when_parent_dies=signal.SIGQUIT,
     )
     parts = [Part("web", web, lambda: health(installation) == "ready", port=installation.portal_port)]
-    roll = RollCall(installation.environment["REDIS_URL"])
+    environment = installation.environment
+    roll = RollCall(with_password(environment["REDIS_URL"], environment.get("REDIS_PASSWORD", "")))
     for name, arguments in workers.items():
         start = _python(
             installation,

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import Case, Field, Model, Q, When
 from django.db.models.functions import Least, Now
+from django.utils import timezone
 
 from .. import crash_points
-from ..command import Command, StepDeclaration, Wait, Watch
+from ..command import STALLED_AFTER, Command, StepDeclaration, Wait, Watch
 from ..doorbell import ring_job, ring_poll, wake
 from ..leases import lease
 from ..models import AsyncTask, Job, JobLogLine, JobStatus, Step, StepStatus, statuses_before
@@ -138,7 +139,11 @@ def give_back(
     with transaction.atomic():
         crash_points.crash_point_on_commit("recorded")
         # The row first: a worker that came too late is refused here, and not by the watch that the job already has.
-        due: Any = step.deadline if isinstance(result, Watch) else Now() + timedelta(seconds=result.seconds)
+        due: Any = step.deadline
+        if isinstance(result, Wait):
+            due = Now() + timedelta(seconds=result.seconds)
+        elif not undoing and claim.declared(step).stalled_run is not None:
+            due = Least(step.deadline, Now() + STALLED_AFTER)
         claim.let_go(
             status=JobStatus.UNDOING if undoing else JobStatus.WAITING,
             not_before=due if undoing else unless_cancelled(Least(due, claim.job.deadline, step.deadline)),
@@ -180,8 +185,28 @@ def hear_cancel(job: Job) -> None:
         wake([job.pk])
 
 
-def wait_on(claim: Claim, watched: AsyncTask) -> bool:
+def stalled_at(claim: Claim, step: Step, watched: AsyncTask) -> datetime | None:
+    """When the command is next asked about a watch that stays open; None when its step has nothing to say of it."""
+    if claim.declared(step).stalled_run is None:
+        return None
+    seen = claim.job.data.get("stalled") or {}
+    if seen.get("watch") == watched.pk:
+        return datetime.fromisoformat(seen["at"])
+    return watched.created_at + STALLED_AFTER
+
+
+def drop_watch(watched: AsyncTask) -> bool:
+    """Stop watching, because the command knows; False when the poller has decided about it by now."""
+    still_open = AsyncTask.objects.filter(pk=watched.pk, verdict=AsyncTask.Verdict.OPEN)
+    return bool(still_open.update(verdict=AsyncTask.Verdict.DROPPED, ended_at=Now()))
+
+
+def wait_on(
+    claim: Claim, watched: AsyncTask, *, look_at: datetime | None = None, data: dict[str, Any] | None = None
+) -> bool:
     """Give a job back that was rung for too early or twice; True when what it waits for is decided by now.
+
+    `look_at` is when its command wants to be asked about it; `data` the job's, when that has changed.
 
     Why no wake is lost: the poller locks the async task, decides, and then wakes a job that nobody owns. Here the same
     row is locked first, so either the decision is seen, or the poller's wake comes after this has let the job go.
@@ -194,10 +219,16 @@ def wait_on(claim: Claim, watched: AsyncTask) -> bool:
             return True
         undoing = claim.job.status == JobStatus.UNDOING
         due = watched.expires_at if undoing else min(watched.expires_at, claim.job.deadline)
+        if look_at is not None:
+            due = min(due, look_at)
         claim.let_go(
             status=JobStatus.UNDOING if undoing else JobStatus.WAITING,
             not_before=due if undoing else unless_cancelled(due),
+            **({} if data is None else {"data": data}),
         )
+        if look_at is not None and data is not None:
+            # Few are asked about a second time, and those want to be in time; the first time is left to the sweep.
+            ring_job(claim.job, after=max(0.0, (look_at - timezone.now()).total_seconds()))
     return False
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from datetime import timedelta
 
 import structlog
 from django.db import transaction
@@ -12,10 +13,10 @@ from django.utils.translation import gettext as _
 
 from .. import crash_points
 from ..command import Done, Failed, Result, Spawn, Wait
-from ..leases import lease
+from ..leases import LeaseLost, lease
 from ..models import AsyncTask, Job, JobStatus, Step, StepStatus
 from .calling import call, last_word, our_fault
-from .claims import Claim, give_back, wait_on, watched_by
+from .claims import Claim, drop_watch, give_back, stalled_at, wait_on, watched_by
 from .ending import end
 from .tree import spawn, verdict_on, wait_for_children
 from .undo import begin_undo
@@ -135,19 +136,59 @@ def _judge(claim: Claim, step: Step, watched: AsyncTask) -> bool:
     if watched.verdict == AsyncTask.Verdict.REACHED:
         return _record(claim, step, Done())
     if watched.verdict == AsyncTask.Verdict.REFUSED:
-        fault = watched.observation.get("fault") or _("no reason was given")
-        message = _("The cloud reports %(status)s: %(fault)s") % {
-            "status": watched.last_status,
-            "fault": fault,
-        }
-        return _fail(claim, step, Failed("refused_by_cloud", message))
+        return _fail(claim, step, Failed("refused_by_cloud", _explained(claim, watched)))
     if watched.expires_at <= timezone.now():
         return _fail(
             claim,
             step,
             Failed("timeout", _("'%(step)s' took too long. %(last)s") % last_word(step, watched)),
         )
-    return wait_on(claim, watched)
+    due = stalled_at(claim, step, watched)
+    if due is not None and due <= timezone.now():
+        return _ask_stalled(claim, step, watched)
+    return wait_on(claim, watched, look_at=due)
+
+
+def _explained(claim: Claim, watched: AsyncTask) -> str:
+    """Why the outside has decided against the job: in its command's words, or in the engine's when it has none."""
+    fault = str(watched.observation.get("fault") or "")
+    try:
+        words = claim.command.explain(watched.last_status, fault)
+    except LeaseLost:
+        raise
+    except Exception:  # Whatever ails the words, the job ends.
+        log.warning("explanation_failed", exc_info=True)
+        words = ""
+    return words or _("The cloud reports %(status)s: %(fault)s") % {
+        "status": watched.last_status,
+        "fault": fault or _("no reason was given"),
+    }
+
+
+def _ask_stalled(claim: Claim, step: Step, watched: AsyncTask) -> bool:
+    """Ask the command about a watch that nothing has decided yet, and go on from its answer.
+
+    What the poller decides meanwhile counts: a watch that is not open any more is judged as ever.
+    """
+    stalled_run = claim.declared(step).stalled_run
+    assert stalled_run is not None
+    claim.command.retrying, claim.command.tries = True, step.tries
+    result, trace = call(claim, stalled_run)
+    if isinstance(result, Done | Failed) and not (trace and isinstance(result, Failed)):
+        if not drop_watch(watched):
+            return True
+        return _record(claim, step, result)
+    if not isinstance(result, Wait):
+        # A mistake of ours, or a refusal of the question: it decides nothing about what is watched.
+        log.warning("stalled_not_told", step=step.name, trace=trace)
+        result = Wait(0.0, step.message)
+    step.message = result.message or step.message
+    step.save(update_fields=["message"])
+    seen = claim.job.data.get("stalled") or {}
+    looks = seen.get("looks", 0) + 1 if seen.get("watch") == watched.pk else 1
+    at = timezone.now() + timedelta(seconds=max(result.seconds, min(60.0, 15.0 * (1 + looks // 8))))
+    claim.job.data["stalled"] = {"watch": watched.pk, "looks": looks, "at": at.isoformat()}
+    return wait_on(claim, watched, look_at=at, data=claim.job.data)
 
 
 def _fail(claim: Claim, step: Step, failed: Failed) -> bool:

@@ -184,7 +184,7 @@ class Caller:
 
     def __post_init__(self) -> None:
         if self.case.staff:
-            self.member.user.is_staff = True
+            self.member.user.is_staff = self.member.user.is_superuser = True
             self.member.user.save()
         _token, secret = ApiToken.objects.create(user=self.member.user, name="fuzz", expiry=None)
         self.authorization = f"Token {secret}"

@@ -205,7 +205,7 @@ class World:
 
     def counts(self):
         """The number of queries of every GET of the API, by path."""
-        member, staff = client_of(self.member.user), client_of(UserFactory(is_staff=True))
+        member, staff = client_of(self.member.user), client_of(UserFactory(is_staff=True, is_superuser=True))
         member.credentials(**member._credentials, HTTP_X_TENANT=self.member.tenant.slug)
         found = {}
         for path in reading_paths():

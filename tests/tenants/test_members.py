@@ -125,7 +125,7 @@ def test_the_last_administrator_keeps_the_role(client, admin, role):
 
 
 def test_the_last_administrator_is_not_removed(client, client_of, admin):
-    staff = client_of(UserFactory(is_staff=True))
+    staff = client_of(UserFactory(is_staff=True, is_superuser=True))
 
     for asking in (client, staff):
         answer = asking.delete(member_url(admin))

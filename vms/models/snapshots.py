@@ -11,9 +11,9 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from cloudaccounts.encryption import decrypt, encrypt
 from cloudaccounts.models import CloudAccount
 from portal.api.scoping import TenantScoped
+from security.encryption import decrypt, encrypt
 from tenants.models import InformationSystem
 
 from .machine import VirtualMachine

@@ -119,7 +119,7 @@ class VirtualMachineSerializer(AnswerSerializer[VirtualMachine]):
     @extend_schema_field(serializers.ListField(child=serializers.CharField()))
     def get_allowed_actions(self, vm: VirtualMachine) -> list[str]:
         scope = self.context.get("scope")
-        if scope is None or not scope.role.covers(Role.OPERATOR):
+        if scope is None or not scope.allows(Role.OPERATOR, VirtualMachine):
             return []
         return [] if self.job_of(vm) is not None else allowed_actions(vm)
 

@@ -11,8 +11,8 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from cloudaccounts.encryption import UnreadableSecret
 from portal.api.scoping import Role, Scope
+from security.encryption import UnreadableSecret
 from tasks import engine
 from tasks.models import Job
 

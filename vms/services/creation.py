@@ -54,7 +54,7 @@ def create_vm(
     Raises `Refused`: 403 `role_too_low`; 400 `invalid`, by field; 409 `quota_exceeded`, with the figures.
     Safe against others who create at the same moment: the tenant's quota is counted under a lock.
     """
-    scope.require(Role.ADMIN)
+    scope.require(Role.ADMIN, VirtualMachine)
     problems: Errors = {name: list(found) for name, found in (errors or {}).items()}
     system = _system(scope, wish, problems)
     _check_runtime(wish, problems)

@@ -20,7 +20,7 @@ def request_sync(*, scope: Scope, account_id: int | None = None) -> list[SyncSta
     The wish is written, so it outlives a broker that loses its message: the next run is then a full one. A wish
     that was made while a run goes on is for the next. Raises 403 `role_too_low`.
     """
-    scope.require(Role.OPERATOR)
+    scope.require(Role.OPERATOR, VirtualMachine)
     vms = VirtualMachine.objects.within(scope).filter(openstack_id__isnull=False, account__active=True)
     if account_id is not None:
         vms = vms.filter(account=account_id)

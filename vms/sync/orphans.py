@@ -19,9 +19,9 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from cloudaccounts.connect import open_cloud
-from cloudaccounts.encryption import UnreadableSecret
 from cloudaccounts.models import CloudAccount
 from openstack_client import Cloud, CloudError
+from security.encryption import UnreadableSecret
 from tasks.models import EntityLock
 from volumepool.models import Volume
 

@@ -27,9 +27,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from cloudaccounts.connect import open_cloud
-from cloudaccounts.encryption import UnreadableSecret
 from cloudaccounts.models import CloudResource
 from openstack_client import Cloud, CloudError, ServerReading
+from security.encryption import UnreadableSecret
 from tasks.clock import database_now
 from tasks.leases import held, lease, new_owner
 from tasks.models import EntityLock

@@ -54,7 +54,7 @@ class _PartView(ScopedView):
         """What the body says; whether the VM is visible, and the role, are answered before what is wrong with it."""
         if not serializer.is_valid():
             self.vm()
-            self.scope.require(needed)
+            self.scope.require(needed, VirtualMachine)
             raise ValidationError(dict(serializer.errors))
         found: dict[str, Any] = dict(serializer.validated_data)
         return found
@@ -180,7 +180,7 @@ class VmConsole(_PartView):
     def get(self, request: Request, pk: UUID) -> Response:
         """What was last read for who asks."""
         vm = self.vm()
-        self.scope.require(Role.OPERATOR)
+        self.scope.require(Role.OPERATOR, VirtualMachine)
         return Response(asdict(console_of(scope=self.scope, vm=vm)))
 
     @extend_schema(

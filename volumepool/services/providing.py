@@ -69,7 +69,7 @@ def request_volumes(*, scope: Scope, wanted: Wanted) -> Provided:
 
     Raises `Refused`: 403 `role_too_low`; 400 `invalid`, by field; 409 `quota_exceeded`, `busy`, `taken`.
     """
-    scope.require(Role.ADMIN)
+    scope.require(Role.ADMIN, Volume)
     owner = owner_of(scope, wanted.information_system)
     pool = pool_for(owner, wanted.type)
     places = [*wanted.volume_ids, *[""] * (wanted.count - len(wanted.volume_ids))]
@@ -109,7 +109,7 @@ def create_volumes(*, scope: Scope, wanted: NewVolumes) -> Provided:
 
     Raises `Refused`: 403 `role_too_low`; 400 `invalid`, by field; 409 `quota_exceeded`, `busy`.
     """
-    scope.require(Role.ADMIN)
+    scope.require(Role.ADMIN, Volume)
     owner = owner_of(scope, wanted.information_system)
     with transaction.atomic():
         snapshot = _snapshot(scope, owner, wanted) if wanted.snapshot else None

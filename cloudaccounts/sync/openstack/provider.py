@@ -8,9 +8,9 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
 from openstack_client import Cloud, CloudError, InvalidRequest
+from security.encryption import UnreadableSecret
 
 from ...connect import open_cloud
-from ...encryption import UnreadableSecret
 from ...models import CloudAccount
 from ...registry import Provider, Syncer, register_provider
 
