@@ -242,7 +242,7 @@ def address_too_long(request: HttpRequest, longest: int) -> HttpResponse:
 
 def length_required(request: HttpRequest) -> HttpResponse:
     """411 for a body that does not say how long it is."""
-    return _plain(request, 411, "length_required", _("Send the body with a Content-Length header."))
+    return _answer(request, 411, "length_required", _("Send the body with a Content-Length header."))
 
 
 def form_too_large(request: HttpRequest, largest: int) -> HttpResponse:

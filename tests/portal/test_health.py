@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from contextlib import closing, contextmanager
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import psycopg2
@@ -14,9 +15,12 @@ import pytest
 import requests
 from django.conf import settings
 from django.db import connection
+from django.utils import timezone
 
+from tests.factories import CloudAccountFactory, MembershipFactory, UserFactory
 from tests.faults.serving import database_of_this_test, web_process
 from tests.servers import free_port
+from vms.models import SyncState
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -124,3 +128,25 @@ def test_a_database_that_goes_away_and_comes_back_is_noticed_both_times(serve):
 
         for _ in range(4):  # Every thread has a connection of its own.
             assert ask(portal, "ready")[0] == 200
+
+
+def test_accounts_are_named_to_staff_and_to_the_metrics_alone(client, settings):
+    account = CloudAccountFactory(name="Department of secrets")
+    SyncState.objects.create(
+        account=account, region="RegionOne", listed_at=timezone.now() - timedelta(days=30)
+    )
+    settings.METRICS_TOKEN = "of-the-metrics"
+
+    def named(**headers):
+        return "Department of secrets" in client.get("/health/ready", headers=headers).content.decode()
+
+    assert not named()
+    assert not named(Authorization="Bearer another")
+    assert not named(Authorization="Bearer ")
+    assert named(Authorization="Bearer of-the-metrics")
+    settings.METRICS_TOKEN = ""
+    assert not named(Authorization="Bearer ")
+    client.force_login(MembershipFactory(role="admin").user)
+    assert not named()
+    client.force_login(UserFactory(is_staff=True))
+    assert named()
