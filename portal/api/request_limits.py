@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from html import escape
 from typing import Any, NoReturn
 
@@ -49,11 +50,18 @@ class RequestLimitsMiddleware:
             return None
         try:
             size = _size_as_html(request)
-        except TooManyFieldsSent:  # Those who can have more boxes than that say so themselves.
+        except TooManyFieldsSent as error:
+            # A view that can have more boxes than that says so itself, when it meets the same error. By itself Django
+            # would give it an empty form the second time, if that came as multipart.
+            request._load_post_and_files = partial(_raise, error)  # type: ignore[attr-defined] # noqa: SLF001
             return None
         except (SuspiciousOperation, UnreadablePostError) as error:
             return errors.bad_request(request, error)
         return errors.form_too_large(request, LARGEST_FORM) if size > LARGEST_FORM else None
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error
 
 
 def _content_length(request: HttpRequest) -> int:
