@@ -23,6 +23,7 @@ import psycopg2
 import pytest
 
 from portal.embedded import launch
+from portal.embedded.postgres import PROGRAMS
 from tests.house.machine import REPOSITORY, Machine
 from tests.servers import free_port
 
@@ -336,7 +337,11 @@ def test_in_a_private_folder_roots_postgres_runs_in_a_user_namespace(folder):
 
 
 # As in a container: a process whose root is not the machine's may make no user namespaces. The mount is seen by it alone.
-CHROOT = ("unshare", "--mount", "sh", "-c", 'mount --rbind / "$0" && exec chroot "$0" "$@"')
+# PostgreSQL's programs are seen in a private folder, too.
+CHROOT_SCRIPT = (
+    'mount --bind "$1" "$2" && mount --rbind / "$0" && root=$0 && shift 2 && exec chroot "$root" "$@"'
+)
+CHROOT = ("unshare", "--mount", "sh", "-c", CHROOT_SCRIPT)
 # What containers usually leave of root's capabilities has neither of these.
 FEWER_CAPABILITIES = ("setpriv", "--bounding-set=-dac_read_search,-sys_admin")
 
@@ -346,13 +351,26 @@ FEWER_CAPABILITIES = ("setpriv", "--bounding-set=-dac_read_search,-sys_admin")
 def test_in_a_private_folder_without_user_namespaces_it_runs_as_nobody_who_may_pass(folder, fewer):
     (root := folder / "root").mkdir()
     (private := folder / "private").mkdir(mode=0o700)
-    prefix = (*CHROOT, str(root), "env", "-C", str(REPOSITORY), *fewer)
+    (programs := private / "site-packages").mkdir()
+    prefix = (
+        *CHROOT,
+        str(root),
+        str(PROGRAMS.parents[2]),
+        str(programs),
+        "env",
+        "-C",
+        str(REPOSITORY),
+        *fewer,
+    )
     if subprocess.run([*prefix, "true"], check=False).returncode != 0:
         pytest.skip("this machine lets root mount nothing")
     assert subprocess.run([*prefix, "unshare", "--user", "true"], check=False).returncode != 0
     machine = Machine(private / "my data", prefix=prefix)
+    machine.environment["PYTHONPATH"] = f"{programs}:{machine.environment['PYTHONPATH']}"
     try:
-        assert machine.call("up", "--detach").returncode == 0
+        answer = machine.call("up", "--detach")
+        assert answer.returncode == 0, answer.stderr
+        assert str(programs) in Path(f"/proc/{machine.pid('postgres')}/cmdline").read_text()
         running = machine.everything()
         state = Path(f"/proc/{machine.pid('postgres')}/status").read_text()
         assert "Uid:\t65534\t" in state
@@ -365,7 +383,7 @@ def test_in_a_private_folder_without_user_namespaces_it_runs_as_nobody_who_may_p
 
         assert_gone(running)
         assert machine.call("reset").returncode == 0
-        assert list(private.iterdir()) == []
+        assert not machine.data.exists()
     finally:
         machine.clean_up()
 
