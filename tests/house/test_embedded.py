@@ -300,13 +300,16 @@ def test_secrets_are_made_once_and_kept_private(machine):
     stop(machine.up())
     secrets = machine.data / "secrets.env"
     first = secrets.read_text()
+    assert "DEMO_PASSWORD=demo\n" in first
     assert stat.S_IMODE(secrets.stat().st_mode) == 0o600
     assert stat.S_IMODE(machine.data.stat().st_mode) & 0o066 == 0
     assert stat.S_IMODE((machine.data / "logs").stat().st_mode) == 0o700
 
-    stop(machine.up())
+    answer = machine.call("up", "--detach", DEMO_PASSWORD="another")
 
     assert secrets.read_text() == first
+    # The users were made with the first one and keep it.
+    assert "with the password 'demo'" in answer.stdout
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="there are other users to become for root alone")
