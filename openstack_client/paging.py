@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from .checks import checked_page_size
+from .listing_bounds import bounded_listing
 from .translation import nonsense
 from .transport import Transport
 
@@ -18,6 +19,7 @@ def _id_of(raw: Any) -> Any:
     return raw.get("id") if isinstance(raw, dict) else None
 
 
+@bounded_listing
 def json_pages(
     transport: Transport,
     service: str,
