@@ -35,7 +35,7 @@ def bounded_listing(fetch_pages: Listing[Params]) -> Listing[Params]:
                 raise nonsense(f"{service}'s listing of {path} has more than {MAX_ROWS:,} objects")
             yield page
 
-    return fetch_bounded
+    return cast("Listing[Params]", fetch_bounded)
 
 
 class _CountingTransport:
