@@ -137,7 +137,7 @@ class HttpSession(requests.Session):
             raise
         # What `response.content` and `response.json()` look at; requests has no public way to say it.
         response._content = content  # noqa: SLF001
-        response._content_consumed = True  # type: ignore[attr-defined]  # noqa: SLF001
+        response._content_consumed = True  # noqa: SLF001
 
     def _check_url(self, url: str) -> None:
         """Refuse what is no address of HTTP, or names a user, whom requests would log in as. Raises `InvalidRequest`."""

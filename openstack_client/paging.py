@@ -23,6 +23,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from .checks import checked_page_size
 from .errors import InvalidRequest, NotFound, UnreadableObject
+from .listing_bounds import bounded_listing
 from .records.raw import is_id, text
 from .translation import nonsense
 from .transport import Transport
@@ -90,6 +91,7 @@ def _id_of(raw: Any) -> Any:
     return found if is_id(found) else None
 
 
+@bounded_listing
 def json_pages(
     transport: Transport,
     service: str,

@@ -166,14 +166,23 @@ CACHES = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "portal",
-        # A dead Redis must cost a request a moment, never a hang.
-        "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
+        # Raised when values are written in another way than before: 1 were pickles.
+        "VERSION": 2,
+        "OPTIONS": {
+            "serializer": "security.cache.JsonSerializer",
+            # A dead Redis must cost a request a moment, never a hang.
+            "socket_connect_timeout": 0.5,
+            "socket_timeout": 0.5,
+        },
     },
 }
 
 # --- Celery: doorbells only (portal/celery.py) -------------------------------------------------------------
 
 CELERY_BROKER_URL = REDIS_URL
+# Never pickles: whoever can write to the broker could run programs in every worker.
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SERIALIZER = "json"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "jobs"
 CELERY_TASK_ROUTES = {

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Any
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -40,8 +41,9 @@ METADATA_NETWORKS = parse_networks(
         "fe80::a9fe:a9fe/128",  # OpenStack
     )
 )
-# Translators embed an IPv4 address in an IPv6 one; what is embedded is where the packet ends. RFC 6052, RFC 8215.
-_NAT64 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
+# Translators embed an IPv4 address in an IPv6 one; what is embedded is where the packet ends (RFC 6052). The prefixes for
+# translators of one's own (64:ff9b:1::/48) do not tell where in them it stands, and are refused as reserved.
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _IPV4_COMPATIBLE = ipaddress.IPv6Network("::/96")
 _BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 
@@ -72,7 +74,7 @@ class AddressPolicy:
     denied: tuple[IPNetwork, ...] = METADATA_NETWORKS
     allowed: tuple[IPNetwork, ...] = ()
     own_servers: Callable[[], Iterable[Endpoint]] = tuple
-    resolve: Callable[..., list[tuple[object, ...]]] = socket.getaddrinfo  # type: ignore[assignment]
+    resolve: Callable[..., Sequence[Any]] = socket.getaddrinfo
 
     def refusal_of(self, address: str, port: int | None = None) -> Refusal | None:
         """Return why an address is refused, or None. Without a port, no port of the portal's own servers is looked at.
@@ -159,7 +161,7 @@ def embedded_addresses(ip: IPAddress) -> Iterator[IPAddress]:
     is_compatible = (
         ip in _IPV4_COMPATIBLE and int(ip) > 0xFFFF
     )  # ::1 and its neighbours are addresses of their own.
-    if is_compatible or any(ip in network for network in _NAT64):
+    if is_compatible or ip in _NAT64:
         yield ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
 
 
