@@ -10,10 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from .catalog import is_in_catalog
+from .catalog import check_service
+from .clock import CloudClock
 from .credentials import CloudCredentials
 from .decoding import decode_json
-from .errors import CloudUnavailable, InvalidRequest, ServiceMissing
+from .errors import CloudUnavailable, InvalidRequest
+from .tokens import set_right_at_login
 from .translation import error_from_exception, error_from_response, nonsense
 
 # A small Neutron starves when clients leave many connections open (at 100 it answered nobody), so few are kept.
@@ -46,6 +48,7 @@ class Transport:
         credentials: CloudCredentials,
         *,
         region: str | None,
+        interface: str,
         guard: Guard | None,
         connect_timeout: float,
         read_timeout: float,
@@ -53,6 +56,8 @@ class Transport:
     ) -> None:
         self._credentials = credentials
         self.region = region
+        self.interface = interface
+        self.clock = CloudClock()
         self._guard = guard
         self._timeout = (connect_timeout, read_timeout)
         self._token_cache = token_cache
@@ -97,6 +102,7 @@ class Transport:
                 log=method == "GET",
             ),
         )
+        self.clock.note(service, response.headers)
         if not 200 <= response.status_code < 300:
             raise error_from_response(
                 response, service=service, doing=doing, secrets=self._credentials.secrets()
@@ -179,14 +185,12 @@ class Transport:
         return proxy
 
     def _need_in_catalog(self, session: Any, service: str) -> None:
-        """Raises `ServiceMissing`. Openstacksdk says that in several ways, one of them a plain `ValueError`."""
+        """Raise `ServiceMissing` for a service that the catalog does not have. Openstacksdk says that in several ways, one of them a plain `ValueError`."""
         known = session.auth.auth_ref
         if known is not None and self._found_in.get(service) is known:
             return
         access = session.auth.get_access(session)
-        if not is_in_catalog(access, service, self.region):
-            where = f"region {self.region}" if self.region else "any region"
-            raise ServiceMissing(f"The cloud has no {service} service in {where}, as its catalog says.")
+        check_service(access, service, self.region, self.interface)
         self._found_in[service] = access
 
     def _connected(self) -> Any:
@@ -209,6 +213,7 @@ class Transport:
         if bundle and not Path(bundle).exists():
             raise InvalidRequest("The file of trusted certificates (CA bundle) is not there.")
         auth = self._credentials.auth_plugin()
+        set_right_at_login(auth, self.clock)
         self._http = HttpSession(
             timeout=self._timeout,
             before=self._check_guard,
@@ -219,7 +224,7 @@ class Transport:
         self._proxies = {}
         self._shared_access = None
         self._load_token(auth)
-        self._connection = Connection(session=session, region_name=self.region)
+        self._connection = Connection(session=session, region_name=self.region, interface=self.interface)
         self._owner_pid = os.getpid()
 
     def check_guard(self) -> None:

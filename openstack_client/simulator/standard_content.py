@@ -42,6 +42,7 @@ def reset(
     ):  # fmt: skip
         kept.clear()
     state.untidiness = type(state.untidiness)()
+    state.habits = type(state.habits)()
     state.dirty = True
     for name in ("demo", "admin", "other", "service"):
         project_id = state.new_hex()
