@@ -27,7 +27,10 @@ _BRACKETS_AND_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
 def decode_json(content: bytes) -> Any:
-    """Return the value of a JSON document, cleaned. Raises `ValueError` for what is no JSON, even leniently read."""
+    """Return the value of a JSON document, cleaned.
+
+    Raises `ValueError` for what is no JSON, even leniently read, and `RecursionError` for nesting that never ends.
+    """
     text = content.decode("utf-8-sig", "replace")
     try:
         value = _loads(text)
@@ -118,6 +121,6 @@ def _cut_nesting(text: str) -> str:
                 kept.append("null")
                 copied = match.end()
     if depth > MAX_DEPTH:
-        raise ValueError("it ends in the middle of something nested too deeply")
+        raise RecursionError("it ends in the middle of something nested too deeply")
     kept.append(text[copied:])
     return "".join(kept)

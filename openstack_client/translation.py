@@ -94,7 +94,7 @@ def error_from_response(
     return kind(message, status_code=status, request_id=request_id)
 
 
-def _kind_of(status: int, service: str, body: Any, retry_after: float | None) -> type[CloudError]:  # noqa: C901, PLR0911 - the table above, line by line.
+def _kind_of(status: int, service: str, body: Any, retry_after: float | None) -> type[CloudError]:  # noqa: C901 - the table above, line by line.
     """The class of the error for a status; see the module's table."""
     if status == 401:
         return AuthenticationFailed if service == "identity" else CloudUnavailable

@@ -276,6 +276,8 @@ OS_CLOUD = env.str("OS_CLOUD", default="")
 CLOUD_PROXY = env.str("CLOUD_PROXY", default="")
 # Clouds at the portal's own machine and link are refused unless this allows them.
 ALLOW_LOCAL_CLOUDS = env.bool("ALLOW_LOCAL_CLOUDS", default=not PRODUCTION)
+# A cloud whose clock is further than this from the portal's is reported on its account, its syncs and in the metrics.
+CLOUD_CLOCK_WARN_SECONDS = env.float("CLOUD_CLOCK_WARN_SECONDS", default=30.0)
 # More than this share of a type gone at once is believed only when a person says so.
 RESOURCE_MASS_LOSS_SHARE = env.float("RESOURCE_MASS_LOSS_SHARE", default=0.5)
 SYNC_LOG_RETENTION_DAYS = env.int("SYNC_LOG_RETENTION_DAYS", default=30)

@@ -112,6 +112,11 @@ class CloudAccount(models.Model):
         APPLICATION_CREDENTIAL = "application_credential", _("application credential")
         PASSWORD = "password", _("user and password")
 
+    class Interface(models.TextChoices):
+        PUBLIC = "public", _("public")
+        INTERNAL = "internal", _("internal")
+        ADMIN = "admin", _("admin")
+
     name = models.CharField(_("name"), max_length=100)
     provider = models.CharField(_("provider"), max_length=50, default="openstack")
     tenant = models.ForeignKey(
@@ -145,6 +150,15 @@ class CloudAccount(models.Model):
         validators=[validate_region_list],
         help_text=_("Empty: every region of the catalog."),
     )
+    # For whom the endpoints are that the portal asks; a catalog may have them for several.
+    interface = models.CharField(
+        _("endpoint interface"),
+        max_length=10,
+        choices=Interface.choices,
+        default=Interface.PUBLIC,
+        db_default="public",
+        help_text=_("Which of the endpoints in the cloud's catalog the portal uses."),
+    )
     resource_types = models.ManyToManyField(
         "cloudaccounts.ResourceType",
         blank=True,
@@ -168,6 +182,8 @@ class CloudAccount(models.Model):
     version = models.PositiveIntegerField(default=1, db_default=1, editable=False)
     # What the last verification found: the project's id, and the services of each region.
     facts = models.JSONField(_("what the cloud says"), default=dict, db_default={}, editable=False)
+    # By region, how many seconds the cloud's clock is ahead of the portal's; what syncs last read.
+    clock_offsets = models.JSONField(_("clock offsets"), default=dict, db_default={}, editable=False)
     last_verified_at = models.DateTimeField(_("last verified"), null=True, blank=True, editable=False)
     last_error = models.TextField(_("last error"), blank=True, default="", editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
@@ -192,10 +208,16 @@ class CloudAccount(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         """As Django's, with the schedule in the same transaction.
 
-        The schedule's memory is not for who saves a row that he read some time ago: `keep_in_step` alone writes it.
+        The schedule's memory, and what syncs read of the clocks, are not for who saves a row that was read some time ago:
+        `keep_in_step` and `note_clock_offset` alone write them.
         """
         if not self._state.adding and not kwargs.get("force_insert") and kwargs.get("update_fields") is None:
-            kept = {"id", "scheduled_minutes", "resume_schedule"} | self.get_deferred_fields()
+            kept = {
+                "id",
+                "scheduled_minutes",
+                "resume_schedule",
+                "clock_offsets",
+            } | self.get_deferred_fields()
             names = [field.name for field in self._meta.concrete_fields if field.attname not in kept]
             kwargs["update_fields"] = names
         with transaction.atomic(savepoint=False):

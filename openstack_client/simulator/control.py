@@ -36,6 +36,12 @@ def handle(state: State, request: Request, path: str) -> Answer:
         return _faults(state, request)
     if name == "untidy":
         return _untidy(state, body or {})
+    if name == "habits":
+        if request.method == "DELETE":
+            state.habits = type(state.habits)()
+        else:
+            state.habits.set(body or {})
+        return Answer(200, state.habits.as_json())
     if name == "tokens" and method == "DELETE":
         count = len(state.tokens)
         state.tokens.clear()
