@@ -92,10 +92,11 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "portal.api.private_answers.PrivateAnswersMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
-    "portal.api.request_limits.RequestLimitsMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "portal.api.request_limits.RequestLimitsMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
@@ -433,8 +434,7 @@ CSRF_FAILURE_VIEW = "portal.api.errors.csrf_failed"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
-        # Swagger UI sets style attributes and shows data: images; scripts come from our own files alone.
-        "style-src": [SELF, "'unsafe-inline'"],
+        # Scripts and styles come from our own files alone; Swagger UI shows data: images.
         "img-src": [SELF, "data:"],
         "object-src": [NONE],
         "base-uri": [SELF],

@@ -40,6 +40,7 @@ TITLES: dict[int, Promise] = {
     405: _("Not a method of this address"),
     406: _("Not in that format"),
     409: _("Not possible now"),
+    411: _("The length of the request is not known"),
     412: _("It has changed meanwhile"),
     408: _("The request came too slowly"),
     413: _("The request is too large"),
@@ -237,6 +238,11 @@ def address_too_long(request: HttpRequest, longest: int) -> HttpResponse:
     """414 for a path and query that together are longer than any address of the portal."""
     detail = _("Path and query have more than %(most)s characters.") % {"most": longest}
     return _answer(request, 414, "address_too_long", detail)
+
+
+def length_required(request: HttpRequest) -> HttpResponse:
+    """411 for a body that does not say how long it is."""
+    return _plain(request, 411, "length_required", _("Send the body with a Content-Length header."))
 
 
 def form_too_large(request: HttpRequest, largest: int) -> HttpResponse:

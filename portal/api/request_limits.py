@@ -21,7 +21,7 @@ LARGEST_FORM = 50_000
 
 
 class RequestLimitsMiddleware:
-    """Refuse what is too large before anything reads it: 414 for the address, 413 for the body.
+    """Refuse what is too large before anything reads it: 414 for the address, 413 for the body, 411 for one of unknown length.
 
     Bodies for the API are read by its parser alone, which has limits of its own (`portal.api.parsers`).
     """
@@ -33,6 +33,9 @@ class RequestLimitsMiddleware:
         """Answer the request, or refuse it."""
         if len(request.path) + len(request.META.get("QUERY_STRING", "")) > LONGEST_ADDRESS:
             return errors.address_too_long(request, LONGEST_ADDRESS)
+        if "HTTP_TRANSFER_ENCODING" in request.META:
+            # Django reads as many bytes as Content-Length says: none, and would take the body for an empty one.
+            return errors.length_required(request)
         if _content_length(request) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             return errors.bad_request(request, RequestDataTooBig())
         if request.method == "POST" and not request.path.startswith("/api/"):

@@ -163,9 +163,20 @@ def test_a_form_that_would_be_repeated_at_length_is_413(path: str, name: str) ->
 
 
 PAGES = ["/login/", "/vms/new/", "/accounts/new/", "/volumes/new/", "/vms/ask/", "/tenant/"]
-FIELDS = (
-    ["username", "password", "next", "name", "description", "count", "type", "size_gb", "information_system", "account", "ids", "action"]
-)
+FIELDS = [
+    "username",
+    "password",
+    "next",
+    "name",
+    "description",
+    "count",
+    "type",
+    "size_gb",
+    "information_system",
+    "account",
+    "ids",
+    "action",
+]
 
 
 def admin_pages() -> list[str]:
