@@ -279,6 +279,9 @@ KNOX_TOKEN_MODEL = REST_KNOX["TOKEN_MODEL"]
 # Knox's own migrations would make its table although our model stands in for it.
 MIGRATION_MODULES = {"knox": None}
 API_TOKEN_DAYS = env.int("API_TOKEN_DAYS", default=90)
+# Into a tenant: how many may stand open, and for how long.
+INVITATIONS_PER_TENANT = env.int("INVITATIONS_PER_TENANT", default=50)
+INVITATION_DAYS = env.int("INVITATION_DAYS", default=7)
 
 # --- REST --------------------------------------------------------------------------------------------------
 

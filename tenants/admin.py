@@ -11,7 +11,7 @@ from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from .models import InformationSystem, Membership, Tenant, User
+from .models import InformationSystem, Invitation, Membership, Tenant, User
 
 
 class MembershipRowForm(forms.ModelForm[Membership]):
@@ -137,6 +137,23 @@ class TenantAdmin(admin.ModelAdmin[Tenant]):
     search_fields = ["name", "slug", "description"]
     prepopulated_fields = {"slug": ["name"]}
     inlines = [MemberRows]
+
+
+@admin.register(Invitation)
+class InvitationAdmin(admin.ModelAdmin[Invitation]):
+    """Who is invited where. Tenants invite; here it can be seen and taken back."""
+
+    list_display = ["username", "tenant", "role", "invited_by", "created_at", "expires_at", "declined_at"]
+    list_filter = ["role", "tenant"]
+    search_fields = ["username", "tenant__name"]
+    list_select_related = ["tenant", "invited_by"]
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
 
 @admin.register(InformationSystem)

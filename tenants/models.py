@@ -7,7 +7,7 @@ from django.contrib.auth.hashers import check_password
 from django.contrib.auth.models import AbstractUser
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import connection, models, transaction
-from django.db.models.functions import Lower
+from django.db.models.functions import Lower, Now
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
@@ -152,6 +152,53 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} @ {self.tenant} ({self.role})"
+
+
+class InvitationQuerySet(TenantScoped):
+    """Invitations to tenants."""
+
+    def pending(self) -> "InvitationQuerySet":
+        """Those that may still be accepted."""
+        return self.filter(declined_at=None, expires_at__gt=Now(), tenant__active=True)
+
+    def of_invited(self, user: User) -> "InvitationQuerySet":
+        """The pending ones that a user is meant by."""
+        return self.pending().filter(username=user.get_username())
+
+
+class Invitation(models.Model):
+    """That somebody is invited into a tenant, until it is accepted, declined or withdrawn, or has expired.
+
+    The invited is a name and no reference to a user: the row is the same whether anybody has that name or not, so
+    nobody learns that by inviting. What was accepted or withdrawn is deleted; what was declined stays until it expires,
+    so that the same person is not asked again at once.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="invitations", verbose_name=_("tenant"))
+    username = models.CharField(_("user name"), max_length=150)
+    role = models.CharField(_("role"), max_length=10, choices=Role.choices, default=Role.VIEWER)
+    invited_by = models.ForeignKey(
+        User, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("invited by")
+    )
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    expires_at = models.DateTimeField(_("expires"))
+    declined_at = models.DateTimeField(_("declined"), null=True, blank=True)
+
+    objects = InvitationQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "username"], name="invitation_once_per_tenant"),
+            models.CheckConstraint(condition=models.Q(role__in=Role.values), name="invitation_role_known"),
+        ]
+        indexes = [models.Index(fields=["username"], name="invitation_by_username")]
+        verbose_name = _("invitation")
+        verbose_name_plural = _("invitations")
+
+    def __str__(self) -> str:
+        return f"{self.username} @ {self.tenant} ({self.role})"
 
 
 class InformationSystemQuerySet(TenantScoped):

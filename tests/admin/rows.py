@@ -30,7 +30,7 @@ from deploys.models import (
 )
 from portal.api.models import ApiToken
 from tasks.models import AsyncTask, EntityLock, Job, JobLogLine, Step
-from tenants.models import InformationSystem, Membership, Tenant, User
+from tenants.models import InformationSystem, Invitation, Membership, Tenant, User
 from tests.factories import (
     CloudAccountFactory,
     CloudResourceFactory,
@@ -38,6 +38,7 @@ from tests.factories import (
     HostFactory,
     InformationSystemFactory,
     InstanceFactory,
+    InvitationFactory,
     MembershipFactory,
     ServiceFactory,
     SpareVolumeFactory,
@@ -117,6 +118,7 @@ def a_periodic_task() -> PeriodicTask:
 
 
 MAKE: dict[type[models.Model], Callable[[], Any]] = {
+    Invitation: InvitationFactory,
     Group: lambda: Group.objects.create(name=f"group {next(_numbers)}"),
     ApiToken: lambda: ApiToken.objects.create(
         user=UserFactory(), name=f"token {next(_numbers)}", expiry=None
