@@ -189,12 +189,11 @@ class TestTokens:
 
         assert client.post(TOKENS, body).status_code == 201
 
-    def test_several_may_have_one_name(self, client: APIClient) -> None:
-        assert (
-            client.post(TOKENS, {"name": "ci"}).status_code
-            == client.post(TOKENS, {"name": "ci"}).status_code
-            == 201
-        )
+    def test_several_may_have_one_name(self, user: User) -> None:
+        browser = APIClient()
+        browser.force_login(user)
+
+        assert [browser.post(TOKENS, {"name": "ci"}).status_code for _ in range(2)] == [201, 201]
 
     def test_anonymous_without_a_password_is_401(self, db: None) -> None:
         assert APIClient().post(TOKENS, {"name": "ci"}).status_code == 401
@@ -257,6 +256,7 @@ class TestTokens:
     def test_the_same_query_count_for_one_and_for_many(
         self, user: User, client: APIClient, django_assert_num_queries: Any
     ) -> None:
+        client.get(TOKENS)  # The first request of a token notes that it was used.
         with django_assert_num_queries(3):
             client.get(TOKENS)
         for number in range(20):
