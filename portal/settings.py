@@ -72,7 +72,6 @@ INSTALLED_APPS = [
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "axes",
     "csp",
     "django_celery_beat",
     "django_structlog",
@@ -104,7 +103,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "portal.api.page_middleware.PageErrorsMiddleware",
-    "axes.middleware.AxesMiddleware",
+    "portal.api.password_checks.LoginThrottleMiddleware",
 ]
 
 ROOT_URLCONF = "portal.urls"
@@ -304,11 +303,12 @@ DEPLOY_SECONDS = env.float("DEPLOY_SECONDS", default=200)
 # --- Who ---------------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "tenants.User"
-AUTHENTICATION_BACKENDS = [
-    "axes.backends.AxesStandaloneBackend",
-    "django.contrib.auth.backends.ModelBackend",
+AUTHENTICATION_BACKENDS = ["portal.api.login_backend.PasswordBackend"]
+PASSWORD_HASHERS = [
+    f"portal.api.password_hashers.FewAtOnce{name}PasswordHasher" for name in ("Argon2", "PBKDF2")
 ]
-PASSWORD_HASHERS = [f"django.contrib.auth.hashers.{name}PasswordHasher" for name in ("Argon2", "PBKDF2")]
+# Of each web process; a hash takes 100 MB. What comes meanwhile waits a little, and is then answered 503.
+PASSWORD_HASHES_AT_ONCE = max(1, env.int("PASSWORD_HASHES_AT_ONCE", default=2))
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}Validator"}
     for name in ("UserAttributeSimilarity", "MinimumLength", "CommonPassword", "NumericPassword")
@@ -317,15 +317,12 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "vm-page"
 LOGOUT_REDIRECT_URL = "login"
 
-AXES_FAILURE_LIMIT = env.int("LOGIN_FAILURE_LIMIT", default=10)
-AXES_COOLOFF_TIME = env.float("LOGIN_COOLOFF_HOURS", default=0.25)
-AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_RESET_ON_SUCCESS = True
-AXES_VERBOSE = False
-# Without these two, axes would believe any X-Forwarded-For, and answer in HTML.
-AXES_CLIENT_IP_CALLABLE = "portal.api.client_address.client_address"
-AXES_USERNAME_CALLABLE = "portal.api.client_address.attempted_username"
-AXES_LOCKOUT_CALLABLE = "portal.api.errors.locked_out"
+# Wrong passwords (portal/api/login_throttle.py): for a name from one network, for a name from all of them together,
+# both forgotten within the cool-off, and from one network for all names.
+LOGIN_FAILURE_LIMIT = max(1, env.int("LOGIN_FAILURE_LIMIT", default=10))
+LOGIN_NAME_LIMIT = max(1, env.int("LOGIN_NAME_LIMIT", default=30))
+LOGIN_COOLOFF_HOURS = env.float("LOGIN_COOLOFF_HOURS", default=0.25)
+LOGIN_NETWORK_RATE = env.str("RATE_LOGIN", default="30/min")
 # How many proxies of our own stand before the portal; so many entries of X-Forwarded-For are believed.
 TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
 
@@ -339,6 +336,9 @@ KNOX_TOKEN_MODEL = REST_KNOX["TOKEN_MODEL"]
 # Knox's own migrations would make its table although our model stands in for it.
 MIGRATION_MODULES = {"knox": None}
 API_TOKEN_DAYS = env.int("API_TOKEN_DAYS", default=90)
+# Into a tenant: how many may stand open, and for how long.
+INVITATIONS_PER_TENANT = env.int("INVITATIONS_PER_TENANT", default=50)
+INVITATION_DAYS = env.int("INVITATION_DAYS", default=7)
 
 # --- REST --------------------------------------------------------------------------------------------------
 
@@ -356,7 +356,6 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_RATES": {
         "read": env.str("RATE_READ", default="6000/min"),
         "change": env.str("RATE_CHANGE", default="1200/min"),
-        "login": env.str("RATE_LOGIN", default="30/min"),
     },
     "DEFAULT_SCHEMA_CLASS": "portal.api.schema.Schema",
     "EXCEPTION_HANDLER": "portal.api.errors.problem_response",

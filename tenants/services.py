@@ -63,7 +63,7 @@ def change_member(*, tenant: Tenant, membership_id: UUID, role: str) -> Membersh
     with transaction.atomic():
         membership = _locked_member(tenant, membership_id)
         if role != Role.ADMIN:
-            _keep_an_administrator(tenant, membership)
+            keep_an_administrator(tenant, membership)
         membership.role = role
         membership.save(update_fields=["role"])
         return membership
@@ -73,7 +73,7 @@ def remove_member(*, tenant: Tenant, membership_id: UUID) -> None:
     """Take a user out of a tenant. Raises Http404, 409 `last_administrator`."""
     with transaction.atomic():
         membership = _locked_member(tenant, membership_id)
-        _keep_an_administrator(tenant, membership)
+        keep_an_administrator(tenant, membership)
         membership.delete()
 
 
@@ -87,7 +87,8 @@ def _locked_member(tenant: Tenant, membership_id: UUID) -> Membership:
     return membership
 
 
-def _keep_an_administrator(tenant: Tenant, leaving: Membership) -> None:
+def keep_an_administrator(tenant: Tenant, leaving: Membership) -> None:
+    """Refuse with 409 `last_administrator` when no other would be left. Under a lock on the tenant's row."""
     others = Membership.objects.filter(tenant=tenant, role=Role.ADMIN, user__is_active=True)
     others = others.exclude(pk=leaving.pk)
     if leaving.role == Role.ADMIN and not others.exists():

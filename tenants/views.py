@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from portal.api.idempotency import idempotent
 from portal.api.preconditions import etag_of
 from portal.api.scoped_views import ScopedView, signed_in
-from portal.api.scoping import Role
+from portal.api.scoping import Role, require_staff_permission
 
 from . import quotas, services
 from .filters import InformationSystemFilter
@@ -90,7 +90,9 @@ class MemberList(_TenantView):
     @extend_schema(request=NewMembershipSerializer, responses={201: MembershipSerializer})
     @idempotent
     def post(self, request: Request, pk: UUID) -> Response:
-        """Add a member."""
+        """Add a member without asking the user. For staff with `tenants.change_membership`; administrators invite."""
+        self.tenant(model=Membership)
+        require_staff_permission(request.user, "tenants.change_membership")
         tenant = self.tenant(Role.ADMIN, Membership)
         asked = NewMembershipSerializer(data=request.data)
         asked.is_valid(raise_exception=True)

@@ -16,7 +16,6 @@ from django.conf import settings
 from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
-from django.http.response import HttpResponseBase
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions
@@ -275,12 +274,3 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
     return _answer(
         request, 403, "csrf_failed", _("The CSRF token is missing or wrong; reload the page and try again.")
     )
-
-
-def locked_out(
-    request: HttpRequest, original_response: HttpResponseBase | None = None, credentials: Any = None
-) -> HttpResponse:
-    """429 after too many failed logins, at the admin's form as in the API. For `AXES_LOCKOUT_CALLABLE`."""
-    response = _answer(request, 429, "locked_out", _("Too many failed logins; try again later."))
-    response["Retry-After"] = str(int(settings.AXES_COOLOFF_TIME * 3600))
-    return response
