@@ -99,6 +99,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "portal.api.page_middleware.PageErrorsMiddleware",
     "axes.middleware.AxesMiddleware",
+    "portal.api.form_keys.FormKeyMiddleware",
 ]
 
 ROOT_URLCONF = "portal.urls"
@@ -107,8 +108,11 @@ WSGI_APPLICATION = "portal.wsgi.application"
 TEMPLATES: list[dict[str, Any]] = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        # Before the templates of the admin, one of which is extended.
+        "DIRS": [BASE_DIR / "portal" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
+            "builtins": ["portal.templatetags.forms"],
             "context_processors": [
                 *(f"django.template.context_processors.{name}" for name in ("request", "i18n")),
                 *(f"django.contrib.{name}.context_processors.{name}" for name in ("auth", "messages")),
