@@ -21,7 +21,7 @@ from .models import JobStatus
 from .queue_serializers import ScheduleSerializer, SummarySerializer
 from .services import cancel_job, decide_job
 
-# Twice the time between two canaries, and some: then something on their way is broken.
+# As `/health/ready` counts it (portal/system_health.py).
 CANARY_LATE_SECONDS = 150
 
 

@@ -30,8 +30,8 @@ from cloudaccounts.connect import open_cloud
 from cloudaccounts.encryption import UnreadableSecret
 from cloudaccounts.models import CloudResource
 from openstack_client import Cloud, CloudError, ServerReading
-from tasks.clock import database_now
-from tasks.leases import held, lease, new_owner
+from tasks.clock import database_now, is_recent
+from tasks.leases import cut_leases, held, lease, new_owner
 from tasks.models import EntityLock
 
 from ..models import SyncRun, SyncState, VirtualMachine, VMOperationLog, VMStatus
@@ -92,6 +92,7 @@ def sync_region(account_id: int, region: str, *, full: bool = False) -> SyncRun 
     state, _created = SyncState.objects.get_or_create(account_id=account_id, region=region)
     owner = new_owner()
     mine = SyncState.objects.filter(pk=state.pk)
+    cut_leases(mine)
     free = Q(owner="") | Q(lease_until__lt=Now())
     if not mine.filter(free).update(owner=owner, lease_until=Now() + lease()):
         return None
@@ -127,7 +128,7 @@ def _full_is_due(state: SyncState) -> bool:
         return True
     if state.full_wanted_at is not None and state.full_wanted_at > state.full_listed_at:
         return True
-    return timezone.now() - state.full_listed_at >= timedelta(seconds=settings.VM_FULL_SYNC_SECONDS)
+    return not is_recent(state.full_listed_at, timedelta(seconds=settings.VM_FULL_SYNC_SECONDS))
 
 
 def _seen_through(
