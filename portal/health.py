@@ -47,7 +47,7 @@ def ready(request: HttpRequest) -> JsonResponse:
     healthy = all(value == "ok" for value in checks.values())
     problems: dict[str, str] = {}
     if checks["database"] == "ok":
-        if checks["migrations"] == "ok":
+        if healthy:
             problems = system_health()
         checks["beat_last_tick_seconds_ago"] = _rounded(seconds_since_beat())
         checks["canary_seconds_ago"] = _rounded(seconds_since_canary())

@@ -330,6 +330,7 @@ SPECTACULAR_SETTINGS = {
         "StepStatusEnum": "tasks.models.StepStatus",
         "VMStatusEnum": "vms.models.VMStatus",
         "RoleEnum": "portal.api.scoping.Role",
+        "VerificationEnum": "cloudaccounts.models.accounts.CloudAccount.Verification",
     },
 }
 

@@ -58,6 +58,7 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
     sync_interval_minutes = serializers.IntegerField(
         min_value=0, max_value=MOST_MINUTES, required=False, help_text="0: only when somebody asks."
     )
+    verification = serializers.ChoiceField(choices=CloudAccount.Verification.choices, read_only=True)
     schedule = serializers.SerializerMethodField()
     stale = serializers.SerializerMethodField()
 
@@ -75,6 +76,7 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
             "sync_interval_minutes",
             "active",
             "facts",
+            "verification",
             "last_verified_at",
             "last_error",
             "schedule",
@@ -86,6 +88,7 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
         read_only_fields = [
             "id",
             "version",
+            "verification",
             "last_verified_at",
             "last_error",
             "facts",

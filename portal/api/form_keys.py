@@ -12,9 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
-from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, UnreadablePostError
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
@@ -55,23 +54,34 @@ class FormKeyMiddleware:
         args: tuple[Any, ...],
         named: dict[str, Any],
     ) -> HttpResponseBase | None:
-        """Call the view of a form that has a key; any other is left alone."""
-        if request.method != "POST" or is_for_programs(request.path) or not request.user.is_authenticated:
+        """Call the view of a form that has a key; any other is left alone.
+
+        So is a view that looks at the form before its token is checked: it calls `carry_out_form` itself.
+        """
+        if request.method != "POST" or is_for_programs(request.path) or getattr(view, "csrf_exempt", False):
             return None
-        try:
-            key = request.POST.get(FIELD, "")
-        except (SuspiciousOperation, RequestDataTooBig, UnreadablePostError):
-            return None  # The view says it, or Django does.
-        if not _KEY.match(key):
-            return None
-        try:
-            return submit_once(request, key, lambda: view(request, *args, **named))
-        except Exception as error:
-            # An answer of this hook does not pass those of other middleware for exceptions.
-            page = page_of_refusal(request, error)
-            if page is None:
-                raise
-            return page
+        return carry_out_form(request, lambda: view(request, *args, **named)) if _key_of(request) else None
+
+
+def carry_out_form(request: HttpRequest, work: Callable[[], HttpResponseBase]) -> HttpResponseBase:
+    """Return the answer of `work`, which is done once for each key of a form; without a key, each time."""
+    key = _key_of(request)
+    if not key:
+        return work()
+    try:
+        return submit_once(request, key, work)
+    except Exception as error:
+        # What is raised below a middleware's own call of a view does not come to the other middleware.
+        page = page_of_refusal(request, error)
+        if page is None:
+            raise
+        return page
+
+
+def _key_of(request: HttpRequest) -> str:
+    """The key of the form of somebody who is signed in; empty for any other."""
+    key = request.POST.get(FIELD, "")
+    return key if _KEY.match(key) and request.user.is_authenticated else ""
 
 
 def submit_once(request: HttpRequest, key: str, work: Callable[[], HttpResponseBase]) -> HttpResponseBase:
