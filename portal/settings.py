@@ -104,6 +104,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "portal.api.page_middleware.PageErrorsMiddleware",
     "portal.api.password_checks.LoginThrottleMiddleware",
+    "portal.api.form_keys.FormKeyMiddleware",
 ]
 
 ROOT_URLCONF = "portal.urls"
@@ -112,8 +113,11 @@ WSGI_APPLICATION = "portal.wsgi.application"
 TEMPLATES: list[dict[str, Any]] = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        # Before the templates of the admin, one of which is extended.
+        "DIRS": [BASE_DIR / "portal" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
+            "builtins": ["portal.templatetags.forms"],
             "context_processors": [
                 *(f"django.template.context_processors.{name}" for name in ("request", "i18n")),
                 *(f"django.contrib.{name}.context_processors.{name}" for name in ("auth", "messages")),
@@ -384,6 +388,7 @@ SPECTACULAR_SETTINGS = {
         "StepStatusEnum": "tasks.models.StepStatus",
         "VMStatusEnum": "vms.models.VMStatus",
         "RoleEnum": "portal.api.scoping.Role",
+        "VerificationEnum": "cloudaccounts.models.accounts.CloudAccount.Verification",
     },
 }
 

@@ -137,6 +137,7 @@ urlpatterns = [
     path("metrics", metrics, name="metrics"),
     path("health/live", health.live, name="health-live"),
     path("health/ready", health.ready, name="health-ready"),
+    path("health/serving", health.serving, name="health-serving"),
 ]
 
 handler400 = errors.bad_request

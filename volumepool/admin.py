@@ -11,6 +11,8 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.translation import gettext_lazy as _
 
+from cloudaccounts.models import CloudAccount
+from cloudaccounts.places import unusable
 from tasks.admin import ReadOnly, ReadOnlyRows
 from tasks.doorbell import ring
 
@@ -74,12 +76,18 @@ class VolumePoolForm(forms.ModelForm[VolumePool]):
         if len(sources) > 1:
             message = _("Copies are of one thing: a snapshot, the newest one of a prefix, or an image.")
             self.add_error(sources[-1], message)
+        elif not self.errors and (wrong := self._unusable(entered["account"])):
+            self.add_error("account", wrong)
         elif not self.errors:
             # The form's own fields only: the instance gets them after this.
             columns = {name: value for name, value in entered.items() if name in self.fields}
             for name, texts in problems_of(VolumePool(**columns)).items():
                 self.add_error(name, [str(text) for text in texts])
         return entered
+
+    def _unusable(self, account: CloudAccount) -> str | None:
+        """Why a pool cannot be put into an account. One that is there stays editable, whatever has become of its account."""
+        return unusable(account) if "account" in self.changed_data else None
 
 
 class SpareRows(ReadOnlyRows):

@@ -76,6 +76,10 @@ class CloudAccountQuerySet(TenantScoped):
         rows = self.model.objects.filter(pk__in=self.order_by().values("pk")).order_by("pk")
         return list(rows.select_for_update(no_key=no_key).values_list("pk", flat=True))
 
+    def usable(self) -> Self:
+        """Those that something new may be made in: switched on, and the last verification did not fail."""
+        return self.filter(active=True, last_error="")
+
     def for_tenant(self, tenant: Tenant) -> Self:
         """The tenant's own accounts and the shared ones."""
         return self.filter(models.Q(tenant=tenant) | models.Q(tenant=None))
@@ -116,6 +120,11 @@ class CloudAccount(models.Model):
         PUBLIC = "public", _("public")
         INTERNAL = "internal", _("internal")
         ADMIN = "admin", _("admin")
+
+    class Verification(models.TextChoices):
+        VERIFIED = "verified", _("verified")  # the cloud has accepted the credentials
+        FAILED = "failed", _("verification failed")  # the last attempt; nothing new is made in it
+        UNVERIFIED = "unverified", _("not verified yet")  # nobody has tried, or the first attempt goes on
 
     name = models.CharField(_("name"), max_length=100)
     provider = models.CharField(_("provider"), max_length=50, default="openstack")
@@ -227,6 +236,18 @@ class CloudAccount(models.Model):
     def lock_key(self) -> str:
         """The engine's lock on the account as a whole."""
         return f"cloud-account:{self.pk}"
+
+    @property
+    def verification(self) -> Verification:
+        """What the last verification has shown."""
+        if self.last_error:
+            return self.Verification.FAILED
+        return self.Verification.VERIFIED if self.last_verified_at else self.Verification.UNVERIFIED
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether something new may be made in it, as `usable` of its queryset has it. What is in it already goes on."""
+        return self.active and self.verification != self.Verification.FAILED
 
     def is_owned_by(self, scope: Scope) -> bool:
         """Whether who asks may see more of it than its name: it is his tenant's, or he is staff who may view accounts."""

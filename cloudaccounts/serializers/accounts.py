@@ -65,6 +65,7 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
     sync_interval_minutes = serializers.IntegerField(
         min_value=0, max_value=MOST_MINUTES, required=False, help_text="0: only when somebody asks."
     )
+    verification = serializers.ChoiceField(choices=CloudAccount.Verification.choices, read_only=True)
     schedule = serializers.SerializerMethodField()
     stale = serializers.SerializerMethodField()
     clock_warning = serializers.SerializerMethodField()
@@ -83,6 +84,7 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
             "sync_interval_minutes",
             "active",
             "facts",
+            "verification",
             "last_verified_at",
             "last_error",
             "clock_offsets",
@@ -96,6 +98,7 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
         read_only_fields = [
             "id",
             "version",
+            "verification",
             "last_verified_at",
             "last_error",
             "facts",

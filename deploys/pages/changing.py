@@ -20,6 +20,7 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods
 
 from portal.api.errors import Refused
+from portal.api.form_keys import carry_out_form
 from portal.api.page_refusals import tell, texts_of
 from portal.api.scoped_pages import PageRequest, page_scope
 from portal.api.scoping import Role, Scope
@@ -61,7 +62,7 @@ def telling_too_many_fields(page: Callable[..., HttpResponse]) -> Callable[..., 
             )
             messages.error(request, text % shown)
             return redirect(request.get_full_path())
-        return protected(request, *args, **named)
+        return carry_out_form(request, lambda: protected(request, *args, **named))
 
     return answer
 

@@ -70,7 +70,7 @@ def carry_out_once(
     _check(key)
     request_hash = _hash(request)
     with transaction.atomic():
-        row_id = _claim(user, key, request_hash)
+        row_id = claim_key(user, key, request_hash)
         if row_id is None:
             return _replay(user, key, request_hash)
         with collect_requirements() as requirements:
@@ -113,7 +113,7 @@ def _hash(request: Request) -> str:
     return salted_hmac("portal.api.idempotency", "\n".join(parts), algorithm="sha256").hexdigest()
 
 
-def _claim(user: Any, key: str, request_hash: str) -> int | None:
+def claim_key(user: Any, key: str, request_hash: str) -> int | None:
     """Insert the key's row and return its id; None when there is one already. Waits for a first one still at work."""
     table = connection.ops.quote_name(IdempotencyKey._meta.db_table)  # noqa: SLF001 - Django's documented API.
     try:

@@ -9,6 +9,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from portal.api.scoping import Role, Scope
+from tasks.clock import TOLERANCE
 from tasks.doorbell import ring
 
 from ..models import ConsoleReading, SyncRun, SyncState, VirtualMachine, stale_after
@@ -51,10 +52,9 @@ def stale_states(now: datetime | None = None) -> QuerySet[SyncState]:
     bound = VirtualMachine.objects.filter(
         account=OuterRef("account"), region=OuterRef("region"), openstack_id__isnull=False
     )
-    limit = (now or timezone.now()) - stale_after()
-    return SyncState.objects.filter(
-        Q(listed_at=None) | Q(listed_at__lt=limit), Exists(bound), account__active=True
-    ).select_related("account")
+    now = now or timezone.now()
+    old = Q(listed_at=None) | Q(listed_at__lt=now - stale_after()) | Q(listed_at__gt=now + TOLERANCE)
+    return SyncState.objects.filter(old, Exists(bound), account__active=True).select_related("account")
 
 
 def prune_runs(batch: int = 5000) -> None:

@@ -32,8 +32,8 @@ from cloudaccounts.plain_text import plain
 from cloudaccounts.sync.clock import clock_warning, note_clock_offset
 from openstack_client import Cloud, CloudError, RecordPage, ServerReading
 from security.encryption import UnreadableSecret
-from tasks.clock import database_now
-from tasks.leases import held, lease, new_owner
+from tasks.clock import database_now, is_recent
+from tasks.leases import cut_leases, held, lease, new_owner
 from tasks.models import EntityLock
 
 from ..models import SyncRun, SyncState, VirtualMachine, VMOperationLog, VMStatus
@@ -100,6 +100,7 @@ def sync_region(account_id: int, region: str, *, full: bool = False) -> SyncRun 
     state, _created = SyncState.objects.get_or_create(account_id=account_id, region=region)
     owner = new_owner()
     mine = SyncState.objects.filter(pk=state.pk)
+    cut_leases(mine)
     free = Q(owner="") | Q(lease_until__lt=Now())
     if not mine.filter(free).update(owner=owner, lease_until=Now() + lease()):
         return None
@@ -136,7 +137,7 @@ def _full_is_due(state: SyncState) -> bool:
         return True
     if state.full_wanted_at is not None and state.full_wanted_at > state.full_listed_at:
         return True
-    return timezone.now() - state.full_listed_at >= timedelta(seconds=settings.VM_FULL_SYNC_SECONDS)
+    return not is_recent(state.full_listed_at, timedelta(seconds=settings.VM_FULL_SYNC_SECONDS))
 
 
 def _seen_through(
