@@ -236,6 +236,9 @@ JOB_LEASE_SECONDS = env.float("JOB_LEASE_SECONDS", default=20.0)
 JOB_ATTEMPT_CAP = max(2, env.int("JOB_ATTEMPT_CAP", default=10))
 JOB_SWEEP_SECONDS = env.int("JOB_SWEEP_SECONDS", default=5)
 JOB_RETENTION_DAYS = env.int("JOB_RETENTION_DAYS", default=90)
+# Which share of a worker's processes one tenant's work may hold at one time, by queue ("" for those that are not named): at
+# least one process, and with 1 all of them. What comes beyond waits, and so leaves processes to other tenants.
+TENANT_WORKER_SHARES = env.json("TENANT_WORKER_SHARES", default={"jobs": 0.75, "": 0.5})
 # Requests that wait for a job, or follow one live, hold a web thread each: of WEB_THREADS, so many may be taken by them.
 WAITING_REQUESTS_AT_MOST = env.int("WAITING_REQUESTS_AT_MOST", default=8)
 JOB_EVENTS_SECONDS = env.float("JOB_EVENTS_SECONDS", default=60.0)

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from . import ssh
 from .contract import Code, Order, Outcome, SayHost
 from .masked_log import MaskedLog
-from .untrusted import clean_label, clean_text
+from .untrusted import clean_ends, clean_label, clean_text
 
 FULL_DISK = ("No space left on device", "Disk quota exceeded")
 FAILED = {"runner_on_failed", "runner_on_unreachable"}
@@ -138,7 +138,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _details(result: Mapping[str, Any]) -> str:
-    words = clean_text(result.get("msg"), MESSAGE_CHARACTERS).strip()
+    words = clean_ends(result.get("msg"), MESSAGE_CHARACTERS // 2).strip()
     code = result.get("rc")
     if code and isinstance(code, int):
         errors = clean_text(result.get("stderr") or result.get("module_stderr"), OUTPUT_CHARACTERS)

@@ -134,11 +134,18 @@ def test_no_part_of_an_event_has_to_be_of_its_type(odd):
     whole = dict.fromkeys(names, odd)
 
     for kind in ["runner_on_ok", "runner_on_failed", "runner_on_unreachable"]:
-        outcome = progress_of(event(kind, **whole), {**event(kind), "task": odd, "ignored": odd, "result": odd})
+        outcome = progress_of(
+            event(kind, **whole), {**event(kind), "task": odd, "ignored": odd, "result": odd}
+        )
         assert outcome.code in {Code.FAILED, Code.UNREACHABLE}
         assert outcome.running is None
         json.dumps([outcome.message, *outcome.lines], ensure_ascii=False).encode()
-    for forged in [odd, {"event": odd}, {"event": "runner_on_ok", "host": odd}, {"event": "text", "text": odd}]:
+    for forged in [
+        odd,
+        {"event": odd},
+        {"event": "runner_on_ok", "host": odd},
+        {"event": "text", "text": odd},
+    ]:
         assert not progress_of(forged, {"event": "playbook_on_stats", "stats": odd}).ok
     assert not progress_of({"event": "playbook_on_stats", "stats": {"ok": odd}}).ok
 
