@@ -47,7 +47,7 @@ class CloudCommand(Command):
         """Keep the cloud's id of the change that was just asked for, for people and for looking it up."""
         self.data["request_id"] = last_request_id()
 
-    def moves_no_more(self, *seen: object, after: timedelta = LOST_AFTER) -> bool:
+    def moves_no_more(self, *seen: object, after: timedelta | None = None) -> bool:
         """Whether looks at what was asked for have shown the same for so long that it counts as lost. Called at each look.
 
         By looks as well as by time: what was not seen while the cloud was away has not stood still.
@@ -59,7 +59,7 @@ class CloudCommand(Command):
         kept["looks"] += 1
         self.data["stood"] = kept
         stands_for = now - datetime.fromisoformat(kept["since"])
-        return bool(kept["looks"] >= LOST_AFTER_LOOKS and stands_for >= after)
+        return bool(kept["looks"] >= LOST_AFTER_LOOKS and stands_for >= (LOST_AFTER if after is None else after))
 
     def may_ask_again(self) -> bool:
         """Whether what the cloud has lost may be asked for once more; counts it."""

@@ -16,6 +16,7 @@ from tasks.command import Done, Failed, Failure, Refusal, Result, Spawn, Wait, W
 from tasks.polling import MISSING
 from volumepool.commands import CreateVolume, let_go, note_if_gone, write_seen
 from volumepool.models import GONE, VOLUME_WATCHER, Volume
+from volumepool.states import ON_A_SERVER
 
 from ..models import VirtualMachine, VMOperationLog, VMStatus
 from .server import ServerCommand
@@ -53,6 +54,17 @@ class _AttachmentCommand(ServerCommand):
             return []
         message = gettext_lazy("The volumes of a VM that is '%(status)s' cannot be changed now.")
         return [Refusal("wrong_state", message % {"status": status.label})]
+
+    def refused_for(self, allowed: frozenset[str]) -> list[Refusal]:
+        """The refusal of a volume that Cinder has in another state than these; nothing for one that is yet to be made."""
+        status, cinder_id = Volume.objects.values_list("status", "volume_id").get(pk=self.volume_id)
+        if status == GONE:
+            return [Refusal("wrong_state", gettext_lazy("The cloud has the volume no more; remove it here."))]
+        if cinder_id is None or status in allowed:
+            return []
+        message = gettext_lazy("The volume is '%(status)s'; it has to be %(allowed)s.")
+        shown = {"status": status, "allowed": " / ".join(sorted(allowed))}
+        return [Refusal("wrong_state", message % shown)]
 
     def is_attached(self) -> bool:
         """Whether the server has it, by Nova."""
@@ -131,6 +143,10 @@ class AttachVolume(_AttachmentCommand):
 
     kind: ClassVar[str] = "vms.attach_volume"
     title: ClassVar[str | Promise] = gettext_lazy("Attach a volume to VM")
+
+    def validate(self) -> list[Refusal]:
+        """Refuse a volume that is not free in Cinder, too."""
+        return super().validate() or self.refused_for(frozenset({"available"}))
 
     @step(title=gettext_lazy("Make the volume"))
     def make_the_volume(self) -> Result:
@@ -251,7 +267,7 @@ class DetachVolume(_AttachmentCommand):
         """Refuse the disk that the VM boots from."""
         if Volume.objects.filter(pk=self.volume_id, is_boot=True).exists():
             return [Refusal("boot_volume", gettext_lazy("A VM cannot be without the volume it boots from."))]
-        return super().validate()
+        return super().validate() or self.refused_for(ON_A_SERVER)
 
     @step(deadline=minutes(10), title=gettext_lazy("Ask the cloud"))
     def ask_the_cloud(self) -> Result:

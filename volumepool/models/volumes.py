@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
@@ -116,6 +117,19 @@ class Volume(models.Model):
     def lock_key(self) -> str:
         """The engine's lock on this volume."""
         return f"volume:{self.pk}"
+
+    @property
+    def problem(self) -> str:
+        """What people are to know of it besides its status; "" for nothing."""
+        if self.status == GONE:
+            return gettext("The cloud has it no more.")
+        if self.views_differ:
+            shown = {"nova": self.nova_server_id or "-", "cinder": self.server_id or "-"}
+            return gettext("Nova and Cinder disagree about its server: %(nova)s, %(cinder)s.") % shown
+        if self.server_id and self.vm_id is None and self.volume_id:
+            shown = {"server": self.server_id}
+            return gettext("It is on the server %(server)s, which is none of this tenant's VMs.") % shown
+        return ""
 
     @property
     def views_differ(self) -> bool:

@@ -22,6 +22,7 @@ from tasks import engine
 from tenants.models import InformationSystem
 
 from ..models import Volume
+from ..states import allowed_on
 from ..serializers import ChangeVolumeSerializer, VolumeActionSerializer, WantedVolumesSerializer
 from ..services import (
     NewVolumes,
@@ -63,7 +64,7 @@ def show_volumes(request: PageRequest, scope: Scope, refused: Refused | None = N
     context = {
         "scope": scope,
         "page": page,
-        "rows": [(volume, held.get(volume.lock_key)) for volume in rows],
+        "rows": [(volume, held.get(volume.lock_key), allowed_on(volume)) for volume in rows],
         "changes": bool(held),
         "search": search,
         "attached": attached,
