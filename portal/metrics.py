@@ -25,8 +25,8 @@ from tasks import queues
 from tasks.models import Job
 from vms.models import Orphan, SyncState
 from vms.services.syncing import stale_states
-from volumepool.services import stale_volume_states
 from volumepool.models import PoolClaim, StrayVolume, VolumePool
+from volumepool.services import stale_volume_states
 from volumepool.services.figures import is_paused, lacks_its_source
 from volumepool.services.stock import Stock, stock_of
 

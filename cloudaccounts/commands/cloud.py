@@ -59,7 +59,9 @@ class CloudCommand(Command):
         kept["looks"] += 1
         self.data["stood"] = kept
         stands_for = now - datetime.fromisoformat(kept["since"])
-        return bool(kept["looks"] >= LOST_AFTER_LOOKS and stands_for >= (LOST_AFTER if after is None else after))
+        return bool(
+            kept["looks"] >= LOST_AFTER_LOOKS and stands_for >= (LOST_AFTER if after is None else after)
+        )
 
     def may_ask_again(self) -> bool:
         """Whether what the cloud has lost may be asked for once more; counts it."""

@@ -50,9 +50,7 @@ def test_cinder_tells_for_which_server_it_keeps_a_volume(cloud, make_server, mak
     assert cloud.block_storage.list_reservations(NOBODY) == []
 
 
-def test_a_detachment_that_nobody_works_on_is_taken_back(
-    cloud, make_server, make_volume, set_volume_status
-):
+def test_a_detachment_that_nobody_works_on_is_taken_back(cloud, make_server, make_volume, set_volume_status):
     made, volume = make_server(), make_volume()
     volume_status(cloud, volume.id, "available")
     wait_status(cloud, made.id, "ACTIVE")

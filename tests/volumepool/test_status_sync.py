@@ -10,7 +10,7 @@ from tests.factories import InformationSystemFactory, MembershipFactory, Virtual
 from tests.working import work
 from vms.models import VMSnapshot
 from volumepool.models import GONE, Volume, VolumeSnapshot, VolumeSyncState
-from volumepool.services import accept_volume_losses, request_volume_sync, rename_volume, stale_volume_states
+from volumepool.services import accept_volume_losses, rename_volume, request_volume_sync, stale_volume_states
 from volumepool.states import allowed_on
 from volumepool.sync.status import KNOWN_WORDS, sync_place
 
@@ -81,7 +81,7 @@ def test_every_word_of_cinders_is_on_the_row_and_decides_what_may_be_asked(make,
     assert figures["unknown_words"] == ({} if word in KNOWN_WORDS else {word: 1})
     assert "attach" not in allowed_on(row)
     assert ("remove" in allowed_on(row)) == (
-        word.startswith("error") and "deleting" not in word or word in {
+        (word.startswith("error") and "deleting" not in word) or word in {
             "reserved", "attaching", "detaching", "creating", "a-word-of-tomorrow",
         }
     )  # fmt: skip

@@ -116,8 +116,12 @@ class _AttachmentCommand(ServerCommand):
         if status == "reserved" and let_go(cloud, self.cinder_id(), also_of=self.server_id):
             return Wait(0.5, _("Waiting for the volume."))
         if status in {"available", "error"} or self.job.ending:
-            return Done(_("Nova's list keeps the volume, which Cinder says is '%(status)s'.") % {"status": status})
-        return self.lost(_("Nova has the volume on the server, Cinder says '%(status)s'.") % {"status": status})
+            return Done(
+                _("Nova's list keeps the volume, which Cinder says is '%(status)s'.") % {"status": status}
+            )
+        return self.lost(
+            _("Nova has the volume on the server, Cinder says '%(status)s'.") % {"status": status}
+        )
 
     def translate(self, error: Exception) -> Wait | Failed | None:
         """What an error means; of a 404, whether it is the volume that is gone: then its row says so at once."""
@@ -183,7 +187,9 @@ class AttachVolume(_AttachmentCommand):
             return Done()
         # "reserved" and "attaching" are on their way to one of the others, unless the request was lost.
         if self.moves_no_more(status) and not let_go(self.cloud(), self.cinder_id()):
-            return Done(_("Nova has the volume on the server, Cinder says '%(status)s'.") % {"status": status})
+            return Done(
+                _("Nova has the volume on the server, Cinder says '%(status)s'.") % {"status": status}
+            )
         return Wait(0.5, _("Waiting for the volume."))
 
     @step(deadline=minutes(10), title=gettext_lazy("See it attached"))

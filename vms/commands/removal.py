@@ -187,7 +187,9 @@ class RemoveVm(ServerCommand):
         vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
         kept = Volume.objects.filter(vm=vm).update(vm=None, device="", is_boot=False)
         for volume_id, seen in self.data.get("kept", {}).items():
-            write_seen(volume_id, {"seen": {name: seen[name] for name in ("status", "server_id") if name in seen}})
+            write_seen(
+                volume_id, {"seen": {name: seen[name] for name in ("status", "server_id") if name in seen}}
+            )
         detail = _("%(count)s volumes were kept.") % {"count": kept} if kept else ""
         self.log(vm, VMOperationLog.Operation.REMOVE, success=True, detail=detail)
         vm.delete()

@@ -6,20 +6,23 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('vms', '0003_room_for_updates'),
+        ("vms", "0003_room_for_updates"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='vmsnapshot',
-            name='missing_count',
+            model_name="vmsnapshot",
+            name="missing_count",
             field=models.PositiveSmallIntegerField(db_default=0, default=0, editable=False),
         ),
         migrations.AddField(
-            model_name='vmsnapshot',
-            name='written_at',
-            field=models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), default=django.utils.timezone.now, editable=False),
+            model_name="vmsnapshot",
+            name="written_at",
+            field=models.DateTimeField(
+                db_default=django.db.models.functions.datetime.Now(),
+                default=django.utils.timezone.now,
+                editable=False,
+            ),
         ),
     ]

@@ -33,6 +33,4 @@ def sync_images(cloud: Cloud, account: CloudAccount, region: str, began: datetim
                 found.append(row[0])
     write_statuses(VMSnapshot, by_status, began=began, figures=figures, lock=_LOCK)
     missing = [(pk, count) for pk, status, count in unseen.values() if status != "gone"]
-    note_missing(
-        VMSnapshot, missing, total, began=began, is_believed=False, figures=figures, lock=_LOCK
-    )
+    note_missing(VMSnapshot, missing, total, began=began, is_believed=False, figures=figures, lock=_LOCK)

@@ -17,7 +17,6 @@ from ..models import GONE, Volume
 from ..states import USABLE
 from .volumes import VolumeCommand
 
-
 # Cinder shows no progress of it, and large volumes take their time with some drivers.
 SLOWEST_EXTENSION = minutes(5)
 

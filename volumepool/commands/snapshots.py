@@ -20,7 +20,6 @@ from ..states import USABLE
 from .cinder import CinderCommand, MakingCommand, delete_snapshots
 
 
-
 class SnapshotCommand(CinderCommand):
     """A command about a snapshot of a tenant's volume."""
 

@@ -23,7 +23,6 @@ from .cinder import CinderCommand, MakingCommand
 from .letting_go import let_go
 from .seen import note_if_gone, write_seen
 
-
 # What Cinder calls a volume that a server has, gets or loses.
 _OF_A_SERVER = frozenset({"in-use", "reserved", "attaching", "detaching"})
 

@@ -7,63 +7,88 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('cloudaccounts', '0006_schedule_of_each_account'),
-        ('volumepool', '0003_actions_and_sources'),
+        ("cloudaccounts", "0006_schedule_of_each_account"),
+        ("volumepool", "0003_actions_and_sources"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='volume',
-            name='missing_count',
+            model_name="volume",
+            name="missing_count",
             field=models.PositiveSmallIntegerField(db_default=0, default=0, editable=False),
         ),
         migrations.AddField(
-            model_name='volume',
-            name='nova_server_id',
+            model_name="volume",
+            name="nova_server_id",
             field=models.CharField(blank=True, editable=False, max_length=64, null=True),
         ),
         migrations.AddField(
-            model_name='volume',
-            name='server_id',
-            field=models.CharField(blank=True, db_default='', default='', editable=False, max_length=64),
+            model_name="volume",
+            name="server_id",
+            field=models.CharField(blank=True, db_default="", default="", editable=False, max_length=64),
         ),
         migrations.AddField(
-            model_name='volume',
-            name='written_at',
-            field=models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), default=django.utils.timezone.now, editable=False),
+            model_name="volume",
+            name="written_at",
+            field=models.DateTimeField(
+                db_default=django.db.models.functions.datetime.Now(),
+                default=django.utils.timezone.now,
+                editable=False,
+            ),
         ),
         migrations.AddField(
-            model_name='volumesnapshot',
-            name='missing_count',
+            model_name="volumesnapshot",
+            name="missing_count",
             field=models.PositiveSmallIntegerField(db_default=0, default=0, editable=False),
         ),
         migrations.AddField(
-            model_name='volumesnapshot',
-            name='written_at',
-            field=models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), default=django.utils.timezone.now, editable=False),
+            model_name="volumesnapshot",
+            name="written_at",
+            field=models.DateTimeField(
+                db_default=django.db.models.functions.datetime.Now(),
+                default=django.utils.timezone.now,
+                editable=False,
+            ),
         ),
         migrations.CreateModel(
-            name='VolumeSyncState',
+            name="VolumeSyncState",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('region', models.CharField(blank=True, default='', max_length=100, verbose_name='region')),
-                ('listed_at', models.DateTimeField(blank=True, null=True, verbose_name='listed')),
-                ('compared_at', models.DateTimeField(blank=True, null=True, verbose_name='compared')),
-                ('wanted_at', models.DateTimeField(blank=True, null=True)),
-                ('losses_accepted', models.BooleanField(db_default=False, default=False, verbose_name='losses accepted')),
-                ('figures', models.JSONField(blank=True, default=dict, verbose_name='figures')),
-                ('message', models.TextField(blank=True, default='', verbose_name='message')),
-                ('owner', models.CharField(blank=True, default='', max_length=100)),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='volume_sync_states', to='cloudaccounts.cloudaccount', verbose_name='cloud account')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("region", models.CharField(blank=True, default="", max_length=100, verbose_name="region")),
+                ("listed_at", models.DateTimeField(blank=True, null=True, verbose_name="listed")),
+                ("compared_at", models.DateTimeField(blank=True, null=True, verbose_name="compared")),
+                ("wanted_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "losses_accepted",
+                    models.BooleanField(db_default=False, default=False, verbose_name="losses accepted"),
+                ),
+                ("figures", models.JSONField(blank=True, default=dict, verbose_name="figures")),
+                ("message", models.TextField(blank=True, default="", verbose_name="message")),
+                ("owner", models.CharField(blank=True, default="", max_length=100)),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="volume_sync_states",
+                        to="cloudaccounts.cloudaccount",
+                        verbose_name="cloud account",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'sync state of volumes',
-                'verbose_name_plural': 'sync states of volumes',
-                'ordering': ['account', 'region'],
-                'constraints': [models.UniqueConstraint(fields=('account', 'region'), name='volume_sync_state_once')],
+                "verbose_name": "sync state of volumes",
+                "verbose_name_plural": "sync states of volumes",
+                "ordering": ["account", "region"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("account", "region"), name="volume_sync_state_once")
+                ],
             },
         ),
     ]

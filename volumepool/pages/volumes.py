@@ -22,7 +22,6 @@ from tasks import engine
 from tenants.models import InformationSystem
 
 from ..models import Volume
-from ..states import allowed_on
 from ..serializers import ChangeVolumeSerializer, VolumeActionSerializer, WantedVolumesSerializer
 from ..services import (
     NewVolumes,
@@ -35,6 +34,7 @@ from ..services import (
     take_snapshot,
     volume_options,
 )
+from ..states import allowed_on
 
 PAGE_SIZE = 50
 # The fields of the form for new volumes, in the order of the page.

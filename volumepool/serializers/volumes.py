@@ -26,7 +26,8 @@ class VolumeSerializer(AnswerSerializer[Volume]):
         help_text="What its status in the cloud allows: a job in flight and the role of who asks are told elsewhere."
     )
     problem = serializers.CharField(
-        read_only=True, help_text="What is wrong with it: Nova and Cinder disagree, or the cloud has it no more."
+        read_only=True,
+        help_text="What is wrong with it: Nova and Cinder disagree, or the cloud has it no more.",
     )
 
     class Meta:

@@ -16,6 +16,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from django.apps import apps
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, Q
@@ -184,7 +185,7 @@ class _RowsOfPlace:
         """Note what a complete listing did not show; missing twice is gone. Raises `MassLoss`."""
         if not unseen:
             return
-        lost = model._default_manager.filter(**{f"{key}__in": list(unseen)}).exclude(status=GONE)
+        lost = model.objects.filter(**{f"{key}__in": list(unseen)}).exclude(status=GONE)
         missing = list(lost.values_list("pk", "missing_count"))
         note_missing(
             model, missing, model.objects.filter(account=self.state.account, region=self.state.region).count(),
@@ -221,12 +222,14 @@ class _Known:
         """Whether Cinder says something else. A device is kept while Cinder does not know it."""
         said = (columns.status, columns.size_gb, columns.name or self.name, columns.server_id, vm_id)
         kept = (self.status, self.size_gb, self.name, self.server_id, self.vm_id)
-        return said != kept or self.missing_count > 0 or (bool(columns.device) and columns.device != self.device)
+        return (
+            said != kept or self.missing_count > 0 or (bool(columns.device) and columns.device != self.device)
+        )
 
 
 def _vms_of(server_ids: set[str]) -> dict[tuple[str, Any], UUID]:
     """The VM of each server, with the tenant that it belongs to: a volume is never shown on another tenant's VM."""
-    vms = Volume._meta.get_field("vm").related_model._default_manager  # type: ignore[union-attr]
+    vms = apps.get_model("vms", "VirtualMachine").objects
     found = vms.filter(openstack_id__in=server_ids) if server_ids else vms.none()
     rows = found.values_list("openstack_id", "information_system__tenant_id", "pk")
     return {(server_id, tenant_id): pk for server_id, tenant_id, pk in rows}
@@ -292,7 +295,9 @@ def note_missing(
     may be on its way out by our own doing.
     """
     busy = set(
-        EntityLock.objects.filter(key__in=[f"{lock}{pk}" for pk, _count in missing]).values_list("key", flat=True)
+        EntityLock.objects.filter(key__in=[f"{lock}{pk}" for pk, _count in missing]).values_list(
+            "key", flat=True
+        )
     )
     free = [(pk, count) for pk, count in missing if f"{lock}{pk}" not in busy]
     figures.missing += len(missing)
@@ -300,7 +305,9 @@ def note_missing(
     sudden = sum(count == 0 for _pk, count in free)
     if not is_believed and sudden >= 2 and sudden > total * settings.VM_SYNC_MASS_LOSS_SHARE:
         raise MassLoss(
-            _("%(missing)s of %(total)s are missing from the cloud's listing. That is not believed: nothing was marked.")
+            _(
+                "%(missing)s of %(total)s are missing from the cloud's listing. That is not believed: nothing was marked."
+            )
             % {"missing": sudden, "total": total}
         )
     with transaction.atomic():
@@ -362,7 +369,7 @@ def _is_compared(state: VolumeSyncState) -> bool:
     bound = Volume.objects.filter(account=state.account, region=state.region, volume_id__isnull=False)
     if not bound.exists():
         return False
-    vms = Volume._meta.get_field("vm").related_model._default_manager  # type: ignore[union-attr]
+    vms = apps.get_model("vms", "VirtualMachine").objects
     servers = vms.filter(account=state.account, region=state.region)
     if servers.count() <= _FEW_SERVERS or state.compared_at is None:
         return True

@@ -19,7 +19,9 @@ from .daemons import Daemons
 def main() -> int:
     """Run all, and print the table."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.realcloud", description=__doc__)
-    parser.add_argument("--cloud", required=True, help="its name in clouds.yaml, for a project that may be filled")
+    parser.add_argument(
+        "--cloud", required=True, help="its name in clouds.yaml, for a project that may be filled"
+    )
     parser.add_argument("--pids", required=True, type=Path, help="the folder of its pid files, <daemon>.pid")
     parser.add_argument("--start", required=True, help="the command that starts what does not run")
     parser.add_argument("--only", default=",".join(DAEMONS), help="which processes, by commas")
@@ -51,7 +53,11 @@ def main() -> int:
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted; everything was ended.\n")
         return 130
-    sys.stdout.write("\n".join(["", "A real cloud whose processes die", "", *(run.line(given.within) for run in runs), "", ""]))
+    sys.stdout.write(
+        "\n".join(
+            ["", "A real cloud whose processes die", "", *(run.line(given.within) for run in runs), "", ""]
+        )
+    )
     return 0 if all(run.holds and run.after is not None and run.after <= given.within for run in runs) else 1
 
 

@@ -119,7 +119,7 @@ class RealCampaign:
             self._wait(processes, GIVE_UP_SECONDS)
         fleet.attach_some(fleet.counts(self.jobs)["detach"])
         self._wait(processes, GIVE_UP_SECONDS)
-        self._sync(fleet)
+        self._sync()
         run = Run(daemon, how)
         before = set(Job.objects.values_list("pk", flat=True))
         fleet.load(self.jobs)
@@ -156,12 +156,12 @@ class RealCampaign:
         self.say(f"      {len(before)} rows differ before the next sync")
         for line in before[:6]:
             self.say(f"        {line}")
-        self._sync(fleet)
-        self._sync(fleet)
+        self._sync()
+        self._sync()
         run.differing, run.left = differences(fleet), left_over(fleet)
 
     @staticmethod
-    def _sync(fleet: Any) -> None:
+    def _sync() -> None:
         from vms.sync import status as of_vms
         from volumepool.sync import status as of_volumes
 

@@ -96,7 +96,7 @@ class Fleet:
         self.chance.shuffle(found)
         return found
 
-    def create(self, boot_volume: bool) -> Job | None:  # noqa: FBT001 - one word says it.
+    def create(self, boot_volume: bool) -> Job | None:
         """Ask for a VM."""
         wish = {
             "information_system": self.system.pk,
@@ -120,7 +120,9 @@ class Fleet:
         counts = self.counts(jobs)
         vms = iter(self.usable())
         free = iter(Volume.objects.filter(vm=None, status="available", information_system=self.system))
-        attached = iter(Volume.objects.filter(vm__isnull=False, is_boot=False, information_system=self.system))
+        attached = iter(
+            Volume.objects.filter(vm__isnull=False, is_boot=False, information_system=self.system)
+        )
         busy: set[Any] = set()
         wishes = [kind for kind, count in counts.items() for _ in range(count)]
         self.chance.shuffle(wishes)

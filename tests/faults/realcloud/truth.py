@@ -23,9 +23,13 @@ def differences(fleet: Fleet) -> list[str]:
             server = servers.get(vm.openstack_id or "")
             said = STATUS_OF_SERVER.get(server.status) if server else None
             if server is None and vm.status not in {"removed", "error"}:
-                found.append(f"VM {vm.name} ({vm.pk}) is '{vm.status}', and there is no server {vm.openstack_id}")
+                found.append(
+                    f"VM {vm.name} ({vm.pk}) is '{vm.status}', and there is no server {vm.openstack_id}"
+                )
             elif server is not None and said != vm.status:
-                found.append(f"VM {vm.name} is '{vm.status}', its server {server.id} {server.status} {server.task_state}")
+                found.append(
+                    f"VM {vm.name} is '{vm.status}', its server {server.id} {server.status} {server.task_state}"
+                )
         volumes = {volume.id: volume for volume in cloud.block_storage.list_volumes()}
         for row in Volume.objects.filter(account=account, region=region).select_related("vm"):
             volume = volumes.get(row.volume_id or "")
@@ -41,7 +45,9 @@ def differences(fleet: Fleet) -> list[str]:
                 )
             by_nova = [one for one, server in servers.items() if volume.id in server.volume_ids]
             if by_nova != ([server_id] if server_id else []) and not row.views_differ:
-                found.append(f"volume {row.name} is on {by_nova} by Nova, on {server_id} by Cinder: nobody says so")
+                found.append(
+                    f"volume {row.name} is on {by_nova} by Nova, on {server_id} by Cinder: nobody says so"
+                )
         for snapshot in VMSnapshot.objects.filter(account=account, region=region):
             try:
                 status = cloud.image.get_image(snapshot.image_id or "-").status
