@@ -26,6 +26,7 @@ from tasks.models import Job
 from vms.models import Orphan, SyncState
 from vms.services.syncing import stale_states
 from volumepool.models import PoolClaim, StrayVolume, VolumePool
+from volumepool.services import stale_volume_states
 from volumepool.services.figures import is_paused, lacks_its_source
 from volumepool.services.stock import Stock, stock_of
 
@@ -73,6 +74,11 @@ class PortalCollector(Collector):
             "portal_vm_sync_stale",
             "Accounts and regions whose VMs nobody has seen for three sync intervals.",
             stale_states().count(),
+        )
+        yield GaugeMetricFamily(
+            "portal_volume_sync_stale",
+            "Accounts and regions whose volumes nobody has seen for three sync intervals.",
+            stale_volume_states().count(),
         )
         yield from _resource_sync()
         yield _clock_offsets()

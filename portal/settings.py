@@ -246,6 +246,8 @@ JOB_EVENTS_SECONDS = env.float("JOB_EVENTS_SECONDS", default=60.0)
 # --- Virtual machines --------------------------------------------------------------------------------------
 
 VM_STATUS_SYNC_SECONDS = env.int("VM_STATUS_SYNC_SECONDS", default=300)
+# How often every account is asked for the status of its volumes and their snapshots.
+VOLUME_STATUS_SYNC_SECONDS = env.int("VOLUME_STATUS_SYNC_SECONDS", default=300)
 # The share of an account's VMs that may be missing from one listing before the sync refuses to believe it.
 VM_SYNC_MASS_LOSS_SHARE = env.float("VM_SYNC_MASS_LOSS_SHARE", default=1 / 3)
 # Runs in between list what has changed; so often all servers are listed, which alone shows what is missing.

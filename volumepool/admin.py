@@ -16,11 +16,12 @@ from cloudaccounts.places import unusable
 from tasks.admin import ReadOnly, ReadOnlyRows
 from tasks.doorbell import ring
 
-from .models import PoolClaim, SpareVolume, StrayVolume, Volume, VolumePool, VolumeSnapshot
+from .models import PoolClaim, SpareVolume, StrayVolume, Volume, VolumePool, VolumeSnapshot, VolumeSyncState
 from .plot import plot
 from .services.figures import Figures, figures_of
 from .services.pools import fill_now, look_after, problems_of
 from .services.stock import history_of
+from .services.syncing import accept_volume_losses
 
 PLOTTED_DAYS = 7
 
@@ -64,6 +65,26 @@ class VolumeSnapshotAdmin(ReadOnly):
     search_fields = ["name", "=snapshot_id"]
     list_select_related = ["volume", "information_system", "account"]
     show_full_result_count = False
+
+
+@admin.register(VolumeSyncState)
+class VolumeSyncStateAdmin(ReadOnly):
+    """How fresh the picture of volumes is. Losses that a sync did not believe are accepted here."""
+
+    list_display = ["account", "region", "listed_at", "compared_at", "message", "losses_accepted"]
+    list_filter = ["account"]
+    list_select_related = ["account"]
+    actions = ["believe_losses"]
+
+    @admin.action(description=_("Believe what the next full listing finds missing"), permissions=["accept"])
+    def believe_losses(self, request: HttpRequest, states: QuerySet[VolumeSyncState]) -> None:
+        """Open the brake on mass loss for one run: somebody has looked, and the volumes are gone indeed."""
+        count = accept_volume_losses(states)
+        self.message_user(request, _("%(count)s will be listed in full, and believed.") % {"count": count})
+
+    def has_accept_permission(self, request: HttpRequest) -> bool:
+        """Who may change sync states in the admin."""
+        return request.user.has_perm("volumepool.change_volumesyncstate")
 
 
 class VolumePoolForm(forms.ModelForm[VolumePool]):

@@ -234,12 +234,10 @@ def hear_cancel(job: Job) -> None:
 
 
 def stalled_at(claim: Claim, step: Step, watched: AsyncTask) -> datetime | None:
-    """When the command is next asked about a watch that stays open; None when its step has nothing to say of it."""
+    """From when on the command is asked about a watch that stays open; None when its step has nothing to say of it."""
     if claim.declared(step).stalled_run is None:
         return None
-    seen = claim.job.data.get("stalled") or {}
-    if seen.get("watch") == watched.pk:
-        return datetime.fromisoformat(seen["at"])
+    # Later times are the job's `not_before`: it is not claimed earlier.
     return watched.created_at + STALLED_AFTER
 
 

@@ -236,7 +236,7 @@ def _ask_stalled(claim: Claim, step: Step, watched: AsyncTask) -> bool:
     seen = claim.job.data.get("stalled") or {}
     looks = seen.get("looks", 0) + 1 if seen.get("watch") == watched.pk else 1
     at = timezone.now() + timedelta(seconds=max(result.seconds, min(60.0, 15.0 * (1 + looks // 8))))
-    claim.job.data["stalled"] = {"watch": watched.pk, "looks": looks, "at": at.isoformat()}
+    claim.job.data["stalled"] = {"watch": watched.pk, "looks": looks}
     return wait_on(claim, watched, look_at=at, data=claim.job.data)
 
 

@@ -183,6 +183,7 @@ def _volumes(scope: Scope, vm: VirtualMachine) -> dict[str, Any]:
     volumes = list(ours.filter(vm=vm).order_by("-is_boot", "created_at"))
     free = ours.filter(
         vm=None,
+        status="available",
         volume_id__isnull=False,
         account=vm.account_id,
         region=vm.region,

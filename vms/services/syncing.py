@@ -11,6 +11,7 @@ from django.utils import timezone
 from portal.api.scoping import Role, Scope
 from tasks.clock import TOLERANCE
 from tasks.doorbell import ring
+from volumepool.services import request_volume_sync
 
 from ..models import ConsoleReading, SyncRun, SyncState, VirtualMachine, stale_after
 
@@ -35,6 +36,8 @@ def request_sync(*, scope: Scope, account_id: int | None = None) -> list[SyncSta
     SyncState.objects.filter(of_these).update(full_wanted_at=timezone.now())
     if regions:
         ring("vms.sync_region_status", *regions)
+    # Who looks at VMs looks at their volumes, too.
+    request_volume_sync(scope=scope, account_id=account_id)
     return list(
         SyncState.objects.filter(of_these).select_related("account").order_by("account__name", "region")
     )

@@ -16,8 +16,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
 from cloudaccounts.connect import open_cloud
-from openstack_client import NotFound
-from openstack_client.block_storage import BlockStorage
+from openstack_client import Cloud, NotFound
 from tasks.command import Entity, Failure, Result, minutes, register, step
 from tasks.doorbell import ring
 
@@ -61,9 +60,9 @@ class SpareCommand(CinderCommand):
         """The spare as it was when the command first looked."""
         return SpareVolume.objects.select_related("pool__account").get(pk=self.spare_id)
 
-    def block_storage(self) -> BlockStorage:
-        """The Cinder that it is in."""
-        return open_cloud(self.spare.pool.account, self.spare.region).block_storage
+    def cloud(self) -> Cloud:
+        """The cloud that it is in."""
+        return open_cloud(self.spare.pool.account, self.spare.region)
 
     def polling_scope(self) -> str:
         """Its account and region."""

@@ -9,6 +9,8 @@ from cloudaccounts.sync.watching import CloudWatcher
 from openstack_client import Cloud, RecordPage, Snapshot, Volume
 from tasks.polling import Observation
 
+from ..mapping import columns_of
+
 
 class VolumeWatcher(CloudWatcher[Volume]):
     """Looks at volumes. Cinder lists no changes, so many are looked at by a listing of all."""
@@ -23,7 +25,11 @@ class VolumeWatcher(CloudWatcher[Volume]):
 
     def seen(self, found: Volume) -> Observation:
         """Cinder's word, and what it hangs on."""
-        data = {"server_ids": list(found.server_ids), "devices": list(found.devices)}
+        data = {
+            "server_ids": list(found.server_ids),
+            "devices": list(found.devices),
+            "columns": columns_of(found).as_json(),
+        }
         return Observation(found.status, "", data)
 
 
