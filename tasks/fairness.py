@@ -33,7 +33,7 @@ _worker_pid: int | None = None
 
 def begin_worker(processes: int | None) -> None:
     """Note how many processes this worker has. Called in its main process, before it starts them."""
-    global _processes, _worker_pid  # noqa: PLW0603 - a process belongs to one worker.
+    global _processes, _worker_pid
     _processes, _worker_pid = processes, os.getpid()
 
 

@@ -57,7 +57,7 @@ def ask(
                 left = deadline - time.monotonic()
                 if left <= 0:
                     # However little comes at a time, and however often.
-                    raise socket.timeout
+                    raise TimeoutError
                 connection.settimeout(left)
                 data = connection.recv(ANSWER_BYTES - len(answer))
                 if not data:

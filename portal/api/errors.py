@@ -16,6 +16,7 @@ from django.conf import settings
 from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
+from django.http.response import HttpResponseBase
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions
@@ -241,7 +242,7 @@ def address_too_long(request: HttpRequest, longest: int) -> HttpResponse:
 
 def length_required(request: HttpRequest) -> HttpResponse:
     """411 for a body that does not say how long it is."""
-    return _plain(request, 411, "length_required", _("Send the body with a Content-Length header."))
+    return _answer(request, 411, "length_required", _("Send the body with a Content-Length header."))
 
 
 def form_too_large(request: HttpRequest, largest: int) -> HttpResponse:

@@ -25,10 +25,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from cloudaccounts.connect import open_cloud
-from cloudaccounts.encryption import UnreadableSecret
 from cloudaccounts.models import CloudAccount
 from openstack_client import Cloud, CloudError, NotFound
 from openstack_client import Volume as CinderVolume
+from security.encryption import UnreadableSecret
 from tasks.clock import database_now
 from tasks.leases import held, lease, new_owner
 from tasks.models import EntityLock
