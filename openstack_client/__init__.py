@@ -17,7 +17,9 @@ from .errors import (
     NotFound,
     QuotaExceeded,
     ServiceMissing,
+    UnreadableObject,
 )
+from .paging import RecordPage, Unreadable
 from .records import (
     Address,
     FixedIp,
@@ -32,14 +34,17 @@ from .records import (
     SecurityGroup,
     Server,
     ServerAction,
+    ServerEvent,
     ServerReading,
     Snapshot,
     Subnet,
     Volume,
     VolumeAttachment,
+    VolumeReservation,
     VolumeType,
     Zone,
 )
+from .transport import last_request_id
 
 __all__ = [
     "Address",
@@ -63,17 +68,23 @@ __all__ = [
     "Port",
     "Quota",
     "QuotaExceeded",
+    "RecordPage",
     "Router",
     "SecurityGroup",
     "Server",
     "ServerAction",
+    "ServerEvent",
     "ServerReading",
     "ServiceMissing",
     "Snapshot",
     "Subnet",
     "TokenCache",
+    "Unreadable",
+    "UnreadableObject",
     "Volume",
     "VolumeAttachment",
+    "VolumeReservation",
     "VolumeType",
     "Zone",
+    "last_request_id",
 ]

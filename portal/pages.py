@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.views.decorators.http import require_POST
 
+from portal.api.page_addresses import page_at_or_above, require_POST
 from portal.api.scoped_pages import SESSION_KEY
+
+
+class SignIn(LoginView):
+    """The sign-in page."""
+
+    template_name = "portal/login.html"
+
+    def get_redirect_url(self) -> str:
+        """Where `next` leads to, if that shows a page, else the page above it."""
+        address = super().get_redirect_url()
+        return page_at_or_above(address) if address else ""
 
 
 @login_required

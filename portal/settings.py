@@ -1,9 +1,11 @@
 """Every setting of the portal, read from the environment; `.env.example` explains each.
 
 The defaults are those of the embedded run (`make up`).
-With `PORTAL_ENV=production` the portal refuses to start without a secret key, allowed hosts and an encryption key.
+With `PORTAL_ENV=production` the portal refuses to start without a secret key, allowed hosts, an encryption key and a
+password for the broker.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 from portal.log_format import logging_settings
+from portal.service_urls import checked_url, password_of, with_password
 from security.addresses import parse_networks
 
 django_stubs_ext.monkeypatch()
@@ -69,7 +72,6 @@ INSTALLED_APPS = [
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "axes",
     "csp",
     "django_celery_beat",
     "django_structlog",
@@ -89,16 +91,20 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "portal.api.private_answers.PrivateAnswersMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "portal.api.request_limits.RequestLimitsMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "axes.middleware.AxesMiddleware",
+    "portal.api.page_middleware.PageErrorsMiddleware",
+    "portal.api.password_checks.LoginThrottleMiddleware",
+    "portal.api.form_keys.FormKeyMiddleware",
 ]
 
 ROOT_URLCONF = "portal.urls"
@@ -107,11 +113,15 @@ WSGI_APPLICATION = "portal.wsgi.application"
 TEMPLATES: list[dict[str, Any]] = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        # Before the templates of the admin, one of which is extended.
+        "DIRS": [BASE_DIR / "portal" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
+            "builtins": ["portal.templatetags.forms"],
             "context_processors": [
                 *(f"django.template.context_processors.{name}" for name in ("request", "i18n")),
                 *(f"django.contrib.{name}.context_processors.{name}" for name in ("auth", "messages")),
+                "portal.api.page_addresses.addresses",
             ],
         },
     },
@@ -119,9 +129,24 @@ TEMPLATES: list[dict[str, Any]] = [
 
 # --- Database and broker -----------------------------------------------------------------------------------
 
+
+def service_url(name: str, default: str, password: str) -> str:
+    """The address in an environment variable, with the password of another one where it holds none itself."""
+    try:
+        return with_password(checked_url(name, env.str(name, default="") or default), password)
+    except ValueError as error:
+        raise ImproperlyConfigured(str(error)) from None
+
+
+_database_url = service_url(
+    "DATABASE_URL",
+    "postgresql://portal:portal@127.0.0.1:5433/portal",
+    # Not by `env`: it would take a password that begins with a dollar sign for the name of another variable.
+    os.environ.get("DATABASE_PASSWORD", ""),
+)
 DATABASES = {
     "default": {
-        **env.db_url("DATABASE_URL", default="postgresql://portal:portal@127.0.0.1:5433/portal"),
+        **env.db_url_config(_database_url),
         # A connection is kept by its thread; a dead one is noticed before a request uses it.
         "CONN_MAX_AGE": env.int("DATABASE_CONN_MAX_AGE", default=600),
         "CONN_HEALTH_CHECKS": True,
@@ -133,7 +158,13 @@ _waits = {"connect_timeout": 5, **DATABASES["default"].get("OPTIONS", {})}
 DATABASES["default"]["OPTIONS"] = _waits | {"options": f"-c lock_timeout={LOCK_TIMEOUT_SECONDS * 1000}"}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6380/0")
+REDIS_URL = service_url("REDIS_URL", "redis://127.0.0.1:6380/0", os.environ.get("REDIS_PASSWORD", ""))
+if PRODUCTION and not password_of(REDIS_URL):
+    # Whoever can write to the broker can have the workers run any task.
+    raise ImproperlyConfigured(
+        "The broker has no password; production does not start without one. Set `requirepass` in Redis and "
+        "REDIS_PASSWORD here (see .env.example)."
+    )
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
@@ -205,6 +236,9 @@ JOB_LEASE_SECONDS = env.float("JOB_LEASE_SECONDS", default=20.0)
 JOB_ATTEMPT_CAP = max(2, env.int("JOB_ATTEMPT_CAP", default=10))
 JOB_SWEEP_SECONDS = env.int("JOB_SWEEP_SECONDS", default=5)
 JOB_RETENTION_DAYS = env.int("JOB_RETENTION_DAYS", default=90)
+# Which share of a worker's processes one tenant's work may hold at one time, by queue ("" for those that are not named): at
+# least one process, and with 1 all of them. What comes beyond waits, and so leaves processes to other tenants.
+TENANT_WORKER_SHARES = env.json("TENANT_WORKER_SHARES", default={"jobs": 0.75, "": 0.5})
 # Requests that wait for a job, or follow one live, hold a web thread each: of WEB_THREADS, so many may be taken by them.
 WAITING_REQUESTS_AT_MOST = env.int("WAITING_REQUESTS_AT_MOST", default=8)
 JOB_EVENTS_SECONDS = env.float("JOB_EVENTS_SECONDS", default=60.0)
@@ -212,6 +246,8 @@ JOB_EVENTS_SECONDS = env.float("JOB_EVENTS_SECONDS", default=60.0)
 # --- Virtual machines --------------------------------------------------------------------------------------
 
 VM_STATUS_SYNC_SECONDS = env.int("VM_STATUS_SYNC_SECONDS", default=300)
+# How often every account is asked for the status of its volumes and their snapshots.
+VOLUME_STATUS_SYNC_SECONDS = env.int("VOLUME_STATUS_SYNC_SECONDS", default=300)
 # The share of an account's VMs that may be missing from one listing before the sync refuses to believe it.
 VM_SYNC_MASS_LOSS_SHARE = env.float("VM_SYNC_MASS_LOSS_SHARE", default=1 / 3)
 # Runs in between list what has changed; so often all servers are listed, which alone shows what is missing.
@@ -249,6 +285,8 @@ OS_CLOUD = env.str("OS_CLOUD", default="")
 CLOUD_PROXY = env.str("CLOUD_PROXY", default="")
 # Clouds at the portal's own machine and link are refused unless this allows them.
 ALLOW_LOCAL_CLOUDS = env.bool("ALLOW_LOCAL_CLOUDS", default=not PRODUCTION)
+# A cloud whose clock is further than this from the portal's is reported on its account, its syncs and in the metrics.
+CLOUD_CLOCK_WARN_SECONDS = env.float("CLOUD_CLOCK_WARN_SECONDS", default=30.0)
 # More than this share of a type gone at once is believed only when a person says so.
 RESOURCE_MASS_LOSS_SHARE = env.float("RESOURCE_MASS_LOSS_SHARE", default=0.5)
 SYNC_LOG_RETENTION_DAYS = env.int("SYNC_LOG_RETENTION_DAYS", default=30)
@@ -274,11 +312,12 @@ DEPLOY_SECONDS = env.float("DEPLOY_SECONDS", default=200)
 # --- Who ---------------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "tenants.User"
-AUTHENTICATION_BACKENDS = [
-    "axes.backends.AxesStandaloneBackend",
-    "django.contrib.auth.backends.ModelBackend",
+AUTHENTICATION_BACKENDS = ["portal.api.login_backend.PasswordBackend"]
+PASSWORD_HASHERS = [
+    f"portal.api.password_hashers.FewAtOnce{name}PasswordHasher" for name in ("Argon2", "PBKDF2")
 ]
-PASSWORD_HASHERS = [f"django.contrib.auth.hashers.{name}PasswordHasher" for name in ("Argon2", "PBKDF2")]
+# Of each web process; a hash takes 100 MB. What comes meanwhile waits a little, and is then answered 503.
+PASSWORD_HASHES_AT_ONCE = max(1, env.int("PASSWORD_HASHES_AT_ONCE", default=2))
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}Validator"}
     for name in ("UserAttributeSimilarity", "MinimumLength", "CommonPassword", "NumericPassword")
@@ -287,14 +326,12 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "vm-page"
 LOGOUT_REDIRECT_URL = "login"
 
-AXES_FAILURE_LIMIT = env.int("LOGIN_FAILURE_LIMIT", default=10)
-AXES_COOLOFF_TIME = env.float("LOGIN_COOLOFF_HOURS", default=0.25)
-AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_RESET_ON_SUCCESS = True
-AXES_VERBOSE = False
-# Without these two, axes would believe any X-Forwarded-For, and answer in HTML.
-AXES_CLIENT_IP_CALLABLE = "portal.api.client_address.client_address"
-AXES_LOCKOUT_CALLABLE = "portal.api.errors.locked_out"
+# Wrong passwords (portal/api/login_throttle.py): for a name from one network, for a name from all of them together,
+# both forgotten within the cool-off, and from one network for all names.
+LOGIN_FAILURE_LIMIT = max(1, env.int("LOGIN_FAILURE_LIMIT", default=10))
+LOGIN_NAME_LIMIT = max(1, env.int("LOGIN_NAME_LIMIT", default=30))
+LOGIN_COOLOFF_HOURS = env.float("LOGIN_COOLOFF_HOURS", default=0.25)
+LOGIN_NETWORK_RATE = env.str("RATE_LOGIN", default="30/min")
 # How many proxies of our own stand before the portal; so many entries of X-Forwarded-For are believed.
 TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
 
@@ -308,6 +345,9 @@ KNOX_TOKEN_MODEL = REST_KNOX["TOKEN_MODEL"]
 # Knox's own migrations would make its table although our model stands in for it.
 MIGRATION_MODULES = {"knox": None}
 API_TOKEN_DAYS = env.int("API_TOKEN_DAYS", default=90)
+# Into a tenant: how many may stand open, and for how long.
+INVITATIONS_PER_TENANT = env.int("INVITATIONS_PER_TENANT", default=50)
+INVITATION_DAYS = env.int("INVITATION_DAYS", default=7)
 
 # --- REST --------------------------------------------------------------------------------------------------
 
@@ -325,13 +365,15 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_RATES": {
         "read": env.str("RATE_READ", default="6000/min"),
         "change": env.str("RATE_CHANGE", default="1200/min"),
-        "login": env.str("RATE_LOGIN", default="30/min"),
     },
     "DEFAULT_SCHEMA_CLASS": "portal.api.schema.Schema",
     "EXCEPTION_HANDLER": "portal.api.errors.problem_response",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # No body of ours comes near one megabyte.
+FILE_UPLOAD_HANDLERS = ["portal.api.request_limits.NoUploads"]
+# Messages about what was entered repeat it; see portal/api/answer_limits.py.
+FORM_RENDERER = "portal.api.answer_limits.LimitedFormRenderer"
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Portal API",
@@ -351,6 +393,7 @@ SPECTACULAR_SETTINGS = {
         "StepStatusEnum": "tasks.models.StepStatus",
         "VMStatusEnum": "vms.models.VMStatus",
         "RoleEnum": "portal.api.scoping.Role",
+        "VerificationEnum": "cloudaccounts.models.accounts.CloudAccount.Verification",
     },
 }
 
@@ -400,8 +443,7 @@ CSRF_FAILURE_VIEW = "portal.api.errors.csrf_failed"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
-        # Swagger UI sets style attributes and shows data: images; scripts come from our own files alone.
-        "style-src": [SELF, "'unsafe-inline'"],
+        # Scripts and styles come from our own files alone; Swagger UI shows data: images.
         "img-src": [SELF, "data:"],
         "object-src": [NONE],
         "base-uri": [SELF],

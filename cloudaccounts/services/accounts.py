@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from portal.api.database_errors import violated
 from portal.api.errors import BadFields, Refused
 from portal.api.preconditions import check_if_match
-from portal.api.scoping import Role, Scope, require_staff
+from portal.api.scoping import Role, Scope, require_staff_permission
 from tasks import engine
 from tasks.models import Job
 from tenants.models import User
@@ -30,7 +30,7 @@ def create_account(*, scope: Scope, fields: dict[str, Any]) -> tuple[CloudAccoun
 
     Raises 403 `role_too_low`, 409 `name_taken`.
     """
-    scope.require(Role.ADMIN)
+    scope.require(Role.ADMIN, CloudAccount)
     secret, types = fields.pop("secret"), fields.pop("resource_types", [])
     account = CloudAccount(tenant=scope.tenant, **fields)
     account.set_secret(secret)
@@ -117,9 +117,11 @@ def may_use(scope: Scope, account: CloudAccount | None, needed: Role) -> CloudAc
     """The account, if there is one and the caller may do something to it. Raises as `visible_account`."""
     if account is None:
         raise Http404
-    scope.require(needed)
+    scope.require(needed, CloudAccount)
     if account.tenant_id is None:
-        require_staff(scope.user)
+        require_staff_permission(
+            scope.user, f"cloudaccounts.{'view' if needed == Role.VIEWER else 'change'}_cloudaccount"
+        )
     return account
 
 

@@ -20,6 +20,7 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods
 
 from portal.api.errors import Refused
+from portal.api.form_keys import carry_out_form
 from portal.api.page_refusals import tell, texts_of
 from portal.api.scoped_pages import PageRequest, page_scope
 from portal.api.scoping import Role, Scope
@@ -61,7 +62,7 @@ def telling_too_many_fields(page: Callable[..., HttpResponse]) -> Callable[..., 
             )
             messages.error(request, text % shown)
             return redirect(request.get_full_path())
-        return protected(request, *args, **named)
+        return carry_out_form(request, lambda: protected(request, *args, **named))
 
     return answer
 
@@ -84,7 +85,7 @@ def change_version_page(request: PageRequest, pk: UUID, version_pk: UUID, action
         return _form(request, scope, current, action, choices)
     entered = Entered.of(request.POST)
     try:
-        scope.require(Role.OPERATOR)
+        scope.require(Role.OPERATOR, Deployment)
         wish = entered.wish(choices, dry_run="dry_run" in request.POST)
         plan = deploy(scope=scope, service_id=pk, version_id=version_pk, action=action, wish=wish)
     except Refused as refused:
@@ -145,7 +146,7 @@ def _form(
         "plan": plan,
         "most_seconds": LONGEST_PAUSE,
         "most_hosts": MOST_HOSTS,
-        "may_control": scope.role.covers(Role.OPERATOR),
+        "may_control": scope.allows(Role.OPERATOR, Deployment),
     }
     return render(request, "deploys/change.html", context, status=refused.status_code if refused else 200)
 

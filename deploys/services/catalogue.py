@@ -101,7 +101,7 @@ def locked_service(scope: Scope, service_id: UUID, needed: Role) -> MicroService
 
 def create_service(*, scope: Scope, fields: dict[str, Any]) -> MicroService:
     """Enter a service of an information system. Raises 403, 409 `name_taken`, 400 by field."""
-    scope.require(Role.ADMIN)
+    scope.require(Role.ADMIN, MicroService)
     system = _system(scope, fields.pop("information_system_id"))
     service = MicroService(information_system=system, **fields)
     _save_service(service)

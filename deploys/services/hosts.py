@@ -51,7 +51,7 @@ def visible_host(scope: Scope, host_id: UUID, needed: Role = Role.VIEWER) -> Hos
 
 def create_host(*, scope: Scope, fields: dict[str, Any]) -> Host:
     """Enter a host; of a VM, its name and address are taken where none are given. Raises 403, 409 `name_taken`, 400 by field."""
-    scope.require(Role.ADMIN)
+    scope.require(Role.ADMIN, Host)
     host = Host(tenant=tenant_of(scope))
     vm = _vm(host.tenant, fields.get("vm_id"))
     if vm is not None:

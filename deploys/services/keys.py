@@ -51,7 +51,7 @@ def check_key(text: str) -> list[str]:
 
 def set_key(*, scope: Scope, private_key: str) -> KeyPicture:
     """Keep a key, in the place of any before. Raises 403, 400 by field."""
-    scope.require(Role.ADMIN)
+    scope.require(Role.ADMIN, DeployKey)
     tenant = tenant_of(scope)
     if wrong := check_key(private_key):
         raise BadFields({"private_key": wrong})
@@ -64,7 +64,7 @@ def set_key(*, scope: Scope, private_key: str) -> KeyPicture:
 
 def remove_key(*, scope: Scope) -> None:
     """Forget the key, if there is one. Raises 403."""
-    scope.require(Role.ADMIN)
+    scope.require(Role.ADMIN, DeployKey)
     DeployKey.objects.filter(tenant=tenant_of(scope)).delete()
 
 

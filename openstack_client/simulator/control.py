@@ -36,6 +36,12 @@ def handle(state: State, request: Request, path: str) -> Answer:
         return _faults(state, request)
     if name == "untidy":
         return _untidy(state, body or {})
+    if name == "habits":
+        if request.method == "DELETE":
+            state.habits = type(state.habits)()
+        else:
+            state.habits.set(body or {})
+        return Answer(200, state.habits.as_json())
     if name == "tokens" and method == "DELETE":
         count = len(state.tokens)
         state.tokens.clear()
@@ -130,6 +136,13 @@ def _failing_volumes(state: State, wanted: Thing) -> Answer:
     return Answer(200, {"failing_volumes": state.failing_volumes})
 
 
+def _soft_delete(state: State, wanted: Thing) -> Answer:
+    """`{"enabled", "force"?}`: Nova keeps deleted servers (reclaim_instance_interval); whether owners may end them for good."""
+    state.soft_delete = bool(wanted.get("enabled", True))
+    state.force_delete = bool(wanted.get("force", True))
+    return Answer(200, {"soft_delete": state.soft_delete, "force_delete": state.force_delete})
+
+
 def _zones(state: State, wanted: Thing) -> Answer:
     """`{"zones": {name: whether it is available}}`, in every region."""
     for region in state.regions.values():
@@ -170,6 +183,7 @@ _POSTED: dict[str, Callable[[State, Thing], Answer]] = {
     "failing_builds": _failing_builds,
     "failing_resizes": _failing_resizes,
     "failing_volumes": _failing_volumes,
+    "soft_delete": _soft_delete,
     "zones": _zones,
     "quotas": _quotas,
     "services": _services,

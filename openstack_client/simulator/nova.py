@@ -98,7 +98,8 @@ def _page(  # noqa: C901 - one loop over 10,000 servers; calls in it would cost 
         if server.plan:
             settle_server(call.state, call.region, server, now)
         if since is None:
-            if server.is_deleted:
+            # Nova hides those that it keeps for a while, too; with changes-since it shows them.
+            if server.is_deleted or server.vm_state == "soft-delete":
                 continue
         elif server.updated < since:
             continue
@@ -358,7 +359,9 @@ def delete_server(call: Call, server_id: str) -> Answer:
     """Accept the end of a server; a second time too, while it is going."""
     call.action, call.object_id = "delete", server_id
     server = find(call, server_id)
-    if server.task_state != "deleting":
+    if call.state.soft_delete and server.launched is not None:
+        nova_steps.begin_soft_delete(call, server)
+    elif server.task_state != "deleting":
         nova_steps.begin_delete(call, server)
     call.did("delete", server_id)
     return Answer(204)

@@ -42,11 +42,12 @@ class TokenSerializer(serializers.ModelSerializer[ApiToken]):
     """A token as its owner sees it afterwards: without the token itself."""
 
     created_at = serializers.DateTimeField(source="created", read_only=True)
+    last_used_at = serializers.DateTimeField(read_only=True, allow_null=True)
     expires_at = serializers.DateTimeField(source="expiry", read_only=True, allow_null=True)
 
     class Meta:
         model = ApiToken
-        fields = ["id", "name", "created_at", "expires_at"]
+        fields = ["id", "name", "created_at", "last_used_at", "expires_at"]
         read_only_fields = fields
 
 

@@ -27,7 +27,7 @@ from .auth_serializers import (
     NewTokenSerializer,
     TokenSerializer,
 )
-from .credentials import forgive_failures, user_for
+from .credentials import user_for
 from .errors import Refused
 from .idempotency import carry_out_once
 from .identity import description_of
@@ -58,7 +58,6 @@ class Login(APIView):
 
     authentication_classes: list[Any] = []
     permission_classes = [AllowAny]
-    throttle_class_name = "login"
     idempotency_key = False
 
     @extend_schema(request=LoginSerializer, responses={200: MeSerializer}, operation_id="auth_login")
@@ -68,7 +67,6 @@ class Login(APIView):
         asked.is_valid(raise_exception=True)
         user = user_for(request, **asked.validated_data)
         login(request._request, user)  # noqa: SLF001 - the session belongs to Django's own request.
-        log.info("login", username=user.get_username())
         return Response(MeSerializer(_me(user)).data, headers=NO_STORE)
 
 
@@ -105,11 +103,6 @@ class Tokens(GenericAPIView[ApiToken]):
     ordering_fields = ["name", "created", "expiry"]
     ordering = ["-created"]
 
-    @property
-    def throttle_class_name(self) -> str | None:
-        """A POST can carry a password, so it counts as a login."""
-        return "login" if self.request.method == "POST" else None
-
     def get_queryset(self) -> QuerySet[ApiToken]:
         """One's own."""
         tokens: QuerySet[ApiToken] = ApiToken.objects.all()
@@ -131,7 +124,7 @@ class Tokens(GenericAPIView[ApiToken]):
         request=NewTokenSerializer, responses={201: MadeTokenSerializer}, operation_id="auth_tokens_create"
     )
     def post(self, request: Request) -> Response:
-        """Make a token; it is shown this once. Who has neither session nor token sends user name and password."""
+        """Make a token; it is shown this once. It takes a session, or a user name and password; a token is not enough."""
         if not request.user.is_authenticated and not {"username", "password"} & set(request.data):
             raise Refused(401, "not_authenticated", _("Send a user name and a password, or sign in first."))
         asked = NewTokenSerializer(data=request.data)
@@ -140,7 +133,12 @@ class Tokens(GenericAPIView[ApiToken]):
         user: Any = request.user
         if "username" in fields:
             user = user_for(request, fields["username"], fields["password"])
-            forgive_failures(request, fields["username"])
+        elif isinstance(request.auth, ApiToken):
+            raise Refused(
+                403,
+                "token_makes_no_token",
+                _("A token makes no other token: sign in, or send user name and password."),
+            )
         return carry_out_once(request, user, lambda: _make_token(user, fields["name"]), shown_once=True)
 
 

@@ -38,6 +38,11 @@ def say(line: str, *, to: int = 1) -> None:
 
 def up(installation: Installation, *, detach: bool) -> int:
     """Start everything and stay with it; with `detach`, return when it is ready."""
+    if installation.environment.get("PORTAL_ENV") == "production":
+        raise EmbeddedError(
+            "PORTAL_ENV is 'production': this would make users whose password everybody knows, and servers for trying "
+            "out. Unset it, or run the portal as docs/systemd.md, docs/kubernetes.md or docker-compose.yml say."
+        )
     if detach:
         return _up_in_background(installation)
     if os.environ.get("MAKELEVEL"):
@@ -121,6 +126,7 @@ def status(installation: Installation) -> int:
     if supervisor is None or not any(process.alive for process in (supervisor, *record.values())):
         say(f"Nothing is running (data folder {installation.data}).")
         return 0
+    installation = processes.as_started(installation)
     ports = {
         "web": installation.portal_port,
         "simulator": installation.simulator_port,
@@ -168,6 +174,7 @@ def reset(installation: Installation) -> int:
 
 def wait(installation: Installation, *, seconds: float) -> int:
     """Return when the portal is ready."""
+    installation = processes.as_started(installation)
     deadline = time.monotonic() + seconds
     while (answer := parts.health(installation)) != "ready":
         if time.monotonic() > deadline:

@@ -6,13 +6,14 @@ import os
 import secrets
 import socket
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import quote
 
 import environ
 
 from portal.embedded.launch import EmbeddedError
+from portal.service_urls import with_password
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
@@ -73,6 +74,16 @@ class Installation:
         }
         return {name: port for name, port in named.items() if port is not None}
 
+    def with_ports(self, ports: Mapping[str, int]) -> "Installation":
+        """The same installation on the ports that it was started with; a part that is not named is not its own."""
+        return replace(
+            self,
+            portal_port=ports.get("PORTAL_PORT", self.portal_port),
+            simulator_port=ports.get("SIMULATOR_PORT"),
+            postgres_port=ports.get("POSTGRES_PORT"),
+            valkey_port=ports.get("VALKEY_PORT"),
+        )
+
     @property
     def address(self) -> str:
         """Where the portal is."""
@@ -131,13 +142,11 @@ class Installation:
             if not self.environment.get(name):
                 self.environment[name] = self.secret(name)
         if self.postgres_port is not None:
-            password = quote(self.secret("DATABASE_PASSWORD"), safe="")
-            self.environment["DATABASE_URL"] = (
-                f"postgresql://portal:{password}@{HOST}:{self.postgres_port}/portal"
-            )
+            address = f"postgresql://portal@{HOST}:{self.postgres_port}/portal"
+            self.environment["DATABASE_URL"] = with_password(address, self.secret("DATABASE_PASSWORD"))
         if self.valkey_port is not None:
-            password = quote(self.secret("BROKER_PASSWORD"), safe="")
-            self.environment["REDIS_URL"] = f"redis://:{password}@{HOST}:{self.valkey_port}/0"
+            address = f"redis://{HOST}:{self.valkey_port}/0"
+            self.environment["REDIS_URL"] = with_password(address, self.secret("BROKER_PASSWORD"))
 
     def refuse_used_ports(self) -> None:
         """Check that every port is free, before anything is started."""

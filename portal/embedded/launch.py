@@ -25,6 +25,8 @@ class Identity(StrEnum):
     SELF = "self"
     NOBODY = "nobody"  # The account `nobody`: for PostgreSQL, which refuses to be root.
     NAMESPACE = "namespace"  # A user namespace of its own: the same, where nobody cannot reach the folder.
+    # `nobody` with the capability to pass through private folders: the same, where no user namespace can be made.
+    PASSING = "passing"
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,13 @@ import sys
 from typing import NoReturn
 
 PR_SET_PDEATHSIG = 1
+PR_SET_KEEPCAPS = 8
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_RAISE = 2
+CAP_DAC_OVERRIDE = 1
+CAP_DAC_READ_SEARCH = 2
+# The version of the kernel's interface that knows 64 capabilities, in two words of each set.
+CAPABILITY_VERSION = 0x20080522
 CLONE_NEWUSER = 0x10000000
 # What the caller sees when the leash itself failed, and not the program.
 LEASH_FAILED = 97
@@ -46,6 +53,33 @@ def become_nobody() -> None:
         fail(f"Cannot become the user 'nobody': {error}.")
 
 
+def keep_capability(libc: ctypes.CDLL, number: int) -> bool:
+    """Keep one capability of root's, over the change of user and over `exec`; false if it cannot be had.
+
+    The sets are those of `struct __user_cap_data_struct`: effective, permitted, inheritable. An ambient capability is
+    what a program without marks of its own keeps, and it must be permitted and inheritable first.
+    """
+    bit = 1 << number
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0)
+    sets = (ctypes.c_uint32 * 6)(bit, bit, bit, 0, 0, 0)
+    return bool(
+        libc.capset(header, sets) == 0 and libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0, 0) == 0
+    )
+
+
+def become_passing_nobody(libc: ctypes.CDLL) -> None:
+    """Become `nobody`, who may still pass through folders that are root's alone, such as `/root`.
+
+    It is for containers in which no user namespace can be made. Reading is enough; containers often lack that one
+    capability, while they have the one to read and write. Nothing else of root's is left.
+    """
+    if libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0:
+        fail(f"Cannot keep capabilities: {os.strerror(ctypes.get_errno())}.")
+    become_nobody()
+    if not (keep_capability(libc, CAP_DAC_READ_SEARCH) or keep_capability(libc, CAP_DAC_OVERRIDE)):
+        fail(f"Cannot keep the capability to enter private folders: {os.strerror(ctypes.get_errno())}.")
+
+
 def enter_user_namespace(libc: ctypes.CDLL) -> None:
     """Keep root's files but lose root's name: in a new user namespace nobody is root any more.
 
@@ -60,7 +94,7 @@ def main() -> NoReturn:
     parser = argparse.ArgumentParser(prog="leash")
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--signal", type=int, default=int(signal.SIGTERM))
-    parser.add_argument("--identity", choices=["self", "nobody", "namespace"], default="self")
+    parser.add_argument("--identity", choices=["self", "nobody", "namespace", "passing"], default="self")
     parser.add_argument("--folder")
     parser.add_argument("program", nargs="+")
     arguments = parser.parse_args()
@@ -72,6 +106,8 @@ def main() -> NoReturn:
         become_nobody()
     elif arguments.identity == "namespace":
         enter_user_namespace(libc)
+    elif arguments.identity == "passing":
+        become_passing_nobody(libc)
     if libc.prctl(PR_SET_PDEATHSIG, arguments.signal, 0, 0, 0) != 0:
         fail(f"Cannot ask for the parent's death signal: {os.strerror(ctypes.get_errno())}.")
     if os.getppid() != arguments.parent:

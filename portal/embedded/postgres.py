@@ -16,6 +16,7 @@ import psycopg2
 
 from portal.embedded import launch
 from portal.embedded.launch import EmbeddedError, Identity
+from portal.service_urls import with_password
 
 USER = "portal"
 DATABASE = "portal"
@@ -52,7 +53,7 @@ class Postgres:
     @property
     def url(self) -> str:
         """The address for Django."""
-        return f"postgresql://{USER}:{self.password}@127.0.0.1:{self.port}/{DATABASE}"
+        return with_password(f"postgresql://{USER}@127.0.0.1:{self.port}/{DATABASE}", self.password)
 
     def prepare(self) -> None:
         """Make the data folder if there is none, and make an old one fit to be started."""
@@ -128,7 +129,7 @@ class Postgres:
         if os.geteuid() != 0:
             return Identity.SELF
         attempts = []
-        for identity in (Identity.NOBODY, Identity.NAMESPACE):
+        for identity in (Identity.NOBODY, Identity.NAMESPACE, Identity.PASSING):
             code, output = launch.run(
                 [PROGRAMS / "postgres", "--version"], identity=identity, folder=self.folder.parent
             )
@@ -136,11 +137,15 @@ class Postgres:
                 return identity
             attempts.append(f"  as {identity}: {output.strip()}")
         raise EmbeddedError(
-            "PostgreSQL does not run as root, and neither other way works here:\n"
+            "PostgreSQL does not run as root, and no other way works here:\n"
             + "\n".join(attempts)
             + "\nPut the project and PORTAL_DATA into folders that every user may enter, start it as an ordinary "
             "user, or set DATABASE_URL to a database of your own."
         )
+
+    def _account(self) -> pwd.struct_passwd:
+        """The user whose files the server's are, when root starts it."""
+        return pwd.getpwuid(0) if self.identity is Identity.NAMESPACE else pwd.getpwnam("nobody")
 
     def _own(self, top: Path) -> None:
         """Make the files belong to the server's user; they differ when the folder was moved or the user changed."""
@@ -152,7 +157,7 @@ class Postgres:
                     "Start as root again, or set PORTAL_DATA to a folder of your own."
                 )
             return
-        account = pwd.getpwnam("nobody") if self.identity is Identity.NOBODY else pwd.getpwuid(0)
+        account = self._account()
         if top.stat().st_uid == account.pw_uid:
             return
         for folder, _, files in os.walk(top, topdown=False):
@@ -169,8 +174,8 @@ class Postgres:
         with tempfile.NamedTemporaryFile("w", dir=self.folder, prefix="password-") as file:
             file.write(self.password)
             file.flush()
-            if self.identity is Identity.NOBODY:
-                account = pwd.getpwnam("nobody")
+            if os.geteuid() == 0:
+                account = self._account()
                 os.chown(file.name, account.pw_uid, account.pw_gid)
             code, output = launch.run(
                 [

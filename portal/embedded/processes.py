@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from portal.embedded import launch, parts
+from portal.embedded import launch, logs, parts
 from portal.embedded.installation import REPOSITORY, Installation
 from portal.embedded.launch import EmbeddedError, ProcessId
 from portal.embedded.parts import Part
@@ -26,9 +26,9 @@ STARTUP_SECONDS = 120
 LONGEST_PAUSE = 30.0
 # A part that ran this long was well; its earlier failures are forgotten.
 WELL_AFTER_SECONDS = 60
-LOG_BYTES = 20 * 1024 * 1024
 POLL_SECONDS = 0.05
-TERMINAL_CHECK_SECONDS = 2.0
+# How often it looks whether the terminal is still there, and whether a log has grown too large.
+CHECK_SECONDS = 2.0
 
 
 class StopRequested(Exception):
@@ -47,8 +47,9 @@ def holding(installation: Installation) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            running = as_started(installation)
             raise AlreadyRunning(
-                f"It is already running with the data folder {installation.data} ({installation.address}/). "
+                f"It is already running with the data folder {installation.data} ({running.address}/). "
                 "Stop it with: make down"
             ) from error
         yield
@@ -61,6 +62,16 @@ def read_record(installation: Installation) -> dict[str, ProcessId]:
         return {name: ProcessId(entry["pid"], entry["started"]) for name, entry in record.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
+
+
+def as_started(installation: Installation) -> Installation:
+    """The installation as it was started, whose ports need not be those of this environment."""
+    try:
+        record = json.loads((installation.data / "run.json").read_text())
+        ports = {name: int(port) for name, port in record["supervisor"]["ports"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return installation
+    return installation.with_ports(ports)
 
 
 def end_leftovers(installation: Installation) -> list[str]:
@@ -106,7 +117,7 @@ class Supervisor:
             self._record()
             self.installation.refuse_used_ports()
             self.installation.complete_environment()
-            self._rotate_logs()
+            logs.rotate(self.installation.data / "logs")
             self._bring_up(parts.servers(self.installation))
             for title, arguments in parts.preparations():
                 self._manage(title, arguments)
@@ -181,10 +192,11 @@ class Supervisor:
                 elif part.process and part.process.poll() is not None:
                     self._plan_restart(part, now)
             waits = [part.start_again_at - now for part in self.running if part.start_again_at is not None]
+            logs.rotate(self.installation.data / "logs")
             # With `ssh -t machine make up`, make alone hears that the terminal is gone, and tells nobody.
             if self._terminal.poll(0):
                 raise StopRequested
-            self._pause(max(0.0, min([*waits, TERMINAL_CHECK_SECONDS])))
+            self._pause(max(0.0, min([*waits, CHECK_SECONDS])))
 
     def _plan_restart(self, part: Part, now: float) -> None:
         assert part.process is not None
@@ -250,16 +262,15 @@ class Supervisor:
     def _record(self) -> None:
         """Write down what runs, so that `down`, `status` and the next start know it for certain."""
         known = {"supervisor": ProcessId.of(os.getpid()), **{part.name: part.id for part in self.running}}
-        record = {name: {"pid": p.pid, "started": p.started} for name, p in known.items() if p}
+        record: dict[str, dict[str, object]] = {
+            name: {"pid": p.pid, "started": p.started} for name, p in known.items() if p
+        }
+        # For who asks from an environment with other ports.
+        record.get("supervisor", {})["ports"] = self.installation.ports
         path = self.installation.data / "run.json"
         unfinished = path.with_suffix(".unfinished")
         unfinished.write_text(json.dumps(record, indent=1))
         unfinished.replace(path)
-
-    def _rotate_logs(self) -> None:
-        for log in (self.installation.data / "logs").glob("*.log"):
-            if log.stat().st_size > LOG_BYTES:
-                log.replace(log.with_suffix(".log.1"))
 
     def _obituary(self, part: Part, what: str) -> str:
         log = self.installation.log(part.name)

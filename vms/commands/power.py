@@ -152,6 +152,7 @@ class PowerCommand(ServerCommand):
                 return Failed("wrong_state", refused_by_cloud(refusal))
             return Done(_("It was so already."))
         self.data["asked"] = True
+        self.note_request()
         return Done()
 
     @ask_the_cloud.undo
@@ -170,6 +171,8 @@ class PowerCommand(ServerCommand):
                 return Done(_("Somebody else has moved the server on; it stays as it is."))
             if server.task_state is None:
                 back.ask(compute, self.server_id)
+            elif self.is_lost(server):
+                return Done(_("Nova does nothing about the server; it stays as it is."))
         except NotFound:
             return Done(_("The server is gone."))
         except Conflict as refusal:
@@ -187,6 +190,31 @@ class PowerCommand(ServerCommand):
         }
         unless = {"ERROR", MISSING, *elsewhere} - self.nova.done
         return self.watch(*sorted(self.nova.done), unless=unless)
+
+    @see_it_done.stalled
+    def look_whether_it_moves(self) -> Result:
+        """Ask again when Nova shows no trace of the action; give up when it has begun one that nobody works on."""
+        compute = self.cloud().compute
+        try:
+            server = compute.get_server(self.server_id)
+        except NotFound:
+            return Wait(1.0)  # The watch sees that.
+        if server.task_state is not None:
+            if self.is_lost(server):
+                return self.lost(
+                    _("it says '%(task)s', and nobody works on it.") % {"task": server.task_state}
+                )
+            return Wait(0.0, _("The cloud still reports %s.") % server.task_state)
+        if server.status in self.nova.done or server.status == "ERROR":
+            return Wait(1.0)
+        if not self.may_ask_again():
+            return self.lost(_("the server stays '%(status)s'.") % {"status": server.status})
+        try:
+            self.send(compute)
+        except Conflict as refusal:
+            return Wait(0.0, refused_by_cloud(refusal))
+        self.note_request()
+        return Wait(0.0, _("The cloud had lost the request; it was asked again."))
 
     def succeeded(self) -> None:
         """Write what the cloud said last, when, and the operation log."""

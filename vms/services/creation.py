@@ -54,7 +54,7 @@ def create_vm(
     Raises `Refused`: 403 `role_too_low`; 400 `invalid`, by field; 409 `quota_exceeded`, with the figures.
     Safe against others who create at the same moment: the tenant's quota is counted under a lock.
     """
-    scope.require(Role.ADMIN)
+    scope.require(Role.ADMIN, VirtualMachine)
     problems: Errors = {name: list(found) for name, found in (errors or {}).items()}
     system = _system(scope, wish, problems)
     _check_runtime(wish, problems)
@@ -202,10 +202,11 @@ def options_for(
         raise BadFields(problems)
     if system is None:
         problems["information_system"] = [_("There is no information system yet; create one first.")]
-    accounts = [account for account in _accounts(system) if account.active] if system else []
+    known = _accounts(system) if system else []
+    accounts = [account for account in known if account.is_usable]
     place: Place | None = None
     if system is not None:
-        place, problems = choose_place(system, accounts, account_id, region)
+        place, problems = choose_place(system, known, account_id, region)
     if system is not None and problems and (account_id is not None or region):
         raise BadFields(problems)
     catalogue = Catalogue(place, system) if place and system else None

@@ -33,6 +33,21 @@ CHUNK = 1024 * 1024
 # What a single read may take, in seconds; `seconds` bounds the whole.
 READ_SECONDS = 15
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# What no archive of a release needs, and what would trouble those who remove it: paths longer than the kernel takes at
+# once, folders deeper than a recursion goes, more files than fit into memory. The kernel follows 40 links at most.
+HEADERS = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
+LARGEST_HEADER = 1024 * 1024
+LONGEST_PATH = 1000
+DEEPEST = 100
+MOST_MEMBERS = 300_000
+MOST_HOPS = 40
+UNUSABLE_NAME = {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ}
 
 
 class Trouble(Exception):
@@ -137,20 +152,21 @@ class Folder:
         deadline = time.monotonic() + seconds
         digest = hashlib.sha256()
         try:
-            with (
-                open_url(url, timeout=READ_SECONDS, http_agent="portal-deploy") as answer,
-                open(archive, "wb") as file,
-            ):
-                self.refuse_without_room(int(answer.headers.get("Content-Length") or 0))
-                # read1: what is there now, so that a slow server cannot hold us longer than the deadline.
-                while True:
-                    data = answer.read1(CHUNK)
-                    if not data:
-                        break
-                    file.write(data)
-                    digest.update(data)
-                    if time.monotonic() > deadline:
-                        raise Trouble("timed_out", "The artifact did not come within %d seconds." % seconds)
+            # Two statements: Python 3.8 knows no brackets around several.
+            with open_url(url, timeout=READ_SECONDS, http_agent="portal-deploy") as answer:  # noqa: SIM117
+                with open(archive, "wb") as file:
+                    self.refuse_without_room(int(answer.headers.get("Content-Length") or 0))
+                    # read1: what is there now, so that a slow server cannot hold us longer than the deadline.
+                    while True:
+                        data = answer.read1(CHUNK)
+                        if not data:
+                            break
+                        file.write(data)
+                        digest.update(data)
+                        if time.monotonic() > deadline:
+                            raise Trouble(
+                                "timed_out", "The artifact did not come within %d seconds." % seconds
+                            )
         except HTTPError as error:
             error.close()
             gone = error.code in (401, 403, 404, 410)
@@ -162,48 +178,177 @@ class Folder:
             raise Trouble("artifact_wrong_sum", "The artifact's SHA-256 is %s." % digest.hexdigest())
 
     def unpack(self, archive: str, into: str) -> None:
-        """Unpack, one member after another: nothing may come to lie, or lead, outside the release's own folder."""
-        root = os.path.realpath(into)
+        """Unpack an archive into a folder that this process has just made. Raises Trouble when it is unsafe.
+
+        Nothing here asks the file system where a path leads: `realpath` stops silently at a path that is longer than
+        the kernel takes at once (CVE-2025-4517), and the filters of `tarfile` rewrite the targets of links on one
+        Python and refuse them on another. `Tree` is a picture of what is unpacked, kept in memory, and judges alone.
+        Files are written while there is no symbolic link in the folder, so that nothing can be written through one;
+        the links are made last, once it is known where all of them together lead.
+        """
+        tree = Tree()
         try:
-            with tarfile.open(archive, "r:gz") as members:
+            with tarfile.open(archive, "r:gz", tarinfo=Member) as members:
                 for member in members:
-                    refuse_unsafe(member, root)
-                    self.refuse_without_room(member.size)
-                    member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
-                    member.mode &= 0o755
-                    if hasattr(tarfile, "data_filter"):
-                        members.extract(member, root, filter="data")
-                    else:
-                        members.extract(member, root)
+                    path = tree.add(member)
+                    if path:
+                        self.refuse_without_room(member.size)
+                        unpack_member(members, member, into, path)
+            links = tree.checked_links()
+            for path, target in links:
+                make_parent(into, path)
+                remove(os.path.join(into, path))
+                os.symlink(target, os.path.join(into, path))
         except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError) as error:
             raise Trouble("artifact_bad", "The archive cannot be unpacked: %s" % error)
-        # Links that were harmless one by one may lead outside together.
-        for folder, folders, files in os.walk(root):
-            for name in folders + files:
-                if not inside(root, os.path.join(folder, name)):
-                    refuse(name, "leads outside")
+        except OSError as error:
+            if error.errno in UNUSABLE_NAME:
+                raise Trouble("artifact_bad", "The archive cannot be unpacked: %s" % error)
+            raise
 
 
-def inside(root: str, path: str) -> bool:
-    real = os.path.realpath(path)
-    return real == root or real.startswith(root + os.sep)
+class Member(tarfile.TarInfo):
+    """A member whose sizes are checked before `tarfile` believes them.
+
+    A negative one leads back to a header that was read already, for ever (CVE-2025-8194), and a long name or a pax
+    header is read into memory whole.
+    """
+
+    def _block(self, count: int) -> int:
+        if count < 0 or (self.type in HEADERS and count > LARGEST_HEADER):
+            raise tarfile.ReadError("a size of %d is not possible" % count)
+        return super()._block(count)  # type: ignore[misc,no-any-return]
+
+
+class Tree:
+    """What an archive holds, by path: the text of a symbolic link, or FILE, or FOLDER."""
+
+    FILE = 0
+    FOLDER = 1
+
+    def __init__(self) -> None:
+        self.entries: dict[str, int | str] = {"": self.FOLDER}
+
+    def add(self, member: tarfile.TarInfo) -> str:
+        """Take in one member, and return its path; "" for one of which nothing is to be written now."""
+        path = self.path_of(member)
+        if path.split("/")[0] in ("", SUM_FILE, SUM_FILE + ".new"):
+            # The release's own folder is there already, and the portal writes its checksum itself.
+            return ""
+        if len(self.entries) > MOST_MEMBERS:
+            refuse(member.name, "is one too many; at most %d are unpacked" % MOST_MEMBERS)
+        self.add_parents(member, path)
+        entry = self.entry_of(member)
+        # Archives that were appended to hold a file twice; the later one counts. What is in a folder stays in it.
+        if self.entries.get(path, entry) != entry and self.FOLDER in (entry, self.entries[path]):
+            refuse(member.name, "is a folder and something else")
+        if isinstance(self.entries.get(path), str) and not isinstance(entry, str):
+            refuse(member.name, "would be written through a link")
+        self.entries[path] = entry
+        return "" if isinstance(entry, str) else path
+
+    def path_of(self, member: tarfile.TarInfo) -> str:
+        parts = [part for part in member.name.split("/") if part not in ("", ".")]
+        if member.name.startswith("/") or ".." in parts:
+            refuse(member.name, "would lie outside")
+        if len(parts) > DEEPEST or len(member.name) > LONGEST_PATH:
+            refuse(member.name, "lies too deep or has too long a name")
+        return "/".join(parts)
+
+    def add_parents(self, member: tarfile.TarInfo, path: str) -> None:
+        parts = path.split("/")
+        for end in range(1, len(parts)):
+            parent = "/".join(parts[:end])
+            if self.entries.setdefault(parent, self.FOLDER) != self.FOLDER:
+                refuse(member.name, "lies in something that is no folder")
+
+    def entry_of(self, member: tarfile.TarInfo) -> int | str:
+        if member.isdir():
+            return self.FOLDER
+        if member.isreg():
+            return self.FILE
+        if member.issym():
+            return self.link_of(member)
+        if not member.islnk():
+            refuse(member.name, "is a device")
+        # A hard link is named from the archive's root, and to what came before.
+        target = "/".join(part for part in member.linkname.split("/") if part not in ("", "."))
+        entry = self.entries.get(target, self.FOLDER)
+        if member.linkname.startswith("/") or entry == self.FOLDER:
+            refuse(member.name, "leads outside or to no file")
+        return entry
+
+    def link_of(self, member: tarfile.TarInfo) -> str:
+        target = member.linkname
+        if not target or target.startswith("/") or "\0" in target or len(target) > LONGEST_PATH:
+            refuse(member.name, "leads outside")
+        return target
+
+    def checked_links(self) -> list[tuple[str, str]]:
+        """The symbolic links with their targets, when none of them leads outside, together or alone."""
+        links = [(path, target) for path, target in self.entries.items() if isinstance(target, str)]
+        for path, _target in links:
+            self.follow(path)
+        return links
+
+    def follow(self, path: str) -> None:
+        """Walk a path as the kernel would, and refuse it when it leaves the folder."""
+        place: list[str] = []
+        waiting = path.split("/")[::-1]
+        hops = 0
+        while waiting:
+            part = waiting.pop()
+            if part == "..":
+                if not place:
+                    refuse(path, "leads outside")
+                place.pop()
+            elif part not in ("", "."):
+                place.append(part)
+                target = self.entries.get("/".join(place))
+                if isinstance(target, str):
+                    hops += 1
+                    if hops > MOST_HOPS:
+                        refuse(path, "leads through too many links")
+                    place.pop()
+                    waiting.extend(target.split("/")[::-1])
+
+
+def unpack_member(members: tarfile.TarFile, member: tarfile.TarInfo, into: str, path: str) -> None:
+    """Write a folder, a file or a hard link; the folder holds no symbolic link yet."""
+    place = os.path.join(into, path)
+    if member.isdir():
+        os.makedirs(place, 0o755, exist_ok=True)
+        return
+    make_parent(into, path)
+    if member.islnk():
+        source = os.path.join(into, member.linkname)
+        if os.path.normpath(source) != place:
+            remove(place)
+            os.link(source, place)
+        return
+    remove(place)
+    mode = member.mode & 0o755 | 0o600
+    if not mode & 0o100:
+        mode &= ~0o111
+    source = members.extractfile(member)
+    with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        shutil.copyfileobj(source, file, CHUNK)
+        if file.tell() != member.size:
+            raise EOFError("it ends in the middle of %r" % member.name[:200])
+        os.fchmod(file.fileno(), mode)
+    try:
+        os.utime(place, (member.mtime, member.mtime))
+    except (OverflowError, OSError):
+        # A time that no file can have.
+        pass
+
+
+def make_parent(into: str, path: str) -> None:
+    os.makedirs(os.path.dirname(os.path.join(into, path)), 0o755, exist_ok=True)
 
 
 def refuse(name: str, why: str) -> NoReturn:
     raise Trouble("artifact_bad", "The archive's member %r %s." % (name[:200], why))
-
-
-def refuse_unsafe(member: tarfile.TarInfo, root: str) -> None:
-    """Refuse a member that would come to lie outside, or be a link that leads there, or a device."""
-    place = os.path.join(root, member.name)
-    if os.path.isabs(member.name) or ".." in member.name.split("/") or not inside(root, place):
-        refuse(member.name, "would lie outside")
-    # A symbolic link is read from where it lies, a hard one from the archive's root.
-    start = os.path.dirname(place) if member.issym() else root
-    if (member.issym() or member.islnk()) and not inside(root, os.path.join(start, member.linkname)):
-        refuse(member.name, "leads outside")
-    if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
-        refuse(member.name, "is a device")
 
 
 def read(path: str) -> str | None:

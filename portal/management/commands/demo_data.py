@@ -5,7 +5,7 @@ import urllib.request
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.utils import timezone
 
@@ -54,6 +54,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Make what is missing."""
+        if settings.PRODUCTION:
+            raise CommandError(
+                "PORTAL_ENV is 'production': the demo's users have a password that everybody knows. "
+                "Make an administrator with `manage.py createsuperuser`."
+            )
         with transaction.atomic():
             systems = self.people_and_systems(os.environ.get("DEMO_PASSWORD", "demo"))
             self.service(systems["acme", "Web shop"])

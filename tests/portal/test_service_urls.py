@@ -1,0 +1,130 @@
+"""The addresses of database and broker, with passwords that hold any character."""
+
+import runpy
+import signal
+import time
+from pathlib import Path
+
+import psycopg2
+import pytest
+import redis
+from django.core.exceptions import ImproperlyConfigured
+from kombu import Connection
+
+from portal.embedded import launch
+from portal.embedded.postgres import Postgres
+from portal.embedded.valkey import Valkey
+from portal.service_urls import checked_url, password_of, with_password
+from tests.servers import free_port
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PASSWORDS = ["plain", "p@ss:w/rd#?%41&=+ \"'\\", "%", "$HOME", "--flag", "密码", "a@b@c", "[x]"]
+PRODUCTION = {
+    "PORTAL_ENV": "production",
+    "SECRET_KEY": "x" * 60,
+    "ENCRYPTION_KEYS": "x",
+    "ALLOWED_HOSTS": "portal.example.org",
+}
+
+
+@pytest.fixture
+def read_settings(monkeypatch):
+    """The settings as another process would read them, by the given environment."""
+
+    def read(**environment):
+        for name in ("DATABASE_URL", "DATABASE_PASSWORD", "REDIS_URL", "REDIS_PASSWORD"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        return runpy.run_path(str(REPOSITORY / "portal" / "settings.py"))
+
+    return read
+
+
+@pytest.mark.parametrize("password", PASSWORDS)
+def test_a_password_of_any_characters_arrives_as_it_is(read_settings, password):
+    settings = read_settings(
+        DATABASE_URL="postgresql://portal@db.example.org:5432/portal",
+        DATABASE_PASSWORD=password,
+        REDIS_URL="redis://redis.example.org:6379/3",
+        REDIS_PASSWORD=password,
+    )
+
+    database = settings["DATABASES"]["default"]
+    assert (database["USER"], database["PASSWORD"], database["HOST"]) == (
+        "portal",
+        password,
+        "db.example.org",
+    )
+    cache = redis.connection.parse_url(settings["CACHES"]["default"]["LOCATION"])
+    assert (cache["host"], cache["password"], cache["db"]) == ("redis.example.org", password, 3)
+    broker = Connection(settings["CELERY_BROKER_URL"])
+    assert (broker.hostname, broker.password, broker.virtual_host) == ("redis.example.org", password, "3")
+
+
+@pytest.mark.parametrize(
+    ("url", "known"),
+    [
+        ("redis://h:1/0", "redis://:p%40@h:1/0"),
+        ("rediss://user@h/0", "rediss://user:p%40@h/0"),
+        ("redis://user:@[::1]:6379/0", "redis://user:p%40@[::1]:6379/0"),
+        ("redis://:own@h/0", "redis://:own@h/0"),
+        ("unix:///run/redis.sock?db=1", "unix://:p%40@/run/redis.sock?db=1"),
+        ("postgresql://u@%2Frun%2Fpostgresql/portal", "postgresql://u:p%40@%2Frun%2Fpostgresql/portal"),
+    ],
+)
+def test_where_the_password_goes(url, known):
+    assert with_password(url, "p@") == known
+    assert with_password(url, "") == url
+    assert password_of(known) in {"p@", "own"}
+
+
+@pytest.mark.parametrize("password", ["a/b", "a#b", "a?b", "1/2", "1?2", "1#2", "a/b@c"])
+def test_an_address_with_a_password_pasted_into_it_is_refused_without_showing_it(read_settings, password):
+    with pytest.raises(ImproperlyConfigured, match="REDIS_PASSWORD") as refused:
+        read_settings(REDIS_URL=f"redis://:{password}@h:6379/0")
+    assert password not in str(refused.value)
+    with pytest.raises(ImproperlyConfigured, match="DATABASE_PASSWORD"):
+        read_settings(DATABASE_URL=f"postgresql://u:{password}@h:5432/portal")
+
+
+def test_ordinary_addresses_are_accepted():
+    for url in (
+        "postgresql:///portal",
+        "postgresql://u:p%2F@h/d?sslmode=require",
+        "redis://elsewhere",
+        "unix:///run/redis.sock?db=1",
+        "redis://:p@h@[::1]:6379/0",
+    ):
+        assert checked_url("REDIS_URL", url) == url
+
+
+def test_production_does_not_start_with_a_broker_that_asks_for_no_password(read_settings):
+    with pytest.raises(ImproperlyConfigured, match="The broker has no password"):
+        read_settings(**PRODUCTION, REDIS_URL="redis://127.0.0.1:6379/0")
+
+    assert read_settings(**PRODUCTION, REDIS_URL="redis://:secret@127.0.0.1:6379/0")["PRODUCTION"]
+    assert read_settings(**PRODUCTION, REDIS_PASSWORD="secret")["PRODUCTION"]
+
+
+def test_the_embedded_servers_take_any_password(tmp_path):
+    tmp_path.chmod(0o711)
+    for folder in tmp_path.parents[:2]:
+        folder.chmod(0o711)
+    servers = [
+        Valkey(folder=tmp_path / "valkey", port=free_port(), password=PASSWORDS[1]),
+        Postgres(folder=tmp_path / "postgres", port=free_port(), password=PASSWORDS[1], durable=False),
+    ]
+    servers[1].prepare()
+    processes = [server.start() for server in servers]
+    try:
+        deadline = time.monotonic() + 20
+        while not all(server.is_ready() for server in servers):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        with redis.Redis.from_url(servers[0].url()) as client:
+            assert client.ping()
+        psycopg2.connect(servers[1].url).close()
+    finally:
+        for process in processes:
+            launch.end(process, politely=signal.SIGINT, seconds=10)
