@@ -74,7 +74,7 @@ class HttpSession(requests.Session):
         if kwargs.get("verify", True) is True and not self._has_ca_bundle:
             # The one thing of the environment that only says whom to trust.
             kwargs["verify"] = (
-                os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+                os.environ.get("REQUESTS_CA_BUNDLE") or True
             )
         address = url.decode() if isinstance(url, bytes) else url
         for _ in range(_MOST_REDIRECTS + 1):

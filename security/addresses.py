@@ -43,7 +43,7 @@ METADATA_NETWORKS = parse_networks(
 )
 # Translators embed an IPv4 address in an IPv6 one; what is embedded is where the packet ends (RFC 6052). The prefixes for
 # translators of one's own (64:ff9b:1::/48) do not tell where in them it stands, and are refused as reserved.
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_TRANSLATED = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::ffff:0:0:0/96"))
 _IPV4_COMPATIBLE = ipaddress.IPv6Network("::/96")
 _BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 
@@ -63,9 +63,9 @@ class AddressPolicy:
     """The addresses that one kind of connection may go to. Immutable, and safe for use by several threads.
 
     `allow_local` lets through the portal's own machine and link; `setting` is its name for people. `allow_private` lets
-    through what the public internet cannot reach. `denied` are refused whatever these say. `allowed` are exceptions from all three, but never from
-    `own_servers`: (address, port) of the portal's database and broker, asked for at each check because their names may
-    change their addresses too. `resolve` has the signature of `socket.getaddrinfo`.
+    through what the public internet cannot reach. `denied` are refused whatever these say. `allowed` are exceptions
+    from all three, but never from `own_servers`: (address, port) of the portal's database and broker, asked for at each
+    check because their names may change their addresses too. `resolve` has the signature of `socket.getaddrinfo`.
     """
 
     allow_local: bool = False
@@ -161,7 +161,7 @@ def embedded_addresses(ip: IPAddress) -> Iterator[IPAddress]:
     is_compatible = (
         ip in _IPV4_COMPATIBLE and int(ip) > 0xFFFF
     )  # ::1 and its neighbours are addresses of their own.
-    if is_compatible or ip in _NAT64:
+    if is_compatible or any(ip in network for network in _TRANSLATED):
         yield ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
 
 

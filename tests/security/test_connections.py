@@ -75,6 +75,8 @@ def test_the_second_address_is_tried_when_nothing_listens_at_the_first():
         "64:ff9b::127.0.0.3",
         "64:ff9b:1::127.0.0.3",
         "2002:7f00:3::",
+        "::ffff:0:127.0.0.3",
+        "::127.0.0.3",
         "::1",
         "::",
         "0.0.0.0",
