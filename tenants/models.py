@@ -43,7 +43,7 @@ class User(AbstractUser):
         if not is_new and (names is None or ENDS_CREDENTIALS & set(names)):
             self.credentials_epoch = User.objects.values_list("credentials_epoch", flat=True).get(pk=self.pk)
 
-    def check_password(self, raw_password: str) -> bool:
+    def check_password(self, raw_password: str | None) -> bool:
         """Check a password, as one of the tries that are counted (portal/api/password_checks.py).
 
         A password that is hashed anew, as its hash was made by older settings, is still the same one: that ends no
