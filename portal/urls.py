@@ -26,6 +26,7 @@ urlpatterns = [
     path("login/", pages.SignIn.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("tenant/", pages.choose_tenant, name="choose-tenant"),
+    path("preferences/", pages.preferences, name="preferences"),
     path("language/", include("django.conf.urls.i18n")),
     path("vms/", vm_pages.vm_page, name="vm-page"),
     path("vms/ask/", vm_pages.ask_vms, name="vms-ask"),

@@ -1,6 +1,7 @@
 """Tenants, their members and their information systems."""
 
 import uuid
+from datetime import date
 from typing import ClassVar
 
 from django.contrib.auth.models import AbstractUser
@@ -10,6 +11,7 @@ from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
 from portal.api.scoping import Role, TenantScoped
+from portal.api.time_zones import today_in, validate_time_zone
 
 _network_id = RegexValidator(r"^[0-9A-Za-z-]+\Z", _("A network is named by its OpenStack id."))
 
@@ -19,6 +21,15 @@ class User(AbstractUser):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     language = models.CharField(_("language"), max_length=10, blank=True, default="")
+    time_zone = models.CharField(
+        _("time zone"),
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        validators=[validate_time_zone],
+        help_text=_("In which times are shown; an IANA name such as Europe/Berlin. Empty: the tenant's."),
+    )
 
     class Meta(AbstractUser.Meta):
         db_table = "tenants_user"
@@ -61,6 +72,18 @@ class Tenant(models.Model):
         validators=[_network_id],
         help_text=_("For new VMs of information systems that name none."),
     )
+    time_zone = models.CharField(
+        _("time zone"),
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        validators=[validate_time_zone],
+        help_text=_(
+            "What a day is, such as the last one of a VM's runtime, and in which times are shown to members who have"
+            " chosen none; an IANA name such as Europe/Berlin. Empty: that of the portal."
+        ),
+    )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
 
@@ -73,6 +96,10 @@ class Tenant(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def today(self) -> date:
+        """The day that it is for the tenant."""
+        return today_in(self.time_zone)
 
 
 class MembershipQuerySet(TenantScoped):
