@@ -25,9 +25,9 @@ class SignIn(LoginView):
 
     template_name = "portal/login.html"
 
-    def get_redirect_url(self) -> str:
+    def get_redirect_url(self, request: HttpRequest | None = None) -> str:
         """Where `next` leads to, if that shows a page, else the page above it."""
-        address = super().get_redirect_url()
+        address = super().get_redirect_url() if request is None else super().get_redirect_url(request)
         return page_at_or_above(address) if address else ""
 
 

@@ -164,7 +164,8 @@ class TestPages:
     @pytest.fixture
     def page(self, member):
         vm = VirtualMachineFactory(information_system=InformationSystemFactory(tenant=member.tenant))
-        VirtualMachine.objects.update(created_at=utc("2026-11-29 12:05"))
+        at = utc("2026-11-29 12:05")
+        VirtualMachine.objects.update(created_at=at, observed_at=at)
         return f"/vms/{vm.pk}/"
 
     def test_the_persons_zone_comes_before_the_tenants_and_that_before_the_settings(

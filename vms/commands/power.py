@@ -240,7 +240,7 @@ class StopVmAtItsEnd(StopVm):
     def is_over(self) -> bool:
         """Whether its runtime is over by what the row says now."""
         vm = VirtualMachine.objects.select_related("information_system__tenant").get(pk=self.vm_id)
-        return vm.is_past_runtime
+        return bool(vm.is_past_runtime)
 
     def no_longer_wanted(self) -> Failed | None:
         """Somebody may have extended its runtime since the job was recorded."""
