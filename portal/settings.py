@@ -8,6 +8,7 @@ password for the broker.
 import os
 from pathlib import Path
 from typing import Any
+from zoneinfo import available_timezones
 
 import django_stubs_ext
 import environ
@@ -104,6 +105,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "portal.api.page_middleware.PageErrorsMiddleware",
     "portal.api.password_checks.LoginThrottleMiddleware",
+    "portal.api.time_zones.TimeZoneMiddleware",
     "portal.api.form_keys.FormKeyMiddleware",
 ]
 
@@ -403,8 +405,16 @@ LANGUAGE_CODE = env.str("LANGUAGE_CODE", default="en")
 LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese"))]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_I18N = True
+# Times are kept in UTC, and REST and logs write them so. Pages show them in the person's zone, the tenant's, or this one,
+# which also says what a day is for tenants that have chosen none.
 TIME_ZONE = "UTC"
 USE_TZ = True
+DEFAULT_TIME_ZONE = env.str("DEFAULT_TIME_ZONE", default="UTC")
+if DEFAULT_TIME_ZONE not in available_timezones():
+    raise ImproperlyConfigured(
+        f"DEFAULT_TIME_ZONE is '{DEFAULT_TIME_ZONE}', which is no time zone; name one as IANA does, such as Europe/Berlin."
+    )
+FORMAT_MODULE_PATH = ["portal.formats"]
 
 # --- Static files ------------------------------------------------------------------------------------------
 

@@ -37,6 +37,15 @@ def tenant_in(user: User, tenant_id: UUID, needed: Role = Role.VIEWER, model: ty
     return tenant
 
 
+def change_tenant(*, tenant: Tenant, fields: dict[str, Any]) -> Tenant:
+    """Change what its administrators may change of a tenant: its time zone."""
+    if fields:
+        for name, value in fields.items():
+            setattr(tenant, name, value)
+        tenant.save(update_fields=[*fields, "updated_at"])
+    return tenant
+
+
 def add_member(*, tenant: Tenant, username: str, role: str) -> Membership:
     """Add a user to a tenant. Raises 400 for an unknown user, 409 `already_member`."""
     user = User.objects.filter(username=username, is_active=True).first()
