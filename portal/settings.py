@@ -245,6 +245,20 @@ TENANT_WORKER_SHARES = env.json("TENANT_WORKER_SHARES", default={"jobs": 0.75, "
 WAITING_REQUESTS_AT_MOST = env.int("WAITING_REQUESTS_AT_MOST", default=8)
 JOB_EVENTS_SECONDS = env.float("JOB_EVENTS_SECONDS", default=60.0)
 
+# How many rows of each kind a tenant may have, beside its quotas; null for any number. One more is refused with the figures.
+TENANT_ROWS_AT_MOST = {
+    "information_systems": 500,
+    "cloud_accounts": 50,
+    "hosts": 5000,
+    "services": 1000,
+    # Of one service.
+    "versions": 2000,
+    "instances": 10_000,
+    "vm_snapshots": 2000,
+    "volume_snapshots": 5000,
+    **env.json("TENANT_ROWS_AT_MOST", default={}),
+}
+
 # --- Virtual machines --------------------------------------------------------------------------------------
 
 VM_STATUS_SYNC_SECONDS = env.int("VM_STATUS_SYNC_SECONDS", default=300)

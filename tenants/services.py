@@ -16,6 +16,7 @@ from portal.api.preconditions import check_if_match
 from portal.api.scoping import Role, Scope
 
 from .models import InformationSystem, Membership, Tenant, User
+from .row_limits import require_room_for_rows
 
 
 def tenant_in(user: User, tenant_id: UUID, needed: Role = Role.VIEWER, model: type[Model] = Tenant) -> Tenant:
@@ -107,12 +108,14 @@ def keep_an_administrator(tenant: Tenant, leaving: Membership) -> None:
 
 
 def create_information_system(*, scope: Scope, fields: dict[str, Any]) -> InformationSystem:
-    """Make an information system in the scope's tenant. Raises 403, 400 `tenant_required`, 409 `name_taken`."""
+    """Make an information system in the scope's tenant. Raises 403, 400 `tenant_required`, 409 `name_taken`, `limit_reached`."""
     scope.require(Role.ADMIN, InformationSystem)
     if scope.tenant is None:
         raise Refused(400, "tenant_required", _("Name the tenant that it is for in the X-Tenant header."))
     try:
         with transaction.atomic():
+            systems = InformationSystem.objects.filter(tenant=scope.tenant)
+            require_room_for_rows(scope.tenant, "information_systems", systems)
             return InformationSystem.objects.create(tenant=scope.tenant, **fields)
     except IntegrityError as error:
         if violated(error) != "information_system_name_once_per_tenant":

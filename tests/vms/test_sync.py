@@ -11,12 +11,12 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from cloudaccounts.connect import CalledInTransaction, open_cloud
+from cloudaccounts.models import CloudAccount
 from openstack_client import Address, Server
 from openstack_client.compute import Compute
 from tasks import engine
 from tests.factories import VirtualMachineFactory
 from vms.commands.power import StopVm
-from cloudaccounts.models import CloudAccount
 from vms.models import STATUS_OF_SERVER, SyncRun, SyncState, VirtualMachine, VMOperationLog, VMStatus
 from vms.services.syncing import accept_losses
 from vms.sync import status as vm_status_sync
