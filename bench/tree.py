@@ -152,7 +152,7 @@ def _reading() -> list[Note]:
     from tasks import engine
     from tenants.models import User
 
-    user = User.objects.create_user("bench", is_staff=True)
+    user = User.objects.create_user("bench", is_staff=True, is_superuser=True)
     _token, secret = ApiToken.objects.create(user=user, name="bench", expiry=None)
     browser = APIClient(SERVER_NAME="localhost", HTTP_AUTHORIZATION=f"Token {secret}")
     notes = []

@@ -22,8 +22,14 @@ from tasks.admin import ReadOnly, ReadOnlyRows
 from tenants.models import User
 
 from . import services
-from .addresses import check_auth_url
-from .credentials import LOG_IN_FIELDS, SECRET_AGAIN, check_ca_bundle, check_provider, secret_is_needed
+from .credentials import (
+    LOG_IN_FIELDS,
+    SECRET_AGAIN,
+    check_auth_url,
+    check_ca_bundle,
+    check_provider,
+    secret_is_needed,
+)
 from .models import (
     CloudAccount,
     CloudResource,
@@ -34,12 +40,13 @@ from .models import (
     SyncLogLine,
 )
 from .registry import type_label
+from .services.clocks import account_clock_warning
 from .services.pictures import Picture, pictures_of
 
 
 def _scope(request: HttpRequest) -> Scope:
     """Who works in the admin is of the staff, and works for all tenants."""
-    return Scope(cast("User", request.user), None, Role.ADMIN)
+    return Scope(cast("User", request.user), None, Role.ADMIN, granted_role=Role.ADMIN)
 
 
 def _regions_field(**kwargs: Any) -> StrictJSONField:
@@ -56,6 +63,11 @@ class CloudAccountForm(forms.ModelForm[CloudAccount]):
         strip=False,
         widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "new-password"}),
         help_text=_("Empty: the stored one stays."),
+    )
+
+    # Whoever does not choose one keeps what there is.
+    interface = forms.ChoiceField(
+        label=_("endpoint interface"), required=False, choices=CloudAccount.Interface.choices
     )
 
     class Meta:
@@ -79,6 +91,11 @@ class CloudAccountForm(forms.ModelForm[CloudAccount]):
     def clean_auth_url(self) -> str:
         """One that the portal may be sent to; it is looked up only when it is new."""
         return self._checked(check_auth_url, "auth_url")
+
+    def clean_interface(self) -> str:
+        """The one that was chosen, or as before."""
+        chosen: str = self.cleaned_data["interface"]
+        return chosen or self.instance.interface
 
     def clean_ca_bundle(self) -> str:
         """Certificates, or nothing."""
@@ -131,7 +148,7 @@ class CloudAccountAdmin(WrittenOnlyAdmin[CloudAccount]):
     list_select_related = ["tenant"]
     autocomplete_fields = ["tenant"]
     filter_horizontal = ["resource_types"]
-    readonly_fields = ["last_verified_at", "last_error", "facts", "last_run", "next_run", "fresh"]
+    readonly_fields = ["last_verified_at", "last_error", "clock", "facts", "last_run", "next_run", "fresh"]
     actions = ["sync_now", "verify"]
     formfield_overrides = {models.JSONField: {"form_class": _regions_field}}
 
@@ -151,6 +168,11 @@ class CloudAccountAdmin(WrittenOnlyAdmin[CloudAccount]):
     def auth_host(self, account: CloudAccount) -> str:
         """The host of the auth URL, which is enough in a list."""
         return urlsplit(account.auth_url).netloc
+
+    @admin.display(description=_("clock"))
+    def clock(self, account: CloudAccount) -> str:
+        """How far the cloud's clocks are from the portal's, when that is far."""
+        return account_clock_warning(account)
 
     @admin.display(description=_("last run"))
     def last_run(self, account: CloudAccount) -> str:
@@ -304,6 +326,7 @@ class SyncLogAdmin(ReadOnly):
         "missing",
         "expired",
         "held_back",
+        "unreadable",
         "message",
     ]
     list_filter = ["state", "account__provider", "account", "type", "started_at"]

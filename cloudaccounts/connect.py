@@ -7,16 +7,17 @@ anew when the account's credentials change.
 from __future__ import annotations
 
 import hashlib
-import tempfile
+import socket
 import threading
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
-from django.core.cache import cache as shared_cache
+from django.conf import settings
 from django.db import connection
 
-from openstack_client import Cloud, CloudCredentials
+from openstack_client import AddressRefused, Cloud, CloudCredentials, ConnectionRules
+from security import connections
+from security.cache import SecretCache
+from security.policies import cloud_policy
 from tasks.leases import refuse_if_lost
 
 from .models import CloudAccount
@@ -40,23 +41,25 @@ def refuse() -> None:
     refuse_if_lost()
 
 
-class TokenCache:
-    """Tokens shared between processes, in Redis. A cache that is away costs a login, never an error."""
+def connection_rules() -> ConnectionRules:
+    """Return the rules of every cloud: it is asked at no address that the installation's policy refuses."""
+    return ConnectionRules(connect=connect_checked, check=check_place, proxy=settings.CLOUD_PROXY or None)
 
-    def get(self, key: str) -> str | None:
-        """The cached state, or None."""
-        try:
-            value = shared_cache.get(f"cloud-token:{key}")
-        except Exception:  # noqa: BLE001 - any trouble of the cache means "not cached".
-            return None
-        return value if isinstance(value, str) else None
 
-    def set(self, key: str, value: str, seconds: float) -> None:
-        """Keep a state for so many seconds."""
-        try:
-            shared_cache.set(f"cloud-token:{key}", value, int(seconds))
-        except Exception:  # noqa: BLE001 - see get().
-            return
+def connect_checked(host: str, port: int, timeout: float | None) -> socket.socket:
+    """Connect to where a cloud, or its catalog, says, if clouds may be there. Raises `AddressRefused`, OSError."""
+    try:
+        return connections.open_checked(host, port, policy=cloud_policy(), timeout=timeout)
+    except connections.AddressRefused as refused:
+        raise AddressRefused(refused.reason) from None
+
+
+def check_place(host: str, port: int) -> None:
+    """Refuse a place where no cloud may be, ahead of a proxy that connects in our stead. Raises as `connect_checked`."""
+    try:
+        connections.resolve_checked(host, port, policy=cloud_policy())
+    except connections.AddressRefused as refused:
+        raise AddressRefused(refused.reason) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,8 @@ class _Opened:
 
 _opened: dict[tuple[int, str], _Opened] = {}
 _guard = threading.Lock()
+# Tokens are shared between processes. A cache that is away costs a login, never an error.
+_tokens = SecretCache("cloud-token")
 
 
 def open_cloud(account: CloudAccount, region: str) -> Cloud:
@@ -84,8 +89,10 @@ def open_cloud(account: CloudAccount, region: str) -> Cloud:
         cloud = Cloud(
             credentials_of(account),
             region=region or None,
+            interface=account.interface,
             guard=refuse,
-            token_cache=TokenCache(),
+            token_cache=_tokens,
+            rules=connection_rules(),
         )
         _opened[account.pk, region] = _Opened(fingerprint, cloud)
         return cloud
@@ -93,7 +100,7 @@ def open_cloud(account: CloudAccount, region: str) -> Cloud:
 
 def credentials_of(account: CloudAccount) -> CloudCredentials:
     """What the wrapper logs in with."""
-    ca_bundle = _ca_file(account.ca_bundle) if account.ca_bundle else None
+    ca_bundle = account.ca_bundle or None
     if account.credential_kind == CloudAccount.CredentialKind.APPLICATION_CREDENTIAL:
         return CloudCredentials(
             auth_url=account.auth_url,
@@ -120,6 +127,7 @@ def fill_from_clouds_yaml(account: CloudAccount, name: str) -> str:
     with Cloud.from_clouds_yaml(name) as cloud:
         found = cloud.credentials
         region = cloud.region or ""
+        account.interface = cloud.interface
     account.auth_url = found.auth_url
     account.credential_kind = found.kind
     account.access_id = found.application_credential_id or found.username or ""
@@ -127,7 +135,7 @@ def fill_from_clouds_yaml(account: CloudAccount, name: str) -> str:
     account.project = found.project_name or ""
     account.user_domain = found.user_domain_name or "Default"
     account.project_domain = found.project_domain_name or "Default"
-    account.ca_bundle = Path(found.ca_bundle).read_text() if found.ca_bundle else ""
+    account.ca_bundle = found.ca_bundle or ""
     return region
 
 
@@ -141,19 +149,6 @@ def _fingerprint(account: CloudAccount) -> str:
         account.user_domain,
         account.project_domain,
         account.ca_bundle,
+        account.interface,
     )
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
-
-
-@cache
-def _ca_folder() -> Path:
-    """A folder that only this process's user can read and write: nobody else may put a CA of his own there."""
-    return Path(tempfile.mkdtemp(prefix="portal-ca-"))
-
-
-def _ca_file(pem: str) -> str:
-    """The bundle as a file, because TLS libraries take paths. Named by its content, so written once a process."""
-    path = _ca_folder() / f"{hashlib.sha256(pem.encode()).hexdigest()}.pem"
-    if not path.is_file():
-        path.write_text(pem)
-    return str(path)

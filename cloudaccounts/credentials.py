@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+from dataclasses import replace
+from functools import partial
+from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
+
+from security.connections import AddressRefused, resolve_checked
+from security.policies import cloud_policy
 
 from .registry import providers
 
@@ -18,6 +26,7 @@ LOG_IN_FIELDS = (
     "user_domain",
     "project_domain",
     "ca_bundle",
+    "interface",
 )
 LONGEST_CA_BUNDLE = 200_000
 SECRET_AGAIN = _("Enter the secret again: it goes to another address now.")
@@ -31,6 +40,38 @@ def check_provider(code: str) -> None:
             _("Unknown provider '%(provider)s'; known are: %(known)s.")
             % {"provider": code, "known": ", ".join(known)}
         )
+
+
+def check_auth_url(url: str) -> None:
+    """Refuse a URL that is not http(s), or that leads where no cloud may be (`security.policies.cloud_policy`).
+
+    This is for the person who enters it. What protects the portal is the same check at each connection: a name can
+    change its address later. So with `ALLOW_LOCAL_CLOUDS`, where names of no DNS are usual, only addresses are judged here.
+    Raises ValidationError.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:  # A port that is no port, a bracket that does not close.
+        raise ValidationError(_("This is not an address: %(error)s.") % {"error": error}) from None
+    has_user = parts.username is not None or parts.password is not None
+    if parts.scheme not in {"http", "https"} or not host or has_user:
+        raise ValidationError(_("An auth URL is http or https, with a host and without a user name in it."))
+    if port is None:
+        port = 443 if parts.scheme == "https" else 80
+    policy = cloud_policy()
+    if settings.ALLOW_LOCAL_CLOUDS:
+        policy = replace(policy, resolve=partial(socket.getaddrinfo, flags=socket.AI_NUMERICHOST))
+    try:
+        resolve_checked(host, port, policy=policy)
+    except AddressRefused as refused:
+        raise ValidationError(
+            _("The host '%(host)s' leads to where clouds are not allowed: %(reason)s.")
+            % {"host": host, "reason": refused.reason}
+        ) from None
+    except OSError:
+        if not settings.ALLOW_LOCAL_CLOUDS:
+            raise ValidationError(_("The host '%(host)s' is not known.") % {"host": host}) from None
 
 
 def check_ca_bundle(pem: str) -> None:

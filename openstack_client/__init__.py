@@ -4,8 +4,10 @@ Importing this package is cheap: openstacksdk itself (a third of a second) is im
 """
 
 from .cloud import Cloud, TokenCache
+from .connection_rules import ConnectionRules
 from .credentials import CloudCredentials
 from .errors import (
+    AddressRefused,
     AuthenticationFailed,
     CloudError,
     CloudUnavailable,
@@ -15,7 +17,9 @@ from .errors import (
     NotFound,
     QuotaExceeded,
     ServiceMissing,
+    UnreadableObject,
 )
+from .paging import RecordPage, Unreadable
 from .records import (
     Address,
     FixedIp,
@@ -30,23 +34,28 @@ from .records import (
     SecurityGroup,
     Server,
     ServerAction,
+    ServerEvent,
     ServerReading,
     Snapshot,
     Subnet,
     Volume,
     VolumeAttachment,
+    VolumeReservation,
     VolumeType,
     Zone,
 )
+from .transport import last_request_id
 
 __all__ = [
     "Address",
+    "AddressRefused",
     "AuthenticationFailed",
     "Cloud",
     "CloudCredentials",
     "CloudError",
     "CloudUnavailable",
     "Conflict",
+    "ConnectionRules",
     "FixedIp",
     "Flavor",
     "FloatingIp",
@@ -59,17 +68,23 @@ __all__ = [
     "Port",
     "Quota",
     "QuotaExceeded",
+    "RecordPage",
     "Router",
     "SecurityGroup",
     "Server",
     "ServerAction",
+    "ServerEvent",
     "ServerReading",
     "ServiceMissing",
     "Snapshot",
     "Subnet",
     "TokenCache",
+    "Unreadable",
+    "UnreadableObject",
     "Volume",
     "VolumeAttachment",
+    "VolumeReservation",
     "VolumeType",
     "Zone",
+    "last_request_id",
 ]

@@ -8,11 +8,13 @@ from typing import Any
 
 from .checks import checked_id, checked_metadata, checked_name, checked_size
 from .errors import InvalidRequest
-from .paging import json_pages
+from .paging import Page, RecordPage, joined, json_pages, read_records
 from .records import Quota, Snapshot, Volume, VolumeType
 from .records.quota import quotas_from_json
+from .records.raw import mapping
 from .translation import nonsense, state_conflict
 from .transport import Transport
+from .volume_attachments import VolumeAttachments
 
 _SERVICE = "block-storage"
 # From microversion 3.42 on also a volume in use.
@@ -21,7 +23,7 @@ _EXTENSIBLE = frozenset({"available", "in-use"})
 BLOCK_STORAGE_MICROVERSION = "3.50"
 
 
-class BlockStorage:
+class BlockStorage(VolumeAttachments):
     """Cinder's calls. Each returns when Cinder has accepted the request."""
 
     def __init__(self, transport: Transport) -> None:
@@ -29,19 +31,10 @@ class BlockStorage:
 
     def volume_pages(
         self, *, page_size: int = 1000, metadata: Mapping[str, str] | None = None
-    ) -> Iterator[list[Volume]]:
+    ) -> Iterator[RecordPage[Volume]]:
         """The project's volumes, newest first, page by page; with `metadata`, those that have all of it."""
-        for page in json_pages(
-            self._transport,
-            _SERVICE,
-            "/volumes/detail",
-            "volumes",
-            doing="list volumes",
-            page_size=page_size,
-            params=_metadata_filter(metadata),
-            microversion=BLOCK_STORAGE_MICROVERSION,
-        ):
-            yield [Volume.from_json(raw) for raw in page]
+        for page in self._raw_pages("volumes", page_size, metadata):
+            yield read_records(page, Volume.from_json)
 
     def list_volumes(self, *, page_size: int = 1000) -> Iterator[Volume]:
         """The project's volumes, one by one."""
@@ -49,11 +42,14 @@ class BlockStorage:
             yield from page
 
     def find_volumes_by_metadata(self, metadata: Mapping[str, str]) -> list[Volume]:
-        """All volumes that carry all of this metadata: what an earlier attempt to create one has left."""
+        """All volumes that carry all of this metadata: what an earlier attempt to create one has left.
+
+        Raises `UnreadableObject` when one of them cannot be read: it must not be taken for none.
+        """
         if not metadata:
             raise InvalidRequest("Without metadata, every volume would be found.")
-        pages = self.volume_pages(metadata=metadata)
-        return [volume for page in pages for volume in page if _carries(volume, metadata)]
+        pages = self._raw_pages("volumes", 1000, metadata)
+        return [Volume.from_json(raw) for page in pages for raw in page if _carries(raw, metadata)]
 
     def get_volume(self, volume_id: str) -> Volume:
         """One volume. Raises `NotFound`."""
@@ -129,26 +125,20 @@ class BlockStorage:
 
     def snapshot_pages(
         self, *, page_size: int = 1000, metadata: Mapping[str, str] | None = None
-    ) -> Iterator[list[Snapshot]]:
+    ) -> Iterator[RecordPage[Snapshot]]:
         """The project's snapshots of volumes, newest first, page by page; with `metadata`, those that have all of it."""
-        for page in json_pages(
-            self._transport,
-            _SERVICE,
-            "/snapshots/detail",
-            "snapshots",
-            doing="list snapshots",
-            page_size=page_size,
-            params=_metadata_filter(metadata),
-            microversion=BLOCK_STORAGE_MICROVERSION,
-        ):
-            yield [Snapshot.from_json(raw) for raw in page]
+        for page in self._raw_pages("snapshots", page_size, metadata):
+            yield read_records(page, Snapshot.from_json)
 
     def find_snapshots_by_metadata(self, metadata: Mapping[str, str]) -> list[Snapshot]:
-        """All snapshots that carry all of this metadata: what an earlier attempt to make one has left."""
+        """All snapshots that carry all of this metadata: what an earlier attempt to make one has left.
+
+        Raises `UnreadableObject` when one of them cannot be read: it must not be taken for none.
+        """
         if not metadata:
             raise InvalidRequest("Without metadata, every snapshot would be found.")
-        pages = self.snapshot_pages(metadata=metadata)
-        return [snapshot for page in pages for snapshot in page if _carries(snapshot, metadata)]
+        pages = self._raw_pages("snapshots", 1000, metadata)
+        return [Snapshot.from_json(raw) for page in pages for raw in page if _carries(raw, metadata)]
 
     def get_snapshot(self, snapshot_id: str) -> Snapshot:
         """One snapshot of a volume. Raises `NotFound`."""
@@ -190,7 +180,7 @@ class BlockStorage:
         """Ask for the end of a snapshot. Raises `NotFound`, and `Conflict` when its state does not allow it."""
         self._delete(f"/snapshots/{checked_id(snapshot_id, 'snapshot')}", f"delete snapshot {snapshot_id}")
 
-    def list_volume_types(self) -> list[VolumeType]:
+    def list_volume_types(self) -> RecordPage[VolumeType]:
         """The volume types that this project may use."""
         pages = json_pages(
             self._transport,
@@ -201,7 +191,7 @@ class BlockStorage:
             page_size=1000,
             microversion=BLOCK_STORAGE_MICROVERSION,
         )
-        return [VolumeType.from_json(raw) for page in pages for raw in page]
+        return joined(read_records(page, VolumeType.from_json) for page in pages)
 
     def list_quotas(self) -> list[Quota]:
         """The project's limits and what is in use of them, sorted by name; also those of each volume type by itself."""
@@ -210,6 +200,18 @@ class BlockStorage:
         if not isinstance(body, dict):
             raise nonsense("it holds no quota")
         return quotas_from_json(_SERVICE, body.get("quota_set"))
+
+    def _raw_pages(self, kind: str, page_size: int, metadata: Mapping[str, str] | None) -> Iterator[Page]:
+        return json_pages(
+            self._transport,
+            _SERVICE,
+            f"/{kind}/detail",
+            kind,
+            doing=f"list {kind}",
+            page_size=page_size,
+            params=_metadata_filter(metadata),
+            microversion=BLOCK_STORAGE_MICROVERSION,
+        )
 
     def _delete(self, path: str, doing: str) -> None:
         try:
@@ -248,6 +250,7 @@ def _metadata_filter(metadata: Mapping[str, str] | None) -> dict[str, str]:
     return {"metadata": json_text.dumps(checked_metadata(metadata))} if metadata else {}
 
 
-def _carries(found: Volume | Snapshot, metadata: Mapping[str, str]) -> bool:
+def _carries(raw: Any, metadata: Mapping[str, str]) -> bool:
     # A Cinder whose policy switches the filter off ignores it silently, so the answer is looked at again.
-    return all(found.metadata.get(key) == value for key, value in metadata.items())
+    found = mapping(raw.get("metadata")) if isinstance(raw, dict) else {}
+    return all(found.get(key) == value for key, value in metadata.items())

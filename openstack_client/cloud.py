@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import warnings
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from .block_storage import BlockStorage
-from .catalog import endpoints_of
+from .catalog import INTERFACES, Endpoint, endpoints_of
 from .compute import Compute
+from .connection_rules import ConnectionRules
 from .credentials import CloudCredentials
+from .errors import InvalidRequest
 from .image import Images
 from .network import Networks
 from .translation import error_from_exception
@@ -22,8 +25,10 @@ __all__ = ["Cloud", "TokenCache"]
 class Cloud:
     """One account in one region. Nothing is sent before the first call; then a login, whose token is kept.
 
+    `interface` is for whom the endpoints are that are asked: "public", "internal" or "admin".
     `guard` is called before every HTTP request leaves and may raise anything; what it raises comes out unchanged.
-    Timeouts are in seconds. `token_cache` shares the token between processes. Safe for use by several threads.
+    Timeouts are in seconds. `token_cache` shares the token between processes. `rules` say where connections may go
+    and how much a cloud may answer. Safe for use by several threads.
     Close it when the credentials change: requests after that raise `CloudUnavailable`.
     """
 
@@ -32,19 +37,23 @@ class Cloud:
         credentials: CloudCredentials,
         *,
         region: str | None = None,
+        interface: str = "public",
         guard: Guard | None = None,
         connect_timeout: float = 5.0,
         read_timeout: float = 30.0,
         token_cache: TokenCache | None = None,
+        rules: ConnectionRules | None = None,
     ) -> None:
         self._credentials = credentials
         self._transport = Transport(
             credentials,
             region=region,
+            interface=interface,
             guard=guard,
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,
             token_cache=token_cache,
+            rules=rules or ConnectionRules(),
         )
 
     @classmethod
@@ -66,10 +75,11 @@ class Cloud:
             settings: dict[str, Any] = dict(found.config.get("auth") or {})
             known = {key: settings[key] for key in CloudCredentials.__dataclass_fields__ if settings.get(key)}
             known.setdefault("auth_url", "")
-            ca_bundle = found.config.get("cacert") or None
+            ca_bundle = _read_ca_bundle(found.config.get("cacert"))
             return cls(
                 CloudCredentials(**{**known, "ca_bundle": ca_bundle}),
                 region=region or found.region_name or None,
+                interface=_interface_of(found),
                 guard=guard,
             )
         raise raised
@@ -83,6 +93,11 @@ class Cloud:
     def region(self) -> str | None:
         """The region that was asked for, or None for the catalog's first."""
         return self._transport.region
+
+    @property
+    def interface(self) -> str:
+        """For whom the endpoints are that are asked."""
+        return self._transport.interface
 
     @cached_property
     def compute(self) -> Compute:
@@ -110,21 +125,43 @@ class Cloud:
         return self._transport.project_id
 
     def regions(self) -> list[str]:
-        """The regions in which this account's catalog has compute, sorted by name."""
-        found = endpoints_of(self._transport.access())
-        return sorted({region for service, region, _ in found if service == "compute" and region})
+        """The regions in which this account's catalog has compute, sorted by name; [""] when it names none at all.
+
+        "" stands for the whole of a cloud that has no regions, and is no name to ask for: `region` is None then.
+        """
+        found = {
+            one.region
+            for one in self._endpoints()
+            if one.service == "compute" and one.interface == self._transport.interface
+        }
+        named = sorted(found - {""})
+        return named or sorted(found)
 
     def services(self) -> dict[str, list[str]]:
         """What this account's catalog offers in each of its regions: the services' types, sorted, by the region's name.
 
-        The types are OpenStack's official ones: a catalog that calls block storage `volumev3` has `block-storage` here.
+        Those of this account's interface alone. The types are OpenStack's official ones: a catalog that calls block storage `volumev3` has `block-storage` here.
         Logs in if that was not done yet. The catalog is as old as the token. What is not in it raises `ServiceMissing`.
         """
         found: dict[str, set[str]] = {}
-        for service, region, is_public in endpoints_of(self._transport.access()):
-            if is_public and region:
-                found.setdefault(region, set()).add(service)
+        for one in self._endpoints():
+            if one.interface == self._transport.interface:
+                found.setdefault(one.region, set()).add(one.service)
         return {region: sorted(found[region]) for region in sorted(found)}
+
+    def interfaces(self) -> list[str]:
+        """For whom this account's catalog has endpoints of compute: "public", "internal", "admin"; sorted."""
+        return sorted({one.interface for one in self._endpoints() if one.service == "compute"})
+
+    def clock_offset(self) -> float | None:
+        """How many seconds the cloud's clock is ahead of ours (negative: behind), of the service that is furthest.
+
+        None when no answer has said what time it is there.
+        """
+        return self._transport.clock.worst_offset()
+
+    def _endpoints(self) -> list[Endpoint]:
+        return list(endpoints_of(self._transport.access()))
 
     def check(self) -> None:
         """Log in and touch the compute endpoint. Raises a `CloudError` that says what is wrong."""
@@ -145,3 +182,20 @@ class Cloud:
 
     def __repr__(self) -> str:
         return f"<Cloud {self._credentials.auth_url} {self.region or '(first region)'}>"
+
+
+def _read_ca_bundle(path: str | None) -> str | None:
+    """The certificates in a file that clouds.yaml names. Raises `InvalidRequest`."""
+    if not path:
+        return None
+    try:
+        return Path(path).expanduser().read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        why = error.strerror
+    raise InvalidRequest(f"The file of trusted certificates (CA bundle) cannot be read: {path}: {why}.")
+
+
+def _interface_of(found: Any) -> str:
+    """What clouds.yaml says of the interface, which some write as Keystone's first version did (`publicURL`)."""
+    said = str(found.config.get("interface") or "").removesuffix("URL")
+    return said if said in INTERFACES else "public"

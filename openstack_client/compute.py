@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from .checks import checked_id, checked_metadata, checked_name, checked_tag, checked_tags
 from .errors import InvalidRequest
 from .nova_calls import COMPUTE_MICROVERSION, SERVICE, inner, inner_list
-from .paging import fetched_ahead, json_pages
+from .paging import Page, RecordPage, fetched_ahead, joined, json_pages, read_records
 from .records import Flavor, Keypair, Quota, Server, ServerReading, Zone
 from .records.compute import keypair_name
 from .records.quota import quotas_from_json
@@ -36,34 +36,46 @@ class Compute(ServerActions, ServerVolumes):
         page_size: int = 1000,
         tag: str | None = None,
         statuses: Sequence[str] = (),
-    ) -> Iterator[list[Server]]:
+    ) -> Iterator[RecordPage[Server]]:
         """The project's servers, newest first, page by page.
 
-        With `changes_since` (aware), what changed at that moment or later, deleted servers included (status DELETED).
+        With `changes_since` (aware, by our clock), what changed at that moment or later, deleted servers included (status
+        DELETED). The cloud's clock need not be ours: it is asked by its own, as its answers say it.
         Nova keeps whole seconds, so the moment is rounded down: a change within it may be seen twice, never missed.
         Raises `CloudUnavailable` when the listing breaks off: pages already read are then not the whole fleet.
         """
-        query = _server_query(changes_since, tag, statuses)
-        from_json = Server.from_json
+        query = _server_query(self._cloud_time(changes_since), tag, statuses)
         for page in self._raw_pages(page_size, query):
-            yield [from_json(raw) for raw in page]
+            yield read_records(page, Server.from_json)
 
     def reading_pages(
         self, *, changes_since: datetime | None = None, page_size: int = 1000
-    ) -> Iterator[list[ServerReading]]:
+    ) -> Iterator[RecordPage[ServerReading]]:
         """The project's servers, as `server_pages` has them, as readings: for who mostly finds nothing new.
 
         The next page is fetched while the last one is being looked at, so a reader that is no slower than the cloud
         costs no time of its own. Raises `CloudUnavailable` when the listing breaks off.
         """
-        from_json = ServerReading.from_json
-        pages = self._raw_pages(page_size, _server_query(changes_since, None, ()))
+        pages = self._raw_pages(page_size, _server_query(self._cloud_time(changes_since), None, ()))
         for page in fetched_ahead(pages, self._transport.check_guard):
-            yield [from_json(raw) for raw in page]
+            yield read_records(page, ServerReading.from_json)
 
-    def _raw_pages(self, page_size: int, query: Mapping[str, Any]) -> Iterator[list[dict[str, Any]]]:
-        building: set[str] = set()
-        for page in json_pages(
+    def _cloud_time(self, moment: datetime | None) -> datetime | None:
+        """A moment of ours as Nova's clock had it, or earlier: how it was set in the last hour counts too."""
+        if moment is None:
+            return None
+        if moment.tzinfo is None:
+            raise InvalidRequest("changes_since must carry its time zone.")
+        clock = self._transport.clock
+        if clock.offset(SERVICE) is None:
+            # Nothing was asked yet that would have said what time it is there.
+            self.check()
+        return moment.astimezone(UTC) + timedelta(seconds=clock.earliest_offset(SERVICE) or 0.0)
+
+    def _raw_pages(self, page_size: int, query: Mapping[str, Any]) -> Iterator[Page]:
+        # Nova keeps a server that is being built in two places, and shows it on two pages when it moves between them while
+        # we read (seen on Zed): `json_pages` shows it once.
+        return json_pages(
             self._transport,
             SERVICE,
             "/servers/detail",
@@ -72,14 +84,7 @@ class Compute(ServerActions, ServerVolumes):
             page_size=page_size,
             params=query,
             microversion=COMPUTE_MICROVERSION,
-        ):
-            # Nova keeps a server that is being built in two places, and shows it on two pages when it moves between
-            # them while we read (seen on Zed). Only such ones are remembered, so memory does not grow with the fleet.
-            once: list[Any] = page
-            if building:
-                once = [raw for raw in once if not (isinstance(raw, dict) and raw.get("id") in building)]
-            building.update(_ids_in_build(once))
-            yield once
+        )
 
     def list_servers(
         self,
@@ -101,8 +106,12 @@ class Compute(ServerActions, ServerVolumes):
         return Server.from_json(inner(self._call("GET", path, f"read server {server_id}"), "server"))
 
     def find_servers_by_tag(self, tag: str) -> list[Server]:
-        """All servers with this tag, whatever their state: what an earlier attempt to create one has left."""
-        return list(self.list_servers(tag=tag))
+        """All servers with this tag, whatever their state: what an earlier attempt to create one has left.
+
+        Raises `UnreadableObject` when one of them cannot be read: it must not be taken for none.
+        """
+        pages = self._raw_pages(1000, _server_query(None, tag, ()))
+        return [Server.from_json(raw) for page in pages for raw in page]
 
     def create_server(
         self,
@@ -188,7 +197,7 @@ class Compute(ServerActions, ServerVolumes):
         """Ask for the end of a server. Raises `NotFound`; whether that is success is the caller's to say."""
         self._call("DELETE", f"/servers/{checked_id(server_id, 'server')}", f"delete server {server_id}")
 
-    def list_flavors(self) -> list[Flavor]:
+    def list_flavors(self) -> RecordPage[Flavor]:
         """The flavors that this project may use."""
         pages = json_pages(
             self._transport,
@@ -199,9 +208,9 @@ class Compute(ServerActions, ServerVolumes):
             page_size=_LISTED_AT_ONCE,
             microversion=COMPUTE_MICROVERSION,
         )
-        return [Flavor.from_json(raw) for page in pages for raw in page]
+        return joined(read_records(page, Flavor.from_json) for page in pages)
 
-    def list_keypairs(self) -> list[Keypair]:
+    def list_keypairs(self) -> RecordPage[Keypair]:
         """The key pairs of the user who logs in, by name. They are the user's, not the project's."""
         pages = json_pages(
             self._transport,
@@ -213,36 +222,25 @@ class Compute(ServerActions, ServerVolumes):
             microversion=COMPUTE_MICROVERSION,
             marker_of=keypair_name,
         )
-        return [Keypair.from_json(raw) for page in pages for raw in page]
+        return joined(read_records(page, Keypair.from_json) for page in pages)
 
     def list_quotas(self) -> list[Quota]:
         """The project's limits and what is in use of them, sorted by name."""
         path = f"/os-quota-sets/{checked_id(self._transport.project_id, 'project')}/detail"
         return quotas_from_json(SERVICE, inner(self._call("GET", path, "list quotas"), "quota_set"))
 
-    def list_zones(self) -> list[Zone]:
+    def list_zones(self) -> RecordPage[Zone]:
         """The availability zones that servers can be asked for in."""
         body = self._call("GET", "/os-availability-zone", "list availability zones")
-        return [Zone.from_json(raw) for raw in inner_list(body, "availabilityZoneInfo")]
+        return read_records(inner_list(body, "availabilityZoneInfo"), Zone.from_json)
 
 
 def _server_query(changes_since: datetime | None, tag: str | None, statuses: Sequence[str]) -> dict[str, Any]:
     query: dict[str, Any] = {}
     if changes_since is not None:
-        if changes_since.tzinfo is None:
-            raise InvalidRequest("changes_since must carry its time zone.")
-        query["changes-since"] = changes_since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        query["changes-since"] = changes_since.strftime("%Y-%m-%dT%H:%M:%SZ")
     if tag is not None:
         query["tags"] = checked_tag(tag)
     if statuses:
         query["status"] = [checked_name(status, "status") for status in statuses]
     return query
-
-
-def _ids_in_build(page: list[Any]) -> list[str]:
-    """Of what may be anything: the page was not made into records yet."""
-    return [
-        raw["id"]
-        for raw in page
-        if isinstance(raw, dict) and raw.get("status") == "BUILD" and isinstance(raw.get("id"), str)
-    ]

@@ -37,8 +37,6 @@ def trouble_of(
 
 
 def _about_certificates(chain: list[BaseException], where: str) -> tuple[type[CloudError], str] | None:
-    from urllib3.exceptions import SSLError  # noqa: PLC0415 - comes with requests.
-
     for one in chain:
         if isinstance(one, ssl.SSLCertVerificationError):
             why = str(one.verify_message).rstrip(".")
@@ -52,11 +50,6 @@ def _about_certificates(chain: list[BaseException], where: str) -> tuple[type[Cl
                 CloudUnavailable,
                 f"no secure connection to {where} came about ({why}): does it speak https?",
             )
-    is_about_files = any(
-        isinstance(one, FileNotFoundError | IsADirectoryError | PermissionError) for one in chain
-    )
-    if is_about_files and any(isinstance(one, SSLError) for one in chain):
-        return InvalidRequest, "the file of trusted certificates (CA bundle) cannot be read."
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import ssl
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -18,7 +19,7 @@ _FINGERPRINT_ROUNDS = 20_000
 class CloudCredentials:
     """A user's password, or an application credential, and the project that it is for.
 
-    `ca_bundle` is the path of a PEM file, for clouds whose certificate no public authority signed.
+    `ca_bundle` are certificates in PEM form, for clouds whose certificate no public authority signed.
     An application credential carries its project and domain in itself. Secrets never show in `repr`.
     """
 
@@ -50,6 +51,8 @@ class CloudCredentials:
             raise InvalidRequest("The authentication address must begin with http:// or https://.")
         if not _names_a_host(self.auth_url):
             raise InvalidRequest("The authentication address names no host, or one that cannot be.")
+        if self.ca_bundle and not _is_pem(self.ca_bundle):
+            raise InvalidRequest("The trusted certificates (CA bundle) hold no valid PEM.")
         if self.kind == "application_credential":
             if not self.application_credential_secret:
                 raise InvalidRequest("The application credential has no secret.")
@@ -89,6 +92,16 @@ class CloudCredentials:
             project_domain_name=self.project_domain_name
             or (None if project_domain or self.project_id else "Default"),
         )
+
+
+def _is_pem(text: str) -> bool:
+    # Between certificates there may be words in any language, of which Python's ssl takes none.
+    plain = text.encode("ascii", "replace").decode()
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=plain)
+    except (ssl.SSLError, ValueError):
+        return False
+    return True
 
 
 def _names_a_host(url: str) -> bool:

@@ -49,6 +49,23 @@ class CloudUnavailable(CloudError):
         self.retry_after = retry_after
 
 
+class UnreadableObject(CloudUnavailable):
+    """An answer arrived, and what it says of one object makes no sense. Nothing is wrong with the others.
+
+    `name` is what the object calls itself, if it does. In a listing such an object is counted and named, and the rest is
+    read; the answer about a single one raises this.
+    """
+
+    code: ClassVar[str] = "unreadable_object"
+
+    def __init__(self, what: str, *, name: str | None = None) -> None:
+        super().__init__(
+            f"The cloud's answer makes no sense: {what}{f' (called {name!r:.80})' if name else ''}."
+        )
+        self.what = what
+        self.name = name
+
+
 class NotFound(CloudError):
     """The cloud said, in its own words, that the object is not there (or is another project's).
 
@@ -89,6 +106,12 @@ class InvalidRequest(CloudError):
     code: ClassVar[str] = "invalid_request"
 
 
+class AddressRefused(InvalidRequest):
+    """The account, or the cloud's catalog, leads to an address where no cloud may be (see `ConnectionRules`)."""
+
+    code: ClassVar[str] = "address_refused"
+
+
 class ServiceMissing(InvalidRequest):
     """The cloud has no such service in this region, as far as its catalog for these credentials says.
 
@@ -99,6 +122,7 @@ class ServiceMissing(InvalidRequest):
 
 
 def _rebuild(kind: type[CloudError], message: str, state: dict[str, object]) -> CloudError:
-    error = kind(message)
+    error = kind.__new__(kind, message)
+    Exception.__init__(error, message)
     error.__dict__.update(state)
     return error

@@ -7,7 +7,7 @@ from typing import Any
 
 from .checks import checked_id, checked_property
 from .errors import InvalidRequest
-from .paging import json_pages
+from .paging import Page, RecordPage, joined, json_pages, read_records
 from .records import Image
 from .transport import Transport
 
@@ -20,28 +20,32 @@ class Images:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def list_images(self) -> list[Image]:
+    def list_images(self) -> RecordPage[Image]:
         """The images that this project may use: its own, public and shared ones. Hidden ones are left out."""
-        return [image for page in self.image_pages() for image in page]
+        return joined(self.image_pages())
 
-    def image_pages(self, *, page_size: int = 500) -> Iterator[list[Image]]:
+    def image_pages(self, *, page_size: int = 500) -> Iterator[RecordPage[Image]]:
         """The images of `list_images`, newest first, page by page.
 
         Raises `CloudUnavailable` when the listing breaks off: pages already read are then not all.
         """
-        return self._pages({}, page_size)
+        for page in self._raw_pages({}, page_size):
+            yield read_records(page, Image.from_json)
 
     def find_images_by_property(self, name: str, value: str) -> list[Image]:
-        """All images with this property, whatever their status: what an earlier attempt to make one has left."""
+        """All images with this property, whatever their status: what an earlier attempt to make one has left.
+
+        Raises `UnreadableObject` when one of them cannot be read: it must not be taken for none.
+        """
         if not value:
             raise InvalidRequest("Without a value, every image would be found.")
         wanted = checked_property(name)
         # A proxy or a Glance that drops the filter would hand us all images, so the answer is looked at again.
         return [
-            image
-            for page in self._pages({wanted: value})
-            for image in page
-            if image.properties.get(wanted) == value
+            Image.from_json(raw)
+            for page in self._raw_pages({wanted: value})
+            for raw in page
+            if isinstance(raw, dict) and raw.get(wanted) == value
         ]
 
     def get_image(self, image_id: str) -> Image:
@@ -57,8 +61,8 @@ class Images:
         path = f"/images/{checked_id(image_id, 'image')}"
         self._transport.request(_SERVICE, "DELETE", path, doing=f"delete image {image_id}")
 
-    def _pages(self, params: dict[str, Any], page_size: int = 500) -> Iterator[list[Image]]:
-        for page in json_pages(
+    def _raw_pages(self, params: dict[str, Any], page_size: int = 500) -> Iterator[Page]:
+        return json_pages(
             self._transport,
             _SERVICE,
             "/images",
@@ -66,5 +70,4 @@ class Images:
             doing="list images",
             page_size=page_size,
             params=params,
-        ):
-            yield [Image.from_json(raw) for raw in page]
+        )

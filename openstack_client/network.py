@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from .checks import checked_id
 from .errors import CloudError
-from .paging import json_pages
+from .paging import RecordPage, joined, json_pages, read_records
 from .records import FloatingIp, Network, Port, Quota, Router, SecurityGroup, Subnet
 from .records.quota import quotas_from_json
 from .translation import nonsense
@@ -29,35 +29,35 @@ class Networks:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def network_pages(self, *, page_size: int = _PAGE_SIZE) -> Iterator[list[Network]]:
+    def network_pages(self, *, page_size: int = _PAGE_SIZE) -> Iterator[RecordPage[Network]]:
         """Networks, page by page: the project's own, shared and external ones."""
         return self._pages("/networks", "networks", Network.from_json, page_size)
 
-    def list_networks(self) -> list[Network]:
+    def list_networks(self) -> RecordPage[Network]:
         """The networks of `network_pages`."""
-        return [network for page in self.network_pages() for network in page]
+        return joined(self.network_pages())
 
-    def subnet_pages(self, *, page_size: int = _PAGE_SIZE) -> Iterator[list[Subnet]]:
+    def subnet_pages(self, *, page_size: int = _PAGE_SIZE) -> Iterator[RecordPage[Subnet]]:
         """Subnets, page by page. A server cannot be put on a network that has none."""
         return self._pages("/subnets", "subnets", Subnet.from_json, page_size)
 
-    def list_subnets(self) -> list[Subnet]:
+    def list_subnets(self) -> RecordPage[Subnet]:
         """The subnets of `subnet_pages`."""
-        return [subnet for page in self.subnet_pages() for subnet in page]
+        return joined(self.subnet_pages())
 
-    def router_pages(self, *, page_size: int = _PAGE_SIZE) -> Iterator[list[Router]]:
+    def router_pages(self, *, page_size: int = _PAGE_SIZE) -> Iterator[RecordPage[Router]]:
         """Routers, page by page."""
         return self._pages("/routers", "routers", Router.from_json, page_size)
 
-    def port_pages(self, *, page_size: int = _PAGE_SIZE) -> Iterator[list[Port]]:
+    def port_pages(self, *, page_size: int = _PAGE_SIZE) -> Iterator[RecordPage[Port]]:
         """Ports, page by page: of servers, of routers, and unused ones."""
         return self._pages("/ports", "ports", Port.from_json, page_size)
 
-    def floating_ip_pages(self, *, page_size: int = _PAGE_SIZE) -> Iterator[list[FloatingIp]]:
+    def floating_ip_pages(self, *, page_size: int = _PAGE_SIZE) -> Iterator[RecordPage[FloatingIp]]:
         """Floating IPs, page by page."""
         return self._pages("/floatingips", "floatingips", FloatingIp.from_json, page_size)
 
-    def security_group_pages(self, *, page_size: int = _PAGE_SIZE) -> Iterator[list[SecurityGroup]]:
+    def security_group_pages(self, *, page_size: int = _PAGE_SIZE) -> Iterator[RecordPage[SecurityGroup]]:
         """Security groups, page by page."""
         return self._pages("/security-groups", "security_groups", SecurityGroup.from_json, page_size)
 
@@ -78,7 +78,7 @@ class Networks:
 
     def _pages(
         self, path: str, key: str, from_json: Callable[[Any], _Record], page_size: int
-    ) -> Iterator[list[_Record]]:
+    ) -> Iterator[RecordPage[_Record]]:
         doing = f"list {path.removeprefix('/').replace('-', ' ')}"
         for page in json_pages(self._transport, _SERVICE, path, key, doing=doing, page_size=page_size):
-            yield [from_json(raw) for raw in page]
+            yield read_records(page, from_json)

@@ -1,23 +1,100 @@
-"""Reading a listing page by page, and noticing when it does not end as a listing should."""
+"""Read a listing page by page, to its proven end.
+
+How a listing of OpenStack's may end wrongly, and what is done about it:
+
+| what happens | what is done |
+|---|---|
+| the link to the next page has another name than the list (`volume_type_links`), or is Glance's `next`, or Keystone's `links.next` | all of them are understood |
+| a page is shorter than asked for, and no link says that there is more: a limit of the server's, perhaps | the rest is asked for by marker until a page is empty |
+| the marker was removed between two pages (400, 404) | the listing begins anew, at most `MAX_RESTARTS` times; what was shown before is not shown twice |
+| a page is empty, or has no id that could be a marker, and links to more | the marker in the link is followed, never its host or path |
+| a page shows nothing but what earlier ones have shown | `CloudUnavailable`: the server ignores the marker, and what else there is cannot be known |
+| an object comes twice, on one page or on two | it is shown once |
+| an object cannot be read | it is counted and named on its page, and the others are read |
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 from .checks import checked_page_size
+from .errors import InvalidRequest, NotFound, UnreadableObject
+from .listing_bounds import bounded_listing
+from .records.raw import is_id, text
 from .translation import nonsense
 from .transport import Transport
 
 Page = list[dict[str, Any]]
 AnyPage = TypeVar("AnyPage")
+Record = TypeVar("Record")
+
+MAX_RESTARTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An object of a listing that could not be read: its id, or "" when it has none, its name, and why.
+
+    The id may be one that no service could have given it. Without any, the object may be each of those that are missing.
+    """
+
+    id: str
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        """For people: what it is called, and why it could not be read."""
+        called = " ".join(filter(None, (self.id[:80], f'"{self.name[:80]}"' if self.name else "")))
+        return f"{called}: {self.reason}" if called else self.reason
+
+
+class RecordPage(list[Record]):
+    """A page of records; `unreadable` are the objects on it that none could be made of."""
+
+    def __init__(self, records: Iterable[Record] = (), unreadable: Iterable[Unreadable] = ()) -> None:
+        super().__init__(records)
+        self.unreadable = tuple(unreadable)
+
+
+def read_records(page: Iterable[Any], from_json: Callable[[Any], Record]) -> RecordPage[Record]:
+    """Make records of a page's raw objects. Never raises for one of them: it is in the page's `unreadable`."""
+    records: list[Record] = []
+    unreadable: list[Unreadable] = []
+    for raw in page:
+        try:
+            records.append(from_json(raw))
+        except Exception as error:  # noqa: BLE001 - whatever one object does to us, the others are read.
+            unreadable.append(_unreadable(raw, error))
+    return RecordPage(records, unreadable)
+
+
+def joined(pages: Iterable[RecordPage[Record]]) -> RecordPage[Record]:
+    """All pages as one."""
+    records: list[Record] = []
+    unreadable: list[Unreadable] = []
+    for page in pages:
+        records += page
+        unreadable += page.unreadable
+    return RecordPage(records, unreadable)
+
+
+def _unreadable(raw: Any, error: Exception) -> Unreadable:
+    get = raw.get if isinstance(raw, dict) else {}.get
+    found, name = get("id"), text(get("name"), 80)
+    reason = error.what if isinstance(error, UnreadableObject) else f"{type(error).__name__} while reading it"
+    return Unreadable(text(found) or "", name or "", reason)
 
 
 def _id_of(raw: Any) -> Any:
-    return raw.get("id") if isinstance(raw, dict) else None
+    found = raw.get("id") if isinstance(raw, dict) else None
+    return found if is_id(found) else None
 
 
+@bounded_listing
 def json_pages(
     transport: Transport,
     service: str,
@@ -29,36 +106,68 @@ def json_pages(
     params: Mapping[str, Any] | None = None,
     microversion: str | None = None,
     marker_of: Callable[[Any], Any] = _id_of,
-) -> Iterator[list[dict[str, Any]]]:
-    """Pages of raw JSON objects, following `limit` and `marker`. Memory holds one page.
+) -> Iterator[Page]:
+    """Yield the pages of raw JSON objects of a listing, each object once. Memory holds one page, and the ids of all.
 
-    `marker_of` says what stands for an object in a `marker`: its id, unless the service has it otherwise.
-    Raises `CloudUnavailable` when a page is not a list of objects with ids, or when the listing turns in a circle: a
-    listing that ends wrongly must never look like a shorter fleet.
+    `marker_of` says what stands for an object in a `marker`: its id, unless the service has it otherwise; None for an
+    object that has none.
+    Raises `CloudUnavailable` when the listing does not come to its proven end (see the module's text): pages already
+    read are then not all, and nothing may be taken for gone.
     """
     checked_page_size(page_size)
+    seen: set[str] = set()
+    restarts = 0
     marker: str | None = None
-    markers: set[str] = set()
+    used: set[str] = set()
+    tail: list[Any] = []
     while True:
         query: dict[str, Any] = {**(params or {}), "limit": page_size}
         if marker is not None:
             query["marker"] = marker
-        body = transport.request(service, "GET", path, doing=doing, params=query, microversion=microversion)
-        page = body.get(key) if isinstance(body, dict) else None
-        if not isinstance(page, list):
+        try:
+            body = transport.request(
+                service, "GET", path, doing=doing, params=query, microversion=microversion
+            )
+        except (InvalidRequest, NotFound) as refused:
+            restarts += 1
+            _check_restart(refused, path, marker, restarts)
+            marker, tail = None, []
+            used.clear()
+            continue
+        raw_page = body.get(key) if isinstance(body, dict) else None
+        if not isinstance(raw_page, list):
             raise nonsense(f"a page of {path} holds no list of {key}")
-        if not page:
+        linked = _next_marker(body)
+        if not raw_page and linked is None:
             return
-        marker = marker_of(page[-1])
-        if not isinstance(marker, str) or not marker:
-            raise nonsense(f"a page of {path} ends with an object without an id")
-        if marker in markers:
-            raise nonsense(f"the listing of {path} turns in a circle at {marker}")
-        markers.add(marker)
-        yield page
-        # The cloud may cap a page below what we asked for, and then says that there is more.
-        if len(page) < page_size and not _has_next(body, key):
-            return
+        markers = [marker_of(raw) for raw in raw_page]
+        last = max((place for place, one in enumerate(markers) if one), default=None)
+        following = linked if last is None else markers[last]
+        if following and following in used:
+            raise nonsense(f"the listing of {path} turns in a circle at {following}")
+        if page := _unseen(raw_page, markers, seen, tail):
+            yield page
+        if not following:
+            if linked is None and len(raw_page) < page_size:
+                # Nothing on it can be a marker, nothing says that there is more, and it is not a full page.
+                return
+            raise nonsense(f"a page of {path} says that there is more, and not where")
+        used.add(following)
+        marker, tail = following, [] if last is None else raw_page[last + 1 :]
+
+
+def _check_restart(refused: InvalidRequest | NotFound, path: str, marker: str | None, restarts: int) -> None:
+    """Raise unless a listing may begin anew because the service no longer knows the marker."""
+    if marker is None or refused.status_code not in {400, 404}:
+        if isinstance(refused, NotFound):
+            # Of a listing, and not of an object: for a removal, that would mean success.
+            raise nonsense(f"there is no listing at {path}: {refused.message}") from None
+        raise refused
+    if restarts > MAX_RESTARTS:
+        raise nonsense(
+            f"the listing of {path} broke off {restarts} times, because the last object of a page was gone "
+            f"before the next page was asked for: {refused.message}"
+        ) from None
 
 
 def fetched_ahead(pages: Iterator[AnyPage], check: Callable[[], None]) -> Iterator[AnyPage]:
@@ -78,9 +187,41 @@ def fetched_ahead(pages: Iterator[AnyPage], check: Callable[[], None]) -> Iterat
             yield page
 
 
-def _has_next(body: dict[str, Any], key: str) -> bool:
-    links = body.get(f"{key}_links")
-    if isinstance(links, list):
-        return any(isinstance(link, dict) and link.get("rel") == "next" for link in links)
-    # Glance says it so.
-    return bool(body.get("next"))
+def _unseen(raw_page: list[Any], markers: list[Any], seen: set[str], tail: list[Any]) -> Page:
+    """What of a page was on none before. What has no marker is known again only if it stood after the last one that has."""
+    page = []
+    for raw, marker in zip(raw_page, markers, strict=True):
+        if marker:
+            if marker in seen:
+                continue
+            seen.add(marker)
+        elif raw in tail:
+            continue
+        page.append(raw)
+    return page
+
+
+def _next_marker(body: dict[str, Any]) -> str | None:
+    """The marker in the link to the next page, "" for a link without one, None when no link says that there is more.
+
+    Nova, Cinder and Neutron have a list of links under a name that ends in `_links`, Glance an address in `next`, Keystone
+    one in `links`. Only the marker is taken of an address: where the next page is, we know.
+    """
+    for name, links in body.items():
+        if name.endswith("_links") and isinstance(links, list):
+            for link in links:
+                if isinstance(link, dict) and link.get("rel") == "next":
+                    return _marker_in(link.get("href"))
+    links = body.get("links")
+    said = body.get("next") or (links.get("next") if isinstance(links, dict) else None)
+    return _marker_in(said) if said else None
+
+
+def _marker_in(href: Any) -> str:
+    if not isinstance(href, str):
+        return ""
+    try:
+        found = parse_qs(urlsplit(href).query).get("marker", [""])[0]
+    except ValueError:
+        return ""
+    return found if len(found) <= 255 else ""

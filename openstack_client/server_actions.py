@@ -7,9 +7,14 @@ from collections.abc import Mapping
 from .checks import checked_id, checked_lines, checked_name, checked_properties
 from .errors import InvalidRequest
 from .nova_calls import NovaCalls, inner, inner_list
-from .records import ServerAction
+from .paging import read_records
+from .records import ServerAction, ServerEvent
+from .records.raw import is_id
 from .translation import nonsense, state_conflict
 
+# Of a console's log, the end is what people look for.
+MAX_CONSOLE_CHARACTERS = 1_000_000
+_MAX_URL = 2000
 # Nova wants both words, and only these pairs make sense.
 _CONSOLE_PROTOCOLS = {
     "novnc": "vnc",
@@ -99,7 +104,7 @@ class ServerActions(NovaCalls):
         wanted = {"name": checked_name(name, "image"), "metadata": checked_properties(metadata)}
         body = self._act(server_id, {"createImage": wanted}, f"make an image of server {server_id}")
         image_id = body.get("image_id") if isinstance(body, dict) else None
-        if not isinstance(image_id, str) or not image_id:
+        if not isinstance(image_id, str) or not is_id(image_id):
             raise nonsense("it holds no image_id")
         return image_id
 
@@ -118,7 +123,7 @@ class ServerActions(NovaCalls):
         wanted = {"remote_console": {"protocol": protocol, "type": kind}}
         body = self._call("POST", path, f"open a console of server {server_id}", json=wanted)
         url = inner(body, "remote_console").get("url")
-        if not isinstance(url, str) or not url:
+        if not isinstance(url, str) or not url or len(url) > _MAX_URL:
             raise nonsense("it holds no address of a console")
         return url
 
@@ -127,13 +132,31 @@ class ServerActions(NovaCalls):
         wanted = {"os-getConsoleOutput": {"length": checked_lines(lines)}}
         body = self._act(server_id, wanted, f"read the console of server {server_id}")
         output = body.get("output") if isinstance(body, dict) else None
-        return output if isinstance(output, str) else ""
+        return output[-MAX_CONSOLE_CHARACTERS:] if isinstance(output, str) else ""
 
     def list_server_actions(self, server_id: str) -> list[ServerAction]:
         """What was done to the server, newest first: how a restart that crashed learns whether it was carried out."""
         path = f"/servers/{checked_id(server_id, 'server')}/os-instance-actions"
         body = self._call("GET", path, f"read the actions of server {server_id}")
-        return [ServerAction.from_json(raw) for raw in inner_list(body, "instanceActions")]
+        return read_records(inner_list(body, "instanceActions"), ServerAction.from_json)
+
+    def list_action_events(self, server_id: str, request_id: str) -> list[ServerEvent]:
+        """What services of Nova have begun of one action; nothing while its message has not reached any.
+
+        Raises `NotFound` for an action that Nova has no record of.
+        """
+        request = checked_id(request_id, "request")
+        path = f"/servers/{checked_id(server_id, 'server')}/os-instance-actions/{request}"
+        body = self._call("GET", path, f"read an action of server {server_id}")
+        events = inner(body, "instanceAction").get("events")
+        return read_records(events, ServerEvent.from_json) if isinstance(events, list) else []
+
+    def force_delete_server(self, server_id: str) -> None:
+        """Ask for the end of a server, also where Nova would keep it as SOFT_DELETED for a while.
+
+        Raises `NotFound`, `Forbidden` where the cloud's policy leaves this to administrators, and `Conflict`.
+        """
+        self._act(server_id, {"forceDelete": None}, f"delete server {server_id} for good")
 
     def _end_resize(self, server_id: str, action: str, words: str) -> None:
         try:

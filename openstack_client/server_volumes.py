@@ -6,6 +6,7 @@ from .checks import checked_id
 from .errors import InvalidRequest
 from .nova_calls import NovaCalls, inner, inner_list
 from .records import VolumeAttachment
+from .records.raw import text
 from .translation import state_conflict
 
 # Before 2.79 (Train, 2019) the list does not say delete_on_termination.
@@ -30,8 +31,7 @@ class ServerVolumes(NovaCalls):
             body = self._call("POST", path, f"attach volume {volume_id} to server {server_id}", json=wanted)
         except InvalidRequest as refused:
             raise state_conflict(refused) from None
-        device = inner(body, "volumeAttachment").get("device")
-        return device if isinstance(device, str) and device else None
+        return text(inner(body, "volumeAttachment").get("device"))
 
     def detach_volume(self, server_id: str, volume_id: str) -> None:
         """Take a volume from a server.

@@ -1,16 +1,50 @@
-"""The one place where answers and other libraries' exceptions become ours.
+"""Turn answers and other libraries' exceptions into our errors, in this one place.
 
-The class of an error is decided by exception class and HTTP status. There are two exceptions, both because OpenStack
-gives two different things the same status: quotas (see `_is_quota`) and whose 404 it is (see `_is_services_own`).
+What each status means, by service. "Again" is `CloudUnavailable`: nothing is known, and the caller may try again; after
+a change it looks at the cloud's fresh state first. Everything else is the cloud's word, and final.
+
+| status | service | means | error |
+|---|---|---|---|
+| 300-399 | all | a proxy's page, a redirect that is not followed | again |
+| 401 | identity | the credentials are wrong, switched off or expired | `AuthenticationFailed` |
+| 401 | others | keystoneauth has logged in anew, and the new token is refused: the service cannot ask Keystone | again |
+| 403 | compute | "Quota exceeded ...", "Maximum number of ... exceeded" | `QuotaExceeded` |
+| 403 | all | policy, or a state (detaching the boot volume on old Novas) | `Forbidden` |
+| 404 | all, in the service's own form | the object is not there | `NotFound` |
+| 404 | all, in another form | a proxy's page, a wrong address | again |
+| 408, 425, 429 | all | too slow, too early, too many requests | again, after `Retry-After` |
+| 409 | network, type `OverQuota` | a quota | `QuotaExceeded` |
+| 409 | network, type `RetryRequest`; all, "try again" | two requests met in the database | again |
+| 409 | all | the object's state | `Conflict` |
+| 413 | all, words of a rate ("rate-limited", "Only 10 POST request(s) ...") | Nova before Liberty, Cinder: too many requests | again, after `Retry-After` |
+| 413 | compute, `overLimit` with a `Retry-After` above 0 and no word of a quota | as above | again |
+| 413 | block-storage, `overLimit` | `VolumeLimitExceeded` and its like, with `Retry-After: 0` | `QuotaExceeded` |
+| 413 | image | the storage quota | `QuotaExceeded` |
+| 413 | words of a quota | a quota | `QuotaExceeded` |
+| 413 | others | the request is too large | `InvalidRequest` |
+| 423 | all | locked | `Conflict` |
+| 400, 405, 406, 410-412, 414-417, 422, 424, 426, 428, 431, 451 and the other 4xx | all | the request is wrong, or too old or new | `InvalidRequest` |
+| 421 | all | the answer is another server's | again |
+| 500 | all | a fault of the service. Of 50 stops at once a real Nova answers up to 14 so, some of them done | again |
+| 501 | all | the service or its driver cannot do it: a console of that type, an action of that hypervisor | `InvalidRequest` |
+| 502, 503, 504 | all | the service, or what is behind it, is away | again, after `Retry-After` |
+| 505, 506, 510 | all | not spoken here | `InvalidRequest` |
+| 507 | all | no room in the storage; not to be repeated before somebody makes some | `QuotaExceeded` |
+| 508, 509, 511-599 | all | trouble of proxies | again |
+
+The class is decided by status and form. Words are read only where OpenStack gives two things the same status.
+`Retry-After` is a number of seconds or a date, which is read by the answer's own `Date`; what is neither, or is negative,
+is as if it were not there, and nobody waits longer than `MAX_RETRY_AFTER_SECONDS` for it before asking again.
 """
 
 from __future__ import annotations
 
 import re
-import time
+from datetime import UTC, datetime
 from typing import Any
 
 from .connection_trouble import trouble_of
+from .decoding import clean_text, decode_json
 from .errors import (
     AuthenticationFailed,
     CloudError,
@@ -24,6 +58,10 @@ from .errors import (
 )
 
 _MAX_WORDS = 500
+# A cloud may ask for an hour, and be back in a second: people and locks wait, and one request in two minutes hurts nobody.
+MAX_RETRY_AFTER_SECONDS = 120.0
+# What Nova's and Cinder's rate limits say: "This request was rate-limited.", "Only 10 POST request(s) can be made to ...".
+_RATE = re.compile(r"rate.?limit|too many requests|only \d+ \w+ request")
 # What the libraries let out as Python raised it, when an answer or an address is odder than they expect: JSON nested too
 # deeply, a token without its fields, a file that is not there. Not every Exception: some of those are orders to stop.
 _LEFT_BARE = (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError)
@@ -41,38 +79,61 @@ def error_from_response(
     status = int(response.status_code)
     body = _json_or_none(response)
     said = _scrub(_words_of(body) or str(response.reason or ""), secrets)
-    request_id = response.headers.get("x-openstack-request-id") or response.headers.get(
-        "x-compute-request-id"
-    )
+    request_id = _request_id(response)
     message = f"Could not {doing}: {service} answered {status}" + (f": {said}" if said else ".")
-    if status == 401:
+    retry_after = seconds_to_wait(response.headers.get("retry-after"), response.headers.get("date"))
+    kind = _kind_of(status, service, body, retry_after)
+    if kind is AuthenticationFailed:
         message = f"{message.rstrip('.')}. The cloud does not accept the credentials: they are wrong, switched off or expired."
-
-    kind: type[CloudError] = InvalidRequest
-    if status == 401:
-        kind = AuthenticationFailed
-    elif status in {403, 409, 413} and _is_quota(status, body):
-        kind = QuotaExceeded
-    elif status == 403:
-        kind = Forbidden
-    elif status == 404:
-        if _is_services_own(service, body):
-            kind = NotFound
-        else:
-            message += " (the answer is not from the service itself)"
-            kind = CloudUnavailable
-    elif status == 409:
-        kind = Conflict
-    elif status >= 500 or status < 400 or status in {408, 425, 429}:
-        kind = CloudUnavailable
+    elif status == 401:
+        message = f"{message.rstrip('.')}. It refuses a token that the cloud has just given out."
+    elif status == 404 and kind is CloudUnavailable:
+        message += " (the answer is not from the service itself)"
     if kind is CloudUnavailable:
-        return CloudUnavailable(
-            message,
-            status_code=status,
-            request_id=request_id,
-            retry_after=_seconds(response.headers.get("retry-after")),
-        )
+        return CloudUnavailable(message, status_code=status, request_id=request_id, retry_after=retry_after)
     return kind(message, status_code=status, request_id=request_id)
+
+
+def _kind_of(status: int, service: str, body: Any, retry_after: float | None) -> type[CloudError]:  # noqa: C901 - the table above, line by line.
+    """The class of the error for a status; see the module's table."""
+    if status == 401:
+        return AuthenticationFailed if service == "identity" else CloudUnavailable
+    if status == 403:
+        return QuotaExceeded if _speaks_of_quota(body) else Forbidden
+    if status == 404:
+        return NotFound if _is_services_own(service, body) else CloudUnavailable
+    if status == 409:
+        kind = _neutron_type(body)
+        if kind == "OverQuota":
+            return QuotaExceeded
+        return CloudUnavailable if kind == "RetryRequest" else Conflict
+    if status == 413:
+        return _kind_of_413(service, body, retry_after)
+    if status in {408, 421, 425, 429}:
+        return CloudUnavailable
+    if status == 423:
+        return Conflict
+    if status in {501, 505, 506, 510}:
+        return InvalidRequest
+    if status == 507:
+        return QuotaExceeded
+    return InvalidRequest if 400 <= status < 500 else CloudUnavailable
+
+
+def _kind_of_413(service: str, body: Any, retry_after: float | None) -> type[CloudError]:
+    words = _words_of(body).lower()
+    if _RATE.search(words) or _RATE.search(_details_of(body).lower()):
+        return CloudUnavailable
+    if service == "image" or _speaks_of_quota(body):
+        return QuotaExceeded
+    if isinstance(body, dict) and any(key.startswith("overLimit") for key in body):
+        return CloudUnavailable if service == "compute" and retry_after else QuotaExceeded
+    return InvalidRequest
+
+
+def _request_id(response: Any) -> str | None:
+    found = response.headers.get("x-openstack-request-id") or response.headers.get("x-compute-request-id")
+    return clean_text(str(found), 100) if found else None
 
 
 def error_from_exception(
@@ -152,22 +213,19 @@ def nonsense(what: str) -> CloudUnavailable:
     return CloudUnavailable(f"The cloud's answer makes no sense: {what}.")
 
 
-def _is_quota(status: int, body: Any) -> bool:
-    """Whether a refusal is about a quota.
+def _speaks_of_quota(body: Any) -> bool:
+    """Whether a refusal is about a quota, by its words.
 
     Nova answers 403 `forbidden` with words only ("Quota exceeded for instances: ...", "Maximum number of ports
-    exceeded"), as it does for policy ("Policy doesn't allow ..."), so its words are read. Cinder answers 413
-    `overLimit`, Neutron 409 with the type `OverQuota`, Glance 413.
+    exceeded"), as it does for policy ("Policy doesn't allow ...").
     """
-    if status == 413:
-        return True
-    if not isinstance(body, dict):
-        return False
-    if status == 409:
-        neutron = body.get("NeutronError")
-        return isinstance(neutron, dict) and neutron.get("type") == "OverQuota"
     words = _words_of(body).lower()
     return "quota" in words or (words.startswith("maximum number of") and "exceed" in words)
+
+
+def _neutron_type(body: Any) -> Any:
+    neutron = body.get("NeutronError") if isinstance(body, dict) else None
+    return neutron.get("type") if isinstance(neutron, dict) else None
 
 
 def _is_services_own(service: str, body: Any) -> bool:
@@ -181,7 +239,7 @@ def _is_services_own(service: str, body: Any) -> bool:
 
 def _json_or_none(response: Any) -> Any:
     try:
-        return response.json()
+        return decode_json(response.content)
     except (ValueError, RecursionError):
         return None
 
@@ -198,25 +256,46 @@ def _words_of(body: Any) -> str:
     return ""
 
 
+def _details_of(body: Any) -> str:
+    for value in body.values() if isinstance(body, dict) else ():
+        if isinstance(value, dict) and isinstance(value.get("details"), str):
+            return str(value["details"])
+    return ""
+
+
 def _scrub(text: str, secrets: tuple[str, ...]) -> str:
     for secret in secrets:
         text = text.replace(secret, "***")
     # A cloud's own words may hold anything; what shows them to people, or keeps them, takes text alone.
-    text = text.replace("\x00", "").encode("utf-8", "replace").decode()
-    return _TOKEN.sub("***", text)[:_MAX_WORDS]
+    return _TOKEN.sub("***", clean_text(text))[:_MAX_WORDS]
 
 
-def _seconds(retry_after: str | None) -> float | None:
-    """`Retry-After` in seconds: the header is a number, or a date."""
-    if not retry_after:
+def seconds_to_wait(retry_after: str | None, date: str | None = None) -> float | None:
+    """Return `Retry-After` in seconds, at most `MAX_RETRY_AFTER_SECONDS`, or None for none that makes sense.
+
+    A date is read by the answer's own `Date` if there is one: the cloud's clock need not be ours.
+    """
+    said = (retry_after or "").strip()
+    if said.isascii() and said.isdigit():
+        # Longer numbers than that are no time that anybody waits.
+        return float(min(int(said[:10]), MAX_RETRY_AFTER_SECONDS))
+    then = http_date(said)
+    if then is None:
         return None
-    try:
-        return max(0.0, float(retry_after))
-    except ValueError:
-        pass
-    import email.utils  # noqa: PLC0415 - as slow to import as the rest of this package, and rarely needed.
+    now = http_date(date) or datetime.now(UTC)
+    return min(max(0.0, (then - now).total_seconds()), MAX_RETRY_AFTER_SECONDS)
+
+
+def http_date(said: str | None) -> datetime | None:
+    """Return the moment of an HTTP date, or None for what is none."""
+    if not said or len(said) > 64:
+        return None
+    import email.utils  # noqa: PLC0415 - as slow to import as the rest of this package.
 
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time())
-    except ValueError:
+        found = email.utils.parsedate_to_datetime(said)
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
+    if not 1970 <= found.year <= 2200:
+        return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)

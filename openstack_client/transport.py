@@ -6,13 +6,17 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Protocol
 
-from .catalog import is_in_catalog
+from .catalog import check_service
+from .clock import CloudClock
+from .connection_rules import ConnectionRules
 from .credentials import CloudCredentials
-from .errors import CloudUnavailable, InvalidRequest, ServiceMissing
+from .decoding import decode_json
+from .errors import CloudUnavailable
+from .tokens import set_right_at_login
 from .translation import error_from_exception, error_from_response, nonsense
 
 # A small Neutron starves when clients leave many connections open (at 100 it answered nobody), so few are kept.
@@ -25,6 +29,7 @@ _TOKEN_MARGIN_SECONDS = 60.0
 _PROXIES = {"compute": "compute", "block-storage": "block_storage", "network": "network", "image": "image"}
 
 Guard = Callable[[], object]
+_last_request_id: ContextVar[str] = ContextVar("last_request_id", default="")
 
 
 class TokenCache(Protocol):
@@ -45,13 +50,18 @@ class Transport:
         credentials: CloudCredentials,
         *,
         region: str | None,
+        interface: str,
         guard: Guard | None,
         connect_timeout: float,
         read_timeout: float,
         token_cache: TokenCache | None,
+        rules: ConnectionRules,
     ) -> None:
+        self._rules = rules
         self._credentials = credentials
         self.region = region
+        self.interface = interface
+        self.clock = CloudClock()
         self._guard = guard
         self._timeout = (connect_timeout, read_timeout)
         self._token_cache = token_cache
@@ -96,6 +106,9 @@ class Transport:
                 log=method == "GET",
             ),
         )
+        self.clock.note(service, response.headers)
+        if method != "GET":
+            _last_request_id.set(response.headers.get("x-openstack-request-id") or "")
         if not 200 <= response.status_code < 300:
             raise error_from_response(
                 response, service=service, doing=doing, secrets=self._credentials.secrets()
@@ -103,7 +116,7 @@ class Transport:
         if not response.content:
             return None
         try:
-            return response.json(parse_constant=_refuse_constant)
+            return decode_json(response.content)
         except RecursionError:
             what = "with JSON that is nested too deeply"
         except ValueError:
@@ -178,14 +191,12 @@ class Transport:
         return proxy
 
     def _need_in_catalog(self, session: Any, service: str) -> None:
-        """Raises `ServiceMissing`. Openstacksdk says that in several ways, one of them a plain `ValueError`."""
+        """Raise `ServiceMissing` for a service that the catalog does not have. Openstacksdk says that in several ways, one of them a plain `ValueError`."""
         known = session.auth.auth_ref
         if known is not None and self._found_in.get(service) is known:
             return
         access = session.auth.get_access(session)
-        if not is_in_catalog(access, service, self.region):
-            where = f"region {self.region}" if self.region else "any region"
-            raise ServiceMissing(f"The cloud has no {service} service in {where}, as its catalog says.")
+        check_service(access, service, self.region, self.interface)
         self._found_in[service] = access
 
     def _connected(self) -> Any:
@@ -204,21 +215,23 @@ class Transport:
         from .http_session import HttpSession  # noqa: PLC0415
 
         self._credentials.check()
-        bundle = self._credentials.ca_bundle
-        if bundle and not Path(bundle).exists():
-            raise InvalidRequest("The file of trusted certificates (CA bundle) is not there.")
         auth = self._credentials.auth_plugin()
+        set_right_at_login(auth, self.clock)
         self._http = HttpSession(
             timeout=self._timeout,
             before=self._check_guard,
             pool_size=_POOL_SIZE,
             retry_delay=_RETRY_DELAY_SECONDS,
+            auth_url=self._credentials.auth_url,
+            rules=self._rules,
+            ca_bundle=self._credentials.ca_bundle,
         )
-        session = Session(auth=auth, session=self._http, verify=bundle or True)
+        # Redirects are judged by the HTTP session: followed here, they would carry the token anywhere.
+        session = Session(auth=auth, session=self._http, redirect=False)
         self._proxies = {}
         self._shared_access = None
         self._load_token(auth)
-        self._connection = Connection(session=session, region_name=self.region)
+        self._connection = Connection(session=session, region_name=self.region, interface=self.interface)
         self._owner_pid = os.getpid()
 
     def check_guard(self) -> None:
@@ -276,9 +289,9 @@ class Transport:
             self._token_cache.set(self._key(), auth.get_auth_state(), left)
 
 
-def _refuse_constant(word: str) -> Any:
-    # Python reads NaN and Infinity, which JSON does not have and databases do not take.
-    raise ValueError(word)
+def last_request_id() -> str:
+    """The cloud's own id of the last change that this thread has asked for, or ""; its operators find it in their logs."""
+    return _last_request_id.get()
 
 
 class _GuardRefused(Exception):

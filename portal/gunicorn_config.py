@@ -8,11 +8,20 @@ bind = os.environ.get("WEB_BIND", "127.0.0.1:8000")
 workers = int(os.environ.get("WEB_WORKERS", "2"))
 # Threads, because a request waits for the database most of the time. Each holds a connection of its own:
 # workers x threads of every web process together stay below PostgreSQL's max_connections.
-worker_class = "gthread"
+# It collects requests in its main loop, so that a client that is slow, or means to be, holds no thread.
+worker_class = "portal.web_worker.BufferingWorker"
 threads = int(os.environ.get("WEB_THREADS", "16"))
+# Of one process. Each is a file of the process, which may often have 1024.
+worker_connections = 500
 timeout = 60
 graceful_timeout = 20
 keepalive = 5
+# A request line as long as `portal.api.request_limits` takes; no client of the portal sends more or longer headers.
+limit_request_line = 4094
+limit_request_fields = 60
+limit_request_field_size = 8190
+# Files are sent by writes too, which have a deadline (portal/answer_socket.py).
+sendfile = False
 # Imported once and forked: half the start-up time and less memory.
 preload_app = True
 # The heartbeat file: on a disk that is slow, touching it could hold up a worker.

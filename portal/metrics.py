@@ -19,13 +19,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from cloudaccounts.models import SyncLog
+from cloudaccounts.models import CloudAccount, SyncLog
 from cloudaccounts.services.freshness import freshness
 from tasks import queues
 from tasks.models import Job
 from vms.models import Orphan, SyncState
 from vms.services.syncing import stale_states
 from volumepool.models import PoolClaim, StrayVolume, VolumePool
+from volumepool.services import stale_volume_states
 from volumepool.services.figures import is_paused, lacks_its_source
 from volumepool.services.stock import Stock, stock_of
 
@@ -74,7 +75,13 @@ class PortalCollector(Collector):
             "Accounts and regions whose VMs nobody has seen for three sync intervals.",
             stale_states().count(),
         )
+        yield GaugeMetricFamily(
+            "portal_volume_sync_stale",
+            "Accounts and regions whose volumes nobody has seen for three sync intervals.",
+            stale_volume_states().count(),
+        )
         yield from _resource_sync()
+        yield _clock_offsets()
         yield GaugeMetricFamily(
             "portal_orphans",
             "Servers and volumes that the portal made and knows no more, seen twice and reported.",
@@ -113,6 +120,19 @@ def _sync_age() -> GaugeMetricFamily:
     for account, account_id, region, listed_at in states:
         if listed_at is not None:
             family.add_metric([account, str(account_id), region], (now - listed_at).total_seconds())
+    return family
+
+
+def _clock_offsets() -> GaugeMetricFamily:
+    family = GaugeMetricFamily(
+        "portal_cloud_clock_offset_seconds",
+        "How far the cloud's clock is ahead of the portal's, as the last sync read it; negative: behind.",
+        labels=["account", "account_id", "region"],
+    )
+    accounts = CloudAccount.objects.filter(active=True).order_by("pk")
+    for name, account_id, offsets in accounts.values_list("name", "pk", "clock_offsets"):
+        for region, offset in offsets.items():
+            family.add_metric([name, str(account_id), region], offset)
     return family
 
 
@@ -203,10 +223,15 @@ _registry.register(PortalCollector())
 @require_GET
 def metrics(request: HttpRequest) -> HttpResponse:
     """The figures, to who names `METRICS_TOKEN`. Without one they are shown outside of production alone."""
-    token = settings.METRICS_TOKEN
-    if not token and settings.PRODUCTION:
+    if not settings.METRICS_TOKEN and settings.PRODUCTION:
         raise Http404
-    sent = request.headers.get("Authorization", "")
-    if token and not hmac.compare_digest(sent.encode(), f"Bearer {token}".encode()):
+    if settings.METRICS_TOKEN and not has_metrics_token(request):
         return HttpResponse(status=401, headers={"WWW-Authenticate": "Bearer"})
     return HttpResponse(generate_latest(_registry), content_type=CONTENT_TYPE_LATEST)
+
+
+def has_metrics_token(request: HttpRequest) -> bool:
+    """Return whether a request names `METRICS_TOKEN`; never, when there is none."""
+    token = settings.METRICS_TOKEN
+    sent = request.headers.get("Authorization", "")
+    return bool(token) and hmac.compare_digest(sent.encode(), f"Bearer {token}".encode())

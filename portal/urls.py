@@ -1,20 +1,21 @@
 """The URL map."""
 
 from django.contrib import admin
-from django.contrib.auth.views import LoginView, LogoutView
+from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 from django.utils.translation import gettext_lazy as _
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from cloudaccounts import pages as account_pages
 from deploys import pages as deploy_pages
 from portal.api import errors
 from tasks.pages import cancel_job_page, job_page, job_page_events
+from tenants import pages as tenant_pages
 from vms import pages as vm_pages
 from volumepool import pages as volume_pages
 
 from . import health, pages
+from .api_document import DocumentPage, DocumentView
 from .metrics import metrics
 
 admin.site.site_header = admin.site.site_title = _("Portal administration")
@@ -23,9 +24,38 @@ rooms = ["portal.api", "tenants", "cloudaccounts", "volumepool", "vms", "deploys
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="vm-page"), name="home"),
-    path("login/", LoginView.as_view(template_name="portal/login.html"), name="login"),
+    path("login/", pages.SignIn.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("tenant/", pages.choose_tenant, name="choose-tenant"),
+    path("membership/", tenant_pages.membership_page, name="membership-page"),
+    path(
+        "membership/invitations/<uuid:pk>/accept/",
+        tenant_pages.accept_invitation,
+        name="invitation-page-accept",
+    ),
+    path(
+        "membership/invitations/<uuid:pk>/decline/",
+        tenant_pages.decline_invitation,
+        name="invitation-page-decline",
+    ),
+    path("membership/<uuid:pk>/leave/", tenant_pages.leave, name="tenant-page-leave"),
+    path("membership/<uuid:pk>/invite/", tenant_pages.invite, name="tenant-page-invite"),
+    path(
+        "membership/<uuid:pk>/invitations/<uuid:invitation_pk>/withdraw/",
+        tenant_pages.withdraw_invitation,
+        name="tenant-page-withdraw",
+    ),
+    path(
+        "membership/<uuid:pk>/members/<uuid:member_pk>/change/",
+        tenant_pages.change_member,
+        name="member-page-change",
+    ),
+    path(
+        "membership/<uuid:pk>/members/<uuid:member_pk>/remove/",
+        tenant_pages.remove_member,
+        name="member-page-remove",
+    ),
+    path("preferences/", pages.preferences, name="preferences"),
     path("language/", include("django.conf.urls.i18n")),
     path("vms/", vm_pages.vm_page, name="vm-page"),
     path("vms/ask/", vm_pages.ask_vms, name="vms-ask"),
@@ -102,13 +132,13 @@ urlpatterns = [
     path("jobs/<uuid:pk>/cancel/", cancel_job_page, name="job-page-cancel"),
     path("jobs/<uuid:pk>/events/", job_page_events, name="job-page-events"),
     path("admin/", admin.site.urls),
-    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
-    # The split view keeps its script in a file of its own: our CSP allows no inline scripts.
-    path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    path("api/schema/", DocumentView.as_view(), name="schema"),
+    path("api/docs/", DocumentPage.as_view(url_name="schema"), name="docs"),
     path("api/v1/", include([path("", include(f"{room}.urls")) for room in rooms])),
     path("metrics", metrics, name="metrics"),
     path("health/live", health.live, name="health-live"),
     path("health/ready", health.ready, name="health-ready"),
+    path("health/serving", health.serving, name="health-serving"),
 ]
 
 handler400 = errors.bad_request

@@ -8,9 +8,12 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
+from portal.api.scoping import has_staff_permission
+
 from . import queue_page
 from .engine import allowed_decisions
 from .models import AsyncTask, EntityLock, Job, JobLogLine, Step
+from .services import DECIDE_PERMISSION
 
 
 class ReadOnly(admin.ModelAdmin[Any]):
@@ -139,10 +142,11 @@ class JobAdmin(ReadOnly):
     ) -> HttpResponse:
         """A job, with what may be decided about it."""
         job = self.get_object(request, object_id)
-        decisions = allowed_decisions(job) if job else []
-        return super().change_view(
-            request, object_id, form_url, {**(extra_context or {}), "decisions": decisions}
-        )
+        shown = {
+            "decisions": allowed_decisions(job) if job else [],
+            "may_decide": has_staff_permission(request.user, DECIDE_PERMISSION),
+        }
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **shown})
 
 
 @admin.register(EntityLock)

@@ -138,6 +138,8 @@ class Entity:
 
 StepFunction = Callable[[Any], "Result | None"]
 DEFAULT_STEP_DEADLINE = minutes(10)
+# How long a watch may stay open before its step's `stalled` is asked for the first time.
+STALLED_AFTER = seconds(15)
 
 
 class StepDeclaration:
@@ -151,11 +153,24 @@ class StepDeclaration:
         # Children have deadlines of their own: without a word about it, a step waits for them as long as its job may.
         self.deadline_with_children = deadline
         self.undo_run: StepFunction | None = None
+        self.stalled_run: StepFunction | None = None
         self.__doc__ = run.__doc__
 
     def undo(self, function: StepFunction) -> StepFunction:
         """Declare how this step is taken back. Retried with back-off until it answers `Done`."""
         self.undo_run = function
+        return function
+
+    def stalled(self, function: StepFunction) -> StepFunction:
+        """Declare what looks at the other side when this step's `Watch` is not decided soon.
+
+        The outside may have accepted a request and then lost it, and would never reach what is waited for. Called after
+        `STALLED_AFTER`, and again and again while the watch stays open, without a transaction, like a step; it may ask
+        again, if that is safe to repeat. It answers `Wait` to go on watching (its seconds are the time of the next look,
+        its message is shown), `Done` when what is waited for has come about, `Failed` when it will not. An error of the
+        outside that `translate` calls a `Wait` goes on watching too.
+        """
+        self.stalled_run = function
         return function
 
 
@@ -197,6 +212,8 @@ class Command:
     kind: ClassVar[str]  # A stored string, never renamed.
     title: ClassVar[str | Promise]  # "Start VM": what people read before the entity's name.
     deadline: ClassVar[timedelta] = minutes(60)
+    # How long a step of it waits at the most: what is to wait for longer was written by a clock that ran ahead.
+    longest_wait: ClassVar[timedelta] = minutes(15)
     steps: ClassVar[list[StepDeclaration]] = []
     # A Celery queue of its own, for what must neither wait for other jobs nor hold them up: a worker has to read it.
     queue: ClassVar[str] = ""
@@ -242,6 +259,13 @@ class Command:
     def translate(self, error: Exception) -> Wait | Failed | None:
         """What an exception of a step means: try again, the outside's no, or (None) a bug of ours."""
         return None
+
+    def explain(self, status: str, fault: str) -> str:
+        """What to tell of a watch that the outside has decided against the job. Called without a transaction.
+
+        `status` is the last word that was seen, `fault` the outside's own reason, or "". "" leaves it to the engine's words.
+        """
+        return ""
 
     def succeeded(self) -> None:
         """Write the result. Runs in the transaction that ends the job and frees its locks."""

@@ -26,11 +26,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import structlog
 from django.conf import settings
 from django.db import connection, models
 from django.db.models.functions import Now
+
+from .fairness import worker_pid
 
 log = structlog.get_logger(__name__)
 
@@ -58,9 +61,18 @@ def lease() -> timedelta:
     return timedelta(seconds=settings.JOB_LEASE_SECONDS)
 
 
+def cut_leases(rows: models.QuerySet[Any]) -> int:
+    """Cut leases that end later than any claim is written with, as the database's clock has gone back since; how many.
+
+    Safe: an owner that lives goes on to extend its lease, and one that has died loses it after the time of one.
+    """
+    too_long = rows.exclude(owner="").filter(lease_until__gt=Now() + 2 * lease())
+    return too_long.update(lease_until=Now() + lease())
+
+
 def new_owner() -> str:
-    """A name for one claim: where it is, for people, and a part that no other claim has."""
-    return f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(6)}"
+    """Return a name for one claim: its machine and process, its worker's main process, and a part that no other claim has."""
+    return f"{socket.gethostname()[:60]}:{os.getpid()}:{worker_pid()}.{secrets.token_hex(6)}"
 
 
 class _Keeper:

@@ -2,36 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any, cast
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import path, reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 from django_celery_beat.models import PeriodicTask
 
 from portal.api.errors import Refused
-from portal.api.scoping import Role, Scope
+from portal.api.page_addresses import require_POST
+from portal.api.scoping import Role, Scope, has_staff_permission
 
 from . import queues
 from .models import JobStatus
 from .queue_serializers import ScheduleSerializer, SummarySerializer
-from .services import cancel_job, decide_job
+from .services import DECIDE_PERMISSION, cancel_job, decide_job
 
-# Twice the time between two canaries, and some: then something on their way is broken.
+# As `/health/ready` counts it (portal/system_health.py).
 CANARY_LATE_SECONDS = 150
+VIEW_JOBS = "tasks.view_job"
+VIEW_SCHEDULES = "django_celery_beat.view_periodictask"
+SWITCH_SCHEDULES = "django_celery_beat.change_periodictask"
 
 
 def urls() -> list[Any]:
     """The page and what its buttons call, below the jobs of the admin."""
-    wrap = admin.site.admin_view
     return [
-        path("queue/", wrap(queue_page), name="queue"),
-        path("queue/schedules/<int:pk>/", wrap(switch_schedule), name="queue-switch-schedule"),
-        path("<uuid:pk>/decide/", wrap(decide), name="job-decide"),
+        path("queue/", _for_staff_with(VIEW_JOBS, queue_page), name="queue"),
+        path(
+            "queue/schedules/<int:pk>/",
+            _for_staff_with(SWITCH_SCHEDULES, switch_schedule),
+            name="queue-switch-schedule",
+        ),
+        path("<uuid:pk>/decide/", _for_staff_with(DECIDE_PERMISSION, decide), name="job-decide"),
     ]
+
+
+def _for_staff_with(permission: str, page: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """A page of the admin that takes a permission: the admin's own wrapper asks for staff alone."""
+
+    @wraps(page)
+    def refusing(request: HttpRequest, **names: Any) -> HttpResponse:
+        if not has_staff_permission(request.user, permission):
+            raise PermissionDenied
+        return page(request, **names)
+
+    return admin.site.admin_view(refusing)
 
 
 @require_GET
@@ -46,7 +68,10 @@ def queue_page(request: HttpRequest) -> HttpResponse:
         "canary_is_late": summary.canary_seconds_ago is None
         or summary.canary_seconds_ago > CANARY_LATE_SECONDS,
         "broker": summary.broker,
-        "schedules": ScheduleSerializer(queues.schedules(), many=True).data,
+        "schedules": ScheduleSerializer(queues.schedules(), many=True).data
+        if has_staff_permission(request.user, VIEW_SCHEDULES)
+        else None,
+        "may_switch": has_staff_permission(request.user, SWITCH_SCHEDULES),
     }
     return render(
         request, "tasks/queue.html" if request.headers.get("HX-Request") else "tasks/queue_page.html", shown
@@ -69,7 +94,7 @@ def switch_schedule(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def decide(request: HttpRequest, pk: Any) -> HttpResponse:
     """Do what a button of a job's page says: resume, end, retry or cancel it."""
-    scope = Scope(cast("Any", request.user), None, Role.ADMIN)
+    scope = Scope(cast("Any", request.user), None, Role.ADMIN, granted_role=Role.ADMIN)
     decision, reason = request.POST.get("decision", ""), request.POST.get("reason", "").strip()
     try:
         if decision == "cancel":

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from portal.api.permissions import IsStaff
+from portal.api.permissions import StaffPermission
 
 from . import queues
 from .queue_serializers import (
@@ -24,11 +24,15 @@ from .queue_serializers import (
 
 
 class _StaffView(APIView):
-    permission_classes: ClassVar[list[type[BasePermission]]] = [IsStaff]  # type: ignore[misc]
+    permission_classes: ClassVar[list[type[BasePermission]]] = [StaffPermission]  # type: ignore[misc]
+    # Whose "view" and "change" it takes.
+    staff_model = "tasks.job"
 
 
 class Schedules(_StaffView):
     """Every schedule of beat."""
+
+    staff_model = "django_celery_beat.periodictask"
 
     @extend_schema(responses=ScheduleSerializer(many=True), filters=False)
     def get(self, request: Request) -> Response:
@@ -38,6 +42,8 @@ class Schedules(_StaffView):
 
 class Schedule(_StaffView):
     """One schedule of beat."""
+
+    staff_model = "django_celery_beat.periodictask"
 
     @extend_schema(request=ScheduleChangeSerializer, responses=ScheduleSerializer)
     def patch(self, request: Request, pk: int) -> Response:

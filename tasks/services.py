@@ -10,12 +10,15 @@ from django.http import Http404
 from django.utils.translation import gettext_lazy as _
 
 from portal.api.errors import Refused
-from portal.api.scoping import Role, Scope, require_staff
+from portal.api.scoping import Role, Scope, require_staff_permission
 
 from . import engine
 from .engine import decisions
 from .models import ENDED, Job, JobStatus
 from .waiting import a_thread_to_wait_in
+
+# What staff need to decide about jobs in trouble.
+DECIDE_PERMISSION = "tasks.change_job"
 
 
 def cancel_job(*, scope: Scope, job_id: UUID) -> Job:
@@ -27,7 +30,7 @@ def cancel_job(*, scope: Scope, job_id: UUID) -> Job:
         job: Job | None = Job.objects.within(scope).filter(pk=job_id).first()
         if job is None:
             raise Http404
-        scope.require(Role.OPERATOR)
+        scope.require(Role.OPERATOR, Job)
         if job.parent_id is not None:
             raise Refused(
                 409,
@@ -49,14 +52,14 @@ def cancel_job(*, scope: Scope, job_id: UUID) -> Job:
 def decide_job(*, scope: Scope, job_id: UUID, decision: str, reason: str, undo: bool = False) -> Job:
     """Let a member of staff resume, end or retry a job in trouble; the job that goes on, ended or was made.
 
-    Raises Http404 when the scope does not show it; `Refused`: 403 `staff_only`; 409 `wrong_state` (with what is
+    Raises Http404 when the scope does not show it; `Refused`: 403 `staff_only`, `permission_missing`; 409 `wrong_state` (with what is
     allowed), `children_open`, `unknown_kind`, and on a retry whatever the command refuses (`busy`, ...).
     """
     with transaction.atomic():
         job: Job | None = Job.objects.within(scope).filter(pk=job_id).first()
         if job is None:
             raise Http404
-        require_staff(scope.user)
+        require_staff_permission(scope.user, DECIDE_PERMISSION)
         job = decisions.lock_for_decision(job, decision)
         if decision == "resume":
             return decisions.resume(job, scope.user, reason)
@@ -74,7 +77,7 @@ def wait_for_end(job: Job, seconds: float) -> Job:
     """
     if seconds <= 0:
         return job
-    with a_thread_to_wait_in() as may_wait:
+    with a_thread_to_wait_in(job.tenant_id) as may_wait:
         if not may_wait:
             return job
         until, pause = time.monotonic() + seconds, 0.03

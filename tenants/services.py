@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, ProtectedError
+from django.db.models import F, Model, ProtectedError
 from django.http import Http404
 from django.utils.translation import gettext_lazy as _
 
@@ -16,19 +16,34 @@ from portal.api.preconditions import check_if_match
 from portal.api.scoping import Role, Scope
 
 from .models import InformationSystem, Membership, Tenant, User
+from .row_limits import require_room_for_rows
 
 
-def tenant_in(scope: Scope, tenant_id: UUID, needed: Role = Role.VIEWER) -> Tenant:
-    """A tenant that the scope shows. Raises Http404, or 403 when the caller's role there is too low.
+def tenant_in(user: User, tenant_id: UUID, needed: Role = Role.VIEWER, model: type[Model] = Tenant) -> Tenant:
+    """Return a tenant that the user sees, when he may do to its `model` rows what takes the role.
+
+    Raises Http404, or 403 when the user's role there is too low or staff lack the permission.
 
     `tenants/` is asked without choosing a tenant first, so the role is looked up for the one of the path.
     """
-    tenant: Tenant | None = Tenant.objects.visible_to(scope.user).filter(pk=tenant_id).first()
+    tenant: Tenant | None = Tenant.objects.visible_to(user).filter(pk=tenant_id).first()
     if tenant is None:
         raise Http404
-    if not scope.user.is_staff:
-        role = Membership.objects.values_list("role", flat=True).get(user=scope.user, tenant=tenant)
-        Scope(scope.user, tenant, Role(role)).require(needed)
+    member = Membership.objects.filter(user=user, tenant=tenant).first()
+    granted = Role(member.role) if member else None
+    if not user.is_staff and granted is None:
+        raise Http404  # The membership ended between the two queries.
+    role = Role.ADMIN if user.is_staff else granted or Role.VIEWER
+    Scope(user, tenant, role, granted).require(needed, model)
+    return tenant
+
+
+def change_tenant(*, tenant: Tenant, fields: dict[str, Any]) -> Tenant:
+    """Change what its administrators may change of a tenant: its time zone."""
+    if fields:
+        for name, value in fields.items():
+            setattr(tenant, name, value)
+        tenant.save(update_fields=[*fields, "updated_at"])
     return tenant
 
 
@@ -58,7 +73,7 @@ def change_member(*, tenant: Tenant, membership_id: UUID, role: str) -> Membersh
     with transaction.atomic():
         membership = _locked_member(tenant, membership_id)
         if role != Role.ADMIN:
-            _keep_an_administrator(tenant, membership)
+            keep_an_administrator(tenant, membership)
         membership.role = role
         membership.save(update_fields=["role"])
         return membership
@@ -68,7 +83,7 @@ def remove_member(*, tenant: Tenant, membership_id: UUID) -> None:
     """Take a user out of a tenant. Raises Http404, 409 `last_administrator`."""
     with transaction.atomic():
         membership = _locked_member(tenant, membership_id)
-        _keep_an_administrator(tenant, membership)
+        keep_an_administrator(tenant, membership)
         membership.delete()
 
 
@@ -82,7 +97,8 @@ def _locked_member(tenant: Tenant, membership_id: UUID) -> Membership:
     return membership
 
 
-def _keep_an_administrator(tenant: Tenant, leaving: Membership) -> None:
+def keep_an_administrator(tenant: Tenant, leaving: Membership) -> None:
+    """Refuse with 409 `last_administrator` when no other would be left. Under a lock on the tenant's row."""
     others = Membership.objects.filter(tenant=tenant, role=Role.ADMIN, user__is_active=True)
     others = others.exclude(pk=leaving.pk)
     if leaving.role == Role.ADMIN and not others.exists():
@@ -92,12 +108,14 @@ def _keep_an_administrator(tenant: Tenant, leaving: Membership) -> None:
 
 
 def create_information_system(*, scope: Scope, fields: dict[str, Any]) -> InformationSystem:
-    """Make an information system in the scope's tenant. Raises 403, 400 `tenant_required`, 409 `name_taken`."""
-    scope.require(Role.ADMIN)
+    """Make an information system in the scope's tenant. Raises 403, 400 `tenant_required`, 409 `name_taken`, `limit_reached`."""
+    scope.require(Role.ADMIN, InformationSystem)
     if scope.tenant is None:
         raise Refused(400, "tenant_required", _("Name the tenant that it is for in the X-Tenant header."))
     try:
         with transaction.atomic():
+            systems = InformationSystem.objects.filter(tenant=scope.tenant)
+            require_room_for_rows(scope.tenant, "information_systems", systems)
             return InformationSystem.objects.create(tenant=scope.tenant, **fields)
     except IntegrityError as error:
         if violated(error) != "information_system_name_once_per_tenant":
@@ -144,7 +162,7 @@ def _locked_system(scope: Scope, system_id: UUID, if_match: str | None) -> Infor
     system: InformationSystem | None = visible.filter(pk=system_id).first()
     if system is None:
         raise Http404
-    scope.require(Role.ADMIN)
+    scope.require(Role.ADMIN, InformationSystem)
     check_if_match(if_match, system.version)
     return system
 

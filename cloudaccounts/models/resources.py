@@ -27,9 +27,11 @@ class OfAccountQuerySet(TenantScoped):
 
     def visible_to(self, user: User) -> Self:
         """What is in the accounts that the user sees."""
-        if user.is_staff:
-            return self.all()
-        return self.filter(account__in=CloudAccount.objects.visible_to(user).values("pk"))
+        return self.all() if self.is_open_to(user) else self.of_member(user)
+
+    def of_member(self, user: User) -> Self:
+        """What is in the accounts of the user's tenants and in the shared ones."""
+        return self.filter(account__in=CloudAccount.objects.of_member(user).values("pk"))
 
 
 class CloudResourceQuerySet(TenantScoped):
@@ -46,10 +48,12 @@ class CloudResourceQuerySet(TenantScoped):
         return self.filter(models.Q(account__tenant=tenant) | self._shared())
 
     def visible_to(self, user: User) -> Self:
-        """What is in the accounts of the user's tenants, and the catalogue of the shared ones; all for staff."""
-        if user.is_staff:
-            return self.all()
-        own = Tenant.objects.visible_to(user).values("pk")
+        """What is in the accounts of the user's tenants, and the catalogue of the shared ones; all for staff who may view it."""
+        return self.all() if self.is_open_to(user) else self.of_member(user)
+
+    def of_member(self, user: User) -> Self:
+        """What is in the accounts of the user's tenants, and the catalogue of the shared ones."""
+        own = Tenant.objects.of_member(user).values("pk")
         return self.filter(models.Q(account__tenant__in=own) | self._shared())
 
     def _shared(self) -> models.Q:

@@ -13,7 +13,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from portal.api.scoped_pages import PageRequest, page_scope
-from portal.api.scoping import Role, Scope
+from portal.api.scoping import Role, Scope, has_staff_permission
 
 from ..models import CloudAccount, SyncLog
 from ..registry import providers, type_label
@@ -23,6 +23,8 @@ from ..services.pictures import pictures_of
 
 PAGE_SIZE = 50
 STALE_TOLD = 5
+# What staff need to see more of a shared account than its name.
+VIEW_ACCOUNTS = "cloudaccounts.view_cloudaccount"
 
 
 @login_required
@@ -52,8 +54,8 @@ def account_page(request: PageRequest) -> HttpResponse:
 def may(scope: Scope) -> dict[str, bool]:
     """What the role allows, for templates: what it does not is not shown."""
     return {
-        "may_control": scope.role.covers(Role.OPERATOR),
-        "may_administer": scope.role.covers(Role.ADMIN),
+        "may_control": scope.allows(Role.OPERATOR, CloudAccount),
+        "may_administer": scope.allows(Role.ADMIN, CloudAccount),
     }
 
 
@@ -64,7 +66,8 @@ def provider_label(code: str) -> str:
 
 def stale_of(scope: Scope) -> dict[str, Any]:
     """The accounts that have not been synced for too long, for the banner: a tenant's own, and of staff all."""
-    stale = stale_accounts() if scope.tenant is None else _stale_of_tenant(scope)
+    sees_all = scope.tenant is None and has_staff_permission(scope.user, VIEW_ACCOUNTS)
+    stale = stale_accounts() if sees_all else _stale_of_tenant(scope)
     told = stale[:STALE_TOLD]
     kinds = dict(
         CloudAccount.objects.filter(pk__in=[one.account_id for one in told]).values_list("pk", "provider")
@@ -77,7 +80,7 @@ def stale_of(scope: Scope) -> dict[str, Any]:
 
 def _stale_of_tenant(scope: Scope) -> list[Staleness]:
     accounts = CloudAccount.objects.within(scope)
-    if not scope.user.is_staff:
+    if not has_staff_permission(scope.user, VIEW_ACCOUNTS):
         accounts = accounts.exclude(tenant=None)
     found = freshness(list(accounts.order_by().values_list("pk", flat=True)))
     return sorted((one for one in found if one.stale), key=lambda one: one.name)

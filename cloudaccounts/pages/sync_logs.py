@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
+from portal.api.page_addresses import page_part
 from portal.api.scoped_pages import PageRequest, page_scope
 from portal.api.scoping import Scope
 
@@ -64,6 +65,7 @@ def sync_log_detail_page(request: PageRequest, pk: int) -> HttpResponse:
     return render(request, "cloudaccounts/sync_log.html", _context(scope, log, 0))
 
 
+@page_part
 @login_required
 @never_cache
 @require_GET

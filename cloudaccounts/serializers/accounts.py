@@ -13,15 +13,22 @@ from rest_framework import serializers
 from portal.api.serializers import PlainCharField, StrictModelSerializer
 from tasks.serializers import JobSerializer
 
-from ..addresses import check_auth_url
-from ..credentials import LOG_IN_FIELDS, SECRET_AGAIN, check_ca_bundle, check_provider, secret_is_needed
+from ..credentials import (
+    LOG_IN_FIELDS,
+    SECRET_AGAIN,
+    check_auth_url,
+    check_ca_bundle,
+    check_provider,
+    secret_is_needed,
+)
 from ..models import CloudAccount, ResourceType
 from ..models.accounts import MOST_MINUTES
 from ..registry import type_label
 from ..services.accounts import types_named
+from ..services.clocks import account_clock_warning
 
 # What is nobody's business but the owner's; of a shared account that is the platform.
-OWNERS_ALONE = (*LOG_IN_FIELDS, "facts", "last_error")
+OWNERS_ALONE = (*LOG_IN_FIELDS, "facts", "last_error", "clock_offsets", "clock_warning")
 
 
 class AccountScheduleSerializer(serializers.Serializer[Any]):
@@ -58,8 +65,10 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
     sync_interval_minutes = serializers.IntegerField(
         min_value=0, max_value=MOST_MINUTES, required=False, help_text="0: only when somebody asks."
     )
+    verification = serializers.ChoiceField(choices=CloudAccount.Verification.choices, read_only=True)
     schedule = serializers.SerializerMethodField()
     stale = serializers.SerializerMethodField()
+    clock_warning = serializers.SerializerMethodField()
 
     class Meta:
         model = CloudAccount
@@ -75,8 +84,11 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
             "sync_interval_minutes",
             "active",
             "facts",
+            "verification",
             "last_verified_at",
             "last_error",
+            "clock_offsets",
+            "clock_warning",
             "schedule",
             "stale",
             "version",
@@ -86,9 +98,11 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
         read_only_fields = [
             "id",
             "version",
+            "verification",
             "last_verified_at",
             "last_error",
             "facts",
+            "clock_offsets",
             "created_at",
             "updated_at",
         ]
@@ -103,6 +117,9 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
     def get_stale(self, account: CloudAccount) -> bool:
         picture = self.context["pictures"].get(account.pk)
         return bool(picture and picture.stale)
+
+    def get_clock_warning(self, account: CloudAccount) -> str:
+        return account_clock_warning(account)
 
     def validate_regions(self, names: list[str]) -> list[str]:
         """Each once, in the order given."""
@@ -155,7 +172,7 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
     def to_representation(self, account: CloudAccount) -> dict[str, Any]:
         """The account, without what is its owner's alone."""
         shown: dict[str, Any] = super().to_representation(account)
-        if account.tenant_id is None and not self.context["scope"].user.is_staff:
+        if not account.is_owned_by(self.context["scope"]):
             shown.update(dict.fromkeys(OWNERS_ALONE))
         return shown
 

@@ -12,10 +12,11 @@ from django.utils.translation import gettext_lazy as _
 from portal.api.database_errors import violated
 from portal.api.errors import BadFields, Refused
 from portal.api.preconditions import check_if_match
-from portal.api.scoping import Role, Scope, require_staff
+from portal.api.scoping import Role, Scope, require_staff_permission
 from tasks import engine
 from tasks.models import Job
 from tenants.models import User
+from tenants.row_limits import require_room_for_rows
 
 from ..commands import RemoveAccount, VerifyAccount
 from ..credentials import LOG_IN_FIELDS, SECRET_AGAIN, secret_is_needed
@@ -28,13 +29,16 @@ CREDENTIALS = frozenset({*LOG_IN_FIELDS, "secret", "provider", "regions"})
 def create_account(*, scope: Scope, fields: dict[str, Any]) -> tuple[CloudAccount, Job]:
     """Enter an account, for the scope's tenant, or shared when staff name none; it is verified, then synced.
 
-    Raises 403 `role_too_low`, 409 `name_taken`.
+    Raises 403 `role_too_low`, 409 `name_taken`, `limit_reached`.
     """
-    scope.require(Role.ADMIN)
+    scope.require(Role.ADMIN, CloudAccount)
     secret, types = fields.pop("secret"), fields.pop("resource_types", [])
     account = CloudAccount(tenant=scope.tenant, **fields)
     account.set_secret(secret)
     with transaction.atomic():
+        if scope.tenant is not None:
+            own = CloudAccount.objects.filter(tenant=scope.tenant)
+            require_room_for_rows(scope.tenant, "cloud_accounts", own)
         _save(account)
         account.resource_types.set(types)
         job = account_saved(account, user=scope.user, changed=CREDENTIALS)
@@ -117,9 +121,11 @@ def may_use(scope: Scope, account: CloudAccount | None, needed: Role) -> CloudAc
     """The account, if there is one and the caller may do something to it. Raises as `visible_account`."""
     if account is None:
         raise Http404
-    scope.require(needed)
+    scope.require(needed, CloudAccount)
     if account.tenant_id is None:
-        require_staff(scope.user)
+        require_staff_permission(
+            scope.user, f"cloudaccounts.{'view' if needed == Role.VIEWER else 'change'}_cloudaccount"
+        )
     return account
 
 

@@ -94,7 +94,7 @@ class AccountList(_AccountView, ListAPIView[CloudAccount]):
     @idempotent
     def enter(self, request: Request) -> Response:
         """Record it, in one transaction."""
-        self.scope.require(Role.ADMIN)
+        self.scope.require(Role.ADMIN, CloudAccount)
         asked = self.get_serializer(data=request.data)
         asked.is_valid(raise_exception=True)
         account, job = services.create_account(scope=self.scope, fields=asked.validated_data)

@@ -88,7 +88,7 @@ class MicroServiceAdmin(RowAdmin[MicroService]):
 
     def delete_model(self, request: HttpRequest, obj: MicroService) -> None:
         """As over REST: the history of its deployments keeps the versions, so it goes first."""
-        scope = Scope(cast("User", request.user), None, Role.ADMIN)
+        scope = Scope(cast("User", request.user), None, Role.ADMIN, granted_role=Role.ADMIN)
         remove_service(scope=scope, service_id=obj.pk, if_match=None)
 
 

@@ -15,7 +15,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from cloudaccounts.encryption import UnreadableSecret
+from security.encryption import UnreadableSecret
 from tasks.command import Command, Done, Entity, Failed, Failure, Result, minutes, register, step
 from tasks.leases import LeaseLost, refuse_if_lost
 
@@ -23,6 +23,7 @@ from ..executors import (
     Code,
     Credentials,
     Executor,
+    ExecutorError,
     HealthCheck,
     Order,
     Outcome,
@@ -31,11 +32,15 @@ from ..executors import (
     UnknownExecutor,
     executor_of,
 )
+from ..executors.masked_log import LINE_CHARACTERS, LOG_CHARACTERS
+from ..executors.untrusted import clean_text
 from ..models import DeployKey, DeploymentItem, MicroServiceInstance, MicroServiceVersion
 
 LONGEST_HEALTH_CHECK = 60
 # What is said is written down so often, not line by line.
 FLUSH_SECONDS = 1.0
+# In characters. An executor bounds what it says of one try; several tries are written one after another.
+LONGEST_LOG = 2 * LOG_CHARACTERS
 
 
 def executor_for(name: str) -> Executor:
@@ -98,6 +103,11 @@ class DeployInstance(Command):
         log = _Log(item.pk, "" if not self.retrying else item.log)
         try:
             outcome = executor.deploy(order, log.say, go_on=lambda: self.go_on(log))
+        except ExecutorError as error:
+            outcome = Outcome(error.code, error.message)
+        except SystemExit as error:
+            # It would end this worker, and the job would go from one worker to the next.
+            raise RuntimeError("The executor tried to end its process.") from error
         finally:
             log.flush()
         if outcome.code == Code.CANCELLED:
@@ -210,7 +220,7 @@ def _release(version: MicroServiceVersion) -> Release:
 
 
 class _Log:
-    """What is said of one host, written down once a second."""
+    """What is said of one host, written down once a second. Whatever an executor says, it can be stored, and has an end."""
 
     def __init__(self, item_id: int, begun: str) -> None:
         self.item_id, self.text = item_id, begun
@@ -219,8 +229,9 @@ class _Log:
 
     def say(self, line: str) -> None:
         """Take a line; it is masked already."""
-        self.text += line + "\n"
-        self.is_new = True
+        if len(self.text) < LONGEST_LOG:
+            self.text += clean_text(line, LINE_CHARACTERS) + "\n"
+            self.is_new = True
         self.flush_if_due()
 
     def flush_if_due(self) -> None:

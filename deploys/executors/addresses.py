@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from django.utils.translation import gettext as _
 
-from cloudaccounts.addresses import is_local, is_no_host
+from security.addresses import Refusal
+from security.connections import describe_refusal
+from security.policies import host_policy
 
 from .contract import Code, ExecutorError
 
 
-def check_address(ip: str, *, allow_local: bool) -> None:
-    """Refuse the portal's own machine and metadata services, which a tenant could name as its host.
+def check_address(ip: str, *, allow_local: bool, port: int | None = None) -> None:
+    """Refuse the portal's own machine and servers, and metadata services, which a tenant could name as its host.
 
-    `allow_local` lets through what is on this machine or link; what can never be a host stays refused. Raises `ExecutorError` (address_refused).
+    A host is entered as an address, never as a name, so what is judged is what is connected to.
+    `allow_local` lets through what is on this machine or link. Raises `ExecutorError` (address_refused).
     """
-    if is_no_host(ip):
-        raise ExecutorError(Code.ADDRESS_REFUSED, _("No host is ever at %(ip)s.") % {"ip": ip})
-    if not allow_local and is_local(ip):
+    policy = replace(host_policy(), allow_local=allow_local)
+    try:
+        refusal = policy.refusal_of(ip, port)
+    except ValueError:
+        refusal = Refusal.NO_HOST
+    if refusal is not None:
+        reason = describe_refusal(refusal, ip, policy)
         raise ExecutorError(
-            Code.ADDRESS_REFUSED, _("Hosts are not allowed at %(ip)s (ALLOW_LOCAL_HOSTS).") % {"ip": ip}
+            Code.ADDRESS_REFUSED, _("Hosts are not allowed there: %(reason)s.") % {"reason": reason}
         )

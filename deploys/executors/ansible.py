@@ -4,6 +4,11 @@ One run of Ansible serves a whole batch of hosts: starting it costs more than a 
 host in it only its tasks. Every host has its own key, known hosts and release in it, and its own outcome.
 
 What a tenant wrote reaches Ansible as `!unsafe` text: a template in it would be evaluated on the portal's machine.
+
+What a host answers is data, and ranks below ours. Its facts become no variables (`inject_facts_as_vars`); ours are extra
+variables, which nothing outranks; how it is connected to stands in the inventory, which no module's answer can change;
+how much it may print is bounded (`bounded_ssh.py`); and the portal's own questions are asked by an action that reads them
+from a file of the portal's (`playbooks/action/wait_healthy.py`).
 """
 
 from __future__ import annotations
@@ -36,6 +41,7 @@ from .contract import (
 )
 from .process import ProcessCancelled, ProcessTimedOut, run_to_the_end
 from .registry import register
+from .untrusted import clean_label
 
 HERE = Path(__file__).resolve().parent
 PLAYBOOKS = HERE.parent / "playbooks"
@@ -51,7 +57,12 @@ CONFIGURATION = """\
 [defaults]
 host_key_checking = True
 gathering = explicit
+# A host answers with facts of any name, also those of our variables.
+inject_facts_as_vars = False
+# A program on a host may print in any encoding, and has succeeded all the same.
+module_strict_utf8_response = False
 library = {playbooks}/library
+action_plugins = {playbooks}/action
 module_utils = {here}
 local_tmp = {folder}/tmp
 remote_tmp = ~/.ansible/tmp
@@ -62,6 +73,7 @@ internal_poll_interval = 0.02
 [connection]
 pipelining = True
 [ssh_connection]
+ssh_executable = {here}/bounded_ssh.py
 ssh_args = {ssh_args}
 control_path_dir = {folder}/cp
 retries = 0
@@ -111,7 +123,7 @@ class AnsibleExecutor(Executor):
         by_playbook: dict[str, list[Order]] = {}
         for order in orders:
             try:
-                check_address(order.target.ip, allow_local=self.allow_local)
+                self._check_addresses(order)
                 if wrong := self.check_settings(order.settings):
                     field, message = next(iter(wrong.items()))
                     raise ExecutorError(Code.FAILED, f"{field}: {message}")
@@ -125,10 +137,18 @@ class AnsibleExecutor(Executor):
 
     def running_version(self, order: Order) -> str | None:
         """See `Executor`: where `current` points to."""
-        check_address(order.target.ip, allow_local=self.allow_local)
+        self._check_addresses(order)
         command = ["readlink", f"{order.target.folder}/current"]
         lines = ssh.ask_host(order.target, order.credentials, command).splitlines()
-        return lines[-1].rpartition("/")[2] if lines else None
+        return clean_label(lines[-1].rpartition("/")[2]) or None if lines else None
+
+    def _check_addresses(self, order: Order) -> None:
+        """Refuse to connect where no host may be: for SSH, and for the health check if the portal itself makes it."""
+        ports = [order.target.ssh_port]
+        if order.health is not None and order.settings.get("health_from") == "portal":
+            ports.append(order.health.port)
+        for port in ports:
+            check_address(order.target.ip, port=port, allow_local=self.allow_local)
 
     def _run(
         self, playbook: str, orders: Sequence[Order], say: SayHost, go_on: Callable[[], bool]
@@ -147,7 +167,11 @@ class AnsibleExecutor(Executor):
                     progress.read,
                     seconds=self.seconds,
                     environment=ssh.environment(folder)
-                    | {"ANSIBLE_CONFIG": str(folder / "ansible.cfg"), "ANSIBLE_HOME": str(folder / "home")},
+                    | {
+                        "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
+                        "ANSIBLE_HOME": str(folder / "home"),
+                        "PORTAL_CHECKS": str(folder / "checks.json"),
+                    },
                     folder=folder,
                     remove=folder,
                     go_on=go_on,
@@ -173,23 +197,36 @@ class AnsibleExecutor(Executor):
             ssh_args=shlex.join(options),
         )
         (folder / "ansible.cfg").write_text(text)
-        variables = {}
+        connections, variables, checks = {}, {}, {}
         for host, order in hosts.items():
             ssh.write_credentials(folder / host, order.target, order.credentials)
-            variables[host] = self._variables(folder / host, host, order)
-        (folder / "hosts.yml").write_text("all: " + unsafe_yaml({"hosts": variables}))
+            connections[host] = self._connection(folder / host, order)
+            variables[host] = self._variables(host, order)
+            checks[host] = _check_of(order) and {
+                **_check_of(order),
+                "from_portal": order.settings.get("health_from") == "portal",
+            }
+        (folder / "hosts.yml").write_text("all: " + unsafe_yaml({"hosts": connections}))
+        (folder / "variables.yml").write_text(extra_variables(variables))
+        (folder / "checks.json").write_text(json.dumps(checks))
 
-    def _variables(self, folder: Path, host: str, order: Order) -> dict[str, Any]:
-        """What a playbook is given for one host; docs/deploys-executors.md names them for operators."""
-        target, settings, health = order.target, order.settings, order.health
-        from_portal = settings.get("health_from") == "portal"
+    def _connection(self, folder: Path, order: Order) -> dict[str, Any]:
+        """How a host is connected to."""
+        target = order.target
         return {
+            "ansible_connection": "ssh",
             "ansible_host": target.ip,
             "ansible_port": target.ssh_port,
             "ansible_user": target.user,
-            "ansible_python_interpreter": settings.get("python", PYTHON_ON_HOSTS),
+            "ansible_python_interpreter": order.settings.get("python", PYTHON_ON_HOSTS),
             "ansible_ssh_private_key_file": str(folder / "key"),
             "ansible_ssh_common_args": shlex.join(["-o", f"UserKnownHostsFile={folder / 'known_hosts'}"]),
+        }
+
+    def _variables(self, host: str, order: Order) -> dict[str, Any]:
+        """What a playbook is given for one host; docs/deploys-executors.md names them for operators."""
+        target, settings = order.target, order.settings
+        return {
             "portal_host": target.name,
             "portal_service": target.service,
             "portal_service_port": target.service_port,
@@ -205,19 +242,39 @@ class AnsibleExecutor(Executor):
             "portal_unit_scope": settings.get("unit_scope", "system"),
             "portal_become": settings.get("become", False),
             "portal_restart_command": settings.get("restart_command", []),
-            "portal_health_from": "localhost" if from_portal else host,
-            "portal_health": health
-            and {
-                "ip": target.ip if from_portal else settings.get("health_ip", "127.0.0.1"),
-                "port": health.port,
-                "path": health.path,
-                "expected_status": health.expected_status,
-                "in_a_row": health.in_a_row,
-                "seconds": health.seconds,
-                "interval": health.interval,
-                "contains": health.contains,
-            },
+            "portal_health_from": "localhost" if settings.get("health_from") == "portal" else host,
+            "portal_health": _check_of(order),
         }
+
+
+def _check_of(order: Order) -> dict[str, Any] | None:
+    """What the health check of an order asks, from where its settings say."""
+    health, settings = order.health, order.settings
+    if health is None:
+        return None
+    from_portal = settings.get("health_from") == "portal"
+    return {
+        "ip": order.target.ip if from_portal else settings.get("health_ip", "127.0.0.1"),
+        "port": health.port,
+        "path": health.path,
+        "expected_status": health.expected_status,
+        "in_a_row": health.in_a_row,
+        "seconds": health.seconds,
+        "interval": health.interval,
+        "contains": health.contains,
+    }
+
+
+def extra_variables(variables: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return each host's variables as extra ones, which nothing that a host answers outranks.
+
+    Extra variables are the same for all hosts, so each is looked up by the host's name in the inventory, which is ours.
+    """
+    names = sorted({name for of_host in variables.values() for name in of_host})
+    looked_up = (
+        f"{name}: {json.dumps('{{ portal_variables[inventory_hostname].' + name + ' }}')}" for name in names
+    )
+    return "\n".join(["portal_variables: " + unsafe_yaml(variables), *looked_up]) + "\n"
 
 
 def unsafe_yaml(value: Any) -> str:

@@ -1,4 +1,8 @@
-"""What the events of an Ansible run mean for each host in it."""
+"""What the events of an Ansible run mean for each host in it.
+
+Hosts decide what most of these events hold, and can even have Ansible print what looks like one: nothing in them is of the
+type that it should be until it was looked at.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,20 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from . import ssh
 from .contract import Code, Order, Outcome, SayHost
 from .masked_log import MaskedLog
+from .untrusted import clean_ends, clean_label, clean_text
 
 FULL_DISK = ("No space left on device", "Disk quota exceeded")
 FAILED = {"runner_on_failed", "runner_on_unreachable"}
+# What only the portal itself can know.
+OURS = {Code.OK, Code.CANCELLED, Code.ADDRESS_REFUSED}
+MESSAGE_CHARACTERS = 2_000
+OUTPUT_CHARACTERS = 200_000
+KEPT_TEXTS = 20
 
 
 class _HostProgress:
@@ -27,25 +39,26 @@ class _HostProgress:
         # The first trouble names the code; what went wrong while putting back is only told.
         self.code: Code | None = None
         # What a playbook said with `set_fact` before it failed.
-        self.announced: Any = None
+        self.announced: object = None
         self.said: list[str] = []
 
-    def take(self, event: Mapping[str, Any]) -> None:
+    def take(self, kind: str, event: Mapping[str, Any]) -> None:
         """Take in one event of this host."""
-        kind, task, result = event["event"], event["task"], event["result"]
         if kind == "runner_on_start":
             return
-        self.changed |= bool(result.get("changed"))
+        task, result = clean_text(event.get("task"), 200), _mapping(event.get("result"))
+        changed = result.get("changed") is True
+        self.changed |= changed
         if "portal_running" in result:
-            self.running = result["portal_running"]
+            self.running = clean_label(result["portal_running"])
             self.settled = True
-        failed = kind in FAILED and not event["ignored"]
+        failed = kind in FAILED and event.get("ignored") is not True
         if kind not in FAILED:
             self.announced = result.get("portal_code", self.announced)
-        outcome = "failed" if kind in FAILED else "changed" if result.get("changed") else "ok"
+        outcome = "failed" if kind in FAILED else "changed" if changed else "ok"
         self.log.add(f"{task}: {outcome}{_details(result) if kind in FAILED else ''}")
         for output in ("stdout", "stderr"):
-            self.log.add(str(result.get(output) or ""))
+            self.log.add(clean_text(result.get(output), OUTPUT_CHARACTERS))
         if failed:
             if kind == "runner_on_unreachable":
                 self.running = None
@@ -53,14 +66,19 @@ class _HostProgress:
             self.said.append(f"{task}{_details(result)}")
 
     def outcome(self, *, over: bool, stopped: Code | None) -> Outcome:
-        """How it ended, when the whole run is `over` for this host or was `stopped`."""
-        code = self.code
+        """How it ended, when the whole run is `over` for this host or was `stopped`.
+
+        `over` is what Ansible counted at its end: tasks that failed and were rescued are no failure then.
+        """
         done = self.settled and self.running == self.order.release.label
-        if code is None:
+        if over:
+            code = Code.OK
+        else:
             # A run that was stopped is no news for hosts that were through.
-            code = Code.OK if over or done else stopped or Code.FAILED
+            code = self.code or (Code.OK if done and stopped else stopped or Code.FAILED)
         running = self.order.release.label if code is Code.OK and not self.settled else self.running
-        message = self.log.mask(" ".join([f"{code.label}.", *self.said]))[:2000]
+        words = [] if code is Code.OK else self.said
+        message = self.log.mask(" ".join([f"{code.label}.", *words]))[:MESSAGE_CHARACTERS]
         return Outcome(code, message, running, self.changed, self.log.lines())
 
 
@@ -69,51 +87,72 @@ class Progress:
 
     def __init__(self, hosts: Mapping[str, Order], say: SayHost) -> None:
         self._hosts = {host: _HostProgress(order, say) for host, order in hosts.items()}
-        self._stats: dict[str, list[str]] | None = None
-        self._texts: deque[str] = deque(maxlen=20)
+        self._stats: dict[str, list[object]] | None = None
+        self._texts: deque[str] = deque(maxlen=KEPT_TEXTS)
 
     def read(self, line: str) -> None:
-        """Take in one line."""
+        """Take in one line. Never raises for what stands in it."""
         try:
             event = json.loads(line)
-        except ValueError:
-            self._texts.append(line)
-            return
-        if event.get("event") == "text":
-            self._texts.append(event["text"])
-        elif event.get("event") == "playbook_on_stats":
-            self._stats = event["stats"]
-        elif host := self._hosts.get(event.get("host", "")):
-            host.take(event)
+        except (ValueError, RecursionError):
+            event = None
+        kind = event.get("event") if isinstance(event, dict) else None
+        if not isinstance(kind, str):
+            self._texts.append(clean_text(line, MESSAGE_CHARACTERS))
+        elif kind == "text":
+            self._texts.append(clean_text(event.get("text"), MESSAGE_CHARACTERS))
+        elif kind == "playbook_on_stats":
+            stats = _mapping(event.get("stats"))
+            self._stats = {name: hosts for name, hosts in stats.items() if isinstance(hosts, list)}
+        elif isinstance(event.get("host"), str) and event["host"] in self._hosts:
+            self._hosts[event["host"]].take(kind, event)
 
     def outcomes(self, stopped: Code | None) -> dict[str, Outcome]:
         """The outcome of each target."""
         found = {}
-        stats = self._stats or {}
         for name, host in self._hosts.items():
-            over = name in stats.get("ok", ()) and name not in stats.get("failures", ())
-            over = over and name not in stats.get("dark", ())
-            if not over and host.code is None and stopped is None:
-                # Ansible itself broke down: what it said is all that there is to show.
-                host.log.add("\n".join(self._texts))
-                host.said.append(" ".join(self._texts)[-500:])
+            over = self._counted(name, "ok") and not (
+                self._counted(name, "failures") or self._counted(name, "dark")
+            )
+            if not over and stopped is None and not host.said:
+                host.said.append(self._reason(name))
+                host.log.add("\n".join([host.said[-1], *self._texts]))
             found[host.order.target.name] = host.outcome(over=over, stopped=stopped)
         return found
 
+    def _counted(self, host: str, name: str) -> bool:
+        return host in (self._stats or {}).get(name, [])
+
+    def _reason(self, host: str) -> str:
+        """Why a host has not succeeded although no task of it has failed."""
+        last = " ".join(self._texts)[-500:]
+        if self._stats is None:
+            return _("Ansible ended before the playbook did. %(last)s") % {"last": last}
+        if self._counted(host, "skipped"):
+            return _("Every task of the playbook was skipped on this host: nothing was done.")
+        return _("The playbook has no task for this host: nothing was done. %(last)s") % {"last": last}
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
 
 def _details(result: Mapping[str, Any]) -> str:
-    words = str(result.get("msg") or "").strip()
-    if result.get("rc"):
-        words += f" (exit code {result['rc']}) {str(result.get('stderr') or result.get('module_stderr') or '')[-500:]}"
+    words = clean_ends(result.get("msg"), MESSAGE_CHARACTERS // 2).strip()
+    code = result.get("rc")
+    if code and isinstance(code, int):
+        errors = clean_text(result.get("stderr") or result.get("module_stderr"), OUTPUT_CHARACTERS)
+        words += f" (exit code {code}) {errors[-500:]}"
     return f": {words}" if words else ""
 
 
-def _code_of(kind: str, result: Mapping[str, Any], announced: Any) -> Code:
-    text = f"{result.get('msg')} {result.get('stderr')} {result.get('module_stderr')}"
+def _code_of(kind: str, result: Mapping[str, Any], announced: object) -> Code:
+    texts = (result.get("msg"), result.get("stderr"), result.get("module_stderr"))
+    text = " ".join(clean_text(part, OUTPUT_CHARACTERS) for part in texts)
     if kind == "runner_on_unreachable":
         return ssh.meaning_of(text)
     for said in (result.get("portal_code"), announced):
-        if said in Code.values and said != Code.OK:
+        if isinstance(said, str) and said in Code.values and said not in OURS:
             return Code(said)
     if result.get("timedout"):
         return Code.TIMED_OUT

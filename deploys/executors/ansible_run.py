@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,9 @@ RESULT_KEYS = (
     "portal_code",
     "portal_running",
 )
+# In characters, of one text of a result: the portal keeps less. What is longer loses its middle, because the end tells why.
+LONGEST_TEXT = 100_000
+STATS = ("ok", "failures", "dark", "skipped", "rescued", "ignored", "processed")
 EVENTS = {
     "runner_on_start",
     "runner_on_ok",
@@ -41,6 +46,25 @@ EVENTS = {
     "runner_on_unreachable",
     "playbook_on_stats",
 }
+TEXT_EVENTS = ("verbose", "error", "warning", "deprecated", "system_warning")
+UUID = re.compile(r"[0-9a-f-]{36}")
+
+
+def bounded(value: Any) -> Any:
+    """Return a value of a result as what the portal reads: a truth, a number that it can hold, or a text of bounded length."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) < 2**31 else None
+    text = value if isinstance(value, str) else json.dumps(value, default=repr)
+    if len(text) <= LONGEST_TEXT:
+        return text
+    return f"{text[: LONGEST_TEXT // 4]}\n...\n{text[-LONGEST_TEXT // 4 * 3 :]}"
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """Return a value if it is a mapping, and an empty one if it is not: a host's answer may be anything."""
+    return value if isinstance(value, dict) else {}
 
 
 def tell(fact: dict[str, Any]) -> None:
@@ -49,30 +73,47 @@ def tell(fact: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def handle(event: dict[str, Any]) -> bool:
-    """Tell what the portal wants to know of an event. False: ansible-runner need not write it to a file."""
-    data = event.get("event_data", {})
-    kind = event.get("event", "")
-    if kind in EVENTS:
-        result = data.get("res") or {}
-        facts = result.get("ansible_facts") or {}
-        kept = {key: result[key] for key in RESULT_KEYS if key in result}
-        kept |= {key: facts[key] for key in ("portal_code", "portal_running") if key in facts}
-        tell(
-            {
-                "event": kind,
-                "host": data.get("host", ""),
-                "task": data.get("task", ""),
-                "ignored": bool(data.get("ignore_errors")),
-                "result": kept,
-                "stats": {name: list(data.get(name) or ()) for name in ("ok", "failures", "dark")}
-                if kind == "playbook_on_stats"
-                else {},
-            }
-        )
-    elif kind in {"verbose", "error", "warning", "deprecated", "system_warning"}:
-        tell({"event": "text", "text": event.get("stdout", "")})
-    return False
+class FileRunner(Runner):  # type: ignore[misc]
+    """Takes events from the files that Ansible's own plugin writes, and never from what is printed.
+
+    ansible-runner finds events in the output, where a host can have anything printed that it likes (a warning repeats its
+    words): it could speak for other hosts, and for Ansible. So what is printed only names a file, and is a text otherwise.
+    """
+
+    def event_callback(self, event_data: Any) -> None:
+        """Tell what the portal wants to know of an event."""
+        printed = mapping(event_data)
+        name = printed.get("uuid")
+        if isinstance(name, str) and UUID.fullmatch(name):
+            file = Path(self.config.artifact_dir) / "job_events" / f"{name}-partial.json"
+            try:
+                event = mapping(json.loads(file.read_text(encoding="utf-8")))
+                file.unlink()
+            except (OSError, ValueError):
+                event = {}
+            if event.get("event") in EVENTS:
+                tell(what_is_told_of(event))
+                return
+        if printed.get("event") in TEXT_EVENTS:
+            tell({"event": "text", "text": bounded(printed.get("stdout"))})
+
+
+def what_is_told_of(event: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of an event that the portal reads. A host decides what a result holds, and of which type it is."""
+    data = mapping(event.get("event_data"))
+    result = mapping(data.get("res"))
+    facts = mapping(result.get("ansible_facts"))
+    kept = {key: bounded(result[key]) for key in RESULT_KEYS if key in result}
+    kept |= {key: bounded(facts[key]) for key in ("portal_code", "portal_running") if key in facts}
+    is_stats = event["event"] == "playbook_on_stats"
+    return {
+        "event": event["event"],
+        "host": bounded(data.get("host")),
+        "task": bounded(data.get("task")),
+        "ignored": bool(data.get("ignore_errors")),
+        "result": kept,
+        "stats": {name: list(mapping(data.get(name))) for name in STATS} if is_stats else {},
+    }
 
 
 def main() -> int:
@@ -83,6 +124,8 @@ def main() -> int:
         inventory=f"{folder}/hosts.yml",
         playbook=playbook,
         forks=int(forks),
+        # Extra variables rank above whatever a host answers.
+        cmdline=shlex.join(["--extra-vars", f"@{folder}/variables.yml"]),
         ident="run",
         quiet=True,
         settings={"pexpect_timeout": 1, "suppress_output_file": True, "suppress_ansible_output": True},
@@ -93,7 +136,7 @@ def main() -> int:
     program = [str(Path(sys.executable).with_name("ansible-playbook")), *config.command[1:]]
     keeper = str(Path(__file__).with_name("keeper.py"))
     config.command = [sys.executable, "-I", "-S", keeper, "--parent", str(os.getpid()), "--", *program]
-    _status, code = Runner(config, event_handler=handle, remove_partials=True).run()
+    _status, code = FileRunner(config).run()
     return int(code or 0)
 
 

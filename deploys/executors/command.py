@@ -33,6 +33,7 @@ from .contract import (
 from .masked_log import MaskedLog
 from .process import ProcessCancelled, ProcessTimedOut, run_to_the_end
 from .registry import register
+from .untrusted import clean_label
 
 # What a program says by its exit code; any other one is `failed`.
 EXIT_CODES = {
@@ -135,8 +136,8 @@ class CommandExecutor(Executor):
             field, message = next(iter(wrong.items()))
             return Outcome(Code.FAILED, f"{field}: {message}", changed=False)
         try:
-            if self._asks_itself(order):
-                check_address(order.target.ip, allow_local=self.allow_local)
+            if self._asks_itself(order) and order.health:
+                check_address(order.target.ip, port=order.health.port, allow_local=self.allow_local)
         except ExecutorError as error:
             return Outcome(error.code, error.message, changed=False)
         code, running = self._put(order, order.release, log, go_on)
@@ -183,7 +184,7 @@ class CommandExecutor(Executor):
         def read(line: str) -> None:
             nonlocal running
             if line.startswith(RUNNING):
-                running = line.removeprefix(RUNNING).strip()[:128]
+                running = clean_label(line.removeprefix(RUNNING).strip())
             log.add(line)
 
         values = arguments(action, order, release)

@@ -18,10 +18,14 @@ from django.db.models import TextChoices
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from .untrusted import clean_label, clean_text
+
 # What stands in a path, in a unit's name and in a log line: no slash, no blank, and no dot in front.
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+~-]{0,127}")
 USER = re.compile(r"[a-z_][a-z0-9_.-]{0,31}\$?")
 FOLDER = re.compile(r"/[A-Za-z0-9_./+~-]{1,500}")
+
+MESSAGE_CHARACTERS = 4_000
 
 Settings = Mapping[str, Any]
 SayHost = Callable[[str, str], None]
@@ -171,6 +175,9 @@ class Outcome:
 
     `running` is the label of the version that runs afterwards: "" when none does, None when nobody knows.
     `changed` is False when the host ran the version before. `lines` are masked and bounded.
+
+    Every executor's word passes here, and much of it comes from hosts: what is of another type, too long, or cannot be
+    stored is made fit, so that no answer can keep a job from ending.
     """
 
     code: Code
@@ -178,6 +185,17 @@ class Outcome:
     running: str | None = None
     changed: bool = True
     lines: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        fit = {
+            "code": Code(self.code) if self.code in Code.values else Code.FAILED,
+            "message": clean_text(self.message, MESSAGE_CHARACTERS),
+            "running": clean_label(self.running),
+            "changed": bool(self.changed),
+            "lines": tuple(clean_text(line, MESSAGE_CHARACTERS) for line in self.lines),
+        }
+        for name, value in fit.items():
+            object.__setattr__(self, name, value)
 
     @property
     def ok(self) -> bool:

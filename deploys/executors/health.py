@@ -4,11 +4,13 @@ The same file runs in two places: in the portal, and on a host, where Ansible ca
 So it needs the standard library alone, and no Python newer than 3.8.
 
 A request goes to an address, never to a name, and no redirect is followed: a service cannot send the portal elsewhere.
-Who calls it from the portal checks the address first (`addresses.check_address`).
+Whoever calls it from the portal checks the address and the port first (`addresses.check_address`); they are connected to as they
+are, so nothing can change between the check and the connection.
 """
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 # One request, from the connection to the last byte that is read, in seconds.
 REQUEST_SECONDS = 3.0
 ANSWER_BYTES = 65_536
+STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?: |$)")
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,12 @@ def ask(
         with socket.create_connection((ip, port), timeout=seconds) as connection:
             connection.sendall((request + "Connection: close\r\n\r\n").encode("ascii"))
             while len(answer) < ANSWER_BYTES and (contains or b"\r\n" not in answer):
-                connection.settimeout(max(0.01, deadline - time.monotonic()))
-                data = connection.recv(ANSWER_BYTES)
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    # However little comes at a time, and however often.
+                    raise TimeoutError
+                connection.settimeout(left)
+                data = connection.recv(ANSWER_BYTES - len(answer))
                 if not data:
                     break
                 answer += data
@@ -64,11 +71,12 @@ def ask(
             return "no answer in time"
     except OSError as error:
         return f"no connection: {error.strerror or error}"
-    words = answer.split(b"\r\n", 1)[0].decode("latin-1").split()
-    if len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].isdigit():
+    match = STATUS_LINE.match(answer.split(b"\r\n", 1)[0])
+    if match is None:
         return "the answer is not HTTP"
-    if int(words[1]) != expected_status:
-        return f"status {int(words[1])} instead of {expected_status}"
+    status = int(match.group(1))
+    if status != expected_status:
+        return f"status {status} instead of {expected_status}"
     if contains and contains.encode() not in answer:
         return "the answer does not hold the expected text"
     return ""

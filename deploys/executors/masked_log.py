@@ -6,6 +6,8 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from .untrusted import UNPRINTABLE, decode_escaped
+
 MASK = "***"
 LINE_CHARACTERS = 2_000
 # What is looked at of a line. Hosts print what they like: no rule below may take long for any text of this length.
@@ -16,7 +18,6 @@ SHORTEST_SECRET = 6
 
 KEY_BEGINS = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 KEY_ENDS = re.compile(r"-----END [A-Z ]*PRIVATE KEY-----")
-CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 RULES = (
     # https://user:password@host
     (re.compile(r"(?i)\b([a-z][a-z0-9+.-]{0,20}://)[^\s/@\"']{1,500}@"), rf"\1{MASK}@"),
@@ -63,8 +64,8 @@ class MaskedLog:
 
     def add(self, text: str) -> None:
         """Take one line, or several in one text."""
-        for raw in text.splitlines():
-            line = self._without_keys(CONTROL.sub("", raw))
+        for raw in decode_escaped(text).splitlines():
+            line = self._without_keys(UNPRINTABLE.sub("", raw))
             if line is not None:
                 self._keep(self.mask(line)[:LINE_CHARACTERS])
 

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from .untrusted import decode_output
+
 KEEPER = Path(__file__).with_name("keeper.py")
 # How often the time limit and `go_on` are looked at, in seconds.
 GLANCE = 0.5
@@ -97,7 +99,7 @@ def _read(
                 *lines, rest = (rest + (data or b"")).split(b"\n")
                 rest = rest[:LINE_BYTES]
                 for line in lines:
-                    on_line(line.decode(errors="replace"))
+                    on_line(decode_output(line[:LINE_BYTES]))
             if over if not ready else not data:
                 break
             if time.monotonic() >= deadline:
@@ -105,7 +107,7 @@ def _read(
             if not go_on():
                 raise ProcessCancelled
     if rest:
-        on_line(rest.decode(errors="replace"))
+        on_line(decode_output(rest))
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

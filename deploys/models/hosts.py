@@ -11,8 +11,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from cloudaccounts.encryption import decrypt, encrypt
 from portal.api.scoping import TenantScoped
+from security.encryption import decrypt, encrypt
 from tenants.models import Tenant
 
 from ..executors.contract import USER

@@ -15,9 +15,10 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
 from portal.api.errors import Refused
+from portal.api.page_addresses import page_part, require_POST
 from portal.api.page_refusals import tell
 from portal.api.scoped_pages import PageRequest, page_scope
 from portal.api.scoping import Role, Scope
@@ -126,7 +127,7 @@ def _context(request: PageRequest, scope: Scope, deployment: Any) -> dict[str, A
     items = DeploymentItem.objects.filter(deployment=deployment).select_related("from_version").defer("log")
     page = Paginator(items.order_by("batch", "pk"), ITEMS_AT_ONCE).get_page(request.GET.get("page"))
     job = deployment.job
-    may_control = scope.role.covers(Role.OPERATOR)
+    may_control = scope.allows(Role.OPERATOR, Deployment)
     return {
         "scope": scope,
         "deployment": deployment,
@@ -150,6 +151,7 @@ def _code_of(item: DeploymentItem) -> str:
     return "" if item.message.startswith(label) else label
 
 
+@page_part
 @login_required
 @never_cache
 @require_GET
@@ -174,7 +176,7 @@ def cancel_deployment_page(request: PageRequest, pk: UUID) -> HttpResponse:
     scope = page_scope(request)
     deployment = get_object_or_404(Deployment.objects.within(scope), pk=pk)
     try:
-        scope.require(Role.OPERATOR)
+        scope.require(Role.OPERATOR, Deployment)
         if deployment.job_id is None:
             messages.error(request, _("Its job is gone; nothing is left to be cancelled."))
         else:

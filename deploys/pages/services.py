@@ -121,7 +121,7 @@ def service_detail_page(request: PageRequest, pk: UUID) -> HttpResponse:
         "wish": wish,
         "query": urlencode({name: value for name, value in wish.items() if value}),
         "changes": any(version.held for version in versions),
-        "may_control": scope.role.covers(Role.OPERATOR),
+        "may_control": scope.allows(Role.OPERATOR, Deployment),
     }
     return render(request, "deploys/service.html", context)
 

@@ -106,7 +106,7 @@ class VersionSerializer(StrictModelSerializer[MicroServiceVersion]):
     def to_representation(self, version: MicroServiceVersion) -> dict[str, Any]:
         """The version; without its artifact's address for who may not deploy."""
         shown: dict[str, Any] = super().to_representation(version)
-        if not self.context["scope"].role.covers(Role.OPERATOR):
+        if not self.context["scope"].allows(Role.OPERATOR, MicroServiceVersion):
             shown["artifact_url"] = None
         return shown
 

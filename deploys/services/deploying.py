@@ -124,7 +124,7 @@ def deploy(*, scope: Scope, service_id: UUID, version_id: UUID, action: Action, 
     written before, so that locks are held for the last few statements.
     """
     current = version_of(scope, service_id, version_id)
-    scope.require(Role.OPERATOR)
+    scope.require(Role.OPERATOR, Deployment)
 
     def once() -> Plan:
         target = _target(current, wish.dest_version, action)

@@ -10,9 +10,9 @@ from datetime import datetime
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_private_key
 from django.utils.translation import gettext_lazy as _
 
-from cloudaccounts.encryption import UnreadableSecret
 from portal.api.errors import BadFields
 from portal.api.scoping import Role, Scope
+from security.encryption import UnreadableSecret
 
 from ..executors.ssh import check_private_key
 from ..models import DeployKey
@@ -31,8 +31,10 @@ class KeyPicture:
 
 
 def key_picture(scope: Scope) -> KeyPicture:
-    """The key of the scope's tenant. Raises 400 `tenant_required`."""
-    key = DeployKey.objects.select_related("updated_by").filter(tenant=tenant_of(scope)).first()
+    """The key of the scope's tenant. Raises 400 `tenant_required`, 403 for staff who may not view keys."""
+    tenant = tenant_of(scope)
+    scope.require(Role.VIEWER, DeployKey)
+    key = DeployKey.objects.select_related("updated_by").filter(tenant=tenant).first()
     if key is None:
         return KeyPicture(is_set=False)
     public, fingerprint = _public_half(key)
@@ -51,7 +53,7 @@ def check_key(text: str) -> list[str]:
 
 def set_key(*, scope: Scope, private_key: str) -> KeyPicture:
     """Keep a key, in the place of any before. Raises 403, 400 by field."""
-    scope.require(Role.ADMIN)
+    scope.require(Role.ADMIN, DeployKey)
     tenant = tenant_of(scope)
     if wrong := check_key(private_key):
         raise BadFields({"private_key": wrong})
@@ -64,7 +66,7 @@ def set_key(*, scope: Scope, private_key: str) -> KeyPicture:
 
 def remove_key(*, scope: Scope) -> None:
     """Forget the key, if there is one. Raises 403."""
-    scope.require(Role.ADMIN)
+    scope.require(Role.ADMIN, DeployKey)
     DeployKey.objects.filter(tenant=tenant_of(scope)).delete()
 
 

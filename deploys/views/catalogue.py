@@ -44,7 +44,7 @@ class ServiceList(_ServiceView, ListAPIView[MicroService]):
     @idempotent
     def post(self, request: Request) -> Response:
         """Enter a service."""
-        self.scope.require(Role.ADMIN)
+        self.scope.require(Role.ADMIN, MicroService)
         asked = self.get_serializer(data=request.data)
         asked.is_valid(raise_exception=True)
         return self.answer(catalogue.create_service(scope=self.scope, fields=asked.validated_data), 201)

@@ -86,7 +86,7 @@ class _Deploy(ScopedView):
     def record(self, request: Request, pk: UUID, version_pk: UUID) -> Response:
         """Record it, in one transaction."""
         services.version_of(self.scope, pk, version_pk)
-        self.scope.require(Role.OPERATOR)
+        self.scope.require(Role.OPERATOR, Deployment)
         asked = WishSerializer(data=body_with_dry_run(request))
         asked.is_valid(raise_exception=True)
         plan = services.deploy(

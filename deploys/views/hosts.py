@@ -43,7 +43,7 @@ class HostList(_HostView, ListAPIView[Host]):
     @idempotent
     def post(self, request: Request) -> Response:
         """Enter a host; `{"vm": id}` alone makes one of a VM."""
-        self.scope.require(Role.ADMIN)
+        self.scope.require(Role.ADMIN, Host)
         asked = self.get_serializer(data=request.data)
         asked.is_valid(raise_exception=True)
         return self.answer(hosts.create_host(scope=self.scope, fields=asked.validated_data), 201)
@@ -92,7 +92,7 @@ class HostKey(ScopedView):
     @extend_schema(request=NewKeySerializer, responses=DeployKeySerializer)
     def put(self, request: Request) -> Response:
         """Set it, in the place of any before."""
-        self.scope.require(Role.ADMIN)
+        self.scope.require(Role.ADMIN, DeployKey)
         asked = NewKeySerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         return Response(DeployKeySerializer(keys.set_key(scope=self.scope, **asked.validated_data)).data)

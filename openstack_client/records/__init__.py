@@ -1,11 +1,12 @@
 """What a cloud holds, as plain records: only the fields that we use, typed, times aware of UTC.
 
 They are made from the services' raw JSON, because openstacksdk takes some 100 times as long for its own objects.
-A word that we do not know, or an optional field that is not there, never raises. An object without an id, or one that is
-no object at all, raises `CloudUnavailable`: such an answer must not be taken for the truth.
+A word that we do not know, or an optional field that is not there, never raises. Texts, numbers and lists are bounded to
+what a database takes. An object without an id, or one that is no object at all, raises `UnreadableObject`.
 """
 
 from .compute import Address, Flavor, Keypair, Server, ServerAction, ServerReading, VolumeAttachment, Zone
+from .history import ServerEvent, VolumeReservation
 from .network import FixedIp, FloatingIp, Network, Port, Router, SecurityGroup, Subnet
 from .quota import Quota
 from .storage import Image, Snapshot, Volume, VolumeType
@@ -24,11 +25,13 @@ __all__ = [
     "SecurityGroup",
     "Server",
     "ServerAction",
+    "ServerEvent",
     "ServerReading",
     "Snapshot",
     "Subnet",
     "Volume",
     "VolumeAttachment",
+    "VolumeReservation",
     "VolumeType",
     "Zone",
 ]

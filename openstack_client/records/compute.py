@@ -8,13 +8,29 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Literal
 
-from ..translation import nonsense
-from .raw import id_of, integer, mapping, moment, text, texts
+from ..errors import UnreadableObject
+from .raw import (
+    MAX_MEMBERS,
+    MAX_TEXT,
+    address,
+    count,
+    id_of,
+    integer,
+    is_id,
+    long_text,
+    mac_address,
+    mapping,
+    moment,
+    project_of,
+    reference,
+    text,
+    texts,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An address of a server. `ip` is the cloud's text, unchecked: the reader validates. `version` is 4, 6 or 0."""
+    """An address of a server. `ip` is a valid one, without a zone; `version` is 4 or 6, as the address is."""
 
     network: str
     ip: str
@@ -79,18 +95,18 @@ class Server:
             integer(get("OS-EXT-STS:power_state")),
             _addresses(addresses) if addresses else (),
             text(flavor.get("original_name")) or text(flavor.get("id")),
-            integer(flavor.get("vcpus")),
-            integer(flavor.get("ram")),
-            integer(flavor.get("disk")),
-            text(image.get("id")) if isinstance(image, dict) else None,
-            tuple([v["id"] for v in volumes if isinstance(v, dict) and isinstance(v.get("id"), str)])
+            count(flavor.get("vcpus")),
+            count(flavor.get("ram")),
+            count(flavor.get("disk")),
+            reference(image.get("id")) if isinstance(image, dict) else None,
+            tuple([v["id"] for v in volumes[:MAX_MEMBERS] if isinstance(v, dict) and is_id(v.get("id"))])
             if isinstance(volumes, list)
             else (),
             text(get("OS-EXT-AZ:availability_zone")),
-            text(fault.get("message")) if isinstance(fault, dict) else None,
+            long_text(fault.get("message")) if isinstance(fault, dict) else None,
             texts(get("tags")),
             mapping(get("metadata")),
-            text(get("tenant_id")) or text(get("project_id")),
+            project_of(raw),
             moment(get("created")),
             moment(get("updated")),
             moment(get("OS-SRV-USG:launched_at")),
@@ -121,7 +137,7 @@ class ServerReading:
         try:
             said = repr((get("status"), get("OS-EXT-STS:task_state"), get("addresses"), get("fault")))
         except RecursionError:
-            raise nonsense("a server that is nested too deeply") from None
+            raise UnreadableObject(f"server {server_id} is nested too deeply") from None
         return cls(server_id, blake2b(said.encode("utf-8", "replace"), digest_size=12).hexdigest(), raw)
 
     def server(self) -> Server:
@@ -147,13 +163,13 @@ class ServerAction:
     def from_json(cls, raw: Any) -> ServerAction:
         """From one element of Nova's `instanceActions`."""
         if not isinstance(raw, dict) or not isinstance(raw.get("action"), str):
-            raise nonsense("a server's action without a name")
+            raise UnreadableObject("a server's action without a name")
         return cls(
-            action=raw["action"],
+            action=raw["action"][:MAX_TEXT],
             request_id=text(raw.get("request_id")) or "",
             started_at=moment(raw.get("start_time")),
             updated_at=moment(raw.get("updated_at")),
-            message=text(raw.get("message")),
+            message=long_text(raw.get("message")),
             user_id=text(raw.get("user_id")),
         )
 
@@ -176,9 +192,9 @@ class Flavor:
         return cls(
             id=id_of(raw, "flavor"),
             name=text(raw.get("name")) or "",
-            vcpus=integer(raw.get("vcpus")) or 0,
-            memory_mb=integer(raw.get("ram")) or 0,
-            disk_gb=integer(raw.get("disk")) or 0,
+            vcpus=count(raw.get("vcpus")) or 0,
+            memory_mb=count(raw.get("ram")) or 0,
+            disk_gb=count(raw.get("disk")) or 0,
             is_public=raw.get("os-flavor-access:is_public") is not False,
             is_disabled=raw.get("OS-FLV-DISABLED:disabled") is True,
         )
@@ -197,7 +213,7 @@ class Keypair:
         """From one element of Nova's `keypairs`, which wraps each in an object of its own."""
         name = keypair_name(raw)
         if name is None:
-            raise nonsense("a key pair without a name")
+            raise UnreadableObject("a key pair without a name")
         found = raw["keypair"]
         # Nova has said the type since microversion 2.2; before that all were of this one.
         return cls(name, text(found.get("type")) or "ssh", text(found.get("fingerprint")) or "")
@@ -217,9 +233,9 @@ class VolumeAttachment:
     @classmethod
     def from_json(cls, raw: Any) -> VolumeAttachment:
         """From one element of Nova's `volumeAttachments`, microversion 2.79 or later."""
-        volume_id = text(raw.get("volumeId")) if isinstance(raw, dict) else None
+        volume_id = reference(raw.get("volumeId")) if isinstance(raw, dict) else None
         if volume_id is None:
-            raise nonsense("an attachment without a volume")
+            raise UnreadableObject("an attachment without a volume")
         return cls(
             volume_id=volume_id,
             device=text(raw.get("device")),
@@ -239,7 +255,7 @@ class Zone:
         """From one element of Nova's `availabilityZoneInfo`."""
         name = text(raw.get("zoneName")) if isinstance(raw, dict) else None
         if name is None:
-            raise nonsense("an availability zone without a name")
+            raise UnreadableObject("an availability zone without a name")
         state = raw.get("zoneState")
         return cls(name=name, is_available=isinstance(state, dict) and state.get("available") is True)
 
@@ -254,25 +270,25 @@ def _names(raw: Any) -> tuple[str, ...]:
     """Of objects that have names."""
     if not isinstance(raw, list):
         return ()
-    names = {one["name"] for one in raw if isinstance(one, dict) and isinstance(one.get("name"), str)}
-    return tuple(sorted(names))
+    names = {text(one.get("name")) for one in raw[:MAX_MEMBERS] if isinstance(one, dict)}
+    return tuple(sorted(name for name in names if name))
 
 
 def _addresses(raw: Any) -> tuple[Address, ...]:
+    """The addresses of a server that are addresses; what else is in the list is left out."""
     if not isinstance(raw, dict):
         return ()
-    return tuple(
-        [
-            Address(
-                network,
-                entry["addr"],
-                integer(entry.get("version")) or 0,
-                text(entry.get("OS-EXT-IPS-MAC:mac_addr")),
-                "floating" if entry.get("OS-EXT-IPS:type") == "floating" else "fixed",
-            )
-            for network, entries in raw.items()
-            if isinstance(entries, list)
-            for entry in entries
-            if isinstance(entry, dict) and isinstance(entry.get("addr"), str)
-        ]
-    )
+    found = [
+        Address(
+            network[:MAX_TEXT],
+            ip,
+            6 if ":" in ip else 4,
+            mac_address(entry.get("OS-EXT-IPS-MAC:mac_addr")),
+            "floating" if entry.get("OS-EXT-IPS:type") == "floating" else "fixed",
+        )
+        for network, entries in raw.items()
+        if isinstance(entries, list)
+        for entry in entries[:MAX_MEMBERS]
+        if isinstance(entry, dict) and (ip := address(entry.get("addr"))) is not None
+    ]
+    return tuple(found[:MAX_MEMBERS])

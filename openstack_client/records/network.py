@@ -5,7 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .raw import id_of, integer, project_of, text, texts
+from .raw import (
+    MAX_MEMBERS,
+    address,
+    address_range,
+    count,
+    id_of,
+    long_text,
+    mac_address,
+    project_of,
+    reference,
+    references,
+    text,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +43,14 @@ class Network:
             is_external=raw.get("router:external") is True,
             is_shared=raw.get("shared") is True,
             is_admin_state_up=raw.get("admin_state_up") is not False,
-            subnet_ids=texts(raw.get("subnets")),
+            subnet_ids=references(raw.get("subnets")),
             project_id=project_of(raw),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Subnet:
-    """A range of addresses on a network. `cidr` and `gateway_ip` are the cloud's text, unchecked: the reader validates."""
+    """A range of addresses on a network. `cidr` and `gateway_ip` are valid; `cidr` is "" if the cloud's is not."""
 
     id: str
     name: str
@@ -55,10 +67,10 @@ class Subnet:
         return cls(
             id=id_of(raw, "subnet"),
             name=text(raw.get("name")) or "",
-            network_id=text(raw.get("network_id")) or "",
-            ip_version=integer(raw.get("ip_version")) or 0,
-            cidr=text(raw.get("cidr")) or "",
-            gateway_ip=text(raw.get("gateway_ip")),
+            network_id=reference(raw.get("network_id")) or "",
+            ip_version=count(raw.get("ip_version"), 6) or 0,
+            cidr=address_range(raw.get("cidr")) or "",
+            gateway_ip=address(raw.get("gateway_ip")),
             is_dhcp_enabled=raw.get("enable_dhcp") is not False,
             project_id=project_of(raw),
         )
@@ -91,7 +103,7 @@ class Router:
             name=text(raw.get("name")) or "",
             status=_status(raw),
             is_admin_state_up=raw.get("admin_state_up") is not False,
-            external_network_id=text(gateway.get("network_id")),
+            external_network_id=reference(gateway.get("network_id")),
             external_addresses=tuple(
                 [fixed.ip_address for fixed in _fixed(gateway.get("external_fixed_ips"))]
             ),
@@ -101,7 +113,7 @@ class Router:
 
 @dataclass(frozen=True, slots=True)
 class FixedIp:
-    """An address on a port. `ip_address` is the cloud's text, unchecked: the reader validates."""
+    """A valid address on a port."""
 
     subnet_id: str
     ip_address: str
@@ -133,12 +145,12 @@ class Port:
             id_of(raw, "port"),
             text(raw.get("name")) or "",
             _status(raw),
-            text(raw.get("network_id")) or "",
-            text(raw.get("device_id")) or "",
+            reference(raw.get("network_id")) or "",
+            reference(raw.get("device_id")) or "",
             text(raw.get("device_owner")) or "",
-            text(raw.get("mac_address")) or "",
+            mac_address(raw.get("mac_address")) or "",
             _fixed(raw.get("fixed_ips")),
-            texts(raw.get("security_groups")),
+            references(raw.get("security_groups")),
             raw.get("admin_state_up") is not False,
             project_of(raw),
         )
@@ -148,7 +160,7 @@ class Port:
 class FloatingIp:
     """An address of an external network that leads to a port. Unused while `port_id` is None.
 
-    `address` and `fixed_address` are the cloud's text, unchecked: the reader validates.
+    `address` and `fixed_address` are valid; `address` is "" if the cloud's is not.
     """
 
     id: str
@@ -167,13 +179,13 @@ class FloatingIp:
         return cls(
             id=id_of(raw, "floating IP"),
             status=_status(raw),
-            address=text(raw.get("floating_ip_address")) or "",
-            fixed_address=text(raw.get("fixed_ip_address")),
-            floating_network_id=text(raw.get("floating_network_id")),
-            port_id=text(raw.get("port_id")),
-            router_id=text(raw.get("router_id")),
+            address=address(raw.get("floating_ip_address")) or "",
+            fixed_address=address(raw.get("fixed_ip_address")),
+            floating_network_id=reference(raw.get("floating_network_id")),
+            port_id=reference(raw.get("port_id")),
+            router_id=reference(raw.get("router_id")),
             project_id=project_of(raw),
-            description=text(raw.get("description")) or "",
+            description=long_text(raw.get("description")) or "",
         )
 
 
@@ -195,7 +207,7 @@ class SecurityGroup:
         return cls(
             id=group_id,
             name=text(raw.get("name")) or "",
-            description=text(raw.get("description")) or "",
+            description=long_text(raw.get("description")) or "",
             rule_count=len(rules) if isinstance(rules, list) else 0,
             project_id=project_of(raw),
         )
@@ -210,8 +222,8 @@ def _fixed(raw: Any) -> tuple[FixedIp, ...]:
         return ()
     return tuple(
         [
-            FixedIp(text(one.get("subnet_id")) or "", one["ip_address"])
-            for one in raw
-            if isinstance(one, dict) and text(one.get("ip_address"))
+            FixedIp(reference(one.get("subnet_id")) or "", ip)
+            for one in raw[:MAX_MEMBERS]
+            if isinstance(one, dict) and (ip := address(one.get("ip_address"))) is not None
         ]
     )

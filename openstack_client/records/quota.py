@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..translation import nonsense
-from .raw import integer
+from .raw import MAX_MEMBERS, MAX_TEXT, integer
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +32,10 @@ def quotas_from_json(service: str, raw: Any) -> list[Quota]:
     if not isinstance(raw, dict):
         raise nonsense("it holds no quota")
     found = []
-    for name, said in sorted(raw.items()):
+    for name, said in sorted(raw.items())[:MAX_MEMBERS]:
         figures = said if isinstance(said, dict) else {"limit": said}
         limit = integer(figures.get("limit"))
-        if limit is None:
+        if limit is None or len(name) > MAX_TEXT:
             continue
         # Neutron says `used`, Nova and Cinder `in_use`.
         used = figures.get("used") if "used" in figures else figures.get("in_use")

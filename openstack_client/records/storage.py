@@ -8,7 +8,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from .raw import id_of, integer, mapping, moment, text, texts
+from .raw import (
+    MAX_BYTES,
+    MAX_LONG_TEXT,
+    MAX_MEMBERS,
+    MAX_TEXT,
+    count,
+    id_of,
+    is_id,
+    long_text,
+    mapping,
+    moment,
+    reference,
+    text,
+    texts,
+)
 
 # What Glance's own schema of an image names; everything else on an image was put there by somebody.
 IMAGE_BASE_FIELDS = frozenset(
@@ -65,23 +79,19 @@ class Image:
             os_distro=text(raw.get("os_distro")),
             os_version=text(raw.get("os_version")),
             os_type=text(raw.get("os_type")),
-            size_bytes=integer(raw.get("size")),
-            min_disk_gb=integer(raw.get("min_disk")) or 0,
-            min_memory_mb=integer(raw.get("min_ram")) or 0,
-            project_id=text(raw.get("owner")),
+            size_bytes=count(raw.get("size"), MAX_BYTES),
+            min_disk_gb=count(raw.get("min_disk")) or 0,
+            min_memory_mb=count(raw.get("min_ram")) or 0,
+            project_id=reference(raw.get("owner")),
             tags=texts(raw.get("tags")),
             created_at=moment(raw.get("created_at")),
             updated_at=moment(raw.get("updated_at")),
-            properties={
-                key: value
-                for key, value in raw.items()
-                if isinstance(value, str) and key not in IMAGE_BASE_FIELDS
-            },
-            instance_id=text(raw.get("instance_uuid")),
+            properties=_properties(raw),
+            instance_id=reference(raw.get("instance_uuid")),
             is_snapshot=raw.get("image_type") == "snapshot" or bool(snapshot_ids),
             snapshot_ids=snapshot_ids,
             is_hidden=raw.get("os_hidden") is True,
-            virtual_size_bytes=integer(raw.get("virtual_size")),
+            virtual_size_bytes=count(raw.get("virtual_size"), MAX_BYTES),
         )
 
 
@@ -116,7 +126,7 @@ class Volume:
         volume_id = id_of(raw, "volume")
         found = raw.get("attachments")
         attached = (
-            [a for a in found if isinstance(a, dict) and text(a.get("server_id"))]
+            [a for a in found[:MAX_MEMBERS] if isinstance(a, dict) and is_id(a.get("server_id"))]
             if isinstance(found, list)
             else []
         )
@@ -124,14 +134,14 @@ class Volume:
             id=volume_id,
             name=text(raw.get("name")) or "",
             status=text(raw.get("status")) or "unknown",
-            size_gb=integer(raw.get("size")) or 0,
+            size_gb=count(raw.get("size")) or 0,
             volume_type=text(raw.get("volume_type")),
             is_bootable=raw.get("bootable") in ("true", True),
             availability_zone=text(raw.get("availability_zone")),
             metadata=mapping(raw.get("metadata")),
             server_ids=tuple([a["server_id"] for a in attached]),
-            snapshot_id=text(raw.get("snapshot_id")),
-            project_id=text(raw.get("os-vol-tenant-attr:tenant_id")),
+            snapshot_id=reference(raw.get("snapshot_id")),
+            project_id=reference(raw.get("os-vol-tenant-attr:tenant_id")),
             created_at=moment(raw.get("created_at")),
             updated_at=moment(raw.get("updated_at")),
             devices=tuple([text(a.get("device")) or "" for a in attached]),
@@ -168,12 +178,12 @@ class Snapshot:
             id=id_of(raw, "snapshot"),
             name=text(raw.get("name")) or "",
             status=text(raw.get("status")) or "unknown",
-            size_gb=integer(raw.get("size")) or 0,
-            volume_id=text(raw.get("volume_id")),
+            size_gb=count(raw.get("size")) or 0,
+            volume_id=reference(raw.get("volume_id")),
             metadata=mapping(raw.get("metadata")),
             created_at=moment(raw.get("created_at")),
             updated_at=moment(raw.get("updated_at")),
-            project_id=text(raw.get("os-extended-snapshot-attributes:project_id")),
+            project_id=reference(raw.get("os-extended-snapshot-attributes:project_id")),
         )
 
 
@@ -194,12 +204,22 @@ class VolumeType:
             name=text(raw.get("name")) or "",
             is_public=raw.get("is_public") is not False
             and raw.get("os-volume-type-access:is_public") is not False,
-            description=text(raw.get("description")),
+            description=long_text(raw.get("description")),
         )
 
 
+def _properties(raw: dict[str, Any]) -> Mapping[str, str]:
+    """All texts on an image that are not Glance's own fields."""
+    found = [
+        (key, value[:MAX_LONG_TEXT])
+        for key, value in raw.items()
+        if isinstance(value, str) and key not in IMAGE_BASE_FIELDS and len(key) <= MAX_TEXT
+    ]
+    return dict(found[:MAX_MEMBERS])
+
+
 def _image_id(found: Any) -> str | None:
-    return text(found.get("image_id")) if isinstance(found, dict) else None
+    return reference(found.get("image_id")) if isinstance(found, dict) else None
 
 
 def _snapshot_ids(found: Any) -> tuple[str, ...]:
@@ -208,10 +228,12 @@ def _snapshot_ids(found: Any) -> tuple[str, ...]:
         return ()
     try:
         disks = json.loads(found)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ()
     if not isinstance(disks, list):
         return ()
-    found = [disk for disk in disks if isinstance(disk, dict) and text(disk.get("snapshot_id"))]
+    found = [
+        disk for disk in disks[:MAX_MEMBERS] if isinstance(disk, dict) and is_id(disk.get("snapshot_id"))
+    ]
     found.sort(key=lambda disk: disk.get("boot_index") != 0)
     return tuple([disk["snapshot_id"] for disk in found])

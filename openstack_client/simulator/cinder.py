@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import cinder_actions, cinder_quotas, cinder_snapshots
+from . import cinder_actions, cinder_attachments, cinder_quotas, cinder_snapshots
 from .cinder_quotas import check_quota, check_volume_size
 from .cinder_things import VOLUME_OWNER, find_snapshot, find_volume, listed
 from .clock import plain
@@ -190,7 +190,14 @@ def change_metadata(call: Call, volume_id: str) -> Answer:
 
 def list_types(call: Call) -> Answer:
     """The volume types."""
-    return paged(call, "volume_types", list(call.region.volume_types.values()), path="types")
+    # Cinder's own word for these links, which is not that of the list.
+    return paged(
+        call,
+        "volume_types",
+        list(call.region.volume_types.values()),
+        path="types",
+        links="volume_type_links",
+    )
 
 
 def list_zones(call: Call) -> Answer:
@@ -216,6 +223,7 @@ _ROUTES = Routes(
         ("PUT", "/volumes/<volume_id>/metadata", change_metadata),
         ("POST", "/volumes/<volume_id>/metadata", change_metadata),
         *cinder_snapshots.TABLE,
+        *cinder_attachments.TABLE,
         ("GET", "/types", list_types),
         ("GET", "/os-availability-zone", list_zones),
         ("GET", "/limits", cinder_quotas.show_limits),

@@ -16,7 +16,7 @@ from .state import Thing
 _EXTENDS_IN_USE = (3, 42)
 _MAX_SIZE = 2**31 - 1
 # What Nova asks of Cinder, and what changes nothing here.
-_RESERVATIONS = {"os-reserve", "os-unreserve", "os-begin_detaching", "os-roll_detaching"}
+_RESERVATIONS = {"os-reserve", "os-unreserve", "os-begin_detaching"}
 
 
 def act(call: Call, volume_id: str) -> Answer:
@@ -85,7 +85,13 @@ def _reset_status(call: Call, volume: Thing, argument: Thing) -> None:
     volume["status"] = argument.get("status", volume["status"])
 
 
+def _roll_detaching(_call: Call, volume: Thing, _argument: Thing) -> None:
+    if volume["status"] == "detaching":
+        volume["status"] = "in-use"
+
+
 _ACTIONS: dict[str, Callable[[Call, Thing, Thing], None]] = {
     "os-set_bootable": _set_bootable,
     "os-reset_status": _reset_status,
+    "os-roll_detaching": _roll_detaching,
 }

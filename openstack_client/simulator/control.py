@@ -32,16 +32,14 @@ def handle(state: State, request: Request, path: str) -> Answer:
         return _POSTED[name](state, body or {})
     if name == "clock":
         return _clock(state, body or {})
-    if name == "faults":
-        return _faults(state, request)
+    if name in _ASKED:
+        return _ASKED[name](state, request)
     if name == "untidy":
         return _untidy(state, body or {})
     if name == "tokens" and method == "DELETE":
         count = len(state.tokens)
         state.tokens.clear()
         return Answer(200, {"revoked": count})
-    if name == "requests":
-        return _requests(state, request)
     if (method, name) == ("GET", "objects"):
         return _objects(state)
     raise not_found(f"The control API has no {method} {path}")
@@ -130,6 +128,13 @@ def _failing_volumes(state: State, wanted: Thing) -> Answer:
     return Answer(200, {"failing_volumes": state.failing_volumes})
 
 
+def _soft_delete(state: State, wanted: Thing) -> Answer:
+    """`{"enabled", "force"?}`: Nova keeps deleted servers (reclaim_instance_interval); whether owners may end them for good."""
+    state.soft_delete = bool(wanted.get("enabled", True))
+    state.force_delete = bool(wanted.get("force", True))
+    return Answer(200, {"soft_delete": state.soft_delete, "force_delete": state.force_delete})
+
+
 def _zones(state: State, wanted: Thing) -> Answer:
     """`{"zones": {name: whether it is available}}`, in every region."""
     for region in state.regions.values():
@@ -170,6 +175,7 @@ _POSTED: dict[str, Callable[[State, Thing], Answer]] = {
     "failing_builds": _failing_builds,
     "failing_resizes": _failing_resizes,
     "failing_volumes": _failing_volumes,
+    "soft_delete": _soft_delete,
     "zones": _zones,
     "quotas": _quotas,
     "services": _services,
@@ -209,6 +215,22 @@ def _requests(state: State, request: Request) -> Answer:
             },
         },
     )
+
+
+def _habits(state: State, request: Request) -> Answer:
+    if request.method == "DELETE":
+        state.habits = type(state.habits)()
+    elif request.method == "POST":
+        state.habits.set(request.json())
+    return Answer(200, state.habits.as_json())
+
+
+# These look at the request themselves.
+_ASKED: dict[str, Callable[[State, Request], Answer]] = {
+    "faults": _faults,
+    "requests": _requests,
+    "habits": _habits,
+}
 
 
 def _objects(state: State) -> Answer:

@@ -145,6 +145,8 @@ def _change_server(state: State, region: Region, request: Request, thing_id: str
         "power_state",
         "description",
         "key_name",
+        # Nova's side of its attachments alone; Cinder's is that of the volume.
+        "volumes",
     ):
         if name in wanted:
             setattr(server, name, wanted[name])

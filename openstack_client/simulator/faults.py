@@ -9,7 +9,18 @@ from typing import Any
 
 from .exchange import bad_request
 
-KINDS = ("status", "delay", "hang", "lose_answer", "reset", "garbage", "repeat", "cut")
+KINDS = (
+    "status",
+    "delay",
+    "hang",
+    "lose_answer",
+    "reset",
+    "garbage",
+    "repeat",
+    "cut",
+    "lose_begun",
+    "lose_all",
+)
 
 
 @dataclass(slots=True)
@@ -20,6 +31,9 @@ class Fault:
     told) and closes without having worked; `lose_answer` does the work and closes the connection; `reset` closes it with
     a TCP reset, undone; `garbage` does the work and answers with what is no JSON; `repeat` answers a listing whose last
     element comes twice; `cut` does the work and closes in the middle of the answer, whose length was said in full.
+
+    Two lose a change inside the cloud, after it was accepted: with `lose_begun` it stays for ever where it has just begun (a
+    task that nobody works on, a volume that is `reserved` or `deleting`), with `lose_all` there is no trace of it.
     """
 
     kind: str

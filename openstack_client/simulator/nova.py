@@ -69,7 +69,11 @@ def list_servers_in_detail(call: Call) -> Answer:
 
 def show_server(call: Call, server_id: str) -> Answer:
     """One server."""
-    text = find(call, server_id).json_text(call.base, plain_old=call.microversion < (2, 47))
+    server = find(call, server_id)
+    if server.task_state == "scheduling":
+        # So Nova has it until a host has the server: what is asked for is "updated" at each look.
+        server.updated, server.text = call.now, None
+    text = server.json_text(call.base, plain_old=call.microversion < (2, 47))
     return Answer(200, f'{{"server": {text}}}'.encode())
 
 
@@ -98,7 +102,8 @@ def _page(  # noqa: C901 - one loop over 10,000 servers; calls in it would cost 
         if server.plan:
             settle_server(call.state, call.region, server, now)
         if since is None:
-            if server.is_deleted:
+            # Nova hides those that it keeps for a while, too; with changes-since it shows them.
+            if server.is_deleted or server.vm_state == "soft-delete":
                 continue
         elif server.updated < since:
             continue
@@ -358,7 +363,9 @@ def delete_server(call: Call, server_id: str) -> Answer:
     """Accept the end of a server; a second time too, while it is going."""
     call.action, call.object_id = "delete", server_id
     server = find(call, server_id)
-    if server.task_state != "deleting":
+    if call.state.soft_delete and server.launched is not None:
+        nova_steps.begin_soft_delete(call, server)
+    elif server.task_state != "deleting":
         nova_steps.begin_delete(call, server)
     call.did("delete", server_id)
     return Answer(204)

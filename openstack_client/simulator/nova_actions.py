@@ -193,6 +193,11 @@ def _unlock(call: Call, server: SimulatedServer, argument: Any) -> Answer:
 
 
 def _force_delete(call: Call, server: SimulatedServer, argument: Any) -> Answer:
+    if not (call.state.force_delete or call.token.is_admin):
+        rule = "os_compute_api:os-deferred-delete:force"
+        raise refuse(403, "forbidden", f"Policy doesn't allow {rule} to be performed.")
+    if server.task_state == "deleting":
+        return Answer(202)
     begin_delete(call, server)
     return Answer(202)
 
@@ -230,15 +235,37 @@ _SPECIAL: dict[str, Callable[[Call, SimulatedServer, Any], Answer]] = {
 def list_actions(call: Call, server_id: str) -> Answer:
     """The history, newest first. It outlives the server."""
     server = _with_history(call, server_id)
-    return Answer(200, {"instanceActions": server.actions})
+    return Answer(200, {"instanceActions": [_shown(action) for action in server.actions]})
+
+
+def _shown(action: Thing) -> Thing:
+    return {name: value for name, value in action.items() if name != "lost"}
+
+
+def _events(server: SimulatedServer, action: Thing) -> list[Thing]:
+    """The one piece of work of an action: none for one whose message reached nobody."""
+    if action.get("lost"):
+        return []
+    goes_on = bool(server.plan) and action is server.actions[0]
+    event = {
+        "event": f"compute_{action['action']}_instance",
+        "start_time": action["start_time"],
+        "finish_time": None if goes_on else action["updated_at"],
+        "result": None if goes_on else action["message"] or "Success",
+        "host": None,
+        "hostId": "",
+        "details": None,
+    }
+    return [event]
 
 
 def show_action(call: Call, server_id: str, request_id: str) -> Answer:
     """One entry."""
-    found = next((a for a in _with_history(call, server_id).actions if a["request_id"] == request_id), None)
+    server = _with_history(call, server_id)
+    found = next((a for a in server.actions if a["request_id"] == request_id), None)
     if found is None:
         raise not_found(f"Action for request_id {request_id} on instance {server_id} not found")
-    return Answer(200, {"instanceAction": {**found, "events": []}})
+    return Answer(200, {"instanceAction": {**_shown(found), "events": _events(server, found)}})
 
 
 def _with_history(call: Call, server_id: str) -> SimulatedServer:

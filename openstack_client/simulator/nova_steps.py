@@ -151,3 +151,17 @@ def begin_delete(call: Call, server: SimulatedServer) -> None:
         ]
     ]
     call.state.dirty = True
+
+
+def begin_soft_delete(call: Call, server: SimulatedServer) -> None:
+    """Put a server away until it is reclaimed: switched off, with its volumes and ports. A second time changes nothing."""
+    if server.vm_state == "soft-delete" or server.task_state in {"deleting", "soft-deleting"}:
+        return
+    record(call, server, "delete")
+    server.task_state = "soft-deleting"
+    server.odd_status = None
+    server.updated = call.now
+    server.text = None
+    changes: Thing = {"vm_state": "soft-delete", "task_state": None, "power_state": 4}
+    plan_server(server, [[call.now + call.state.clock.action_seconds, changes, []]])
+    call.state.dirty = True

@@ -11,6 +11,7 @@ from typing import Any
 
 from .clock import Clock
 from .faults import Faults, Untidiness
+from .habits import Habits
 from .server import SimulatedServer
 
 Thing = dict[str, Any]
@@ -104,6 +105,7 @@ class State:
     tokens: dict[str, Token] = field(default_factory=dict)
     faults: Faults = field(default_factory=Faults)
     untidiness: Untidiness = field(default_factory=Untidiness)
+    habits: Habits = field(default_factory=Habits)
     failing_builds: list[str] = field(default_factory=list)
     # Types of services that the catalog leaves out, by region.
     missing_services: dict[str, list[str]] = field(default_factory=dict)
@@ -111,6 +113,9 @@ class State:
     failing_resizes: list[tuple[str, str | None]] = field(default_factory=list)
     # What of Cinder's work fails next: "create", "extend" or "snapshot", once for each.
     failing_volumes: list[str] = field(default_factory=list)
+    # Whether Nova keeps servers that were deleted for a while, and whether their owners may end them for good.
+    soft_delete: bool = False
+    force_delete: bool = True
     log: deque[Thing] = field(default_factory=lambda: deque(maxlen=200_000))
     log_number: int = 0
     lock: threading.RLock = field(default_factory=threading.RLock)

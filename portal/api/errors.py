@@ -23,7 +23,9 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.serializers import as_serializer_error
 
+from .answer_limits import cut_text, limit_errors, limit_problem
 from .database_errors import database_refusal
+from .page_errors import csrf_page, error_page
 from .request_id import current_request_id
 
 log = structlog.get_logger(__name__)
@@ -38,8 +40,11 @@ TITLES: dict[int, Promise] = {
     405: _("Not a method of this address"),
     406: _("Not in that format"),
     409: _("Not possible now"),
+    411: _("The length of the request is not known"),
     412: _("It has changed meanwhile"),
+    408: _("The request came too slowly"),
     413: _("The request is too large"),
+    414: _("The address is too long"),
     415: _("Not a known content type"),
     422: _("The request contradicts an earlier one"),
     429: _("Too many requests"),
@@ -47,7 +52,7 @@ TITLES: dict[int, Promise] = {
     503: _("The portal is not ready"),
 }
 # Members that a problem always has; what a room adds must not shadow them.
-MEMBERS = frozenset({"type", "title", "status", "detail", "code", "errors", "request_id"})
+MEMBERS = frozenset({"type", "title", "status", "detail", "code", "errors", "truncated", "request_id"})
 
 
 class Refused(exceptions.APIException):
@@ -70,11 +75,12 @@ class Refused(exceptions.APIException):
             raise TypeError(f"A problem has these members already: {', '.join(sorted(shadowed))}.")
         self.status_code = status
         self.code = code
-        self.errors = errors
+        # Cut here, so that pages, which show refusals in their own way, repeat no more than the API does.
+        self.errors, self.truncated = (None, False) if errors is None else limit_errors(errors)
         self.retry_after = retry_after
         self.extra = extra
         # Translated now, in the language of the request that is refused.
-        super().__init__(str(detail), code)
+        super().__init__(cut_text(detail), code)
 
 
 class BadFields(Refused):
@@ -97,22 +103,25 @@ def problem(
     detail: str | Promise = "",
     *,
     errors: Mapping[str, Any] | None = None,
+    truncated: bool = False,
     extra: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The members of a problem document."""
+    """The members of a problem document, whose size has a limit; `truncated` is there when errors were left out."""
     members: dict[str, Any] = {
         "type": f"/problems/{code}",
         "title": str(TITLES.get(status, HTTPStatus(status).phrase)),
         "status": status,
-        "detail": str(detail),
-        "code": code,
+        "detail": cut_text(detail),
+        "code": cut_text(code),
     }
     if errors:
-        members["errors"] = errors
+        members["errors"], left_out = limit_errors(errors)
+        if truncated or left_out:
+            members["truncated"] = True
     if extra:
         members.update(extra)
     members["request_id"] = current_request_id()
-    return members
+    return limit_problem(members)
 
 
 def problem_response(error: Exception, context: Mapping[str, Any]) -> Response:
@@ -129,7 +138,12 @@ def _members(error: Exception, context: Mapping[str, Any], headers: dict[str, st
         if error.retry_after is not None:
             headers["Retry-After"] = str(error.retry_after)
         return problem(
-            error.status_code, error.code, str(error.detail), errors=error.errors, extra=error.extra
+            error.status_code,
+            error.code,
+            str(error.detail),
+            errors=error.errors,
+            truncated=error.truncated,
+            extra=error.extra,
         )
     if isinstance(error, exceptions.ValidationError | DjangoValidationError):
         return problem(400, "invalid", INVALID, errors=as_serializer_error(error))
@@ -179,52 +193,85 @@ def too_large() -> str:
 
 
 # --- Outside of the views: addresses that nothing answers, and what breaks before a view is reached -----------
-# Under `/api/` they are problems as everywhere else; a person at a browser gets a plain line.
+# Under `/api/` they are problems as everywhere else; a person at a browser gets a page (page_errors.py).
 
 
-def _plain(request: HttpRequest, status: int, code: str, detail: Any) -> HttpResponse:
-    """A problem under `/api/`, a line of text elsewhere."""
+def _answer(request: HttpRequest, status: int, code: str, detail: Any) -> HttpResponse:
+    """A problem under `/api/`, a page elsewhere."""
     if request.path.startswith("/api/"):
         return JsonResponse(problem(status, code, detail), status=status, content_type=CONTENT_TYPE)
-    text = f"{status} {TITLES.get(status, '')}. {detail}"
-    if status == 500:
-        text += f" ({current_request_id()})"
-    return HttpResponse(text + "\n", status=status, content_type="text/plain; charset=utf-8")
+    return error_page(request, status, _title(status), str(detail))
+
+
+def _title(status: int) -> str:
+    return str(TITLES.get(status, HTTPStatus(status).phrase))
+
+
+def page_of_refusal(request: HttpRequest, error: Exception) -> HttpResponse | None:
+    """The page for what a page's view has refused without showing it, or the database was too busy for; None for others."""
+    if isinstance(error, exceptions.APIException) or database_refusal(error) is not None:
+        headers: dict[str, str] = {}
+        members = _members(error, {}, headers)
+        page = error_page(request, members["status"], members["title"], members["detail"])
+        for name, value in headers.items():
+            page[name] = value
+        return page
+    return None
+
+
+def wrong_method(request: HttpRequest, response: HttpResponseBase) -> HttpResponse:
+    """405 for a page's address that is asked by another method than it answers."""
+    detail = _("This address takes forms alone; it shows no page.")
+    page = error_page(request, 405, _title(405), str(detail))
+    page["Allow"] = response.headers.get("Allow", "")
+    return page
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """400 (413 for a body that is too large) for what breaks before a view."""
     if isinstance(exception, RequestDataTooBig):
-        return _plain(request, 413, "too_large", too_large())
-    return _plain(request, 400, "bad_request", UNREADABLE)
+        return _answer(request, 413, "too_large", too_large())
+    return _answer(request, 400, "bad_request", UNREADABLE)
+
+
+def address_too_long(request: HttpRequest, longest: int) -> HttpResponse:
+    """414 for a path and query that together are longer than any address of the portal."""
+    detail = _("Path and query have more than %(most)s characters.") % {"most": longest}
+    return _answer(request, 414, "address_too_long", detail)
+
+
+def length_required(request: HttpRequest) -> HttpResponse:
+    """411 for a body that does not say how long it is."""
+    return _answer(request, 411, "length_required", _("Send the body with a Content-Length header."))
+
+
+def form_too_large(request: HttpRequest, largest: int) -> HttpResponse:
+    """413 for a form whose values are more than a page would show again."""
+    detail = _("The values of the form are larger than %(limit)s bytes; use the API.") % {"limit": largest}
+    return _answer(request, 413, "too_large", detail)
 
 
 def permission_denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """403 for what is refused outside of the API's views."""
-    return _plain(request, 403, "permission_denied", NOT_ALLOWED)
+    # A page's view says why; Django's own refusals say nothing.
+    reason = str(exception or "") if not request.path.startswith("/api/") else ""
+    return _answer(request, 403, "permission_denied", reason or NOT_ALLOWED)
 
 
 def page_not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """404 for an address that no view answers."""
-    return _plain(request, 404, "not_found", NOT_FOUND)
+    return _answer(request, 404, "not_found", NOT_FOUND)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """500 for what breaks outside of the API's views; Django has logged it with its traceback."""
-    return _plain(request, 500, "internal_error", ASK_WITH_ID)
+    return _answer(request, 500, "internal_error", ASK_WITH_ID)
 
 
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
     """403 for a form without its CSRF token. For `CSRF_FAILURE_VIEW`."""
-    return _plain(
+    if not request.path.startswith("/api/"):
+        return csrf_page(request, str(_("This page is older than your session")))
+    return _answer(
         request, 403, "csrf_failed", _("The CSRF token is missing or wrong; reload the page and try again.")
     )
-
-
-def locked_out(
-    request: HttpRequest, original_response: HttpResponseBase | None = None, credentials: Any = None
-) -> HttpResponse:
-    """429 after too many failed logins, at the admin's form as in the API. For `AXES_LOCKOUT_CALLABLE`."""
-    response = _plain(request, 429, "locked_out", _("Too many failed logins; try again later."))
-    response["Retry-After"] = str(int(settings.AXES_COOLOFF_TIME * 3600))
-    return response

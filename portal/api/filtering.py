@@ -15,6 +15,8 @@ from rest_framework.request import Request
 from rest_framework.serializers import ValidationError
 from rest_framework.settings import api_settings
 
+from .answer_limits import MOST_ERRORS
+
 # An empty value filters nothing, as with every other filter.
 YES_OR_NO = frozenset({"true", "false", "1", "0", ""})
 
@@ -38,6 +40,8 @@ class Filters(DjangoFilterBackend):  # type: ignore[misc]
         for name, values in request.query_params.lists():
             if name == api_settings.URL_FORMAT_OVERRIDE:
                 continue
+            if len(errors) == MOST_ERRORS:
+                break
             if name not in known:
                 names = ", ".join(sorted(known))
                 errors[printable(name)] = [_("Unknown parameter; known are: %(known)s.") % {"known": names}]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import IO, Any, NoReturn
 
 from django.conf import settings
@@ -12,7 +13,14 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 
+from .answer_limits import MOST_ERRORS
 from .errors import BadFields, Refused, too_large
+
+# What is behind the parser makes a few objects for each value, and a reason for each that is wrong.
+MOST_VALUES = 10_000
+DEEPEST = 32
+# Names of a path from the body to a value, innermost first; as a chain, it costs the same at any depth.
+Path = tuple["Path", object] | None
 
 
 class JSONParser(BaseParser):
@@ -20,7 +28,7 @@ class JSONParser(BaseParser):
 
     What other parsers let through is refused: NaN and Infinity, also as 1e999; a name that comes twice in one
     object, where two readers could each believe another value; null characters and halves of surrogate pairs,
-    which cannot be stored; bodies over the size limit; nesting deeper than the stack.
+    which cannot be stored; bodies over the size limit, with more than `MOST_VALUES` values, or nested deeper than `DEEPEST`.
     """
 
     media_type = "application/json"
@@ -51,7 +59,7 @@ class JSONParser(BaseParser):
             raise ParseError(_("The body is not JSON: %(error)s.") % {"error": error}) from None
         if not isinstance(value, dict):
             raise ParseError(_('The body must be a JSON object, as in {"name": "value"}.'))
-        errors = {path: [reason] for path, reason in _unfit_texts(value)}
+        errors = {path: [reason] for path, reason in islice(_unfit_texts(value), MOST_ERRORS)}
         if errors:
             raise BadFields(errors)
         return value
@@ -78,27 +86,44 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _unfit_texts(body: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The fields whose texts cannot be stored, by path, and why. A list instead of calls, so that depth costs no stack."""
-    left: list[tuple[str, Any]] = [("", body)]
+    """Yield the fields whose texts cannot be stored, by path, and why. Raises 400 for too many values or too deep a nesting.
+
+    A list instead of calls, so that depth costs no stack; a path is written out only for what is wrong.
+    """
+    left: list[tuple[Path, int, Any]] = [(None, 1, body)]
+    values = 0
     while left:
-        path, value = left.pop()
+        path, depth, value = left.pop()
         if isinstance(value, str):
             if reason := _why_unfit(value):
-                yield path, reason
-        elif isinstance(value, dict):
-            for key, item in value.items():
-                shown = ascii(key[:100])[1:-1] if _why_unfit(key) else key[:100]
-                field = f"{path}.{shown}" if path else shown
-                if reason := _why_unfit(key):
-                    yield field, reason
-                if isinstance(item, str | dict | list):
-                    left.append((field, item))
-        elif isinstance(value, list):
-            left.extend(
-                (f"{path}.{index}", item)
-                for index, item in enumerate(value)
-                if isinstance(item, str | dict | list)
-            )
+                yield _written(path), reason
+            continue
+        if depth > DEEPEST:
+            raise ParseError(_("The JSON is nested too deeply."))
+        values += len(value)
+        if values > MOST_VALUES:
+            raise ParseError(_("The body has more than %(most)s values.") % {"most": MOST_VALUES})
+        items: Iterable[tuple[object, Any]] = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            if isinstance(key, str) and (reason := _why_unfit(key)):
+                yield _written((path, key)), reason
+            if isinstance(item, str | dict | list):
+                left.append(((path, key), depth + 1, item))
+
+
+def _written(path: Path) -> str:
+    """Return a path as in `disks.0.name`."""
+    names: list[str] = []
+    while path is not None:
+        path, name = path
+        names.append(_shown(name))
+    return ".".join(reversed(names))
+
+
+def _shown(name: object) -> str:
+    if not isinstance(name, str):
+        return str(name)
+    return ascii(name[:100])[1:-1] if _why_unfit(name) else name[:100]
 
 
 def _why_unfit(text: str) -> Any:

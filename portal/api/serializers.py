@@ -12,6 +12,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
+from .answer_limits import MOST_ERRORS
 from .filtering import printable
 
 Row = TypeVar("Row", bound=models.Model)
@@ -19,6 +20,7 @@ Row = TypeVar("Row", bound=models.Model)
 DIRECTION_MARKS = frozenset("\u200e\u200f\u061c")
 LINE_BREAKS = frozenset("\t\n\r")
 # Characters that turn the direction of the text after them: a name could show itself as another.
+MOST_COMBINING_MARKS = 30
 TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -27,18 +29,33 @@ class PlainCharField(serializers.CharField):
 
     default_error_messages = {
         "control": _("Control characters are not allowed; there is one at position %(position)s."),
+        "marks": _("More than %(most)s combining marks follow one another at position %(position)s."),
     }
     allowed: ClassVar[frozenset[str]] = frozenset()
 
     def to_internal_value(self, data: Any) -> str:
         """The text. Raises a validation error that says where the first wrong character is."""
-        text = unicodedata.normalize("NFC", super().to_internal_value(data))
+        text = super().to_internal_value(data)
+        self._refuse_long_runs(text)
+        text = unicodedata.normalize("NFC", text)
         for position, character in enumerate(text, start=1):
             wrong = unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} or character in TURNING
             if wrong and character not in self.allowed:
                 message = self.error_messages["control"] % {"position": position}
                 raise serializers.ValidationError(message, code="control")
         return text
+
+    def _refuse_long_runs(self, text: str) -> None:
+        """Refuse runs of combining marks longer than Unicode's Stream-Safe Text Format has (UAX #15).
+
+        Normalizing sorts each run, which takes time with the square of its length: minutes for a megabyte.
+        """
+        run = 0
+        for position, character in enumerate(text, start=1):
+            run = run + 1 if unicodedata.combining(character) else 0
+            if run > MOST_COMBINING_MARKS:
+                message = self.error_messages["marks"] % {"most": MOST_COMBINING_MARKS, "position": position}
+                raise serializers.ValidationError(message, code="marks")
 
 
 class CloudNameField(PlainCharField):
@@ -94,6 +111,8 @@ class _Strict:
         writable = ", ".join(sorted(name for name, field in self.fields.items() if not field.read_only))
         errors: dict[str, list[str]] = {}
         for name in data:
+            if len(errors) == MOST_ERRORS:  # More are not shown, and each repeats what is known.
+                break
             if name not in self.fields:
                 errors[str(name)[:100]] = [_("Unknown field; known are: %(known)s.") % {"known": writable}]
             elif self.fields[name].read_only:
@@ -132,7 +151,7 @@ def body_with_dry_run(request: Request) -> Any:
     """
     if unknown := set(request.query_params) - {"dry_run", api_settings.URL_FORMAT_OVERRIDE}:
         raise serializers.ValidationError(
-            {printable(name): [_("Unknown parameter.")] for name in sorted(unknown)}
+            {printable(name): [_("Unknown parameter.")] for name in sorted(unknown)[:MOST_ERRORS]}
         )
     asked = request.query_params.get("dry_run")
     if asked is None or not isinstance(request.data, dict):

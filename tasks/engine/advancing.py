@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from django.conf import settings
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from .. import crash_points
+from .. import crash_points, fairness
 from ..command import Command, command_class
 from ..leases import LeaseLost, claiming, effects_under, held, new_owner
 from ..models import Job, JobStatus, Step
@@ -29,10 +30,10 @@ def advance(job_id: UUID) -> None:
     get the row has nothing to do.
     """
     owner, since = new_owner(), claiming()
-    taken = take(job_id, owner)
+    taken, began = take(job_id, owner), time.monotonic()
     if taken is None:
         return
-    job, steps = taken
+    job, steps = taken.job, taken.steps
     crash_points.crash_point("claimed")
     structlog.contextvars.bind_contextvars(job_id=str(job.id), kind=job.kind, request_id=job.request_id)
     with (
@@ -49,6 +50,10 @@ def advance(job_id: UUID) -> None:
             log.warning("lease_lost", owner=owner, attempt=job.attempt)
         finally:
             structlog.contextvars.unbind_contextvars("job_id", "kind", "request_id")
+    if job.tenant_id is not None and (
+        taken.crowded or time.monotonic() - began > fairness.LONG_CLAIM_SECONDS
+    ):
+        fairness.ring_parked(job.tenant_id, job.queue)
 
 
 def _move_on(job: Job, owner: str, steps: list[Step]) -> None:

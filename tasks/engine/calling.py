@@ -11,20 +11,28 @@ from django.utils.translation import gettext as _
 from ..command import Done, Result, step_title
 from ..leases import LeaseLost
 from ..models import AsyncTask, Step
+from ..storable import clean_in_place, clean_result, storable_text
 from .claims import Claim
 
 
 def call(claim: Claim, function: Any) -> tuple[Result | None, str]:
-    """Run a step's code with no transaction open; None and the traceback when the code itself is wrong."""
+    """Run a step's code with no transaction open; None and the traceback when the code itself is wrong.
+
+    Whatever the step says or remembers can be stored afterwards: see `storable.py`.
+    """
     if connection.in_atomic_block:
         raise RuntimeError("A step would run inside a transaction; advance() must be called outside of any.")
+    result: Result | None
+    trace = ""
     try:
-        return function(claim.command) or Done(), ""
+        result = function(claim.command) or Done()
     except LeaseLost:
         raise  # Nothing more may be written under this claim, and nothing has to be.
     except Exception as error:  # noqa: BLE001 - whatever a step raises ends or delays its job, never its worker.
-        trace = traceback.format_exc(limit=30)
-        return claim.command.translate(error), trace
+        trace = storable_text(traceback.format_exc(limit=30))
+        result = claim.command.translate(error)
+    clean_in_place(claim.job.data)
+    return clean_result(result), trace
 
 
 def our_fault() -> str:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import Case, Field, Model, Q, When
 from django.db.models.functions import Least, Now
+from django.utils import timezone
 
-from .. import crash_points
-from ..command import Command, StepDeclaration, Wait, Watch
+from .. import crash_points, fairness
+from ..command import STALLED_AFTER, Command, StepDeclaration, Wait, Watch
 from ..doorbell import ring_job, ring_poll, wake
 from ..leases import lease
-from ..models import AsyncTask, Job, JobLogLine, JobStatus, Step, StepStatus, statuses_before
+from ..models import AsyncTask, Job, JobLogLine, JobStatus, PollScope, Step, StepStatus, statuses_before
 from ..polling import FIRST_LOOK_SECONDS
 
 # A ring may come a little before its time; without this it would be lost until the next sweep.
@@ -73,26 +74,41 @@ class Claim:
         JobLogLine.objects.create(job=self.job, level=level, message=message)
 
 
-def take(job_id: UUID, owner: str) -> tuple[Job, list[Step]] | None:
+def take(job_id: UUID, owner: str) -> Taken | None:
     """Own a job that is due and that nobody owns, or whose owner gave no sign of life for a lease; with its steps.
+
+    In a worker, a job whose tenant holds its share of the worker's processes is parked instead (see `fairness.py`). One that
+    was cancelled before it began needs no share: it only ends.
 
     Two statements in one message to the database, and so one transaction. Why they are two and not one: a statement
     that had to wait for the row sees the row as it is then, but every other table as it was before the wait. Joined to
     the claim, the steps could be from before the last record, and a finished one would run again. The second
     statement begins when the row is ours, and nobody else writes its steps from then on.
     """
+    limits = fairness.limits()
     with connection.cursor() as cursor:
         seconds = {"lease": lease().total_seconds(), "early": EARLY_RING.total_seconds()}
-        cursor.execute(_CLAIM, {"owner": owner, "job": job_id, **seconds})
+        cursor.execute(
+            _FAIR_CLAIM if limits else _CLAIM, {"owner": owner, "job": job_id, **seconds, **(limits or {})}
+        )
         rows = cursor.fetchall()
     if not rows:
         return None
     width = len(_JOB_FIELDS)
     job = _from_row(Job, _JOB_FIELDS, rows[0][:width])
-    steps = [_from_row(Step, _STEP_FIELDS, row[width:]) for row in rows if row[width] is not None]
+    steps = [_from_row(Step, _STEP_FIELDS, row[width:-1]) for row in rows if row[width] is not None]
     for step in steps:
         step.job = job
-    return job, steps
+    return Taken(job, steps, crowded=rows[0][-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A job that was claimed, with its steps. `crowded`: its tenant now holds its share, or has jobs that are parked."""
+
+    job: Job
+    steps: list[Step]
+    crowded: bool
 
 
 _JOB_FIELDS: Sequence[Field[Any, Any]] = Job._meta.concrete_fields  # noqa: SLF001 - documented API.
@@ -101,21 +117,54 @@ _COLUMNS = ", ".join(
     [f"tasks_job.{field.column}" for field in _JOB_FIELDS]
     + [f"tasks_step.{field.column}" for field in _STEP_FIELDS]
 )
+_DUE = """
+    id = %(job)s AND status IN ('queued', 'running', 'waiting', 'undoing')
+    AND (owner = '' OR lease_until < statement_timestamp())
+    AND not_before <= statement_timestamp() + make_interval(secs => %(early)s)
+"""
 _CLAIM = f"""
 UPDATE tasks_job SET
     status = CASE WHEN status = 'undoing' THEN 'undoing' ELSE 'running' END,
     owner = %(owner)s, lease_until = statement_timestamp() + make_interval(secs => %(lease)s),
-    attempt = attempt + 1, rung_at = NULL, held = false, started_at = COALESCE(started_at, statement_timestamp())
-WHERE id = (
-    SELECT id FROM tasks_job
-    WHERE id = %(job)s AND status IN ('queued', 'running', 'waiting', 'undoing')
-      AND (owner = '' OR lease_until < statement_timestamp())
-      AND not_before <= statement_timestamp() + make_interval(secs => %(early)s)
-    FOR UPDATE SKIP LOCKED
-);
-SELECT {_COLUMNS} FROM tasks_job LEFT JOIN tasks_step ON tasks_step.job_id = tasks_job.id
+    attempt = attempt + 1, rung_at = NULL, held = false, parked = false,
+    started_at = COALESCE(started_at, statement_timestamp())
+WHERE id = (SELECT id FROM tasks_job WHERE {_DUE} FOR UPDATE SKIP LOCKED);
+SELECT {_COLUMNS}, false FROM tasks_job LEFT JOIN tasks_step ON tasks_step.job_id = tasks_job.id
 WHERE tasks_job.id = %(job)s AND tasks_job.owner = %(owner)s ORDER BY tasks_step.position
 """  # noqa: S608 - the models' own column names.
+# Claims for one tenant and queue are made one after another, or two would find the last place free; the count is made by
+# the statement after the lock, and so sees what the one before has committed.
+_HELD = f"""(
+    SELECT count(*) FROM tasks_job AS other
+    WHERE other.tenant_id = claimed.tenant_id AND other.queue = claimed.queue AND {fairness.HELD_HERE.format(owned="other")}
+)"""  # noqa: S608
+_LIMIT = "COALESCE((%(limits)s::jsonb ->> claimed.queue)::int, %(else)s)"
+_FAIR_CLAIM = f"""
+SELECT pg_advisory_xact_lock(hashtext(tenant_id::text), hashtext(queue)) FROM tasks_job
+WHERE id = %(job)s AND tenant_id IS NOT NULL;
+WITH claimed AS (
+    SELECT id, tenant_id, queue, cancel_requested_at IS NOT NULL AND started_at IS NULL AS only_ends
+    FROM tasks_job WHERE {_DUE} FOR UPDATE SKIP LOCKED
+), judged AS (
+    SELECT id, tenant_id IS NULL OR only_ends OR {_HELD} < {_LIMIT} AS is_free FROM claimed
+)
+UPDATE tasks_job SET
+    status = CASE WHEN NOT is_free OR status = 'undoing' THEN status ELSE 'running' END,
+    owner = CASE WHEN is_free THEN %(owner)s ELSE owner END,
+    lease_until = CASE WHEN is_free THEN statement_timestamp() + make_interval(secs => %(lease)s) ELSE lease_until END,
+    not_before = CASE WHEN is_free THEN not_before ELSE statement_timestamp() + make_interval(secs => %(parked)s) END,
+    attempt = CASE WHEN is_free THEN attempt + 1 ELSE attempt END,
+    held = held AND NOT is_free, parked = NOT is_free, rung_at = NULL,
+    started_at = CASE WHEN is_free THEN COALESCE(started_at, statement_timestamp()) ELSE started_at END
+FROM judged WHERE tasks_job.id = judged.id;
+SELECT {_COLUMNS}, (
+    SELECT claimed.tenant_id IS NOT NULL AND ({_HELD} >= {_LIMIT} OR EXISTS (
+        SELECT 1 FROM tasks_job AS other
+        WHERE other.tenant_id = claimed.tenant_id AND other.queue = claimed.queue AND other.parked))
+    FROM tasks_job AS claimed WHERE claimed.id = %(job)s
+) FROM tasks_job LEFT JOIN tasks_step ON tasks_step.job_id = tasks_job.id
+WHERE tasks_job.id = %(job)s AND tasks_job.owner = %(owner)s ORDER BY tasks_step.position
+"""  # noqa: S608
 
 
 def _from_row(model: type[SomeModel], fields: Sequence[Field[Any, Any]], row: Sequence[Any]) -> SomeModel:
@@ -138,7 +187,11 @@ def give_back(
     with transaction.atomic():
         crash_points.crash_point_on_commit("recorded")
         # The row first: a worker that came too late is refused here, and not by the watch that the job already has.
-        due: Any = step.deadline if isinstance(result, Watch) else Now() + timedelta(seconds=result.seconds)
+        due: Any = step.deadline
+        if isinstance(result, Wait):
+            due = Now() + timedelta(seconds=result.seconds)
+        elif not undoing and claim.declared(step).stalled_run is not None:
+            due = Least(step.deadline, Now() + STALLED_AFTER)
         claim.let_go(
             status=JobStatus.UNDOING if undoing else JobStatus.WAITING,
             not_before=due if undoing else unless_cancelled(Least(due, claim.job.deadline, step.deadline)),
@@ -180,8 +233,40 @@ def hear_cancel(job: Job) -> None:
         wake([job.pk])
 
 
-def wait_on(claim: Claim, watched: AsyncTask) -> bool:
+def stalled_at(claim: Claim, step: Step, watched: AsyncTask) -> datetime | None:
+    """From when on the command is asked about a watch that stays open; None when its step has nothing to say of it."""
+    if claim.declared(step).stalled_run is None:
+        return None
+    # Later times are the job's `not_before`: it is not claimed earlier.
+    return watched.created_at + STALLED_AFTER
+
+
+def drop_watch(watched: AsyncTask) -> bool:
+    """Stop watching, because the command knows; False when the poller has decided about it by now."""
+    still_open = AsyncTask.objects.filter(pk=watched.pk, verdict=AsyncTask.Verdict.OPEN)
+    return bool(still_open.update(verdict=AsyncTask.Verdict.DROPPED, ended_at=Now()))
+
+
+def look_now(watched: AsyncTask) -> None:
+    """Have everything in a watch's scope looked at now, if it is put off because the outside was away: it answers again."""
+    if not PollScope.objects.filter(watcher=watched.watcher, scope=watched.scope, failures__gt=0).exists():
+        return
+    with transaction.atomic():
+        AsyncTask.objects.filter(
+            watcher=watched.watcher,
+            scope=watched.scope,
+            verdict=AsyncTask.Verdict.OPEN,
+            next_look_at__gt=Now(),
+        ).update(next_look_at=Now())
+        ring_poll(watched.watcher, watched.scope)
+
+
+def wait_on(
+    claim: Claim, watched: AsyncTask, *, look_at: datetime | None = None, data: dict[str, Any] | None = None
+) -> bool:
     """Give a job back that was rung for too early or twice; True when what it waits for is decided by now.
+
+    `look_at` is when its command wants to be asked about it; `data` the job's, when that has changed.
 
     Why no wake is lost: the poller locks the async task, decides, and then wakes a job that nobody owns. Here the same
     row is locked first, so either the decision is seen, or the poller's wake comes after this has let the job go.
@@ -194,10 +279,17 @@ def wait_on(claim: Claim, watched: AsyncTask) -> bool:
             return True
         undoing = claim.job.status == JobStatus.UNDOING
         due = watched.expires_at if undoing else min(watched.expires_at, claim.job.deadline)
+        if look_at is not None:
+            due = min(due, look_at)
+        columns: dict[str, Any] = {} if data is None else {"data": data}
         claim.let_go(
             status=JobStatus.UNDOING if undoing else JobStatus.WAITING,
             not_before=due if undoing else unless_cancelled(due),
+            **columns,
         )
+        if look_at is not None and data is not None:
+            # Few are asked about a second time, and those want to be in time; the first time is left to the sweep.
+            ring_job(claim.job, after=max(0.0, (look_at - timezone.now()).total_seconds()))
     return False
 
 

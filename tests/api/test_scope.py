@@ -53,7 +53,7 @@ def test_who_has_several_must_and_gets_the_role_of_that_one(user: User) -> None:
 def test_anothers_tenant_is_as_unknown_as_none(slug: str) -> None:
     user = MembershipFactory().user
     theirs = TenantFactory().slug
-    staff = UserFactory(is_staff=True)
+    staff = UserFactory(is_staff=True, is_superuser=True)
 
     assert refusal(user, theirs) == refusal(user, slug) == refusal(staff, slug) == (404, "no_such_tenant")
 
@@ -67,7 +67,7 @@ def test_a_tenant_switched_off_is_gone_for_its_members() -> None:
 
 
 def test_staff_see_all_or_the_one_they_name() -> None:
-    staff, tenant = UserFactory(is_staff=True), TenantFactory()
+    staff, tenant = UserFactory(is_staff=True, is_superuser=True), TenantFactory()
 
     assert scope(staff).tenant is None
     assert scope(staff, tenant.slug).tenant == tenant

@@ -43,7 +43,7 @@ def client(member):
 
 @pytest.fixture
 def staff():
-    return client_of(UserFactory(is_staff=True))
+    return client_of(UserFactory(is_staff=True, is_superuser=True))
 
 
 @pytest.fixture
@@ -284,7 +284,7 @@ def test_a_neighbourhood_ends_at_the_wall(cloud, client, member, simulator):
     network = CloudResource.objects.get(type="network", name="internal")
     url = f"/api/v1/cloud-resources/{network.pk}/topology/?depth=2"
 
-    staffs = client_of(UserFactory(is_staff=True)).get(url).json()
+    staffs = client_of(UserFactory(is_staff=True, is_superuser=True)).get(url).json()
     tenants = client.get(url).json()
 
     assert {node["type"] for node in staffs["nodes"]} == {"network", "port", "server"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from datetime import UTC, datetime, timedelta
 
@@ -16,9 +17,9 @@ from django.db import connection, transaction
 from cloudaccounts import connect
 from cloudaccounts.connect import CalledInTransaction, credentials_of, fill_from_clouds_yaml, open_cloud
 from cloudaccounts.credentials import check_ca_bundle
-from cloudaccounts.encryption import UnreadableSecret
 from cloudaccounts.models import CloudAccount
 from openstack_client import CloudError, CloudUnavailable
+from security.encryption import UnreadableSecret
 from tests.factories import CloudAccountFactory
 
 pytestmark = pytest.mark.django_db
@@ -156,11 +157,14 @@ def test_an_application_credential_names_no_user_and_no_project(demo):
     assert (found.username, found.password, found.project_name) == (None, None, None)
 
 
-def test_a_ca_bundle_is_a_file_with_just_its_text(demo):
-    demo.ca_bundle = "-----BEGIN CERTIFICATE-----\nnot really\n-----END CERTIFICATE-----\n"
-    with open(credentials_of(demo).ca_bundle) as file:  # noqa: PTH123 - the path is what libraries are given.
-        assert file.read() == demo.ca_bundle
+def test_a_ca_bundle_is_handed_over_as_text_and_leaves_no_file(demo, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    demo.ca_bundle = certificate()
+
+    assert credentials_of(demo).ca_bundle == demo.ca_bundle
     assert credentials_of(CloudAccount(auth_url=demo.auth_url)).ca_bundle is None
+    open_cloud(demo, "RegionOne")
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- clouds.yaml -------------------------------------------------------------------------------------------

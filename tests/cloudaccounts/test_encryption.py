@@ -7,8 +7,8 @@ import traceback
 import pytest
 from django.conf import settings as project_settings
 
-from cloudaccounts.encryption import UnreadableSecret, decrypt, encrypt
 from cloudaccounts.models import CloudAccount
+from security.encryption import UnreadableSecret, decrypt, encrypt
 from tests.factories import CloudAccountFactory
 
 SECRET = "correct horse 🐎 battery staple"

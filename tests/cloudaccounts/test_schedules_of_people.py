@@ -91,7 +91,7 @@ def test_rest_writes_changes_and_removes_the_schedule(client, cloud):
 
 
 def test_a_switch_off_on_the_queue_page_stays_until_the_interval_is_edited(client):
-    client.force_login(UserFactory(is_staff=True))
+    client.force_login(UserFactory(is_staff=True, is_superuser=True))
     account = CloudAccountFactory()
     path = f"/api/v1/queue/schedules/{schedule_of(account).pk}/"
 

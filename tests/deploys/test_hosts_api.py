@@ -118,7 +118,7 @@ def test_the_portals_own_machine_is_no_host(admin_client, settings, ip):
 
 
 def test_staff_name_the_tenant_that_a_host_is_for(client_of, member):
-    staff = client_of(UserFactory(is_staff=True))
+    staff = client_of(UserFactory(is_staff=True, is_superuser=True))
 
     assert staff.post(URL, HOST, format="json").json()["code"] == "tenant_required"
     made = staff.post(URL, HOST, format="json", headers={"X-Tenant": member.tenant.slug})

@@ -22,6 +22,7 @@ from portal.embedded import launch
 from tests.servers import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+CONFIG = REPOSITORY / "portal" / "gunicorn_config.py"
 _numbers = itertools.count(1)
 
 
@@ -55,9 +56,8 @@ def web_process(
     log = folder / f"web-{next(_numbers)}.log"
     for _ in range(3):  # Another program may take the free port between the question and the start.
         address = f"127.0.0.1:{free_port()}"
-        program = [sys.executable, "-m", "gunicorn", module, "-b", address, "-k", "gthread"]
-        program += ["--workers", str(workers), "--threads", str(threads), "--preload"]
-        program += ["--no-control-socket"]
+        program = [sys.executable, "-m", "gunicorn", module, "-b", address, "-c", str(CONFIG)]
+        program += ["--workers", str(workers), "--threads", str(threads)]
         process = launch.start(
             program,
             log=log,

@@ -39,7 +39,7 @@ def hands():
 @pytest.fixture
 def decide():
     """Decide about a job as staff do."""
-    staff = Scope(UserFactory(is_staff=True), None, Role.ADMIN)
+    staff = Scope(UserFactory(is_staff=True, is_superuser=True), None, Role.ADMIN)
     return lambda job, decision, **options: decide_job(
         scope=staff, job_id=job.pk, decision=decision, reason="So be it.", **options
     )

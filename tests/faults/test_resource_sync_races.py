@@ -263,7 +263,7 @@ def test_the_sweep_goes_round_a_log_that_a_sleeper_holds(known):
 @pytest.fixture
 def staff(transactional_db):
     """Whom shared accounts belong to."""
-    return Scope(UserFactory(is_staff=True), None, Role.ADMIN)
+    return Scope(UserFactory(is_staff=True, is_superuser=True), None, Role.ADMIN)
 
 
 @pytest.fixture

@@ -65,6 +65,7 @@ def python_files() -> list[Path]:
         "tenants",
         "tasks",
         "openstack_client",
+        "security",
     )
     return [path for room in rooms for path in (REPOSITORY / room).rglob("*.py")]
 

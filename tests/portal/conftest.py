@@ -116,5 +116,5 @@ def own(tenant):
 @pytest.fixture
 def staff():
     client = Client()
-    client.force_login(UserFactory(is_staff=True))
+    client.force_login(UserFactory(is_staff=True, is_superuser=True))
     return client

@@ -197,7 +197,7 @@ def test_who_has_no_system_is_told(as_role):
 
 def test_staff_see_all_tenants(vm):
     client = Client()
-    client.force_login(UserFactory(is_staff=True))
+    client.force_login(UserFactory(is_staff=True, is_superuser=True))
 
     assert "Acme / Shop" in text(client.get("/vms/new/"))
     assert "Acme / Shop" in text(client.get("/vms/"))

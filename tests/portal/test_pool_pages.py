@@ -89,7 +89,7 @@ def test_a_page_is_for_staff_alone(as_role, staff, pool, page):
 def test_a_button_is_for_staff_alone_and_posted_with_its_token(as_role, staff, pool, button, rung):
     address = button.format(pool.pk)
     careful = Client(enforce_csrf_checks=True)
-    careful.force_login(UserFactory(is_staff=True))
+    careful.force_login(UserFactory(is_staff=True, is_superuser=True))
 
     assert as_role(Role.ADMIN).post(address).status_code == 403
     assert Client().post(address)["Location"].startswith("/login/")
@@ -111,7 +111,7 @@ def test_staff_find_the_pools_in_the_navigation_and_tenants_do_not(as_role, staf
 
 
 def test_staff_who_look_at_one_tenant_still_see_all_pools(pool):
-    client, member = Client(), MembershipFactory(user__is_staff=True)
+    client, member = Client(), MembershipFactory(user__is_staff=True, user__is_superuser=True)
     client.force_login(member.user)
     client.post("/tenant/", {"tenant": member.tenant.slug})
 

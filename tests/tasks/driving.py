@@ -506,7 +506,7 @@ class Stage:
     """Where drivers come from, one after another, each before an empty database."""
 
     def __init__(self) -> None:
-        self.staff = Scope(UserFactory(is_staff=True), None, Role.ADMIN)
+        self.staff = Scope(UserFactory(is_staff=True, is_superuser=True), None, Role.ADMIN)
         self.driver = Driver(self.staff)
 
     def new_driver(self) -> Driver:

@@ -29,7 +29,7 @@ def new_world(settings):
 
 @pytest.fixture
 def staff():
-    return Scope(UserFactory(username="root", is_staff=True), None, Role.ADMIN)
+    return Scope(UserFactory(username="root", is_staff=True, is_superuser=True), None, Role.ADMIN)
 
 
 def stuck(command=None):
@@ -266,7 +266,7 @@ def test_two_who_decide_at_once_decide_once(staff):
 
 
 def test_a_command_over_rest(client):
-    user = UserFactory(is_staff=True)
+    user = UserFactory(is_staff=True, is_superuser=True)
     client.force_login(user)
     job = stuck(BuildHouse("rest"))
 

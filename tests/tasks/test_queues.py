@@ -45,7 +45,9 @@ def staff(client):
 
 @pytest.fixture
 def staff_token():
-    _row, secret = ApiToken.objects.create(user=UserFactory(is_staff=True), name="test", expiry=None)
+    _row, secret = ApiToken.objects.create(
+        user=UserFactory(is_staff=True, is_superuser=True), name="test", expiry=None
+    )
     return {"Authorization": f"Token {secret}"}
 
 

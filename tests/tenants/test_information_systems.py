@@ -59,7 +59,7 @@ def test_a_system_is_made_read_changed_and_deleted(client, admin):
 
 
 def test_staff_must_say_for_which_tenant_a_system_is(client_of):
-    tenant, staff = TenantFactory(), client_of(UserFactory(is_staff=True))
+    tenant, staff = TenantFactory(), client_of(UserFactory(is_staff=True, is_superuser=True))
 
     nowhere = staff.post(URL, {"name": "Shop"}, format="json")
     there = staff.post(URL, {"name": "Shop"}, format="json", headers={"X-Tenant": tenant.slug})

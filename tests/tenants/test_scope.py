@@ -17,7 +17,7 @@ from deploys.models import (
 )
 from portal.api.scoping import Role, Scope, TenantScoped
 from tasks.models import Job
-from tenants.models import InformationSystem, Membership, Tenant
+from tenants.models import InformationSystem, Invitation, Membership, Tenant
 from tests.factories import (
     CloudAccountFactory,
     CloudResourceFactory,
@@ -25,6 +25,7 @@ from tests.factories import (
     HostFactory,
     InformationSystemFactory,
     InstanceFactory,
+    InvitationFactory,
     MembershipFactory,
     ServiceFactory,
     TenantFactory,
@@ -133,7 +134,7 @@ def test_who_belongs_to_an_inactive_tenant_alone_belongs_to_none(client_of):
 
 
 def test_staff_see_all_tenants_or_the_one_that_they_name(tenants, client_of):
-    client = client_of(UserFactory(is_staff=True))
+    client = client_of(UserFactory(is_staff=True, is_superuser=True))
 
     assert shown(client) == {tenant.slug for tenant in tenants}
     assert shown(client, tenants[0].slug) == {tenants[0].slug}
@@ -141,7 +142,9 @@ def test_staff_see_all_tenants_or_the_one_that_they_name(tenants, client_of):
 
 
 def test_staff_who_are_members_of_one_tenant_still_see_all(tenants, client_of):
-    client = client_of(MembershipFactory(tenant=tenants[0], user__is_staff=True).user)
+    client = client_of(
+        MembershipFactory(tenant=tenants[0], user__is_staff=True, user__is_superuser=True).user
+    )
 
     assert shown(client) == {tenant.slug for tenant in tenants}
 
@@ -164,6 +167,7 @@ def a_log_entry(tenant):
 MAKE = {
     Tenant: lambda tenant: tenant,
     Membership: lambda tenant: MembershipFactory(tenant=tenant),
+    Invitation: lambda tenant: InvitationFactory(tenant=tenant),
     InformationSystem: lambda tenant: InformationSystemFactory(tenant=tenant),
     CloudAccount: lambda tenant: CloudAccountFactory(tenant=tenant),
     VirtualMachine: lambda tenant: VirtualMachineFactory(information_system__tenant=tenant),
@@ -247,7 +251,7 @@ def test_a_member_sees_the_rows_of_his_tenants_alone_and_each_once(model):
 @every_model
 def test_a_stranger_sees_nothing_and_staff_see_everything(model):
     rows = {MAKE[model](tenant).pk for tenant in TenantFactory.create_batch(2)}
-    staff = UserFactory(is_staff=True)
+    staff = UserFactory(is_staff=True, is_superuser=True)
 
     assert not model.objects.visible_to(UserFactory()).exists()
     assert rows <= set(model.objects.visible_to(staff).values_list("pk", flat=True))
@@ -263,7 +267,7 @@ def test_the_rows_of_an_inactive_tenant_are_invisible_to_its_members(model):
     Tenant.objects.filter(pk=member.tenant.pk).update(active=False)
 
     assert row not in model.objects.visible_to(member.user)
-    assert row in model.objects.visible_to(UserFactory(is_staff=True))
+    assert row in model.objects.visible_to(UserFactory(is_staff=True, is_superuser=True))
 
 
 @pytest.mark.parametrize("model", list(WITHOUT_TENANT), ids=lambda model: model.__name__)
@@ -273,4 +277,4 @@ def test_a_row_without_a_tenant_is_everybodys_or_the_platforms(model):
 
     assert (row in model.objects.visible_to(member.user)) is everybodys
     assert (row in model.objects.within(Scope(member.user, member.tenant, Role.ADMIN))) is everybodys
-    assert row in model.objects.visible_to(UserFactory(is_staff=True))
+    assert row in model.objects.visible_to(UserFactory(is_staff=True, is_superuser=True))

@@ -27,7 +27,7 @@ def pool():
 @pytest.fixture
 def staff():
     client = APIClient()
-    client.force_authenticate(UserFactory(is_staff=True))
+    client.force_authenticate(UserFactory(is_staff=True, is_superuser=True))
     return client
 
 

@@ -12,12 +12,13 @@ from django.utils.translation import gettext_lazy
 
 from cloudaccounts.commands import CloudCommand, refused_by_cloud
 from cloudaccounts.connect import open_cloud
-from openstack_client import Cloud, Conflict, NotFound
+from openstack_client import Cloud, CloudError, Conflict, Forbidden, NotFound, Server
 from openstack_client.compute import Compute
 from tasks.command import Done, Entity, Refusal, Result, Wait, Watch
 from tasks.polling import MISSING
 
 from ..models import SERVER_WATCHER, VirtualMachine, VMOperationLog, lock_key
+from .history import events_of, has_failed, is_worked_on, last_done
 
 
 def vm_tag(vm_id: str) -> str:
@@ -26,17 +27,22 @@ def vm_tag(vm_id: str) -> str:
 
 
 def delete_servers(compute: Compute, server_ids: Iterable[str]) -> Result:
-    """Ask for the end of servers until the cloud has none of them. For an undo: it says `Done` when they are gone."""
+    """Ask for the end of servers until the cloud has none of them. For an undo: it says `Done` when they are gone.
+
+    One that Nova would keep for a while (SOFT_DELETED) is ended for good, where the cloud lets us; else it counts as gone.
+    """
     left = False
     for server_id in server_ids:
         try:
             server = compute.get_server(server_id)
-            if server.status in {"DELETED", "SOFT_DELETED"}:
+            if server.status == "DELETED":
                 continue
-            if server.task_state not in {"deleting", "soft-deleting"}:
+            if server.status == "SOFT_DELETED" and server.task_state is None:
+                compute.force_delete_server(server_id)
+            elif server.task_state not in {"deleting", "soft-deleting"}:
                 compute.delete_server(server_id)
             left = True
-        except NotFound:
+        except (NotFound, Forbidden):
             continue
         except Conflict as refusal:
             return Wait(2.0, refused_by_cloud(refusal))
@@ -92,6 +98,28 @@ class ServerCommand(CloudCommand):
             if MISSING in until
             else _("Waiting for the cloud to report %s.") % " / ".join(until),
         )
+
+    def is_lost(self, server: Server, *more: object) -> bool:
+        """Whether Nova has lost what was asked of the server: nothing moves, and nobody has begun to work on it."""
+        events = events_of(self.cloud().compute, server.id, self.data.get("request_id", ""))
+        # Until a host has it, Nova says of a server at each look that it has just been updated.
+        updated = None if server.status == "BUILD" else server.updated_at
+        stands = self.moves_no_more(server.status, server.task_state, updated, len(events), *more)
+        return stands and not is_worked_on(events)
+
+    def has_failed(self) -> bool:
+        """Whether Nova says that its work on what was asked has ended in an error."""
+        compute = self.cloud().compute
+        request_id = self.data.get("request_id", "")
+        return bool(request_id) and has_failed(events_of(compute, self.server_id, request_id))
+
+    def explain(self, status: str, fault: str) -> str:
+        """What the cloud reports, and what was last asked of the server, when that was not by this job."""
+        said = super().explain(status, fault)
+        try:
+            return said + last_done(self.cloud().compute, self.server_id, self.data.get("request_id", ""))
+        except CloudError:
+            return said
 
     def observed_vm(self) -> VirtualMachine:
         """The VM's row, locked, with what this job last saw of the server put into it; the caller saves."""

@@ -12,9 +12,10 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
 from portal.api.errors import Refused
+from portal.api.page_addresses import page_part, require_POST
 from portal.api.page_refusals import checked, entered_in, tell
 from portal.api.scoped_pages import PageRequest, page_scope
 from portal.api.scoping import Role, Scope
@@ -38,7 +39,7 @@ def ask_console(request: PageRequest, pk: UUID) -> HttpResponse:
     scope = page_scope(request)
     vm = get_object_or_404(VirtualMachine.objects.within(scope), pk=pk)
     try:
-        scope.require(Role.OPERATOR)
+        scope.require(Role.OPERATOR, VirtualMachine)
         asked = checked(ReadConsoleSerializer(data=entered_in(request.POST, "reading", "lines")))
         _vm, job = read_console(scope=scope, vm_id=pk, **asked)
     except Refused as refused:
@@ -52,6 +53,7 @@ def ask_console(request: PageRequest, pk: UUID) -> HttpResponse:
     return redirect(f"{reverse('vm-detail-page', args=[pk])}#console")
 
 
+@page_part
 @login_required
 @never_cache
 @require_GET
@@ -60,7 +62,7 @@ def console_part(request: PageRequest, pk: UUID) -> HttpResponse:
     scope = page_scope(request)
     vm = get_object_or_404(VirtualMachine.objects.within(scope), pk=pk)
     try:
-        scope.require(Role.OPERATOR)
+        scope.require(Role.OPERATOR, VirtualMachine)
     except Refused as refused:
         return _part(request, scope, vm, refusal=str(refused.detail))
     try:
@@ -86,13 +88,13 @@ def _part(
     going_on = job is not None and not job.has_ended and job.status != JobStatus.STUCK
     context: dict[str, Any] = {
         "vm": {"id": vm.pk, "status": vm.status},
-        "may_control": scope.role.covers(Role.OPERATOR),
+        "may_control": scope.allows(Role.OPERATOR, VirtualMachine),
         "job": job,
         "refusal": refusal,
         "look": look,
         "follow": going_on and look < LOOKS,
         "is_late": going_on and look >= LOOKS,
-        "console": console_of(scope=scope, vm=vm) if scope.role.covers(Role.OPERATOR) else None,
+        "console": console_of(scope=scope, vm=vm) if scope.allows(Role.OPERATOR, VirtualMachine) else None,
     }
     if job is not None and job.has_ended and job.status != JobStatus.SUCCEEDED:
         context["refusal"] = job.outcome_message

@@ -73,7 +73,7 @@ def new_vm_page(request: PageRequest) -> HttpResponse:
     """
     scope = page_scope(request)
     try:
-        scope.require(Role.ADMIN)
+        scope.require(Role.ADMIN, VirtualMachine)
         sent = request.POST if request.method == "POST" else request.GET
         entered = _entered(sent)
         _follow_snapshot(scope, entered, is_final=request.method == "POST" and "reload" not in sent)

@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from portal.api.errors import Refused
+from portal.api.page_addresses import page_part
 from portal.api.page_refusals import errors_by_field, tell
 from portal.api.scoped_pages import PageRequest, page_scope
 from portal.api.scoping import Scope
@@ -45,6 +46,7 @@ def vm_detail_page(request: PageRequest, pk: UUID) -> HttpResponse:
     return show_vm(request, scope, vm) if vm is not None else _gone(request, scope, pk)
 
 
+@page_part
 @login_required
 @never_cache
 @require_GET
@@ -181,6 +183,7 @@ def _volumes(scope: Scope, vm: VirtualMachine) -> dict[str, Any]:
     volumes = list(ours.filter(vm=vm).order_by("-is_boot", "created_at"))
     free = ours.filter(
         vm=None,
+        status="available",
         volume_id__isnull=False,
         account=vm.account_id,
         region=vm.region,

@@ -15,10 +15,11 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 from rest_framework.filters import search_smart_split
 
 from portal.api.errors import Refused
+from portal.api.page_addresses import page_part, require_POST
 from portal.api.page_refusals import checked, tell
 from portal.api.scoped_pages import PageRequest, page_scope
 from portal.api.scoping import Role, Scope
@@ -60,13 +61,16 @@ def vm_page(request: PageRequest) -> HttpResponse:
             "actions": [(name, action.label) for name, action in ACTIONS.items()],
             "wish": wish,
             "query": urlencode(wish),
-            "usage": quota_lines(usage_of(scope.tenant)) if scope.tenant else [],
+            "usage": quota_lines(usage_of(scope.tenant))
+            if scope.tenant and scope.allows(Role.VIEWER)
+            else [],
             "stale_states": _stale_states(scope),
             **may(scope),
         },
     )
 
 
+@page_part
 @login_required
 @require_GET
 def vm_row(request: PageRequest, pk: UUID) -> HttpResponse:
@@ -108,7 +112,7 @@ def ask_vms(request: PageRequest) -> HttpResponse:
         "mode": request.POST.get("mode", "all"),
     }
     try:
-        scope.require(Role.OPERATOR)
+        scope.require(Role.OPERATOR, VirtualMachine)
         if not wish["ids"]:
             messages.error(request, _("Choose the VMs first."))
         else:
@@ -139,8 +143,8 @@ def sync_vms_now(request: PageRequest) -> HttpResponse:
 def may(scope: Scope) -> dict[str, bool]:
     """What the role allows, for templates: what it does not is not shown."""
     return {
-        "may_control": scope.role.covers(Role.OPERATOR),
-        "may_administer": scope.role.covers(Role.ADMIN),
+        "may_control": scope.allows(Role.OPERATOR, VirtualMachine),
+        "may_administer": scope.allows(Role.ADMIN, VirtualMachine),
     }
 
 

@@ -11,9 +11,9 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST
 
 from portal.api.errors import Refused
+from portal.api.page_addresses import require_POST
 from portal.api.scoped_pages import PageRequest, page_scope
 from portal.api.scoping import Role, Scope
 
@@ -40,7 +40,7 @@ def form_of_vm(form: str, needed: Role) -> Callable[[Act], Callable[..., HttpRes
             scope: Scope = page_scope(request)
             vm = get_object_or_404(VirtualMachine.objects.within(scope).shown(), pk=pk)
             try:
-                scope.require(needed)
+                scope.require(needed, VirtualMachine)
                 act(request, scope, vm, **more)
             except Refused as refused:
                 return show_vm(request, scope, vm, form=form, refused=refused)

@@ -8,9 +8,10 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
 from portal.api.errors import Refused
+from portal.api.page_addresses import require_POST
 from portal.api.page_refusals import tell
 from portal.api.scoped_pages import PageRequest, page_scope
 

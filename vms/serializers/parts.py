@@ -148,6 +148,6 @@ class SyncRunSerializer(AnswerSerializer[SyncRun]):
         """Without what tells one tenant of the others."""
         shown: dict[str, Any] = super().to_representation(run)
         scope = self.context.get("scope")
-        if run.account.tenant_id is None and not (scope and scope.user.is_staff):
+        if not (scope and run.account.is_owned_by(scope)):
             shown.update(dict.fromkeys(("synced", "updated", "skipped", "errors", "missing")), message="")
         return shown

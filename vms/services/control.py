@@ -84,7 +84,7 @@ def control_vms(
         rows = VirtualMachine.objects.within(scope).shown().filter(pk__in=vm_ids).order_by("pk")
         vms = {vm.pk: vm for vm in rows.select_for_update(of=("self",))}
         if vms:
-            scope.require(Role.OPERATOR)
+            scope.require(Role.OPERATOR, VirtualMachine)
             _check_action(action, hard=hard)
         # A VM that is so already needs nothing, unless a job is about to change that. The others are asked, which tells.
         so_already = [vm.lock_key for vm in vms.values() if _is_so_already(vm, action)]

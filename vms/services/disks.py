@@ -93,7 +93,7 @@ def _see_volume(scope: Scope, volume_id: UUID) -> Volume:
     volume: Volume | None = Volume.objects.within(scope).filter(pk=volume_id).first()
     if volume is None:
         raise Http404
-    scope.require(Role.OPERATOR)
+    scope.require(Role.OPERATOR, VirtualMachine)
     return volume
 
 

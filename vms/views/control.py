@@ -17,6 +17,7 @@ from portal.api.scoping import Role
 from portal.api.serializers import body_with_dry_run
 from tasks.views import wait_if_preferred
 
+from ..models import VirtualMachine
 from ..serializers import (
     ActionSerializer,
     BulkActionSerializer,
@@ -51,7 +52,7 @@ class VmActions(VmView):
         if not asked.is_valid():
             # Whether the VM is visible, and the role, are answered before what is wrong with the body.
             self.get_object()
-            self.scope.require(Role.OPERATOR)
+            self.scope.require(Role.OPERATOR, VirtualMachine)
             raise ValidationError(asked.errors)
         return self.controlled(control_vm(scope=self.scope, vm_id=pk, **asked.validated_data))
 
@@ -75,7 +76,7 @@ class VmResize(VmView):
         asked = ResizeRequestSerializer(data=body_with_dry_run(request))
         if not asked.is_valid():
             self.get_object()
-            self.scope.require(Role.ADMIN)
+            self.scope.require(Role.ADMIN, VirtualMachine)
             raise ValidationError(asked.errors)
         return self.controlled(resize_vm(scope=self.scope, vm_id=pk, **asked.validated_data))
 
@@ -101,7 +102,7 @@ class VmBulkActions(ScopedView):
         """
         asked = BulkActionSerializer(data=body_with_dry_run(request))
         if not asked.is_valid():
-            self.scope.require(Role.OPERATOR)
+            self.scope.require(Role.OPERATOR, VirtualMachine)
             raise ValidationError(asked.errors)
         wish = dict(asked.validated_data)
         vm_ids, mode, dry_run = wish.pop("ids"), wish["mode"], wish["dry_run"]

@@ -95,7 +95,7 @@ class VmList(VmListing, ListAPIView[VirtualMachine]):
 
     @idempotent
     def _create(self, request: Request) -> Response:
-        self.scope.require(Role.ADMIN)
+        self.scope.require(Role.ADMIN, VirtualMachine)
         wish, errors = right_and_wrong(NewVmSerializer(data=body_with_dry_run(request)))
         new = create_vm(scope=self.scope, wish=wish, errors=errors, dry_run=wish.pop("dry_run", False))
         jobs = {new.vm.lock_key: new.job} if new.job else {}
@@ -152,7 +152,7 @@ class VmDetail(VmView, RetrieveAPIView[VirtualMachine]):
         asked = ChangeVmSerializer(data=request.data)
         if not asked.is_valid():
             self.get_object()
-            self.scope.require(Role.OPERATOR)
+            self.scope.require(Role.OPERATOR, VirtualMachine)
             raise ValidationError(asked.errors)
         vm, job = change_vm(
             scope=self.scope,
@@ -170,7 +170,7 @@ class VmDetail(VmView, RetrieveAPIView[VirtualMachine]):
         asked = RemovalSerializer(data=request.query_params)
         if not asked.is_valid():
             self.get_object()
-            self.scope.require(Role.ADMIN)
+            self.scope.require(Role.ADMIN, VirtualMachine)
             raise ValidationError(asked.errors)
         response = self.controlled(
             remove_vm(

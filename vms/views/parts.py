@@ -54,7 +54,7 @@ class _PartView(ScopedView):
         """What the body says; whether the VM is visible, and the role, are answered before what is wrong with it."""
         if not serializer.is_valid():
             self.vm()
-            self.scope.require(needed)
+            self.scope.require(needed, VirtualMachine)
             raise ValidationError(dict(serializer.errors))
         found: dict[str, Any] = dict(serializer.validated_data)
         return found
@@ -180,7 +180,7 @@ class VmConsole(_PartView):
     def get(self, request: Request, pk: UUID) -> Response:
         """What was last read for who asks."""
         vm = self.vm()
-        self.scope.require(Role.OPERATOR)
+        self.scope.require(Role.OPERATOR, VirtualMachine)
         return Response(asdict(console_of(scope=self.scope, vm=vm)))
 
     @extend_schema(
@@ -189,12 +189,14 @@ class VmConsole(_PartView):
     def post(self, request: Request, pk: UUID) -> Response:
         """Ask the cloud for the screen's address or the last lines of text; `Prefer: wait=10` answers with them."""
         response = self._read(request, pk)
-        if wait_if_preferred(request, response):
-            response.data.update(asdict(console_of(scope=self.scope, vm=self.vm())))
+        wait_if_preferred(request, response)
+        # Only now, and not in the answer that is kept under an Idempotency-Key: it is a secret.
+        self.scope.require(Role.OPERATOR, VirtualMachine)
+        response.data.update(asdict(console_of(scope=self.scope, vm=self.vm())))
         return response
 
     @idempotent
     def _read(self, request: Request, pk: UUID) -> Response:
         wish = self.asked(ReadConsoleSerializer(data=request.data), Role.OPERATOR)
-        vm, job = read_console(scope=self.scope, vm_id=pk, **wish)
-        return accepted(job, asdict(console_of(scope=self.scope, vm=vm)))
+        _vm, job = read_console(scope=self.scope, vm_id=pk, **wish)
+        return accepted(job, {})

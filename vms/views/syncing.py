@@ -15,7 +15,7 @@ from portal.api.scoped_views import ScopedView
 from portal.api.scoping import Role
 
 from ..filters import SyncRunFilter
-from ..models import SyncRun
+from ..models import SyncRun, VirtualMachine
 from ..serializers import (
     SyncAcceptedSerializer,
     SyncRequestSerializer,
@@ -44,7 +44,7 @@ class VmSync(ScopedView, ListAPIView[SyncRun]):
         """Have the tenant's VMs looked at now; the accounts and regions whose next run is a full one."""
         asked = SyncRequestSerializer(data=request.data)
         if not asked.is_valid():
-            self.scope.require(Role.OPERATOR)
+            self.scope.require(Role.OPERATOR, VirtualMachine)
             raise ValidationError(asked.errors)
         states = request_sync(scope=self.scope, account_id=asked.validated_data.get("account"))
         return Response({"regions": SyncStateSerializer(states, many=True).data}, status=202)

@@ -19,9 +19,12 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
+from rest_framework.permissions import SAFE_METHODS
 
+from portal.api.page_addresses import page_part, require_POST
 from portal.api.scoped_pages import PageRequest, page_scope
+from portal.api.scoping import has_staff_permission
 from tasks.doorbell import ring
 from tasks.models import Job
 from tasks.serializers import description_of
@@ -44,13 +47,17 @@ Page = Callable[..., HttpResponse]
 
 
 def _for_staff(page: Page) -> Page:
-    """A page of the platform's own. Anybody else is refused before anything is looked up."""
+    """A page of the platform's own: to read it takes the permission to view pools, to post to it that to change them.
+
+    Anybody else is refused before anything is looked up.
+    """
 
     @login_required
     @never_cache
     @wraps(page)
     def refusing(request: PageRequest, **names: int) -> HttpResponse:
-        if not request.user.is_staff:
+        action = "view" if request.method in SAFE_METHODS else "change"
+        if not has_staff_permission(request.user, f"volumepool.{action}_volumepool"):
             raise PermissionDenied
         return page(request, **names)
 
@@ -90,6 +97,7 @@ def pool_detail_page(request: PageRequest, pk: int) -> HttpResponse:
     return render(request, "volumepool/pool.html", context)
 
 
+@page_part
 @_for_staff
 @require_GET
 def pool_live_part(request: PageRequest, pk: int) -> HttpResponse:
@@ -157,6 +165,7 @@ def _context(request: PageRequest, pool: VolumePool) -> dict[str, Any]:
         "stray_count": strays.count(),
         "jobs": [(job, description_of(job)) for job in _jobs_of(pool)],
         "seconds": _seconds(_is_moving(row)),
+        "may_change": has_staff_permission(request.user, "volumepool.change_volumepool"),
     }
 
 

@@ -8,9 +8,10 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
 from portal.api.errors import Refused
+from portal.api.page_addresses import require_POST
 from portal.api.page_refusals import checked, entered_in, tell
 from portal.api.scoped_pages import PageRequest, page_scope
 from portal.api.scoping import Role
@@ -38,8 +39,8 @@ def volume_snapshot_page(request: PageRequest) -> HttpResponse:
         "page": page,
         "rows": [(snapshot, held.get(snapshot.lock_key)) for snapshot in rows],
         "changes": bool(held),
-        "may_administer": scope.role.covers(Role.ADMIN),
-        "may_control": scope.role.covers(Role.OPERATOR),
+        "may_administer": scope.allows(Role.ADMIN, VolumeSnapshot),
+        "may_control": scope.allows(Role.OPERATOR, VolumeSnapshot),
     }
     return render(request, "volumepool/snapshots.html", context)
 

@@ -12,9 +12,10 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
 from portal.api.errors import BadFields, Refused
+from portal.api.page_addresses import require_POST
 from portal.api.page_refusals import checked, entered_in, errors_by_field, tell
 from portal.api.scoped_pages import PageRequest, page_scope
 from portal.api.scoping import Role, Scope
@@ -34,6 +35,7 @@ from ..services import (
     take_snapshot,
     volume_options,
 )
+from ..states import allowed_on
 
 PAGE_SIZE = 50
 # The fields of the form for new volumes, in the order of the page.
@@ -63,13 +65,13 @@ def show_volumes(request: PageRequest, scope: Scope, refused: Refused | None = N
     context = {
         "scope": scope,
         "page": page,
-        "rows": [(volume, held.get(volume.lock_key)) for volume in rows],
+        "rows": [(volume, held.get(volume.lock_key), allowed_on(volume)) for volume in rows],
         "changes": bool(held),
         "search": search,
         "attached": attached,
         "query": urlencode({"search": search, "attached": attached}),
-        "may_administer": scope.role.covers(Role.ADMIN),
-        "may_control": scope.role.covers(Role.OPERATOR),
+        "may_administer": scope.allows(Role.ADMIN, Volume),
+        "may_control": scope.allows(Role.OPERATOR, Volume),
     }
     if context["may_administer"]:
         context |= _new_form(request, scope, refused)
@@ -96,7 +98,7 @@ def new_volumes_page(request: PageRequest) -> HttpResponse:
     """Get volumes: of a type, or of a size."""
     scope = page_scope(request)
     try:
-        scope.require(Role.ADMIN)
+        scope.require(Role.ADMIN, Volume)
         wish = checked(WantedVolumesSerializer(data=entered_in(request.POST, *NEW_FIELDS)))
         if "type" in wish:
             request_volumes(scope=scope, wanted=Wanted(**wish))

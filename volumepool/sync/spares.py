@@ -11,9 +11,9 @@ import structlog
 from django.conf import settings
 
 from cloudaccounts.connect import open_cloud
-from cloudaccounts.encryption import UnreadableSecret
 from cloudaccounts.models import CloudAccount
 from openstack_client import CloudError, Volume
+from security.encryption import UnreadableSecret
 
 log = structlog.get_logger(__name__)
 

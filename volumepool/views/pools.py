@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from portal.api.idempotency import idempotent
-from portal.api.permissions import IsStaff
+from portal.api.permissions import StaffPermission
 from tasks.doorbell import ring
 
 from ..models import SpareVolume, VolumePool
@@ -33,7 +33,8 @@ POOLS = VolumePool.objects.select_related("account").order_by("type", "account__
 class _PoolView(GenericAPIView[VolumePool]):
     """Pools are the platform's own."""
 
-    permission_classes: ClassVar[list[type[BasePermission]]] = [IsStaff]  # type: ignore[misc]
+    permission_classes: ClassVar[list[type[BasePermission]]] = [StaffPermission]  # type: ignore[misc]
+    staff_model = "volumepool.volumepool"
     queryset = POOLS
     serializer_class: Any = VolumePoolSerializer
 
@@ -81,7 +82,8 @@ class PoolHistory(_PoolView):
 class PoolSpares(ListAPIView[SpareVolume]):
     """The spares of a pool, the next to be given first."""
 
-    permission_classes: ClassVar[list[type[BasePermission]]] = [IsStaff]  # type: ignore[misc]
+    permission_classes: ClassVar[list[type[BasePermission]]] = [StaffPermission]  # type: ignore[misc]
+    staff_model = "volumepool.sparevolume"
     queryset = SpareVolume.objects.order_by("status", "available_at", "pk")
     serializer_class = SpareVolumeSerializer
 

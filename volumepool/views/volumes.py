@@ -76,7 +76,7 @@ class VolumeList(ScopedView, ListAPIView[Volume]):
     @idempotent
     def provide(self, request: Request) -> Response:
         """Write them down, in one transaction."""
-        self.scope.require(Role.ADMIN)
+        self.scope.require(Role.ADMIN, Volume)
         asked = WantedVolumesSerializer(data=request.data)
         if not asked.is_valid():
             raise ValidationError(asked.errors)
@@ -113,7 +113,7 @@ class _OneVolume(ScopedView):
         """What the body says; whether the volume is visible, and the role, are answered before what is wrong with it."""
         if not serializer.is_valid():
             self.get_object()
-            self.scope.require(needed)
+            self.scope.require(needed, Volume)
             raise ValidationError(dict(serializer.errors))
         return dict(serializer.validated_data)
 

@@ -4,7 +4,7 @@ from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError
 from django.db import models
 
-from cloudaccounts.encryption import ENCRYPTED_COLUMNS, UnreadableSecret, rotate
+from security.encryption import ENCRYPTED_COLUMNS, UnreadableSecret, rotate
 
 BATCH = 500
 

@@ -1,0 +1,59 @@
+"""What Nova and Cinder say of work in progress: an action's events, and attachments as Cinder keeps them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ..translation import nonsense
+from .raw import id_of, moment, text
+
+
+@dataclass(frozen=True, slots=True)
+class ServerEvent:
+    """One piece of work that some service of Nova began for an action. `finished_at` is None while it goes on.
+
+    `result` is Nova's word, "Success" or "Error".
+    """
+
+    name: str
+    started_at: datetime | None
+    finished_at: datetime | None
+    result: str | None
+
+    @classmethod
+    def from_json(cls, raw: Any) -> ServerEvent:
+        """From one element of the `events` of an instance action."""
+        if not isinstance(raw, dict) or not isinstance(raw.get("event"), str):
+            raise nonsense("an event without a name")
+        return cls(
+            name=raw["event"],
+            started_at=moment(raw.get("start_time")),
+            finished_at=moment(raw.get("finish_time")),
+            result=text(raw.get("result")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeReservation:
+    """An attachment as Cinder keeps it: that a server has a volume, or that one is kept for it.
+
+    `status` is Cinder's word: "reserved", "attaching", "attached", "detaching", "error_attaching". Nova asks for one before
+    it attaches, so one that stays "reserved" is what a request that died inside Nova has left.
+    """
+
+    id: str
+    volume_id: str | None
+    server_id: str | None
+    status: str
+
+    @classmethod
+    def from_json(cls, raw: Any) -> VolumeReservation:
+        """From one element of Cinder's `attachments`."""
+        return cls(
+            id=id_of(raw, "attachment"),
+            volume_id=text(raw.get("volume_id")),
+            server_id=text(raw.get("instance")),
+            status=text(raw.get("status")) or "unknown",
+        )

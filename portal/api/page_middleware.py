@@ -1,0 +1,86 @@
+"""What every page answers when it is asked too late, by the wrong method, or for what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import structlog
+from django.conf import settings
+from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import resolve_url
+from django_htmx.http import HttpResponseClientRedirect
+
+from .errors import bad_request, page_of_refusal, wrong_method
+from .page_addresses import is_for_programs, page_of
+from .page_errors import is_script
+
+log = structlog.get_logger(__name__)
+
+ADMIN_LOGIN = "/admin/login/"
+
+
+class PageErrorsMiddleware:
+    """Answer a person as a person.
+
+    Who is not signed in is sent to the sign-in page as a whole page, also by a script, whose answer would else be
+    swapped into a row; and from there back to the page that they were on, never to a part of one or to an address that
+    only takes forms. Refusals that a view has not shown by itself become pages, as does a wrong method.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer the request."""
+        response = self.get_response(request)
+        if is_for_programs(request.path):
+            return response
+        if response.status_code == 405 and not getattr(response, "content", b""):
+            return wrong_method(request, response)
+        if (login := _login_asked_for(response)) is not None:
+            return _to_login(request, login)
+        return response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Show what a view or the database has refused, in the words of the API; None for a bug, which becomes a 500.
+
+        Values that Django finds out of place are refusals too: the admin's widgets look up whatever key was sent, and
+        fail when it is none.
+        """
+        if is_for_programs(request.path):
+            return None
+        if isinstance(exception, ValidationError) or _is_of_model_field(exception):
+            log.warning("page_refused", error=str(exception)[:500])
+            return bad_request(request, exception)
+        return page_of_refusal(request, exception)
+
+
+def _is_of_model_field(error: Exception) -> bool:
+    """Return whether a model's field has refused a value, as one for numbers does with a text."""
+    trace = error.__traceback__
+    if trace is None or not isinstance(error, TypeError | ValueError):
+        return False
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return str(trace.tb_frame.f_globals.get("__name__", "")).startswith("django.db.models.fields")
+
+
+def _login_asked_for(response: HttpResponseBase) -> str | None:
+    """The address of the sign-in page that a response sends to because it is needed first; None for any other response."""
+    if response.status_code != 302:
+        return None
+    target = urlsplit(response.headers.get("Location", ""))
+    if target.netloc or target.path not in {resolve_url(settings.LOGIN_URL), ADMIN_LOGIN}:
+        return None
+    return target.path if REDIRECT_FIELD_NAME in parse_qs(target.query) else None
+
+
+def _to_login(request: HttpRequest, login: str) -> HttpResponse:
+    address = f"{login}?{urlencode({REDIRECT_FIELD_NAME: page_of(request)}, safe='/')}"
+    if is_script(request):
+        return HttpResponseClientRedirect(address)
+    return HttpResponse(status=302, headers={"Location": address})

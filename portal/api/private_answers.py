@@ -1,0 +1,32 @@
+"""Answers are for one user and one tenant: nothing on the way may keep them, and none may be shown to another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils.cache import patch_vary_headers
+
+# What an answer depends on besides its address: who asks, for which tenant, in which language.
+VARY = ("Authorization", "Cookie", "X-Tenant", "Accept-Language")
+
+
+class PrivateAnswersMiddleware:
+    """Forbid to store answers, unless their view has said by `Cache-Control` how long they may be kept.
+
+    It stands inside of WhiteNoise, whose static files are everybody's. Whoever is told by mistake that an answer may be
+    kept is still told by `Vary` for whom.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer the request."""
+        response = self.get_response(request)
+        if "Cache-Control" not in response:
+            response["Cache-Control"] = "no-store"
+        if "public" not in response["Cache-Control"]:
+            patch_vary_headers(response, VARY)
+        return response

@@ -1,0 +1,77 @@
+"""What a request may be at most, whichever view it is for: its address, its body, and what a form's page would repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+from typing import Any, NoReturn
+
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.core.files.uploadhandler import FileUploadHandler
+from django.http import HttpRequest, UnreadablePostError
+from django.http.response import HttpResponseBase
+
+from . import errors
+
+# As gunicorn's limit of the request line; with another server in front, or none, it holds as well.
+LONGEST_ADDRESS = 4094
+# Bytes of all values of a form, written as HTML: a page that refuses a form shows once more what was entered.
+LARGEST_FORM = 50_000
+
+
+class RequestLimitsMiddleware:
+    """Refuse what is too large before anything reads it: 414 for the address, 413 for the body, 411 for one of unknown length.
+
+    Bodies for the API are read by its parser alone, which has limits of its own (`portal.api.parsers`).
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer the request, or refuse it."""
+        if len(request.path) + len(request.META.get("QUERY_STRING", "")) > LONGEST_ADDRESS:
+            return errors.address_too_long(request, LONGEST_ADDRESS)
+        if "HTTP_TRANSFER_ENCODING" in request.META:
+            # Django reads as many bytes as Content-Length says: none, and would take the body for an empty one.
+            return errors.length_required(request)
+        if _content_length(request) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            return errors.bad_request(request, RequestDataTooBig())
+        if request.method == "POST" and not request.path.startswith("/api/"):
+            try:
+                size = _size_as_html(request)
+            except (SuspiciousOperation, UnreadablePostError) as error:
+                return errors.bad_request(request, error)
+            if size > LARGEST_FORM:
+                return errors.form_too_large(request, LARGEST_FORM)
+        return self.get_response(request)
+
+
+def _content_length(request: HttpRequest) -> int:
+    text = request.META.get("CONTENT_LENGTH") or "0"
+    # A longer number is none that a server lets through; Python refuses to read very long ones.
+    return int(text) if len(text) <= 19 and text.isascii() and text.isdigit() else 0
+
+
+def _size_as_html(request: HttpRequest) -> int:
+    return sum(
+        len(escape(value).encode("utf-8", "replace"))
+        for _name, values in request.POST.lists()
+        for value in values
+    )
+
+
+class NoUploads(FileUploadHandler):
+    """Refuses files: no form of the portal takes any, and Django would write them to the disk for anybody."""
+
+    def new_file(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raise 400 at the first file of a form."""
+        raise SuspiciousOperation("A form came with a file, and no form of the portal takes files.")
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:
+        """Return the data: never called, as `new_file` refuses."""
+        return raw_data
+
+    def file_complete(self, file_size: int) -> None:
+        """Return no file."""

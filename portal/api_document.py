@@ -1,0 +1,77 @@
+"""The OpenAPI document and its page: made once in each process and language, and not sent again to who has it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils import translation
+from django.utils.cache import patch_cache_control, patch_vary_headers
+from django.utils.decorators import method_decorator
+from django.views.decorators.http import conditional_page
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiYamlRenderer
+from drf_spectacular.utils import extend_schema
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+RENDERERS = {"json": OpenApiJsonRenderer, "yaml": OpenApiYamlRenderer}
+LANGUAGES = dict(settings.LANGUAGES)
+
+
+# Of each language and form; two requests that come at once may both make it, and get the same.
+@lru_cache(maxsize=2 * len(LANGUAGES))
+def made_document(language: str, form: str) -> bytes:
+    """Return the document, as bytes of JSON or YAML. Making it takes a third of a second."""
+    with translation.override(language):
+        document = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+        made: bytes = RENDERERS[form]().render(document, renderer_context={})
+    return made
+
+
+def let_be_kept(response: HttpResponseBase) -> None:
+    """Let an answer be kept that is the same for everybody, if it is asked for again by its ETag each time."""
+    patch_cache_control(response, public=True, no_cache=True)
+    patch_vary_headers(response, ("Accept", "Accept-Language", "Cookie"))
+
+
+@method_decorator(conditional_page, name="dispatch")
+class DocumentView(SpectacularAPIView):
+    """The OpenAPI document, by content negotiation in YAML or JSON. Nobody has to sign in, so nobody is asked who they are."""
+
+    authentication_classes = []
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Return the document in the language of the request, or in `?lang=` where that is one of the portal's."""
+        asked = request.GET.get("lang", "")
+        language = asked if asked in LANGUAGES else translation.get_language()
+        renderer = request.accepted_renderer
+        form = "json" if "json" in renderer.format else "yaml"
+        response = HttpResponse(
+            made_document(language if language in LANGUAGES else settings.LANGUAGE_CODE, form),
+            content_type=f"{renderer.media_type}; charset=utf-8",
+            headers={"Content-Disposition": f'inline; filename="portal-api.{form}"'},
+        )
+        let_be_kept(response)
+        return response
+
+
+@method_decorator(conditional_page, name="dispatch")
+class DocumentPage(SpectacularSwaggerSplitView):
+    """Swagger UI. Its script stands in a file of its own: our policy allows no inline scripts and styles."""
+
+    authentication_classes = []
+    template_name = "portal/api_docs.html"
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Return the page, or with `?script=` its script, which has the reader's CSRF token in it and is never kept."""
+        response: Response = super().get(request, *args, **kwargs)
+        if "script" not in request.GET:
+            let_be_kept(response)
+        return response

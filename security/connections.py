@@ -1,0 +1,119 @@
+"""Connections to where tenants, clouds and hosts say: the address is checked, and the connection goes to that address.
+
+    from security.connections import AddressRefused, open_checked
+    from security.policies import host_policy
+
+    with open_checked(host, port, policy=host_policy(), timeout=3.0) as connection: ...
+
+There is no time between check and use: the name is resolved once, every address that it has is judged, and the socket is
+connected to a judged address, not to the name. `Host`, SNI and the certificate's name remain the caller's, so TLS is
+`ssl_context.wrap_socket(connection, server_hostname=host)`. Redirects are the caller's to refuse.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from .addresses import AddressPolicy, Refusal
+
+SocketOption = tuple[int, int, int]
+
+
+class AddressRefused(Exception):
+    """A connection would have gone to an address where none may go. `host` was asked for, `address` is what it leads to.
+
+    Its text is for the person who entered the host; `reason` is the part of it that says why.
+    """
+
+    def __init__(self, host: str, address: str, port: int, reason: str) -> None:
+        self.host = host
+        self.address = address
+        self.port = port
+        self.reason = reason
+        super().__init__(
+            _("%(host)s, port %(port)s: %(reason)s") % {"host": host, "port": port, "reason": reason}
+        )
+
+
+def describe_refusal(refusal: Refusal, address: str, policy: AddressPolicy) -> str:
+    """Return why the policy refuses an address, for the person who entered it."""
+    values = {"ip": address, "setting": policy.setting or "allow_local"}
+    if refusal is Refusal.NO_HOST:
+        return _("no machine can be at %(ip)s") % values
+    if refusal is Refusal.OWN_SERVER:
+        return _("the portal's own database or broker is at %(ip)s") % values
+    if refusal is Refusal.DENIED:
+        return _("%(ip)s is a metadata service, or is denied by the operator (DENIED_ADDRESSES)") % values
+    if refusal is Refusal.PRIVATE:
+        return _("%(ip)s is a private address (ALLOW_PRIVATE_ADDRESSES)") % values
+    return _("%(ip)s is the portal's own machine or network link (%(setting)s)") % values
+
+
+def resolve_checked(host: str, port: int, *, policy: AddressPolicy) -> list[tuple[int, Any]]:
+    """Return (family, socket address) of everything that a host resolves to, each judged.
+
+    One refused address refuses the host: a name that leads both to a cloud and to loopback is a trap.
+    All notations of addresses (decimal, octal, hexadecimal, short) pass through the system's resolver, so it is the
+    resulting address that is judged. Raises `AddressRefused`, and OSError (`socket.gaierror`) for an unknown name.
+    """
+    if not 0 < port < 65536:
+        reason = describe_refusal(Refusal.NO_HOST, f"{host}:{port}", policy)
+        raise AddressRefused(host, host, port, reason)
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    try:
+        bare.encode("idna")
+    except UnicodeError:
+        raise socket.gaierror(socket.EAI_NONAME, "a label of the name is empty or too long") from None
+    found: list[tuple[int, Any]] = []
+    for family, _kind, _protocol, _name, address in policy.resolve(bare, port, type=socket.SOCK_STREAM):
+        if family not in {socket.AF_INET, socket.AF_INET6}:
+            continue
+        ip = str(address[0]).partition("%")[0]
+        refusal = policy.refusal_of(ip, port)
+        if refusal is not None:
+            raise AddressRefused(bare, ip, port, describe_refusal(refusal, ip, policy))
+        found.append((family, address))
+    if not found:
+        raise socket.gaierror(socket.EAI_NONAME, "the name has no address")
+    return found
+
+
+def open_checked(
+    host: str,
+    port: int,
+    *,
+    policy: AddressPolicy,
+    timeout: float | None,
+    options: Iterable[SocketOption] = ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),),
+) -> socket.socket:
+    """Connect to a host over TCP, at an address that the policy allows; the socket has `timeout` set.
+
+    `timeout` bounds all tries together, in seconds. Raises `AddressRefused`, or OSError as `socket.create_connection` does.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    trouble: OSError | None = None
+    for family, address in resolve_checked(host, port, policy=policy):
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            break
+        connection = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            for option in options:
+                connection.setsockopt(*option)
+            connection.settimeout(left)
+            connection.connect(address)
+        except OSError as error:
+            connection.close()
+            trouble = error
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            connection.settimeout(timeout)
+            return connection
+    raise trouble or TimeoutError("the connection was not made in time")
