@@ -54,7 +54,7 @@ class Unreadable:
 
     def __str__(self) -> str:
         """For people."""
-        called = " ".join(filter(None, (self.cloud_id, f'"{self.name[:80]}"' if self.name else "")))
+        called = " ".join(filter(None, (self.cloud_id[:80], f'"{self.name[:80]}"' if self.name else "")))
         return f"{called}: {self.reason}" if called else self.reason
 
 

@@ -29,12 +29,12 @@ class Entry(ModelEntry):  # type: ignore[misc] # django-celery-beat has no types
 
     def is_ahead(self) -> bool:
         """Whether it counts from a time to come, so that it would not be rung before that."""
-        ahead: timedelta = maybe_make_aware(self.last_run_at) - self._default_now()
+        ahead: timedelta = maybe_make_aware(self.model.last_run_at) - self._default_now()
         return ahead > TOLERANCE
 
     def make_due(self) -> None:
         """Have it count from one interval ago, unless somebody has written another time meanwhile."""
-        before = self.last_run_at
+        before = self.model.last_run_at
         run_every = getattr(self.schedule, "run_every", timedelta(minutes=1))
         self.last_run_at = self.model.last_run_at = self._default_now() - run_every
         PeriodicTask.objects.filter(pk=self.model.pk, last_run_at=before).update(last_run_at=self.last_run_at)

@@ -14,6 +14,7 @@ from tasks.canary import seconds_since_canary
 from tasks.queues import seconds_since_beat
 from vms.services.syncing import stale_states
 
+from .metrics import has_metrics_token
 from .system_health import system_health
 
 
@@ -51,13 +52,8 @@ def ready(request: HttpRequest) -> JsonResponse:
             problems = system_health()
         checks["beat_last_tick_seconds_ago"] = _rounded(seconds_since_beat())
         checks["canary_seconds_ago"] = _rounded(seconds_since_canary())
-        checks["vm_sync_stale"] = [
-            {"account": state.account.name, "region": state.region, "listed_at": state.listed_at}
-            for state in stale_states()
-        ]
-        checks["resource_sync_stale"] = [
-            {"account": one.name, "type": one.type, "synced_at": one.synced_at} for one in stale_accounts()
-        ]
+        if _may_see_accounts(request):
+            checks |= _stale_accounts()
     status = "unavailable" if not healthy else "degraded" if problems else "ok"
     return JsonResponse(
         {"status": status, "problems": problems, **checks}, status=200 if status == "ok" else 503
@@ -68,6 +64,28 @@ def _own_checks() -> dict[str, Any]:
     checks: dict[str, Any] = {"database": _database(), "broker": _broker()}
     checks["migrations"] = _migrations() if checks["database"] == "ok" else "unknown"
     return checks
+
+
+def _may_see_accounts(request: HttpRequest) -> bool:
+    """Return whether to name accounts, which are tenants' own: to staff, and to whoever has the token of the metrics.
+
+    Asked only when the database answers, as the session is there.
+    """
+    return has_metrics_token(request) or bool(
+        request.user.is_active and getattr(request.user, "is_staff", False)
+    )
+
+
+def _stale_accounts() -> dict[str, Any]:
+    return {
+        "vm_sync_stale": [
+            {"account": state.account.name, "region": state.region, "listed_at": state.listed_at}
+            for state in stale_states()
+        ],
+        "resource_sync_stale": [
+            {"account": one.name, "type": one.type, "synced_at": one.synced_at} for one in stale_accounts()
+        ],
+    }
 
 
 def _database() -> str:

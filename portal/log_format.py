@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import structlog
+import structlog.tracebacks
+
+from .log_text import escape_line, escape_values, write_traceback
 
 SHARED_PROCESSORS: list[Any] = [
     structlog.contextvars.merge_contextvars,
@@ -12,6 +15,10 @@ SHARED_PROCESSORS: list[Any] = [
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
+# Without local variables, which structlog would add: those may be secrets.
+TRACEBACKS = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
 
 
 def logging_settings(*, production: bool, level: str, request_level: str) -> dict[str, Any]:
@@ -41,18 +48,14 @@ def logging_settings(*, production: bool, level: str, request_level: str) -> dic
                 "processors": [
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                     *(
-                        [
-                            structlog.processors.dict_tracebacks,
-                            structlog.processors.JSONRenderer(ensure_ascii=False),
-                        ]
+                        [TRACEBACKS, escape_values, structlog.processors.JSONRenderer(ensure_ascii=False)]
                         if production
-                        # Plain tracebacks: the default ones show local variables, and those may be secrets.
                         else [
-                            structlog.dev.ConsoleRenderer(
-                                colors=False, exception_formatter=structlog.dev.plain_traceback
-                            )
+                            escape_values,
+                            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=write_traceback),
                         ]
                     ),
+                    escape_line,
                 ],
             },
         },

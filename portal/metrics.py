@@ -223,10 +223,15 @@ _registry.register(PortalCollector())
 @require_GET
 def metrics(request: HttpRequest) -> HttpResponse:
     """The figures, to who names `METRICS_TOKEN`. Without one they are shown outside of production alone."""
-    token = settings.METRICS_TOKEN
-    if not token and settings.PRODUCTION:
+    if not settings.METRICS_TOKEN and settings.PRODUCTION:
         raise Http404
-    sent = request.headers.get("Authorization", "")
-    if token and not hmac.compare_digest(sent.encode(), f"Bearer {token}".encode()):
+    if settings.METRICS_TOKEN and not has_metrics_token(request):
         return HttpResponse(status=401, headers={"WWW-Authenticate": "Bearer"})
     return HttpResponse(generate_latest(_registry), content_type=CONTENT_TYPE_LATEST)
+
+
+def has_metrics_token(request: HttpRequest) -> bool:
+    """Return whether a request names `METRICS_TOKEN`; never, when there is none."""
+    token = settings.METRICS_TOKEN
+    sent = request.headers.get("Authorization", "")
+    return bool(token) and hmac.compare_digest(sent.encode(), f"Bearer {token}".encode())

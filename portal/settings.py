@@ -8,6 +8,7 @@ password for the broker.
 import os
 from pathlib import Path
 from typing import Any
+from zoneinfo import available_timezones
 
 import django_stubs_ext
 import environ
@@ -104,6 +105,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "portal.api.page_middleware.PageErrorsMiddleware",
     "portal.api.password_checks.LoginThrottleMiddleware",
+    "portal.api.time_zones.TimeZoneMiddleware",
     "portal.api.form_keys.FormKeyMiddleware",
 ]
 
@@ -242,6 +244,20 @@ TENANT_WORKER_SHARES = env.json("TENANT_WORKER_SHARES", default={"jobs": 0.75, "
 # Requests that wait for a job, or follow one live, hold a web thread each: of WEB_THREADS, so many may be taken by them.
 WAITING_REQUESTS_AT_MOST = env.int("WAITING_REQUESTS_AT_MOST", default=8)
 JOB_EVENTS_SECONDS = env.float("JOB_EVENTS_SECONDS", default=60.0)
+
+# How many rows of each kind a tenant may have, beside its quotas; null for any number. One more is refused with the figures.
+TENANT_ROWS_AT_MOST = {
+    "information_systems": 500,
+    "cloud_accounts": 50,
+    "hosts": 5000,
+    "services": 1000,
+    # Of one service.
+    "versions": 2000,
+    "instances": 10_000,
+    "vm_snapshots": 2000,
+    "volume_snapshots": 5000,
+    **env.json("TENANT_ROWS_AT_MOST", default={}),
+}
 
 # --- Virtual machines --------------------------------------------------------------------------------------
 
@@ -403,8 +419,16 @@ LANGUAGE_CODE = env.str("LANGUAGE_CODE", default="en")
 LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese"))]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_I18N = True
+# Times are kept in UTC, and REST and logs write them so. Pages show them in the person's zone, the tenant's, or this one,
+# which also says what a day is for tenants that have chosen none.
 TIME_ZONE = "UTC"
 USE_TZ = True
+DEFAULT_TIME_ZONE = env.str("DEFAULT_TIME_ZONE", default="UTC")
+if DEFAULT_TIME_ZONE not in available_timezones():
+    raise ImproperlyConfigured(
+        f"DEFAULT_TIME_ZONE is '{DEFAULT_TIME_ZONE}', which is no time zone; name one as IANA does, such as Europe/Berlin."
+    )
+FORMAT_MODULE_PATH = ["portal.formats"]
 
 # --- Static files ------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from django.db import connection
 from django_celery_beat.models import PeriodicTask
 
 from tasks import queues
+from tasks.canary import seconds_since_canary
 from tasks.clock import database_now
 
 # Schedules ring every few seconds; a beat that is silent for so long is dead, or waits for one that is.
@@ -25,7 +26,7 @@ def system_health() -> dict[str, Any]:
     installation has as long to show the first sign of life as any sign is good for, from its migrations on.
     """
     since_start = _seconds_since_migrations()
-    beat, sung = queues.seconds_since_beat(), queues.seconds_since_canary()
+    beat, sung = queues.seconds_since_beat(), seconds_since_canary()
     problems: dict[str, str] = {}
     silent = _silence_of_beat()
     if silent is None:
@@ -57,7 +58,7 @@ def _silence_of_beat() -> float | None:
 
 def _canary_is_sent() -> bool:
     """Whether the canary's schedule is on: whoever has switched it off misses none."""
-    return PeriodicTask.objects.filter(task=CANARY_SCHEDULE, enabled=True).exists()
+    return bool(PeriodicTask.objects.filter(task=CANARY_SCHEDULE, enabled=True).exists())
 
 
 def _unread_queues() -> list[str]:

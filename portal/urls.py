@@ -55,6 +55,7 @@ urlpatterns = [
         tenant_pages.remove_member,
         name="member-page-remove",
     ),
+    path("preferences/", pages.preferences, name="preferences"),
     path("language/", include("django.conf.urls.i18n")),
     path("vms/", vm_pages.vm_page, name="vm-page"),
     path("vms/ask/", vm_pages.ask_vms, name="vms-ask"),

@@ -57,6 +57,7 @@ def event_stream(request: HttpRequest, job: Job, opened: OpenAnswer) -> Streamin
     last = request.headers.get("Last-Event-ID", "")
     reader = _Reader(
         job_id=job.pk,
+        tenant_id=job.tenant_id,
         after_line=int(last) if last.isascii() and last.isdigit() and len(last) < 19 else 0,
         # The middleware that has set the language is through when the events are sent.
         language=translation.get_language() or settings.LANGUAGE_CODE,
@@ -75,6 +76,7 @@ class _Reader:
     """What one reader has been told."""
 
     job_id: UUID
+    tenant_id: int | None
     after_line: int
     language: str
     opened: OpenAnswer
@@ -107,7 +109,7 @@ class _Reader:
 
 def _events(reader: _Reader, connection_to_reader: socket | None) -> Iterator[bytes]:
     """The events of a job, until it has ended or the time is over. Begins with the job as it is."""
-    with a_thread_to_wait_in() as may_wait:
+    with a_thread_to_wait_in(reader.tenant_id) as may_wait:
         if connection_to_reader is not None:
             connection_to_reader.settimeout(PATIENCE_SECONDS)
         retry = COME_BACK_AFTER_MILLISECONDS if may_wait else COME_BACK_WHEN_FULL_MILLISECONDS

@@ -275,16 +275,17 @@ def _storable(text: str) -> str:
 def _record_each(due: Sequence[AsyncTask], seen: Mapping[str, Observation]) -> None:
     """As `_record`; what the database refuses to take down of one object counts against that one's watch alone."""
     try:
-        return _record(due, seen)
+        _record(due, seen)
+        return
     except (DataError, ValueError, TypeError) as error:
-        if len(due) == 1:
-            return _note_failed_looks(due, {due[0].object_id: error})
-    # What a watch's row holds was set for the try that failed.
-    fresh = {task.pk: task for task in AsyncTask.objects.filter(pk__in=[task.pk for task in due])}
-    for task in due:
-        if task.pk in fresh:
-            _record_each([fresh[task.pk]], seen)
-    return None
+        refused = error
+    # What the rows hold in memory was set for the try that failed.
+    fresh = list(AsyncTask.objects.filter(pk__in=[task.pk for task in due]))
+    if len(due) == 1:
+        _note_failed_looks(fresh, {due[0].object_id: refused})
+        return
+    for task in fresh:
+        _record_each([task], seen)
 
 
 def _record(due: Sequence[AsyncTask], seen: Mapping[str, Observation]) -> None:

@@ -87,7 +87,7 @@ class UserAdmin(DjangoUserAdmin[User]):
 
     inlines = [TenantOfUserRows]
     list_display = ["username", "email", "is_active", "is_staff", "last_login"]
-    fieldsets = (*(DjangoUserAdmin.fieldsets or ()), (_("Portal"), {"fields": ["language"]}))
+    fieldsets = (*(DjangoUserAdmin.fieldsets or ()), (_("Portal"), {"fields": ["language", "time_zone"]}))
     actions = ["end_credentials"]
 
     @admin.action(

@@ -108,7 +108,7 @@ class OwnInvitations(GenericAPIView[Invitation]):
         return self.get_paginated_response(OwnInvitationSerializer(page, many=True).data)
 
 
-class AcceptInvitation(GenericAPIView[Invitation]):
+class AcceptInvitation(GenericAPIView[Any]):
     """Saying yes to an invitation."""
 
     queryset = Invitation.objects.all()

@@ -82,7 +82,8 @@ def accept_invitation(*, user: User, invitation_id: UUID) -> Membership:
             if violated(error) != "membership_once_per_tenant":
                 raise
         # Staff have added the user meanwhile: that role stays.
-        return Membership.objects.select_related("tenant").get(user=user, tenant=invitation.tenant)
+        there: Membership = Membership.objects.get(user=user, tenant=invitation.tenant)
+        return there
 
 
 def decline_invitation(*, user: User, invitation_id: UUID) -> None:

@@ -1,6 +1,7 @@
 """Tenants, their members and their information systems."""
 
 import uuid
+from datetime import date
 from typing import Any, ClassVar
 
 from django.contrib.auth.hashers import check_password
@@ -13,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from portal.api.password_checks import counted_check
 from portal.api.scoping import Role, TenantScoped
+from portal.api.time_zones import today_in, validate_time_zone
 
 _network_id = RegexValidator(r"^[0-9A-Za-z-]+\Z", _("A network is named by its OpenStack id."))
 # The columns whose change may end credentials; the trigger decides.
@@ -28,6 +30,15 @@ class User(AbstractUser):
     # `credentials_epoch`), whoever writes the row: when the password changes, the user is switched off, or stops being
     # staff or superuser. It never moves back, so what has ended stays ended.
     credentials_epoch = models.PositiveBigIntegerField(default=0, db_default=0, editable=False)
+    time_zone = models.CharField(
+        _("time zone"),
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        validators=[validate_time_zone],
+        help_text=_("In which times are shown; an IANA name such as Europe/Berlin. Empty: the tenant's."),
+    )
 
     class Meta(AbstractUser.Meta):
         db_table = "tenants_user"
@@ -43,7 +54,7 @@ class User(AbstractUser):
         if not is_new and (names is None or ENDS_CREDENTIALS & set(names)):
             self.credentials_epoch = User.objects.values_list("credentials_epoch", flat=True).get(pk=self.pk)
 
-    def check_password(self, raw_password: str) -> bool:
+    def check_password(self, raw_password: str | None) -> bool:
         """Check a password, as one of the tries that are counted (portal/api/password_checks.py).
 
         A password that is hashed anew, as its hash was made by older settings, is still the same one: that ends no
@@ -112,6 +123,18 @@ class Tenant(models.Model):
         validators=[_network_id],
         help_text=_("For new VMs of information systems that name none."),
     )
+    time_zone = models.CharField(
+        _("time zone"),
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        validators=[validate_time_zone],
+        help_text=_(
+            "What a day is, such as the last one of a VM's runtime, and in which times are shown to members who have"
+            " chosen none; an IANA name such as Europe/Berlin. Empty: that of the portal."
+        ),
+    )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
 
@@ -124,6 +147,10 @@ class Tenant(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def today(self) -> date:
+        """The day that it is for the tenant."""
+        return today_in(self.time_zone)
 
 
 class MembershipQuerySet(TenantScoped):

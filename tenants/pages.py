@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 from django.contrib import messages
@@ -45,7 +45,7 @@ def membership_page(request: HttpRequest) -> HttpResponse:
     except PermissionDenied:
         scope = None
     tenant = scope.tenant if scope else None
-    context = {
+    context: dict[str, Any] = {
         "scope": scope,
         "own_invitations": Invitation.objects.of_invited(user).select_related("tenant", "invited_by"),
         "memberships": user.active_memberships(),

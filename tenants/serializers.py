@@ -11,6 +11,7 @@ from rest_framework import serializers
 
 from portal.api.scoping import Role
 from portal.api.serializers import PlainCharField, StrictModelSerializer, StrictSerializer
+from portal.api.time_zones import validate_time_zone
 
 from .models import InformationSystem, Invitation, Membership, Tenant
 
@@ -30,8 +31,21 @@ class TenantSerializer(serializers.ModelSerializer[Tenant]):
             "quota_cpu_cores",
             "quota_memory_gb",
             "quota_disk_gb",
+            "time_zone",
             "created_at",
         ]
+
+
+class ChangedTenantSerializer(StrictSerializer):
+    """What an administrator of a tenant may change of it."""
+
+    time_zone = serializers.CharField(
+        max_length=64,
+        allow_blank=True,
+        required=False,
+        validators=[validate_time_zone],
+        help_text="What a day is; an IANA name, such as Europe/Berlin. Empty: that of the portal.",
+    )
 
 
 class MembershipSerializer(serializers.ModelSerializer[Membership]):

@@ -16,6 +16,7 @@ from portal.api.preconditions import check_if_match
 from portal.api.scoping import Role, Scope
 
 from .models import InformationSystem, Membership, Tenant, User
+from .row_limits import require_room_for_rows
 
 
 def tenant_in(user: User, tenant_id: UUID, needed: Role = Role.VIEWER, model: type[Model] = Tenant) -> Tenant:
@@ -34,6 +35,15 @@ def tenant_in(user: User, tenant_id: UUID, needed: Role = Role.VIEWER, model: ty
         raise Http404  # The membership ended between the two queries.
     role = Role.ADMIN if user.is_staff else granted or Role.VIEWER
     Scope(user, tenant, role, granted).require(needed, model)
+    return tenant
+
+
+def change_tenant(*, tenant: Tenant, fields: dict[str, Any]) -> Tenant:
+    """Change what its administrators may change of a tenant: its time zone."""
+    if fields:
+        for name, value in fields.items():
+            setattr(tenant, name, value)
+        tenant.save(update_fields=[*fields, "updated_at"])
     return tenant
 
 
@@ -98,12 +108,14 @@ def keep_an_administrator(tenant: Tenant, leaving: Membership) -> None:
 
 
 def create_information_system(*, scope: Scope, fields: dict[str, Any]) -> InformationSystem:
-    """Make an information system in the scope's tenant. Raises 403, 400 `tenant_required`, 409 `name_taken`."""
+    """Make an information system in the scope's tenant. Raises 403, 400 `tenant_required`, 409 `name_taken`, `limit_reached`."""
     scope.require(Role.ADMIN, InformationSystem)
     if scope.tenant is None:
         raise Refused(400, "tenant_required", _("Name the tenant that it is for in the X-Tenant header."))
     try:
         with transaction.atomic():
+            systems = InformationSystem.objects.filter(tenant=scope.tenant)
+            require_room_for_rows(scope.tenant, "information_systems", systems)
             return InformationSystem.objects.create(tenant=scope.tenant, **fields)
     except IntegrityError as error:
         if violated(error) != "information_system_name_once_per_tenant":

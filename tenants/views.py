@@ -22,6 +22,7 @@ from .filters import InformationSystemFilter
 from .models import InformationSystem, Membership, Tenant
 from .serializers import (
     ChangedMembershipSerializer,
+    ChangedTenantSerializer,
     InformationSystemSerializer,
     MembershipSerializer,
     NewMembershipSerializer,
@@ -57,6 +58,15 @@ class TenantList(_TenantView, ListAPIView[Tenant]):
 
 class TenantDetail(_TenantView, RetrieveAPIView[Tenant]):
     """One tenant."""
+
+    @extend_schema(request=ChangedTenantSerializer, responses=TenantSerializer)
+    def patch(self, request: Request, pk: UUID) -> Response:
+        """Choose the tenant's time zone."""
+        tenant = self.tenant(Role.ADMIN)
+        asked = ChangedTenantSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        changed = services.change_tenant(tenant=tenant, fields=asked.validated_data)
+        return Response(TenantSerializer(changed).data)
 
 
 class TenantUsage(_TenantView):

@@ -60,7 +60,7 @@ def main() -> int:
     for release in arguments.only or RELEASES:
         system = System(release, arguments.folder / release)
         outcomes += system.try_out(keep=arguments.keep, tests=arguments.tests, without=arguments.without)
-    print("\n" + "\n".join(outcomes))
+    sys.stdout.write("\n".join(["", *outcomes, ""]))
     return 1 if any("FAILED" in line for line in outcomes) else 0
 
 
@@ -98,7 +98,8 @@ class System:
         self.log.write_text("")
         outcomes = []
         for title, step in steps:
-            print(f"{self.release}: {title} (log: {self.log})", flush=True)
+            sys.stdout.write(f"{self.release}: {title} (log: {self.log})\n")
+            sys.stdout.flush()
             began = time.monotonic()
             try:
                 step()

@@ -78,9 +78,13 @@ class CloudCommand(Command):
         request_id = self.data.get("request_id")
         return " " + _("(Request %(id)s.)") % {"id": request_id} if request_id else ""
 
+    def watched_name(self) -> str:
+        """What people call the object that is waited for: what the job is about, unless a command says otherwise."""
+        return self.entity().name
+
     def explain(self, status: str, fault: str) -> str:
         """What the cloud reports instead of what was waited for: of which object, why, and which request it was."""
-        name = self.entity().name
+        name = self.watched_name()
         if status == MISSING:
             said = _("'%(name)s' is gone from the cloud: it was removed there meanwhile.") % {"name": name}
         elif fault:

@@ -9,6 +9,7 @@ from rest_framework import serializers
 
 from .models import ApiToken
 from .serializers import PlainCharField, StrictSerializer
+from .time_zones import validate_time_zone
 
 # Longer than any password in use, short enough to hash at once.
 LONGEST_PASSWORD = 1024
@@ -77,4 +78,17 @@ class MeSerializer(serializers.Serializer[Any]):
     email = serializers.CharField()
     is_staff = serializers.BooleanField()
     language = serializers.CharField()
+    time_zone = serializers.CharField(help_text="In which times are shown; empty: the tenant's.")
     tenants = MembershipOfMeSerializer(many=True)
+
+
+class ChangedMeSerializer(StrictSerializer):
+    """What one may change of oneself."""
+
+    time_zone = serializers.CharField(
+        max_length=64,
+        allow_blank=True,
+        required=False,
+        validators=[validate_time_zone],
+        help_text="An IANA name, such as Europe/Berlin. Empty: the tenant's.",
+    )

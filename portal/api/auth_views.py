@@ -21,6 +21,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from .auth_serializers import (
+    ChangedMeSerializer,
     LoginSerializer,
     MadeTokenSerializer,
     MeSerializer,
@@ -44,6 +45,7 @@ def _me(user: Any) -> dict[str, Any]:
         "email": user.email,
         "is_staff": user.is_staff,
         "language": getattr(user, "language", ""),
+        "time_zone": getattr(user, "time_zone", ""),
         "tenants": [],
         **description_of(user),
     }
@@ -92,6 +94,17 @@ class Me(APIView):
         if request.auth is None:
             get_token(request._request)  # noqa: SLF001 - it sets the CSRF cookie, which a page needs for its first POST.
         return Response(MeSerializer(_me(request.user)).data, headers=NO_STORE)
+
+    @extend_schema(request=ChangedMeSerializer, responses=MeSerializer, operation_id="auth_me_change")
+    def patch(self, request: Request) -> Response:
+        """Choose the time zone in which pages show times."""
+        asked = ChangedMeSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        user: Any = request.user
+        if asked.validated_data:
+            user.time_zone = asked.validated_data["time_zone"]
+            user.save(update_fields=["time_zone"])
+        return Response(MeSerializer(_me(user)).data, headers=NO_STORE)
 
 
 class Tokens(GenericAPIView[ApiToken]):

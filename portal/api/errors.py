@@ -271,7 +271,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
     """403 for a form without its CSRF token. For `CSRF_FAILURE_VIEW`."""
     if not request.path.startswith("/api/"):
-        return csrf_page(request, _("This page is older than your session"))
+        return csrf_page(request, str(_("This page is older than your session")))
     return _answer(
         request, 403, "csrf_failed", _("The CSRF token is missing or wrong; reload the page and try again.")
     )

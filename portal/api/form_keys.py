@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import messages
 from django.db import transaction
@@ -123,7 +123,7 @@ def _digest(request: HttpRequest) -> str:
 
 
 def _result_of_first(request: HttpRequest, key: str, digest: str) -> HttpResponse:
-    first = IdempotencyKey.objects.filter(user_id=request.user.pk, key=f"form:{key}").first()
+    first = IdempotencyKey.objects.filter(user=cast("Any", request.user), key=f"form:{key}").first()
     if first is None or "Location" not in first.headers:
         raise Refused(409, "in_progress", _("The form is just being carried out; look at it in a moment."))
     if first.request_hash == digest:

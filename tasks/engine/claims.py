@@ -17,7 +17,7 @@ from .. import crash_points, fairness
 from ..command import STALLED_AFTER, Command, StepDeclaration, Wait, Watch
 from ..doorbell import ring_job, ring_poll, wake
 from ..leases import lease
-from ..models import AsyncTask, Job, JobLogLine, JobStatus, Step, StepStatus, statuses_before
+from ..models import AsyncTask, Job, JobLogLine, JobStatus, PollScope, Step, StepStatus, statuses_before
 from ..polling import FIRST_LOOK_SECONDS
 
 # A ring may come a little before its time; without this it would be lost until the next sweep.
@@ -247,6 +247,20 @@ def drop_watch(watched: AsyncTask) -> bool:
     return bool(still_open.update(verdict=AsyncTask.Verdict.DROPPED, ended_at=Now()))
 
 
+def look_now(watched: AsyncTask) -> None:
+    """Have everything in a watch's scope looked at now, if it is put off because the outside was away: it answers again."""
+    if not PollScope.objects.filter(watcher=watched.watcher, scope=watched.scope, failures__gt=0).exists():
+        return
+    with transaction.atomic():
+        AsyncTask.objects.filter(
+            watcher=watched.watcher,
+            scope=watched.scope,
+            verdict=AsyncTask.Verdict.OPEN,
+            next_look_at__gt=Now(),
+        ).update(next_look_at=Now())
+        ring_poll(watched.watcher, watched.scope)
+
+
 def wait_on(
     claim: Claim, watched: AsyncTask, *, look_at: datetime | None = None, data: dict[str, Any] | None = None
 ) -> bool:
@@ -267,10 +281,11 @@ def wait_on(
         due = watched.expires_at if undoing else min(watched.expires_at, claim.job.deadline)
         if look_at is not None:
             due = min(due, look_at)
+        columns: dict[str, Any] = {} if data is None else {"data": data}
         claim.let_go(
             status=JobStatus.UNDOING if undoing else JobStatus.WAITING,
             not_before=due if undoing else unless_cancelled(due),
-            **({} if data is None else {"data": data}),
+            **columns,
         )
         if look_at is not None and data is not None:
             # Few are asked about a second time, and those want to be in time; the first time is left to the sweep.

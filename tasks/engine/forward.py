@@ -17,7 +17,7 @@ from ..leases import LeaseLost, lease
 from ..models import AsyncTask, Job, JobStatus, Step, StepStatus
 from ..polling import glance, look_once_more
 from .calling import call, last_word, our_fault
-from .claims import Claim, drop_watch, give_back, stalled_at, wait_on, watched_by
+from .claims import Claim, drop_watch, give_back, look_now, stalled_at, wait_on, watched_by
 from .ending import end
 from .tree import spawn, verdict_on, wait_for_children
 from .undo import begin_undo
@@ -231,6 +231,8 @@ def _ask_stalled(claim: Claim, step: Step, watched: AsyncTask) -> bool:
         # A mistake of ours, or a refusal of the question: it decides nothing about what is watched.
         log.warning("stalled_not_told", step=step.name, trace=trace)
         result = Wait(0.0, step.message)
+    if not trace:
+        look_now(watched)
     step.message = result.message or step.message
     step.save(update_fields=["message"])
     seen = claim.job.data.get("stalled") or {}

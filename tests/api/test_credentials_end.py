@@ -287,7 +287,7 @@ class TestOpenAnswers:
     def test_a_file_is_broken_off(
         self, member: Membership, end: Callable[[], None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(csv_answers, "ROWS_AT_ONCE", 1)
+        monkeypatch.setattr(csv_answers, "ROWS_BETWEEN_CHECKS", 1)
         for _ in range(3):
             VirtualMachineFactory(information_system=InformationSystemFactory(tenant=member.tenant))
         from vms.models import VirtualMachine

@@ -166,6 +166,7 @@ def is_aborted() -> bool:
 def check_refusal(response: Any) -> None:
     """A 4xx is a problem that a program can read."""
     assert response.headers["content-type"] == ["application/problem+json"]
+    assert len(response.content) < 100_000
     members = response.json()
     assert members.keys() >= PROBLEM_MEMBERS, members
     assert members["status"] == response.status_code

@@ -16,18 +16,60 @@ from portal.api.preconditions import check_if_match, etag_of
 from portal.api.prefer import preferred_wait, say_applied
 
 
-@pytest.mark.parametrize("header", [None, "*", ' "3" ', '"1", "3"', '"1","3"'])
+@pytest.mark.parametrize(
+    "header",
+    [None, "*", " * ", ' "3" ', '"1", "3"', '"1","3"', ',"3",, ', 'W/"3"', 'W/"1", W/"3"']
+    # What proxies make of our tag: each way to compress, each way to say so.
+    + [
+        f'{weak}"3{mark}{kind}"'
+        for weak in ("", "W/")
+        for mark in "-;:"
+        for kind in ("gzip", "br", "zstd", "deflate")
+    ]
+    + ['"3--gzip"', '"3-GZIP"'],
+)
 def test_if_match_lets_through(header: str | None) -> None:
     check_if_match(header, 3)
 
 
-@pytest.mark.parametrize("header", ["", '"2"', "3", 'W/"3"', '"33"', '"3', "null", '"1" "3"'])
+@pytest.mark.parametrize(
+    "header",
+    ['"2"', '"33"', 'W/"2"', '"2-gzip"', '"-gzip"', '"3-gzip-gzip"', '"3-x"', '""', '"1", "2-br"', '"\xe9"'],
+)
 def test_if_match_refuses(header: str) -> None:
     with pytest.raises(Refused) as caught:
         check_if_match(header, 3)
 
     assert (caught.value.status_code, caught.value.code) == (412, "precondition_failed")
     assert '"3"' in str(caught.value.detail)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        " ",
+        ",",
+        "3",
+        '"3',
+        '3"',
+        "null",
+        '"1" "3"',
+        'w/"3"',
+        "W/3",
+        '"3"-gzip',
+        '"3 "',
+        '"3", *',
+        "*, *",
+        '"3"x',
+    ]
+    + ["'3'", '"\x00"', '"3",' * 1_000, '"' * 999, "," * 3_000],
+)
+def test_an_if_match_that_is_no_list_of_tags_is_400(header: str) -> None:
+    with pytest.raises(Refused) as caught:
+        check_if_match(header, 3)
+
+    assert (caught.value.status_code, caught.value.code) == (400, "bad_if_match")
 
 
 def test_a_time_serves_as_a_version_to_the_microsecond() -> None:

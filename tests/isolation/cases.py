@@ -188,6 +188,9 @@ CASES: dict[tuple[str, str], Case] = {
     ),
     ("POST", "/api/v1/auth/logout"): Case(204, None),
     ("GET", "/api/v1/auth/me"): Case(200, None),
+    ("PATCH", "/api/v1/auth/me"): Case(
+        200, None, body=lambda member: {"time_zone": "Asia/Shanghai"}, bad_body={"time_zone": "Moon/Base"}
+    ),
     ("GET", "/api/v1/auth/tokens/"): Case(200, None),
     ("POST", "/api/v1/auth/tokens/"): Case(
         201, None, body=lambda member: {"name": "ci"}, bad_body={"nme": "ci"}
@@ -195,6 +198,13 @@ CASES: dict[tuple[str, str], Case] = {
     ("DELETE", "/api/v1/auth/tokens/{id}/"): Case(204, None, ids=a_token),
     ("GET", "/api/v1/tenants/"): Case(200),
     ("GET", "/api/v1/tenants/{id}/"): Case(200, ids=a_tenant),
+    ("PATCH", "/api/v1/tenants/{id}/"): Case(
+        200,
+        Role.ADMIN,
+        ids=a_tenant,
+        body=lambda member: {"time_zone": "Europe/Berlin"},
+        bad_body={"time_zone": "Moon/Base"},
+    ),
     ("GET", "/api/v1/tenants/{id}/usage/"): Case(200, ids=a_tenant),
     ("GET", "/api/v1/tenants/{id}/members/"): Case(200, ids=a_tenant),
     ("GET", "/api/v1/tenants/{id}/invitations/"): Case(200, Role.ADMIN, ids=a_tenant),

@@ -18,8 +18,10 @@ from django.db import connection
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
+from tests.factories import CloudAccountFactory, MembershipFactory, UserFactory
 from tests.faults.serving import database_of_this_test, web_process
 from tests.servers import free_port
+from vms.models import SyncState
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -136,3 +138,25 @@ def test_a_database_that_goes_away_and_comes_back_is_noticed_both_times(serve, r
 
         for _ in range(4):  # Every thread has a connection of its own.
             assert ask(portal, "ready")[0] == 200
+
+
+def test_accounts_are_named_to_staff_and_to_the_metrics_alone(client, settings):
+    account = CloudAccountFactory(name="Department of secrets")
+    SyncState.objects.create(
+        account=account, region="RegionOne", listed_at=timezone.now() - timedelta(days=30)
+    )
+    settings.METRICS_TOKEN = "of-the-metrics"
+
+    def named(**headers):
+        return "Department of secrets" in client.get("/health/ready", headers=headers).content.decode()
+
+    assert not named()
+    assert not named(Authorization="Bearer another")
+    assert not named(Authorization="Bearer ")
+    assert named(Authorization="Bearer of-the-metrics")
+    settings.METRICS_TOKEN = ""
+    assert not named(Authorization="Bearer ")
+    client.force_login(MembershipFactory(role="admin").user)
+    assert not named()
+    client.force_login(UserFactory(is_staff=True))
+    assert named()

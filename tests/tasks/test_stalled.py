@@ -115,6 +115,22 @@ def test_a_mistake_in_the_question_decides_nothing(job, answer):
     assert AsyncTask.objects.get().verdict == "open"
 
 
+def test_an_outside_that_answers_again_is_looked_at_without_waiting_for_the_back_off(job):
+    worlds.things["oak"] = "grown"
+    worlds.away.append(polling.LookFailed("away", 600.0))
+    AsyncTask.objects.update(next_look_at=timezone.now())
+    polling.poll("thing", "garden")
+    worlds.away.clear()
+    worlds.script["dig"] = [Wait(1.0)]
+
+    now_is_late(job)
+
+    assert AsyncTask.objects.get().next_look_at <= timezone.now()
+    polling.poll("thing", "garden")
+    engine.advance(job.pk)
+    assert Job.objects.get(pk=job.pk).status == JobStatus.SUCCEEDED
+
+
 def test_what_the_poller_decides_meanwhile_counts(job):
     def grows_now(command):
         worlds.things["oak"] = "grown"

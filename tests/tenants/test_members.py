@@ -27,7 +27,7 @@ def role_of(member):
 
 
 @pytest.fixture
-def staff(client_of):
+def staff(db, client_of):
     """Signed in as somebody who may change memberships."""
     user = UserFactory(is_staff=True)
     names = ["view_tenant", "change_membership"]

@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from cloudaccounts.connect import CalledInTransaction, open_cloud
+from cloudaccounts.models import CloudAccount
 from openstack_client import Address, Server
 from openstack_client.compute import Compute
 from tasks import engine
@@ -133,6 +134,8 @@ def test_nothing_is_written_for_what_did_not_change(cloud, vms_of):
 
 def test_the_number_of_statements_does_not_grow_with_the_fleet(cloud, vms_of):
     few = vms_of(3)
+    # The first run writes down how far the cloud's clock is; later ones only when it has moved.
+    CloudAccount.objects.update(clock_offsets={few[0].region: 0.0})
     for vm in few:
         cloud.change(vm.openstack_id, status="SHUTOFF")
     with CaptureQueriesContext(connection) as for_few:

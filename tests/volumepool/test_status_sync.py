@@ -5,12 +5,20 @@ from __future__ import annotations
 import pytest
 
 from cloudaccounts.connect import open_cloud
+from tasks import engine
 from tasks.models import EntityLock, Job
 from tests.factories import InformationSystemFactory, MembershipFactory, VirtualMachineFactory, VolumeFactory
 from tests.working import work
 from vms.models import VMSnapshot
-from volumepool.models import GONE, Volume, VolumeSnapshot, VolumeSyncState
-from volumepool.services import accept_volume_losses, rename_volume, request_volume_sync, stale_volume_states
+from volumepool.models import GONE, SpareVolume, Volume, VolumeSnapshot, VolumeSyncState
+from volumepool.services import (
+    accept_volume_losses,
+    extend_volume,
+    reconcile,
+    rename_volume,
+    request_volume_sync,
+    stale_volume_states,
+)
 from volumepool.states import allowed_on
 from volumepool.sync.status import KNOWN_WORDS, sync_place
 
@@ -261,3 +269,36 @@ def test_people_ask_for_a_look_and_silence_is_noticed(make, account, scope):
 
     sync(account)
     assert not stale_volume_states().exists()
+
+
+@pytest.mark.parametrize(
+    "word", ["maintenance", "backing-up", "retyping", "awaiting-transfer", "a-word-of-tomorrow"]
+)
+def test_a_spare_that_cinder_is_busy_with_is_nobodys_until_it_is_ready_again(full, account, cloud, word):
+    spare = SpareVolume.objects.claimable().first()
+    put(cloud, spare, status=word)
+
+    reconcile(account.pk, REGION)
+
+    assert spare.pk not in SpareVolume.objects.claimable().values_list("pk", flat=True)
+    put(cloud, spare, status="available")
+    reconcile(account.pk, REGION)
+    assert spare.pk in SpareVolume.objects.claimable().values_list("pk", flat=True)
+
+
+def test_the_end_of_a_watch_on_a_volume_names_the_volume(make, scope, cloud):
+    row = make("named")
+    cloud.clock(volume_seconds=1e6)
+    extend_volume(scope=scope, volume_id=row.pk, size_gb=5)
+    job = Job.objects.get()
+    engine.advance(job.pk)
+    remove(cloud, row)
+
+    work()
+
+    job.refresh_from_db()
+    assert (
+        job.status == "failed" and "'named' is gone" in job.outcome_message and "req-" in job.outcome_message
+    )
+    row.refresh_from_db()
+    assert row.status == GONE

@@ -71,6 +71,10 @@ class _AttachmentCommand(ServerCommand):
         attached = self.cloud().compute.list_volume_attachments(self.server_id)
         return self.cinder_id() in {attachment.volume_id for attachment in attached}
 
+    def watched_name(self) -> str:
+        """The volume: it is what shows whether it is done."""
+        return Volume.objects.values_list("name", flat=True).get(pk=self.volume_id)
+
     def watch_volume(self, until: str) -> Watch:
         """Wait until Cinder reports a status of it."""
         return Watch(

@@ -173,7 +173,9 @@ class CreateVm(ServerCommand):
         vm.last_start_time = Now()
         vm.save()
         if self.boot_volume_id is not None:
-            Volume.objects.filter(pk=self.boot_volume_id).update(vm=vm, is_boot=True, status="in-use")
+            Volume.objects.filter(pk=self.boot_volume_id).update(
+                vm=vm, is_boot=True, status="in-use", server_id=self.server_id
+            )
         self.log(vm, VMOperationLog.Operation.CREATE, success=True)
 
     def failed(self, failure: Failure) -> None:

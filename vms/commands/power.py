@@ -13,7 +13,6 @@ from datetime import timedelta
 from typing import ClassVar
 
 from django.db.models.functions import Now
-from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -268,8 +267,8 @@ class StopVmAtItsEnd(StopVm):
 
     def is_over(self) -> bool:
         """Whether its runtime is over by what the row says now."""
-        ends = VirtualMachine.objects.values_list("runtime_end", flat=True).get(pk=self.vm_id)
-        return ends is not None and ends < timezone.localdate()
+        vm = VirtualMachine.objects.select_related("information_system__tenant").get(pk=self.vm_id)
+        return bool(vm.is_past_runtime)
 
     def no_longer_wanted(self) -> Failed | None:
         """Somebody may have extended its runtime since the job was recorded."""

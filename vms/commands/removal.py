@@ -176,6 +176,7 @@ class RemoveVm(ServerCommand):
     @step(title=gettext_lazy("Remove its volumes"))
     def remove_volumes(self) -> Result:
         """Remove its volumes, or leave them to the tenant."""
+        self.data["server_gone"] = True
         of_vm = Volume.objects.filter(vm=self.vm).order_by("created_at")
         ids = [str(pk) for pk in of_vm.values_list("pk", flat=True)]
         if self.volumes == "keep" or not ids:

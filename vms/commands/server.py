@@ -102,7 +102,9 @@ class ServerCommand(CloudCommand):
     def is_lost(self, server: Server, *more: object) -> bool:
         """Whether Nova has lost what was asked of the server: nothing moves, and nobody has begun to work on it."""
         events = events_of(self.cloud().compute, server.id, self.data.get("request_id", ""))
-        stands = self.moves_no_more(server.status, server.task_state, server.updated_at, len(events), *more)
+        # Until a host has it, Nova says of a server at each look that it has just been updated.
+        updated = None if server.status == "BUILD" else server.updated_at
+        stands = self.moves_no_more(server.status, server.task_state, updated, len(events), *more)
         return stands and not is_worked_on(events)
 
     def has_failed(self) -> bool:

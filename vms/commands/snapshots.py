@@ -85,6 +85,10 @@ class SnapshotVm(ServerCommand):
         message = gettext_lazy("No snapshot can be taken of a VM that is '%(status)s' now.")
         return [Refusal("wrong_state", message % {"status": status.label})]
 
+    def watched_name(self) -> str:
+        """The snapshot: its image shows whether it is done."""
+        return self.snapshot.name
+
     def made_before(self) -> list[Image]:
         """The images that were ever made for this snapshot and are still there."""
         return self.cloud().image.find_images_by_property("portal_snapshot", self.snapshot_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -57,7 +58,7 @@ def create_vm(
     scope.require(Role.ADMIN, VirtualMachine)
     problems: Errors = {name: list(found) for name, found in (errors or {}).items()}
     system = _system(scope, wish, problems)
-    _check_runtime(wish, problems)
+    _check_runtime(wish, system.tenant.today() if system else None, problems)
     if not {"os_type", "image"} & {*wish, *problems}:
         problems["os_type"] = [_("Name a system (os_type), or an image.")]
     place, choice = _choose(system, wish, problems) if system else (None, Choice())
@@ -95,11 +96,12 @@ def create_vm(
         return NewVm(vm, job, choice.network)
 
 
-def _check_runtime(wish: Mapping[str, Any], problems: Errors) -> None:
+def _check_runtime(wish: Mapping[str, Any], today: date | None, problems: Errors) -> None:
+    """`today` is the tenant's; None when there is no tenant to be known, which is said elsewhere."""
     starts, ends = wish.get("runtime_start"), wish.get("runtime_end")
     if starts is not None and ends is not None and ends < starts:
         problems.setdefault("runtime_end", []).append(_("It ends before it begins."))
-    elif ends is not None and ends < timezone.localdate():
+    elif ends is not None and today is not None and ends < today:
         problems.setdefault("runtime_end", []).append(_("It is over already."))
 
 

@@ -21,7 +21,8 @@ def sync_images(cloud: Cloud, account: CloudAccount, region: str, began: datetim
     unseen = {str(image_id): (pk, status, missing) for image_id, pk, status, missing in known}
     if not unseen:
         return
-    total, by_status = len(unseen), {}
+    total = len(unseen)
+    by_status: dict[str, list[UUID]] = {}
     for page in cloud.image.image_pages():
         for image in page:
             row = unseen.pop(image.id, None)
@@ -29,8 +30,7 @@ def sync_images(cloud: Cloud, account: CloudAccount, region: str, began: datetim
                 continue
             figures.synced += 1
             if row[1] != image.status or row[2]:
-                found: list[UUID] = by_status.setdefault(image.status[:30], [])
-                found.append(row[0])
+                by_status.setdefault(image.status[:30], []).append(row[0])
     write_statuses(VMSnapshot, by_status, began=began, figures=figures, lock=_LOCK)
     missing = [(pk, count) for pk, status, count in unseen.values() if status != "gone"]
     note_missing(VMSnapshot, missing, total, began=began, is_believed=False, figures=figures, lock=_LOCK)

@@ -223,6 +223,7 @@ def _sync_page(
     """Take what a page shows out of `unseen`, and write what is not as its row was written."""
     for one in page.unreadable:
         if one.id:
+            # It has been listed, so it is not missing.
             if unseen.pop(one.id, None) is None:
                 continue  # Not ours.
         else:

@@ -12,12 +12,13 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
 from cloudaccounts.connect import open_cloud
-from openstack_client import Cloud, Snapshot
-from tasks.command import Entity, Failure, Refusal, Result, minutes, register, step
+from openstack_client import Cloud, NotFound, Snapshot
+from tasks.command import Entity, Failed, Failure, Refusal, Result, Wait, minutes, register, step
 
 from ..models import SNAPSHOT_WATCHER, VolumeSnapshot
 from ..states import USABLE
 from .cinder import CinderCommand, MakingCommand, delete_snapshots
+from .seen import note_if_gone, write_seen
 
 
 class SnapshotCommand(CinderCommand):
@@ -96,6 +97,12 @@ class SnapshotVolume(MakingCommand, SnapshotCommand):
         )
         return made.id
 
+    def translate(self, error: Exception) -> Wait | Failed | None:
+        """What an error means; of a 404, whether it is the volume that is gone: then its row says so at once."""
+        if isinstance(error, NotFound):
+            note_if_gone(self.data, self.cloud(), self.snapshot.volume.volume_id)
+        return super().translate(error)
+
     def succeeded(self) -> None:
         """Bind the row."""
         VolumeSnapshot.objects.filter(pk=self.snapshot_id).update(
@@ -103,8 +110,10 @@ class SnapshotVolume(MakingCommand, SnapshotCommand):
         )
 
     def failed(self, failure: Failure) -> None:
-        """The cloud has nothing of it, so the row goes."""
+        """The cloud has nothing of it, so the row goes; the volume's says what was seen of it."""
         VolumeSnapshot.objects.filter(pk=self.snapshot_id).delete()
+        if "seen" in self.data:
+            write_seen(str(self.snapshot.volume_id), self.data)
 
 
 @register

@@ -170,8 +170,10 @@ class RemoveVolume(VolumeCommand):
     def is_leaving(self, cinder_id: str) -> bool:
         """Whether the server that it was on goes. One that Nova keeps for a while (SOFT_DELETED) keeps its volumes, too."""
         for kept in self.block_storage().list_reservations(cinder_id):
+            if kept.server_id is None:
+                continue
             try:
-                server = self.cloud().compute.get_server(kept.server_id or "-")
+                server = self.cloud().compute.get_server(kept.server_id)
             except NotFound:
                 continue
             if server.status == "SOFT_DELETED" and server.task_state is None:

@@ -260,7 +260,7 @@ def _write(changed: list[tuple[_Known, VolumeColumns, UUID | None]], began: date
                     is_boot = volume.is_boot AND volume.vm_id IS NOT DISTINCT FROM new.vm_id,
                     nova_server_id = CASE WHEN volume.server_id = new.server_id THEN volume.nova_server_id END,
                     server_id = new.server_id, vm_id = new.vm_id, missing_count = 0,
-                    written_at = statement_timestamp(), updated_at = statement_timestamp()
+                    written_at = %(began)s, updated_at = statement_timestamp()
                 FROM new JOIN old USING (id) WHERE volume.id = new.id RETURNING 1
             ) SELECT count(*) FROM written
             """,
@@ -385,7 +385,7 @@ def _compare_with_nova(cloud: Cloud, state: VolumeSyncState, began: datetime, fi
         for reading in page:
             by_nova.update(dict.fromkeys(server_by_nova(reading.raw), reading.id))
     rows = Volume.objects.filter(
-        account=state.account, region=state.region, volume_id__isnull=False, written_at__lt=began
+        account=state.account, region=state.region, volume_id__isnull=False, written_at__lte=began
     ).exclude(status=GONE)
     keys = set(EntityLock.objects.filter(key__startswith="v").values_list("key", flat=True))
     changed: dict[str | None, list[UUID]] = {}

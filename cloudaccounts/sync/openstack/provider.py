@@ -42,11 +42,11 @@ class OpenStack(Provider):
         """Log in, and touch Nova in every region that is to be synced: `project_id`, `regions` with their services."""
         cloud = open_cloud(account, "")
         services = cloud.services()
-        if not services:
+        if not account.regions and not cloud.regions():
             has = ", ".join(cloud.interfaces())
             raise InvalidRequest(
-                _("The cloud's catalog has no endpoint for '%(interface)s'; it has some for: %(known)s.")
-                % {"interface": account.interface, "known": has or _("nobody")}
+                _("The cloud's catalog has no compute service for the interface '%(interface)s'; it has some for: %(known)s.")
+                % {"interface": account.interface, "known": has or "-"}
             )
         unknown = [name for name in account.regions if name not in services]
         if unknown:

@@ -90,10 +90,11 @@ class RealCampaign:
         from tests.tables import make_tables
 
         make_tables()
-        from .fleet import Fleet, account_of
+        from .fleet import Fleet, account_of, marked_in
 
         self.daemons.start_missing()
         fleet = Fleet.of(account_of(self.cloud), self.seed)
+        fleet.left_before = marked_in(self.cloud)
         for name in ("a", "b"):
             processes.start(f"worker-{name}", f"{WORKER} -n real-{name}@localhost")
         try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from django.conf import settings
 from django.utils import timezone
 
 from cloudaccounts.models import CloudAccount
@@ -52,6 +53,15 @@ def account_of(name: str) -> CloudAccount:
     return account
 
 
+def marked_in(name: str) -> frozenset[str]:
+    """Ids of everything in a cloud that carries the portal's marks."""
+    with Cloud.from_clouds_yaml(name) as cloud:
+        servers = cloud.compute.list_servers(tag=settings.CLOUD_TAG)
+        volumes = cloud.block_storage.find_volumes_by_metadata({"portal": settings.CLOUD_TAG})
+        images = cloud.image.find_images_by_property("portal", settings.CLOUD_TAG)
+        return frozenset(one.id for one in (*servers, *volumes, *images))
+
+
 @dataclass
 class Fleet:
     """A tenant's VMs and volumes in the cloud."""
@@ -61,6 +71,8 @@ class Fleet:
     system: Any
     chance: Random
     refused: Counter[str] = field(default_factory=Counter)
+    # Ids of what another campaign has left in the cloud.
+    left_before: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, account: CloudAccount, seed: int) -> Fleet:

@@ -59,8 +59,8 @@ def differences(fleet: Fleet) -> list[str]:
 
 
 def left_over(fleet: Fleet) -> list[str]:
-    """What carries our marks in the cloud and belongs to no row, one line each."""
-    found = []
+    """What carries our marks in the cloud and belongs to no row, one line each; not what was there before the campaign."""
+    found: list[str] = []
     for region in _regions(fleet):
         cloud = open_cloud(fleet.account, region)
         bound = set(VirtualMachine.objects.values_list("openstack_id", flat=True))
@@ -81,7 +81,7 @@ def left_over(fleet: Fleet) -> list[str]:
             for image in cloud.image.find_images_by_property("portal", settings.CLOUD_TAG)
             if image.id not in images
         ]
-    return found
+    return [line for line in found if line.split()[1] not in fleet.left_before]
 
 
 def _regions(fleet: Fleet) -> list[str]:
