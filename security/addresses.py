@@ -135,17 +135,21 @@ def is_local(ip: IPAddress) -> bool:
 
 
 def is_of_this_machine(ip: IPAddress) -> bool:
-    """Whether one of this machine's network interfaces has the address. The kernel knows: only its own can be bound."""
+    """Whether one of this machine's network interfaces has the address.
+
+    The kernel knows: what it would send to an address of its own comes from that same address. (Whether an address can
+    be bound says nothing where `ip_nonlocal_bind` is on, as it often is beside a load balancer.)
+    """
     if ip.is_loopback:
         return True
     family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
     try:
-        # A datagram socket that is bound and closed sends nothing.
+        # Connecting a datagram socket chooses its source and sends nothing. Which port it is does not matter.
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.bind((str(ip), 0))
+            probe.connect((str(ip), 9))
+            return parse_address(probe.getsockname()[0]) == ip
     except OSError:
         return False
-    return True
 
 
 def embedded_addresses(ip: IPAddress) -> Iterator[IPAddress]:

@@ -20,6 +20,7 @@ from openstack_client import (
     CloudCredentials,
     CloudError,
     CloudUnavailable,
+    ConnectionRules,
     InvalidRequest,
     ServerReading,
 )
@@ -162,6 +163,26 @@ def test_certificate_of_another_host(tls):
     server, folder = tls
     error = failure(login(f"https://localhost:{server.port}/v3", ca_bundle=(folder / "own.pem").read_text()))
     assert type(error) is CloudUnavailable and "is not trusted: Hostname mismatch" in error.message
+
+
+def test_certificate_is_held_against_the_host_asked_for_wherever_it_was_connected_to(tls):
+    server, folder = tls
+    asked = []
+
+    def connect(host, port, timeout):
+        asked.append((host, port))
+        return socket.create_connection(("127.0.0.1", server.port), timeout)
+
+    bundle = (folder / "own.pem").read_text()
+    for host, words in (("cloud.example", "Hostname mismatch"), ("127.0.0.1:9", "is it the right address")):
+        with (
+            Cloud(
+                login(f"https://{host}/v3", ca_bundle=bundle), rules=ConnectionRules(connect=connect)
+            ) as cloud,
+            pytest.raises(CloudUnavailable, match=words),
+        ):
+            cloud.check()
+    assert asked == [("cloud.example", 443), ("127.0.0.1", 9)]
 
 
 @pytest.mark.parametrize(
