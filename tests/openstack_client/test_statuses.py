@@ -77,7 +77,7 @@ def words(kind, message, **more):
         (413, "compute", words("overLimit", "x"), {"retry_after": "0"}, QuotaExceeded),
         (413, "block-storage", words("overLimit", "VolumeLimitExceeded: Maximum number of volumes allowed (10) exceeded for quota 'volumes'."), {"retry_after": "0"}, QuotaExceeded),
         (413, "block-storage", words("overLimit", "VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed gigabytes quota."), {"retry_after": "0"}, QuotaExceeded),
-        (413, "block-storage", words("overLimitFault", "This request was rate-limited.", details="Only 10 POST request(s) can be made to \"*\" every minute."), {"retry_after": "42"}, AGAIN),
+        (413, "block-storage", words("overLimitFault", "This request was rate-limited.", details='Only 10 POST request(s) can be made to "*" every minute.'), {"retry_after": "42"}, AGAIN),
         (413, "network", b"<html>Request Entity Too Large</html>", {}, InvalidRequest),
         (413, "image", b"<html>quota</html>", {}, QuotaExceeded),
         (403, "compute", words("forbidden", "Quota exceeded for instances: Requested 1, but already used 10 of 10 instances"), {}, QuotaExceeded),
