@@ -28,7 +28,8 @@ from .records.raw import is_id, text
 from .translation import nonsense
 from .transport import Transport
 
-Page = list[dict[str, Any]]
+# Raw JSON, of which each element should be an object.
+Page = list[Any]
 AnyPage = TypeVar("AnyPage")
 Record = TypeVar("Record")
 

@@ -42,7 +42,9 @@ def id_of(raw: Any, what: str) -> str:
     if not isinstance(found, str) or not found:
         raise UnreadableObject(f"{what} without an id", name=text(raw.get("name")))
     if not is_id(found):
-        raise UnreadableObject(f"{what} with an id that cannot be one: {found[:40]!r}", name=text(raw.get("name")))
+        raise UnreadableObject(
+            f"{what} with an id that cannot be one: {found[:40]!r}", name=text(raw.get("name"))
+        )
     return found
 
 

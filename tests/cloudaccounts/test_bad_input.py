@@ -330,7 +330,7 @@ UNREADABLE = [
 def test_what_has_no_id_is_counted_and_named_and_the_others_are_synced(simulator, cloud, known, odd, words):
     with odd_cloud(simulator) as cloud_with_one_odd:
         save(known, {"auth_url": cloud_with_one_odd.auth_url})
-        lost, kept, *_others = there(simulator, "volume")
+        lost, *_others = there(simulator, "volume")
 
         def change(page):
             page["volumes"] = [one for one in page["volumes"] if one["id"] != lost]
@@ -348,7 +348,9 @@ def test_what_has_no_id_is_counted_and_named_and_the_others_are_synced(simulator
         assert lost in rows(type="volume"), "it may be the one that has no id"
 
 
-def test_what_cannot_be_read_and_has_an_id_is_not_gone_and_the_missing_are(simulator, cloud, known, monkeypatch):
+def test_what_cannot_be_read_and_has_an_id_is_not_gone_and_the_missing_are(
+    simulator, cloud, known, monkeypatch
+):
     odd, lost, *_others = there(simulator, "volume")
     real = Volume.from_json.__func__
 

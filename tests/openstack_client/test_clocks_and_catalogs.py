@@ -139,7 +139,11 @@ def test_every_interface_region_and_form_of_endpoint(control, opened):
 def test_an_interface_that_the_catalog_does_not_have_is_refused_with_what_it_has(control, opened):
     control("POST", "habits", {"interfaces": ["internal", "admin"]})
     cloud = opened()
-    assert cloud.regions() == [] and cloud.services() == {"RegionOne": ["identity"]} and cloud.interfaces() == ["admin", "internal"]
+    assert (
+        cloud.regions() == []
+        and cloud.services() == {"RegionOne": ["identity"]}
+        and cloud.interfaces() == ["admin", "internal"]
+    )
     with pytest.raises(ServiceMissing, match="admin in RegionOne, internal in RegionOne"):
         cloud.compute.check()
     with pytest.raises(ServiceMissing, match="It has admin in RegionOne"):
@@ -147,7 +151,12 @@ def test_an_interface_that_the_catalog_does_not_have_is_refused_with_what_it_has
 
 
 JUNK = [None, 7, "x", [], {}, {"type": 5}, {"type": "compute"}, {"type": "compute", "endpoints": None}]
-JUNK += [{"type": "compute", "endpoints": [None, {}, {"url": 5}, {"url": ""}, {"url": "http://x", "interface": {}}]}]
+JUNK += [
+    {
+        "type": "compute",
+        "endpoints": [None, {}, {"url": 5}, {"url": ""}, {"url": "http://x", "interface": {}}],
+    }
+]
 
 
 @pytest.mark.parametrize("catalog", [[], None, {}, "x", JUNK], ids=repr)
@@ -163,7 +172,11 @@ def test_a_catalog_with_nothing_in_it_is_refused_in_words(control, opened, catal
 def test_junk_in_a_catalog_hides_nothing_else(control, opened, credentials):
     with Cloud(credentials) as usual:
         good = usual._transport.access().service_catalog.catalog
-    control("POST", "habits", {"catalog": [*JUNK, *good, *good, {**good[0], "endpoints": [None, *good[0]["endpoints"]]}]})
+    control(
+        "POST",
+        "habits",
+        {"catalog": [*JUNK, *good, *good, {**good[0], "endpoints": [None, *good[0]["endpoints"]]}]},
+    )
     touch(opened())
 
 

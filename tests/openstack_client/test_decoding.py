@@ -161,7 +161,18 @@ def check(value, path=""):
 def test_junk_in_any_place_of_an_object_spoils_no_other_object(kind):
     # What `decode_json` leaves of junk that JSON can hold.
     everything = [json.loads(json.dumps(one)) for one in _sample(spoilt(WHOLE[kind]))]
-    everything += [None, 1, "x", [], {}, {"id": None}, {"id": 7}, {"id": "../etc"}, {"id": "x" * 300}, {"id": "a/b"}]
+    everything += [
+        None,
+        1,
+        "x",
+        [],
+        {},
+        {"id": None},
+        {"id": 7},
+        {"id": "../etc"},
+        {"id": "x" * 300},
+        {"id": "a/b"},
+    ]
     read = read_records([*[clean_value(one) for one in everything], WHOLE[kind]], kind.from_json)
     assert read[-1] == kind.from_json(WHOLE[kind])
     assert len(read) + len(read.unreadable) == len(everything) + 1

@@ -48,7 +48,13 @@ def test_trouble_of_the_cloud_is_unavailable(cloud, control, server_id, status):
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(400, InvalidRequest), (403, Forbidden), (409, Conflict), (413, InvalidRequest), (404, CloudUnavailable)],
+    [
+        (400, InvalidRequest),
+        (403, Forbidden),
+        (409, Conflict),
+        (413, InvalidRequest),
+        (404, CloudUnavailable),
+    ],
 )
 def test_other_statuses(cloud, control, server_id, status, kind):
     # The 404 here does not have the words of Nova's own: it must not count as "the server is gone".

@@ -265,7 +265,9 @@ BAD = [
 @pytest.mark.parametrize("error", BAD, ids=repr)
 @pytest.mark.parametrize("count", [2, 12], ids=["singly", "by a listing"])
 def test_an_exception_of_one_look_ends_that_watch_alone_after_some_tries(picky, error, count):
-    jobs = dict(zip([f"tree-{n}" for n in range(count)], planted(*(f"tree-{n}" for n in range(count))), strict=True))
+    jobs = dict(
+        zip([f"tree-{n}" for n in range(count)], planted(*(f"tree-{n}" for n in range(count))), strict=True)
+    )
     picky(**{"tree-0": error})
     worlds.things["tree-1"] = "grown"
     look()

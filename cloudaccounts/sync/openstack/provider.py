@@ -45,7 +45,9 @@ class OpenStack(Provider):
         if not account.regions and not cloud.regions():
             has = ", ".join(cloud.interfaces())
             raise InvalidRequest(
-                _("The cloud's catalog has no compute service for the interface '%(interface)s'; it has some for: %(known)s.")
+                _(
+                    "The cloud's catalog has no compute service for the interface '%(interface)s'; it has some for: %(known)s."
+                )
                 % {"interface": account.interface, "known": has or "-"}
             )
         unknown = [name for name in account.regions if name not in services]
