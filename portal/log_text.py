@@ -24,7 +24,7 @@ _UNFIT_LINES = re.compile(f"(?!\n)[{_UNFIT}]")
 
 
 def escape_text(text: str, longest: int = LONGEST_TEXT) -> str:
-    """Return a text on one line, cut, with escapes such as \\x1b for what must not be shown as it is."""
+    """Return a text on one line, cut, with escapes instead of what must not be shown as it is."""
     cut = text if len(text) <= longest else f"{text[:longest]}… ({len(text)} characters)"
     return _UNFIT_TEXT.sub(_escape, cut)
 

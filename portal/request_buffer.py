@@ -51,13 +51,13 @@ class RequestBuffer:
             self._searched = len(self.data)
             if end < 0 or end > LARGEST_HEAD:
                 return Progress.TOO_LARGE_HEAD if len(self.data) > LARGEST_HEAD else Progress.PARTIAL
-            self._read_head(bytes(self.data[:end]))
-            self._length = (self._length or 0) + end + len(END_OF_HEAD)
+            self._length = end + len(END_OF_HEAD) + self._read_head(bytes(self.data[:end]))
         if self._head_only:
             return Progress.HEAD_ONLY
         return Progress.COMPLETE if len(self.data) >= self._length else Progress.PARTIAL
 
-    def _read_head(self, head: bytes) -> None:
+    def _read_head(self, head: bytes) -> int:
+        """Return how many bytes the body has; 0 too when only the head is read."""
         lengths = []
         for line in head.split(b"\r\n")[1:]:
             name, _colon, value = line.partition(b":")
@@ -69,7 +69,7 @@ class RequestBuffer:
                 case b"expect":
                     self.expects_continue = value.strip(b" \t").lower() == b"100-continue"
         if not lengths:
-            return
+            return 0
         # Two lengths, or one that is no number: gunicorn answers 400.
         if (
             len(lengths) > 1
@@ -79,4 +79,5 @@ class RequestBuffer:
         ):
             self._head_only = True
         else:
-            self._length = int(lengths[0])
+            return int(lengths[0])
+        return 0

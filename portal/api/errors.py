@@ -76,7 +76,10 @@ class Refused(exceptions.APIException):
         self.status_code = status
         self.code = code
         # Cut here, so that pages, which show refusals in their own way, repeat no more than the API does.
-        self.errors, self.truncated = (None, False) if errors is None else limit_errors(errors)
+        self.errors: dict[str, Any] | None = None
+        self.truncated = False
+        if errors is not None:
+            self.errors, self.truncated = limit_errors(errors)
         self.retry_after = retry_after
         self.extra = extra
         # Translated now, in the language of the request that is refused.

@@ -30,6 +30,10 @@ PROBLEM = {
                 "anyOf": [TEXTS, {"type": "object"}, {"type": "array", "items": {"type": "object"}}]
             },
         },
+        "truncated": {
+            "type": "boolean",
+            "description": "There and true when there are more errors than are shown, or a list was shortened.",
+        },
         "request_id": {"type": "string", "description": "What the log calls this request by."},
     },
     "additionalProperties": True,

@@ -18,7 +18,7 @@ from django.db import connection
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from tests.factories import CloudAccountFactory, MembershipFactory, UserFactory
+from tests.factories import CloudAccountFactory, MembershipFactory, UserFactory, VirtualMachineFactory
 from tests.faults.serving import database_of_this_test, web_process
 from tests.servers import free_port
 from vms.models import SyncState
@@ -142,6 +142,7 @@ def test_a_database_that_goes_away_and_comes_back_is_noticed_both_times(serve, r
 
 def test_accounts_are_named_to_staff_and_to_the_metrics_alone(client, settings):
     account = CloudAccountFactory(name="Department of secrets")
+    VirtualMachineFactory(account=account, region="RegionOne", openstack_id="server-1")
     SyncState.objects.create(
         account=account, region="RegionOne", listed_at=timezone.now() - timedelta(days=30)
     )

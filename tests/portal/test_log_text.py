@@ -59,7 +59,8 @@ def lines(production: bool) -> Any:
     written = io.BytesIO()
     handler = logging.StreamHandler(io.TextIOWrapper(written, encoding="utf-8", write_through=True))
     handler.setFormatter(made)
-    logger = logging.Logger("tests.log_text", logging.INFO)  # Of nobody else's tree: pytest would listen in.
+    # Of nobody else's tree: pytest would listen in.
+    logger = logging.Logger("tests.log_text", logging.INFO)  # noqa: LOG001
     logger.addHandler(handler)
 
     bound = structlog.wrap_logger(
