@@ -158,7 +158,7 @@ def test_what_is_in_it_goes_on(client, system, broken):
 
 def test_a_vm_in_it_is_offered_the_flavors_of_its_account(admin, system, broken):
     vm = VirtualMachineFactory(
-        information_system=system, account=broken, status="running", openstack_id="server-1", disk_gb=1
+        information_system=system, account=broken, status="running", openstack_id="server-1", disk_gb=10
     )
     browser = Client()
     browser.force_login(admin.user)
