@@ -25,14 +25,20 @@ class Place:
 
 
 def choose_place(
-    system: InformationSystem, accounts: Iterable[CloudAccount], account_id: int | None, region: str
+    system: InformationSystem,
+    accounts: Iterable[CloudAccount],
+    account_id: int | None,
+    region: str,
+    *,
+    for_new: bool = True,
 ) -> tuple[Place | None, Errors]:
     """The account and region for a new VM of a system.
 
     The account that was named, else the system's default, else the only one that can be used; `accounts` are those that
-    the caller sees. The region likewise. Nothing new is made in an account whose last verification failed.
+    the caller sees. The region likewise. Nothing new is made in an account whose last verification failed; what is in it
+    already (not `for_new`) goes on.
     """
-    account, errors = _choose_account(system, accounts, account_id)
+    account, errors = _choose_account(system, accounts, account_id, for_new=for_new)
     if account is None:
         return None, errors
     regions = regions_known(account.pk)
@@ -51,14 +57,14 @@ def choose_place(
 
 
 def _choose_account(
-    system: InformationSystem, accounts: Iterable[CloudAccount], account_id: int | None
+    system: InformationSystem, accounts: Iterable[CloudAccount], account_id: int | None, *, for_new: bool
 ) -> tuple[CloudAccount | None, Errors]:
     active = {account.pk: account for account in accounts if account.active}
-    usable = {pk: account for pk, account in active.items() if account.is_usable}
+    usable = {pk: account for pk, account in active.items() if account.is_usable or not for_new}
     wanted = account_id if account_id is not None else system.default_account_id
     if wanted is not None:
         account = active.get(wanted)
-        if account is not None and (wrong := unusable(account)):
+        if account is not None and for_new and (wrong := unusable(account)):
             return None, {"account": [wrong]}
         if account is None:
             return None, {"account": [_("There is no active cloud account '%(id)s' here.") % {"id": wanted}]}

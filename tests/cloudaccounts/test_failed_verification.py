@@ -156,6 +156,17 @@ def test_what_is_in_it_goes_on(client, system, broken):
     assert answer.status_code == 202
 
 
+def test_a_vm_in_it_is_offered_the_flavors_of_its_account(admin, system, broken):
+    vm = VirtualMachineFactory(
+        information_system=system, account=broken, status="running", openstack_id="server-1", disk_gb=10
+    )
+    browser = Client()
+    browser.force_login(admin.user)
+    html = browser.get(f"/vms/{vm.pk}/").content.decode()
+
+    assert "vCPU" in html[html.index('id="resize-flavor"') :].partition("</select>")[0]
+
+
 def test_one_that_is_not_verified_yet_says_so(client, system):
     CloudAccountFactory(name="young")
 

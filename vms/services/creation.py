@@ -193,9 +193,12 @@ def _boot_volume(vm: VirtualMachine, pool: VolumePool | None) -> tuple[Volume, T
 
 
 def options_for(
-    *, scope: Scope, system_id: UUID | None, account_id: int | None, region: str
+    *, scope: Scope, system_id: UUID | None, account_id: int | None, region: str, for_new: bool = True
 ) -> dict[str, Any]:
-    """What a new VM of an information system can be made of. Raises 400 `invalid`, as `create_vm` does."""
+    """What a new VM of an information system can be made of. Raises 400 `invalid`, as `create_vm` does.
+
+    Not `for_new`: what one that is there can be changed to, also in an account in which nothing new is made.
+    """
     problems: Errors = {}
     systems = InformationSystem.objects.within(scope).select_related("tenant").order_by("name")
     wish = {"information_system": system_id} if system_id else {}
@@ -205,10 +208,10 @@ def options_for(
     if system is None:
         problems["information_system"] = [_("There is no information system yet; create one first.")]
     known = _accounts(system) if system else []
-    accounts = [account for account in known if account.is_usable]
+    accounts = [account for account in known if account.is_usable or (account.active and not for_new)]
     place: Place | None = None
     if system is not None:
-        place, problems = choose_place(system, known, account_id, region)
+        place, problems = choose_place(system, known, account_id, region, for_new=for_new)
     if system is not None and problems and (account_id is not None or region):
         raise BadFields(problems)
     catalogue = Catalogue(place, system) if place and system else None
