@@ -118,7 +118,7 @@ _places: Places | None = None
 
 def begin_worker(processes: int | None) -> None:
     """Make the places of this worker. Called in its main process, before it starts the others."""
-    global _places
+    global _places  # noqa: PLW0603 - a process belongs to one worker.
     _places = Places(processes) if processes and processes > 1 else None
 
 
