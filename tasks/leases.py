@@ -33,8 +33,6 @@ from django.conf import settings
 from django.db import connection, models
 from django.db.models.functions import Now
 
-from .fairness import worker_pid
-
 log = structlog.get_logger(__name__)
 
 
@@ -71,8 +69,8 @@ def cut_leases(rows: models.QuerySet[Any]) -> int:
 
 
 def new_owner() -> str:
-    """Return a name for one claim: its machine and process, its worker's main process, and a part that no other claim has."""
-    return f"{socket.gethostname()[:60]}:{os.getpid()}:{worker_pid()}.{secrets.token_hex(6)}"
+    """A name for one claim: where it is, for people, and a part that no other claim has."""
+    return f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(6)}"
 
 
 class _Keeper:

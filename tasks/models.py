@@ -216,10 +216,7 @@ class Job(models.Model):
                 fields=["parent", "position"], name="job_by_parent", condition=Q(parent__isnull=False)
             ),
             models.Index(fields=["retry_of"], name="job_by_retried", condition=Q(retry_of__isnull=False)),
-            # What a tenant holds of each queue, and what of it has to wait: few rows at any time.
-            models.Index(
-                fields=["tenant", "queue"], name="job_owned", condition=~Q(owner="") & Q(tenant__isnull=False)
-            ),
+            # What waits for its tenant's share: few rows at any time.
             models.Index(
                 fields=["tenant", "queue", "created_at"], name="job_parked", condition=Q(parked=True)
             ),

@@ -24,8 +24,10 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from openstack_client.paging import fetched_ahead
+from tasks import fairness
 from tasks.clock import database_now
 from tasks.crash_points import crash_point
+from tasks.doorbell import ring
 from tasks.leases import LeaseLost, effects_under, held, lease, new_owner
 
 from ..connect import refuse
@@ -42,6 +44,7 @@ LONGEST_MESSAGE = 4000
 # Of what could not be read, so many are named in a log, and so many in its message.
 MOST_NAMED = 50
 MOST_NAMED_AT_ONCE = 5
+QUEUE = "resources"
 # Where a test may kill the process (tasks/crash_points.py): at each commit.
 CRASH_POINTS = (
     "sync_opened",  # the logs are committed; no doorbell has rung
@@ -63,10 +66,24 @@ def sync_resource(account_id: int, type_code: str) -> SyncLog | None:
 
 
 def run_log(log_id: int) -> SyncLog | None:
-    """Carry out a sync that has been asked for; None when another worker has it, or it has ended.
+    """Carry out a sync that has been asked for; None when another worker has it, it has ended, or its tenant holds its share.
 
-    Never raises for what a cloud does: the log says it.
+    Never raises for what a cloud does: the log says it. A tenant whose clouds are slow holds its share of the worker's
+    processes at most (`tasks/fairness.py`); its other syncs wait, and the next is rung for when one of them has ended.
     """
+    tenant_id = SyncLog.objects.filter(pk=log_id).values_list("account__tenant_id", flat=True).first()
+    if not fairness.take_place(tenant_id, QUEUE):
+        return None
+    try:
+        return _run_log(log_id)
+    finally:
+        fairness.give_back(tenant_id, QUEUE)
+        if tenant_id is not None and fairness.most_places(QUEUE) is not None:
+            waiting = SyncLog.objects.running().filter(owner="", account__tenant_id=tenant_id)
+            ring("cloudaccounts.sync_resource", *waiting.order_by("pk").values_list("pk")[:1])
+
+
+def _run_log(log_id: int) -> SyncLog | None:
     owner = new_owner()
     claimed = SyncLog.objects.running().filter(pk=log_id, owner="")
     if not claimed.update(owner=owner, lease_until=Now() + lease()):

@@ -71,11 +71,9 @@ class _HostProgress:
         `over` is what Ansible counted at its end: tasks that failed and were rescued are no failure then.
         """
         done = self.settled and self.running == self.order.release.label
-        if over:
-            code = Code.OK
-        else:
-            # A run that was stopped is no news for hosts that were through.
-            code = self.code or (Code.OK if done and stopped else stopped or Code.FAILED)
+        # A run that was stopped is no news for hosts that were through.
+        ended = self.code or (Code.OK if done and stopped else stopped or Code.FAILED)
+        code = Code.OK if over else ended
         running = self.order.release.label if code is Code.OK and not self.settled else self.running
         words = [] if code is Code.OK else self.said
         message = self.log.mask(" ".join([f"{code.label}.", *words]))[:MESSAGE_CHARACTERS]

@@ -74,41 +74,26 @@ class Claim:
         JobLogLine.objects.create(job=self.job, level=level, message=message)
 
 
-def take(job_id: UUID, owner: str) -> Taken | None:
+def take(job_id: UUID, owner: str) -> tuple[Job, list[Step]] | None:
     """Own a job that is due and that nobody owns, or whose owner gave no sign of life for a lease; with its steps.
-
-    In a worker, a job whose tenant holds its share of the worker's processes is parked instead (see `fairness.py`). One that
-    was cancelled before it began needs no share: it only ends.
 
     Two statements in one message to the database, and so one transaction. Why they are two and not one: a statement
     that had to wait for the row sees the row as it is then, but every other table as it was before the wait. Joined to
     the claim, the steps could be from before the last record, and a finished one would run again. The second
     statement begins when the row is ours, and nobody else writes its steps from then on.
     """
-    limits = fairness.limits()
     with connection.cursor() as cursor:
         seconds = {"lease": lease().total_seconds(), "early": EARLY_RING.total_seconds()}
-        cursor.execute(
-            _FAIR_CLAIM if limits else _CLAIM, {"owner": owner, "job": job_id, **seconds, **(limits or {})}
-        )
+        cursor.execute(_CLAIM, {"owner": owner, "job": job_id, **seconds})
         rows = cursor.fetchall()
     if not rows:
         return None
     width = len(_JOB_FIELDS)
     job = _from_row(Job, _JOB_FIELDS, rows[0][:width])
-    steps = [_from_row(Step, _STEP_FIELDS, row[width:-1]) for row in rows if row[width] is not None]
+    steps = [_from_row(Step, _STEP_FIELDS, row[width:]) for row in rows if row[width] is not None]
     for step in steps:
         step.job = job
-    return Taken(job, steps, crowded=rows[0][-1])
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """A job that was claimed, with its steps. `crowded`: its tenant now holds its share, or has jobs that are parked."""
-
-    job: Job
-    steps: list[Step]
-    crowded: bool
+    return job, steps
 
 
 _JOB_FIELDS: Sequence[Field[Any, Any]] = Job._meta.concrete_fields  # noqa: SLF001 - documented API.
@@ -117,54 +102,22 @@ _COLUMNS = ", ".join(
     [f"tasks_job.{field.column}" for field in _JOB_FIELDS]
     + [f"tasks_step.{field.column}" for field in _STEP_FIELDS]
 )
-_DUE = """
-    id = %(job)s AND status IN ('queued', 'running', 'waiting', 'undoing')
-    AND (owner = '' OR lease_until < statement_timestamp())
-    AND not_before <= statement_timestamp() + make_interval(secs => %(early)s)
-"""
 _CLAIM = f"""
 UPDATE tasks_job SET
     status = CASE WHEN status = 'undoing' THEN 'undoing' ELSE 'running' END,
     owner = %(owner)s, lease_until = statement_timestamp() + make_interval(secs => %(lease)s),
     attempt = attempt + 1, rung_at = NULL, held = false, parked = false,
     started_at = COALESCE(started_at, statement_timestamp())
-WHERE id = (SELECT id FROM tasks_job WHERE {_DUE} FOR UPDATE SKIP LOCKED);
-SELECT {_COLUMNS}, false FROM tasks_job LEFT JOIN tasks_step ON tasks_step.job_id = tasks_job.id
+WHERE id = (
+    SELECT id FROM tasks_job
+    WHERE id = %(job)s AND status IN ('queued', 'running', 'waiting', 'undoing')
+      AND (owner = '' OR lease_until < statement_timestamp())
+      AND not_before <= statement_timestamp() + make_interval(secs => %(early)s)
+    FOR UPDATE SKIP LOCKED
+);
+SELECT {_COLUMNS} FROM tasks_job LEFT JOIN tasks_step ON tasks_step.job_id = tasks_job.id
 WHERE tasks_job.id = %(job)s AND tasks_job.owner = %(owner)s ORDER BY tasks_step.position
 """  # noqa: S608 - the models' own column names.
-# Claims for one tenant and queue are made one after another, or two would find the last place free; the count is made by
-# the statement after the lock, and so sees what the one before has committed.
-_HELD = f"""(
-    SELECT count(*) FROM tasks_job AS other
-    WHERE other.tenant_id = claimed.tenant_id AND other.queue = claimed.queue AND {fairness.HELD_HERE.format(owned="other")}
-)"""  # noqa: S608
-_LIMIT = "COALESCE((%(limits)s::jsonb ->> claimed.queue)::int, %(else)s)"
-_FAIR_CLAIM = f"""
-SELECT pg_advisory_xact_lock(hashtext(tenant_id::text), hashtext(queue)) FROM tasks_job
-WHERE id = %(job)s AND tenant_id IS NOT NULL;
-WITH claimed AS (
-    SELECT id, tenant_id, queue, cancel_requested_at IS NOT NULL AND started_at IS NULL AS only_ends
-    FROM tasks_job WHERE {_DUE} FOR UPDATE SKIP LOCKED
-), judged AS (
-    SELECT id, tenant_id IS NULL OR only_ends OR {_HELD} < {_LIMIT} AS is_free FROM claimed
-)
-UPDATE tasks_job SET
-    status = CASE WHEN NOT is_free OR status = 'undoing' THEN status ELSE 'running' END,
-    owner = CASE WHEN is_free THEN %(owner)s ELSE owner END,
-    lease_until = CASE WHEN is_free THEN statement_timestamp() + make_interval(secs => %(lease)s) ELSE lease_until END,
-    not_before = CASE WHEN is_free THEN not_before ELSE statement_timestamp() + make_interval(secs => %(parked)s) END,
-    attempt = CASE WHEN is_free THEN attempt + 1 ELSE attempt END,
-    held = held AND NOT is_free, parked = NOT is_free, rung_at = NULL,
-    started_at = CASE WHEN is_free THEN COALESCE(started_at, statement_timestamp()) ELSE started_at END
-FROM judged WHERE tasks_job.id = judged.id;
-SELECT {_COLUMNS}, (
-    SELECT claimed.tenant_id IS NOT NULL AND ({_HELD} >= {_LIMIT} OR EXISTS (
-        SELECT 1 FROM tasks_job AS other
-        WHERE other.tenant_id = claimed.tenant_id AND other.queue = claimed.queue AND other.parked))
-    FROM tasks_job AS claimed WHERE claimed.id = %(job)s
-) FROM tasks_job LEFT JOIN tasks_step ON tasks_step.job_id = tasks_job.id
-WHERE tasks_job.id = %(job)s AND tasks_job.owner = %(owner)s ORDER BY tasks_step.position
-"""  # noqa: S608
 
 
 def _from_row(model: type[SomeModel], fields: Sequence[Field[Any, Any]], row: Sequence[Any]) -> SomeModel:
@@ -216,6 +169,21 @@ def give_back(
         step.save()
     if not undoing:
         hear_cancel(claim.job)
+
+
+def park(claim: Claim) -> None:
+    """Give back a job whose tenant holds its share of the worker (`fairness.py`), as if it had not been claimed."""
+    job = claim.job
+    claim.let_go(
+        status=JobStatus.UNDOING if job.status == JobStatus.UNDOING else JobStatus.WAITING,
+        # What its last claim has left unrecorded stays known.
+        attempt=job.attempt - 1,
+        # A child's time counts from when it begins.
+        started_at=job.started_at if any(step.started_at for step in claim.steps) else None,
+        parked=True,
+        not_before=unless_cancelled(Now() + timedelta(seconds=fairness.PARKED_SECONDS)),
+    )
+    fairness.ring_parked(job.tenant_id, job.queue)
 
 
 def unless_cancelled(due: Any) -> Case:

@@ -208,8 +208,7 @@ def test_without_the_claim_two_workers_run_a_step_twice(monkeypatch):
     """The race is real: a worker that only reads the row runs the step again."""
 
     def unclaimed(job_id, owner):
-        steps = list(Step.objects.filter(job=job_id).order_by("position"))
-        return engine.claims.Taken(Job.objects.get(pk=job_id), steps, crowded=False)
+        return Job.objects.get(pk=job_id), list(Step.objects.filter(job=job_id).order_by("position"))
 
     monkeypatch.setattr("tasks.engine.advancing.take", unclaimed)
     worlds.script["lay"] = [lambda command: engine.advance(command.job.pk)]

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections import deque
 from dataclasses import dataclass
 from typing import ClassVar
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connections, transaction
 
 from tasks import engine, fairness
 from tasks.command import Command, Done, Result, register, step
-from tasks.models import Job, JobStatus
+from tasks.models import Job, JobStatus, Step
 from tests.factories import TenantFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-PATIENCE = 20
+PATIENCE = 30
 running: dict[str, threading.Event] = {}
 may_end: dict[str, threading.Event] = {}
 order: list[str] = []
@@ -35,7 +37,7 @@ class Hold(Command):
     @step
     def hold(self) -> Result:
         running[self.name].set()
-        assert may_end[self.name].wait(PATIENCE)
+        assert may_end[self.name].wait(3 * PATIENCE)
         order.append(self.name)
         return Done()
 
@@ -85,7 +87,7 @@ def worker(monkeypatch):
     started = []
 
     def start(count: int) -> Processes:
-        monkeypatch.setattr(fairness, "_processes", count)
+        monkeypatch.setattr(fairness, "_places", fairness.Places(count))
         started.append(Processes(monkeypatch, count))
         return started[-1]
 
@@ -162,75 +164,91 @@ def test_a_share_is_at_least_one_process_and_none_where_there_is_nothing_to_shar
     monkeypatch, settings, processes, share, most
 ):
     settings.TENANT_WORKER_SHARES = {"": share}
-    monkeypatch.setattr(fairness, "_processes", processes)
+    monkeypatch.setattr(fairness, "_places", None)
+    fairness.begin_worker(processes)
 
-    assert fairness.processes_for_tenant("deploys") == most
+    assert fairness.most_places("deploys") == most
 
 
-def test_two_that_claim_at_once_do_not_both_take_the_last_process(worker, monkeypatch):
-    """Many times, with real connections: never more than the share is claimed."""
+def test_two_that_come_at_once_do_not_both_take_the_last_place():
+    """Real processes, as a worker has them, that share its memory."""
+    places = fairness.Places(4)
+    ready, go, stay = os.pipe(), os.pipe(), os.pipe()
+    children = []
+    for _number in range(6):
+        child = os.fork()
+        if child == 0:
+            os.write(ready[1], b"r")
+            os.read(go[0], 1)
+            took = places.take(7, 2)
+            os.write(ready[1], b"y" if took else b"n")
+            os.read(stay[0], 1)
+            os._exit(0)
+        children.append(child)
+    assert read(ready[0], 6) == b"r" * 6
+    os.write(go[1], b"g" * 6)
+
+    assert sorted(read(ready[0], 6)) == sorted(b"yynnnn")
+    # A process that is killed holds nothing.
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert [places.take(7, 2) for _number in range(3)] == [True, True, False]
+
+
+def read(descriptor, count):
+    found = b""
+    while len(found) < count:
+        found += os.read(descriptor, count - len(found))
+    return found
+
+
+@pytest.fixture
+def held(worker, monkeypatch):
+    """The tenant that holds its share of a worker of two processes: one."""
     tenant = TenantFactory()
-    monkeypatch.setattr(fairness, "_processes", 4)
-    jobs = [ask(f"job-{number}", tenant) for number in range(6)]
-    start = threading.Barrier(6)
-    taken = []
-
-    def claim(number):
-        try:
-            connection.ensure_connection()
-            start.wait(PATIENCE)
-            taken.append(
-                engine.claims.take(
-                    jobs[number].pk, f"{fairness.socket.gethostname()}:1:{fairness.worker_pid()}.{number}"
-                )
-            )
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=claim, args=(number,)) for number in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(PATIENCE)
-
-    assert sum(one is not None for one in taken) == 2
-    assert Job.objects.filter(parked=True).count() == 4
+    monkeypatch.setattr(fairness, "_places", fairness.Places(2))
+    assert fairness.take_place(tenant.pk, "deploys")
+    return tenant
 
 
-def test_a_dead_workers_claims_and_other_workers_hold_nothing_of_the_share(worker, monkeypatch):
-    tenant = TenantFactory()
-    monkeypatch.setattr(fairness, "_processes", 2)
-    elsewhere, dead, mine = (ask(name, tenant) for name in ["elsewhere", "dead", "mine"])
-    assert engine.claims.take(elsewhere.pk, "another-machine:7:7.aa")
-    owner = f"{fairness.worker_name().split(':')[0]}:1:{fairness.worker_pid()}.bb"
-    assert engine.claims.take(dead.pk, owner)
-    Job.objects.filter(pk=dead.pk).update(lease_until="2000-01-01T00:00Z")
+def test_one_that_is_parked_is_as_it_was(held):
+    """Also one whose worker has died in its step: that it may have had an effect stays known."""
+    new, died = ask("new", held), ask("died", held)
+    Job.objects.filter(pk=died.pk).update(
+        status="running",
+        owner="dead",
+        lease_until="2000-01-01T00:00Z",
+        attempt=1,
+        started_at="2000-01-01T00:00Z",
+    )
+    Step.objects.filter(job=died).update(started_at="2000-01-01T00:00Z")
 
-    assert engine.claims.take(mine.pk, owner[:-2] + "cc").crowded
-    # And the dead one's job, which another process would take up, is parked as it stands.
-    assert engine.claims.take(dead.pk, owner[:-2] + "dd") is None
-    assert states(dead) == [("running", True)]
+    engine.advance(new.pk)
+    engine.advance(died.pk)
 
-
-def test_one_that_was_cancelled_before_it_began_ends_at_once(worker, monkeypatch):
-    tenant = TenantFactory()
-    monkeypatch.setattr(fairness, "_processes", 2)
-    first, second = ask("first", tenant), ask("second", tenant)
-    owner = f"{fairness.worker_name().split(':')[0]}:1:{fairness.worker_pid()}.aa"
-    assert engine.claims.take(first.pk, owner)
-    engine.advance(second.pk)
-    assert states(second) == [("queued", True)]
-
-    engine.cancel(second)
-    engine.advance(second.pk)
-
-    assert Job.objects.get(pk=second.pk).status == JobStatus.CANCELLED
+    found = Job.objects.filter(pk__in=[new.pk, died.pk]).order_by("created_at")
+    assert [(job.status, job.parked, job.owner, job.attempt, job.started_at is None) for job in found] == [
+        ("waiting", True, "", 0, True),
+        ("waiting", True, "", 1, False),
+    ]
+    fairness.give_back(held.pk, "deploys")
+    assert not Job.objects.filter(parked=True).order_by("created_at")[1:].exists()
 
 
-def test_a_platforms_job_needs_no_share(worker, monkeypatch):
-    monkeypatch.setattr(fairness, "_processes", 2)
-    jobs = [ask(f"canary-{number}", None) for number in range(3)]
+def test_one_that_was_cancelled_before_it_began_ends_at_once(held):
+    job = ask("parked", held)
+    engine.advance(job.pk)
+    assert states(job) == [("waiting", True)]
 
-    taken = [engine.claims.take(job.pk, f"host:1:{fairness.worker_pid()}.{n}") for n, job in enumerate(jobs)]
+    engine.cancel(job)
+    engine.advance(job.pk)
 
-    assert [one.crowded for one in taken] == [False] * 3
+    assert Job.objects.get(pk=job.pk).status == JobStatus.CANCELLED
+
+
+def test_a_platforms_job_needs_no_place_and_a_tenants_other_queue_has_its_own(held):
+    for _number in range(5):
+        assert fairness.take_place(None, "deploys")
+    assert fairness.take_place(held.pk, "")
+    assert not fairness.take_place(held.pk, "deploys")
