@@ -58,10 +58,12 @@ class CloudCommand(Command):
             kept = {"sign": sign, "since": now.isoformat(), "looks": 0}
         kept["looks"] += 1
         self.data["stood"] = kept
-        stands_for = now - datetime.fromisoformat(kept["since"])
-        return bool(
-            kept["looks"] >= LOST_AFTER_LOOKS and stands_for >= (LOST_AFTER if after is None else after)
-        )
+        limit = LOST_AFTER if after is None else after
+        return bool(kept["looks"] >= LOST_AFTER_LOOKS and self.stood_for() >= limit)
+
+    def stood_for(self) -> timedelta:
+        """For how long looks have shown the same, by the last `moves_no_more`."""
+        return timezone.now() - datetime.fromisoformat(self.data["stood"]["since"])
 
     def may_ask_again(self) -> bool:
         """Whether what the cloud has lost may be asked for once more; counts it."""
