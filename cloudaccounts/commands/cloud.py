@@ -89,7 +89,9 @@ class CloudCommand(Command):
         """What the cloud reports instead of what was waited for: of which object, why, and which request it was."""
         name = self.watched_name()
         if status == MISSING:
-            said = _("'%(name)s' is gone from the cloud: it was removed there meanwhile.") % {"name": name}
+            said = _(
+                "'%(name)s' is gone from the cloud: somebody has removed it there, or the cloud has given up on it."
+            ) % {"name": name}
         elif fault:
             said = _("The cloud reports %(status)s: %(fault)s") % {"status": status, "fault": fault}
         else:
