@@ -57,10 +57,12 @@ class CloudCommand(Command):
             kept = {"sign": sign, "since": now.isoformat(), "looks": 0}
         kept["looks"] += 1
         self.data["stood"] = kept
-        stands_for = now - datetime.fromisoformat(kept["since"])
-        return bool(
-            kept["looks"] >= LOST_AFTER_LOOKS and stands_for >= (LOST_AFTER if after is None else after)
-        )
+        limit = LOST_AFTER if after is None else after
+        return bool(kept["looks"] >= LOST_AFTER_LOOKS and self.stood_for() >= limit)
+
+    def stood_for(self) -> timedelta:
+        """For how long looks have shown the same, by the last `moves_no_more`."""
+        return timezone.now() - datetime.fromisoformat(self.data["stood"]["since"])
 
     def may_ask_again(self) -> bool:
         """Whether what the cloud has lost may be asked for once more; counts it."""
@@ -86,7 +88,9 @@ class CloudCommand(Command):
         """What the cloud reports instead of what was waited for: of which object, why, and which request it was."""
         name = self.watched_name()
         if status == MISSING:
-            said = _("'%(name)s' is gone from the cloud: it was removed there meanwhile.") % {"name": name}
+            said = _(
+                "'%(name)s' is gone from the cloud: somebody has removed it there, or the cloud has given up on it."
+            ) % {"name": name}
         elif fault:
             said = _("The cloud reports %(status)s: %(fault)s") % {"status": status, "fault": fault}
         else:

@@ -52,7 +52,14 @@ from tests.factories import (
     VolumeSnapshotFactory,
 )
 from vms.models import Orphan, SyncRun, SyncState, VirtualMachine, VMOperationLog, VMSnapshot
-from volumepool.models import PoolClaim, StrayVolume, Volume, VolumePool, VolumeSnapshot
+from volumepool.models import (
+    PoolClaim,
+    StrayVolume,
+    Volume,
+    VolumePool,
+    VolumeSnapshot,
+    VolumeSyncState,
+)
 
 _numbers = itertools.count(1)
 
@@ -156,6 +163,9 @@ MAKE: dict[type[models.Model], Callable[[], Any]] = {
     VolumeSnapshot: VolumeSnapshotFactory,
     VMSnapshot: VMSnapshotFactory,
     SyncState: lambda: SyncState.objects.create(account=CloudAccountFactory(), region="RegionOne"),
+    VolumeSyncState: lambda: VolumeSyncState.objects.create(
+        account=CloudAccountFactory(), region="RegionOne"
+    ),
     Orphan: lambda: Orphan.objects.create(
         account=CloudAccountFactory(), region="RegionOne", kind="server", cloud_id=str(next(_numbers))
     ),

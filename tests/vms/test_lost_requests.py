@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from cloudaccounts.connect import open_cloud
@@ -9,6 +11,7 @@ from tasks.models import IN_FLIGHT, Job
 from tests.factories import VolumeFactory
 from tests.lost import look_again, standing_still, work_with_losses
 from tests.working import work
+from vms.commands.power import RestartVm
 from vms.models import VirtualMachine
 from volumepool.models import Volume
 
@@ -101,6 +104,23 @@ def test_an_action_that_nova_works_on_is_waited_for(admin, vm, url, cloud):
     cloud.clock(action_seconds=0, advance_seconds=2e6)
     work_with_losses()
     assert job_of(answer).status == "succeeded"
+
+
+def test_a_restart_that_nova_has_begun_and_dropped_is_asked_for_as_a_hard_one(
+    admin, vm, url, cloud, monkeypatch
+):
+    """Seen on a real cloud: nova-compute was killed while it restarted, and left the server `rebooting`."""
+    monkeypatch.setattr(RestartVm, "longest_work", timedelta(0))
+    cloud.clock(action_seconds=1e6)
+    answer = admin.post(f"{url}actions/", {"action": "restart"})
+    with standing_still():
+        look_again(2)
+    cloud.clock(action_seconds=0)
+
+    work_with_losses()
+
+    assert job_of(answer).status == "succeeded"
+    assert cloud.accepted(vm.openstack_id, "reboot") == 2
 
 
 def test_a_removal_that_nova_has_given_up_is_asked_for_again(admin, vm, url, cloud):

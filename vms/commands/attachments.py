@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from typing import ClassVar
 
@@ -19,7 +20,7 @@ from volumepool.models import GONE, VOLUME_WATCHER, Volume
 from volumepool.states import ON_A_SERVER
 
 from ..models import VirtualMachine, VMOperationLog, VMStatus
-from .server import ServerCommand
+from .server import LONGEST_WORK, ServerCommand
 
 # Nova refuses a suspended server, and of a shelved one it only notes what it will do.
 ATTACHABLE = frozenset({VMStatus.RUNNING, VMStatus.STOPPED, VMStatus.PAUSED})
@@ -29,6 +30,8 @@ class _AttachmentCommand(ServerCommand):
     """A command about a VM and one of its tenant's volumes."""
 
     volume_id: str  # The row's id.
+
+    longest_work: ClassVar[timedelta | None] = LONGEST_WORK
 
     @cached_property
     def volume(self) -> Volume:

@@ -20,8 +20,11 @@ def events_of(compute: Compute, server_id: str, request_id: str) -> list[ServerE
 
 
 def is_worked_on(events: list[ServerEvent]) -> bool:
-    """Whether some service has begun and not ended its work on a request."""
-    return any(event.finished_at is None for event in events)
+    """Whether a host has begun and not ended its work on a request.
+
+    What the conductor begins ("cold_migrate") is over in a moment or never: a conductor that was killed leaves it begun.
+    """
+    return any(event.finished_at is None and event.name.startswith("compute") for event in events)
 
 
 def has_failed(events: list[ServerEvent]) -> bool:

@@ -36,7 +36,7 @@ from tasks.polling import MISSING
 
 from ..actions import ACTIONS, refusals_of
 from ..models import VirtualMachine, VMStatus
-from .server import ServerCommand
+from .server import LONGEST_WORK, ServerCommand
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,7 @@ class PowerCommand(ServerCommand):
     """Ask a server for an action, see it through, and write what the cloud then says."""
 
     deadline: ClassVar[timedelta] = minutes(40)
+    longest_work: ClassVar[timedelta | None] = LONGEST_WORK
     action: ClassVar[str]  # A key of `vms.actions.ACTIONS`, and the operation of the log.
     # The action that brings the server back when the job fails, if there is one.
     taken_back_by: ClassVar[str] = ""
@@ -200,9 +201,7 @@ class PowerCommand(ServerCommand):
             return Wait(1.0)  # The watch sees that.
         if server.task_state is not None:
             if self.is_lost(server):
-                return self.lost(
-                    _("it says '%(task)s', and nobody works on it.") % {"task": server.task_state}
-                )
+                return self.when_lost(compute, server)
             return Wait(0.0, _("The cloud still reports %s.") % server.task_state)
         if server.status in self.nova.done or server.status == "ERROR":
             return Wait(1.0)
@@ -214,6 +213,10 @@ class PowerCommand(ServerCommand):
             return Wait(0.0, refused_by_cloud(refusal))
         self.note_request()
         return Wait(0.0, _("The cloud had lost the request; it was asked again."))
+
+    def when_lost(self, compute: Compute, server: Server) -> Result:
+        """What to do about a task that nobody works on: Nova refuses every other action until its operators clear it."""
+        return self.lost(_("it says '%(task)s', and nobody works on it.") % {"task": server.task_state})
 
     def succeeded(self) -> None:
         """Write what the cloud said last, when, and the operation log."""
@@ -322,6 +325,17 @@ class RestartVm(PowerCommand):
         """After a refusal: a reboot under way is as good as ours; ACTIVE alone says nothing."""
         return server.task_state in self.nova.under_way
 
+    def when_lost(self, compute: Compute, server: Server) -> Result:
+        """Ask for a hard restart: it is what Nova still takes of a server whose restart it has given up on."""
+        if server.task_state not in _REBOOTING or not self.may_ask_again():
+            return super().when_lost(compute, server)
+        try:
+            compute.reboot_server(self.server_id, hard=True)
+        except Conflict:
+            return super().when_lost(compute, server)
+        self.note_request()
+        return Wait(0.0, _("Nova had given up on the restart; a hard one was asked for."))
+
 
 @register
 class PauseVm(PowerCommand):
@@ -374,6 +388,8 @@ class ShelveVm(PowerCommand):
 
     kind: ClassVar[str] = "vms.shelve"
     title: ClassVar[str | Promise] = gettext_lazy("Shelve VM")
+    # An image of the disk is moved, which takes as long as it takes.
+    longest_work: ClassVar[timedelta | None] = None
     action: ClassVar[str] = "shelve"
     time_column: ClassVar[str] = "last_stop_time"
 
@@ -384,6 +400,8 @@ class UnshelveVm(PowerCommand):
 
     kind: ClassVar[str] = "vms.unshelve"
     title: ClassVar[str | Promise] = gettext_lazy("Unshelve VM")
+    # An image of the disk is moved, which takes as long as it takes.
+    longest_work: ClassVar[timedelta | None] = None
     action: ClassVar[str] = "unshelve"
     taken_back_by: ClassVar[str] = "shelve"
     time_column: ClassVar[str] = "last_start_time"

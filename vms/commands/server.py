@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
+from typing import ClassVar
 
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
@@ -19,6 +21,9 @@ from tasks.polling import MISSING
 
 from ..models import SERVER_WATCHER, VirtualMachine, VMOperationLog, lock_key
 from .history import events_of, has_failed, is_worked_on, last_done
+
+# Nova gives a guest a minute to shut down, two to reboot, and tries a detachment for almost three.
+LONGEST_WORK = timedelta(minutes=3)
 
 
 def vm_tag(vm_id: str) -> str:
@@ -54,6 +59,9 @@ class ServerCommand(CloudCommand):
     """A command about one VM. One that needs to know no more than which is no dataclass of its own."""
 
     vm_id: str
+
+    # How long Nova may be at work on what was asked without anything to see; None for as long as the step may take.
+    longest_work: ClassVar[timedelta | None] = None
 
     @cached_property
     def vm(self) -> VirtualMachine:
@@ -104,8 +112,12 @@ class ServerCommand(CloudCommand):
         events = events_of(self.cloud().compute, server.id, self.data.get("request_id", ""))
         # Until a host has it, Nova says of a server at each look that it has just been updated.
         updated = None if server.status == "BUILD" else server.updated_at
-        stands = self.moves_no_more(server.status, server.task_state, updated, len(events), *more)
-        return stands and not is_worked_on(events)
+        if not self.moves_no_more(server.status, server.task_state, updated, len(events), *more):
+            return False
+        if not is_worked_on(events):
+            return True
+        # What a service that died had begun stays "begun" for ever in Nova's record.
+        return self.longest_work is not None and self.stood_for() >= self.longest_work
 
     def has_failed(self) -> bool:
         """Whether Nova says that its work on what was asked has ended in an error."""
