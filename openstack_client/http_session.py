@@ -73,9 +73,7 @@ class HttpSession(requests.Session):
         kwargs |= {"timeout": self._timeout, "stream": True, "allow_redirects": False}
         if kwargs.get("verify", True) is True and not self._has_ca_bundle:
             # The one thing of the environment that only says whom to trust.
-            kwargs["verify"] = (
-                os.environ.get("REQUESTS_CA_BUNDLE") or True
-            )
+            kwargs["verify"] = os.environ.get("REQUESTS_CA_BUNDLE") or True
         address = url.decode() if isinstance(url, bytes) else url
         for _ in range(_MOST_REDIRECTS + 1):
             self._check_url(address)
