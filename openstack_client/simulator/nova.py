@@ -365,7 +365,8 @@ def delete_server(call: Call, server_id: str) -> Answer:
     server = find(call, server_id)
     if call.state.soft_delete and server.launched is not None:
         nova_steps.begin_soft_delete(call, server)
-    elif server.task_state != "deleting":
+    elif server.task_state != "deleting" or not server.plan:
+        # A deletion that was lost is begun anew where no host has the server.
         nova_steps.begin_delete(call, server)
     call.did("delete", server_id)
     return Answer(204)

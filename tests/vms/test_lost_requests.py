@@ -153,6 +153,22 @@ def test_a_server_that_is_never_built_goes_and_the_job_says_so(admin, system, cl
     assert servers == {vm.openstack_id, *admin_vm}
 
 
+def test_a_server_in_error_whose_deletion_died_inside_nova_is_deleted_again(admin, system, cloud):
+    """Seen on a real cloud: ERROR and "deleting" for ever, and the creation stayed undoing behind it."""
+    cloud.call("POST", "failing_builds", {"times": 1})
+    lose(cloud, "lose_begun", "DELETE", r"/servers/[^/]+$")
+    answer = admin.new_vm(system)
+    with standing_still():
+        look_again(3)
+    (server,) = cloud.call("GET", "objects")["servers"]
+    assert (server["status"], server["task_state"]) == ("ERROR", "deleting")
+
+    work_with_losses()
+
+    assert job_of(answer).status == "failed"
+    assert cloud.call("GET", "objects")["servers"] == []
+
+
 def test_a_volume_that_neither_side_has_is_attached_by_asking_again(admin, vm, url, cloud, volume):
     lose(cloud, "lose_all", "POST", ATTACHMENTS)
 

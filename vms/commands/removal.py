@@ -100,7 +100,8 @@ class RemoveVm(ServerCommand):
             server = compute.get_server(self.server_id)
             if server.status == "DELETED" or (server.status == "SOFT_DELETED" and server.task_state is None):
                 return Wait(1.0)  # The watch sees that.
-            if server.task_state in {"deleting", "soft-deleting"} and not self.is_lost(server):
+            going = server.task_state in {"deleting", "soft-deleting"} and server.status != "ERROR"
+            if going and not self.is_lost(server):
                 return Wait(0.0, _("The cloud still reports %s.") % server.task_state)
             if not self.may_ask_again():
                 return self.lost(_("the server stays '%(status)s'.") % {"status": server.status})

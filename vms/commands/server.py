@@ -36,7 +36,7 @@ def delete_servers(compute: Compute, server_ids: Iterable[str]) -> Result:
 
     One that Nova would keep for a while (SOFT_DELETED) is ended for good, where the cloud lets us; else it counts as gone.
     """
-    left = False
+    left, pause = False, 0.5
     for server_id in server_ids:
         try:
             server = compute.get_server(server_id)
@@ -44,14 +44,17 @@ def delete_servers(compute: Compute, server_ids: Iterable[str]) -> Result:
                 continue
             if server.status == "SOFT_DELETED" and server.task_state is None:
                 compute.force_delete_server(server_id)
-            elif server.task_state not in {"deleting", "soft-deleting"}:
+            elif server.task_state not in {"deleting", "soft-deleting"} or server.status == "ERROR":
+                # Of one in error, "deleting" may be what a request has left that died inside Nova (seen when its Keystone was
+                # killed). Asked again, Nova removes it at once; one that a host is removing it leaves to that.
                 compute.delete_server(server_id)
+                pause = 2.0 if server.task_state else pause
             left = True
         except (NotFound, Forbidden):
             continue
         except Conflict as refusal:
             return Wait(2.0, refused_by_cloud(refusal))
-    return Wait(0.5, _("Waiting for the server to go.")) if left else Done()
+    return Wait(pause, _("Waiting for the server to go.")) if left else Done()
 
 
 @dataclass
