@@ -166,6 +166,8 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         """Answer a request, to a reader who takes it in time."""
         # The main loop has answered that already, if the client waited for it.
         req._expected_100_continue = False  # noqa: SLF001 - there is no public way to say so.
+        if conn.must_close:
+            req.force_close()  # And the answer says so.
         plain, conn.sock = conn.sock, AnswerSocket(conn.sock, self.slow_readers)
         try:
             return bool(super().handle_request(req, conn))

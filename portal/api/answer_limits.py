@@ -22,7 +22,7 @@ LONGEST_NAME = 100
 MOST_CHARACTERS = 8_000
 DEEPEST = 8
 # Bytes of a whole problem document, as the last guard.
-LARGEST_PROBLEM = 60_000
+LARGEST_PROBLEM = 90_000
 SHORT_LIST = 20
 CUT = "…"
 

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any, NoReturn
 
 from django.conf import settings
-from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation, TooManyFieldsSent
 from django.core.files.uploadhandler import FileUploadHandler
 from django.http import HttpRequest, UnreadablePostError
 from django.http.response import HttpResponseBase
@@ -23,6 +23,7 @@ LARGEST_FORM = 50_000
 class RequestLimitsMiddleware:
     """Refuse what is too large before anything reads it: 414 for the address, 413 for the body, 411 for one of unknown length.
 
+    It stands behind the check of CSRF tokens, whose refusal comes before that of a form.
     Bodies for the API are read by its parser alone, which has limits of its own (`portal.api.parsers`).
     """
 
@@ -38,14 +39,21 @@ class RequestLimitsMiddleware:
             return errors.length_required(request)
         if _content_length(request) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             return errors.bad_request(request, RequestDataTooBig())
-        if request.method == "POST" and not request.path.startswith("/api/"):
-            try:
-                size = _size_as_html(request)
-            except (SuspiciousOperation, UnreadablePostError) as error:
-                return errors.bad_request(request, error)
-            if size > LARGEST_FORM:
-                return errors.form_too_large(request, LARGEST_FORM)
         return self.get_response(request)
+
+    def process_view(
+        self, request: HttpRequest, view: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> HttpResponseBase | None:
+        """Refuse a form that is too large, after its CSRF token was looked at, and before its view shows it again."""
+        if request.method != "POST" or request.path.startswith("/api/"):
+            return None
+        try:
+            size = _size_as_html(request)
+        except TooManyFieldsSent:  # Those who can have more boxes than that say so themselves.
+            return None
+        except (SuspiciousOperation, UnreadablePostError) as error:
+            return errors.bad_request(request, error)
+        return errors.form_too_large(request, LARGEST_FORM) if size > LARGEST_FORM else None
 
 
 def _content_length(request: HttpRequest) -> int:
