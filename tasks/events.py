@@ -68,7 +68,7 @@ class _Reader:
     """What one reader has been told."""
 
     job_id: UUID
-    tenant_id: int | None
+    tenant_id: UUID | None
     after_line: int
     language: str
     versions: tuple[Any, ...] | None = None
