@@ -76,7 +76,7 @@ class _Reader:
     """What one reader has been told."""
 
     job_id: UUID
-    tenant_id: int | None
+    tenant_id: UUID | None
     after_line: int
     language: str
     opened: OpenAnswer

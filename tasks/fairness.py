@@ -20,6 +20,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import blake2b
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
@@ -131,7 +132,7 @@ def most_places(queue: str) -> int | None:
     return None if share >= 1 else max(1, int(_places.processes * share))
 
 
-def take_place(tenant_id: object, queue: str) -> bool:
+def take_place(tenant_id: UUID | None, queue: str) -> bool:
     """Take a place for this thread's work, to be given back with `give_back`; False when the tenant holds its share."""
     most = most_places(queue)
     if _places is None or most is None or tenant_id is None:
@@ -139,13 +140,13 @@ def take_place(tenant_id: object, queue: str) -> bool:
     return _places.take(_key(tenant_id, queue), most)
 
 
-def give_back(tenant_id: object, queue: str) -> None:
+def give_back(tenant_id: UUID | None, queue: str) -> None:
     """Give this thread's place back, and ring for the jobs that were parked for want of it. Outside of any transaction."""
     if _places is not None and tenant_id is not None and _places.give_back(_key(tenant_id, queue)):
         ring_parked(tenant_id, queue)
 
 
-def ring_parked(tenant_id: object, queue: str) -> None:
+def ring_parked(tenant_id: UUID | None, queue: str) -> None:
     """Ring for as many of a tenant's parked jobs of a queue as may run now, the oldest first.
 
     Why none is forgotten: who parks a job writes its row first, and calls this afterwards; so either the place that was
@@ -173,7 +174,7 @@ def ring_parked(tenant_id: object, queue: str) -> None:
         _places.note_none_parked(key)
 
 
-def _key(tenant_id: object, queue: str) -> int:
+def _key(tenant_id: UUID | None, queue: str) -> int:
     digest = blake2b(f"{queue}:{tenant_id}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") or 1
 

@@ -10,15 +10,16 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from uuid import UUID
 
 from django.conf import settings
 
 _lock = threading.Lock()
-_waiting: Counter[int | None] = Counter()
+_waiting: Counter[UUID | None] = Counter()
 
 
 @contextmanager
-def a_thread_to_wait_in(tenant_id: int | None) -> Iterator[bool]:
+def a_thread_to_wait_in(tenant_id: UUID | None) -> Iterator[bool]:
     """Say whether a request for a tenant's job (None: the platform's) may wait; its place is free again when the block ends."""
     most = settings.WAITING_REQUESTS_AT_MOST
     with _lock:
