@@ -2,7 +2,7 @@
 
 `counted_check` stands around each check of a password, in the login backend (`login_backend.py`) and in
 `User.check_password`; so it does not matter which form or endpoint asks. `LoginThrottleMiddleware` says which request
-it is for, and answers a page that is refused.
+it is for.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 import structlog
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.shortcuts import render
 
 from . import login_throttle
 from .client_address import client_address, client_network
-from .errors import TITLES, Refused
+from .errors import Refused
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +68,7 @@ def counted_check(username: str) -> Iterator[Check]:
 
 
 class LoginThrottleMiddleware:
-    """Say which request passwords are checked for, and show a refusal of it in the layout of the pages."""
+    """Say which request passwords are checked for. A refusal becomes a page as any other does (`page_middleware.py`)."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -81,13 +80,3 @@ class LoginThrottleMiddleware:
             return self.get_response(request)
         finally:
             _request.reset(token)
-
-    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """Turn `LoginRefused` of a page, as that of the admin's login, into a page; the API answers its own."""
-        if not isinstance(exception, LoginRefused):
-            return None
-        context = {"title": TITLES[exception.status_code], "detail": exception.detail}
-        response = render(request, "portal/login_refused.html", context, status=exception.status_code)
-        response["Retry-After"] = str(exception.retry_after)
-        response["Cache-Control"] = "no-store"
-        return response
