@@ -40,6 +40,7 @@ from .models import (
     SyncLogLine,
 )
 from .registry import type_label
+from .services.clocks import account_clock_warning
 from .services.pictures import Picture, pictures_of
 
 
@@ -64,6 +65,11 @@ class CloudAccountForm(forms.ModelForm[CloudAccount]):
         help_text=_("Empty: the stored one stays."),
     )
 
+    # Whoever does not choose one keeps what there is.
+    interface = forms.ChoiceField(
+        label=_("endpoint interface"), required=False, choices=CloudAccount.Interface.choices
+    )
+
     class Meta:
         model = CloudAccount
         fields = [
@@ -85,6 +91,11 @@ class CloudAccountForm(forms.ModelForm[CloudAccount]):
     def clean_auth_url(self) -> str:
         """One that the portal may be sent to; it is looked up only when it is new."""
         return self._checked(check_auth_url, "auth_url")
+
+    def clean_interface(self) -> str:
+        """The one that was chosen, or as before."""
+        chosen: str = self.cleaned_data["interface"]
+        return chosen or self.instance.interface
 
     def clean_ca_bundle(self) -> str:
         """Certificates, or nothing."""
@@ -137,7 +148,7 @@ class CloudAccountAdmin(WrittenOnlyAdmin[CloudAccount]):
     list_select_related = ["tenant"]
     autocomplete_fields = ["tenant"]
     filter_horizontal = ["resource_types"]
-    readonly_fields = ["last_verified_at", "last_error", "facts", "last_run", "next_run", "fresh"]
+    readonly_fields = ["last_verified_at", "last_error", "clock", "facts", "last_run", "next_run", "fresh"]
     actions = ["sync_now", "verify"]
     formfield_overrides = {models.JSONField: {"form_class": _regions_field}}
 
@@ -157,6 +168,11 @@ class CloudAccountAdmin(WrittenOnlyAdmin[CloudAccount]):
     def auth_host(self, account: CloudAccount) -> str:
         """The host of the auth URL, which is enough in a list."""
         return urlsplit(account.auth_url).netloc
+
+    @admin.display(description=_("clock"))
+    def clock(self, account: CloudAccount) -> str:
+        """How far the cloud's clocks are from the portal's, when that is far."""
+        return account_clock_warning(account)
 
     @admin.display(description=_("last run"))
     def last_run(self, account: CloudAccount) -> str:
@@ -310,6 +326,7 @@ class SyncLogAdmin(ReadOnly):
         "missing",
         "expired",
         "held_back",
+        "unreadable",
         "message",
     ]
     list_filter = ["state", "account__provider", "account", "type", "started_at"]

@@ -12,11 +12,11 @@ import threading
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.core.cache import cache as shared_cache
 from django.db import connection
 
 from openstack_client import AddressRefused, Cloud, CloudCredentials, ConnectionRules
 from security import connections
+from security.cache import SecretCache
 from security.policies import cloud_policy
 from tasks.leases import refuse_if_lost
 
@@ -41,6 +41,11 @@ def refuse() -> None:
     refuse_if_lost()
 
 
+def connection_rules() -> ConnectionRules:
+    """Return the rules of every cloud: it is asked at no address that the installation's policy refuses."""
+    return ConnectionRules(connect=connect_checked, check=check_place, proxy=settings.CLOUD_PROXY or None)
+
+
 def connect_checked(host: str, port: int, timeout: float | None) -> socket.socket:
     """Connect to where a cloud, or its catalog, says, if clouds may be there. Raises `AddressRefused`, OSError."""
     try:
@@ -57,25 +62,6 @@ def check_place(host: str, port: int) -> None:
         raise AddressRefused(refused.reason) from None
 
 
-class TokenCache:
-    """Tokens shared between processes, in Redis. A cache that is away costs a login, never an error."""
-
-    def get(self, key: str) -> str | None:
-        """The cached state, or None."""
-        try:
-            value = shared_cache.get(f"cloud-token:{key}")
-        except Exception:  # noqa: BLE001 - any trouble of the cache means "not cached".
-            return None
-        return value if isinstance(value, str) else None
-
-    def set(self, key: str, value: str, seconds: float) -> None:
-        """Keep a state for so many seconds."""
-        try:
-            shared_cache.set(f"cloud-token:{key}", value, int(seconds))
-        except Exception:  # noqa: BLE001 - see get().
-            return
-
-
 @dataclass(frozen=True, slots=True)
 class _Opened:
     fingerprint: str
@@ -84,6 +70,8 @@ class _Opened:
 
 _opened: dict[tuple[int, str], _Opened] = {}
 _guard = threading.Lock()
+# Tokens are shared between processes. A cache that is away costs a login, never an error.
+_tokens = SecretCache("cloud-token")
 
 
 def open_cloud(account: CloudAccount, region: str) -> Cloud:
@@ -101,11 +89,10 @@ def open_cloud(account: CloudAccount, region: str) -> Cloud:
         cloud = Cloud(
             credentials_of(account),
             region=region or None,
+            interface=account.interface,
             guard=refuse,
-            token_cache=TokenCache(),
-            rules=ConnectionRules(
-                connect=connect_checked, check=check_place, proxy=settings.CLOUD_PROXY or None
-            ),
+            token_cache=_tokens,
+            rules=connection_rules(),
         )
         _opened[account.pk, region] = _Opened(fingerprint, cloud)
         return cloud
@@ -140,6 +127,7 @@ def fill_from_clouds_yaml(account: CloudAccount, name: str) -> str:
     with Cloud.from_clouds_yaml(name) as cloud:
         found = cloud.credentials
         region = cloud.region or ""
+        account.interface = cloud.interface
     account.auth_url = found.auth_url
     account.credential_kind = found.kind
     account.access_id = found.application_credential_id or found.username or ""
@@ -161,5 +149,6 @@ def _fingerprint(account: CloudAccount) -> str:
         account.user_domain,
         account.project_domain,
         account.ca_bundle,
+        account.interface,
     )
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()

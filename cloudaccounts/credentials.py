@@ -26,6 +26,7 @@ LOG_IN_FIELDS = (
     "user_domain",
     "project_domain",
     "ca_bundle",
+    "interface",
 )
 LONGEST_CA_BUNDLE = 200_000
 SECRET_AGAIN = _("Enter the secret again: it goes to another address now.")

@@ -25,27 +25,26 @@ class Place:
 
 
 def choose_place(
-    system: InformationSystem, accounts: Iterable[CloudAccount], account_id: int | None, region: str
+    system: InformationSystem,
+    accounts: Iterable[CloudAccount],
+    account_id: int | None,
+    region: str,
+    *,
+    for_new: bool = True,
 ) -> tuple[Place | None, Errors]:
     """The account and region for a new VM of a system.
 
-    The account that was named, else the system's default, else the only one there is; `accounts` are those that the
-    caller sees. The region likewise.
+    The account that was named, else the system's default, else the only one that can be used; `accounts` are those that
+    the caller sees. The region likewise. Nothing new is made in an account whose last verification failed; what is in it
+    already (not `for_new`) goes on.
     """
-    usable = {account.pk: account for account in accounts if account.active}
-    wanted = account_id if account_id is not None else system.default_account_id
-    if wanted is not None:
-        account = usable.get(wanted)
-        if account is None:
-            return None, {"account": [_("There is no active cloud account '%(id)s' here.") % {"id": wanted}]}
-    elif len(usable) == 1:
-        (account,) = usable.values()
-    elif usable:
-        named = ", ".join(f"{one.pk} ({one.name})" for one in usable.values())
-        return None, {"account": [_("Name the cloud account; there are: %(named)s.") % {"named": named}]}
-    else:
-        return None, {"account": [_("There is no active cloud account for this tenant.")]}
+    account, errors = _choose_account(system, accounts, account_id, for_new=for_new)
+    if account is None:
+        return None, errors
     regions = regions_known(account.pk)
+    if not regions and account.verification == CloudAccount.Verification.UNVERIFIED:
+        message = _("The cloud account '%(name)s' is not verified yet; wait for that, or verify it.")
+        return None, {"account": [message % {"name": account.name}]}
     if not regions:
         message = _("Nothing is known yet of the cloud account '%(name)s'; it is listed every few minutes.")
         return None, {"account": [message % {"name": account.name}]}
@@ -55,6 +54,41 @@ def choose_place(
     if not region and len(regions) > 1:
         return None, {"region": [_("Name the region; there are: %(known)s.") % {"known": ", ".join(regions)}]}
     return Place(account, region or regions[0]), {}
+
+
+def _choose_account(
+    system: InformationSystem, accounts: Iterable[CloudAccount], account_id: int | None, *, for_new: bool
+) -> tuple[CloudAccount | None, Errors]:
+    active = {account.pk: account for account in accounts if account.active}
+    usable = {pk: account for pk, account in active.items() if account.is_usable or not for_new}
+    wanted = account_id if account_id is not None else system.default_account_id
+    if wanted is not None:
+        account = active.get(wanted)
+        if account is not None and for_new and (wrong := unusable(account)):
+            return None, {"account": [wrong]}
+        if account is None:
+            return None, {"account": [_("There is no active cloud account '%(id)s' here.") % {"id": wanted}]}
+    elif len(usable) == 1:
+        (account,) = usable.values()
+    elif usable:
+        named = ", ".join(f"{one.pk} ({one.name})" for one in usable.values())
+        return None, {"account": [_("Name the cloud account; there are: %(named)s.") % {"named": named}]}
+    elif active:
+        return None, {"account": [text for account in active.values() if (text := unusable(account))]}
+    else:
+        return None, {"account": [_("There is no active cloud account for this tenant.")]}
+    return account, {}
+
+
+def unusable(account: CloudAccount) -> str | None:
+    """Why nothing new can be made in an account that is switched on; None when it can."""
+    if account.is_usable:
+        return None
+    message = _(
+        "Nothing new can be made in the cloud account '%(name)s': its last verification failed."
+        " Put its credentials right and verify it again, or choose another account."
+    )
+    return message % {"name": account.name}
 
 
 def regions_known(account_id: int) -> list[str]:

@@ -8,7 +8,7 @@ and nowhere else. Registering is all that either needs: rows, logs, changes, lin
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -44,6 +44,45 @@ class Found:
         return cls(**{**values, "addresses": tuple(values.get("addresses", ())), "links": links})
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An object of a listing of which nothing could be made: its id in the cloud, or "", what it is called, and why."""
+
+    cloud_id: str
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        """For people."""
+        called = " ".join(filter(None, (self.cloud_id[:80], f'"{self.name[:80]}"' if self.name else "")))
+        return f"{called}: {self.reason}" if called else self.reason
+
+
+class FoundPage(list[Found]):
+    """A page of findings, and what of the page could not be read: that never keeps the others from being synced."""
+
+    def __init__(self, found: Iterable[Found] = (), unreadable: Iterable[Unreadable] = ()) -> None:
+        super().__init__(found)
+        self.unreadable = list(unreadable)
+
+
+def found_page(
+    records: Iterable[Any], found_of: Callable[[Any], Found | None], unreadable: Iterable[Unreadable] = ()
+) -> FoundPage:
+    """Make findings of a page's records, one by one. Those of which `found_of` makes None are left out on purpose."""
+    page = FoundPage((), unreadable)
+    for record in records:
+        try:
+            found = found_of(record)
+        except Exception as error:  # noqa: BLE001 - whatever one object does to us, the others are synced.
+            cloud_id, name = getattr(record, "id", ""), getattr(record, "name", "")
+            page.unreadable.append(Unreadable(str(cloud_id), str(name), f"{type(error).__name__}: {error}"))
+        else:
+            if found is not None:
+                page.append(found)
+    return page
+
+
 class Provider(ABC):
     """A kind of cloud. `errors` are what may go wrong there; their text is shown to people as it is."""
 
@@ -58,6 +97,10 @@ class Provider(ABC):
     @abstractmethod
     def open(self, account: CloudAccount, region: str) -> Any:
         """What the syncers of this provider list with. Raises one of `errors`."""
+
+    def clock_offset(self, client: Any) -> float | None:
+        """How many seconds the cloud's clock is ahead of the portal's (negative: behind); None when it does not say."""
+        return None
 
     @abstractmethod
     def check(self, account: CloudAccount) -> dict[str, Any]:
@@ -79,7 +122,10 @@ class Syncer(ABC):
 
     @abstractmethod
     def pages(self, client: Any) -> Iterator[list[Found]]:
-        """All that there is of the type in one region, page by page. Raises one of the provider's `errors`."""
+        """All that there is of the type in one region, page by page. Raises one of the provider's `errors`.
+
+        A `FoundPage` says what of it could not be read.
+        """
 
 
 class UnknownProvider(LookupError):

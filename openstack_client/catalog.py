@@ -1,34 +1,93 @@
-"""What a token's catalog says: which services are where."""
+"""What a token's catalog says: which services are where, for whom."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-# Where openstacksdk looks for a service, unless told otherwise.
-_INTERFACES = {"public", "publicURL"}
+from .errors import ServiceMissing
+from .records.raw import text
+
+INTERFACES = ("public", "internal", "admin")
+# What is shown of a catalog in an error.
+_MOST_SHOWN = 8
 
 
-def endpoints_of(access: Any) -> Iterator[tuple[str, str, bool]]:
-    """(the service's official type, the region, whether it is for everybody) of each endpoint. The region may be "".
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a service is: its official type, its region ("" for none), and for whom ("public", "internal", "admin")."""
+
+    service: str
+    region: str
+    interface: str
+
+
+def well_formed_catalog(raw: Any) -> list[dict[str, Any]]:
+    """Return the services of a catalog that are services, with those of their endpoints that are endpoints, each once.
+
+    Keystoneauth takes for granted that they are, and one that is not would keep us from all the others.
+    """
+    services: list[dict[str, Any]] = []
+    for service in raw if isinstance(raw, list) else []:
+        if not isinstance(service, dict) or not text(service.get("type")):
+            continue
+        endpoints: list[dict[str, Any]] = []
+        said = service.get("endpoints")
+        for endpoint in said if isinstance(said, list) else []:
+            if not isinstance(endpoint, dict) or not text(endpoint.get("url"), 2000):
+                continue
+            region = text(endpoint.get("region_id")) or text(endpoint.get("region"))
+            kept = {
+                "url": endpoint["url"].strip(),
+                "interface": (text(endpoint.get("interface")) or "").removesuffix("URL"),
+                "region": region,
+                "region_id": region,
+                "id": text(endpoint.get("id")) or "",
+            }
+            if kept["url"] and not any({**one, "id": kept["id"]} == kept for one in endpoints):
+                endpoints.append(kept)
+        name = text(service.get("name")) or ""
+        services.append({"type": text(service["type"]), "name": name, "id": "", "endpoints": endpoints})
+    return services
+
+
+def endpoints_of(access: Any) -> Iterator[Endpoint]:
+    """Yield each endpoint of a token's catalog.
 
     `access` is keystoneauth's picture of a token. A catalog that calls block storage `volumev3` has `block-storage` here.
     """
     from os_service_types import ServiceTypes  # noqa: PLC0415 - reads its data; only who asks needs it.
 
     types = ServiceTypes()
-    for service in access.service_catalog.catalog:
-        said = str(service.get("type") or "")
-        official = str(types.get_service_type(said) or said)
-        for endpoint in service.get("endpoints") or ():
-            region = endpoint.get("region_id") or endpoint.get("region") or ""
-            if said:
-                yield official, str(region), endpoint.get("interface") in _INTERFACES
+    for service in well_formed_catalog(access.service_catalog.catalog):
+        official = str(types.get_service_type(service["type"]) or service["type"])
+        for endpoint in service["endpoints"]:
+            yield Endpoint(official, endpoint["region"] or "", endpoint["interface"])
 
 
-def is_in_catalog(access: Any, service: str, region: str | None) -> bool:
-    """Whether a service can be asked in a region, or in any of them when none is named."""
-    return any(
-        is_public and found == service and region in (None, where)
-        for found, where, is_public in endpoints_of(access)
+def check_service(access: Any, service: str, region: str | None, interface: str) -> None:
+    """Raise `ServiceMissing`, with what the catalog has instead, unless it has a service in a region for an interface.
+
+    Without a region, it may be in any.
+    """
+    endpoints = list(endpoints_of(access))
+    if any(
+        one.service == service and one.interface == interface and region in (None, one.region)
+        for one in endpoints
+    ):
+        return
+    where = f"region {region}" if region else "any region"
+    known = sorted(
+        {f"{one.interface} in {one.region or 'no region'}" for one in endpoints if one.service == service}
+    )
+    if known:
+        has = f"It has {', '.join(known[:_MOST_SHOWN])}: choose the account's interface and regions among these."
+    elif endpoints:
+        services = sorted({one.service for one in endpoints})
+        has = f"It has {', '.join(services[:_MOST_SHOWN])}."
+    else:
+        has = "It is empty: has the user a role in the project?"
+    raise ServiceMissing(
+        f"The cloud has no {service} service with a {interface} endpoint in {where}, as its catalog says. {has}"
     )

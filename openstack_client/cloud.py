@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from .block_storage import BlockStorage
-from .catalog import endpoints_of
+from .catalog import INTERFACES, Endpoint, endpoints_of
 from .compute import Compute
 from .connection_rules import ConnectionRules
 from .credentials import CloudCredentials
@@ -25,6 +25,7 @@ __all__ = ["Cloud", "TokenCache"]
 class Cloud:
     """One account in one region. Nothing is sent before the first call; then a login, whose token is kept.
 
+    `interface` is for whom the endpoints are that are asked: "public", "internal" or "admin".
     `guard` is called before every HTTP request leaves and may raise anything; what it raises comes out unchanged.
     Timeouts are in seconds. `token_cache` shares the token between processes. `rules` say where connections may go
     and how much a cloud may answer. Safe for use by several threads.
@@ -36,6 +37,7 @@ class Cloud:
         credentials: CloudCredentials,
         *,
         region: str | None = None,
+        interface: str = "public",
         guard: Guard | None = None,
         connect_timeout: float = 5.0,
         read_timeout: float = 30.0,
@@ -46,6 +48,7 @@ class Cloud:
         self._transport = Transport(
             credentials,
             region=region,
+            interface=interface,
             guard=guard,
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,
@@ -76,6 +79,7 @@ class Cloud:
             return cls(
                 CloudCredentials(**{**known, "ca_bundle": ca_bundle}),
                 region=region or found.region_name or None,
+                interface=_interface_of(found),
                 guard=guard,
             )
         raise raised
@@ -89,6 +93,11 @@ class Cloud:
     def region(self) -> str | None:
         """The region that was asked for, or None for the catalog's first."""
         return self._transport.region
+
+    @property
+    def interface(self) -> str:
+        """For whom the endpoints are that are asked."""
+        return self._transport.interface
 
     @cached_property
     def compute(self) -> Compute:
@@ -116,21 +125,43 @@ class Cloud:
         return self._transport.project_id
 
     def regions(self) -> list[str]:
-        """The regions in which this account's catalog has compute, sorted by name."""
-        found = endpoints_of(self._transport.access())
-        return sorted({region for service, region, _ in found if service == "compute" and region})
+        """The regions in which this account's catalog has compute, sorted by name; [""] when it names none at all.
+
+        "" stands for the whole of a cloud that has no regions, and is no name to ask for: `region` is None then.
+        """
+        found = {
+            one.region
+            for one in self._endpoints()
+            if one.service == "compute" and one.interface == self._transport.interface
+        }
+        named = sorted(found - {""})
+        return named or sorted(found)
 
     def services(self) -> dict[str, list[str]]:
         """What this account's catalog offers in each of its regions: the services' types, sorted, by the region's name.
 
-        The types are OpenStack's official ones: a catalog that calls block storage `volumev3` has `block-storage` here.
+        Those of this account's interface alone. The types are OpenStack's official ones: a catalog that calls block storage `volumev3` has `block-storage` here.
         Logs in if that was not done yet. The catalog is as old as the token. What is not in it raises `ServiceMissing`.
         """
         found: dict[str, set[str]] = {}
-        for service, region, is_public in endpoints_of(self._transport.access()):
-            if is_public and region:
-                found.setdefault(region, set()).add(service)
+        for one in self._endpoints():
+            if one.interface == self._transport.interface:
+                found.setdefault(one.region, set()).add(one.service)
         return {region: sorted(found[region]) for region in sorted(found)}
+
+    def interfaces(self) -> list[str]:
+        """For whom this account's catalog has endpoints of compute: "public", "internal", "admin"; sorted."""
+        return sorted({one.interface for one in self._endpoints() if one.service == "compute"})
+
+    def clock_offset(self) -> float | None:
+        """How many seconds the cloud's clock is ahead of ours (negative: behind), of the service that is furthest.
+
+        None when no answer has said what time it is there.
+        """
+        return self._transport.clock.worst_offset()
+
+    def _endpoints(self) -> list[Endpoint]:
+        return list(endpoints_of(self._transport.access()))
 
     def check(self) -> None:
         """Log in and touch the compute endpoint. Raises a `CloudError` that says what is wrong."""
@@ -162,3 +193,9 @@ def _read_ca_bundle(path: str | None) -> str | None:
     except OSError as error:
         why = error.strerror
     raise InvalidRequest(f"The file of trusted certificates (CA bundle) cannot be read: {path}: {why}.")
+
+
+def _interface_of(found: Any) -> str:
+    """What clouds.yaml says of the interface, which some write as Keystone's first version did (`publicURL`)."""
+    said = str(found.config.get("interface") or "").removesuffix("URL")
+    return said if said in INTERFACES else "public"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from .checks import checked_id, checked_metadata, checked_name, checked_tag, checked_tags
@@ -39,11 +39,12 @@ class Compute(ServerActions, ServerVolumes):
     ) -> Iterator[RecordPage[Server]]:
         """The project's servers, newest first, page by page.
 
-        With `changes_since` (aware), what changed at that moment or later, deleted servers included (status DELETED).
+        With `changes_since` (aware, by our clock), what changed at that moment or later, deleted servers included (status
+        DELETED). The cloud's clock need not be ours: it is asked by its own, as its answers say it.
         Nova keeps whole seconds, so the moment is rounded down: a change within it may be seen twice, never missed.
         Raises `CloudUnavailable` when the listing breaks off: pages already read are then not the whole fleet.
         """
-        query = _server_query(changes_since, tag, statuses)
+        query = _server_query(self._cloud_time(changes_since), tag, statuses)
         for page in self._raw_pages(page_size, query):
             yield read_records(page, Server.from_json)
 
@@ -55,9 +56,21 @@ class Compute(ServerActions, ServerVolumes):
         The next page is fetched while the last one is being looked at, so a reader that is no slower than the cloud
         costs no time of its own. Raises `CloudUnavailable` when the listing breaks off.
         """
-        pages = self._raw_pages(page_size, _server_query(changes_since, None, ()))
+        pages = self._raw_pages(page_size, _server_query(self._cloud_time(changes_since), None, ()))
         for page in fetched_ahead(pages, self._transport.check_guard):
             yield read_records(page, ServerReading.from_json)
+
+    def _cloud_time(self, moment: datetime | None) -> datetime | None:
+        """A moment of ours as Nova's clock had it, or earlier: how it was set in the last hour counts too."""
+        if moment is None:
+            return None
+        if moment.tzinfo is None:
+            raise InvalidRequest("changes_since must carry its time zone.")
+        clock = self._transport.clock
+        if clock.offset(SERVICE) is None:
+            # Nothing was asked yet that would have said what time it is there.
+            self.check()
+        return moment.astimezone(UTC) + timedelta(seconds=clock.earliest_offset(SERVICE) or 0.0)
 
     def _raw_pages(self, page_size: int, query: Mapping[str, Any]) -> Iterator[Page]:
         # Nova keeps a server that is being built in two places, and shows it on two pages when it moves between them while
@@ -225,9 +238,7 @@ class Compute(ServerActions, ServerVolumes):
 def _server_query(changes_since: datetime | None, tag: str | None, statuses: Sequence[str]) -> dict[str, Any]:
     query: dict[str, Any] = {}
     if changes_since is not None:
-        if changes_since.tzinfo is None:
-            raise InvalidRequest("changes_since must carry its time zone.")
-        query["changes-since"] = changes_since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        query["changes-since"] = changes_since.strftime("%Y-%m-%dT%H:%M:%SZ")
     if tag is not None:
         query["tags"] = checked_tag(tag)
     if statuses:

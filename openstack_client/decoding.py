@@ -18,7 +18,8 @@ from typing import Any
 MAX_DEPTH = 40
 # PostgreSQL's bigint. A longer number is no figure of a cloud.
 MAX_INTEGER = 2**63 - 1
-# An escape that stands for a control character other than tab and line ends, or for half of a surrogate pair.
+# An escape that stands for a control character other than tab and line ends, or for half of a surrogate pair, whole ones
+# among them: to walk through an answer costs no more than to find out that each has its other half.
 _ODD_ESCAPE = re.compile(r"\\(?:[bf]|u(?:00[01][0-9a-fA-F]|007[fF]|00[89][0-9a-fA-F]|[dD][89a-fA-F]))")
 _CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\r")
 _CONTROL_CHARACTERS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
@@ -27,7 +28,10 @@ _BRACKETS_AND_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
 def decode_json(content: bytes) -> Any:
-    """Return the value of a JSON document, cleaned. Raises `ValueError` for what is no JSON, even leniently read."""
+    """Return the value of a JSON document, cleaned.
+
+    Raises `ValueError` for what is no JSON, even leniently read, and `RecursionError` for nesting that never ends.
+    """
     text = content.decode("utf-8-sig", "replace")
     try:
         value = _loads(text)
@@ -78,6 +82,7 @@ def _loads(text: str, *, strict: bool = True, parse_int: Any = None) -> Any:
 
 
 def _is_suspicious(content: bytes, text: str) -> bool:
+    """Whether anything in an answer may have to be cleaned."""
     # Strict JSON holds no control character below 0x20 as it is, but it may hold DEL and those from 0x80 to 0x9f.
     if b"\\" in content and _ODD_ESCAPE.search(text):
         return True
@@ -118,6 +123,6 @@ def _cut_nesting(text: str) -> str:
                 kept.append("null")
                 copied = match.end()
     if depth > MAX_DEPTH:
-        raise ValueError("it ends in the middle of something nested too deeply")
+        raise RecursionError("it ends in the middle of something nested too deeply")
     kept.append(text[copied:])
     return "".join(kept)

@@ -59,7 +59,9 @@ class UnreadableObject(CloudUnavailable):
     code: ClassVar[str] = "unreadable_object"
 
     def __init__(self, what: str, *, name: str | None = None) -> None:
-        super().__init__(f"The cloud's answer makes no sense: {what}{f' (called {name!r:.80})' if name else ''}.")
+        super().__init__(
+            f"The cloud's answer makes no sense: {what}{f' (called {name!r:.80})' if name else ''}."
+        )
         self.what = what
         self.name = name
 

@@ -51,7 +51,7 @@ class CloudAdapter(HTTPAdapter):
 
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
         """See `HTTPAdapter`. Raises `AddressRefused` too."""
-        if self._rules.check is not None and select_proxy(request.url, kwargs.get("proxies")):
+        if self._rules.check is not None and select_proxy(request.url or "", kwargs.get("proxies")):
             parts = urlsplit(request.url or "")
             port = parts.port or (443 if parts.scheme == "https" else 80)
             # A name that is not known here: only the proxy can resolve it, and only the proxy can refuse it.
@@ -104,7 +104,7 @@ class _AnswerReader(io.RawIOBase):
         if is_last_wait:
             self._socket.settimeout(left)
         try:
-            count = self._raw.readinto(buffer)  # type: ignore[attr-defined]
+            count = self._raw.readinto(buffer)
         except TimeoutError:
             if is_last_wait:
                 raise self._too_slow() from None
@@ -144,10 +144,6 @@ class _Connection(HTTPConnection):
         except OSError as error:
             raise NewConnectionError(self, f"No connection: {error}") from error
 
-    @property
-    def response_class(self) -> Any:
-        return partial(_Answer, rules=self.rules)
-
 
 class _SecureConnection(_Connection, HTTPSConnection):
     pass
@@ -177,6 +173,7 @@ class _Pool(HTTPConnectionPool):
     def _new_conn(self) -> Any:
         connection: Any = super()._new_conn()
         connection.rules = self.rules
+        connection.response_class = partial(_Answer, rules=self.rules)
         return connection
 
 

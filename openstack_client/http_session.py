@@ -73,9 +73,7 @@ class HttpSession(requests.Session):
         kwargs |= {"timeout": self._timeout, "stream": True, "allow_redirects": False}
         if kwargs.get("verify", True) is True and not self._has_ca_bundle:
             # The one thing of the environment that only says whom to trust.
-            kwargs["verify"] = (
-                os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
-            )
+            kwargs["verify"] = os.environ.get("REQUESTS_CA_BUNDLE") or True
         address = url.decode() if isinstance(url, bytes) else url
         for _ in range(_MOST_REDIRECTS + 1):
             self._check_url(address)
@@ -137,7 +135,7 @@ class HttpSession(requests.Session):
             raise
         # What `response.content` and `response.json()` look at; requests has no public way to say it.
         response._content = content  # noqa: SLF001
-        response._content_consumed = True  # type: ignore[attr-defined]  # noqa: SLF001
+        response._content_consumed = True  # noqa: SLF001
 
     def _check_url(self, url: str) -> None:
         """Refuse what is no address of HTTP, or names a user, whom requests would log in as. Raises `InvalidRequest`."""

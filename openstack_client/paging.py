@@ -23,11 +23,13 @@ from urllib.parse import parse_qs, urlsplit
 
 from .checks import checked_page_size
 from .errors import InvalidRequest, NotFound, UnreadableObject
+from .listing_bounds import bounded_listing
 from .records.raw import is_id, text
 from .translation import nonsense
 from .transport import Transport
 
-Page = list[dict[str, Any]]
+# Raw JSON, of which each element should be an object.
+Page = list[Any]
 AnyPage = TypeVar("AnyPage")
 Record = TypeVar("Record")
 
@@ -36,7 +38,10 @@ MAX_RESTARTS = 3
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """An object of a listing that could not be read: its id, or "" when it has none, its name, and why."""
+    """An object of a listing that could not be read: its id, or "" when it has none, its name, and why.
+
+    The id may be one that no service could have given it. Without any, the object may be each of those that are missing.
+    """
 
     id: str
     name: str
@@ -44,7 +49,7 @@ class Unreadable:
 
     def __str__(self) -> str:
         """For people: what it is called, and why it could not be read."""
-        called = " ".join(filter(None, (self.id, f'"{self.name[:80]}"' if self.name else "")))
+        called = " ".join(filter(None, (self.id[:80], f'"{self.name[:80]}"' if self.name else "")))
         return f"{called}: {self.reason}" if called else self.reason
 
 
@@ -82,7 +87,7 @@ def _unreadable(raw: Any, error: Exception) -> Unreadable:
     get = raw.get if isinstance(raw, dict) else {}.get
     found, name = get("id"), text(get("name"), 80)
     reason = error.what if isinstance(error, UnreadableObject) else f"{type(error).__name__} while reading it"
-    return Unreadable(found if is_id(found) else "", name or "", reason)
+    return Unreadable(text(found) or "", name or "", reason)
 
 
 def _id_of(raw: Any) -> Any:
@@ -90,6 +95,7 @@ def _id_of(raw: Any) -> Any:
     return found if is_id(found) else None
 
 
+@bounded_listing
 def json_pages(
     transport: Transport,
     service: str,
@@ -124,17 +130,8 @@ def json_pages(
                 service, "GET", path, doing=doing, params=query, microversion=microversion
             )
         except (InvalidRequest, NotFound) as refused:
-            if marker is None or refused.status_code not in {400, 404}:
-                if isinstance(refused, NotFound):
-                    # Of a listing, and not of an object: for a removal, that would mean success.
-                    raise nonsense(f"there is no listing at {path}: {refused.message}") from None
-                raise
             restarts += 1
-            if restarts > MAX_RESTARTS:
-                raise nonsense(
-                    f"the listing of {path} broke off {restarts} times, because the last object of a page was gone "
-                    f"before the next page was asked for: {refused.message}"
-                ) from None
+            _check_restart(refused, path, marker, restarts)
             marker, tail = None, []
             used.clear()
             continue
@@ -158,6 +155,20 @@ def json_pages(
             raise nonsense(f"a page of {path} says that there is more, and not where")
         used.add(following)
         marker, tail = following, [] if last is None else raw_page[last + 1 :]
+
+
+def _check_restart(refused: InvalidRequest | NotFound, path: str, marker: str | None, restarts: int) -> None:
+    """Raise unless a listing may begin anew because the service no longer knows the marker."""
+    if marker is None or refused.status_code not in {400, 404}:
+        if isinstance(refused, NotFound):
+            # Of a listing, and not of an object: for a removal, that would mean success.
+            raise nonsense(f"there is no listing at {path}: {refused.message}") from None
+        raise refused
+    if restarts > MAX_RESTARTS:
+        raise nonsense(
+            f"the listing of {path} broke off {restarts} times, because the last object of a page was gone "
+            f"before the next page was asked for: {refused.message}"
+        ) from None
 
 
 def fetched_ahead(pages: Iterator[AnyPage], check: Callable[[], None]) -> Iterator[AnyPage]:

@@ -18,7 +18,7 @@ a change it looks at the cloud's fresh state first. Everything else is the cloud
 | 409 | all | the object's state | `Conflict` |
 | 413 | all, words of a rate ("rate-limited", "Only 10 POST request(s) ...") | Nova before Liberty, Cinder: too many requests | again, after `Retry-After` |
 | 413 | compute, `overLimit` with a `Retry-After` above 0 and no word of a quota | as above | again |
-| 413 | block-storage, `overLimit` | `VolumeLimitExceeded` and its like, with `Retry-After: 0` | `QuotaExceeded` |
+| 413 | block-storage, in JSON | `VolumeLimitExceeded` and its like, with `Retry-After: 0` | `QuotaExceeded` |
 | 413 | image | the storage quota | `QuotaExceeded` |
 | 413 | words of a quota | a quota | `QuotaExceeded` |
 | 413 | others | the request is too large | `InvalidRequest` |
@@ -94,7 +94,7 @@ def error_from_response(
     return kind(message, status_code=status, request_id=request_id)
 
 
-def _kind_of(status: int, service: str, body: Any, retry_after: float | None) -> type[CloudError]:  # noqa: C901, PLR0911 - the table above, line by line.
+def _kind_of(status: int, service: str, body: Any, retry_after: float | None) -> type[CloudError]:  # noqa: C901 - the table above, line by line.
     """The class of the error for a status; see the module's table."""
     if status == 401:
         return AuthenticationFailed if service == "identity" else CloudUnavailable
@@ -124,7 +124,12 @@ def _kind_of_413(service: str, body: Any, retry_after: float | None) -> type[Clo
     words = _words_of(body).lower()
     if _RATE.search(words) or _RATE.search(_details_of(body).lower()):
         return CloudUnavailable
-    if service == "image" or _speaks_of_quota(body):
+    # Of Cinder itself, whatever it says, a 413 that is about no rate is about a quota; a proxy's is no JSON.
+    if (
+        service == "image"
+        or _speaks_of_quota(body)
+        or (service == "block-storage" and isinstance(body, dict))
+    ):
         return QuotaExceeded
     if isinstance(body, dict) and any(key.startswith("overLimit") for key in body):
         return CloudUnavailable if service == "compute" and retry_after else QuotaExceeded

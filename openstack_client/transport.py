@@ -10,11 +10,13 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from .catalog import is_in_catalog
+from .catalog import check_service
+from .clock import CloudClock
 from .connection_rules import ConnectionRules
 from .credentials import CloudCredentials
 from .decoding import decode_json
-from .errors import CloudUnavailable, ServiceMissing
+from .errors import CloudUnavailable
+from .tokens import set_right_at_login
 from .translation import error_from_exception, error_from_response, nonsense
 
 # A small Neutron starves when clients leave many connections open (at 100 it answered nobody), so few are kept.
@@ -48,6 +50,7 @@ class Transport:
         credentials: CloudCredentials,
         *,
         region: str | None,
+        interface: str,
         guard: Guard | None,
         connect_timeout: float,
         read_timeout: float,
@@ -57,6 +60,8 @@ class Transport:
         self._rules = rules
         self._credentials = credentials
         self.region = region
+        self.interface = interface
+        self.clock = CloudClock()
         self._guard = guard
         self._timeout = (connect_timeout, read_timeout)
         self._token_cache = token_cache
@@ -101,6 +106,7 @@ class Transport:
                 log=method == "GET",
             ),
         )
+        self.clock.note(service, response.headers)
         if method != "GET":
             _last_request_id.set(response.headers.get("x-openstack-request-id") or "")
         if not 200 <= response.status_code < 300:
@@ -185,14 +191,12 @@ class Transport:
         return proxy
 
     def _need_in_catalog(self, session: Any, service: str) -> None:
-        """Raises `ServiceMissing`. Openstacksdk says that in several ways, one of them a plain `ValueError`."""
+        """Raise `ServiceMissing` for a service that the catalog does not have. Openstacksdk says that in several ways, one of them a plain `ValueError`."""
         known = session.auth.auth_ref
         if known is not None and self._found_in.get(service) is known:
             return
         access = session.auth.get_access(session)
-        if not is_in_catalog(access, service, self.region):
-            where = f"region {self.region}" if self.region else "any region"
-            raise ServiceMissing(f"The cloud has no {service} service in {where}, as its catalog says.")
+        check_service(access, service, self.region, self.interface)
         self._found_in[service] = access
 
     def _connected(self) -> Any:
@@ -212,6 +216,7 @@ class Transport:
 
         self._credentials.check()
         auth = self._credentials.auth_plugin()
+        set_right_at_login(auth, self.clock)
         self._http = HttpSession(
             timeout=self._timeout,
             before=self._check_guard,
@@ -226,7 +231,7 @@ class Transport:
         self._proxies = {}
         self._shared_access = None
         self._load_token(auth)
-        self._connection = Connection(session=session, region_name=self.region)
+        self._connection = Connection(session=session, region_name=self.region, interface=self.interface)
         self._owner_pid = os.getpid()
 
     def check_guard(self) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import structlog
+from celery.utils.time import maybe_make_aware
 from django.db import DatabaseError, InterfaceError, connections
 from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
@@ -14,6 +16,8 @@ log = structlog.get_logger(__name__)
 # A number of our own among PostgreSQL's advisory locks; every beat of this database asks for the same.
 BEAT_LOCK = 7_461_300_021
 ASK_AGAIN_SECONDS = 2.0
+# How far two machines' clocks may differ before one beat takes what another has written for a time to come.
+TOLERANCE = timedelta(seconds=15)
 
 
 class Entry(ModelEntry):  # type: ignore[misc] # django-celery-beat has no types.
@@ -22,6 +26,18 @@ class Entry(ModelEntry):  # type: ignore[misc] # django-celery-beat has no types
     django-celery-beat's own reads the row and writes all of it back: what an operator, or an account's save, changed in
     between would be undone.
     """
+
+    def is_ahead(self) -> bool:
+        """Whether it counts from a time to come, so that it would not be rung before that."""
+        ahead: timedelta = maybe_make_aware(self.model.last_run_at) - self._default_now()
+        return ahead > TOLERANCE
+
+    def make_due(self) -> None:
+        """Have it count from one interval ago, unless somebody has written another time meanwhile."""
+        before = self.model.last_run_at
+        run_every = getattr(self.schedule, "run_every", timedelta(minutes=1))
+        self.last_run_at = self.model.last_run_at = self._default_now() - run_every
+        PeriodicTask.objects.filter(pk=self.model.pk, last_run_at=before).update(last_run_at=self.last_run_at)
 
     def save(self) -> None:
         """Write when it was rung last, and how often."""
@@ -52,6 +68,7 @@ class OneBeatScheduler(DatabaseScheduler):  # type: ignore[misc] # django-celery
         try:
             if not self._rings():
                 return ASK_AGAIN_SECONDS
+            self._put_times_right()
             interval: float = super().tick(*args, **kwargs)
         except (DatabaseError, InterfaceError) as error:
             # The database restarts: a beat that died of it would have to be started by hand.
@@ -59,6 +76,19 @@ class OneBeatScheduler(DatabaseScheduler):  # type: ignore[misc] # django-celery
             connections.close_all()
             return ASK_AGAIN_SECONDS
         return interval
+
+    def _put_times_right(self) -> None:
+        """Make due what counts from a time to come: the clock has been set back, or a person has written a wrong time.
+
+        Otherwise such a schedule would not be rung for as long as it lies ahead, and would keep others from being rung,
+        as what is due next is kept by the clock's time too.
+        """
+        ahead = [entry for entry in self.schedule.values() if entry.model.enabled and entry.is_ahead()]
+        for entry in ahead:
+            log.warning("schedule_ahead_of_clock", schedule=entry.name, last_run_at=str(entry.last_run_at))
+            entry.make_due()
+        if ahead:
+            self._heap = None  # Made anew by the tick, of all schedules.
 
     def _rings(self) -> bool:
         if self._session is not None and self._still_lives():

@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from celery import Celery
-from celery.signals import task_prerun, worker_process_init
+from celery.signals import task_prerun, worker_init, worker_process_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 # Django's checks, which Celery would run at every start of a worker, load all pages and serializers: a quarter of its time
@@ -20,6 +20,14 @@ os.environ.setdefault("CELERY_SKIP_CHECKS", "yes")
 app = Celery("portal")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@worker_init.connect
+def note_processes(sender: Any, **_signal: Any) -> None:
+    """Have the engine know how many processes this worker has: no tenant may hold all of them."""
+    from tasks import fairness
+
+    fairness.begin_worker(sender.concurrency)
 
 
 @worker_process_init.connect

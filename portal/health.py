@@ -1,4 +1,4 @@
-"""Whether this process lives, and whether the portal can be used."""
+"""Whether this process lives, whether it can answer, and whether the portal does what people ask of it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tasks.queues import seconds_since_beat
 from vms.services.syncing import stale_states
 
 from .metrics import has_metrics_token
+from .system_health import system_health
 
 
 def live(request: HttpRequest) -> JsonResponse:
@@ -22,24 +23,47 @@ def live(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": "ok"})
 
 
-def ready(request: HttpRequest) -> JsonResponse:
-    """200 when database and broker answer and every migration is applied; 503 and which is not, otherwise.
+def serving(request: HttpRequest) -> JsonResponse:
+    """200 when this web process can answer: database and broker do, and every migration is applied. Otherwise 503.
 
-    Beat's last tick, the canary (a job that goes through everything every minute) and the accounts whose VMs or resources
-    nobody has seen for three sync intervals are information: without beat, what is clicked is still done, and a web process that
-    is well must not be taken out because a worker or a cloud is not.
+    For load balancers and for the probes of containers. It says nothing of beat and workers: a web process that is well
+    must not be taken out, or ended, because another process is not, as what it shows and takes down is still good.
     """
-    checks: dict[str, Any] = {"database": _database(), "broker": _broker()}
-    checks["migrations"] = _migrations() if checks["database"] == "ok" else "unknown"
+    checks = _own_checks()
     healthy = all(value == "ok" for value in checks.values())
+    return JsonResponse(
+        {"status": "ok" if healthy else "unavailable", **checks}, status=200 if healthy else 503
+    )
+
+
+def ready(request: HttpRequest) -> JsonResponse:
+    """200 when the portal does what people ask of it: this process can answer, beat rings, and jobs come through.
+
+    Otherwise 503: `status` is "unavailable" when this process cannot answer, and "degraded" when nothing carries out what it
+    takes down; `problems` says what is wrong. For monitoring; a load balancer asks `serving`.
+    The accounts whose VMs or resources nobody has seen for three sync intervals are information: a cloud that is away is
+    no fault of the portal's.
+    """
+    checks: dict[str, Any] = _own_checks()
+    healthy = all(value == "ok" for value in checks.values())
+    problems: dict[str, str] = {}
     if checks["database"] == "ok":
+        if healthy:
+            problems = system_health()
         checks["beat_last_tick_seconds_ago"] = _rounded(seconds_since_beat())
         checks["canary_seconds_ago"] = _rounded(seconds_since_canary())
         if _may_see_accounts(request):
             checks |= _stale_accounts()
+    status = "unavailable" if not healthy else "degraded" if problems else "ok"
     return JsonResponse(
-        {"status": "ok" if healthy else "unavailable", **checks}, status=200 if healthy else 503
+        {"status": status, "problems": problems, **checks}, status=200 if status == "ok" else 503
     )
+
+
+def _own_checks() -> dict[str, Any]:
+    checks: dict[str, Any] = {"database": _database(), "broker": _broker()}
+    checks["migrations"] = _migrations() if checks["database"] == "ok" else "unknown"
+    return checks
 
 
 def _may_see_accounts(request: HttpRequest) -> bool:

@@ -19,13 +19,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from cloudaccounts.models import SyncLog
+from cloudaccounts.models import CloudAccount, SyncLog
 from cloudaccounts.services.freshness import freshness
 from tasks import queues
 from tasks.models import Job
 from vms.models import Orphan, SyncState
 from vms.services.syncing import stale_states
 from volumepool.models import PoolClaim, StrayVolume, VolumePool
+from volumepool.services import stale_volume_states
 from volumepool.services.figures import is_paused, lacks_its_source
 from volumepool.services.stock import Stock, stock_of
 
@@ -74,7 +75,13 @@ class PortalCollector(Collector):
             "Accounts and regions whose VMs nobody has seen for three sync intervals.",
             stale_states().count(),
         )
+        yield GaugeMetricFamily(
+            "portal_volume_sync_stale",
+            "Accounts and regions whose volumes nobody has seen for three sync intervals.",
+            stale_volume_states().count(),
+        )
         yield from _resource_sync()
+        yield _clock_offsets()
         yield GaugeMetricFamily(
             "portal_orphans",
             "Servers and volumes that the portal made and knows no more, seen twice and reported.",
@@ -113,6 +120,19 @@ def _sync_age() -> GaugeMetricFamily:
     for account, account_id, region, listed_at in states:
         if listed_at is not None:
             family.add_metric([account, str(account_id), region], (now - listed_at).total_seconds())
+    return family
+
+
+def _clock_offsets() -> GaugeMetricFamily:
+    family = GaugeMetricFamily(
+        "portal_cloud_clock_offset_seconds",
+        "How far the cloud's clock is ahead of the portal's, as the last sync read it; negative: behind.",
+        labels=["account", "account_id", "region"],
+    )
+    accounts = CloudAccount.objects.filter(active=True).order_by("pk")
+    for name, account_id, offsets in accounts.values_list("name", "pk", "clock_offsets"):
+        for region, offset in offsets.items():
+            family.add_metric([name, str(account_id), region], offset)
     return family
 
 

@@ -8,6 +8,7 @@ password for the broker.
 import os
 from pathlib import Path
 from typing import Any
+from zoneinfo import available_timezones
 
 import django_stubs_ext
 import environ
@@ -72,7 +73,6 @@ INSTALLED_APPS = [
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "axes",
     "csp",
     "django_celery_beat",
     "django_structlog",
@@ -104,7 +104,9 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "portal.api.page_middleware.PageErrorsMiddleware",
-    "axes.middleware.AxesMiddleware",
+    "portal.api.password_checks.LoginThrottleMiddleware",
+    "portal.api.time_zones.TimeZoneMiddleware",
+    "portal.api.form_keys.FormKeyMiddleware",
 ]
 
 ROOT_URLCONF = "portal.urls"
@@ -113,8 +115,11 @@ WSGI_APPLICATION = "portal.wsgi.application"
 TEMPLATES: list[dict[str, Any]] = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        # Before the templates of the admin, one of which is extended.
+        "DIRS": [BASE_DIR / "portal" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
+            "builtins": ["portal.templatetags.forms"],
             "context_processors": [
                 *(f"django.template.context_processors.{name}" for name in ("request", "i18n")),
                 *(f"django.contrib.{name}.context_processors.{name}" for name in ("auth", "messages")),
@@ -167,14 +172,23 @@ CACHES = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
         "KEY_PREFIX": "portal",
-        # A dead Redis must cost a request a moment, never a hang.
-        "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
+        # Raised when values are written in another way than before: 1 were pickles.
+        "VERSION": 2,
+        "OPTIONS": {
+            "serializer": "security.cache.JsonSerializer",
+            # A dead Redis must cost a request a moment, never a hang.
+            "socket_connect_timeout": 0.5,
+            "socket_timeout": 0.5,
+        },
     },
 }
 
 # --- Celery: doorbells only (portal/celery.py) -------------------------------------------------------------
 
 CELERY_BROKER_URL = REDIS_URL
+# Never pickles: whoever can write to the broker could run programs in every worker.
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SERIALIZER = "json"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "jobs"
 CELERY_TASK_ROUTES = {
@@ -224,13 +238,32 @@ JOB_LEASE_SECONDS = env.float("JOB_LEASE_SECONDS", default=20.0)
 JOB_ATTEMPT_CAP = max(2, env.int("JOB_ATTEMPT_CAP", default=10))
 JOB_SWEEP_SECONDS = env.int("JOB_SWEEP_SECONDS", default=5)
 JOB_RETENTION_DAYS = env.int("JOB_RETENTION_DAYS", default=90)
+# Which share of a worker's processes one tenant's work may hold at one time, by queue ("" for those that are not named): at
+# least one process, and with 1 all of them. What comes beyond waits, and so leaves processes to other tenants.
+TENANT_WORKER_SHARES = env.json("TENANT_WORKER_SHARES", default={"jobs": 0.75, "": 0.5})
 # Requests that wait for a job, or follow one live, hold a web thread each: of WEB_THREADS, so many may be taken by them.
 WAITING_REQUESTS_AT_MOST = env.int("WAITING_REQUESTS_AT_MOST", default=8)
 JOB_EVENTS_SECONDS = env.float("JOB_EVENTS_SECONDS", default=60.0)
 
+# How many rows of each kind a tenant may have, beside its quotas; null for any number. One more is refused with the figures.
+TENANT_ROWS_AT_MOST = {
+    "information_systems": 500,
+    "cloud_accounts": 50,
+    "hosts": 5000,
+    "services": 1000,
+    # Of one service.
+    "versions": 2000,
+    "instances": 10_000,
+    "vm_snapshots": 2000,
+    "volume_snapshots": 5000,
+    **env.json("TENANT_ROWS_AT_MOST", default={}),
+}
+
 # --- Virtual machines --------------------------------------------------------------------------------------
 
 VM_STATUS_SYNC_SECONDS = env.int("VM_STATUS_SYNC_SECONDS", default=300)
+# How often every account is asked for the status of its volumes and their snapshots.
+VOLUME_STATUS_SYNC_SECONDS = env.int("VOLUME_STATUS_SYNC_SECONDS", default=300)
 # The share of an account's VMs that may be missing from one listing before the sync refuses to believe it.
 VM_SYNC_MASS_LOSS_SHARE = env.float("VM_SYNC_MASS_LOSS_SHARE", default=1 / 3)
 # Runs in between list what has changed; so often all servers are listed, which alone shows what is missing.
@@ -268,6 +301,8 @@ OS_CLOUD = env.str("OS_CLOUD", default="")
 CLOUD_PROXY = env.str("CLOUD_PROXY", default="")
 # Clouds at the portal's own machine and link are refused unless this allows them.
 ALLOW_LOCAL_CLOUDS = env.bool("ALLOW_LOCAL_CLOUDS", default=not PRODUCTION)
+# A cloud whose clock is further than this from the portal's is reported on its account, its syncs and in the metrics.
+CLOUD_CLOCK_WARN_SECONDS = env.float("CLOUD_CLOCK_WARN_SECONDS", default=30.0)
 # More than this share of a type gone at once is believed only when a person says so.
 RESOURCE_MASS_LOSS_SHARE = env.float("RESOURCE_MASS_LOSS_SHARE", default=0.5)
 SYNC_LOG_RETENTION_DAYS = env.int("SYNC_LOG_RETENTION_DAYS", default=30)
@@ -293,11 +328,12 @@ DEPLOY_SECONDS = env.float("DEPLOY_SECONDS", default=200)
 # --- Who ---------------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "tenants.User"
-AUTHENTICATION_BACKENDS = [
-    "axes.backends.AxesStandaloneBackend",
-    "django.contrib.auth.backends.ModelBackend",
+AUTHENTICATION_BACKENDS = ["portal.api.login_backend.PasswordBackend"]
+PASSWORD_HASHERS = [
+    f"portal.api.password_hashers.FewAtOnce{name}PasswordHasher" for name in ("Argon2", "PBKDF2")
 ]
-PASSWORD_HASHERS = [f"django.contrib.auth.hashers.{name}PasswordHasher" for name in ("Argon2", "PBKDF2")]
+# Of each web process; a hash takes 100 MB. What comes meanwhile waits a little, and is then answered 503.
+PASSWORD_HASHES_AT_ONCE = max(1, env.int("PASSWORD_HASHES_AT_ONCE", default=2))
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}Validator"}
     for name in ("UserAttributeSimilarity", "MinimumLength", "CommonPassword", "NumericPassword")
@@ -306,15 +342,12 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "vm-page"
 LOGOUT_REDIRECT_URL = "login"
 
-AXES_FAILURE_LIMIT = env.int("LOGIN_FAILURE_LIMIT", default=10)
-AXES_COOLOFF_TIME = env.float("LOGIN_COOLOFF_HOURS", default=0.25)
-AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_RESET_ON_SUCCESS = True
-AXES_VERBOSE = False
-# Without these two, axes would believe any X-Forwarded-For, and answer in HTML.
-AXES_CLIENT_IP_CALLABLE = "portal.api.client_address.client_address"
-AXES_USERNAME_CALLABLE = "portal.api.client_address.attempted_username"
-AXES_LOCKOUT_CALLABLE = "portal.api.errors.locked_out"
+# Wrong passwords (portal/api/login_throttle.py): for a name from one network, for a name from all of them together,
+# both forgotten within the cool-off, and from one network for all names.
+LOGIN_FAILURE_LIMIT = max(1, env.int("LOGIN_FAILURE_LIMIT", default=10))
+LOGIN_NAME_LIMIT = max(1, env.int("LOGIN_NAME_LIMIT", default=30))
+LOGIN_COOLOFF_HOURS = env.float("LOGIN_COOLOFF_HOURS", default=0.25)
+LOGIN_NETWORK_RATE = env.str("RATE_LOGIN", default="30/min")
 # How many proxies of our own stand before the portal; so many entries of X-Forwarded-For are believed.
 TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
 
@@ -328,6 +361,9 @@ KNOX_TOKEN_MODEL = REST_KNOX["TOKEN_MODEL"]
 # Knox's own migrations would make its table although our model stands in for it.
 MIGRATION_MODULES = {"knox": None}
 API_TOKEN_DAYS = env.int("API_TOKEN_DAYS", default=90)
+# Into a tenant: how many may stand open, and for how long.
+INVITATIONS_PER_TENANT = env.int("INVITATIONS_PER_TENANT", default=50)
+INVITATION_DAYS = env.int("INVITATION_DAYS", default=7)
 
 # --- REST --------------------------------------------------------------------------------------------------
 
@@ -345,7 +381,6 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_RATES": {
         "read": env.str("RATE_READ", default="6000/min"),
         "change": env.str("RATE_CHANGE", default="1200/min"),
-        "login": env.str("RATE_LOGIN", default="30/min"),
     },
     "DEFAULT_SCHEMA_CLASS": "portal.api.schema.Schema",
     "EXCEPTION_HANDLER": "portal.api.errors.problem_response",
@@ -374,6 +409,7 @@ SPECTACULAR_SETTINGS = {
         "StepStatusEnum": "tasks.models.StepStatus",
         "VMStatusEnum": "vms.models.VMStatus",
         "RoleEnum": "portal.api.scoping.Role",
+        "VerificationEnum": "cloudaccounts.models.accounts.CloudAccount.Verification",
     },
 }
 
@@ -383,8 +419,16 @@ LANGUAGE_CODE = env.str("LANGUAGE_CODE", default="en")
 LANGUAGES = [("en", _("English")), ("zh-hans", _("Simplified Chinese"))]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_I18N = True
+# Times are kept in UTC, and REST and logs write them so. Pages show them in the person's zone, the tenant's, or this one,
+# which also says what a day is for tenants that have chosen none.
 TIME_ZONE = "UTC"
 USE_TZ = True
+DEFAULT_TIME_ZONE = env.str("DEFAULT_TIME_ZONE", default="UTC")
+if DEFAULT_TIME_ZONE not in available_timezones():
+    raise ImproperlyConfigured(
+        f"DEFAULT_TIME_ZONE is '{DEFAULT_TIME_ZONE}', which is no time zone; name one as IANA does, such as Europe/Berlin."
+    )
+FORMAT_MODULE_PATH = ["portal.formats"]
 
 # --- Static files ------------------------------------------------------------------------------------------
 

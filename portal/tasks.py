@@ -3,9 +3,11 @@
 from celery import shared_task
 
 from portal.api.idempotency import forget_old_keys as forget
+from portal.api.login_throttle import forget_old_counts
 
 
 @shared_task(name="portal.forget_old_keys", expires=3600)
 def forget_old_keys() -> None:
-    """Forget idempotency keys whose replay nobody can expect any more."""
+    """Forget idempotency keys whose replay nobody can expect any more, and counts of wrong passwords that are empty."""
     forget()
+    forget_old_counts()

@@ -10,6 +10,7 @@ from cloudaccounts import pages as account_pages
 from deploys import pages as deploy_pages
 from portal.api import errors
 from tasks.pages import cancel_job_page, job_page, job_page_events
+from tenants import pages as tenant_pages
 from vms import pages as vm_pages
 from volumepool import pages as volume_pages
 
@@ -26,6 +27,35 @@ urlpatterns = [
     path("login/", pages.SignIn.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("tenant/", pages.choose_tenant, name="choose-tenant"),
+    path("membership/", tenant_pages.membership_page, name="membership-page"),
+    path(
+        "membership/invitations/<uuid:pk>/accept/",
+        tenant_pages.accept_invitation,
+        name="invitation-page-accept",
+    ),
+    path(
+        "membership/invitations/<uuid:pk>/decline/",
+        tenant_pages.decline_invitation,
+        name="invitation-page-decline",
+    ),
+    path("membership/<uuid:pk>/leave/", tenant_pages.leave, name="tenant-page-leave"),
+    path("membership/<uuid:pk>/invite/", tenant_pages.invite, name="tenant-page-invite"),
+    path(
+        "membership/<uuid:pk>/invitations/<uuid:invitation_pk>/withdraw/",
+        tenant_pages.withdraw_invitation,
+        name="tenant-page-withdraw",
+    ),
+    path(
+        "membership/<uuid:pk>/members/<uuid:member_pk>/change/",
+        tenant_pages.change_member,
+        name="member-page-change",
+    ),
+    path(
+        "membership/<uuid:pk>/members/<uuid:member_pk>/remove/",
+        tenant_pages.remove_member,
+        name="member-page-remove",
+    ),
+    path("preferences/", pages.preferences, name="preferences"),
     path("language/", include("django.conf.urls.i18n")),
     path("vms/", vm_pages.vm_page, name="vm-page"),
     path("vms/ask/", vm_pages.ask_vms, name="vms-ask"),
@@ -108,6 +138,7 @@ urlpatterns = [
     path("metrics", metrics, name="metrics"),
     path("health/live", health.live, name="health-live"),
     path("health/ready", health.ready, name="health-ready"),
+    path("health/serving", health.serving, name="health-serving"),
 ]
 
 handler400 = errors.bad_request

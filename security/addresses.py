@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Any
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -40,8 +41,9 @@ METADATA_NETWORKS = parse_networks(
         "fe80::a9fe:a9fe/128",  # OpenStack
     )
 )
-# Translators embed an IPv4 address in an IPv6 one; what is embedded is where the packet ends. RFC 6052, RFC 8215.
-_NAT64 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
+# Translators embed an IPv4 address in an IPv6 one; what is embedded is where the packet ends (RFC 6052). The prefixes for
+# translators of one's own (64:ff9b:1::/48) do not tell where in them it stands, and are refused as reserved.
+_TRANSLATED = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::ffff:0:0:0/96"))
 _IPV4_COMPATIBLE = ipaddress.IPv6Network("::/96")
 _BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 
@@ -61,9 +63,9 @@ class AddressPolicy:
     """The addresses that one kind of connection may go to. Immutable, and safe for use by several threads.
 
     `allow_local` lets through the portal's own machine and link; `setting` is its name for people. `allow_private` lets
-    through what the public internet cannot reach. `denied` are refused whatever these say. `allowed` are exceptions from all three, but never from
-    `own_servers`: (address, port) of the portal's database and broker, asked for at each check because their names may
-    change their addresses too. `resolve` has the signature of `socket.getaddrinfo`.
+    through what the public internet cannot reach. `denied` are refused whatever these say. `allowed` are exceptions
+    from all three, but never from `own_servers`: (address, port) of the portal's database and broker, asked for at each
+    check because their names may change their addresses too. `resolve` has the signature of `socket.getaddrinfo`.
     """
 
     allow_local: bool = False
@@ -72,7 +74,7 @@ class AddressPolicy:
     denied: tuple[IPNetwork, ...] = METADATA_NETWORKS
     allowed: tuple[IPNetwork, ...] = ()
     own_servers: Callable[[], Iterable[Endpoint]] = tuple
-    resolve: Callable[..., list[tuple[object, ...]]] = socket.getaddrinfo  # type: ignore[assignment]
+    resolve: Callable[..., Sequence[Any]] = socket.getaddrinfo
 
     def refusal_of(self, address: str, port: int | None = None) -> Refusal | None:
         """Return why an address is refused, or None. Without a port, no port of the portal's own servers is looked at.
@@ -133,17 +135,21 @@ def is_local(ip: IPAddress) -> bool:
 
 
 def is_of_this_machine(ip: IPAddress) -> bool:
-    """Whether one of this machine's network interfaces has the address. The kernel knows: only its own can be bound."""
+    """Whether one of this machine's network interfaces has the address.
+
+    The kernel knows: what it would send to an address of its own comes from that same address. (Whether an address can
+    be bound says nothing where `ip_nonlocal_bind` is on, as it often is beside a load balancer.)
+    """
     if ip.is_loopback:
         return True
     family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
     try:
-        # A datagram socket that is bound and closed sends nothing.
+        # Connecting a datagram socket chooses its source and sends nothing. Which port it is does not matter.
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.bind((str(ip), 0))
+            probe.connect((str(ip), 9))
+            return parse_address(probe.getsockname()[0]) == ip
     except OSError:
         return False
-    return True
 
 
 def embedded_addresses(ip: IPAddress) -> Iterator[IPAddress]:
@@ -159,7 +165,7 @@ def embedded_addresses(ip: IPAddress) -> Iterator[IPAddress]:
     is_compatible = (
         ip in _IPV4_COMPATIBLE and int(ip) > 0xFFFF
     )  # ::1 and its neighbours are addresses of their own.
-    if is_compatible or any(ip in network for network in _NAT64):
+    if is_compatible or any(ip in network for network in _TRANSLATED):
         yield ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterable
+from typing import Any
 
 from django.utils.translation import gettext as _
 
@@ -53,7 +54,7 @@ def describe_refusal(refusal: Refusal, address: str, policy: AddressPolicy) -> s
     return _("%(ip)s is the portal's own machine or network link (%(setting)s)") % values
 
 
-def resolve_checked(host: str, port: int, *, policy: AddressPolicy) -> list[tuple[int, tuple[object, ...]]]:
+def resolve_checked(host: str, port: int, *, policy: AddressPolicy) -> list[tuple[int, Any]]:
     """Return (family, socket address) of everything that a host resolves to, each judged.
 
     One refused address refuses the host: a name that leads both to a cloud and to loopback is a trap.
@@ -68,15 +69,15 @@ def resolve_checked(host: str, port: int, *, policy: AddressPolicy) -> list[tupl
         bare.encode("idna")
     except UnicodeError:
         raise socket.gaierror(socket.EAI_NONAME, "a label of the name is empty or too long") from None
-    found: list[tuple[int, tuple[object, ...]]] = []
+    found: list[tuple[int, Any]] = []
     for family, _kind, _protocol, _name, address in policy.resolve(bare, port, type=socket.SOCK_STREAM):
         if family not in {socket.AF_INET, socket.AF_INET6}:
             continue
-        ip = str(address[0]).partition("%")[0]  # type: ignore[index]
+        ip = str(address[0]).partition("%")[0]
         refusal = policy.refusal_of(ip, port)
         if refusal is not None:
             raise AddressRefused(bare, ip, port, describe_refusal(refusal, ip, policy))
-        found.append((family, address))  # type: ignore[arg-type]
+        found.append((family, address))
     if not found:
         raise socket.gaierror(socket.EAI_NONAME, "the name has no address")
     return found

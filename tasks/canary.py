@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 from typing import ClassVar
 
 from django.db import transaction
-from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from . import engine
+from .clock import TOLERANCE, database_now
 from .command import Command, Done, Result, Watch, minutes, register, step
 from .models import Job, JobStatus
 from .polling import Observation, register_watcher
@@ -77,12 +77,17 @@ def send_canary() -> None:
 
 def seconds_since_canary() -> float | None:
     """How long ago the last canary came back; None when none has within the time that they are kept for."""
+    now = database_now()
     ended = (
         Job.objects.filter(
-            kind=Canary.kind, status=JobStatus.SUCCEEDED, created_at__gt=timezone.now() - KEPT_FOR
+            kind=Canary.kind,
+            status=JobStatus.SUCCEEDED,
+            created_at__gt=now - KEPT_FOR,
+            # One of the future came back under a clock that has been set back: it is no sign of life.
+            ended_at__lte=now + TOLERANCE,
         )
         .order_by("-created_at")
         .values_list("ended_at", flat=True)
         .first()
     )
-    return (timezone.now() - ended).total_seconds() if ended else None
+    return max(0.0, (now - ended).total_seconds()) if ended else None

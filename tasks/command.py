@@ -212,6 +212,8 @@ class Command:
     kind: ClassVar[str]  # A stored string, never renamed.
     title: ClassVar[str | Promise]  # "Start VM": what people read before the entity's name.
     deadline: ClassVar[timedelta] = minutes(60)
+    # How long a step of it waits at the most: what is to wait for longer was written by a clock that ran ahead.
+    longest_wait: ClassVar[timedelta] = minutes(15)
     steps: ClassVar[list[StepDeclaration]] = []
     # A Celery queue of its own, for what must neither wait for other jobs nor hold them up: a worker has to read it.
     queue: ClassVar[str] = ""

@@ -24,12 +24,16 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import translation
 from rest_framework.renderers import JSONRenderer
 
+from portal.api.open_answers import OpenAnswer
+
 from .models import ENDED, Job, JobLogLine
 from .serializers import JobLogLineSerializer, JobSerializer
 from .waiting import a_thread_to_wait_in
 
 LOOK_EVERY_SECONDS = 0.3
 SIGN_OF_LIFE_SECONDS = 5.0
+# Whoever loses a role, a token or a session meanwhile reads on no longer than this.
+CHECK_EVERY_SECONDS = 2.0
 PATIENCE_SECONDS = 10.0
 COME_BACK_AFTER_MILLISECONDS = 1000
 COME_BACK_WHEN_FULL_MILLISECONDS = 5000
@@ -45,14 +49,19 @@ FROM tasks_job AS job WHERE id = %s
 """
 
 
-def event_stream(request: HttpRequest, job: Job) -> StreamingHttpResponse:
-    """The answer to who follows a job that he may see: a browser by its session, a program by its token."""
+def event_stream(request: HttpRequest, job: Job, opened: OpenAnswer) -> StreamingHttpResponse:
+    """The answer to who follows a job that he may see: a browser by its session, a program by its token.
+
+    It ends, without an event, when that is no longer so.
+    """
     last = request.headers.get("Last-Event-ID", "")
     reader = _Reader(
         job_id=job.pk,
+        tenant_id=job.tenant_id,
         after_line=int(last) if last.isascii() and last.isdigit() and len(last) < 19 else 0,
         # The middleware that has set the language is through when the events are sent.
         language=translation.get_language() or settings.LANGUAGE_CODE,
+        opened=opened,
     )
     return StreamingHttpResponse(
         _events(reader, request.META.get("gunicorn.socket")),
@@ -67,10 +76,17 @@ class _Reader:
     """What one reader has been told."""
 
     job_id: UUID
+    tenant_id: UUID | None
     after_line: int
     language: str
+    opened: OpenAnswer
     versions: tuple[Any, ...] | None = None
     shown: bytes = b""
+
+    def may_read(self) -> bool:
+        """Whether the job may still be shown: a few small queries."""
+        scope = self.opened.scope()
+        return scope is not None and Job.objects.within(scope).filter(pk=self.job_id).exists()
 
     def news(self, versions: tuple[Any, ...]) -> Iterator[bytes]:
         """The events that bring the reader up to date."""
@@ -93,15 +109,19 @@ class _Reader:
 
 def _events(reader: _Reader, connection_to_reader: socket | None) -> Iterator[bytes]:
     """The events of a job, until it has ended or the time is over. Begins with the job as it is."""
-    with a_thread_to_wait_in() as may_wait:
+    with a_thread_to_wait_in(reader.tenant_id) as may_wait:
         if connection_to_reader is not None:
             connection_to_reader.settimeout(PATIENCE_SECONDS)
         retry = COME_BACK_AFTER_MILLISECONDS if may_wait else COME_BACK_WHEN_FULL_MILLISECONDS
         yield f"retry: {retry}\n\n".encode()
-        until = written = time.monotonic()
+        until = written = checked = time.monotonic()
         if may_wait:
             until += settings.JOB_EVENTS_SECONDS
         while (versions := _versions(reader.job_id)) is not None:  # None: it was pruned.
+            if time.monotonic() - checked > CHECK_EVERY_SECONDS:
+                if not reader.may_read():
+                    return
+                checked = time.monotonic()
             for event in reader.news(versions):
                 yield event
                 written = time.monotonic()

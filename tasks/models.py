@@ -107,6 +107,8 @@ class Job(models.Model):
     position = models.PositiveIntegerField(_("position"), default=0, db_default=0)
     # Waits for a brother or sister to end, because only so many run at once.
     held = models.BooleanField(_("held"), default=False, db_default=False)
+    # Is due, but its tenant holds its share of the worker's processes: see `fairness.py`.
+    parked = models.BooleanField(_("parked"), default=False, db_default=False)
     # Its failure does not fail its parent.
     optional = models.BooleanField(_("optional"), default=False, db_default=False)
     # What it did stays done when its parent is undone.
@@ -214,6 +216,10 @@ class Job(models.Model):
                 fields=["parent", "position"], name="job_by_parent", condition=Q(parent__isnull=False)
             ),
             models.Index(fields=["retry_of"], name="job_by_retried", condition=Q(retry_of__isnull=False)),
+            # What waits for its tenant's share: few rows at any time.
+            models.Index(
+                fields=["tenant", "queue", "created_at"], name="job_parked", condition=Q(parked=True)
+            ),
         ]
 
     def __str__(self) -> str:

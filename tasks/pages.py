@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET
 
 from portal.api.errors import Refused
+from portal.api.open_answers import OpenAnswer
 from portal.api.page_addresses import page_part, require_POST
 from portal.api.scoped_pages import PageRequest, page_scope
 from portal.api.scoping import Role
@@ -57,4 +58,6 @@ def cancel_job_page(request: PageRequest, pk: UUID) -> HttpResponse:
 @require_GET
 def job_page_events(request: PageRequest, pk: UUID) -> StreamingHttpResponse:
     """The same events as the API's, for the page: a browser cannot name a tenant when it asks for them."""
-    return event_stream(request, get_object_or_404(Job.objects.within(page_scope(request)), pk=pk))
+    scope = page_scope(request)
+    job = get_object_or_404(Job.objects.within(scope), pk=pk)
+    return event_stream(request, job, OpenAnswer(request, scope))

@@ -14,14 +14,14 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import structlog
-from django.db import connection, transaction
+from django.db import DataError, InterfaceError, OperationalError, connection, transaction
 from django.db.models import F, Min, Q
-from django.db.models.functions import Now
+from django.db.models.functions import Greatest, Least, Now
 from django.utils import timezone
 
 from . import crash_points
 from .doorbell import ring_poll, wake
-from .leases import held, lease, new_owner
+from .leases import LeaseLost, held, lease, new_owner
 from .models import AsyncTask, PollScope
 
 log = structlog.get_logger(__name__)
@@ -30,12 +30,18 @@ log = structlog.get_logger(__name__)
 FIRST_LOOK_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 10.0
 SOON_SECONDS = 1.0
+# However long the outside asks us to stay away: what waits for it would be late by that.
+LONGEST_PUT_OFF_SECONDS = 120.0
 # Up to this many due objects are fetched one by one; a listing costs the cloud more than that many gets.
 FEW = 3
 # A round takes what falls due this soon too. After a round of many the scope rests for as long, or for as long as the
 # round has taken: looking must not keep workers and cloud from doing.
 ROUND_SECONDS = 0.5
 AT_MOST = 5000
+# So many looks in a row at one object that come to nothing, while the outside answers, end its watch: some 25 seconds.
+MOST_FAILED_LOOKS = 7
+# Trouble of ours with the database is no fault of the object that was to be looked at.
+OUR_TROUBLE = (LeaseLost, OperationalError, InterfaceError)
 
 # The status of what is not there.
 MISSING = "(missing)"
@@ -58,15 +64,22 @@ class LookFailed(Exception):
         self.retry_after = retry_after
 
 
+class ObjectUnreadable(Exception):
+    """The outside answers, and what it says of this one object makes no sense."""
+
+
 class Watcher(Protocol):
-    """Looks at objects of one type. Both methods raise `LookFailed` when the outside does not answer."""
+    """Looks at objects of one type. Both methods raise `LookFailed` when the outside does not answer.
+
+    Any other exception counts against the watch of the one object that it is about (see `MOST_FAILED_LOOKS`).
+    """
 
     def look_at_one(self, scope: str, object_id: str) -> Observation:
-        """The object as it is now; status `MISSING` when it is not there."""
+        """The object as it is now; status `MISSING` when it is not there. Raises `ObjectUnreadable`."""
 
     def look_at_many(
         self, scope: str, object_ids: Sequence[str], since: datetime
-    ) -> Mapping[str, Observation]:
+    ) -> Mapping[str, Observation | ObjectUnreadable]:
         """The objects that one listing shows. Those that have not changed `since` may be left out."""
 
 
@@ -115,6 +128,32 @@ def poll(watcher_name: str, scope: str) -> None:
         ring_poll(watcher_name, scope, after=max(rest, (nearest - timezone.now()).total_seconds(), 0.0))
 
 
+def glance(watcher_name: str, scope: str, object_id: str) -> Observation | None:
+    """Look at one object now, for nobody's watch; None when it cannot be seen. Call it with no transaction open."""
+    try:
+        return _watchers[watcher_name].look_at_one(scope, object_id)
+    except OUR_TROUBLE:
+        raise
+    except Exception as error:  # noqa: BLE001 - nothing was seen, and so nothing is known.
+        log.warning("last_look_failed", watcher=watcher_name, object=object_id, error=str(error))
+        return None
+
+
+def look_once_more(task: AsyncTask) -> AsyncTask.Verdict | None:
+    """Look at what a watch waits for, now and by itself, and decide it if that decides; None when nothing is decided.
+
+    For the engine, before it gives up on a watch whose time is over: the outside may have got there since the last look,
+    or nobody could look. Never raises for what the outside does. Call it with no transaction open.
+    """
+    seen = glance(task.watcher, task.scope, task.object_id)
+    if seen is None or _verdict(task, seen) is None:
+        return None
+    _record_each([task], {task.object_id: seen})
+    task.refresh_from_db()
+    verdict = AsyncTask.Verdict(task.verdict)
+    return None if verdict == AsyncTask.Verdict.OPEN else verdict
+
+
 def _round(watcher_name: str, scope: str, failures: int) -> int:
     """Look at what is due; how many rounds in a row have now failed."""
     horizon = timezone.now() + timedelta(seconds=ROUND_SECONDS / 4)
@@ -126,26 +165,127 @@ def _round(watcher_name: str, scope: str, failures: int) -> int:
         return failures
     # A listing shows the others too, and costs no more for it: what they wait for is noticed before their time.
     others = list(open_tasks.filter(next_look_at__gt=horizon)[: AT_MOST - len(due)]) if len(due) > FEW else []
-    watcher = _watchers[watcher_name]
     seen: dict[str, Observation] = {}
+    unread: dict[str, Exception] = {}
+    unanswered: dict[str, LookFailed] = {}
     try:
         if len(due) > FEW:
-            wanted = [*due, *others]
-            since = min(task.created_at for task in wanted)
-            seen.update(watcher.look_at_many(scope, [task.object_id for task in wanted], since))
-        # What a listing of changes leaves out is asked for by name, a few a round, the longest unseen first.
-        for task in [task for task in due if task.object_id not in seen][:FEW]:
-            seen[task.object_id] = watcher.look_at_one(scope, task.object_id)
+            _look_at_listing(watcher_name, scope, [*due, *others], seen, unread)
     except LookFailed as failure:
         _put_off(due, failure, failures)
         return failures + 1
+    # What a listing of changes leaves out is asked for by name, a few a round, the longest unseen first.
+    for task in [task for task in due if task.object_id not in seen and task.object_id not in unread][:FEW]:
+        try:
+            seen[task.object_id] = _watchers[watcher_name].look_at_one(scope, task.object_id)
+        except LookFailed as failure:
+            unanswered[task.object_id] = failure
+        except OUR_TROUBLE:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever one object does to us, the others are looked at.
+            unread[task.object_id] = error
     crash_points.crash_point("polled")
+    _note_failed_looks([task for task in due if task.object_id in unread], unread)
+    if unanswered and not seen and not unread:
+        # Nothing answers: the outside is away, and all of them wait.
+        _put_off(due, next(iter(unanswered.values())), failures)
+        return failures + 1
+    for task in [task for task in due if task.object_id in unanswered]:
+        # Others were answered for: it is this one's trouble, and no reason to leave the others alone.
+        _put_off([task], unanswered[task.object_id], task.looks)
     # The others keep their time unless something is decided: they must not back off faster for being seen more often.
     decided = [
         task for task in others if task.object_id in seen and _verdict(task, seen[task.object_id]) is not None
     ]
-    _record([*due, *decided], seen)
+    rest = [task for task in due if task.object_id not in unread and task.object_id not in unanswered]
+    _record_each([*rest, *decided], seen)
     return 0
+
+
+def _look_at_listing(
+    watcher_name: str,
+    scope: str,
+    wanted: Sequence[AsyncTask],
+    seen: dict[str, Observation],
+    unread: dict[str, Exception],
+) -> None:
+    """Take down what one listing shows. Raises `LookFailed`.
+
+    A listing that ends in another exception shows nothing: then the objects are looked at one by one, a few a round, and
+    the exception is the matter of whichever raises it again.
+    """
+    since = min(task.created_at for task in wanted)
+    try:
+        found = _watchers[watcher_name].look_at_many(scope, [task.object_id for task in wanted], since)
+    except (LookFailed, *OUR_TROUBLE):
+        raise
+    except Exception:
+        log.exception("listing_errored", watcher=watcher_name, scope=scope)
+        return
+    for object_id, one in found.items():
+        if isinstance(one, Exception):
+            unread[object_id] = one
+        else:
+            seen[object_id] = one
+
+
+def _note_failed_looks(tasks: Sequence[AsyncTask], unread: Mapping[str, Exception]) -> None:
+    """Count a look that came to nothing against each of these watches, and end those that have had too many.
+
+    Such a watch is refused, with `failed_looks` in its observation, so that its job ends with a reason; no other watch of
+    the scope is touched.
+    """
+    for task in tasks:
+        error = unread[task.object_id]
+        if not isinstance(error, ObjectUnreadable):
+            log.error(
+                "look_errored",
+                watcher=task.watcher,
+                scope=task.scope,
+                object=task.object_id,
+                job_id=str(task.job_id),
+                exc_info=error,
+            )
+        before = task.observation.get("failed_looks", 0)
+        count = (before if isinstance(before, int) else 0) + 1
+        reason = str(error) if isinstance(error, ObjectUnreadable) else type(error).__name__
+        over = count >= MOST_FAILED_LOOKS
+        values: dict[str, Any] = {"observation": {"failed_looks": count, "fault": _storable(reason)}}
+        if over:
+            values |= {
+                "verdict": AsyncTask.Verdict.REFUSED,
+                "ended_at": timezone.now(),
+                "looks": F("looks") + 1,
+            }
+        with transaction.atomic():
+            crash_points.crash_point_on_commit("poll_recorded")
+            # Only what is still open: see `_record`.
+            still = AsyncTask.objects.filter(pk=task.pk, verdict=AsyncTask.Verdict.OPEN)
+            if still.update(**values) and over:
+                wake([task.job_id])
+            elif not over:
+                _next_look([task.pk])
+
+
+def _storable(text: str) -> str:
+    """A text as the database takes it: without NUL and halves of surrogate pairs, and not endless."""
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()[:2000]
+
+
+def _record_each(due: Sequence[AsyncTask], seen: Mapping[str, Observation]) -> None:
+    """As `_record`; what the database refuses to take down of one object counts against that one's watch alone."""
+    try:
+        _record(due, seen)
+        return
+    except (DataError, ValueError, TypeError) as error:
+        refused = error
+    # What the rows hold in memory was set for the try that failed.
+    fresh = list(AsyncTask.objects.filter(pk__in=[task.pk for task in due]))
+    if len(due) == 1:
+        _note_failed_looks(fresh, {due[0].object_id: refused})
+        return
+    for task in fresh:
+        _record_each([task], seen)
 
 
 def _record(due: Sequence[AsyncTask], seen: Mapping[str, Observation]) -> None:
@@ -160,10 +300,12 @@ def _record(due: Sequence[AsyncTask], seen: Mapping[str, Observation]) -> None:
             continue
         verdict = _verdict(task, observation)
         if verdict is None:
-            (same if task.last_status == observation.status else changed).append(task)
-            task.last_status = observation.status
+            word = observation.status[:100]
+            (same if task.last_status == word and not task.observation else changed).append(task)
+            # Looks that came to nothing before this one are forgotten.
+            task.last_status, task.observation = word, {}
             continue
-        task.verdict, task.last_status, task.ended_at = verdict, observation.status, timezone.now()
+        task.verdict, task.last_status, task.ended_at = verdict, observation.status[:100], timezone.now()
         task.observation = {**observation.data, "status": observation.status, "fault": observation.fault}
         task.looks += 1
         decided.append(task)
@@ -186,7 +328,7 @@ def _record(due: Sequence[AsyncTask], seen: Mapping[str, Observation]) -> None:
             )
             wake([task.job_id for task in decided])
         if changed:
-            AsyncTask.objects.bulk_update(changed, ["last_status"])
+            AsyncTask.objects.bulk_update(changed, ["last_status", "observation"])
         _next_look([task.pk for task in [*changed, *same]])
         if decided:
             _look_soon_at_the_others(decided[0])
@@ -228,16 +370,20 @@ def _look_soon_at_the_others(moved: AsyncTask) -> None:
 
 def _put_off(due: Sequence[AsyncTask], failure: LookFailed, failures: int) -> None:
     """The cloud is away: say so on each waiting step, and ask less and less often, or when it said."""
-    pause = failure.retry_after or min(60.0, 2.0 ** min(failures, 6))
+    pause = min(failure.retry_after or min(60.0, 2.0 ** min(failures, 6)), LONGEST_PUT_OFF_SECONDS)
     log.warning("look_failed", watcher=due[0].watcher, scope=due[0].scope, pause=pause, error=str(failure))
     ids = [task.pk for task in due]
     with transaction.atomic():
+        # Nobody is told to look again after its watch is over.
         AsyncTask.objects.filter(pk__in=ids, verdict=AsyncTask.Verdict.OPEN).update(
-            next_look_at=Now() + timedelta(seconds=pause), looks=F("looks") + 1
+            next_look_at=Greatest(
+                Least(Now() + timedelta(seconds=pause), F("expires_at")), Now() + timedelta(seconds=1)
+            ),
+            looks=F("looks") + 1,
         )
         with connection.cursor() as cursor:
             cursor.execute(
                 "UPDATE tasks_step SET message = %s FROM tasks_asynctask AS t"
                 " WHERE t.id = ANY(%s) AND t.verdict = 'open' AND tasks_step.job_id = t.job_id AND tasks_step.name = t.step_name",
-                [str(failure), ids],
+                [_storable(str(failure)), ids],
             )

@@ -24,7 +24,7 @@ from .models import JobStatus
 from .queue_serializers import ScheduleSerializer, SummarySerializer
 from .services import DECIDE_PERMISSION, cancel_job, decide_job
 
-# Twice the time between two canaries, and some: then something on their way is broken.
+# As `/health/ready` counts it (portal/system_health.py).
 CANARY_LATE_SECONDS = 150
 VIEW_JOBS = "tasks.view_job"
 VIEW_SCHEDULES = "django_celery_beat.view_periodictask"

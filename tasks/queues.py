@@ -18,12 +18,13 @@ import structlog
 from celery import current_app
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, F, Min, Q
+from django.db.models import Count, Max, Min, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from .canary import seconds_since_canary
+from .clock import TOLERANCE, database_now
 from .engine.upkeep import OVERDUE
 from .models import IN_FLIGHT, Job, JobStatus
 
@@ -163,9 +164,14 @@ def next_run_at(schedule: PeriodicTask) -> datetime | None:
 
 def is_late(schedule: PeriodicTask) -> bool:
     """Whether it is on and should have been rung twice since it was: then beat does not run, or does not get round."""
-    if not schedule.enabled or schedule.interval is None or schedule.last_run_at is None:
+    if not schedule.enabled or schedule.last_run_at is None:
         return False
     late: timedelta = timezone.now() - schedule.last_run_at
+    if late < -TOLERANCE:
+        # It counts from a time to come, so it would not be rung before that: beat puts it right as soon as it ticks.
+        return True
+    if schedule.interval is None:
+        return False
     return bool(late > 2 * schedule.interval.schedule.run_every + timedelta(seconds=10))
 
 
@@ -231,9 +237,14 @@ def troubled_jobs() -> Any:
 
 
 def seconds_since_beat() -> float | None:
-    """How long ago beat rang last; None when it never did."""
-    last = PeriodicTask.objects.order_by(F("last_run_at").desc(nulls_last=True)).values_list(
-        "last_run_at", flat=True
-    )
-    at = last.first()
-    return max(0.0, (timezone.now() - at).total_seconds()) if at else None
+    """How long ago beat rang last; None when it never did. What lies ahead is no ring: see `schedules_ahead`."""
+    now = database_now()
+    rung = PeriodicTask.objects.filter(last_run_at__lte=now + TOLERANCE)
+    at = rung.aggregate(latest=Max("last_run_at"))["latest"]
+    return max(0.0, (now - at).total_seconds()) if at else None
+
+
+def schedules_ahead() -> int:
+    """How many schedules count from a time to come: the clock has been set back, and beat has not put them right yet."""
+    ahead: int = PeriodicTask.objects.filter(enabled=True, last_run_at__gt=database_now() + TOLERANCE).count()
+    return ahead

@@ -77,7 +77,7 @@ def wait_for_end(job: Job, seconds: float) -> Job:
     """
     if seconds <= 0:
         return job
-    with a_thread_to_wait_in() as may_wait:
+    with a_thread_to_wait_in(job.tenant_id) as may_wait:
         if not may_wait:
             return job
         until, pause = time.monotonic() + seconds, 0.03

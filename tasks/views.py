@@ -9,13 +9,14 @@ from django.http import StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import NotAuthenticated, ValidationError
 from rest_framework.generics import ListAPIView, RetrieveAPIView
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from portal.api.idempotency import idempotent
+from portal.api.open_answers import OpenAnswer
 from portal.api.paging import CursorLines
 from portal.api.prefer import preferred_wait
 from portal.api.scoped_views import ScopedView
@@ -48,17 +49,29 @@ def accepted(job: Job | None, body: dict[str, Any]) -> Response:
 def wait_if_preferred(request: Request, response: Response) -> bool:
     """Honour `Prefer: wait=N` on an answer to accepted work; whether its job has ended by now.
 
-    Call it after the transaction is committed: the worker sees nothing before that.
+    Call it after the transaction is committed: the worker sees nothing before that. Raises 401 when the caller's
+    credentials, or the membership, have ended while it waited; the work goes on. The view's scope is renewed, so that
+    what it shows beside the job is cut to what the caller may see now.
     """
     seconds = preferred_wait(request)
     if response.status_code != 202 or not seconds:
         return False
     job = wait_for_end(JOBS.get(pk=response.data["job"]["id"]), seconds)
+    _require_scope_again(request)
     response.data["job"] = JobSerializer(job).data
     response["Preference-Applied"] = f"wait={seconds}"
     if job.has_ended:
         response.status_code = 200
     return job.has_ended
+
+
+def _require_scope_again(request: Request) -> None:
+    view = request.parser_context["view"]
+    if isinstance(view, ScopedView):
+        scope = OpenAnswer(request, view.scope).scope()
+        if scope is None:
+            raise NotAuthenticated
+        view.scope = scope
 
 
 class JobList(ScopedView, ListAPIView[Job]):
@@ -123,7 +136,7 @@ class JobEvents(ScopedView):
     )
     def get(self, request: Request, pk: UUID) -> StreamingHttpResponse:
         """Send `job` now and whenever it changes, `line` for each line of its log, and `end` when it has ended."""
-        return event_stream(request, self.get_object())
+        return event_stream(request, self.get_object(), OpenAnswer(request, self.scope))
 
 
 class _Decision(ScopedView):

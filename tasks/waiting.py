@@ -1,25 +1,36 @@
-"""Requests that wait hold a thread of the web process: only so many may at once.
+"""Requests that wait for a job hold a thread of the web process: only so many may at once, and of one tenant only half of those.
 
-Past that, the others are answered at once: a wait is a wish, and whoever only looks must never find every thread taken.
+Past that, the others are answered at once: waiting is a convenience, and a request that only reads must never find every
+thread taken, by one's own tenant or by another's.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from uuid import UUID
 
 from django.conf import settings
 
-_free = threading.BoundedSemaphore(settings.WAITING_REQUESTS_AT_MOST)
+_lock = threading.Lock()
+_waiting: Counter[UUID | None] = Counter()
 
 
 @contextmanager
-def a_thread_to_wait_in() -> Iterator[bool]:
-    """Whether this request may wait; the place is free again when the block ends."""
-    got_one = _free.acquire(blocking=False)
+def a_thread_to_wait_in(tenant_id: UUID | None) -> Iterator[bool]:
+    """Say whether a request for a tenant's job (None: the platform's) may wait; its place is free again when the block ends."""
+    most = settings.WAITING_REQUESTS_AT_MOST
+    with _lock:
+        may_wait = _waiting.total() < most and _waiting[tenant_id] < max(1, most // 2)
+        if may_wait:
+            _waiting[tenant_id] += 1
     try:
-        yield got_one
+        yield may_wait
     finally:
-        if got_one:
-            _free.release()
+        if may_wait:
+            with _lock:
+                _waiting[tenant_id] -= 1
+                if not _waiting[tenant_id]:
+                    del _waiting[tenant_id]

@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from .models import InformationSystem, Membership, Tenant, User
+from .models import InformationSystem, Invitation, Membership, Tenant, User
 
 
 class MembershipRowForm(forms.ModelForm[Membership]):
@@ -87,7 +87,37 @@ class UserAdmin(DjangoUserAdmin[User]):
 
     inlines = [TenantOfUserRows]
     list_display = ["username", "email", "is_active", "is_staff", "last_login"]
-    fieldsets = (*(DjangoUserAdmin.fieldsets or ()), (_("Portal"), {"fields": ["language"]}))
+    fieldsets = (*(DjangoUserAdmin.fieldsets or ()), (_("Portal"), {"fields": ["language", "time_zone"]}))
+    actions = ["end_credentials"]
+
+    @admin.action(
+        description=_("End all sessions and revoke all tokens of the chosen users"), permissions=["change"]
+    )
+    def end_credentials(self, request: HttpRequest, users: QuerySet[User]) -> None:
+        """Move their epoch on: what they have signed in with before is no longer good."""
+        if not request.user.is_superuser:
+            users = users.filter(is_superuser=False)
+        count = users.order_by().update(credentials_epoch=F("credentials_epoch") + 1)
+        self.message_user(request, _("%(count)s users have to sign in again.") % {"count": count})
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """Rights are given by superusers alone: who may change users could else give himself all of them."""
+        fields = super().get_readonly_fields(request, obj)
+        if request.user.is_superuser:
+            return fields
+        return (*fields, "is_staff", "is_superuser", "groups", "user_permissions")
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """A superuser is changed by superusers alone, the password above all."""
+        return super().has_change_permission(request, obj) and _may_touch(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """As for changing."""
+        return super().has_delete_permission(request, obj) and _may_touch(request, obj)
+
+
+def _may_touch(request: HttpRequest, user: User | None) -> bool:
+    return user is None or not user.is_superuser or bool(request.user.is_superuser)
 
 
 @admin.register(Tenant)
@@ -107,6 +137,23 @@ class TenantAdmin(admin.ModelAdmin[Tenant]):
     search_fields = ["name", "slug", "description"]
     prepopulated_fields = {"slug": ["name"]}
     inlines = [MemberRows]
+
+
+@admin.register(Invitation)
+class InvitationAdmin(admin.ModelAdmin[Invitation]):
+    """Who is invited where. Tenants invite; here it can be seen and taken back."""
+
+    list_display = ["username", "tenant", "role", "invited_by", "created_at", "expires_at", "declined_at"]
+    list_filter = ["role", "tenant"]
+    search_fields = ["username", "tenant__name"]
+    list_select_related = ["tenant", "invited_by"]
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
 
 @admin.register(InformationSystem)

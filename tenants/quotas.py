@@ -35,7 +35,7 @@ def usage_of(tenant: Tenant) -> dict[str, dict[str, int | None]]:
 
     What is in flight counts: a VM from the moment it is asked for until its removal is through, and one that is
     being resized, or a volume that is being extended, with the larger of its two sizes. A boot volume counts as its VM's
-    disk, not twice. Snapshots of volumes count as disk, as they do in Cinder.
+    disk, not twice. Snapshots of volumes count as disk, as they do in Cinder. What the cloud has no more does not count.
     """
     systems = InformationSystem.objects.filter(tenant=tenant)
 
@@ -51,10 +51,11 @@ def usage_of(tenant: Tenant) -> dict[str, dict[str, int | None]]:
     data = systems.aggregate(
         size=Sum(
             Greatest(F("volumes__size_gb"), Coalesce(F("volumes__extending_to_gb"), 0)),
-            filter=~Q(volumes__is_boot=True, volumes__vm__isnull=False),
+            filter=~Q(volumes__is_boot=True, volumes__vm__isnull=False) & ~Q(volumes__status="gone"),
         )
     )
-    kept = systems.aggregate(size=Sum("volume_snapshots__size_gb"))
+    there = ~Q(volume_snapshots__status="gone")
+    kept = systems.aggregate(size=Sum("volume_snapshots__size_gb", filter=there))
     used["used_disk_gb"] = (used["used_disk_gb"] or 0) + (data["size"] or 0) + (kept["size"] or 0)
     return {
         name: {"used": used[f"used_{name}"] or 0, "total": getattr(tenant, f"quota_{name}")}

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from portal.api.scoping import Role
 from portal.api.serializers import PlainCharField, StrictModelSerializer, StrictSerializer
+from portal.api.time_zones import validate_time_zone
 
-from .models import InformationSystem, Membership, Tenant
+from .models import InformationSystem, Invitation, Membership, Tenant
 
 
 class TenantSerializer(serializers.ModelSerializer[Tenant]):
@@ -28,8 +31,21 @@ class TenantSerializer(serializers.ModelSerializer[Tenant]):
             "quota_cpu_cores",
             "quota_memory_gb",
             "quota_disk_gb",
+            "time_zone",
             "created_at",
         ]
+
+
+class ChangedTenantSerializer(StrictSerializer):
+    """What an administrator of a tenant may change of it."""
+
+    time_zone = serializers.CharField(
+        max_length=64,
+        allow_blank=True,
+        required=False,
+        validators=[validate_time_zone],
+        help_text="What a day is; an IANA name, such as Europe/Berlin. Empty: that of the portal.",
+    )
 
 
 class MembershipSerializer(serializers.ModelSerializer[Membership]):
@@ -44,9 +60,9 @@ class MembershipSerializer(serializers.ModelSerializer[Membership]):
 
 
 class NewMembershipSerializer(StrictSerializer):
-    """Whom to add, and in which role."""
+    """Whom to add or to invite, and in which role."""
 
-    username = serializers.CharField(max_length=150)
+    username = PlainCharField(max_length=150)
     role = serializers.ChoiceField(choices=Role.choices)
 
 
@@ -54,6 +70,70 @@ class ChangedMembershipSerializer(StrictSerializer):
     """The member's new role."""
 
     role = serializers.ChoiceField(choices=Role.choices)
+
+
+class InvitationSerializer(serializers.ModelSerializer[Invitation]):
+    """An invitation, as the tenant's administrators see it."""
+
+    role_display = serializers.CharField(source="get_role_display", read_only=True)
+    invited_by = serializers.CharField(
+        source="invited_by.username", read_only=True, allow_null=True, default=None
+    )
+    status = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Invitation
+        fields = [
+            "id",
+            "username",
+            "role",
+            "role_display",
+            "status",
+            "invited_by",
+            "created_at",
+            "expires_at",
+        ]
+
+    @extend_schema_field(serializers.ChoiceField(choices=["pending", "declined", "expired"]))
+    def get_status(self, invitation: Invitation) -> str:
+        if invitation.declined_at is not None:
+            return "declined"
+        return "pending" if invitation.expires_at > timezone.now() else "expired"
+
+
+class OwnInvitationSerializer(serializers.ModelSerializer[Invitation]):
+    """An invitation, as the invited sees it."""
+
+    tenant = serializers.CharField(source="tenant.slug", read_only=True)
+    tenant_name = serializers.CharField(source="tenant.name", read_only=True)
+    role_display = serializers.CharField(source="get_role_display", read_only=True)
+    invited_by = serializers.CharField(
+        source="invited_by.username", read_only=True, allow_null=True, default=None
+    )
+
+    class Meta:
+        model = Invitation
+        fields = [
+            "id",
+            "tenant",
+            "tenant_name",
+            "role",
+            "role_display",
+            "invited_by",
+            "created_at",
+            "expires_at",
+        ]
+
+
+class AcceptedInvitationSerializer(serializers.ModelSerializer[Membership]):
+    """The membership that an invitation has become."""
+
+    tenant = serializers.CharField(source="tenant.slug", read_only=True)
+    role_display = serializers.CharField(source="get_role_display", read_only=True)
+
+    class Meta:
+        model = Membership
+        fields = ["id", "tenant", "role", "role_display", "created_at"]
 
 
 class UsedSerializer(serializers.Serializer[Any]):

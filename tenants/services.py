@@ -16,6 +16,7 @@ from portal.api.preconditions import check_if_match
 from portal.api.scoping import Role, Scope
 
 from .models import InformationSystem, Membership, Tenant, User
+from .row_limits import require_room_for_rows
 
 
 def tenant_in(user: User, tenant_id: UUID, needed: Role = Role.VIEWER, model: type[Model] = Tenant) -> Tenant:
@@ -34,6 +35,15 @@ def tenant_in(user: User, tenant_id: UUID, needed: Role = Role.VIEWER, model: ty
         raise Http404  # The membership ended between the two queries.
     role = Role.ADMIN if user.is_staff else granted or Role.VIEWER
     Scope(user, tenant, role, granted).require(needed, model)
+    return tenant
+
+
+def change_tenant(*, tenant: Tenant, fields: dict[str, Any]) -> Tenant:
+    """Change what its administrators may change of a tenant: its time zone."""
+    if fields:
+        for name, value in fields.items():
+            setattr(tenant, name, value)
+        tenant.save(update_fields=[*fields, "updated_at"])
     return tenant
 
 
@@ -63,7 +73,7 @@ def change_member(*, tenant: Tenant, membership_id: UUID, role: str) -> Membersh
     with transaction.atomic():
         membership = _locked_member(tenant, membership_id)
         if role != Role.ADMIN:
-            _keep_an_administrator(tenant, membership)
+            keep_an_administrator(tenant, membership)
         membership.role = role
         membership.save(update_fields=["role"])
         return membership
@@ -73,7 +83,7 @@ def remove_member(*, tenant: Tenant, membership_id: UUID) -> None:
     """Take a user out of a tenant. Raises Http404, 409 `last_administrator`."""
     with transaction.atomic():
         membership = _locked_member(tenant, membership_id)
-        _keep_an_administrator(tenant, membership)
+        keep_an_administrator(tenant, membership)
         membership.delete()
 
 
@@ -87,7 +97,8 @@ def _locked_member(tenant: Tenant, membership_id: UUID) -> Membership:
     return membership
 
 
-def _keep_an_administrator(tenant: Tenant, leaving: Membership) -> None:
+def keep_an_administrator(tenant: Tenant, leaving: Membership) -> None:
+    """Refuse with 409 `last_administrator` when no other would be left. Under a lock on the tenant's row."""
     others = Membership.objects.filter(tenant=tenant, role=Role.ADMIN, user__is_active=True)
     others = others.exclude(pk=leaving.pk)
     if leaving.role == Role.ADMIN and not others.exists():
@@ -97,12 +108,14 @@ def _keep_an_administrator(tenant: Tenant, leaving: Membership) -> None:
 
 
 def create_information_system(*, scope: Scope, fields: dict[str, Any]) -> InformationSystem:
-    """Make an information system in the scope's tenant. Raises 403, 400 `tenant_required`, 409 `name_taken`."""
+    """Make an information system in the scope's tenant. Raises 403, 400 `tenant_required`, 409 `name_taken`, `limit_reached`."""
     scope.require(Role.ADMIN, InformationSystem)
     if scope.tenant is None:
         raise Refused(400, "tenant_required", _("Name the tenant that it is for in the X-Tenant header."))
     try:
         with transaction.atomic():
+            systems = InformationSystem.objects.filter(tenant=scope.tenant)
+            require_room_for_rows(scope.tenant, "information_systems", systems)
             return InformationSystem.objects.create(tenant=scope.tenant, **fields)
     except IntegrityError as error:
         if violated(error) != "information_system_name_once_per_tenant":

@@ -15,13 +15,14 @@ from rest_framework.response import Response
 from portal.api.idempotency import idempotent
 from portal.api.preconditions import etag_of
 from portal.api.scoped_views import ScopedView, signed_in
-from portal.api.scoping import Role
+from portal.api.scoping import Role, require_staff_permission
 
 from . import quotas, services
 from .filters import InformationSystemFilter
 from .models import InformationSystem, Membership, Tenant
 from .serializers import (
     ChangedMembershipSerializer,
+    ChangedTenantSerializer,
     InformationSystemSerializer,
     MembershipSerializer,
     NewMembershipSerializer,
@@ -58,6 +59,15 @@ class TenantList(_TenantView, ListAPIView[Tenant]):
 class TenantDetail(_TenantView, RetrieveAPIView[Tenant]):
     """One tenant."""
 
+    @extend_schema(request=ChangedTenantSerializer, responses=TenantSerializer)
+    def patch(self, request: Request, pk: UUID) -> Response:
+        """Choose the tenant's time zone."""
+        tenant = self.tenant(Role.ADMIN)
+        asked = ChangedTenantSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        changed = services.change_tenant(tenant=tenant, fields=asked.validated_data)
+        return Response(TenantSerializer(changed).data)
+
 
 class TenantUsage(_TenantView):
     """What is used of each quota."""
@@ -90,7 +100,9 @@ class MemberList(_TenantView):
     @extend_schema(request=NewMembershipSerializer, responses={201: MembershipSerializer})
     @idempotent
     def post(self, request: Request, pk: UUID) -> Response:
-        """Add a member."""
+        """Add a member without asking the user. For staff with `tenants.change_membership`; administrators invite."""
+        self.tenant(model=Membership)
+        require_staff_permission(request.user, "tenants.change_membership")
         tenant = self.tenant(Role.ADMIN, Membership)
         asked = NewMembershipSerializer(data=request.data)
         asked.is_valid(raise_exception=True)

@@ -60,7 +60,7 @@ def main() -> int:
     for release in arguments.only or RELEASES:
         system = System(release, arguments.folder / release)
         outcomes += system.try_out(keep=arguments.keep, tests=arguments.tests, without=arguments.without)
-    print("\n" + "\n".join(outcomes))
+    sys.stdout.write("\n".join(["", *outcomes, ""]))
     return 1 if any("FAILED" in line for line in outcomes) else 0
 
 
@@ -81,10 +81,9 @@ class System:
 
     def try_out(self, *, keep: bool, tests: str, without: list[str]) -> list[str]:
         """Do what README says; a line for each step, with its time."""
-        apt = apt_line()
         steps = [
             ("debootstrap", lambda: self.make(keep=keep)),
-            (apt, lambda: self.run(f"apt-get update -qq && DEBIAN_FRONTEND=noninteractive {apt} --yes -qq")),
+            (apt_line(), self.install),
             ("clone", self.clone),
         ]
         if "up" not in without:
@@ -98,7 +97,8 @@ class System:
         self.log.write_text("")
         outcomes = []
         for title, step in steps:
-            print(f"{self.release}: {title} (log: {self.log})", flush=True)
+            sys.stdout.write(f"{self.release}: {title} (log: {self.log})\n")
+            sys.stdout.flush()
             began = time.monotonic()
             try:
                 step()
@@ -114,10 +114,23 @@ class System:
         return outcomes
 
     def make(self, *, keep: bool) -> None:
-        """Make the system, as small as it can be; give it this machine's configuration and what programs expect of /dev."""
+        """Make the system, as small as it can be, with what programs expect of /proc and /dev."""
         if not (keep and (self.root / "usr/bin/apt-get").exists()):
             shutil.rmtree(self.root, ignore_errors=True)
             self.outside("debootstrap", "--variant=minbase", self.release, str(self.root), *mirror())
+        self.configure()
+        self.mount("proc", "proc")
+        self.mount("tmpfs", "dev/shm")
+        self.mount("devpts", "dev/pts")
+
+    def install(self) -> None:
+        """Do what README's `apt-get` line says."""
+        self.run(f"apt-get update -qq && DEBIAN_FRONTEND=noninteractive {apt_line()} --yes -qq")
+        # The package ca-certificates has written its own bundle over this machine's.
+        self.configure()
+
+    def configure(self) -> None:
+        """Give it this machine's configuration of apt, pip and certificates."""
         for name in (
             "etc/pip.conf",
             "etc/xdg/pip",
@@ -131,9 +144,6 @@ class System:
             if path.is_file() and not re.search(r"Invoke|Install-Pkgs", path.read_text(errors="replace")):
                 self.copy(path)
         self.copy(Path("/root/.config/pip"))
-        self.mount("proc", "proc")
-        self.mount("tmpfs", "dev/shm")
-        self.mount("devpts", "dev/pts")
 
     def clone(self) -> None:
         """Bring HEAD into it, as a clone; without an environment, so that everything is installed anew."""

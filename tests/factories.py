@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import factory
 from django.utils import timezone
 from factory.django import DjangoModelFactory
@@ -17,7 +19,7 @@ from deploys.models import (
     MicroServiceVersion,
 )
 from portal.api.scoping import Role
-from tenants.models import InformationSystem, Membership, Tenant, User
+from tenants.models import InformationSystem, Invitation, Membership, Tenant, User
 from vms.models import VirtualMachine, VMSnapshot, VMStatus
 from volumepool.models import SpareVolume, Volume, VolumePool, VolumeSnapshot
 
@@ -57,6 +59,18 @@ class MembershipFactory(DjangoModelFactory[Membership]):
     user = factory.SubFactory(UserFactory)
     tenant = factory.SubFactory(TenantFactory)
     role = Role.OPERATOR
+
+
+class InvitationFactory(DjangoModelFactory[Invitation]):
+    """An invitation of nobody in particular into a new tenant, good for a day."""
+
+    class Meta:
+        model = Invitation
+
+    tenant = factory.SubFactory(TenantFactory)
+    username = factory.Sequence(lambda n: f"invited-{n}")
+    role = Role.OPERATOR
+    expires_at = factory.LazyFunction(lambda: timezone.now() + timedelta(days=1))
 
 
 class InformationSystemFactory(DjangoModelFactory[InformationSystem]):

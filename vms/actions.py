@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -94,7 +93,7 @@ def _against(vm: VirtualMachine, name: str) -> tuple[str, str | Promise] | None:
         message = _("A VM that is '%(status)s' cannot be asked to %(action)s.")
         word = VMOperationLog.Operation(name).label
         return "wrong_state", message % {"status": status.label, "action": word}
-    if action.starts and vm.runtime_end is not None and vm.runtime_end < timezone.localdate():
+    if action.starts and vm.is_past_runtime:
         message = _("It was to run until %(date)s; extend that first.")
         return "runtime_over", message % {"date": vm.runtime_end}
     return None

@@ -15,12 +15,15 @@ class VmsConfig(AppConfig):
         from tasks.polling import register_watcher
         from tasks.schedules import Schedule, declare
         from volumepool.actions import VolumeAction, register_action
+        from volumepool.sync.status import register_follower
 
         from . import commands  # noqa: F401 - importing registers.
         from .models import IMAGE_WATCHER, SERVER_WATCHER
         from .services.disks import attach_by_volume, detach_by_volume
+        from .sync.images import sync_images
         from .sync.watching import ImageWatcher, ServerWatcher
 
+        register_follower(sync_images)
         register_watcher(SERVER_WATCHER, ServerWatcher())
         register_watcher(IMAGE_WATCHER, ImageWatcher())
         register_action("attach", VolumeAction(("vm",), Role.OPERATOR, attach_by_volume))

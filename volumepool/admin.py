@@ -11,14 +11,17 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.translation import gettext_lazy as _
 
+from cloudaccounts.models import CloudAccount
+from cloudaccounts.places import unusable
 from tasks.admin import ReadOnly, ReadOnlyRows
 from tasks.doorbell import ring
 
-from .models import PoolClaim, SpareVolume, StrayVolume, Volume, VolumePool, VolumeSnapshot
+from .models import PoolClaim, SpareVolume, StrayVolume, Volume, VolumePool, VolumeSnapshot, VolumeSyncState
 from .plot import plot
 from .services.figures import Figures, figures_of
 from .services.pools import fill_now, look_after, problems_of
 from .services.stock import history_of
+from .services.syncing import accept_volume_losses
 
 PLOTTED_DAYS = 7
 
@@ -64,6 +67,26 @@ class VolumeSnapshotAdmin(ReadOnly):
     show_full_result_count = False
 
 
+@admin.register(VolumeSyncState)
+class VolumeSyncStateAdmin(ReadOnly):
+    """How fresh the picture of volumes is. Losses that a sync did not believe are accepted here."""
+
+    list_display = ["account", "region", "listed_at", "compared_at", "message", "losses_accepted"]
+    list_filter = ["account"]
+    list_select_related = ["account"]
+    actions = ["believe_losses"]
+
+    @admin.action(description=_("Believe what the next full listing finds missing"), permissions=["accept"])
+    def believe_losses(self, request: HttpRequest, states: QuerySet[VolumeSyncState]) -> None:
+        """Open the brake on mass loss for one run: somebody has looked, and the volumes are gone indeed."""
+        count = accept_volume_losses(states)
+        self.message_user(request, _("%(count)s will be listed in full, and believed.") % {"count": count})
+
+    def has_accept_permission(self, request: HttpRequest) -> bool:
+        """Who may change sync states in the admin."""
+        return request.user.has_perm("volumepool.change_volumesyncstate")
+
+
 class VolumePoolForm(forms.ModelForm[VolumePool]):
     """A pool that its account can have: what the last sync did not find there is refused by field."""
 
@@ -74,12 +97,18 @@ class VolumePoolForm(forms.ModelForm[VolumePool]):
         if len(sources) > 1:
             message = _("Copies are of one thing: a snapshot, the newest one of a prefix, or an image.")
             self.add_error(sources[-1], message)
+        elif not self.errors and (wrong := self._unusable(entered["account"])):
+            self.add_error("account", wrong)
         elif not self.errors:
             # The form's own fields only: the instance gets them after this.
             columns = {name: value for name, value in entered.items() if name in self.fields}
             for name, texts in problems_of(VolumePool(**columns)).items():
                 self.add_error(name, [str(text) for text in texts])
         return entered
+
+    def _unusable(self, account: CloudAccount) -> str | None:
+        """Why a pool cannot be put into an account. One that is there stays editable, whatever has become of its account."""
+        return unusable(account) if "account" in self.changed_data else None
 
 
 class SpareRows(ReadOnlyRows):

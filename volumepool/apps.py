@@ -36,6 +36,11 @@ class VolumePoolConfig(AppConfig):
                 settings.POOL_RECONCILE_SECONDS,
                 _("Compares spare volumes with what the clouds have of them."),
             ),
+            (
+                "volumepool.sync_status",
+                settings.VOLUME_STATUS_SYNC_SECONDS,
+                _("Asks every cloud account for the status of its volumes and their snapshots."),
+            ),
             ("volumepool.prune", 86400, _("Forgets how full pools were long ago, and old claims.")),
         ):
             declare(Schedule(name, name, seconds, text))

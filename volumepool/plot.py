@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from math import ceil
 from typing import ClassVar
+
+from django.utils import timezone
 
 from .services.stock import History, Point
 
@@ -150,15 +152,18 @@ def _run(run: list[tuple[int, int, int]]) -> str:
 
 
 def _times(history: History) -> list[Mark]:
-    """Where hours or days begin."""
+    """Where hours or days begin, in the zone of who looks: also on the days when its clocks change."""
     since, until = int(history.since.timestamp()), int(history.until.timestamp())
     between = next((gap for gap in BETWEEN_TIMES if (until - since) / gap <= MOST_TIMES), BETWEEN_TIMES[-1])
-    first = -(-since // between) * between
     shape = "%H:%M" if between < 24 * HOUR else "%m-%d"
-    return [
-        Mark(_across(at - since, until - since), datetime.fromtimestamp(at, UTC).strftime(shape))
-        for at in range(first, until, between)
-    ]
+    midnight = timezone.localtime(history.since).replace(hour=0, minute=0, second=0, microsecond=0)
+    marks = []
+    # What is added to a local time is added to what its clock shows. A day may have 25 hours.
+    for number in range((until - since) // between + 48 * HOUR // between + 1):
+        at = midnight + timedelta(seconds=number * between)
+        if since <= (second := int(at.timestamp())) < until:
+            marks.append(Mark(_across(second - since, until - since), at.strftime(shape)))
+    return marks
 
 
 def _bars(points: list[Point]) -> tuple[list[Bar], int]:

@@ -3,6 +3,7 @@
 from celery import shared_task
 
 from . import services
+from .sync import status
 
 
 @shared_task(name="volumepool.backfill_all", expires=60)
@@ -30,6 +31,19 @@ def reconcile_all() -> None:
 def reconcile(account_id: int, region: str) -> None:
     """Compare one account and region with Cinder."""
     services.reconcile(account_id, region)
+
+
+@shared_task(name="volumepool.sync_status", expires=120)
+def sync_status() -> None:
+    """Ring for every account and region that has volumes of tenants."""
+    for account_id, region in status.places_to_sync():
+        sync_place.delay(account_id, region)
+
+
+@shared_task(name="volumepool.sync_place", expires=240)
+def sync_place(account_id: int, region: str) -> None:
+    """Sync the volumes of one account and region."""
+    status.sync_place(account_id, region)
 
 
 @shared_task(name="volumepool.prune", expires=3600)

@@ -76,6 +76,10 @@ class CloudAccountQuerySet(TenantScoped):
         rows = self.model.objects.filter(pk__in=self.order_by().values("pk")).order_by("pk")
         return list(rows.select_for_update(no_key=no_key).values_list("pk", flat=True))
 
+    def usable(self) -> Self:
+        """Those that something new may be made in: switched on, and the last verification did not fail."""
+        return self.filter(active=True, last_error="")
+
     def for_tenant(self, tenant: Tenant) -> Self:
         """The tenant's own accounts and the shared ones."""
         return self.filter(models.Q(tenant=tenant) | models.Q(tenant=None))
@@ -112,6 +116,16 @@ class CloudAccount(models.Model):
         APPLICATION_CREDENTIAL = "application_credential", _("application credential")
         PASSWORD = "password", _("user and password")
 
+    class Interface(models.TextChoices):
+        PUBLIC = "public", _("public")
+        INTERNAL = "internal", _("internal")
+        ADMIN = "admin", _("admin")
+
+    class Verification(models.TextChoices):
+        VERIFIED = "verified", _("verified")  # the cloud has accepted the credentials
+        FAILED = "failed", _("verification failed")  # the last attempt; nothing new is made in it
+        UNVERIFIED = "unverified", _("not verified yet")  # nobody has tried, or the first attempt goes on
+
     name = models.CharField(_("name"), max_length=100)
     provider = models.CharField(_("provider"), max_length=50, default="openstack")
     tenant = models.ForeignKey(
@@ -145,6 +159,15 @@ class CloudAccount(models.Model):
         validators=[validate_region_list],
         help_text=_("Empty: every region of the catalog."),
     )
+    # For whom the endpoints are that the portal asks; a catalog may have them for several.
+    interface = models.CharField(
+        _("endpoint interface"),
+        max_length=10,
+        choices=Interface.choices,
+        default=Interface.PUBLIC,
+        db_default="public",
+        help_text=_("Which of the endpoints in the cloud's catalog the portal uses."),
+    )
     resource_types = models.ManyToManyField(
         "cloudaccounts.ResourceType",
         blank=True,
@@ -168,6 +191,8 @@ class CloudAccount(models.Model):
     version = models.PositiveIntegerField(default=1, db_default=1, editable=False)
     # What the last verification found: the project's id, and the services of each region.
     facts = models.JSONField(_("what the cloud says"), default=dict, db_default={}, editable=False)
+    # By region, how many seconds the cloud's clock is ahead of the portal's; what syncs last read.
+    clock_offsets = models.JSONField(_("clock offsets"), default=dict, db_default={}, editable=False)
     last_verified_at = models.DateTimeField(_("last verified"), null=True, blank=True, editable=False)
     last_error = models.TextField(_("last error"), blank=True, default="", editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
@@ -192,10 +217,16 @@ class CloudAccount(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         """As Django's, with the schedule in the same transaction.
 
-        The schedule's memory is not for who saves a row that he read some time ago: `keep_in_step` alone writes it.
+        The schedule's memory, and what syncs read of the clocks, are not for who saves a row that was read some time ago:
+        `keep_in_step` and `note_clock_offset` alone write them.
         """
         if not self._state.adding and not kwargs.get("force_insert") and kwargs.get("update_fields") is None:
-            kept = {"id", "scheduled_minutes", "resume_schedule"} | self.get_deferred_fields()
+            kept = {
+                "id",
+                "scheduled_minutes",
+                "resume_schedule",
+                "clock_offsets",
+            } | self.get_deferred_fields()
             names = [field.name for field in self._meta.concrete_fields if field.attname not in kept]
             kwargs["update_fields"] = names
         with transaction.atomic(savepoint=False):
@@ -205,6 +236,18 @@ class CloudAccount(models.Model):
     def lock_key(self) -> str:
         """The engine's lock on the account as a whole."""
         return f"cloud-account:{self.pk}"
+
+    @property
+    def verification(self) -> Verification:
+        """What the last verification has shown."""
+        if self.last_error:
+            return self.Verification.FAILED
+        return self.Verification.VERIFIED if self.last_verified_at else self.Verification.UNVERIFIED
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether something new may be made in it, as `usable` of its queryset has it. What is in it already goes on."""
+        return self.active and self.verification != self.Verification.FAILED
 
     def is_owned_by(self, scope: Scope) -> bool:
         """Whether who asks may see more of it than its name: it is his tenant's, or he is staff who may view accounts."""

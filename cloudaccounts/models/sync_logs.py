@@ -106,6 +106,8 @@ class SyncLog(models.Model):
     missing = models.PositiveIntegerField(_("missing"), default=0, db_default=0)
     # Would have expired, but are too many to be believed; a person may say that it is true.
     held_back = models.PositiveIntegerField(_("held back"), default=0, db_default=0)
+    # Were listed, and could not be read: named in `message` and in the lines.
+    unreadable = models.PositiveIntegerField(_("unreadable"), default=0, db_default=0)
     losses_accepted = models.BooleanField(_("losses accepted"), default=False, db_default=False)
     # In which its lines and its message are written: that of who asked.
     language = models.CharField(max_length=10, blank=True, default="", db_default="", editable=False)

@@ -12,6 +12,7 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 
 from portal.api.errors import BadFields, Refused
+from portal.api.form_keys import mark_refused
 from portal.api.page_addresses import require_POST
 from portal.api.page_refusals import checked, errors_by_field, tell
 from portal.api.scoped_pages import PageRequest, page_scope
@@ -51,6 +52,7 @@ def _tell(request: PageRequest, refused: Refused) -> None:
     if isinstance(refused, BadFields) or not errors:
         tell(request, refused)
         return
+    mark_refused(request)
     # A command that refuses itself gives every reason; the detail is the first of them, or points to them.
     for reasons in errors.values():
         for reason in reasons:

@@ -20,6 +20,7 @@ from tasks.serializers import JobSerializer
 from ..commands import VerifyAccount
 from ..models import CloudAccount, SyncLog
 from ..registry import type_label
+from ..services.clocks import account_clock_warning
 from ..services.pictures import TypeSummary, pictures_of, type_summaries
 from .accounts import may, provider_label
 
@@ -66,6 +67,7 @@ def _context(scope: Scope, account: CloudAccount) -> dict[str, Any]:
     is_moving = job is not None and job.status != JobStatus.STUCK
     found = account.facts.get("regions", {})
     return context | {
+        "clock_warning": account_clock_warning(account),
         "picture": pictures_of([account])[account.pk],
         "chosen_types": [type_label(kind.provider, kind.code) for kind in account.resource_types.all()],
         # As a list: a template that asks a dictionary for its items gets an entry of that name, if there is one.

@@ -109,6 +109,7 @@ def _entered(form: QueryDict) -> Entered:
     entered: Entered = {name: form.get(name, "") for name in TEXTS}
     return {
         **entered,
+        "interface": entered["interface"] or CloudAccount.Interface.PUBLIC,
         "ca_bundle": _lines(entered["ca_bundle"]),
         "regions": "\n".join(_regions(entered["regions"])),
         "resource_types": sorted(form.getlist("resource_types")),
@@ -176,6 +177,7 @@ def _form(
         "errors": errors,
         "providers": [(provider.code, provider.label) for provider in providers()],
         "credential_kinds": CloudAccount.CredentialKind.choices,
+        "interfaces": CloudAccount.Interface.choices,
         "types": [(kind, type_label(kind.provider, kind.code)) for kind in kinds],
         "most_minutes": MOST_MINUTES,
         "here": reverse("account-edit", args=[account.pk]) if account else reverse("account-new"),

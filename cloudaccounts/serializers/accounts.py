@@ -25,9 +25,10 @@ from ..models import CloudAccount, ResourceType
 from ..models.accounts import MOST_MINUTES
 from ..registry import type_label
 from ..services.accounts import types_named
+from ..services.clocks import account_clock_warning
 
 # What is nobody's business but the owner's; of a shared account that is the platform.
-OWNERS_ALONE = (*LOG_IN_FIELDS, "facts", "last_error")
+OWNERS_ALONE = (*LOG_IN_FIELDS, "facts", "last_error", "clock_offsets", "clock_warning")
 
 
 class AccountScheduleSerializer(serializers.Serializer[Any]):
@@ -64,8 +65,10 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
     sync_interval_minutes = serializers.IntegerField(
         min_value=0, max_value=MOST_MINUTES, required=False, help_text="0: only when somebody asks."
     )
+    verification = serializers.ChoiceField(choices=CloudAccount.Verification.choices, read_only=True)
     schedule = serializers.SerializerMethodField()
     stale = serializers.SerializerMethodField()
+    clock_warning = serializers.SerializerMethodField()
 
     class Meta:
         model = CloudAccount
@@ -81,8 +84,11 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
             "sync_interval_minutes",
             "active",
             "facts",
+            "verification",
             "last_verified_at",
             "last_error",
+            "clock_offsets",
+            "clock_warning",
             "schedule",
             "stale",
             "version",
@@ -92,9 +98,11 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
         read_only_fields = [
             "id",
             "version",
+            "verification",
             "last_verified_at",
             "last_error",
             "facts",
+            "clock_offsets",
             "created_at",
             "updated_at",
         ]
@@ -109,6 +117,9 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
     def get_stale(self, account: CloudAccount) -> bool:
         picture = self.context["pictures"].get(account.pk)
         return bool(picture and picture.stale)
+
+    def get_clock_warning(self, account: CloudAccount) -> str:
+        return account_clock_warning(account)
 
     def validate_regions(self, names: list[str]) -> list[str]:
         """Each once, in the order given."""

@@ -40,6 +40,7 @@ class SyncLogSerializer(AnswerSerializer[SyncLog]):
             "expired",
             "missing",
             "held_back",
+            "unreadable",
             "losses_accepted",
             "regions",
             "message",

@@ -16,6 +16,7 @@ from portal.api.scoping import Role, Scope, require_staff_permission
 from tasks import engine
 from tasks.models import Job
 from tenants.models import User
+from tenants.row_limits import require_room_for_rows
 
 from ..commands import RemoveAccount, VerifyAccount
 from ..credentials import LOG_IN_FIELDS, SECRET_AGAIN, secret_is_needed
@@ -28,13 +29,16 @@ CREDENTIALS = frozenset({*LOG_IN_FIELDS, "secret", "provider", "regions"})
 def create_account(*, scope: Scope, fields: dict[str, Any]) -> tuple[CloudAccount, Job]:
     """Enter an account, for the scope's tenant, or shared when staff name none; it is verified, then synced.
 
-    Raises 403 `role_too_low`, 409 `name_taken`.
+    Raises 403 `role_too_low`, 409 `name_taken`, `limit_reached`.
     """
     scope.require(Role.ADMIN, CloudAccount)
     secret, types = fields.pop("secret"), fields.pop("resource_types", [])
     account = CloudAccount(tenant=scope.tenant, **fields)
     account.set_secret(secret)
     with transaction.atomic():
+        if scope.tenant is not None:
+            own = CloudAccount.objects.filter(tenant=scope.tenant)
+            require_room_for_rows(scope.tenant, "cloud_accounts", own)
         _save(account)
         account.resource_types.set(types)
         job = account_saved(account, user=scope.user, changed=CREDENTIALS)

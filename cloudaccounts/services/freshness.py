@@ -7,6 +7,8 @@ from datetime import datetime
 
 from django.db import connection
 
+from tasks.clock import TOLERANCE
+
 from ..registry import providers, syncers_of
 
 # Without a success for so many intervals, something is wrong: silence is not health.
@@ -37,7 +39,7 @@ def freshness(account_ids: list[int] | None = None) -> list[Staleness]:
             SELECT DISTINCT ON (account.id) account.id, account.name, kind.code, last.ended_at,
                 EXTRACT(EPOCH FROM statement_timestamp() - COALESCE(last.ended_at, account.created_at))::float AS age,
                 EXTRACT(EPOCH FROM statement_timestamp() - GREATEST(last.ended_at, account.created_at))
-                    > %(intervals)s * 60 * account.sync_interval_minutes
+                    NOT BETWEEN -%(tolerance)s AND %(intervals)s * 60 * account.sync_interval_minutes
             FROM cloudaccounts_cloudaccount AS account
             JOIN cloudaccounts_resourcetype AS kind ON kind.provider = account.provider AND (
                 EXISTS (SELECT 1 FROM cloudaccounts_cloudaccount_resource_types AS chosen
@@ -57,6 +59,8 @@ def freshness(account_ids: list[int] | None = None) -> list[Staleness]:
             """,
             {
                 "intervals": INTERVALS,
+                # A success in the future is none: the clock has been set back since.
+                "tolerance": TOLERANCE.total_seconds(),
                 "providers": [provider for provider, _type in known],
                 "types": [code for _provider, code in known],
                 "accounts": account_ids,

@@ -19,6 +19,7 @@ from portal.api.errors import BadFields, Refused
 from portal.api.scoping import Role, Scope
 from tasks.crash_points import crash_point_on_commit
 from tasks.doorbell import ring
+from tasks.leases import cut_leases
 
 from ..models import CloudAccount, CloudResource, ResourceChange, SyncLog
 from ..registry import syncers_of, types_of
@@ -123,6 +124,7 @@ def sweep() -> None:
     """What every half minute puts right: dead syncs are closed, lost rings are repeated, schedules fit the accounts."""
     with transaction.atomic():
         # A worker that only sleeps may hold its log's row for as long as it does; it is passed over until it wakes.
+        cut_leases(SyncLog.objects.running())
         dead = SyncLog.objects.running().filter(lease_until__lt=Now()).select_for_update(skip_locked=True)
         SyncLog.objects.filter(pk__in=list(dead.values_list("pk", flat=True))).close(
             _("The worker that ran it ended before it did.")
@@ -138,7 +140,8 @@ def _forgotten() -> list[int]:
             """
             UPDATE cloudaccounts_synclog SET rung_at = statement_timestamp() WHERE id IN (
                 SELECT id FROM cloudaccounts_synclog
-                WHERE state = 'running' AND owner = '' AND rung_at < statement_timestamp() - make_interval(secs => %s)
+                WHERE state = 'running' AND owner = ''
+                  AND rung_at NOT BETWEEN statement_timestamp() - make_interval(secs => %s) AND statement_timestamp()
                 ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED)
             RETURNING id
             """,

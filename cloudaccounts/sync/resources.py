@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import structlog
 from django.conf import settings
@@ -23,20 +24,27 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from openstack_client.paging import fetched_ahead
+from tasks import fairness
 from tasks.clock import database_now
 from tasks.crash_points import crash_point
+from tasks.doorbell import ring
 from tasks.leases import LeaseLost, effects_under, held, lease, new_owner
 
 from ..connect import refuse
 from ..models import SyncLog, SyncLogLine
 from ..plain_text import plain
-from ..registry import Provider, Syncer, UnknownProvider, provider_of, syncer_of
+from ..registry import Provider, Syncer, UnknownProvider, Unreadable, provider_of, syncer_of
+from .clock import clock_warning, note_clock_offset
 from .expiry import expire_unseen
-from .writing import Written, write_resources
+from .writing import Place, Written, touch_unreadable, write_page
 
 log = structlog.get_logger(__name__)
 
 LONGEST_MESSAGE = 4000
+# Of what could not be read, so many are named in a log, and so many in its message.
+MOST_NAMED = 50
+MOST_NAMED_AT_ONCE = 5
+QUEUE = "resources"
 # Where a test may kill the process (tasks/crash_points.py): at each commit.
 CRASH_POINTS = (
     "sync_opened",  # the logs are committed; no doorbell has rung
@@ -58,10 +66,24 @@ def sync_resource(account_id: int, type_code: str) -> SyncLog | None:
 
 
 def run_log(log_id: int) -> SyncLog | None:
-    """Carry out a sync that has been asked for; None when another worker has it, or it has ended.
+    """Carry out a sync that has been asked for; None when another worker has it, it has ended, or its tenant holds its share.
 
-    Never raises for what a cloud does: the log says it.
+    Never raises for what a cloud does: the log says it. A tenant whose clouds are slow holds its share of the worker's
+    processes at most (`tasks/fairness.py`); its other syncs wait, and the next is rung for when one of them has ended.
     """
+    tenant_id = SyncLog.objects.filter(pk=log_id).values_list("account__tenant_id", flat=True).first()
+    if not fairness.take_place(tenant_id, QUEUE):
+        return None
+    try:
+        return _run_log(log_id)
+    finally:
+        fairness.give_back(tenant_id, QUEUE)
+        if tenant_id is not None and fairness.most_places(QUEUE) is not None:
+            waiting = SyncLog.objects.running().filter(owner="", account__tenant_id=tenant_id)
+            ring("cloudaccounts.sync_resource", *waiting.order_by("pk").values_list("pk")[:1])
+
+
+def _run_log(log_id: int) -> SyncLog | None:
     owner = new_owner()
     claimed = SyncLog.objects.running().filter(pk=log_id, owner="")
     if not claimed.update(owner=owner, lease_until=Now() + lease()):
@@ -83,6 +105,8 @@ class _Run:
 
     entry: SyncLog
     owner: str
+    # What could not be read, in words.
+    unread: list[str] = field(default_factory=list)
 
     def carry_out(self) -> None:
         """Sync every region and write the last word. Raises `Stopped`, `LeaseLost`."""
@@ -142,13 +166,14 @@ class _Run:
     def _region(self, provider: Provider, syncer: Syncer, region: str) -> str:
         began = database_now()
         client = provider.open(self.entry.account, region)
+        place = (self.entry.account_id, region, syncer.type)
         seen = 0
+        unreadable: list[Unreadable] = []
         for number, page in enumerate(fetched_ahead(syncer.pages(client), refuse), start=1):
             with self._claim():
-                written = write_resources(
-                    (self.entry.account_id, region, syncer.type), page, began, log_id=self.entry.pk
-                )
+                written, refused = write_page(place, page, began, log_id=self.entry.pk)
                 seen += len(page)
+                self._note_unreadable(place, [*getattr(page, "unreadable", ()), *refused], unreadable, began)
                 self._count(written)
                 self._line(
                     _("%(region)s: page %(number)s, %(seen)s so far; %(created)s new, %(updated)s changed.")
@@ -161,7 +186,39 @@ class _Run:
                     }
                 )
             crash_point("sync_page")
+        self._note_clock(provider, client, region)
+        if any(not one.cloud_id for one in unreadable):
+            # Any of those that were not listed may be one of these.
+            with self._claim():
+                self._line(
+                    _("%(region)s: something was listed without an id, so nothing is taken for missing.")
+                    % {"region": region},
+                    SyncLogLine.Level.WARNING,
+                )
+            return ""
         return self._expire(syncer, region, began, accepted=False)
+
+    def _note_unreadable(
+        self, place: Place, found: list[Unreadable], known: list[Unreadable], began: datetime
+    ) -> None:
+        """Count what could not be read and name it in the log. What is known by its id has been seen all the same."""
+        if not found:
+            return
+        touch_unreadable(place, [one.cloud_id for one in found if one.cloud_id], began)
+        for one in found[: max(0, MOST_NAMED - len(known))]:
+            words = {"region": place[1], "object": one}
+            self._line(_("%(region)s: could not be read: %(object)s") % words, SyncLogLine.Level.WARNING)
+            self.unread.append(plain(str(one), 300))
+        known += found
+        self._add(unreadable=len(found))
+
+    def _note_clock(self, provider: Provider, client: Any, region: str) -> None:
+        """Say on the account how far the cloud's clock is from ours, and in the log if it is far."""
+        offset = provider.clock_offset(client)
+        note_clock_offset(self.entry.account, region, offset)
+        if words := clock_warning(offset):
+            with self._claim():
+                self._line(f"{region}: {words}", SyncLogLine.Level.WARNING)
 
     def _expire(self, syncer: Syncer, region: str, began: datetime, *, accepted: bool) -> str:
         """Say of what a complete listing did not show that it is missing; why its losses are not believed, or ""."""
@@ -199,6 +256,9 @@ class _Run:
         several = len(problems) > 1
         words = [f"{region}: {problem}" if several else problem for region, problem in bad.items()]
         state = SyncLog.State.FAILED if bad else SyncLog.State.SUCCESS
+        if self.unread:
+            named = "; ".join(self.unread[:MOST_NAMED_AT_ONCE])
+            words.append(_("Could not be read, the others are synced: %(objects)s") % {"objects": named})
         with self._claim():
             self._line(
                 _("Ended: %(state)s. %(words)s") % {"state": state.label, "words": " ".join(words)},
@@ -207,7 +267,7 @@ class _Run:
             SyncLog.objects.filter(pk=self.entry.pk).update(
                 state=state,
                 regions={region: problem for region, problem in problems.items() if region},
-                message=" ".join(words),
+                message=" ".join(words)[:LONGEST_MESSAGE],
                 ended_at=Now(),
                 owner="",
                 lease_until=None,

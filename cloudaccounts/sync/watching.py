@@ -7,12 +7,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
-from openstack_client import Cloud, CloudError, CloudUnavailable, NotFound
+import structlog
+
+from openstack_client import (
+    Cloud,
+    CloudError,
+    CloudUnavailable,
+    InvalidRequest,
+    NotFound,
+    RecordPage,
+    ServiceMissing,
+    UnreadableObject,
+)
 from security.encryption import UnreadableSecret
-from tasks.polling import MISSING, LookFailed, Observation
+from tasks.polling import MISSING, LookFailed, ObjectUnreadable, Observation
 
 from ..connect import open_cloud
 from ..models import CloudAccount
+
+log = structlog.get_logger(__name__)
 
 
 class _Found(Protocol):
@@ -31,32 +44,51 @@ class CloudWatcher(ABC, Generic[FoundObject]):
         """The object by a single get. Raises `CloudError`; `NotFound` for what is not there."""
 
     @abstractmethod
-    def many(self, cloud: Cloud, since: datetime) -> Iterable[FoundObject]:
-        """The objects of one listing; those that have not changed `since` may be left out."""
+    def many(self, cloud: Cloud, since: datetime) -> Iterable[RecordPage[FoundObject]]:
+        """The pages of one listing; what has not changed `since` may be left out."""
 
     @abstractmethod
     def seen(self, found: FoundObject) -> Observation:
         """What the task manager is told of an object."""
 
     def look_at_one(self, scope: str, object_id: str) -> Observation:
-        """One object. Raises `LookFailed`."""
+        """One object. Raises `LookFailed`, `ObjectUnreadable`."""
         try:
             return self.seen(self.one(_cloud(scope), object_id))
         except NotFound:
             return Observation(MISSING)
+        except (UnreadableObject, InvalidRequest) as error:
+            # The cloud answers: it is about this one, and so no reason to leave the others alone.
+            if isinstance(error, InvalidRequest) and not _is_about_one(error):
+                raise _look_failed(error) from None
+            raise ObjectUnreadable(str(error)) from None
         except CloudError as error:
             raise _look_failed(error) from None
 
     def look_at_many(
         self, scope: str, object_ids: Sequence[str], since: datetime
-    ) -> Mapping[str, Observation]:
-        """Those of the objects that one listing shows. Raises `LookFailed`."""
+    ) -> Mapping[str, Observation | ObjectUnreadable]:
+        """Those of the objects that one listing shows, and why some of them cannot be read. Raises `LookFailed`."""
         wanted = set(object_ids)
+        seen: dict[str, Observation | ObjectUnreadable] = {}
         try:
-            listing = self.many(_cloud(scope), since)
-            return {found.id: self.seen(found) for found in listing if found.id in wanted}
+            for page in self.many(_cloud(scope), since):
+                for found in page:
+                    if found.id in wanted:
+                        seen[found.id] = self._seen(found)
+                seen.update(
+                    {one.id: ObjectUnreadable(str(one)) for one in page.unreadable if one.id in wanted}
+                )
         except CloudError as error:
             raise _look_failed(error) from None
+        return seen
+
+    def _seen(self, found: FoundObject) -> Observation | ObjectUnreadable:
+        try:
+            return self.seen(found)
+        except Exception as error:
+            log.exception("object_unreadable", object=found.id)
+            return ObjectUnreadable(f"{type(error).__name__}: {error}")
 
 
 def _cloud(scope: str) -> Cloud:
@@ -65,6 +97,11 @@ def _cloud(scope: str) -> Cloud:
         return open_cloud(CloudAccount.objects.get(pk=int(account_id)), region)
     except UnreadableSecret as error:
         raise LookFailed(str(error)) from None
+
+
+def _is_about_one(error: InvalidRequest) -> bool:
+    # Refused before it was sent: an id that is none. A service that is missing is the account's matter.
+    return error.status_code is None and not isinstance(error, ServiceMissing)
 
 
 def _look_failed(error: CloudError) -> LookFailed:

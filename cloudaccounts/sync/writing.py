@@ -11,10 +11,11 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 
-from django.db import connection
+from django.db import DataError, IntegrityError, connection, transaction
 
+from ..models import CloudResource
 from ..plain_text import plain
-from ..registry import Found
+from ..registry import Found, Unreadable
 
 # What PostgreSQL's jsonb refuses, as JSON spells it: NUL, halves of surrogate pairs, and numbers that are none.
 _JUNK = re.compile(r"\\u0000|\\ud[89a-f]|NaN|Infinity", re.IGNORECASE)
@@ -64,6 +65,46 @@ def write_resources(
     created, updated, unchanged, ids = _write(place, others, seen_at, log_id)
     _link(place, {row.cloud_id: row.edges for row in others if row.cloud_id in ids})
     return Written(created, updated, unchanged + len(as_before))
+
+
+def write_page(
+    place: Place, page: Sequence[Found], seen_at: datetime, *, log_id: int | None = None
+) -> tuple[Written, list[Unreadable]]:
+    """As `write_resources`, but what the database or Python refuses of a page is left out of it, and told.
+
+    What the wrapper has read is fit for the database, so this is the net below it. A page that is refused is halved until
+    what is refused is alone: some twenty more statements for one object in a thousand, none for a page that is not.
+    Call it in a transaction; each try has a savepoint of its own.
+    """
+    try:
+        with transaction.atomic():
+            return write_resources(place, page, seen_at, log_id=log_id), []
+    except (DataError, IntegrityError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        if len(page) == 1:
+            reason = plain(f"{type(error).__name__}: {error}", 300)
+            return Written(), [Unreadable(plain(page[0].cloud_id, 255), plain(page[0].name, 255), reason)]
+    half = len(page) // 2
+    first, refused = write_page(place, page[:half], seen_at, log_id=log_id)
+    second, others = write_page(place, page[half:], seen_at, log_id=log_id)
+    return (
+        Written(
+            first.created + second.created,
+            first.updated + second.updated,
+            first.unchanged + second.unchanged,
+        ),
+        [*refused, *others],
+    )
+
+
+def touch_unreadable(place: Place, cloud_ids: Sequence[str], seen_at: datetime) -> None:
+    """Note of rows whose objects were listed and could not be read that they are not gone."""
+    CloudResource.objects.present().filter(
+        account=place[0],
+        region=place[1],
+        type=place[2],
+        cloud_id__in=cloud_ids,
+        last_seen_at__lt=seen_at,
+    ).update(last_seen_at=seen_at, missing_count=0)
 
 
 def _digest(found: Found) -> str:

@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from portal.api.csv_answers import CsvRenderer, csv_answer
+from portal.api.open_answers import OpenAnswer
 from portal.api.paging import CursorLines
 from portal.api.scoped_views import ScopedView
 
@@ -69,7 +70,9 @@ class ResourceExport(ResourceListing):
     @extend_schema(operation_id="cloud_resources_export", responses={(200, "text/csv"): OpenApiTypes.STR})
     def get(self, request: Request) -> StreamingHttpResponse:
         """All resources that the filters let through. UTF-8 with a mark, as spreadsheets want it."""
-        return csv_answer("resources", COLUMNS, self.filter_queryset(self.get_queryset()))
+        return csv_answer(
+            "resources", COLUMNS, self.filter_queryset(self.get_queryset()), OpenAnswer(request, self.scope)
+        )
 
 
 class ResourceDetail(ScopedView, RetrieveAPIView[CloudResource]):

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from portal.api.database_errors import database_refusal
 from portal.api.errors import Refused
 from portal.api.form_fields import WrittenOnlyAdmin
+from portal.api.form_keys import mark_refused
 
 BEING_DEPLOYED = _("Something is being deployed there; wait for the end.")
 OF_ANOTHER_TENANT = _("It is of another tenant.")
@@ -108,6 +109,7 @@ class RowAdmin(WrittenOnlyAdmin[AnyRow]):
             if request.method != "POST" or refusal is None or refusal.status >= 500:
                 raise
             reason = str(refusal.detail)
+        mark_refused(request)
         self.message_user(request, reason, messages.ERROR)
         return HttpResponseRedirect(request.get_full_path())
 

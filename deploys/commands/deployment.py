@@ -125,6 +125,8 @@ class DeployBatch(Command):
     number: int
 
     kind: ClassVar[str] = "deploys.batch"
+    # The longest pause between two batches, and an hour.
+    longest_wait: ClassVar[timedelta] = minutes(13 * 60)
     title: ClassVar[str | Promise] = gettext_lazy("Deploy batch")
     deadline: ClassVar[timedelta] = minutes(24 * 60)
     queue: ClassVar[str] = "deploys"

@@ -202,10 +202,9 @@ class AnsibleExecutor(Executor):
             ssh.write_credentials(folder / host, order.target, order.credentials)
             connections[host] = self._connection(folder / host, order)
             variables[host] = self._variables(host, order)
-            checks[host] = _check_of(order) and {
-                **_check_of(order),
-                "from_portal": order.settings.get("health_from") == "portal",
-            }
+            check = _check_of(order)
+            from_portal = order.settings.get("health_from") == "portal"
+            checks[host] = None if check is None else {**check, "from_portal": from_portal}
         (folder / "hosts.yml").write_text("all: " + unsafe_yaml({"hosts": connections}))
         (folder / "variables.yml").write_text(extra_variables(variables))
         (folder / "checks.json").write_text(json.dumps(checks))

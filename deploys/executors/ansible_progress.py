@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from . import ssh
 from .contract import Code, Order, Outcome, SayHost
 from .masked_log import MaskedLog
-from .untrusted import clean_label, clean_text
+from .untrusted import clean_ends, clean_label, clean_text
 
 FULL_DISK = ("No space left on device", "Disk quota exceeded")
 FAILED = {"runner_on_failed", "runner_on_unreachable"}
@@ -71,11 +71,9 @@ class _HostProgress:
         `over` is what Ansible counted at its end: tasks that failed and were rescued are no failure then.
         """
         done = self.settled and self.running == self.order.release.label
-        if over:
-            code = Code.OK
-        else:
-            # A run that was stopped is no news for hosts that were through.
-            code = self.code or (Code.OK if done and stopped else stopped or Code.FAILED)
+        # A run that was stopped is no news for hosts that were through.
+        ended = self.code or (Code.OK if done and stopped else stopped or Code.FAILED)
+        code = Code.OK if over else ended
         running = self.order.release.label if code is Code.OK and not self.settled else self.running
         words = [] if code is Code.OK else self.said
         message = self.log.mask(" ".join([f"{code.label}.", *words]))[:MESSAGE_CHARACTERS]
@@ -138,7 +136,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _details(result: Mapping[str, Any]) -> str:
-    words = clean_text(result.get("msg"), MESSAGE_CHARACTERS).strip()
+    words = clean_ends(result.get("msg"), MESSAGE_CHARACTERS // 2).strip()
     code = result.get("rc")
     if code and isinstance(code, int):
         errors = clean_text(result.get("stderr") or result.get("module_stderr"), OUTPUT_CHARACTERS)

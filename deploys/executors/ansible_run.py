@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -45,6 +46,8 @@ EVENTS = {
     "runner_on_unreachable",
     "playbook_on_stats",
 }
+TEXT_EVENTS = ("verbose", "error", "warning", "deprecated", "system_warning")
+UUID = re.compile(r"[0-9a-f-]{36}")
 
 
 def bounded(value: Any) -> Any:
@@ -70,35 +73,47 @@ def tell(fact: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def handle(event: dict[str, Any]) -> bool:
-    """Tell what the portal wants to know of an event. False: ansible-runner need not write it to a file.
+class FileRunner(Runner):  # type: ignore[misc]
+    """Takes events from the files that Ansible's own plugin writes, and never from what is printed.
 
-    A host can have Ansible print what looks like an event, so that each part of it may be of any type.
+    ansible-runner finds events in the output, where a host can have anything printed that it likes (a warning repeats its
+    words): it could speak for other hosts, and for Ansible. So what is printed only names a file, and is a text otherwise.
     """
+
+    def event_callback(self, event_data: Any) -> None:
+        """Tell what the portal wants to know of an event."""
+        printed = mapping(event_data)
+        name = printed.get("uuid")
+        if isinstance(name, str) and UUID.fullmatch(name):
+            file = Path(self.config.artifact_dir) / "job_events" / f"{name}-partial.json"
+            try:
+                event = mapping(json.loads(file.read_text(encoding="utf-8")))
+                file.unlink()
+            except (OSError, ValueError):
+                event = {}
+            if event.get("event") in EVENTS:
+                tell(what_is_told_of(event))
+                return
+        if printed.get("event") in TEXT_EVENTS:
+            tell({"event": "text", "text": bounded(printed.get("stdout"))})
+
+
+def what_is_told_of(event: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of an event that the portal reads. A host decides what a result holds, and of which type it is."""
     data = mapping(event.get("event_data"))
-    kind = event.get("event")
-    if not isinstance(kind, str):
-        return False
-    if kind in EVENTS:
-        result = mapping(data.get("res"))
-        facts = mapping(result.get("ansible_facts"))
-        kept = {key: bounded(result[key]) for key in RESULT_KEYS if key in result}
-        kept |= {key: bounded(facts[key]) for key in ("portal_code", "portal_running") if key in facts}
-        tell(
-            {
-                "event": kind,
-                "host": bounded(data.get("host")),
-                "task": bounded(data.get("task")),
-                "ignored": bool(data.get("ignore_errors")),
-                "result": kept,
-                "stats": {name: list(mapping(data.get(name))) for name in STATS}
-                if kind == "playbook_on_stats"
-                else {},
-            }
-        )
-    elif kind in {"verbose", "error", "warning", "deprecated", "system_warning"}:
-        tell({"event": "text", "text": bounded(event.get("stdout"))})
-    return False
+    result = mapping(data.get("res"))
+    facts = mapping(result.get("ansible_facts"))
+    kept = {key: bounded(result[key]) for key in RESULT_KEYS if key in result}
+    kept |= {key: bounded(facts[key]) for key in ("portal_code", "portal_running") if key in facts}
+    is_stats = event["event"] == "playbook_on_stats"
+    return {
+        "event": event["event"],
+        "host": bounded(data.get("host")),
+        "task": bounded(data.get("task")),
+        "ignored": bool(data.get("ignore_errors")),
+        "result": kept,
+        "stats": {name: list(mapping(data.get(name))) for name in STATS} if is_stats else {},
+    }
 
 
 def main() -> int:
@@ -121,7 +136,7 @@ def main() -> int:
     program = [str(Path(sys.executable).with_name("ansible-playbook")), *config.command[1:]]
     keeper = str(Path(__file__).with_name("keeper.py"))
     config.command = [sys.executable, "-I", "-S", keeper, "--parent", str(os.getpid()), "--", *program]
-    _status, code = Runner(config, event_handler=handle, remove_partials=True).run()
+    _status, code = FileRunner(config).run()
     return int(code or 0)
 
 

@@ -10,6 +10,8 @@ import select
 import sys
 
 MOST_BYTES = 8_000_000
+# Of what it prints as errors so much is passed on, and the rest dropped.
+MOST_ERROR_BYTES = 100_000
 CHUNK = 65_536
 # As ssh does for its own troubles: what came of the command is not known.
 SSH_FAILED = 255
@@ -30,24 +32,27 @@ def main() -> int:
     # that what it has started is over.
     os.close(out_end)
     os.close(err_end)
-    to = {out: 1, err: 2}
-    left = MOST_BYTES
+    open_ends = {out, err}
+    left, errors_left = MOST_BYTES, MOST_ERROR_BYTES
     status: int | None = None
-    while out in to or status is None:
-        if out not in to:
+    while out in open_ends or status is None:
+        if out not in open_ends:
             ended, code = os.waitpid(child, os.WNOHANG)
             status = code if ended else None
-        for source in select.select(list(to), [], [], None if out in to else LAST_WORDS_SECONDS)[0]:
+        for source in select.select(open_ends, [], [], None if out in open_ends else LAST_WORDS_SECONDS)[0]:
             data = os.read(source, CHUNK)
             left -= len(data)
             if not data:
-                del to[source]
+                open_ends.remove(source)
             elif left < 0:
                 os.kill(child, 15)
                 os.write(2, b"\nThe host printed more than %d bytes; the rest was not read.\n" % MOST_BYTES)
                 return SSH_FAILED
-            else:
-                write(to[source], data)
+            elif source == out:
+                write(1, data)
+            elif errors_left > 0:
+                errors_left -= len(data)
+                write(2, data)
     ended_with = os.waitstatus_to_exitcode(status)
     return ended_with if ended_with >= 0 else 128 - ended_with
 

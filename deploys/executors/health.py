@@ -57,7 +57,7 @@ def ask(
                 left = deadline - time.monotonic()
                 if left <= 0:
                     # However little comes at a time, and however often.
-                    raise socket.timeout
+                    raise socket.timeout  # noqa: UP041 - it is another class before Python 3.10.
                 connection.settimeout(left)
                 data = connection.recv(ANSWER_BYTES - len(answer))
                 if not data:
@@ -71,6 +71,10 @@ def ask(
             return "no answer in time"
     except OSError as error:
         return f"no connection: {error.strerror or error}"
+    return _trouble_with(answer, expected_status, contains)
+
+
+def _trouble_with(answer: bytes, expected_status: int, contains: str) -> str:
     match = STATUS_LINE.match(answer.split(b"\r\n", 1)[0])
     if match is None:
         return "the answer is not HTTP"

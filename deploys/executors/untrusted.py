@@ -29,6 +29,13 @@ def clean_text(value: object, most: int) -> str:
     return UNPRINTABLE.sub("", decode_escaped(value[:READ_CHARACTERS]).replace("\r\n", "\n"))[:most]
 
 
+def clean_ends(value: object, most: int) -> str:
+    """Return any value as `clean_text` does; a longer one loses its middle, because the end tells why."""
+    text = clean_text(value, READ_CHARACTERS)
+    quarter = most // 4
+    return text if len(text) <= most else f"{text[:quarter]} ... {text[quarter - most + 5 :]}"
+
+
 def clean_label(value: object) -> str | None:
     """Return the label of a version as a host names it: "" for none, None for what is no label."""
     if value == "" or (isinstance(value, str) and LABEL.fullmatch(value)):

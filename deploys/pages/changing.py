@@ -12,6 +12,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import TooManyFieldsSent
 from django.http import Http404, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -20,6 +21,7 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods
 
 from portal.api.errors import Refused
+from portal.api.form_keys import carry_out_form
 from portal.api.page_refusals import tell, texts_of
 from portal.api.scoped_pages import PageRequest, page_scope
 from portal.api.scoping import Role, Scope
@@ -41,7 +43,7 @@ FIELDS = ("dest_version", "hosts", "batch", "pause", "max_failures", "strategy")
 LEFT_OUT_NAMED = 5
 
 
-def telling_too_many_fields(page: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+def telling_too_many_fields(page: Callable[..., HttpResponse]) -> Callable[..., HttpResponseBase]:
     """Have a page say it when more boxes are ticked than one form may send, where Django has a bare 400.
 
     Django finds that out when it looks for the form's token, before any view. So this looks first, and the token is
@@ -51,7 +53,7 @@ def telling_too_many_fields(page: Callable[..., HttpResponse]) -> Callable[..., 
 
     @csrf_exempt
     @wraps(page)
-    def answer(request: PageRequest, *args: Any, **named: Any) -> HttpResponse:
+    def answer(request: PageRequest, *args: Any, **named: Any) -> HttpResponseBase:
         try:
             _sent = request.POST
         except TooManyFieldsSent:
@@ -61,7 +63,7 @@ def telling_too_many_fields(page: Callable[..., HttpResponse]) -> Callable[..., 
             )
             messages.error(request, text % shown)
             return redirect(request.get_full_path())
-        return protected(request, *args, **named)
+        return carry_out_form(request, lambda: protected(request, *args, **named))
 
     return answer
 

@@ -17,6 +17,7 @@ from portal.api.errors import BadFields, Refused
 from portal.api.preconditions import check_if_match
 from portal.api.scoping import Role, Scope, locked_row, visible_row
 from tenants.models import InformationSystem
+from tenants.row_limits import require_room_for_rows
 
 from ..commands.instance import executor_for
 from ..executors import HealthCheck, Release, UnknownExecutor, executor_names
@@ -100,11 +101,14 @@ def locked_service(scope: Scope, service_id: UUID, needed: Role) -> MicroService
 
 
 def create_service(*, scope: Scope, fields: dict[str, Any]) -> MicroService:
-    """Enter a service of an information system. Raises 403, 409 `name_taken`, 400 by field."""
+    """Enter a service of an information system. Raises 403, 409 `name_taken`, `limit_reached`, 400 by field."""
     scope.require(Role.ADMIN, MicroService)
     system = _system(scope, fields.pop("information_system_id"))
     service = MicroService(information_system=system, **fields)
-    _save_service(service)
+    with transaction.atomic():
+        services = MicroService.objects.filter(information_system__tenant=system.tenant_id)
+        require_room_for_rows(system.tenant, "services", services)
+        _save_service(service)
     return service
 
 
@@ -165,7 +169,7 @@ def register_version(
     """Register a version under the next number, or find the one that was registered so before; whether it is new.
 
     Safe when many register at once: the service's row is locked from the reading of its last number to the writing.
-    Raises Http404, 403, 409 `label_taken` when the label has another content, 400 by field.
+    Raises Http404, 403, 409 `label_taken` when the label has another content, `limit_reached`, 400 by field.
     """
     with transaction.atomic():
         service = locked_service(scope, service_id, Role.OPERATOR)
@@ -179,6 +183,7 @@ def register_version(
             return known, False
         if problems := problems_of_version(fields):
             raise BadFields(problems)
+        require_room_for_rows(service.information_system.tenant, "versions", service.versions.all())
         version = MicroServiceVersion(service=service, created_by=scope.user, **fields)
         _save_under_next_number(version, service)
         return version, True

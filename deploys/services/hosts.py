@@ -16,6 +16,7 @@ from portal.api.errors import BadFields, Refused
 from portal.api.preconditions import check_if_match
 from portal.api.scoping import Role, Scope, locked_row, visible_row
 from tenants.models import Tenant
+from tenants.row_limits import require_room_for_rows
 from vms.models import VirtualMachine
 
 from ..executors.addresses import check_address
@@ -50,7 +51,10 @@ def visible_host(scope: Scope, host_id: UUID, needed: Role = Role.VIEWER) -> Hos
 
 
 def create_host(*, scope: Scope, fields: dict[str, Any]) -> Host:
-    """Enter a host; of a VM, its name and address are taken where none are given. Raises 403, 409 `name_taken`, 400 by field."""
+    """Enter a host; of a VM, its name and address are taken where none are given.
+
+    Raises 403, 409 `name_taken`, `limit_reached`, 400 by field.
+    """
     scope.require(Role.ADMIN, Host)
     host = Host(tenant=tenant_of(scope))
     vm = _vm(host.tenant, fields.get("vm_id"))
@@ -62,7 +66,9 @@ def create_host(*, scope: Scope, fields: dict[str, Any]) -> Host:
     if missing:
         raise BadFields(missing)
     _fill(host, fields)
-    _save(host)
+    with transaction.atomic():
+        require_room_for_rows(host.tenant, "hosts", Host.objects.filter(tenant=host.tenant))
+        _save(host)
     return visible_host(scope, host.pk)
 
 

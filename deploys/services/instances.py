@@ -13,6 +13,7 @@ from portal.api.errors import BadFields, Refused
 from portal.api.preconditions import check_if_match
 from portal.api.scoping import Role, Scope, locked_row, visible_row
 from tasks.command import Refusal
+from tenants.row_limits import require_room_for_rows
 
 from ..models import Host, MicroService, MicroServiceInstance, MicroServiceVersion
 from .catalogue import NO_SUCH, locked_service
@@ -50,7 +51,7 @@ def visible_instance(
 def add_instance(*, scope: Scope, service_id: UUID, fields: dict[str, Any]) -> MicroServiceInstance:
     """Say that a version of a service is on a host. Nothing is done there; nobody has looked, so its status is unknown.
 
-    Raises Http404, 403, 409 `host_taken`, `folder_taken`, 400 by field.
+    Raises Http404, 403, 409 `host_taken`, `folder_taken`, `limit_reached`, 400 by field.
     """
     with transaction.atomic():
         instance = _added(scope, locked_service(scope, service_id, Role.ADMIN), fields)
@@ -68,6 +69,10 @@ def _added(scope: Scope, service: MicroService, fields: dict[str, Any]) -> Micro
         errors["version"] = [NO_SUCH % {"pk": version_id}]
     if host is None or version is None:
         raise BadFields(errors)
+    tenant = service.information_system.tenant
+    require_room_for_rows(
+        tenant, "instances", MicroServiceInstance.objects.filter(service__information_system__tenant=tenant)
+    )
     refuse_shared_folder(service, [host.pk])
     columns = {"port": service.port, **fields}
     instance = MicroServiceInstance(

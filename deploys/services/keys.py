@@ -31,8 +31,10 @@ class KeyPicture:
 
 
 def key_picture(scope: Scope) -> KeyPicture:
-    """The key of the scope's tenant. Raises 400 `tenant_required`."""
-    key = DeployKey.objects.select_related("updated_by").filter(tenant=tenant_of(scope)).first()
+    """The key of the scope's tenant. Raises 400 `tenant_required`, 403 for staff who may not view keys."""
+    tenant = tenant_of(scope)
+    scope.require(Role.VIEWER, DeployKey)
+    key = DeployKey.objects.select_related("updated_by").filter(tenant=tenant).first()
     if key is None:
         return KeyPicture(is_set=False)
     public, fingerprint = _public_half(key)

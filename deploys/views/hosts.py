@@ -92,7 +92,7 @@ class HostKey(ScopedView):
     @extend_schema(request=NewKeySerializer, responses=DeployKeySerializer)
     def put(self, request: Request) -> Response:
         """Set it, in the place of any before."""
-        self.scope.require(Role.ADMIN, Host)
+        self.scope.require(Role.ADMIN, DeployKey)
         asked = NewKeySerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         return Response(DeployKeySerializer(keys.set_key(scope=self.scope, **asked.validated_data)).data)

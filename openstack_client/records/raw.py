@@ -37,12 +37,14 @@ _fromisoformat = datetime.fromisoformat
 def id_of(raw: Any, what: str) -> str:
     """Return the object's id. Raises `UnreadableObject` when it has none, or one that no service could have given it."""
     if not isinstance(raw, dict):
-        raise UnreadableObject(f"a {what} that is no object")
+        raise UnreadableObject(f"{what} that is no object")
     found = raw.get("id")
     if not isinstance(found, str) or not found:
-        raise UnreadableObject(f"a {what} without an id", name=text(raw.get("name")))
+        raise UnreadableObject(f"{what} without an id", name=text(raw.get("name")))
     if not is_id(found):
-        raise UnreadableObject(f"a {what} whose id is none: {found[:40]!r}", name=text(raw.get("name")))
+        raise UnreadableObject(
+            f"{what} with an id that cannot be one: {found[:40]!r}", name=text(raw.get("name"))
+        )
     return found
 
 

@@ -232,6 +232,8 @@ def _snapshot_ids(found: Any) -> tuple[str, ...]:
         return ()
     if not isinstance(disks, list):
         return ()
-    found = [disk for disk in disks[:MAX_MEMBERS] if isinstance(disk, dict) and is_id(disk.get("snapshot_id"))]
+    found = [
+        disk for disk in disks[:MAX_MEMBERS] if isinstance(disk, dict) and is_id(disk.get("snapshot_id"))
+    ]
     found.sort(key=lambda disk: disk.get("boot_index") != 0)
     return tuple([disk["snapshot_id"] for disk in found])

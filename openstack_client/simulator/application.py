@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from contextlib import nullcontext
+from email.utils import formatdate
 from typing import Any
 
 from . import cinder, control, glance, keystone, neutron, nova
@@ -33,7 +34,13 @@ class Application:
         self._acting_guard = threading.Lock()
 
     def __call__(self, request: Request) -> Answer:
-        """Answer a request. Raises `Dropped`."""
+        """Answer a request, dated by the cloud's own clock. Raises `Dropped`."""
+        answer = self._answer(request)
+        if self.state.habits.date_header:
+            answer.headers.setdefault("Date", formatdate(self.state.clock.now(), usegmt=True))
+        return answer
+
+    def _answer(self, request: Request) -> Answer:
         if request.path.startswith("/_control"):
             with self.state.lock:
                 return _caught(lambda: control.handle(self.state, request, request.path[len("/_control") :]))
@@ -44,8 +51,15 @@ class Application:
             early = self._before(fault, number)
             if early is not None:
                 return early
+        habits = self.state.habits
+        listed = habits.concern_listings and request.method == "GET" and service not in {"", "identity"}
+        gone = habits.before_listing(request) if listed else None
+        if gone is not None:
+            return gone
         lost = fault.kind if fault is not None and fault.kind.startswith("lose_") else ""
         answer = self._work(request, region, service, path, number=number, request_id=request_id, lost=lost)
+        if listed:
+            answer = habits.after_listing(request, answer)
         answer.headers.setdefault("x-openstack-request-id", request_id)
         return answer if fault is None else _spoilt(fault, request, answer)
 
@@ -251,10 +265,15 @@ def _spoilt(fault: Fault, request: Request, answer: Answer) -> Answer:
 def _routed(call: Call, service: str, path: str) -> Answer:
     if service == "compute" and path.startswith("/v2.1/"):
         return nova.ROUTES.answer(call, path[len("/v2.1") :])
-    if service == "volume" and (match := re.fullmatch(r"/v3/([^/]+)(/.*)", path)):
+    # Since Yoga, the project may be left out of Cinder's paths.
+    if service == "volume" and (
+        match := re.fullmatch(r"/v3/(?!volumes|snapshots|types|os-)([^/]+)(/.*)", path)
+    ):
         if match[1] != call.token.project_id and not call.token.is_admin:
             raise refuse(400, "badRequest", "Malformed request url")
         return cinder.answer(call, match[2])
+    if service == "volume" and path.startswith("/v3/"):
+        return cinder.answer(call, path[len("/v3") :])
     if service == "image" and path.startswith("/v2/"):
         return glance.ROUTES.answer(call, path[len("/v2") :])
     if service == "network" and path.startswith("/v2.0/"):

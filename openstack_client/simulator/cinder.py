@@ -190,7 +190,14 @@ def change_metadata(call: Call, volume_id: str) -> Answer:
 
 def list_types(call: Call) -> Answer:
     """The volume types."""
-    return paged(call, "volume_types", list(call.region.volume_types.values()), path="types")
+    # Cinder's own word for these links, which is not that of the list.
+    return paged(
+        call,
+        "volume_types",
+        list(call.region.volume_types.values()),
+        path="types",
+        links="volume_type_links",
+    )
 
 
 def list_zones(call: Call) -> Answer:

@@ -9,7 +9,18 @@ from typing import Any
 
 from .exchange import bad_request
 
-KINDS = ("status", "delay", "hang", "lose_answer", "reset", "garbage", "repeat", "cut", "lose_begun", "lose_all")
+KINDS = (
+    "status",
+    "delay",
+    "hang",
+    "lose_answer",
+    "reset",
+    "garbage",
+    "repeat",
+    "cut",
+    "lose_begun",
+    "lose_all",
+)
 
 
 @dataclass(slots=True)

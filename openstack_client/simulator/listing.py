@@ -18,7 +18,13 @@ def shown(thing: Thing) -> Thing:
 
 
 def paged(
-    call: Call, key: str, things: list[Thing], *, path: str | None = None, glance: bool = False
+    call: Call,
+    key: str,
+    things: list[Thing],
+    *,
+    path: str | None = None,
+    glance: bool = False,
+    links: str | None = None,
 ) -> Answer:
     """One page of `things`, which are in their final order. Who does not say how much gets what the service likes."""
     query = dict(call.query())
@@ -43,7 +49,7 @@ def paged(
         if glance:
             body["next"] = f"/v2/{key}{where}"
         else:
-            body[f"{key}_links"] = [{"rel": "next", "href": f"{call.base}/{path or key}{where}"}]
+            body[links or f"{key}_links"] = [{"rel": "next", "href": f"{call.base}/{path or key}{where}"}]
     if glance:
         body.update({"first": f"/v2/{key}", "schema": f"/v2/schemas/{key}"})
     return Answer(200, body)

@@ -69,7 +69,11 @@ def list_servers_in_detail(call: Call) -> Answer:
 
 def show_server(call: Call, server_id: str) -> Answer:
     """One server."""
-    text = find(call, server_id).json_text(call.base, plain_old=call.microversion < (2, 47))
+    server = find(call, server_id)
+    if server.task_state == "scheduling":
+        # So Nova has it until a host has the server: what is asked for is "updated" at each look.
+        server.updated, server.text = call.now, None
+    text = server.json_text(call.base, plain_old=call.microversion < (2, 47))
     return Answer(200, f'{{"server": {text}}}'.encode())
 
 
@@ -361,7 +365,8 @@ def delete_server(call: Call, server_id: str) -> Answer:
     server = find(call, server_id)
     if call.state.soft_delete and server.launched is not None:
         nova_steps.begin_soft_delete(call, server)
-    elif server.task_state != "deleting":
+    elif server.task_state != "deleting" or not server.plan:
+        # A deletion that was lost is begun anew where no host has the server.
         nova_steps.begin_delete(call, server)
     call.did("delete", server_id)
     return Answer(204)

@@ -43,6 +43,7 @@ def reset(
         kept.clear()
     state.untidiness = type(state.untidiness)()
     state.soft_delete, state.force_delete = False, True
+    state.habits = type(state.habits)()
     state.dirty = True
     for name in ("demo", "admin", "other", "service"):
         project_id = state.new_hex()

@@ -11,6 +11,7 @@ from typing import Any
 
 from .clock import Clock
 from .faults import Faults, Untidiness
+from .habits import Habits
 from .server import SimulatedServer
 
 Thing = dict[str, Any]
@@ -104,6 +105,7 @@ class State:
     tokens: dict[str, Token] = field(default_factory=dict)
     faults: Faults = field(default_factory=Faults)
     untidiness: Untidiness = field(default_factory=Untidiness)
+    habits: Habits = field(default_factory=Habits)
     failing_builds: list[str] = field(default_factory=list)
     # Types of services that the catalog leaves out, by region.
     missing_services: dict[str, list[str]] = field(default_factory=dict)

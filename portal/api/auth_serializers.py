@@ -9,6 +9,7 @@ from rest_framework import serializers
 
 from .models import ApiToken
 from .serializers import PlainCharField, StrictSerializer
+from .time_zones import validate_time_zone
 
 # Longer than any password in use, short enough to hash at once.
 LONGEST_PASSWORD = 1024
@@ -42,11 +43,12 @@ class TokenSerializer(serializers.ModelSerializer[ApiToken]):
     """A token as its owner sees it afterwards: without the token itself."""
 
     created_at = serializers.DateTimeField(source="created", read_only=True)
+    last_used_at = serializers.DateTimeField(read_only=True, allow_null=True)
     expires_at = serializers.DateTimeField(source="expiry", read_only=True, allow_null=True)
 
     class Meta:
         model = ApiToken
-        fields = ["id", "name", "created_at", "expires_at"]
+        fields = ["id", "name", "created_at", "last_used_at", "expires_at"]
         read_only_fields = fields
 
 
@@ -76,4 +78,17 @@ class MeSerializer(serializers.Serializer[Any]):
     email = serializers.CharField()
     is_staff = serializers.BooleanField()
     language = serializers.CharField()
+    time_zone = serializers.CharField(help_text="In which times are shown; empty: the tenant's.")
     tenants = MembershipOfMeSerializer(many=True)
+
+
+class ChangedMeSerializer(StrictSerializer):
+    """What one may change of oneself."""
+
+    time_zone = serializers.CharField(
+        max_length=64,
+        allow_blank=True,
+        required=False,
+        validators=[validate_time_zone],
+        help_text="An IANA name, such as Europe/Berlin. Empty: the tenant's.",
+    )

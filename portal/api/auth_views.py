@@ -21,13 +21,14 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from .auth_serializers import (
+    ChangedMeSerializer,
     LoginSerializer,
     MadeTokenSerializer,
     MeSerializer,
     NewTokenSerializer,
     TokenSerializer,
 )
-from .credentials import forgive_failures, user_for
+from .credentials import user_for
 from .errors import Refused
 from .idempotency import carry_out_once
 from .identity import description_of
@@ -44,6 +45,7 @@ def _me(user: Any) -> dict[str, Any]:
         "email": user.email,
         "is_staff": user.is_staff,
         "language": getattr(user, "language", ""),
+        "time_zone": getattr(user, "time_zone", ""),
         "tenants": [],
         **description_of(user),
     }
@@ -58,7 +60,6 @@ class Login(APIView):
 
     authentication_classes: list[Any] = []
     permission_classes = [AllowAny]
-    throttle_class_name = "login"
     idempotency_key = False
 
     @extend_schema(request=LoginSerializer, responses={200: MeSerializer}, operation_id="auth_login")
@@ -68,7 +69,6 @@ class Login(APIView):
         asked.is_valid(raise_exception=True)
         user = user_for(request, **asked.validated_data)
         login(request._request, user)  # noqa: SLF001 - the session belongs to Django's own request.
-        log.info("login", username=user.get_username())
         return Response(MeSerializer(_me(user)).data, headers=NO_STORE)
 
 
@@ -95,6 +95,17 @@ class Me(APIView):
             get_token(request._request)  # noqa: SLF001 - it sets the CSRF cookie, which a page needs for its first POST.
         return Response(MeSerializer(_me(request.user)).data, headers=NO_STORE)
 
+    @extend_schema(request=ChangedMeSerializer, responses=MeSerializer, operation_id="auth_me_change")
+    def patch(self, request: Request) -> Response:
+        """Choose the time zone in which pages show times."""
+        asked = ChangedMeSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        user: Any = request.user
+        if asked.validated_data:
+            user.time_zone = asked.validated_data["time_zone"]
+            user.save(update_fields=["time_zone"])
+        return Response(MeSerializer(_me(user)).data, headers=NO_STORE)
+
 
 class Tokens(GenericAPIView[ApiToken]):
     """One's API tokens."""
@@ -104,11 +115,6 @@ class Tokens(GenericAPIView[ApiToken]):
     search_fields = ["name"]
     ordering_fields = ["name", "created", "expiry"]
     ordering = ["-created"]
-
-    @property
-    def throttle_class_name(self) -> str | None:
-        """A POST can carry a password, so it counts as a login."""
-        return "login" if self.request.method == "POST" else None
 
     def get_queryset(self) -> QuerySet[ApiToken]:
         """One's own."""
@@ -131,7 +137,7 @@ class Tokens(GenericAPIView[ApiToken]):
         request=NewTokenSerializer, responses={201: MadeTokenSerializer}, operation_id="auth_tokens_create"
     )
     def post(self, request: Request) -> Response:
-        """Make a token; it is shown this once. Who has neither session nor token sends user name and password."""
+        """Make a token; it is shown this once. It takes a session, or a user name and password; a token is not enough."""
         if not request.user.is_authenticated and not {"username", "password"} & set(request.data):
             raise Refused(401, "not_authenticated", _("Send a user name and a password, or sign in first."))
         asked = NewTokenSerializer(data=request.data)
@@ -140,7 +146,12 @@ class Tokens(GenericAPIView[ApiToken]):
         user: Any = request.user
         if "username" in fields:
             user = user_for(request, fields["username"], fields["password"])
-            forgive_failures(request, fields["username"])
+        elif isinstance(request.auth, ApiToken):
+            raise Refused(
+                403,
+                "token_makes_no_token",
+                _("A token makes no other token: sign in, or send user name and password."),
+            )
         return carry_out_once(request, user, lambda: _make_token(user, fields["name"]), shown_once=True)
 
 

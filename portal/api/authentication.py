@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from knox.crypto import hash_token
 from rest_framework import authentication, exceptions
@@ -19,8 +18,8 @@ KEYWORD = "Token"
 class TokenAuthentication(authentication.BaseAuthentication):
     """`Authorization: Token <token>`.
 
-    One query and no write a request. An expired, a revoked and an unknown token, and that of a user who was
-    switched off, give the same 401.
+    One query a request, and a write every few minutes. An expired, a revoked and an unknown token, that of a user who
+    was switched off, and one from before the user's password changed, give the same 401.
     """
 
     def authenticate(self, request: Request) -> tuple[Any, ApiToken] | None:
@@ -37,8 +36,9 @@ class TokenAuthentication(authentication.BaseAuthentication):
         except UnicodeDecodeError:
             raise _bad_token() from None
         token = ApiToken.objects.select_related("user").filter(digest=digest).first()
-        if token is None or not token.user.is_active or (token.expiry and token.expiry <= timezone.now()):
+        if token is None or not token.is_usable:
             raise _bad_token()
+        token.note_use()
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:

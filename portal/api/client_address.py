@@ -6,17 +6,22 @@ Of addresses, only what our own proxies wrote is believed.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
-from typing import Any
+import re
 
 from django.conf import settings
 from django.http import HttpRequest
 
-LONGEST_USERNAME = 255
+UNKNOWN = "0.0.0.0"  # noqa: S104 - a stand-in for "unknown" (a Unix socket has no address), never listened on.
+# Some proxies write the port too: "192.0.2.1:4711", "[2001:db8::1]:4711".
+_WITH_PORT = re.compile(r"\[(?P<six>[^\]]+)\](?::\d+)?|(?P<four>[0-9.]+):\d+", re.ASCII)
+# The world's IPv4 as an IPv6-only network sees it (RFC 6052).
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def client_address(request: HttpRequest) -> str:
-    """The address of the client.
+    """The address of the client; one IPv4 address is always written in the same way, however it came.
 
     `X-Forwarded-For` is read only as far as `TRUSTED_PROXY_COUNT` proxies of ours reach, from the right: what
     stands further left was written by the client.
@@ -30,10 +35,7 @@ def client_address(request: HttpRequest) -> str:
         ]
         if hops:
             direct = hops[-min(proxies, len(hops))]
-    try:
-        return str(ipaddress.ip_address(direct))
-    except ValueError:
-        return "0.0.0.0"  # noqa: S104 - a stand-in for "unknown" (a Unix socket has no address), never listened on.
+    return str(_read(direct))
 
 
 def client_network(request: HttpRequest) -> str:
@@ -41,13 +43,20 @@ def client_network(request: HttpRequest) -> str:
     address = ipaddress.ip_address(client_address(request))
     if address.version == 4:
         return str(address)
-    return str(ipaddress.ip_network((address, 64), strict=False).network_address)
+    # Of a link-local address only the part before its zone counts.
+    return str(ipaddress.ip_network((int(address), 64), strict=False).network_address)
 
 
-def attempted_username(request: HttpRequest, credentials: Mapping[str, Any] | None = None) -> str | None:
-    """Return the user name of an attempt to log in, as long as django-axes can keep it. For `AXES_USERNAME_CALLABLE`.
-
-    No user has a longer name. Django's login form hands one on although it has refused it, and storing that would fail.
-    """
-    name = (request.POST if credentials is None else credentials).get("username")
-    return None if name is None else str(name)[:LONGEST_USERNAME]
+def _read(text: str) -> Address:
+    if match := _WITH_PORT.fullmatch(text):
+        text = match["six"] or match["four"]
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return ipaddress.ip_address(UNKNOWN)
+    if address.version == 6:
+        if address.ipv4_mapped is not None:
+            return address.ipv4_mapped
+        if address in _NAT64:
+            return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address

@@ -274,16 +274,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
     """403 for a form without its CSRF token. For `CSRF_FAILURE_VIEW`."""
     if not request.path.startswith("/api/"):
-        return csrf_page(request, _("This page is older than your session"))
+        return csrf_page(request, str(_("This page is older than your session")))
     return _answer(
         request, 403, "csrf_failed", _("The CSRF token is missing or wrong; reload the page and try again.")
     )
-
-
-def locked_out(
-    request: HttpRequest, original_response: HttpResponseBase | None = None, credentials: Any = None
-) -> HttpResponse:
-    """429 after too many failed logins, at the admin's form as in the API. For `AXES_LOCKOUT_CALLABLE`."""
-    response = _answer(request, 429, "locked_out", _("Too many failed logins; try again later."))
-    response["Retry-After"] = str(int(settings.AXES_COOLOFF_TIME * 3600))
-    return response

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from django.db import OperationalError, connection, transaction
 from django.db.models.functions import Now
+from django.http import Http404
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 from rest_framework.renderers import JSONRenderer
@@ -23,6 +24,8 @@ from rest_framework.response import Response
 from .database_errors import is_lock_timeout
 from .errors import Refused
 from .models import IdempotencyKey
+from .requirements import TenantRequirement, collect_requirements
+from .scoping import Role, Scope, require_staff_permission
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
@@ -58,6 +61,7 @@ def carry_out_once(
 
     Raises 400 `bad_idempotency_key`; 422 `idempotency_key_reused` for another request under a key that was used;
     409 `in_progress` when the first takes longer than the lock timeout.
+    What the first request was required to have (a role, a permission) a replay is required to have too: 404, 403.
     `shown_once` is for answers with a secret: they are not kept, and a replay raises 409 `shown_once`.
     """
     key = request.headers.get(HEADER)
@@ -66,10 +70,11 @@ def carry_out_once(
     _check(key)
     request_hash = _hash(request)
     with transaction.atomic():
-        row_id = _claim(user, key, request_hash)
+        row_id = claim_key(user, key, request_hash)
         if row_id is None:
             return _replay(user, key, request_hash)
-        response = work()
+        with collect_requirements() as requirements:
+            response = work()
         if response.status_code >= 400:
             # A refusal that was returned, not raised: nothing of it may stay, and its key is free again.
             transaction.set_rollback(True)
@@ -79,6 +84,7 @@ def carry_out_once(
             body="" if shown_once else JSONRenderer().render(response.data).decode(),
             shown_once=shown_once,
             headers={name: response[name] for name in KEPT_HEADERS if name in response},
+            requirements=[list(requirement) for requirement in sorted(requirements)],
         )
     return response
 
@@ -107,7 +113,7 @@ def _hash(request: Request) -> str:
     return salted_hmac("portal.api.idempotency", "\n".join(parts), algorithm="sha256").hexdigest()
 
 
-def _claim(user: Any, key: str, request_hash: str) -> int | None:
+def claim_key(user: Any, key: str, request_hash: str) -> int | None:
     """Insert the key's row and return its id; None when there is one already. Waits for a first one still at work."""
     table = connection.ops.quote_name(IdempotencyKey._meta.db_table)  # noqa: SLF001 - Django's documented API.
     try:
@@ -144,6 +150,7 @@ def _replay(user: Any, key: str, request_hash: str) -> Response:
             "idempotency_key_reused",
             _("This Idempotency-Key was used for another request; take a new one."),
         )
+    _require_again(user, first.requirements)
     if first.shown_once:
         raise Refused(
             409,
@@ -152,3 +159,27 @@ def _replay(user: Any, key: str, request_hash: str) -> Response:
         )
     body = json.loads(first.body) if first.body else None
     return Response(body, status=first.status, headers={**first.headers, REPLAYED: "true"})
+
+
+def _require_again(user: Any, requirements: list[list[str]]) -> None:
+    """Require what the first request was required to have. Raises Http404, 403: the user may have lost it since.
+
+    The answer is about that time's tenant, whichever one this request would be for.
+    """
+    memberships = (
+        {str(member.tenant_id): member for member in user.active_memberships()} if requirements else {}
+    )
+    for requirement in requirements:
+        if len(requirement) == 1:
+            require_staff_permission(user, requirement[0])
+            continue
+        tenant_id, role, permission = TenantRequirement(*requirement)
+        member = memberships.get(tenant_id)
+        if member is not None and Role(member.role).covers(Role(role)):
+            continue
+        if user.is_staff:
+            require_staff_permission(user, permission)
+        elif member is None:
+            raise Http404
+        else:
+            Scope(user, member.tenant, Role(member.role)).require(Role(role))

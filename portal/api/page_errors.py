@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 # What must be typed again: it is neither shown nor sent back to the browser.
 SECRET = re.compile(r"passw|passphrase|secret|token|private", re.IGNORECASE)
-# Sent along and shown to nobody: they are the form's own.
+# Sent along and shown to nobody, as is what was left empty: they are the form's own.
 _UNSEEN = frozenset({"next", "version", "form_key"})
 # A page repeats what was typed only up to this length; escaped it is six times as long at most.
 KEPT_CHARACTERS = 12_000
@@ -98,7 +98,7 @@ def _kept(request: HttpRequest) -> dict[str, Any] | None:
             "label": name.replace("_", " "),
             "value": "" if SECRET.search(name) else value,
             "is_secret": bool(SECRET.search(name)),
-            "is_unseen": name in _UNSEEN,
+            "is_unseen": name in _UNSEEN or not (value or SECRET.search(name)),
             "rows": min(12, str(value).count("\n") + 1),
         }
         for name, value in sent

@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.http import HttpRequest
 
 from portal.api.errors import BadFields, Refused
+from portal.api.form_keys import mark_refused
 from portal.api.serializers import StrictSerializer
 
 
@@ -28,6 +29,7 @@ def errors_by_field(refused: Refused) -> dict[str, list[str]]:
 
 def tell(request: HttpRequest, refused: Refused, shown_beside: Collection[str] = ()) -> None:
     """Put a refusal above the page, in the words of the API; not what stands beside a field already."""
+    mark_refused(request)
     errors = errors_by_field(refused)
     if not isinstance(refused, BadFields):
         if not errors or not errors.keys() <= set(shown_beside):

@@ -12,6 +12,7 @@ from rest_framework.exceptions import NotFound
 from .errors import Refused
 from .scoped_views import scope_for
 from .scoping import Scope
+from .time_zones import show_times_of
 
 if TYPE_CHECKING:
     from tenants.models import User  # A type only: at run time this module imports no room.
@@ -35,7 +36,10 @@ def page_scope(request: HttpRequest) -> Scope:
     mine = [membership.tenant.slug for membership in user.active_memberships()]
     for slug in (request.session.get(SESSION_KEY, ""), "" if user.is_staff else next(iter(mine), "")):
         try:
-            return scope_for(user, slug)
+            scope = scope_for(user, slug)
         except (NotFound, Refused) as error:
             refusal = error
+        else:
+            show_times_of(user, scope.tenant)
+            return scope
     raise PermissionDenied(str(refusal.detail))

@@ -52,7 +52,13 @@ def scope_for(user: User, slug: str) -> Scope:
         if not memberships:
             raise _no_such_tenant(slug)
     if not memberships:
-        raise Refused(403, "no_tenant", _("You belong to no tenant yet; ask an administrator to add you."))
+        raise Refused(
+            403,
+            "no_tenant",
+            _(
+                "You belong to no tenant yet; accept an invitation, or ask an administrator of one to invite you."
+            ),
+        )
     if len(memberships) > 1:
         raise Refused(
             400,

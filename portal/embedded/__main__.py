@@ -93,7 +93,7 @@ def _announce(installation: Installation, seconds: float) -> None:
     say(f"  admin       {installation.address}/admin/")
     if installation.simulator_port is not None:
         say(f"  simulator   http://127.0.0.1:{installation.simulator_port}/")
-    say(f"\n  Log in with the password '{installation.demo_password}' as")
+    say(f"\n  Log in with the password '{installation.password_of_users}' as")
     for name, role in USERS:
         say(f"    {name:<8} {role}")
     say(f"\n  Logs are in {installation.data / 'logs'}; stop with Ctrl-C or `make down`.\n")

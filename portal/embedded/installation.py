@@ -119,6 +119,8 @@ class Installation:
                 "ENCRYPTION_KEYS": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
                 "DATABASE_PASSWORD": secrets.token_urlsafe(24),
                 "BROKER_PASSWORD": secrets.token_urlsafe(24),
+                # Users keep the password that they were made with, whatever a later start is given.
+                "DEMO_PASSWORD": self.demo_password,
             }
             # Written beside and renamed: a start that is killed here must not leave half of the secrets.
             unfinished = path.with_suffix(".unfinished")
@@ -129,12 +131,20 @@ class Installation:
                 + "".join(f"{key}={value}\n" for key, value in makers.items())
             )
             unfinished.replace(path)
-        known = dict(
-            line.split("=", 1) for line in path.read_text().splitlines() if "=" in line and line[0] != "#"
-        )
+        known = self._known_secrets()
         if name not in known:
             raise EmbeddedError(f"{path} has no {name}. Put it back, or forget the installation: make reset.")
-        return str(known[name])
+        return known[name]
+
+    @property
+    def password_of_users(self) -> str:
+        """The password of the demo's users: that of the start which made them."""
+        return self._known_secrets().get("DEMO_PASSWORD", self.demo_password)
+
+    def _known_secrets(self) -> dict[str, str]:
+        path = self.data / "secrets.env"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return dict(line.split("=", 1) for line in lines if "=" in line and line[0] != "#")
 
     def complete_environment(self) -> None:
         """Add the secrets and the addresses of the embedded servers, where the environment has none of its own."""

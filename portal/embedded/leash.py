@@ -24,7 +24,8 @@ import sys
 from typing import NoReturn
 
 PR_SET_PDEATHSIG = 1
-PR_SET_KEEPCAPS = 8
+PR_SET_SECUREBITS = 28
+SECBIT_NO_SETUID_FIXUP = 1 << 2
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
 CAP_DAC_OVERRIDE = 1
@@ -73,7 +74,9 @@ def become_passing_nobody(libc: ctypes.CDLL) -> None:
     It is for containers in which no user namespace can be made. Reading is enough; containers often lack that one
     capability, while they have the one to read and write. Nothing else of root's is left.
     """
-    if libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0:
+    # Without this bit the change of user drops all capabilities, and access(2), by which PostgreSQL looks for its own
+    # programs, goes on leaving them out.
+    if libc.prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) != 0:
         fail(f"Cannot keep capabilities: {os.strerror(ctypes.get_errno())}.")
     become_nobody()
     if not (keep_capability(libc, CAP_DAC_READ_SEARCH) or keep_capability(libc, CAP_DAC_OVERRIDE)):

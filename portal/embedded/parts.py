@@ -158,22 +158,22 @@ class RollCall:
 
 
 def health(installation: Installation) -> str:
-    """Ask it: "ready", or a sentence on what `/health/ready` says instead.
+    """Ask it: "ready", or a sentence on what `/health/serving` says instead.
 
     Without urllib: that would send the question to a proxy where the environment names one.
     """
     connection = http.client.HTTPConnection(HOST, installation.portal_port, timeout=5)
     try:
-        connection.request("GET", "/health/ready")
+        connection.request("GET", "/health/serving")
         answer = connection.getresponse()
         body = answer.read(2000).decode(errors="replace")
     except (OSError, http.client.HTTPException) as error:
-        return f"{installation.address}/health/ready does not answer ({error})."
+        return f"{installation.address}/health/serving does not answer ({error})."
     finally:
         connection.close()
     if answer.status == 200:
         return "ready"
-    return f"{installation.address}/health/ready answers {answer.status}: {body.strip()}"
+    return f"{installation.address}/health/serving answers {answer.status}: {body.strip()}"
 
 
 def _python(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import traceback
 from uuid import UUID
 
@@ -10,11 +11,11 @@ from django.conf import settings
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from .. import crash_points
+from .. import crash_points, fairness
 from ..command import Command, command_class
 from ..leases import LeaseLost, claiming, effects_under, held, new_owner
 from ..models import Job, JobStatus, Step
-from .claims import Claim, Fenced, take
+from .claims import Claim, Fenced, park, take
 from .ending import get_stuck
 from .forward import run_one
 from .undo import undo_one
@@ -33,6 +34,11 @@ def advance(job_id: UUID) -> None:
     if taken is None:
         return
     job, steps = taken
+    only_ends = job.cancel_requested_at is not None and not any(step.started_at for step in steps)
+    if not only_ends and not fairness.take_place(job.tenant_id, job.queue):
+        with contextlib.suppress(Fenced):
+            park(Claim(job, owner, steps, Command()))
+        return
     crash_points.crash_point("claimed")
     structlog.contextvars.bind_contextvars(job_id=str(job.id), kind=job.kind, request_id=job.request_id)
     with (
@@ -49,6 +55,8 @@ def advance(job_id: UUID) -> None:
             log.warning("lease_lost", owner=owner, attempt=job.attempt)
         finally:
             structlog.contextvars.unbind_contextvars("job_id", "kind", "request_id")
+            if not only_ends:
+                fairness.give_back(job.tenant_id, job.queue)
 
 
 def _move_on(job: Job, owner: str, steps: list[Step]) -> None:

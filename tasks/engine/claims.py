@@ -13,11 +13,11 @@ from django.db.models import Case, Field, Model, Q, When
 from django.db.models.functions import Least, Now
 from django.utils import timezone
 
-from .. import crash_points
+from .. import crash_points, fairness
 from ..command import STALLED_AFTER, Command, StepDeclaration, Wait, Watch
 from ..doorbell import ring_job, ring_poll, wake
 from ..leases import lease
-from ..models import AsyncTask, Job, JobLogLine, JobStatus, Step, StepStatus, statuses_before
+from ..models import AsyncTask, Job, JobLogLine, JobStatus, PollScope, Step, StepStatus, statuses_before
 from ..polling import FIRST_LOOK_SECONDS
 
 # A ring may come a little before its time; without this it would be lost until the next sweep.
@@ -106,7 +106,8 @@ _CLAIM = f"""
 UPDATE tasks_job SET
     status = CASE WHEN status = 'undoing' THEN 'undoing' ELSE 'running' END,
     owner = %(owner)s, lease_until = statement_timestamp() + make_interval(secs => %(lease)s),
-    attempt = attempt + 1, rung_at = NULL, held = false, started_at = COALESCE(started_at, statement_timestamp())
+    attempt = attempt + 1, rung_at = NULL, held = false, parked = false,
+    started_at = COALESCE(started_at, statement_timestamp())
 WHERE id = (
     SELECT id FROM tasks_job
     WHERE id = %(job)s AND status IN ('queued', 'running', 'waiting', 'undoing')
@@ -170,6 +171,21 @@ def give_back(
         hear_cancel(claim.job)
 
 
+def park(claim: Claim) -> None:
+    """Give back a job whose tenant holds its share of the worker (`fairness.py`), as if it had not been claimed."""
+    job = claim.job
+    claim.let_go(
+        status=JobStatus.UNDOING if job.status == JobStatus.UNDOING else JobStatus.WAITING,
+        # What its last claim has left unrecorded stays known.
+        attempt=job.attempt - 1,
+        # A child's time counts from when it begins.
+        started_at=job.started_at if any(step.started_at for step in claim.steps) else None,
+        parked=True,
+        not_before=unless_cancelled(Now() + timedelta(seconds=fairness.PARKED_SECONDS)),
+    )
+    fairness.ring_parked(job.tenant_id, job.queue)
+
+
 def unless_cancelled(due: Any) -> Case:
     """When a job that waits is due: now, if somebody cancelled it while it was owned, and else at its time.
 
@@ -186,12 +202,10 @@ def hear_cancel(job: Job) -> None:
 
 
 def stalled_at(claim: Claim, step: Step, watched: AsyncTask) -> datetime | None:
-    """When the command is next asked about a watch that stays open; None when its step has nothing to say of it."""
+    """From when on the command is asked about a watch that stays open; None when its step has nothing to say of it."""
     if claim.declared(step).stalled_run is None:
         return None
-    seen = claim.job.data.get("stalled") or {}
-    if seen.get("watch") == watched.pk:
-        return datetime.fromisoformat(seen["at"])
+    # Later times are the job's `not_before`: it is not claimed earlier.
     return watched.created_at + STALLED_AFTER
 
 
@@ -199,6 +213,20 @@ def drop_watch(watched: AsyncTask) -> bool:
     """Stop watching, because the command knows; False when the poller has decided about it by now."""
     still_open = AsyncTask.objects.filter(pk=watched.pk, verdict=AsyncTask.Verdict.OPEN)
     return bool(still_open.update(verdict=AsyncTask.Verdict.DROPPED, ended_at=Now()))
+
+
+def look_now(watched: AsyncTask) -> None:
+    """Have everything in a watch's scope looked at now, if it is put off because the outside was away: it answers again."""
+    if not PollScope.objects.filter(watcher=watched.watcher, scope=watched.scope, failures__gt=0).exists():
+        return
+    with transaction.atomic():
+        AsyncTask.objects.filter(
+            watcher=watched.watcher,
+            scope=watched.scope,
+            verdict=AsyncTask.Verdict.OPEN,
+            next_look_at__gt=Now(),
+        ).update(next_look_at=Now())
+        ring_poll(watched.watcher, watched.scope)
 
 
 def wait_on(
@@ -221,10 +249,11 @@ def wait_on(
         due = watched.expires_at if undoing else min(watched.expires_at, claim.job.deadline)
         if look_at is not None:
             due = min(due, look_at)
+        columns: dict[str, Any] = {} if data is None else {"data": data}
         claim.let_go(
             status=JobStatus.UNDOING if undoing else JobStatus.WAITING,
             not_before=due if undoing else unless_cancelled(due),
-            **({} if data is None else {"data": data}),
+            **columns,
         )
         if look_at is not None and data is not None:
             # Few are asked about a second time, and those want to be in time; the first time is left to the sweep.

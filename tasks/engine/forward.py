@@ -12,11 +12,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from .. import crash_points
-from ..command import Done, Failed, Result, Spawn, Wait
+from ..command import Done, Failed, Result, Spawn, Wait, Watch
 from ..leases import LeaseLost, lease
 from ..models import AsyncTask, Job, JobStatus, Step, StepStatus
+from ..polling import glance, look_once_more
 from .calling import call, last_word, our_fault
-from .claims import Claim, drop_watch, give_back, stalled_at, wait_on, watched_by
+from .claims import Claim, drop_watch, give_back, look_now, stalled_at, wait_on, watched_by
 from .ending import end
 from .tree import spawn, verdict_on, wait_for_children
 from .undo import begin_undo
@@ -59,21 +60,61 @@ def _without_running(claim: Claim, step: Step, *, begun: bool) -> bool | None:
         return wait_for_children(claim, winding_up=over)
     if job.cancel_requested_at is not None:
         return begin_undo(claim, step if begun else None, JobStatus.CANCELLED, "cancelled", _("Cancelled."))
+    watched = watched_by(job, step) if step.status == StepStatus.WAITING else None
     if job.deadline <= now:
+        holds = _try_once_more(claim, step, watched)
+        if holds is not None:
+            return holds
         message = _("It did not end within its time limit. %s") % step.message
         return _fail(claim, step, Failed("deadline", message))
     if step.children:
         return _judge_children(claim, step)
-    watched = watched_by(job, step) if step.status == StepStatus.WAITING else None
     if watched is not None and watched.verdict != AsyncTask.Verdict.DROPPED:
         return _judge(claim, step, watched)
     if late:
+        holds = _try_once_more(claim, step, None)
+        if holds is not None:
+            return holds
         message = _("'%(step)s' took too long. %(last)s") % last_word(step)
         return _fail(claim, step, Failed("timeout", message))
     if job.parent_id is not None and not begun and step.position == 0 and (refused := _not_valid(claim)):
         ending, failed, trace = refused
         return begin_undo(claim, None, ending, failed.code, failed.message, trace=trace)
     return None
+
+
+def _try_once_more(claim: Claim, step: Step, watched: AsyncTask | None) -> bool | None:
+    """Find out, before a step that is out of time is undone, whether it holds by now; None when it does not.
+
+    The outside may have got there since anybody looked, above all when it had asked us to stay away for long. A watch is
+    looked at; a step that was waiting to run again runs a last time, as it might have a moment before its deadline: it is
+    safe to repeat, and whatever it does is undone with it unless it says `Done`.
+    """
+    if step.status != StepStatus.WAITING or step.children:
+        return None
+    if watched is not None and watched.verdict == AsyncTask.Verdict.OPEN:
+        if look_once_more(watched) is None:
+            return None
+        return _judge(claim, step, watched)
+    if watched is not None and watched.verdict != AsyncTask.Verdict.DROPPED:
+        return _judge(claim, step, watched)
+    claim.command.retrying, claim.command.tries = True, step.tries
+    result, trace = call(claim, claim.declared(step).run)
+    crash_points.crash_point("called")
+    if isinstance(result, Watch):
+        return _record(claim, step, Done()) if _holds_at_once(claim, step, result) else None
+    if isinstance(result, Failed) and not trace:
+        return _record(claim, step, result)
+    return _record(claim, step, result) if isinstance(result, Done) else None
+
+
+def _holds_at_once(claim: Claim, step: Step, watch: Watch) -> bool:
+    """Whether what a step wants to watch, for which there is no more time, is as it wants it already."""
+    seen = glance(watch.watcher, watch.scope, watch.object_id)
+    if seen is None or seen.status not in watch.until:
+        return False
+    claim.job.data["observed"] = {**seen.data, "status": seen.status, "fault": seen.fault}
+    return True
 
 
 def _not_valid(claim: Claim) -> tuple[JobStatus, Failed, str] | None:
@@ -135,9 +176,17 @@ def _judge(claim: Claim, step: Step, watched: AsyncTask) -> bool:
         claim.job.data["observed"] = watched.observation
     if watched.verdict == AsyncTask.Verdict.REACHED:
         return _record(claim, step, Done())
+    if watched.verdict == AsyncTask.Verdict.REFUSED and watched.observation.get("failed_looks"):
+        claim.job.data.pop("observed", None)
+        message = _("What the cloud says of it could not be read: %(reason)s") % {
+            "reason": watched.observation.get("fault", "")
+        }
+        return _fail(claim, step, Failed("unreadable", message))
     if watched.verdict == AsyncTask.Verdict.REFUSED:
         return _fail(claim, step, Failed("refused_by_cloud", _explained(claim, watched)))
     if watched.expires_at <= timezone.now():
+        if look_once_more(watched) is not None:
+            return _judge(claim, step, watched)
         return _fail(
             claim,
             step,
@@ -182,12 +231,14 @@ def _ask_stalled(claim: Claim, step: Step, watched: AsyncTask) -> bool:
         # A mistake of ours, or a refusal of the question: it decides nothing about what is watched.
         log.warning("stalled_not_told", step=step.name, trace=trace)
         result = Wait(0.0, step.message)
+    if not trace:
+        look_now(watched)
     step.message = result.message or step.message
     step.save(update_fields=["message"])
     seen = claim.job.data.get("stalled") or {}
     looks = seen.get("looks", 0) + 1 if seen.get("watch") == watched.pk else 1
     at = timezone.now() + timedelta(seconds=max(result.seconds, min(60.0, 15.0 * (1 + looks // 8))))
-    claim.job.data["stalled"] = {"watch": watched.pk, "looks": looks, "at": at.isoformat()}
+    claim.job.data["stalled"] = {"watch": watched.pk, "looks": looks}
     return wait_on(claim, watched, look_at=at, data=claim.job.data)
 
 

@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 from .. import crash_points
 from ..doorbell import ring_jobs, ring_poll, wake
 from ..models import IN_FLIGHT, AsyncTask, Job
+from .clock_repair import repair_now_and_then
 from .tree import CANCELLABLE, cancel_below
 
 # What should have moved this long ago was not rung for, or its ring was lost.
@@ -43,6 +44,7 @@ def sweep() -> int:
     A job is rung for again only after a while, so a long queue is not doubled at every sweep; and because one
     statement chooses and marks them, two sweeps at once ring for each job once.
     """
+    repair_now_and_then()
     now = Now()
     with connection.cursor() as cursor:
         cursor.execute(
@@ -51,7 +53,8 @@ def sweep() -> int:
                 SELECT id FROM tasks_job
                 WHERE status = ANY(%(in_flight)s) AND not_before < statement_timestamp() - make_interval(secs => %(overdue)s)
                   AND (owner = '' OR lease_until < statement_timestamp())
-                  AND (rung_at IS NULL OR rung_at < statement_timestamp() - make_interval(secs => %(again)s))
+                  AND (rung_at IS NULL OR rung_at NOT BETWEEN statement_timestamp() - make_interval(secs => %(again)s)
+                                                             AND statement_timestamp())
                 ORDER BY not_before LIMIT %(most)s FOR UPDATE SKIP LOCKED
             ) RETURNING id, queue
             """,

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.contrib.auth.models import Group
 from django.db import models
 from django.utils import timezone
@@ -29,8 +28,9 @@ from deploys.models import (
     MicroServiceInstance,
     MicroServiceVersion,
 )
+from portal.api.models import ApiToken
 from tasks.models import AsyncTask, EntityLock, Job, JobLogLine, Step
-from tenants.models import InformationSystem, Membership, Tenant, User
+from tenants.models import InformationSystem, Invitation, Membership, Tenant, User
 from tests.factories import (
     CloudAccountFactory,
     CloudResourceFactory,
@@ -38,6 +38,7 @@ from tests.factories import (
     HostFactory,
     InformationSystemFactory,
     InstanceFactory,
+    InvitationFactory,
     MembershipFactory,
     ServiceFactory,
     SpareVolumeFactory,
@@ -51,7 +52,14 @@ from tests.factories import (
     VolumeSnapshotFactory,
 )
 from vms.models import Orphan, SyncRun, SyncState, VirtualMachine, VMOperationLog, VMSnapshot
-from volumepool.models import PoolClaim, StrayVolume, Volume, VolumePool, VolumeSnapshot
+from volumepool.models import (
+    PoolClaim,
+    StrayVolume,
+    Volume,
+    VolumePool,
+    VolumeSnapshot,
+    VolumeSyncState,
+)
 
 _numbers = itertools.count(1)
 
@@ -116,22 +124,12 @@ def a_periodic_task() -> PeriodicTask:
     )
 
 
-def _access(model: type[models.Model], **columns: Any) -> Any:
-    number = next(_numbers)
-    return model._default_manager.create(
-        username=f"user-{number}",
-        ip_address="203.0.113.5",
-        user_agent=f"browser {number}",
-        path_info="/admin/login/",
-        **columns,
-    )
-
-
 MAKE: dict[type[models.Model], Callable[[], Any]] = {
+    Invitation: InvitationFactory,
     Group: lambda: Group.objects.create(name=f"group {next(_numbers)}"),
-    AccessAttempt: lambda: _access(AccessAttempt, failures_since_start=1),
-    AccessLog: lambda: _access(AccessLog),
-    AccessFailureLog: lambda: _access(AccessFailureLog),
+    ApiToken: lambda: ApiToken.objects.create(
+        user=UserFactory(), name=f"token {next(_numbers)}", expiry=None
+    )[0],
     PeriodicTask: a_periodic_task,
     ClockedSchedule: lambda: ClockedSchedule.objects.create(
         clocked_time=timezone.now() + timedelta(minutes=next(_numbers))
@@ -165,6 +163,9 @@ MAKE: dict[type[models.Model], Callable[[], Any]] = {
     VolumeSnapshot: VolumeSnapshotFactory,
     VMSnapshot: VMSnapshotFactory,
     SyncState: lambda: SyncState.objects.create(account=CloudAccountFactory(), region="RegionOne"),
+    VolumeSyncState: lambda: VolumeSyncState.objects.create(
+        account=CloudAccountFactory(), region="RegionOne"
+    ),
     Orphan: lambda: Orphan.objects.create(
         account=CloudAccountFactory(), region="RegionOne", kind="server", cloud_id=str(next(_numbers))
     ),

@@ -5,7 +5,7 @@ from django.db import connection, connections
 from django.test import Client, RequestFactory
 from rest_framework.test import APIClient
 
-from portal.api.errors import Refused, csrf_failed, locked_out
+from portal.api.errors import Refused, csrf_failed
 from tenants.models import User
 
 from .conftest import client_of
@@ -183,11 +183,3 @@ def test_a_form_without_its_csrf_token(settings: Any) -> None:
     assert b'"code": "csrf_failed"' in api.content
     assert page["Content-Type"].startswith("text/plain")
     assert settings.CSRF_FAILURE_VIEW == "portal.api.errors.csrf_failed"
-
-
-def test_a_lock_out_at_the_admin_form_says_when_to_come_back(settings: Any) -> None:
-    page = locked_out(RequestFactory().post("/admin/login/"), None, {"username": "a"})
-
-    assert page.status_code == 429
-    assert page["Retry-After"] == "900"
-    assert settings.AXES_LOCKOUT_CALLABLE == "portal.api.errors.locked_out"

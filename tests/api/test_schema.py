@@ -40,6 +40,7 @@ def test_the_auth_endpoints_are_those_of_the_contract(document: Any) -> None:
         ("post", "/api/v1/auth/login"): "auth_login",
         ("post", "/api/v1/auth/logout"): "auth_logout",
         ("get", "/api/v1/auth/me"): "auth_me",
+        ("patch", "/api/v1/auth/me"): "auth_me_change",
         ("get", "/api/v1/auth/tokens/"): "auth_tokens_list",
         ("post", "/api/v1/auth/tokens/"): "auth_tokens_create",
         ("delete", "/api/v1/auth/tokens/{id}/"): "auth_tokens_destroy",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
+from django.utils import timezone
 
 from cloudaccounts.models import CloudResource
-from cloudaccounts.registry import syncers_of
+from cloudaccounts.registry import Found, Link, syncers_of
 from cloudaccounts.sync.resources import sync_resource
-from openstack_client import Cloud
+from cloudaccounts.sync.writing import write_page
+from openstack_client import Cloud, Volume
 
 from .cloud_and_rows import (
     OWNERS,
@@ -157,22 +160,13 @@ def spoilt(change):
     return spoil
 
 
-def without(name):
-    """Takes a field away from the last volume."""
-    return spoilt(lambda page: page["volumes"][-1].pop(name) and None)
-
-
 NONSENSE = [
     (spoilt(lambda page: b"<html>Bad gateway</html>"), "something else than JSON"),
     (spoilt(lambda page: b'{"volumes": [{"id": "1", "si'), "something else than JSON"),
     (spoilt(lambda page: b"[" * 100_000), "nested too deeply"),
-    (spoilt(lambda page: b'{"volumes": [{"id": "1", "size": NaN}]}'), "something else than JSON"),
     (spoilt(lambda page: b"[]"), "no list of volumes"),
     (spoilt(lambda page: b'{"volumes": {}}'), "no list of volumes"),
     (spoilt(lambda page: b""), "no list of volumes"),
-    (spoilt(lambda page: page["volumes"].insert(0, "a volume")), "no object"),
-    (spoilt(lambda page: page["volumes"].insert(0, {"name": "no id"})), "without an id"),
-    (without("id"), "without an id"),
     (lambda path, status, body: (503, b"") if is_listing(path) else (status, body), "503"),
     (
         lambda path, status, body: (404, b"<html>") if is_listing(path) else (status, body),
@@ -321,7 +315,91 @@ SERVER_FIELDS = (
 )
 
 
-ODD_IDS = ["x" * 300, "../../etc/passwd", "a\x00b\ud800", "1 2", "ü" * 255, "%00", "null"]
+# What cannot be read, and how it is named in the log.
+UNREADABLE = [
+    ("a volume", "no object"),
+    (None, "no object"),
+    ({"name": "no id"}, '"no id": volume without an id'),
+    ({"id": None, "name": "null"}, '"null": volume without an id'),
+    ({"id": 7}, "without an id"),
+    ({"id": {"a": 1}}, "without an id"),
+]
+
+
+@pytest.mark.parametrize(("odd", "words"), UNREADABLE)
+def test_what_has_no_id_is_counted_and_named_and_the_others_are_synced(simulator, cloud, known, odd, words):
+    with odd_cloud(simulator) as cloud_with_one_odd:
+        save(known, {"auth_url": cloud_with_one_odd.auth_url})
+        lost, *_others = there(simulator, "volume")
+
+        def change(page):
+            page["volumes"] = [one for one in page["volumes"] if one["id"] != lost]
+            if page["volumes"]:
+                page["volumes"].insert(0, odd)
+                page["volumes"][-1]["name"] = "new name"
+
+        cloud_with_one_odd.spoil = spoilt(change)
+        for _ in range(3):
+            log = sync_resource(known.pk, "volume")
+            assert (log.state, log.unreadable, log.missing, log.expired) == ("success", 1, 0, 0)
+            assert words in log.message and words in words_of(log), words_of(log)
+            assert "nothing is taken for missing" in words_of(log)
+        assert known.resources.filter(name="new name").exists()
+        assert lost in rows(type="volume"), "it may be the one that has no id"
+
+
+def test_what_cannot_be_read_and_has_an_id_is_not_gone_and_the_missing_are(
+    simulator, cloud, known, monkeypatch
+):
+    odd, lost, *_others = there(simulator, "volume")
+    real = Volume.from_json.__func__
+
+    def from_json(cls, raw):
+        if raw["id"] == odd:
+            raise ArithmeticError("seven")
+        return real(cls, raw)
+
+    with odd_cloud(simulator) as without_one:
+        save(known, {"auth_url": without_one.auth_url})
+
+        def change(page):
+            page["volumes"] = [one for one in page["volumes"] if one["id"] != lost]
+
+        without_one.spoil = spoilt(change)
+        monkeypatch.setattr(Volume, "from_json", classmethod(from_json))
+        for _ in range(3):
+            log = sync_resource(known.pk, "volume")
+            assert (log.state, log.unreadable) == ("success", 1)
+            assert odd in log.message and "ArithmeticError" in log.message
+    assert odd in rows(type="volume") and lost not in rows(type="volume")
+
+
+def test_ids_that_are_none_are_named_and_the_others_are_synced(simulator, cloud, account):
+    cloud.call("POST", "seed", {"project": "demo", "raw": {"volumes": [{"id": odd} for odd in ODD_IDS]}})
+    log = sync_resource(account.pk, "volume")
+    assert (log.state, log.unreadable) == ("success", len(ODD_IDS))
+    assert rows(type="volume") == {
+        key: name for key, name in there(simulator, "volume").items() if key not in ODD_IDS
+    }
+    assert "../../etc/passwd" in words_of(log)
+
+
+@pytest.mark.django_db
+def test_what_the_database_or_python_refuses_of_a_page_is_left_out_alone(account):
+    page = [Found(f"volume-{number}", "name") for number in range(20)]
+    page[3] = replace(page[3], links=(Link("t" * 300, "x"),))
+    page[7] = replace(page[7], attributes={"x": object()})
+    page[8] = replace(page[8], attributes={"x": 10**5000})
+    place = (account.pk, REGION, "volume")
+
+    written, refused = write_page(place, page, timezone.now())
+
+    assert (written.created, [one.cloud_id for one in refused]) == (17, ["volume-3", "volume-7", "volume-8"])
+    assert all(one.reason for one in refused)
+    assert set(rows()) == {one.cloud_id for one in page} - {one.cloud_id for one in refused}
+
+
+ODD_IDS = ["x" * 300, "../../etc/passwd", "a\x00b\ud800", "ü" * 255, "%00"]
 
 
 def test_junk_in_any_field_of_an_object_spoils_nothing_else(simulator, cloud, account):
@@ -329,8 +407,6 @@ def test_junk_in_any_field_of_an_object_spoils_nothing_else(simulator, cloud, ac
     for type_code, kind in RAW.items():
         proper = there(simulator, type_code)
         raw = [{field: junk} for field in fields_of(simulator, cloud, type_code) for junk in JUNK]
-        if type_code != "server":
-            raw += [{"id": odd} for odd in ODD_IDS]
         if type_code == "volume":
             raw.append({"metadata": {f"key {number}": "v" * 1000 for number in range(1000)}})
         cloud.call("POST", "seed", {"project": "demo", "raw": {kind: raw}})

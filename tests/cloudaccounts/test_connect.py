@@ -163,7 +163,7 @@ def test_a_ca_bundle_is_handed_over_as_text_and_leaves_no_file(demo, tmp_path, m
 
     assert credentials_of(demo).ca_bundle == demo.ca_bundle
     assert credentials_of(CloudAccount(auth_url=demo.auth_url)).ca_bundle is None
-    open_cloud(demo, "RegionOne").check()
+    open_cloud(demo, "RegionOne")
     assert list(tmp_path.iterdir()) == []
 
 

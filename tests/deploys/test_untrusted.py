@@ -100,7 +100,7 @@ def event(kind, **result):
 
 
 def stats(**hosts):
-    return {"event": "playbook_on_stats", "stats": dict.fromkeys(hosts, ["host0"])}
+    return {"event": "playbook_on_stats", "stats": {name: ["host0"] for name in hosts}}
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ NOT_SETTINGS = {
     "CELERY_SKIP_CHECKS",  # The programs set these themselves.
     "DJANGO_SETTINGS_MODULE",
     "MAKELEVEL",  # Make sets it.
+    "PORTAL_CHECKS",  # The executor tells its playbook by it where the health checks are.
     "PORTAL_CRASH_AT",  # Tests arm a crash with it.
     "XDG_RUNTIME_DIR",  # Of the hosts that are deployed to.
 }

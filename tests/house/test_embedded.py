@@ -23,6 +23,7 @@ import psycopg2
 import pytest
 
 from portal.embedded import launch
+from portal.embedded.postgres import PROGRAMS
 from tests.house.machine import REPOSITORY, Machine
 from tests.servers import free_port
 
@@ -299,13 +300,16 @@ def test_secrets_are_made_once_and_kept_private(machine):
     stop(machine.up())
     secrets = machine.data / "secrets.env"
     first = secrets.read_text()
+    assert "DEMO_PASSWORD=demo\n" in first
     assert stat.S_IMODE(secrets.stat().st_mode) == 0o600
     assert stat.S_IMODE(machine.data.stat().st_mode) & 0o066 == 0
     assert stat.S_IMODE((machine.data / "logs").stat().st_mode) == 0o700
 
-    stop(machine.up())
+    answer = machine.call("up", "--detach", DEMO_PASSWORD="another")
 
     assert secrets.read_text() == first
+    # The users were made with the first one and keep it.
+    assert "with the password 'demo'" in answer.stdout
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="there are other users to become for root alone")
@@ -336,7 +340,11 @@ def test_in_a_private_folder_roots_postgres_runs_in_a_user_namespace(folder):
 
 
 # As in a container: a process whose root is not the machine's may make no user namespaces. The mount is seen by it alone.
-CHROOT = ("unshare", "--mount", "sh", "-c", 'mount --rbind / "$0" && exec chroot "$0" "$@"')
+# PostgreSQL's programs are seen in a private folder, too.
+CHROOT_SCRIPT = (
+    'mount --bind "$1" "$2" && mount --rbind / "$0" && root=$0 && shift 2 && exec chroot "$root" "$@"'
+)
+CHROOT = ("unshare", "--mount", "sh", "-c", CHROOT_SCRIPT)
 # What containers usually leave of root's capabilities has neither of these.
 FEWER_CAPABILITIES = ("setpriv", "--bounding-set=-dac_read_search,-sys_admin")
 
@@ -346,13 +354,26 @@ FEWER_CAPABILITIES = ("setpriv", "--bounding-set=-dac_read_search,-sys_admin")
 def test_in_a_private_folder_without_user_namespaces_it_runs_as_nobody_who_may_pass(folder, fewer):
     (root := folder / "root").mkdir()
     (private := folder / "private").mkdir(mode=0o700)
-    prefix = (*CHROOT, str(root), "env", "-C", str(REPOSITORY), *fewer)
+    (programs := private / "site-packages").mkdir()
+    prefix = (
+        *CHROOT,
+        str(root),
+        str(PROGRAMS.parents[2]),
+        str(programs),
+        "env",
+        "-C",
+        str(REPOSITORY),
+        *fewer,
+    )
     if subprocess.run([*prefix, "true"], check=False).returncode != 0:
         pytest.skip("this machine lets root mount nothing")
     assert subprocess.run([*prefix, "unshare", "--user", "true"], check=False).returncode != 0
     machine = Machine(private / "my data", prefix=prefix)
+    machine.environment["PYTHONPATH"] = f"{programs}:{machine.environment['PYTHONPATH']}"
     try:
-        assert machine.call("up", "--detach").returncode == 0
+        answer = machine.call("up", "--detach")
+        assert answer.returncode == 0, answer.stderr
+        assert str(programs) in Path(f"/proc/{machine.pid('postgres')}/cmdline").read_text()
         running = machine.everything()
         state = Path(f"/proc/{machine.pid('postgres')}/status").read_text()
         assert "Uid:\t65534\t" in state
@@ -365,7 +386,7 @@ def test_in_a_private_folder_without_user_namespaces_it_runs_as_nobody_who_may_p
 
         assert_gone(running)
         assert machine.call("reset").returncode == 0
-        assert list(private.iterdir()) == []
+        assert not machine.data.exists()
     finally:
         machine.clean_up()
 

@@ -17,6 +17,7 @@ from tests.factories import (
     CloudAccountFactory,
     CloudResourceFactory,
     InformationSystemFactory,
+    InvitationFactory,
     MembershipFactory,
     SpareVolumeFactory,
     UserFactory,
@@ -133,6 +134,14 @@ def another_member(member: Membership) -> Ids:
     return {"id": member.tenant.pk, "member_pk": other.pk}
 
 
+def an_invitation_of_the_tenant(member: Membership) -> Ids:
+    return {"id": member.tenant.pk, "invitation_pk": InvitationFactory(tenant=member.tenant).pk}
+
+
+def an_invitation_of_the_member(member: Membership) -> Ids:
+    return {"id": InvitationFactory(username=member.user.username).pk}
+
+
 def a_job(member: Membership) -> Ids:
     from django.db import transaction
 
@@ -179,6 +188,9 @@ CASES: dict[tuple[str, str], Case] = {
     ),
     ("POST", "/api/v1/auth/logout"): Case(204, None),
     ("GET", "/api/v1/auth/me"): Case(200, None),
+    ("PATCH", "/api/v1/auth/me"): Case(
+        200, None, body=lambda member: {"time_zone": "Asia/Shanghai"}, bad_body={"time_zone": "Moon/Base"}
+    ),
     ("GET", "/api/v1/auth/tokens/"): Case(200, None),
     ("POST", "/api/v1/auth/tokens/"): Case(
         201, None, body=lambda member: {"name": "ci"}, bad_body={"nme": "ci"}
@@ -186,11 +198,34 @@ CASES: dict[tuple[str, str], Case] = {
     ("DELETE", "/api/v1/auth/tokens/{id}/"): Case(204, None, ids=a_token),
     ("GET", "/api/v1/tenants/"): Case(200),
     ("GET", "/api/v1/tenants/{id}/"): Case(200, ids=a_tenant),
+    ("PATCH", "/api/v1/tenants/{id}/"): Case(
+        200,
+        Role.ADMIN,
+        ids=a_tenant,
+        body=lambda member: {"time_zone": "Europe/Berlin"},
+        bad_body={"time_zone": "Moon/Base"},
+    ),
     ("GET", "/api/v1/tenants/{id}/usage/"): Case(200, ids=a_tenant),
     ("GET", "/api/v1/tenants/{id}/members/"): Case(200, ids=a_tenant),
-    ("POST", "/api/v1/tenants/{id}/members/"): Case(
+    ("GET", "/api/v1/tenants/{id}/invitations/"): Case(200, Role.ADMIN, ids=a_tenant),
+    ("POST", "/api/v1/tenants/{id}/invitations/"): Case(
         201,
         Role.ADMIN,
+        ids=a_tenant,
+        body=lambda member: {"username": "ann", "role": "viewer"},
+        bad_body={"username": "", "role": "king"},
+    ),
+    ("DELETE", "/api/v1/tenants/{id}/invitations/{invitation_pk}/"): Case(
+        204, Role.ADMIN, ids=an_invitation_of_the_tenant
+    ),
+    ("POST", "/api/v1/tenants/{id}/leave/"): Case(204, None, ids=a_tenant),
+    ("GET", "/api/v1/invitations/"): Case(200, None),
+    ("POST", "/api/v1/invitations/{id}/accept/"): Case(200, None, ids=an_invitation_of_the_member),
+    ("POST", "/api/v1/invitations/{id}/decline/"): Case(204, None, ids=an_invitation_of_the_member),
+    ("POST", "/api/v1/tenants/{id}/members/"): Case(
+        201,
+        None,
+        staff=True,
         ids=a_tenant,
         body=lambda member: {"username": UserFactory().username, "role": "viewer"},
         bad_body={"username": "nobody at all", "role": "king"},

@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 
 import pytest
+from django.contrib.auth.models import Permission
 from drf_spectacular.generators import SchemaGenerator
 from rest_framework.test import APIClient
 
@@ -176,6 +177,73 @@ def test_who_is_not_of_the_staff(method, path, case):
         response = send(client_of(member), method, path, ids, body)
         assert (response.status_code, response.json()["code"]) == (403, "staff_only")
         assert is_problem(response)
+
+
+def staff_with(*permissions):
+    """A client of staff who have these permissions alone."""
+    user = UserFactory(is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    client = APIClient()
+    client.force_authenticate(user)
+    return client
+
+
+@pytest.mark.parametrize(("method", "path", "case"), cases(lambda case: case.staff))
+def test_staff_without_the_permission(method, path, case):
+    member = MembershipFactory(role=Role.ADMIN)
+    ids = case.ids(member) if case.ids else {}
+
+    # What belongs to a tenant is not there for staff who may see no tenant.
+    client = staff_with()
+    response = send(client, method, path, ids, case.body(member) if case.body else None)
+    if case.ids and case.tenants_own:
+        assert response.status_code == 404
+    else:
+        assert (response.status_code, response.json()["code"]) == (403, "permission_missing")
+        assert response.json()["permission"]
+    assert is_problem(response)
+
+
+VIEWING = ["view_tenant", "view_membership", "view_job", "view_volumepool", "view_periodictask"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "case"), cases(lambda case: case.staff and case.ids and case.ok != 200)
+)
+def test_staff_who_may_only_look(method, path, case):
+    member = MembershipFactory(role=Role.ADMIN)
+    ids = case.ids(member)
+
+    for body in (case.body(member) if case.body else None, case.bad_body):
+        response = send(staff_with(*VIEWING), method, path, ids, body)
+        assert (response.status_code, response.json()["code"]) == (403, "permission_missing")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "case"), cases(lambda case: case.needs is not None and not case.staff)
+)
+def test_staff_without_permissions_do_nothing_in_tenants(method, path, case):
+    """Neither with a tenant named nor without: rows are not there, lists are empty, nothing is made."""
+    member = MembershipFactory(role=Role.ADMIN)
+    ids = case.ids(member) if case.ids else {}
+    body = case.body(member) if case.body else None
+
+    for headers in ({}, {"X-Tenant": member.tenant.slug}):
+        response = getattr(staff_with(), method.lower())(
+            path.format(**ids), body, format="json", headers=headers
+        )
+        if case.ids:
+            assert response.status_code == 404, response.content
+        elif path == "/api/v1/hosts/key/":
+            assert response.json()["code"] in {"tenant_required", "permission_missing"}
+        elif method == "GET":
+            assert response.status_code == 200
+            if path in LISTS:
+                assert response.json()["count"] == 0
+        elif path == "/api/v1/vms/actions/":
+            assert response.json()["code"] in {"not_all_valid", "permission_missing"}
+        else:
+            assert (response.status_code, response.json()["code"]) == (403, "permission_missing")
 
 
 @pytest.mark.parametrize(("method", "path", "case"), cases())

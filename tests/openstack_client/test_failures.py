@@ -48,7 +48,13 @@ def test_trouble_of_the_cloud_is_unavailable(cloud, control, server_id, status):
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(400, InvalidRequest), (403, Forbidden), (409, Conflict), (413, QuotaExceeded), (404, CloudUnavailable)],
+    [
+        (400, InvalidRequest),
+        (403, Forbidden),
+        (409, Conflict),
+        (413, InvalidRequest),
+        (404, CloudUnavailable),
+    ],
 )
 def test_other_statuses(cloud, control, server_id, status, kind):
     # The 404 here does not have the words of Nova's own: it must not count as "the server is gone".
@@ -283,7 +289,7 @@ def test_record_survives_what_it_does_not_know():
             "created": "soon",
         }
     )
-    assert server.status == "WEIRD" and server.addresses[0].ip == "not-an-ip" and server.created_at is None
+    assert server.status == "WEIRD" and server.addresses == () and server.created_at is None
     for nonsense in ({}, None, [], {"id": ""}, {"id": 7}):
         with pytest.raises(CloudUnavailable):
             Server.from_json(nonsense)

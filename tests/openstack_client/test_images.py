@@ -83,5 +83,6 @@ def test_image_survives_what_it_does_not_know(mapping):
 
 def test_image_without_the_property_is_left_out_though_the_cloud_gave_it(cloud, monkeypatch):
     page = {"images": [{"id": "a", "ours": "1"}, {"id": "b", "ours": "2"}, {"id": "c"}]}
-    monkeypatch.setattr(cloud._transport, "request", lambda *_, **__: page)
+    pages = iter([page, {"images": []}])
+    monkeypatch.setattr(cloud._transport, "request", lambda *_, **__: next(pages))
     assert [i.id for i in cloud.image.find_images_by_property("ours", "1")] == ["a"]

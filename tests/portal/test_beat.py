@@ -7,14 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import timedelta
 
 import pytest
 from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from django_celery_beat.models import IntervalSchedule, PeriodicTask
+from django.utils import timezone
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from portal.beat import OneBeatScheduler
+from portal.celery import app
 from portal.embedded import launch
 from tests.conftest import REPOSITORY, flush_broker
 from tests.faults.serving import database_of_this_test
@@ -110,3 +113,80 @@ def test_ringing_writes_nothing_but_when_it_rang():
     assert '"enabled"' not in captured[0]["sql"]
     task.refresh_from_db()
     assert (task.enabled, task.total_run_count) == (False, 1)
+
+
+class TestAClockThatWasSetBack:
+    """Schedules that count from a time to come: every one of them is rung at the next ticks."""
+
+    @pytest.fixture
+    def scheduler(self):
+        call_command("write_schedules", verbosity=0)
+        flush_broker()
+        made = []
+
+        def start():
+            made.append(OneBeatScheduler(app=app, lazy=True))
+            return made[-1]
+
+        yield start
+        for one in made:
+            one.close()
+            if one._session is not None:
+                one._session.close()
+        flush_broker()
+
+    def rung(self, scheduler):
+        """The schedules that some ticks ring."""
+        for _tick in range(2 * PeriodicTask.objects.count()):
+            scheduler.tick()
+        return set(PeriodicTask.objects.filter(total_run_count__gt=0).values_list("name", flat=True))
+
+    @pytest.mark.parametrize("hours", [1, 3, 24 * 400])
+    def test_all_are_rung_at_once(self, scheduler, hours):
+        PeriodicTask.objects.update(last_run_at=timezone.now() + timedelta(hours=hours))
+
+        assert self.rung(scheduler()) == set(PeriodicTask.objects.values_list("name", flat=True))
+        assert not PeriodicTask.objects.filter(last_run_at__gt=timezone.now() + timedelta(minutes=1)).exists()
+
+    def test_one_that_a_person_has_written_is_rung_too(self, scheduler):
+        PeriodicTask.objects.update(last_run_at=timezone.now())
+        PeriodicTask.objects.filter(name="tasks.sweep").update(last_run_at=timezone.now() + timedelta(days=3))
+
+        assert self.rung(scheduler()) == {"tasks.sweep"}
+
+    def test_a_beat_that_runs_meanwhile_rings_all(self, scheduler):
+        """Also those behind the one that is due first: what is due next is kept by the clock's time."""
+        beat = scheduler()
+        self.rung(beat)
+        PeriodicTask.objects.update(total_run_count=0)
+        ahead = timezone.now() + timedelta(hours=3)
+        for entry in beat.schedule.values():
+            entry.last_run_at = entry.model.last_run_at = ahead
+            entry.model.total_run_count = 0
+        PeriodicTask.objects.update(last_run_at=ahead)
+        beat._heap = [event._replace(time=event.time + 3 * 3600) for event in beat._heap]
+
+        assert self.rung(beat) == set(PeriodicTask.objects.values_list("name", flat=True))
+
+    def test_a_crontab_is_put_right_without_being_rung_early(self, scheduler):
+        PeriodicTask.objects.all().delete()
+        now = timezone.now()
+        # Soon: beat reads no others.
+        due = now + timedelta(minutes=30)
+        crontab = CrontabSchedule.objects.create(minute=str(due.minute), hour=str(due.hour))
+        task = PeriodicTask.objects.create(
+            name="nightly", task="tasks.sweep", crontab=crontab, last_run_at=now + timedelta(days=30)
+        )
+
+        assert self.rung(scheduler()) == set()
+        task.refresh_from_db()
+        assert task.last_run_at <= timezone.now()
+
+    def test_one_that_is_off_is_left_alone(self, scheduler):
+        ahead = timezone.now() + timedelta(hours=3)
+        PeriodicTask.objects.update(last_run_at=timezone.now())
+        PeriodicTask.objects.filter(name="tasks.sweep").update(last_run_at=ahead, enabled=False)
+
+        self.rung(scheduler())
+
+        assert PeriodicTask.objects.get(name="tasks.sweep").last_run_at == ahead

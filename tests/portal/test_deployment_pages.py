@@ -331,7 +331,7 @@ def test_a_pause_is_told_with_the_time_when_it_ends(operator, service):
     waiting = work_up_to_the_pause(deployment)
 
     html = text(operator.get(page))
-    at = f"{waiting.not_before:%H:%M:%S}"
+    at = f"{waiting.not_before:%H:%M:%S} UTC"
     assert f"Waiting before batch 2 of 3: it begins at {at}, in " in html
     assert f"Batch 2 of 3 <small>begins at {at}</small>" in html
     assert html.count("begins at") == 2

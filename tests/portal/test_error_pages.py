@@ -77,7 +77,7 @@ def test_who_belongs_to_no_tenant_is_told_why():
     assert "You belong to no tenant yet" in is_page(answer)
 
 
-def test_a_server_error_shows_an_id_and_asks_nothing(rf=RequestFactory()):
+def test_a_server_error_shows_an_id_and_asks_nothing(rf):
     """Neither the session nor the database, which may be what is broken."""
     request = rf.get("/vms/")
     with CaptureQueriesContext(connection) as queries:

@@ -116,7 +116,7 @@ def test_a_resize_that_waits_has_its_buttons_and_its_hour(as_role, vm):
     html = text(as_role(Role.OPERATOR).get(f"/vms/{vm.pk}/"))
 
     assert 'value="confirm_resize"' in html
-    assert f"It confirms itself at {hour:%Y-%m-%d %H:%M}." in html
+    assert f"It confirms itself at {hour:%Y-%m-%d %H:%M} UTC." in html
     assert 'value="confirm_resize"' not in text(as_role(Role.VIEWER).get(f"/vms/{vm.pk}/"))
     as_role(Role.OPERATOR).post(f"/vms/{vm.pk}/ask/", {"action": "revert_resize", "page": "detail"})
     assert Job.objects.get().kind == "vms.revert_resize"
@@ -125,7 +125,7 @@ def test_a_resize_that_waits_has_its_buttons_and_its_hour(as_role, vm):
 def test_a_volume_is_taken_off(as_role, vm, volume):
     url = f"/vms/{vm.pk}/volumes/{volume.pk}/detach/"
     assert as_role(Role.OPERATOR).post(url).status_code == 404
-    Volume.objects.filter(pk=volume.pk).update(vm=vm)
+    Volume.objects.filter(pk=volume.pk).update(vm=vm, status="in-use")
 
     as_role(Role.VIEWER).post(url)
     assert not Job.objects.exists()

@@ -27,6 +27,7 @@ from tests.factories import (
     HostFactory,
     InformationSystemFactory,
     InstanceFactory,
+    InvitationFactory,
     MembershipFactory,
     ServiceFactory,
     SpareVolumeFactory,
@@ -57,6 +58,10 @@ class World:
         self.member = MembershipFactory(role=Role.OPERATOR)
         tenant = self.member.tenant
         MembershipFactory.create_batch(count - 1, tenant=tenant)
+        self.administrator = MembershipFactory(tenant=tenant, role=Role.ADMIN)
+        for _ in range(count):
+            InvitationFactory(tenant=tenant, invited_by=UserFactory())
+            InvitationFactory(username=self.member.user.username, invited_by=UserFactory())
         MembershipFactory.create_batch(count - 1, user=self.member.user)
         for number in range(count - 1):
             ApiToken.objects.create(user=self.member.user, name=f"token {number}", expiry=None)
@@ -102,6 +107,7 @@ class World:
             "/api/v1/tenants/{id}/": tenant.pk,
             "/api/v1/tenants/{id}/members/": tenant.pk,
             "/api/v1/tenants/{id}/usage/": tenant.pk,
+            "/api/v1/tenants/{id}/invitations/": tenant.pk,
             "/api/v1/information-systems/{id}/": self.vms[0].information_system_id,
             "/api/v1/vms/{id}/": self.vms[0].pk,
             "/api/v1/vms/{id}/operations/": self.vms[0].pk,
@@ -207,13 +213,14 @@ class World:
         """The number of queries of every GET of the API, by path."""
         member, staff = client_of(self.member.user), client_of(UserFactory(is_staff=True, is_superuser=True))
         member.credentials(**member._credentials, HTTP_X_TENANT=self.member.tenant.slug)
-        found = {}
+        administrator, found = client_of(self.administrator.user), {}
         for path in reading_paths():
             if "{" in path:
                 assert path in self.ids, f"Say in World.ids which object {path} is asked for."
             named = self.ids.get(path)
             address = path.format(**(named if isinstance(named, dict) else {"id": named}))
-            client = staff if CASES["GET", path].staff else member
+            case = CASES["GET", path]
+            client = staff if case.staff else administrator if case.needs == Role.ADMIN else member
             client.get(address)  # What is looked up once a process is looked up now.
             with CaptureQueriesContext(connection) as captured:
                 answer = client.get(address)

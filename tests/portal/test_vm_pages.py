@@ -171,7 +171,8 @@ def test_the_list_says_whose_picture_is_old_and_since_when(as_role, vm):
     html = text(as_role(Role.VIEWER).get("/vms/"))
 
     assert (
-        f"What is shown of one RegionOne is old: the cloud was last seen at {seen:%Y-%m-%d %H:%M:%S}." in html
+        f"What is shown of one RegionOne is old: the cloud was last seen at {seen:%Y-%m-%d %H:%M:%S} UTC."
+        in html
     )
     assert elsewhere.account.name not in html
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import socket
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
+from security import policies
 from security.addresses import AddressPolicy, Refusal, parse_networks
 from security.connections import AddressRefused, open_checked
 
@@ -75,6 +77,8 @@ def test_the_second_address_is_tried_when_nothing_listens_at_the_first():
         "64:ff9b::127.0.0.3",
         "64:ff9b:1::127.0.0.3",
         "2002:7f00:3::",
+        "::ffff:0:127.0.0.3",
+        "::127.0.0.3",
         "::1",
         "::",
         "0.0.0.0",
@@ -147,3 +151,23 @@ def test_this_machines_own_address_is_local(monkeypatch):
 
     assert AddressPolicy().refusal_of(own) is Refusal.LOCAL
     assert AddressPolicy(allow_local=True).refusal_of(own) is None
+
+
+def test_the_portals_own_servers_are_those_of_its_settings(monkeypatch):
+    settings = SimpleNamespace(
+        DATABASES={
+            "default": {"HOST": "127.0.0.1,127.0.0.2", "PORT": "5432,6432"},
+            "by-socket": {"HOST": "/run/postgresql", "PORT": ""},
+            "by-default": {"HOST": "127.0.0.3", "PORT": ""},
+        },
+        REDIS_URL="rediss://:secret@127.0.0.4/0;redis://127.0.0.5:6390/1",
+    )
+    monkeypatch.setattr(policies, "settings", settings)
+
+    assert set(policies._own_servers()) == {
+        ("127.0.0.1", 5432),
+        ("127.0.0.2", 6432),
+        ("127.0.0.3", 5432),
+        ("127.0.0.4", 6379),
+        ("127.0.0.5", 6390),
+    }

@@ -38,6 +38,8 @@ def all_due():
 
 def look():
     all_due()
+    # After a round of many the scope rests; here no time passes between two rounds.
+    PollScope.objects.filter(owner="").update(lease_until=None)
     polling.poll("thing", "garden")
 
 
@@ -211,3 +213,194 @@ def test_a_ring_for_a_scope_that_fails_after_the_commit_fails_nothing_else(monke
     (job,) = planted("oak")
 
     assert Job.objects.get(pk=job.pk).status == JobStatus.WAITING
+
+
+# --- One that cannot be looked at never stops the others ---
+
+
+class Picky:
+    """As the world's own watcher, but what it is asked of some things it answers with an exception."""
+
+    def __init__(self, inner, **trouble):
+        self.inner, self.trouble, self.asked = inner, trouble, []
+
+    def look_at_one(self, scope, object_id):
+        self.asked.append(object_id)
+        if object_id in self.trouble:
+            raise self.trouble[object_id]
+        return self.inner.look_at_one(scope, object_id)
+
+    def look_at_many(self, scope, object_ids, since):
+        if error := self.trouble.get("listing"):
+            raise error
+        seen = dict(self.inner.look_at_many(scope, object_ids, since))
+        for object_id, error in self.trouble.items():
+            if isinstance(error, polling.ObjectUnreadable) and object_id in seen:
+                seen[object_id] = error
+            elif object_id in seen:
+                del seen[object_id]
+        return seen
+
+
+@pytest.fixture
+def picky(monkeypatch):
+    """Puts one in the place of the world's watcher."""
+
+    def put(**trouble):
+        watcher = Picky(polling._watchers["thing"], **trouble)
+        monkeypatch.setitem(polling._watchers, "thing", watcher)
+        return watcher
+
+    return put
+
+
+BAD = [
+    polling.ObjectUnreadable("an odd tree"),
+    ValueError("a bug"),
+    RecursionError(),
+    KeyError("\x00\ud800"),
+]
+
+
+@pytest.mark.parametrize("error", BAD, ids=repr)
+@pytest.mark.parametrize("count", [2, 12], ids=["singly", "by a listing"])
+def test_an_exception_of_one_look_ends_that_watch_alone_after_some_tries(picky, error, count):
+    jobs = dict(
+        zip([f"tree-{n}" for n in range(count)], planted(*(f"tree-{n}" for n in range(count))), strict=True)
+    )
+    picky(**{"tree-0": error})
+    worlds.things["tree-1"] = "grown"
+    look()
+    assert after(jobs["tree-1"]).status == JobStatus.SUCCEEDED
+    for _ in range(polling.MOST_FAILED_LOOKS - 2):
+        look()
+        assert after(jobs["tree-0"]).status == JobStatus.WAITING
+    look()
+
+    ended = after(jobs["tree-0"])
+    assert (ended.status, ended.outcome_code) == (JobStatus.FAILED, "unreadable")
+    assert "could not be read" in ended.outcome_message
+    others = AsyncTask.objects.exclude(job__in=[jobs["tree-0"], jobs["tree-1"]])
+    assert set(others.values_list("verdict", flat=True)) <= {"open"}
+    assert PollScope.objects.get().failures == 0
+    rest = {name: job for name, job in jobs.items() if name not in {"tree-0", "tree-1"}}
+    worlds.things.update(dict.fromkeys(rest, "grown"))
+    look()
+    assert {after(job).status for job in rest.values()} <= {JobStatus.SUCCEEDED}
+
+
+def test_a_look_that_succeeds_forgets_those_that_failed(picky):
+    (job,) = planted("oak")
+    watcher = picky(oak=ValueError("a bug"))
+    for _ in range(polling.MOST_FAILED_LOOKS - 1):
+        look()
+    del watcher.trouble["oak"]
+    look()
+    assert AsyncTask.objects.get().observation == {}
+    watcher.trouble["oak"] = ValueError("a bug")
+    look()
+    assert after(job).status == JobStatus.WAITING
+
+
+def test_a_listing_that_errors_leaves_the_single_looks(picky):
+    jobs = planted(*(f"tree-{n}" for n in range(8)))
+    picky(listing=ValueError("a bug"))
+    worlds.things.update({f"tree-{n}": "grown" for n in range(8)})
+    for _ in range(3):
+        look()
+    assert {after(job).status for job in jobs} == {JobStatus.SUCCEEDED}
+
+
+def test_one_that_gets_no_answer_does_not_put_the_others_off(picky):
+    jobs = planted("bad", "good")
+    picky(bad=polling.LookFailed("500"))
+    worlds.things["good"] = "grown"
+    look()
+    assert after(jobs[1]).status == JobStatus.SUCCEEDED
+    assert PollScope.objects.get().failures == 0
+    assert Step.objects.get(job=jobs[0]).message == "500"
+    # By itself it tells no difference from a cloud that is away: it is asked less and less often, until its deadline.
+    for _ in range(polling.MOST_FAILED_LOOKS + 3):
+        look()
+    assert after(jobs[0]).status == JobStatus.WAITING
+
+
+def test_what_the_database_refuses_of_one_observation_ends_that_watch_alone(picky, monkeypatch):
+    odd, good = planted("odd", "good")
+    real = polling._watchers["thing"].look_at_one
+
+    def look_at_one(scope, object_id):
+        seen = real(scope, object_id)
+        return polling.Observation("grown", data={"x": "\x00"}) if object_id == "odd" else seen
+
+    monkeypatch.setattr(polling._watchers["thing"], "look_at_one", look_at_one)
+    worlds.things["good"] = "grown"
+    for _ in range(polling.MOST_FAILED_LOOKS):
+        look()
+    assert after(good).status == JobStatus.SUCCEEDED
+    assert after(odd).outcome_code == "unreadable"
+
+
+def test_a_watcher_that_nobody_registered_ends_its_watches(monkeypatch):
+    (job,) = planted("oak")
+    monkeypatch.delitem(polling._watchers, "thing")
+    for _ in range(polling.MOST_FAILED_LOOKS):
+        look()
+    assert after(job).outcome_code == "unreadable"
+
+
+# --- Nobody waits longer than there is time, and nothing is undone that holds by now ---
+
+
+def late(job):
+    past = timezone.now() - timedelta(seconds=1)
+    AsyncTask.objects.update(expires_at=past)
+    Step.objects.filter(job=job).update(deadline=past)
+    Job.objects.filter(pk=job.pk).update(not_before=past)
+
+
+def test_however_long_the_outside_wants_to_be_left_alone_it_is_asked_before_the_deadline(picky):
+    planted("oak")
+    AsyncTask.objects.update(expires_at=timezone.now() + timedelta(seconds=20))
+    picky(oak=polling.LookFailed("busy", retry_after=3600))
+    look()
+    assert (AsyncTask.objects.get().next_look_at - timezone.now()).total_seconds() <= 20
+    AsyncTask.objects.update(expires_at=timezone.now() + timedelta(hours=2))
+    look()
+    assert (
+        AsyncTask.objects.get().next_look_at - timezone.now()
+    ).total_seconds() <= polling.LONGEST_PUT_OFF_SECONDS
+
+
+def test_what_holds_by_the_deadline_is_done_and_not_undone(picky):
+    (job,) = planted("oak")
+    picky(oak=polling.LookFailed("busy", retry_after=3600))
+    look()
+    polling._watchers["thing"].trouble.clear()
+    worlds.things["oak"] = "grown"
+    late(job)
+    assert after(job).status == JobStatus.SUCCEEDED
+    assert worlds.happened == ["grown:3"]
+
+
+def test_what_is_refused_by_the_deadline_ends_with_the_outsides_own_words():
+    (job,) = planted("oak")
+    worlds.things["oak"] = "dead"
+    late(job)
+    assert after(job).outcome_code == "refused_by_cloud"
+
+
+@pytest.mark.parametrize("error", [polling.LookFailed("away"), ValueError("a bug")], ids=repr)
+def test_what_cannot_be_seen_at_the_deadline_is_late(picky, error):
+    (job,) = planted("oak")
+    picky(oak=error)
+    late(job)
+    assert after(job).outcome_code == "timeout"
+
+
+def test_the_jobs_own_deadline_looks_once_more_too():
+    (job,) = planted("oak")
+    worlds.things["oak"] = "grown"
+    past = timezone.now() - timedelta(seconds=1)
+    Job.objects.filter(pk=job.pk).update(deadline=past, not_before=past)
+    assert after(job).status == JobStatus.SUCCEEDED

@@ -181,3 +181,35 @@ def test_an_effect_that_no_record_speaks_of_is_told_to_the_undo():
     engine.advance(job.pk)
 
     assert told == ["lay"]
+
+
+def out_of_time(job):
+    past = timezone.now() - timedelta(seconds=1)
+    Step.objects.filter(job=job).exclude(deadline=None).update(deadline=past)
+    due_now(job)
+
+
+def test_a_step_that_waits_is_run_once_more_before_it_is_undone_for_being_late():
+    worlds.script["wall"] = [Wait(3600, "The cloud asks us to come back in an hour.")]
+    job = submitted()
+    engine.advance(job.pk)
+    out_of_time(job)
+
+    engine.advance(job.pk)
+
+    assert fresh(job).status == JobStatus.SUCCEEDED
+    assert worlds.happened == ["lay", "wall", "wall*", "roof", "succeeded"]
+
+
+@pytest.mark.parametrize("last", [Wait(1, "still"), ValueError("a bug")], ids=repr)
+def test_a_late_step_that_does_not_hold_by_then_is_undone(last):
+    worlds.script["wall"] = [Wait(3600, "later"), last]
+    job = submitted()
+    engine.advance(job.pk)
+    out_of_time(job)
+
+    engine.advance(job.pk)
+
+    ended = fresh(job)
+    assert (ended.status, ended.outcome_code) == (JobStatus.FAILED, "timeout")
+    assert worlds.happened[:4] == ["lay", "wall", "wall*", "unwall"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from django.contrib.auth.models import Permission
 
 from portal.api.errors import Refused
 from portal.api.scoping import Role
@@ -25,10 +26,28 @@ def role_of(member):
     return Membership.objects.get(pk=member.pk).role
 
 
-def test_an_administrator_adds_a_member_in_a_role(client, admin):
-    newcomer = UserFactory(username="ann")
+@pytest.fixture
+def staff(db, client_of):
+    """Signed in as somebody who may change memberships."""
+    user = UserFactory(is_staff=True)
+    names = ["view_tenant", "change_membership"]
+    user.user_permissions.set(Permission.objects.filter(codename__in=names))
+    return client_of(user)
+
+
+def test_an_administrator_adds_nobody(client, admin):
+    UserFactory(username="ann")
 
     answer = client.post(members_url(admin.tenant), {"username": "ann", "role": "operator"}, format="json")
+
+    assert (answer.status_code, answer.json()["code"]) == (403, "staff_only")
+    assert Membership.objects.filter(tenant=admin.tenant).count() == 1
+
+
+def test_staff_add_a_member_in_a_role(staff, admin):
+    newcomer = UserFactory(username="ann")
+
+    answer = staff.post(members_url(admin.tenant), {"username": "ann", "role": "operator"}, format="json")
 
     assert answer.status_code == 201
     member = Membership.objects.get(tenant=admin.tenant, user=newcomer)
@@ -47,21 +66,21 @@ def test_the_members_are_listed_by_name_and_no_other_tenants(client, admin):
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["nobody has the name", "the user was switched off"])
-def test_a_user_who_cannot_sign_in_is_unknown(client, admin, known):
+def test_a_user_who_cannot_sign_in_is_unknown(staff, admin, known):
     if known:
         UserFactory(username="ghost", is_active=False)
 
-    answer = client.post(members_url(admin.tenant), {"username": "ghost", "role": "viewer"}, format="json")
+    answer = staff.post(members_url(admin.tenant), {"username": "ghost", "role": "viewer"}, format="json")
 
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid")
     assert list(answer.json()["errors"]) == ["username"]
     assert Membership.objects.filter(tenant=admin.tenant).count() == 1
 
 
-def test_a_member_is_not_added_twice(client, admin):
+def test_a_member_is_not_added_twice(staff, admin):
     member = MembershipFactory(tenant=admin.tenant, role=Role.VIEWER)
 
-    answer = client.post(
+    answer = staff.post(
         members_url(admin.tenant), {"username": member.user.username, "role": "admin"}, format="json"
     )
 
@@ -69,10 +88,10 @@ def test_a_member_is_not_added_twice(client, admin):
     assert role_of(member) == Role.VIEWER
 
 
-def test_a_user_may_be_a_member_of_several_tenants(client, admin):
+def test_a_user_may_be_a_member_of_several_tenants(staff, admin):
     elsewhere = MembershipFactory()
 
-    answer = client.post(
+    answer = staff.post(
         members_url(admin.tenant), {"username": elsewhere.user.username, "role": "viewer"}, format="json"
     )
 
@@ -147,7 +166,7 @@ def test_one_of_two_administrators_may_go(client, admin):
 @pytest.fixture
 def hesitant(monkeypatch):
     """Who has looked for another administrator waits a little for whoever else is looking, before he writes."""
-    both_have_looked, look = threading.Barrier(2), services._keep_an_administrator
+    both_have_looked, look = threading.Barrier(2), services.keep_an_administrator
 
     def look_and_hesitate(tenant, leaving):
         look(tenant, leaving)
@@ -156,7 +175,7 @@ def hesitant(monkeypatch):
         except threading.BrokenBarrierError:
             both_have_looked.reset()
 
-    monkeypatch.setattr(services, "_keep_an_administrator", look_and_hesitate)
+    monkeypatch.setattr(services, "keep_an_administrator", look_and_hesitate)
 
 
 @pytest.fixture

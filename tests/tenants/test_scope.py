@@ -17,7 +17,7 @@ from deploys.models import (
 )
 from portal.api.scoping import Role, Scope, TenantScoped
 from tasks.models import Job
-from tenants.models import InformationSystem, Membership, Tenant
+from tenants.models import InformationSystem, Invitation, Membership, Tenant
 from tests.factories import (
     CloudAccountFactory,
     CloudResourceFactory,
@@ -25,6 +25,7 @@ from tests.factories import (
     HostFactory,
     InformationSystemFactory,
     InstanceFactory,
+    InvitationFactory,
     MembershipFactory,
     ServiceFactory,
     TenantFactory,
@@ -166,6 +167,7 @@ def a_log_entry(tenant):
 MAKE = {
     Tenant: lambda tenant: tenant,
     Membership: lambda tenant: MembershipFactory(tenant=tenant),
+    Invitation: lambda tenant: InvitationFactory(tenant=tenant),
     InformationSystem: lambda tenant: InformationSystemFactory(tenant=tenant),
     CloudAccount: lambda tenant: CloudAccountFactory(tenant=tenant),
     VirtualMachine: lambda tenant: VirtualMachineFactory(information_system__tenant=tenant),

@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from cloudaccounts.connect import CalledInTransaction, open_cloud
+from cloudaccounts.models import CloudAccount
 from openstack_client import Address, Server
 from openstack_client.compute import Compute
 from tasks import engine
@@ -133,6 +134,8 @@ def test_nothing_is_written_for_what_did_not_change(cloud, vms_of):
 
 def test_the_number_of_statements_does_not_grow_with_the_fleet(cloud, vms_of):
     few = vms_of(3)
+    # The first run writes down how far the cloud's clock is; later ones only when it has moved.
+    CloudAccount.objects.update(clock_offsets={few[0].region: 0.0})
     for vm in few:
         cloud.change(vm.openstack_id, status="SHUTOFF")
     with CaptureQueriesContext(connection) as for_few:
@@ -380,3 +383,46 @@ def test_a_cloud_refuses_to_be_called_inside_a_transaction(cloud, vms_of):
 
     assert cloud.counts()["total"] == 0
     compute.get_server(vm.openstack_id)
+
+
+ODD = {
+    "a scoped address": {"addresses": {"net": [{"addr": "fe80::1%eth0", "OS-EXT-IPS:type": "fixed", "version": 6}]}},
+    "NUL": {"addresses": {"n\x00et": [{"addr": "10.1.1.1", "OS-EXT-IPS-MAC:mac_addr": "\x00\ud800"}]}},
+    "a status": {"status": "\x00ERR\ud800OR"},
+    "a fault": {"status": "ERROR", "fault": {"message": "a\x00b\ud800" * 10_000}},
+    "lists and objects": {"status": {"a": 1}, "addresses": [[]], "fault": "x", "name": ["n"]},
+    "nesting": {"addresses": {"net": [{"addr": [[[[[[[[]]]]]]]]}]}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_an_odd_server_keeps_no_other_vm_from_being_synced(cloud, vms_of, odd):
+    first, good = vms_of(2)
+    cloud.change(first.openstack_id, raw=odd)
+    cloud.change(good.openstack_id, status="SHUTOFF")
+
+    for full in (True, False):
+        run = sync_region(good.account_id, good.region, full=full)
+        assert run.state == "success", run.message
+    assert fresh(good).status == VMStatus.STOPPED
+    shown = fresh(first)
+    assert "\x00" not in shown.fault and shown.ip_address in {None, "fe80::1", "10.1.1.1", first.ip_address}
+
+
+def test_a_server_that_cannot_be_read_is_counted_and_named_and_is_not_missing(cloud, vms_of, monkeypatch):
+    odd, good = vms_of(2)
+    real = vm_status_sync.columns_of
+
+    def columns(server):
+        if server.id == odd.openstack_id:
+            raise ArithmeticError("seven")
+        return real(server)
+
+    monkeypatch.setattr(vm_status_sync, "columns_of", columns)
+    for vm in (odd, good):
+        cloud.change(vm.openstack_id, status="SHUTOFF")
+    for _ in range(2):
+        run = sync(good)
+        assert (run.state, run.errors, run.missing) == ("success", 1, 0)
+        assert odd.openstack_id in run.message
+    assert (fresh(good).status, fresh(odd).status) == (VMStatus.STOPPED, VMStatus.RUNNING)

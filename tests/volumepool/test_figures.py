@@ -154,8 +154,8 @@ def test_figures_of_many_pools_cost_as_much_as_of_one(pool):
         ({"snapshot_prefix": "win-"}, 4, PoolState.SOURCE_MISSING),
         ({"image_id": "gone", "source_error": "It is gone."}, 4, PoolState.SOURCE_MISSING),
         ({"snapshot_prefix": "win-", "current_snapshot_id": "1"}, 3, PoolState.FILLING),
-        ({"paused_until": timezone.now() + timedelta(hours=9)}, 3, PoolState.PAUSED),
-        ({"paused_until": timezone.now() + timedelta(hours=9)}, 4, PoolState.FULL),
+        ({"paused_until": timezone.now() + timedelta(minutes=50)}, 3, PoolState.PAUSED),
+        ({"paused_until": timezone.now() + timedelta(minutes=50)}, 4, PoolState.FULL),
         ({"paused_until": timezone.now() - timedelta(hours=9)}, 3, PoolState.FILLING),
     ],
 )

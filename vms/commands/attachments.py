@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from typing import ClassVar
 
@@ -14,11 +15,12 @@ from cloudaccounts.commands import refused_by_cloud
 from openstack_client import Conflict, NotFound
 from tasks.command import Done, Failed, Failure, Refusal, Result, Spawn, Wait, Watch, minutes, register, step
 from tasks.polling import MISSING
-from volumepool.commands import CreateVolume
-from volumepool.models import VOLUME_WATCHER, Volume
+from volumepool.commands import CreateVolume, let_go, note_if_gone, write_seen
+from volumepool.models import GONE, VOLUME_WATCHER, Volume
+from volumepool.states import ON_A_SERVER
 
 from ..models import VirtualMachine, VMOperationLog, VMStatus
-from .server import ServerCommand
+from .server import LONGEST_WORK, ServerCommand
 
 # Nova refuses a suspended server, and of a shelved one it only notes what it will do.
 ATTACHABLE = frozenset({VMStatus.RUNNING, VMStatus.STOPPED, VMStatus.PAUSED})
@@ -28,6 +30,8 @@ class _AttachmentCommand(ServerCommand):
     """A command about a VM and one of its tenant's volumes."""
 
     volume_id: str  # The row's id.
+
+    longest_work: ClassVar[timedelta | None] = LONGEST_WORK
 
     @cached_property
     def volume(self) -> Volume:
@@ -54,10 +58,25 @@ class _AttachmentCommand(ServerCommand):
         message = gettext_lazy("The volumes of a VM that is '%(status)s' cannot be changed now.")
         return [Refusal("wrong_state", message % {"status": status.label})]
 
+    def refused_for(self, allowed: frozenset[str]) -> list[Refusal]:
+        """The refusal of a volume that Cinder has in another state than these; nothing for one that is yet to be made."""
+        status, cinder_id = Volume.objects.values_list("status", "volume_id").get(pk=self.volume_id)
+        if status == GONE:
+            return [Refusal("wrong_state", gettext_lazy("The cloud has the volume no more; remove it here."))]
+        if cinder_id is None or status in allowed:
+            return []
+        message = gettext_lazy("The volume is '%(status)s'; it has to be %(allowed)s.")
+        shown = {"status": status, "allowed": " / ".join(sorted(allowed))}
+        return [Refusal("wrong_state", message % shown)]
+
     def is_attached(self) -> bool:
         """Whether the server has it, by Nova."""
         attached = self.cloud().compute.list_volume_attachments(self.server_id)
         return self.cinder_id() in {attachment.volume_id for attachment in attached}
+
+    def watched_name(self) -> str:
+        """The volume: it is what shows whether it is done."""
+        return Volume.objects.values_list("name", flat=True).get(pk=self.volume_id)
 
     def watch_volume(self, until: str) -> Watch:
         """Wait until Cinder reports a status of it."""
@@ -66,7 +85,7 @@ class _AttachmentCommand(ServerCommand):
             self.vm.polling_scope,
             self.cinder_id(),
             until=frozenset({until}),
-            unless=frozenset({"error", MISSING}),
+            unless=frozenset({"error", "error_attaching", "error_detaching", "deleting", MISSING}),
             message=_("Waiting for the cloud to report %s.") % until,
         )
 
@@ -76,11 +95,47 @@ class _AttachmentCommand(ServerCommand):
             if not self.is_attached():
                 return Done()
             self.cloud().compute.detach_volume(self.server_id, self.cinder_id())
+            self.note_request()
         except NotFound:
             return Done(_("It was off already."))
         except Conflict as refusal:
-            return Wait(1.0, refused_by_cloud(refusal))
+            return self.detach_otherwise(refused_by_cloud(refusal))
         return Wait(0.5, _("Waiting for the cloud to take it off."))
+
+    def detach_otherwise(self, refusal: str) -> Result:
+        """What to do when Nova refuses: wait while somebody works on it, and clear away what a lost request has left.
+
+        Nova begins a detachment by making the volume `detaching` in Cinder, and an attachment by having it reserved; when its
+        request died after that, it refuses every other one. The first is taken back and asked for again; of the second,
+        Cinder's reservation goes, and the server's list keeps a volume that it never had, as only the cloud's operators can
+        change that.
+        """
+        cloud = self.cloud()
+        try:
+            status = cloud.block_storage.get_volume(self.cinder_id()).status
+        except NotFound:
+            return Done(_("The volume is gone."))
+        if not self.is_lost(cloud.compute.get_server(self.server_id), status):
+            return Wait(1.0, refusal)
+        if status == "detaching" and self.may_ask_again():
+            cloud.block_storage.roll_detaching(self.cinder_id())
+            return Wait(0.5, _("The cloud had lost the request; it was asked again."))
+        if status == "reserved" and let_go(cloud, self.cinder_id(), also_of=self.server_id):
+            return Wait(0.5, _("Waiting for the volume."))
+        if status in {"available", "error"} or self.job.ending:
+            return Done(
+                _("Nova's list keeps the volume, which Cinder says is '%(status)s'.") % {"status": status}
+            )
+        return self.lost(
+            _("Nova has the volume on the server, Cinder says '%(status)s'.") % {"status": status}
+        )
+
+    def translate(self, error: Exception) -> Wait | Failed | None:
+        """What an error means; of a 404, whether it is the volume that is gone: then its row says so at once."""
+        if isinstance(error, NotFound):
+            found = Volume.objects.filter(pk=self.volume_id).values_list("volume_id", flat=True).first()
+            note_if_gone(self.data, self.cloud(), found)
+        return super().translate(error)
 
     def log_failure(self, operation: str, failure: Failure) -> None:
         """Say why it was not done."""
@@ -100,6 +155,10 @@ class AttachVolume(_AttachmentCommand):
     kind: ClassVar[str] = "vms.attach_volume"
     title: ClassVar[str | Promise] = gettext_lazy("Attach a volume to VM")
 
+    def validate(self) -> list[Refusal]:
+        """Refuse a volume that is not free in Cinder, too."""
+        return super().validate() or self.refused_for(frozenset({"available"}))
+
     @step(title=gettext_lazy("Make the volume"))
     def make_the_volume(self) -> Result:
         """Make it, if it is new."""
@@ -117,6 +176,7 @@ class AttachVolume(_AttachmentCommand):
         except Conflict as refusal:
             if not self.is_attached():
                 return Failed(refusal.code, refused_by_cloud(refusal))
+        self.note_request()
         return Done()
 
     @ask_the_cloud.undo
@@ -129,13 +189,53 @@ class AttachVolume(_AttachmentCommand):
             status = self.cloud().block_storage.get_volume(self.cinder_id()).status
         except NotFound:
             return Done()
-        # "reserved" and "attaching" are on their way to one of the others.
-        return Done() if status in {"available", "error"} else Wait(0.5, _("Waiting for the volume."))
+        self.data["seen"] = {"status": status}
+        if status in {"available", "error"}:
+            return Done()
+        # "reserved" and "attaching" are on their way to one of the others, unless the request was lost.
+        if self.moves_no_more(status) and not let_go(self.cloud(), self.cinder_id()):
+            return Done(
+                _("Nova has the volume on the server, Cinder says '%(status)s'.") % {"status": status}
+            )
+        return Wait(0.5, _("Waiting for the volume."))
 
     @step(deadline=minutes(10), title=gettext_lazy("See it attached"))
     def see_it_attached(self) -> Result:
         """Wait for `in-use`."""
         return self.watch_volume("in-use")
+
+    @see_it_attached.stalled
+    def look_at_both_sides(self) -> Result:
+        """Compare Nova's view and Cinder's: ask again for what neither has, and give up on what died between them."""
+        cloud = self.cloud()
+        try:
+            volume = cloud.block_storage.get_volume(self.cinder_id())
+            server = cloud.compute.get_server(self.server_id)
+            listed = self.is_attached()
+        except NotFound as gone:
+            note_if_gone(self.data, cloud, self.cinder_id())
+            return Failed("not_found", refused_by_cloud(gone))
+        if volume.status == "in-use" and volume.server_ids and self.server_id not in volume.server_ids:
+            return Failed("taken", _("Another server has the volume meanwhile."))
+        if volume.status == "in-use":
+            return Wait(1.0)  # The watch sees that.
+        if self.has_failed() and volume.status == "available":
+            return Failed("refused_by_cloud", _("Nova could not attach the volume.") + self.request_words())
+        if listed:
+            if self.is_lost(server, volume.status):
+                said = _("Nova has the volume on the server, Cinder says '%(status)s'.")
+                return self.lost(said % {"status": volume.status})
+            return Wait(0.0, _("The cloud still reports %s.") % volume.status)
+        if volume.status != "available" and not let_go(cloud, volume.id):
+            return Wait(0.0, _("The cloud still reports %s.") % volume.status)
+        if not self.may_ask_again():
+            return self.lost(_("neither Nova nor Cinder has a trace of it."))
+        try:
+            cloud.compute.attach_volume(self.server_id, self.cinder_id())
+        except Conflict as refusal:
+            return Wait(0.0, refused_by_cloud(refusal))
+        self.note_request()
+        return Wait(0.0, _("The cloud had lost the request; it was asked again."))
 
     @step(title=gettext_lazy("Read its device"))
     def read_its_device(self) -> Result:
@@ -148,12 +248,20 @@ class AttachVolume(_AttachmentCommand):
     def succeeded(self) -> None:
         """The volume is the VM's."""
         vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
-        Volume.objects.filter(pk=self.volume_id).update(vm=vm, device=self.data["device"], status="in-use")
+        Volume.objects.filter(pk=self.volume_id).update(
+            vm=vm,
+            device=self.data["device"],
+            status="in-use",
+            server_id=self.server_id,
+            nova_server_id=None,
+            missing_count=0,
+        )
         self.log(vm, VMOperationLog.Operation.ATTACH, success=True, detail=self.volume.name)
 
     def failed(self, failure: Failure) -> None:
         """A new one that was never begun goes; one that was made has been removed by its own job."""
         Volume.objects.filter(pk=self.volume_id, volume_id=None).delete()
+        write_seen(self.volume_id, self.data)
         self.log_failure(VMOperationLog.Operation.ATTACH, failure)
 
 
@@ -172,7 +280,7 @@ class DetachVolume(_AttachmentCommand):
         """Refuse the disk that the VM boots from."""
         if Volume.objects.filter(pk=self.volume_id, is_boot=True).exists():
             return [Refusal("boot_volume", gettext_lazy("A VM cannot be without the volume it boots from."))]
-        return super().validate()
+        return super().validate() or self.refused_for(ON_A_SERVER)
 
     @step(deadline=minutes(10), title=gettext_lazy("Ask the cloud"))
     def ask_the_cloud(self) -> Result:
@@ -184,12 +292,39 @@ class DetachVolume(_AttachmentCommand):
         """Wait for `available`."""
         return self.watch_volume("available")
 
+    @see_it_free.stalled
+    def look_at_both_sides(self) -> Result:
+        """Compare Nova's view and Cinder's: what Cinder keeps for a server that has the volume no more is let go."""
+        cloud = self.cloud()
+        try:
+            volume = cloud.block_storage.get_volume(self.cinder_id())
+        except NotFound as gone:
+            self.data["seen"] = {"status": MISSING}
+            return Failed("not_found", refused_by_cloud(gone))
+        if volume.status == "available":
+            return Wait(1.0)  # The watch sees that.
+        if let_go(cloud, volume.id):
+            return Wait(0.0, _("Waiting for the volume."))
+        if self.moves_no_more(volume.status, volume.updated_at):
+            self.data["seen"] = {"status": volume.status}
+            said = _("the server has it no more, and Cinder says '%(status)s'.")
+            return self.lost(said % {"status": volume.status})
+        return Wait(0.0, _("The cloud still reports %s.") % volume.status)
+
     def succeeded(self) -> None:
         """The volume is on no VM."""
         vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
-        Volume.objects.filter(pk=self.volume_id).update(vm=None, device="", status="available")
+        Volume.objects.filter(pk=self.volume_id).update(
+            vm=None,
+            device="",
+            status="available",
+            server_id="",
+            nova_server_id=None,
+            missing_count=0,
+        )
         self.log(vm, VMOperationLog.Operation.DETACH, success=True, detail=self.volume.name)
 
     def failed(self, failure: Failure) -> None:
-        """Say why."""
+        """Say why; the volume's row says what Cinder says."""
+        write_seen(self.volume_id, self.data)
         self.log_failure(VMOperationLog.Operation.DETACH, failure)

@@ -9,16 +9,39 @@ from typing import ClassVar
 from django.conf import settings
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from tasks.command import Done, Failure, Result, Spawn, minutes, register, step
+from openstack_client import NotFound, Server
+from openstack_client.compute import Compute
+from tasks.command import Done, Failure, Result, Spawn, Wait, minutes, register, step
 from volumepool.commands import CreateVolume, TakeSpare
 from volumepool.models import Volume
 
 from ..models import VirtualMachine, VMOperationLog
 from .server import ServerCommand, delete_servers, vm_tag
+
+# A queue out of which nothing has come for so long stands still.
+QUEUE_STANDS_AFTER = timedelta(seconds=60)
+
+
+def is_overtaken(compute: Compute, server: Server) -> bool:
+    """Whether a server that is not being built is not merely waiting for its turn.
+
+    It is not, when Nova is through with one that was asked for later, or when nothing of ours has come out of the queue
+    for a while.
+    """
+    made = server.created_at
+    if made is None:
+        return True
+    since = min(made, timezone.now() - QUEUE_STANDS_AFTER)
+    through = [other for other in compute.list_servers(changes_since=since) if other.launched_at is not None]
+    if any(other.created_at is not None and other.created_at > made for other in through):
+        return True
+    lately = timezone.now() - QUEUE_STANDS_AFTER
+    return not any(other.launched_at is not None and other.launched_at > lately for other in through)
 
 
 @register
@@ -95,6 +118,7 @@ class CreateVm(ServerCommand):
             availability_zone=self.availability_zone,
             metadata=self.vm.metadata | {"portal_vm": self.vm_id},
         ).id
+        self.note_request()
         return Done()
 
     def cinder_id_of_boot_volume(self) -> str | None:
@@ -120,6 +144,20 @@ class CreateVm(ServerCommand):
         """Wait for ACTIVE."""
         return self.watch("ACTIVE")
 
+    @see_it_active.stalled
+    def look_whether_it_is_built(self) -> Result:
+        """Give up on one that stands still while others that were asked for later are through: its request was lost."""
+        compute = self.cloud().compute
+        try:
+            server = compute.get_server(self.server_id)
+        except NotFound:
+            return Wait(1.0)  # The watch sees that.
+        if server.status == "BUILD" and self.is_lost(server) and is_overtaken(compute, server):
+            return self.lost(
+                _("it says '%(task)s', and nobody works on it.") % {"task": server.task_state or "BUILD"}
+            )
+        return Wait(0.0, _("The cloud still reports %s.") % (server.task_state or server.status))
+
     @step(title=gettext_lazy("Make sure that there is one"))
     def keep_only_one(self) -> Result:
         """Remove what a lost request has made besides, when one may have been lost."""
@@ -135,7 +173,9 @@ class CreateVm(ServerCommand):
         vm.last_start_time = Now()
         vm.save()
         if self.boot_volume_id is not None:
-            Volume.objects.filter(pk=self.boot_volume_id).update(vm=vm, is_boot=True, status="in-use")
+            Volume.objects.filter(pk=self.boot_volume_id).update(
+                vm=vm, is_boot=True, status="in-use", server_id=self.server_id
+            )
         self.log(vm, VMOperationLog.Operation.CREATE, success=True)
 
     def failed(self, failure: Failure) -> None:

@@ -51,7 +51,7 @@ class RemoveOrphan(CloudCommand):
         cloud = open_cloud(orphan.account, orphan.region)
         if orphan.kind == Orphan.Kind.SERVER:
             return delete_servers(cloud.compute, [orphan.cloud_id])
-        return delete_volumes(cloud.block_storage, [orphan.cloud_id])
+        return delete_volumes(cloud, [orphan.cloud_id])
 
     def succeeded(self) -> None:
         """It is one no more."""

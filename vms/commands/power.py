@@ -13,7 +13,6 @@ from datetime import timedelta
 from typing import ClassVar
 
 from django.db.models.functions import Now
-from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -37,7 +36,7 @@ from tasks.polling import MISSING
 
 from ..actions import ACTIONS, refusals_of
 from ..models import VirtualMachine, VMStatus
-from .server import ServerCommand
+from .server import LONGEST_WORK, ServerCommand
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +99,7 @@ class PowerCommand(ServerCommand):
     """Ask a server for an action, see it through, and write what the cloud then says."""
 
     deadline: ClassVar[timedelta] = minutes(40)
+    longest_work: ClassVar[timedelta | None] = LONGEST_WORK
     action: ClassVar[str]  # A key of `vms.actions.ACTIONS`, and the operation of the log.
     # The action that brings the server back when the job fails, if there is one.
     taken_back_by: ClassVar[str] = ""
@@ -152,6 +152,7 @@ class PowerCommand(ServerCommand):
                 return Failed("wrong_state", refused_by_cloud(refusal))
             return Done(_("It was so already."))
         self.data["asked"] = True
+        self.note_request()
         return Done()
 
     @ask_the_cloud.undo
@@ -170,6 +171,8 @@ class PowerCommand(ServerCommand):
                 return Done(_("Somebody else has moved the server on; it stays as it is."))
             if server.task_state is None:
                 back.ask(compute, self.server_id)
+            elif self.is_lost(server):
+                return Done(_("Nova does nothing about the server; it stays as it is."))
         except NotFound:
             return Done(_("The server is gone."))
         except Conflict as refusal:
@@ -187,6 +190,33 @@ class PowerCommand(ServerCommand):
         }
         unless = {"ERROR", MISSING, *elsewhere} - self.nova.done
         return self.watch(*sorted(self.nova.done), unless=unless)
+
+    @see_it_done.stalled
+    def look_whether_it_moves(self) -> Result:
+        """Ask again when Nova shows no trace of the action; give up when it has begun one that nobody works on."""
+        compute = self.cloud().compute
+        try:
+            server = compute.get_server(self.server_id)
+        except NotFound:
+            return Wait(1.0)  # The watch sees that.
+        if server.task_state is not None:
+            if self.is_lost(server):
+                return self.when_lost(compute, server)
+            return Wait(0.0, _("The cloud still reports %s.") % server.task_state)
+        if server.status in self.nova.done or server.status == "ERROR":
+            return Wait(1.0)
+        if not self.may_ask_again():
+            return self.lost(_("the server stays '%(status)s'.") % {"status": server.status})
+        try:
+            self.send(compute)
+        except Conflict as refusal:
+            return Wait(0.0, refused_by_cloud(refusal))
+        self.note_request()
+        return Wait(0.0, _("The cloud had lost the request; it was asked again."))
+
+    def when_lost(self, compute: Compute, server: Server) -> Result:
+        """What to do about a task that nobody works on: Nova refuses every other action until its operators clear it."""
+        return self.lost(_("it says '%(task)s', and nobody works on it.") % {"task": server.task_state})
 
     def succeeded(self) -> None:
         """Write what the cloud said last, when, and the operation log."""
@@ -240,8 +270,8 @@ class StopVmAtItsEnd(StopVm):
 
     def is_over(self) -> bool:
         """Whether its runtime is over by what the row says now."""
-        ends = VirtualMachine.objects.values_list("runtime_end", flat=True).get(pk=self.vm_id)
-        return ends is not None and ends < timezone.localdate()
+        vm = VirtualMachine.objects.select_related("information_system__tenant").get(pk=self.vm_id)
+        return bool(vm.is_past_runtime)
 
     def no_longer_wanted(self) -> Failed | None:
         """Somebody may have extended its runtime since the job was recorded."""
@@ -295,6 +325,17 @@ class RestartVm(PowerCommand):
         """After a refusal: a reboot under way is as good as ours; ACTIVE alone says nothing."""
         return server.task_state in self.nova.under_way
 
+    def when_lost(self, compute: Compute, server: Server) -> Result:
+        """Ask for a hard restart: it is what Nova still takes of a server whose restart it has given up on."""
+        if server.task_state not in _REBOOTING or not self.may_ask_again():
+            return super().when_lost(compute, server)
+        try:
+            compute.reboot_server(self.server_id, hard=True)
+        except Conflict:
+            return super().when_lost(compute, server)
+        self.note_request()
+        return Wait(0.0, _("Nova had given up on the restart; a hard one was asked for."))
+
 
 @register
 class PauseVm(PowerCommand):
@@ -347,6 +388,8 @@ class ShelveVm(PowerCommand):
 
     kind: ClassVar[str] = "vms.shelve"
     title: ClassVar[str | Promise] = gettext_lazy("Shelve VM")
+    # An image of the disk is moved, which takes as long as it takes.
+    longest_work: ClassVar[timedelta | None] = None
     action: ClassVar[str] = "shelve"
     time_column: ClassVar[str] = "last_stop_time"
 
@@ -357,6 +400,8 @@ class UnshelveVm(PowerCommand):
 
     kind: ClassVar[str] = "vms.unshelve"
     title: ClassVar[str | Promise] = gettext_lazy("Unshelve VM")
+    # An image of the disk is moved, which takes as long as it takes.
+    longest_work: ClassVar[timedelta | None] = None
     action: ClassVar[str] = "unshelve"
     taken_back_by: ClassVar[str] = "shelve"
     time_column: ClassVar[str] = "last_start_time"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -9,11 +10,13 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from openstack_client import NotFound
-from tasks.command import Done, Failed, Failure, Refusal, Result, Spawn, minutes, register, step
+from cloudaccounts.commands import refused_by_cloud
+from openstack_client import Cloud, Conflict, Forbidden, NotFound
+from tasks.command import Done, Failed, Failure, Refusal, Result, Spawn, Wait, minutes, register, step
 from tasks.models import JobStatus
 from tasks.polling import MISSING
-from volumepool.commands import RemoveVolume
+from volumepool.commands import RemoveVolume, let_go, write_seen
+from volumepool.mapping import columns_of
 from volumepool.models import Volume, VolumeSnapshot
 
 from ..actions import allowed_actions
@@ -78,6 +81,7 @@ class RemoveVm(ServerCommand):
                 compute.delete_server(server_id)
             except NotFound:
                 continue
+            self.note_request()
         return Done()
 
     @step(deadline=minutes(30), title=gettext_lazy("See it gone"))
@@ -87,6 +91,88 @@ class RemoveVm(ServerCommand):
             return delete_servers(self.cloud().compute, self.data["servers"])
         # ERROR is no reason to give up: a server that was in error shows it until it is gone.
         return self.watch(MISSING, "SOFT_DELETED", unless=())
+
+    @see_it_gone.stalled
+    def ask_again(self) -> Result:
+        """Ask again when Nova has given up (ERROR, no task), or shows no trace of the request."""
+        compute = self.cloud().compute
+        try:
+            server = compute.get_server(self.server_id)
+            if server.status == "DELETED" or (server.status == "SOFT_DELETED" and server.task_state is None):
+                return Wait(1.0)  # The watch sees that.
+            going = server.task_state in {"deleting", "soft-deleting"} and server.status != "ERROR"
+            if going and not self.is_lost(server):
+                return Wait(0.0, _("The cloud still reports %s.") % server.task_state)
+            if not self.may_ask_again():
+                return self.lost(_("the server stays '%(status)s'.") % {"status": server.status})
+            compute.delete_server(self.server_id)
+            self.note_request()
+        except NotFound:
+            return Wait(1.0)
+        except Conflict as refusal:
+            return Wait(0.0, refused_by_cloud(refusal))
+        return Wait(0.0, _("Nova had given up; it was asked again."))
+
+    @step(deadline=minutes(10), title=gettext_lazy("End it for good"))
+    def end_it_for_good(self) -> Result:
+        """Where Nova keeps deleted servers for a while (SOFT_DELETED), end this one now: until then it keeps its volumes.
+
+        Where the cloud's policy leaves that to its administrators, its data volumes are taken off; what it boots from stays on
+        it until Nova reclaims it.
+        """
+        cloud = self.cloud()
+        kept = False
+        for server_id in self.data["servers"]:
+            try:
+                server = cloud.compute.get_server(server_id)
+                if server.status == "DELETED":
+                    continue
+                if server.task_state == "deleting":
+                    return Wait(0.5, _("Waiting for the server to go."))
+                cloud.compute.force_delete_server(server_id)
+            except NotFound:
+                continue
+            except Forbidden:
+                kept = True
+                self.take_volumes_off(cloud, server_id)
+                continue
+            except Conflict as refusal:
+                return Wait(1.0, refused_by_cloud(refusal))
+            return Wait(0.5, _("Waiting for the server to go."))
+        self.data["kept_by_nova"] = kept
+        return Done(_("Nova keeps the server for a while; it ends by itself.") if kept else "")
+
+    def take_volumes_off(self, cloud: Cloud, server_id: str) -> None:
+        """Ask for the detachment of what a server that Nova keeps does not boot from."""
+        boots_from = set(Volume.objects.filter(vm=self.vm, is_boot=True).values_list("volume_id", flat=True))
+        for attached in cloud.compute.list_volume_attachments(server_id):
+            if attached.volume_id not in boots_from:
+                with suppress(NotFound, Conflict):
+                    cloud.compute.detach_volume(server_id, attached.volume_id)
+
+    @step(deadline=minutes(10), title=gettext_lazy("See its volumes free"))
+    def see_its_volumes_free(self) -> Result:
+        """Read what became of volumes that stay: what Cinder still keeps for a server that is gone is let go.
+
+        A volume that the cloud does not give back stays as Cinder says, and the job goes on.
+        """
+        self.data["server_gone"] = True
+        cloud, found, left = self.cloud(), self.data.setdefault("kept", {}), False
+        if self.volumes != "keep":
+            return Done()
+        for volume in Volume.objects.filter(vm=self.vm, volume_id__isnull=False):
+            try:
+                seen = cloud.block_storage.get_volume(str(volume.volume_id))
+            except NotFound:
+                found[str(volume.pk)] = {"status": MISSING}
+                continue
+            found[str(volume.pk)] = columns_of(seen).as_json()
+            if seen.is_used and not (volume.is_boot and self.data.get("kept_by_nova")):
+                let_go(cloud, seen.id)
+                left = True
+        if left and not self.moves_no_more(sorted((pk, one["status"]) for pk, one in found.items())):
+            return Wait(0.5, _("Waiting for the volume."))
+        return Done()
 
     @step(title=gettext_lazy("Remove its volumes"))
     def remove_volumes(self) -> Result:
@@ -101,7 +187,11 @@ class RemoveVm(ServerCommand):
     def succeeded(self) -> None:
         """The row goes; the log stays, and so do volumes that were kept."""
         vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
-        kept = Volume.objects.filter(vm=vm).update(vm=None, device="", is_boot=False, status="available")
+        kept = Volume.objects.filter(vm=vm).update(vm=None, device="", is_boot=False)
+        for volume_id, seen in self.data.get("kept", {}).items():
+            write_seen(
+                volume_id, {"seen": {name: seen[name] for name in ("status", "server_id") if name in seen}}
+            )
         detail = _("%(count)s volumes were kept.") % {"count": kept} if kept else ""
         self.log(vm, VMOperationLog.Operation.REMOVE, success=True, detail=detail)
         vm.delete()

@@ -69,6 +69,7 @@ class ResizeVm(ServerCommand):
         except Conflict as refusal:
             if not self.is_under_way(compute.get_server(self.server_id)):
                 return Failed("wrong_state", refused_by_cloud(refusal))
+        self.note_request()
         return Done()
 
     def is_under_way(self, server: Server) -> bool:
@@ -87,6 +88,8 @@ class ResizeVm(ServerCommand):
                 return Done(_("The server is in error; it stays as it is."))
             if server.status == "VERIFY_RESIZE" and server.task_state is None:
                 compute.revert_resize(self.server_id)
+            elif self.is_lost(server):
+                return Done(_("Nova does nothing about the server; it stays as it is."))
         except NotFound:
             return Done(_("The server is gone."))
         except Conflict as refusal:
@@ -97,6 +100,11 @@ class ResizeVm(ServerCommand):
     def see_it_resized(self) -> Result:
         """Wait for VERIFY_RESIZE. A server that is as before was not resized: no host had room for it."""
         return self.watch("VERIFY_RESIZE", unless={"ERROR", MISSING, *_SETTLED})
+
+    @see_it_resized.stalled
+    def look_whether_it_moves(self) -> Result:
+        """Give up when nobody works on it; a server of which nothing is asked has been seen by the watch."""
+        return look_at_resize(self)
 
     def succeeded(self) -> None:
         """The resize waits to be confirmed."""
@@ -113,6 +121,18 @@ class ResizeVm(ServerCommand):
         self.log(
             vm, VMOperationLog.Operation.RESIZE, success=False, detail=f"{failure.code}: {failure.message}"
         )
+
+
+def look_at_resize(command: ServerCommand) -> Result:
+    """Whether Nova still works on a resize, its confirmation or its reversal."""
+    try:
+        server = command.cloud().compute.get_server(command.server_id)
+    except NotFound:
+        return Wait(1.0)  # The watch sees that.
+    if command.is_lost(server):
+        state = server.task_state or server.status
+        return command.lost(_("it says '%(task)s', and nobody works on it.") % {"task": state})
+    return Wait(0.0, _("The cloud still reports %s.") % (server.task_state or server.status))
 
 
 class EndResize(ServerCommand):
@@ -137,14 +157,24 @@ class EndResize(ServerCommand):
         try:
             type(self).send(compute, self.server_id)
         except Conflict as refusal:
-            if compute.get_server(self.server_id).status == "VERIFY_RESIZE":
+            server = compute.get_server(self.server_id)
+            if server.status == "VERIFY_RESIZE":
+                if self.is_lost(server):
+                    return self.lost(refused_by_cloud(refusal))
                 return Wait(2.0, refused_by_cloud(refusal))
+            return Done()
+        self.note_request()
         return Done()
 
     @step(deadline=minutes(30), title=gettext_lazy("See it done"))
     def see_it_done(self) -> Result:
         """Wait until Nova is through with it."""
         return self.watch(*sorted(_SETTLED))
+
+    @see_it_done.stalled
+    def look_whether_it_moves(self) -> Result:
+        """Give up when nobody works on it."""
+        return look_at_resize(self)
 
     @step(title=gettext_lazy("Read its size"))
     def read_its_size(self) -> Result:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
+from typing import ClassVar
 
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
@@ -12,12 +14,16 @@ from django.utils.translation import gettext_lazy
 
 from cloudaccounts.commands import CloudCommand, refused_by_cloud
 from cloudaccounts.connect import open_cloud
-from openstack_client import Cloud, Conflict, NotFound
+from openstack_client import Cloud, CloudError, Conflict, Forbidden, NotFound, Server
 from openstack_client.compute import Compute
 from tasks.command import Done, Entity, Refusal, Result, Wait, Watch
 from tasks.polling import MISSING
 
 from ..models import SERVER_WATCHER, VirtualMachine, VMOperationLog, lock_key
+from .history import events_of, has_failed, is_worked_on, last_done
+
+# Nova gives a guest a minute to shut down, two to reboot, and tries a detachment for almost three.
+LONGEST_WORK = timedelta(minutes=3)
 
 
 def vm_tag(vm_id: str) -> str:
@@ -26,21 +32,29 @@ def vm_tag(vm_id: str) -> str:
 
 
 def delete_servers(compute: Compute, server_ids: Iterable[str]) -> Result:
-    """Ask for the end of servers until the cloud has none of them. For an undo: it says `Done` when they are gone."""
-    left = False
+    """Ask for the end of servers until the cloud has none of them. For an undo: it says `Done` when they are gone.
+
+    One that Nova would keep for a while (SOFT_DELETED) is ended for good, where the cloud lets us; else it counts as gone.
+    """
+    left, pause = False, 0.5
     for server_id in server_ids:
         try:
             server = compute.get_server(server_id)
-            if server.status in {"DELETED", "SOFT_DELETED"}:
+            if server.status == "DELETED":
                 continue
-            if server.task_state not in {"deleting", "soft-deleting"}:
+            if server.status == "SOFT_DELETED" and server.task_state is None:
+                compute.force_delete_server(server_id)
+            elif server.task_state not in {"deleting", "soft-deleting"} or server.status == "ERROR":
+                # Of one in error, "deleting" may be what a request has left that died inside Nova (seen when its Keystone was
+                # killed). Asked again, Nova removes it at once; one that a host is removing it leaves to that.
                 compute.delete_server(server_id)
+                pause = 2.0 if server.task_state else pause
             left = True
-        except NotFound:
+        except (NotFound, Forbidden):
             continue
         except Conflict as refusal:
             return Wait(2.0, refused_by_cloud(refusal))
-    return Wait(0.5, _("Waiting for the server to go.")) if left else Done()
+    return Wait(pause, _("Waiting for the server to go.")) if left else Done()
 
 
 @dataclass
@@ -48,6 +62,9 @@ class ServerCommand(CloudCommand):
     """A command about one VM. One that needs to know no more than which is no dataclass of its own."""
 
     vm_id: str
+
+    # How long Nova may be at work on what was asked without anything to see; None for as long as the step may take.
+    longest_work: ClassVar[timedelta | None] = None
 
     @cached_property
     def vm(self) -> VirtualMachine:
@@ -92,6 +109,32 @@ class ServerCommand(CloudCommand):
             if MISSING in until
             else _("Waiting for the cloud to report %s.") % " / ".join(until),
         )
+
+    def is_lost(self, server: Server, *more: object) -> bool:
+        """Whether Nova has lost what was asked of the server: nothing moves, and nobody has begun to work on it."""
+        events = events_of(self.cloud().compute, server.id, self.data.get("request_id", ""))
+        # Until a host has it, Nova says of a server at each look that it has just been updated.
+        updated = None if server.status == "BUILD" else server.updated_at
+        if not self.moves_no_more(server.status, server.task_state, updated, len(events), *more):
+            return False
+        if not is_worked_on(events):
+            return True
+        # What a service that died had begun stays "begun" for ever in Nova's record.
+        return self.longest_work is not None and self.stood_for() >= self.longest_work
+
+    def has_failed(self) -> bool:
+        """Whether Nova says that its work on what was asked has ended in an error."""
+        compute = self.cloud().compute
+        request_id = self.data.get("request_id", "")
+        return bool(request_id) and has_failed(events_of(compute, self.server_id, request_id))
+
+    def explain(self, status: str, fault: str) -> str:
+        """What the cloud reports, and what was last asked of the server, when that was not by this job."""
+        said = super().explain(status, fault)
+        try:
+            return said + last_done(self.cloud().compute, self.server_id, self.data.get("request_id", ""))
+        except CloudError:
+            return said
 
     def observed_vm(self) -> VirtualMachine:
         """The VM's row, locked, with what this job last saw of the server put into it; the caller saves."""

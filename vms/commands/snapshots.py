@@ -85,6 +85,10 @@ class SnapshotVm(ServerCommand):
         message = gettext_lazy("No snapshot can be taken of a VM that is '%(status)s' now.")
         return [Refusal("wrong_state", message % {"status": status.label})]
 
+    def watched_name(self) -> str:
+        """The snapshot: its image shows whether it is done."""
+        return self.snapshot.name
+
     def made_before(self) -> list[Image]:
         """The images that were ever made for this snapshot and are still there."""
         return self.cloud().image.find_images_by_property("portal_snapshot", self.snapshot_id)
@@ -106,6 +110,7 @@ class SnapshotVm(ServerCommand):
                 "portal_tenant": str(self.snapshot.information_system.tenant_id),
             },
         )
+        self.note_request()
         return Done()
 
     @ask_the_cloud.undo
@@ -139,11 +144,23 @@ class SnapshotVm(ServerCommand):
             message=_("Waiting for the cloud to report %s.") % "active",
         )
 
+    @see_it_active.stalled
+    def look_at_the_server(self) -> Result:
+        """An image becomes active as long as Nova works on its server: one that nobody fills stays `queued` for ever."""
+        try:
+            server = self.cloud().compute.get_server(self.server_id)
+            image = self.cloud().image.get_image(self.data["image_id"])
+        except NotFound:
+            return self.lost(_("the server or the image is gone."))
+        if image.status != "active" and self.is_lost(server, image.status, image.size_bytes):
+            return self.lost(_("the image stays '%(status)s'.") % {"status": image.status})
+        return Wait(0.0, _("The cloud still reports %s.") % image.status)
+
     @step(title=gettext_lazy("See the server free again"))
     def see_the_server_free(self) -> Result:
         """Nova lets go of the server a moment after the image is complete; before that it refuses what comes next."""
         server = self.cloud().compute.get_server(self.server_id)
-        if (server.task_state or "").startswith("image"):
+        if (server.task_state or "").startswith("image") and not self.is_lost(server):
             return Wait(0.5, _("Waiting for the cloud to let go of the server."))
         return Done()
 

@@ -234,6 +234,14 @@ class VirtualMachine(models.Model):
         return self.name
 
     @property
+    def is_past_runtime(self) -> bool:
+        """Whether the last day for which it is wanted is over for its tenant."""
+        # No zone is further than a day from UTC, so most are told without a look at the tenant.
+        if self.runtime_end is None or self.runtime_end > timezone.now().date() + timedelta(days=1):
+            return False
+        return bool(self.runtime_end < self.information_system.tenant.today())
+
+    @property
     def lock_key(self) -> str:
         """The engine's lock on this VM."""
         return lock_key(self.pk)

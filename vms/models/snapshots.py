@@ -8,6 +8,7 @@ from typing import ClassVar
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -23,6 +24,10 @@ class SnapshotQuerySet(TenantScoped):
     """Snapshots; their tenant is that of their information system."""
 
     tenant_path: ClassVar[str] = "information_system__tenant"
+
+    def mark_gone(self) -> int:
+        """Write that Glance has their images no more."""
+        return self.update(status="gone", missing_count=2, written_at=Now())
 
 
 class VMSnapshot(models.Model):
@@ -43,7 +48,7 @@ class VMSnapshot(models.Model):
     vm_name = models.CharField(_("VM"), max_length=200)
     name = models.CharField(_("name"), max_length=200)
     image_id = models.CharField(_("image id"), max_length=64, null=True, blank=True, unique=True)
-    # Glance's own word, as it was last seen; "queued" until then.
+    # Glance's own word, as it was last seen; "queued" until then, and "gone" when Glance has it no more.
     status = models.CharField(_("status"), max_length=30, default="queued")
     # The disk that a VM made from it needs at least; 0 when the image itself says it.
     min_disk_gb = models.PositiveIntegerField(default=0, editable=False)
@@ -59,6 +64,9 @@ class VMSnapshot(models.Model):
         related_name="+",
         verbose_name=_("created by"),
     )
+    # Complete listings in a row without it; and when a column that follows Glance was last written.
+    missing_count = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)
+    written_at = models.DateTimeField(default=timezone.now, db_default=Now(), editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     objects = SnapshotQuerySet.as_manager()

@@ -60,7 +60,7 @@ def resize_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> No
             "boot_volume": "true" if boots_from_volume else "",
             "flavor": flavor_id,
         }
-        flavor = choices_for(scope, place).flavor
+        flavor = choices_for(scope, place, for_new=False).flavor
         if flavor is None:
             raise BadFields({"flavor": [_("There is no such flavor here.")]})
         data = {"cpu_cores": flavor.cpu_cores, "memory_gb": flavor.memory_gb}

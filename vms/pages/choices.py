@@ -41,13 +41,13 @@ class Choices:
     volume_types: Sequence[CloudResource] = field(default_factory=list)
 
 
-def choices_for(scope: Scope, entered: Mapping[str, str]) -> Choices:
+def choices_for(scope: Scope, entered: Mapping[str, str], *, for_new: bool = True) -> Choices:
     """What there is to choose from, for the system, account and region that were entered.
 
     Who changes the system may have an account on the form that the new one does not have: it is then forgotten.
-    Raises 409 `no_information_system`.
+    `for_new` is as in `options_for`. Raises 409 `no_information_system`.
     """
-    options = _options(scope, entered)
+    options = _options(scope, entered, for_new=for_new)
     if options["information_system"] is None:
         raise Refused(409, "no_information_system", " ".join(texts_of([*options["missing"].values()])))
     system = (
@@ -74,7 +74,7 @@ def choices_for(scope: Scope, entered: Mapping[str, str]) -> Choices:
     )
 
 
-def _options(scope: Scope, entered: Mapping[str, str]) -> dict[str, Any]:
+def _options(scope: Scope, entered: Mapping[str, str], *, for_new: bool) -> dict[str, Any]:
     system_id = _uuid(entered.get("information_system", ""))
     account_id, region = _number(entered.get("account", "")), entered.get("region", "")
     wishes: list[tuple[UUID | None, int | None, str]] = [
@@ -85,11 +85,15 @@ def _options(scope: Scope, entered: Mapping[str, str]) -> dict[str, Any]:
     for wished_system, wished_account, wished_region in wishes:
         try:
             return options_for(
-                scope=scope, system_id=wished_system, account_id=wished_account, region=wished_region
+                scope=scope,
+                system_id=wished_system,
+                account_id=wished_account,
+                region=wished_region,
+                for_new=for_new,
             )
         except BadFields:
             continue
-    return options_for(scope=scope, system_id=None, account_id=None, region="")
+    return options_for(scope=scope, system_id=None, account_id=None, region="", for_new=for_new)
 
 
 def _systems_to_boot(images: Sequence[CloudResource]) -> list[tuple[str, str]]:

@@ -117,7 +117,7 @@ def show_vm(
             "region": vm.region,
             "boot_volume": "true" if context["boots_from_volume"] else "",
         }
-        choices = choices_for(scope, place)
+        choices = choices_for(scope, place, for_new=False)
         here = (choices.account, choices.region) == (vm.account_id, vm.region)
         least = 0 if context["boots_from_volume"] else vm.disk_gb
         sizes = [
@@ -183,6 +183,7 @@ def _volumes(scope: Scope, vm: VirtualMachine) -> dict[str, Any]:
     volumes = list(ours.filter(vm=vm).order_by("-is_boot", "created_at"))
     free = ours.filter(
         vm=None,
+        status="available",
         volume_id__isnull=False,
         account=vm.account_id,
         region=vm.region,

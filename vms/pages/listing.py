@@ -61,7 +61,9 @@ def vm_page(request: PageRequest) -> HttpResponse:
             "actions": [(name, action.label) for name, action in ACTIONS.items()],
             "wish": wish,
             "query": urlencode(wish),
-            "usage": quota_lines(usage_of(scope.tenant)) if scope.tenant else [],
+            "usage": quota_lines(usage_of(scope.tenant))
+            if scope.tenant and scope.allows(Role.VIEWER)
+            else [],
             "stale_states": _stale_states(scope),
             **may(scope),
         },

@@ -7,7 +7,7 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from cloudaccounts.models import CloudResource
+from cloudaccounts.models import CloudAccount, CloudResource
 from portal.api.serializers import CloudNameField, PlainCharField, PlainTextField, StrictSerializer
 from tasks.serializers import JobSerializer
 
@@ -122,10 +122,11 @@ class NamedOptionSerializer(_OptionSerializer):
 
 
 class AccountOptionSerializer(serializers.Serializer[Any]):
-    """A cloud account that a VM can be made in."""
+    """A cloud account that a VM can be made in. One whose last verification failed is none."""
 
     id = serializers.IntegerField(source="pk")
     name = serializers.CharField()
+    verification = serializers.ChoiceField(choices=CloudAccount.Verification.choices)
 
 
 class OptionsSerializer(serializers.Serializer[Any]):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from portal.api.answers import AnswerSerializer
 from portal.api.scoping import Role
+from tasks.clock import is_recent
 from tasks.models import EntityLock, Job
 from tasks.serializers import JobBriefSerializer
 
@@ -114,7 +114,7 @@ class VirtualMachineSerializer(AnswerSerializer[VirtualMachine]):
 
     def get_stale(self, vm: VirtualMachine) -> bool:
         seen_at = getattr(vm, "seen_at", vm.observed_at)
-        return seen_at is None or seen_at < timezone.now() - stale_after()
+        return not is_recent(seen_at, stale_after())
 
     @extend_schema_field(serializers.ListField(child=serializers.CharField()))
     def get_allowed_actions(self, vm: VirtualMachine) -> list[str]:

@@ -9,11 +9,11 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
 
 from portal.api.scoping import Role, Scope
 from security.encryption import UnreadableSecret
 from tasks import engine
+from tasks.clock import is_recent
 from tasks.models import Job
 
 from ..commands.console import ReadConsole
@@ -48,8 +48,7 @@ def console_of(*, scope: Scope, vm: VirtualMachine) -> Console:
     readings = ConsoleReading.objects.filter(vm=vm, user=scope.user)
     found = {reading.kind: reading for reading in readings}
     url, log = found.get("url"), found.get("log")
-    too_old = timezone.now() - timedelta(seconds=settings.CONSOLE_URL_SECONDS)
-    if url is not None and url.read_at < too_old:
+    if url is not None and not is_recent(url.read_at, timedelta(seconds=settings.CONSOLE_URL_SECONDS)):
         url = None
     try:
         return Console(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -57,7 +58,7 @@ def create_vm(
     scope.require(Role.ADMIN, VirtualMachine)
     problems: Errors = {name: list(found) for name, found in (errors or {}).items()}
     system = _system(scope, wish, problems)
-    _check_runtime(wish, problems)
+    _check_runtime(wish, system.tenant.today() if system else None, problems)
     if not {"os_type", "image"} & {*wish, *problems}:
         problems["os_type"] = [_("Name a system (os_type), or an image.")]
     place, choice = _choose(system, wish, problems) if system else (None, Choice())
@@ -95,11 +96,12 @@ def create_vm(
         return NewVm(vm, job, choice.network)
 
 
-def _check_runtime(wish: Mapping[str, Any], problems: Errors) -> None:
+def _check_runtime(wish: Mapping[str, Any], today: date | None, problems: Errors) -> None:
+    """`today` is the tenant's; None when there is no tenant to be known, which is said elsewhere."""
     starts, ends = wish.get("runtime_start"), wish.get("runtime_end")
     if starts is not None and ends is not None and ends < starts:
         problems.setdefault("runtime_end", []).append(_("It ends before it begins."))
-    elif ends is not None and ends < timezone.localdate():
+    elif ends is not None and today is not None and ends < today:
         problems.setdefault("runtime_end", []).append(_("It is over already."))
 
 
@@ -191,9 +193,12 @@ def _boot_volume(vm: VirtualMachine, pool: VolumePool | None) -> tuple[Volume, T
 
 
 def options_for(
-    *, scope: Scope, system_id: UUID | None, account_id: int | None, region: str
+    *, scope: Scope, system_id: UUID | None, account_id: int | None, region: str, for_new: bool = True
 ) -> dict[str, Any]:
-    """What a new VM of an information system can be made of. Raises 400 `invalid`, as `create_vm` does."""
+    """What a new VM of an information system can be made of. Raises 400 `invalid`, as `create_vm` does.
+
+    Not `for_new`: what one that is there can be changed to, also in an account in which nothing new is made.
+    """
     problems: Errors = {}
     systems = InformationSystem.objects.within(scope).select_related("tenant").order_by("name")
     wish = {"information_system": system_id} if system_id else {}
@@ -202,10 +207,11 @@ def options_for(
         raise BadFields(problems)
     if system is None:
         problems["information_system"] = [_("There is no information system yet; create one first.")]
-    accounts = [account for account in _accounts(system) if account.active] if system else []
+    known = _accounts(system) if system else []
+    accounts = [account for account in known if account.is_usable or (account.active and not for_new)]
     place: Place | None = None
     if system is not None:
-        place, problems = choose_place(system, accounts, account_id, region)
+        place, problems = choose_place(system, known, account_id, region, for_new=for_new)
     if system is not None and problems and (account_id is not None or region):
         raise BadFields(problems)
     catalogue = Catalogue(place, system) if place and system else None

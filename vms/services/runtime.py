@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from portal.api.time_zones import today_in
 from tasks import engine
+from tenants.models import Tenant
 
 from ..commands.power import StopVmAtItsEnd
 from ..models import VirtualMachine, VMOperationLog, VMStatus
@@ -26,21 +27,38 @@ def stop_at_runtime_end() -> int:
     runtime after this and before a worker comes to it is heard: the job looks at the row again.
     """
     with transaction.atomic():
+        is_over = Q(pk__in=[])
+        for today, of_these in _tenants_by_day():
+            is_over |= of_these & Q(runtime_end__lt=today)
         over = VirtualMachine.objects.shown().filter(
-            runtime_end__lt=timezone.localdate(), status=VMStatus.RUNNING, openstack_id__isnull=False
+            is_over, status=VMStatus.RUNNING, openstack_id__isnull=False
         )
         vms = list(over.order_by("pk").select_for_update(of=("self",), skip_locked=True)[:AT_ONCE])
         answers = engine.submit_many(specs_for(StopVmAtItsEnd, vms), mode="valid")
         return touch_asked(vms, answers)
 
 
+def _tenants_by_day() -> list[tuple[date, Q]]:
+    """The days that it is for tenants now, never more than three, each with what finds the VMs of those tenants.
+
+    A day is the tenant's: a VM that is wanted until Friday runs until Friday is over there.
+    """
+    zones: dict[date, list[str]] = {}
+    for name in Tenant.objects.order_by().values_list("time_zone", flat=True).distinct():
+        zones.setdefault(today_in(name), []).append(name)
+    return [(day, Q(information_system__tenant__time_zone__in=names)) for day, names in zones.items()]
+
+
 def warn_of_runtime_end() -> int:
     """Say in the log of each VM, once for each end, that it will be stopped soon; how many were warned."""
-    today = timezone.localdate()
     with transaction.atomic():
+        is_soon = Q(pk__in=[])
+        for today, of_these in _tenants_by_day():
+            last = today + timedelta(days=settings.RUNTIME_WARN_DAYS)
+            is_soon |= of_these & Q(runtime_end__range=(today, last))
         soon = VirtualMachine.objects.select_related("information_system").filter(
             ~Q(warned_of_end=F("runtime_end")) | Q(warned_of_end=None),
-            runtime_end__range=(today, today + timedelta(days=settings.RUNTIME_WARN_DAYS)),
+            is_soon,
             status=VMStatus.RUNNING,
         )
         vms = list(soon.order_by("pk").select_for_update(of=("self",), skip_locked=True)[:AT_ONCE])

@@ -10,6 +10,7 @@ from django.db import transaction
 from portal.api.scoping import Role, Scope, locked_row
 from tasks import engine
 from tasks.models import Job
+from tenants.row_limits import require_room_for_rows
 from volumepool.models import Volume
 
 from ..commands.snapshots import RemoveSnapshot, SnapshotVm
@@ -26,9 +27,13 @@ class SnapshotTaken:
 
 
 def take_snapshot(*, scope: Scope, vm_id: UUID, name: str) -> SnapshotTaken:
-    """Have an image made of a VM. Raises Http404, and `Refused`: 403 `role_too_low`; 409 `busy`, `wrong_state`."""
+    """Have an image made of a VM. Raises Http404, and `Refused`: 403 `role_too_low`; 409 `busy`, `wrong_state`, `limit_reached`."""
     with transaction.atomic():
         vm = locked_vm(scope, vm_id, Role.OPERATOR)
+        tenant = vm.information_system.tenant
+        require_room_for_rows(
+            tenant, "vm_snapshots", VMSnapshot.objects.filter(information_system__tenant=tenant)
+        )
         boots_from_volume = Volume.objects.filter(vm=vm, is_boot=True).exists()
         snapshot = VMSnapshot.objects.create(
             min_disk_gb=vm.disk_gb if boots_from_volume else 0,

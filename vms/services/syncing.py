@@ -9,7 +9,9 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from portal.api.scoping import Role, Scope
+from tasks.clock import TOLERANCE
 from tasks.doorbell import ring
+from volumepool.services import request_volume_sync
 
 from ..models import ConsoleReading, SyncRun, SyncState, VirtualMachine, stale_after
 
@@ -34,6 +36,8 @@ def request_sync(*, scope: Scope, account_id: int | None = None) -> list[SyncSta
     SyncState.objects.filter(of_these).update(full_wanted_at=timezone.now())
     if regions:
         ring("vms.sync_region_status", *regions)
+    # Who looks at VMs looks at their volumes, too.
+    request_volume_sync(scope=scope, account_id=account_id)
     return list(
         SyncState.objects.filter(of_these).select_related("account").order_by("account__name", "region")
     )
@@ -51,10 +55,9 @@ def stale_states(now: datetime | None = None) -> QuerySet[SyncState]:
     bound = VirtualMachine.objects.filter(
         account=OuterRef("account"), region=OuterRef("region"), openstack_id__isnull=False
     )
-    limit = (now or timezone.now()) - stale_after()
-    return SyncState.objects.filter(
-        Q(listed_at=None) | Q(listed_at__lt=limit), Exists(bound), account__active=True
-    ).select_related("account")
+    now = now or timezone.now()
+    old = Q(listed_at=None) | Q(listed_at__lt=now - stale_after()) | Q(listed_at__gt=now + TOLERANCE)
+    return SyncState.objects.filter(old, Exists(bound), account__active=True).select_related("account")
 
 
 def prune_runs(batch: int = 5000) -> None:

@@ -136,7 +136,8 @@ def _note(account: CloudAccount, region: str, found: Sequence[Marked]) -> None:
                     kind=marked.kind,
                     cloud_id=marked.cloud_id,
                     name=marked.name[:255],
-                    made_at=marked.made_at,
+                    # By the cloud's clock, which may be ahead of ours, or junk: what is seen was made before.
+                    made_at=min(marked.made_at or now, now),
                     first_seen_at=now,
                     last_seen_at=now,
                 )

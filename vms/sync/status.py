@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import DataError, IntegrityError, connection, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -28,10 +28,12 @@ from django.utils.translation import gettext as _
 
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CloudResource
-from openstack_client import Cloud, CloudError, ServerReading
+from cloudaccounts.plain_text import plain
+from cloudaccounts.sync.clock import clock_warning, note_clock_offset
+from openstack_client import Cloud, CloudError, RecordPage, ServerReading
 from security.encryption import UnreadableSecret
-from tasks.clock import database_now
-from tasks.leases import held, lease, new_owner
+from tasks.clock import database_now, is_recent
+from tasks.leases import cut_leases, held, lease, new_owner
 from tasks.models import EntityLock
 
 from ..models import SyncRun, SyncState, VirtualMachine, VMOperationLog, VMStatus
@@ -39,6 +41,9 @@ from .mapping import ServerColumns, columns_of
 from .watching import CLOCK_SKEW
 
 log = structlog.get_logger(__name__)
+
+# Of the servers of a run that could not be read, so many are named in its message.
+MOST_NAMED = 5
 
 
 @dataclass(slots=True)
@@ -48,6 +53,9 @@ class _Counts:
     skipped: int = 0
     errors: int = 0
     missing: int = 0
+    # Of the servers that could not be read, the first few in words; and whether one of them had no id.
+    unreadable: list[str] = field(default_factory=list)
+    has_nameless: bool = False
     unknown_words: dict[str, int] = field(default_factory=dict)
 
 
@@ -92,6 +100,7 @@ def sync_region(account_id: int, region: str, *, full: bool = False) -> SyncRun 
     state, _created = SyncState.objects.get_or_create(account_id=account_id, region=region)
     owner = new_owner()
     mine = SyncState.objects.filter(pk=state.pk)
+    cut_leases(mine)
     free = Q(owner="") | Q(lease_until__lt=Now())
     if not mine.filter(free).update(owner=owner, lease_until=Now() + lease()):
         return None
@@ -112,10 +121,11 @@ def sync_region(account_id: int, region: str, *, full: bool = False) -> SyncRun 
             log.exception("vm_sync_errored", account=account_id, region=region)
         else:
             run.state = SyncRun.State.SUCCESS
+            run.message = " ".join(filter(None, (_unreadable_words(counts), _note_clock(state))))
             mine.filter(owner=owner).update(**_seen_through(state, run, counts, began))
         finally:
-            for name, value in asdict(counts).items():
-                setattr(run, name, value)
+            for name in ("synced", "updated", "skipped", "errors", "missing", "unknown_words"):
+                setattr(run, name, getattr(counts, name))
             run.ended_at = timezone.now()
             run.save()
             mine.filter(owner=owner).update(owner="", lease_until=None)
@@ -127,7 +137,7 @@ def _full_is_due(state: SyncState) -> bool:
         return True
     if state.full_wanted_at is not None and state.full_wanted_at > state.full_listed_at:
         return True
-    return timezone.now() - state.full_listed_at >= timedelta(seconds=settings.VM_FULL_SYNC_SECONDS)
+    return not is_recent(state.full_listed_at, timedelta(seconds=settings.VM_FULL_SYNC_SECONDS))
 
 
 def _seen_through(
@@ -161,9 +171,27 @@ def _sync(state: SyncState, counts: _Counts, *, full: bool) -> datetime:
     unseen = _readings(state)
     for page in cloud.compute.reading_pages():
         _sync_page(page, unseen, began, counts)
-    if unseen:
+    # What was listed without an id may be any of those that are unseen.
+    if unseen and not counts.has_nameless:
         _note_missing(cloud, state, set(unseen), began, counts)
     return began
+
+
+def _note_clock(state: SyncState) -> str:
+    """Say on the account how far the cloud's clock is from ours; what to tell people of it, or ""."""
+    offset = open_cloud(state.account, state.region).clock_offset()
+    note_clock_offset(state.account, state.region, offset)
+    return clock_warning(offset)
+
+
+def _unreadable_words(counts: _Counts) -> str:
+    if not counts.unreadable:
+        return ""
+    named = "; ".join(counts.unreadable)
+    return _("%(count)s servers could not be read, the others are synced: %(objects)s") % {
+        "count": counts.errors,
+        "objects": named,
+    }
 
 
 def _readings(state: SyncState, among: list[str] | None = None) -> dict[str, str]:
@@ -190,9 +218,17 @@ def _readings(state: SyncState, among: list[str] | None = None) -> dict[str, str
 
 
 def _sync_page(
-    page: Sequence[ServerReading], unseen: dict[str, str], began: datetime, counts: _Counts
+    page: RecordPage[ServerReading], unseen: dict[str, str], began: datetime, counts: _Counts
 ) -> None:
     """Take what a page shows out of `unseen`, and write what is not as its row was written."""
+    for one in page.unreadable:
+        if one.id:
+            # It has been listed, so it is not missing.
+            if unseen.pop(one.id, None) is None:
+                continue  # Not ours.
+        else:
+            counts.has_nameless = True
+        _count_unreadable(counts, str(one))
     suspects = []
     for reading in page:
         known = unseen.pop(reading.id, None)
@@ -202,7 +238,7 @@ def _sync_page(
         if known != reading.digest and (columns := _columns(reading, counts)) is not None:
             suspects.append((reading, columns))
     if suspects:
-        kept, updated = _write(suspects, began)
+        kept, updated = _write_page(suspects, began, counts)
         counts.updated += updated
         counts.skipped += len(suspects) - kept
 
@@ -212,13 +248,43 @@ def _columns(reading: ServerReading, counts: _Counts) -> ServerColumns | None:
     try:
         server = reading.server()
         columns = columns_of(server)
-    except Exception:
-        counts.errors += 1
+    except Exception as error:
         log.warning("server_unreadable", server=reading.id, exc_info=True)
+        _count_unreadable(counts, f"{reading.id}: {error}")
         return None
     if columns.status is None:
         counts.unknown_words[server.status[:50]] = counts.unknown_words.get(server.status[:50], 0) + 1
     return columns
+
+
+def _count_unreadable(counts: _Counts, words: str) -> None:
+    counts.errors += 1
+    if len(counts.unreadable) < MOST_NAMED:
+        counts.unreadable.append(plain(words, 300))
+
+
+def _write_page(
+    suspects: Sequence[tuple[ServerReading, ServerColumns]], began: datetime, counts: _Counts
+) -> tuple[int, int]:
+    """As `_write`, but what the database refuses is left out and counted.
+
+    What the wrapper has read is fit for the database, so this is the net below it: a page that is refused is halved until
+    what is refused is alone.
+    """
+    try:
+        return _write(suspects, began)
+    except (DataError, IntegrityError, ValueError) as error:
+        if len(suspects) == 1:
+            reading = suspects[0][0]
+            log.warning("server_refused", server=reading.id, exc_info=True)
+            _count_unreadable(counts, f"{reading.id}: {type(error).__name__}: {error}")
+            return 1, 0
+    half = len(suspects) // 2
+    first, second = (
+        _write_page(suspects[:half], began, counts),
+        _write_page(suspects[half:], began, counts),
+    )
+    return first[0] + second[0], first[1] + second[1]
 
 
 def _write(suspects: Sequence[tuple[ServerReading, ServerColumns]], began: datetime) -> tuple[int, int]:
@@ -275,7 +341,7 @@ def _write(suspects: Sequence[tuple[ServerReading, ServerColumns]], began: datet
                 "ip": [columns.ip_address for _reading, columns in suspects],
                 "mac": [columns.mac_address for _reading, columns in suspects],
                 "addresses": [json.dumps(columns.addresses) for _reading, columns in suspects],
-                "fault": [columns.fault.replace("\x00", "") for _reading, columns in suspects],
+                "fault": [columns.fault for _reading, columns in suspects],
                 "moving": [columns.moving for _reading, columns in suspects],
                 "reading": [reading.digest if columns.status else "" for reading, columns in suspects],
                 "began": began,
@@ -307,6 +373,9 @@ def _note_missing(cloud: Cloud, state: SyncState, unseen: set[str], began: datet
     # looked for in a second one before anything is believed.
     for page in cloud.compute.reading_pages():
         unseen.difference_update(reading.id for reading in page)
+        unseen.difference_update(one.id for one in page.unreadable)
+        if any(not one.id for one in page.unreadable):
+            return
     total = bound.count()
     missing = list(bound.filter(openstack_id__in=unseen).values_list("pk", "status", "missing_count"))
     counts.missing = len(missing)

@@ -7,12 +7,13 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from cloudaccounts.sync.watching import CloudWatcher
-from openstack_client import Cloud, Image, Server
+from openstack_client import Cloud, Image, RecordPage, Server
 from tasks.polling import MISSING, Observation
 
 from .mapping import columns_of
 
-# `changes-since` is asked with the portal's clock of a cloud that has its own; five minutes cover the difference.
+# `changes-since` is asked by the cloud's own clock as its answers say it; five minutes cover what they do not say, such as a
+# Nova whose hosts differ among themselves.
 CLOCK_SKEW = timedelta(minutes=5)
 
 
@@ -23,9 +24,9 @@ class ServerWatcher(CloudWatcher[Server]):
         """One server by a single get."""
         return cloud.compute.get_server(object_id)
 
-    def many(self, cloud: Cloud, since: datetime) -> Iterator[Server]:
+    def many(self, cloud: Cloud, since: datetime) -> Iterator[RecordPage[Server]]:
         """What has changed since the first of them was watched."""
-        return cloud.compute.list_servers(changes_since=since - CLOCK_SKEW)
+        return cloud.compute.server_pages(changes_since=since - CLOCK_SKEW)
 
     def seen(self, found: Server) -> Observation:
         """Nova's word, its fault, and the VM's columns."""
@@ -40,9 +41,9 @@ class ImageWatcher(CloudWatcher[Image]):
         """One image by a single get."""
         return cloud.image.get_image(object_id)
 
-    def many(self, cloud: Cloud, since: datetime) -> list[Image]:
+    def many(self, cloud: Cloud, since: datetime) -> Iterator[RecordPage[Image]]:
         """All images that the project may use."""
-        return cloud.image.list_images()
+        return cloud.image.image_pages()
 
     def seen(self, found: Image) -> Observation:
         """Glance's word, and what the portal keeps of an image."""

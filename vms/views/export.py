@@ -11,6 +11,7 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 
 from portal.api.csv_answers import CsvRenderer, csv_answer
+from portal.api.open_answers import OpenAnswer
 
 from .machines import VmListing
 
@@ -48,4 +49,6 @@ class VmExport(VmListing):
     @extend_schema(operation_id="vms_export", responses={(200, "text/csv"): OpenApiTypes.STR})
     def get(self, request: Request) -> StreamingHttpResponse:
         """All VMs that the filters let through. UTF-8 with a mark, as spreadsheets want it."""
-        return csv_answer("vms", COLUMNS, self.filter_queryset(self.get_queryset()))
+        return csv_answer(
+            "vms", COLUMNS, self.filter_queryset(self.get_queryset()), OpenAnswer(request, self.scope)
+        )

@@ -189,12 +189,14 @@ class VmConsole(_PartView):
     def post(self, request: Request, pk: UUID) -> Response:
         """Ask the cloud for the screen's address or the last lines of text; `Prefer: wait=10` answers with them."""
         response = self._read(request, pk)
-        if wait_if_preferred(request, response):
-            response.data.update(asdict(console_of(scope=self.scope, vm=self.vm())))
+        wait_if_preferred(request, response)
+        # Only now, and not in the answer that is kept under an Idempotency-Key: it is a secret.
+        self.scope.require(Role.OPERATOR, VirtualMachine)
+        response.data.update(asdict(console_of(scope=self.scope, vm=self.vm())))
         return response
 
     @idempotent
     def _read(self, request: Request, pk: UUID) -> Response:
         wish = self.asked(ReadConsoleSerializer(data=request.data), Role.OPERATOR)
-        vm, job = read_console(scope=self.scope, vm_id=pk, **wish)
-        return accepted(job, asdict(console_of(scope=self.scope, vm=vm)))
+        _vm, job = read_console(scope=self.scope, vm_id=pk, **wish)
+        return accepted(job, {})

@@ -2,7 +2,9 @@
 
 from .changes import ExtendVolume, RenameVolume
 from .cinder import delete_volumes
+from .letting_go import has_volume, let_go
 from .providing import ProvideVolumes
+from .seen import note_if_gone, write_seen
 from .snapshots import RemoveVolumeSnapshot, SnapshotVolume
 from .spares import CreateSpare, RemoveSpare
 from .taking import TakeSpare
@@ -21,4 +23,8 @@ __all__ = [
     "TakeSpare",
     "VolumeCommand",
     "delete_volumes",
+    "has_volume",
+    "let_go",
+    "note_if_gone",
+    "write_seen",
 ]

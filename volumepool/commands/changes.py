@@ -11,9 +11,14 @@ from django.utils.translation import gettext_lazy
 
 from openstack_client import NotFound
 from tasks.command import Done, Failed, Failure, Refusal, Result, Wait, minutes, register, step
+from tasks.polling import MISSING
 
-from ..models import Volume
+from ..models import GONE, Volume
+from ..states import USABLE
 from .volumes import VolumeCommand
+
+# Cinder shows no progress of it, and large volumes take their time with some drivers.
+SLOWEST_EXTENSION = minutes(5)
 
 
 class BoundVolumeCommand(VolumeCommand):
@@ -28,6 +33,8 @@ class BoundVolumeCommand(VolumeCommand):
         """Refuse a volume that has not been made yet, or was not made well."""
         if self.volume.volume_id is None:
             return [Refusal("wrong_state", gettext_lazy("The volume has not been made yet."))]
+        if self.volume.status == GONE:
+            return [Refusal("wrong_state", gettext_lazy("The cloud has the volume no more; remove it here."))]
         return []
 
 
@@ -52,7 +59,7 @@ class ExtendVolume(BoundVolumeCommand):
         if self.volume.is_boot and self.volume.vm_id is not None:
             message = gettext_lazy("A VM boots from the volume, and is as large as it was made.")
             return [Refusal("in_use", message)]
-        if self.volume.status not in {"available", "in-use"}:
+        if self.volume.status not in USABLE:
             message = gettext_lazy("The volume is '%(status)s'; it has to be available or in use.")
             return [Refusal("wrong_state", message % {"status": self.volume.status})]
         return []
@@ -65,6 +72,7 @@ class ExtendVolume(BoundVolumeCommand):
             if found.status == "extending" or found.size_gb >= self.size_gb:
                 return Done(_("It was asked for already."))
         self.block_storage().extend_volume(self.cinder_id, self.size_gb)
+        self.note_request()
         return Done()
 
     @ask_the_cloud.undo
@@ -73,16 +81,27 @@ class ExtendVolume(BoundVolumeCommand):
         try:
             found = self.block_storage().get_volume(self.cinder_id)
         except NotFound:
+            self.data["seen"] = {"status": MISSING}
             return Done()
-        if found.status == "extending":
+        self.data["seen"] = {"size_gb": found.size_gb, "status": found.status}
+        if found.status == "extending" and not self.moves_no_more(found.status):
             return Wait(1.0, _("Waiting for the cloud to report %s.") % self.volume.status)
-        self.data["found"] = {"size_gb": found.size_gb, "status": found.status}
         return Done()
 
     @step(title=gettext_lazy("See it extended"), deadline=minutes(30))
     def see_it_extended(self) -> Result:
         """Wait until it is again what it was."""
         return self.watch(self.cinder_id, self.volume.status)
+
+    @see_it_extended.stalled
+    def look_whether_it_grows(self) -> Result:
+        """Cinder shows no progress of it: one that has stood still for long was lost, or is left to its deadline."""
+        found = self.block_storage().get_volume(self.cinder_id)
+        if found.status != "extending":
+            return Wait(1.0)
+        if self.moves_no_more(found.status, found.updated_at, after=SLOWEST_EXTENSION):
+            return self.lost(_("it has been '%(status)s' without moving.") % {"status": found.status})
+        return Wait(0.0, _("The cloud still reports %s.") % found.status)
 
     @step(title=gettext_lazy("Read its size"))
     def read_its_size(self) -> Result:
@@ -99,7 +118,8 @@ class ExtendVolume(BoundVolumeCommand):
 
     def failed(self, failure: Failure) -> None:
         """It is as large as Cinder says, if that was asked."""
-        Volume.objects.filter(pk=self.volume_id).update(extending_to_gb=None, **self.data.get("found", {}))
+        Volume.objects.filter(pk=self.volume_id).update(extending_to_gb=None)
+        super().failed(failure)
 
 
 @register

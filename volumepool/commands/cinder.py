@@ -4,28 +4,42 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 from typing import ClassVar
 
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from cloudaccounts.commands import CloudCommand, refused_by_cloud
-from openstack_client import Conflict, NotFound, Snapshot, Volume
+from openstack_client import Cloud, Conflict, NotFound, Snapshot, Volume
 from openstack_client.block_storage import BlockStorage
 from tasks.command import Done, Result, Wait, Watch, minutes, step
 from tasks.polling import MISSING
 
 from ..models import VOLUME_WATCHER
+from .letting_go import let_go
+
+# How long an undo goes on asking for the end of volumes that Cinder does not remove; the sweep of orphans sees to them then.
+UNDO_AT_MOST = timedelta(minutes=5)
 
 
-def delete_volumes(block_storage: BlockStorage, cinder_ids: Iterable[str]) -> Result:
-    """Ask for the end of volumes until the cloud has none of them. For an undo: it says `Done` when they are gone."""
-    return _until_gone(
-        cinder_ids,
-        block_storage.get_volume,
-        block_storage.delete_volume,
-        _("Waiting for the volume to go."),
-    )
+def delete_volumes(cloud: Cloud, cinder_ids: Iterable[str]) -> Result:
+    """Ask for the end of volumes until the cloud has none of them. For an undo: it says `Done` when they are gone.
+
+    What holds a volume although its server does not have it is removed first.
+    """
+    block_storage = cloud.block_storage
+
+    def delete(cinder_id: str) -> None:
+        try:
+            block_storage.delete_volume(cinder_id)
+        except Conflict:
+            if not let_go(cloud, cinder_id):
+                raise
+            block_storage.delete_volume(cinder_id)
+
+    return _until_gone(cinder_ids, block_storage.get_volume, delete, _("Waiting for the volume to go."))
 
 
 def delete_snapshots(block_storage: BlockStorage, cinder_ids: Iterable[str]) -> Result:
@@ -64,8 +78,16 @@ class CinderCommand(CloudCommand):
     watcher: ClassVar[str] = VOLUME_WATCHER
 
     @abstractmethod
+    def cloud(self) -> Cloud:
+        """The cloud that it is in."""
+
     def block_storage(self) -> BlockStorage:
         """The Cinder that it is in."""
+        return self.cloud().block_storage
+
+    def look_at(self, cinder_id: str) -> Volume | Snapshot:
+        """Cinder's object as it is now. Raises `NotFound`."""
+        return self.block_storage().get_volume(cinder_id)
 
     @abstractmethod
     def polling_scope(self) -> str:
@@ -94,8 +116,35 @@ class CinderCommand(CloudCommand):
         )
 
     def delete_all(self, cinder_ids: Iterable[str]) -> Result:
-        """Ask for the end of what was made until the cloud has none of it."""
-        return delete_volumes(self.block_storage(), cinder_ids)
+        """Ask for the end of what was made until the cloud has none of it.
+
+        On the way back not for ever: a volume that Cinder neither removes nor gives a reason for carries our mark, and the
+        sweep of orphans finds it.
+        """
+        result = delete_volumes(self.cloud(), cinder_ids)
+        if isinstance(result, Done) or not self.job.ending:
+            return result
+        since = self.data.setdefault("undoing_since", timezone.now().isoformat())
+        if timezone.now() - datetime.fromisoformat(since) < UNDO_AT_MOST:
+            return result
+        self.say(_("The cloud does not remove the volume; it is left to the sweep of orphans."), "warning")
+        return Done(_("The cloud does not remove the volume; it is left to the sweep of orphans."))
+
+    def wait_or_lose(self, cinder_id: str) -> Result:
+        """For `stalled`: whether Cinder still works on its object, as far as it shows that.
+
+        It shows no progress, but writes the object anew when a service takes it up. One that was never written again since it
+        was asked for was lost on the way.
+        """
+        try:
+            found = self.look_at(cinder_id)
+        except NotFound:
+            return Wait(1.0)  # The watch sees that.
+        last = found.updated_at
+        untouched = last is None or found.created_at is None or last - found.created_at < timedelta(seconds=1)
+        if self.moves_no_more(found.status, last) and untouched and found.status == "creating":
+            return self.lost(_("nothing has happened to it since it was asked for."))
+        return Wait(0.0, _("The cloud still reports %s.") % found.status)
 
 
 class MakingCommand(CinderCommand):
@@ -117,6 +166,7 @@ class MakingCommand(CinderCommand):
             self.data["cinder_id"] = found[0]
             return Done(_("It was there already."))
         self.data["cinder_id"] = self.ask()
+        self.note_request()
         return Done()
 
     @ask_the_cloud.undo
@@ -128,6 +178,11 @@ class MakingCommand(CinderCommand):
     def see_it_available(self) -> Result:
         """Wait for `available`: copying an image or a snapshot takes minutes."""
         return self.watch(self.data["cinder_id"], "available")
+
+    @see_it_available.stalled
+    def look_whether_it_is_made(self) -> Result:
+        """See whether any service of Cinder has taken it up."""
+        return self.wait_or_lose(self.data["cinder_id"])
 
     @step(title=gettext_lazy("Make sure that there is one"))
     def keep_only_one(self) -> Result:

@@ -12,13 +12,13 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
 from cloudaccounts.connect import open_cloud
-from openstack_client.block_storage import BlockStorage
-from tasks.command import Entity, Failure, Refusal, Result, minutes, register, step
+from openstack_client import Cloud, NotFound, Snapshot
+from tasks.command import Entity, Failed, Failure, Refusal, Result, Wait, minutes, register, step
 
 from ..models import SNAPSHOT_WATCHER, VolumeSnapshot
+from ..states import USABLE
 from .cinder import CinderCommand, MakingCommand, delete_snapshots
-
-SNAPSHOTABLE = frozenset({"available", "in-use"})
+from .seen import note_if_gone, write_seen
 
 
 class SnapshotCommand(CinderCommand):
@@ -35,9 +35,13 @@ class SnapshotCommand(CinderCommand):
         snapshot: VolumeSnapshot = snapshots.get(pk=self.snapshot_id)
         return snapshot
 
-    def block_storage(self) -> BlockStorage:
-        """The Cinder that it is in."""
-        return open_cloud(self.snapshot.account, self.snapshot.region).block_storage
+    def cloud(self) -> Cloud:
+        """The cloud that it is in."""
+        return open_cloud(self.snapshot.account, self.snapshot.region)
+
+    def look_at(self, cinder_id: str) -> Snapshot:
+        """Cinder's snapshot as it is now. Raises `NotFound`."""
+        return self.block_storage().get_snapshot(cinder_id)
 
     def polling_scope(self) -> str:
         """Its account and region."""
@@ -77,7 +81,7 @@ class SnapshotVolume(MakingCommand, SnapshotCommand):
     def validate(self) -> list[Refusal]:
         """Refuse what Cinder takes no snapshot of."""
         volume = self.snapshot.volume
-        if volume.volume_id is not None and volume.status in SNAPSHOTABLE:
+        if volume.volume_id is not None and volume.status in USABLE:
             return []
         message = gettext_lazy("No snapshot can be taken of a volume that is '%(status)s'.")
         return [Refusal("wrong_state", message % {"status": volume.status})]
@@ -93,6 +97,12 @@ class SnapshotVolume(MakingCommand, SnapshotCommand):
         )
         return made.id
 
+    def translate(self, error: Exception) -> Wait | Failed | None:
+        """What an error means; of a 404, whether it is the volume that is gone: then its row says so at once."""
+        if isinstance(error, NotFound):
+            note_if_gone(self.data, self.cloud(), self.snapshot.volume.volume_id)
+        return super().translate(error)
+
     def succeeded(self) -> None:
         """Bind the row."""
         VolumeSnapshot.objects.filter(pk=self.snapshot_id).update(
@@ -100,8 +110,10 @@ class SnapshotVolume(MakingCommand, SnapshotCommand):
         )
 
     def failed(self, failure: Failure) -> None:
-        """The cloud has nothing of it, so the row goes."""
+        """The cloud has nothing of it, so the row goes; the volume's says what was seen of it."""
         VolumeSnapshot.objects.filter(pk=self.snapshot_id).delete()
+        if "seen" in self.data:
+            write_seen(str(self.snapshot.volume_id), self.data)
 
 
 @register

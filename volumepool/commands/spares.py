@@ -16,17 +16,16 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
 from cloudaccounts.connect import open_cloud
-from openstack_client import NotFound
-from openstack_client.block_storage import BlockStorage
+from openstack_client import Cloud, NotFound
 from tasks.command import Entity, Failure, Result, minutes, register, step
 from tasks.doorbell import ring
 
 from ..models import SpareVolume, StrayVolume, VolumePool
+from ..models.pools import LONGEST_PAUSE
 from .cinder import CinderCommand, MakingCommand
 
 # When Cinder's quota is full: a minute the first time, twice as long each time after, an hour at the most.
 FIRST_PAUSE = timedelta(minutes=1)
-LONGEST_PAUSE = timedelta(hours=1)
 # How much of the newest creation the mean of a pool takes on.
 WEIGHT = 0.2
 
@@ -39,7 +38,7 @@ def pause(pool_id: int, reason: str) -> None:
     pool = VolumePool.objects.select_for_update(no_key=True).get(pk=pool_id)
     pool.last_error = reason[:4000]
     now = timezone.now()
-    if pool.paused_until is None or pool.paused_until < now:
+    if not pool.is_paused:
         length = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(pool.pauses, 10))
         # Spread, or all pools of a full account would ask again at one moment.
         pool.paused_until = now + length * uniform(1, 1.3)  # noqa: S311 - nothing secret.
@@ -61,9 +60,9 @@ class SpareCommand(CinderCommand):
         """The spare as it was when the command first looked."""
         return SpareVolume.objects.select_related("pool__account").get(pk=self.spare_id)
 
-    def block_storage(self) -> BlockStorage:
-        """The Cinder that it is in."""
-        return open_cloud(self.spare.pool.account, self.spare.region).block_storage
+    def cloud(self) -> Cloud:
+        """The cloud that it is in."""
+        return open_cloud(self.spare.pool.account, self.spare.region)
 
     def polling_scope(self) -> str:
         """Its account and region."""

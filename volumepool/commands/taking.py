@@ -113,3 +113,4 @@ class TakeSpare(VolumeCommand):
             mine.delete()
         else:
             mine.update(status="available")
+            super().failed(failure)

@@ -13,13 +13,18 @@ from django.utils.translation import gettext_lazy
 
 from cloudaccounts.commands import refused_by_cloud
 from cloudaccounts.connect import open_cloud
-from openstack_client import Conflict, NotFound
-from openstack_client.block_storage import BlockStorage
+from openstack_client import Cloud, Conflict, NotFound
 from tasks.command import Done, Entity, Failed, Failure, Refusal, Result, Wait, minutes, register, step
 from tasks.polling import MISSING
 
-from ..models import Volume, VolumeSnapshot
+from ..models import GONE, Volume, VolumeSnapshot
+from ..states import NOT_REMOVED
 from .cinder import CinderCommand, MakingCommand
+from .letting_go import let_go
+from .seen import note_if_gone, write_seen
+
+# What Cinder calls a volume that a server has, gets or loses.
+_OF_A_SERVER = frozenset({"in-use", "reserved", "attaching", "detaching"})
 
 
 class VolumeCommand(CinderCommand):
@@ -34,9 +39,19 @@ class VolumeCommand(CinderCommand):
         volume: Volume = volumes.get(pk=self.volume_id)
         return volume
 
-    def block_storage(self) -> BlockStorage:
-        """The Cinder that it is in."""
-        return open_cloud(self.volume.account, self.volume.region).block_storage
+    def cloud(self) -> Cloud:
+        """The cloud that it is in."""
+        return open_cloud(self.volume.account, self.volume.region)
+
+    def translate(self, error: Exception) -> Wait | Failed | None:
+        """What an error means; of a 404, whether it is the volume that is gone: then its row says so at once."""
+        if isinstance(error, NotFound):
+            note_if_gone(self.data, self.cloud(), self.volume.volume_id)
+        return super().translate(error)
+
+    def failed(self, failure: Failure) -> None:
+        """What this job has seen of the volume stays."""
+        write_seen(self.volume_id, self.data)
 
     def polling_scope(self) -> str:
         """Its account and region."""
@@ -113,7 +128,10 @@ class RemoveVolume(VolumeCommand):
         if self.volume.vm_id is not None and not self.with_its_vm:
             message = gettext_lazy("The volume is attached to a VM; detach it first.")
             return [Refusal("in_use", message)]
-        if count := VolumeSnapshot.objects.filter(volume=self.volume).count():
+        if self.volume.status != GONE and self.volume.status in NOT_REMOVED:
+            message = gettext_lazy("The cloud does not remove a volume that is '%(status)s'.")
+            return [Refusal("wrong_state", message % {"status": self.volume.status})]
+        if count := VolumeSnapshot.objects.filter(volume=self.volume).exclude(status=GONE).count():
             message = gettext_lazy("The volume has %(count)s snapshots; remove them first.")
             return [Refusal("has_snapshots", message % {"count": count})]
         return []
@@ -130,6 +148,7 @@ class RemoveVolume(VolumeCommand):
             return Done(_("It was gone already."))
         except Conflict as refusal:
             return self.judge(cinder_id, refused_by_cloud(refusal))
+        self.note_request()
         return Done()
 
     def judge(self, cinder_id: str, refusal: str) -> Result:
@@ -140,10 +159,26 @@ class RemoveVolume(VolumeCommand):
             return Done(_("It was gone already."))
         if status == "deleting":
             return Done()
-        if status in {"in-use", "detaching"} and self.with_its_vm:
+        if status in _OF_A_SERVER and let_go(self.cloud(), cinder_id):
+            # Its server is gone, and Cinder was not told.
+            return Wait(0.5, refusal)
+        if status in _OF_A_SERVER and self.with_its_vm and self.is_leaving(cinder_id):
             return Wait(1.0, refusal)
         # Its state would allow it, or nobody is about to change it: a snapshot hangs on it, or a server of others.
         return Failed("conflict", refusal)
+
+    def is_leaving(self, cinder_id: str) -> bool:
+        """Whether the server that it was on goes. One that Nova keeps for a while (SOFT_DELETED) keeps its volumes, too."""
+        for kept in self.block_storage().list_reservations(cinder_id):
+            if kept.server_id is None:
+                continue
+            try:
+                server = self.cloud().compute.get_server(kept.server_id)
+            except NotFound:
+                continue
+            if server.status == "SOFT_DELETED" and server.task_state is None:
+                return False
+        return True
 
     @ask_the_cloud.undo
     def see_it_through(self) -> Result:
@@ -155,7 +190,10 @@ class RemoveVolume(VolumeCommand):
         except NotFound:
             self.data["gone"] = True
             return Done()
-        return Wait(0.5, _("Waiting for the volume to go.")) if status == "deleting" else Done()
+        self.data["seen"] = {"status": status}
+        if status != "deleting" or self.moves_no_more(status):
+            return Done()
+        return Wait(0.5, _("Waiting for the volume to go."))
 
     @step(title=gettext_lazy("See it gone"), deadline=minutes(30))
     def see_it_gone(self) -> Result:
@@ -163,6 +201,24 @@ class RemoveVolume(VolumeCommand):
         if self.volume.volume_id is None:
             return Done()
         return self.watch(self.volume.volume_id, MISSING)
+
+    @see_it_gone.stalled
+    def ask_again(self) -> Result:
+        """Ask once more when Cinder shows that it does nothing about it: the first request was lost."""
+        assert self.volume.volume_id is not None
+        try:
+            status = self.block_storage().get_volume(self.volume.volume_id).status
+            if status == "deleting":
+                return Wait(0.0, _("The cloud still reports %s.") % status)
+            if not self.may_ask_again():
+                return self.lost(_("it is '%(status)s' again.") % {"status": status})
+            self.block_storage().delete_volume(self.volume.volume_id)
+            self.note_request()
+        except NotFound:
+            return Done()
+        except Conflict as refusal:
+            return Failed("conflict", refused_by_cloud(refusal))
+        return Wait(0.0, _("The cloud had lost the request; it was asked again."))
 
     def succeeded(self) -> None:
         """The row goes."""
@@ -172,3 +228,5 @@ class RemoveVolume(VolumeCommand):
         """The row goes with what the cloud had begun to remove."""
         if self.data.get("gone"):
             Volume.objects.filter(pk=self.volume_id).delete()
+        else:
+            super().failed(failure)

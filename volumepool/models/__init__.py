@@ -2,9 +2,11 @@
 
 from .pools import PoolClaim, PoolStock, SpareVolume, SpareVolumeQuerySet, StrayVolume, VolumePool
 from .snapshots import SNAPSHOT_WATCHER, VolumeSnapshot, VolumeSnapshotQuerySet
-from .volumes import VOLUME_WATCHER, Volume, VolumeQuerySet
+from .sync_state import VolumeSyncState
+from .volumes import GONE, VOLUME_WATCHER, Volume, VolumeQuerySet
 
 __all__ = [
+    "GONE",
     "SNAPSHOT_WATCHER",
     "VOLUME_WATCHER",
     "PoolClaim",
@@ -17,4 +19,5 @@ __all__ = [
     "VolumeQuerySet",
     "VolumeSnapshot",
     "VolumeSnapshotQuerySet",
+    "VolumeSyncState",
 ]

@@ -18,6 +18,10 @@ from cloudaccounts.models import CloudAccount
 # More spares of one kind than this are a mistake, not a stock.
 MOST_DESIRED = 1000
 
+# How long a pool pauses at the most, before its pause is spread; one that is longer was written by a clock that ran ahead.
+LONGEST_PAUSE = timedelta(hours=1)
+NO_PAUSE_IS_LONGER = 1.5 * LONGEST_PAUSE
+
 
 class VolumePool(models.Model):
     """A kind of volumes in one account, and how many of them are to be ready before anybody asks.
@@ -96,6 +100,12 @@ class VolumePool(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} ({self.account})"
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing is asked for now, as the cloud has refused."""
+        now = timezone.now()
+        return self.paused_until is not None and now < self.paused_until <= now + NO_PAUSE_IS_LONGER
 
     @property
     def is_of_snapshot(self) -> bool:

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import uuid
-from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from cloudaccounts.models import CloudAccount
-from portal.api.scoping import TenantScoped
 from tenants.models import InformationSystem
+
+from .volumes import FollowingCinder
 
 # The name under which `sync/watching.py` looks at snapshots of volumes for the task manager.
 SNAPSHOT_WATCHER = "volume_snapshot"
 
 
-class VolumeSnapshotQuerySet(TenantScoped):
+class VolumeSnapshotQuerySet(FollowingCinder):
     """Snapshots of volumes; their tenant is that of their information system."""
-
-    tenant_path: ClassVar[str] = "information_system__tenant"
 
 
 class VolumeSnapshot(models.Model):
@@ -48,7 +48,7 @@ class VolumeSnapshot(models.Model):
     snapshot_id = models.CharField(_("snapshot"), max_length=64, null=True, blank=True, unique=True)
     name = models.CharField(_("name"), max_length=200)
     size_gb = models.PositiveIntegerField(_("size (GB)"))
-    # Cinder's own word, as it was last seen; "creating" until then.
+    # Cinder's own word, as it was last seen; "creating" until then, and `GONE` when Cinder has it no more.
     status = models.CharField(_("status"), max_length=50, default="creating")
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -58,6 +58,9 @@ class VolumeSnapshot(models.Model):
         related_name="+",
         verbose_name=_("created by"),
     )
+    # As on a volume's row.
+    missing_count = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)
+    written_at = models.DateTimeField(default=timezone.now, db_default=Now(), editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     objects = VolumeSnapshotQuerySet.as_manager()

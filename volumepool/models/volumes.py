@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
 
 from cloudaccounts.models import CloudAccount
 from portal.api.scoping import TenantScoped
@@ -17,12 +19,31 @@ from tenants.models import InformationSystem
 
 # The name under which `sync/watching.py` looks at volumes for the task manager.
 VOLUME_WATCHER = "volume"
+# Our own word for what Cinder does not have any more; all other statuses are Cinder's.
+GONE = "gone"
 
 
-class VolumeQuerySet(TenantScoped):
-    """Volumes; their tenant is that of their information system."""
+class FollowingCinder(TenantScoped):
+    """Rows that follow an object of Cinder's. Every write moves `written_at`, so that no older listing overwrites it."""
 
     tenant_path: ClassVar[str] = "information_system__tenant"
+
+    def update(self, **columns: Any) -> int:
+        """Write columns, and when that was."""
+        return super().update(**{"written_at": Now(), **columns})
+
+    def mark_gone(self) -> int:
+        """Write that the cloud has the objects of these rows no more; how many. For the sync, and for a job that was told so."""
+        return self.update(status=GONE, missing_count=2)
+
+
+class VolumeQuerySet(FollowingCinder):
+    """Volumes; their tenant is that of their information system."""
+
+    def mark_gone(self) -> int:
+        """Write that Cinder has them no more: they are on no server either."""
+        nowhere = {"vm": None, "device": "", "is_boot": False, "server_id": "", "nova_server_id": None}
+        return self.update(status=GONE, missing_count=2, extending_to_gb=None, updated_at=Now(), **nowhere)
 
 
 class Volume(models.Model):
@@ -53,7 +74,7 @@ class Volume(models.Model):
     )
     # What it is being extended to: it counts against the quota from the moment it is asked for.
     extending_to_gb = models.PositiveIntegerField(null=True, blank=True, editable=False)
-    # Cinder's own word, as it was last seen; "creating" until then.
+    # Cinder's own word, as it was last seen; "creating" until then, and `GONE` when Cinder has it no more.
     status = models.CharField(_("status"), max_length=50, default="creating")
     source = models.CharField(_("source"), max_length=10, choices=Source.choices, default=Source.CREATED)
     vm = models.ForeignKey(
@@ -65,7 +86,15 @@ class Volume(models.Model):
         verbose_name=_("attached to"),
     )
     device = models.CharField(_("device"), max_length=50, blank=True, default="")
+    # The server that has it by Cinder, also when that is no VM of the tenant's; and the one by Nova ("" for none), where a
+    # listing of both has shown that they disagree.
+    server_id = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
+    nova_server_id = models.CharField(max_length=64, null=True, blank=True, editable=False)
     is_boot = models.BooleanField(_("boot volume"), default=False)
+    # Complete listings in a row without it: one is a rumour, two are news.
+    missing_count = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)
+    # When a column that follows Cinder was last written, by whom ever: an older listing leaves the row alone.
+    written_at = models.DateTimeField(default=timezone.now, db_default=Now(), editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
 
@@ -87,6 +116,24 @@ class Volume(models.Model):
     def lock_key(self) -> str:
         """The engine's lock on this volume."""
         return f"volume:{self.pk}"
+
+    @property
+    def problem(self) -> str:
+        """What people are to know of it besides its status; "" for nothing."""
+        if self.status == GONE:
+            return gettext("The cloud has it no more.")
+        if self.views_differ:
+            shown = {"nova": self.nova_server_id or "-", "cinder": self.server_id or "-"}
+            return gettext("Nova and Cinder disagree about its server: %(nova)s, %(cinder)s.") % shown
+        if self.server_id and self.vm_id is None and self.volume_id:
+            shown = {"server": self.server_id}
+            return gettext("It is on the server %(server)s, which is none of this tenant's VMs.") % shown
+        return ""
+
+    @property
+    def views_differ(self) -> bool:
+        """Whether Nova and Cinder disagree about which server has it."""
+        return self.nova_server_id is not None
 
     @property
     def polling_scope(self) -> str:

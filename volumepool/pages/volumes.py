@@ -35,6 +35,7 @@ from ..services import (
     take_snapshot,
     volume_options,
 )
+from ..states import allowed_on
 
 PAGE_SIZE = 50
 # The fields of the form for new volumes, in the order of the page.
@@ -64,7 +65,7 @@ def show_volumes(request: PageRequest, scope: Scope, refused: Refused | None = N
     context = {
         "scope": scope,
         "page": page,
-        "rows": [(volume, held.get(volume.lock_key)) for volume in rows],
+        "rows": [(volume, held.get(volume.lock_key), allowed_on(volume)) for volume in rows],
         "changes": bool(held),
         "search": search,
         "attached": attached,

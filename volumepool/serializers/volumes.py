@@ -13,6 +13,7 @@ from tasks.serializers import JobSerializer
 
 from ..actions import volume_actions
 from ..models import Volume
+from ..states import allowed_on
 from .snapshots import VolumeSnapshotSerializer
 
 
@@ -21,6 +22,13 @@ class VolumeSerializer(AnswerSerializer[Volume]):
 
     information_system_name = serializers.CharField(source="information_system.name", read_only=True)
     vm_name = serializers.SerializerMethodField()
+    allowed_actions = serializers.SerializerMethodField(
+        help_text="What its status in the cloud allows: a job in flight and the role of who asks are told elsewhere."
+    )
+    problem = serializers.CharField(
+        read_only=True,
+        help_text="What is wrong with it: Nova and Cinder disagree, or the cloud has it no more.",
+    )
 
     class Meta:
         model = Volume
@@ -42,8 +50,13 @@ class VolumeSerializer(AnswerSerializer[Volume]):
             "vm_name",
             "device",
             "is_boot",
+            "allowed_actions",
+            "problem",
             "created_at",
         ]
+
+    def get_allowed_actions(self, volume: Volume) -> list[str]:
+        return allowed_on(volume)
 
     def get_vm_name(self, volume: Volume) -> str | None:
         return volume.vm.name if volume.vm else None

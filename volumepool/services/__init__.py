@@ -8,6 +8,7 @@ from .providing import NewVolumes, Provided, Wanted, create_volumes, request_vol
 from .reconciling import places_to_reconcile, reconcile
 from .snapshots import remove_snapshot, take_snapshot
 from .stock import prune, record_stock
+from .syncing import accept_volume_losses, request_volume_sync, stale_volume_states
 
 __all__ = [
     "NewVolumes",
@@ -15,6 +16,7 @@ __all__ = [
     "Taken",
     "VolumeOption",
     "Wanted",
+    "accept_volume_losses",
     "backfill",
     "boot_pool",
     "create_volumes",
@@ -29,7 +31,9 @@ __all__ = [
     "remove_snapshot",
     "remove_volume",
     "rename_volume",
+    "request_volume_sync",
     "request_volumes",
+    "stale_volume_states",
     "take",
     "take_snapshot",
     "unknown_volume_type",

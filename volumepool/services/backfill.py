@@ -14,6 +14,7 @@ from tasks.engine import Spec
 from ..commands import CreateSpare
 from ..commands.spares import pause
 from ..models import SpareVolume, Volume, VolumePool
+from ..models.pools import NO_PAUSE_IS_LONGER
 from ..sync.room import Room, room_in
 
 
@@ -23,7 +24,7 @@ def pools_to_fill() -> list[int]:
 
 
 def _fillable() -> QuerySet[VolumePool]:
-    ready = Q(paused_until=None) | Q(paused_until__lt=Now())
+    ready = Q(paused_until=None) | Q(paused_until__lt=Now()) | Q(paused_until__gt=Now() + NO_PAUSE_IS_LONGER)
     return VolumePool.objects.filter(ready, enabled=True, account__active=True)
 
 

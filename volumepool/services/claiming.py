@@ -10,6 +10,7 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from cloudaccounts.models import CloudAccount
+from cloudaccounts.places import unusable
 from portal.api.errors import BadFields, Refused
 from tasks.doorbell import ring_once
 from tasks.engine.rows import insert
@@ -33,6 +34,9 @@ def pool_for(system: InformationSystem, type_code: str) -> VolumePool:
         message = _("Several accounts have this type; give the information system a default account.")
         raise BadFields({"information_system": [message]})
     if not chosen:
+        for pool in _pools_in_accounts_of([system.tenant_id]).filter(type=type_code):
+            if wrong := unusable(pool.account):
+                raise BadFields({"type": [wrong]})
         known = ", ".join(sorted(set(pools.values_list("type", flat=True)))) or "-"
         message = _("There are no volumes of type '%(type)s'; there are: %(known)s.")
         raise BadFields({"type": [message % {"type": type_code, "known": known}]})
@@ -40,7 +44,11 @@ def pool_for(system: InformationSystem, type_code: str) -> VolumePool:
 
 
 def pools_of(tenants: Any) -> QuerySet[VolumePool]:
-    """The pools that tenants may have volumes of: those in accounts of theirs, and in shared ones."""
+    """The pools that tenants may have new volumes of: those in accounts of theirs, and in shared ones, that can be used."""
+    return _pools_in_accounts_of(tenants).filter(account__in=CloudAccount.objects.usable())
+
+
+def _pools_in_accounts_of(tenants: Any) -> QuerySet[VolumePool]:
     of_them = Q(account__tenant__in=tenants) | Q(account__tenant=None)
     pools = VolumePool.objects.filter(of_them, account__active=True)
     return pools.select_related("account").order_by("type", "account__name")

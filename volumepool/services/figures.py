@@ -48,7 +48,7 @@ class PoolState(TextChoices):
 
 def is_paused(pool: VolumePool) -> bool:
     """Whether nothing is asked for now, as the cloud has refused."""
-    return pool.paused_until is not None and pool.paused_until > timezone.now()
+    return pool.is_paused
 
 
 def lacks_its_source(pool: VolumePool) -> bool:

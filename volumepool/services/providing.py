@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from cloudaccounts.models import CloudAccount, CloudResource
-from cloudaccounts.places import Place, choose_place
+from cloudaccounts.places import Place, choose_place, unusable
 from portal.api.errors import BadFields
 from portal.api.scoping import Role, Scope
 from tasks import engine
@@ -114,6 +114,8 @@ def create_volumes(*, scope: Scope, wanted: NewVolumes) -> Provided:
     with transaction.atomic():
         snapshot = _snapshot(scope, owner, wanted) if wanted.snapshot else None
         place = Place(snapshot.account, snapshot.region) if snapshot else _place(owner, wanted)
+        if snapshot and (wrong := unusable(snapshot.account)):
+            raise BadFields({"snapshot": [wrong]})
         if wrong := unknown_volume_type(place, wanted.volume_type):
             raise BadFields({"volume_type": [wrong]})
         size_gb = wanted.size_gb or (snapshot.size_gb if snapshot else 0)

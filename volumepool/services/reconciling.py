@@ -159,6 +159,10 @@ def _settle(spare: SpareVolume, seen: SeenVolume | None) -> None:
         )
         spare.missing_count = 0
         spare.save()
+    elif seen.status != "available" and spare.status == SpareVolume.Status.AVAILABLE:
+        # Cinder is doing something to it (maintenance, a backup): nobody gets it until it is ready again.
+        spare.status, spare.missing_count = SpareVolume.Status.CREATING, 0
+        spare.save(update_fields=["status", "missing_count", "updated_at"])
     elif spare.missing_count:
         spare.missing_count = 0
         spare.save(update_fields=["missing_count", "updated_at"])

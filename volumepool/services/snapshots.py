@@ -11,6 +11,7 @@ from portal.api.scoping import Role, Scope, locked_row
 from tasks import engine
 from tasks.models import Job
 from tenants.quotas import Needs, require_quota
+from tenants.row_limits import require_room_for_rows
 
 from ..commands.snapshots import RemoveVolumeSnapshot, SnapshotVolume
 from ..models import Volume, VolumeSnapshot
@@ -33,13 +34,16 @@ class SnapshotTaken:
 def take_snapshot(*, scope: Scope, volume_id: UUID, name: str) -> SnapshotTaken:
     """Have a snapshot taken of a volume.
 
-    Raises Http404, and `Refused`: 403 `role_too_low`; 409 `busy`, `wrong_state`, `quota_exceeded`. What a snapshot holds
+    Raises Http404, and `Refused`: 403 `role_too_low`; 409 `busy`, `wrong_state`, `quota_exceeded`, `limit_reached`. What a snapshot holds
     counts as disk, as Cinder itself counts it.
     """
     with transaction.atomic():
         volume = locked_volume(scope, volume_id, Role.OPERATOR)
         tenant = volume.information_system.tenant
         require_quota(tenant, Needs(disk_gb=volume.size_gb))
+        require_room_for_rows(
+            tenant, "volume_snapshots", VolumeSnapshot.objects.filter(information_system__tenant=tenant)
+        )
         snapshot = VolumeSnapshot.objects.create(
             information_system=volume.information_system,
             account=volume.account,

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from cloudaccounts.sync.watching import CloudWatcher
-from openstack_client import Cloud, Snapshot, Volume
+from openstack_client import Cloud, RecordPage, Snapshot, Volume
 from tasks.polling import Observation
+
+from ..mapping import columns_of
 
 
 class VolumeWatcher(CloudWatcher[Volume]):
@@ -17,13 +19,17 @@ class VolumeWatcher(CloudWatcher[Volume]):
         """One volume by a single get."""
         return cloud.block_storage.get_volume(object_id)
 
-    def many(self, cloud: Cloud, since: datetime) -> Iterator[Volume]:
+    def many(self, cloud: Cloud, since: datetime) -> Iterator[RecordPage[Volume]]:
         """All volumes of the project."""
-        return cloud.block_storage.list_volumes()
+        return cloud.block_storage.volume_pages()
 
     def seen(self, found: Volume) -> Observation:
         """Cinder's word, and what it hangs on."""
-        data = {"server_ids": list(found.server_ids), "devices": list(found.devices)}
+        data = {
+            "server_ids": list(found.server_ids),
+            "devices": list(found.devices),
+            "columns": columns_of(found).as_json(),
+        }
         return Observation(found.status, "", data)
 
 
@@ -34,10 +40,9 @@ class SnapshotWatcher(CloudWatcher[Snapshot]):
         """One snapshot by a single get."""
         return cloud.block_storage.get_snapshot(object_id)
 
-    def many(self, cloud: Cloud, since: datetime) -> Iterator[Snapshot]:
+    def many(self, cloud: Cloud, since: datetime) -> Iterator[RecordPage[Snapshot]]:
         """All snapshots of the project."""
-        for page in cloud.block_storage.snapshot_pages():
-            yield from page
+        return cloud.block_storage.snapshot_pages()
 
     def seen(self, found: Snapshot) -> Observation:
         """Cinder's word."""

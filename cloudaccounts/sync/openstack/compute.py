@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from django.utils.translation import gettext_lazy as _
 
-from openstack_client import Cloud
+from openstack_client import Cloud, Flavor, Keypair, RecordPage, Server, Zone
 
 from ...registry import Found, Link, register_syncer
 from .provider import OpenStackSyncer
@@ -22,22 +22,23 @@ class Flavors(OpenStackSyncer):
     expires_after = 1
     catalogue = True
 
-    def pages(self, client: Cloud) -> Iterator[list[Found]]:
+    def listing(self, client: Cloud) -> Iterator[RecordPage[Flavor]]:
         """All flavors that the project may use."""
-        yield [
-            Found(
-                flavor.id,
-                flavor.name,
-                "disabled" if flavor.is_disabled else "active",
-                {
-                    "vcpus": flavor.vcpus,
-                    "memory_mb": flavor.memory_mb,
-                    "disk_gb": flavor.disk_gb,
-                    "is_public": flavor.is_public,
-                },
-            )
-            for flavor in client.compute.list_flavors()
-        ]
+        yield client.compute.list_flavors()
+
+    def found(self, record: Flavor) -> Found:
+        """A flavor."""
+        return Found(
+            record.id,
+            record.name,
+            "disabled" if record.is_disabled else "active",
+            {
+                "vcpus": record.vcpus,
+                "memory_mb": record.memory_mb,
+                "disk_gb": record.disk_gb,
+                "is_public": record.is_public,
+            },
+        )
 
 
 @register_syncer
@@ -50,12 +51,13 @@ class Zones(OpenStackSyncer):
     expires_after = 1
     catalogue = True
 
-    def pages(self, client: Cloud) -> Iterator[list[Found]]:
+    def listing(self, client: Cloud) -> Iterator[RecordPage[Zone]]:
         """All zones."""
-        yield [
-            Found(zone.name, zone.name, "available" if zone.is_available else "unavailable")
-            for zone in client.compute.list_zones()
-        ]
+        yield client.compute.list_zones()
+
+    def found(self, record: Zone) -> Found:
+        """A zone."""
+        return Found(record.name, record.name, "available" if record.is_available else "unavailable")
 
 
 @register_syncer
@@ -66,12 +68,18 @@ class Keypairs(OpenStackSyncer):
     label = _("keypair")
     order = 60
 
-    def pages(self, client: Cloud) -> Iterator[list[Found]]:
+    def listing(self, client: Cloud) -> Iterator[RecordPage[Keypair]]:
         """All keypairs."""
-        yield [
-            Found(pair.name, pair.name, "", {"type": pair.type or "", "fingerprint": pair.fingerprint or ""})
-            for pair in client.compute.list_keypairs()
-        ]
+        yield client.compute.list_keypairs()
+
+    def found(self, record: Keypair) -> Found:
+        """A keypair."""
+        return Found(
+            record.name,
+            record.name,
+            "",
+            {"type": record.type or "", "fingerprint": record.fingerprint or ""},
+        )
 
 
 @register_syncer
@@ -82,34 +90,34 @@ class Servers(OpenStackSyncer):
     label = _("server")
     order = 70
 
-    def pages(self, client: Cloud) -> Iterator[list[Found]]:
+    def listing(self, client: Cloud) -> Iterator[RecordPage[Server]]:
         """All servers of the project."""
-        for page in client.compute.server_pages():
-            yield [
-                Found(
-                    server.id,
-                    server.name,
-                    server.status,
-                    {
-                        "flavor": server.flavor_name or "",
-                        "vcpus": server.vcpus,
-                        "memory_mb": server.memory_mb,
-                        "disk_gb": server.disk_gb,
-                        "zone": server.availability_zone or "",
-                        "task": server.task_state or "",
-                        "fault": server.fault or "",
-                        "addresses": sorted([address.network, address.ip] for address in server.addresses),
-                        "security_groups": sorted(set(server.security_groups)),
-                        "metadata": dict(server.metadata),
-                        "tags": sorted(server.tags),
-                        "created_at": server.created_at.isoformat() if server.created_at else "",
-                    },
-                    tuple(sorted({address.ip for address in server.addresses})),
-                    (
-                        *(Link("volume", volume_id) for volume_id in server.volume_ids),
-                        *([Link("image", server.image_id)] if server.image_id else []),
-                        *([Link("keypair", server.key_name)] if server.key_name else []),
-                    ),
-                )
-                for server in page
-            ]
+        return client.compute.server_pages()
+
+    def found(self, record: Server) -> Found:
+        """A server."""
+        return Found(
+            record.id,
+            record.name,
+            record.status,
+            {
+                "flavor": record.flavor_name or "",
+                "vcpus": record.vcpus,
+                "memory_mb": record.memory_mb,
+                "disk_gb": record.disk_gb,
+                "zone": record.availability_zone or "",
+                "task": record.task_state or "",
+                "fault": record.fault or "",
+                "addresses": sorted([address.network, address.ip] for address in record.addresses),
+                "security_groups": sorted(set(record.security_groups)),
+                "metadata": dict(record.metadata),
+                "tags": sorted(record.tags),
+                "created_at": record.created_at.isoformat() if record.created_at else "",
+            },
+            tuple(sorted({address.ip for address in record.addresses})),
+            (
+                *(Link("volume", volume_id) for volume_id in record.volume_ids),
+                *([Link("image", record.image_id)] if record.image_id else []),
+                *([Link("keypair", record.key_name)] if record.key_name else []),
+            ),
+        )

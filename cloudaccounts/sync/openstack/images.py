@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from django.utils.translation import gettext_lazy as _
 
-from openstack_client import Cloud, Image
+from openstack_client import Cloud, Image, RecordPage
 
 from ...registry import Found, Link, register_syncer
 from .provider import OpenStackSyncer
@@ -21,10 +21,13 @@ class Images(OpenStackSyncer):
     order = 12
     catalogue = True
 
-    def pages(self, client: Cloud) -> Iterator[list[Found]]:
-        """All images that the project may use and that are not hidden."""
-        for page in client.image.image_pages():
-            yield [image_found(image) for image in page if not image.is_hidden]
+    def listing(self, client: Cloud) -> Iterator[RecordPage[Image]]:
+        """All images that the project may use."""
+        return client.image.image_pages()
+
+    def found(self, record: Image) -> Found | None:
+        """An image, unless it is hidden."""
+        return None if record.is_hidden else image_found(record)
 
 
 def image_found(image: Image) -> Found:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from django.utils.translation import gettext_lazy as _
 
-from openstack_client import Cloud
+from openstack_client import Cloud, FloatingIp, Network, Port, RecordPage, Router, SecurityGroup, Subnet
 
 from ...registry import Found, Link, register_syncer
-from .provider import OpenStackSyncer
+from .provider import OpenStackSyncer, found_on
 
 
 @register_syncer
@@ -22,25 +23,30 @@ class Networks(OpenStackSyncer):
     catalogue = True
 
     def pages(self, client: Cloud) -> Iterator[list[Found]]:
-        """All networks that the project sees: its own, shared and external ones."""
+        """All networks that the project sees, with the ranges of their subnets."""
         cidrs: dict[str, list[str]] = {}
         for subnets in client.network.subnet_pages():
             for subnet in subnets:
                 cidrs.setdefault(subnet.network_id, []).append(subnet.cidr)
-        for page in client.network.network_pages():
-            yield [
-                Found(
-                    network.id,
-                    network.name,
-                    network.status if network.is_admin_state_up else "DOWN",
-                    {
-                        "is_external": network.is_external,
-                        "is_shared": network.is_shared,
-                        "cidrs": sorted(cidrs.get(network.id, [])),
-                    },
-                )
-                for network in page
-            ]
+        for page in self.listing(client):
+            yield found_on(page, lambda network: self.found(network, cidrs))
+
+    def listing(self, client: Cloud) -> Iterator[RecordPage[Network]]:
+        """All networks that the project sees: its own, shared and external ones."""
+        return client.network.network_pages()
+
+    def found(self, record: Network, cidrs: Mapping[str, list[str]] = MappingProxyType({})) -> Found:
+        """A network."""
+        return Found(
+            record.id,
+            record.name,
+            record.status if record.is_admin_state_up else "DOWN",
+            {
+                "is_external": record.is_external,
+                "is_shared": record.is_shared,
+                "cidrs": sorted(filter(None, cidrs.get(record.id, ()))),
+            },
+        )
 
 
 @register_syncer
@@ -51,25 +57,25 @@ class Subnets(OpenStackSyncer):
     label = _("subnet")
     order = 21
 
-    def pages(self, client: Cloud) -> Iterator[list[Found]]:
+    def listing(self, client: Cloud) -> Iterator[RecordPage[Subnet]]:
         """All subnets that the project sees."""
-        for page in client.network.subnet_pages():
-            yield [
-                Found(
-                    subnet.id,
-                    subnet.name,
-                    "",
-                    {
-                        "cidr": subnet.cidr,
-                        "gateway_ip": subnet.gateway_ip or "",
-                        "ip_version": subnet.ip_version,
-                        "is_dhcp_enabled": subnet.is_dhcp_enabled,
-                    },
-                    (subnet.cidr,) if subnet.cidr else (),
-                    (Link("network", subnet.network_id),),
-                )
-                for subnet in page
-            ]
+        return client.network.subnet_pages()
+
+    def found(self, record: Subnet) -> Found:
+        """A subnet."""
+        return Found(
+            record.id,
+            record.name,
+            "",
+            {
+                "cidr": record.cidr,
+                "gateway_ip": record.gateway_ip or "",
+                "ip_version": record.ip_version,
+                "is_dhcp_enabled": record.is_dhcp_enabled,
+            },
+            (record.cidr,) if record.cidr else (),
+            (Link("network", record.network_id),) if record.network_id else (),
+        )
 
 
 @register_syncer
@@ -80,13 +86,14 @@ class SecurityGroups(OpenStackSyncer):
     label = _("security group")
     order = 22
 
-    def pages(self, client: Cloud) -> Iterator[list[Found]]:
+    def listing(self, client: Cloud) -> Iterator[RecordPage[SecurityGroup]]:
         """All security groups of the project."""
-        for page in client.network.security_group_pages():
-            yield [
-                Found(group.id, group.name, "", {"description": group.description, "rules": group.rule_count})
-                for group in page
-            ]
+        return client.network.security_group_pages()
+
+    def found(self, record: SecurityGroup) -> Found:
+        """A security group."""
+        attributes = {"description": record.description, "rules": record.rule_count}
+        return Found(record.id, record.name, "", attributes)
 
 
 @register_syncer
@@ -97,20 +104,20 @@ class Routers(OpenStackSyncer):
     label = _("router")
     order = 23
 
-    def pages(self, client: Cloud) -> Iterator[list[Found]]:
+    def listing(self, client: Cloud) -> Iterator[RecordPage[Router]]:
         """All routers of the project."""
-        for page in client.network.router_pages():
-            yield [
-                Found(
-                    router.id,
-                    router.name,
-                    router.status,
-                    {"is_admin_state_up": router.is_admin_state_up},
-                    router.external_addresses,
-                    (Link("network", router.external_network_id),) if router.external_network_id else (),
-                )
-                for router in page
-            ]
+        return client.network.router_pages()
+
+    def found(self, record: Router) -> Found:
+        """A router."""
+        return Found(
+            record.id,
+            record.name,
+            record.status,
+            {"is_admin_state_up": record.is_admin_state_up},
+            record.external_addresses,
+            (Link("network", record.external_network_id),) if record.external_network_id else (),
+        )
 
 
 @register_syncer
@@ -121,30 +128,30 @@ class Ports(OpenStackSyncer):
     label = _("port")
     order = 24
 
-    def pages(self, client: Cloud) -> Iterator[list[Found]]:
+    def listing(self, client: Cloud) -> Iterator[RecordPage[Port]]:
         """All ports of the project."""
-        for page in client.network.port_pages():
-            yield [
-                Found(
-                    port.id,
-                    port.name,
-                    port.status,
-                    {
-                        "mac_address": port.mac_address or "",
-                        "device_owner": port.device_owner,
-                        "fixed_ips": sorted(fixed.ip_address for fixed in port.fixed_ips),
-                        "is_admin_state_up": port.is_admin_state_up,
-                    },
-                    tuple(sorted(fixed.ip_address for fixed in port.fixed_ips)),
-                    (
-                        Link("network", port.network_id),
-                        *(Link("subnet", fixed.subnet_id) for fixed in port.fixed_ips if fixed.subnet_id),
-                        *(Link("security_group", group_id) for group_id in port.security_group_ids),
-                        *_device(port.device_owner, port.device_id),
-                    ),
-                )
-                for port in page
-            ]
+        return client.network.port_pages()
+
+    def found(self, record: Port) -> Found:
+        """A port."""
+        return Found(
+            record.id,
+            record.name,
+            record.status,
+            {
+                "mac_address": record.mac_address or "",
+                "device_owner": record.device_owner,
+                "fixed_ips": sorted(fixed.ip_address for fixed in record.fixed_ips),
+                "is_admin_state_up": record.is_admin_state_up,
+            },
+            tuple(sorted(fixed.ip_address for fixed in record.fixed_ips)),
+            (
+                *([Link("network", record.network_id)] if record.network_id else []),
+                *(Link("subnet", fixed.subnet_id) for fixed in record.fixed_ips if fixed.subnet_id),
+                *(Link("security_group", group_id) for group_id in record.security_group_ids),
+                *_device(record.device_owner, record.device_id),
+            ),
+        )
 
 
 @register_syncer
@@ -155,28 +162,28 @@ class FloatingIps(OpenStackSyncer):
     label = _("floating IP")
     order = 25
 
-    def pages(self, client: Cloud) -> Iterator[list[Found]]:
+    def listing(self, client: Cloud) -> Iterator[RecordPage[FloatingIp]]:
         """All floating IPs of the project."""
-        for page in client.network.floating_ip_pages():
-            yield [
-                Found(
-                    floating.id,
-                    floating.address,
-                    floating.status,
-                    {"fixed_address": floating.fixed_address or "", "description": floating.description},
-                    tuple(filter(None, (floating.address, floating.fixed_address))),
-                    tuple(
-                        Link(kind, cloud_id)
-                        for kind, cloud_id in (
-                            ("network", floating.floating_network_id),
-                            ("port", floating.port_id),
-                            ("router", floating.router_id),
-                        )
-                        if cloud_id
-                    ),
+        return client.network.floating_ip_pages()
+
+    def found(self, record: FloatingIp) -> Found:
+        """A floating IP."""
+        return Found(
+            record.id,
+            record.address,
+            record.status,
+            {"fixed_address": record.fixed_address or "", "description": record.description},
+            tuple(filter(None, (record.address, record.fixed_address))),
+            tuple(
+                Link(kind, cloud_id)
+                for kind, cloud_id in (
+                    ("network", record.floating_network_id),
+                    ("port", record.port_id),
+                    ("router", record.router_id),
                 )
-                for floating in page
-            ]
+                if cloud_id
+            ),
+        )
 
 
 def _device(owner: str, device_id: str | None) -> list[Link]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
-from openstack_client import Cloud, CloudError, InvalidRequest
+from openstack_client import Cloud, CloudError, InvalidRequest, RecordPage
 from security.encryption import UnreadableSecret
 
 from ...connect import open_cloud
 from ...models import CloudAccount
-from ...registry import Provider, Syncer, register_provider
+from ...registry import Found, FoundPage, Provider, Syncer, Unreadable, found_page, register_provider
+from ..clock import note_clock_offset
 
 
 @register_provider
@@ -31,19 +34,33 @@ class OpenStack(Provider):
         """The cloud in a region."""
         return open_cloud(account, region)
 
+    def clock_offset(self, client: Cloud) -> float | None:
+        """As the answers of its services say it."""
+        return client.clock_offset()
+
     def check(self, account: CloudAccount) -> dict[str, Any]:
         """Log in, and touch Nova in every region that is to be synced: `project_id`, `regions` with their services."""
         cloud = open_cloud(account, "")
         services = cloud.services()
+        if not account.regions and not cloud.regions():
+            has = ", ".join(cloud.interfaces())
+            raise InvalidRequest(
+                _(
+                    "The cloud's catalog has no compute service for the interface '%(interface)s'; it has some for: %(known)s."
+                )
+                % {"interface": account.interface, "known": has or "-"}
+            )
         unknown = [name for name in account.regions if name not in services]
         if unknown:
             raise InvalidRequest(
                 _("The cloud has no region '%(unknown)s'; it has: %(known)s.")
-                % {"unknown": unknown[0], "known": ", ".join(sorted(services))}
+                % {"unknown": unknown[0], "known": ", ".join(sorted(filter(None, services))) or "-"}
             )
         for region in account.regions or cloud.regions():
-            if "compute" in services[region]:
-                open_cloud(account, region).compute.check()
+            if "compute" in services.get(region, ()):
+                regional = open_cloud(account, region)
+                regional.compute.check()
+                note_clock_offset(account, region, regional.clock_offset())
         return {"project_id": cloud.project_id, "regions": services}
 
 
@@ -51,3 +68,21 @@ class OpenStackSyncer(Syncer):
     """How one type of OpenStack's is listed; its client is a `Cloud`."""
 
     provider = OpenStack.code
+
+    def pages(self, client: Cloud) -> Iterator[list[Found]]:
+        """All that there is, page by page, with what of each page could not be read."""
+        for page in self.listing(client):
+            yield found_on(page, self.found)
+
+    @abstractmethod
+    def listing(self, client: Cloud) -> Iterator[RecordPage[Any]]:
+        """The wrapper's records, page by page. Raises `CloudError`."""
+
+    @abstractmethod
+    def found(self, record: Any) -> Found | None:
+        """What a row shows of a record; None for one that is left out on purpose."""
+
+
+def found_on(page: RecordPage[Any], found_of: Callable[[Any], Found | None]) -> FoundPage:
+    """The findings of a page of the wrapper's records."""
+    return found_page(page, found_of, [Unreadable(one.id, one.name, one.reason) for one in page.unreadable])

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from django.utils.translation import gettext_lazy as _
 
-from openstack_client import Cloud
+from openstack_client import Cloud, RecordPage, Snapshot, Volume, VolumeType
+from openstack_client.records import Quota
 
 from ...registry import Found, Link, register_syncer
 from .provider import OpenStackSyncer
@@ -22,12 +23,13 @@ class VolumeTypes(OpenStackSyncer):
     expires_after = 1
     catalogue = True
 
-    def pages(self, client: Cloud) -> Iterator[list[Found]]:
+    def listing(self, client: Cloud) -> Iterator[RecordPage[VolumeType]]:
         """All types that the project may use."""
-        yield [
-            Found(kind.id, kind.name, "active", {"is_public": kind.is_public})
-            for kind in client.block_storage.list_volume_types()
-        ]
+        yield client.block_storage.list_volume_types()
+
+    def found(self, record: VolumeType) -> Found:
+        """A volume type."""
+        return Found(record.id, record.name, "active", {"is_public": record.is_public})
 
 
 @register_syncer
@@ -38,23 +40,23 @@ class Snapshots(OpenStackSyncer):
     label = _("volume snapshot")
     order = 50
 
-    def pages(self, client: Cloud) -> Iterator[list[Found]]:
+    def listing(self, client: Cloud) -> Iterator[RecordPage[Snapshot]]:
         """All snapshots of the project."""
-        for page in client.block_storage.snapshot_pages():
-            yield [
-                Found(
-                    snapshot.id,
-                    snapshot.name,
-                    snapshot.status,
-                    {
-                        "size_gb": snapshot.size_gb,
-                        "metadata": dict(snapshot.metadata),
-                        "created_at": snapshot.created_at.isoformat() if snapshot.created_at else "",
-                    },
-                    links=(Link("volume", snapshot.volume_id),) if snapshot.volume_id else (),
-                )
-                for snapshot in page
-            ]
+        return client.block_storage.snapshot_pages()
+
+    def found(self, record: Snapshot) -> Found:
+        """A snapshot."""
+        return Found(
+            record.id,
+            record.name,
+            record.status,
+            {
+                "size_gb": record.size_gb,
+                "metadata": dict(record.metadata),
+                "created_at": record.created_at.isoformat() if record.created_at else "",
+            },
+            links=(Link("volume", record.volume_id),) if record.volume_id else (),
+        )
 
 
 @register_syncer
@@ -65,26 +67,26 @@ class Volumes(OpenStackSyncer):
     label = _("volume")
     order = 51
 
-    def pages(self, client: Cloud) -> Iterator[list[Found]]:
+    def listing(self, client: Cloud) -> Iterator[RecordPage[Volume]]:
         """All volumes of the project."""
-        for page in client.block_storage.volume_pages():
-            yield [
-                Found(
-                    volume.id,
-                    volume.name,
-                    volume.status,
-                    {
-                        "size_gb": volume.size_gb,
-                        "volume_type": volume.volume_type or "",
-                        "is_bootable": volume.is_bootable,
-                        "zone": volume.availability_zone or "",
-                        "metadata": dict(volume.metadata),
-                        "created_at": volume.created_at.isoformat() if volume.created_at else "",
-                    },
-                    links=(Link("snapshot", volume.snapshot_id),) if volume.snapshot_id else (),
-                )
-                for volume in page
-            ]
+        return client.block_storage.volume_pages()
+
+    def found(self, record: Volume) -> Found:
+        """A volume."""
+        return Found(
+            record.id,
+            record.name,
+            record.status,
+            {
+                "size_gb": record.size_gb,
+                "volume_type": record.volume_type or "",
+                "is_bootable": record.is_bootable,
+                "zone": record.availability_zone or "",
+                "metadata": dict(record.metadata),
+                "created_at": record.created_at.isoformat() if record.created_at else "",
+            },
+            links=(Link("snapshot", record.snapshot_id),) if record.snapshot_id else (),
+        )
 
 
 @register_syncer
@@ -96,23 +98,24 @@ class Quotas(OpenStackSyncer):
     order = 90
     expires_after = 1
 
-    def pages(self, client: Cloud) -> Iterator[list[Found]]:
+    def listing(self, client: Cloud) -> Iterator[RecordPage[Quota]]:
         """The quotas of compute, block storage and network."""
         for service in (client.compute, client.block_storage, client.network):
-            yield [
-                Found(
-                    f"{quota.service}.{quota.name}",
-                    quota.name,
-                    _fullness(quota.limit, quota.in_use),
-                    {
-                        "service": quota.service,
-                        "limit": quota.limit,
-                        "in_use": quota.in_use,
-                        "reserved": quota.reserved,
-                    },
-                )
-                for quota in service.list_quotas()
-            ]
+            yield RecordPage(service.list_quotas())
+
+    def found(self, record: Quota) -> Found:
+        """A quota."""
+        return Found(
+            f"{record.service}.{record.name}",
+            record.name,
+            _fullness(record.limit, record.in_use),
+            {
+                "service": record.service,
+                "limit": record.limit,
+                "in_use": record.in_use,
+                "reserved": record.reserved,
+            },
+        )
 
 
 def _fullness(limit: int, in_use: int | None) -> str:

@@ -17,7 +17,9 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-HEALTH = Path(__file__).resolve().parents[2] / "executors" / "health.py"
+HERE = Path(__file__).resolve().parent
+HEALTH = HERE.parents[1] / "executors" / "health.py"
+ON_HOST = HERE / "on_host.py"
 # What a version is called at most; a host says which one ran before.
 LABEL_CHARACTERS = 128
 
@@ -43,7 +45,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             check |= {"in_a_row": 1, "seconds": min(check["seconds"], 5)}
         if not from_portal:
             return self._on_host(check, task_vars)
-        watched = health().watch(**check)
+        watched = load(HEALTH).watch(**check)
         facts = {"asked": watched.asked, "good": watched.good, "changed": False}
         if watched.code == "ok":
             return {**facts, "healthy": True}
@@ -56,18 +58,20 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         }
 
     def _on_host(self, check: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        result: dict[str, Any] = self._execute_module("wait_healthy", module_args=check, task_vars=task_vars)
-        return result
+        answer = self._execute_module("wait_healthy", module_args=check, task_vars=task_vars)
+        kept: dict[str, Any] = load(ON_HOST).readable(answer)
+        return kept
 
 
-def health() -> ModuleType:
-    """Return the portal's own health check, without the rest of the portal."""
-    if "portal_health_check" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("portal_health_check", HEALTH)
+def load(file: Path) -> ModuleType:
+    """Return a module of the portal's by its file: none of the rest of the portal is there."""
+    name = f"portal_{file.stem}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, file)
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         # Dataclasses look their module up.
-        sys.modules["portal_health_check"] = module
+        sys.modules[name] = module
         spec.loader.exec_module(module)
-    return sys.modules["portal_health_check"]
+    return sys.modules[name]

@@ -321,16 +321,17 @@ def unpack_member(members: tarfile.TarFile, member: tarfile.TarInfo, into: str, 
         return
     make_parent(into, path)
     if member.islnk():
-        source = os.path.join(into, member.linkname)
-        if os.path.normpath(source) != place:
+        linked = os.path.join(into, member.linkname)
+        if os.path.normpath(linked) != place:
             remove(place)
-            os.link(source, place)
+            os.link(linked, place)
         return
     remove(place)
     mode = member.mode & 0o755 | 0o600
     if not mode & 0o100:
         mode &= ~0o111
     source = members.extractfile(member)
+    assert source is not None
     with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
         shutil.copyfileobj(source, file, CHUNK)
         if file.tell() != member.size:

@@ -5,6 +5,11 @@ document.addEventListener("click", async (event) => {
   if (!link) return;
   event.preventDefault();
   const answer = await fetch(link.href, { headers: { "X-Tenant": link.dataset.tenant, Accept: "text/csv" } });
+  if (answer.status === 401) {
+    // The session has ended: the page itself leads to the sign-in, and back.
+    window.location.reload();
+    return;
+  }
   if (!answer.ok) {
     window.location = link.href;
     return;

@@ -111,7 +111,7 @@ class Storm:
         for name, arguments in programs(port).items():
             processes.start(name, arguments)
         base = f"http://127.0.0.1:{port}"
-        servers.wait(lambda: answers(f"{base}/health/ready"), "The web process")
+        servers.wait(lambda: answers(f"{base}/health/serving"), "The web process")
         # Beat answers no questions: it is well if the other three have heard of it, or soon will.
         servers.wait(lambda: len(app.control.ping(timeout=0.5) or []) >= 3, "A worker")
         return base

@@ -1,0 +1,69 @@
+"""How far a cloud's clocks are from ours, as its answers say.
+
+Each service's answers are dated by the host that it runs on (`Date`). A service that does not date them is judged by
+Keystone's, or by when Keystone says that it gave out a token that we have just got.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from .translation import http_date
+
+# For so long, what a clock said before is borne in mind: it may have been set right meanwhile, and what changed before
+# that carries the old time.
+_REMEMBERED_SECONDS = 3600.0
+_KEPT = 64
+# One reading in so many seconds is enough.
+_EVERY_SECONDS = 5.0
+
+
+class CloudClock:
+    """The offsets of one cloud's clocks to ours, in seconds: negative for a clock that is behind. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._offsets: dict[str, deque[tuple[float, float]]] = {}
+        self._lock = threading.Lock()
+
+    def note(self, service: str, headers: Mapping[str, str]) -> None:
+        """Read the date of an answer that has just arrived."""
+        last = self._offsets.get(service)
+        if last and time.monotonic() - last[-1][0] < _EVERY_SECONDS:
+            return
+        said = http_date(headers.get("date"))
+        if said is not None:
+            # A date is cut to whole seconds.
+            self.note_time(service, said + timedelta(seconds=0.5))
+
+    def note_time(self, service: str, said: datetime) -> None:
+        """Take down what time it is there now."""
+        offset = (said - datetime.now(UTC)).total_seconds()
+        with self._lock:
+            self._offsets.setdefault(service, deque(maxlen=_KEPT)).append((time.monotonic(), offset))
+
+    def offset(self, service: str) -> float | None:
+        """How far a service's clock is ahead of ours, or None when nothing has said so yet."""
+        with self._lock:
+            readings = self._offsets.get(service) or self._offsets.get("identity")
+            return readings[-1][1] if readings else None
+
+    def earliest_offset(self, service: str) -> float | None:
+        """The lowest offset of the last hour, or None: what changed at a time of ours has a time of at least that there."""
+        since = time.monotonic() - _REMEMBERED_SECONDS
+        with self._lock:
+            readings = self._offsets.get(service) or self._offsets.get("identity")
+            return (
+                min([offset for at, offset in readings if at >= since] or [readings[-1][1]])
+                if readings
+                else None
+            )
+
+    def worst_offset(self) -> float | None:
+        """The offset of the service that is furthest from us, or None."""
+        with self._lock:
+            latest = [readings[-1][1] for readings in self._offsets.values() if readings]
+        return max(latest, key=abs, default=None)

@@ -1,0 +1,57 @@
+"""Whether a request that has been let in may still be answered: for answers that take long, or stay open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from django.contrib.auth import get_user_model
+from django.contrib.sessions.backends.base import SessionBase
+from django.http import HttpRequest
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+
+from .errors import Refused
+from .models import ApiToken
+from .scoped_views import scope_for
+from .scoping import Scope
+
+if TYPE_CHECKING:
+    from tenants.models import User  # A type only: at run time this module imports no room.
+
+
+class OpenAnswer:
+    """What a request came in with: its user, its token or session, and its scope. All of them may end meanwhile."""
+
+    def __init__(self, request: Request | HttpRequest, scope: Scope) -> None:
+        self._user = scope.user
+        self._slug = scope.tenant.slug if scope.tenant else ""
+        token = getattr(request, "auth", None)
+        self._token_pk = token.pk if isinstance(token, ApiToken) else None
+        self._session = (
+            None if self._token_pk else cast("SessionBase | None", getattr(request, "session", None))
+        )
+
+    def scope(self) -> Scope | None:
+        """The scope as it is now, read anew; None when the request would not be let in any more."""
+        user = self._current_user()
+        if user is None or not self._has_credentials(user):
+            return None
+        try:
+            return scope_for(user, self._slug)
+        except (NotFound, Refused):
+            return None
+
+    def _current_user(self) -> User | None:
+        users: Any = get_user_model()._default_manager  # noqa: SLF001 - Django's documented API.
+        user: User | None = users.filter(
+            pk=self._user.pk, is_active=True, credentials_epoch=self._user.credentials_epoch
+        ).first()
+        return user
+
+    def _has_credentials(self, user: User) -> bool:
+        if self._token_pk is not None:
+            token = ApiToken.objects.filter(pk=self._token_pk).select_related("user").first()
+            return token is not None and token.is_usable
+        if self._session is None or self._session.session_key is None:
+            return True  # Neither: a caller inside of the portal.
+        return self._session.exists(self._session.session_key)

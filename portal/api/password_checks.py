@@ -1,0 +1,82 @@
+"""The one door that every password goes through: who tries too often is refused, and few are hashed at once.
+
+`counted_check` stands around each check of a password, in the login backend (`login_backend.py`) and in
+`User.check_password`; so it does not matter which form or endpoint asks. `LoginThrottleMiddleware` says which request
+it is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+import structlog
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from . import login_throttle
+from .client_address import client_address, client_network
+from .errors import Refused
+
+log = structlog.get_logger(__name__)
+
+_request: ContextVar[HttpRequest | None] = ContextVar("password_check_request", default=None)
+_is_counted: ContextVar[bool] = ContextVar("password_check_is_counted", default=False)
+
+
+class LoginRefused(Refused):
+    """A password that was not even looked at: 429 for too many wrong ones, 503 when too many are being checked."""
+
+
+@dataclass
+class Check:
+    """How a check of a password came out."""
+
+    passed: bool = False
+
+
+@contextmanager
+def counted_check(username: str) -> Iterator[Check]:
+    """Count a check of a password as a wrong one, unless the block sets `passed`. Raises `LoginRefused` 429 or 503.
+
+    It is counted before the password is hashed, so however many try at once, only as many are hashed as the limits
+    allow. A check inside of another is the same one. Outside of a request, as in a management command, nothing counts.
+    """
+    request, check = _request.get(), Check()
+    if request is None or _is_counted.get():
+        yield check
+        return
+    counts = login_throttle.counts_of(client_network(request), username)
+    wait = login_throttle.charge(counts)
+    if wait is not None:
+        log.warning("login_throttled", username=username, address=client_address(request), seconds=wait)
+        raise LoginRefused(429, "locked_out", login_throttle.TOO_MANY, retry_after=wait)
+    token = _is_counted.set(True)
+    try:
+        yield check
+    except BaseException:
+        login_throttle.refund(counts)
+        raise
+    finally:
+        _is_counted.reset(token)
+    if check.passed:
+        login_throttle.forgive(counts)
+    else:
+        log.warning("login_failed", username=username, address=client_address(request))
+
+
+class LoginThrottleMiddleware:
+    """Say which request passwords are checked for. A refusal becomes a page as any other does (`page_middleware.py`)."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer the request."""
+        token = _request.set(request)
+        try:
+            return self.get_response(request)
+        finally:
+            _request.reset(token)

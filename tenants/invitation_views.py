@@ -1,0 +1,136 @@
+"""Invitations over REST: from the side of the tenant, and from that of the invited."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.db import models
+from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import NotFound
+from rest_framework.generics import GenericAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from portal.api.idempotency import idempotent
+from portal.api.scoped_views import signed_in
+from portal.api.scoping import Role
+
+from . import invitations
+from .models import Invitation
+from .serializers import (
+    AcceptedInvitationSerializer,
+    InvitationSerializer,
+    NewMembershipSerializer,
+    OwnInvitationSerializer,
+)
+from .services import tenant_in
+
+
+class TenantInvitations(GenericAPIView[Invitation]):
+    """The invitations of a tenant, for its administrators."""
+
+    queryset = Invitation.objects.select_related("invited_by")
+    serializer_class = InvitationSerializer
+    search_fields = ["username"]
+    ordering_fields = ["created_at", "expires_at", "username"]
+    ordering = ["-created_at"]
+
+    def get_queryset(self) -> models.QuerySet[Invitation]:
+        """Those of the tenant of the path. Raises 404, 403."""
+        rows = super().get_queryset()
+        if getattr(self, "swagger_fake_view", False):
+            return rows.none()
+        tenant = tenant_in(signed_in(self.request), self.kwargs["pk"], Role.ADMIN, Invitation)
+        return rows.filter(tenant=tenant)
+
+    @extend_schema(responses=InvitationSerializer(many=True))
+    def get(self, request: Request, pk: UUID) -> Response:
+        """Who is invited and has not accepted."""
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return self.get_paginated_response(InvitationSerializer(page, many=True).data)
+
+    @extend_schema(request=NewMembershipSerializer, responses={201: InvitationSerializer})
+    @idempotent
+    def post(self, request: Request, pk: UUID) -> Response:
+        """Invite whoever has the user name. The answer is the same whether anybody has it or not."""
+        user = signed_in(request)
+        tenant = tenant_in(user, pk, Role.ADMIN, Invitation)
+        asked = NewMembershipSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        invitation = invitations.invite(tenant=tenant, by=user, **asked.validated_data)
+        return Response(InvitationSerializer(invitation).data, status=201)
+
+
+class TenantInvitation(GenericAPIView[Invitation]):
+    """One invitation of a tenant."""
+
+    queryset = Invitation.objects.all()
+    serializer_class = InvitationSerializer
+
+    @extend_schema(responses={204: None})
+    def delete(self, request: Request, pk: UUID, invitation_pk: UUID) -> Response:
+        """Withdraw it."""
+        user = signed_in(request)
+        tenant = tenant_in(user, pk)
+        if not Invitation.objects.filter(tenant=tenant, pk=invitation_pk).exists():
+            raise NotFound
+        tenant = tenant_in(user, pk, Role.ADMIN, Invitation)
+        invitations.withdraw_invitation(tenant=tenant, invitation_id=invitation_pk)
+        return Response(status=204)
+
+
+class LeaveTenant(GenericAPIView[Any]):
+    """The end of one's own membership."""
+
+    queryset = Invitation.objects.none()
+
+    @extend_schema(request=None, responses={204: None})
+    @idempotent
+    def post(self, request: Request, pk: UUID) -> Response:
+        """Leave the tenant; its last administrator cannot."""
+        invitations.leave_tenant(user=signed_in(request), tenant_id=pk)
+        return Response(status=204)
+
+
+class OwnInvitations(GenericAPIView[Invitation]):
+    """What one is invited to."""
+
+    queryset = Invitation.objects.select_related("tenant", "invited_by")
+    serializer_class = OwnInvitationSerializer
+    filter_backends: list[Any] = []
+
+    @extend_schema(responses=OwnInvitationSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        """The invitations that one may accept or decline."""
+        mine = Invitation.objects.of_invited(signed_in(request)).select_related("tenant", "invited_by")
+        page = self.paginate_queryset(mine.order_by("-created_at"))
+        return self.get_paginated_response(OwnInvitationSerializer(page, many=True).data)
+
+
+class AcceptInvitation(GenericAPIView[Any]):
+    """Saying yes to an invitation."""
+
+    queryset = Invitation.objects.all()
+    serializer_class = AcceptedInvitationSerializer
+
+    @extend_schema(request=None, responses=AcceptedInvitationSerializer)
+    @idempotent
+    def post(self, request: Request, pk: UUID) -> Response:
+        """Become a member of the tenant."""
+        membership = invitations.accept_invitation(user=signed_in(request), invitation_id=pk)
+        return Response(AcceptedInvitationSerializer(membership).data)
+
+
+class DeclineInvitation(GenericAPIView[Invitation]):
+    """Saying no to an invitation."""
+
+    queryset = Invitation.objects.all()
+    serializer_class = OwnInvitationSerializer
+
+    @extend_schema(request=None, responses={204: None})
+    @idempotent
+    def post(self, request: Request, pk: UUID) -> Response:
+        """Decline it."""
+        invitations.decline_invitation(user=signed_in(request), invitation_id=pk)
+        return Response(status=204)

@@ -1,0 +1,204 @@
+"""An account whose last verification failed is no choice for anything new; what is in it goes on."""
+
+from __future__ import annotations
+
+import pytest
+from django.forms import modelform_factory
+from django.test import Client
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from cloudaccounts.models import CloudAccount
+from portal.api.scoping import Role
+from tasks.models import Job
+from tests.factories import (
+    CloudAccountFactory,
+    InformationSystemFactory,
+    MembershipFactory,
+    SpareVolumeFactory,
+    UserFactory,
+    VirtualMachineFactory,
+    VolumePoolFactory,
+    VolumeSnapshotFactory,
+    stock,
+)
+from volumepool.admin import VolumePoolForm
+from volumepool.models import VolumePool
+
+pytestmark = pytest.mark.django_db
+
+FAILED = "No such user."
+TOLD = "Nothing new can be made in the cloud account 'broken': its last verification failed."
+
+
+@pytest.fixture
+def admin():
+    return MembershipFactory(role=Role.ADMIN)
+
+
+@pytest.fixture
+def system(admin):
+    return InformationSystemFactory(tenant=admin.tenant, name="Shop")
+
+
+@pytest.fixture
+def client(admin):
+    client = APIClient()
+    client.force_authenticate(admin.user)
+    return client
+
+
+@pytest.fixture
+def broken():
+    account = CloudAccountFactory(name="broken", last_error=FAILED)
+    stock(account)
+    return account
+
+
+@pytest.fixture
+def good():
+    account = CloudAccountFactory(name="good", last_verified_at=timezone.now())
+    stock(account)
+    return account
+
+
+def wish(system, **fields):
+    return {
+        "information_system": str(system.pk),
+        "name": "new",
+        "cpu_cores": 1,
+        "memory_gb": 1,
+        "disk_gb": 10,
+        "os_type": "ubuntu",
+        **fields,
+    }
+
+
+def ask(client, path, body):
+    answer = client.post(f"/api/v1/{path}/", body, format="json")
+    return answer.status_code, answer.json().get("errors")
+
+
+def test_the_only_one_that_is_good_is_taken_without_being_named(client, system, broken, good):
+    options = client.get("/api/v1/vms/options/").json()
+
+    assert options["accounts"] == [{"id": good.pk, "name": "good", "verification": "verified"}]
+    assert options["account"] == good.pk
+    status, errors = ask(client, "volumes", {"information_system": str(system.pk), "size_gb": 1})
+    assert (status, errors) == (202, None)
+
+
+def test_one_that_is_named_is_refused_by_its_name(client, system, broken, good):
+    for path, body in [
+        ("vms", wish(system, account=broken.pk)),
+        ("volumes", {"information_system": str(system.pk), "size_gb": 1, "account": broken.pk}),
+    ]:
+        status, errors = ask(client, path, body)
+
+        assert status == 400
+        assert errors["account"][0].startswith(TOLD)
+        assert "verify it again" in errors["account"][0]
+        # What the cloud said is its owner's business.
+        assert FAILED not in str(errors)
+    answer = client.get(f"/api/v1/vms/options/?account={broken.pk}")
+    assert answer.status_code == 400
+    assert not Job.objects.exists()
+
+
+@pytest.mark.parametrize("by", ["default", "only"])
+def test_one_that_is_the_default_or_the_only_one_is_refused_by_its_name(client, system, broken, by):
+    if by == "default":
+        type(system).objects.update(default_account=broken)
+
+    status, errors = ask(client, "vms", wish(system))
+
+    assert (status, errors["account"][0][: len(TOLD)]) == (400, TOLD)
+    assert client.get("/api/v1/vms/options/").json()["missing"]["account"][0].startswith(TOLD)
+
+
+def test_its_pools_are_not_offered(client, system, broken):
+    pool = VolumePoolFactory(account=broken, type="fast")
+    SpareVolumeFactory(pool=pool, status="available", available_at=timezone.now())
+
+    assert client.get("/api/v1/volumes/options/").json() == []
+    status, errors = ask(
+        client, "volumes", {"information_system": str(system.pk), "type": "fast", "count": 1}
+    )
+    assert (status, errors["type"][0][: len(TOLD)]) == (400, TOLD)
+
+
+def test_its_snapshots_are_not_copied(client, system, broken):
+    snapshot = VolumeSnapshotFactory(information_system=system, account=broken)
+
+    status, errors = ask(
+        client, "volumes", {"information_system": str(system.pk), "snapshot": str(snapshot.pk)}
+    )
+
+    assert (status, errors["snapshot"][0][: len(TOLD)]) == (400, TOLD)
+
+
+def test_a_new_pool_is_not_put_into_it_and_an_old_one_can_be_edited(broken, good):
+    fields = {"type": "x", "account": broken.pk, "region": "RegionOne", "size_gb": 1, "desired": 1}
+    fields |= {"max_in_flight": 1, "max_age_days": 0}
+    form = modelform_factory(VolumePool, form=VolumePoolForm, fields=list(fields))
+    assert form(fields).errors["account"][0].startswith(TOLD)
+    assert "account" not in form({**fields, "account": good.pk}).errors
+    pool = VolumePoolFactory(account=broken)
+
+    assert "account" not in form({**fields, "desired": 0}, instance=pool).errors
+
+
+def test_what_is_in_it_goes_on(client, system, broken):
+    vm = VirtualMachineFactory(information_system=system, account=broken, status="running")
+
+    answer = client.post(f"/api/v1/vms/{vm.pk}/actions/", {"action": "stop"}, format="json")
+
+    assert answer.status_code == 202
+
+
+def test_a_vm_in_it_is_offered_the_flavors_of_its_account(admin, system, broken):
+    vm = VirtualMachineFactory(
+        information_system=system, account=broken, status="running", openstack_id="server-1", disk_gb=10
+    )
+    browser = Client()
+    browser.force_login(admin.user)
+    html = browser.get(f"/vms/{vm.pk}/").content.decode()
+
+    assert "vCPU" in html[html.index('id="resize-flavor"') :].partition("</select>")[0]
+
+
+def test_one_that_is_not_verified_yet_says_so(client, system):
+    CloudAccountFactory(name="young")
+
+    status, errors = ask(client, "vms", wish(system))
+
+    assert status == 400
+    assert errors["account"] == [
+        "The cloud account 'young' is not verified yet; wait for that, or verify it."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "badge"),
+    [
+        ({"last_error": FAILED}, '<span class="status failed">verification failed</span>'),
+        (
+            {"last_error": FAILED, "last_verified_at": timezone.now()},
+            '<span class="status failed">verification failed</span>',
+        ),
+        ({}, '<span class="status waiting">not verified yet</span>'),
+        ({"last_verified_at": timezone.now()}, '<span class="status active">active</span>'),
+        (
+            {"last_verified_at": timezone.now(), "active": False},
+            '<span class="status off">switched off</span>',
+        ),
+    ],
+)
+def test_the_badge_shows_the_verification(columns, badge):
+    account = CloudAccountFactory(name="one", **columns)
+    staff = Client()
+    staff.force_login(UserFactory(is_staff=True))
+
+    for page in ("/accounts/", f"/accounts/{account.pk}/"):
+        assert badge in staff.get(page).content.decode()
+    assert CloudAccount.objects.usable().exists() == account.is_usable

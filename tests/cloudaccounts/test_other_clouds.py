@@ -1,0 +1,144 @@
+"""Accounts of clouds that are not as ours is: their clocks, and what their catalogs have."""
+
+from __future__ import annotations
+
+import pytest
+from django.urls import reverse
+from rest_framework.test import APIClient
+
+from cloudaccounts.models import CloudAccount
+from cloudaccounts.services.accounts import verify_account
+from cloudaccounts.sync.resources import sync_resource
+from portal.api.scoping import Role, Scope
+from tests.factories import UserFactory, VirtualMachineFactory
+from tests.working import work
+from vms.sync.status import sync_region
+
+from .cloud_and_rows import REGION, log_out, there, words_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+BEHIND = -1200.0
+
+
+@pytest.fixture(autouse=True)
+def logged_out():
+    """A token keeps the catalog that it came with, and a client what it knows of a clock."""
+    log_out()
+    yield
+    log_out()
+
+
+@pytest.fixture
+def staff():
+    return UserFactory(is_staff=True)
+
+
+def fresh(account):
+    return CloudAccount.objects.get(pk=account.pk)
+
+
+def verified(account, staff):
+    verify_account(scope=Scope(staff, None, Role.ADMIN), account_id=account.pk)
+    work()
+    return fresh(account)
+
+
+# --- Clocks ---
+
+
+def test_a_clock_that_is_far_from_ours_is_said_on_the_account_its_syncs_and_in_the_metrics(
+    cloud, account, staff, client, settings
+):
+    cloud.clock(advance_seconds=BEHIND)
+    vm = VirtualMachineFactory(account=account, region=REGION, openstack_id=cloud.seed(1)[0])
+
+    log = sync_resource(account.pk, "flavor")
+    run = sync_region(account.pk, vm.region)
+
+    assert (log.state, run.state) == ("success", "success")
+    for said in (words_of(log), run.message):
+        assert "behind the portal's" in said, said
+    assert fresh(account).clock_offsets == {REGION: pytest.approx(BEHIND, abs=5)}
+    client.force_login(staff)
+    page = client.get(reverse("account-detail-page", args=[account.pk])).content.decode()
+    assert "behind the portal" in page
+    api = APIClient()
+    api.force_authenticate(staff)
+    assert "behind" in api.get(f"/api/v1/cloud-accounts/{account.pk}/").json()["clock_warning"]
+    settings.METRICS_TOKEN = "metrics"
+    metrics = client.get("/metrics", headers={"Authorization": "Bearer metrics"}).content.decode()
+    assert 'portal_cloud_clock_offset_seconds{account="simulator"' in metrics
+
+    cloud.clock(advance_seconds=-BEHIND)
+    log_out()
+    log = sync_resource(account.pk, "flavor")
+    assert "behind" not in words_of(log)
+    assert abs(fresh(account).clock_offsets[REGION]) < 5
+
+
+@pytest.mark.parametrize("offset", [BEHIND, -BEHIND])
+def test_changes_in_a_cloud_with_another_clock_are_seen_by_the_next_run(cloud, account, offset):
+    cloud.clock(advance_seconds=offset)
+    server_id = cloud.seed(1)[0]
+    vm = VirtualMachineFactory(account=account, region=REGION, openstack_id=server_id, status="running")
+    assert sync_region(account.pk, REGION).full
+    cloud.change(server_id, status="SHUTOFF")
+    run = sync_region(account.pk, REGION)
+    vm.refresh_from_db()
+    assert (run.state, run.full, vm.status) == ("success", False, "stopped")
+
+
+# --- Catalogs ---
+
+
+def test_an_account_of_internal_endpoints(cloud, account, staff):
+    cloud.call("POST", "habits", {"interfaces": ["internal", "admin"]})
+
+    found = verified(account, staff)
+    log = sync_resource(account.pk, "flavor")
+
+    assert "'public'" in found.last_error and "admin, internal" in found.last_error
+    assert log.state == "failed" and "error of the portal" not in words_of(log)
+    CloudAccount.objects.filter(pk=account.pk).update(interface="internal")
+    log_out()
+    assert verified(account, staff).last_error == ""
+    assert sync_resource(account.pk, "flavor").state == "success"
+
+
+@pytest.mark.parametrize("region", [None, "absent"])
+def test_an_account_of_a_cloud_without_regions(simulator, cloud, account, staff, region):
+    cloud.call("POST", "habits", {"endpoint_region": region})
+    found = verified(account, staff)
+    assert found.last_error == "" and "compute" in found.facts["regions"][""]
+    log = sync_resource(account.pk, "flavor")
+    assert log.state == "success", words_of(log)
+    assert set(account.resources.values_list("region", "cloud_id")) == {
+        ("", cloud_id) for cloud_id in there(simulator, "flavor")
+    }
+
+
+@pytest.mark.parametrize("catalog", [[], None, [None, {"type": "compute", "endpoints": [None]}]])
+def test_an_account_whose_catalog_has_nothing_says_so(cloud, account, staff, catalog):
+    cloud.call("POST", "habits", {"catalog": catalog})
+    found = verified(account, staff)
+    assert "no compute service" in found.last_error
+    log = sync_resource(account.pk, "flavor")
+    assert log.state == "failed" and "error of the portal" not in words_of(log)
+
+
+def test_the_interface_is_entered_by_rest_and_by_the_form(account, staff, client):
+    api = APIClient()
+    api.force_authenticate(staff)
+    url = f"/api/v1/cloud-accounts/{account.pk}/"
+    assert api.get(url).json()["interface"] == "public"
+    assert api.patch(url, {"interface": "private"}, format="json").status_code == 400
+    assert api.patch(url, {"interface": "internal"}, format="json").status_code == 202
+    assert fresh(account).interface == "internal"
+    client.force_login(staff)
+    edit = reverse("account-edit", args=[account.pk])
+    page = client.get(edit)
+    assert '<option value="internal" selected' in page.content.decode()
+    form = {**page.context["entered"], "version": fresh(account).version, "interface": "admin"}
+    assert client.post(edit, form).status_code == 302
+    assert fresh(account).interface == "admin"

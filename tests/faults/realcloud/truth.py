@@ -1,0 +1,90 @@
+"""Rows against the real cloud: what differs, and what is in the cloud and belongs to nobody."""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from cloudaccounts.connect import open_cloud
+from openstack_client import NotFound
+from vms.models import STATUS_OF_SERVER, VirtualMachine, VMSnapshot
+from volumepool.models import GONE, Volume
+
+from .fleet import Fleet
+
+
+def differences(fleet: Fleet) -> list[str]:
+    """Where a row says something else than the cloud, one line each."""
+    account = fleet.account
+    found = []
+    for region in _regions(fleet):
+        cloud = open_cloud(account, region)
+        servers = {server.id: server for server in cloud.compute.list_servers()}
+        for vm in VirtualMachine.objects.filter(account=account, region=region):
+            server = servers.get(vm.openstack_id or "")
+            said = STATUS_OF_SERVER.get(server.status) if server else None
+            if server is None and vm.status not in {"removed", "error"}:
+                found.append(
+                    f"VM {vm.name} ({vm.pk}) is '{vm.status}', and there is no server {vm.openstack_id}"
+                )
+            elif server is not None and said != vm.status:
+                found.append(
+                    f"VM {vm.name} is '{vm.status}', its server {server.id} {server.status} {server.task_state}"
+                )
+        volumes = {volume.id: volume for volume in cloud.block_storage.list_volumes()}
+        for row in Volume.objects.filter(account=account, region=region).select_related("vm"):
+            volume = volumes.get(row.volume_id or "")
+            if volume is None:
+                if row.status != GONE:
+                    found.append(f"volume {row.name} is '{row.status}', and Cinder has no {row.volume_id}")
+                continue
+            server_id = volume.server_ids[0] if volume.server_ids else None
+            row_server = row.vm.openstack_id if row.vm else None
+            if (row.status, row.size_gb) != (volume.status, volume.size_gb) or row_server != server_id:
+                found.append(
+                    f"volume {row.name} is '{row.status}' on {row_server}, Cinder's {volume.id} '{volume.status}' on {server_id}"
+                )
+            by_nova = [one for one, server in servers.items() if volume.id in server.volume_ids]
+            if by_nova != ([server_id] if server_id else []) and not row.views_differ:
+                found.append(
+                    f"volume {row.name} is on {by_nova} by Nova, on {server_id} by Cinder: nobody says so"
+                )
+        for snapshot in VMSnapshot.objects.filter(account=account, region=region):
+            try:
+                status = cloud.image.get_image(snapshot.image_id or "-").status
+            except NotFound:
+                status = "gone"
+            if status != snapshot.status:
+                found.append(f"snapshot {snapshot.name} is '{snapshot.status}', its image '{status}'")
+    return found
+
+
+def left_over(fleet: Fleet) -> list[str]:
+    """What carries our marks in the cloud and belongs to no row, one line each; not what was there before the campaign."""
+    found: list[str] = []
+    for region in _regions(fleet):
+        cloud = open_cloud(fleet.account, region)
+        bound = set(VirtualMachine.objects.values_list("openstack_id", flat=True))
+        found += [
+            f"server {server.id} {server.status} {server.task_state}"
+            for server in cloud.compute.list_servers(tag=settings.CLOUD_TAG)
+            if server.id not in bound
+        ]
+        volumes = set(Volume.objects.values_list("volume_id", flat=True))
+        found += [
+            f"volume {volume.id} '{volume.status}' on {volume.server_ids}"
+            for volume in cloud.block_storage.find_volumes_by_metadata({"portal": settings.CLOUD_TAG})
+            if volume.id not in volumes
+        ]
+        images = set(VMSnapshot.objects.values_list("image_id", flat=True))
+        found += [
+            f"image {image.id} '{image.status}'"
+            for image in cloud.image.find_images_by_property("portal", settings.CLOUD_TAG)
+            if image.id not in images
+        ]
+    return [line for line in found if line.split()[1] not in fleet.left_before]
+
+
+def _regions(fleet: Fleet) -> list[str]:
+    vms = VirtualMachine.objects.filter(account=fleet.account).order_by()
+    volumes = Volume.objects.filter(account=fleet.account).order_by()
+    return sorted({*vms.values_list("region", flat=True), *volumes.values_list("region", flat=True)})

@@ -1,0 +1,188 @@
+"""Clouds whose clocks are not ours, and catalogs that are not as ours is."""
+
+import itertools
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from openstack_client import Cloud, CloudError, ServiceMissing
+from openstack_client.catalog import well_formed_catalog
+
+AHEAD, BEHIND = 1200.0, -1200.0
+
+
+@pytest.fixture
+def opened(credentials):
+    """Opens clouds, and closes them."""
+    clouds = []
+
+    def open_one(**options):
+        clouds.append(Cloud(credentials, **options))
+        return clouds[-1]
+
+    yield open_one
+    for cloud in clouds:
+        cloud.close()
+
+
+def logins(control):
+    found = control("GET", "requests")["requests"]
+    return sum(entry["path"].endswith("/auth/tokens") for entry in found)
+
+
+# --- Clocks ---
+
+
+@pytest.mark.parametrize("offset", [AHEAD, BEHIND, 0.0])
+def test_a_token_is_good_for_as_long_as_the_cloud_says_whatever_its_clock(control, opened, offset):
+    # Ten minutes: for a cloud that is twenty behind, it is over by our clock before it comes.
+    control("POST", "clock", {"advance_seconds": offset, "token_seconds": 600})
+    control("DELETE", "requests")
+    kept = {}
+
+    class Cache:
+        def get(self, key):
+            return kept.get(key)
+
+        def set(self, key, value, seconds):
+            assert 500 < seconds < 600
+            kept[key] = value
+
+    for _ in range(2):
+        cloud = opened(token_cache=Cache())
+        for _ in range(3):
+            cloud.compute.check()
+    assert logins(control) == 1
+    assert len(kept) == 1
+
+
+def test_a_token_that_is_over_is_renewed_whatever_the_clock(control, opened):
+    control("POST", "clock", {"advance_seconds": AHEAD, "token_seconds": 600})
+    cloud = opened()
+    cloud.compute.check()
+    control("POST", "clock", {"advance_seconds": 700})
+    cloud.compute.check()
+    control("DELETE", "requests")
+    cloud.compute.check()
+    assert logins(control) == 0
+
+
+@pytest.mark.parametrize("offset", [AHEAD, BEHIND])
+@pytest.mark.parametrize("dated", [True, False], ids=["Date", "no Date"])
+def test_how_far_the_cloud_is_from_us_is_known_and_changes_are_asked_for_by_its_clock(
+    control, opened, offset, dated
+):
+    control("POST", "clock", {"advance_seconds": offset})
+    control("POST", "habits", {"date_header": dated})
+    server_id = control("POST", "seed", {"project": "demo", "servers": 1})["servers"][0]
+    cloud = opened()
+    cloud.compute.check()
+    assert cloud.clock_offset() == pytest.approx(offset, abs=10)
+
+    since = datetime.now(UTC) - timedelta(seconds=5)
+    control("PATCH", f"servers/{server_id}", {"status": "SHUTOFF"})
+    changed = [one.id for one in cloud.compute.list_servers(changes_since=since)]
+    assert changed == [server_id]
+
+
+def test_the_first_listing_of_changes_asks_what_time_it_is(control, opened):
+    control("POST", "clock", {"advance_seconds": BEHIND})
+    server_id = control("POST", "seed", {"project": "demo", "servers": 1})["servers"][0]
+    control("PATCH", f"servers/{server_id}", {"status": "SHUTOFF"})
+    since = datetime.now(UTC) - timedelta(seconds=5)
+    assert [one.id for one in opened().compute.list_servers(changes_since=since)] == [server_id]
+
+
+def test_what_changed_before_a_clock_was_set_right_is_not_missed(control, opened, monkeypatch):
+    monkeypatch.setattr("openstack_client.clock._EVERY_SECONDS", 0.0)
+    control("POST", "clock", {"advance_seconds": BEHIND})
+    server_id = control("POST", "seed", {"project": "demo", "servers": 1})["servers"][0]
+    cloud = opened()
+    cloud.compute.check()
+    since = datetime.now(UTC) - timedelta(seconds=5)
+    control("PATCH", f"servers/{server_id}", {"status": "SHUTOFF"})
+    control("POST", "clock", {"advance_seconds": -BEHIND})
+    cloud.compute.check()
+    assert [one.id for one in cloud.compute.list_servers(changes_since=since)] == [server_id]
+
+
+# --- Catalogs ---
+
+INTERFACES = ("public", "internal", "admin")
+
+
+def touch(cloud):
+    """One call of each service."""
+    cloud.check()
+    cloud.block_storage.list_volume_types()
+    cloud.network.list_networks()
+    cloud.image.list_images()
+
+
+def test_every_interface_region_and_form_of_endpoint(control, opened):
+    for interface, region, path in itertools.product(
+        INTERFACES, ["named", None, "absent"], ["usual", "unversioned", "versioned", "slash"]
+    ):
+        control(
+            "POST",
+            "habits",
+            {"interfaces": [interface], "endpoint_region": region, "endpoint_path": path},
+        )
+        known = ["RegionOne"] if region == "named" else [""]
+        cloud = opened(interface=interface)
+        assert cloud.regions() == known and "compute" in cloud.services()[known[0]]
+        touch(cloud)
+        touch(opened(interface=interface, region=known[0] or None))
+        cloud.close()
+
+
+def test_an_interface_that_the_catalog_does_not_have_is_refused_with_what_it_has(control, opened):
+    control("POST", "habits", {"interfaces": ["internal", "admin"]})
+    cloud = opened()
+    assert (
+        cloud.regions() == []
+        and cloud.services() == {"RegionOne": ["identity"]}
+        and cloud.interfaces() == ["admin", "internal"]
+    )
+    with pytest.raises(ServiceMissing, match="admin in RegionOne, internal in RegionOne"):
+        cloud.compute.check()
+    with pytest.raises(ServiceMissing, match="It has admin in RegionOne"):
+        opened(interface="internal", region="Nowhere").compute.check()
+
+
+JUNK = [None, 7, "x", [], {}, {"type": 5}, {"type": "compute"}, {"type": "compute", "endpoints": None}]
+JUNK += [
+    {
+        "type": "compute",
+        "endpoints": [None, {}, {"url": 5}, {"url": ""}, {"url": "http://x", "interface": {}}],
+    }
+]
+
+
+@pytest.mark.parametrize("catalog", [[], None, {}, "x", JUNK], ids=repr)
+def test_a_catalog_with_nothing_in_it_is_refused_in_words(control, opened, catalog):
+    control("POST", "habits", {"catalog": catalog})
+    cloud = opened()
+    assert cloud.regions() == [] and cloud.services() == {}
+    with pytest.raises(CloudError) as caught:
+        cloud.compute.check()
+    assert isinstance(caught.value, ServiceMissing), caught.value
+
+
+def test_junk_in_a_catalog_hides_nothing_else(control, opened, credentials):
+    with Cloud(credentials) as usual:
+        good = usual._transport.access().service_catalog.catalog
+    control(
+        "POST",
+        "habits",
+        {"catalog": [*JUNK, *good, *good, {**good[0], "endpoints": [None, *good[0]["endpoints"]]}]},
+    )
+    touch(opened())
+
+
+def test_endpoints_come_once():
+    endpoint = {"url": "http://x", "interface": "publicURL", "region": "R", "id": "1"}
+    found = well_formed_catalog([{"type": "compute", "endpoints": [endpoint, {**endpoint, "id": "2"}]}])
+    assert found[0]["endpoints"] == [
+        {"url": "http://x", "interface": "public", "region": "R", "region_id": "R", "id": "1"}
+    ]

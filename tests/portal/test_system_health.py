@@ -1,0 +1,127 @@
+"""`/health/ready` is not 200 while nothing rings; `/health/serving` is about the web process alone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.utils import timezone
+from django_celery_beat.models import PeriodicTask
+
+from portal import system_health
+from tasks.models import Job
+from tasks.queues import Broker
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def long_installed(monkeypatch):
+    """Not in its first minutes; and with workers that read all queues, unless a test says otherwise."""
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE django_migrations SET applied = now() - interval '1 day'")
+    monkeypatch.setattr("tasks.queues.broker", lambda: Broker({"jobs": 0}, []))
+
+
+@pytest.fixture
+def running(long_installed):
+    """Beat has just rung, and a canary has just come back."""
+    call_command("write_schedules", verbosity=0)
+    PeriodicTask.objects.update(last_run_at=timezone.now())
+    a_canary()
+
+
+def a_canary(ago=timedelta(seconds=5)):
+    at = timezone.now() - ago
+    return Job.objects.create(
+        kind="tasks.canary", status="succeeded", deadline=at, created_at=at, started_at=at, ended_at=at
+    )
+
+
+def ready(client):
+    answer = client.get("/health/ready")
+    return answer.status_code, answer.json()["status"], set(answer.json()["problems"])
+
+
+def serving(client):
+    return client.get("/health/serving").status_code
+
+
+def test_all_is_well(client, running):
+    assert ready(client) == (200, "ok", set())
+    assert serving(client) == 200
+
+
+@pytest.mark.parametrize("ago", [timedelta(seconds=90), timedelta(hours=5), timedelta(days=400)])
+def test_a_beat_that_is_dead_is_told(client, running, ago):
+    PeriodicTask.objects.update(last_run_at=timezone.now() - ago)
+
+    assert ready(client) == (503, "degraded", {"beat"})
+    assert serving(client) == 200
+
+
+def test_a_beat_that_never_rang_is_told_and_has_time_at_first(client, running):
+    PeriodicTask.objects.update(last_run_at=None)
+    Job.objects.all().delete()
+    assert ready(client) == (503, "degraded", {"beat", "canary"})
+
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE django_migrations SET applied = now() - interval '20 seconds'")
+    assert ready(client) == (200, "ok", set())
+
+
+@pytest.mark.parametrize("ago", [timedelta(minutes=3), timedelta(hours=23), timedelta(days=2)])
+def test_workers_that_are_dead_are_told(client, running, ago):
+    Job.objects.all().delete()
+    a_canary(ago)
+
+    assert ready(client) == (503, "degraded", {"canary"})
+    assert serving(client) == 200
+
+
+def test_a_canary_of_the_future_is_no_sign_of_life(client, running):
+    Job.objects.all().delete()
+    a_canary(timedelta(minutes=10))
+    a_canary(-timedelta(hours=3))
+
+    assert ready(client)[2] == {"canary"}
+
+
+def test_a_ring_of_the_future_is_none(client, running):
+    PeriodicTask.objects.update(last_run_at=timezone.now() + timedelta(hours=3))
+
+    assert ready(client) == (503, "degraded", {"beat", "clock"})
+
+
+def test_one_schedule_of_the_future_is_told(client, running):
+    PeriodicTask.objects.filter(name="tasks.sweep").update(last_run_at=timezone.now() + timedelta(hours=3))
+
+    assert ready(client)[2] == {"clock"}
+
+
+def test_a_queue_that_nobody_reads_is_told_when_something_waits(client, running, monkeypatch):
+    worker = {"name": "one", "queues": ["jobs"]}
+    monkeypatch.setattr("tasks.queues.broker", lambda: Broker({"jobs": 3, "sync": 0, "deploys": 2}, [worker]))
+
+    answer = client.get("/health/ready")
+
+    assert ready(client) == (503, "degraded", {"queues"})
+    assert answer.json()["problems"]["queues"].endswith(": deploys.")
+
+
+def test_what_is_switched_off_on_purpose_is_not_missed_unless_it_is_all(client, running):
+    PeriodicTask.objects.filter(task=system_health.CANARY_SCHEDULE).update(enabled=False)
+    Job.objects.all().delete()
+    assert ready(client) == (200, "ok", set())
+
+    PeriodicTask.objects.update(enabled=False)
+    assert ready(client)[2] == {"schedules"}
+
+
+def test_seldom_schedules_are_given_their_time(client, running):
+    PeriodicTask.objects.exclude(name="portal.forget_old_keys").update(enabled=False)
+    PeriodicTask.objects.update(last_run_at=timezone.now() - timedelta(hours=30))
+
+    assert ready(client)[2] == set()

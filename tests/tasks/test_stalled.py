@@ -1,0 +1,153 @@
+"""A watch that nothing decides: the step looks at the other side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import ClassVar
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+
+from tasks import engine, polling
+from tasks.command import STALLED_AFTER, Command, Failed, Result, Wait, Watch, register, step
+from tasks.models import AsyncTask, Job, JobStatus, Step
+
+from . import worlds
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@register
+@dataclass
+class GrowInVain(Command):
+    """Waits for what may never come."""
+
+    key: str = "oak"
+
+    kind: ClassVar[str] = "test.grow_in_vain"
+    title: ClassVar[str] = "Grow"
+
+    @step
+    def see_it_grown(self) -> Result:
+        worlds.happened.append("watch")
+        return Watch("thing", "garden", self.key, until=frozenset({"grown"}), unless=frozenset({"dead"}))
+
+    @see_it_grown.stalled
+    def dig(self) -> Result:
+        return worlds.play(self, "dig")
+
+    @step
+    def then(self) -> Result:
+        return worlds.play(self, "then")
+
+    def explain(self, status: str, fault: str) -> str:
+        return {"dead": "It was the frost."}.get(status, "")
+
+
+@pytest.fixture(autouse=True)
+def new_world():
+    worlds.empty()
+
+
+@pytest.fixture
+def job():
+    worlds.things["oak"] = "small"
+    with transaction.atomic():
+        job = engine.submit(GrowInVain()).job
+    engine.advance(job.pk)
+    return job
+
+
+def now_is_late(job):
+    """As if nothing had been decided for long, and the job were due for it."""
+    past = timezone.now() - STALLED_AFTER
+    AsyncTask.objects.filter(verdict="open").update(created_at=past)
+    Job.objects.filter(pk=job.pk).update(not_before=timezone.now())
+    engine.advance(job.pk)
+    return Job.objects.get(pk=job.pk)
+
+
+def test_a_watch_is_asked_about_in_time_and_not_before(job):
+    due = Job.objects.get(pk=job.pk).not_before
+
+    assert abs(due - timezone.now() - STALLED_AFTER) < timedelta(seconds=5)
+    Job.objects.update(not_before=timezone.now())
+    engine.advance(job.pk)
+    assert worlds.happened == ["watch"]
+
+
+def test_waiting_goes_on_with_the_same_watch_and_says_why(job):
+    worlds.script["dig"] = [Wait(20, "The roots are alive.")]
+
+    waiting = now_is_late(job)
+
+    assert waiting.status == JobStatus.WAITING
+    assert timedelta(seconds=15) < waiting.not_before - timezone.now() < timedelta(seconds=21)
+    assert Step.objects.get(job=job, position=0).message == "The roots are alive."
+    worlds.things["oak"] = "grown"
+    AsyncTask.objects.update(next_look_at=timezone.now())
+    polling.poll("thing", "garden")
+    engine.advance(job.pk)
+    assert Job.objects.get(pk=job.pk).status == JobStatus.SUCCEEDED
+    assert worlds.happened == ["watch", "dig*", "then"]
+
+
+def test_what_has_come_about_unseen_is_done(job):
+    assert now_is_late(job).status == JobStatus.SUCCEEDED
+    assert [task.verdict for task in AsyncTask.objects.all()] == ["dropped"]
+
+
+def test_what_will_not_come_ends_the_job(job):
+    worlds.script["dig"] = [Failed("lost", "Nobody planted it.")]
+
+    ended = now_is_late(job)
+
+    assert (ended.status, ended.outcome_code) == (JobStatus.FAILED, "lost")
+
+
+@pytest.mark.parametrize("answer", [RuntimeError("a bug"), Watch("thing", "garden", "elm", frozenset({"x"}))])
+def test_a_mistake_in_the_question_decides_nothing(job, answer):
+    worlds.script["dig"] = [answer]
+
+    assert now_is_late(job).status == JobStatus.WAITING
+    assert AsyncTask.objects.get().verdict == "open"
+
+
+def test_an_outside_that_answers_again_is_looked_at_without_waiting_for_the_back_off(job):
+    worlds.things["oak"] = "grown"
+    worlds.away.append(polling.LookFailed("away", 600.0))
+    AsyncTask.objects.update(next_look_at=timezone.now())
+    polling.poll("thing", "garden")
+    worlds.away.clear()
+    worlds.script["dig"] = [Wait(1.0)]
+
+    now_is_late(job)
+
+    assert AsyncTask.objects.get().next_look_at <= timezone.now()
+    polling.poll("thing", "garden")
+    engine.advance(job.pk)
+    assert Job.objects.get(pk=job.pk).status == JobStatus.SUCCEEDED
+
+
+def test_what_the_poller_decides_meanwhile_counts(job):
+    def grows_now(command):
+        worlds.things["oak"] = "grown"
+        AsyncTask.objects.update(next_look_at=timezone.now())
+        polling.poll("thing", "garden")
+        return Failed("lost", "Nobody planted it.")
+
+    worlds.script["dig"] = [grows_now]
+
+    assert now_is_late(job).status == JobStatus.SUCCEEDED
+
+
+def test_a_command_explains_what_the_outside_has_decided(job):
+    worlds.things["oak"] = "dead"
+    AsyncTask.objects.update(next_look_at=timezone.now())
+    polling.poll("thing", "garden")
+
+    engine.advance(job.pk)
+
+    assert Job.objects.get(pk=job.pk).outcome_message == "It was the frost."

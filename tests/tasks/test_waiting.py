@@ -1,0 +1,29 @@
+"""Places to wait in: only so many, and of one tenant only half of them."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from tasks.waiting import a_thread_to_wait_in
+
+
+def test_a_tenant_takes_half_of_the_places_and_leaves_the_rest_to_others(settings):
+    settings.WAITING_REQUESTS_AT_MOST = 4
+    with ExitStack() as waiting:
+
+        def enter(tenant):
+            return waiting.enter_context(a_thread_to_wait_in(tenant))
+
+        assert [enter(1) for _number in range(4)] == [True, True, False, False]
+        assert [enter(2) for _number in range(3)] == [True, True, False]
+        # All places are taken.
+        assert not enter(3)
+
+    with a_thread_to_wait_in(3) as may_wait:
+        assert may_wait
+
+
+def test_one_place_is_one_for_each_in_turn(settings):
+    settings.WAITING_REQUESTS_AT_MOST = 1
+    with a_thread_to_wait_in(None) as first, a_thread_to_wait_in(1) as second:
+        assert (first, second) == (True, False)

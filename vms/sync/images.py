@@ -1,0 +1,36 @@
+"""Snapshots of VMs: what Glance says of their images, brought into the rows in the same run as volumes."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from cloudaccounts.models import CloudAccount
+from openstack_client import Cloud
+from volumepool.sync.status import Figures, note_missing, write_statuses
+
+from ..models import VMSnapshot
+
+_LOCK = "vm-snapshot:"
+
+
+def sync_images(cloud: Cloud, account: CloudAccount, region: str, began: datetime, figures: Figures) -> None:
+    """Bring the snapshots of one account and region up to date. Raises `CloudError`, `MassLoss`."""
+    rows = VMSnapshot.objects.filter(account=account, region=region, image_id__isnull=False)
+    known = rows.values_list("image_id", "pk", "status", "missing_count")
+    unseen = {str(image_id): (pk, status, missing) for image_id, pk, status, missing in known}
+    if not unseen:
+        return
+    total = len(unseen)
+    by_status: dict[str, list[UUID]] = {}
+    for page in cloud.image.image_pages():
+        for image in page:
+            row = unseen.pop(image.id, None)
+            if row is None:
+                continue
+            figures.synced += 1
+            if row[1] != image.status or row[2]:
+                by_status.setdefault(image.status[:30], []).append(row[0])
+    write_statuses(VMSnapshot, by_status, began=began, figures=figures, lock=_LOCK)
+    missing = [(pk, count) for pk, status, count in unseen.values() if status != "gone"]
+    note_missing(VMSnapshot, missing, total, began=began, is_believed=False, figures=figures, lock=_LOCK)

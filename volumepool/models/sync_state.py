@@ -1,0 +1,42 @@
+"""How fresh the picture of an account's volumes is."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from cloudaccounts.models import CloudAccount
+
+
+class VolumeSyncState(models.Model):
+    """One account and region: when its volumes and snapshots were last listed, and what came of it.
+
+    One row stands for all volumes that did not change: a sync that finds nothing changed writes this row alone.
+    """
+
+    account = models.ForeignKey(
+        CloudAccount, models.CASCADE, related_name="volume_sync_states", verbose_name=_("cloud account")
+    )
+    region = models.CharField(_("region"), max_length=100, blank=True, default="")
+    # When the last complete listing of Cinder began, and the last one of Nova that attachments were compared with.
+    listed_at = models.DateTimeField(_("listed"), null=True, blank=True)
+    compared_at = models.DateTimeField(_("compared"), null=True, blank=True)
+    # When somebody last asked for a look; the next one compares with Nova too.
+    wanted_at = models.DateTimeField(null=True, blank=True)
+    # A person has looked at a mass loss and believes it: the next run does, too.
+    losses_accepted = models.BooleanField(_("losses accepted"), default=False, db_default=False)
+    # What the last run found; why it failed, "" when it did not.
+    figures = models.JSONField(_("figures"), default=dict, blank=True)
+    message = models.TextField(_("message"), blank=True, default="")
+    # The run that goes on now: single-flight, with a lease (tasks/leases.py).
+    owner = models.CharField(max_length=100, blank=True, default="")
+    lease_until = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["account", "region"]
+        constraints = [models.UniqueConstraint(fields=["account", "region"], name="volume_sync_state_once")]
+        verbose_name = _("sync state of volumes")
+        verbose_name_plural = _("sync states of volumes")
+
+    def __str__(self) -> str:
+        return f"{self.account} {self.region}"
