@@ -244,8 +244,8 @@ def test_a_worker_that_is_killed_leaves_nothing_and_the_next_one_takes_it_up(pla
     order = host.order(release, place.key, settings={"restart_command": ["/bin/sh", "-c", slow]})
     worker = """
 import pickle, sys
-from django.conf import settings
-settings.configure(USE_I18N=False)
+import django
+django.setup()
 from deploys.executors import executor_of
 executor_of("ansible", {"allow_local": True}).deploy(pickle.load(sys.stdin.buffer), print)
 """
