@@ -29,8 +29,8 @@ def made_document(language: str, form: str) -> bytes:
     """Return the document, as bytes of JSON or YAML. Making it takes a third of a second."""
     with translation.override(language):
         document = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
-        made: bytes = RENDERERS[form]().render(document, renderer_context={})
-    return made
+        made: str | bytes = RENDERERS[form]().render(document, renderer_context={})
+    return made.encode() if isinstance(made, str) else made
 
 
 def let_be_kept(response: HttpResponseBase) -> None:
@@ -71,7 +71,7 @@ class DocumentPage(SpectacularSwaggerSplitView):
     @extend_schema(exclude=True)
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Return the page, or with `?script=` its script, which has the reader's CSRF token in it and is never kept."""
-        response: Response = super().get(request, *args, **kwargs)
+        response: Response = super().get(request, *args, **kwargs)  # type: ignore[no-untyped-call]
         if "script" not in request.GET:
             let_be_kept(response)
         return response

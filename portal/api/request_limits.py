@@ -53,7 +53,7 @@ class RequestLimitsMiddleware:
         except TooManyFieldsSent as error:
             # A view that can have more boxes than that says so itself, when it meets the same error. By itself Django
             # would give it an empty form the second time, if that came as multipart.
-            request._load_post_and_files = partial(_raise, error)  # type: ignore[attr-defined] # noqa: SLF001
+            request._load_post_and_files = partial(_raise, error)  # type: ignore[method-assign] # noqa: SLF001
             return None
         except (SuspiciousOperation, UnreadablePostError) as error:
             return errors.bad_request(request, error)
