@@ -197,6 +197,9 @@ def _error_from_http(exception: Any, *, service: str, doing: str, secrets: tuple
         )
     response = getattr(exception, "response", None)
     if response is not None:
+        # Logging in is part of the first request to any service; a refusal of it is Keystone's word, not the service's.
+        if str(getattr(response, "url", "")).endswith("/auth/tokens"):
+            service = "identity"
         return error_from_response(response, service=service, doing=doing, secrets=secrets)
     message = f"Could not {doing}: {_scrub(str(exception), secrets)}"
     kind = AuthenticationFailed if status == 401 else CloudUnavailable

@@ -16,9 +16,10 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
 from portal.api.errors import Refused
+from portal.api.page_addresses import require_POST
 from portal.api.page_refusals import checked, entered_in, tell
 from portal.api.scoped_pages import page_scope
 from portal.api.scoping import Role

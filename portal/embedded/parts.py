@@ -108,7 +108,7 @@ def processes(installation: Installation) -> list[Part]:
         "worker": "-Q jobs,polling -c 4",
         "worker-sync": "-Q sync,resources -c 1",
         "worker-pool": "-Q volumepool -c 1",
-        "worker-deploy": "-Q deploys -c 2",
+        "worker-deploy": "-Q deploys -c 4",
     }
     web = _python(
         installation,

@@ -147,6 +147,7 @@ def test_me_lists_tenants_and_roles(user: User, client: APIClient) -> None:
         "email": "",
         "is_staff": False,
         "language": "",
+        "time_zone": "",
         "tenants": [
             {
                 "id": str(member.tenant.pk),

@@ -47,7 +47,7 @@ class TestPages:
         assert len(seen) == len(set(seen)) == 13
         assert parse_qs(urlsplit(page["previous"]).query) == {"page": ["2"], "page_size": ["5"]}
 
-    @pytest.mark.parametrize("size", ["0", "201", "-1", "x", "", "1.5", "1e2", "９", "9" * 5000, "%00"])
+    @pytest.mark.parametrize("size", ["0", "201", "-1", "x", "", "1.5", "1e2", "９", "9" * 3000, "%00"])
     def test_a_bad_size_is_400(self, client: APIClient, size: str) -> None:
         assert set(errors(client, f"page_size={size}")) == {"page_size"}
 

@@ -197,7 +197,7 @@ def test_one_that_is_not_verified_yet_says_so(client, system):
 def test_the_badge_shows_the_verification(columns, badge):
     account = CloudAccountFactory(name="one", **columns)
     staff = Client()
-    staff.force_login(UserFactory(is_staff=True))
+    staff.force_login(UserFactory(is_staff=True, is_superuser=True))
 
     for page in ("/accounts/", f"/accounts/{account.pk}/"):
         assert badge in staff.get(page).content.decode()

@@ -31,7 +31,7 @@ def logged_out():
 
 @pytest.fixture
 def staff():
-    return UserFactory(is_staff=True)
+    return UserFactory(is_staff=True, is_superuser=True)
 
 
 def fresh(account):

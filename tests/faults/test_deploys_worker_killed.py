@@ -36,7 +36,7 @@ def test_a_deployment_whose_worker_is_killed_half_way_is_ended_by_another(celery
     company = Company(folder)
     programs = json.dumps({"files": ["/bin/sh", "-c", PROGRAM, str(folder)]})
     beside = {"DEPLOY_PROGRAMS": programs, "JOB_LEASE_SECONDS": str(LEASE_SECONDS)}
-    doomed = celery_worker(queues="deploys", concurrency=2, beside=beside)
+    doomed = celery_worker(queues="deploys", concurrency=4, beside=beside)
     plan = company.deploy("1.0", "2.0", batch=2)
     order = [int(instance.host.hostname[-1]) for batch in plan.batches for instance in batch]
     for number in order[2:]:
@@ -54,7 +54,7 @@ def test_a_deployment_whose_worker_is_killed_half_way_is_ended_by_another(celery
 
     assert [half[number].locked for number in order] == [False, False, True, True]
     assert [company.running()[number] for number in order] == ["2.0", "2.0", "1.0", "1.0"]
-    celery_worker(queues="deploys", concurrency=2, beside=beside)
+    celery_worker(queues="deploys", concurrency=4, beside=beside)
     sweep_until_all_end()
 
     assert company.running() == company.recorded() == ["2.0"] * 4

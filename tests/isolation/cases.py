@@ -85,7 +85,9 @@ def a_wish_for_volumes(member: Membership) -> dict[str, Any]:
 
 def an_attached_volume(member: Membership) -> Ids:
     vm = VirtualMachineFactory(information_system__tenant=member.tenant)
-    volume = VolumeFactory(information_system=vm.information_system, account=vm.account, vm=vm)
+    volume = VolumeFactory(
+        information_system=vm.information_system, account=vm.account, vm=vm, status="in-use"
+    )
     return {"id": vm.pk, "volume_pk": volume.pk}
 
 
@@ -126,6 +128,11 @@ def a_run(member: Membership) -> Ids:
 
 
 def a_tenant(member: Membership) -> Ids:
+    return {"id": member.tenant.pk}
+
+
+def a_tenant_with_another_administrator(member: Membership) -> Ids:
+    MembershipFactory(tenant=member.tenant, role=Role.ADMIN)
     return {"id": member.tenant.pk}
 
 
@@ -218,7 +225,7 @@ CASES: dict[tuple[str, str], Case] = {
     ("DELETE", "/api/v1/tenants/{id}/invitations/{invitation_pk}/"): Case(
         204, Role.ADMIN, ids=an_invitation_of_the_tenant
     ),
-    ("POST", "/api/v1/tenants/{id}/leave/"): Case(204, None, ids=a_tenant),
+    ("POST", "/api/v1/tenants/{id}/leave/"): Case(204, None, ids=a_tenant_with_another_administrator),
     ("GET", "/api/v1/invitations/"): Case(200, None),
     ("POST", "/api/v1/invitations/{id}/accept/"): Case(200, None, ids=an_invitation_of_the_member),
     ("POST", "/api/v1/invitations/{id}/decline/"): Case(204, None, ids=an_invitation_of_the_member),

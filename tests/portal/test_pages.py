@@ -132,7 +132,7 @@ def test_who_belongs_to_no_tenant_is_told(db):
 
 
 @pytest.mark.parametrize(
-    "query", ["?page=x", "?page=-1", "?status=nonsense", "?search=%00", "?search=" + "x" * 5000]
+    "query", ["?page=x", "?page=-1", "?status=nonsense", "?search=%00", "?search=" + "x" * 3000]
 )
 def test_nonsense_in_the_address_does_no_harm(operator, vm, query):
     assert signed_in(operator).get("/vms/" + query).status_code == 200

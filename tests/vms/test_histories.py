@@ -67,8 +67,8 @@ ASKED_OF_NOVA = st.sampled_from(
 )
 ADDRESSES = {
     "lan": [
-        {"version": 6, "addr": "fd00::7", "OS-EXT-IPS:type": "fixed", "OS-EXT-IPS-MAC:mac_addr": "fa:16:3e:0:0:7"},
-        {"version": 4, "addr": "172.24.0.9", "OS-EXT-IPS:type": "floating", "OS-EXT-IPS-MAC:mac_addr": "fa:16:3e:0:0:7"},
+        {"version": 6, "addr": "fd00::7", "OS-EXT-IPS:type": "fixed", "OS-EXT-IPS-MAC:mac_addr": "fa:16:3e:00:00:07"},
+        {"version": 4, "addr": "172.24.0.9", "OS-EXT-IPS:type": "floating", "OS-EXT-IPS-MAC:mac_addr": "fa:16:3e:00:00:07"},
     ]
 }  # fmt: skip
 BECOMES = st.sampled_from(

@@ -22,6 +22,7 @@ from django.utils import timezone
 from cloudaccounts.models import CloudResource
 from cloudaccounts.sync.resources import sync_resource
 from openstack_client.compute import Compute, _server_query
+from openstack_client.paging import read_records
 from openstack_client.records import ServerReading
 from portal.api.errors import Refused
 from portal.api.scoping import Role, Scope
@@ -268,7 +269,7 @@ class World:
 
         def pages(compute, *, changes_since=None, page_size=1000):
             """As the real one, but a page is fetched when it is asked for: a story must be the same each time."""
-            query = _server_query(changes_since, None, ())
+            query = _server_query(compute._cloud_time(changes_since), None, ())
             for page in compute._raw_pages(world.page_size, query):
                 with world.writer("other"):
                     moves, world.meanwhile = world.meanwhile[:1], world.meanwhile[1:]
@@ -276,7 +277,7 @@ class World:
                         move()
                 with connection.cursor() as cursor:
                     cursor.execute("SELECT set_config('portal.writer', 'sync', false)")
-                yield [ServerReading.from_json(raw) for raw in page]
+                yield read_records(page, ServerReading.from_json)
 
         return pages
 

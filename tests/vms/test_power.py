@@ -59,7 +59,7 @@ def test_each_action_from_each_status(scope, action, status):
 
 @pytest.mark.parametrize("action", [name for name in POWER if COMMAND_OF_ACTION[name].taken_back_by])
 def test_what_does_not_get_there_is_taken_back(vms_of, scope, cloud, action):
-    """The step's time runs out while the server is as wanted, but the portal was not told: it is brought back."""
+    """The step's time runs out while the server is as wanted, but the cloud does not tell, asked once more: it is brought back."""
     before = NOVAS_WORD[next(iter(ACTIONS[action].allowed_from))]
     (vm,) = vms_of(1, status=before)
     control_vm(scope=scope, vm_id=vm.pk, action=action)
@@ -67,7 +67,18 @@ def test_what_does_not_get_there_is_taken_back(vms_of, scope, cloud, action):
     engine.advance(job.pk)
     AsyncTask.objects.update(expires_at=timezone.now() - timedelta(seconds=1), next_look_at=timezone.now())
     Step.objects.filter(name="see_it_done").update(deadline=timezone.now() - timedelta(seconds=1))
-    Job.objects.update(deadline=timezone.now() - timedelta(seconds=1))
+    Job.objects.update(deadline=timezone.now() - timedelta(seconds=1), not_before=timezone.now())
+    silence = {
+        "service": "compute",
+        "method": "GET",
+        "path": r"/servers/[^/]+$",
+        "kind": "status",
+        "status": 503,
+    }
+    cloud.faults({**silence, "rate": 1})
+    engine.advance(job.pk)
+    cloud.no_faults()
+    Job.objects.update(not_before=timezone.now())
 
     work()
 
