@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.template import Context, Template
 from django.test import Client
@@ -241,3 +243,17 @@ def test_the_plots_days_begin_where_one_is():
 
     # The clocks are put back on the 25th: that day has 25 hours, and the next begins at midnight all the same.
     assert marks == ["10-21", "10-22", "10-23", "10-24", "10-25", "10-26", "10-27"]
+
+
+def test_every_template_that_shows_a_time_says_its_zone():
+    shown = re.compile(r"""(?:date|time):["'][^"']*[HGhg]:i[^"']*["']""")
+    templates = [path for room in settings.BASE_DIR.glob("*/templates") for path in room.rglob("*.html")]
+
+    bare = [
+        f"{path.name}: {found}"
+        for path in templates
+        for found in shown.findall(path.read_text())
+        if " T" not in found
+    ]
+    assert len(templates) > 20
+    assert bare == []
