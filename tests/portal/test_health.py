@@ -18,6 +18,7 @@ from django.db import connection
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
+from tests.conftest import flush_broker
 from tests.factories import CloudAccountFactory, MembershipFactory, UserFactory, VirtualMachineFactory
 from tests.faults.serving import database_of_this_test, web_process
 from tests.servers import free_port
@@ -58,7 +59,8 @@ def database_at(port):
 
 @pytest.fixture
 def rung():
-    """Beat has just rung, and the canary's schedule is not on."""
+    """Beat has just rung, the canary's schedule is not on, and no message of another test waits for a worker."""
+    flush_broker()
     interval = IntervalSchedule.objects.create(every=5, period=IntervalSchedule.SECONDS)
     PeriodicTask.objects.create(
         name="any", task="tasks.sweep", interval=interval, last_run_at=timezone.now() + timedelta(seconds=30)
