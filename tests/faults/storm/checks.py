@@ -242,7 +242,11 @@ def rows_and_cloud(evidence: Evidence) -> Iterable[Verdict]:
     for server, vm in evidence.rows.items():
         there = evidence.cloud_status.get(server)
         if there is None:
-            if vm.status != VMStatus.ERROR or vm.missing_count < 2:
+            # A listing of changes has shown it as deleted, or two full ones have not shown it at all.
+            is_known = vm.status == VMStatus.REMOVED or (
+                vm.status == VMStatus.ERROR and vm.missing_count >= 2
+            )
+            if not is_known:
                 wrong.append(f"VM {vm.pk} is {vm.status}, and its server is gone")
         elif STATUS_OF_SERVER.get(there) != vm.status or vm.missing_count:
             wrong.append(f"VM {vm.pk} is {vm.status} (missing {vm.missing_count} times), its server {there}")
