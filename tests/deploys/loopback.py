@@ -267,7 +267,9 @@ class Host:
         release = self.service_folder / "releases" / label
         release.mkdir(parents=True)
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as tar:
-            tar.extractall(release, filter="data")
+            # As an attribute, which Pythons before 3.11.4 ignore; they have no such argument.
+            tar.extraction_filter = getattr(tarfile, "data_filter", None)
+            tar.extractall(release)
         (release / ".portal-sha256").write_text(sha256 + "\n")
         current = self.service_folder / "current"
         current.unlink(missing_ok=True)
