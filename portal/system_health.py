@@ -9,13 +9,11 @@ from django.db import connection
 from django_celery_beat.models import PeriodicTask
 
 from tasks import queues
-from tasks.canary import seconds_since_canary
+from tasks.canary import LATE_SECONDS, seconds_since_canary
 from tasks.clock import database_now
 
 # Schedules ring every few seconds; a beat that is silent for so long is dead, or waits for one that is.
 BEAT_LATE_SECONDS = 60.0
-# Twice the time between two canaries, and some: then something on their way is broken.
-CANARY_LATE_SECONDS = 150.0
 CANARY_SCHEDULE = "tasks.canary"
 
 
@@ -37,8 +35,8 @@ def system_health() -> dict[str, Any]:
         problems["clock"] = (
             f"{ahead} schedules count from a time to come; beat puts them right when it ticks."
         )
-    if _canary_is_sent() and (since_start if sung is None else sung) > CANARY_LATE_SECONDS:
-        problems["canary"] = f"No job has come through for more than {CANARY_LATE_SECONDS:.0f} s."
+    if _canary_is_sent() and (since_start if sung is None else sung) > LATE_SECONDS:
+        problems["canary"] = f"No job has come through for more than {LATE_SECONDS} s."
     if unread := _unread_queues():
         problems["queues"] = f"Messages wait, and no worker reads: {', '.join(unread)}."
     return problems

@@ -24,6 +24,8 @@ from .polling import Observation, register_watcher
 SCOPE = "canary"
 ALIVE = "alive"
 EVERY_SECONDS = 60
+# Twice the time between two canaries, and some: then something on their way is broken.
+LATE_SECONDS = 150
 # Canaries are many and say little.
 KEPT_FOR = timedelta(days=1)
 

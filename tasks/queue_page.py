@@ -20,12 +20,11 @@ from portal.api.page_addresses import require_POST
 from portal.api.scoping import Role, Scope, has_staff_permission
 
 from . import queues
+from .canary import LATE_SECONDS
 from .models import JobStatus
 from .queue_serializers import ScheduleSerializer, SummarySerializer
 from .services import DECIDE_PERMISSION, cancel_job, decide_job
 
-# As `/health/ready` counts it (portal/system_health.py).
-CANARY_LATE_SECONDS = 150
 VIEW_JOBS = "tasks.view_job"
 VIEW_SCHEDULES = "django_celery_beat.view_periodictask"
 SWITCH_SCHEDULES = "django_celery_beat.change_periodictask"
@@ -65,8 +64,7 @@ def queue_page(request: HttpRequest) -> HttpResponse:
         "title": _("Queue"),
         "summary": SummarySerializer(summary).data,
         "statuses": dict(JobStatus.choices),
-        "canary_is_late": summary.canary_seconds_ago is None
-        or summary.canary_seconds_ago > CANARY_LATE_SECONDS,
+        "canary_is_late": summary.canary_seconds_ago is None or summary.canary_seconds_ago > LATE_SECONDS,
         "broker": summary.broker,
         "schedules": ScheduleSerializer(queues.schedules(), many=True).data
         if has_staff_permission(request.user, VIEW_SCHEDULES)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 from tasks import engine, polling
 from tasks.models import IN_FLIGHT, AsyncTask, Job
+
+Found = TypeVar("Found")
 
 
 def work(seconds: float = 20.0) -> None:
@@ -26,3 +30,12 @@ def look() -> None:
     watched = AsyncTask.objects.filter(verdict="open").order_by().values_list("watcher", "scope").distinct()
     for watcher, scope in watched:
         polling.poll(watcher, scope)
+
+
+def until(what: str, happens: Callable[[], Found], seconds: float = 20.0) -> Found:
+    """Wait for something, and return what it gave. Fails the test, naming it, when that takes too long."""
+    deadline = time.monotonic() + seconds
+    while not (found := happens()):
+        assert time.monotonic() < deadline, f"Waited {seconds} s in vain: {what}"
+        time.sleep(0.01)
+    return found

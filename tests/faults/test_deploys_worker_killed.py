@@ -12,8 +12,9 @@ from portal.embedded import launch
 from tasks.models import EntityLock, Job
 from tests.conftest import flush_broker
 from tests.deploys.deploying import PROGRAM, Company
+from tests.working import until
 
-from .test_worker_killed import LEASE_SECONDS, sweep_until_all_end, until
+from .test_worker_killed import LEASE_SECONDS, sweep_until_all_end
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

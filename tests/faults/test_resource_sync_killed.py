@@ -25,9 +25,9 @@ from cloudaccounts.sync.resources import CRASH_POINTS, run_log, sync_resource
 from tasks import crash_points, doorbell
 from tests.cloudaccounts.cloud_and_rows import check_logs, check_rows, rows, small_pages, there
 from tests.conftest import flush_broker
+from tests.working import until
 
 from .creation.worker import Killed
-from .test_worker_killed import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -37,9 +37,7 @@ from tests.cloudaccounts.cloud_and_rows import (
 from tests.cloudaccounts.odd_cloud import odd_cloud
 from tests.conftest import flush_broker
 from tests.factories import UserFactory
-from tests.working import work
-
-from .test_worker_killed import until
+from tests.working import until, work
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -10,9 +10,10 @@ import pytest
 
 from tasks import engine
 from tasks.models import Job, JobStatus, Step
+from tests.working import until
 from vms.services import control_vm
 
-from .test_worker_killed import LEASE_SECONDS, sweep_until_all_end, until
+from .test_worker_killed import LEASE_SECONDS, sweep_until_all_end
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

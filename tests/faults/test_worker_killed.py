@@ -15,6 +15,7 @@ from tasks import engine
 from tasks.doorbell import ring_job
 from tasks.models import ENDED, AsyncTask, EntityLock, Job, JobStatus, Step, StepStatus
 from tests.conftest import flush_broker
+from tests.working import until
 from vms.models import VMOperationLog, VMStatus
 from vms.services import control_vm
 
@@ -29,15 +30,6 @@ LATE_BY_AT_MOST = timedelta(seconds=10)
 NOVA = {"start": "os-start", "stop": "os-stop", "restart": "reboot"}
 BEFORE = {"start": "SHUTOFF", "stop": "ACTIVE", "restart": "ACTIVE"}
 AFTER = {"start": VMStatus.RUNNING, "stop": VMStatus.STOPPED, "restart": VMStatus.RUNNING}
-
-
-def until(what, happens, seconds=20.0):
-    """Wait for something, and answer what it gave."""
-    deadline = time.monotonic() + seconds
-    while not (found := happens()):
-        assert time.monotonic() < deadline, f"Waited {seconds} s in vain: {what}"
-        time.sleep(0.01)
-    return found
 
 
 def sweep_until_all_end(seconds=40.0):

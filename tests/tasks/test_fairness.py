@@ -16,7 +16,7 @@ from tasks import engine, fairness
 from tasks.command import Command, Done, Result, register, step
 from tasks.models import Job, JobStatus, Step
 from tests.factories import TenantFactory
-from tests.faults.test_worker_killed import until
+from tests.working import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
