@@ -43,23 +43,23 @@ help: ## Show this list
 
 .PHONY: up
 up: $(INSTALLED) $(MESSAGES) ## Start everything with demo data; Ctrl-C stops it (DETACH=1 returns when it is ready)
-	@exec $(RUN) -m portal.embedded up $(if $(DETACHED),--detach)
+	@exec $(RUN) -m devserver up $(if $(DETACHED),--detach)
 
 .PHONY: up-nosim
 up-nosim: $(INSTALLED) $(MESSAGES) ## The same without the simulated cloud: OS_CLOUD=name, or accounts of your own
-	@exec $(RUN) -m portal.embedded --no-simulator up $(if $(DETACHED),--detach)
+	@exec $(RUN) -m devserver --no-simulator up $(if $(DETACHED),--detach)
 
 .PHONY: down
 down: $(INSTALLED) ## Stop exactly what `up` started
-	@exec $(RUN) -m portal.embedded down
+	@exec $(RUN) -m devserver down
 
 .PHONY: status
 status: $(INSTALLED) ## Tell what runs: process, port and memory of each part
-	@exec $(RUN) -m portal.embedded status
+	@exec $(RUN) -m devserver status
 
 .PHONY: reset
 reset: $(INSTALLED) ## Forget the data that `up` made
-	@exec $(RUN) -m portal.embedded reset
+	@exec $(RUN) -m devserver reset
 
 # --- Checking it ---------------------------------------------------------------------------------------------
 

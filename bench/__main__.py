@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from portal.embedded import launch
+from devserver import launch
 
 from .claim import claim
 from .control import control

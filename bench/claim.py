@@ -22,8 +22,8 @@ from .statements import Statements, statements_of
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-    from portal.api.scoping import Scope
     from tenants.models import InformationSystem
+    from tenants.scoping import Scope
     from volumepool.models import VolumePool
 
 NAME = "bench-claim"
@@ -239,8 +239,8 @@ def _pool() -> VolumePool:
 
 
 def _claimer(number: int) -> Claimer:
-    from portal.api.scoping import Role, Scope
     from tenants.models import InformationSystem, Membership, Tenant, User
+    from tenants.scoping import Role, Scope
 
     # With a quota, so that it is counted as a tenant's is.
     tenant = Tenant.objects.create(slug=f"claim-{number}", name=f"Claim {number}", quota_disk_gb=10**6)

@@ -55,10 +55,10 @@ def _at_once(
 
 def control(stack: Stack) -> list[Figure]:
     """Throughput, exactly one action, and how long the row is locked."""
-    from portal.api.models import ApiToken
-    from portal.api.scoping import Role, Scope
+    from api.models import ApiToken
     from tasks.models import IN_FLIGHT, Job
     from tenants.models import Membership, User
+    from tenants.scoping import Role, Scope
     from vms.services import control_vm
 
     simulator = stack.simulator()

@@ -12,7 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from portal.embedded import launch
+from devserver import launch
 
 from .deploy_operators import operators, programs
 from .deploy_service import make_service
@@ -91,8 +91,8 @@ def _service(count: int) -> MicroService:
 def _ask(service: Any, batch: int) -> Plan:
     """An operator upgrades all of them to the second version."""
     from deploys.services import deploying
-    from portal.api.scoping import Role, Scope
     from tenants.models import User
+    from tenants.scoping import Role, Scope
 
     tenant = service.information_system.tenant
     user, _made = User.objects.get_or_create(username=f"operator-{tenant.slug}")

@@ -143,10 +143,10 @@ def _clients(asked: dict[str, Any]) -> dict[str, Any]:
 
 def _asked(stack: Stack, program: str, rounds: int, seed: int) -> dict[str, Any]:
     """A service on its hosts, with versions enough for all, and operators with tokens; what the operators are to know."""
+    from api.models import ApiToken
     from deploys.models import Host
-    from portal.api.models import ApiToken
-    from portal.api.scoping import Role
     from tenants.models import Membership, User
+    from tenants.scoping import Role
 
     labels = [f"{turn}.{n}" for turn in range(1, rounds + 1) for n in range(OPERATORS + 1)]
     service = make_service(f"operators-{program}", labels=labels, hosts=HOSTS, program=program)

@@ -37,9 +37,9 @@ def listing(stack: Stack) -> list[Line]:
     """95th percentile of every way to ask for a page, and that it takes the same number of statements."""
     from django.db import connection
 
-    from portal.api.models import ApiToken
-    from portal.api.scoping import Role
+    from api.models import ApiToken
     from tenants.models import Membership, Tenant, User
+    from tenants.scoping import Role
 
     tenant = Tenant.objects.create(name="Listing", slug="listing")
     user = User.objects.create_user("listing")

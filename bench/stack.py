@@ -17,9 +17,9 @@ import time
 import urllib.request
 from pathlib import Path
 
-from portal.embedded import launch
-from portal.embedded.postgres import Postgres
-from portal.embedded.valkey import Valkey
+from devserver import launch
+from devserver.postgres import Postgres
+from devserver.valkey import Valkey
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -99,7 +99,7 @@ class Stack:
         """Start the simulated cloud; its address."""
         port = free_port()
         # A seed of its own: two simulators of one run must not hand out the same ids.
-        self.start("simulator", "openstack_client.simulator", "--port", str(port), "--seed", str(port))
+        self.start("simulator", "simulator", "--port", str(port), "--seed", str(port))
         url = f"http://127.0.0.1:{port}"
         self.wait(lambda: answers(f"{url}/_control/objects"), "The simulator")
         return url

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from portal.embedded import launch
+from devserver import launch
 
 from .figures import Figure, Line, Note, timed
 from .stack import Stack
@@ -148,7 +148,7 @@ def _reading() -> list[Note]:
     """`GET /api/v1/jobs/{id}/` of a tree of which half is done."""
     from rest_framework.test import APIClient
 
-    from portal.api.models import ApiToken
+    from api.models import ApiToken
     from tasks import engine
     from tenants.models import User
 

@@ -15,11 +15,11 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 
-from portal.api.errors import Refused
-from portal.api.form_fields import StrictJSONField, WrittenOnlyAdmin
-from portal.api.scoping import Role, Scope
+from api.errors import Refused
+from api.form_fields import StrictJSONField, WrittenOnlyAdmin
 from tasks.admin import ReadOnly, ReadOnlyRows
 from tenants.models import User
+from tenants.scoping import Role, Scope
 
 from . import services
 from .credentials import (

@@ -16,7 +16,7 @@ worker_connections = 500
 timeout = 60
 graceful_timeout = 20
 keepalive = 5
-# A request line as long as `portal.api.request_limits` takes; no client of the portal sends more or longer headers.
+# A request line as long as `api.request_limits` takes; no client of the portal sends more or longer headers.
 limit_request_line = 4094
 limit_request_fields = 60
 limit_request_field_size = 8190

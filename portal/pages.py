@@ -15,9 +15,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from portal.api.page_addresses import page_at_or_above, require_POST
-from portal.api.scoped_pages import SESSION_KEY, PageRequest, page_scope
-from portal.api.time_zones import show_times_of, time_zone_names, validate_time_zone, zone
+from api.page_addresses import page_at_or_above, require_POST
+from api.time_zones import show_times_of, time_zone_names, validate_time_zone, zone
+from tenants.scoped_pages import SESSION_KEY, PageRequest, page_scope
 
 
 class SignIn(LoginView):

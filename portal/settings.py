@@ -78,7 +78,7 @@ INSTALLED_APPS = [
     "django_structlog",
     "django_htmx",
     "portal",
-    "portal.api",
+    "api",
     "tasks",
     "tenants",
     "cloudaccounts",
@@ -88,25 +88,26 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "portal.api.request_id.RequestIdMiddleware",
+    "api.request_id.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "portal.api.private_answers.PrivateAnswersMiddleware",
+    "api.private_answers.PrivateAnswersMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "portal.api.request_limits.RequestLimitsMiddleware",
+    "api.request_limits.RequestLimitsMiddleware",
+    "api.login_backend.RenamedBackendMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "portal.api.page_middleware.PageErrorsMiddleware",
-    "portal.api.password_checks.LoginThrottleMiddleware",
-    "portal.api.time_zones.TimeZoneMiddleware",
-    "portal.api.form_keys.FormKeyMiddleware",
+    "api.page_middleware.PageErrorsMiddleware",
+    "api.password_checks.LoginThrottleMiddleware",
+    "api.time_zones.TimeZoneMiddleware",
+    "api.form_keys.FormKeyMiddleware",
 ]
 
 ROOT_URLCONF = "portal.urls"
@@ -123,7 +124,7 @@ TEMPLATES: list[dict[str, Any]] = [
             "context_processors": [
                 *(f"django.template.context_processors.{name}" for name in ("request", "i18n")),
                 *(f"django.contrib.{name}.context_processors.{name}" for name in ("auth", "messages")),
-                "portal.api.page_addresses.addresses",
+                "api.page_addresses.addresses",
             ],
         },
     },
@@ -328,10 +329,8 @@ DEPLOY_SECONDS = env.float("DEPLOY_SECONDS", default=200)
 # --- Who ---------------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "tenants.User"
-AUTHENTICATION_BACKENDS = ["portal.api.login_backend.PasswordBackend"]
-PASSWORD_HASHERS = [
-    f"portal.api.password_hashers.FewAtOnce{name}PasswordHasher" for name in ("Argon2", "PBKDF2")
-]
+AUTHENTICATION_BACKENDS = ["api.login_backend.PasswordBackend"]
+PASSWORD_HASHERS = [f"api.password_hashers.FewAtOnce{name}PasswordHasher" for name in ("Argon2", "PBKDF2")]
 # Of each web process; a hash takes 100 MB. What comes meanwhile waits a little, and is then answered 503.
 PASSWORD_HASHES_AT_ONCE = max(1, env.int("PASSWORD_HASHES_AT_ONCE", default=2))
 AUTH_PASSWORD_VALIDATORS = [
@@ -342,7 +341,7 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "vm-page"
 LOGOUT_REDIRECT_URL = "login"
 
-# Wrong passwords (portal/api/login_throttle.py): for a name from one network, for a name from all of them together,
+# Wrong passwords (api/login_throttle.py): for a name from one network, for a name from all of them together,
 # both forgotten within the cool-off, and from one network for all names.
 LOGIN_FAILURE_LIMIT = max(1, env.int("LOGIN_FAILURE_LIMIT", default=10))
 LOGIN_NAME_LIMIT = max(1, env.int("LOGIN_NAME_LIMIT", default=30))
@@ -369,27 +368,27 @@ INVITATION_DAYS = env.int("INVITATION_DAYS", default=7)
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "portal.api.authentication.TokenAuthentication",
-        "portal.api.authentication.SessionAuthentication",
+        "api.authentication.TokenAuthentication",
+        "api.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["portal.api.parsers.JSONParser"],
-    "DEFAULT_PAGINATION_CLASS": "portal.api.paging.Pages",
-    "DEFAULT_FILTER_BACKENDS": [f"portal.api.filtering.{name}" for name in ("Filters", "Search", "Ordering")],
-    "DEFAULT_THROTTLE_CLASSES": ["portal.api.throttling.ActionClassThrottle"],
+    "DEFAULT_PARSER_CLASSES": ["api.parsers.JSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "api.paging.Pages",
+    "DEFAULT_FILTER_BACKENDS": [f"api.filtering.{name}" for name in ("Filters", "Search", "Ordering")],
+    "DEFAULT_THROTTLE_CLASSES": ["api.throttling.ActionClassThrottle"],
     "DEFAULT_THROTTLE_RATES": {
         "read": env.str("RATE_READ", default="6000/min"),
         "change": env.str("RATE_CHANGE", default="1200/min"),
     },
-    "DEFAULT_SCHEMA_CLASS": "portal.api.schema.Schema",
-    "EXCEPTION_HANDLER": "portal.api.errors.problem_response",
+    "DEFAULT_SCHEMA_CLASS": "api.schema.Schema",
+    "EXCEPTION_HANDLER": "api.errors.problem_response",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # No body of ours comes near one megabyte.
-FILE_UPLOAD_HANDLERS = ["portal.api.request_limits.NoUploads"]
-# Messages about what was entered repeat it; see portal/api/answer_limits.py.
-FORM_RENDERER = "portal.api.answer_limits.LimitedFormRenderer"
+FILE_UPLOAD_HANDLERS = ["api.request_limits.NoUploads"]
+# Messages about what was entered repeat it; see api/answer_limits.py.
+FORM_RENDERER = "api.answer_limits.LimitedFormRenderer"
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Portal API",
@@ -408,7 +407,7 @@ SPECTACULAR_SETTINGS = {
         "JobStatusEnum": "tasks.models.JobStatus",
         "StepStatusEnum": "tasks.models.StepStatus",
         "VMStatusEnum": "vms.models.VMStatus",
-        "RoleEnum": "portal.api.scoping.Role",
+        "RoleEnum": "tenants.scoping.Role",
         "VerificationEnum": "cloudaccounts.models.accounts.CloudAccount.Verification",
     },
 }
@@ -463,7 +462,7 @@ if PRODUCTION:
     SECURE_HSTS_PRELOAD = True
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
-CSRF_FAILURE_VIEW = "portal.api.errors.csrf_failed"
+CSRF_FAILURE_VIEW = "api.errors.csrf_failed"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],

@@ -2,8 +2,8 @@
 
 from celery import shared_task
 
-from portal.api.idempotency import forget_old_keys as forget
-from portal.api.login_throttle import forget_old_counts
+from api.idempotency import forget_old_keys as forget
+from api.login_throttle import forget_old_counts
 
 
 @shared_task(name="portal.forget_old_keys", expires=3600)

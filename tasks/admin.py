@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
-from portal.api.scoping import has_staff_permission
+from tenants.scoping import has_staff_permission
 
 from . import queue_page
 from .engine import allowed_decisions

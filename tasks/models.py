@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from portal.api.scoping import TenantScoped
+from tenants.scoping import TenantScoped
 
 from .progress import TREE_PROGRESS
 

@@ -10,11 +10,11 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET
 
-from portal.api.errors import Refused
-from portal.api.open_answers import OpenAnswer
-from portal.api.page_addresses import page_part, require_POST
-from portal.api.scoped_pages import PageRequest, page_scope
-from portal.api.scoping import Role
+from api.errors import Refused
+from api.page_addresses import page_part, require_POST
+from tenants.open_answers import OpenAnswer
+from tenants.scoped_pages import PageRequest, page_scope
+from tenants.scoping import Role
 
 from .events import event_stream
 from .models import Job

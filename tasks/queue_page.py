@@ -15,9 +15,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 from django_celery_beat.models import PeriodicTask
 
-from portal.api.errors import Refused
-from portal.api.page_addresses import require_POST
-from portal.api.scoping import Role, Scope, has_staff_permission
+from api.errors import Refused
+from api.page_addresses import require_POST
+from tenants.scoping import Role, Scope, has_staff_permission
 
 from . import queues
 from .canary import LATE_SECONDS

@@ -10,8 +10,8 @@ from django_celery_beat.models import PeriodicTask
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from portal.api.answers import AnswerSerializer
-from portal.api.serializers import StrictSerializer
+from api.answers import AnswerSerializer
+from api.serializers import StrictSerializer
 
 from .engine import allowed_decisions
 from .models import Job, JobStatus

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from portal.api.permissions import StaffPermission
+from tenants.staff_permissions import StaffPermission
 
 from . import queues
 from .queue_serializers import (

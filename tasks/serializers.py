@@ -7,8 +7,8 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from portal.api.answers import AnswerSerializer
-from portal.api.serializers import PlainCharField, StrictSerializer
+from api.answers import AnswerSerializer
+from api.serializers import PlainCharField, StrictSerializer
 
 from .command import step_title, title_of
 from .models import Job, JobLogLine, JobStatus, Step, StepStatus

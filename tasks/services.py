@@ -9,8 +9,8 @@ from django.db import transaction
 from django.http import Http404
 from django.utils.translation import gettext_lazy as _
 
-from portal.api.errors import Refused
-from portal.api.scoping import Role, Scope, require_staff_permission
+from api.errors import Refused
+from tenants.scoping import Role, Scope, require_staff_permission
 
 from . import engine
 from .engine import decisions

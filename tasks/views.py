@@ -15,12 +15,12 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from portal.api.idempotency import idempotent
-from portal.api.open_answers import OpenAnswer
-from portal.api.paging import CursorLines
-from portal.api.prefer import preferred_wait
-from portal.api.scoped_views import ScopedView
-from portal.api.scoping import require_staff_permission
+from api.idempotency import idempotent
+from api.paging import CursorLines
+from api.prefer import preferred_wait
+from tenants.open_answers import OpenAnswer
+from tenants.scoped_views import ScopedView
+from tenants.scoping import require_staff_permission
 
 from .events import event_stream
 from .filters import JobFilter

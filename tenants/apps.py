@@ -11,10 +11,14 @@ class TenantsConfig(AppConfig):
     verbose_name = _("Tenants")
 
     def ready(self) -> None:
-        """Have `auth/me` say which tenants a user belongs to."""
-        from portal.api.identity import describe_user_with
+        """Have `auth/me` say which tenants a user belongs to, and roles checked again before an answer is replayed."""
+        from api.identity import describe_user_with
+        from api.requirements import check_requirements_with
+
+        from .requirements import require_again
 
         describe_user_with(_tenants_of)
+        check_requirements_with(require_again)
 
 
 def _tenants_of(user: Any) -> dict[str, Any]:

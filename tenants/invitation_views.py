@@ -12,12 +12,12 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from portal.api.idempotency import idempotent
-from portal.api.scoped_views import signed_in
-from portal.api.scoping import Role
+from api.idempotency import idempotent
 
 from . import invitations
 from .models import Invitation
+from .scoped_views import signed_in
+from .scoping import Role
 from .serializers import (
     AcceptedInvitationSerializer,
     InvitationSerializer,

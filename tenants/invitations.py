@@ -15,8 +15,8 @@ from django.http import Http404
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from portal.api.database_errors import violated
-from portal.api.errors import Refused
+from api.database_errors import violated
+from api.errors import Refused
 
 from .models import Invitation, Membership, Tenant, User
 from .services import keep_an_administrator

@@ -12,9 +12,10 @@ from django.db.models.functions import Lower, Now
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
-from portal.api.password_checks import counted_check
-from portal.api.scoping import Role, TenantScoped
-from portal.api.time_zones import today_in, validate_time_zone
+from api.password_checks import counted_check
+from api.time_zones import today_in, validate_time_zone
+
+from .scoping import Role, TenantScoped
 
 _network_id = RegexValidator(r"^[0-9A-Za-z-]+\Z", _("A network is named by its OpenStack id."))
 # The columns whose change may end credentials; the trigger decides.
@@ -55,7 +56,7 @@ class User(AbstractUser):
             self.credentials_epoch = User.objects.values_list("credentials_epoch", flat=True).get(pk=self.pk)
 
     def check_password(self, raw_password: str | None) -> bool:
-        """Check a password, as one of the tries that are counted (portal/api/password_checks.py).
+        """Check a password, as one of the tries that are counted (api/password_checks.py).
 
         A password that is hashed anew, as its hash was made by older settings, is still the same one: that ends no
         tokens.

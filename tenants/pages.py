@@ -18,14 +18,14 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from portal.api.errors import Refused
-from portal.api.page_addresses import require_POST
-from portal.api.page_refusals import checked, entered_in, tell
-from portal.api.scoped_pages import page_scope
-from portal.api.scoping import Role
+from api.errors import Refused
+from api.page_addresses import require_POST
+from api.page_refusals import checked, entered_in, tell
 
 from . import invitations, services
 from .models import Invitation, Membership, Tenant, User
+from .scoped_pages import page_scope
+from .scoping import Role
 from .serializers import ChangedMembershipSerializer, NewMembershipSerializer
 
 PAGE_SIZE = 50

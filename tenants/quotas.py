@@ -8,7 +8,7 @@ from django.db.models import Count, F, Q, Sum
 from django.db.models.functions import Coalesce, Greatest
 from django.utils.translation import gettext_lazy as _
 
-from portal.api.errors import Refused
+from api.errors import Refused
 
 from .models import InformationSystem, Tenant
 

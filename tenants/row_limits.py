@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from portal.api.errors import Refused
+from api.errors import Refused
 
 from .models import Tenant
 

@@ -9,11 +9,11 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from portal.api.scoping import Role
-from portal.api.serializers import PlainCharField, StrictModelSerializer, StrictSerializer
-from portal.api.time_zones import validate_time_zone
+from api.serializers import PlainCharField, StrictModelSerializer, StrictSerializer
+from api.time_zones import validate_time_zone
 
 from .models import InformationSystem, Invitation, Membership, Tenant
+from .scoping import Role
 
 
 class TenantSerializer(serializers.ModelSerializer[Tenant]):

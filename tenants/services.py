@@ -10,13 +10,13 @@ from django.db.models import F, Model, ProtectedError
 from django.http import Http404
 from django.utils.translation import gettext_lazy as _
 
-from portal.api.database_errors import violated
-from portal.api.errors import Refused
-from portal.api.preconditions import check_if_match
-from portal.api.scoping import Role, Scope
+from api.database_errors import violated
+from api.errors import Refused
+from api.preconditions import check_if_match
 
 from .models import InformationSystem, Membership, Tenant, User
 from .row_limits import require_room_for_rows
+from .scoping import Role, Scope
 
 
 def tenant_in(user: User, tenant_id: UUID, needed: Role = Role.VIEWER, model: type[Model] = Tenant) -> Tenant:

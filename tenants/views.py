@@ -12,14 +12,14 @@ from rest_framework.generics import GenericAPIView, ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from portal.api.idempotency import idempotent
-from portal.api.preconditions import etag_of
-from portal.api.scoped_views import ScopedView, signed_in
-from portal.api.scoping import Role, require_staff_permission
+from api.idempotency import idempotent
+from api.preconditions import etag_of
 
 from . import quotas, services
 from .filters import InformationSystemFilter
 from .models import InformationSystem, Membership, Tenant
+from .scoped_views import ScopedView, signed_in
+from .scoping import Role, require_staff_permission
 from .serializers import (
     ChangedMembershipSerializer,
     ChangedTenantSerializer,

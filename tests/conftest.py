@@ -15,10 +15,10 @@ from django.conf import settings
 from django.db import connection
 from django.test import TransactionTestCase
 
+import simulator as simulated_cloud
 from cloudaccounts.registry import write_resource_types
-from openstack_client import simulator as simulated_cloud
+from devserver import launch
 from portal.celery import app
-from portal.embedded import launch
 from tests import tables
 from tests.servers import TABLES
 

@@ -18,8 +18,8 @@ from deploys.models import (
     MicroServiceInstance,
     MicroServiceVersion,
 )
-from portal.api.scoping import Role
 from tenants.models import InformationSystem, Invitation, Membership, Tenant, User
+from tenants.scoping import Role
 from vms.models import VirtualMachine, VMSnapshot, VMStatus
 from volumepool.models import SpareVolume, Volume, VolumePool, VolumeSnapshot
 

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from portal.embedded.postgres import PROGRAMS
+from devserver.postgres import PROGRAMS
 
 # The environment's variable that tells where the file is, or will be in a moment.
 FILE = "PORTAL_TEST_TABLES"

@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from portal.api.errors import Refused
+from api.errors import Refused
 from tasks.admin import ReadOnly
 
 from .models import Orphan, SyncRun, SyncState, VirtualMachine, VMOperationLog, VMSnapshot

@@ -11,9 +11,9 @@ class VmsConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the commands, the watchers and the schedules."""
-        from portal.api.scoping import Role
         from tasks.polling import register_watcher
         from tasks.schedules import Schedule, declare
+        from tenants.scoping import Role
         from volumepool.actions import VolumeAction, register_action
         from volumepool.sync.status import register_follower
 

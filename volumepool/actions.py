@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
-from portal.api.scoping import Role, Scope
 from tasks.models import Job
+from tenants.scoping import Role, Scope
 
 from .models import Volume
 

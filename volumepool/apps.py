@@ -11,9 +11,9 @@ class VolumePoolConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the commands and the watchers, and declare the schedules."""
-        from portal.api.scoping import Role
         from tasks.polling import register_watcher
         from tasks.schedules import Schedule, declare
+        from tenants.scoping import Role
 
         from . import commands  # noqa: F401 - importing registers.
         from .actions import VolumeAction, register_action

@@ -10,9 +10,9 @@ from django.core.validators import MaxValueValidator
 from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
-from portal.api.scoping import Scope, TenantScoped, has_staff_permission
 from security.encryption import decrypt, encrypt
 from tenants.models import Tenant, User
+from tenants.scoping import Scope, TenantScoped, has_staff_permission
 
 # A week: who wants it more seldom wants it by hand.
 MOST_MINUTES = 10_080

@@ -9,8 +9,8 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from portal.api.scoping import TenantScoped
 from tenants.models import Tenant, User
+from tenants.scoping import TenantScoped
 
 from .accounts import CloudAccount
 from .resource_types import ResourceType

@@ -12,8 +12,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from portal.api.scoping import TenantScoped
 from tenants.models import User
+from tenants.scoping import TenantScoped
 
 from .accounts import CloudAccount
 

@@ -12,8 +12,8 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
-from portal.api.scoped_pages import PageRequest, page_scope
-from portal.api.scoping import Role, Scope, has_staff_permission
+from tenants.scoped_pages import PageRequest, page_scope
+from tenants.scoping import Role, Scope, has_staff_permission
 
 from ..models import CloudAccount, SyncLog
 from ..registry import providers, type_label

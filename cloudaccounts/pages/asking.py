@@ -11,12 +11,12 @@ from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 
-from portal.api.errors import BadFields, Refused
-from portal.api.form_keys import mark_refused
-from portal.api.page_addresses import require_POST
-from portal.api.page_refusals import checked, errors_by_field, tell
-from portal.api.scoped_pages import PageRequest, page_scope
-from portal.api.scoping import Scope
+from api.errors import BadFields, Refused
+from api.form_keys import mark_refused
+from api.page_addresses import require_POST
+from api.page_refusals import checked, errors_by_field, tell
+from tenants.scoped_pages import PageRequest, page_scope
+from tenants.scoping import Scope
 
 from ..models import SyncLog
 from ..serializers import AccountSyncSerializer

@@ -10,12 +10,12 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from portal.api.page_addresses import page_part
-from portal.api.scoped_pages import PageRequest, page_scope
-from portal.api.scoping import Scope
+from api.page_addresses import page_part
 from tasks import engine
 from tasks.models import JobStatus
 from tasks.serializers import JobSerializer
+from tenants.scoped_pages import PageRequest, page_scope
+from tenants.scoping import Scope
 
 from ..commands import VerifyAccount
 from ..models import CloudAccount, SyncLog

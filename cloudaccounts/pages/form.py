@@ -15,12 +15,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from portal.api.errors import BadFields, Refused
-from portal.api.page_refusals import errors_by_field, tell
-from portal.api.preconditions import etag_of
-from portal.api.scoped_pages import PageRequest, page_scope
-from portal.api.scoping import Role, Scope
-from portal.api.serializers import right_and_wrong
+from api.errors import BadFields, Refused
+from api.page_refusals import errors_by_field, tell
+from api.preconditions import etag_of
+from api.serializers import right_and_wrong
+from tenants.scoped_pages import PageRequest, page_scope
+from tenants.scoping import Role, Scope
 
 from ..credentials import LOG_IN_FIELDS
 from ..models import CloudAccount, ResourceType

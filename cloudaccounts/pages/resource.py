@@ -13,7 +13,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from portal.api.scoped_pages import PageRequest, page_scope
+from tenants.scoped_pages import PageRequest, page_scope
 
 from ..models import CloudResource, ResourceChange
 from ..registry import type_label

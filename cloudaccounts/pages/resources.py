@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
 from rest_framework.filters import search_smart_split
 
-from portal.api.scoped_pages import PageRequest, page_scope
+from tenants.scoped_pages import PageRequest, page_scope
 
 from ..filters import SEARCHED, CloudResourceFilter
 from ..models import CloudAccount, CloudResource, ResourceType

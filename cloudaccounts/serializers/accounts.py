@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from portal.api.serializers import PlainCharField, StrictModelSerializer
+from api.serializers import PlainCharField, StrictModelSerializer
 from tasks.serializers import JobSerializer
 
 from ..credentials import (

@@ -6,8 +6,8 @@ from typing import Any
 
 from rest_framework import serializers
 
-from portal.api.answers import AnswerSerializer
-from portal.api.serializers import PlainCharField, StrictSerializer
+from api.answers import AnswerSerializer
+from api.serializers import PlainCharField, StrictSerializer
 
 from ..models import SyncLog, SyncLogLine
 from ..registry import type_label

@@ -9,14 +9,14 @@ from django.db.models import F
 from django.http import Http404
 from django.utils.translation import gettext_lazy as _
 
-from portal.api.database_errors import violated
-from portal.api.errors import BadFields, Refused
-from portal.api.preconditions import check_if_match
-from portal.api.scoping import Role, Scope, require_staff_permission
+from api.database_errors import violated
+from api.errors import BadFields, Refused
+from api.preconditions import check_if_match
 from tasks import engine
 from tasks.models import Job
 from tenants.models import User
 from tenants.row_limits import require_room_for_rows
+from tenants.scoping import Role, Scope, require_staff_permission
 
 from ..commands import RemoveAccount, VerifyAccount
 from ..credentials import LOG_IN_FIELDS, SECRET_AGAIN, secret_is_needed

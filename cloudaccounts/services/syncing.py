@@ -15,11 +15,11 @@ from django.utils import timezone
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
-from portal.api.errors import BadFields, Refused
-from portal.api.scoping import Role, Scope
+from api.errors import BadFields, Refused
 from tasks.crash_points import crash_point_on_commit
 from tasks.doorbell import ring
 from tasks.leases import cut_leases
+from tenants.scoping import Role, Scope
 
 from ..models import CloudAccount, CloudResource, ResourceChange, SyncLog
 from ..registry import syncers_of, types_of

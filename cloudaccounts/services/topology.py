@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from portal.api.scoping import Scope
+from tenants.scoping import Scope
 
 from ..models import CloudResource
 

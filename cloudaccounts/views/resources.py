@@ -14,10 +14,10 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from portal.api.csv_answers import CsvRenderer, csv_answer
-from portal.api.open_answers import OpenAnswer
-from portal.api.paging import CursorLines
-from portal.api.scoped_views import ScopedView
+from api.csv_answers import CsvRenderer, csv_answer
+from api.paging import CursorLines
+from tenants.open_answers import OpenAnswer
+from tenants.scoped_views import ScopedView
 
 from ..filters import SEARCHED, CloudResourceFilter
 from ..models import CloudResource, ResourceChange
@@ -71,7 +71,10 @@ class ResourceExport(ResourceListing):
     def get(self, request: Request) -> StreamingHttpResponse:
         """All resources that the filters let through. UTF-8 with a mark, as spreadsheets want it."""
         return csv_answer(
-            "resources", COLUMNS, self.filter_queryset(self.get_queryset()), OpenAnswer(request, self.scope)
+            "resources",
+            COLUMNS,
+            self.filter_queryset(self.get_queryset()),
+            OpenAnswer(request, self.scope).scope,
         )
 
 

@@ -10,9 +10,9 @@ from rest_framework.generics import ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from portal.api.idempotency import idempotent
-from portal.api.paging import CursorLines
-from portal.api.scoped_views import ScopedView
+from api.idempotency import idempotent
+from api.paging import CursorLines
+from tenants.scoped_views import ScopedView
 
 from .. import services
 from ..filters import SyncLogFilter

@@ -10,10 +10,10 @@ from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from portal.api.errors import Refused
-from portal.api.form_fields import StrictJSONField
-from portal.api.scoping import Role, Scope
+from api.errors import Refused
+from api.form_fields import StrictJSONField
 from tenants.models import User
+from tenants.scoping import Role, Scope
 
 from ..models import Deployment, MicroService, MicroServiceInstance, MicroServiceVersion
 from ..services.catalogue import (

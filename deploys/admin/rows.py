@@ -14,10 +14,10 @@ from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext_lazy as _
 
-from portal.api.database_errors import database_refusal
-from portal.api.errors import Refused
-from portal.api.form_fields import WrittenOnlyAdmin
-from portal.api.form_keys import mark_refused
+from api.database_errors import database_refusal
+from api.errors import Refused
+from api.form_fields import WrittenOnlyAdmin
+from api.form_keys import mark_refused
 
 BEING_DEPLOYED = _("Something is being deployed there; wait for the end.")
 OF_ANOTHER_TENANT = _("It is of another tenant.")

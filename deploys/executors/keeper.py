@@ -3,7 +3,7 @@
 Run as a script: `python keeper.py --parent PID [--leave] [--remove FOLDER] -- program arguments`.
 
 The kernel sends SIGTERM here when the worker is gone, even if the worker was killed with -9 (see
-`portal/embedded/leash.py`). This process adopts what its descendants leave behind (PR_SET_CHILD_SUBREAPER), so it can
+`devserver/leash.py`). This process adopts what its descendants leave behind (PR_SET_CHILD_SUBREAPER), so it can
 end all of them: Ansible's workers and ssh's masters go into sessions of their own, where no signal to a process group
 reaches them, and would go on deploying.
 Caveats:

@@ -10,8 +10,8 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from portal.api.scoping import TenantScoped
 from tenants.models import InformationSystem
+from tenants.scoping import TenantScoped
 
 from ..executors.contract import FOLDER, NAME
 

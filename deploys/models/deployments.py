@@ -10,8 +10,8 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from portal.api.scoping import TenantScoped
 from tasks.models import Job
+from tenants.scoping import TenantScoped
 
 from ..executors.contract import Code
 from .catalogue import MicroService, MicroServiceVersion

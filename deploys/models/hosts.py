@@ -11,9 +11,9 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from portal.api.scoping import TenantScoped
 from security.encryption import decrypt, encrypt
 from tenants.models import Tenant
+from tenants.scoping import TenantScoped
 
 from ..executors.contract import USER
 from .catalogue import MicroService, MicroServiceVersion, is_a_name

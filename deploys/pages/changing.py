@@ -20,11 +20,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods
 
-from portal.api.errors import Refused
-from portal.api.form_keys import carry_out_form
-from portal.api.page_refusals import tell, texts_of
-from portal.api.scoped_pages import PageRequest, page_scope
-from portal.api.scoping import Role, Scope
+from api.errors import Refused
+from api.form_keys import carry_out_form
+from api.page_refusals import tell, texts_of
+from tenants.scoped_pages import PageRequest, page_scope
+from tenants.scoping import Role, Scope
 
 from ..models import Deployment, MicroServiceInstance, MicroServiceVersion
 from ..services import Candidate, Plan, candidates, deploy, version_of

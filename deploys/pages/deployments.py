@@ -17,12 +17,12 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from portal.api.errors import Refused
-from portal.api.page_addresses import page_part, require_POST
-from portal.api.page_refusals import tell
-from portal.api.scoped_pages import PageRequest, page_scope
-from portal.api.scoping import Role, Scope
+from api.errors import Refused
+from api.page_addresses import page_part, require_POST
+from api.page_refusals import tell
 from tasks.services import cancel_job
+from tenants.scoped_pages import PageRequest, page_scope
+from tenants.scoping import Role, Scope
 
 from ..executors.contract import Code
 from ..models import Deployment, DeploymentItem, MicroService, MicroServiceInstance

@@ -11,7 +11,7 @@ from uuid import UUID
 from django.http import QueryDict
 from django.utils.translation import gettext as _
 
-from portal.api.errors import BadFields
+from api.errors import BadFields
 
 from ..services import Candidate, Strategy, Wish
 from ..services.deploying import LONGEST_PAUSE, MOST_HOSTS

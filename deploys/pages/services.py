@@ -16,8 +16,8 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from portal.api.scoped_pages import PageRequest, page_scope
-from portal.api.scoping import Role
+from tenants.scoped_pages import PageRequest, page_scope
+from tenants.scoping import Role
 
 from ..models import Deployment, MicroService, MicroServiceInstance, MicroServiceVersion
 from .outcomes import outcome_of, with_counts

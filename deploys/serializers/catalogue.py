@@ -8,8 +8,8 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from portal.api.scoping import Role
-from portal.api.serializers import StrictModelSerializer
+from api.serializers import StrictModelSerializer
+from tenants.scoping import Role
 
 from ..models import MicroService, MicroServiceVersion
 from ..services.catalogue import problems_of_service

@@ -9,8 +9,8 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from portal.api.answers import AnswerSerializer
-from portal.api.serializers import StrictSerializer
+from api.answers import AnswerSerializer
+from api.serializers import StrictSerializer
 from tasks.serializers import JobSerializer
 
 from ..models import Deployment, DeploymentItem

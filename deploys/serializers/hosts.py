@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from portal.api.serializers import StrictModelSerializer, StrictSerializer
+from api.serializers import StrictModelSerializer, StrictSerializer
 
 from ..models import Host
 

@@ -12,12 +12,12 @@ from django.db.models import F, ProtectedError, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from portal.api.database_errors import violated
-from portal.api.errors import BadFields, Refused
-from portal.api.preconditions import check_if_match
-from portal.api.scoping import Role, Scope, locked_row, visible_row
+from api.database_errors import violated
+from api.errors import BadFields, Refused
+from api.preconditions import check_if_match
 from tenants.models import InformationSystem
 from tenants.row_limits import require_room_for_rows
+from tenants.scoping import Role, Scope, locked_row, visible_row
 
 from ..commands.instance import executor_for
 from ..executors import HealthCheck, Release, UnknownExecutor, executor_names

@@ -11,10 +11,10 @@ from django.db.models import F, Q
 from django.http import Http404
 from django.utils.translation import gettext_lazy as _
 
-from portal.api.errors import BadFields, Refused
-from portal.api.scoping import Role, Scope, visible_row
+from api.errors import BadFields, Refused
 from tasks import engine
 from tasks.models import Job
+from tenants.scoping import Role, Scope, visible_row
 
 from ..commands import DeployService
 from ..models import Deployment, DeploymentItem, Host, MicroServiceInstance, MicroServiceVersion

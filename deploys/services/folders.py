@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
 
-from portal.api.errors import Refused
+from api.errors import Refused
 
 from ..models import Host, MicroService, MicroServiceInstance
 

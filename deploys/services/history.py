@@ -9,10 +9,10 @@ from uuid import UUID
 from django.db.models import Count
 from django.utils.translation import gettext_lazy as _
 
-from portal.api.errors import Refused
-from portal.api.scoping import Role, Scope, visible_row
+from api.errors import Refused
 from tasks.models import Job
 from tasks.services import cancel_job
+from tenants.scoping import Role, Scope, visible_row
 
 from ..models import Deployment, DeploymentItem
 

@@ -15,8 +15,8 @@ from django.db.models import Model, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from portal.api.database_errors import is_lock_timeout
-from portal.api.errors import Refused
+from api.database_errors import is_lock_timeout
+from api.errors import Refused
 from tasks import engine
 from vms.models import lock_key
 

@@ -11,12 +11,12 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils.translation import gettext_lazy as _
 
-from portal.api.database_errors import violated
-from portal.api.errors import BadFields, Refused
-from portal.api.preconditions import check_if_match
-from portal.api.scoping import Role, Scope, locked_row, visible_row
+from api.database_errors import violated
+from api.errors import BadFields, Refused
+from api.preconditions import check_if_match
 from tenants.models import Tenant
 from tenants.row_limits import require_room_for_rows
+from tenants.scoping import Role, Scope, locked_row, visible_row
 from vms.models import VirtualMachine
 
 from ..executors.addresses import check_address

@@ -8,12 +8,12 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
 
-from portal.api.database_errors import violated
-from portal.api.errors import BadFields, Refused
-from portal.api.preconditions import check_if_match
-from portal.api.scoping import Role, Scope, locked_row, visible_row
+from api.database_errors import violated
+from api.errors import BadFields, Refused
+from api.preconditions import check_if_match
 from tasks.command import Refusal
 from tenants.row_limits import require_room_for_rows
+from tenants.scoping import Role, Scope, locked_row, visible_row
 
 from ..models import Host, MicroService, MicroServiceInstance, MicroServiceVersion
 from .catalogue import NO_SUCH, locked_service

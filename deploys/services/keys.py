@@ -10,9 +10,9 @@ from datetime import datetime
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_private_key
 from django.utils.translation import gettext_lazy as _
 
-from portal.api.errors import BadFields
-from portal.api.scoping import Role, Scope
+from api.errors import BadFields
 from security.encryption import UnreadableSecret
+from tenants.scoping import Role, Scope
 
 from ..executors.ssh import check_private_key
 from ..models import DeployKey

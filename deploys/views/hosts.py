@@ -10,10 +10,10 @@ from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from portal.api.idempotency import idempotent
-from portal.api.preconditions import etag_of
-from portal.api.scoped_views import ScopedView
-from portal.api.scoping import Role
+from api.idempotency import idempotent
+from api.preconditions import etag_of
+from tenants.scoped_views import ScopedView
+from tenants.scoping import Role
 
 from ..filters import HostFilter
 from ..models import DeployKey, Host

@@ -10,9 +10,9 @@ from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from portal.api.idempotency import idempotent
-from portal.api.preconditions import etag_of
-from portal.api.scoping import Role
+from api.idempotency import idempotent
+from api.preconditions import etag_of
+from tenants.scoping import Role
 
 from ..filters import InstanceFilter
 from ..models import DeploymentItem, MicroServiceInstance

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from portal.api.scoped_views import ScopedView
+from tenants.scoped_views import ScopedView
 
 from ..services.catalogue import visible_service
 

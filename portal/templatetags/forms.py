@@ -6,7 +6,7 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from portal.api.form_keys import FIELD, new_form_key
+from api.form_keys import FIELD, new_form_key
 
 register = template.Library()
 

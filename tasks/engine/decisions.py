@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from portal.api.errors import Refused
+from api.errors import Refused
 
 from .. import crash_points
 from ..command import Command, UnknownKind, command_class

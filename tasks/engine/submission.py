@@ -12,7 +12,7 @@ from django.db import connection
 from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy
 
-from portal.api.errors import Refused
+from api.errors import Refused
 
 from .. import crash_points
 from ..command import Command, Refusal, title_of

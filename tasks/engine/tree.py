@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from portal.api.errors import Refused
+from api.errors import Refused
 
 from .. import crash_points
 from ..command import Failed, Spawn, UnknownKind, command_class, title_of

@@ -18,6 +18,7 @@ from django_celery_beat.models import (
     SolarSchedule,
 )
 
+from api.models import ApiToken
 from cloudaccounts.models import CloudAccount, CloudResource, ResourceType, SyncLog
 from deploys.models import (
     DeployKey,
@@ -28,7 +29,6 @@ from deploys.models import (
     MicroServiceInstance,
     MicroServiceVersion,
 )
-from portal.api.models import ApiToken
 from tasks.models import AsyncTask, EntityLock, Job, JobLogLine, Step
 from tenants.models import InformationSystem, Invitation, Membership, Tenant, User
 from tests.factories import (

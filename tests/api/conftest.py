@@ -4,8 +4,8 @@ import pytest
 from django.core.cache import cache
 from rest_framework.test import APIClient
 
-from portal.api import throttling
-from portal.api.models import ApiToken
+from api import throttling
+from api.models import ApiToken
 from tenants.models import User
 from tests.factories import UserFactory
 

@@ -16,12 +16,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from portal.api import errors
-from portal.api.auth_serializers import TokenSerializer
-from portal.api.errors import Refused
-from portal.api.idempotency import idempotent
-from portal.api.models import ApiToken, IdempotencyKey
-from portal.api.paging import CursorLines
+from api import errors
+from api.auth_serializers import TokenSerializer
+from api.errors import Refused
+from api.idempotency import idempotent
+from api.models import ApiToken, IdempotencyKey
+from api.paging import CursorLines
 
 
 def run_sql(sql: str, *parameters: Any) -> None:
@@ -146,7 +146,7 @@ class Lines(ListAPIView[IdempotencyKey]):
 
 
 urlpatterns = [
-    path("api/v1/", include("portal.api.urls")),
+    path("api/v1/", include("api.urls")),
     path("api/trouble/<str:name>/", Trouble.as_view()),
     path("api/echo/", Echo.as_view()),
     path("api/change/", Change.as_view()),

@@ -14,9 +14,9 @@ from django.test import Client
 from rest_framework import exceptions
 from rest_framework.test import APIClient
 
-from portal.api.answer_limits import LARGEST_PROBLEM, LONGEST_NAME, MOST_ERRORS, limit_errors
-from portal.api.errors import Refused, problem, problem_response
-from portal.api.serializers import PlainCharField
+from api.answer_limits import LARGEST_PROBLEM, LONGEST_NAME, MOST_ERRORS, limit_errors
+from api.errors import Refused, problem, problem_response
+from api.serializers import PlainCharField
 from tests.factories import MembershipFactory, UserFactory
 from tests.isolation.cases import CASES
 

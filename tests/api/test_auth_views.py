@@ -5,9 +5,9 @@ import pytest
 from django.utils.dateparse import parse_datetime
 from rest_framework.test import APIClient
 
-from portal.api.models import ApiToken, IdempotencyKey
-from portal.api.scoping import Role
+from api.models import ApiToken, IdempotencyKey
 from tenants.models import User
+from tenants.scoping import Role
 from tests.factories import MembershipFactory, UserFactory
 
 from .conftest import client_of

@@ -3,12 +3,13 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from rest_framework.request import Request
 from rest_framework.test import APIClient, APIRequestFactory
 
-from portal.api.authentication import TokenAuthentication
-from portal.api.models import ApiToken
+from api.authentication import TokenAuthentication
+from api.models import ApiToken
 from tenants.models import User
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.api.probes")]
@@ -131,3 +132,12 @@ class TestSession:
         User.objects.filter(pk=user.pk).update(is_active=False)
 
         assert browser.get("/api/v1/auth/me").status_code == 401
+
+
+def test_a_session_of_the_release_before_is_still_signed_in(client: Client, user: User) -> None:
+    client.force_login(user)
+    session = client.session
+    session["_auth_user_backend"] = "portal.api.login_backend.PasswordBackend"
+    session.save()
+
+    assert client.get("/api/v1/auth/me").json()["username"] == user.username

@@ -13,15 +13,15 @@ from django.db import connection
 from django.test import Client, RequestFactory
 from rest_framework.test import APIClient
 
-from portal.api import csv_answers
-from portal.api.csv_answers import csv_answer
-from portal.api.models import ApiToken
-from portal.api.open_answers import OpenAnswer
-from portal.api.scoped_views import scope_for
-from portal.api.scoping import Role
+from api import csv_answers
+from api.csv_answers import csv_answer
+from api.models import ApiToken
 from tasks import events
 from tasks.models import Job
 from tenants.models import Membership, User
+from tenants.open_answers import OpenAnswer
+from tenants.scoped_views import scope_for
+from tenants.scoping import Role
 from tests.factories import InformationSystemFactory, MembershipFactory, UserFactory, VirtualMachineFactory
 from tests.isolation.cases import a_job
 
@@ -292,7 +292,7 @@ class TestOpenAnswers:
             VirtualMachineFactory(information_system=InformationSystemFactory(tenant=member.tenant))
         from vms.models import VirtualMachine
 
-        answer = csv_answer("vms", ["name"], VirtualMachine.objects.all(), self.opened(member))
+        answer = csv_answer("vms", ["name"], VirtualMachine.objects.all(), self.opened(member).scope)
         stream: Any = iter(answer.streaming_content)  # type: ignore[call-overload]
         next(stream)
         next(stream)

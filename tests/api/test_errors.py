@@ -5,7 +5,7 @@ from django.db import connection, connections
 from django.test import Client, RequestFactory
 from rest_framework.test import APIClient
 
-from portal.api.errors import Refused, csrf_failed
+from api.errors import Refused, csrf_failed
 from tenants.models import User
 
 from .conftest import client_of
@@ -182,4 +182,4 @@ def test_a_form_without_its_csrf_token(settings: Any) -> None:
     assert api.status_code == page.status_code == 403
     assert b'"code": "csrf_failed"' in api.content
     assert page["Content-Type"].startswith("text/plain")
-    assert settings.CSRF_FAILURE_VIEW == "portal.api.errors.csrf_failed"
+    assert settings.CSRF_FAILURE_VIEW == "api.errors.csrf_failed"

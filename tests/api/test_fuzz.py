@@ -34,12 +34,12 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from portal.api.errors import Refused
-from portal.api.models import ApiToken
-from portal.api.scoping import Role
+from api.errors import Refused
+from api.models import ApiToken
 from portal.wsgi import application
 from tenants import services
 from tenants.models import Membership
+from tenants.scoping import Role
 from tests.factories import MembershipFactory
 from tests.isolation.cases import CASES, Case
 from tests.stories import ALL

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from portal.api.client_address import client_address, client_network
-from portal.api.errors import Refused
-from portal.api.preconditions import check_if_match, etag_of
-from portal.api.prefer import preferred_wait, say_applied
+from api.client_address import client_address, client_network
+from api.errors import Refused
+from api.preconditions import check_if_match, etag_of
+from api.prefer import preferred_wait, say_applied
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from django.db import connection, connections
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from portal.api.idempotency import forget_old_keys
-from portal.api.models import ApiToken, IdempotencyKey
+from api.idempotency import forget_old_keys
+from api.models import ApiToken, IdempotencyKey
 from tenants.models import User
 from tests.factories import UserFactory
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rest_framework.test import APIClient
 
-from portal.api.models import ApiToken, IdempotencyKey
+from api.models import ApiToken, IdempotencyKey
 from tenants.models import User
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.api.probes")]

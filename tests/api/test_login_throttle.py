@@ -12,10 +12,10 @@ from django.test import Client, RequestFactory
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from portal.api import login_throttle, password_hashers
-from portal.api.client_address import client_network
-from portal.api.models import LoginCount
-from portal.api.password_checks import LoginRefused
+from api import login_throttle, password_hashers
+from api.client_address import client_network
+from api.models import LoginCount
+from api.password_checks import LoginRefused
 from tenants.models import User
 from tests.factories import UserFactory
 
@@ -292,7 +292,7 @@ class TestFewAtOnce:
         self, slots: password_hashers.HashingSlots, monkeypatch: pytest.MonkeyPatch, settings: Any
     ) -> None:
         monkeypatch.setattr(password_hashers, "LONGEST_WAIT_SECONDS", 0.05)
-        settings.PASSWORD_HASHERS = ["portal.api.password_hashers.FewAtOnceArgon2PasswordHasher"]
+        settings.PASSWORD_HASHERS = ["api.password_hashers.FewAtOnceArgon2PasswordHasher"]
         with slots.taken(), slots.taken():
             answers = [rest("somebody", "wrong"), page("somebody", "wrong")]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rest_framework.exceptions import APIException
 from rest_framework.test import APIClient
 
-from portal.api.parsers import JSONParser
+from api.parsers import JSONParser
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
 values = st.recursive(

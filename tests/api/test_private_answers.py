@@ -9,7 +9,7 @@ from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
 from rest_framework.test import APIClient
 
-from portal.api.models import ApiToken
+from api.models import ApiToken
 from portal.api_document import made_document
 from tests.factories import MembershipFactory, UserFactory, VirtualMachineFactory
 

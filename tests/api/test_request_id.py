@@ -3,7 +3,7 @@ import uuid
 import pytest
 from django.test import Client
 
-from portal.api.request_id import current_request_id
+from api.request_id import current_request_id
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.api.probes")]
 
@@ -38,4 +38,4 @@ def test_outside_of_a_request_there_is_none() -> None:
 
 def test_the_middleware_stands_first(settings: object) -> None:
     """What breaks in any other middleware has an id then."""
-    assert settings.MIDDLEWARE[0] == "portal.api.request_id.RequestIdMiddleware"  # type: ignore[attr-defined]
+    assert settings.MIDDLEWARE[0] == "api.request_id.RequestIdMiddleware"  # type: ignore[attr-defined]

@@ -7,10 +7,10 @@ from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.test import APIRequestFactory, force_authenticate
 
-from portal.api.errors import Refused
-from portal.api.scoped_views import scope_of
-from portal.api.scoping import Role
+from api.errors import Refused
 from tenants.models import Tenant, User
+from tenants.scoped_views import scope_of
+from tenants.scoping import Role
 from tests.factories import MembershipFactory, TenantFactory, UserFactory
 
 pytestmark = pytest.mark.django_db

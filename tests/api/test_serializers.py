@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rest_framework import serializers
 
-from portal.api.serializers import PlainCharField, PlainTextField, StrictModelSerializer, StrictSerializer
+from api.serializers import PlainCharField, PlainTextField, StrictModelSerializer, StrictSerializer
 from tenants.models import InformationSystem
 
 

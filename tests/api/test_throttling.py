@@ -9,8 +9,8 @@ from django.core.cache import cache, caches
 from django.db import connections
 from rest_framework.test import APIClient
 
-from portal.api import throttling
-from portal.api.throttling import parse_rate
+from api import throttling
+from api.throttling import parse_rate
 from tests.factories import UserFactory
 
 from .conftest import client_of

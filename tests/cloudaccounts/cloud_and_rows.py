@@ -12,7 +12,7 @@ from django.db.models import F
 
 from cloudaccounts import connect
 from cloudaccounts.models import CloudResource, ResourceChange, ResourceLink, SyncLog, SyncLogLine
-from openstack_client.simulator import listing, neutron, nova, nova_keypairs
+from simulator import listing, neutron, nova, nova_keypairs
 
 REGION = "RegionOne"
 # What the simulator calls the project of an object, of whatever kind.

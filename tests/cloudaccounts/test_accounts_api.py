@@ -9,8 +9,8 @@ from rest_framework.test import APIClient
 from cloudaccounts.models import CloudAccount, CloudResource, ResourceType, SyncLog
 from cloudaccounts.services import sweep
 from cloudaccounts.sync.resources import run_log, sync_resource
-from portal.api.scoping import Role
 from tasks.models import Job
+from tenants.scoping import Role
 from tests.factories import (
     CloudAccountFactory,
     CloudResourceFactory,

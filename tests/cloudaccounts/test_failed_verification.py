@@ -9,8 +9,8 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from cloudaccounts.models import CloudAccount
-from portal.api.scoping import Role
 from tasks.models import Job
+from tenants.scoping import Role
 from tests.factories import (
     CloudAccountFactory,
     InformationSystemFactory,

@@ -20,7 +20,7 @@ from rest_framework.test import APIClient
 from cloudaccounts.connect import fill_from_clouds_yaml
 from cloudaccounts.models import CloudAccount, CloudResource, ResourceChange, SyncLog
 from cloudaccounts.sync.resources import run_log
-from portal.api.scoping import Role
+from tenants.scoping import Role
 from tests.factories import MembershipFactory
 from tests.working import work
 

@@ -9,7 +9,7 @@ from rest_framework.test import APIClient
 from cloudaccounts.models import CloudAccount
 from cloudaccounts.services.accounts import verify_account
 from cloudaccounts.sync.resources import sync_resource
-from portal.api.scoping import Role, Scope
+from tenants.scoping import Role, Scope
 from tests.factories import UserFactory, VirtualMachineFactory
 from tests.working import work
 from vms.sync.status import sync_region

@@ -9,8 +9,8 @@ from django_celery_beat.models import IntervalSchedule
 from cloudaccounts import services
 from cloudaccounts.models import CloudAccount
 from cloudaccounts.schedules import keep_in_step
-from portal.api.scoping import Role
 from tasks.queues import change_schedule
+from tenants.scoping import Role
 from tests.cloudaccounts.scheduled import edit, is_on, ours, said, schedule_of, switch_off
 from tests.factories import CloudAccountFactory, MembershipFactory, UserFactory
 from tests.working import work

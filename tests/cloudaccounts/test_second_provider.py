@@ -15,7 +15,7 @@ from cloudaccounts.registry import Found, Link
 from cloudaccounts.services import stale_accounts, sync_scheduled
 from cloudaccounts.sync.resources import run_log, sync_resource
 from cloudaccounts.sync.writing import write_resources
-from portal.api.scoping import Role
+from tenants.scoping import Role
 from tests.factories import MembershipFactory
 from tests.vms.conftest import AdminClient
 

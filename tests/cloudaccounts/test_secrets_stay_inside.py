@@ -13,7 +13,7 @@ from rest_framework.test import APIClient
 from cloudaccounts.connect import credentials_of, open_cloud
 from cloudaccounts.models import CloudAccount
 from openstack_client import CloudError
-from portal.api.scoping import Role
+from tenants.scoping import Role
 from tests.factories import MembershipFactory, UserFactory, VirtualMachineFactory
 
 pytestmark = pytest.mark.django_db

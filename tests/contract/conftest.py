@@ -10,7 +10,8 @@ import openstack
 import pytest
 import requests
 
-from openstack_client import Cloud, CloudCredentials, CloudError, Conflict, NotFound, simulator
+import simulator
+from openstack_client import Cloud, CloudCredentials, CloudError, Conflict, NotFound
 
 REAL = os.environ.get("PORTAL_TEST_CLOUD")
 # Who may set limits and states there, by its name in clouds.yaml. Without it, what needs them is not tried.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from portal.api.scoping import Role
+from tenants.scoping import Role
 from tests.factories import MembershipFactory
 from tests.tenants.conftest import client_of
 

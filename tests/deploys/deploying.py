@@ -15,7 +15,7 @@ import pytest
 from deploys.models import Deployment, Host, MicroService, MicroServiceInstance, MicroServiceVersion
 from deploys.services import deploying
 from deploys.services.deploying import Plan, Strategy, Wish
-from portal.api.scoping import Role, Scope
+from tenants.scoping import Role, Scope
 from tests.factories import InformationSystemFactory, MembershipFactory
 
 # Writes down every call, and which version runs on which host. A file "sick-<host>-<version>" makes that one fail;

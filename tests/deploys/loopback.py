@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from deploys.executors import Credentials, HealthCheck, Order, Release, Target
-from portal.embedded import launch
+from devserver import launch
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 INSTALL_SSHD = "There is no sshd: apt-get install openssh-server"

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.stack import Stack
-from portal.embedded import launch
+from devserver import launch
 from tests.deploys import loopback
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Show:
     def set_up(self) -> None:
         """Have 1.0 run everywhere, and everything known to the portal."""
         from deploys.models import DeployKey, Host, MicroService, MicroServiceInstance, MicroServiceVersion
-        from portal.api.scoping import Role, Scope
+        from tenants.scoping import Role, Scope
         from tests.factories import InformationSystemFactory, MembershipFactory
 
         packed = {label: loopback.service_archive(label) for label in GOOD}

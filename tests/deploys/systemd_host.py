@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from portal.embedded import launch
+from devserver import launch
 from tests.deploys.loopback import SSHD, Host, free_port
 
 SCRIPT = Path(__file__).with_suffix(".sh")

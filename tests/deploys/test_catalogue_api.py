@@ -9,11 +9,11 @@ import pytest
 from django.db import connection
 from rest_framework.test import APIClient
 
+from api.models import ApiToken
 from deploys.models import MicroService, MicroServiceVersion
 from deploys.models.catalogue import ServiceQuerySet
 from deploys.services import catalogue
-from portal.api.models import ApiToken
-from portal.api.scoping import Role, Scope
+from tenants.scoping import Role, Scope
 from tests.factories import (
     DeploymentFactory,
     InformationSystemFactory,

@@ -6,8 +6,8 @@ import pytest
 from django.utils import timezone
 
 from deploys.models import Deployment, DeploymentItem, MicroServiceInstance
-from portal.api.scoping import Role
 from tasks.models import Job
+from tenants.scoping import Role
 from tests.factories import (
     DeploymentFactory,
     DeploymentItemFactory,

@@ -8,12 +8,12 @@ import pytest
 from django.db.models import ProtectedError
 from django.http import Http404
 
+from api.errors import Refused
 from deploys.models import Deployment, MicroServiceInstance
 from deploys.services import deploying
 from deploys.services.deploying import Strategy, Wish
-from portal.api.errors import Refused
-from portal.api.scoping import Role, Scope
 from tasks.models import EntityLock, Job, JobStatus
+from tenants.scoping import Role, Scope
 from tests.deploys.deploying import company
 from tests.factories import TenantFactory
 from tests.working import work

@@ -11,12 +11,12 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from api.errors import Refused
 from deploys.models import Deployment, DeploymentItem, MicroServiceInstance
-from portal.api.errors import Refused
-from portal.api.scoping import Role, Scope
 from tasks import engine
 from tasks.leases import LeaseLost
 from tasks.models import EntityLock, Job
+from tenants.scoping import Role, Scope
 from tests.deploys.deploying import company
 from tests.factories import VirtualMachineFactory
 from tests.working import work

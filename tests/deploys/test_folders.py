@@ -7,10 +7,10 @@ from threading import Barrier, Thread
 import pytest
 from django.db import connection
 
+from api.errors import Refused
 from deploys.models import MicroServiceInstance
 from deploys.services import instances
-from portal.api.errors import Refused
-from portal.api.scoping import Role, Scope
+from tenants.scoping import Role, Scope
 from tests.factories import HostFactory, InstanceFactory, MembershipFactory, ServiceFactory, VersionFactory
 
 FOLDER = "/srv/shop"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deploys.models import DeployKey, Host, MicroServiceInstance
-from portal.api.scoping import Role
+from tenants.scoping import Role
 from tests.factories import (
     DeploymentFactory,
     HostFactory,

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from portal.api.models import ApiToken
+from api.models import ApiToken
 from tests.vms.conftest import account, cloud, member, scope, vms_of
 
 from .serving import web_process

@@ -18,7 +18,7 @@ import pytest
 import requests
 from django.conf import settings
 
-from portal.embedded import launch
+from devserver import launch
 from tests.servers import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]

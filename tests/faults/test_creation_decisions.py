@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from api.errors import Refused
 from openstack_client.compute import Compute
-from portal.api.errors import Refused
-from portal.api.scoping import Role, Scope
 from tasks.models import Job, JobStatus
 from tasks.services import decide_job
+from tenants.scoping import Role, Scope
 from tests.factories import UserFactory
 from vms.models import Orphan
 from vms.services import attach_volume, take_snapshot

@@ -69,7 +69,7 @@ class LateRequest:
         def work(application, request, region, service, path, **options):
             if request.method == "POST" and request.path.endswith(me.path) and not me.held:
                 me.held.append((request, region, service, path, options))
-                from openstack_client.simulator.http_server import Dropped
+                from simulator.http_server import Dropped
 
                 raise Dropped(reset=False)
             return me.work(application, request, region, service, path, **options)

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.db.models import QuerySet
 
-from portal.api.errors import Refused
+from api.errors import Refused
 from tasks.models import EntityLock, Job
 from tenants.models import Tenant
 from tenants.quotas import usage_of

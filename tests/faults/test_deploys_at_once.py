@@ -15,11 +15,11 @@ import pytest
 from django.db import connection
 from django.db.models import QuerySet
 
+from api.errors import Refused
 from deploys.executors import Code, Outcome
 from deploys.executors.command import CommandExecutor
 from deploys.models import Deployment, DeploymentItem, MicroServiceInstance
 from deploys.services.deploying import Plan
-from portal.api.errors import Refused
 from tasks import doorbell
 from tasks.models import EntityLock
 from tests.deploys.deploying import Company

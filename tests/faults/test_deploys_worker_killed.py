@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from portal.embedded import launch
+from devserver import launch
 from tasks.models import EntityLock, Job
 from tests.conftest import flush_broker
 from tests.deploys.deploying import PROGRAM, Company

@@ -23,7 +23,7 @@ from cloudaccounts.registry import Found
 from cloudaccounts.services import change_account, remove_account, sweep
 from cloudaccounts.sync.resources import run_log, sync_resource
 from cloudaccounts.sync.writing import write_resources
-from portal.api.scoping import Role, Scope
+from tenants.scoping import Role, Scope
 from tests.cloudaccounts.cloud_and_rows import (
     REGION,
     check_logs,

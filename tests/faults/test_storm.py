@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from portal.embedded import launch
+from devserver import launch
 from tests.faults.storm.effects import Act, settle_account
 from tests.faults.storm.plan import make_plan
 from tests.faults.storm.scene import Vm

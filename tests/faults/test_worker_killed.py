@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 import requests
 
+from devserver import launch
+from devserver.launch import ProcessId
 from portal.celery import app
-from portal.embedded import launch
-from portal.embedded.launch import ProcessId
 from tasks import engine
 from tasks.doorbell import ring_job
 from tasks.models import ENDED, AsyncTask, EntityLock, Job, JobStatus, Step, StepStatus

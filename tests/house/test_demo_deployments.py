@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 
 from deploys.executors import executor_class
 from deploys.models import MicroService, MicroServiceInstance
-from portal.embedded.installation import Installation
+from devserver.installation import Installation
 from portal.management.commands.demo_data import Command
 from tenants.models import User
 from tests.factories import InformationSystemFactory

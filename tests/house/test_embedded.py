@@ -22,8 +22,8 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from portal.embedded import launch
-from portal.embedded.postgres import PROGRAMS
+from devserver import launch
+from devserver.postgres import PROGRAMS
 from tests.house.machine import REPOSITORY, Machine
 from tests.servers import free_port
 
@@ -394,7 +394,7 @@ def test_in_a_private_folder_without_user_namespaces_it_runs_as_nobody_who_may_p
 @pytest.mark.skipif(not AS_ROOT, reason="it runs as an ordinary user everywhere else")
 def test_it_runs_as_an_ordinary_user(folder):
     prefix = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
-    version = "import sys, portal.embedded.__main__; print(sys.version_info[:2])"
+    version = "import sys, devserver.__main__; print(sys.version_info[:2])"
     home = folder / "home"
     home.mkdir()
     shutil.chown(home, "nobody", "nogroup")

@@ -1,6 +1,6 @@
 """The logs of an installation: kept from start to start, and bounded."""
 
-from portal.embedded import logs
+from devserver import logs
 
 
 def test_a_small_log_goes_on(tmp_path):

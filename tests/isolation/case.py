@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from portal.api.scoping import Role
 from tenants.models import Membership
+from tenants.scoping import Role
 
 Ids = dict[str, Any]
 

@@ -7,12 +7,12 @@ from typing import Any
 from django.db.models.functions import Now
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
+from api.models import ApiToken
 from cloudaccounts.models import SyncLog
-from portal.api.models import ApiToken
-from portal.api.scoping import Role
 from tasks import engine
 from tasks.models import EntityLock, Job
 from tenants.models import Membership
+from tenants.scoping import Role
 from tests.factories import (
     CloudAccountFactory,
     CloudResourceFactory,

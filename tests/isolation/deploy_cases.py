@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from deploys.services import Wish, deploy
-from portal.api.scoping import Role, Scope
 from tenants.models import Membership
+from tenants.scoping import Role, Scope
 from tests.factories import (
     DeploymentFactory,
     DeploymentItemFactory,

@@ -12,7 +12,7 @@ from django.contrib.auth.models import Permission
 from drf_spectacular.generators import SchemaGenerator
 from rest_framework.test import APIClient
 
-from portal.api.scoping import Role
+from tenants.scoping import Role
 from tests.factories import MembershipFactory, UserFactory
 
 from .cases import (

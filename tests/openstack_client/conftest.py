@@ -3,7 +3,8 @@
 import pytest
 import requests
 
-from openstack_client import Cloud, CloudCredentials, simulator
+import simulator
+from openstack_client import Cloud, CloudCredentials
 
 
 class Control:

@@ -14,8 +14,8 @@ from deploys.models import (
     MicroServiceInstance,
     MicroServiceVersion,
 )
-from portal.api.scoping import Role
 from tasks.models import Job
+from tenants.scoping import Role
 from tests.factories import InformationSystemFactory
 
 # For tests that work jobs off: a step runs outside of any transaction.

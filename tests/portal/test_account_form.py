@@ -7,8 +7,8 @@ import re
 import pytest
 
 from cloudaccounts.models import CloudAccount
-from portal.api.scoping import Role
 from tasks.models import Job
+from tenants.scoping import Role
 from tests.factories import TenantFactory
 
 pytestmark = pytest.mark.django_db

@@ -12,8 +12,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from cloudaccounts.models import CloudAccount, ResourceType, SyncLog
-from portal.api.scoping import Role
 from tasks.models import Job
+from tenants.scoping import Role
 from tests.factories import (
     CloudAccountFactory,
     CloudResourceFactory,

@@ -10,9 +10,9 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, get_resolver
 
-from portal.api.page_addresses import is_for_programs, page_at_or_above
-from portal.api.scoping import Role
+from api.page_addresses import is_for_programs, page_at_or_above
 from tasks.models import Job
+from tenants.scoping import Role
 from tests.factories import MembershipFactory
 from vms.models import VirtualMachine
 

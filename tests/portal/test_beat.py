@@ -16,9 +16,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
+from devserver import launch
 from portal.beat import OneBeatScheduler
 from portal.celery import app
-from portal.embedded import launch
 from tests.conftest import REPOSITORY, flush_broker
 from tests.faults.serving import database_of_this_test
 

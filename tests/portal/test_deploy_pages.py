@@ -14,8 +14,8 @@ from deploys.models import (
     Deployment,
     MicroService,
 )
-from portal.api.scoping import Role
 from tasks.models import Job
+from tenants.scoping import Role
 from tests.factories import TenantFactory
 from tests.working import work
 

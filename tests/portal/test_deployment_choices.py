@@ -11,8 +11,8 @@ from django.test import Client
 from django.utils import timezone
 
 from deploys.models import Deployment, Host, MicroService, MicroServiceInstance
-from portal.api.scoping import Role
 from tasks.models import EntityLock, Job
+from tenants.scoping import Role
 from tests.factories import TenantFactory, VirtualMachineFactory
 from tests.working import work
 

@@ -12,9 +12,9 @@ from deploys.models import (
     DeploymentItem,
     MicroService,
 )
-from portal.api.scoping import Role
 from tasks import engine
 from tasks.models import IN_FLIGHT, Job, JobStatus
+from tenants.scoping import Role
 from tests.working import work
 
 from .deploying import (
@@ -192,7 +192,7 @@ def test_hosts_that_were_taken_meanwhile_are_named_and_nothing_is_lost(operator,
 
 
 def test_what_the_engine_refuses_is_said_above_the_form(operator, service, monkeypatch):
-    from portal.api.errors import Refused
+    from api.errors import Refused
 
     def busy(**_asked):
         raise Refused(409, "busy", "It is being changed by another job.")

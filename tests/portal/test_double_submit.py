@@ -10,11 +10,11 @@ import pytest
 from django.db import connections
 from django.test import Client
 
+from api.models import IdempotencyKey
 from cloudaccounts.models import CloudAccount, SyncLog
 from deploys.models import Deployment
-from portal.api.models import IdempotencyKey
-from portal.api.scoping import Role
 from tasks.models import Job
+from tenants.scoping import Role
 from tests.factories import MembershipFactory, UserFactory, VolumeSnapshotFactory
 from tests.portal.deploying import a_service
 from vms.models import VirtualMachine, VMSnapshot

@@ -10,10 +10,10 @@ from django.http import Http404
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 
-from portal.api import errors
-from portal.api.errors import Refused
-from portal.api.page_middleware import PageErrorsMiddleware
-from portal.api.scoping import Role
+from api import errors
+from api.errors import Refused
+from api.page_middleware import PageErrorsMiddleware
+from tenants.scoping import Role
 from tests.factories import MembershipFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -104,7 +104,7 @@ def test_an_error_page_does_without_the_session_when_that_fails(monkeypatch):
         raise OperationalError("the database is away")
 
     request = RequestFactory().get("/nothing/")
-    monkeypatch.setattr("portal.api.page_errors.page_of", fails)
+    monkeypatch.setattr("api.page_errors.page_of", fails)
     monkeypatch.setattr("django.contrib.auth.context_processors.auth", fails)
     request.session = request.user = None
     answer = errors.page_not_found(request, Http404())

@@ -20,8 +20,8 @@ from django.conf import settings
 from django.utils import translation
 from rest_framework.test import APIClient
 
-from portal.api.scoping import Role
 from tasks import engine
+from tenants.scoping import Role
 from tests.factories import MembershipFactory, VirtualMachineFactory
 from vms.models import VirtualMachine, VMStatus
 

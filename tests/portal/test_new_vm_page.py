@@ -8,8 +8,8 @@ import pytest
 from django.test import Client
 
 from cloudaccounts.models import CloudResource
-from portal.api.scoping import Role
 from tasks.models import Job
+from tenants.scoping import Role
 from tests.factories import (
     CloudAccountFactory,
     InformationSystemFactory,

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from portal.api.scoping import Role
 from tasks.models import EntityLock, Job
+from tenants.scoping import Role
 from tests.factories import (
     TenantFactory,
 )

@@ -7,8 +7,8 @@ import re
 import pytest
 from django.test import Client
 
-from portal.api.scoping import Role
 from tasks.models import Job
+from tenants.scoping import Role
 from tests.factories import MembershipFactory, UserFactory, VirtualMachineFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)

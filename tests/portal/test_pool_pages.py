@@ -12,10 +12,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from portal.api.scoping import Role
 from portal.celery import app
 from tasks import engine
 from tasks.models import Job
+from tenants.scoping import Role
 from tests.factories import (
     CloudAccountFactory,
     MembershipFactory,

@@ -14,11 +14,11 @@ from django.utils import timezone
 from drf_spectacular.generators import SchemaGenerator
 from rest_framework.test import APIClient
 
+from api.models import ApiToken
 from cloudaccounts.models import ResourceChange, ResourceLink, ResourceType, SyncLog, SyncLogLine
 from deploys.models import DeployKey
-from portal.api.models import ApiToken
-from portal.api.scoping import Role
 from tasks.models import EntityLock, Job, JobLogLine, Step
+from tenants.scoping import Role
 from tests.factories import (
     CloudAccountFactory,
     CloudResourceFactory,

@@ -15,7 +15,7 @@ from django.utils import timezone
 from cloudaccounts.models import CloudResource, ResourceChange, ResourceLink, SyncLog
 from cloudaccounts.pages.drawing import shortened
 from cloudaccounts.pages.resource import indented
-from portal.api.scoping import Role
+from tenants.scoping import Role
 from tests.factories import CloudAccountFactory, CloudResourceFactory, TenantFactory, UserFactory
 
 pytestmark = pytest.mark.django_db

@@ -11,9 +11,9 @@ import redis
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Connection
 
-from portal.embedded import launch
-from portal.embedded.postgres import Postgres
-from portal.embedded.valkey import Valkey
+from devserver import launch
+from devserver.postgres import Postgres
+from devserver.valkey import Valkey
 from portal.service_urls import checked_url, password_of, with_password
 from tests.servers import free_port
 

@@ -12,8 +12,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from portal.api.scoping import Role
 from tasks.models import Job
+from tenants.scoping import Role
 from tests.factories import (
     InformationSystemFactory,
     MembershipFactory,

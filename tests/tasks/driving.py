@@ -23,8 +23,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from portal.api.errors import Refused
-from portal.api.scoping import Role, Scope
+from api.errors import Refused
 from tasks import crash_points, doorbell, engine, polling
 from tasks.command import command_class
 from tasks.models import (
@@ -41,6 +40,7 @@ from tasks.models import (
     StepStatus,
 )
 from tasks.services import decide_job
+from tenants.scoping import Role, Scope
 from tests.factories import UserFactory
 
 from .ledger import UNDO_OF, BrokenHook, Plan, Planned, book

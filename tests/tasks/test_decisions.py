@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from django.db import transaction
 
-from portal.api.errors import Refused
-from portal.api.scoping import Role, Scope
+from api.errors import Refused
 from tasks import engine
 from tasks.command import Failed, Wait
 from tasks.models import EntityLock, Job, JobLogLine, JobStatus, Step, StepStatus
 from tasks.services import decide_job
+from tenants.scoping import Role, Scope
 from tests.factories import MembershipFactory, UserFactory
 from tests.working import work
 

@@ -11,11 +11,11 @@ import pytest
 import requests
 from django.db import transaction
 
-from portal.api.models import ApiToken
-from portal.api.scoping import Role
+from api.models import ApiToken
 from tasks import engine
 from tasks.command import Wait
 from tasks.models import Job, JobLogLine
+from tenants.scoping import Role
 from tests.factories import MembershipFactory
 from tests.faults.conftest import web
 from tests.working import work

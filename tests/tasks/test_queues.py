@@ -14,7 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask, PeriodicTasks
 
-from portal.api.models import ApiToken
+from api.models import ApiToken
 from tasks import canary, engine, queues
 from tasks.models import Job, JobStatus
 from tasks.tasks import prune

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 from rest_framework.test import APIClient
 
-from portal.api.scoping import Role
+from tenants.scoping import Role
 from tests.factories import MembershipFactory
 
 

@@ -9,10 +9,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from portal.api.errors import Refused
-from portal.api.scoping import Role
+from api.errors import Refused
 from tenants import invitations, services
 from tenants.models import Invitation, Membership
+from tenants.scoping import Role
 from tests.factories import InvitationFactory, MembershipFactory, TenantFactory, UserFactory
 
 pytestmark = pytest.mark.django_db

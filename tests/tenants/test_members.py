@@ -7,10 +7,10 @@ import threading
 import pytest
 from django.contrib.auth.models import Permission
 
-from portal.api.errors import Refused
-from portal.api.scoping import Role
+from api.errors import Refused
 from tenants import services
 from tenants.models import Membership, TenantQuerySet
+from tenants.scoping import Role
 from tests.factories import MembershipFactory, TenantFactory, UserFactory
 
 

@@ -7,15 +7,15 @@ import threading
 import pytest
 from django.db import connections, transaction
 
+from api.errors import Refused
 from cloudaccounts.models import CloudAccount
 from cloudaccounts.services import create_account
 from deploys.models import Host
 from deploys.services.catalogue import create_service, register_version
 from deploys.services.hosts import create_host
 from deploys.services.instances import add_instance
-from portal.api.errors import Refused
-from portal.api.scoping import Role, Scope
 from tenants.row_limits import NAMES, require_room_for_rows
+from tenants.scoping import Role, Scope
 from tenants.services import create_information_system
 from tests.factories import InformationSystemFactory, MembershipFactory
 

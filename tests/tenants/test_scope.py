@@ -15,9 +15,9 @@ from deploys.models import (
     MicroServiceInstance,
     MicroServiceVersion,
 )
-from portal.api.scoping import Role, Scope, TenantScoped
 from tasks.models import Job
 from tenants.models import InformationSystem, Invitation, Membership, Tenant
+from tenants.scoping import Role, Scope, TenantScoped
 from tests.factories import (
     CloudAccountFactory,
     CloudResourceFactory,

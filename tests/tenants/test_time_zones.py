@@ -14,9 +14,9 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from portal.api.scoping import Role
-from portal.api.time_zones import ShownZone, time_zone_names, today_in, validate_time_zone, zone
+from api.time_zones import ShownZone, time_zone_names, today_in, validate_time_zone, zone
 from tasks.models import Job
+from tenants.scoping import Role
 from tests.factories import (
     InformationSystemFactory,
     MembershipFactory,

@@ -6,7 +6,7 @@ from rest_framework.test import APIClient
 from cloudaccounts import connect
 from cloudaccounts.models import CloudResource
 from cloudaccounts.sync.resources import sync_resource
-from portal.api.scoping import Role, Scope
+from tenants.scoping import Role, Scope
 from tests.factories import InformationSystemFactory, MembershipFactory, catalogue_types
 from tests.simulated import SimulatedCloud
 from tests.working import work

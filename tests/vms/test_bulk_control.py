@@ -9,8 +9,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from portal.api.scoping import Role, Scope
 from tasks.models import EntityLock, Job, JobStatus
+from tenants.scoping import Role, Scope
 from tests.factories import InformationSystemFactory, MembershipFactory, VirtualMachineFactory
 from tests.working import work
 from vms.models import VirtualMachine, VMStatus

@@ -6,10 +6,10 @@ import pytest
 from django.http import Http404
 from django.utils import timezone
 
-from portal.api.errors import Refused
-from portal.api.scoping import Role, Scope
+from api.errors import Refused
 from tasks import crash_points, engine
 from tasks.models import EntityLock, Job, JobStatus
+from tenants.scoping import Role, Scope
 from tests.factories import VirtualMachineFactory
 from tests.vms.controlling import control, fresh
 from tests.working import work

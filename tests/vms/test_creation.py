@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from cloudaccounts.models import CloudResource
 from cloudaccounts.sync.resources import sync_resource
-from portal.api.scoping import Role
 from tasks import engine
 from tasks.models import Job
+from tenants.scoping import Role
 from tests.factories import InformationSystemFactory, MembershipFactory, TenantFactory, VMSnapshotFactory
 from tests.working import work
 from vms.models import VirtualMachine, VMOperationLog

@@ -19,15 +19,15 @@ from django.db import connection
 from django.http import Http404
 from django.utils import timezone
 
+from api.errors import Refused
 from cloudaccounts.models import CloudResource
 from cloudaccounts.sync.resources import sync_resource
 from openstack_client.compute import Compute, _server_query
 from openstack_client.paging import read_records
 from openstack_client.records import ServerReading
-from portal.api.errors import Refused
-from portal.api.scoping import Role, Scope
 from tasks import doorbell, engine, polling
 from tasks.models import IN_FLIGHT, AsyncTask, EntityLock, Job
+from tenants.scoping import Role, Scope
 from tests.factories import InformationSystemFactory, MembershipFactory, catalogue_types
 from vms import services
 from vms.models import SyncState, VirtualMachine, VMStatus

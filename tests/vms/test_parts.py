@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CloudResource
-from portal.api.scoping import Role
 from tasks import engine
 from tasks.models import Job
+from tenants.scoping import Role
 from tests.factories import MembershipFactory, VirtualMachineFactory, VolumeFactory
 from tests.working import work
 from vms.models import ConsoleReading, Resize, VirtualMachine, VMOperationLog, VMSnapshot

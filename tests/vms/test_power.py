@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from api.errors import Refused
 from cloudaccounts.connect import open_cloud
-from portal.api.errors import Refused
 from tasks import engine
 from tasks.models import AsyncTask, EntityLock, Job, Step
 from tests.factories import VirtualMachineFactory

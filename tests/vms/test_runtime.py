@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from portal.api.errors import Refused
+from api.errors import Refused
 from tasks.models import Job
 from tests.working import work
 from vms.models import VirtualMachine, VMOperationLog

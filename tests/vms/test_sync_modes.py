@@ -8,8 +8,8 @@ import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from portal.api.scoping import Role
 from tasks.models import EntityLock, Job
+from tenants.scoping import Role
 from tests.factories import MembershipFactory, TenantFactory, UserFactory
 from vms.models import SyncRun, SyncState, VirtualMachine, VMOperationLog
 from vms.services import request_sync

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from portal.api.scoping import Role, Scope
+from tenants.scoping import Role, Scope
 from tests.factories import InformationSystemFactory, MembershipFactory
 from tests.vms.conftest import account, cloud
 from tests.working import work

@@ -8,7 +8,7 @@ import pytest
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from portal.api.errors import Refused
+from api.errors import Refused
 from tasks.models import Job
 from tests.working import work
 from volumepool.models import PoolClaim, SpareVolume, StrayVolume, Volume, VolumePool

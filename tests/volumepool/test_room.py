@@ -7,7 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from portal.api.errors import BadFields
+from api.errors import BadFields
 from tasks.models import Job
 from tests.factories import InformationSystemFactory, VolumeFactory
 from tests.vms.conftest import account, catalogue, cloud

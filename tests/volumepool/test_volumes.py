@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cloudaccounts.connect import open_cloud
-from portal.api.scoping import Role
 from tenants.quotas import usage_of
+from tenants.scoping import Role
 from tests.factories import (
     CloudAccountFactory,
     InformationSystemFactory,

@@ -16,8 +16,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from cloudaccounts.models import CloudAccount
-from portal.api.scoping import TenantScoped
 from tenants.models import InformationSystem, Tenant
+from tenants.scoping import TenantScoped
 
 from .sync_state import SyncState
 

@@ -6,7 +6,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from portal.api.scoping import TenantScoped
+from tenants.scoping import TenantScoped
 
 
 class VMOperationLogQuerySet(TenantScoped):

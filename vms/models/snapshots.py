@@ -13,9 +13,9 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from cloudaccounts.models import CloudAccount
-from portal.api.scoping import TenantScoped
 from security.encryption import decrypt, encrypt
 from tenants.models import InformationSystem
+from tenants.scoping import TenantScoped
 
 from .machine import VirtualMachine
 

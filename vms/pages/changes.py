@@ -7,11 +7,11 @@ from typing import Any
 from django.contrib import messages
 from django.utils.translation import gettext as _
 
-from portal.api.errors import BadFields
-from portal.api.page_refusals import checked, entered_in
-from portal.api.preconditions import etag_of
-from portal.api.scoped_pages import PageRequest
-from portal.api.scoping import Role, Scope
+from api.errors import BadFields
+from api.page_refusals import checked, entered_in
+from api.preconditions import etag_of
+from tenants.scoped_pages import PageRequest
+from tenants.scoping import Role, Scope
 from volumepool.models import Volume
 
 from ..models import VirtualMachine

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from api.errors import BadFields, Refused
+from api.page_refusals import texts_of
 from cloudaccounts.models import CloudAccount, CloudResource
-from portal.api.errors import BadFields, Refused
-from portal.api.page_refusals import texts_of
-from portal.api.scoping import Scope
 from tenants.models import InformationSystem
+from tenants.scoping import Scope
 
 from ..choice import os_names, os_version
 from ..services import options_for

@@ -12,13 +12,13 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from portal.api.errors import BadFields, Refused
-from portal.api.page_refusals import entered_in, errors_by_field, tell
-from portal.api.scoped_pages import PageRequest, page_scope
-from portal.api.scoping import Role, Scope
-from portal.api.serializers import right_and_wrong
+from api.errors import BadFields, Refused
+from api.page_refusals import entered_in, errors_by_field, tell
+from api.serializers import right_and_wrong
 from tenants.models import InformationSystem
 from tenants.quotas import Needs, usage_of
+from tenants.scoped_pages import PageRequest, page_scope
+from tenants.scoping import Role, Scope
 
 from ..models import VirtualMachine, VMSnapshot
 from ..serializers import NewVmSerializer

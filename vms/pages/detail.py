@@ -14,13 +14,13 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from portal.api.errors import Refused
-from portal.api.page_addresses import page_part
-from portal.api.page_refusals import errors_by_field, tell
-from portal.api.scoped_pages import PageRequest, page_scope
-from portal.api.scoping import Scope
+from api.errors import Refused
+from api.page_addresses import page_part
+from api.page_refusals import errors_by_field, tell
 from tasks.models import EntityLock, Job, JobStatus
 from tasks.serializers import JobSerializer
+from tenants.scoped_pages import PageRequest, page_scope
+from tenants.scoping import Scope
 from volumepool.models import Volume
 
 from ..actions import ACTIONS

@@ -18,13 +18,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 from rest_framework.filters import search_smart_split
 
-from portal.api.errors import Refused
-from portal.api.page_addresses import page_part, require_POST
-from portal.api.page_refusals import checked, tell
-from portal.api.scoped_pages import PageRequest, page_scope
-from portal.api.scoping import Role, Scope
+from api.errors import Refused
+from api.page_addresses import page_part, require_POST
+from api.page_refusals import checked, tell
 from tenants.models import InformationSystem
 from tenants.quotas import WORDS, Needs, usage_of
+from tenants.scoped_pages import PageRequest, page_scope
+from tenants.scoping import Role, Scope
 
 from ..actions import ACTIONS
 from ..filters import SEARCHED

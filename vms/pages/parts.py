@@ -6,10 +6,10 @@ from uuid import UUID
 
 from django.utils.translation import gettext as _
 
-from portal.api.errors import BadFields
-from portal.api.page_refusals import checked, entered_in
-from portal.api.scoped_pages import PageRequest
-from portal.api.scoping import Role, Scope
+from api.errors import BadFields
+from api.page_refusals import checked, entered_in
+from tenants.scoped_pages import PageRequest
+from tenants.scoping import Role, Scope
 
 from ..models import VirtualMachine
 from ..serializers import AttachSerializer, NewSnapshotSerializer

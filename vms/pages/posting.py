@@ -12,10 +12,10 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.cache import never_cache
 
-from portal.api.errors import Refused
-from portal.api.page_addresses import require_POST
-from portal.api.scoped_pages import PageRequest, page_scope
-from portal.api.scoping import Role, Scope
+from api.errors import Refused
+from api.page_addresses import require_POST
+from tenants.scoped_pages import PageRequest, page_scope
+from tenants.scoping import Role, Scope
 
 from ..models import VirtualMachine
 from .detail import show_vm

@@ -10,10 +10,10 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET
 
-from portal.api.errors import Refused
-from portal.api.page_addresses import require_POST
-from portal.api.page_refusals import tell
-from portal.api.scoped_pages import PageRequest, page_scope
+from api.errors import Refused
+from api.page_addresses import require_POST
+from api.page_refusals import tell
+from tenants.scoped_pages import PageRequest, page_scope
 
 from ..models import VMSnapshot
 from ..services import remove_snapshot

@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from portal.api.serializers import StrictSerializer
+from api.serializers import StrictSerializer
 from tasks.serializers import JobSerializer
 
 from .machines import VirtualMachineSerializer

@@ -7,8 +7,8 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
+from api.serializers import CloudNameField, PlainCharField, PlainTextField, StrictSerializer
 from cloudaccounts.models import CloudAccount, CloudResource
-from portal.api.serializers import CloudNameField, PlainCharField, PlainTextField, StrictSerializer
 from tasks.serializers import JobSerializer
 
 from ..choice import os_names, os_version

@@ -7,11 +7,11 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from portal.api.answers import AnswerSerializer
-from portal.api.scoping import Role
+from api.answers import AnswerSerializer
 from tasks.clock import is_recent
 from tasks.models import EntityLock, Job
 from tasks.serializers import JobBriefSerializer
+from tenants.scoping import Role
 
 from ..actions import allowed_actions
 from ..models import Resize, VirtualMachine, VMOperationLog, lock_key, stale_after

@@ -6,8 +6,8 @@ from typing import Any
 
 from rest_framework import serializers
 
-from portal.api.answers import AnswerSerializer
-from portal.api.serializers import CloudNameField, PlainCharField, StrictSerializer
+from api.answers import AnswerSerializer
+from api.serializers import CloudNameField, PlainCharField, StrictSerializer
 from tasks.serializers import JobSerializer
 from volumepool.serializers import VolumeSerializer
 

@@ -9,11 +9,11 @@ from django.db import transaction
 from django.db.models import F
 from django.utils.translation import gettext_lazy as _
 
-from portal.api.errors import BadFields
-from portal.api.preconditions import check_if_match
-from portal.api.scoping import Role, Scope
+from api.errors import BadFields
+from api.preconditions import check_if_match
 from tasks import engine
 from tasks.models import Job
+from tenants.scoping import Role, Scope
 
 from ..commands.changes import ChangeVm
 from ..models import VirtualMachine

@@ -10,11 +10,11 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
-from portal.api.scoping import Role, Scope
 from security.encryption import UnreadableSecret
 from tasks import engine
 from tasks.clock import is_recent
 from tasks.models import Job
+from tenants.scoping import Role, Scope
 
 from ..commands.console import ReadConsole
 from ..models import ConsoleReading, VirtualMachine

@@ -12,11 +12,11 @@ from django.db.models.functions import Now
 from django.http import Http404
 from django.utils.translation import gettext_lazy as _
 
-from portal.api.errors import Refused
-from portal.api.scoping import Role, Scope
+from api.errors import Refused
 from tasks import engine
 from tasks.engine import Spec
 from tasks.models import Job
+from tenants.scoping import Role, Scope
 
 from ..actions import ACTIONS
 from ..commands.power import COMMAND_OF_ACTION, RestartVm

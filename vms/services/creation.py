@@ -12,14 +12,14 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from api.errors import BadFields
 from cloudaccounts.models import CloudAccount, CloudResource
 from cloudaccounts.places import Errors, Place, choose_place, regions_known
-from portal.api.errors import BadFields
-from portal.api.scoping import Role, Scope
 from tasks import engine
 from tasks.models import Job
 from tenants.models import InformationSystem
 from tenants.quotas import Needs, require_quota
+from tenants.scoping import Role, Scope
 from volumepool.models import Volume, VolumePool
 from volumepool.services import Taken, new_volume, take
 

@@ -9,12 +9,12 @@ from django.db import transaction
 from django.http import Http404
 from django.utils.translation import gettext_lazy as _
 
+from api.errors import BadFields, Refused
 from cloudaccounts.places import Place
-from portal.api.errors import BadFields, Refused
-from portal.api.scoping import Role, Scope, locked_row
 from tasks import engine
 from tasks.models import Job
 from tenants.quotas import Needs, require_quota
+from tenants.scoping import Role, Scope, locked_row
 from volumepool.models import Volume
 from volumepool.services import unknown_volume_type
 

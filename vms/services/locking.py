@@ -8,8 +8,8 @@ from uuid import UUID
 
 from django.db.models.functions import Now
 
-from portal.api.scoping import Role, Scope, locked_row
 from tasks.engine import Answer, Spec
+from tenants.scoping import Role, Scope, locked_row
 
 from ..commands.server import ServerCommand
 from ..models import VirtualMachine

@@ -7,10 +7,10 @@ from uuid import UUID
 
 from django.db import transaction
 
-from portal.api.preconditions import check_if_match
-from portal.api.scoping import Role, Scope
+from api.preconditions import check_if_match
 from tasks import engine
 from tasks.engine import Spec
+from tenants.scoping import Role, Scope
 
 from ..commands.removal import RemoveVm
 from ..models import VirtualMachine

@@ -8,13 +8,13 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from api.errors import BadFields
 from cloudaccounts.models import CloudResource
 from cloudaccounts.places import Place
-from portal.api.errors import BadFields
-from portal.api.scoping import Role, Scope
 from tasks import engine
 from tasks.engine import Spec
 from tenants.quotas import Needs, require_quota
+from tenants.scoping import Role, Scope
 from volumepool.models import Volume
 
 from ..choice import Catalogue, size_of_flavor

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils.translation import gettext as _
 
-from portal.api.time_zones import today_in
+from api.time_zones import today_in
 from tasks import engine
 from tenants.models import Tenant
 

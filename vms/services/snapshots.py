@@ -7,10 +7,10 @@ from uuid import UUID
 
 from django.db import transaction
 
-from portal.api.scoping import Role, Scope, locked_row
 from tasks import engine
 from tasks.models import Job
 from tenants.row_limits import require_room_for_rows
+from tenants.scoping import Role, Scope, locked_row
 from volumepool.models import Volume
 
 from ..commands.snapshots import RemoveSnapshot, SnapshotVm

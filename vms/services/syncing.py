@@ -8,9 +8,9 @@ from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from portal.api.scoping import Role, Scope
 from tasks.clock import TOLERANCE
 from tasks.doorbell import ring
+from tenants.scoping import Role, Scope
 from volumepool.services import request_volume_sync
 
 from ..models import ConsoleReading, SyncRun, SyncState, VirtualMachine, stale_after

@@ -10,12 +10,12 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from portal.api.errors import Refused
-from portal.api.idempotency import idempotent
-from portal.api.scoped_views import ScopedView
-from portal.api.scoping import Role
-from portal.api.serializers import body_with_dry_run
+from api.errors import Refused
+from api.idempotency import idempotent
+from api.serializers import body_with_dry_run
 from tasks.views import wait_if_preferred
+from tenants.scoped_views import ScopedView
+from tenants.scoping import Role
 
 from ..models import VirtualMachine
 from ..serializers import (

@@ -10,8 +10,8 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 
-from portal.api.csv_answers import CsvRenderer, csv_answer
-from portal.api.open_answers import OpenAnswer
+from api.csv_answers import CsvRenderer, csv_answer
+from tenants.open_answers import OpenAnswer
 
 from .machines import VmListing
 
@@ -50,5 +50,5 @@ class VmExport(VmListing):
     def get(self, request: Request) -> StreamingHttpResponse:
         """All VMs that the filters let through. UTF-8 with a mark, as spreadsheets want it."""
         return csv_answer(
-            "vms", COLUMNS, self.filter_queryset(self.get_queryset()), OpenAnswer(request, self.scope)
+            "vms", COLUMNS, self.filter_queryset(self.get_queryset()), OpenAnswer(request, self.scope).scope
         )

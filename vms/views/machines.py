@@ -13,13 +13,13 @@ from rest_framework.generics import ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from portal.api.idempotency import idempotent
-from portal.api.preconditions import etag_of
-from portal.api.scoped_views import ScopedView
-from portal.api.scoping import Role
-from portal.api.serializers import body_with_dry_run, right_and_wrong
+from api.idempotency import idempotent
+from api.preconditions import etag_of
+from api.serializers import body_with_dry_run, right_and_wrong
 from tasks.models import Job
 from tasks.views import accepted, wait_if_preferred
+from tenants.scoped_views import ScopedView
+from tenants.scoping import Role
 
 from ..filters import SEARCHED, OperationLogFilter, VirtualMachineFilter
 from ..models import VirtualMachine, VMOperationLog

@@ -14,11 +14,11 @@ from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from portal.api.idempotency import idempotent
-from portal.api.scoped_views import ScopedView
-from portal.api.scoping import Role
-from portal.api.serializers import StrictSerializer
+from api.idempotency import idempotent
+from api.serializers import StrictSerializer
 from tasks.views import accepted, wait_if_preferred
+from tenants.scoped_views import ScopedView
+from tenants.scoping import Role
 from volumepool.models import Volume
 from volumepool.serializers import VolumeSerializer
 

@@ -10,9 +10,9 @@ from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from portal.api.idempotency import idempotent
-from portal.api.scoped_views import ScopedView
-from portal.api.scoping import Role
+from api.idempotency import idempotent
+from tenants.scoped_views import ScopedView
+from tenants.scoping import Role
 
 from ..filters import SyncRunFilter
 from ..models import SyncRun, VirtualMachine

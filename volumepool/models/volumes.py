@@ -14,8 +14,8 @@ from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from cloudaccounts.models import CloudAccount
-from portal.api.scoping import TenantScoped
 from tenants.models import InformationSystem
+from tenants.scoping import TenantScoped
 
 # The name under which `sync/watching.py` looks at volumes for the task manager.
 VOLUME_WATCHER = "volume"

@@ -22,12 +22,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 from rest_framework.permissions import SAFE_METHODS
 
-from portal.api.page_addresses import page_part, require_POST
-from portal.api.scoped_pages import PageRequest, page_scope
-from portal.api.scoping import has_staff_permission
+from api.page_addresses import page_part, require_POST
 from tasks.doorbell import ring
 from tasks.models import Job
 from tasks.serializers import description_of
+from tenants.scoped_pages import PageRequest, page_scope
+from tenants.scoping import has_staff_permission
 
 from ..models import SpareVolume, StrayVolume, VolumePool
 from ..plot import plot

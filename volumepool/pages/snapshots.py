@@ -10,12 +10,12 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET
 
-from portal.api.errors import Refused
-from portal.api.page_addresses import require_POST
-from portal.api.page_refusals import checked, entered_in, tell
-from portal.api.scoped_pages import PageRequest, page_scope
-from portal.api.scoping import Role
+from api.errors import Refused
+from api.page_addresses import require_POST
+from api.page_refusals import checked, entered_in, tell
 from tasks import engine
+from tenants.scoped_pages import PageRequest, page_scope
+from tenants.scoping import Role
 
 from ..models import VolumeSnapshot
 from ..serializers import WantedVolumesSerializer

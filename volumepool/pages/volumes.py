@@ -14,13 +14,13 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from portal.api.errors import BadFields, Refused
-from portal.api.page_addresses import require_POST
-from portal.api.page_refusals import checked, entered_in, errors_by_field, tell
-from portal.api.scoped_pages import PageRequest, page_scope
-from portal.api.scoping import Role, Scope
+from api.errors import BadFields, Refused
+from api.page_addresses import require_POST
+from api.page_refusals import checked, entered_in, errors_by_field, tell
 from tasks import engine
 from tenants.models import InformationSystem
+from tenants.scoped_pages import PageRequest, page_scope
+from tenants.scoping import Role, Scope
 
 from ..models import Volume
 from ..serializers import ChangeVolumeSerializer, VolumeActionSerializer, WantedVolumesSerializer

@@ -6,8 +6,8 @@ from typing import Any
 
 from rest_framework import serializers
 
-from portal.api.answers import AnswerSerializer
-from portal.api.serializers import StrictSerializer
+from api.answers import AnswerSerializer
+from api.serializers import StrictSerializer
 
 from ..models import SpareVolume, VolumePool
 from ..services.stock import History, Point

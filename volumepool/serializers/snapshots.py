@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from portal.api.answers import AnswerSerializer
+from api.answers import AnswerSerializer
 from tasks.serializers import JobSerializer
 
 from ..models import VolumeSnapshot

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from portal.api.answers import AnswerSerializer
-from portal.api.serializers import CloudNameField, PlainCharField, StrictSerializer
+from api.answers import AnswerSerializer
+from api.serializers import CloudNameField, PlainCharField, StrictSerializer
 from tasks.serializers import JobSerializer
 
 from ..actions import volume_actions

@@ -8,11 +8,11 @@ from uuid import UUID
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from portal.api.errors import BadFields
-from portal.api.scoping import Role, Scope, locked_row
+from api.errors import BadFields
 from tasks import engine
 from tasks.models import Job
 from tenants.quotas import Needs, require_quota
+from tenants.scoping import Role, Scope, locked_row
 
 from ..commands import ExtendVolume, RemoveVolume, RenameVolume, VolumeCommand
 from ..models import Volume

@@ -9,9 +9,9 @@ from django.db import connection
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
+from api.errors import BadFields, Refused
 from cloudaccounts.models import CloudAccount
 from cloudaccounts.places import unusable
-from portal.api.errors import BadFields, Refused
 from tasks.doorbell import ring_once
 from tasks.engine.rows import insert
 from tenants.models import InformationSystem

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from portal.api.scoping import Scope
 from tenants.models import InformationSystem
+from tenants.scoping import Scope
 
 from ..models import SpareVolume
 from .claiming import pools_of

@@ -9,15 +9,15 @@ from uuid import UUID
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
+from api.errors import BadFields
 from cloudaccounts.models import CloudAccount, CloudResource
 from cloudaccounts.places import Place, choose_place, unusable
-from portal.api.errors import BadFields
-from portal.api.scoping import Role, Scope
 from tasks import engine
 from tasks.engine.rows import insert
 from tasks.models import Job
 from tenants.models import InformationSystem
 from tenants.quotas import Needs, require_quota
+from tenants.scoping import Role, Scope
 
 from ..commands.providing import ProvideVolumes
 from ..models import SpareVolume, Volume, VolumePool, VolumeSnapshot

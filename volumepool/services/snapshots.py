@@ -7,11 +7,11 @@ from uuid import UUID
 
 from django.db import transaction
 
-from portal.api.scoping import Role, Scope, locked_row
 from tasks import engine
 from tasks.models import Job
 from tenants.quotas import Needs, require_quota
 from tenants.row_limits import require_room_for_rows
+from tenants.scoping import Role, Scope, locked_row
 
 from ..commands.snapshots import RemoveVolumeSnapshot, SnapshotVolume
 from ..models import Volume, VolumeSnapshot

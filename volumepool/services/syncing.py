@@ -8,8 +8,8 @@ from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from portal.api.scoping import Role, Scope
 from tasks.doorbell import ring
+from tenants.scoping import Role, Scope
 
 from ..models import Volume, VolumeSyncState
 

@@ -12,9 +12,9 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from portal.api.idempotency import idempotent
-from portal.api.permissions import StaffPermission
+from api.idempotency import idempotent
 from tasks.doorbell import ring
+from tenants.staff_permissions import StaffPermission
 
 from ..models import SpareVolume, VolumePool
 from ..serializers import (

@@ -9,8 +9,8 @@ from rest_framework.generics import ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from portal.api.scoped_views import ScopedView
 from tasks.views import accepted, wait_if_preferred
+from tenants.scoped_views import ScopedView
 
 from ..filters import VolumeSnapshotFilter
 from ..models import VolumeSnapshot

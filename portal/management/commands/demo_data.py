@@ -15,8 +15,8 @@ from cloudaccounts.registry import types_of
 from cloudaccounts.services import verify_account
 from cloudaccounts.sync.resources import sync_resource
 from deploys.models import Host, MicroService, MicroServiceInstance, MicroServiceVersion
-from portal.api.scoping import Role, Scope
 from tenants.models import InformationSystem, Membership, Tenant, User
+from tenants.scoping import Role, Scope
 from vms.models import VirtualMachine
 from vms.sync.adoption import adopt_servers
 from volumepool.services.pools import write_pools

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.http import Http404
 
-from portal.api.errors import Refused
+from api.errors import Refused
 from tasks import engine
 from tasks.models import IN_FLIGHT, Job
 from vms.models import VirtualMachine, VMSnapshot

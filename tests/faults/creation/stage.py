@@ -11,9 +11,9 @@ from django.core.cache import cache
 from cloudaccounts import connect
 from cloudaccounts.models import CloudAccount
 from cloudaccounts.sync.resources import sync_resource
-from portal.api.scoping import Role, Scope
 from tasks.models import EntityLock, Job, PollScope
 from tenants.models import InformationSystem
+from tenants.scoping import Role, Scope
 from tests.factories import InformationSystemFactory, MembershipFactory, catalogue_types
 from tests.simulated import SimulatedCloud
 from vms.models import Orphan, VirtualMachine, VMOperationLog, VMSnapshot

@@ -15,11 +15,11 @@ from uuid import UUID
 from django.db.models import F
 from django.http import Http404
 
-from portal.api.errors import Refused
-from portal.api.scoping import Role, Scope
+from api.errors import Refused
 from tasks import engine
 from tasks.models import IN_FLIGHT, Job
 from tenants.models import InformationSystem
+from tenants.scoping import Role, Scope
 from tests.factories import InformationSystemFactory, MembershipFactory
 from tests.simulated import SimulatedCloud
 from vms.models import VirtualMachine

@@ -15,9 +15,9 @@ from cloudaccounts import connect
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CloudAccount
 from openstack_client.block_storage import BlockStorage
-from portal.api.scoping import Role, Scope
 from tasks.models import EntityLock, Job, PollScope
 from tenants.models import InformationSystem
+from tenants.scoping import Role, Scope
 from tests.factories import InformationSystemFactory, MembershipFactory
 from tests.faults.creation.worker import Killed, Worker
 from tests.simulated import SimulatedCloud

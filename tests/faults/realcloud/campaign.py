@@ -51,6 +51,21 @@ class Run:
         return f"  {self.daemon:<16} {self.how:<7} {self.jobs:>4} jobs: {ended:<40} last after {after:>6}  {words}"
 
 
+def _late(jobs: Any, back: float, seconds: float) -> list[str]:
+    """The jobs that ended more than so many seconds after the service was back, each with its last steps."""
+    lines = []
+    for job in jobs.order_by("ended_at"):
+        after = job.ended_at.timestamp() - back if job.ended_at else float("inf")
+        if after > seconds:
+            steps = [
+                f"{step.name} {step.status} {f'{step.ended_at.timestamp() - back:.0f} s' if step.ended_at else ''}"
+                f" {step.message[:120]}"
+                for step in job.steps.order_by("pk")
+            ]
+            lines.append(f"{after:.0f} s: {job.kind} {job.subject} {job.status}, {steps}")
+    return lines
+
+
 @dataclass
 class RealCampaign:
     """All runs, with servers and workers of the portal's own. It takes the whole process: run it as a program."""
@@ -142,6 +157,8 @@ class RealCampaign:
             "kind", "status", "outcome_message"
         ):
             self.say(f"      {kind} {status}: {message[:230]}")
+        for line in _late(jobs, back, self.within / 2):
+            self.say(f"      {line}")
         ends = [ended.timestamp() for ended in jobs.values_list("ended_at", flat=True) if ended is not None]
         run.after = None if run.hanging else max(ends, default=back) - back
         if fleet.refused:
@@ -198,7 +215,7 @@ class RealCampaign:
         ]
 
     def _remove_all(self, processes: Processes, fleet: Any) -> None:
-        from portal.api.errors import Refused
+        from api.errors import Refused
         from vms.models import VirtualMachine, VMSnapshot
         from vms.services import remove_snapshot, remove_vm
         from volumepool.models import Volume

@@ -10,12 +10,12 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
+from api.errors import Refused
 from cloudaccounts.models import CloudAccount
 from cloudaccounts.sync.resources import sync_resource
 from openstack_client import Cloud
-from portal.api.errors import Refused
-from portal.api.scoping import Role, Scope
 from tasks.models import Job
+from tenants.scoping import Role, Scope
 from tests.factories import InformationSystemFactory, MembershipFactory, catalogue_types
 from vms.models import Resize, VirtualMachine
 from vms.services import (

@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg2
 
-from portal.embedded.launch import ProcessId
+from devserver.launch import ProcessId
 
 from .plan import Event, Plan
 from .processes import Processes

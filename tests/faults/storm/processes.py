@@ -13,8 +13,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from portal.embedded import launch
-from portal.embedded.launch import ProcessId
+from devserver import launch
+from devserver.launch import ProcessId
 
 from .servers import REPOSITORY, Servers
 

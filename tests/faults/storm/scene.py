@@ -41,9 +41,9 @@ def set_scene(servers: Servers, plan: Plan, *, bystanders: int = BYSTANDERS) -> 
     django.setup()
     from django.core.management import call_command
 
-    from portal.api.models import ApiToken
-    from portal.api.scoping import Role
+    from api.models import ApiToken
     from tenants.models import InformationSystem, Membership, Tenant, User
+    from tenants.scoping import Role
     from tests.simulated import SimulatedCloud
     from tests.tables import make_tables
     from vms.models import VirtualMachine

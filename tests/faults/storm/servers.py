@@ -22,9 +22,9 @@ import psycopg2
 import redis
 
 from bench.stack import answers, free_port
-from portal.embedded import launch
-from portal.embedded.postgres import Postgres
-from portal.embedded.valkey import Valkey
+from devserver import launch
+from devserver.postgres import Postgres
+from devserver.valkey import Valkey
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -87,7 +87,7 @@ class Servers:
         self.running["simulator"] = launch.start(
             [
                 sys.executable,
-                *f"-m openstack_client.simulator --port {self.simulator_port} --seed {seed}".split(),
+                *f"-m simulator --port {self.simulator_port} --seed {seed}".split(),
             ],
             log=self.folder / "simulator.log",
             folder=REPOSITORY,

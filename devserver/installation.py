@@ -12,10 +12,10 @@ from pathlib import Path
 
 import environ
 
-from portal.embedded.launch import EmbeddedError
+from devserver.launch import EmbeddedError
 from portal.service_urls import with_password
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[1]
 HOST = "127.0.0.1"
 
 

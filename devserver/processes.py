@@ -16,10 +16,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from portal.embedded import launch, logs, parts
-from portal.embedded.installation import REPOSITORY, Installation
-from portal.embedded.launch import EmbeddedError, ProcessId
-from portal.embedded.parts import Part
+from devserver import launch, logs, parts
+from devserver.installation import REPOSITORY, Installation
+from devserver.launch import EmbeddedError, ProcessId
+from devserver.parts import Part
 
 STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 STARTUP_SECONDS = 120

@@ -9,7 +9,7 @@ log = structlog.get_logger(__name__)
 class ApiConfig(AppConfig):
     """What every API shares."""
 
-    name = "portal.api"
+    name = "api"
     label = "portal_api"
     verbose_name = "API"
 
@@ -17,7 +17,7 @@ class ApiConfig(AppConfig):
         """Have every login logged, through whichever door it came."""
         from django.contrib.auth.signals import user_logged_in
 
-        user_logged_in.connect(_log_login, dispatch_uid="portal.api.log_login")
+        user_logged_in.connect(_log_login, dispatch_uid="api.log_login")
 
 
 def _log_login(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:

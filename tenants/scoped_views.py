@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-from django.apps import apps
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import NotFound
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 
-from .errors import Refused
-from .scoping import Role, Scope, TenantScoped
+from api.errors import Refused
 
-if TYPE_CHECKING:
-    from tenants.models import User  # A type only: at run time this module imports no room.
+from .models import Tenant, User
+from .scoping import Role, Scope, TenantScoped
 
 
 def signed_in(request: Request) -> User:
@@ -40,8 +38,7 @@ def scope_for(user: User, slug: str) -> Scope:
     if user.is_staff:
         if not slug:
             return Scope(user, None, Role.ADMIN)
-        tenants = apps.get_model("tenants", "Tenant").objects
-        tenant = tenants.filter(slug=slug).first() if "\x00" not in slug else None
+        tenant = Tenant.objects.filter(slug=slug).first() if "\x00" not in slug else None
         if tenant is None:
             raise _no_such_tenant(slug)
         member = user.active_memberships().filter(tenant=tenant).first()

@@ -134,7 +134,7 @@ def _tenant_scoped(view: Any) -> bool:
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     """`Authorization: Token …` in the document."""
 
-    target_class = "portal.api.authentication.TokenAuthentication"
+    target_class = "api.authentication.TokenAuthentication"
     name = "token"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
@@ -150,7 +150,7 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
 class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     """The session cookie in the document."""
 
-    target_class = "portal.api.authentication.SessionAuthentication"
+    target_class = "api.authentication.SessionAuthentication"
     name = "session"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:

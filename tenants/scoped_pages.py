@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django_htmx.middleware import HtmxDetails
 from rest_framework.exceptions import NotFound
 
-from .errors import Refused
+from api.errors import Refused
+from api.time_zones import show_times_of
+
+from .models import User
 from .scoped_views import scope_for
 from .scoping import Scope
-from .time_zones import show_times_of
-
-if TYPE_CHECKING:
-    from tenants.models import User  # A type only: at run time this module imports no room.
 
 SESSION_KEY = "tenant"
 

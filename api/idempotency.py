@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 from django.db import OperationalError, connection, transaction
 from django.db.models.functions import Now
-from django.http import Http404
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 from rest_framework.renderers import JSONRenderer
@@ -24,8 +23,7 @@ from rest_framework.response import Response
 from .database_errors import is_lock_timeout
 from .errors import Refused
 from .models import IdempotencyKey
-from .requirements import TenantRequirement, collect_requirements
-from .scoping import Role, Scope, require_staff_permission
+from .requirements import check_requirements, collect_requirements
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
@@ -150,7 +148,8 @@ def _replay(user: Any, key: str, request_hash: str) -> Response:
             "idempotency_key_reused",
             _("This Idempotency-Key was used for another request; take a new one."),
         )
-    _require_again(user, first.requirements)
+    # About the tenant of that time, whichever one this request would be for.
+    check_requirements(user, first.requirements)
     if first.shown_once:
         raise Refused(
             409,
@@ -159,27 +158,3 @@ def _replay(user: Any, key: str, request_hash: str) -> Response:
         )
     body = json.loads(first.body) if first.body else None
     return Response(body, status=first.status, headers={**first.headers, REPLAYED: "true"})
-
-
-def _require_again(user: Any, requirements: list[list[str]]) -> None:
-    """Require what the first request was required to have. Raises Http404, 403: the user may have lost it since.
-
-    The answer is about that time's tenant, whichever one this request would be for.
-    """
-    memberships = (
-        {str(member.tenant_id): member for member in user.active_memberships()} if requirements else {}
-    )
-    for requirement in requirements:
-        if len(requirement) == 1:
-            require_staff_permission(user, requirement[0])
-            continue
-        tenant_id, role, permission = TenantRequirement(*requirement)
-        member = memberships.get(tenant_id)
-        if member is not None and Role(member.role).covers(Role(role)):
-            continue
-        if user.is_staff:
-            require_staff_permission(user, permission)
-        elif member is None:
-            raise Http404
-        else:
-            Scope(user, member.tenant, Role(member.role)).require(Role(role))

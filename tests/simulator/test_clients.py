@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from openstack_client import Cloud, CloudCredentials, CloudError, Conflict, NotFound, simulator
+import simulator
+from openstack_client import Cloud, CloudCredentials, CloudError, Conflict, NotFound
 
 
 def opened(control, name, **more):
@@ -189,7 +190,7 @@ def test_data_file_keeps_everything(tmp_path):
 
 
 def test_process_starts_says_so_and_ends(tmp_path):
-    command = [sys.executable, "-m", "openstack_client.simulator", "--port"]
+    command = [sys.executable, "-m", "simulator", "--port"]
     with subprocess.Popen(
         [*command, "0", "--data-file", str(tmp_path / "data.json")], stdout=subprocess.PIPE, text=True
     ) as process:

@@ -1,7 +1,7 @@
 """How much a refusal repeats of a request.
 
 Errors are made of what was sent: names of fields, paths into the body, values inside sentences. Without a bound an answer
-can be thousands of times as large as its request. Everything that refuses passes through here (`portal.api.errors`).
+can be thousands of times as large as its request. Everything that refuses passes through here (`api.errors`).
 The walk stops at its bounds, so it costs as little as its result, whatever it is given.
 """
 

@@ -1,4 +1,4 @@
-"""`python -m portal.embedded up|down|status|reset|wait`: the portal with all its servers on this machine."""
+"""`python -m devserver up|down|status|reset|wait`: the portal with all its servers on this machine."""
 
 import argparse
 import contextlib
@@ -10,11 +10,11 @@ import sys
 import time
 from collections.abc import Callable
 
-from portal.embedded import launch, parts, processes
-from portal.embedded.installation import Installation
-from portal.embedded.launch import EmbeddedError
-from portal.embedded.leash import PR_SET_PDEATHSIG
-from portal.embedded.processes import AlreadyRunning, Supervisor
+from devserver import launch, parts, processes
+from devserver.installation import Installation
+from devserver.launch import EmbeddedError
+from devserver.leash import PR_SET_PDEATHSIG
+from devserver.processes import AlreadyRunning, Supervisor
 
 USERS = [
     ("admin", "administrator, also of /admin/"),
@@ -204,7 +204,7 @@ def _told_in_words(work: Callable[[], int]) -> int:
 
 def main() -> int:
     """Read the command line and do it."""
-    parser = argparse.ArgumentParser(prog="python -m portal.embedded", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m devserver", description=__doc__)
     parser.add_argument(
         "--no-simulator", action="store_true", help="no simulated cloud: OS_CLOUD or your own accounts"
     )

@@ -5,7 +5,7 @@ Every queryset that a view uses comes from `Model.objects.within(scope)`, where 
 What is outside the scope does not exist for the caller: another tenant's id and an id that never existed give
 the same 404.
 
-The rooms' tables are reached by relation names (`memberships`), because this module lies below them all.
+Tables are reached by relation names (`memberships`), because every room's models are made of what is here.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from django.db import models
 from django.http import Http404
 from django.utils.translation import gettext_lazy as _
 
-from .errors import Refused
-from .requirements import StaffRequirement, TenantRequirement, note_requirement
+from api.errors import Refused
+from api.requirements import note_requirement
 
 if TYPE_CHECKING:
-    from tenants.models import Tenant, User  # Types only: at run time this module imports no room.
+    from .models import Tenant, User  # Types only: the models are made of what is here.
 
 
 class Role(models.TextChoices):
@@ -70,12 +70,10 @@ class Scope:
     def require(self, needed: Role, model: type[models.Model] | None = None) -> None:
         """Refuse unless `allows`: with 403 `role_too_low`, or 403 `permission_missing` for staff.
 
-        What is required is noted for the replay of an answer, see `requirements.py`.
+        What is required is noted for the replay of an answer, see `api/requirements.py`.
         """
         note_requirement(
-            TenantRequirement(
-                str(self.tenant.pk) if self.tenant else "", needed.value, _permission(needed, model)
-            )
+            (str(self.tenant.pk) if self.tenant else "", needed.value, _permission(needed, model))
         )
         if self.allows(needed, model):
             return
@@ -111,7 +109,7 @@ def has_staff_permission(user: Any, permission: str) -> bool:
 
 def require_staff_permission(user: Any, permission: str) -> None:
     """Refuse with 403 `staff_only` who is not of the staff, and with 403 `permission_missing` staff without it."""
-    note_requirement(StaffRequirement(permission))
+    note_requirement((permission,))
     if not user.is_staff:
         raise Refused(403, "staff_only", _("Only the portal's staff may do this."))
     if not has_staff_permission(user, permission):

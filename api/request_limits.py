@@ -25,7 +25,7 @@ class RequestLimitsMiddleware:
     """Refuse what is too large before anything reads it: 414 for the address, 413 for the body, 411 for one of unknown length.
 
     It stands behind the check of CSRF tokens, whose refusal comes before that of a form.
-    Bodies for the API are read by its parser alone, which has limits of its own (`portal.api.parsers`).
+    Bodies for the API are read by its parser alone, which has limits of its own (`api.parsers`).
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psycopg2
 
-from portal.embedded import launch
-from portal.embedded.launch import EmbeddedError, Identity
+from devserver import launch
+from devserver.launch import EmbeddedError, Identity
 from portal.service_urls import with_password
 
 USER = "portal"

@@ -8,9 +8,9 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpRequest
 
-from portal.api.errors import BadFields, Refused
-from portal.api.form_keys import mark_refused
-from portal.api.serializers import StrictSerializer
+from api.errors import BadFields, Refused
+from api.form_keys import mark_refused
+from api.serializers import StrictSerializer
 
 
 def texts_of(error: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""`python -m openstack_client.simulator`: one simulated cloud until SIGTERM or SIGINT."""
+"""`python -m simulator`: one simulated cloud until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from . import start
 
 def main() -> int:
     """Run until told to stop. Exit code 2: the port or the data file cannot be used."""
-    parser = argparse.ArgumentParser(prog="python -m openstack_client.simulator", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m simulator", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=5050, help="0 takes a free one")
     parser.add_argument("--data-file", help="keep the cloud in this file")

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from celery import Celery
 
-from portal.embedded import launch
-from portal.embedded.installation import HOST, REPOSITORY, Installation
-from portal.embedded.launch import ProcessId
-from portal.embedded.postgres import Postgres
-from portal.embedded.valkey import Valkey
+from devserver import launch
+from devserver.installation import HOST, REPOSITORY, Installation
+from devserver.launch import ProcessId
+from devserver.postgres import Postgres
+from devserver.valkey import Valkey
 from portal.service_urls import with_password
 
 
@@ -58,7 +58,7 @@ def servers(installation: Installation) -> list[Part]:
                 _python(
                     installation,
                     "simulator",
-                    f"-m openstack_client.simulator --host {HOST} --port {port} --data-file",
+                    f"-m simulator --host {HOST} --port {port} --data-file",
                     installation.data / "simulator.json",
                 ),
                 lambda: _listens(port),

@@ -1,6 +1,6 @@
 """An OpenStack that runs in one process, over real HTTP: for the demo, tests and benchmarks.
 
-`python -m openstack_client.simulator` starts one by itself; `start()` starts one inside this process.
+`python -m simulator` starts one by itself; `start()` starts one inside this process.
 Its control API (`/_control/...`) asks for no token, so it listens on this machine alone unless told otherwise.
 """
 

@@ -1,0 +1,23 @@
+"""Addresses of the pages of cloud accounts, resources and sync logs."""
+
+from django.urls import path
+
+from . import pages
+
+urlpatterns = [
+    path("accounts/", pages.account_page, name="account-page"),
+    path("accounts/new/", pages.new_account_page, name="account-new"),
+    path("accounts/<int:pk>/", pages.account_detail_page, name="account-detail-page"),
+    path("accounts/<int:pk>/edit/", pages.edit_account_page, name="account-edit"),
+    path("accounts/<int:pk>/live/", pages.account_live_part, name="account-live"),
+    path("accounts/<int:pk>/remove/", pages.remove_account_page, name="account-remove"),
+    path("accounts/<int:pk>/switch/", pages.switch_account_page, name="account-switch"),
+    path("accounts/<int:pk>/sync/", pages.sync_account_page, name="account-sync"),
+    path("accounts/<int:pk>/verify/", pages.verify_account_page, name="account-verify"),
+    path("resources/", pages.resource_page, name="resource-page"),
+    path("resources/<uuid:pk>/", pages.resource_detail_page, name="resource-detail-page"),
+    path("sync-logs/", pages.sync_log_page, name="sync-log-page"),
+    path("sync-logs/<int:pk>/", pages.sync_log_detail_page, name="sync-log-detail-page"),
+    path("sync-logs/<int:pk>/accept-losses/", pages.accept_losses_page, name="sync-log-accept"),
+    path("sync-logs/<int:pk>/lines/", pages.sync_log_lines_part, name="sync-log-lines-part"),
+]

@@ -1,0 +1,35 @@
+"""What a caller was required to have in a tenant or as staff: noted at each check, and checked again before a replay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.http import Http404
+
+from api.requirements import Requirement
+
+from .scoping import Role, Scope, require_staff_permission
+
+
+def require_again(user: Any, requirements: Iterable[Requirement]) -> None:
+    """Require of a user what an earlier request of theirs was required to have.
+
+    A requirement is `(permission,)` for staff, or `(tenant id, role, permission)`: the role of a member, with the permission
+    that staff need in its place. Raises Http404 or 403, as the first request would.
+    """
+    memberships = {str(member.tenant_id): member for member in user.active_memberships()}
+    for requirement in requirements:
+        if len(requirement) == 1:
+            require_staff_permission(user, requirement[0])
+            continue
+        tenant_id, role, permission = requirement
+        member = memberships.get(tenant_id)
+        if member is not None and Role(member.role).covers(Role(role)):
+            continue
+        if user.is_staff:
+            require_staff_permission(user, permission)
+        elif member is None:
+            raise Http404
+        else:
+            Scope(user, member.tenant, Role(member.role)).require(Role(role))

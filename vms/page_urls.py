@@ -1,0 +1,32 @@
+"""Addresses of the pages of VMs and their snapshots."""
+
+from django.urls import path
+
+from . import pages
+
+urlpatterns = [
+    path("vms/", pages.vm_page, name="vm-page"),
+    path("vms/ask/", pages.ask_vms, name="vms-ask"),
+    path("vms/new/", pages.new_vm_page, name="vm-new"),
+    path("vms/sync-now/", pages.sync_vms_now, name="vms-sync-now"),
+    path("vms/<uuid:pk>/", pages.vm_detail_page, name="vm-detail-page"),
+    path("vms/<uuid:pk>/ask/", pages.ask_vm, name="vm-ask"),
+    path("vms/<uuid:pk>/change/", pages.change_vm_page, name="vm-change"),
+    path("vms/<uuid:pk>/console/", pages.console_part, name="vm-console-part"),
+    path("vms/<uuid:pk>/console/ask/", pages.ask_console, name="vm-console-ask"),
+    path("vms/<uuid:pk>/live/", pages.vm_live_part, name="vm-live"),
+    path("vms/<uuid:pk>/log/", pages.operation_log_page, name="vm-log-page"),
+    path("vms/<uuid:pk>/remove/", pages.remove_vm_page, name="vm-remove"),
+    path("vms/<uuid:pk>/resize/", pages.resize_vm_page, name="vm-resize-page"),
+    path("vms/<uuid:pk>/row/", pages.vm_row, name="vm-row"),
+    path("vms/<uuid:pk>/snapshots/", pages.take_snapshot_page, name="vm-snapshot-take"),
+    path("vms/<uuid:pk>/volumes/", pages.attach_volume_page, name="vm-volume-attach"),
+    path("vms/<uuid:pk>/volumes/new/", pages.attach_new_volume_page, name="vm-volume-new"),
+    path(
+        "vms/<uuid:pk>/volumes/<uuid:volume_pk>/detach/",
+        pages.detach_volume_page,
+        name="vm-volume-detach",
+    ),
+    path("snapshots/", pages.snapshot_page, name="snapshot-page"),
+    path("snapshots/<uuid:pk>/remove/", pages.remove_snapshot_page, name="snapshot-remove"),
+]

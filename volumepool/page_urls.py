@@ -1,0 +1,24 @@
+"""Addresses of the pages of volumes, their snapshots and pools."""
+
+from django.urls import path
+
+from . import pages
+
+urlpatterns = [
+    path("volumes/", pages.volume_page, name="volume-page"),
+    path("volumes/new/", pages.new_volumes_page, name="volume-new"),
+    path("volumes/snapshots/", pages.volume_snapshot_page, name="volume-snapshot-page"),
+    path("volumes/snapshots/<uuid:pk>/copy/", pages.copy_snapshot_page, name="volume-snapshot-copy"),
+    path(
+        "volumes/snapshots/<uuid:pk>/remove/",
+        pages.remove_volume_snapshot_page,
+        name="volume-snapshot-remove",
+    ),
+    path("volumes/<uuid:pk>/change/", pages.change_volume_page, name="volume-change"),
+    path("volumes/<uuid:pk>/remove/", pages.remove_volume_page, name="volume-remove"),
+    path("pools/", pages.pool_page, name="pool-page"),
+    path("pools/<int:pk>/", pages.pool_detail_page, name="pool-detail-page"),
+    path("pools/<int:pk>/backfill/", pages.fill_pool_page, name="pool-backfill"),
+    path("pools/<int:pk>/live/", pages.pool_live_part, name="pool-live"),
+    path("pools/<int:pk>/reconcile/", pages.compare_pool_page, name="pool-reconcile"),
+]
