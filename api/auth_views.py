@@ -29,7 +29,7 @@ from .auth_serializers import (
     TokenSerializer,
 )
 from .credentials import user_for
-from .errors import Refused
+from .domain_errors import ForbiddenError, UnauthenticatedError
 from .idempotency import carry_out_once
 from .identity import description_of
 from .models import ApiToken
@@ -139,7 +139,9 @@ class Tokens(GenericAPIView[ApiToken]):
     def post(self, request: Request) -> Response:
         """Make a token; it is shown this once. It takes a session, or a user name and password; a token is not enough."""
         if not request.user.is_authenticated and not {"username", "password"} & set(request.data):
-            raise Refused(401, "not_authenticated", _("Send a user name and a password, or sign in first."))
+            raise UnauthenticatedError(
+                "not_authenticated", _("Send a user name and a password, or sign in first.")
+            )
         asked = NewTokenSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         fields = asked.validated_data
@@ -147,8 +149,7 @@ class Tokens(GenericAPIView[ApiToken]):
         if "username" in fields:
             user = user_for(request, fields["username"], fields["password"])
         elif isinstance(request.auth, ApiToken):
-            raise Refused(
-                403,
+            raise ForbiddenError(
                 "token_makes_no_token",
                 _("A token makes no other token: sign in, or send user name and password."),
             )

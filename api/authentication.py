@@ -9,7 +9,7 @@ from knox.crypto import hash_token
 from rest_framework import authentication, exceptions
 from rest_framework.request import Request
 
-from .errors import Refused
+from .domain_errors import ForbiddenError
 from .models import ApiToken
 
 KEYWORD = "Token"
@@ -62,8 +62,7 @@ class SessionAuthentication(authentication.SessionAuthentication):
         try:
             super().enforce_csrf(request)
         except exceptions.PermissionDenied:
-            raise Refused(
-                403,
+            raise ForbiddenError(
                 "csrf_failed",
                 _(
                     "The CSRF token is missing or wrong; send the value of the csrftoken cookie as X-CSRFToken."

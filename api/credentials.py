@@ -8,16 +8,16 @@ from django.contrib.auth import authenticate
 from django.utils.translation import gettext_lazy as _
 from rest_framework.request import Request
 
-from .errors import Refused
+from .domain_errors import UnauthenticatedError
 
 
 def user_for(request: Request, username: str, password: str) -> Any:
     """The user of a name and password.
 
-    Raises `Refused` 401 `wrong_credentials`, the same for a wrong name, a wrong password and a user that was
+    Raises `DomainError` 401 `wrong_credentials`, the same for a wrong name, a wrong password and a user that was
     switched off; 429 `locked_out` after too many tries; 503 `login_busy` when too many sign in at once.
     """
     user = authenticate(request._request, username=username, password=password)  # noqa: SLF001 - Django's own request.
     if user is None:
-        raise Refused(401, "wrong_credentials", _("User name or password is wrong."))
+        raise UnauthenticatedError("wrong_credentials", _("User name or password is wrong."))
     return user

@@ -25,6 +25,21 @@ from rest_framework.serializers import as_serializer_error
 
 from .answer_limits import cut_text, limit_errors, limit_problem
 from .database_errors import database_refusal
+from .domain_errors import (
+    INVALID,
+    NOT_FOUND,
+    ConflictError,
+    DomainError,
+    ForbiddenError,
+    InvalidError,
+    KeyReusedError,
+    LoginBusyError,
+    LoginThrottledError,
+    NotFoundError,
+    OutdatedError,
+    TooLargeError,
+    UnauthenticatedError,
+)
 from .page_errors import csrf_page, error_page
 from .request_id import current_request_id
 
@@ -51,53 +66,27 @@ TITLES: dict[int, Promise] = {
     500: _("An error of the portal itself"),
     503: _("The portal is not ready"),
 }
-# Members that a problem always has; what a room adds must not shadow them.
-MEMBERS = frozenset({"type", "title", "status", "detail", "code", "errors", "truncated", "request_id"})
+STATUSES: dict[type[DomainError], int] = {
+    InvalidError: 400,
+    UnauthenticatedError: 401,
+    ForbiddenError: 403,
+    NotFoundError: 404,
+    ConflictError: 409,
+    OutdatedError: 412,
+    TooLargeError: 413,
+    KeyReusedError: 422,
+    LoginThrottledError: 429,
+    LoginBusyError: 503,
+}
 
-
-class Refused(exceptions.APIException):
-    """A request that is understood and refused: an HTTP status, a stable code, and the reason in a sentence.
-
-    `errors` are reasons by field; what else helps the caller (`job`, `allowed`) becomes a member of the problem.
-    """
-
-    def __init__(
-        self,
-        status: int,
-        code: str,
-        detail: str | Promise,
-        *,
-        errors: Mapping[str, Any] | None = None,
-        retry_after: int | None = None,
-        **extra: Any,
-    ) -> None:
-        if shadowed := MEMBERS & extra.keys():
-            raise TypeError(f"A problem has these members already: {', '.join(sorted(shadowed))}.")
-        self.status_code = status
-        self.code = code
-        # Cut here, so that pages, which show refusals in their own way, repeat no more than the API does.
-        self.errors: dict[str, Any] | None = None
-        self.truncated = False
-        if errors is not None:
-            self.errors, self.truncated = limit_errors(errors)
-        self.retry_after = retry_after
-        self.extra = extra
-        # Translated now, in the language of the request that is refused.
-        super().__init__(cut_text(detail), code)
-
-
-class BadFields(Refused):
-    """400 `invalid`: data that does not fit, by field, in the shape that serializers use."""
-
-    def __init__(self, errors: Mapping[str, Any]) -> None:
-        super().__init__(400, "invalid", INVALID, errors=errors)
-
-
-INVALID = _("Some of what was sent is not right; see `errors`.")
-NOT_FOUND = _("There is no such thing here.")
 UNREADABLE = _("The request could not be read.")
 NOT_ALLOWED = _("You may not do this.")
 ASK_WITH_ID = _("Tell your administrator the request id; the log has the rest.")
+
+
+def status_of(error: DomainError) -> int:
+    """Return the HTTP status of a domain error: that of the nearest class that has one."""
+    return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
 
 
 def problem(
@@ -137,16 +126,16 @@ def problem_response(error: Exception, context: Mapping[str, Any]) -> Response:
 
 
 def _members(error: Exception, context: Mapping[str, Any], headers: dict[str, str]) -> dict[str, Any]:
-    if isinstance(error, Refused):
+    if isinstance(error, DomainError):
         if error.retry_after is not None:
             headers["Retry-After"] = str(error.retry_after)
         return problem(
-            error.status_code,
+            status_of(error),
             error.code,
-            str(error.detail),
+            error.detail,
             errors=error.errors,
             truncated=error.truncated,
-            extra=error.extra,
+            extra=error.details,
         )
     if isinstance(error, exceptions.ValidationError | DjangoValidationError):
         return problem(400, "invalid", INVALID, errors=as_serializer_error(error))
@@ -212,7 +201,7 @@ def _title(status: int) -> str:
 
 def page_of_refusal(request: HttpRequest, error: Exception) -> HttpResponse | None:
     """The page for what a page's view has refused without showing it, or the database was too busy for; None for others."""
-    if isinstance(error, exceptions.APIException) or database_refusal(error) is not None:
+    if isinstance(error, DomainError | exceptions.APIException) or database_refusal(error) is not None:
         headers: dict[str, str] = {}
         members = _members(error, {}, headers)
         page = error_page(request, members["status"], members["title"], members["detail"])

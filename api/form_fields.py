@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import APIException
 
-from .errors import BadFields
+from .domain_errors import DomainError, InvalidFieldsError
 from .parsers import JSONParser
 
 Row = TypeVar("Row", bound=Model)
@@ -47,14 +47,14 @@ class StrictJSONField(forms.JSONField):
             return JSONParser().parse(BytesIO(f'{{"value": {value}}}'.encode(errors="surrogatepass")))[
                 "value"
             ]
-        except BadFields as error:
+        except InvalidFieldsError as error:
             wrong = [
                 f"{path.removeprefix('value').lstrip('.')}: {text}".removeprefix(": ")
                 for path, texts in (error.errors or {}).items()
                 for text in texts
             ]
             raise forms.ValidationError(wrong) from None
-        except APIException as error:
+        except (DomainError, APIException) as error:
             raise forms.ValidationError(str(error.detail)) from None
 
     def bound_data(self, data: Any, initial: Any) -> Any:

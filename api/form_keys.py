@@ -18,7 +18,8 @@ from django.http.response import HttpResponseBase
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
-from .errors import Refused, page_of_refusal
+from .domain_errors import ConflictError
+from .errors import page_of_refusal
 from .idempotency import claim_key
 from .models import IdempotencyKey
 from .page_addresses import is_for_programs
@@ -125,7 +126,7 @@ def _digest(request: HttpRequest) -> str:
 def _result_of_first(request: HttpRequest, key: str, digest: str) -> HttpResponse:
     first = IdempotencyKey.objects.filter(user=cast("Any", request.user), key=f"form:{key}").first()
     if first is None or "Location" not in first.headers:
-        raise Refused(409, "in_progress", _("The form is just being carried out; look at it in a moment."))
+        raise ConflictError("in_progress", _("The form is just being carried out; look at it in a moment."))
     if first.request_hash == digest:
         messages.info(
             request,

@@ -21,7 +21,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from .database_errors import is_lock_timeout
-from .errors import Refused
+from .domain_errors import ConflictError, InvalidError, KeyReusedError
 from .models import IdempotencyKey
 from .requirements import check_requirements, collect_requirements
 
@@ -98,8 +98,7 @@ def forget_old_keys(older_than: timedelta = KEPT_FOR) -> int:
 
 def _check(key: str) -> None:
     if not (1 <= len(key) <= 255 and key.isascii() and key.isprintable() and key.strip()):
-        raise Refused(
-            400,
+        raise InvalidError(
             "bad_idempotency_key",
             _("An Idempotency-Key has 1 to 255 printable ASCII characters; a random UUID is a good one."),
         )
@@ -125,8 +124,7 @@ def claim_key(user: Any, key: str, request_hash: str) -> int | None:
             row = cursor.fetchone()
     except OperationalError as error:
         if is_lock_timeout(error):
-            raise Refused(
-                409,
+            raise ConflictError(
                 "in_progress",
                 _("The first request under this key is still being carried out."),
                 retry_after=1,
@@ -139,20 +137,18 @@ def _replay(user: Any, key: str, request_hash: str) -> Response:
     first = IdempotencyKey.objects.filter(user=user, key=key).first()
     if first is None:
         # It was forgotten between the two statements: it was more than a day old.
-        raise Refused(
-            409, "in_progress", _("The key is just being forgotten; send the request again."), retry_after=1
+        raise ConflictError(
+            "in_progress", _("The key is just being forgotten; send the request again."), retry_after=1
         )
     if first.request_hash != request_hash:
-        raise Refused(
-            422,
+        raise KeyReusedError(
             "idempotency_key_reused",
             _("This Idempotency-Key was used for another request; take a new one."),
         )
     # About the tenant of that time, whichever one this request would be for.
     check_requirements(user, first.requirements)
     if first.shown_once:
-        raise Refused(
-            409,
+        raise ConflictError(
             "shown_once",
             _("This was done by an earlier request, and its answer holds a secret that is shown only once."),
         )

@@ -29,7 +29,7 @@ class PasswordBackend(ModelBackend):
         password: str | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Return the user, or None. Raises `LoginRefused`."""
+        """Return the user, or None. Raises `LoginThrottledError` or `LoginBusyError`."""
         if username is None:
             username = kwargs.get(get_user_model().USERNAME_FIELD)
         if username is None or password is None:

@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpRequest
 
-from api.errors import BadFields, Refused
+from api.domain_errors import DomainError, InvalidFieldsError, NotFoundError
 from api.form_keys import mark_refused
 from api.serializers import StrictSerializer
 
@@ -22,18 +22,23 @@ def texts_of(error: Any) -> list[str]:
     return [str(error)]
 
 
-def errors_by_field(refused: Refused) -> dict[str, list[str]]:
+def errors_by_field(refused: DomainError) -> dict[str, list[str]]:
     """What is wrong, by the name of the field."""
     return {name: texts_of(error) for name, error in (refused.errors or {}).items()}
 
 
-def tell(request: HttpRequest, refused: Refused, shown_beside: Collection[str] = ()) -> None:
-    """Put a refusal above the page, in the words of the API; not what stands beside a field already."""
+def tell(request: HttpRequest, refused: DomainError, shown_beside: Collection[str] = ()) -> None:
+    """Put a refusal above the page, in the words of the API; not what stands beside a field already.
+
+    Raises what is not found on: there is no page to show it on.
+    """
+    if isinstance(refused, NotFoundError):
+        raise refused
     mark_refused(request)
     errors = errors_by_field(refused)
-    if not isinstance(refused, BadFields):
+    if not isinstance(refused, InvalidFieldsError):
         if not errors or not errors.keys() <= set(shown_beside):
-            messages.error(request, str(refused.detail))
+            messages.error(request, refused.detail)
         return
     for name, texts in errors.items():
         if name not in shown_beside:
@@ -41,9 +46,9 @@ def tell(request: HttpRequest, refused: Refused, shown_beside: Collection[str] =
 
 
 def checked(serializer: StrictSerializer) -> dict[str, Any]:
-    """What a form says, when all of it is right. Raises `BadFields`."""
+    """What a form says, when all of it is right. Raises `InvalidFieldsError`."""
     if not serializer.is_valid():
-        raise BadFields(serializer.errors)
+        raise InvalidFieldsError(serializer.errors)
     return dict(serializer.validated_data)
 
 

@@ -14,7 +14,8 @@ from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 
 from .answer_limits import MOST_ERRORS
-from .errors import BadFields, Refused, too_large
+from .domain_errors import InvalidFieldsError, TooLargeError
+from .errors import too_large
 
 # What is behind the parser makes a few objects for each value, and a reason for each that is wrong.
 MOST_VALUES = 10_000
@@ -39,7 +40,7 @@ class JSONParser(BaseParser):
         """The body as a dictionary. Raises 400 `parse_error`, 400 `invalid` by field, or 413 `too_large`."""
         body = stream.read(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
         if len(body) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
-            raise Refused(413, "too_large", too_large())
+            raise TooLargeError("too_large", too_large())
         try:
             text = body.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -61,7 +62,7 @@ class JSONParser(BaseParser):
             raise ParseError(_('The body must be a JSON object, as in {"name": "value"}.'))
         errors = {path: [reason] for path, reason in islice(_unfit_texts(value), MOST_ERRORS)}
         if errors:
-            raise BadFields(errors)
+            raise InvalidFieldsError(errors)
         return value
 
 

@@ -18,16 +18,12 @@ from django.http.response import HttpResponseBase
 
 from . import login_throttle
 from .client_address import client_address, client_network
-from .errors import Refused
+from .domain_errors import LoginThrottledError
 
 log = structlog.get_logger(__name__)
 
 _request: ContextVar[HttpRequest | None] = ContextVar("password_check_request", default=None)
 _is_counted: ContextVar[bool] = ContextVar("password_check_is_counted", default=False)
-
-
-class LoginRefused(Refused):
-    """A password that was not even looked at: 429 for too many wrong ones, 503 when too many are being checked."""
 
 
 @dataclass
@@ -39,7 +35,7 @@ class Check:
 
 @contextmanager
 def counted_check(username: str) -> Iterator[Check]:
-    """Count a check of a password as a wrong one, unless the block sets `passed`. Raises `LoginRefused` 429 or 503.
+    """Count a check of a password as a wrong one, unless the block sets `passed`. Raises `LoginThrottledError`.
 
     It is counted before the password is hashed, so however many try at once, only as many are hashed as the limits
     allow. A check inside of another is the same one. Outside of a request, as in a management command, nothing counts.
@@ -52,7 +48,7 @@ def counted_check(username: str) -> Iterator[Check]:
     wait = login_throttle.charge(counts)
     if wait is not None:
         log.warning("login_throttled", username=username, address=client_address(request), seconds=wait)
-        raise LoginRefused(429, "locked_out", login_throttle.TOO_MANY, retry_after=wait)
+        raise LoginThrottledError("locked_out", login_throttle.TOO_MANY, retry_after=wait)
     token = _is_counted.set(True)
     try:
         yield check

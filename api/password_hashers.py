@@ -11,7 +11,7 @@ from django.conf import settings
 from django.contrib.auth.hashers import Argon2PasswordHasher, PBKDF2PasswordHasher
 from django.utils.translation import gettext_lazy as _
 
-from .password_checks import LoginRefused
+from .domain_errors import LoginBusyError
 
 # A login that finds all places taken waits this long, and no more than four do so for each place: each holds a thread
 # of the web process, which others need.
@@ -28,7 +28,7 @@ class HashingSlots:
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """Hold a place while the block runs. Raises `LoginRefused` 503 when there is none in time."""
+        """Hold a place while the block runs. Raises `LoginBusyError` when there is none in time."""
         if not self._here.acquire(blocking=False):
             raise _busy()
         try:
@@ -42,9 +42,9 @@ class HashingSlots:
             self._here.release()
 
 
-def _busy() -> LoginRefused:
-    return LoginRefused(
-        503, "login_busy", _("Too many people are signing in at this moment; try again."), retry_after=2
+def _busy() -> LoginBusyError:
+    return LoginBusyError(
+        "login_busy", _("Too many people are signing in at this moment; try again."), retry_after=2
     )
 
 

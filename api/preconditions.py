@@ -7,7 +7,7 @@ from datetime import datetime
 
 from django.utils.translation import gettext_lazy as _
 
-from .errors import Refused
+from .domain_errors import InvalidError, OutdatedError
 
 LONGEST_HEADER = 1000
 # RFC 9110, 8.8.3: visible characters but the quotation mark, in quotes, with `W/` before a weak one.
@@ -37,8 +37,7 @@ def check_if_match(header: str | None, version: int | datetime) -> None:
     tags = read_tags(header)
     current = etag_of(version)
     if current.strip('"') not in tags:
-        raise Refused(
-            412,
+        raise OutdatedError(
             "precondition_failed",
             _("It has changed since you read it: its ETag is now %(etag)s, not %(sent)s. Read it again.")
             % {"etag": current, "sent": header[:100]},
@@ -56,8 +55,7 @@ def read_tags(header: str) -> set[str]:
                 tags.add(_COMPRESSED.sub("", match[1]))
             position = match.end()
     if not tags or position < len(header):
-        raise Refused(
-            400,
+        raise InvalidError(
             "bad_if_match",
             _('If-Match must be * or a list of ETags in double quotes, such as "3".'),
         )

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 
-from api.errors import Refused
+from api.domain_errors import DomainError
 from api.form_fields import StrictJSONField, WrittenOnlyAdmin
 from tasks.admin import ReadOnly, ReadOnlyRows
 from tenants.models import User
@@ -213,7 +213,7 @@ class CloudAccountAdmin(WrittenOnlyAdmin[CloudAccount]):
         for account in accounts:
             try:
                 logs += len(services.request_sync(scope=_scope(request), account_id=account.pk))
-            except Refused as refused:
+            except DomainError as refused:
                 self.message_user(request, f"{account}: {refused.detail}", messages.WARNING)
         self.message_user(request, _("%(count)s syncs are under way.") % {"count": logs})
 
@@ -240,7 +240,7 @@ class CloudAccountAdmin(WrittenOnlyAdmin[CloudAccount]):
         for account in accounts:
             try:
                 services.remove_account(scope=_scope(request), account_id=account.pk)
-            except Refused as refused:
+            except DomainError as refused:
                 self.message_user(request, f"{account}: {refused.detail}", messages.ERROR)
             else:
                 self.message_user(request, _("%(account)s is being removed.") % {"account": account})
@@ -343,7 +343,7 @@ class SyncLogAdmin(ReadOnly):
             try:
                 services.accept_losses(scope=_scope(request), log_id=log.pk)
                 accepted += 1
-            except Refused as refused:
+            except DomainError as refused:
                 self.message_user(request, f"{log}: {refused.detail}", messages.WARNING)
         self.message_user(request, _("%(count)s are synced again, and believed.") % {"count": accepted})
 

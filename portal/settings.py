@@ -282,7 +282,7 @@ ORPHANS_REMOVE = env.bool("ORPHANS_REMOVE", default=False)
 
 # --- Addresses that clouds and hosts may have (security/policies.py) ---------------------------------------
 
-# Refused whatever else is allowed, beside the metadata services of the big clouds: addresses and networks, with commas.
+# DomainError whatever else is allowed, beside the metadata services of the big clouds: addresses and networks, with commas.
 DENIED_ADDRESSES = env.list("DENIED_ADDRESSES", default=[])
 # Exceptions from all that is refused, but for the portal's own database and broker.
 ALLOWED_ADDRESSES = env.list("ALLOWED_ADDRESSES", default=[])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET
 
-from api.errors import Refused
+from api.domain_errors import DomainError
 from api.page_addresses import page_part, require_POST
+from api.page_refusals import tell
 from tenants.open_answers import OpenAnswer
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role
@@ -48,8 +48,8 @@ def cancel_job_page(request: PageRequest, pk: UUID) -> HttpResponse:
     """Ask a job to stop and to undo what it did. A refusal is shown above the job, in the words of the API."""
     try:
         cancel_job(scope=page_scope(request), job_id=pk)
-    except Refused as refused:
-        messages.error(request, str(refused.detail))
+    except DomainError as refused:
+        tell(request, refused)
     return redirect("job-page", pk=pk)
 
 

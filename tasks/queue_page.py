@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 from django_celery_beat.models import PeriodicTask
 
-from api.errors import Refused
+from api.domain_errors import DomainError, InvalidError
 from api.page_addresses import require_POST
 from tenants.scoping import Role, Scope, has_staff_permission
 
@@ -98,16 +98,16 @@ def decide(request: HttpRequest, pk: Any) -> HttpResponse:
         if decision == "cancel":
             job = cancel_job(scope=scope, job_id=pk)
         elif not reason or len(reason) > 1000:
-            raise Refused(
-                400, "invalid", _("Say why, in at most 1000 characters: it is kept in the job's log.")
+            raise InvalidError(
+                "invalid", _("Say why, in at most 1000 characters: it is kept in the job's log.")
             )
         else:
             undo = decision == "undo"
             job = decide_job(
                 scope=scope, job_id=pk, decision="end" if undo else decision, reason=reason, undo=undo
             )
-    except Refused as refusal:
-        messages.error(request, str(refusal.detail))
+    except DomainError as refusal:
+        messages.error(request, refusal.detail)
         return HttpResponseRedirect(reverse("admin:tasks_job_change", args=[pk]))
     messages.success(request, _("Done; the job's log has it."))
     return HttpResponseRedirect(reverse("admin:tasks_job_change", args=[job.pk]))

@@ -6,10 +6,9 @@ import time
 from uuid import UUID
 
 from django.db import transaction
-from django.http import Http404
 from django.utils.translation import gettext_lazy as _
 
-from api.errors import Refused
+from api.domain_errors import ConflictError, NotFoundError
 from tenants.scoping import Role, Scope, require_staff_permission
 
 from . import engine
@@ -24,23 +23,21 @@ DECIDE_PERMISSION = "tasks.change_job"
 def cancel_job(*, scope: Scope, job_id: UUID) -> Job:
     """Ask a job to stop at its next step boundary and undo what it did.
 
-    Raises Http404 when the scope does not show it, `Refused` 403 `role_too_low` or 409 `not_cancellable`.
+    Raises `NotFoundError` when the scope does not show it, `DomainError` 403 `role_too_low` or 409 `not_cancellable`.
     """
     with transaction.atomic():
         job: Job | None = Job.objects.within(scope).filter(pk=job_id).first()
         if job is None:
-            raise Http404
+            raise NotFoundError
         scope.require(Role.OPERATOR, Job)
         if job.parent_id is not None:
-            raise Refused(
-                409,
+            raise ConflictError(
                 "not_cancellable",
                 _("It is a part of job %(root)s; cancel that.") % {"root": job.root_id},
                 root=str(job.root_id),
             )
         if not engine.cancel(job) and not (job.status not in ENDED and job.cancel_requested_at):
-            raise Refused(
-                409,
+            raise ConflictError(
                 "not_cancellable",
                 _("The job is '%(status)s'; it can no longer be cancelled.")
                 % {"status": JobStatus(job.status).label},
@@ -52,13 +49,13 @@ def cancel_job(*, scope: Scope, job_id: UUID) -> Job:
 def decide_job(*, scope: Scope, job_id: UUID, decision: str, reason: str, undo: bool = False) -> Job:
     """Let a member of staff resume, end or retry a job in trouble; the job that goes on, ended or was made.
 
-    Raises Http404 when the scope does not show it; `Refused`: 403 `staff_only`, `permission_missing`; 409 `wrong_state` (with what is
+    Raises `NotFoundError` when the scope does not show it; `DomainError`: 403 `staff_only`, `permission_missing`; 409 `wrong_state` (with what is
     allowed), `children_open`, `unknown_kind`, and on a retry whatever the command refuses (`busy`, ...).
     """
     with transaction.atomic():
         job: Job | None = Job.objects.within(scope).filter(pk=job_id).first()
         if job is None:
-            raise Http404
+            raise NotFoundError
         require_staff_permission(scope.user, DECIDE_PERMISSION)
         job = decisions.lock_for_decision(job, decision)
         if decision == "resume":

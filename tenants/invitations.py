@@ -11,12 +11,11 @@ from uuid import UUID
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
-from django.http import Http404
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from api.database_errors import violated
-from api.errors import Refused
+from api.domain_errors import ConflictError, NotFoundError
 
 from .models import Invitation, Membership, Tenant, User
 from .services import keep_an_administrator
@@ -34,13 +33,14 @@ def invite(*, tenant: Tenant, username: str, role: str, by: User) -> Invitation:
         invitations = Invitation.objects.filter(tenant=tenant)
         invitations.filter(expires_at__lte=Now()).delete()
         if Membership.objects.filter(tenant=tenant, user__username=username).exists():
-            raise Refused(409, "already_member", _("This user is a member already; change the role instead."))
+            raise ConflictError(
+                "already_member", _("This user is a member already; change the role instead.")
+            )
         if invitations.filter(username=username).exists():
-            raise Refused(409, "invited_already", _("There is an invitation for this name already."))
+            raise ConflictError("invited_already", _("There is an invitation for this name already."))
         # What was declined counts too: it is in the table, and there is to be an end to asking.
         if invitations.count() >= settings.INVITATIONS_PER_TENANT:
-            raise Refused(
-                409,
+            raise ConflictError(
                 "too_many_invitations",
                 _(
                     "The tenant has %(count)s invitations, which is the most; withdraw one, or wait for an answer."
@@ -57,18 +57,18 @@ def invite(*, tenant: Tenant, username: str, role: str, by: User) -> Invitation:
 
 
 def withdraw_invitation(*, tenant: Tenant, invitation_id: UUID) -> None:
-    """Take an invitation back. Raises Http404, 409 `declined` for one that was declined: it stays until it expires."""
+    """Take an invitation back. Raises `NotFoundError`, 409 `declined` for one that was declined: it stays until it expires."""
     with transaction.atomic():
         invitation = Invitation.objects.select_for_update().filter(tenant=tenant, pk=invitation_id).first()
         if invitation is None:
-            raise Http404
+            raise NotFoundError
         if invitation.declined_at is not None and invitation.expires_at > timezone.now():
-            raise Refused(409, "declined", _("It was declined; it is forgotten when it expires."))
+            raise ConflictError("declined", _("It was declined; it is forgotten when it expires."))
         invitation.delete()
 
 
 def accept_invitation(*, user: User, invitation_id: UUID) -> Membership:
-    """Become a member, in the role of the invitation. Raises Http404 for what is not pending for this user.
+    """Become a member, in the role of the invitation. Raises `NotFoundError` for what is not pending for this user.
 
     Safe against a second acceptance and against being withdrawn at this moment: the invitation's row is locked.
     """
@@ -87,7 +87,7 @@ def accept_invitation(*, user: User, invitation_id: UUID) -> Membership:
 
 
 def decline_invitation(*, user: User, invitation_id: UUID) -> None:
-    """Say no. Raises Http404 for what is not pending for this user."""
+    """Say no. Raises `NotFoundError` for what is not pending for this user."""
     with transaction.atomic():
         invitation = _locked_invitation(user, invitation_id)
         invitation.declined_at = timezone.now()
@@ -95,14 +95,14 @@ def decline_invitation(*, user: User, invitation_id: UUID) -> None:
 
 
 def leave_tenant(*, user: User, tenant_id: UUID) -> None:
-    """End the own membership. Raises Http404, 409 `last_administrator`."""
+    """End the own membership. Raises `NotFoundError`, 409 `last_administrator`."""
     with transaction.atomic():
         tenant = Tenant.objects.of_member(user).select_for_update(of=("self",)).filter(pk=tenant_id).first()
         if tenant is None:
-            raise Http404
+            raise NotFoundError
         membership = Membership.objects.filter(user=user, tenant=tenant).first()
         if membership is None:
-            raise Http404
+            raise NotFoundError
         keep_an_administrator(tenant, membership)
         membership.delete()
 
@@ -111,5 +111,5 @@ def _locked_invitation(user: User, invitation_id: UUID) -> Invitation:
     mine = Invitation.objects.of_invited(user).select_related("tenant").select_for_update(of=("self",))
     invitation: Invitation | None = mine.filter(pk=invitation_id).first()
     if invitation is None:
-        raise Http404
+        raise NotFoundError
     return invitation

@@ -6,10 +6,9 @@ from typing import cast
 
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
-from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 
-from api.errors import Refused
+from api.domain_errors import DomainError
 from api.models import ApiToken
 
 from .models import User
@@ -36,7 +35,7 @@ class OpenAnswer:
             return None
         try:
             return scope_for(user, self._slug)
-        except (NotFound, Refused):
+        except DomainError:
             return None
 
     def _current_user(self) -> User | None:

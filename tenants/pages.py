@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from api.errors import Refused
+from api.domain_errors import DomainError
 from api.page_addresses import require_POST
 from api.page_refusals import checked, entered_in, tell
 
@@ -76,7 +76,7 @@ def _posted(act: Act) -> Callable[..., HttpResponse]:
     def page(request: HttpRequest, **names: UUID) -> HttpResponse:
         try:
             act(request, **names)
-        except Refused as refused:
+        except DomainError as refused:
             tell(request, refused)
         return redirect("membership-page")
 

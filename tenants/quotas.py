@@ -8,7 +8,7 @@ from django.db.models import Count, F, Q, Sum
 from django.db.models.functions import Coalesce, Greatest
 from django.utils.translation import gettext_lazy as _
 
-from api.errors import Refused
+from api.domain_errors import ConflictError
 
 from .models import InformationSystem, Tenant
 
@@ -85,8 +85,7 @@ def require_quota(tenant: Tenant, needs: Needs) -> None:
             % {**figures, "what": WORDS[name]}
             for name, figures in hit.items()
         )
-        raise Refused(
-            409,
+        raise ConflictError(
             "quota_exceeded",
             _("The quota of %(tenant)s does not allow it: %(said)s.") % {"tenant": locked.name, "said": said},
             quota=hit,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from django.http import Http404
-
+from api.domain_errors import NotFoundError
 from api.requirements import Requirement
 
 from .scoping import Role, Scope, require_staff_permission
@@ -16,7 +15,7 @@ def require_again(user: Any, requirements: Iterable[Requirement]) -> None:
     """Require of a user what an earlier request of theirs was required to have.
 
     A requirement is `(permission,)` for staff, or `(tenant id, role, permission)`: the role of a member, with the permission
-    that staff need in its place. Raises Http404 or 403, as the first request would.
+    that staff need in its place. Raises `NotFoundError` or 403, as the first request would.
     """
     memberships = {str(member.tenant_id): member for member in user.active_memberships()}
     for requirement in requirements:
@@ -30,6 +29,6 @@ def require_again(user: Any, requirements: Iterable[Requirement]) -> None:
         if user.is_staff:
             require_staff_permission(user, permission)
         elif member is None:
-            raise Http404
+            raise NotFoundError
         else:
             Scope(user, member.tenant, Role(member.role)).require(Role(role))

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from api.errors import Refused
+from api.domain_errors import ConflictError
 
 from .models import Tenant
 
@@ -43,8 +43,7 @@ def require_room_for_rows(tenant: Tenant, kind: str, rows: QuerySet[Any], adding
     Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
     used = rows.order_by()[: total + 1].count()
     if used + adding > total:
-        raise Refused(
-            409,
+        raise ConflictError(
             "limit_reached",
             _(
                 "%(tenant)s has %(used)s %(what)s; a tenant may have %(total)s. Remove some that are not needed."

@@ -7,9 +7,8 @@ from typing import cast
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django_htmx.middleware import HtmxDetails
-from rest_framework.exceptions import NotFound
 
-from api.errors import Refused
+from api.domain_errors import DomainError
 from api.time_zones import show_times_of
 
 from .models import User
@@ -36,9 +35,9 @@ def page_scope(request: HttpRequest) -> Scope:
     for slug in (request.session.get(SESSION_KEY, ""), "" if user.is_staff else next(iter(mine), "")):
         try:
             scope = scope_for(user, slug)
-        except (NotFound, Refused) as error:
+        except DomainError as error:
             refusal = error
         else:
             show_times_of(user, scope.tenant)
             return scope
-    raise PermissionDenied(str(refusal.detail))
+    raise PermissionDenied(refusal.detail)

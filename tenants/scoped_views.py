@@ -6,11 +6,10 @@ from typing import Any, cast
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
-from rest_framework.exceptions import NotFound
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 
-from api.errors import Refused
+from api.domain_errors import ForbiddenError, InvalidError, NotFoundError
 
 from .models import Tenant, User
 from .scoping import Role, Scope, TenantScoped
@@ -49,16 +48,14 @@ def scope_for(user: User, slug: str) -> Scope:
         if not memberships:
             raise _no_such_tenant(slug)
     if not memberships:
-        raise Refused(
-            403,
+        raise ForbiddenError(
             "no_tenant",
             _(
                 "You belong to no tenant yet; accept an invitation, or ask an administrator of one to invite you."
             ),
         )
     if len(memberships) > 1:
-        raise Refused(
-            400,
+        raise InvalidError(
             "tenant_required",
             _("You belong to several tenants (%(slugs)s); name one in the X-Tenant header.")
             % {"slugs": ", ".join(membership.tenant.slug for membership in memberships)},
@@ -66,9 +63,9 @@ def scope_for(user: User, slug: str) -> Scope:
     return Scope(user, memberships[0].tenant, Role(memberships[0].role))
 
 
-def _no_such_tenant(slug: str) -> NotFound:
-    return NotFound(
-        _("There is no tenant '%(slug)s' among yours.") % {"slug": slug[:100]}, code="no_such_tenant"
+def _no_such_tenant(slug: str) -> NotFoundError:
+    return NotFoundError(
+        "no_such_tenant", _("There is no tenant '%(slug)s' among yours.") % {"slug": slug[:100]}
     )
 
 

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from uuid import UUID
 
 from django.db import models
-from django.http import Http404
 from django.utils.translation import gettext_lazy as _
 
-from api.errors import Refused
+from api.domain_errors import DomainError, ForbiddenError, NotFoundError
 from api.requirements import note_requirement
 
 if TYPE_CHECKING:
@@ -79,8 +78,7 @@ class Scope:
             return
         if self.user.is_staff and self.role.covers(needed):
             raise _permission_missing(_permission(needed, model))
-        raise Refused(
-            403,
+        raise ForbiddenError(
             "role_too_low",
             _("This needs the role '%(needed)s' in the tenant; yours is '%(role)s'.")
             % {"needed": needed.label, "role": self.role.label},
@@ -111,14 +109,13 @@ def require_staff_permission(user: Any, permission: str) -> None:
     """Refuse with 403 `staff_only` who is not of the staff, and with 403 `permission_missing` staff without it."""
     note_requirement((permission,))
     if not user.is_staff:
-        raise Refused(403, "staff_only", _("Only the portal's staff may do this."))
+        raise ForbiddenError("staff_only", _("Only the portal's staff may do this."))
     if not has_staff_permission(user, permission):
         raise _permission_missing(permission)
 
 
-def _permission_missing(permission: str) -> Refused:
-    return Refused(
-        403,
+def _permission_missing(permission: str) -> DomainError:
+    return ForbiddenError(
         "permission_missing",
         _("This needs the permission '%(permission)s'; ask an administrator of the portal for it.")
         % {"permission": permission},
@@ -163,14 +160,14 @@ class TenantScoped(models.QuerySet[Any]):
 
 
 def locked_row(rows: TenantScoped, scope: Scope, pk: UUID, needed: Role) -> Any:
-    """A row of the scope that a use case is about, locked in the caller's transaction. Raises Http404, then 403."""
+    """A row of the scope that a use case is about, locked in the caller's transaction. Raises `NotFoundError`, then 403."""
     return visible_row(rows.select_for_update(of=("self",)), scope, pk, needed)
 
 
 def visible_row(rows: TenantScoped, scope: Scope, pk: UUID, needed: Role = Role.VIEWER) -> Any:
-    """A row of the scope that the caller may do something to. Raises Http404, then 403."""
+    """A row of the scope that the caller may do something to. Raises `NotFoundError`, then 403."""
     row = rows.within(scope).filter(pk=pk).first()
     if row is None:
-        raise Http404
+        raise NotFoundError
     scope.require(needed, rows.model)
     return row

@@ -7,11 +7,10 @@ from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.models import F, Model, ProtectedError
-from django.http import Http404
 from django.utils.translation import gettext_lazy as _
 
 from api.database_errors import violated
-from api.errors import Refused
+from api.domain_errors import ConflictError, DomainError, InvalidError, NotFoundError
 from api.preconditions import check_if_match
 
 from .models import InformationSystem, Membership, Tenant, User
@@ -22,17 +21,17 @@ from .scoping import Role, Scope
 def tenant_in(user: User, tenant_id: UUID, needed: Role = Role.VIEWER, model: type[Model] = Tenant) -> Tenant:
     """Return a tenant that the user sees, when he may do to its `model` rows what takes the role.
 
-    Raises Http404, or 403 when the user's role there is too low or staff lack the permission.
+    Raises `NotFoundError`, or 403 when the user's role there is too low or staff lack the permission.
 
     `tenants/` is asked without choosing a tenant first, so the role is looked up for the one of the path.
     """
     tenant: Tenant | None = Tenant.objects.visible_to(user).filter(pk=tenant_id).first()
     if tenant is None:
-        raise Http404
+        raise NotFoundError
     member = Membership.objects.filter(user=user, tenant=tenant).first()
     granted = Role(member.role) if member else None
     if not user.is_staff and granted is None:
-        raise Http404  # The membership ended between the two queries.
+        raise NotFoundError  # The membership ended between the two queries.
     role = Role.ADMIN if user.is_staff else granted or Role.VIEWER
     Scope(user, tenant, role, granted).require(needed, model)
     return tenant
@@ -51,8 +50,7 @@ def add_member(*, tenant: Tenant, username: str, role: str) -> Membership:
     """Add a user to a tenant. Raises 400 for an unknown user, 409 `already_member`."""
     user = User.objects.filter(username=username, is_active=True).first()
     if user is None:
-        raise Refused(
-            400,
+        raise InvalidError(
             "invalid",
             _("Some fields are not right; see `errors`."),
             errors={"username": [_("There is no user of this name.")]},
@@ -63,13 +61,13 @@ def add_member(*, tenant: Tenant, username: str, role: str) -> Membership:
     except IntegrityError as error:
         if violated(error) != "membership_once_per_tenant":
             raise
-        raise Refused(
-            409, "already_member", _("This user is a member already; change the role instead.")
+        raise ConflictError(
+            "already_member", _("This user is a member already; change the role instead.")
         ) from None
 
 
 def change_member(*, tenant: Tenant, membership_id: UUID, role: str) -> Membership:
-    """Give a member another role. Raises Http404, 409 `last_administrator`."""
+    """Give a member another role. Raises `NotFoundError`, 409 `last_administrator`."""
     with transaction.atomic():
         membership = _locked_member(tenant, membership_id)
         if role != Role.ADMIN:
@@ -80,7 +78,7 @@ def change_member(*, tenant: Tenant, membership_id: UUID, role: str) -> Membersh
 
 
 def remove_member(*, tenant: Tenant, membership_id: UUID) -> None:
-    """Take a user out of a tenant. Raises Http404, 409 `last_administrator`."""
+    """Take a user out of a tenant. Raises `NotFoundError`, 409 `last_administrator`."""
     with transaction.atomic():
         membership = _locked_member(tenant, membership_id)
         keep_an_administrator(tenant, membership)
@@ -93,7 +91,7 @@ def _locked_member(tenant: Tenant, membership_id: UUID) -> Membership:
     members = Membership.objects.select_related("user")
     membership: Membership | None = members.filter(tenant=tenant, pk=membership_id).first()
     if membership is None:
-        raise Http404
+        raise NotFoundError
     return membership
 
 
@@ -102,8 +100,8 @@ def keep_an_administrator(tenant: Tenant, leaving: Membership) -> None:
     others = Membership.objects.filter(tenant=tenant, role=Role.ADMIN, user__is_active=True)
     others = others.exclude(pk=leaving.pk)
     if leaving.role == Role.ADMIN and not others.exists():
-        raise Refused(
-            409, "last_administrator", _("A tenant keeps at least one administrator; appoint another first.")
+        raise ConflictError(
+            "last_administrator", _("A tenant keeps at least one administrator; appoint another first.")
         )
 
 
@@ -111,7 +109,7 @@ def create_information_system(*, scope: Scope, fields: dict[str, Any]) -> Inform
     """Make an information system in the scope's tenant. Raises 403, 400 `tenant_required`, 409 `name_taken`, `limit_reached`."""
     scope.require(Role.ADMIN, InformationSystem)
     if scope.tenant is None:
-        raise Refused(400, "tenant_required", _("Name the tenant that it is for in the X-Tenant header."))
+        raise InvalidError("tenant_required", _("Name the tenant that it is for in the X-Tenant header."))
     try:
         with transaction.atomic():
             systems = InformationSystem.objects.filter(tenant=scope.tenant)
@@ -126,7 +124,7 @@ def create_information_system(*, scope: Scope, fields: dict[str, Any]) -> Inform
 def change_information_system(
     *, scope: Scope, system_id: UUID, fields: dict[str, Any], if_match: str | None
 ) -> InformationSystem:
-    """Change an information system. Raises Http404, 403, 412 when `if_match` is of an older version, 409."""
+    """Change an information system. Raises `NotFoundError`, 403, 412 when `if_match` is of an older version, 409."""
     try:
         with transaction.atomic():
             system = _locked_system(scope, system_id, if_match)
@@ -143,14 +141,13 @@ def change_information_system(
 
 
 def remove_information_system(*, scope: Scope, system_id: UUID, if_match: str | None) -> None:
-    """Delete an information system that nothing belongs to. Raises Http404, 403, 412, 409 `in_use`."""
+    """Delete an information system that nothing belongs to. Raises `NotFoundError`, 403, 412, 409 `in_use`."""
     with transaction.atomic():
         system = _locked_system(scope, system_id, if_match)
         try:
             system.delete()
         except ProtectedError as error:
-            raise Refused(
-                409,
+            raise ConflictError(
                 "in_use",
                 _("%(count)s things still belong to it; remove them first.")
                 % {"count": len(error.protected_objects)},
@@ -161,15 +158,14 @@ def _locked_system(scope: Scope, system_id: UUID, if_match: str | None) -> Infor
     visible = InformationSystem.objects.within(scope).select_for_update(of=("self",)).select_related("tenant")
     system: InformationSystem | None = visible.filter(pk=system_id).first()
     if system is None:
-        raise Http404
+        raise NotFoundError
     scope.require(Role.ADMIN, InformationSystem)
     check_if_match(if_match, system.version)
     return system
 
 
-def _name_taken(name: str) -> Refused:
-    return Refused(
-        409,
+def _name_taken(name: str) -> DomainError:
+    return ConflictError(
         "name_taken",
         _("The tenant has an information system called '%(name)s' already.") % {"name": name},
         errors={"name": [_("Taken.")]},

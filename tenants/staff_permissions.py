@@ -18,7 +18,7 @@ class StaffPermission(BasePermission):
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        """Raises `Refused`; False for who is not signed in, which becomes a 401."""
+        """Raises `DomainError`; False for who is not signed in, which becomes a 401."""
         if not request.user.is_authenticated:
             return False
         label, _dot, name = view.staff_model.partition(".")

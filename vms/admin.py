@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from api.errors import Refused
+from api.domain_errors import DomainError
 from tasks.admin import ReadOnly
 
 from .models import Orphan, SyncRun, SyncState, VirtualMachine, VMOperationLog, VMSnapshot
@@ -138,7 +138,7 @@ class OrphanAdmin(ReadOnly):
             try:
                 remove_orphan(orphan_id=orphan.pk, user=request.user)  # type: ignore[arg-type]
                 asked += 1
-            except Refused as refused:
+            except DomainError as refused:
                 self.message_user(request, f"{orphan}: {refused.detail}", messages.WARNING)
         self.message_user(request, _("%(count)s are being removed.") % {"count": asked})
 

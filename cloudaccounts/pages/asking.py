@@ -11,7 +11,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 
-from api.errors import BadFields, Refused
+from api.domain_errors import DomainError, InvalidFieldsError
 from api.form_keys import mark_refused
 from api.page_addresses import require_POST
 from api.page_refusals import checked, errors_by_field, tell
@@ -37,7 +37,7 @@ def _button_of(page_name: str) -> Callable[[Act], Callable[..., HttpResponse]]:
         def page(request: PageRequest, pk: int) -> HttpResponse:
             try:
                 elsewhere = act(request, page_scope(request), pk)
-            except Refused as refused:
+            except DomainError as refused:
                 _tell(request, refused)
                 elsewhere = None
             return elsewhere or redirect(page_name, pk)
@@ -47,9 +47,9 @@ def _button_of(page_name: str) -> Callable[[Act], Callable[..., HttpResponse]]:
     return page_of
 
 
-def _tell(request: PageRequest, refused: Refused) -> None:
+def _tell(request: PageRequest, refused: DomainError) -> None:
     errors = errors_by_field(refused)
-    if isinstance(refused, BadFields) or not errors:
+    if isinstance(refused, InvalidFieldsError) or not errors:
         tell(request, refused)
         return
     mark_refused(request)
@@ -89,7 +89,7 @@ def remove_account_page(request: PageRequest, scope: Scope, pk: int) -> HttpResp
     """Have it removed, when its name was typed: a click alone must not. The job outlives the account, so it is shown."""
     account = visible_account(scope, pk)
     if request.POST.get("name", "").strip() != account.name.strip():
-        raise BadFields({_("Name"): [_("Type '%(name)s' to remove it.") % {"name": account.name}]})
+        raise InvalidFieldsError({_("Name"): [_("Type '%(name)s' to remove it.") % {"name": account.name}]})
     _account, job = remove_account(scope=scope, account_id=pk, if_match=if_match_of(request.POST))
     return redirect("job-page", job.pk)
 

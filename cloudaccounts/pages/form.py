@@ -15,7 +15,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from api.errors import BadFields, Refused
+from api.domain_errors import DomainError, InvalidFieldsError
+from api.errors import status_of
 from api.page_refusals import errors_by_field, tell
 from api.preconditions import etag_of
 from api.serializers import right_and_wrong
@@ -44,7 +45,7 @@ def new_account_page(request: PageRequest) -> HttpResponse:
     scope = page_scope(request)
     try:
         scope.require(Role.ADMIN, CloudAccount)
-    except Refused as refused:
+    except DomainError as refused:
         tell(request, refused)
         return redirect("account-page")
     if request.method == "GET":
@@ -53,7 +54,7 @@ def new_account_page(request: PageRequest) -> HttpResponse:
     try:
         fields = _checked(scope, None, _data(entered, {}, request.POST.get("secret", "")))
         account, _job = create_account(scope=scope, fields=fields)
-    except Refused as refused:
+    except DomainError as refused:
         return _form(request, scope, entered, refused=refused)
     return redirect("account-detail-page", account.pk)
 
@@ -66,7 +67,7 @@ def edit_account_page(request: PageRequest, pk: int) -> HttpResponse:
     scope = page_scope(request)
     try:
         account = visible_account(scope, pk)
-    except Refused as refused:
+    except DomainError as refused:
         tell(request, refused)
         return redirect("account-detail-page", pk)
     shown = _shown(account, list(account.resource_types.values_list("code", flat=True)))
@@ -78,7 +79,7 @@ def edit_account_page(request: PageRequest, pk: int) -> HttpResponse:
         _account, job = change_account(
             scope=scope, account_id=pk, fields=fields, if_match=if_match_of(request.POST)
         )
-    except Refused as refused:
+    except DomainError as refused:
         # Who sends the form again has seen what it is now.
         now = shown if refused.code == "precondition_failed" else {}
         return _form(request, scope, entered, account=account, refused=refused, now=now)
@@ -137,13 +138,13 @@ def _data(entered: Entered, before: Entered, secret: str) -> dict[str, Any]:
 
 
 def _checked(scope: Scope, account: CloudAccount | None, data: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields to save. Raises `BadFields` with everything that is wrong."""
+    """The fields to save. Raises `InvalidFieldsError` with everything that is wrong."""
     asked: Any = CloudAccountSerializer(
         account, data=data, partial=account is not None, context={"scope": scope, "pictures": {}}
     )
     fields, errors = right_and_wrong(asked)
     if errors:
-        raise BadFields(errors)
+        raise InvalidFieldsError(errors)
     return fields
 
 
@@ -159,7 +160,7 @@ def _form(
     entered: Entered,
     *,
     account: CloudAccount | None = None,
-    refused: Refused | None = None,
+    refused: DomainError | None = None,
     now: Entered | None = None,
 ) -> HttpResponse:
     errors: dict[str, list[str]] = {}
@@ -182,4 +183,4 @@ def _form(
         "most_minutes": MOST_MINUTES,
         "here": reverse("account-edit", args=[account.pk]) if account else reverse("account-new"),
     }
-    return render(request, "cloudaccounts/form.html", context, status=refused.status_code if refused else 200)
+    return render(request, "cloudaccounts/form.html", context, status=status_of(refused) if refused else 200)

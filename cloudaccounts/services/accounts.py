@@ -6,11 +6,10 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
-from django.http import Http404
 from django.utils.translation import gettext_lazy as _
 
 from api.database_errors import violated
-from api.errors import BadFields, Refused
+from api.domain_errors import ConflictError, InvalidFieldsError, NotFoundError
 from api.preconditions import check_if_match
 from tasks import engine
 from tasks.models import Job
@@ -52,16 +51,16 @@ def change_account(
 ) -> tuple[CloudAccount, Job | None]:
     """Change an account; the job that verifies it when its credentials were changed.
 
-    Raises Http404, 403, 412 when `if_match` is of an older version, 409 `name_taken`, `busy`, 400 without the secret that it needs.
+    Raises `NotFoundError`, 403, 412 when `if_match` is of an older version, 409 `name_taken`, `busy`, 400 without the secret that it needs.
     """
     with transaction.atomic():
         account = locked_account(scope, account_id, if_match)
         if (held := engine.holder_of(account.lock_key)) is not None:
-            raise engine.Busy(held)
+            raise engine.BusyError(held)
         secret, types = fields.pop("secret", None), fields.pop("resource_types", None)
         changed = {name for name, value in fields.items() if getattr(account, name) != value}
         if secret_is_needed(frozenset(changed)) and not secret:
-            raise BadFields({"secret": [SECRET_AGAIN]})
+            raise InvalidFieldsError({"secret": [SECRET_AGAIN]})
         for name, value in fields.items():
             setattr(account, name, value)
         if secret is not None:
@@ -89,7 +88,7 @@ def account_saved(account: CloudAccount, *, user: User | None, changed: frozense
 
 
 def verify_account(*, scope: Scope, account_id: int) -> tuple[CloudAccount, Job]:
-    """Have an account's credentials tried. Raises Http404, 403."""
+    """Have an account's credentials tried. Raises `NotFoundError`, 403."""
     with transaction.atomic():
         account = locked_account(scope, account_id, None)
         return account, _verify(account, scope.user, then_sync=False)
@@ -100,27 +99,27 @@ def _verify(account: CloudAccount, user: User | None, *, then_sync: bool) -> Job
     try:
         with transaction.atomic():
             return engine.submit(command, tenant=account.tenant, user=user).job
-    except engine.Busy as busy:
+    except engine.BusyError as busy:
         # The one under way sees the account's new version and looks again.
         return busy.job
 
 
 def remove_account(*, scope: Scope, account_id: int, if_match: str | None = None) -> tuple[CloudAccount, Job]:
-    """Have an account removed, with its schedule and all that was found in it. Raises Http404, 403, 412, 409 `in_use`."""
+    """Have an account removed, with its schedule and all that was found in it. Raises `NotFoundError`, 403, 412, 409 `in_use`."""
     with transaction.atomic():
         account = locked_account(scope, account_id, if_match)
         return account, engine.submit(RemoveAccount(account.pk), tenant=account.tenant, user=scope.user).job
 
 
 def visible_account(scope: Scope, account_id: int, needed: Role = Role.ADMIN) -> CloudAccount:
-    """An account that the caller may do something to. Raises Http404, 403 `role_too_low`, `staff_only` for a shared one."""
+    """An account that the caller may do something to. Raises `NotFoundError`, 403 `role_too_low`, `staff_only` for a shared one."""
     return may_use(scope, CloudAccount.objects.within(scope).filter(pk=account_id).first(), needed)
 
 
 def may_use(scope: Scope, account: CloudAccount | None, needed: Role) -> CloudAccount:
     """The account, if there is one and the caller may do something to it. Raises as `visible_account`."""
     if account is None:
-        raise Http404
+        raise NotFoundError
     scope.require(needed, CloudAccount)
     if account.tenant_id is None:
         require_staff_permission(
@@ -130,7 +129,7 @@ def may_use(scope: Scope, account: CloudAccount | None, needed: Role) -> CloudAc
 
 
 def locked_account(scope: Scope, account_id: int, if_match: str | None) -> CloudAccount:
-    """An account that the caller may change, with its row locked. Raises Http404, 403 `role_too_low`, `staff_only`, 412."""
+    """An account that the caller may change, with its row locked. Raises `NotFoundError`, 403 `role_too_low`, `staff_only`, 412."""
     visible = CloudAccount.objects.within(scope).select_for_update(of=("self",)).select_related("tenant")
     account = may_use(scope, visible.filter(pk=account_id).first(), Role.ADMIN)
     check_if_match(if_match, account.version)
@@ -150,8 +149,7 @@ def _save(account: CloudAccount) -> None:
     except IntegrityError as error:
         if violated(error) != "account_name_once_per_tenant":
             raise
-        raise Refused(
-            409,
+        raise ConflictError(
             "name_taken",
             _("There is a cloud account called '%(name)s' already.") % {"name": account.name},
             errors={"name": [_("Taken.")]},

@@ -10,12 +10,11 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
-from django.http import Http404
 from django.utils import timezone
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
-from api.errors import BadFields, Refused
+from api.domain_errors import ConflictError, InvalidFieldsError, NotFoundError
 from tasks.crash_points import crash_point_on_commit
 from tasks.doorbell import ring
 from tasks.leases import cut_leases
@@ -46,7 +45,7 @@ def request_sync(
     """Have some types of an account synced, or all that it has chosen; their logs, which can be watched at once.
 
     A type that is being synced already is joined. A type that cannot be synced gets a log too, which says so. Raises
-    Http404, 403 `role_too_low` (operators may ask), 409 `account_inactive`, 400 for a word that is no type.
+    `NotFoundError`, 403 `role_too_low` (operators may ask), 409 `account_inactive`, 400 for a word that is no type.
     """
     with transaction.atomic():
         account = _account(scope, account_id)
@@ -71,16 +70,15 @@ def request_sync(
 def accept_losses(*, scope: Scope, log_id: int) -> SyncLog:
     """Say that what a sync has held back is truly gone: a new sync of the type, which believes what it finds missing.
 
-    Raises Http404, 403 `role_too_low`, 409 `nothing_held_back`, also when a later sync of the type has ended since.
+    Raises `NotFoundError`, 403 `role_too_low`, 409 `nothing_held_back`, also when a later sync of the type has ended since.
     """
     log: SyncLog | None = SyncLog.objects.within(scope).filter(pk=log_id).first()
     if log is None:
-        raise Http404
+        raise NotFoundError
     scope.require(Role.ADMIN, CloudAccount)
     last = SyncLog.objects.filter(account=log.account_id, type=log.type, ended_at__isnull=False)
     if not log.held_back or last.values_list("pk", flat=True).first() != log.pk:
-        raise Refused(
-            409,
+        raise ConflictError(
             "nothing_held_back",
             gettext_lazy("This sync holds nothing back, or a later one has ended since; look at that one."),
         )
@@ -93,8 +91,8 @@ def _account(scope: Scope, account_id: int) -> CloudAccount:
     visible = CloudAccount.objects.within(scope).select_for_update(of=("self",), no_key=True)
     account = may_use(scope, visible.filter(pk=account_id).first(), Role.OPERATOR)
     if not account.active:
-        raise Refused(
-            409, "account_inactive", gettext_lazy("The account is switched off; nothing of it is synced.")
+        raise ConflictError(
+            "account_inactive", gettext_lazy("The account is switched off; nothing of it is synced.")
         )
     return account
 
@@ -104,7 +102,7 @@ def _check_types(account: CloudAccount, codes: list[str]) -> None:
     stored = set(account.resource_types.values_list("code", flat=True))
     unknown = [code for code in codes if code not in known and code not in stored]
     if unknown:
-        raise BadFields(
+        raise InvalidFieldsError(
             {
                 "types": [
                     _("'%(type)s' is no type of %(provider)s; known are: %(known)s.")

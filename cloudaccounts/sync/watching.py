@@ -100,7 +100,7 @@ def _cloud(scope: str) -> Cloud:
 
 
 def _is_about_one(error: InvalidRequest) -> bool:
-    # Refused before it was sent: an id that is none. A service that is missing is the account's matter.
+    # DomainError before it was sent: an id that is none. A service that is missing is the account's matter.
     return error.status_code is None and not isinstance(error, ServiceMissing)
 
 

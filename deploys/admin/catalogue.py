@@ -10,7 +10,7 @@ from django.db.models import F, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from api.errors import Refused
+from api.domain_errors import DomainError
 from api.form_fields import StrictJSONField
 from tenants.models import User
 from tenants.scoping import Role, Scope
@@ -104,9 +104,9 @@ class VersionForm(RowForm[MicroServiceVersion]):
         if not self.is_new:
             try:
                 refuse_change_of_version(self.instance, entered)
-            except Refused as error:
+            except DomainError as error:
                 field = "build_status" if error.code == "wrong_state" else "sha256"
-                self.add_error(field, str(error.detail))
+                self.add_error(field, error.detail)
         return entered
 
 

@@ -15,7 +15,7 @@ from django.http.response import HttpResponseBase
 from django.utils.translation import gettext_lazy as _
 
 from api.database_errors import database_refusal
-from api.errors import Refused
+from api.domain_errors import DomainError
 from api.form_fields import WrittenOnlyAdmin
 from api.form_keys import mark_refused
 
@@ -102,8 +102,8 @@ class RowAdmin(WrittenOnlyAdmin[AnyRow]):
         """What a view answers; its transaction is undone when this turns a refusal into a message."""
         try:
             return view()
-        except Refused as refused:
-            reason = str(refused.detail)
+        except DomainError as refused:
+            reason = refused.detail
         except DatabaseError as error:
             refusal = database_refusal(error)
             if request.method != "POST" or refusal is None or refusal.status >= 500:

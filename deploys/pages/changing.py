@@ -20,7 +20,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods
 
-from api.errors import Refused
+from api.domain_errors import DomainError
+from api.errors import status_of
 from api.form_keys import carry_out_form
 from api.page_refusals import tell, texts_of
 from tenants.scoped_pages import PageRequest, page_scope
@@ -89,7 +90,7 @@ def change_version_page(request: PageRequest, pk: UUID, version_pk: UUID, action
         scope.require(Role.OPERATOR, Deployment)
         wish = entered.wish(choices, dry_run="dry_run" in request.POST)
         plan = deploy(scope=scope, service_id=pk, version_id=version_pk, action=action, wish=wish)
-    except Refused as refused:
+    except DomainError as refused:
         return _form(request, scope, current, action, choices, entered=entered, refused=refused)
     if wish.dry_run:
         return _form(request, scope, current, action, choices, entered=entered, plan=plan)
@@ -117,7 +118,7 @@ def _form(
     choices: Sequence[Candidate],
     *,
     entered: Entered | None = None,
-    refused: Refused | None = None,
+    refused: DomainError | None = None,
     plan: Plan | None = None,
 ) -> HttpResponse:
     """The form. Its hosts are read now, so that after a refusal it says who holds them."""
@@ -130,7 +131,7 @@ def _form(
     troubles = troubles_of([choice.version for choice in choices])
     entered = entered or Entered.at_first(choices, troubles)
     errors = _errors(refused)
-    if refused is not None and refused.code not in FIELD_OF and "host" not in refused.extra:
+    if refused is not None and refused.code not in FIELD_OF and "host" not in refused.details:
         tell(request, refused, shown_beside=FIELDS)
     context: dict[str, Any] = {
         "scope": scope,
@@ -149,19 +150,19 @@ def _form(
         "most_hosts": MOST_HOSTS,
         "may_control": scope.allows(Role.OPERATOR, Deployment),
     }
-    return render(request, "deploys/change.html", context, status=refused.status_code if refused else 200)
+    return render(request, "deploys/change.html", context, status=status_of(refused) if refused else 200)
 
 
-def _errors(refused: Refused | None) -> dict[str, list[str]]:
+def _errors(refused: DomainError | None) -> dict[str, list[str]]:
     """What is wrong, by the field that it stands beside. Of hosts that are held, each is named."""
     if refused is None:
         return {}
-    if host := refused.extra.get("host"):
+    if host := refused.details.get("host"):
         return {"hosts": [f"{host}: {refused.detail}"]}
     if (field := FIELD_OF.get(refused.code)) is None:
         errors = dict(refused.errors or {})
         # The fields of the strategy stand in the form by themselves.
         of_strategy = errors.pop("strategy", {})
         return {name: texts_of(one) for name, one in {**errors, **of_strategy}.items()}
-    named = [str(one["detail"]) for one in refused.extra.get("instances", [])]
-    return {field: named or [str(refused.detail)]}
+    named = [str(one["detail"]) for one in refused.details.get("instances", [])]
+    return {field: named or [refused.detail]}

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from api.errors import Refused
+from api.domain_errors import DomainError
 from api.page_addresses import page_part, require_POST
 from api.page_refusals import tell
 from tasks.services import cancel_job
@@ -182,7 +182,7 @@ def cancel_deployment_page(request: PageRequest, pk: UUID) -> HttpResponse:
         else:
             cancel_job(scope=scope, job_id=deployment.job_id)
             messages.success(request, _("It stops; no further batch is begun."))
-    except Refused as refused:
+    except DomainError as refused:
         tell(request, refused)
     return redirect("deployment-detail-page", pk)
 
@@ -193,7 +193,7 @@ def retry_deployment_page(request: PageRequest, pk: UUID) -> HttpResponse:
     """Do it again for the instances that have not got the version; the new deployment is shown."""
     try:
         plan = retry(scope=page_scope(request), deployment_id=pk)
-    except Refused as refused:
+    except DomainError as refused:
         tell(request, refused)
         return redirect("deployment-detail-page", pk)
     tell_left_out(request, plan)

@@ -11,7 +11,7 @@ from uuid import UUID
 from django.http import QueryDict
 from django.utils.translation import gettext as _
 
-from api.errors import BadFields
+from api.domain_errors import InvalidFieldsError
 
 from ..services import Candidate, Strategy, Wish
 from ..services.deploying import LONGEST_PAUSE, MOST_HOSTS
@@ -61,7 +61,7 @@ class Entered:
         )
 
     def wish(self, candidates: Sequence[Candidate], *, dry_run: bool) -> Wish:
-        """What is wanted. Raises `BadFields` with all that cannot be read."""
+        """What is wanted. Raises `InvalidFieldsError` with all that cannot be read."""
         errors: dict[str, list[str]] = {}
         dest = next((c.version.pk for c in candidates if str(c.version.pk) == self.dest_version), None)
         if dest is None:
@@ -74,7 +74,7 @@ class Entered:
             if not WHOLE_NUMBER.match(text) or int(text) > most:
                 errors[name] = [_("A whole number from 0 to %(most)s.") % {"most": most}]
         if errors or dest is None:
-            raise BadFields(errors)
+            raise InvalidFieldsError(errors)
         strategy = Strategy(
             batch=self.batch if self.batch.endswith("%") else int(self.batch),
             pause=int(self.pause),

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from api.database_errors import violated
-from api.errors import BadFields, Refused
+from api.domain_errors import ConflictError, InvalidFieldsError
 from api.preconditions import check_if_match
 from tenants.models import InformationSystem
 from tenants.row_limits import require_room_for_rows
@@ -86,7 +86,7 @@ def problems_of_version(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def visible_service(scope: Scope, service_id: UUID, needed: Role = Role.VIEWER) -> MicroService:
-    """A service that the caller may do something to. Raises Http404, 403 `role_too_low`."""
+    """A service that the caller may do something to. Raises `NotFoundError`, 403 `role_too_low`."""
     services = MicroService.objects.select_related("information_system__tenant")
     service: MicroService = visible_row(services, scope, service_id, needed)
     return service
@@ -115,13 +115,15 @@ def create_service(*, scope: Scope, fields: dict[str, Any]) -> MicroService:
 def change_service(
     *, scope: Scope, service_id: UUID, fields: dict[str, Any], if_match: str | None
 ) -> MicroService:
-    """Change a service. Raises Http404, 403, 412, 409 `name_taken`, `being_deployed`, `folder_taken`, 400 by field."""
+    """Change a service. Raises `NotFoundError`, 403, 412, 409 `name_taken`, `being_deployed`, `folder_taken`, 400 by field."""
     with transaction.atomic():
         service = locked_service(scope, service_id, Role.ADMIN)
         check_if_match(if_match, service.version)
         changed = {name for name, value in fields.items() if getattr(service, name) != value}
         if changed & DEPLOYED_BY and service.instances.filter(locked=True).exists():
-            raise Refused(409, "being_deployed", _("It is being deployed; wait for the end, or cancel that."))
+            raise ConflictError(
+                "being_deployed", _("It is being deployed; wait for the end, or cancel that.")
+            )
         if "information_system_id" in changed:
             system = _system(scope, fields["information_system_id"])
             if system.tenant_id != service.information_system.tenant_id:
@@ -138,7 +140,7 @@ def change_service(
 def remove_service(*, scope: Scope, service_id: UUID, if_match: str | None) -> None:
     """Remove a service that runs nowhere, with its versions and the history of its deployments.
 
-    Raises Http404, 403, 412, 409 `in_use`.
+    Raises `NotFoundError`, 403, 412, 409 `in_use`.
     """
     with transaction.atomic():
         service = locked_service(scope, service_id, Role.ADMIN)
@@ -146,9 +148,9 @@ def remove_service(*, scope: Scope, service_id: UUID, if_match: str | None) -> N
         count = service.instances.count()
         if count:
             message = _("It is on %(count)s hosts; take it off them first.")
-            raise Refused(409, "in_use", message % {"count": count})
+            raise ConflictError("in_use", message % {"count": count})
         if service.deployments.filter(ended_at=None).exists():
-            raise Refused(409, "in_use", _("A deployment of it has not ended yet."))
+            raise ConflictError("in_use", _("A deployment of it has not ended yet."))
         # They keep its versions, so they go first.
         service.deployments.all().delete()
         service.delete()
@@ -157,7 +159,7 @@ def remove_service(*, scope: Scope, service_id: UUID, if_match: str | None) -> N
 def visible_version(
     scope: Scope, service_id: UUID, version_id: UUID, needed: Role = Role.VIEWER
 ) -> MicroServiceVersion:
-    """A version of a visible service, that the caller may do something to. Raises Http404, 403."""
+    """A version of a visible service, that the caller may do something to. Raises `NotFoundError`, 403."""
     versions = MicroServiceVersion.objects.filter(service=service_id).select_related("created_by")
     version: MicroServiceVersion = visible_row(versions, scope, version_id, needed)
     return version
@@ -169,7 +171,7 @@ def register_version(
     """Register a version under the next number, or find the one that was registered so before; whether it is new.
 
     Safe when many register at once: the service's row is locked from the reading of its last number to the writing.
-    Raises Http404, 403, 409 `label_taken` when the label has another content, `limit_reached`, 400 by field.
+    Raises `NotFoundError`, 403, 409 `label_taken` when the label has another content, `limit_reached`, 400 by field.
     """
     with transaction.atomic():
         service = locked_service(scope, service_id, Role.OPERATOR)
@@ -179,10 +181,10 @@ def register_version(
             if differs:
                 message = _("Version '%(label)s' is registered already, with another content.")
                 errors = {name: [_("It has another value there.")] for name in sorted(differs)}
-                raise Refused(409, "label_taken", message % {"label": known.label}, errors=errors)
+                raise ConflictError("label_taken", message % {"label": known.label}, errors=errors)
             return known, False
         if problems := problems_of_version(fields):
-            raise BadFields(problems)
+            raise InvalidFieldsError(problems)
         require_room_for_rows(service.information_system.tenant, "versions", service.versions.all())
         version = MicroServiceVersion(service=service, created_by=scope.user, **fields)
         _save_under_next_number(version, service)
@@ -214,7 +216,7 @@ def change_version(
     """Say how a build goes, or where its artifact is.
 
     The sum of what was ever deployed stays: under one label there is one content for ever. Its address may change,
-    as signatures expire. Raises Http404, 403, 409 `wrong_state` with what is allowed, `deployed_already`, 400 by field.
+    as signatures expire. Raises `NotFoundError`, 403, 409 `wrong_state` with what is allowed, `deployed_already`, 400 by field.
     """
     with transaction.atomic():
         version = _locked_version(scope, service_id, version_id, Role.OPERATOR)
@@ -225,7 +227,7 @@ def change_version(
         for name, value in fields.items():
             setattr(version, name, value)
         if problems := problems_of_version(vars(version)):
-            raise BadFields(problems)
+            raise InvalidFieldsError(problems)
         version.save()
         return version
 
@@ -237,10 +239,10 @@ def refuse_change_of_version(version: MicroServiceVersion, fields: Mapping[str, 
     if status != version.build_status and status not in allowed:
         message = _("The build is '%(status)s'; it cannot become '%(wanted)s'.")
         shown = {"status": version.get_build_status_display(), "wanted": Status(status).label}
-        raise Refused(409, "wrong_state", message % shown, allowed=allowed)
+        raise ConflictError("wrong_state", message % shown, allowed=allowed)
     if fields.get("sha256", version.sha256) != version.sha256 and was_deployed(version):
         message = _("Version '%(label)s' was deployed; its sum stays. Register another version.")
-        raise Refused(409, "deployed_already", message % {"label": version.label})
+        raise ConflictError("deployed_already", message % {"label": version.label})
 
 
 def was_deployed(version: MicroServiceVersion) -> bool:
@@ -251,14 +253,14 @@ def was_deployed(version: MicroServiceVersion) -> bool:
 
 
 def remove_version(*, scope: Scope, service_id: UUID, version_id: UUID) -> None:
-    """Remove a version that runs nowhere and that no deployment tells of. Raises Http404, 403, 409 `in_use`."""
+    """Remove a version that runs nowhere and that no deployment tells of. Raises `NotFoundError`, 403, 409 `in_use`."""
     with transaction.atomic():
         version = _locked_version(scope, service_id, version_id, Role.ADMIN)
         try:
             version.delete()
         except ProtectedError:
             message = _("Version '%(label)s' runs on hosts, or a deployment tells of it.")
-            raise Refused(409, "in_use", message % {"label": version.label}) from None
+            raise ConflictError("in_use", message % {"label": version.label}) from None
 
 
 def _locked_version(scope: Scope, service_id: UUID, version_id: UUID, needed: Role) -> MicroServiceVersion:
@@ -274,8 +276,8 @@ def _system(scope: Scope, system_id: UUID) -> InformationSystem:
     return system
 
 
-def _no_such(field: str, pk: UUID) -> BadFields:
-    return BadFields({field: [NO_SUCH % {"pk": pk}]})
+def _no_such(field: str, pk: UUID) -> InvalidFieldsError:
+    return InvalidFieldsError({field: [NO_SUCH % {"pk": pk}]})
 
 
 def _save_service(service: MicroService) -> None:
@@ -287,4 +289,4 @@ def _save_service(service: MicroService) -> None:
             raise
         message = _("The information system has a service called '%(name)s' already.")
         errors = {"name": [_("Taken.")]}
-        raise Refused(409, "name_taken", message % {"name": service.name}, errors=errors) from None
+        raise ConflictError("name_taken", message % {"name": service.name}, errors=errors) from None

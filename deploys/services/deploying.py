@@ -8,10 +8,9 @@ from typing import Any, Literal
 from uuid import UUID
 
 from django.db.models import F, Q
-from django.http import Http404
 from django.utils.translation import gettext_lazy as _
 
-from api.errors import BadFields, Refused
+from api.domain_errors import ConflictError, InvalidFieldsError, NotFoundError
 from tasks import engine
 from tasks.models import Job
 from tenants.scoping import Role, Scope, visible_row
@@ -80,7 +79,7 @@ class Plan:
 
 
 def version_of(scope: Scope, service_id: UUID, version_id: UUID) -> MicroServiceVersion:
-    """A version of a visible service. Raises Http404."""
+    """A version of a visible service. Raises `NotFoundError`."""
     versions = MicroServiceVersion.objects.filter(service=service_id)
     with_tenant = versions.select_related("service__information_system__tenant")
     version: MicroServiceVersion = visible_row(with_tenant, scope, version_id)
@@ -90,7 +89,7 @@ def version_of(scope: Scope, service_id: UUID, version_id: UUID) -> MicroService
 def candidates(*, scope: Scope, service_id: UUID, version_id: UUID, action: Action) -> list[Candidate]:
     """Every version that was built, the newest first: on an upgrade the higher ones are enabled, on a revert the lower.
 
-    On a revert, the one that ran before this one (the last that was deployed from) is the default. Raises Http404.
+    On a revert, the one that ran before this one (the last that was deployed from) is the default. Raises `NotFoundError`.
     """
     current = version_of(scope, service_id, version_id)
     built = MicroServiceVersion.objects.filter(service=service_id).built()
@@ -117,7 +116,7 @@ def _is_on_the_right_side(version: MicroServiceVersion, current: MicroServiceVer
 def deploy(*, scope: Scope, service_id: UUID, version_id: UUID, action: Action, wish: Wish) -> Plan:
     """Record an upgrade or a revert of instances that run a version, and the job that carries it out.
 
-    Raises Http404 for a service or version that is not there; `Refused` 403 `role_too_low`; 400 `invalid`, by field, naming hosts
+    Raises `NotFoundError` for a service or version that is not there; `DomainError` 403 `role_too_low`; 400 `invalid`, by field, naming hosts
     without such an instance; 409 `not_built`, `wrong_side`, `locked` (with who holds them), `under_maintenance`, `busy`.
 
     Safe against others who deploy at the same moment: see `holding.hold`. All that can be written without a lock is
@@ -151,7 +150,7 @@ def retry(*, scope: Scope, deployment_id: UUID) -> Plan:
     )
     old: Deployment = visible_row(deployments, scope, deployment_id, Role.OPERATOR)
     if old.ended_at is None:
-        raise Refused(409, "still_running", _("The deployment has not ended yet; cancel it, or wait."))
+        raise ConflictError("still_running", _("The deployment has not ended yet; cancel it, or wait."))
 
     def once() -> Plan:
         target = _target(old.from_version, old.to_version_id, old.action)
@@ -161,7 +160,7 @@ def retry(*, scope: Scope, deployment_id: UUID) -> Plan:
             & Q(version=F("history__from_version"))
         )
         if not instances:
-            raise Refused(409, "nothing_failed", _("No instance is left to which it could be done again."))
+            raise ConflictError("nothing_failed", _("No instance is left to which it could be done again."))
         # What failed is often under maintenance by then: that keeps nothing from the others.
         chosen, left_out = that_can_be_had(instances, "valid")
         again = Deployment(
@@ -215,42 +214,42 @@ def _refuse_long_pauses(strategy: Strategy, batches: Sequence[object]) -> None:
             "%(count)s batches with %(pause)s s between them take longer than a deployment may (20 h)."
         )
         shown = {"count": len(batches), "pause": strategy.pause}
-        raise BadFields({"strategy": {"pause": [message % shown]}})
+        raise InvalidFieldsError({"strategy": {"pause": [message % shown]}})
 
 
 def _target(current: MicroServiceVersion, dest: UUID, action: str) -> MicroServiceVersion:
     versions = MicroServiceVersion.objects.filter(service=current.service_id)
     target: MicroServiceVersion | None = versions.filter(pk=dest).first()
     if target is None:
-        raise Http404
+        raise NotFoundError
     if not target.is_built:
         if target.build_status == MicroServiceVersion.BuildStatus.SUCCESS:
             message = _("Version '%(version)s' has no artifact, or no checksum of it.")
-            raise Refused(409, "not_built", message % {"version": target.label})
+            raise ConflictError("not_built", message % {"version": target.label})
         message = _("Version '%(version)s' is not built: %(status)s.")
         shown = {"version": target.label, "status": target.get_build_status_display()}
-        raise Refused(409, "not_built", message % shown)
+        raise ConflictError("not_built", message % shown)
     if not _is_on_the_right_side(target, current, action):
         message = (
             _("Version '%(version)s' is not higher than '%(current)s'.")
             if action == "upgrade"
             else _("Version '%(version)s' is not lower than '%(current)s'.")
         )
-        raise Refused(409, "wrong_side", message % {"version": target.label, "current": current.label})
+        raise ConflictError("wrong_side", message % {"version": target.label, "current": current.label})
     return target
 
 
 def _instances(
     current: MicroServiceVersion, hosts: Literal["all"] | Sequence[UUID]
 ) -> list[MicroServiceInstance]:
-    """The instances that are meant. Raises `BadFields` naming hosts that have none."""
+    """The instances that are meant. Raises `InvalidFieldsError` naming hosts that have none."""
     wanted = Q(service=current.service_id, version=current)
     if hosts != "all":
         wanted &= Q(host__in=hosts)
     instances = look(wanted)
     if hosts == "all":
         if not instances:
-            raise BadFields({"hosts": [_("No host runs version '%(v)s'.") % {"v": current.label}]})
+            raise InvalidFieldsError({"hosts": [_("No host runs version '%(v)s'.") % {"v": current.label}]})
         return instances
     missing = [str(host) for host in hosts if host not in {one.host_id for one in instances}]
     if missing:
@@ -259,5 +258,7 @@ def _instances(
         names = {str(pk): f"{name} ({pk})" for pk, name in known}
         missing = [names.get(pk, pk) for pk in missing]
         message = _("These hosts do not run version '%(version)s' of the service: %(hosts)s.")
-        raise BadFields({"hosts": [message % {"version": current.label, "hosts": ", ".join(missing[:20])}]})
+        raise InvalidFieldsError(
+            {"hosts": [message % {"version": current.label, "hosts": ", ".join(missing[:20])}]}
+        )
     return instances

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
 
-from api.errors import Refused
+from api.domain_errors import ConflictError
 
 from ..models import Host, MicroService, MicroServiceInstance
 
@@ -24,4 +24,4 @@ def refuse_shared_folder(service: MicroService, host_ids: Iterable[UUID]) -> Non
     if other is not None:
         message = _("On %(host)s the folder %(folder)s belongs to the service '%(service)s'.")
         shown = {"host": other.host, "folder": service.folder, "service": other.service}
-        raise Refused(409, "folder_taken", message % shown, errors={"folder": [_("Taken.")]})
+        raise ConflictError("folder_taken", message % shown, errors={"folder": [_("Taken.")]})

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db.models import Count
 from django.utils.translation import gettext_lazy as _
 
-from api.errors import Refused
+from api.domain_errors import ConflictError
 from tasks.models import Job
 from tasks.services import cancel_job
 from tenants.scoping import Role, Scope, visible_row
@@ -30,14 +30,14 @@ def results_of(deployments: Sequence[Deployment]) -> dict[UUID, dict[str, int]]:
 
 
 def visible_deployment(scope: Scope, deployment_id: UUID, needed: Role = Role.VIEWER) -> Deployment:
-    """A deployment that the caller may do something to. Raises Http404, 403."""
+    """A deployment that the caller may do something to. Raises `NotFoundError`, 403."""
     deployment: Deployment = visible_row(DEPLOYMENTS, scope, deployment_id, needed)
     return deployment
 
 
 def cancel_deployment(*, scope: Scope, deployment_id: UUID) -> tuple[Deployment, Job]:
-    """Begin no further batch; what runs goes to its end. Raises Http404, 403, 409 `not_cancellable`."""
+    """Begin no further batch; what runs goes to its end. Raises `NotFoundError`, 403, 409 `not_cancellable`."""
     deployment = visible_deployment(scope, deployment_id, Role.OPERATOR)
     if deployment.job_id is None:
-        raise Refused(409, "not_cancellable", _("The deployment has ended; nothing is left to cancel."))
+        raise ConflictError("not_cancellable", _("The deployment has ended; nothing is left to cancel."))
     return deployment, cancel_job(scope=scope, job_id=deployment.job_id)

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from api.database_errors import is_lock_timeout
-from api.errors import Refused
+from api.domain_errors import ConflictError
 from tasks import engine
 from vms.models import lock_key
 
@@ -52,7 +52,7 @@ def looking_again(work: Callable[[], Answer]) -> Answer:
         except OperationalError as error:
             if not is_lock_timeout(error):
                 raise
-    raise Refused(409, "busy", _("It is being changed by many at once; try again in a moment."))
+    raise ConflictError("busy", _("It is being changed by many at once; try again in a moment."))
 
 
 def look(wanted: Q) -> list[MicroServiceInstance]:
@@ -65,7 +65,7 @@ def that_can_be_had(
 ) -> tuple[list[MicroServiceInstance], list[dict[str, Any]]]:
     """Those that can be deployed to, and why not the others; with the mode "all", the first of those is refused.
 
-    Raises `Refused` 409 `locked`, `under_maintenance`, or `busy` for a VM that another job has.
+    Raises `DomainError` 409 `locked`, `under_maintenance`, or `busy` for a VM that another job has.
     """
     ids = {one.locked_by_id for one in instances if one.locked_by_id is not None}
     holders = Deployment.objects.select_related("operator").in_bulk(ids) if ids else {}
@@ -76,8 +76,8 @@ def that_can_be_had(
         if one.locked or one.is_maintain:
             left_out.append(_why_not(one, holders.get(one.locked_by_id)))
         elif (job := busy.get(keys.get(one.pk, ""))) is not None:
-            refused = engine.Busy(job)
-            refused.extra |= _named(one)
+            refused = engine.BusyError(job)
+            refused.details |= _named(one)
             if mode == "all":
                 raise refused
             left_out.append({**_named(one), "code": refused.code, "detail": f"{one.host}: {refused.detail}"})
@@ -85,7 +85,7 @@ def that_can_be_had(
             chosen.append(one)
     if left_out and (mode == "all" or not chosen):
         first = left_out[0]
-        raise Refused(409, first["code"], first["detail"], instances=left_out)
+        raise ConflictError(first["code"], first["detail"], instances=left_out)
     return chosen, left_out
 
 

@@ -12,7 +12,7 @@ from django.db.models import F
 from django.utils.translation import gettext_lazy as _
 
 from api.database_errors import violated
-from api.errors import BadFields, Refused
+from api.domain_errors import ConflictError, InvalidError, InvalidFieldsError
 from api.preconditions import check_if_match
 from tenants.models import Tenant
 from tenants.row_limits import require_room_for_rows
@@ -40,12 +40,12 @@ def problems_of_address(ip: str) -> list[str]:
 def tenant_of(scope: Scope) -> Tenant:
     """The tenant that the caller works for. Raises 400 `tenant_required` for staff who name none."""
     if scope.tenant is None:
-        raise Refused(400, "tenant_required", _("Name the tenant that it is for in the X-Tenant header."))
+        raise InvalidError("tenant_required", _("Name the tenant that it is for in the X-Tenant header."))
     return scope.tenant
 
 
 def visible_host(scope: Scope, host_id: UUID, needed: Role = Role.VIEWER) -> Host:
-    """A host that the caller may do something to. Raises Http404, 403."""
+    """A host that the caller may do something to. Raises `NotFoundError`, 403."""
     host: Host = visible_row(Host.objects.select_related("vm", "tenant"), scope, host_id, needed)
     return host
 
@@ -61,10 +61,10 @@ def create_host(*, scope: Scope, fields: dict[str, Any]) -> Host:
     if vm is not None:
         fields = {"hostname": name_of(vm), "ip": address_of(vm), **fields}
         if not fields["ip"]:
-            raise BadFields({"vm": [_("The VM has no address yet; give the host's `ip`.")]})
+            raise InvalidFieldsError({"vm": [_("The VM has no address yet; give the host's `ip`.")]})
     missing = {name: [REQUIRED] for name in ("hostname", "ip") if not fields.get(name)}
     if missing:
-        raise BadFields(missing)
+        raise InvalidFieldsError(missing)
     _fill(host, fields)
     with transaction.atomic():
         require_room_for_rows(host.tenant, "hosts", Host.objects.filter(tenant=host.tenant))
@@ -73,11 +73,11 @@ def create_host(*, scope: Scope, fields: dict[str, Any]) -> Host:
 
 
 def change_host(*, scope: Scope, host_id: UUID, fields: dict[str, Any], if_match: str | None) -> Host:
-    """Change a host, unless something is being deployed to it. Raises Http404, 403, 412, 409 `being_deployed`, `name_taken`, 400."""
+    """Change a host, unless something is being deployed to it. Raises `NotFoundError`, 403, 412, 409 `being_deployed`, `name_taken`, 400."""
     with transaction.atomic():
         host = _locked(scope, host_id, if_match)
         if host.instances.filter(locked=True).exists():
-            raise Refused(409, "being_deployed", _("Something is being deployed to it; wait for the end."))
+            raise ConflictError("being_deployed", _("Something is being deployed to it; wait for the end."))
         _vm(host.tenant, fields.get("vm_id"))
         _fill(host, fields)
         host.version = F("version") + 1
@@ -86,13 +86,13 @@ def change_host(*, scope: Scope, host_id: UUID, fields: dict[str, Any], if_match
 
 
 def remove_host(*, scope: Scope, host_id: UUID, if_match: str | None) -> None:
-    """Remove a host that nothing runs on. Raises Http404, 403, 412, 409 `in_use`."""
+    """Remove a host that nothing runs on. Raises `NotFoundError`, 403, 412, 409 `in_use`."""
     with transaction.atomic():
         host = _locked(scope, host_id, if_match)
         names = list(host.instances.values_list("service__name", flat=True).order_by("service__name")[:5])
         if names:
             message = _("Services run on it: %(names)s. Take them off first.")
-            raise Refused(409, "in_use", message % {"names": ", ".join(names)})
+            raise ConflictError("in_use", message % {"names": ", ".join(names)})
         host.delete()
 
 
@@ -115,7 +115,7 @@ def _vm(tenant: Tenant, vm_id: UUID | None) -> VirtualMachine | None:
         return None
     vm: VirtualMachine | None = VirtualMachine.objects.for_tenant(tenant).filter(pk=vm_id).first()
     if vm is None:
-        raise BadFields({"vm": [NO_SUCH % {"pk": vm_id}]})
+        raise InvalidFieldsError({"vm": [NO_SUCH % {"pk": vm_id}]})
     return vm
 
 
@@ -123,7 +123,7 @@ def _fill(host: Host, fields: dict[str, Any]) -> None:
     for name, value in fields.items():
         setattr(host, name, value)
     if "ip" in fields and (wrong := problems_of_address(str(host.ip))):
-        raise BadFields({"ip": wrong})
+        raise InvalidFieldsError({"ip": wrong})
 
 
 def _locked(scope: Scope, host_id: UUID, if_match: str | None) -> Host:
@@ -141,4 +141,4 @@ def _save(host: Host) -> None:
             raise
         message = _("The tenant has a host called '%(name)s' already.")
         errors = {"hostname": [_("Taken.")]}
-        raise Refused(409, "name_taken", message % {"name": host.hostname}, errors=errors) from None
+        raise ConflictError("name_taken", message % {"name": host.hostname}, errors=errors) from None

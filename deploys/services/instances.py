@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
 
 from api.database_errors import violated
-from api.errors import BadFields, Refused
+from api.domain_errors import ConflictError, InvalidFieldsError
 from api.preconditions import check_if_match
 from tasks.command import Refusal
 from tenants.row_limits import require_room_for_rows
@@ -42,7 +42,7 @@ def keeps_its_vm(vm_id: UUID) -> list[Refusal]:
 def visible_instance(
     scope: Scope, service_id: UUID, instance_id: UUID, needed: Role = Role.VIEWER
 ) -> MicroServiceInstance:
-    """An instance of a visible service, that the caller may do something to. Raises Http404, 403."""
+    """An instance of a visible service, that the caller may do something to. Raises `NotFoundError`, 403."""
     instances = INSTANCES.filter(service=service_id)
     instance: MicroServiceInstance = visible_row(instances, scope, instance_id, needed)
     return instance
@@ -51,7 +51,7 @@ def visible_instance(
 def add_instance(*, scope: Scope, service_id: UUID, fields: dict[str, Any]) -> MicroServiceInstance:
     """Say that a version of a service is on a host. Nothing is done there; nobody has looked, so its status is unknown.
 
-    Raises Http404, 403, 409 `host_taken`, `folder_taken`, `limit_reached`, 400 by field.
+    Raises `NotFoundError`, 403, 409 `host_taken`, `folder_taken`, `limit_reached`, 400 by field.
     """
     with transaction.atomic():
         instance = _added(scope, locked_service(scope, service_id, Role.ADMIN), fields)
@@ -68,7 +68,7 @@ def _added(scope: Scope, service: MicroService, fields: dict[str, Any]) -> Micro
     if version is None:
         errors["version"] = [NO_SUCH % {"pk": version_id}]
     if host is None or version is None:
-        raise BadFields(errors)
+        raise InvalidFieldsError(errors)
     tenant = service.information_system.tenant
     require_room_for_rows(
         tenant, "instances", MicroServiceInstance.objects.filter(service__information_system__tenant=tenant)
@@ -85,12 +85,12 @@ def _added(scope: Scope, service: MicroService, fields: dict[str, Any]) -> Micro
         if violated(error) != "one_version_of_a_service_on_a_host":
             raise
         message = _("The service is on %(host)s already.")
-        raise Refused(409, "host_taken", message % {"host": host}, errors={"host": [_("Taken.")]}) from None
+        raise ConflictError("host_taken", message % {"host": host}, errors={"host": [_("Taken.")]}) from None
     return instance
 
 
 def may_change(scope: Scope, service_id: UUID, instance_id: UUID, names: set[str]) -> MicroServiceInstance:
-    """An instance of which the caller may change these columns now. Raises Http404, 403, 409 `locked`."""
+    """An instance of which the caller may change these columns now. Raises `NotFoundError`, 403, 409 `locked`."""
     instance = visible_instance(scope, service_id, instance_id, _needed_for(names))
     refuse_if_locked(instance)
     return instance
@@ -99,7 +99,7 @@ def may_change(scope: Scope, service_id: UUID, instance_id: UUID, names: set[str
 def change_instance(
     *, scope: Scope, service_id: UUID, instance_id: UUID, fields: dict[str, Any], if_match: str | None
 ) -> MicroServiceInstance:
-    """Change what is said of an instance, unless a deployment holds it. Raises Http404, 403, 412, 409 `locked`."""
+    """Change what is said of an instance, unless a deployment holds it. Raises `NotFoundError`, 403, 412, 409 `locked`."""
     with transaction.atomic():
         instance = _locked(scope, service_id, instance_id, _needed_for(set(fields)), if_match)
         for name, value in fields.items():
@@ -111,7 +111,7 @@ def change_instance(
 
 
 def remove_instance(*, scope: Scope, service_id: UUID, instance_id: UUID, if_match: str | None) -> None:
-    """Take a service off a host: the portal forgets it, the host keeps it. Raises Http404, 403, 412, 409 `locked`."""
+    """Take a service off a host: the portal forgets it, the host keeps it. Raises `NotFoundError`, 403, 412, 409 `locked`."""
     with transaction.atomic():
         _locked(scope, service_id, instance_id, Role.ADMIN, if_match).delete()
 
@@ -122,8 +122,7 @@ def refuse_if_locked(instance: MicroServiceInstance) -> None:
         return
     holder = instance.locked_by
     message = _("A deployment holds %(host)s; wait for the end, or cancel that.")
-    raise Refused(
-        409,
+    raise ConflictError(
         "locked",
         message % {"host": instance.host},
         deployment=str(holder.pk) if holder else None,

@@ -10,7 +10,7 @@ from datetime import datetime
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_private_key
 from django.utils.translation import gettext_lazy as _
 
-from api.errors import BadFields
+from api.domain_errors import InvalidFieldsError
 from security.encryption import UnreadableSecret
 from tenants.scoping import Role, Scope
 
@@ -56,7 +56,7 @@ def set_key(*, scope: Scope, private_key: str) -> KeyPicture:
     scope.require(Role.ADMIN, DeployKey)
     tenant = tenant_of(scope)
     if wrong := check_key(private_key):
-        raise BadFields({"private_key": wrong})
+        raise InvalidFieldsError({"private_key": wrong})
     key = DeployKey(tenant=tenant, updated_by=scope.user)
     key.set_private_key(private_key)
     columns = {"encrypted_private_key": key.encrypted_private_key, "updated_by": scope.user}

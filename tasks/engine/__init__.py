@@ -20,13 +20,23 @@ Caveats:
 from .advancing import advance
 from .calling import back_off
 from .decisions import allowed_decisions
-from .submission import Answer, Busy, NotValid, Spec, Submission, holder_of, holders_of, submit, submit_many
+from .submission import (
+    Answer,
+    BusyError,
+    NotValidError,
+    Spec,
+    Submission,
+    holder_of,
+    holders_of,
+    submit,
+    submit_many,
+)
 from .upkeep import cancel, prune, sweep
 
 __all__ = [
     "Answer",
-    "Busy",
-    "NotValid",
+    "BusyError",
+    "NotValidError",
     "Spec",
     "Submission",
     "advance",

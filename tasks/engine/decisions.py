@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from api.errors import Refused
+from api.domain_errors import ConflictError
 
 from .. import crash_points
 from ..command import Command, UnknownKind, command_class
@@ -42,15 +42,14 @@ def allowed_decisions(job: Job) -> list[str]:
 
 
 def lock_for_decision(job: Job, decision: str) -> Job:
-    """Lock a job's row, parent first, and check that this may be decided. Raises `Refused` 409 `wrong_state`."""
+    """Lock a job's row, parent first, and check that this may be decided. Raises `DomainError` 409 `wrong_state`."""
     if job.parent_id is not None:
         lock_parent(job)
     crash_points.crash_point_on_commit("decided")
     locked: Job = Job.objects.select_for_update().get(pk=job.pk)
     allowed = allowed_decisions(locked)
     if decision not in allowed:
-        raise Refused(
-            409,
+        raise ConflictError(
             "wrong_state",
             gettext_lazy("The job is '%(status)s'; that cannot be decided about it now.")
             % {"status": JobStatus(locked.status).label},
@@ -73,7 +72,7 @@ def end_stuck(job: Job, user: User, reason: str, *, undo: bool) -> Job:
     """End a stuck job as failed, or, with `undo`, have what it did taken back first.
 
     Without `undo` nothing is done to the outside: the person says that it is, or will be, in order. The locks are freed.
-    Raises `Refused` 409 `children_open` while children of it have not ended.
+    Raises `DomainError` 409 `children_open` while children of it have not ended.
     """
     if undo:
         # Going forward, it is a cancel that it hears when it goes on; going back, it only goes on.
@@ -84,8 +83,7 @@ def end_stuck(job: Job, user: User, reason: str, *, undo: bool) -> Job:
         _say(job, _("Ended by %(user)s, and undone: %(reason)s"), user, reason)
         return job
     if job.children_open:
-        raise Refused(
-            409,
+        raise ConflictError(
             "children_open",
             gettext_lazy("%(count)s of its children have not ended; end it with undo, which cancels them.")
             % {"count": job.children_open},
@@ -117,17 +115,17 @@ def note_errored(job: Job, user: User, reason: str) -> Job:
 
 
 def retry(job: Job, user: User, reason: str) -> Job:
-    """Submit the command of an errored job again, as a new job. Raises `Busy`, `NotValid`, 409 `unknown_kind`, `gone`."""
+    """Submit the command of an errored job again, as a new job. Raises `BusyError`, `NotValidError`, 409 `unknown_kind`, `gone`."""
     command = _command_of(job)
     if type(command) is Command:
-        raise Refused(
-            409, "unknown_kind", gettext_lazy("This release knows no '%(kind)s'.") % {"kind": job.kind}
+        raise ConflictError(
+            "unknown_kind", gettext_lazy("This release knows no '%(kind)s'.") % {"kind": job.kind}
         )
     try:
         submission = submit(command, tenant=job.tenant, user=user)
     except ObjectDoesNotExist:
         # A creation that was taken back has left no row to try again with.
-        raise Refused(409, "gone", gettext_lazy("What it was about is gone; ask for it anew.")) from None
+        raise ConflictError("gone", gettext_lazy("What it was about is gone; ask for it anew.")) from None
     if not submission.joined:
         Job.objects.filter(pk=submission.job.pk).update(retry_of=job)
     Job.objects.filter(pk=job.pk).update(attended_at=Now())

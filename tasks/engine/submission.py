@@ -12,7 +12,7 @@ from django.db import connection
 from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy
 
-from api.errors import Refused
+from api.domain_errors import ConflictError, DomainError
 
 from .. import crash_points
 from ..command import Command, Refusal, title_of
@@ -24,13 +24,12 @@ if TYPE_CHECKING:
     from tenants.models import Tenant, User  # Types only: this room lies below.
 
 
-class Busy(Refused):
+class BusyError(ConflictError):
     """The entity is held by another job. Carries that job."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
         super().__init__(
-            409,
             "busy",
             gettext_lazy("Another job holds it: %(job)s. Wait for it to end, or cancel it.")
             % {"job": title_of(job.kind)},
@@ -38,7 +37,7 @@ class Busy(Refused):
         )
 
 
-class NotValid(Refused):
+class NotValidError(ConflictError):
     """The command's own validation refuses. Carries every refusal, not the first."""
 
     def __init__(self, refusals: Sequence[Refusal]) -> None:
@@ -47,7 +46,7 @@ class NotValid(Refused):
         errors: dict[str, list[str]] = {}
         for refusal in refusals:
             errors.setdefault(refusal.field or "detail", []).append(str(refusal.message))
-        super().__init__(409, first.code, first.message, errors=errors, **dict(first.details))
+        super().__init__(first.code, first.message, errors=errors, **dict(first.details))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,7 @@ class Answer:
 
     job: Job | None = None
     joined: bool = False
-    refusal: Refused | None = None
+    refusal: DomainError | None = None
 
 
 def holder_of(key: str) -> Job | None:
@@ -94,7 +93,7 @@ def submit(command: Command, *, tenant: Tenant | None = None, user: User | None 
     """Record a command as a job, with its steps and locks, in the caller's transaction.
 
     The same command on the same entity joins the job in flight.
-    Raises `Busy` when another job holds one of the entities, `NotValid` when the command refuses itself.
+    Raises `BusyError` when another job holds one of the entities, `NotValidError` when the command refuses itself.
     """
     (answer,) = submit_many([Spec(command, tenant)], user=user)
     if answer.refusal is not None:
@@ -134,9 +133,9 @@ def submit_many(
         holder = next((holders[key] for key in keys for holders in (held, mine) if key in holders), None)
         if holder is not None:
             same = (holder.kind, holder.params) == (job.kind, job.params)
-            answers.append(Answer(holder, joined=True) if same else Answer(refusal=Busy(holder)))
+            answers.append(Answer(holder, joined=True) if same else Answer(refusal=BusyError(holder)))
         elif refusals := spec.command.validate():
-            answers.append(Answer(refusal=NotValid(refusals)))
+            answers.append(Answer(refusal=NotValidError(refusals)))
         else:
             answers.append(Answer(job))
             mine.update(dict.fromkeys(keys, job))
@@ -205,7 +204,7 @@ def _root_of(spec: Spec, user: User | None) -> Job:
 def take_locks(wanted: Mapping[str, UUID]) -> dict[str, Job]:
     """Take every key that is free, each for its job; the jobs that hold the others, by key.
 
-    Raises `Refused` 409 `busy` when a key is let go and taken by others again and again.
+    Raises `DomainError` 409 `busy` when a key is let go and taken by others again and again.
     """
     missing = dict(sorted(wanted.items()))
     held: dict[str, Job] = {}
@@ -227,8 +226,8 @@ def take_locks(wanted: Mapping[str, UUID]) -> dict[str, Job]:
             missing = {key: job for key, job in missing.items() if key not in held}
         # The holder of what is still missing ended between the two statements: try again.
     if missing:
-        raise Refused(
-            409, "busy", gettext_lazy("It is being changed by many at once; try again in a moment.")
+        raise ConflictError(
+            "busy", gettext_lazy("It is being changed by many at once; try again in a moment.")
         )
     return held
 

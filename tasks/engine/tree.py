@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from api.errors import Refused
+from api.domain_errors import ConflictError, DomainError
 
 from .. import crash_points
 from ..command import Failed, Spawn, UnknownKind, command_class, title_of
@@ -75,20 +75,19 @@ def spawn(claim: Claim, step: Step, wish: Spawn) -> Failed | None:
             record(children)
             step.save()
             ring_jobs((child.id, child.queue) for child, _command in children[: wish.at_once])
-    except Refused as refusal:
+    except DomainError as refusal:
         step.children = 0
-        return Failed(refusal.code, str(refusal.detail))
+        return Failed(refusal.code, refusal.detail)
     hear_cancel(job)
     return None
 
 
 def _take_for_root(keys: dict[str, UUID], root_id: UUID) -> None:
-    """Take for the root what it does not hold yet. Raises `Refused` 409 `busy`, naming the key and its holder."""
+    """Take for the root what it does not hold yet. Raises `DomainError` 409 `busy`, naming the key and its holder."""
     ours = set(EntityLock.objects.filter(job_id=root_id).values_list("key", flat=True))
     held = take_locks({key: root for key, root in keys.items() if key not in ours})
     for key, holder in held.items():
-        raise Refused(
-            409,
+        raise ConflictError(
             "busy",
             _("Another job holds %(key)s: %(job)s.")
             % {"key": key, "job": f"{title_of(holder.kind)} {holder.id}"},

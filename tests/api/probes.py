@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 
 from api import errors
 from api.auth_serializers import TokenSerializer
-from api.errors import Refused
+from api.domain_errors import ConflictError
 from api.idempotency import idempotent
 from api.models import ApiToken, IdempotencyKey
 from api.paging import CursorLines
@@ -54,7 +54,7 @@ def throw(error: Exception) -> Any:
 
 
 TROUBLES: dict[str, Any] = {
-    "refused": throw(Refused(409, "wrong_state", "Not from here.", allowed=["start"], retry_after=7)),
+    "refused": throw(ConflictError("wrong_state", "Not from here.", allowed=["start"], retry_after=7)),
     "not-found": throw(Http404("tenants.models.User matching query")),
     "denied": throw(django_exceptions.PermissionDenied("secret reason")),
     "django-invalid": throw(django_exceptions.ValidationError({"name": ["Too long."]})),
@@ -98,7 +98,7 @@ class Change(APIView):
         )
         time.sleep(self.seconds)
         if refusal == "raise":
-            raise Refused(409, "wrong_state", "No.")
+            raise ConflictError("wrong_state", "No.")
         if refusal == "return":
             return Response({"code": "returned"}, status=409)
         if refusal == "nothing":

@@ -15,7 +15,8 @@ from rest_framework import exceptions
 from rest_framework.test import APIClient
 
 from api.answer_limits import LARGEST_PROBLEM, LONGEST_NAME, MOST_ERRORS, limit_errors
-from api.errors import Refused, problem, problem_response
+from api.domain_errors import InvalidError
+from api.errors import problem, problem_response
 from api.serializers import PlainCharField
 from tests.factories import MembershipFactory, UserFactory
 from tests.isolation.cases import CASES
@@ -275,7 +276,7 @@ def test_few_errors_are_as_they_were() -> None:
 
 
 def test_what_was_left_out_is_said() -> None:
-    refused = Refused(400, "invalid", "No.", errors={str(number): ["wrong"] for number in range(21)})
+    refused = InvalidError("invalid", "No.", errors={str(number): ["wrong"] for number in range(21)})
 
     assert problem_response(refused, {}).data["truncated"] is True
     wrong = exceptions.ValidationError({str(number): ["wrong"] for number in range(20)})

@@ -5,7 +5,8 @@ from django.db import connection, connections
 from django.test import Client, RequestFactory
 from rest_framework.test import APIClient
 
-from api.errors import Refused, csrf_failed
+from api.domain_errors import ConflictError
+from api.errors import csrf_failed
 from tenants.models import User
 
 from .conftest import client_of
@@ -126,7 +127,7 @@ def test_a_refusal_says_what_helps(client: APIClient) -> None:
 
 def test_a_refusal_cannot_shadow_a_member_of_the_problem() -> None:
     with pytest.raises(TypeError, match="request_id"):
-        Refused(409, "busy", "Busy.", request_id="mine")
+        ConflictError("busy", "Busy.", request_id="mine")
 
 
 def test_what_django_says_of_tables_is_not_repeated(client: APIClient) -> None:

@@ -34,7 +34,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from api.errors import Refused
+from api.domain_errors import ConflictError
 from api.models import ApiToken
 from portal.wsgi import application
 from tenants import services
@@ -373,7 +373,7 @@ def test_half_a_change_would_be_noticed(document, monkeypatch):
     def half(*, tenant: Any, username: str, role: str) -> Any:
         tenant.description = "half"
         tenant.save()
-        raise Refused(409, "too_late", "After the first of two writes.")
+        raise ConflictError("too_late", "After the first of two writes.")
 
     monkeypatch.setattr(services, "add_member", half)
 

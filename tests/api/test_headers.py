@@ -11,7 +11,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.client_address import client_address, client_network
-from api.errors import Refused
+from api.domain_errors import DomainError
+from api.errors import status_of
 from api.preconditions import check_if_match, etag_of
 from api.prefer import preferred_wait, say_applied
 
@@ -37,10 +38,10 @@ def test_if_match_lets_through(header: str | None) -> None:
     ['"2"', '"33"', 'W/"2"', '"2-gzip"', '"-gzip"', '"3-gzip-gzip"', '"3-x"', '""', '"1", "2-br"', '"\xe9"'],
 )
 def test_if_match_refuses(header: str) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(DomainError) as caught:
         check_if_match(header, 3)
 
-    assert (caught.value.status_code, caught.value.code) == (412, "precondition_failed")
+    assert (status_of(caught.value), caught.value.code) == (412, "precondition_failed")
     assert '"3"' in str(caught.value.detail)
 
 
@@ -70,16 +71,16 @@ def test_if_match_refuses(header: str) -> None:
     ],
 )
 def test_an_if_match_that_is_no_list_of_tags_is_400(header: str) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(DomainError) as caught:
         check_if_match(header, 3)
 
-    assert (caught.value.status_code, caught.value.code) == (400, "bad_if_match")
+    assert (status_of(caught.value), caught.value.code) == (400, "bad_if_match")
 
 
 def test_a_time_serves_as_a_version_to_the_microsecond() -> None:
     read = datetime(2030, 1, 1, 12, 0, 0, 1, tzinfo=UTC)
     check_if_match(etag_of(read), read)
-    with pytest.raises(Refused):
+    with pytest.raises(DomainError):
         check_if_match(etag_of(read), read.replace(microsecond=2))
 
 

@@ -14,8 +14,8 @@ from rest_framework.test import APIClient
 
 from api import login_throttle, password_hashers
 from api.client_address import client_network
+from api.domain_errors import LoginBusyError
 from api.models import LoginCount
-from api.password_checks import LoginRefused
 from tenants.models import User
 from tests.factories import UserFactory
 
@@ -308,5 +308,5 @@ class TestFewAtOnce:
         for _ in range(1 + password_hashers.WAITING_FOR_EACH):
             slots._here.acquire()
 
-        with pytest.raises(LoginRefused), slots.taken():
+        with pytest.raises(LoginBusyError), slots.taken():
             pass

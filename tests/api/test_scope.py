@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.test import APIRequestFactory, force_authenticate
 
-from api.errors import Refused
+from api.domain_errors import DomainError
+from api.errors import status_of
 from tenants.models import Tenant, User
 from tenants.scoped_views import scope_of
 from tenants.scoping import Role
@@ -26,9 +26,9 @@ def scope(user: User, slug: str | None = None) -> Any:
 
 
 def refusal(user: User, slug: str | None = None) -> tuple[int, str]:
-    with pytest.raises(APIException) as caught:
+    with pytest.raises(DomainError) as caught:
         scope(user, slug)
-    return caught.value.status_code, str(caught.value.get_codes())
+    return status_of(caught.value), caught.value.code
 
 
 def test_who_has_one_tenant_need_not_name_it() -> None:
@@ -82,6 +82,6 @@ def test_each_role_may_what_the_ones_before_it_may(role: Role, needed: Role, may
     if may:
         found.require(needed)
     else:
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(DomainError) as caught:
             found.require(needed)
-        assert (caught.value.status_code, caught.value.code) == (403, "role_too_low")
+        assert (status_of(caught.value), caught.value.code) == (403, "role_too_low")

@@ -11,7 +11,8 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from api.errors import Refused
+from api.domain_errors import DomainError
+from api.errors import status_of
 from deploys.models import Deployment, DeploymentItem, MicroServiceInstance
 from tasks import engine
 from tasks.leases import LeaseLost
@@ -186,15 +187,15 @@ def test_a_vm_that_is_deployed_to_is_neither_restarted_nor_removed(company, vm):
     administrator = Scope(company.user, company.tenant, Role.ADMIN)
     plan = company.deploy("1.0", "2.0", hosts=[0])
 
-    with pytest.raises(Refused) as busy:
+    with pytest.raises(DomainError) as busy:
         control_vm(scope=company.scope, vm_id=vm.pk, action="restart")
     work()
-    with pytest.raises(Refused) as kept:
+    with pytest.raises(DomainError) as kept:
         remove_vm(scope=administrator, vm_id=vm.pk)
 
-    assert (busy.value.status_code, busy.value.code) == (409, "busy")
+    assert (status_of(busy.value), busy.value.code) == (409, "busy")
     assert busy.value.job == plan.job
-    assert (kept.value.status_code, kept.value.code) == (409, "has_instances")
+    assert (status_of(kept.value), kept.value.code) == (409, "has_instances")
     assert "shop" in str(kept.value.detail)
     assert not EntityLock.objects.exists()
 
@@ -203,7 +204,7 @@ def test_a_vm_that_is_deployed_to_is_neither_restarted_nor_removed(company, vm):
 def test_nothing_is_deployed_to_a_vm_that_is_being_restarted(company, vm, dry_run):
     job = control_vm(scope=company.scope, vm_id=vm.pk, action="restart").job
 
-    with pytest.raises(Refused) as busy:
+    with pytest.raises(DomainError) as busy:
         company.deploy("1.0", "2.0", dry_run=dry_run)
 
     assert (busy.value.code, busy.value.job) == ("busy", job)

@@ -7,7 +7,7 @@ from threading import Barrier, Thread
 import pytest
 from django.db import connection
 
-from api.errors import Refused
+from api.domain_errors import DomainError
 from deploys.models import MicroServiceInstance
 from deploys.services import instances
 from tenants.scoping import Role, Scope
@@ -83,7 +83,7 @@ def test_of_two_that_come_at_once_one_gets_the_folder():
         together.wait(30)
         try:
             instances.add_instance(scope=scope, service_id=service.pk, fields=fields)
-        except Refused as refusal:
+        except DomainError as refusal:
             refused.append(refusal.code)
         finally:
             connection.close()

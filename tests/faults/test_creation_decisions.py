@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from api.errors import Refused
+from api.domain_errors import DomainError
+from api.errors import status_of
 from openstack_client.compute import Compute
 from tasks.models import Job, JobStatus
 from tasks.services import decide_job
@@ -118,8 +119,8 @@ def retried(stage, hands, decide, job):
     assert job.status == JobStatus.ERRORED
     try:
         decide(job, "retry")
-    except Refused as refusal:
-        return refusal.status_code
+    except DomainError as refusal:
+        return status_of(refusal)
     hands.settle()
     return Job.objects.get(retry_of=job).status
 

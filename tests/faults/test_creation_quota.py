@@ -9,7 +9,8 @@ import pytest
 from django.db import connection
 from django.db.models import QuerySet
 
-from api.errors import Refused
+from api.domain_errors import DomainError
+from api.errors import status_of
 from tasks.models import EntityLock, Job
 from tenants.models import Tenant
 from tenants.quotas import usage_of
@@ -57,11 +58,11 @@ def create_at_once(stage, count=PEOPLE):
 def test_sixty_are_created_and_forty_refused(stage):
     came = create_at_once(stage)
 
-    refused = [error for error in came if isinstance(error, Refused)]
+    refused = [error for error in came if isinstance(error, DomainError)]
     assert Counter(type(one).__name__ for one in came) == {"Job": QUOTA, "Refused": PEOPLE - QUOTA}
-    assert {(error.status_code, error.code) for error in refused} == {(409, "quota_exceeded")}
+    assert {(status_of(error), error.code) for error in refused} == {(409, "quota_exceeded")}
     figures = {"vms": {"needed": 1, "left": 0, "total": QUOTA}}
-    assert all(error.extra["quota"] == figures for error in refused)
+    assert all(error.details["quota"] == figures for error in refused)
     assert VirtualMachine.objects.count() == QUOTA
     assert Job.objects.count() == EntityLock.objects.count() == QUOTA
     assert usage_of(stage.system.tenant)["vms"] == {"used": QUOTA, "total": QUOTA}

@@ -15,7 +15,8 @@ import pytest
 from django.db import connection
 from django.db.models import QuerySet
 
-from api.errors import Refused
+from api.domain_errors import DomainError
+from api.errors import status_of
 from deploys.executors import Code, Outcome
 from deploys.executors.command import CommandExecutor
 from deploys.models import Deployment, DeploymentItem, MicroServiceInstance
@@ -61,7 +62,7 @@ def deploy_together(company, wishes):
                 connection.ensure_connection()
                 together.wait(30)
             return company.deploy("1.0", LABELS[n + 1], hosts=wishes[n], scope=operators[n], batch=4)
-        except Refused as refused:
+        except DomainError as refused:
             return refused
         finally:
             connection.close()
@@ -80,17 +81,17 @@ def test_fifty_operators_on_the_same_hosts_end_with_one_version_on_each(company)
     chance = random.Random(1)
     answers = deploy_together(company, [chance.sample(range(HOSTS), 4) for _ in range(OPERATORS)])
     granted = [answer.deployment for answer in answers if isinstance(answer, Plan)]
-    refused = [answer for answer in answers if isinstance(answer, Refused)]
+    refused = [answer for answer in answers if isinstance(answer, DomainError)]
     took = promises(answers)
     work(60)
 
     # Nobody shares a host, and who was refused was told by whom and since when.
     assert granted
     assert set(took.values()) == {1}
-    assert {(one.status_code, one.code) for one in refused} == {(409, "locked")}
+    assert {(status_of(one), one.code) for one in refused} == {(409, "locked")}
     since = {str(one.pk): one.created_at.isoformat(timespec="seconds") for one in granted}
     holders = {str(one.pk): one.operator.username for one in granted}
-    for held in (held for answer in refused for held in answer.extra["instances"]):
+    for held in (held for answer in refused for held in answer.details["instances"]):
         assert held["operator"] == holders[held["deployment"]]
         assert held["since"] == since[held["deployment"]]
     # What the database says is what runs, and the history tells which deployment it was, and whose.

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.test import Client
-from django.urls import URLPattern, get_resolver
+from django.urls import URLPattern, URLResolver, get_resolver
 
 from api.page_addresses import is_for_programs, page_at_or_above
 from tasks.models import Job
@@ -24,7 +24,9 @@ SAMPLES = {"uuid": str(uuid.UUID(int=7)), "int": "7", "slug": "upgrade", "str": 
 
 def page_addresses():
     """Every address of the portal's own pages, with made-up keys."""
-    for pattern in get_resolver().url_patterns:
+    rooms = [one for one in get_resolver().url_patterns if isinstance(one, URLResolver)]
+    pages = [one for one in rooms if str(getattr(one.urlconf_name, "__name__", "")).endswith(".page_urls")]
+    for pattern in [*get_resolver().url_patterns, *(page for room in pages for page in room.url_patterns)]:
         if isinstance(pattern, URLPattern):
             path = "/" + re.sub(r"<(\w+):\w+>", lambda found: SAMPLES[found[1]], str(pattern.pattern))
             if not is_for_programs(path):

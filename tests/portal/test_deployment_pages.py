@@ -192,10 +192,10 @@ def test_hosts_that_were_taken_meanwhile_are_named_and_nothing_is_lost(operator,
 
 
 def test_what_the_engine_refuses_is_said_above_the_form(operator, service, monkeypatch):
-    from api.errors import Refused
+    from api.domain_errors import ConflictError
 
     def busy(**_asked):
-        raise Refused(409, "busy", "It is being changed by another job.")
+        raise ConflictError("busy", "It is being changed by another job.")
 
     monkeypatch.setattr("deploys.pages.changing.deploy", busy)
 

@@ -11,7 +11,7 @@ from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 
 from api import errors
-from api.errors import Refused
+from api.domain_errors import ConflictError
 from api.page_middleware import PageErrorsMiddleware
 from tenants.scoping import Role
 from tests.factories import MembershipFactory, UserFactory
@@ -116,7 +116,7 @@ class TestWhatAViewHasNotShown:
     @pytest.mark.parametrize(
         ("error", "status", "told"),
         [
-            (Refused(409, "busy", "It is busy.", retry_after=3), 409, "It is busy."),
+            (ConflictError("busy", "It is busy.", retry_after=3), 409, "It is busy."),
             (OperationalError("x"), 503, "The database does not answer"),
             (ValueError("x"), None, None),
         ],
@@ -131,7 +131,7 @@ class TestWhatAViewHasNotShown:
 
     def test_is_a_line_for_a_script(self):
         request = RequestFactory().post("/vms/new/", headers={"HX-Request": "true"})
-        answer = PageErrorsMiddleware(None).process_exception(request, Refused(409, "busy", "It is busy."))
+        answer = PageErrorsMiddleware(None).process_exception(request, ConflictError("busy", "It is busy."))
 
         assert (answer.status_code, answer["HX-Reselect"]) == (409, "#request-error")
         assert b"<html" not in answer.content

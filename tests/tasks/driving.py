@@ -23,7 +23,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from api.errors import Refused
+from api.domain_errors import DomainError
 from tasks import crash_points, doorbell, engine, polling
 from tasks.command import command_class
 from tasks.models import (
@@ -134,7 +134,7 @@ class Driver:
         try:
             with transaction.atomic():
                 return engine.submit(command).job
-        except Refused:
+        except DomainError:
             return None
 
     def jobs(self) -> list[Job]:
@@ -176,7 +176,7 @@ class Driver:
             return self.do(
                 decide_job, scope=self.staff, job_id=job.pk, decision=decision, reason="So be it.", undo=undo
             )
-        except Refused:
+        except DomainError:
             return None
 
     def deliver(self, message: Message) -> None:

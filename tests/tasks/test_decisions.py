@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from django.db import transaction
 
-from api.errors import Refused
+from api.domain_errors import DomainError
+from api.errors import status_of
 from tasks import engine
 from tasks.command import Failed, Wait
 from tasks.models import EntityLock, Job, JobLogLine, JobStatus, Step, StepStatus
@@ -152,7 +153,7 @@ def test_a_parent_with_open_children_is_ended_by_undoing_alone(staff):
     engine.advance(child.pk)
     Job.objects.filter(pk=job.pk).update(status=JobStatus.STUCK, outcome_code="stuck")
 
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(DomainError) as refused:
         decide_job(scope=staff, job_id=job.pk, decision="end", reason="Enough.")
     assert refused.value.code == "children_open"
     decide_job(scope=staff, job_id=job.pk, decision="end", reason="Enough.", undo=True)
@@ -216,7 +217,7 @@ def test_a_retry_is_refused_like_any_other_submission_and_changes_nothing(staff)
     with transaction.atomic():
         engine.submit(PaintHouse())
 
-    with pytest.raises(engine.Busy):
+    with pytest.raises(engine.BusyError):
         decide_job(scope=staff, job_id=job.pk, decision="retry", reason="Mended.")
 
     assert fresh(job).attended_at is None
@@ -236,10 +237,10 @@ def test_an_errored_job_is_noted(staff):
 def test_nothing_is_decided_about_a_job_that_is_not_in_trouble(staff, decision):
     job = submitted()
 
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(DomainError) as refused:
         decide_job(scope=staff, job_id=job.pk, decision=decision, reason="Why not.")
 
-    assert (refused.value.status_code, refused.value.code) == (409, "wrong_state")
+    assert (status_of(refused.value), refused.value.code) == (409, "wrong_state")
     assert Step.objects.filter(job=job, status="pending").count() == 3
 
 
@@ -248,12 +249,12 @@ def test_only_staff_decide():
     job = stuck()
     Job.objects.filter(pk=job.pk).update(tenant=member.tenant)
 
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(DomainError) as refused:
         decide_job(
             scope=Scope(member.user, member.tenant, Role.ADMIN), job_id=job.pk, decision="end", reason="Mine."
         )
 
-    assert (refused.value.status_code, refused.value.code) == (403, "staff_only")
+    assert (status_of(refused.value), refused.value.code) == (403, "staff_only")
 
 
 def test_two_who_decide_at_once_decide_once(staff):
@@ -261,7 +262,7 @@ def test_two_who_decide_at_once_decide_once(staff):
     job = stuck()
     decide_job(scope=staff, job_id=job.pk, decision="end", reason="Mine.")
 
-    with pytest.raises(Refused, match="cannot be decided"):
+    with pytest.raises(DomainError, match="cannot be decided"):
         decide_job(scope=staff, job_id=job.pk, decision="resume", reason="No, mine.")
 
 

@@ -67,9 +67,9 @@ def test_the_same_command_joins_and_another_is_busy():
 
     with transaction.atomic():
         again = engine.submit(BuildHouse())
-    with pytest.raises(engine.Busy) as painting, transaction.atomic():
+    with pytest.raises(engine.BusyError) as painting, transaction.atomic():
         engine.submit(PaintHouse())
-    with pytest.raises(engine.Busy), transaction.atomic():
+    with pytest.raises(engine.BusyError), transaction.atomic():
         engine.submit(BuildHouse(colour="red"))
 
     assert (again.joined, again.job.pk) == (True, job.pk)
@@ -78,7 +78,7 @@ def test_the_same_command_joins_and_another_is_busy():
 
 
 def test_a_refused_command_leaves_nothing():
-    with pytest.raises(engine.NotValid) as refused, transaction.atomic():
+    with pytest.raises(engine.NotValidError) as refused, transaction.atomic():
         engine.submit(BuildHouse(colour="pink"))
 
     assert refused.value.code == "ugly"

@@ -169,7 +169,7 @@ def test_children_borrow_the_roots_locks_and_keys_it_lacks_are_taken_for_it():
         ("house:b", job.pk),
     }
     engine.advance(children(job)[0].pk)
-    with pytest.raises(engine.Busy), transaction.atomic():
+    with pytest.raises(engine.BusyError), transaction.atomic():
         engine.submit(PaintHouse("a"))  # its child has ended, the root has not: it may still be undone
     work()
     assert not EntityLock.objects.exists()

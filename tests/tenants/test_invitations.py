@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from api.errors import Refused
+from api.domain_errors import DomainError
 from tenants import invitations, services
 from tenants.models import Invitation, Membership
 from tenants.scoping import Role
@@ -167,7 +167,7 @@ def test_a_crowd_gets_no_more_than_the_tenant_may_have(at_once, settings):
 
     came = at_once(*[one(number) for number in range(6)])
 
-    assert [answer.code for answer in came if isinstance(answer, Refused)] == ["too_many_invitations"] * 4
+    assert [answer.code for answer in came if isinstance(answer, DomainError)] == ["too_many_invitations"] * 4
     assert Invitation.objects.count() == 2
 
 
@@ -201,5 +201,5 @@ def test_of_two_administrators_who_leave_at_once_one_remains(at_once):
         lambda: services.remove_member(tenant=tenant, membership_id=other.pk),
     )
 
-    assert [answer.code for answer in came if isinstance(answer, Refused)] == ["last_administrator"]
+    assert [answer.code for answer in came if isinstance(answer, DomainError)] == ["last_administrator"]
     assert Membership.objects.filter(tenant=tenant, role=Role.ADMIN).count() == 1

@@ -7,7 +7,7 @@ import threading
 import pytest
 from django.contrib.auth.models import Permission
 
-from api.errors import Refused
+from api.domain_errors import DomainError
 from tenants import services
 from tenants.models import Membership, TenantQuerySet
 from tenants.scoping import Role
@@ -189,7 +189,7 @@ def two_administrators(transactional_db):
 def test_of_two_administrators_who_take_each_other_out_at_once_one_remains(two_administrators, at_once, way):
     came = at_once(*_each_other(two_administrators, way))
 
-    refused = [answer for answer in came if isinstance(answer, Refused)]
+    refused = [answer for answer in came if isinstance(answer, DomainError)]
     assert [answer.code for answer in refused] == ["last_administrator"]
     tenant = two_administrators[0].tenant
     assert Membership.objects.filter(tenant=tenant, role=Role.ADMIN).count() == 1

@@ -7,7 +7,8 @@ import threading
 import pytest
 from django.db import connections, transaction
 
-from api.errors import Refused
+from api.domain_errors import DomainError
+from api.errors import status_of
 from cloudaccounts.models import CloudAccount
 from cloudaccounts.services import create_account
 from deploys.models import Host
@@ -85,11 +86,11 @@ def test_one_more_than_the_limit_is_refused_with_the_figures(db, settings, kind)
 
     for _number in range(2):
         getattr(first, kind)()
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(DomainError) as refused:
         getattr(first, kind)()
 
-    assert (refused.value.status_code, refused.value.code) == (409, "limit_reached")
-    assert refused.value.extra["limit"] == {"kind": kind, "needed": 1, "left": 0, "total": there + 2}
+    assert (status_of(refused.value), refused.value.code) == (409, "limit_reached")
+    assert refused.value.details["limit"] == {"kind": kind, "needed": 1, "left": 0, "total": there + 2}
     assert f"{there + 2} " in str(refused.value.detail)
     getattr(other, kind)()
 
@@ -127,7 +128,7 @@ def test_many_who_add_at_once_do_not_pass_the_limit_together(settings):
                     counted.release(2)
                 Host.objects.create(tenant=maker.tenant, hostname=f"web-{number}", ip=f"10.9.9.{number + 1}")
             outcomes.append("made")
-        except Refused:
+        except DomainError:
             outcomes.append("refused")
         finally:
             connections.close_all()

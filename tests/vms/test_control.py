@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from django.http import Http404
 from django.utils import timezone
 
-from api.errors import Refused
+from api.domain_errors import DomainError, NotFoundError
+from api.errors import status_of
 from tasks import crash_points, engine
 from tasks.models import EntityLock, Job, JobStatus
 from tenants.scoping import Role, Scope
@@ -76,7 +76,7 @@ def test_what_is_so_already_changes_nothing(cloud, scope, vms_of):
 
 
 def test_another_tenants_vm_is_not_there(scope):
-    with pytest.raises(Http404):
+    with pytest.raises(NotFoundError):
         control(scope, VirtualMachineFactory(), "start")
 
 
@@ -95,10 +95,10 @@ def test_another_tenants_vm_is_not_there(scope):
 def test_refusals_say_what_is_wrong(scope, columns, action, options, status, code):
     vm = VirtualMachineFactory(information_system__tenant=scope.tenant, **columns)
 
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(DomainError) as refused:
         control(scope, vm, action, **options)
 
-    assert (refused.value.status_code, refused.value.code) == (status, code)
+    assert (status_of(refused.value), refused.value.code) == (status, code)
     assert not Job.objects.exists()
     assert not EntityLock.objects.exists()
 
@@ -106,10 +106,10 @@ def test_refusals_say_what_is_wrong(scope, columns, action, options, status, cod
 def test_a_wrong_state_names_what_is_allowed(scope):
     vm = VirtualMachineFactory(information_system__tenant=scope.tenant, status=VMStatus.STOPPED)
 
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(DomainError) as refused:
         control(scope, vm, "restart")
 
-    assert refused.value.extra == {"allowed": ["start", "shelve"]}
+    assert refused.value.details == {"allowed": ["start", "shelve"]}
 
 
 def test_the_same_action_joins_and_another_is_busy(scope, vms_of):
@@ -117,26 +117,26 @@ def test_the_same_action_joins_and_another_is_busy(scope, vms_of):
     first = control(scope, vm, "stop")
 
     again = control(scope, vm, "stop")
-    with pytest.raises(engine.Busy) as busy:
+    with pytest.raises(engine.BusyError) as busy:
         control(scope, vm, "restart")
 
     assert (again.changed, again.job.pk) == (False, first.job.pk)
-    assert busy.value.extra["job"]["id"] == str(first.job.pk)
+    assert busy.value.details["job"]["id"] == str(first.job.pk)
 
 
 def test_a_viewer_may_not(scope, vms_of):
     (vm,) = vms_of(1)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(DomainError) as refused:
         control(Scope(scope.user, scope.tenant, Role.VIEWER), vm, "stop")
 
-    assert (refused.value.status_code, refused.value.code) == (403, "role_too_low")
+    assert (status_of(refused.value), refused.value.code) == (403, "role_too_low")
 
 
 def test_a_dry_run_refuses_alike_and_does_nothing(scope, vms_of):
     (vm,) = vms_of(1)
 
     assert control(scope, vm, "stop", dry_run=True).changed is True
-    with pytest.raises(Refused):
+    with pytest.raises(DomainError):
         control(
             scope, VirtualMachineFactory(information_system__tenant=scope.tenant), "restart", dry_run=True
         )

@@ -16,10 +16,9 @@ import pytest
 import requests
 from django.conf import settings
 from django.db import connection
-from django.http import Http404
 from django.utils import timezone
 
-from api.errors import Refused
+from api.domain_errors import DomainError
 from cloudaccounts.models import CloudResource
 from cloudaccounts.sync.resources import sync_resource
 from openstack_client.compute import Compute, _server_query
@@ -200,7 +199,7 @@ class World:
             return False
         try:
             getattr(services, verb)(scope=self.scope, vm_id=vm.pk, **options)
-        except (Refused, Http404):
+        except DomainError:
             return False
         return True
 
@@ -220,7 +219,7 @@ class World:
         if moved.vm_id is None:
             self.ask(which, "attach_volume", volume_id=moved.pk)
             return
-        with suppress(Refused):
+        with suppress(DomainError):
             services.detach_volume(scope=self.scope, vm_id=moved.vm_id, volume_id=moved.pk)
 
     def run_until(self, which, days):

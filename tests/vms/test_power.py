@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from api.errors import Refused
+from api.domain_errors import DomainError
 from cloudaccounts.connect import open_cloud
 from tasks import engine
 from tasks.models import AsyncTask, EntityLock, Job, Step
@@ -50,10 +50,10 @@ def test_each_action_from_each_status(scope, action, status):
         assert control_vm(scope=scope, vm_id=vm.pk, action=action, dry_run=True).changed
     else:
         assert action not in allowed_actions(fresh(vm))
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(DomainError) as refused:
             control_vm(scope=scope, vm_id=vm.pk, action=action)
         assert refused.value.code == "wrong_state"
-        assert refused.value.extra["allowed"] == allowed_actions(fresh(vm))
+        assert refused.value.details["allowed"] == allowed_actions(fresh(vm))
     assert not Job.objects.exists()
 
 

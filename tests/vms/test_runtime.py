@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from api.errors import Refused
+from api.domain_errors import DomainError
 from tasks.models import Job
 from tests.working import work
 from vms.models import VirtualMachine, VMOperationLog
@@ -88,7 +88,7 @@ def test_what_is_over_is_not_started_before_it_is_extended(vms_of, scope):
     (vm,) = vms_of(1, status="SHUTOFF")
     ends(vm, TODAY() - DAY)
 
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(DomainError) as refused:
         control_vm(scope=scope, vm_id=vm.pk, action="start")
     assert refused.value.code == "runtime_over"
 

@@ -8,7 +8,7 @@ import pytest
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from api.errors import Refused
+from api.domain_errors import DomainError
 from tasks.models import Job
 from tests.working import work
 from volumepool.models import PoolClaim, SpareVolume, StrayVolume, Volume, VolumePool
@@ -158,7 +158,7 @@ def test_nothing_is_made_of_what_is_refused(full, want, system):
     }.items():
         system.tenant.quota_disk_gb = 20
         system.tenant.save()
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(DomainError) as refused:
             ask()
         refusals[what] = refused.value
 

@@ -7,7 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from api.errors import BadFields
+from api.domain_errors import InvalidFieldsError
 from tasks.models import Job
 from tests.factories import InformationSystemFactory, VolumeFactory
 from tests.vms.conftest import account, catalogue, cloud
@@ -130,7 +130,7 @@ def test_a_snapshot_that_is_gone_is_said_before_anything_is_made(pool, account, 
     VolumePool.objects.update(snapshot_id="11111111-1111-4111-8111-111111111111")
     reconcile(account.pk, "RegionOne")
 
-    with pytest.raises(BadFields) as refused:
+    with pytest.raises(InvalidFieldsError) as refused:
         want(1)
 
     assert "11111111" in str(refused.value.errors)

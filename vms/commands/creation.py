@@ -24,7 +24,7 @@ from ..models import VirtualMachine, VMOperationLog
 from .server import ServerCommand, delete_servers, vm_tag
 
 # A queue out of which nothing has come for so long stands still.
-QUEUE_STANDS_AFTER = timedelta(seconds=60)
+QUEUE_STANDS_AFTER = timedelta(seconds=40)
 
 
 def is_overtaken(compute: Compute, server: Server) -> bool:

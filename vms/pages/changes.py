@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import messages
 from django.utils.translation import gettext as _
 
-from api.errors import BadFields
+from api.domain_errors import InvalidFieldsError
 from api.page_refusals import checked, entered_in
 from api.preconditions import etag_of
 from tenants.scoped_pages import PageRequest
@@ -38,7 +38,7 @@ def change_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> No
     )
     if wrong_lines:
         asked.is_valid()
-        raise BadFields({**asked.errors, "metadata": wrong_lines})
+        raise InvalidFieldsError({**asked.errors, "metadata": wrong_lines})
     fields = checked(asked)
     _vm, job = change_vm(scope=scope, vm_id=vm.pk, fields=fields, if_match=_if_match(request))
     if job is None:
@@ -62,7 +62,7 @@ def resize_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> No
         }
         flavor = choices_for(scope, place, for_new=False).flavor
         if flavor is None:
-            raise BadFields({"flavor": [_("There is no such flavor here.")]})
+            raise InvalidFieldsError({"flavor": [_("There is no such flavor here.")]})
         data = {"cpu_cores": flavor.cpu_cores, "memory_gb": flavor.memory_gb}
         if not boots_from_volume:
             data["disk_gb"] = flavor.disk_gb
@@ -74,7 +74,7 @@ def resize_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> No
 def remove_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
     """Remove it, when its name was typed: a click alone must not."""
     if request.POST.get("name", "").strip() != vm.name:
-        raise BadFields({"name": [_("Type '%(name)s' to remove it.") % {"name": vm.name}]})
+        raise InvalidFieldsError({"name": [_("Type '%(name)s' to remove it.") % {"name": vm.name}]})
     asked = checked(RemovalSerializer(data=entered_in(request.POST, "volumes", "force")))
     remove_vm(scope=scope, vm_id=vm.pk, if_match=_if_match(request), **asked)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from api.errors import BadFields, Refused
+from api.domain_errors import ConflictError, InvalidFieldsError
 from api.page_refusals import texts_of
 from cloudaccounts.models import CloudAccount, CloudResource
 from tenants.models import InformationSystem
@@ -49,7 +49,7 @@ def choices_for(scope: Scope, entered: Mapping[str, str], *, for_new: bool = Tru
     """
     options = _options(scope, entered, for_new=for_new)
     if options["information_system"] is None:
-        raise Refused(409, "no_information_system", " ".join(texts_of([*options["missing"].values()])))
+        raise ConflictError("no_information_system", " ".join(texts_of([*options["missing"].values()])))
     system = (
         InformationSystem.objects.within(scope).select_related("tenant").get(pk=options["information_system"])
     )
@@ -91,7 +91,7 @@ def _options(scope: Scope, entered: Mapping[str, str], *, for_new: bool) -> dict
                 region=wished_region,
                 for_new=for_new,
             )
-        except BadFields:
+        except InvalidFieldsError:
             continue
     return options_for(scope=scope, system_id=None, account_id=None, region="", for_new=for_new)
 

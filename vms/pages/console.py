@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from api.errors import Refused
+from api.domain_errors import DomainError
 from api.page_addresses import page_part, require_POST
 from api.page_refusals import checked, entered_in, tell
 from tasks.models import Job, JobStatus
@@ -42,9 +42,9 @@ def ask_console(request: PageRequest, pk: UUID) -> HttpResponse:
         scope.require(Role.OPERATOR, VirtualMachine)
         asked = checked(ReadConsoleSerializer(data=entered_in(request.POST, "reading", "lines")))
         _vm, job = read_console(scope=scope, vm_id=pk, **asked)
-    except Refused as refused:
+    except DomainError as refused:
         if request.htmx:
-            return _part(request, scope, vm, refusal=str(refused.detail))
+            return _part(request, scope, vm, refusal=refused.detail)
         tell(request, refused)
         return redirect("vm-detail-page", pk)
     if request.htmx:
@@ -63,8 +63,8 @@ def console_part(request: PageRequest, pk: UUID) -> HttpResponse:
     vm = get_object_or_404(VirtualMachine.objects.within(scope), pk=pk)
     try:
         scope.require(Role.OPERATOR, VirtualMachine)
-    except Refused as refused:
-        return _part(request, scope, vm, refusal=str(refused.detail))
+    except DomainError as refused:
+        return _part(request, scope, vm, refusal=refused.detail)
     try:
         job_id: UUID | None = UUID(request.GET.get("job", ""))
     except ValueError:

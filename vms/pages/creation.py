@@ -12,7 +12,8 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from api.errors import BadFields, Refused
+from api.domain_errors import DomainError, InvalidFieldsError
+from api.errors import status_of
 from api.page_refusals import entered_in, errors_by_field, tell
 from api.serializers import right_and_wrong
 from tenants.models import InformationSystem
@@ -78,7 +79,7 @@ def new_vm_page(request: PageRequest) -> HttpResponse:
         entered = _entered(sent)
         _follow_snapshot(scope, entered, is_final=request.method == "POST" and "reload" not in sent)
         choices = choices_for(scope, entered)
-    except Refused as refused:
+    except DomainError as refused:
         tell(request, refused)
         return redirect("vm-page")
     if request.method != "POST" or "reload" in request.POST:
@@ -86,10 +87,10 @@ def new_vm_page(request: PageRequest) -> HttpResponse:
     dry_run = "dry_run" in request.POST
     try:
         new = _create(scope, entered, choices, dry_run=dry_run)
-    except Refused as refused:
+    except DomainError as refused:
         tell(request, refused, shown_beside={*STARTS, "os_type", "os_version", "image"})
-        errors = errors_by_field(refused) if isinstance(refused, BadFields) else {}
-        return _form(request, scope, entered, choices, errors=errors, status=refused.status_code)
+        errors = errors_by_field(refused) if isinstance(refused, InvalidFieldsError) else {}
+        return _form(request, scope, entered, choices, errors=errors, status=status_of(refused))
     if new.job is None:
         return _form(request, scope, entered, choices, would=new)
     return redirect("vm-detail-page", new.vm.pk)

@@ -14,7 +14,8 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from api.errors import Refused
+from api.domain_errors import DomainError
+from api.errors import status_of
 from api.page_addresses import page_part
 from api.page_refusals import errors_by_field, tell
 from tasks.models import EntityLock, Job, JobStatus
@@ -87,7 +88,7 @@ def show_vm(
     vm: VirtualMachine,
     *,
     form: str = "",
-    refused: Refused | None = None,
+    refused: DomainError | None = None,
 ) -> HttpResponse:
     """The page of a VM. After a refusal, `form` keeps what was entered in it, and says what was wrong."""
     forms = _forms(vm)
@@ -124,7 +125,7 @@ def show_vm(
             size for size in choices.sizes if size.name != vm.flavor_name and size.disk_gb >= least and here
         ]
         context |= {"sizes": sizes, "volume_types": choices.volume_types if here else []}
-    return render(request, "vms/detail.html", context, status=refused.status_code if refused else 200)
+    return render(request, "vms/detail.html", context, status=status_of(refused) if refused else 200)
 
 
 def live_context(scope: Scope, vm: VirtualMachine, holder: Job | None) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 from rest_framework.filters import search_smart_split
 
-from api.errors import Refused
+from api.domain_errors import DomainError
 from api.page_addresses import page_part, require_POST
 from api.page_refusals import checked, tell
 from tenants.models import InformationSystem
@@ -90,7 +90,7 @@ def ask_vm(request: PageRequest, pk: UUID) -> HttpResponse:
             action=request.POST.get("action", ""),
             hard=request.POST.get("hard") == "true",
         )
-    except Refused as refused:
+    except DomainError as refused:
         tell(request, refused)
         if request.htmx:
             response = HttpResponse()
@@ -121,7 +121,7 @@ def ask_vms(request: PageRequest) -> HttpResponse:
                 scope=scope, vm_ids=asked["ids"], action=asked["action"], mode=asked["mode"]
             )
             _report(request, asked["ids"], asked["action"], controls, needs_all=asked["mode"] == "all")
-    except Refused as refused:
+    except DomainError as refused:
         tell(request, refused)
     return redirect(f"{reverse('vm-page')}?{urlencode(_filters(request))}")
 
@@ -132,7 +132,7 @@ def sync_vms_now(request: PageRequest) -> HttpResponse:
     """Have the VMs of the tenant looked at in the cloud as soon as a worker is free."""
     try:
         states = request_sync(scope=page_scope(request))
-    except Refused as refused:
+    except DomainError as refused:
         tell(request, refused)
     else:
         named = ", ".join(f"{state.account.name} {state.region}" for state in states) or "-"

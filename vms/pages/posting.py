@@ -12,7 +12,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.cache import never_cache
 
-from api.errors import Refused
+from api.domain_errors import DomainError
 from api.page_addresses import require_POST
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
@@ -42,7 +42,7 @@ def form_of_vm(form: str, needed: Role) -> Callable[[Act], Callable[..., HttpRes
             try:
                 scope.require(needed, VirtualMachine)
                 act(request, scope, vm, **more)
-            except Refused as refused:
+            except DomainError as refused:
                 return show_vm(request, scope, vm, form=form, refused=refused)
             return redirect("vm-detail-page", pk)
 

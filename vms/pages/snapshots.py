@@ -10,7 +10,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET
 
-from api.errors import Refused
+from api.domain_errors import DomainError
 from api.page_addresses import require_POST
 from api.page_refusals import tell
 from tenants.scoped_pages import PageRequest, page_scope
@@ -50,7 +50,7 @@ def remove_snapshot_page(request: PageRequest, pk: UUID) -> HttpResponse:
     snapshot = get_object_or_404(VMSnapshot.objects.within(scope), pk=pk)
     try:
         remove_snapshot(scope=scope, snapshot_id=pk)
-    except Refused as refused:
+    except DomainError as refused:
         tell(request, refused)
     if request.POST.get("page") == "detail":
         return redirect("vm-detail-page", snapshot.vm_id)

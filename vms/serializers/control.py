@@ -6,6 +6,8 @@ from typing import Any
 
 from rest_framework import serializers
 
+from api.domain_errors import DomainError
+from api.errors import status_of
 from api.serializers import StrictSerializer
 from tasks.serializers import JobSerializer
 
@@ -57,9 +59,13 @@ class BulkActionSerializer(ActionSerializer):
 class BulkRefusalSerializer(serializers.Serializer[Any]):
     """Why one of them was not asked, as the problem that it would get alone."""
 
-    status = serializers.IntegerField(source="status_code")
+    status = serializers.SerializerMethodField()
     code = serializers.CharField()
     detail = serializers.CharField()
+
+    def get_status(self, refusal: DomainError) -> int:
+        """Return the HTTP status that it would have alone."""
+        return status_of(refusal)
 
 
 class BulkResultSerializer(serializers.Serializer[Any]):

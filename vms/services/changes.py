@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils.translation import gettext_lazy as _
 
-from api.errors import BadFields
+from api.domain_errors import InvalidFieldsError
 from api.preconditions import check_if_match
 from tasks import engine
 from tasks.models import Job
@@ -28,7 +28,7 @@ def change_vm(
 ) -> tuple[VirtualMachine, Job | None]:
     """Change a VM; the job, when its server has to follow.
 
-    Raises Http404, and `Refused`: 403 `role_too_low`; 412 when `if_match` is of an older version; 400 `invalid`;
+    Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 412 when `if_match` is of an older version; 400 `invalid`;
     409 `busy`, `not_bound`. All of it is written, or nothing.
     """
     with transaction.atomic():
@@ -37,7 +37,7 @@ def change_vm(
         starts = fields.get("runtime_start", vm.runtime_start)
         ends = fields.get("runtime_end", vm.runtime_end)
         if starts is not None and ends is not None and ends < starts:
-            raise BadFields({"runtime_end": [_("It ends before it begins.")]})
+            raise InvalidFieldsError({"runtime_end": [_("It ends before it begins.")]})
         ours = {name: value for name, value in fields.items() if name not in _IN_THE_CLOUD}
         theirs = {
             name: fields[name]

@@ -34,7 +34,7 @@ class Console:
 def read_console(
     *, scope: Scope, vm_id: UUID, reading: Literal["url", "log"], lines: int = 100
 ) -> tuple[VirtualMachine, Job]:
-    """Have a console read. Raises Http404, and `Refused`: 403 `role_too_low`; 409 `not_bound`, `wrong_state`."""
+    """Have a console read. Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `not_bound`, `wrong_state`."""
     with transaction.atomic():
         vm = locked_vm(scope, vm_id, Role.OPERATOR)
         command = ReadConsole(str(vm.pk), str(scope.user.pk), reading, lines)

@@ -9,10 +9,9 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models.functions import Now
-from django.http import Http404
 from django.utils.translation import gettext_lazy as _
 
-from api.errors import Refused
+from api.domain_errors import ConflictError, DomainError, InvalidError, NotFoundError
 from tasks import engine
 from tasks.engine import Spec
 from tasks.models import Job
@@ -43,7 +42,7 @@ class Control:
     changed: bool = False
     job: Job | None = None
     holder: Job | None = None
-    refusal: Refused | None = None
+    refusal: DomainError | None = None
 
 
 def control_vm(
@@ -51,14 +50,14 @@ def control_vm(
 ) -> Control:
     """Ask a VM for an action.
 
-    Raises Http404 when the scope does not show it, and `Refused`: 403 `role_too_low`; 400 `unknown_action`;
+    Raises `NotFoundError` when the scope does not show it, and `DomainError`: 403 `role_too_low`; 400 `unknown_action`;
     409 `not_bound`, `busy` (with the job) or `wrong_state` (with what is allowed).
 
     Two hundred at once are safe: each locks the VM's row, and who comes after the first finds its job there.
     """
     (control,) = control_vms(scope=scope, vm_ids=[vm_id], action=action, hard=hard, dry_run=dry_run)
     if control.vm is None:
-        raise Http404
+        raise NotFoundError
     if control.refusal is not None:
         raise control.refusal
     return control
@@ -76,7 +75,7 @@ def control_vms(
     """Ask many VMs for the same action; what came of each, in their order. A fixed number of statements.
 
     With `all`, nothing is done unless every VM can be asked; with `valid`, those that can are.
-    Raises `Refused` for what is wrong with all of them: 403 `role_too_low`; 400 `unknown_action`, `hard_not_known`.
+    Raises `DomainError` for what is wrong with all of them: 403 `role_too_low`; 400 `unknown_action`, `hard_not_known`.
 
     The rows are locked in the order of their keys, so two such requests never wait for each other.
     """
@@ -117,9 +116,9 @@ def control_vms(
 def _without_asking(vm: VirtualMachine | None, action: str, holders: Mapping[str, Job]) -> Control | None:
     """What is known of a VM before a command is made; None when one is needed."""
     if vm is None:
-        return Control(None, refusal=Refused(404, "not_found", _("There is no such VM here.")))
+        return Control(None, refusal=NotFoundError("not_found", _("There is no such VM here.")))
     if vm.openstack_id is None:
-        return Control(vm, refusal=Refused(409, "not_bound", _("This VM has no server in the cloud yet.")))
+        return Control(vm, refusal=ConflictError("not_bound", _("This VM has no server in the cloud yet.")))
     if vm.lock_key not in holders and _is_so_already(vm, action):
         return Control(vm)
     return None
@@ -132,8 +131,7 @@ def _is_so_already(vm: VirtualMachine, action: str) -> bool:
 def _check_action(action: str, *, hard: bool) -> None:
     """Refuse an action that there is not."""
     if action not in _COMMANDS:
-        raise Refused(
-            400,
+        raise InvalidError(
             "unknown_action",
             _("There is no action '%(action)s'; there are: %(known)s.")
             % {"action": action[:50], "known": ", ".join(_COMMANDS)},
@@ -141,7 +139,7 @@ def _check_action(action: str, *, hard: bool) -> None:
         )
     if hard and _COMMANDS[action] is not RestartVm:
         message = _("Only a restart can be hard.")
-        raise Refused(400, "hard_not_known", message, errors={"hard": [message]})
+        raise InvalidError("hard_not_known", message, errors={"hard": [message]})
 
 
 def _command(vm: VirtualMachine, action: str, *, hard: bool) -> ServerCommand:

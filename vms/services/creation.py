@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from api.errors import BadFields
+from api.domain_errors import InvalidFieldsError
 from cloudaccounts.models import CloudAccount, CloudResource
 from cloudaccounts.places import Errors, Place, choose_place, regions_known
 from tasks import engine
@@ -52,7 +52,7 @@ def create_vm(
     `wish` holds the fields that are right by themselves; `errors` what is wrong with the others, so that all is
     said at once. The VM's size is its flavor's, which is the smallest that fits.
 
-    Raises `Refused`: 403 `role_too_low`; 400 `invalid`, by field; 409 `quota_exceeded`, with the figures.
+    Raises `DomainError`: 403 `role_too_low`; 400 `invalid`, by field; 409 `quota_exceeded`, with the figures.
     Safe against others who create at the same moment: the tenant's quota is counted under a lock.
     """
     scope.require(Role.ADMIN, VirtualMachine)
@@ -65,7 +65,7 @@ def create_vm(
     for name, found in choice.errors.items():
         problems.setdefault(name, []).extend(found)
     if problems:
-        raise BadFields(problems)
+        raise InvalidFieldsError(problems)
     assert system is not None  # What could not be chosen was named in `problems`.
     assert place is not None
     assert choice.flavor is not None
@@ -204,7 +204,7 @@ def options_for(
     wish = {"information_system": system_id} if system_id else {}
     system = _system(scope, wish, problems) if system_id else systems.first()
     if problems:
-        raise BadFields(problems)
+        raise InvalidFieldsError(problems)
     if system is None:
         problems["information_system"] = [_("There is no information system yet; create one first.")]
     known = _accounts(system) if system else []
@@ -213,7 +213,7 @@ def options_for(
     if system is not None:
         place, problems = choose_place(system, known, account_id, region, for_new=for_new)
     if system is not None and problems and (account_id is not None or region):
-        raise BadFields(problems)
+        raise InvalidFieldsError(problems)
     catalogue = Catalogue(place, system) if place and system else None
     account = place.account.pk if place else account_id or (system.default_account_id if system else None)
     account = account if account in {one.pk for one in accounts} else None

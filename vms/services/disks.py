@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import transaction
-from django.http import Http404
 from django.utils.translation import gettext_lazy as _
 
-from api.errors import BadFields, Refused
+from api.domain_errors import ConflictError, InvalidFieldsError, NotFoundError
 from cloudaccounts.places import Place
 from tasks import engine
 from tasks.models import Job
@@ -42,13 +41,13 @@ def attach_volume(
 ) -> Attachment:
     """Put a volume of the tenant's on a VM, or a new one of `size_gb`.
 
-    Raises Http404, and `Refused`: 403 `role_too_low` (a new one needs an administrator); 400 `invalid`, by field;
+    Raises `NotFoundError`, and other domain errors: 403 `role_too_low` (a new one needs an administrator); 400 `invalid`, by field;
     409 `busy`, `wrong_state`, `quota_exceeded`.
     """
     if (volume_id is None) == (size_gb is None):
         message = _("Name a volume to attach, or the size of a new one: exactly one of them.")
         _see(scope, vm_id)
-        raise BadFields({"volume": [message]})
+        raise InvalidFieldsError({"volume": [message]})
     with transaction.atomic():
         vm = locked_vm(scope, vm_id, Role.ADMIN if volume_id is None else Role.OPERATOR)
         if volume_id is not None:
@@ -66,7 +65,7 @@ def _see(scope: Scope, vm_id: UUID) -> None:
 
 
 def detach_volume(*, scope: Scope, vm_id: UUID, volume_id: UUID) -> Attachment:
-    """Take a volume off a VM; the tenant keeps it. Raises Http404, and `Refused`: 403, 409."""
+    """Take a volume off a VM; the tenant keeps it. Raises `NotFoundError`, and other domain errors: 403, 409."""
     with transaction.atomic():
         vm = locked_vm(scope, vm_id, Role.OPERATOR)
         volume: Volume = locked_row(Volume.objects.filter(vm=vm), scope, volume_id, Role.OPERATOR)
@@ -77,22 +76,22 @@ def attach_by_volume(*, scope: Scope, volume_id: UUID, vm: UUID) -> Attachment:
     """Put a volume on a VM, asked for by the volume: 404 when it is not visible, 400 when the VM is not."""
     _see_volume(scope, volume_id)
     if not VirtualMachine.objects.within(scope).filter(pk=vm).exists():
-        raise BadFields({"vm": [_("There is no VM '%(id)s' here.") % {"id": vm}]})
+        raise InvalidFieldsError({"vm": [_("There is no VM '%(id)s' here.") % {"id": vm}]})
     return attach_volume(scope=scope, vm_id=vm, volume_id=volume_id)
 
 
 def detach_by_volume(*, scope: Scope, volume_id: UUID) -> Attachment:
-    """Take a volume off the VM that it is on. Raises Http404, and `Refused`: 403; 409 `busy`, `not_attached`."""
+    """Take a volume off the VM that it is on. Raises `NotFoundError`, and other domain errors: 403; 409 `busy`, `not_attached`."""
     volume = _see_volume(scope, volume_id)
     if volume.vm_id is None:
-        raise Refused(409, "not_attached", _("The volume is on no VM."))
+        raise ConflictError("not_attached", _("The volume is on no VM."))
     return detach_volume(scope=scope, vm_id=volume.vm_id, volume_id=volume_id)
 
 
 def _see_volume(scope: Scope, volume_id: UUID) -> Volume:
     volume: Volume | None = Volume.objects.within(scope).filter(pk=volume_id).first()
     if volume is None:
-        raise Http404
+        raise NotFoundError
     scope.require(Role.OPERATOR, VirtualMachine)
     return volume
 
@@ -103,17 +102,19 @@ def _free_volume(scope: Scope, vm: VirtualMachine, volume_id: UUID) -> Volume:
     )
     tenant_id = vm.information_system.tenant_id
     if volume is None or volume.information_system.tenant_id != tenant_id:
-        raise BadFields({"volume": [_("There is no volume '%(id)s' here.") % {"id": volume_id}]})
+        raise InvalidFieldsError({"volume": [_("There is no volume '%(id)s' here.") % {"id": volume_id}]})
     if (volume.account_id, volume.region) != (vm.account_id, vm.region):
-        raise BadFields({"volume": [_("The volume is in another cloud account or region than the VM.")]})
+        raise InvalidFieldsError(
+            {"volume": [_("The volume is in another cloud account or region than the VM.")]}
+        )
     if volume.vm_id is not None:
-        raise BadFields({"volume": [_("The volume is attached to a VM; detach it there first.")]})
+        raise InvalidFieldsError({"volume": [_("The volume is attached to a VM; detach it there first.")]})
     return volume
 
 
 def _new_volume(vm: VirtualMachine, size_gb: int, name: str, volume_type: str) -> Volume:
     if wrong := unknown_volume_type(Place(vm.account, vm.region), volume_type):
-        raise BadFields({"type": [wrong]})
+        raise InvalidFieldsError({"type": [wrong]})
     require_quota(vm.information_system.tenant, Needs(disk_gb=size_gb))
     count = Volume.objects.filter(vm=vm).count()
     return Volume.objects.create(

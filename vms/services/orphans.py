@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from django.db import transaction
-from django.http import Http404
 
+from api.domain_errors import NotFoundError
 from tasks import engine
 from tasks.models import Job
 from tenants.models import User
@@ -15,11 +15,11 @@ from ..sync.orphans import sweep_region
 
 
 def remove_orphan(*, orphan_id: int, user: User | None) -> Job:
-    """Have an orphan removed from its cloud. Raises Http404, and 409 `busy`."""
+    """Have an orphan removed from its cloud. Raises `NotFoundError`, and 409 `busy`."""
     with transaction.atomic():
         orphan = Orphan.objects.select_for_update().filter(pk=orphan_id).first()
         if orphan is None:
-            raise Http404
+            raise NotFoundError
         return engine.submit(RemoveOrphan(orphan.pk), user=user).job
 
 

@@ -29,7 +29,7 @@ def remove_vm(
 ) -> Control:
     """Remove a VM, with its volumes or without.
 
-    Raises Http404, and `Refused`: 403 `role_too_low`; 409 `busy`, `wrong_state` (stop it first, or force it),
+    Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `busy`, `wrong_state` (stop it first, or force it),
     `has_snapshots`; 412 when `if_match` is of an older version.
     """
     with transaction.atomic():

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from api.errors import BadFields
+from api.domain_errors import InvalidFieldsError
 from cloudaccounts.models import CloudResource
 from cloudaccounts.places import Place
 from tasks import engine
@@ -35,7 +35,7 @@ def resize_vm(
 ) -> Control:
     """Give a VM the smallest flavor that has so much; without `disk_gb`, at least the disk that it has.
 
-    Raises Http404, and `Refused`: 403 `role_too_low`; 400 `invalid`, by field; 409 `busy`, `wrong_state`,
+    Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 400 `invalid`, by field; 409 `busy`, `wrong_state`,
     `quota_exceeded`. While it waits to be confirmed, the tenant's quota counts the larger of the two sizes.
     """
     with transaction.atomic():
@@ -45,7 +45,7 @@ def resize_vm(
         holder = engine.holder_of(vm.lock_key)
         # Whether it can be resized at all is answered before what is wrong with the size.
         if holder is None and (refusals := command.validate()):
-            raise engine.NotValid(refusals)
+            raise engine.NotValidError(refusals)
         boot = Volume.objects.filter(vm=vm, is_boot=True).first()
         flavor = _flavor(vm, cpu_cores, memory_gb, disk_gb, boots_from_volume=boot is not None)
         command.flavor_id = flavor.cloud_id
@@ -73,18 +73,20 @@ def _flavor(
     vm: VirtualMachine, cpu_cores: int, memory_gb: int, disk_gb: int | None, *, boots_from_volume: bool
 ) -> CloudResource:
     if disk_gb is not None and boots_from_volume and disk_gb != vm.disk_gb:
-        raise BadFields({"disk_gb": [_("It boots from a volume, whose size a resize does not change.")]})
+        raise InvalidFieldsError(
+            {"disk_gb": [_("It boots from a volume, whose size a resize does not change.")]}
+        )
     if disk_gb is not None and disk_gb < vm.disk_gb:
         smaller = _("A disk cannot be made smaller; it has %(now)s GB.") % {"now": vm.disk_gb}
-        raise BadFields({"disk_gb": [smaller]})
+        raise InvalidFieldsError({"disk_gb": [smaller]})
     catalogue = Catalogue(Place(vm.account, vm.region), vm.information_system)
     disk = 0 if boots_from_volume else disk_gb if disk_gb is not None else vm.disk_gb
     flavor = catalogue.smallest_flavor(cpu_cores, memory_gb, disk)
     if flavor is None:
-        raise BadFields({"cpu_cores": [catalogue.no_flavor(cpu_cores, memory_gb, disk)]})
+        raise InvalidFieldsError({"cpu_cores": [catalogue.no_flavor(cpu_cores, memory_gb, disk)]})
     if flavor.name == vm.flavor_name:
         message = _("It is of the flavor '%(name)s' already, which is the smallest that has so much.")
-        raise BadFields({"cpu_cores": [message % {"name": flavor.name}]})
+        raise InvalidFieldsError({"cpu_cores": [message % {"name": flavor.name}]})
     return flavor
 
 

@@ -27,7 +27,7 @@ class SnapshotTaken:
 
 
 def take_snapshot(*, scope: Scope, vm_id: UUID, name: str) -> SnapshotTaken:
-    """Have an image made of a VM. Raises Http404, and `Refused`: 403 `role_too_low`; 409 `busy`, `wrong_state`, `limit_reached`."""
+    """Have an image made of a VM. Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `busy`, `wrong_state`, `limit_reached`."""
     with transaction.atomic():
         vm = locked_vm(scope, vm_id, Role.OPERATOR)
         tenant = vm.information_system.tenant
@@ -53,7 +53,7 @@ def take_snapshot(*, scope: Scope, vm_id: UUID, name: str) -> SnapshotTaken:
 
 
 def remove_snapshot(*, scope: Scope, snapshot_id: UUID) -> SnapshotTaken:
-    """Have a snapshot's image removed. Raises Http404, and `Refused`: 403 `role_too_low`; 409 `busy`."""
+    """Have a snapshot's image removed. Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `busy`."""
     with transaction.atomic():
         snapshots = VMSnapshot.objects.select_related("account", "information_system__tenant")
         snapshot: VMSnapshot = locked_row(snapshots, scope, snapshot_id, Role.OPERATOR)

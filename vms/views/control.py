@@ -10,7 +10,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.errors import Refused
+from api.domain_errors import ConflictError
 from api.idempotency import idempotent
 from api.serializers import body_with_dry_run
 from tasks.views import wait_if_preferred
@@ -120,8 +120,7 @@ class VmBulkActions(ScopedView):
         changed = sum(control.changed for control in controls)
         body = BulkControlSerializer({"changed": changed, "refused": refused, "results": results}).data
         if refused and mode == "all" and not dry_run:
-            raise Refused(
-                409,
+            raise ConflictError(
                 "not_all_valid",
                 _("%(refused)s of %(count)s VMs cannot be asked, so none was.")
                 % {"refused": refused, "count": len(vm_ids)},

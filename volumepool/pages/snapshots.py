@@ -10,7 +10,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET
 
-from api.errors import Refused
+from api.domain_errors import DomainError
 from api.page_addresses import require_POST
 from api.page_refusals import checked, entered_in, tell
 from tasks import engine
@@ -59,7 +59,7 @@ def copy_snapshot_page(request: PageRequest, pk: UUID) -> HttpResponse:
         }
         wish = checked(WantedVolumesSerializer(data=asked))
         create_volumes(scope=scope, wanted=NewVolumes(**wish))
-    except Refused as refused:
+    except DomainError as refused:
         tell(request, refused)
         return redirect("volume-snapshot-page")
     return redirect("volume-page")
@@ -71,6 +71,6 @@ def remove_volume_snapshot_page(request: PageRequest, pk: UUID) -> HttpResponse:
     """Have a snapshot removed. A refusal is shown in the words of the API."""
     try:
         remove_snapshot(scope=page_scope(request), snapshot_id=pk)
-    except Refused as refused:
+    except DomainError as refused:
         tell(request, refused)
     return redirect("volume-snapshot-page")

@@ -14,7 +14,8 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from api.errors import BadFields, Refused
+from api.domain_errors import DomainError, InvalidFieldsError
+from api.errors import status_of
 from api.page_addresses import require_POST
 from api.page_refusals import checked, entered_in, errors_by_field, tell
 from tasks import engine
@@ -49,7 +50,7 @@ def volume_page(request: PageRequest) -> HttpResponse:
     return show_volumes(request, page_scope(request))
 
 
-def show_volumes(request: PageRequest, scope: Scope, refused: Refused | None = None) -> HttpResponse:
+def show_volumes(request: PageRequest, scope: Scope, refused: DomainError | None = None) -> HttpResponse:
     """The list; after a refusal of new volumes, with the form as it was filled in and what was wrong."""
     volumes = Volume.objects.within(scope).select_related("information_system", "account", "vm")
     search = request.GET.get("search", "")[:200].replace("\x00", "").strip()
@@ -75,10 +76,10 @@ def show_volumes(request: PageRequest, scope: Scope, refused: Refused | None = N
     }
     if context["may_administer"]:
         context |= _new_form(request, scope, refused)
-    return render(request, "volumepool/page.html", context, status=refused.status_code if refused else 200)
+    return render(request, "volumepool/page.html", context, status=status_of(refused) if refused else 200)
 
 
-def _new_form(request: PageRequest, scope: Scope, refused: Refused | None) -> dict[str, Any]:
+def _new_form(request: PageRequest, scope: Scope, refused: DomainError | None) -> dict[str, Any]:
     systems = (
         InformationSystem.objects.within(scope).select_related("tenant").order_by("tenant__name", "name")
     )
@@ -104,7 +105,7 @@ def new_volumes_page(request: PageRequest) -> HttpResponse:
             request_volumes(scope=scope, wanted=Wanted(**wish))
         else:
             create_volumes(scope=scope, wanted=NewVolumes(**wish))
-    except Refused as refused:
+    except DomainError as refused:
         tell(request, refused, shown_beside=NEW_FIELDS)
         return show_volumes(request, scope, refused)
     return redirect("volume-page")
@@ -129,8 +130,8 @@ def change_volume_page(request: PageRequest, pk: UUID) -> HttpResponse:
             elif action == "snapshot":
                 take_snapshot(scope=scope, volume_id=pk, name=asked["name"])
             else:
-                raise BadFields({"action": [_("This is done on the page of its VM.")]})
-    except Refused as refused:
+                raise InvalidFieldsError({"action": [_("This is done on the page of its VM.")]})
+    except DomainError as refused:
         tell(request, refused)
     return redirect("volume-page")
 
@@ -141,6 +142,6 @@ def remove_volume_page(request: PageRequest, pk: UUID) -> HttpResponse:
     """Have a volume removed, with what is on it. A refusal is shown in the words of the API."""
     try:
         remove_volume(scope=page_scope(request), volume_id=pk)
-    except Refused as refused:
+    except DomainError as refused:
         tell(request, refused)
     return redirect("volume-page")

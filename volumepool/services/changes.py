@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from api.errors import BadFields
+from api.domain_errors import InvalidFieldsError
 from tasks import engine
 from tasks.models import Job
 from tenants.quotas import Needs, require_quota
@@ -27,7 +27,7 @@ class Changed:
 
 
 def remove_volume(*, scope: Scope, volume_id: UUID) -> Changed:
-    """Have a volume removed. Raises Http404, and `Refused`: 403 `role_too_low`; 409 `busy`, `in_use`, `has_snapshots`."""
+    """Have a volume removed. Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `busy`, `in_use`, `has_snapshots`."""
     with transaction.atomic():
         volume = locked_volume(scope, volume_id, Role.ADMIN)
         return _submit(scope, volume, RemoveVolume(str(volume.pk)))
@@ -36,7 +36,7 @@ def remove_volume(*, scope: Scope, volume_id: UUID) -> Changed:
 def extend_volume(*, scope: Scope, volume_id: UUID, size_gb: int) -> Changed:
     """Have a volume made larger.
 
-    Raises Http404, and `Refused`: 403 `role_too_low`; 409 `busy`, `in_use`, `wrong_state`, `quota_exceeded`; 400 when the
+    Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `busy`, `in_use`, `wrong_state`, `quota_exceeded`; 400 when the
     new size is smaller than the present one. The present size itself changes nothing.
     """
     with transaction.atomic():
@@ -45,7 +45,7 @@ def extend_volume(*, scope: Scope, volume_id: UUID, size_gb: int) -> Changed:
             return Changed(volume, None)
         if size_gb < volume.size_gb:
             message = _("The volume has %(size)s GB; a volume cannot be made smaller.")
-            raise BadFields({"size_gb": [message % {"size": volume.size_gb}]})
+            raise InvalidFieldsError({"size_gb": [message % {"size": volume.size_gb}]})
         require_quota(volume.information_system.tenant, Needs(disk_gb=size_gb - volume.size_gb))
         changed = _submit(scope, volume, ExtendVolume(str(volume.pk), size_gb))
         # It counts from now on, whoever asks next.
@@ -55,7 +55,7 @@ def extend_volume(*, scope: Scope, volume_id: UUID, size_gb: int) -> Changed:
 
 
 def rename_volume(*, scope: Scope, volume_id: UUID, name: str) -> Changed:
-    """Give a volume another name, in the cloud too. Raises Http404, and `Refused`: 403 `role_too_low`; 409 `busy`."""
+    """Give a volume another name, in the cloud too. Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `busy`."""
     with transaction.atomic():
         volume = locked_volume(scope, volume_id, Role.OPERATOR)
         if name == volume.name:
@@ -64,7 +64,7 @@ def rename_volume(*, scope: Scope, volume_id: UUID, name: str) -> Changed:
 
 
 def locked_volume(scope: Scope, volume_id: UUID, needed: Role) -> Volume:
-    """A volume of the scope, locked in the caller's transaction. Raises Http404, then 403 `role_too_low`."""
+    """A volume of the scope, locked in the caller's transaction. Raises `NotFoundError`, then 403 `role_too_low`."""
     volumes = Volume.objects.select_related("information_system__tenant", "account", "vm")
     volume: Volume = locked_row(volumes, scope, volume_id, needed)
     return volume

@@ -9,7 +9,7 @@ from django.db import connection
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from api.errors import BadFields, Refused
+from api.domain_errors import ConflictError, InvalidFieldsError
 from cloudaccounts.models import CloudAccount
 from cloudaccounts.places import unusable
 from tasks.doorbell import ring_once
@@ -25,21 +25,21 @@ BACKFILL_AFTER_SECONDS = 1.0
 def pool_for(system: InformationSystem, type_code: str) -> VolumePool:
     """The pool of a type for a system: in its default account, or the only one that its tenant has.
 
-    Raises `BadFields`: no such type, or several.
+    Raises `InvalidFieldsError`: no such type, or several.
     """
     pools = pools_of([system.tenant_id])
     fitting = list(pools.filter(type=type_code))
     chosen = [pool for pool in fitting if pool.account_id == system.default_account_id] or fitting
     if len(chosen) > 1:
         message = _("Several accounts have this type; give the information system a default account.")
-        raise BadFields({"information_system": [message]})
+        raise InvalidFieldsError({"information_system": [message]})
     if not chosen:
         for pool in _pools_in_accounts_of([system.tenant_id]).filter(type=type_code):
             if wrong := unusable(pool.account):
-                raise BadFields({"type": [wrong]})
+                raise InvalidFieldsError({"type": [wrong]})
         known = ", ".join(sorted(set(pools.values_list("type", flat=True)))) or "-"
         message = _("There are no volumes of type '%(type)s'; there are: %(known)s.")
-        raise BadFields({"type": [message % {"type": type_code, "known": known}]})
+        raise InvalidFieldsError({"type": [message % {"type": type_code, "known": known}]})
     return chosen[0]
 
 
@@ -81,7 +81,7 @@ class Taken(NamedTuple):
 def take(pool: VolumePool, count: int, named: Sequence[str] = ()) -> list[Taken]:
     """Take spares out of a pool: those that are named by Cinder's ids, and so many others as there are, up to `count`.
 
-    In the caller's transaction, which writes whose they are: their rows are gone with it. Raises `Refused` 409 `taken`
+    In the caller's transaction, which writes whose they are: their rows are gone with it. Raises `DomainError` 409 `taken`
     when a named one is somebody else's by now, and 400 when others are wanted, there are too few, and none can be made.
 
     Safe against others who claim at the same moment: each locks the spares that it takes and passes over those that are
@@ -90,14 +90,14 @@ def take(pool: VolumePool, count: int, named: Sequence[str] = ()) -> list[Taken]
     taken = _delete(pool, len(named), named=named) if named else []
     if lost := sorted({*named} - {spare.volume_id for spare in taken}):
         message = _("The spare volume '%(id)s' has just been taken; ask for another.")
-        raise Refused(409, "taken", message % {"id": lost[0]})
+        raise ConflictError("taken", message % {"id": lost[0]})
     if count > 0:
         taken += _delete(pool, count)
     missing = len(named) + count - len(taken)
     if missing and pool.lacks_its_source:
         message = _("No more volumes of type '%(type)s' can be made now: %(reason)s")
         reason = pool.source_error or _("its snapshot has not been looked for yet.")
-        raise BadFields({"type": [message % {"type": pool.type, "reason": reason}]})
+        raise InvalidFieldsError({"type": [message % {"type": pool.type, "reason": reason}]})
     saved = len(taken) * (pool.creation_seconds or 0.0)
     insert([PoolClaim(pool=pool, taken=len(taken), made=missing, seconds_saved=saved)])
     # A thousand claims need one look at what the pool lacks, not a thousand.

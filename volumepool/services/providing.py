@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from api.errors import BadFields
+from api.domain_errors import InvalidFieldsError
 from cloudaccounts.models import CloudAccount, CloudResource
 from cloudaccounts.places import Place, choose_place, unusable
 from tasks import engine
@@ -67,7 +67,7 @@ class Provided:
 def request_volumes(*, scope: Scope, wanted: Wanted) -> Provided:
     """Give a tenant volumes of a type, in one transaction: spares become its own, rows are written for the rest.
 
-    Raises `Refused`: 403 `role_too_low`; 400 `invalid`, by field; 409 `quota_exceeded`, `busy`, `taken`.
+    Raises `DomainError`: 403 `role_too_low`; 400 `invalid`, by field; 409 `quota_exceeded`, `busy`, `taken`.
     """
     scope.require(Role.ADMIN, Volume)
     owner = owner_of(scope, wanted.information_system)
@@ -107,7 +107,7 @@ def request_volumes(*, scope: Scope, wanted: Wanted) -> Provided:
 def create_volumes(*, scope: Scope, wanted: NewVolumes) -> Provided:
     """Have volumes of a size made: empty, or copies of a snapshot.
 
-    Raises `Refused`: 403 `role_too_low`; 400 `invalid`, by field; 409 `quota_exceeded`, `busy`.
+    Raises `DomainError`: 403 `role_too_low`; 400 `invalid`, by field; 409 `quota_exceeded`, `busy`.
     """
     scope.require(Role.ADMIN, Volume)
     owner = owner_of(scope, wanted.information_system)
@@ -115,13 +115,13 @@ def create_volumes(*, scope: Scope, wanted: NewVolumes) -> Provided:
         snapshot = _snapshot(scope, owner, wanted) if wanted.snapshot else None
         place = Place(snapshot.account, snapshot.region) if snapshot else _place(owner, wanted)
         if snapshot and (wrong := unusable(snapshot.account)):
-            raise BadFields({"snapshot": [wrong]})
+            raise InvalidFieldsError({"snapshot": [wrong]})
         if wrong := unknown_volume_type(place, wanted.volume_type):
-            raise BadFields({"volume_type": [wrong]})
+            raise InvalidFieldsError({"volume_type": [wrong]})
         size_gb = wanted.size_gb or (snapshot.size_gb if snapshot else 0)
         if snapshot and size_gb < snapshot.size_gb:
             message = _("The snapshot is of %(size)s GB; a copy of it cannot be smaller.")
-            raise BadFields({"size_gb": [message % {"size": snapshot.size_gb}]})
+            raise InvalidFieldsError({"size_gb": [message % {"size": snapshot.size_gb}]})
         require_quota(owner.tenant, Needs(disk_gb=wanted.count * size_gb))
         volumes = Volume.objects.bulk_create(
             Volume(
@@ -143,12 +143,12 @@ def create_volumes(*, scope: Scope, wanted: NewVolumes) -> Provided:
 
 
 def owner_of(scope: Scope, system_id: UUID) -> InformationSystem:
-    """The information system that something is for. Raises `BadFields` when it is not in the scope."""
+    """The information system that something is for. Raises `InvalidFieldsError` when it is not in the scope."""
     systems = InformationSystem.objects.within(scope).select_related("tenant")
     owner: InformationSystem | None = systems.filter(pk=system_id).first()
     if owner is None:
         message = _("There is no information system '%(id)s' here.") % {"id": system_id}
-        raise BadFields({"information_system": [message]})
+        raise InvalidFieldsError({"information_system": [message]})
     return owner
 
 
@@ -174,12 +174,12 @@ def _sort(
             if strange
             else _("A volume is named twice.")
         )
-        raise BadFields({"volume_ids": [message]})
+        raise InvalidFieldsError({"volume_ids": [message]})
     replaced = [volume for volume in volumes.values() if volume.status.startswith("error")]
     attached = [volume for volume in replaced if volume.vm_id is not None]
     if attached:
         message = _("The volume '%(id)s' is in error, but attached to a VM; detach it first.")
-        raise BadFields({"volume_ids": [message % {"id": attached[0].volume_id}]})
+        raise InvalidFieldsError({"volume_ids": [message % {"id": attached[0].volume_id}]})
     kept = {key: volume for key, volume in volumes.items() if volume not in replaced}
     return kept, replaced, sorted(spares)
 
@@ -194,12 +194,14 @@ def _snapshot(scope: Scope, system: InformationSystem, wanted: NewVolumes) -> Vo
         .first()
     )
     if found is None:
-        raise BadFields({"snapshot": [_("There is no snapshot '%(id)s' here.") % {"id": wanted.snapshot}]})
+        raise InvalidFieldsError(
+            {"snapshot": [_("There is no snapshot '%(id)s' here.") % {"id": wanted.snapshot}]}
+        )
     if found.status != "available":
         message = _("The snapshot is '%(status)s'; it has to be available.") % {"status": found.status}
-        raise BadFields({"snapshot": [message]})
+        raise InvalidFieldsError({"snapshot": [message]})
     if wanted.account not in {None, found.account_id} or wanted.region not in {"", found.region}:
-        raise BadFields({"snapshot": [_("The snapshot is in another cloud account or region.")]})
+        raise InvalidFieldsError({"snapshot": [_("The snapshot is in another cloud account or region.")]})
     return found
 
 
@@ -207,7 +209,7 @@ def _place(system: InformationSystem, wanted: NewVolumes) -> Place:
     accounts = CloudAccount.objects.for_tenant(system.tenant).order_by("name")
     place, errors = choose_place(system, accounts, wanted.account, wanted.region)
     if place is None:
-        raise BadFields(errors)
+        raise InvalidFieldsError(errors)
     return place
 
 

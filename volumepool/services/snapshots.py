@@ -34,7 +34,7 @@ class SnapshotTaken:
 def take_snapshot(*, scope: Scope, volume_id: UUID, name: str) -> SnapshotTaken:
     """Have a snapshot taken of a volume.
 
-    Raises Http404, and `Refused`: 403 `role_too_low`; 409 `busy`, `wrong_state`, `quota_exceeded`, `limit_reached`. What a snapshot holds
+    Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `busy`, `wrong_state`, `quota_exceeded`, `limit_reached`. What a snapshot holds
     counts as disk, as Cinder itself counts it.
     """
     with transaction.atomic():
@@ -59,7 +59,7 @@ def take_snapshot(*, scope: Scope, volume_id: UUID, name: str) -> SnapshotTaken:
 
 
 def remove_snapshot(*, scope: Scope, snapshot_id: UUID) -> SnapshotTaken:
-    """Have a snapshot removed. Raises Http404, and `Refused`: 403 `role_too_low`; 409 `busy`."""
+    """Have a snapshot removed. Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `busy`."""
     with transaction.atomic():
         snapshots = VolumeSnapshot.objects.select_related("information_system__tenant", "account", "volume")
         snapshot: VolumeSnapshot = locked_row(snapshots, scope, snapshot_id, Role.OPERATOR)

@@ -10,9 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from django.http import Http404
-
-from api.errors import Refused
+from api.domain_errors import DomainError, NotFoundError
 from tasks import engine
 from tasks.models import IN_FLIGHT, Job
 from vms.models import VirtualMachine, VMSnapshot
@@ -65,10 +63,10 @@ class People:
         name = self.chance.choices(list(actions), list(actions.values()))[0]
         try:
             done = self._do(name, vms)
-        except Refused as refusal:
+        except DomainError as refusal:
             self.refused[f"{name}: {refusal.code}"] += 1
             return
-        except Http404:  # It has gone since it was chosen.
+        except NotFoundError:  # It has gone since it was chosen.
             self.refused[f"{name}: not found"] += 1
             return
         if done:

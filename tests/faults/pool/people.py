@@ -13,9 +13,8 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import F
-from django.http import Http404
 
-from api.errors import Refused
+from api.domain_errors import DomainError, NotFoundError
 from tasks import engine
 from tasks.models import IN_FLIGHT, Job
 from tenants.models import InformationSystem
@@ -109,11 +108,11 @@ class People:
         tenant = self.chance.choice(self.tenants)
         try:
             done = self._do(name, tenant)
-        except Refused as refusal:
+        except DomainError as refusal:
             fields = " ".join(getattr(refusal, "errors", None) or ())
             self.refused[f"{name}: {refusal.code} {fields}".strip()] += 1
             return
-        except Http404:  # It has gone since it was chosen.
+        except NotFoundError:  # It has gone since it was chosen.
             self.refused[f"{name}: not found"] += 1
             return
         if done:

@@ -215,7 +215,7 @@ class RealCampaign:
         ]
 
     def _remove_all(self, processes: Processes, fleet: Any) -> None:
-        from api.errors import Refused
+        from api.domain_errors import DomainError
         from vms.models import VirtualMachine, VMSnapshot
         from vms.services import remove_snapshot, remove_vm
         from volumepool.models import Volume
@@ -232,6 +232,6 @@ class RealCampaign:
             for pk in list(rows.values_list("pk", flat=True)):
                 try:
                     remove(pk)
-                except Refused as refused:
+                except DomainError as refused:
                     self.say(f"      not removed: {refused.code} {refused}")
             self._wait(processes, GIVE_UP_SECONDS)

@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from api.errors import Refused
+from api.domain_errors import DomainError
 from cloudaccounts.models import CloudAccount
 from cloudaccounts.sync.resources import sync_resource
 from openstack_client import Cloud
@@ -153,7 +153,7 @@ class Fleet:
                     self._ask(kind, vm, free)
             except StopIteration:
                 self.refused[f"{kind}: none left"] += 1
-            except Refused as refused:
+            except DomainError as refused:
                 self.refused[f"{kind}: {refused.code}"] += 1
 
     def _ask(self, kind: str, vm: VirtualMachine, free: Any) -> None:

@@ -1,0 +1,101 @@
+"""Why a use case was not carried out, in words of the domain: raised by services, commands and the engine.
+
+None of them knows HTTP. `errors.py` gives each class its status and makes a problem document or a page of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from .answer_limits import cut_text, limit_errors
+
+# Members that a problem document always has; details must not shadow them.
+MEMBERS = frozenset({"type", "title", "status", "detail", "code", "errors", "truncated", "request_id"})
+
+
+class DomainError(Exception):
+    """A request that is understood and not carried out: a stable code for programs, and the reason in a sentence.
+
+    `errors` are reasons by field. `details` are more facts that help the caller (`job`, `allowed`). `retry_after` is in seconds.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        detail: str | Promise,
+        *,
+        errors: Mapping[str, Any] | None = None,
+        retry_after: int | None = None,
+        **details: Any,
+    ) -> None:
+        if shadowed := MEMBERS & details.keys():
+            raise TypeError(f"A problem has these members already: {', '.join(sorted(shadowed))}.")
+        self.code = code
+        # Translated now, in the language of the caller. Cut here, so that pages, which show errors in their own way, repeat
+        # no more than the API does.
+        self.detail = cut_text(detail)
+        self.errors: dict[str, Any] | None = None
+        self.truncated = False
+        if errors is not None:
+            self.errors, self.truncated = limit_errors(errors)
+        self.retry_after = retry_after
+        self.details = details
+        super().__init__(self.detail)
+
+
+class InvalidError(DomainError):
+    """The data does not fit."""
+
+
+class InvalidFieldsError(InvalidError):
+    """The data does not fit, told by field in the shape that serializers use. The code is `invalid`."""
+
+    def __init__(self, errors: Mapping[str, Any]) -> None:
+        super().__init__("invalid", INVALID, errors=errors)
+
+
+class UnauthenticatedError(DomainError):
+    """The caller is nobody that is known."""
+
+
+class ForbiddenError(DomainError):
+    """The caller may not do this."""
+
+
+class NotFoundError(DomainError):
+    """There is no such object, or none that the caller may know of: both read the same."""
+
+    def __init__(self, code: str = "not_found", detail: str | Promise = "", **details: Any) -> None:
+        super().__init__(code, detail or NOT_FOUND, **details)
+
+
+class ConflictError(DomainError):
+    """The state of the object, or of what it depends on, does not allow it now."""
+
+
+class OutdatedError(DomainError):
+    """The object was changed since the caller read it."""
+
+
+class TooLargeError(DomainError):
+    """The request has more data than is read."""
+
+
+class KeyReusedError(DomainError):
+    """An idempotency key was used for another request."""
+
+
+class LoginThrottledError(DomainError):
+    """A password was not even looked at, because of too many wrong ones."""
+
+
+class LoginBusyError(DomainError):
+    """A password was not even looked at, because too many are being hashed at this moment."""
+
+
+INVALID = _("Some of what was sent is not right; see `errors`.")
+NOT_FOUND = _("There is no such thing here.")
