@@ -16,6 +16,7 @@ The control API's `POST /_control/habits` sets some of them and leaves the other
 | `endpoint_region` | `null` or `"absent"` | the catalog's endpoints say no region, or have no such field |
 | `endpoint_path` | `"versioned"`, `"unversioned"`, `"slash"` | where the catalog's endpoints end |
 | `catalog` | a list | the catalog is that, whatever it is |
+| `failing_deletions` | a number | so many deletions hide the server, fail on the host a second later, and show it again in error |
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Habits:
     endpoint_region: str | None = "named"
     endpoint_path: str = "usual"
     catalog: Any = "usual"
+    failing_deletions: int = 0
 
     def set(self, wanted: dict[str, Any]) -> None:
         """Take on some. Raises `Refused` 400 for a name that is none."""

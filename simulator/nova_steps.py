@@ -143,13 +143,16 @@ def begin_delete(call: Call, server: SimulatedServer) -> None:
     server.odd_status = None
     server.updated = call.now
     server.text = None
-    server.plan = [
-        [
-            call.now + call.state.clock.action_seconds,
-            {"vm_state": "deleted", "task_state": None, "power_state": 0},
-            ["gone"],
-        ]
-    ]
+    gone_at = call.now + call.state.clock.action_seconds
+    deleted: Thing = {"vm_state": "deleted", "task_state": None, "power_state": 0}
+    if call.state.habits.failing_deletions:
+        # Seen on a real Nova whose Placement died: the record is hidden first, and the rest of the work fails.
+        call.state.habits.failing_deletions -= 1
+        fault = {"code": 500, "message": "ConnectFailure", "created": zulu(gone_at + 1)}
+        in_error: Thing = {"vm_state": "error", "fault": fault}
+        server.plan = [[gone_at, deleted, ["volumes free"]], [gone_at + 1, in_error, ["action failed"]]]
+    else:
+        server.plan = [[gone_at, deleted, ["gone"]]]
     call.state.dirty = True
 
 

@@ -266,3 +266,45 @@ def test_the_end_of_a_watch_says_what_was_seen_and_who_was_there_last(admin, vm,
     assert job.status == "failed"
     assert "PAUSED" in job.outcome_message
     assert "'pause'" in job.outcome_message and job.outcome_message.count("req-") == 2
+
+
+# --- Nova hides a server whose end then fails on its host ---------------------------------------------------
+
+
+def test_a_server_that_comes_back_after_a_failed_deletion_is_ended(admin, vm, url, cloud):
+    cloud.call("POST", "habits", {"failing_deletions": 1})
+
+    job = job_of(admin.delete(f"{url}?force=true"))
+    look_again(6)
+    hidden = cloud.call("GET", "objects")["servers"]
+    job.refresh_from_db()
+
+    assert [server["status"] for server in hidden] in ([], ["DELETED"])
+    assert job.status in IN_FLIGHT
+
+    cloud.call("POST", "clock", {"advance_seconds": 2})
+    work_with_losses()
+    job.refresh_from_db()
+
+    assert job.status == "succeeded"
+    assert [one["status"] for one in cloud.call("GET", "objects")["servers"]] in ([], ["DELETED"])
+    assert not VirtualMachine.objects.exists()
+
+
+def test_a_creation_taken_back_ends_a_server_that_comes_back(admin, system, cloud):
+    cloud.call("POST", "habits", {"failing_deletions": 1})
+    cloud.call("POST", "clock", {"build_seconds": 60})
+
+    job = job_of(admin.new_vm(system))
+    look_again(2)
+    admin.post(f"/api/v1/jobs/{job.pk}/cancel/", {})
+    look_again(6)
+    job.refresh_from_db()
+    assert job.status == "undoing"
+
+    cloud.call("POST", "clock", {"advance_seconds": 2})
+    work_with_losses()
+    job.refresh_from_db()
+
+    assert job.status == "cancelled"
+    assert [one["status"] for one in cloud.call("GET", "objects")["servers"]] in ([], ["DELETED"])

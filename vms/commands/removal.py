@@ -22,7 +22,7 @@ from volumepool.models import Volume, VolumeSnapshot
 from ..actions import allowed_actions
 from ..keepers import kept_by
 from ..models import VirtualMachine, VMOperationLog, VMSnapshot, VMStatus
-from .server import ServerCommand, delete_servers, vm_tag
+from .server import ServerCommand, delete_servers, is_ending, vm_tag
 
 # What may be removed without force: nothing runs in it.
 _REMOVABLE = frozenset({VMStatus.STOPPED, VMStatus.SHELVED, VMStatus.ERROR, VMStatus.REMOVED})
@@ -125,20 +125,22 @@ class RemoveVm(ServerCommand):
         for server_id in self.data["servers"]:
             try:
                 server = cloud.compute.get_server(server_id)
-                if server.status == "DELETED":
-                    continue
                 if server.task_state == "deleting":
                     return Wait(0.5, _("Waiting for the server to go."))
-                cloud.compute.force_delete_server(server_id)
+                is_gone = server.status == "DELETED"
+                if not is_gone:
+                    cloud.compute.force_delete_server(server_id)
+                    self.note_request()
             except NotFound:
-                continue
+                is_gone = True
             except Forbidden:
                 kept = True
                 self.take_volumes_off(cloud, server_id)
                 continue
             except Conflict as refusal:
                 return Wait(1.0, refused_by_cloud(refusal))
-            return Wait(0.5, _("Waiting for the server to go."))
+            if not is_gone or is_ending(cloud.compute, server_id, self.data.get("request_id", "")):
+                return Wait(0.5, _("Waiting for the server to go."))
         self.data["kept_by_nova"] = kept
         return Done(_("Nova keeps the server for a while; it ends by itself.") if kept else "")
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import ClassVar
 
 from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -24,6 +25,8 @@ from .history import events_of, has_failed, is_worked_on, last_done
 
 # Nova gives a guest a minute to shut down, two to reboot, and tries a detachment for almost three.
 LONGEST_WORK = timedelta(minutes=3)
+# From the moment in which a host begins with the end of a server until it has ended, with time to spare.
+LONGEST_END = timedelta(minutes=1)
 
 
 def vm_tag(vm_id: str) -> str:
@@ -41,6 +44,7 @@ def delete_servers(compute: Compute, server_ids: Iterable[str]) -> Result:
         try:
             server = compute.get_server(server_id)
             if server.status == "DELETED":
+                left |= is_ending(compute, server_id)
                 continue
             if server.status == "SOFT_DELETED" and server.task_state is None:
                 compute.force_delete_server(server_id)
@@ -50,11 +54,24 @@ def delete_servers(compute: Compute, server_ids: Iterable[str]) -> Result:
                 compute.delete_server(server_id)
                 pause = 2.0 if server.task_state else pause
             left = True
-        except (NotFound, Forbidden):
+        except NotFound:
+            left |= is_ending(compute, server_id)
+        except Forbidden:
             continue
         except Conflict as refusal:
             return Wait(2.0, refused_by_cloud(refusal))
     return Wait(pause, _("Waiting for the server to go.")) if left else Done()
+
+
+def is_ending(compute: Compute, server_id: str, request_id: str = "") -> bool:
+    """Whether a host still works on the deletion of a server that Nova shows no more.
+
+    Nova hides a server before its end is through. When the rest fails, it shows the server again, in error: seen when
+    Placement was killed. What a host has begun ages ago was lost by it.
+    """
+    events = events_of(compute, server_id, request_id)
+    lately = timezone.now() - LONGEST_END
+    return is_worked_on([event for event in events if event.started_at is None or event.started_at > lately])
 
 
 @dataclass
