@@ -58,7 +58,7 @@ class Installation:
         environment["SIMULATOR_PORT"] = str(installation.simulator_port or "")
         environment["PYTHONUNBUFFERED"] = "1"
         # Services of the demo are "deployed" by a program that needs no host.
-        demo = {"demo": ["/bin/sh", str(REPOSITORY / "portal" / "embedded" / "demo_deployment.sh")]}
+        demo = {"demo": ["/bin/sh", str(REPOSITORY / "devserver" / "demo_deployment.sh")]}
         environment.setdefault("DEPLOY_PROGRAMS", json.dumps(demo))
         installation._refuse_equal_ports()
         return installation

@@ -166,7 +166,7 @@ def test_what_is_held_is_refused_with_who_holds_it_since_when(company):
         company.deploy("1.0", "3.0", hosts=[1, 2])
 
     said = refused.value
-    assert (said.status_code, said.code) == (409, "locked")
+    assert (status_of(said), said.code) == (409, "locked")
     (held,) = said.details["instances"]
     assert (held["deployment"], held["operator"]) == (str(first.deployment.pk), "ann")
     assert held["since"] == first.deployment.created_at.isoformat(timespec="seconds")
@@ -216,10 +216,10 @@ def test_nothing_is_believed(company):
     bare.sha256 = ""
     bare.save()
     refusals = [
-        ({"scope": stranger}, 404, ""),
-        ({"service_id": uuid4()}, 404, ""),
-        ({"version_id": uuid4()}, 404, ""),
-        ({"dest_version": uuid4()}, 404, ""),
+        ({"scope": stranger}, 404, "not_found"),
+        ({"service_id": uuid4()}, 404, "not_found"),
+        ({"version_id": uuid4()}, 404, "not_found"),
+        ({"dest_version": uuid4()}, 404, "not_found"),
         ({"scope": Scope(company.user, company.tenant, Role.VIEWER)}, 403, "role_too_low"),
         ({"dest_version": broken.pk}, 409, "not_built"),
         ({"dest_version": bare.pk}, 409, "not_built"),

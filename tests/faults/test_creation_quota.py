@@ -59,7 +59,7 @@ def test_sixty_are_created_and_forty_refused(stage):
     came = create_at_once(stage)
 
     refused = [error for error in came if isinstance(error, DomainError)]
-    assert Counter(type(one).__name__ for one in came) == {"Job": QUOTA, "Refused": PEOPLE - QUOTA}
+    assert Counter(type(one).__name__ for one in came) == {"Job": QUOTA, "ConflictError": PEOPLE - QUOTA}
     assert {(status_of(error), error.code) for error in refused} == {(409, "quota_exceeded")}
     figures = {"vms": {"needed": 1, "left": 0, "total": QUOTA}}
     assert all(error.details["quota"] == figures for error in refused)

@@ -3,9 +3,9 @@
 import pytest
 
 from openstack_client import Conflict, Forbidden, Image, InvalidRequest, NotFound
+from tests.simulator.test_clients import create
 
 from .test_server_actions import look, pass_time
-from .test_simulator import create
 
 
 def test_every_step_of_an_image(cloud, control, server_id):

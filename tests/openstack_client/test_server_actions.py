@@ -11,8 +11,7 @@ from openstack_client import (
     VolumeAttachment,
     Zone,
 )
-
-from .test_simulator import create
+from tests.simulator.test_clients import create
 
 
 def flavor(cloud, name):

@@ -24,7 +24,7 @@ import pytest
 
 from devserver import launch
 from devserver.postgres import PROGRAMS
-from tests.house.machine import REPOSITORY, Machine
+from tests.installation.machine import REPOSITORY, Machine
 from tests.servers import free_port
 
 AS_ROOT = os.geteuid() == 0

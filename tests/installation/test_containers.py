@@ -67,6 +67,8 @@ def python_files() -> list[Path]:
         "tasks",
         "openstack_client",
         "security",
+        "api",
+        "devserver",
     )
     return [path for room in rooms for path in (REPOSITORY / room).rglob("*.py")]
 
