@@ -215,6 +215,8 @@ class Command:
     # How long a step of it waits at the most: what is to wait for longer was written by a clock that ran ahead.
     longest_wait: ClassVar[timedelta] = minutes(15)
     steps: ClassVar[list[StepDeclaration]] = []
+    # Steps that the release before has stored under another name: {"ask_the_cloud": "request_start"}. Its jobs go on.
+    renamed_steps: ClassVar[Mapping[str, str]] = {}
     # A Celery queue of its own, for what must neither wait for other jobs nor hold them up: a worker has to read it.
     queue: ClassVar[str] = ""
 
@@ -232,6 +234,10 @@ class Command:
         inherited = {declared.name: declared for declared in cls.steps}
         own = {name: value for name, value in vars(cls).items() if isinstance(value, StepDeclaration)}
         cls.steps = list({**inherited, **own}.values())
+        inherited_names = {
+            name: new for base in cls.__bases__ for name, new in getattr(base, "renamed_steps", {}).items()
+        }
+        cls.renamed_steps = {**inherited_names, **vars(cls).get("renamed_steps", {})}
 
     def locks(self) -> list[str]:
         """Keys of the entities that this command makes busy, such as `vm:<id>`."""
@@ -317,7 +323,13 @@ def title_of(kind: str) -> str:
 def step_title(kind: str, name: str) -> str:
     """What people read of a stored step, in their language; its name in words when nobody declares it any more."""
     declared = _registry[kind].steps if kind in _registry else []
+    name = step_name(kind, name)
     return next((str(one.title) for one in declared if one.name == name), name.replace("_", " "))
+
+
+def step_name(kind: str, stored: str) -> str:
+    """Return the present name of a stored step."""
+    return _registry[kind].renamed_steps.get(stored, stored) if kind in _registry else stored
 
 
 def command_class(kind: str) -> type[Command]:

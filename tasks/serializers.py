@@ -10,7 +10,7 @@ from rest_framework import serializers
 from api.answers import AnswerSerializer
 from api.serializers import PlainCharField, StrictSerializer
 
-from .command import step_title, title_of
+from .command import step_name, step_title, title_of
 from .models import Job, JobLogLine, JobStatus, Step, StepStatus
 
 
@@ -37,6 +37,7 @@ def progress_of(job: Job) -> int:
 class StepSerializer(AnswerSerializer[Step]):
     """One named part of a job."""
 
+    name = serializers.SerializerMethodField()
     title = serializers.SerializerMethodField()
     status_display = serializers.CharField(source="get_status_display", read_only=True)
 
@@ -52,6 +53,9 @@ class StepSerializer(AnswerSerializer[Step]):
             "ended_at",
             "message",
         ]
+
+    def get_name(self, step: Step) -> str:
+        return step_name(step.job.kind, step.name)
 
     def get_title(self, step: Step) -> str:
         return step_title(step.job.kind, step.name)

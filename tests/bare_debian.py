@@ -42,7 +42,9 @@ def main() -> int:
     )
     parser.add_argument("--keep", action="store_true", help="use systems that are there, and leave them")
     parser.add_argument("--only", choices=RELEASES, action="append", help="one of them; may be repeated")
-    parser.add_argument("--tests", default="", help="arguments for pytest, such as 'tests/installation -k lock'")
+    parser.add_argument(
+        "--tests", default="", help="arguments for pytest, such as 'tests/installation -k lock'"
+    )
     parser.add_argument(
         "--without", choices=["up", "test"], action="append", default=[], help="leave a command out"
     )

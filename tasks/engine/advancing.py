@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import traceback
+from collections.abc import Mapping
 from uuid import UUID
 
 import structlog
 from django.conf import settings
+from django.db import transaction
 from django.utils import translation
 from django.utils.translation import gettext as _
 
@@ -59,10 +61,29 @@ def advance(job_id: UUID) -> None:
                 fairness.give_back(job.tenant_id, job.queue)
 
 
+def rename_steps(job: Job, steps: list[Step], renamed: Mapping[str, str]) -> None:
+    """Give the steps of a job that the release before has begun the names that they have now, wherever these are stored.
+
+    Safe to repeat: names that are new already are not in `renamed`. A worker of the release before that claims the job
+    afterwards does not know the new names and leaves it to a person; workers are changed before jobs go on.
+    """
+    old = [step for step in steps if step.name in renamed]
+    if not old:
+        return
+    with transaction.atomic():
+        for step in old:
+            job.children.filter(parent_step=step.name).update(parent_step=renamed[step.name])
+            step.name = renamed[step.name]
+        Step.objects.bulk_update(old, ["name"])
+    if job.data.get("unrecorded") in renamed:
+        job.data["unrecorded"] = renamed[job.data["unrecorded"]]
+
+
 def _move_on(job: Job, owner: str, steps: list[Step]) -> None:
     try:
         command = command_class(job.kind).from_params(job.params)
         command.job, command.data = job, job.data
+        rename_steps(job, steps, command.renamed_steps)
         claim = Claim(job, owner, steps, command)
         if job.parent_id is not None and job.started_at is not None:
             # A child's time counts from its own beginning; it may have been held for long.

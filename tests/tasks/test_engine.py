@@ -346,3 +346,43 @@ def test_done_is_the_answer_of_a_step_that_says_nothing():
     engine.advance(job.pk)
 
     assert Step.objects.get(job=job, name="lay").message == "laid"
+
+
+# --- Steps that the release before has stored under another name ---------------------------------------------
+
+
+def stored_by_the_release_before(job):
+    """Its second step has an old name; the worker died in it."""
+    Step.objects.filter(job=job, name="wall").update(name="raise_walls")
+    its_worker_died(job)
+    return fresh(job)
+
+
+def test_a_job_goes_on_whose_steps_were_renamed(monkeypatch):
+    monkeypatch.setattr(BuildHouse, "renamed_steps", {"raise_walls": "wall"})
+    worlds.script["wall"] = [Wait(60)]
+    job = submitted()
+    engine.advance(job.pk)
+    stored_by_the_release_before(job)
+    due_now(job)
+
+    engine.advance(job.pk)
+
+    assert fresh(job).status == JobStatus.SUCCEEDED
+    steps = Step.objects.filter(job=job).order_by("position")
+    assert list(steps.values_list("name", flat=True)) == ["lay", "wall", "roof"]
+    assert worlds.happened == ["lay", "wall", "wall", "roof", "succeeded"]
+
+
+def test_a_renamed_step_is_taken_back(monkeypatch):
+    monkeypatch.setattr(BuildHouse, "renamed_steps", {"raise_walls": "wall"})
+    worlds.script["wall"] = [Wait(60), Failed("no", "No.")]
+    job = submitted()
+    engine.advance(job.pk)
+    stored_by_the_release_before(job)
+    due_now(job)
+
+    engine.advance(job.pk)
+
+    assert fresh(job).status == JobStatus.FAILED
+    assert "unwall" in worlds.happened and "unlay" in worlds.happened
