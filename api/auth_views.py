@@ -28,10 +28,10 @@ from .auth_serializers import (
     NewTokenSerializer,
     TokenSerializer,
 )
-from .credentials import user_for
+from .credentials import authenticate_user
 from .domain_errors import ForbiddenError, UnauthenticatedError
-from .idempotency import carry_out_once
-from .identity import description_of
+from .idempotency import run_idempotent
+from .identity import user_details
 from .models import ApiToken
 
 log = structlog.get_logger(__name__)
@@ -47,7 +47,7 @@ def _me(user: Any) -> dict[str, Any]:
         "language": getattr(user, "language", ""),
         "time_zone": getattr(user, "time_zone", ""),
         "tenants": [],
-        **description_of(user),
+        **user_details(user),
     }
 
 
@@ -67,7 +67,7 @@ class Login(APIView):
         """Open a session for a user name and a password; the answer sets the session and the CSRF cookie."""
         asked = LoginSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        user = user_for(request, **asked.validated_data)
+        user = authenticate_user(request, **asked.validated_data)
         login(request._request, user)  # noqa: SLF001 - the session belongs to Django's own request.
         return Response(MeSerializer(_me(user)).data, headers=NO_STORE)
 
@@ -147,13 +147,13 @@ class Tokens(GenericAPIView[ApiToken]):
         fields = asked.validated_data
         user: Any = request.user
         if "username" in fields:
-            user = user_for(request, fields["username"], fields["password"])
+            user = authenticate_user(request, fields["username"], fields["password"])
         elif isinstance(request.auth, ApiToken):
             raise ForbiddenError(
                 "token_makes_no_token",
                 _("A token makes no other token: sign in, or send user name and password."),
             )
-        return carry_out_once(request, user, lambda: _make_token(user, fields["name"]), shown_once=True)
+        return run_idempotent(request, user, lambda: _make_token(user, fields["name"]), shown_once=True)
 
 
 def _make_token(user: Any, name: str) -> Response:

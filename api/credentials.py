@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from .domain_errors import UnauthenticatedError
 
 
-def user_for(request: Request, username: str, password: str) -> Any:
+def authenticate_user(request: Request, username: str, password: str) -> Any:
     """The user of a name and password.
 
     Raises `DomainError` 401 `wrong_credentials`, the same for a wrong name, a wrong password and a user that was

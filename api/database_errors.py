@@ -41,7 +41,7 @@ def sqlstate_of(error: BaseException) -> str | None:
     return getattr(cause, "pgcode", None) or getattr(cause, "sqlstate", None)
 
 
-def violated(error: BaseException) -> str | None:
+def violated_constraint(error: BaseException) -> str | None:
     """The name of the constraint that an IntegrityError is about, where PostgreSQL gave one."""
     return getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
 

@@ -11,7 +11,7 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from .answer_limits import cut_text, limit_errors
+from .error_limits import cut_text, limit_errors
 
 # Members that a problem document always has; details must not shadow them.
 MEMBERS = frozenset({"type", "title", "status", "detail", "code", "errors", "truncated", "request_id"})

@@ -23,7 +23,6 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.serializers import as_serializer_error
 
-from .answer_limits import cut_text, limit_errors, limit_problem
 from .database_errors import database_refusal
 from .domain_errors import (
     INVALID,
@@ -40,6 +39,7 @@ from .domain_errors import (
     TooLargeError,
     UnauthenticatedError,
 )
+from .error_limits import cut_text, limit_errors, limit_problem
 from .page_errors import csrf_page, error_page
 from .request_id import current_request_id
 
@@ -199,7 +199,7 @@ def _title(status: int) -> str:
     return str(TITLES.get(status, HTTPStatus(status).phrase))
 
 
-def page_of_refusal(request: HttpRequest, error: Exception) -> HttpResponse | None:
+def page_for_error(request: HttpRequest, error: Exception) -> HttpResponse | None:
     """The page for what a page's view has refused without showing it, or the database was too busy for; None for others."""
     if isinstance(error, DomainError | exceptions.APIException) or database_refusal(error) is not None:
         headers: dict[str, str] = {}

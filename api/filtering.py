@@ -1,4 +1,4 @@
-"""Filters, search and ordering of lists. What a list does not know is refused by name, never ignored."""
+"""FiltersBackend, search and ordering of lists. What a list does not know is refused by name, never ignored."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from rest_framework.request import Request
 from rest_framework.serializers import ValidationError
 from rest_framework.settings import api_settings
 
-from .answer_limits import MOST_ERRORS
+from .error_limits import MOST_ERRORS
 
 # An empty value filters nothing, as with every other filter.
 YES_OR_NO = frozenset({"true", "false", "1", "0", ""})
 
 
-class Filters(DjangoFilterBackend):  # type: ignore[misc]
+class FiltersBackend(DjangoFilterBackend):  # type: ignore[misc]
     """The view's named filters, and the guard over all query parameters of its list.
 
     Raises 400 by name for parameters that the list does not know, that come twice, or whose value does not fit.
@@ -74,9 +74,13 @@ def _shared_parameters(view: Any) -> Iterable[str]:
     paginator = getattr(view, "pagination_class", None)
     yield from getattr(paginator, "parameters", ())
     backends = getattr(view, "filter_backends", ())
-    if getattr(view, "search_fields", None) and any(issubclass(backend, Search) for backend in backends):
+    if getattr(view, "search_fields", None) and any(
+        issubclass(backend, SearchBackend) for backend in backends
+    ):
         yield api_settings.SEARCH_PARAM
-    if getattr(view, "ordering_fields", None) and any(issubclass(backend, Ordering) for backend in backends):
+    if getattr(view, "ordering_fields", None) and any(
+        issubclass(backend, OrderingBackend) for backend in backends
+    ):
         yield api_settings.ORDERING_PARAM
 
 
@@ -87,7 +91,7 @@ def printable(name: str) -> str:
     )
 
 
-class Search(filters.SearchFilter):
+class SearchBackend(filters.SearchFilter):
     """`?search=`: every word must occur in one of the view's `search_fields`."""
 
     most_characters = 200
@@ -114,7 +118,7 @@ class Search(filters.SearchFilter):
         return super().get_schema_operation_parameters(view) if getattr(view, "search_fields", None) else []
 
 
-class Ordering(filters.OrderingFilter):
+class OrderingBackend(filters.OrderingFilter):
     """`?ordering=name,-created_at`, of the view's `ordering_fields`. Raises 400 for others.
 
     Ties are always broken by the key, in the direction of the last field (one index serves both): without that,

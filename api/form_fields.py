@@ -62,7 +62,7 @@ class StrictJSONField(forms.JSONField):
         return initial if self.disabled else data and InvalidJSONInput(data)
 
 
-class WrittenOnlyAdmin(admin.ModelAdmin[Row]):
+class WriteOnlyFieldsAdmin(admin.ModelAdmin[Row]):
     """An admin whose form has fields of its own, which are written and never shown: secrets above all."""
 
     def get_fields(self, request: HttpRequest, obj: Row | None = None) -> Any:

@@ -19,7 +19,7 @@ from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
 from .domain_errors import ConflictError
-from .errors import page_of_refusal
+from .errors import page_for_error
 from .idempotency import claim_key
 from .models import IdempotencyKey
 from .page_addresses import is_for_programs
@@ -57,14 +57,14 @@ class FormKeyMiddleware:
     ) -> HttpResponseBase | None:
         """Call the view of a form that has a key; any other is left alone.
 
-        So is a view that looks at the form before its token is checked: it calls `carry_out_form` itself.
+        So is a view that looks at the form before its token is checked: it calls `run_form_once` itself.
         """
         if request.method != "POST" or is_for_programs(request.path) or getattr(view, "csrf_exempt", False):
             return None
-        return carry_out_form(request, lambda: view(request, *args, **named)) if _key_of(request) else None
+        return run_form_once(request, lambda: view(request, *args, **named)) if _key_of(request) else None
 
 
-def carry_out_form(request: HttpRequest, work: Callable[[], HttpResponseBase]) -> HttpResponseBase:
+def run_form_once(request: HttpRequest, work: Callable[[], HttpResponseBase]) -> HttpResponseBase:
     """Return the answer of `work`, which is done once for each key of a form; without a key, each time."""
     key = _key_of(request)
     if not key:
@@ -73,7 +73,7 @@ def carry_out_form(request: HttpRequest, work: Callable[[], HttpResponseBase]) -
         return submit_once(request, key, work)
     except Exception as error:
         # What is raised below a middleware's own call of a view does not come to the other middleware.
-        page = page_of_refusal(request, error)
+        page = page_for_error(request, error)
         if page is None:
             raise
         return page

@@ -33,7 +33,7 @@ View = TypeVar("View", bound=Callable[..., Response])
 
 
 def idempotent(method: View) -> View:
-    """Make a view's method honour `Idempotency-Key`; see `carry_out_once`.
+    """Make a view's method honour `Idempotency-Key`; see `run_idempotent`.
 
     Decorate the method that makes the change, and wait for its work (`Prefer: wait`) around it, after the commit:
     inside, the transaction is open and nobody else sees the job yet.
@@ -41,12 +41,12 @@ def idempotent(method: View) -> View:
 
     @wraps(method)
     def answer_once(view: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return carry_out_once(request, request.user, lambda: method(view, request, *args, **kwargs))
+        return run_idempotent(request, request.user, lambda: method(view, request, *args, **kwargs))
 
     return answer_once  # type: ignore[return-value]
 
 
-def carry_out_once(
+def run_idempotent(
     request: Request, user: Any, work: Callable[[], Response], *, shown_once: bool = False
 ) -> Response:
     """The answer of `work`, or of the request that carried it out before under the same `Idempotency-Key`.

@@ -14,7 +14,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 from django_htmx.http import HttpResponseClientRedirect
 
-from .errors import bad_request, page_of_refusal, wrong_method
+from .errors import bad_request, page_for_error, wrong_method
 from .page_addresses import is_for_programs, page_of
 from .page_errors import is_script
 
@@ -56,7 +56,7 @@ class PageErrorsMiddleware:
         if isinstance(exception, ValidationError) or _is_of_model_field(exception):
             log.warning("page_refused", error=str(exception)[:500])
             return bad_request(request, exception)
-        return page_of_refusal(request, exception)
+        return page_for_error(request, exception)
 
 
 def _is_of_model_field(error: Exception) -> bool:

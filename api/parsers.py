@@ -13,8 +13,8 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 
-from .answer_limits import MOST_ERRORS
 from .domain_errors import InvalidFieldsError, TooLargeError
+from .error_limits import MOST_ERRORS
 from .errors import too_large
 
 # What is behind the parser makes a few objects for each value, and a reason for each that is wrong.

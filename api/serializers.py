@@ -12,7 +12,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
-from .answer_limits import MOST_ERRORS
+from .error_limits import MOST_ERRORS
 from .filtering import printable
 
 Row = TypeVar("Row", bound=models.Model)
@@ -126,7 +126,7 @@ class StrictSerializer(_Strict, serializers.Serializer[Any]):
     """A serializer for request bodies; unknown and read-only fields are refused by name."""
 
 
-def right_and_wrong(serializer: StrictSerializer) -> tuple[dict[str, Any], dict[str, Any]]:
+def split_validation(serializer: StrictSerializer) -> tuple[dict[str, Any], dict[str, Any]]:
     """What a request body says in the fields that are right by themselves, and what is wrong with the others.
 
     For who has more to check than single fields, and wants to say everything at once.

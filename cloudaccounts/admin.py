@@ -16,8 +16,8 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import DomainError
-from api.form_fields import StrictJSONField, WrittenOnlyAdmin
-from tasks.admin import ReadOnly, ReadOnlyRows
+from api.form_fields import StrictJSONField, WriteOnlyFieldsAdmin
+from tasks.admin import ReadOnlyAdmin, ReadOnlyInline
 from tenants.models import User
 from tenants.scoping import Role, Scope
 
@@ -126,7 +126,7 @@ class CloudAccountForm(forms.ModelForm[CloudAccount]):
 
 
 @admin.register(CloudAccount)
-class CloudAccountAdmin(WrittenOnlyAdmin[CloudAccount]):
+class CloudAccountAdmin(WriteOnlyFieldsAdmin[CloudAccount]):
     """Cloud accounts. Saving one has it verified and then synced; its schedule follows by itself."""
 
     form = CloudAccountForm
@@ -252,7 +252,7 @@ def _moment(picture: Picture | None, name: str) -> str:
 
 
 @admin.register(ResourceType)
-class ResourceTypeAdmin(ReadOnly):
+class ResourceTypeAdmin(ReadOnlyAdmin):
     """What can be synced. The code says it; here it can be looked up."""
 
     list_display = ["provider", "code", "name", "order", "catalogue"]
@@ -260,14 +260,14 @@ class ResourceTypeAdmin(ReadOnly):
     search_fields = ["code", "name"]
 
 
-class SyncLineRows(ReadOnlyRows):
+class SyncLineRows(ReadOnlyInline):
     """The lines of a sync."""
 
     model = SyncLogLine
     fields = ["at", "level", "text"]
 
 
-class ChangeRows(ReadOnlyRows):
+class ChangeRows(ReadOnlyInline):
     """What the syncs found changed."""
 
     model = ResourceChange
@@ -275,7 +275,7 @@ class ChangeRows(ReadOnlyRows):
     verbose_name_plural = _("resource changes")
 
 
-class LinkRows(ReadOnlyRows):
+class LinkRows(ReadOnlyInline):
     """What it refers to."""
 
     model = ResourceLink
@@ -284,7 +284,7 @@ class LinkRows(ReadOnlyRows):
 
 
 @admin.register(CloudResource)
-class CloudResourceAdmin(ReadOnly):
+class CloudResourceAdmin(ReadOnlyAdmin):
     """What the syncs have found in the accounts."""
 
     list_display = [
@@ -310,7 +310,7 @@ class CloudResourceAdmin(ReadOnly):
 
 
 @admin.register(SyncLog)
-class SyncLogAdmin(ReadOnly):
+class SyncLogAdmin(ReadOnlyAdmin):
     """How the resources were synced, with the lines of each sync."""
 
     list_display = [

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from security.connections import AddressRefused, resolve_checked
+from security.connections import AddressRefusedError, resolve_checked
 from security.policies import cloud_policy
 
 from .registry import providers
@@ -64,7 +64,7 @@ def check_auth_url(url: str) -> None:
         policy = replace(policy, resolve=partial(socket.getaddrinfo, flags=socket.AI_NUMERICHOST))
     try:
         resolve_checked(host, port, policy=policy)
-    except AddressRefused as refused:
+    except AddressRefusedError as refused:
         raise ValidationError(
             _("The host '%(host)s' leads to where clouds are not allowed: %(reason)s.")
             % {"host": host, "reason": refused.reason}

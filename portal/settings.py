@@ -92,7 +92,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "api.private_answers.PrivateAnswersMiddleware",
+    "api.cache_control.CacheControlMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -374,8 +374,10 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["api.parsers.JSONParser"],
-    "DEFAULT_PAGINATION_CLASS": "api.paging.Pages",
-    "DEFAULT_FILTER_BACKENDS": [f"api.filtering.{name}" for name in ("Filters", "Search", "Ordering")],
+    "DEFAULT_PAGINATION_CLASS": "api.pagination.PagePagination",
+    "DEFAULT_FILTER_BACKENDS": [
+        f"api.filtering.{name}" for name in ("FiltersBackend", "SearchBackend", "OrderingBackend")
+    ],
     "DEFAULT_THROTTLE_CLASSES": ["api.throttling.ActionClassThrottle"],
     "DEFAULT_THROTTLE_RATES": {
         "read": env.str("RATE_READ", default="6000/min"),
@@ -387,8 +389,8 @@ REST_FRAMEWORK = {
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # No body of ours comes near one megabyte.
 FILE_UPLOAD_HANDLERS = ["api.request_limits.NoUploads"]
-# Messages about what was entered repeat it; see api/answer_limits.py.
-FORM_RENDERER = "api.answer_limits.LimitedFormRenderer"
+# Messages about what was entered repeat it; see api/error_limits.py.
+FORM_RENDERER = "api.error_limits.LimitedFormRenderer"
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Portal API",

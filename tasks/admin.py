@@ -16,7 +16,7 @@ from .models import AsyncTask, EntityLock, Job, JobLogLine, Step
 from .services import DECIDE_PERMISSION
 
 
-class ReadOnly(admin.ModelAdmin[Any]):
+class ReadOnlyAdmin(admin.ModelAdmin[Any]):
     """Shows rows and changes none."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -29,7 +29,7 @@ class ReadOnly(admin.ModelAdmin[Any]):
         return False
 
 
-class ReadOnlyRows(admin.TabularInline[Any, Any]):
+class ReadOnlyInline(admin.TabularInline[Any, Any]):
     """Shows the rows of another table below one, and changes none."""
 
     extra = 0
@@ -42,7 +42,7 @@ class ReadOnlyRows(admin.TabularInline[Any, Any]):
         return False
 
 
-class StepRows(ReadOnlyRows):
+class StepInline(ReadOnlyInline):
     model = Step
     fields = [
         "position",
@@ -57,12 +57,12 @@ class StepRows(ReadOnlyRows):
     ]
 
 
-class LockRows(ReadOnlyRows):
+class LockInline(ReadOnlyInline):
     model = EntityLock
     fields = ["key", "created_at"]
 
 
-class AsyncTaskRows(ReadOnlyRows):
+class AsyncTaskInline(ReadOnlyInline):
     model = AsyncTask
     fields = [
         "step_name",
@@ -77,13 +77,13 @@ class AsyncTaskRows(ReadOnlyRows):
     ]
 
 
-class LineRows(ReadOnlyRows):
+class LineInline(ReadOnlyInline):
     model = JobLogLine
     fields = ["at", "level", "message"]
 
 
 @admin.register(Job)
-class JobAdmin(ReadOnly):
+class JobAdmin(ReadOnlyAdmin):
     """Jobs with their steps, watches, locks and lines."""
 
     list_display = [
@@ -131,7 +131,7 @@ class JobAdmin(ReadOnly):
             },
         ),
     ]
-    inlines = [StepRows, LineRows, AsyncTaskRows, LockRows]
+    inlines = [StepInline, LineInline, AsyncTaskInline, LockInline]
 
     def get_urls(self) -> list[Any]:
         """The queue page and the buttons, before the admin's own: those take whatever follows for a job's id."""
@@ -150,7 +150,7 @@ class JobAdmin(ReadOnly):
 
 
 @admin.register(EntityLock)
-class EntityLockAdmin(ReadOnly):
+class EntityLockAdmin(ReadOnlyAdmin):
     """Who is busy, and with what."""
 
     list_display = ["key", "job", "created_at"]
@@ -159,7 +159,7 @@ class EntityLockAdmin(ReadOnly):
 
 
 @admin.register(AsyncTask)
-class AsyncTaskAdmin(ReadOnly):
+class AsyncTaskAdmin(ReadOnlyAdmin):
     """What is watched."""
 
     list_display = [

@@ -12,9 +12,9 @@ class TasksConfig(AppConfig):
     def ready(self) -> None:
         """Declare the schedules that the engine lives by."""
         from .canary import EVERY_SECONDS  # Registers its command and its watcher, too.
-        from .schedules import Schedule, declare
+        from .schedules import Schedule, declare_schedule
 
-        declare(
+        declare_schedule(
             Schedule(
                 "tasks.sweep",
                 "tasks.sweep",
@@ -22,7 +22,7 @@ class TasksConfig(AppConfig):
                 _("Rings again for every job that should have moved."),
             )
         )
-        declare(
+        declare_schedule(
             Schedule(
                 "tasks.canary",
                 "tasks.canary",
@@ -30,4 +30,4 @@ class TasksConfig(AppConfig):
                 _("Sends a job that does nothing through everything; its age tells whether all of it works."),
             )
         )
-        declare(Schedule("tasks.prune", "tasks.prune", 3600, _("Deletes jobs that ended long ago.")))
+        declare_schedule(Schedule("tasks.prune", "tasks.prune", 3600, _("Deletes jobs that ended long ago.")))

@@ -32,11 +32,11 @@ KEPT_FOR = timedelta(days=1)
 
 @register
 @dataclass
-class Canary(Command):
+class CanaryCommand(Command):
     """One step that is done at once, and one that is watched for."""
 
     kind: ClassVar[str] = "tasks.canary"
-    title: ClassVar[str | Promise] = _("Canary")
+    title: ClassVar[str | Promise] = _("CanaryCommand")
     deadline: ClassVar[timedelta] = minutes(5)
 
     def locks(self) -> list[str]:
@@ -57,13 +57,11 @@ class Canary(Command):
 class CanaryWatcher:
     """Sees every canary alive: what counts is that it looks."""
 
-    def look_at_one(self, scope: str, object_id: str) -> Observation:
+    def poll_one(self, scope: str, object_id: str) -> Observation:
         """Alive."""
         return Observation(ALIVE)
 
-    def look_at_many(
-        self, scope: str, object_ids: Sequence[str], since: datetime
-    ) -> Mapping[str, Observation]:
+    def poll_many(self, scope: str, object_ids: Sequence[str], since: datetime) -> Mapping[str, Observation]:
         """All of them alive."""
         return dict.fromkeys(object_ids, Observation(ALIVE))
 
@@ -74,7 +72,7 @@ register_watcher(SCOPE, CanaryWatcher())
 def send_canary() -> None:
     """Let one fly, unless the last one is still in the air."""
     with transaction.atomic():
-        engine.submit(Canary())
+        engine.submit(CanaryCommand())
 
 
 def seconds_since_canary() -> float | None:
@@ -82,7 +80,7 @@ def seconds_since_canary() -> float | None:
     now = database_now()
     ended = (
         Job.objects.filter(
-            kind=Canary.kind,
+            kind=CanaryCommand.kind,
             status=JobStatus.SUCCEEDED,
             created_at__gt=now - KEPT_FOR,
             # One of the future came back under a clock that has been set back: it is no sign of life.

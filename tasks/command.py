@@ -258,7 +258,7 @@ class Command:
         """The jobs that a step of this one has spawned, in their order: for a later step to read how they ended."""
         return list(self.job.children.filter(parent_step=step_name).order_by("position"))
 
-    def say(self, message: str, level: str = JobLogLine.Level.INFO) -> None:
+    def log_message(self, message: str, level: str = JobLogLine.Level.INFO) -> None:
         """Append a line to the job's log, at once: it stays whatever becomes of the step."""
         JobLogLine.objects.create(job=self.job, level=level, message=message)
 
@@ -273,10 +273,10 @@ class Command:
         """
         return ""
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """Write the result. Runs in the transaction that ends the job and frees its locks."""
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """Write that it failed, after every undo. Runs in the transaction that ends the job.
 
         A child that had succeeded, and whose parent failed later, is told here (code `undone`) when it is taken back.
@@ -298,7 +298,7 @@ class Command:
         return cls(**{name: value for name, value in params.items() if name in known})
 
 
-class UnknownKind(LookupError):
+class UnknownKindError(LookupError):
     """A job names a kind that no installed room has registered."""
 
 
@@ -315,7 +315,7 @@ def register(command: SomeCommand) -> SomeCommand:
     return command
 
 
-def title_of(kind: str) -> str:
+def command_title(kind: str) -> str:
     """What people read of a stored kind, in their language; the kind itself when nobody has registered it."""
     return str(_registry[kind].title) if kind in _registry else kind
 
@@ -333,8 +333,10 @@ def step_name(kind: str, stored: str) -> str:
 
 
 def command_class(kind: str) -> type[Command]:
-    """The class behind a stored kind. Raises `UnknownKind`."""
+    """The class behind a stored kind. Raises `UnknownKindError`."""
     try:
         return _registry[kind]
     except KeyError:
-        raise UnknownKind(f"No command is registered as '{kind}'; is its room in INSTALLED_APPS?") from None
+        raise UnknownKindError(
+            f"No command is registered as '{kind}'; is its room in INSTALLED_APPS?"
+        ) from None

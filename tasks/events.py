@@ -28,7 +28,7 @@ from tenants.open_answers import OpenAnswer
 
 from .models import ENDED, Job, JobLogLine
 from .serializers import JobLogLineSerializer, JobSerializer
-from .waiting import a_thread_to_wait_in
+from .waiting import waiting_slot
 
 LOOK_EVERY_SECONDS = 0.3
 SIGN_OF_LIFE_SECONDS = 5.0
@@ -109,7 +109,7 @@ class _Reader:
 
 def _events(reader: _Reader, connection_to_reader: socket | None) -> Iterator[bytes]:
     """The events of a job, until it has ended or the time is over. Begins with the job as it is."""
-    with a_thread_to_wait_in(reader.tenant_id) as may_wait:
+    with waiting_slot(reader.tenant_id) as may_wait:
         if connection_to_reader is not None:
             connection_to_reader.settimeout(PATIENCE_SECONDS)
         retry = COME_BACK_AFTER_MILLISECONDS if may_wait else COME_BACK_WHEN_FULL_MILLISECONDS

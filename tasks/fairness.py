@@ -25,7 +25,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection
 
-from .doorbell import ring_jobs
+from .dispatch import dispatch_jobs
 
 # A parked job looks again by itself after so many seconds, should nobody have rung for it.
 PARKED_SECONDS = 5.0
@@ -60,7 +60,7 @@ class Places:
             ENTRY.pack_into(self._memory, free * ENTRY.size, os.getpid(), threading.get_native_id(), key)
             return True
 
-    def give_back(self, key: int) -> bool:
+    def release_slot(self, key: int) -> bool:
         """Give this thread's place back; whether something of the key was parked."""
         with self._locked():
             for place in range(self.entries):
@@ -117,13 +117,13 @@ class Places:
 _places: Places | None = None
 
 
-def begin_worker(processes: int | None) -> None:
+def init_worker_slots(processes: int | None) -> None:
     """Make the places of this worker. Called in its main process, before it starts the others."""
     global _places  # noqa: PLW0603 - a process belongs to one worker.
     _places = Places(processes) if processes and processes > 1 else None
 
 
-def most_places(queue: str) -> int | None:
+def slot_limit(queue: str) -> int | None:
     """Return how many processes of this worker a tenant's work of a queue may hold; None for any number."""
     if _places is None:
         return None
@@ -132,27 +132,27 @@ def most_places(queue: str) -> int | None:
     return None if share >= 1 else max(1, int(_places.processes * share))
 
 
-def take_place(tenant_id: UUID | None, queue: str) -> bool:
-    """Take a place for this thread's work, to be given back with `give_back`; False when the tenant holds its share."""
-    most = most_places(queue)
+def acquire_slot(tenant_id: UUID | None, queue: str) -> bool:
+    """Take a place for this thread's work, to be given back with `release_slot`; False when the tenant holds its share."""
+    most = slot_limit(queue)
     if _places is None or most is None or tenant_id is None:
         return True
     return _places.take(_key(tenant_id, queue), most)
 
 
-def give_back(tenant_id: UUID | None, queue: str) -> None:
+def release_slot(tenant_id: UUID | None, queue: str) -> None:
     """Give this thread's place back, and ring for the jobs that were parked for want of it. Outside of any transaction."""
-    if _places is not None and tenant_id is not None and _places.give_back(_key(tenant_id, queue)):
-        ring_parked(tenant_id, queue)
+    if _places is not None and tenant_id is not None and _places.release_slot(_key(tenant_id, queue)):
+        dispatch_parked_jobs(tenant_id, queue)
 
 
-def ring_parked(tenant_id: UUID | None, queue: str) -> None:
+def dispatch_parked_jobs(tenant_id: UUID | None, queue: str) -> None:
     """Ring for as many of a tenant's parked jobs of a queue as may run now, the oldest first.
 
     Why none is forgotten: who parks a job writes its row first, and calls this afterwards; so either the place that was
     given back meanwhile is seen here, or who gives one back later sees that something is parked.
     """
-    most = most_places(queue)
+    most = slot_limit(queue)
     if _places is None or most is None:
         return
     key = _key(tenant_id, queue)
@@ -169,7 +169,7 @@ def ring_parked(tenant_id: UUID | None, queue: str) -> None:
             {"tenant": tenant_id, "queue": queue, "free": free},
         )
         rung = cursor.fetchall()
-        ring_jobs(rung)
+        dispatch_jobs(rung)
     if len(rung) < free:
         _places.note_none_parked(key)
 

@@ -9,7 +9,7 @@ refused; and steps are written so that an effect is looked for before it is repe
 All times are the database's, so workers' clocks do not matter.
 
 What no row can refuse is an effect outside: a worker that falls asleep between its look and its request would send
-it when it wakes, for a job that somebody else has ended meanwhile. So it asks `refuse_if_lost` right before each
+it when it wakes, for a job that somebody else has ended meanwhile. So it asks `check_lease` right before each
 request. That measures how long ago the last sign of life was given, by a clock that goes on during sleep, and needs
 no database. What is left is the moment between that question and the request's departure.
 """
@@ -36,7 +36,7 @@ from django.db.models.functions import Now
 log = structlog.get_logger(__name__)
 
 
-class LeaseLost(Exception):
+class LeaseLostError(Exception):
     """The claim under which this thread works may be another's by now; it must have no more effects."""
 
 
@@ -59,7 +59,7 @@ def lease() -> timedelta:
     return timedelta(seconds=settings.JOB_LEASE_SECONDS)
 
 
-def cut_leases(rows: models.QuerySet[Any]) -> int:
+def shorten_leases(rows: models.QuerySet[Any]) -> int:
     """Cut leases that end later than any claim is written with, as the database's clock has gone back since; how many.
 
     Safe: an owner that lives goes on to extend its lease, and one that has died loses it after the time of one.
@@ -113,11 +113,11 @@ _keeper: _Keeper | None = None
 _effects_under: ContextVar[Held | None] = ContextVar("effects_under", default=None)
 
 
-def refuse_if_lost() -> None:
-    """Raise `LeaseLost` when this thread works under a claim that may have run out. To be asked before each effect."""
+def check_lease() -> None:
+    """Raise `LeaseLostError` when this thread works under a claim that may have run out. To be asked before each effect."""
     held = _effects_under.get()
     if held is not None and _now() > held.certain_until:
-        raise LeaseLost
+        raise LeaseLostError
 
 
 def claiming() -> float:

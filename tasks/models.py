@@ -345,7 +345,7 @@ class PollScope(models.Model):
     scope = models.CharField(max_length=200)
     owner = models.CharField(max_length=100, blank=True, default="")
     lease_until = models.DateTimeField(null=True, blank=True)
-    # The time for which somebody has rung: see `doorbell.ring_poll`.
+    # The time for which somebody has rung: see `dispatch.dispatch_poll`.
     rung_for = models.DateTimeField(null=True, blank=True)
     # Failed rounds in a row: the cloud is away, and is asked less and less often.
     failures = models.PositiveIntegerField(default=0)

@@ -10,8 +10,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET
 
 from api.domain_errors import DomainError
+from api.form_errors import show_error
 from api.page_addresses import page_part, require_POST
-from api.page_refusals import tell
 from tenants.open_answers import OpenAnswer
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role
@@ -49,7 +49,7 @@ def cancel_job_page(request: PageRequest, pk: UUID) -> HttpResponse:
     try:
         cancel_job(scope=page_scope(request), job_id=pk)
     except DomainError as refused:
-        tell(request, refused)
+        show_error(request, refused)
     return redirect("job-page", pk=pk)
 
 

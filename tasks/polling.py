@@ -20,8 +20,8 @@ from django.db.models.functions import Greatest, Least, Now
 from django.utils import timezone
 
 from . import crash_points
-from .doorbell import ring_poll, wake
-from .leases import LeaseLost, held, lease, new_owner
+from .dispatch import dispatch_poll, wake_jobs
+from .leases import LeaseLostError, held, lease, new_owner
 from .models import AsyncTask, PollScope
 
 log = structlog.get_logger(__name__)
@@ -41,7 +41,7 @@ AT_MOST = 5000
 # So many looks in a row at one object that come to nothing, while the outside answers, end its watch: some 25 seconds.
 MOST_FAILED_LOOKS = 7
 # Trouble of ours with the database is no fault of the object that was to be looked at.
-OUR_TROUBLE = (LeaseLost, OperationalError, InterfaceError)
+OUR_TROUBLE = (LeaseLostError, OperationalError, InterfaceError)
 
 # The status of what is not there.
 MISSING = "(missing)"
@@ -56,7 +56,7 @@ class Observation:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-class LookFailed(Exception):
+class PollError(Exception):
     """The outside could not be looked at. `retry_after` is in seconds, if it said when to come back."""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
@@ -64,22 +64,22 @@ class LookFailed(Exception):
         self.retry_after = retry_after
 
 
-class ObjectUnreadable(Exception):
+class UnreadableObjectError(Exception):
     """The outside answers, and what it says of this one object makes no sense."""
 
 
 class Watcher(Protocol):
-    """Looks at objects of one type. Both methods raise `LookFailed` when the outside does not answer.
+    """Looks at objects of one type. Both methods raise `PollError` when the outside does not answer.
 
     Any other exception counts against the watch of the one object that it is about (see `MOST_FAILED_LOOKS`).
     """
 
-    def look_at_one(self, scope: str, object_id: str) -> Observation:
-        """The object as it is now; status `MISSING` when it is not there. Raises `ObjectUnreadable`."""
+    def poll_one(self, scope: str, object_id: str) -> Observation:
+        """The object as it is now; status `MISSING` when it is not there. Raises `UnreadableObjectError`."""
 
-    def look_at_many(
+    def poll_many(
         self, scope: str, object_ids: Sequence[str], since: datetime
-    ) -> Mapping[str, Observation | ObjectUnreadable]:
+    ) -> Mapping[str, Observation | UnreadableObjectError]:
         """The objects that one listing shows. Those that have not changed `since` may be left out."""
 
 
@@ -106,7 +106,9 @@ def poll(watcher_name: str, scope: str) -> None:
         # At rest: what rang is looked at when the rest is over. A holder rings by itself when it is through.
         for rest_until in mine.filter(owner="").values_list("lease_until", flat=True):
             if rest_until is not None:
-                ring_poll(watcher_name, scope, after=max(0.0, (rest_until - timezone.now()).total_seconds()))
+                dispatch_poll(
+                    watcher_name, scope, after=max(0.0, (rest_until - timezone.now()).total_seconds())
+                )
         return
     crash_points.crash_point("poll_claimed")
     began = time.monotonic()
@@ -125,13 +127,13 @@ def poll(watcher_name: str, scope: str) -> None:
     # Read after the scope is free: a job that began to watch meanwhile may have rung in vain.
     nearest = open_tasks.aggregate(nearest=Min("next_look_at"))["nearest"]
     if nearest is not None:
-        ring_poll(watcher_name, scope, after=max(rest, (nearest - timezone.now()).total_seconds(), 0.0))
+        dispatch_poll(watcher_name, scope, after=max(rest, (nearest - timezone.now()).total_seconds(), 0.0))
 
 
-def glance(watcher_name: str, scope: str, object_id: str) -> Observation | None:
+def observe_object(watcher_name: str, scope: str, object_id: str) -> Observation | None:
     """Look at one object now, for nobody's watch; None when it cannot be seen. Call it with no transaction open."""
     try:
-        return _watchers[watcher_name].look_at_one(scope, object_id)
+        return _watchers[watcher_name].poll_one(scope, object_id)
     except OUR_TROUBLE:
         raise
     except Exception as error:  # noqa: BLE001 - nothing was seen, and so nothing is known.
@@ -139,13 +141,13 @@ def glance(watcher_name: str, scope: str, object_id: str) -> Observation | None:
         return None
 
 
-def look_once_more(task: AsyncTask) -> AsyncTask.Verdict | None:
+def poll_once_more(task: AsyncTask) -> AsyncTask.Verdict | None:
     """Look at what a watch waits for, now and by itself, and decide it if that decides; None when nothing is decided.
 
     For the engine, before it gives up on a watch whose time is over: the outside may have got there since the last look,
     or nobody could look. Never raises for what the outside does. Call it with no transaction open.
     """
-    seen = glance(task.watcher, task.scope, task.object_id)
+    seen = observe_object(task.watcher, task.scope, task.object_id)
     if seen is None or _verdict(task, seen) is None:
         return None
     _record_each([task], {task.object_id: seen})
@@ -167,18 +169,18 @@ def _round(watcher_name: str, scope: str, failures: int) -> int:
     others = list(open_tasks.filter(next_look_at__gt=horizon)[: AT_MOST - len(due)]) if len(due) > FEW else []
     seen: dict[str, Observation] = {}
     unread: dict[str, Exception] = {}
-    unanswered: dict[str, LookFailed] = {}
+    unanswered: dict[str, PollError] = {}
     try:
         if len(due) > FEW:
             _look_at_listing(watcher_name, scope, [*due, *others], seen, unread)
-    except LookFailed as failure:
+    except PollError as failure:
         _put_off(due, failure, failures)
         return failures + 1
     # What a listing of changes leaves out is asked for by name, a few a round, the longest unseen first.
     for task in [task for task in due if task.object_id not in seen and task.object_id not in unread][:FEW]:
         try:
-            seen[task.object_id] = _watchers[watcher_name].look_at_one(scope, task.object_id)
-        except LookFailed as failure:
+            seen[task.object_id] = _watchers[watcher_name].poll_one(scope, task.object_id)
+        except PollError as failure:
             unanswered[task.object_id] = failure
         except OUR_TROUBLE:
             raise
@@ -209,15 +211,15 @@ def _look_at_listing(
     seen: dict[str, Observation],
     unread: dict[str, Exception],
 ) -> None:
-    """Take down what one listing shows. Raises `LookFailed`.
+    """Take down what one listing shows. Raises `PollError`.
 
     A listing that ends in another exception shows nothing: then the objects are looked at one by one, a few a round, and
     the exception is the matter of whichever raises it again.
     """
     since = min(task.created_at for task in wanted)
     try:
-        found = _watchers[watcher_name].look_at_many(scope, [task.object_id for task in wanted], since)
-    except (LookFailed, *OUR_TROUBLE):
+        found = _watchers[watcher_name].poll_many(scope, [task.object_id for task in wanted], since)
+    except (PollError, *OUR_TROUBLE):
         raise
     except Exception:
         log.exception("listing_errored", watcher=watcher_name, scope=scope)
@@ -237,7 +239,7 @@ def _note_failed_looks(tasks: Sequence[AsyncTask], unread: Mapping[str, Exceptio
     """
     for task in tasks:
         error = unread[task.object_id]
-        if not isinstance(error, ObjectUnreadable):
+        if not isinstance(error, UnreadableObjectError):
             log.error(
                 "look_errored",
                 watcher=task.watcher,
@@ -248,7 +250,7 @@ def _note_failed_looks(tasks: Sequence[AsyncTask], unread: Mapping[str, Exceptio
             )
         before = task.observation.get("failed_looks", 0)
         count = (before if isinstance(before, int) else 0) + 1
-        reason = str(error) if isinstance(error, ObjectUnreadable) else type(error).__name__
+        reason = str(error) if isinstance(error, UnreadableObjectError) else type(error).__name__
         over = count >= MOST_FAILED_LOOKS
         values: dict[str, Any] = {"observation": {"failed_looks": count, "fault": _storable(reason)}}
         if over:
@@ -262,7 +264,7 @@ def _note_failed_looks(tasks: Sequence[AsyncTask], unread: Mapping[str, Exceptio
             # Only what is still open: see `_record`.
             still = AsyncTask.objects.filter(pk=task.pk, verdict=AsyncTask.Verdict.OPEN)
             if still.update(**values) and over:
-                wake([task.job_id])
+                wake_jobs([task.job_id])
             elif not over:
                 _next_look([task.pk])
 
@@ -326,7 +328,7 @@ def _record(due: Sequence[AsyncTask], seen: Mapping[str, Observation]) -> None:
             AsyncTask.objects.bulk_update(
                 decided, ["verdict", "last_status", "observation", "looks", "ended_at"]
             )
-            wake([task.job_id for task in decided])
+            wake_jobs([task.job_id for task in decided])
         if changed:
             AsyncTask.objects.bulk_update(changed, ["last_status", "observation"])
         _next_look([task.pk for task in [*changed, *same]])
@@ -368,7 +370,7 @@ def _look_soon_at_the_others(moved: AsyncTask) -> None:
     others.update(next_look_at=soon)
 
 
-def _put_off(due: Sequence[AsyncTask], failure: LookFailed, failures: int) -> None:
+def _put_off(due: Sequence[AsyncTask], failure: PollError, failures: int) -> None:
     """The cloud is away: say so on each waiting step, and ask less and less often, or when it said."""
     pause = min(failure.retry_after or min(60.0, 2.0 ** min(failures, 6)), LONGEST_PUT_OFF_SECONDS)
     log.warning("look_failed", watcher=due[0].watcher, scope=due[0].scope, pause=pause, error=str(failure))

@@ -57,7 +57,7 @@ def _for_staff_with(permission: str, page: Callable[..., HttpResponse]) -> Calla
 
 @require_GET
 def queue_page(request: HttpRequest) -> HttpResponse:
-    """Everything at a glance; asked by its own script, only the part that changes."""
+    """Everything at a observe_object; asked by its own script, only the part that changes."""
     summary = queues.summary()
     shown = {
         **admin.site.each_context(request),

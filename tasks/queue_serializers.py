@@ -10,17 +10,17 @@ from django_celery_beat.models import PeriodicTask
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from api.answers import AnswerSerializer
+from api.read_serializers import ReadOnlyModelSerializer
 from api.serializers import StrictSerializer
 
 from .engine import allowed_decisions
 from .models import Job, JobStatus
 from .queues import Broker, Summary, is_late, known_queues, next_run_at
-from .schedules import description_of
+from .schedules import schedule_description
 from .serializers import JobBriefSerializer
 
 
-class ScheduleSerializer(AnswerSerializer[PeriodicTask]):
+class ScheduleSerializer(ReadOnlyModelSerializer[PeriodicTask]):
     """A schedule of beat."""
 
     description = serializers.SerializerMethodField()
@@ -47,7 +47,7 @@ class ScheduleSerializer(AnswerSerializer[PeriodicTask]):
 
     def get_description(self, schedule: PeriodicTask) -> str:
         """What it is for: our own in the reader's language, another's as it was entered."""
-        return description_of(schedule.name) or schedule.description
+        return schedule_description(schedule.name) or schedule.description
 
     def get_every_seconds(self, schedule: PeriodicTask) -> float | None:
         """Its interval; None for one with a crontab."""

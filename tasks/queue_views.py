@@ -68,7 +68,7 @@ class Workers(_StaffView):
 
 
 class Summary(_StaffView):
-    """Jobs and queues at a glance."""
+    """Jobs and queues at a observe_object."""
 
     @extend_schema(responses=SummarySerializer)
     def get(self, request: Request) -> Response:

@@ -7,20 +7,20 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from api.answers import AnswerSerializer
+from api.read_serializers import ReadOnlyModelSerializer
 from api.serializers import PlainCharField, StrictSerializer
 
-from .command import step_name, step_title, title_of
+from .command import command_title, step_name, step_title
 from .models import Job, JobLogLine, JobStatus, Step, StepStatus
 
 
-def description_of(job: Job) -> str:
+def describe_job(job: Job) -> str:
     """What a job does, in the reader's language: the command's title and what it is done to."""
-    title = title_of(job.kind)
+    title = command_title(job.kind)
     return f"{title}: {job.subject}" if job.subject else title
 
 
-def progress_of(job: Job) -> int:
+def job_progress(job: Job) -> int:
     """Percent of a job's steps that are done; a job that succeeded is at 100.
 
     Of a job that waits for children it is what `with_tree_progress` has added up over all that is below it.
@@ -34,7 +34,7 @@ def progress_of(job: Job) -> int:
     return sum(step.progress for step in steps) // len(steps) if steps else 0
 
 
-class StepSerializer(AnswerSerializer[Step]):
+class StepSerializer(ReadOnlyModelSerializer[Step]):
     """One named part of a job."""
 
     name = serializers.SerializerMethodField()
@@ -68,7 +68,7 @@ class OutcomeSerializer(serializers.Serializer[Any]):
     message = serializers.CharField()
 
 
-class JobBriefSerializer(AnswerSerializer[Job]):
+class JobBriefSerializer(ReadOnlyModelSerializer[Job]):
     """A job in a line: what another object says of the job that holds it."""
 
     status_display = serializers.CharField(source="get_status_display", read_only=True)
@@ -79,10 +79,10 @@ class JobBriefSerializer(AnswerSerializer[Job]):
         fields = ["id", "kind", "description", "status", "status_display", "created_at"]
 
     def get_description(self, job: Job) -> str:
-        return description_of(job)
+        return describe_job(job)
 
 
-class JobSerializer(AnswerSerializer[Job]):
+class JobSerializer(ReadOnlyModelSerializer[Job]):
     """One durable run of a command, with its steps."""
 
     description = serializers.SerializerMethodField()
@@ -118,10 +118,10 @@ class JobSerializer(AnswerSerializer[Job]):
         ]
 
     def get_description(self, job: Job) -> str:
-        return description_of(job)
+        return describe_job(job)
 
     def get_progress(self, job: Job) -> int:
-        return progress_of(job)
+        return job_progress(job)
 
     @extend_schema_field(StepSerializer(many=True))
     def get_steps(self, job: Job) -> Any:
@@ -178,7 +178,7 @@ class EndSerializer(DecisionSerializer):
     undo = serializers.BooleanField(default=False)
 
 
-class JobLogLineSerializer(AnswerSerializer[JobLogLine]):
+class JobLogLineSerializer(ReadOnlyModelSerializer[JobLogLine]):
     """A line of a job's log."""
 
     class Meta:

@@ -14,7 +14,7 @@ from tenants.scoping import Role, Scope, require_staff_permission
 from . import engine
 from .engine import decisions
 from .models import ENDED, Job, JobStatus
-from .waiting import a_thread_to_wait_in
+from .waiting import waiting_slot
 
 # What staff need to decide about jobs in trouble.
 DECIDE_PERMISSION = "tasks.change_job"
@@ -74,7 +74,7 @@ def wait_for_end(job: Job, seconds: float) -> Job:
     """
     if seconds <= 0:
         return job
-    with a_thread_to_wait_in(job.tenant_id) as may_wait:
+    with waiting_slot(job.tenant_id) as may_wait:
         if not may_wait:
             return job
         until, pause = time.monotonic() + seconds, 0.03

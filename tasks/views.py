@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.idempotency import idempotent
-from api.paging import CursorLines
+from api.pagination import LogPagination
 from api.prefer import preferred_wait
 from tenants.open_answers import OpenAnswer
 from tenants.scoped_views import ScopedView
@@ -38,7 +38,7 @@ from .services import DECIDE_PERMISSION, cancel_job, decide_job, wait_for_end
 JOBS = Job.objects.shown()
 
 
-def accepted(job: Job | None, body: dict[str, Any]) -> Response:
+def accepted_response(job: Job | None, body: dict[str, Any]) -> Response:
     """The answer to accepted work: 202 with the job and where to follow it; 200 when there was nothing to do."""
     if job is None:
         return Response({**body, "job": None}, status=200)
@@ -154,7 +154,7 @@ class _Decision(ScopedView):
             require_staff_permission(self.scope.user, DECIDE_PERMISSION)
             raise ValidationError(asked.errors)
         job = decide_job(scope=self.scope, job_id=pk, decision=self.decision, **asked.validated_data)
-        return accepted(JOBS.get(pk=job.pk), {})
+        return accepted_response(JOBS.get(pk=job.pk), {})
 
 
 class JobResume(_Decision):
@@ -196,7 +196,7 @@ class JobLines(ScopedView, ListAPIView[JobLogLine]):
 
     queryset = Job.objects.all()
     serializer_class = JobLogLineSerializer
-    pagination_class = CursorLines
+    pagination_class = LogPagination
 
     def get_queryset(self) -> Any:
         """The lines of the job, if the scope shows it."""

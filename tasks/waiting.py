@@ -19,7 +19,7 @@ _waiting: Counter[UUID | None] = Counter()
 
 
 @contextmanager
-def a_thread_to_wait_in(tenant_id: UUID | None) -> Iterator[bool]:
+def waiting_slot(tenant_id: UUID | None) -> Iterator[bool]:
     """Say whether a request for a tenant's job (None: the platform's) may wait; its place is free again when the block ends."""
     most = settings.WAITING_REQUESTS_AT_MOST
     with _lock:

@@ -12,12 +12,12 @@ class TenantsConfig(AppConfig):
 
     def ready(self) -> None:
         """Have `auth/me` say which tenants a user belongs to, and roles checked again before an answer is replayed."""
-        from api.identity import describe_user_with
+        from api.identity import register_user_details
         from api.requirements import check_requirements_with
 
         from .requirements import require_again
 
-        describe_user_with(_tenants_of)
+        register_user_details(_tenants_of)
         check_requirements_with(require_again)
 
 

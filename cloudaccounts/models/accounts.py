@@ -260,5 +260,5 @@ class CloudAccount(models.Model):
         self.encrypted_secret = encrypt(plain)
 
     def secret(self) -> str:
-        """The secret in plain, for opening the cloud and nothing else. Raises `UnreadableSecret`."""
+        """The secret in plain, for opening the cloud and nothing else. Raises `UnreadableSecretError`."""
         return decrypt(self.encrypted_secret)

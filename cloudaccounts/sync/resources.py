@@ -27,8 +27,8 @@ from openstack_client.paging import fetched_ahead
 from tasks import fairness
 from tasks.clock import database_now
 from tasks.crash_points import crash_point
-from tasks.doorbell import ring
-from tasks.leases import LeaseLost, effects_under, held, lease, new_owner
+from tasks.dispatch import dispatch_task
+from tasks.leases import LeaseLostError, effects_under, held, lease, new_owner
 
 from ..connect import refuse
 from ..models import SyncLog, SyncLogLine
@@ -72,15 +72,15 @@ def run_log(log_id: int) -> SyncLog | None:
     processes at most (`tasks/fairness.py`); its other syncs wait, and the next is rung for when one of them has ended.
     """
     tenant_id = SyncLog.objects.filter(pk=log_id).values_list("account__tenant_id", flat=True).first()
-    if not fairness.take_place(tenant_id, QUEUE):
+    if not fairness.acquire_slot(tenant_id, QUEUE):
         return None
     try:
         return _run_log(log_id)
     finally:
-        fairness.give_back(tenant_id, QUEUE)
-        if tenant_id is not None and fairness.most_places(QUEUE) is not None:
+        fairness.release_slot(tenant_id, QUEUE)
+        if tenant_id is not None and fairness.slot_limit(QUEUE) is not None:
             waiting = SyncLog.objects.running().filter(owner="", account__tenant_id=tenant_id)
-            ring("cloudaccounts.sync_resource", *waiting.order_by("pk").values_list("pk")[:1])
+            dispatch_task("cloudaccounts.sync_resource", *waiting.order_by("pk").values_list("pk")[:1])
 
 
 def _run_log(log_id: int) -> SyncLog | None:
@@ -94,7 +94,7 @@ def _run_log(log_id: int) -> SyncLog | None:
         language = entry.language or settings.LANGUAGE_CODE
         with held(SyncLog, owner) as claim, effects_under(claim), translation.override(language):
             _Run(entry, owner).carry_out()
-    except (Stopped, LeaseLost):
+    except (Stopped, LeaseLostError):
         log.info("resource_sync_stopped", log=log_id)
     return SyncLog.objects.filter(pk=log_id).first()
 
@@ -109,10 +109,10 @@ class _Run:
     unread: list[str] = field(default_factory=list)
 
     def carry_out(self) -> None:
-        """Sync every region and write the last word. Raises `Stopped`, `LeaseLost`."""
+        """Sync every region and write the last word. Raises `Stopped`, `LeaseLostError`."""
         try:
             problems = self._regions()
-        except (Stopped, LeaseLost):
+        except (Stopped, LeaseLostError):
             raise
         except Exception:
             log.exception("resource_sync_errored", log=self.entry.pk)
@@ -154,7 +154,7 @@ class _Run:
             return self._region(provider, syncer, region)
         except provider.errors as error:
             problem = str(error)
-        except (Stopped, LeaseLost):
+        except (Stopped, LeaseLostError):
             raise
         except Exception:
             log.exception("resource_sync_errored", log=self.entry.pk, region=region)

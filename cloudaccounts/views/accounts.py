@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from api.idempotency import idempotent
 from api.preconditions import etag_of
 from tasks.models import Job
-from tasks.views import accepted, wait_if_preferred
+from tasks.views import accepted_response, wait_if_preferred
 from tenants.scoped_views import ScopedView
 from tenants.scoping import Role
 
@@ -55,7 +55,7 @@ class _AccountView(ScopedView):
 
     def answer(self, account: CloudAccount, job: Job | None) -> Response:
         """202 with the account and the job that is at it; 200 when none is."""
-        response = accepted(job, {"account": self.shown(account)})
+        response = accepted_response(job, {"account": self.shown(account)})
         response["ETag"] = etag_of(account.version)
         return response
 

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from api.database_errors import database_refusal
 from api.domain_errors import DomainError
-from api.form_fields import WrittenOnlyAdmin
+from api.form_fields import WriteOnlyFieldsAdmin
 from api.form_keys import mark_refused
 
 BEING_DEPLOYED = _("Something is being deployed there; wait for the end.")
@@ -59,7 +59,7 @@ class RowForm(forms.ModelForm[AnyRow]):
                 self.add_error(name, lines)
 
 
-class RowAdmin(WrittenOnlyAdmin[AnyRow]):
+class RowAdmin(WriteOnlyFieldsAdmin[AnyRow]):
     """Rows that are locked from the check to the save, and one by one: no page changes or deletes many at once.
 
     What is refused in spite of the form's checks, because somebody was quicker, is a message and no error page.

@@ -93,11 +93,11 @@ class DeployService(Command):
             % {"failed": len(failed), "not_begun": not_begun, "said": said},
         )
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """It is over."""
         self._end(_("It was not begun."))
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """It is over; what was not begun is as it was before."""
         cancelled = failure.code == "cancelled"
         self._end(_("It was cancelled before this one.") if cancelled else _("Too many had failed before."))

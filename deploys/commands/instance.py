@@ -15,9 +15,9 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from security.encryption import UnreadableSecret
+from security.encryption import UnreadableSecretError
 from tasks.command import Command, Done, Entity, Failed, Failure, Result, minutes, register, step
-from tasks.leases import LeaseLost, refuse_if_lost
+from tasks.leases import LeaseLostError, check_lease
 
 from ..executors import (
     Code,
@@ -98,7 +98,7 @@ class DeployInstance(Command):
         try:
             order = self.order()
             executor = executor_for(item.deployment.service.executor)
-        except (ValueError, UnknownExecutor, UnreadableSecret) as error:
+        except (ValueError, UnknownExecutor, UnreadableSecretError) as error:
             return self.ended(Outcome(Code.FAILED, str(error), item.from_version.label, changed=False))
         log = _Log(item.pk, "" if not self.retrying else item.log)
         try:
@@ -111,7 +111,7 @@ class DeployInstance(Command):
         finally:
             log.flush()
         if outcome.code == Code.CANCELLED:
-            refuse_if_lost()
+            check_lease()
         return self.ended(outcome)
 
     def go_on(self, log: _Log) -> bool:
@@ -121,8 +121,8 @@ class DeployInstance(Command):
         """
         log.flush_if_due()
         try:
-            refuse_if_lost()
-        except LeaseLost:
+            check_lease()
+        except LeaseLostError:
             return False
         return True
 
@@ -132,7 +132,7 @@ class DeployInstance(Command):
         return Done(outcome.message) if outcome.ok else Failed(str(outcome.code), outcome.message)
 
     def order(self) -> Order:
-        """The order for the executor. Raises ValueError for what cannot be deployed, `UnreadableSecret`."""
+        """The order for the executor. Raises ValueError for what cannot be deployed, `UnreadableSecretError`."""
         item, instance = self.item, self.item.instance
         if instance is None:
             raise ValueError(_("The instance is gone."))
@@ -165,11 +165,11 @@ class DeployInstance(Command):
             put_back=bool(item.deployment.strategy.get("auto_revert", True)),
         )
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """The version runs there."""
         self._write(DeploymentItem.Result.SUCCEEDED)
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """What runs there now is what the executor has found; when it never got so far, nothing is known."""
         outcome = self.data.get("outcome")
         was_put_back = outcome is not None and outcome[2] == self.item.from_version.label

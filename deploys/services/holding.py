@@ -70,7 +70,7 @@ def that_can_be_had(
     ids = {one.locked_by_id for one in instances if one.locked_by_id is not None}
     holders = Deployment.objects.select_related("operator").in_bulk(ids) if ids else {}
     keys = {one.pk: lock_key(one.host.vm_id) for one in instances if one.host.vm_id is not None}
-    busy = engine.holders_of(keys.values()) if keys else {}
+    busy = engine.lock_holders(keys.values()) if keys else {}
     chosen, left_out = [], []
     for one in instances:
         if one.locked or one.is_maintain:

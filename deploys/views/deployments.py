@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from api.idempotency import idempotent
 from api.serializers import body_with_dry_run
-from tasks.views import accepted, wait_if_preferred
+from tasks.views import accepted_response, wait_if_preferred
 from tenants.scoped_views import ScopedView
 from tenants.scoping import Role
 
@@ -45,7 +45,7 @@ def shown(deployments: Sequence[Deployment]) -> Any:
 def planned(plan: Plan) -> Response:
     """202 with the deployment, its plan and the job; 200 with the plan alone when nothing was recorded."""
     deployment = shown([plan.deployment])[0] if plan.job else None
-    return accepted(plan.job, {"deployment": deployment, "plan": PlanSerializer(plan).data})
+    return accepted_response(plan.job, {"deployment": deployment, "plan": PlanSerializer(plan).data})
 
 
 def waited(request: Request, response: Response) -> Response:
@@ -165,7 +165,7 @@ class DeploymentCancel(_DeploymentView):
         """Begin no further batch; what runs goes to its end."""
         self.refuse_what_is_sent(request, pk)
         deployment, job = history.cancel_deployment(scope=self.scope, deployment_id=pk)
-        return accepted(job, {"deployment": shown([deployment])[0]})
+        return accepted_response(job, {"deployment": shown([deployment])[0]})
 
 
 class DeploymentRetry(_DeploymentView):

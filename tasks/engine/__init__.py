@@ -21,30 +21,30 @@ from .advancing import advance
 from .calling import back_off
 from .decisions import allowed_decisions
 from .submission import (
-    Answer,
     BusyError,
     NotValidError,
     Spec,
     Submission,
-    holder_of,
-    holders_of,
+    SubmitResult,
+    lock_holder,
+    lock_holders,
     submit,
     submit_many,
 )
 from .upkeep import cancel, prune, sweep
 
 __all__ = [
-    "Answer",
     "BusyError",
     "NotValidError",
     "Spec",
     "Submission",
+    "SubmitResult",
     "advance",
     "allowed_decisions",
     "back_off",
     "cancel",
-    "holder_of",
-    "holders_of",
+    "lock_holder",
+    "lock_holders",
     "prune",
     "submit",
     "submit_many",

@@ -15,10 +15,10 @@ from django.utils.translation import gettext as _
 
 from .. import crash_points, fairness
 from ..command import Command, command_class
-from ..leases import LeaseLost, claiming, effects_under, held, new_owner
+from ..leases import LeaseLostError, claiming, effects_under, held, new_owner
 from ..models import Job, JobStatus, Step
-from .claims import Claim, Fenced, park, take
-from .ending import get_stuck
+from .claims import Claim, FencedError, park, take
+from .ending import mark_stuck
 from .forward import run_one
 from .undo import undo_one
 
@@ -37,8 +37,8 @@ def advance(job_id: UUID) -> None:
         return
     job, steps = taken
     only_ends = job.cancel_requested_at is not None and not any(step.started_at for step in steps)
-    if not only_ends and not fairness.take_place(job.tenant_id, job.queue):
-        with contextlib.suppress(Fenced):
+    if not only_ends and not fairness.acquire_slot(job.tenant_id, job.queue):
+        with contextlib.suppress(FencedError):
             park(Claim(job, owner, steps, Command()))
         return
     crash_points.crash_point("claimed")
@@ -50,15 +50,15 @@ def advance(job_id: UUID) -> None:
     ):
         try:
             _move_on(job, owner, steps)
-        except Fenced:
+        except FencedError:
             log.warning("fenced", owner=owner, attempt=job.attempt)
-        except LeaseLost:
+        except LeaseLostError:
             # Whoever has the job by now goes on with it; if nobody has, the sweep rings.
             log.warning("lease_lost", owner=owner, attempt=job.attempt)
         finally:
             structlog.contextvars.unbind_contextvars("job_id", "kind", "request_id")
             if not only_ends:
-                fairness.give_back(job.tenant_id, job.queue)
+                fairness.release_slot(job.tenant_id, job.queue)
 
 
 def rename_steps(job: Job, steps: list[Step], renamed: Mapping[str, str]) -> None:
@@ -94,10 +94,10 @@ def _move_on(job: Job, owner: str, steps: list[Step]) -> None:
         # A row that this release cannot read is nobody's effect yet: a person has to look.
         log.exception("job_unreadable")
         claim = Claim(job, owner, steps, Command())
-        get_stuck(claim, _("This release cannot read it."), trace=traceback.format_exc(limit=20))
+        mark_stuck(claim, _("This release cannot read it."), trace=traceback.format_exc(limit=20))
         return
     if job.attempt > settings.JOB_ATTEMPT_CAP:
-        get_stuck(claim, _("Its worker died %(count)s times at the same step.") % {"count": job.attempt - 1})
+        mark_stuck(claim, _("Its worker died %(count)s times at the same step.") % {"count": job.attempt - 1})
         return
     going_on = True
     while going_on:

@@ -9,16 +9,16 @@ from django.db import connection
 from django.utils.translation import gettext as _
 
 from ..command import Done, Result, step_title
-from ..leases import LeaseLost
+from ..leases import LeaseLostError
 from ..models import AsyncTask, Step
-from ..storable import clean_in_place, clean_result, storable_text
+from ..sanitizing import sanitize_data, sanitize_result, sanitize_text
 from .claims import Claim
 
 
 def call(claim: Claim, function: Any) -> tuple[Result | None, str]:
     """Run a step's code with no transaction open; None and the traceback when the code itself is wrong.
 
-    Whatever the step says or remembers can be stored afterwards: see `storable.py`.
+    Whatever the step says or remembers can be stored afterwards: see `sanitizing.py`.
     """
     if connection.in_atomic_block:
         raise RuntimeError("A step would run inside a transaction; advance() must be called outside of any.")
@@ -26,13 +26,13 @@ def call(claim: Claim, function: Any) -> tuple[Result | None, str]:
     trace = ""
     try:
         result = function(claim.command) or Done()
-    except LeaseLost:
+    except LeaseLostError:
         raise  # Nothing more may be written under this claim, and nothing has to be.
     except Exception as error:  # noqa: BLE001 - whatever a step raises ends or delays its job, never its worker.
-        trace = storable_text(traceback.format_exc(limit=30))
+        trace = sanitize_text(traceback.format_exc(limit=30))
         result = claim.command.translate(error)
-    clean_in_place(claim.job.data)
-    return clean_result(result), trace
+    sanitize_data(claim.job.data)
+    return sanitize_result(result), trace
 
 
 def our_fault() -> str:

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from .. import crash_points, fairness
 from ..command import STALLED_AFTER, Command, StepDeclaration, Wait, Watch
-from ..doorbell import ring_job, ring_poll, wake
+from ..dispatch import dispatch_job, dispatch_poll, wake_jobs
 from ..leases import lease
 from ..models import AsyncTask, Job, JobLogLine, JobStatus, PollScope, Step, StepStatus, statuses_before
 from ..polling import FIRST_LOOK_SECONDS
@@ -27,7 +27,7 @@ EARLY_RING = timedelta(milliseconds=150)
 SomeModel = TypeVar("SomeModel", bound=Model)
 
 
-class Fenced(Exception):
+class FencedError(Exception):
     """A worker's claim is no longer its own; what it wanted to write is refused."""
 
 
@@ -46,17 +46,17 @@ class Claim:
         return next(declared for declared in self.command.steps if declared.name == step.name)
 
     def write(self, **columns: Any) -> None:
-        """Write the job's row if it is still this claim's, and if a new status is a legal move. Raises `Fenced`."""
+        """Write the job's row if it is still this claim's, and if a new status is a legal move. Raises `FencedError`."""
         if not self._write(Q(), columns):
-            raise Fenced
+            raise FencedError
 
-    def let_go(self, condition: Q | None = None, **columns: Any) -> bool:
+    def release(self, condition: Q | None = None, **columns: Any) -> bool:
         """Write the row and own it no longer; False, and still owned, when the row does not meet a condition."""
         free = {"owner": "", "lease_until": None, "attempt": 0, "rung_at": None}
         if self._write(condition or Q(), {**free, **columns}):
             return True
         if condition is None or not self._mine.exists():
-            raise Fenced
+            raise FencedError
         return False
 
     @property
@@ -70,7 +70,7 @@ class Claim:
         written: int = mine.update(**columns)
         return written
 
-    def say(self, message: str, level: str = JobLogLine.Level.INFO) -> None:
+    def log_message(self, message: str, level: str = JobLogLine.Level.INFO) -> None:
         JobLogLine.objects.create(job=self.job, level=level, message=message)
 
 
@@ -129,7 +129,7 @@ def _from_row(model: type[SomeModel], fields: Sequence[Field[Any, Any]], row: Se
     return model.from_db(connection.alias, [field.attname for field in fields], values)
 
 
-def give_back(
+def park_step(
     claim: Claim, step: Step, result: Wait | Watch, step_status: StepStatus, *, failed: bool
 ) -> None:
     """Write that a step waits, and give the process back. `failed`: because a try of it came to nothing."""
@@ -145,7 +145,7 @@ def give_back(
             due = Now() + timedelta(seconds=result.seconds)
         elif not undoing and claim.declared(step).stalled_run is not None:
             due = Least(step.deadline, Now() + STALLED_AFTER)
-        claim.let_go(
+        claim.release(
             status=JobStatus.UNDOING if undoing else JobStatus.WAITING,
             not_before=due if undoing else unless_cancelled(Least(due, claim.job.deadline, step.deadline)),
             data=claim.job.data,
@@ -163,18 +163,18 @@ def give_back(
                 next_look_at=Now() + timedelta(seconds=FIRST_LOOK_SECONDS),
                 expires_at=step.deadline,
             )
-            ring_poll(result.watcher, result.scope, after=FIRST_LOOK_SECONDS)
+            dispatch_poll(result.watcher, result.scope, after=FIRST_LOOK_SECONDS)
         else:
-            ring_job(claim.job, after=result.seconds)
+            dispatch_job(claim.job, after=result.seconds)
         step.save()
     if not undoing:
-        hear_cancel(claim.job)
+        check_cancelled(claim.job)
 
 
 def park(claim: Claim) -> None:
     """Give back a job whose tenant holds its share of the worker (`fairness.py`), as if it had not been claimed."""
     job = claim.job
-    claim.let_go(
+    claim.release(
         status=JobStatus.UNDOING if job.status == JobStatus.UNDOING else JobStatus.WAITING,
         # What its last claim has left unrecorded stays known.
         attempt=job.attempt - 1,
@@ -183,7 +183,7 @@ def park(claim: Claim) -> None:
         parked=True,
         not_before=unless_cancelled(Now() + timedelta(seconds=fairness.PARKED_SECONDS)),
     )
-    fairness.ring_parked(job.tenant_id, job.queue)
+    fairness.dispatch_parked_jobs(job.tenant_id, job.queue)
 
 
 def unless_cancelled(due: Any) -> Case:
@@ -195,10 +195,10 @@ def unless_cancelled(due: Any) -> Case:
     return Case(When(cancel_requested_at__isnull=False, then=Now()), default=due)
 
 
-def hear_cancel(job: Job) -> None:
+def check_cancelled(job: Job) -> None:
     """Look again at once after a cancel that came while a step ran: it must not wait for the step's time."""
     if Job.objects.filter(pk=job.pk, cancel_requested_at__isnull=False).exists():
-        wake([job.pk])
+        wake_jobs([job.pk])
 
 
 def stalled_at(claim: Claim, step: Step, watched: AsyncTask) -> datetime | None:
@@ -226,10 +226,10 @@ def look_now(watched: AsyncTask) -> None:
             verdict=AsyncTask.Verdict.OPEN,
             next_look_at__gt=Now(),
         ).update(next_look_at=Now())
-        ring_poll(watched.watcher, watched.scope)
+        dispatch_poll(watched.watcher, watched.scope)
 
 
-def wait_on(
+def repark_step(
     claim: Claim, watched: AsyncTask, *, look_at: datetime | None = None, data: dict[str, Any] | None = None
 ) -> bool:
     """Give a job back that was rung for too early or twice; True when what it waits for is decided by now.
@@ -250,14 +250,14 @@ def wait_on(
         if look_at is not None:
             due = min(due, look_at)
         columns: dict[str, Any] = {} if data is None else {"data": data}
-        claim.let_go(
+        claim.release(
             status=JobStatus.UNDOING if undoing else JobStatus.WAITING,
             not_before=due if undoing else unless_cancelled(due),
             **columns,
         )
         if look_at is not None and data is not None:
             # Few are asked about a second time, and those want to be in time; the first time is left to the sweep.
-            ring_job(claim.job, after=max(0.0, (look_at - timezone.now()).total_seconds()))
+            dispatch_job(claim.job, after=max(0.0, (look_at - timezone.now()).total_seconds()))
     return False
 
 

@@ -15,9 +15,9 @@ import structlog
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
-from ..command import Command, UnknownKind, command_class
-from ..doorbell import wake
-from ..leases import cut_leases
+from ..command import Command, UnknownKindError, command_class
+from ..dispatch import wake_jobs
+from ..leases import shorten_leases
 from ..models import IN_FLIGHT, AsyncTask, Job, PollScope
 
 log = structlog.get_logger(__name__)
@@ -45,7 +45,7 @@ def repair_times_ahead() -> int:
     extend; and to look at something or to ring for a job early costs a look.
     """
     now = Now()
-    cut = cut_leases(Job.objects.filter(status__in=IN_FLIGHT)) + cut_leases(PollScope.objects.all())
+    cut = shorten_leases(Job.objects.filter(status__in=IN_FLIGHT)) + shorten_leases(PollScope.objects.all())
     resting = PollScope.objects.filter(owner="", lease_until__gt=now + LONGEST_REST)
     cut += resting.update(lease_until=None)
     looks = AsyncTask.objects.filter(
@@ -55,7 +55,7 @@ def repair_times_ahead() -> int:
     cut += looks.update(next_look_at=now + LONGEST_LOOK_PAUSE)
     if too_late := _jobs_that_wait_too_long():
         cut += len(too_late)
-        wake(too_late)
+        wake_jobs(too_late)
     if cut:
         log.warning("times_ahead_repaired", rows=cut, reason="The database's clock has gone back.")
     return cut
@@ -76,7 +76,7 @@ def _jobs_that_wait_too_long() -> list[UUID]:
     for pk, kind in ahead.values_list("pk", "kind")[:1000]:
         try:
             longest = command_class(kind).longest_wait
-        except UnknownKind:
+        except UnknownKindError:
             continue
         if (
             longest <= Command.longest_wait

@@ -18,8 +18,8 @@ from django.utils.translation import gettext_lazy
 from api.domain_errors import ConflictError
 
 from .. import crash_points
-from ..command import Command, UnknownKind, command_class
-from ..doorbell import ring_job
+from ..command import Command, UnknownKindError, command_class
+from ..dispatch import dispatch_job
 from ..models import Job, JobLogLine, JobStatus, Step, StepStatus, statuses_before
 from .claims import Claim
 from .ending import end
@@ -153,14 +153,14 @@ def _go_on(job: Job, status: JobStatus) -> None:
     Step.objects.filter(job=job, status__in=[StepStatus.WAITING, StepStatus.UNDOING]).update(
         tries=0, deadline=None
     )
-    ring_job(job)
+    dispatch_job(job)
 
 
 def _command_of(job: Job) -> Command:
     """The job's command, or one that does nothing when this release cannot read it."""
     try:
         command = command_class(job.kind).from_params(job.params)
-    except (UnknownKind, TypeError):
+    except (UnknownKindError, TypeError):
         command = Command()
     command.job, command.data = job, job.data
     return command

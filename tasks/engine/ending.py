@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from .. import crash_points
 from ..command import Command, Failure
 from ..models import JobLogLine, JobStatus, Step, statuses_before
-from .claims import Claim, Fenced, drop_watches
+from .claims import Claim, FencedError, drop_watches
 from .tree import count_ended, lock_parent
 
 log = structlog.get_logger(__name__)
@@ -26,7 +26,7 @@ def end(claim: Claim, status: JobStatus, also: Step | None = None) -> bool:
     if (
         status == JobStatus.SUCCEEDED
         and job.parent_id is None
-        and type(command).succeeded is Command.succeeded
+        and type(command).on_success is Command.on_success
     ):
         # Nothing but the one statement has to be written, and a statement is a transaction of its own.
         _write_end(claim, status, also)
@@ -38,9 +38,9 @@ def end(claim: Claim, status: JobStatus, also: Step | None = None) -> bool:
         if job.parent_id is not None:
             lock_parent(job)
         if status == JobStatus.SUCCEEDED:
-            command.succeeded()
+            command.on_success()
         else:
-            command.failed(Failure(status, job.outcome_code, job.outcome_message))
+            command.on_failure(Failure(status, job.outcome_code, job.outcome_message))
         _write_end(claim, status, also)
         if job.parent_id is not None:
             count_ended(job, status)
@@ -52,7 +52,7 @@ def end(claim: Claim, status: JobStatus, also: Step | None = None) -> bool:
 
 
 def _write_end(claim: Claim, status: JobStatus, also: Step | None) -> None:
-    """The job's last row, its last step's and its locks, in one statement: every click ends here. Raises `Fenced`."""
+    """The job's last row, its last step's and its locks, in one statement: every click ends here. Raises `FencedError`."""
     job = claim.job
     last = also or Step(position=-1)
     with connection.cursor() as cursor:
@@ -90,17 +90,17 @@ def _write_end(claim: Claim, status: JobStatus, also: Step | None) -> None:
             },
         )
         if cursor.fetchone() == (0,):
-            raise Fenced
+            raise FencedError
 
 
-def get_stuck(claim: Claim, message: str, *, trace: str = "") -> None:
+def mark_stuck(claim: Claim, message: str, *, trace: str = "") -> None:
     """Stop and keep the locks: half an effect may be out there, and a person has to decide."""
     job = claim.job
     if job.ending:
         # Why it is being undone: it says that again when a person lets it go on.
         job.data["failure"] = [job.outcome_code, job.outcome_message, job.traceback]
     with transaction.atomic():
-        claim.let_go(
+        claim.release(
             status=JobStatus.STUCK,
             data=job.data,
             outcome_code="stuck",
@@ -108,6 +108,6 @@ def get_stuck(claim: Claim, message: str, *, trace: str = "") -> None:
             traceback=trace,
         )
         drop_watches(job)
-        claim.say(message, JobLogLine.Level.ERROR)
+        claim.log_message(message, JobLogLine.Level.ERROR)
     log.error("job_stuck", job_id=str(job.id), message=message)
     crash_points.crash_point("stuck")

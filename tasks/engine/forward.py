@@ -13,11 +13,11 @@ from django.utils.translation import gettext as _
 
 from .. import crash_points
 from ..command import Done, Failed, Result, Spawn, Wait, Watch
-from ..leases import LeaseLost, lease
+from ..leases import LeaseLostError, lease
 from ..models import AsyncTask, Job, JobStatus, Step, StepStatus
-from ..polling import glance, look_once_more
+from ..polling import observe_object, poll_once_more
 from .calling import call, last_word, our_fault
-from .claims import Claim, drop_watch, give_back, look_now, stalled_at, wait_on, watched_by
+from .claims import Claim, drop_watch, look_now, park_step, repark_step, stalled_at, watched_by
 from .ending import end
 from .tree import spawn, verdict_on, wait_for_children
 from .undo import begin_undo
@@ -93,7 +93,7 @@ def _try_once_more(claim: Claim, step: Step, watched: AsyncTask | None) -> bool 
     if step.status != StepStatus.WAITING or step.children:
         return None
     if watched is not None and watched.verdict == AsyncTask.Verdict.OPEN:
-        if look_once_more(watched) is None:
+        if poll_once_more(watched) is None:
             return None
         return _judge(claim, step, watched)
     if watched is not None and watched.verdict != AsyncTask.Verdict.DROPPED:
@@ -110,7 +110,7 @@ def _try_once_more(claim: Claim, step: Step, watched: AsyncTask | None) -> bool 
 
 def _holds_at_once(claim: Claim, step: Step, watch: Watch) -> bool:
     """Whether what a step wants to watch, for which there is no more time, is as it wants it already."""
-    seen = glance(watch.watcher, watch.scope, watch.object_id)
+    seen = observe_object(watch.watcher, watch.scope, watch.object_id)
     if seen is None or seen.status not in watch.until:
         return False
     claim.job.data["observed"] = {**seen.data, "status": seen.status, "fault": seen.fault}
@@ -156,7 +156,7 @@ def _record(claim: Claim, step: Step, result: Result, *, failed: bool = False) -
     if isinstance(result, Spawn):
         refused = spawn(claim, step, result)
         return _fail(claim, step, refused) if refused else False
-    give_back(claim, step, result, StepStatus.WAITING, failed=failed)
+    park_step(claim, step, result, StepStatus.WAITING, failed=failed)
     return False
 
 
@@ -185,7 +185,7 @@ def _judge(claim: Claim, step: Step, watched: AsyncTask) -> bool:
     if watched.verdict == AsyncTask.Verdict.REFUSED:
         return _fail(claim, step, Failed("refused_by_cloud", _explained(claim, watched)))
     if watched.expires_at <= timezone.now():
-        if look_once_more(watched) is not None:
+        if poll_once_more(watched) is not None:
             return _judge(claim, step, watched)
         return _fail(
             claim,
@@ -195,7 +195,7 @@ def _judge(claim: Claim, step: Step, watched: AsyncTask) -> bool:
     due = stalled_at(claim, step, watched)
     if due is not None and due <= timezone.now():
         return _ask_stalled(claim, step, watched)
-    return wait_on(claim, watched, look_at=due)
+    return repark_step(claim, watched, look_at=due)
 
 
 def _explained(claim: Claim, watched: AsyncTask) -> str:
@@ -203,7 +203,7 @@ def _explained(claim: Claim, watched: AsyncTask) -> str:
     fault = str(watched.observation.get("fault") or "")
     try:
         words = claim.command.explain(watched.last_status, fault)
-    except LeaseLost:
+    except LeaseLostError:
         raise
     except Exception:  # Whatever ails the words, the job ends.
         log.warning("explanation_failed", exc_info=True)
@@ -239,7 +239,7 @@ def _ask_stalled(claim: Claim, step: Step, watched: AsyncTask) -> bool:
     looks = seen.get("looks", 0) + 1 if seen.get("watch") == watched.pk else 1
     at = timezone.now() + timedelta(seconds=max(result.seconds, min(60.0, 15.0 * (1 + looks // 8))))
     claim.job.data["stalled"] = {"watch": watched.pk, "looks": looks}
-    return wait_on(claim, watched, look_at=at, data=claim.job.data)
+    return repark_step(claim, watched, look_at=at, data=claim.job.data)
 
 
 def _fail(claim: Claim, step: Step, failed: Failed) -> bool:

@@ -15,8 +15,8 @@ from django.utils.translation import gettext_lazy
 from api.domain_errors import ConflictError, DomainError
 
 from .. import crash_points
-from ..command import Command, Refusal, title_of
-from ..doorbell import ring_jobs
+from ..command import Command, Refusal, command_title
+from ..dispatch import dispatch_jobs
 from ..models import EntityLock, Job, Step
 from .rows import insert
 
@@ -32,7 +32,7 @@ class BusyError(ConflictError):
         super().__init__(
             "busy",
             gettext_lazy("Another job holds it: %(job)s. Wait for it to end, or cancel it.")
-            % {"job": title_of(job.kind)},
+            % {"job": command_title(job.kind)},
             job={"id": str(job.id), "kind": job.kind, "status": job.status, "subject": job.subject},
         )
 
@@ -66,7 +66,7 @@ class Spec:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SubmitResult:
     """What became of one spec.
 
     With a `refusal`, nothing. Otherwise `job` does it (`joined` when it was in flight already); it is None when
@@ -78,12 +78,12 @@ class Answer:
     refusal: DomainError | None = None
 
 
-def holder_of(key: str) -> Job | None:
+def lock_holder(key: str) -> Job | None:
     """The job that holds an entity, with what an answer shows of it; or None."""
-    return holders_of([key]).get(key)
+    return lock_holders([key]).get(key)
 
 
-def holders_of(keys: Iterable[str]) -> dict[str, Job]:
+def lock_holders(keys: Iterable[str]) -> dict[str, Job]:
     """The jobs that hold entities, by the entity's key, with what an answer shows of them."""
     locks = EntityLock.objects.select_related("job__created_by").prefetch_related("job__steps")
     return {lock.key: lock.job for lock in locks.filter(key__in=list(keys))}
@@ -108,7 +108,7 @@ def submit_many(
     user: User | None = None,
     mode: Literal["all", "valid"] = "all",
     dry_run: bool = False,
-) -> list[Answer]:
+) -> list[SubmitResult]:
     """Record many commands as jobs, in the caller's transaction; an answer for each spec, in their order.
 
     With `all`, nothing is recorded unless every spec passes; with `valid`, those that pass are.
@@ -126,18 +126,20 @@ def submit_many(
     jobs = [_root_of(spec, user) for spec in specs]
     keys_of = [sorted(set(spec.command.locks())) for spec in specs]
     wanted = {key: job.id for job, keys in reversed(list(zip(jobs, keys_of, strict=True))) for key in keys}
-    held = holders_of(wanted) if dry_run else take_locks(wanted)
+    held = lock_holders(wanted) if dry_run else acquire_locks(wanted)
     mine: dict[str, Job] = {}
-    answers: list[Answer] = []
+    answers: list[SubmitResult] = []
     for spec, job, keys in zip(specs, jobs, keys_of, strict=True):
         holder = next((holders[key] for key in keys for holders in (held, mine) if key in holders), None)
         if holder is not None:
             same = (holder.kind, holder.params) == (job.kind, job.params)
-            answers.append(Answer(holder, joined=True) if same else Answer(refusal=BusyError(holder)))
+            answers.append(
+                SubmitResult(holder, joined=True) if same else SubmitResult(refusal=BusyError(holder))
+            )
         elif refusals := spec.command.validate():
-            answers.append(Answer(refusal=NotValidError(refusals)))
+            answers.append(SubmitResult(refusal=NotValidError(refusals)))
         else:
-            answers.append(Answer(job))
+            answers.append(SubmitResult(job))
             mine.update(dict.fromkeys(keys, job))
     if dry_run or (mode == "all" and any(answer.refusal for answer in answers)):
         _free(wanted.keys() - held.keys() if not dry_run else [])
@@ -147,10 +149,10 @@ def submit_many(
         _settle_locks(mine, wanted, held)
         record([(job, spec.command) for job, spec in zip(jobs, specs, strict=True) if job.id in recorded])
         crash_points.crash_point_on_commit("submitted")
-        ring_jobs((job.id, job.queue) for job in recorded.values())
+        dispatch_jobs((job.id, job.queue) for job in recorded.values())
     not_recorded = {job.id for job in jobs} - recorded.keys()
     return [
-        Answer(joined=answer.joined, refusal=answer.refusal)
+        SubmitResult(joined=answer.joined, refusal=answer.refusal)
         if answer.job is not None and answer.job.id in not_recorded
         else answer
         for answer in answers
@@ -201,7 +203,7 @@ def _root_of(spec: Spec, user: User | None) -> Job:
     return job
 
 
-def take_locks(wanted: Mapping[str, UUID]) -> dict[str, Job]:
+def acquire_locks(wanted: Mapping[str, UUID]) -> dict[str, Job]:
     """Take every key that is free, each for its job; the jobs that hold the others, by key.
 
     Raises `DomainError` 409 `busy` when a key is let go and taken by others again and again.
@@ -222,7 +224,7 @@ def take_locks(wanted: Mapping[str, UUID]) -> dict[str, Job]:
             for (key,) in cursor.fetchall():
                 del missing[key]
         if missing:
-            held.update(holders_of(missing))
+            held.update(lock_holders(missing))
             missing = {key: job for key, job in missing.items() if key not in held}
         # The holder of what is still missing ended between the two statements: try again.
     if missing:

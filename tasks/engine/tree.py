@@ -18,11 +18,11 @@ from django.utils.translation import gettext as _
 from api.domain_errors import ConflictError, DomainError
 
 from .. import crash_points
-from ..command import Failed, Spawn, UnknownKind, command_class, title_of
-from ..doorbell import ring_jobs
+from ..command import Failed, Spawn, UnknownKindError, command_class, command_title
+from ..dispatch import dispatch_jobs
 from ..models import EntityLock, Job, JobStatus, Step, StepStatus, statuses_before
-from .claims import Claim, hear_cancel, unless_cancelled
-from .submission import job_of, record, take_locks
+from .claims import Claim, check_cancelled, unless_cancelled
+from .submission import acquire_locks, job_of, record
 
 # A parent whose children take their time to wind up is woken by the last of them; this is only for the worst case.
 LOOK_AGAIN = timedelta(hours=1)
@@ -65,7 +65,7 @@ def spawn(claim: Claim, step: Step, wish: Spawn) -> Failed | None:
     try:
         with transaction.atomic():
             crash_points.crash_point_on_commit("spawned")
-            claim.let_go(
+            claim.release(
                 status=JobStatus.WAITING,
                 not_before=unless_cancelled(step.deadline),
                 data=job.data,
@@ -74,23 +74,23 @@ def spawn(claim: Claim, step: Step, wish: Spawn) -> Failed | None:
             _take_for_root(keys, root_id)
             record(children)
             step.save()
-            ring_jobs((child.id, child.queue) for child, _command in children[: wish.at_once])
+            dispatch_jobs((child.id, child.queue) for child, _command in children[: wish.at_once])
     except DomainError as refusal:
         step.children = 0
         return Failed(refusal.code, refusal.detail)
-    hear_cancel(job)
+    check_cancelled(job)
     return None
 
 
 def _take_for_root(keys: dict[str, UUID], root_id: UUID) -> None:
     """Take for the root what it does not hold yet. Raises `DomainError` 409 `busy`, naming the key and its holder."""
     ours = set(EntityLock.objects.filter(job_id=root_id).values_list("key", flat=True))
-    held = take_locks({key: root for key, root in keys.items() if key not in ours})
+    held = acquire_locks({key: root for key, root in keys.items() if key not in ours})
     for key, holder in held.items():
         raise ConflictError(
             "busy",
             _("Another job holds %(key)s: %(job)s.")
-            % {"key": key, "job": f"{title_of(holder.kind)} {holder.id}"},
+            % {"key": key, "job": f"{command_title(holder.kind)} {holder.id}"},
         )
 
 
@@ -106,7 +106,7 @@ def wait_for_children(claim: Claim, *, winding_up: bool) -> bool:
     step = next((step for step in claim.steps if step.status == StepStatus.WAITING), None)
     deadline = min(job.deadline, step.deadline) if step and step.deadline else job.deadline
     with transaction.atomic():
-        gone_on = claim.let_go(
+        gone_on = claim.release(
             Q(children_open__gt=0),
             status=JobStatus.UNDOING if job.status == JobStatus.UNDOING else JobStatus.WAITING,
             not_before=Now() + LOOK_AGAIN if winding_up or job.status == JobStatus.UNDOING else deadline,
@@ -127,7 +127,7 @@ def verdict_on(claim: Claim, step: Step) -> tuple[JobStatus, Failed, str] | None
     first = children.exclude(status=JobStatus.SUCCEEDED).order_by(rank, "ended_at").first()
     if first is None:
         return None
-    child = f"{title_of(first.kind)} {first.subject}".strip()
+    child = f"{command_title(first.kind)} {first.subject}".strip()
     message = f"{child}: {first.outcome_message}"
     ending = JobStatus.ERRORED if first.status == JobStatus.ERRORED else JobStatus.FAILED
     return ending, Failed(first.outcome_code, message), first.traceback
@@ -155,7 +155,7 @@ def cancel_below(job_id: UUID) -> None:
             """,
             {"job": job_id, "cancellable": [status.value for status in (*CANCELLABLE, JobStatus.STUCK)]},
         )
-        ring_jobs(cursor.fetchall())
+        dispatch_jobs(cursor.fetchall())
 
 
 # --- The end of a child ------------------------------------------------------------------------------------
@@ -191,7 +191,7 @@ def count_ended(job: Job, status: JobStatus) -> None:
         left, ending, queue = cursor.fetchone()
     assert job.parent_id is not None
     if left == 0:
-        ring_jobs([(job.parent_id, queue)])
+        dispatch_jobs([(job.parent_id, queue)])
     elif status == JobStatus.SUCCEEDED or job.optional or ending:
         # A parent on its way back may be stuck there; its children go on being taken back all the same.
         _release_next(job.parent_id)
@@ -210,13 +210,13 @@ def _release_next(parent_id: UUID) -> None:
             """,
             [parent_id],
         )
-        ring_jobs(cursor.fetchall())
+        dispatch_jobs(cursor.fetchall())
 
 
 # --- Taking children back ----------------------------------------------------------------------------------
 
 
-def take_back(claim: Claim, step: Step) -> bool:
+def compensate_children(claim: Claim, step: Step) -> bool:
     """Turn the children of a step round that succeeded and can be undone, the last first; whether there were any.
 
     They keep their rows and ids, because what they made in the cloud is found by them.
@@ -238,7 +238,7 @@ def take_back(claim: Claim, step: Step) -> bool:
     step.status, step.deadline, step.tries = StepStatus.UNDOING, None, 0
     with transaction.atomic():
         crash_points.crash_point_on_commit("spawned")
-        claim.let_go(
+        claim.release(
             status=JobStatus.UNDOING,
             not_before=Now() + LOOK_AGAIN,
             children_open=len(ids),
@@ -257,12 +257,12 @@ def take_back(claim: Claim, step: Step) -> bool:
         Job.objects.filter(pk__in=first).update(held=False, not_before=Now())
         Step.objects.filter(job__in=ids).update(tries=0, deadline=None)
         step.save()
-        ring_jobs((pk, queues[pk]) for pk in first)
+        dispatch_jobs((pk, queues[pk]) for pk in first)
     return True
 
 
 def _can_be_undone(kind: str) -> bool:
     try:
         return command_class(kind).can_be_undone()
-    except UnknownKind:
+    except UnknownKindError:
         return True  # It gets stuck, and a person sees it; to pass over it would leave half an effect.

@@ -16,9 +16,9 @@ from ..command import Done, Failed, Spawn, StepFunction, Wait
 from ..leases import lease
 from ..models import AsyncTask, JobLogLine, JobStatus, Step, StepStatus
 from .calling import back_off, call, last_word, our_fault
-from .claims import Claim, drop_watches, give_back, wait_on, watched_by
-from .ending import end, get_stuck
-from .tree import take_back, wait_for_children
+from .claims import Claim, drop_watches, park_step, repark_step, watched_by
+from .ending import end, mark_stuck
+from .tree import compensate_children, wait_for_children
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +55,7 @@ def begin_undo(
         )
         drop_watches(claim.job)
         Step.objects.bulk_update(claim.steps, ["status", "ended_at", "message", "tries", "deadline"])
-        claim.say(_("Undoing: %s") % message, JobLogLine.Level.WARNING)
+        claim.log_message(_("Undoing: %s") % message, JobLogLine.Level.WARNING)
     claim.job.status, claim.job.attempt = JobStatus.UNDOING, 1
     crash_points.crash_point("recorded")
     return True
@@ -83,7 +83,7 @@ def undo_one(claim: Claim) -> bool:
     step = next_undo(claim)
     if step is None:
         return end(claim, JobStatus(job.ending))
-    if step.children and take_back(claim, step):
+    if step.children and compensate_children(claim, step):
         return False
     undo_run = claim.declared(step).undo_run
     if undo_run is None:
@@ -95,12 +95,12 @@ def undo_one(claim: Claim) -> bool:
     now = timezone.now()
     watched = watched_by(job, step, undo=True) if step.status == StepStatus.UNDOING else None
     if watched is not None and watched.verdict == AsyncTask.Verdict.OPEN and watched.expires_at > now:
-        return wait_on(claim, watched)
+        return repark_step(claim, watched)
     if watched is not None and watched.verdict == AsyncTask.Verdict.REACHED:
         return _undone(claim, step)
     step.deadline = step.deadline or now + UNDO_DEADLINE
     if step.deadline <= now:
-        get_stuck(claim, _("'%(step)s' could not be undone. %(last)s") % last_word(step))
+        mark_stuck(claim, _("'%(step)s' could not be undone. %(last)s") % last_word(step))
         return False
     return _call_undo(claim, step, undo_run)
 
@@ -119,7 +119,7 @@ def _call_undo(claim: Claim, step: Step, undo_run: StepFunction) -> bool:
     if result is None:
         log.error("undo_errored", step=step.name, trace=trace)
         if step.tries >= settings.JOB_ATTEMPT_CAP:
-            get_stuck(claim, our_fault(), trace=trace)
+            mark_stuck(claim, our_fault(), trace=trace)
             return False
         result = Wait(back_off(step.tries), _("%(error)s It will be tried again.") % {"error": our_fault()})
     failed = bool(trace)
@@ -129,7 +129,7 @@ def _call_undo(claim: Claim, step: Step, undo_run: StepFunction) -> bool:
     if isinstance(result, Done):
         return _undone(claim, step)
     step.message = result.message
-    give_back(claim, step, result, StepStatus.UNDOING, failed=failed)
+    park_step(claim, step, result, StepStatus.UNDOING, failed=failed)
     return False
 
 

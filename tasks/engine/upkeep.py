@@ -8,7 +8,7 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from .. import crash_points
-from ..doorbell import ring_jobs, ring_poll, wake
+from ..dispatch import dispatch_jobs, dispatch_poll, wake_jobs
 from ..models import IN_FLIGHT, AsyncTask, Job
 from .clock_repair import repair_now_and_then
 from .tree import CANCELLABLE, cancel_below
@@ -32,7 +32,7 @@ def cancel(job: Job) -> bool:
         ).update(cancel_requested_at=Now())
         if heard:
             cancel_below(job.pk)
-            wake([job.pk])
+            wake_jobs([job.pk])
     return bool(heard)
 
 
@@ -67,7 +67,7 @@ def sweep() -> int:
         )
         due = cursor.fetchall()
     crash_points.crash_point("swept")
-    ring_jobs(due)
+    dispatch_jobs(due)
     overdue = (
         AsyncTask.objects.filter(verdict=AsyncTask.Verdict.OPEN, next_look_at__lt=now - OVERDUE)
         .order_by()
@@ -75,7 +75,7 @@ def sweep() -> int:
         .distinct()
     )
     for watcher, scope in overdue:
-        ring_poll(watcher, scope)
+        dispatch_poll(watcher, scope)
     return len(due)
 
 

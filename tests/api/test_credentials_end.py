@@ -13,8 +13,8 @@ from django.db import connection
 from django.test import Client, RequestFactory
 from rest_framework.test import APIClient
 
-from api import csv_answers
-from api.csv_answers import csv_answer
+from api import csv_responses
+from api.csv_responses import csv_response
 from api.models import ApiToken
 from tasks import events
 from tasks.models import Job
@@ -287,12 +287,12 @@ class TestOpenAnswers:
     def test_a_file_is_broken_off(
         self, member: Membership, end: Callable[[], None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(csv_answers, "ROWS_BETWEEN_CHECKS", 1)
+        monkeypatch.setattr(csv_responses, "ROWS_BETWEEN_CHECKS", 1)
         for _ in range(3):
             VirtualMachineFactory(information_system=InformationSystemFactory(tenant=member.tenant))
         from vms.models import VirtualMachine
 
-        answer = csv_answer("vms", ["name"], VirtualMachine.objects.all(), self.opened(member).scope)
+        answer = csv_response("vms", ["name"], VirtualMachine.objects.all(), self.opened(member).scope)
         stream: Any = iter(answer.streaming_content)  # type: ignore[call-overload]
         next(stream)
         next(stream)

@@ -291,7 +291,7 @@ def test_when_the_last_write_fails_nothing_of_it_is_written():
 
 def test_the_sweep_rings_for_what_should_have_moved_and_for_nothing_else(monkeypatch):
     rung = []
-    monkeypatch.setattr(upkeep, "ring_jobs", lambda jobs: rung.extend(pk for pk, _queue in jobs))
+    monkeypatch.setattr(upkeep, "dispatch_jobs", lambda jobs: rung.extend(pk for pk, _queue in jobs))
     lost, waiting, dead, new = (submitted(BuildHouse(key=key)) for key in ("lost", "waiting", "dead", "new"))
     done = submitted(BuildHouse(key="done"))
     engine.advance(done.pk)

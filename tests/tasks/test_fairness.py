@@ -50,7 +50,7 @@ class Processes:
         self.messages: deque[str] = deque()
         self.there = threading.Condition()
         self.over = False
-        monkeypatch.setattr("tasks.doorbell._send", self.send)
+        monkeypatch.setattr("tasks.dispatch._send", self.send)
         self.threads = [threading.Thread(target=self.run) for _number in range(count)]
         for thread in self.threads:
             thread.start()
@@ -167,9 +167,9 @@ def test_a_share_is_at_least_one_process_and_none_where_there_is_nothing_to_shar
 ):
     settings.TENANT_WORKER_SHARES = {"": share}
     monkeypatch.setattr(fairness, "_places", None)
-    fairness.begin_worker(processes)
+    fairness.init_worker_slots(processes)
 
-    assert fairness.most_places("deploys") == most
+    assert fairness.slot_limit("deploys") == most
 
 
 def test_two_that_come_at_once_do_not_both_take_the_last_place():
@@ -210,7 +210,7 @@ def held(worker, monkeypatch):
     """The tenant that holds its share of a worker of two processes: one."""
     tenant = TenantFactory()
     monkeypatch.setattr(fairness, "_places", fairness.Places(2))
-    assert fairness.take_place(tenant.pk, "deploys")
+    assert fairness.acquire_slot(tenant.pk, "deploys")
     return tenant
 
 
@@ -234,7 +234,7 @@ def test_one_that_is_parked_is_as_it_was(held):
         ("waiting", True, "", 0, True),
         ("waiting", True, "", 1, False),
     ]
-    fairness.give_back(held.pk, "deploys")
+    fairness.release_slot(held.pk, "deploys")
     assert not Job.objects.filter(parked=True).order_by("created_at")[1:].exists()
 
 
@@ -251,6 +251,6 @@ def test_one_that_was_cancelled_before_it_began_ends_at_once(held):
 
 def test_a_platforms_job_needs_no_place_and_a_tenants_other_queue_has_its_own(held):
     for _number in range(5):
-        assert fairness.take_place(None, "deploys")
-    assert fairness.take_place(held.pk, "")
-    assert not fairness.take_place(held.pk, "deploys")
+        assert fairness.acquire_slot(None, "deploys")
+    assert fairness.acquire_slot(held.pk, "")
+    assert not fairness.acquire_slot(held.pk, "deploys")

@@ -15,7 +15,7 @@ from deploys.commands.deployment import DeployBatch
 from tasks import engine, queues
 from tasks.clock import is_recent
 from tasks.engine.clock_repair import repair_times_ahead
-from tasks.leases import cut_leases, lease
+from tasks.leases import lease, shorten_leases
 from tasks.models import AsyncTask, Job, PollScope
 from tests.factories import CloudAccountFactory, VirtualMachineFactory
 from vms.models import SyncState
@@ -139,7 +139,7 @@ def test_a_sync_whose_worker_died_under_a_clock_that_ran_ahead_is_closed():
     state = SyncState.objects.create(
         account=log.account, region="R", owner="dead", lease_until=timezone.now() + HOURS
     )
-    assert cut_leases(SyncState.objects.filter(pk=state.pk)) == 1
+    assert shorten_leases(SyncState.objects.filter(pk=state.pk)) == 1
 
 
 def test_a_sync_log_that_was_rung_for_in_the_future_is_rung_for_again():

@@ -90,7 +90,9 @@ def test_the_last_child_wakes_the_parent_at_once(monkeypatch):
     first, last = children(job)
     engine.advance(first.pk)
     rung = []
-    monkeypatch.setattr("tasks.engine.tree.ring_jobs", lambda jobs: rung.extend(pk for pk, _queue in jobs))
+    monkeypatch.setattr(
+        "tasks.engine.tree.dispatch_jobs", lambda jobs: rung.extend(pk for pk, _queue in jobs)
+    )
 
     assert fresh(job).not_before > timezone.now()
     engine.advance(last.pk)

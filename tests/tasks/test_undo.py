@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from tasks import engine
 from tasks.command import Failed, Wait
-from tasks.engine.claims import Claim, Fenced
+from tasks.engine.claims import Claim, FencedError
 from tasks.models import EntityLock, Job, JobStatus, Step, StepStatus
 
 from . import worlds
@@ -139,7 +139,7 @@ def test_a_move_that_is_not_legal_is_refused():
     claim = Claim(job, "somebody", [], BuildHouse())
     Job.objects.filter(pk=job.pk).update(owner="somebody")
 
-    with pytest.raises(Fenced):
+    with pytest.raises(FencedError):
         claim.write(status=JobStatus.WAITING)  # from queued
     assert fresh(job).status == JobStatus.QUEUED
 

@@ -245,7 +245,7 @@ class AttachVolume(_AttachmentCommand):
         self.data["device"] = devices.get(self.cinder_id()) or ""
         return Done()
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """The volume is the VM's."""
         vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
         Volume.objects.filter(pk=self.volume_id).update(
@@ -258,7 +258,7 @@ class AttachVolume(_AttachmentCommand):
         )
         self.log(vm, VMOperationLog.Operation.ATTACH, success=True, detail=self.volume.name)
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """A new one that was never begun goes; one that was made has been removed by its own job."""
         Volume.objects.filter(pk=self.volume_id, volume_id=None).delete()
         write_seen(self.volume_id, self.data)
@@ -311,7 +311,7 @@ class DetachVolume(_AttachmentCommand):
             return self.lost(said % {"status": volume.status})
         return Wait(0.0, _("The cloud still reports %s.") % volume.status)
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """The volume is on no VM."""
         vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
         Volume.objects.filter(pk=self.volume_id).update(
@@ -324,7 +324,7 @@ class DetachVolume(_AttachmentCommand):
         )
         self.log(vm, VMOperationLog.Operation.DETACH, success=True, detail=self.volume.name)
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """Say why; the volume's row says what Cinder says."""
         write_seen(self.volume_id, self.data)
         self.log_failure(VMOperationLog.Operation.DETACH, failure)

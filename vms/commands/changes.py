@@ -52,7 +52,7 @@ class ChangeVm(ServerCommand):
             self.cloud().compute.replace_metadata(self.server_id, self.metadata | {"portal_vm": self.vm_id})
         return Done()
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """Write what was changed."""
         vm = self.observed_vm()
         said = []
@@ -65,7 +65,7 @@ class ChangeVm(ServerCommand):
         vm.save()
         self.log(vm, VMOperationLog.Operation.CHANGE, success=True, detail="; ".join(said)[:2000])
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """Say why."""
         vm = self.observed_vm()
         self.log(

@@ -61,11 +61,11 @@ class ReadConsole(ServerCommand):
         )
         return Done()
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """That somebody was given the screen is worth a line; that he read the text is not."""
         if self.reading == "url":
             vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
             self.log(vm, VMOperationLog.Operation.CONSOLE, success=True)
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """The job says why."""

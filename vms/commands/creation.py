@@ -166,7 +166,7 @@ class CreateVm(ServerCommand):
         doubles = [server_id for server_id in self.servers_of_this_vm() if server_id != self.server_id]
         return delete_servers(self.cloud().compute, doubles)
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """Bind the row, with what the cloud said of the server."""
         vm = self.observed_vm()
         vm.openstack_id = self.server_id
@@ -178,7 +178,7 @@ class CreateVm(ServerCommand):
             )
         self.log(vm, VMOperationLog.Operation.CREATE, success=True)
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """The cloud has nothing of it, so the rows go. The log keeps the cloud's reason."""
         vm = self.observed_vm()
         self.log(

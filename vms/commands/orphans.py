@@ -53,6 +53,6 @@ class RemoveOrphan(CloudCommand):
             return delete_servers(cloud.compute, [orphan.cloud_id])
         return delete_volumes(cloud, [orphan.cloud_id])
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """It is one no more."""
         Orphan.objects.filter(pk=self.orphan_id).delete()

@@ -218,7 +218,7 @@ class PowerCommand(ServerCommand):
         """What to do about a task that nobody works on: Nova refuses every other action until its operators clear it."""
         return self.lost(_("it says '%(task)s', and nobody works on it.") % {"task": server.task_state})
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """Write what the cloud said last, when, and the operation log."""
         vm = self.observed_vm()
         if self.time_column:
@@ -226,7 +226,7 @@ class PowerCommand(ServerCommand):
         vm.save()
         self.log(vm, self.action, success=True)
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """Write what the cloud said last, if it was looked at, and the operation log."""
         vm = self.observed_vm()
         vm.save()

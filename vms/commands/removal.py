@@ -186,7 +186,7 @@ class RemoveVm(ServerCommand):
             return Done(_("Its volumes are kept.") if ids else "")
         return Spawn([RemoveVmVolumes(self.vm_id, ids)], permanent=True)
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """The row goes; the log stays, and so do volumes that were kept."""
         vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
         kept = Volume.objects.filter(vm=vm).update(vm=None, device="", is_boot=False)
@@ -198,7 +198,7 @@ class RemoveVm(ServerCommand):
         self.log(vm, VMOperationLog.Operation.REMOVE, success=True, detail=detail)
         vm.delete()
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """The row stays, so that it can be asked for again; what is known of the server is written."""
         vm = self.observed_vm()
         if self.data.get("server_gone"):

@@ -106,14 +106,14 @@ class ResizeVm(ServerCommand):
         """Give up when nobody works on it; a server of which nothing is asked has been seen by the watch."""
         return look_at_resize(self)
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """The resize waits to be confirmed."""
         vm = self.observed_vm()
         vm.save()
         Resize.objects.filter(vm=vm).update(confirms_at=Now() + confirmed_after())
         self.log(vm, VMOperationLog.Operation.RESIZE, success=True, detail=vm.resize.flavor_name)
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """It keeps its old size."""
         vm = self.observed_vm()
         vm.save()
@@ -183,7 +183,7 @@ class EndResize(ServerCommand):
         self.data["size"] = size_columns(server.vcpus, server.memory_mb, server.disk_gb, server.flavor_name)
         return Done()
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """Write the size that it has now."""
         vm = self.observed_vm()
         boots_from_volume = Volume.objects.filter(vm=vm, is_boot=True).exists()
@@ -195,7 +195,7 @@ class EndResize(ServerCommand):
         Resize.objects.filter(vm=vm).delete()
         self.log(vm, self.action, success=True, detail=vm.flavor_name)
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """The resize still waits. It is confirmed by itself later, not at every beat."""
         vm = self.observed_vm()
         vm.save()

@@ -181,7 +181,7 @@ class SnapshotVm(ServerCommand):
         """
         return self.remove_images(self.data["image_id"]) if self.data["asked_again"] else Done()
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """The snapshot can be chosen from at once."""
         VMSnapshot.objects.filter(pk=self.snapshot_id).update(
             image_id=self.data["image_id"],
@@ -194,7 +194,7 @@ class SnapshotVm(ServerCommand):
         vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
         self.log(vm, VMOperationLog.Operation.SNAPSHOT, success=True, detail=self.snapshot.name)
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """The cloud has nothing of it, so the row goes."""
         vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
         self.log(
@@ -242,7 +242,7 @@ class RemoveSnapshot(CloudCommand):
             return Failed("busy", _("It is still being taken."))
         return remove_image(cloud, self.snapshot.image_id, self.snapshot.volume_snapshots)
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """The rows go; the log stays."""
         snapshot = self.snapshot
         CloudResource.objects.filter(
@@ -251,7 +251,7 @@ class RemoveSnapshot(CloudCommand):
         self.log(success=True, detail=snapshot.name)
         VMSnapshot.objects.filter(pk=self.snapshot_id).delete()
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """Say why."""
         self.log(success=False, detail=f"{failure.code}: {failure.message}")
 

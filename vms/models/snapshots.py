@@ -118,5 +118,5 @@ class ConsoleReading(models.Model):
         self.encrypted_text = encrypt(plain)
 
     def text(self) -> str:
-        """What was read. Raises `UnreadableSecret`."""
+        """What was read. Raises `UnreadableSecretError`."""
         return decrypt(self.encrypted_text)

@@ -19,8 +19,8 @@ from django.views.decorators.http import require_GET
 from rest_framework.filters import search_smart_split
 
 from api.domain_errors import DomainError
+from api.form_errors import show_error, validate_form
 from api.page_addresses import page_part, require_POST
-from api.page_refusals import checked, tell
 from tenants.models import InformationSystem
 from tenants.quotas import WORDS, Needs, usage_of
 from tenants.scoped_pages import PageRequest, page_scope
@@ -91,7 +91,7 @@ def ask_vm(request: PageRequest, pk: UUID) -> HttpResponse:
             hard=request.POST.get("hard") == "true",
         )
     except DomainError as refused:
-        tell(request, refused)
+        show_error(request, refused)
         if request.htmx:
             response = HttpResponse()
             response["HX-Refresh"] = "true"
@@ -116,13 +116,13 @@ def ask_vms(request: PageRequest) -> HttpResponse:
         if not wish["ids"]:
             messages.error(request, _("Choose the VMs first."))
         else:
-            asked = checked(BulkActionSerializer(data=wish))
+            asked = validate_form(BulkActionSerializer(data=wish))
             controls = control_vms(
                 scope=scope, vm_ids=asked["ids"], action=asked["action"], mode=asked["mode"]
             )
             _report(request, asked["ids"], asked["action"], controls, needs_all=asked["mode"] == "all")
     except DomainError as refused:
-        tell(request, refused)
+        show_error(request, refused)
     return redirect(f"{reverse('vm-page')}?{urlencode(_filters(request))}")
 
 
@@ -133,7 +133,7 @@ def sync_vms_now(request: PageRequest) -> HttpResponse:
     try:
         states = request_sync(scope=page_scope(request))
     except DomainError as refused:
-        tell(request, refused)
+        show_error(request, refused)
     else:
         named = ", ".join(f"{state.account.name} {state.region}" for state in states) or "-"
         messages.success(request, _("These will be looked at now: %(named)s.") % {"named": named})

@@ -7,7 +7,7 @@ from uuid import UUID
 from django.utils.translation import gettext as _
 
 from api.domain_errors import InvalidFieldsError
-from api.page_refusals import checked, entered_in
+from api.form_errors import filled_fields, validate_form
 from tenants.scoped_pages import PageRequest
 from tenants.scoping import Role, Scope
 
@@ -20,7 +20,7 @@ from .posting import form_of_vm
 @form_of_vm("attach", Role.OPERATOR)
 def attach_volume_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
     """Put one of the tenant's free volumes on it."""
-    asked = checked(AttachSerializer(data=entered_in(request.POST, "volume")))
+    asked = validate_form(AttachSerializer(data=filled_fields(request.POST, "volume")))
     if "volume" not in asked:
         raise InvalidFieldsError({"volume": [_("Choose a volume.")]})
     attach_volume(scope=scope, vm_id=vm.pk, volume_id=asked["volume"])
@@ -29,7 +29,7 @@ def attach_volume_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -
 @form_of_vm("new_volume", Role.ADMIN)
 def attach_new_volume_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
     """Put a new volume on it."""
-    asked = checked(AttachSerializer(data=entered_in(request.POST, "size_gb", "name", "type")))
+    asked = validate_form(AttachSerializer(data=filled_fields(request.POST, "size_gb", "name", "type")))
     if "size_gb" not in asked:
         raise InvalidFieldsError({"size_gb": [_("Say how large it is to be.")]})
     attach_volume(
@@ -50,5 +50,5 @@ def detach_volume_page(request: PageRequest, scope: Scope, vm: VirtualMachine, v
 @form_of_vm("snapshot", Role.OPERATOR)
 def take_snapshot_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
     """Make an image of it."""
-    asked = checked(NewSnapshotSerializer(data={"name": request.POST.get("name", "")}))
+    asked = validate_form(NewSnapshotSerializer(data={"name": request.POST.get("name", "")}))
     take_snapshot(scope=scope, vm_id=vm.pk, name=asked["name"])

@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from api.answers import AnswerSerializer
+from api.read_serializers import ReadOnlyModelSerializer
 from api.serializers import CloudNameField, PlainCharField, StrictSerializer
 from tasks.serializers import JobSerializer
 from volumepool.serializers import VolumeSerializer
@@ -30,7 +30,7 @@ class AttachedSerializer(serializers.Serializer[Any]):
     job = JobSerializer(allow_null=True)
 
 
-class SnapshotSerializer(AnswerSerializer[VMSnapshot]):
+class SnapshotSerializer(ReadOnlyModelSerializer[VMSnapshot]):
     """An image that was made of a VM; `image_id` is what a new VM names to boot from it."""
 
     information_system_name = serializers.CharField(source="information_system.name", read_only=True)
@@ -99,7 +99,7 @@ class SyncRequestSerializer(StrictSerializer):
     account = serializers.IntegerField(min_value=1, max_value=2**63 - 1, required=False)
 
 
-class SyncStateSerializer(AnswerSerializer[SyncState]):
+class SyncStateSerializer(ReadOnlyModelSerializer[SyncState]):
     """How fresh the picture of one account and region is."""
 
     account_name = serializers.CharField(source="account.name", read_only=True)
@@ -115,7 +115,7 @@ class SyncAcceptedSerializer(serializers.Serializer[Any]):
     regions = SyncStateSerializer(many=True)
 
 
-class SyncRunSerializer(AnswerSerializer[SyncRun]):
+class SyncRunSerializer(ReadOnlyModelSerializer[SyncRun]):
     """One run. Of an account that is shared, counts are for staff: they are of all tenants together."""
 
     account_name = serializers.CharField(source="account.name", read_only=True)

@@ -87,7 +87,7 @@ def control_vms(
             _check_action(action, hard=hard)
         # A VM that is so already needs nothing, unless a job is about to change that. The others are asked, which tells.
         so_already = [vm.lock_key for vm in vms.values() if _is_so_already(vm, action)]
-        holders = engine.holders_of(so_already) if so_already else {}
+        holders = engine.lock_holders(so_already) if so_already else {}
         settled = {pk: _without_asking(vms.get(pk), action, holders) for pk in vm_ids}
         asked = [vms[pk] for pk in dict.fromkeys(vm_ids) if settled[pk] is None]
         stopped = mode == "all" and any(control and control.refusal for control in settled.values())

@@ -21,7 +21,7 @@ from django.utils import timezone
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CloudAccount
 from openstack_client import Cloud, CloudError
-from security.encryption import UnreadableSecret
+from security.encryption import UnreadableSecretError
 from tasks.models import EntityLock
 from volumepool.models import Volume
 
@@ -57,7 +57,7 @@ def sweep_region(account_id: int, region: str) -> list[int]:
         cloud = open_cloud(account, region)
         for page in _marked_pages(cloud):
             _note(account, region, _without_rows(page))
-    except (CloudError, UnreadableSecret) as error:
+    except (CloudError, UnreadableSecretError) as error:
         log.warning("orphan_sweep_failed", account=account_id, region=region, error=str(error))
         return []
     known = Orphan.objects.filter(account=account, region=region)

@@ -31,9 +31,9 @@ from cloudaccounts.models import CloudResource
 from cloudaccounts.plain_text import plain
 from cloudaccounts.sync.clock import clock_warning, note_clock_offset
 from openstack_client import Cloud, CloudError, RecordPage, ServerReading
-from security.encryption import UnreadableSecret
+from security.encryption import UnreadableSecretError
 from tasks.clock import database_now, is_recent
-from tasks.leases import cut_leases, held, lease, new_owner
+from tasks.leases import held, lease, new_owner, shorten_leases
 from tasks.models import EntityLock
 
 from ..models import SyncRun, SyncState, VirtualMachine, VMOperationLog, VMStatus
@@ -100,7 +100,7 @@ def sync_region(account_id: int, region: str, *, full: bool = False) -> SyncRun 
     state, _created = SyncState.objects.get_or_create(account_id=account_id, region=region)
     owner = new_owner()
     mine = SyncState.objects.filter(pk=state.pk)
-    cut_leases(mine)
+    shorten_leases(mine)
     free = Q(owner="") | Q(lease_until__lt=Now())
     if not mine.filter(free).update(owner=owner, lease_until=Now() + lease()):
         return None
@@ -113,7 +113,7 @@ def sync_region(account_id: int, region: str, *, full: bool = False) -> SyncRun 
     with held(SyncState, owner):
         try:
             began = _sync(state, counts, full=run.full)
-        except (CloudError, UnreadableSecret, MassLoss) as error:
+        except (CloudError, UnreadableSecretError, MassLoss) as error:
             run.state, run.message = SyncRun.State.FAILED, str(error)
             log.warning("vm_sync_failed", account=account_id, region=region, error=str(error))
         except Exception:

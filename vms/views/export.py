@@ -10,7 +10,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 
-from api.csv_answers import CsvRenderer, csv_answer
+from api.csv_responses import CsvRenderer, csv_response
 from tenants.open_answers import OpenAnswer
 
 from .machines import VmListing
@@ -49,6 +49,6 @@ class VmExport(VmListing):
     @extend_schema(operation_id="vms_export", responses={(200, "text/csv"): OpenApiTypes.STR})
     def get(self, request: Request) -> StreamingHttpResponse:
         """All VMs that the filters let through. UTF-8 with a mark, as spreadsheets want it."""
-        return csv_answer(
+        return csv_response(
             "vms", COLUMNS, self.filter_queryset(self.get_queryset()), OpenAnswer(request, self.scope).scope
         )

@@ -15,9 +15,9 @@ from rest_framework.response import Response
 
 from api.idempotency import idempotent
 from api.preconditions import etag_of
-from api.serializers import body_with_dry_run, right_and_wrong
+from api.serializers import body_with_dry_run, split_validation
 from tasks.models import Job
-from tasks.views import accepted, wait_if_preferred
+from tasks.views import accepted_response, wait_if_preferred
 from tenants.scoped_views import ScopedView
 from tenants.scoping import Role
 
@@ -60,7 +60,9 @@ class VmView(ScopedView):
         """The answer to what a VM was asked for."""
         assert control.vm is not None
         jobs = {control.vm.lock_key: control.holder} if control.holder else {}
-        return accepted(control.job, {"changed": control.changed, "vm": self.shown(control.vm, jobs)})
+        return accepted_response(
+            control.job, {"changed": control.changed, "vm": self.shown(control.vm, jobs)}
+        )
 
 
 class VmListing(VmView):
@@ -96,10 +98,10 @@ class VmList(VmListing, ListAPIView[VirtualMachine]):
     @idempotent
     def _create(self, request: Request) -> Response:
         self.scope.require(Role.ADMIN, VirtualMachine)
-        wish, errors = right_and_wrong(NewVmSerializer(data=body_with_dry_run(request)))
+        wish, errors = split_validation(NewVmSerializer(data=body_with_dry_run(request)))
         new = create_vm(scope=self.scope, wish=wish, errors=errors, dry_run=wish.pop("dry_run", False))
         jobs = {new.vm.lock_key: new.job} if new.job else {}
-        return accepted(new.job, {"vm": self.shown(new.vm, jobs)})
+        return accepted_response(new.job, {"vm": self.shown(new.vm, jobs)})
 
 
 class VmOptions(ScopedView):
@@ -160,7 +162,7 @@ class VmDetail(VmView, RetrieveAPIView[VirtualMachine]):
             fields=asked.validated_data,
             if_match=request.headers.get("If-Match"),
         )
-        response = accepted(job, {"vm": self.shown(vm, {vm.lock_key: job} if job else {})})
+        response = accepted_response(job, {"vm": self.shown(vm, {vm.lock_key: job} if job else {})})
         response["ETag"] = etag_of(vm.version)
         return response
 

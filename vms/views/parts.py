@@ -16,7 +16,7 @@ from rest_framework.response import Response
 
 from api.idempotency import idempotent
 from api.serializers import StrictSerializer
-from tasks.views import accepted, wait_if_preferred
+from tasks.views import accepted_response, wait_if_preferred
 from tenants.scoped_views import ScopedView
 from tenants.scoping import Role
 from volumepool.models import Volume
@@ -93,7 +93,7 @@ class VmVolumes(_PartView, ListAPIView[Volume]):
             name=wish.get("name", ""),
             volume_type=wish.get("type", ""),
         )
-        return accepted(attached.job, {"volume": VolumeSerializer(attached.volume).data})
+        return accepted_response(attached.job, {"volume": VolumeSerializer(attached.volume).data})
 
 
 class VmVolume(_PartView):
@@ -106,7 +106,7 @@ class VmVolume(_PartView):
     def delete(self, request: Request, pk: UUID, volume_pk: UUID) -> Response:
         """Take it off the VM; the tenant keeps it."""
         detached = detach_volume(scope=self.scope, vm_id=pk, volume_id=volume_pk)
-        response = accepted(detached.job, {"volume": VolumeSerializer(detached.volume).data})
+        response = accepted_response(detached.job, {"volume": VolumeSerializer(detached.volume).data})
         if wait_if_preferred(request, response):
             response.data["volume"] = VolumeSerializer(VOLUMES.get(pk=volume_pk)).data
         return response
@@ -141,7 +141,7 @@ class VmSnapshots(_PartView, ListAPIView[VMSnapshot]):
     def _take(self, request: Request, pk: UUID) -> Response:
         wish = self.asked(NewSnapshotSerializer(data=request.data), Role.OPERATOR)
         taken = take_snapshot(scope=self.scope, vm_id=pk, name=wish["name"])
-        return accepted(taken.job, {"snapshot": SnapshotSerializer(taken.snapshot).data})
+        return accepted_response(taken.job, {"snapshot": SnapshotSerializer(taken.snapshot).data})
 
 
 @extend_schema_view(get=extend_schema(operation_id="snapshots_list"))
@@ -165,7 +165,7 @@ class SnapshotDetail(ScopedView):
     def delete(self, request: Request, pk: UUID) -> Response:
         """Remove it, with its image."""
         removed = remove_snapshot(scope=self.scope, snapshot_id=pk)
-        response = accepted(removed.job, {"snapshot": SnapshotSerializer(removed.snapshot).data})
+        response = accepted_response(removed.job, {"snapshot": SnapshotSerializer(removed.snapshot).data})
         wait_if_preferred(request, response)
         return response
 
@@ -199,4 +199,4 @@ class VmConsole(_PartView):
     def _read(self, request: Request, pk: UUID) -> Response:
         wish = self.asked(ReadConsoleSerializer(data=request.data), Role.OPERATOR)
         _vm, job = read_console(scope=self.scope, vm_id=pk, **wish)
-        return accepted(job, {})
+        return accepted_response(job, {})

@@ -112,14 +112,14 @@ class ExtendVolume(BoundVolumeCommand):
             return Failed("not_extended", message)
         return Done()
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """It is as large as it was to be."""
         Volume.objects.filter(pk=self.volume_id).update(size_gb=self.size_gb, extending_to_gb=None)
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """It is as large as Cinder says, if that was asked."""
         Volume.objects.filter(pk=self.volume_id).update(extending_to_gb=None)
-        super().failed(failure)
+        super().on_failure(failure)
 
 
 @register
@@ -139,6 +139,6 @@ class RenameVolume(BoundVolumeCommand):
         self.give_name(self.cinder_id, self.name)
         return Done()
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """The row follows."""
         Volume.objects.filter(pk=self.volume_id).update(name=self.name)

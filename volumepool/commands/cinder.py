@@ -127,7 +127,9 @@ class CinderCommand(CloudCommand):
         since = self.data.setdefault("undoing_since", timezone.now().isoformat())
         if timezone.now() - datetime.fromisoformat(since) < UNDO_AT_MOST:
             return result
-        self.say(_("The cloud does not remove the volume; it is left to the sweep of orphans."), "warning")
+        self.log_message(
+            _("The cloud does not remove the volume; it is left to the sweep of orphans."), "warning"
+        )
         return Done(_("The cloud does not remove the volume; it is left to the sweep of orphans."))
 
     def wait_or_lose(self, cinder_id: str) -> Result:

@@ -68,7 +68,7 @@ class ProvideVolumes(Command):
             permanent=True,
         )
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """Rows whose jobs never came to be go: nothing was asked for. What a child has begun, it has ended itself."""
         Volume.objects.filter(pk__in=self.made, volume_id=None).delete()
 

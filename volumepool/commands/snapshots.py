@@ -103,13 +103,13 @@ class SnapshotVolume(MakingCommand, SnapshotCommand):
             note_if_gone(self.data, self.cloud(), self.snapshot.volume.volume_id)
         return super().translate(error)
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """Bind the row."""
         VolumeSnapshot.objects.filter(pk=self.snapshot_id).update(
             snapshot_id=self.data["cinder_id"], status="available"
         )
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """The cloud has nothing of it, so the row goes; the volume's says what was seen of it."""
         VolumeSnapshot.objects.filter(pk=self.snapshot_id).delete()
         if "seen" in self.data:
@@ -138,6 +138,6 @@ class RemoveVolumeSnapshot(SnapshotCommand):
             ids.add(self.snapshot.snapshot_id)
         return self.delete_all(sorted(ids))
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """The row goes."""
         VolumeSnapshot.objects.filter(pk=self.snapshot_id).delete()

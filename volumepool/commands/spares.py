@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 from cloudaccounts.connect import open_cloud
 from openstack_client import Cloud, NotFound
 from tasks.command import Entity, Failure, Result, minutes, register, step
-from tasks.doorbell import ring
+from tasks.dispatch import dispatch_task
 
 from ..models import SpareVolume, StrayVolume, VolumePool
 from ..models.pools import LONGEST_PAUSE
@@ -107,7 +107,7 @@ class CreateSpare(MakingCommand, SpareCommand):
         )
         return made.id
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """It can be claimed; the pool learns how long it took, and forgets that there was no room."""
         SpareVolume.objects.filter(pk=self.spare_id).update(
             volume_id=self.data["cinder_id"],
@@ -121,9 +121,9 @@ class CreateSpare(MakingCommand, SpareCommand):
         pool.creation_seconds = took if before is None else before + WEIGHT * (took - before)
         pool.paused_until, pool.pauses, pool.last_error = None, 0, ""
         pool.save(update_fields=["creation_seconds", "paused_until", "pauses", "last_error"])
-        ring("volumepool.backfill", [pool.pk])
+        dispatch_task("volumepool.backfill", [pool.pk])
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """The row goes. A full quota, and whatever else goes wrong, keeps the pool from asking again at once."""
         SpareVolume.objects.filter(pk=self.spare_id).delete()
         pause(self.spare.pool_id, failure.message)
@@ -154,6 +154,6 @@ class RemoveSpare(SpareCommand):
                     ids.discard(found.id)
         return self.delete_all(sorted(ids))
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """The row goes."""
         SpareVolume.objects.filter(pk=self.spare_id).delete()

@@ -98,11 +98,11 @@ class TakeSpare(VolumeCommand):
             return Done()
         return self.delete_all([self.cinder_id])
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """It can be used."""
         Volume.objects.filter(pk=self.volume_id, status="creating").update(status="available")
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """The volume is the tenant's all the same; a row without one goes with its own job.
 
         Of a VM that came to nothing no row stays: a volume that is still as the pool made it is found by its mark.
@@ -113,4 +113,4 @@ class TakeSpare(VolumeCommand):
             mine.delete()
         else:
             mine.update(status="available")
-            super().failed(failure)
+            super().on_failure(failure)

@@ -49,7 +49,7 @@ class VolumeCommand(CinderCommand):
             note_if_gone(self.data, self.cloud(), self.volume.volume_id)
         return super().translate(error)
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """What this job has seen of the volume stays."""
         write_seen(self.volume_id, self.data)
 
@@ -100,11 +100,11 @@ class CreateVolume(MakingCommand, VolumeCommand):
         )
         return made.id
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """Bind the row."""
         Volume.objects.filter(pk=self.volume_id).update(volume_id=self.data["cinder_id"], status="available")
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """The cloud has nothing of it, so the row goes."""
         Volume.objects.filter(pk=self.volume_id).delete()
 
@@ -220,13 +220,13 @@ class RemoveVolume(VolumeCommand):
             return Failed("conflict", refused_by_cloud(refusal))
         return Wait(0.0, _("The cloud had lost the request; it was asked again."))
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """The row goes."""
         Volume.objects.filter(pk=self.volume_id).delete()
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """The row goes with what the cloud had begun to remove."""
         if self.data.get("gone"):
             Volume.objects.filter(pk=self.volume_id).delete()
         else:
-            super().failed(failure)
+            super().on_failure(failure)

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from api.domain_errors import ConflictError, InvalidFieldsError
 from cloudaccounts.models import CloudAccount
 from cloudaccounts.places import unusable
-from tasks.doorbell import ring_once
+from tasks.dispatch import dispatch_task_once
 from tasks.engine.rows import insert
 from tenants.models import InformationSystem
 
@@ -101,7 +101,7 @@ def take(pool: VolumePool, count: int, named: Sequence[str] = ()) -> list[Taken]
     saved = len(taken) * (pool.creation_seconds or 0.0)
     insert([PoolClaim(pool=pool, taken=len(taken), made=missing, seconds_saved=saved)])
     # A thousand claims need one look at what the pool lacks, not a thousand.
-    ring_once("volumepool.backfill", [pool.pk], within=BACKFILL_AFTER_SECONDS)
+    dispatch_task_once("volumepool.backfill", [pool.pk], within=BACKFILL_AFTER_SECONDS)
     return taken
 
 

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from cloudaccounts.models import CloudAccount, CloudResource
 from cloudaccounts.places import Errors, regions_known
-from tasks.doorbell import ring
+from tasks.dispatch import dispatch_task
 
 from ..models import VolumePool
 
@@ -70,7 +70,7 @@ def problems_of(pool: VolumePool) -> Errors:
 
 def look_after(pool: VolumePool) -> None:
     """Have a pool that was written or edited compared with its cloud, which finds its snapshot, and then filled."""
-    ring("volumepool.reconcile", [pool.account_id, pool.region])
+    dispatch_task("volumepool.reconcile", [pool.account_id, pool.region])
 
 
 def fill_now(pool: VolumePool) -> None:
@@ -78,7 +78,7 @@ def fill_now(pool: VolumePool) -> None:
     with transaction.atomic():
         VolumePool.objects.filter(pk=pool.pk).update(paused_until=None)
         pool.paused_until = None
-        ring("volumepool.backfill", [pool.pk])
+        dispatch_task("volumepool.backfill", [pool.pk])
 
 
 def write_pools(wanted: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:

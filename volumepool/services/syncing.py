@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from tasks.doorbell import ring
+from tasks.dispatch import dispatch_task
 from tenants.scoping import Role, Scope
 
 from ..models import Volume, VolumeSyncState
@@ -33,14 +33,14 @@ def request_volume_sync(*, scope: Scope, account_id: int | None = None) -> list[
         of_these |= Q(account=account, region=region)
     VolumeSyncState.objects.filter(of_these).update(wanted_at=timezone.now())
     if places:
-        ring("volumepool.sync_place", *places)
+        dispatch_task("volumepool.sync_place", *places)
     return places
 
 
 def accept_volume_losses(states: QuerySet[VolumeSyncState]) -> int:
     """Have the next run of some places believe whatever it finds missing; how many. For staff who have looked."""
     accepted = states.update(losses_accepted=True, wanted_at=timezone.now())
-    ring("volumepool.sync_place", *states.values_list("account_id", "region"))
+    dispatch_task("volumepool.sync_place", *states.values_list("account_id", "region"))
     return accepted
 
 

@@ -10,7 +10,7 @@ from django.conf import settings
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CloudAccount
 from openstack_client import CloudError
-from security.encryption import UnreadableSecret
+from security.encryption import UnreadableSecretError
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +52,7 @@ def room_in(account: CloudAccount, region: str) -> Room | None:
     """What Cinder says is left, less the part that is kept for users; None when it does not say."""
     try:
         quotas = open_cloud(account, region).block_storage.list_quotas()
-    except (CloudError, UnreadableSecret) as error:
+    except (CloudError, UnreadableSecretError) as error:
         log.warning("pool_room_unknown", account=account.pk, region=region, error=str(error))
         return None
     left: dict[str, int] = {}

@@ -28,7 +28,7 @@ from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CloudAccount
 from openstack_client import Cloud, CloudError, NotFound
 from openstack_client import Volume as CinderVolume
-from security.encryption import UnreadableSecret
+from security.encryption import UnreadableSecretError
 from tasks.clock import database_now
 from tasks.leases import held, lease, new_owner
 from tasks.models import EntityLock
@@ -97,7 +97,7 @@ def sync_place(account_id: int, region: str) -> VolumeSyncState | None:
     with held(VolumeSyncState, owner):
         try:
             written = _sync(state, figures) | {"message": "", "losses_accepted": False}
-        except (CloudError, UnreadableSecret, MassLoss) as error:
+        except (CloudError, UnreadableSecretError, MassLoss) as error:
             written = {"message": str(error)}
             log.warning("volume_sync_failed", account=account_id, region=region, error=str(error))
         except Exception:

@@ -9,7 +9,7 @@ from rest_framework.generics import ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from tasks.views import accepted, wait_if_preferred
+from tasks.views import accepted_response, wait_if_preferred
 from tenants.scoped_views import ScopedView
 
 from ..filters import VolumeSnapshotFilter
@@ -41,6 +41,8 @@ class VolumeSnapshotDetail(ScopedView, RetrieveAPIView[VolumeSnapshot]):
     def delete(self, request: Request, pk: UUID) -> Response:
         """Remove it."""
         removed = remove_snapshot(scope=self.scope, snapshot_id=pk)
-        response = accepted(removed.job, {"snapshot": VolumeSnapshotSerializer(removed.snapshot).data})
+        response = accepted_response(
+            removed.job, {"snapshot": VolumeSnapshotSerializer(removed.snapshot).data}
+        )
         wait_if_preferred(request, response)
         return response

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from api.idempotency import idempotent
 from api.serializers import StrictSerializer
 from tasks.models import Job
-from tasks.views import accepted, wait_if_preferred
+from tasks.views import accepted_response, wait_if_preferred
 from tenants.scoped_views import ScopedView
 from tenants.scoping import Role
 
@@ -85,7 +85,9 @@ class VolumeList(ScopedView, ListAPIView[Volume]):
             provided = request_volumes(scope=self.scope, wanted=Wanted(**wish))
         else:
             provided = create_volumes(scope=self.scope, wanted=NewVolumes(**wish))
-        return accepted(provided.job, {"volumes": VolumeSerializer(provided.volumes, many=True).data})
+        return accepted_response(
+            provided.job, {"volumes": VolumeSerializer(provided.volumes, many=True).data}
+        )
 
 
 class VolumeOptions(ScopedView):
@@ -173,4 +175,4 @@ class VolumeActions(_OneVolume):
 
 
 def _accepted(volume: Volume, job: Job | None) -> Response:
-    return accepted(job, {"volume": VolumeSerializer(volume).data})
+    return accepted_response(job, {"volume": VolumeSerializer(volume).data})

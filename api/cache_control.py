@@ -12,7 +12,7 @@ from django.utils.cache import patch_vary_headers
 VARY = ("Authorization", "Cookie", "X-Tenant", "Accept-Language")
 
 
-class PrivateAnswersMiddleware:
+class CacheControlMiddleware:
     """Forbid to store answers, unless their view has said by `Cache-Control` how long they may be kept.
 
     It stands inside of WhiteNoise, whose static files are everybody's. Whoever is told by mistake that an answer may be

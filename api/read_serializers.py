@@ -14,7 +14,7 @@ Row = TypeVar("Row", bound=models.Model)
 Reader = Callable[[Any, Any], Any]
 
 
-class AnswerSerializer(serializers.ModelSerializer[Row]):
+class ReadOnlyModelSerializer(serializers.ModelSerializer[Row]):
     """A model serializer that only answers, and reads its columns as they are.
 
     Django REST framework builds every field anew for each serializer, which costs more than the row's query; here the
@@ -28,12 +28,12 @@ class AnswerSerializer(serializers.ModelSerializer[Row]):
 
 
 @cache
-def _readers(serializer: type[AnswerSerializer[Any]]) -> list[tuple[str, Reader]]:
+def _readers(serializer: type[ReadOnlyModelSerializer[Any]]) -> list[tuple[str, Reader]]:
     declared: dict[str, Any] = serializer._declared_fields  # noqa: SLF001 - what DRF's metaclass collects there.
     return [(name, _reader(serializer, name, declared.get(name))) for name in serializer.Meta.fields]
 
 
-def _reader(serializer: type[AnswerSerializer[Any]], name: str, declared: Any) -> Reader:
+def _reader(serializer: type[ReadOnlyModelSerializer[Any]], name: str, declared: Any) -> Reader:
     if isinstance(declared, serializers.SerializerMethodField):
         method: Reader = getattr(serializer, declared.method_name or f"get_{name}")
         return method

@@ -30,13 +30,13 @@ def _whole_number(request: Request, name: str, default: int, least: int, most: i
     return int(text)
 
 
-class Pages(PageNumberPagination):
+class PagePagination(PageNumberPagination):
     """`?page=&page_size=`: 50 a page unless told otherwise, 200 at the most; a page past the end is 404."""
 
     page_size = 50
     page_size_query_param = "page_size"
     max_page_size = 200
-    # What `api.filtering.Filters` takes for known.
+    # What `api.filtering.FiltersBackend` takes for known.
     parameters: ClassVar[frozenset[str]] = frozenset({"page", "page_size"})
 
     def get_page_size(self, request: Request) -> int:
@@ -48,7 +48,7 @@ class Pages(PageNumberPagination):
         return _whole_number(request, "page", 1, 1, 10**9)
 
 
-class CursorLines(BasePagination):
+class LogPagination(BasePagination):
     """Append-only lines by id: `?after=<id>&limit=<n>`, oldest first; ask again after the last one seen.
 
     `after` in the answer is what to send next: the id of its last line, or what was sent when there was none, so

@@ -17,7 +17,7 @@ UNSTORABLE_IN_JSON = re.compile(r"\\u(?:0000|d[89a-f][0-9a-f]{2})")
 Said = TypeVar("Said")
 
 
-def storable_text(value: object) -> str:
+def sanitize_text(value: object) -> str:
     """Return any value as a text that the database takes. Never raises."""
     if not isinstance(value, str):
         try:
@@ -27,7 +27,7 @@ def storable_text(value: object) -> str:
     return UNSTORABLE.sub("\ufffd", value) if UNSTORABLE.search(value) else value
 
 
-def clean_in_place(data: dict[str, Any]) -> None:
+def sanitize_data(data: dict[str, Any]) -> None:
     """Make a job's data fit for a JSON column; what is no JSON value becomes a text."""
     try:
         text = json.dumps(data)
@@ -35,15 +35,15 @@ def clean_in_place(data: dict[str, Any]) -> None:
         text = ""
     if text and not UNSTORABLE_IN_JSON.search(text) and "NaN" not in text and "Infinity" not in text:
         return
-    cleaned = {storable_text(key): _storable(value) for key, value in data.items()}
+    cleaned = {sanitize_text(key): _storable(value) for key, value in data.items()}
     data.clear()
     data.update(cleaned)
 
 
-def clean_result(result: Said) -> Said:
+def sanitize_result(result: Said) -> Said:
     """Return a step's result with texts where texts belong."""
     texts = {
-        name: storable_text(getattr(result, name)) for name in ("code", "message") if hasattr(result, name)
+        name: sanitize_text(getattr(result, name)) for name in ("code", "message") if hasattr(result, name)
     }
     if all(type(getattr(result, name)) is str and getattr(result, name) == texts[name] for name in texts):
         return result
@@ -56,7 +56,7 @@ def _storable(value: Any, depth: int = 0) -> Any:
     if isinstance(value, float):
         return value if value == value and abs(value) != float("inf") else str(value)  # noqa: PLR0124 - NaN.
     if depth < 50 and isinstance(value, dict):
-        return {storable_text(key): _storable(item, depth + 1) for key, item in value.items()}
+        return {sanitize_text(key): _storable(item, depth + 1) for key, item in value.items()}
     if depth < 50 and isinstance(value, list | tuple):
         return [_storable(item, depth + 1) for item in value]
-    return storable_text(value)
+    return sanitize_text(value)

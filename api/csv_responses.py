@@ -25,7 +25,7 @@ ROWS_AT_ONCE = 1000
 ROWS_BETWEEN_CHECKS = 5000
 
 
-def csv_answer(
+def csv_response(
     name: str, columns: Sequence[str], rows: models.QuerySet[Any], may_read_on: Callable[[], object]
 ) -> StreamingHttpResponse:
     """All rows, a line each, in a file called after `name` and the time. UTF-8 with a mark, as spreadsheets want it.

@@ -25,12 +25,12 @@ LONGEST_DELAY_SECONDS = 60.0
 WOKEN_QUEUE = "polling"
 
 
-def ring_job(job: Job, *, after: float = 0.0) -> None:
+def dispatch_job(job: Job, *, after: float = 0.0) -> None:
     """Have `tasks.advance` look at a job, once the current transaction is committed."""
-    ring_jobs([(job.pk, job.queue)], after=after)
+    dispatch_jobs([(job.pk, job.queue)], after=after)
 
 
-def ring_jobs(jobs: Iterable[tuple[UUID, str]], *, after: float = 0.0, woken: bool = False) -> None:
+def dispatch_jobs(jobs: Iterable[tuple[UUID, str]], *, after: float = 0.0, woken: bool = False) -> None:
     """Have `tasks.advance` look at each of some jobs, once the current transaction is committed.
 
     Each is its id and the queue of its own that it has, "" for none.
@@ -45,7 +45,7 @@ def ring_jobs(jobs: Iterable[tuple[UUID, str]], *, after: float = 0.0, woken: bo
         transaction.on_commit(_sending("tasks.advance", calls, after, chosen), robust=True)
 
 
-def ring_poll(watcher: str, scope: str, *, after: float = 0.0) -> None:
+def dispatch_poll(watcher: str, scope: str, *, after: float = 0.0) -> None:
     """Have `tasks.poll` look at what is watched in a scope, once the current transaction is committed.
 
     A thousand jobs that begin to watch at once need one ring, not a thousand: the scope's row remembers the time
@@ -53,10 +53,10 @@ def ring_poll(watcher: str, scope: str, *, after: float = 0.0) -> None:
     A ring that was sent and lost is forgotten as soon as its time has passed.
     """
     seconds = min(after, LONGEST_DELAY_SECONDS)
-    transaction.on_commit(lambda: _ring_poll_once(watcher, scope, seconds), robust=True)
+    transaction.on_commit(lambda: _dispatch_poll_once(watcher, scope, seconds), robust=True)
 
 
-def _ring_poll_once(watcher: str, scope: str, after: float) -> None:
+def _dispatch_poll_once(watcher: str, scope: str, after: float) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO tasks_pollscope AS p (watcher, scope, owner, failures, rung_for)"
@@ -71,12 +71,12 @@ def _ring_poll_once(watcher: str, scope: str, after: float) -> None:
         _send("tasks.poll", [(watcher, scope)], after)
 
 
-def ring(task: str, *calls: Sequence[object]) -> None:
+def dispatch_task(task: str, *calls: Sequence[object]) -> None:
     """Have a Celery task of a room run, once for each list of arguments, when the current transaction is committed."""
     transaction.on_commit(lambda: _send(task, calls, 0.0), robust=True)
 
 
-def ring_once(task: str, args: Sequence[object], *, within: float) -> None:
+def dispatch_task_once(task: str, args: Sequence[object], *, within: float) -> None:
     """Have a Celery task run once for all who ask for it within so many seconds, after the current transaction's commit.
 
     The first one's message goes out, and is due when the time is over: so it sees what the others have committed, who
@@ -96,7 +96,7 @@ def ring_once(task: str, args: Sequence[object], *, within: float) -> None:
     transaction.on_commit(send, robust=True)
 
 
-def wake(job_ids: Sequence[UUID]) -> None:
+def wake_jobs(job_ids: Sequence[UUID]) -> None:
     """Have waiting jobs looked at now: what they wait for is decided, or somebody cancelled them.
 
     A job that a worker owns is left to that worker.
@@ -115,7 +115,7 @@ def wake(job_ids: Sequence[UUID]) -> None:
             {"ids": list(job_ids), "in_flight": sorted(IN_FLIGHT)},
         )
         # Those that a worker owns, too: it may be giving them back at this moment.
-        ring_jobs(cursor.fetchall(), woken=True)
+        dispatch_jobs(cursor.fetchall(), woken=True)
 
 
 def _sending(
