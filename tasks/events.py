@@ -19,13 +19,13 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
 from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import translation
 from rest_framework.renderers import JSONRenderer
 
 from tenants.open_answers import OpenAnswer
 
+from . import queries
 from .models import ENDED, Job, JobLogLine
 from .serializers import JobLogLineSerializer, JobSerializer
 from .waiting import waiting_slot
@@ -38,15 +38,6 @@ PATIENCE_SECONDS = 10.0
 COME_BACK_AFTER_MILLISECONDS = 1000
 COME_BACK_WHEN_FULL_MILLISECONDS = 5000
 LINES_AT_ONCE = 100
-
-# One small statement a look: the versions of the rows that an answer is made of. What is behind them is read only when
-# one of them has changed.
-VERSIONS = """
-SELECT job.status, job.xmin::text,
-    (SELECT string_agg(step.xmin::text, ',' ORDER BY position) FROM tasks_step AS step WHERE job_id = job.id),
-    (SELECT max(id) FROM tasks_joblogline WHERE job_id = job.id)
-FROM tasks_job AS job WHERE id = %s
-"""
 
 
 def event_stream(request: HttpRequest, job: Job, opened: OpenAnswer) -> StreamingHttpResponse:
@@ -117,7 +108,7 @@ def _events(reader: _Reader, connection_to_reader: socket | None) -> Iterator[by
         until = written = checked = time.monotonic()
         if may_wait:
             until += settings.JOB_EVENTS_SECONDS
-        while (versions := _versions(reader.job_id)) is not None:  # None: it was pruned.
+        while (versions := queries.fetch_job_versions(reader.job_id)) is not None:  # None: it was pruned.
             if time.monotonic() - checked > CHECK_EVERY_SECONDS:
                 if not reader.may_read():
                     return
@@ -134,13 +125,6 @@ def _events(reader: _Reader, connection_to_reader: socket | None) -> Iterator[by
                 yield b": still here\n\n"
                 written = time.monotonic()
             time.sleep(LOOK_EVERY_SECONDS)
-
-
-def _versions(job_id: UUID) -> tuple[Any, ...] | None:
-    with connection.cursor() as cursor:
-        cursor.execute(VERSIONS, [job_id])
-        row: tuple[Any, ...] | None = cursor.fetchone()
-        return row
 
 
 def _job(job_id: UUID) -> bytes:

@@ -17,7 +17,7 @@ from django.utils.translation import pgettext_lazy
 
 from tenants.scoping import TenantScoped
 
-from .progress import TREE_PROGRESS
+from .queries import TREE_PROGRESS
 
 
 class JobStatus(models.TextChoices):

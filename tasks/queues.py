@@ -25,7 +25,8 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from .canary import seconds_since_canary
 from .clock import TOLERANCE, database_now
-from .engine.upkeep import OVERDUE
+from .engine import OVERDUE
+from .leases import is_unowned
 from .models import IN_FLIGHT, Job, JobStatus
 
 log = structlog.get_logger(__name__)
@@ -212,9 +213,7 @@ def summary() -> Summary:
         standing.values("status").annotate(count=Count("pk"), oldest=Min("created_at"), **counts)
     )
     recent = Job.objects.filter(created_at__gt=now - timedelta(hours=1), parent=None).order_by()
-    overdue = standing.filter(status__in=IN_FLIGHT, not_before__lt=Now() - OVERDUE).filter(
-        Q(owner="") | Q(lease_until__lt=Now())
-    )
+    overdue = standing.filter(status__in=IN_FLIGHT, not_before__lt=Now() - OVERDUE).filter(is_unowned())
     troubled = troubled_jobs()
     return Summary(
         by_status=by_status,

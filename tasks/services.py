@@ -12,7 +12,6 @@ from api.domain_errors import ConflictError, NotFoundError
 from tenants.scoping import Role, Scope, require_staff_permission
 
 from . import engine
-from .engine import decisions
 from .models import ENDED, Job, JobStatus
 from .waiting import waiting_slot
 
@@ -57,14 +56,14 @@ def decide_job(*, scope: Scope, job_id: UUID, decision: str, reason: str, undo: 
         if job is None:
             raise NotFoundError
         require_staff_permission(scope.user, DECIDE_PERMISSION)
-        job = decisions.lock_for_decision(job, decision)
+        job = engine.lock_for_decision(job, decision)
         if decision == "resume":
-            return decisions.resume(job, scope.user, reason)
+            return engine.resume(job, scope.user, reason)
         if decision == "retry":
-            return decisions.retry(job, scope.user, reason)
+            return engine.retry(job, scope.user, reason)
         if job.status == JobStatus.ERRORED:
-            return decisions.note_errored(job, scope.user, reason)
-        return decisions.end_stuck(job, scope.user, reason, undo=undo)
+            return engine.note_errored(job, scope.user, reason)
+        return engine.end_stuck(job, scope.user, reason, undo=undo)
 
 
 def wait_for_end(job: Job, seconds: float) -> Job:

@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import translation
 from django.utils.translation import gettext as _
@@ -28,7 +28,7 @@ from tasks import fairness
 from tasks.clock import database_now
 from tasks.crash_points import crash_point
 from tasks.dispatch import dispatch_task
-from tasks.leases import LeaseLostError, effects_under, held, lease, new_owner
+from tasks.leases import Lease, LeaseLostError
 
 from ..connect import refuse
 from ..models import SyncLog, SyncLogLine
@@ -84,16 +84,16 @@ def run_log(log_id: int) -> SyncLog | None:
 
 
 def _run_log(log_id: int) -> SyncLog | None:
-    owner = new_owner()
-    claimed = SyncLog.objects.running().filter(pk=log_id, owner="")
-    if not claimed.update(owner=owner, lease_until=Now() + lease()):
+    # A log whose lease has run out is closed by the sweep, and not claimed again.
+    lease = Lease.acquire(SyncLog.objects.running().filter(pk=log_id), Q(owner=""))
+    if lease is None:
         return None
     crash_point("sync_claimed")
     entry = SyncLog.objects.select_related("account").get(pk=log_id)
     try:
         language = entry.language or settings.LANGUAGE_CODE
-        with held(SyncLog, owner) as claim, effects_under(claim), translation.override(language):
-            _Run(entry, owner).carry_out()
+        with lease.kept_alive(guard_effects=True), translation.override(language):
+            _Run(entry, lease).carry_out()
     except (Stopped, LeaseLostError):
         log.info("resource_sync_stopped", log=log_id)
     return SyncLog.objects.filter(pk=log_id).first()
@@ -104,7 +104,7 @@ class _Run:
     """One run of one log, under one claim."""
 
     entry: SyncLog
-    owner: str
+    lease: Lease
     # What could not be read, in words.
     unread: list[str] = field(default_factory=list)
 
@@ -264,13 +264,11 @@ class _Run:
                 _("Ended: %(state)s. %(words)s") % {"state": state.label, "words": " ".join(words)},
                 SyncLogLine.Level.ERROR if bad else SyncLogLine.Level.INFO,
             )
-            SyncLog.objects.filter(pk=self.entry.pk).update(
+            self.lease.release(
                 state=state,
                 regions={region: problem for region, problem in problems.items() if region},
                 message=" ".join(words)[:LONGEST_MESSAGE],
                 ended_at=Now(),
-                owner="",
-                lease_until=None,
             )
         crash_point("sync_ended")
 
@@ -282,8 +280,7 @@ class _Run:
         of this run comes after that.
         """
         with transaction.atomic():
-            mine = SyncLog.objects.running().filter(pk=self.entry.pk, owner=self.owner)
-            if not mine.update(owner=self.owner):
+            if not self.lease.write(owner=self.lease.owner):
                 raise Stopped
             yield
 

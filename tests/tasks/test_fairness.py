@@ -88,7 +88,7 @@ def worker(monkeypatch):
     started = []
 
     def start(count: int) -> Processes:
-        monkeypatch.setattr(fairness, "_places", fairness.Places(count))
+        monkeypatch.setattr(fairness, "_slots", fairness.SlotTable(count))
         started.append(Processes(monkeypatch, count))
         return started[-1]
 
@@ -166,7 +166,7 @@ def test_a_share_is_at_least_one_process_and_none_where_there_is_nothing_to_shar
     monkeypatch, settings, processes, share, most
 ):
     settings.TENANT_WORKER_SHARES = {"": share}
-    monkeypatch.setattr(fairness, "_places", None)
+    monkeypatch.setattr(fairness, "_slots", None)
     fairness.init_worker_slots(processes)
 
     assert fairness.slot_limit("deploys") == most
@@ -174,7 +174,7 @@ def test_a_share_is_at_least_one_process_and_none_where_there_is_nothing_to_shar
 
 def test_two_that_come_at_once_do_not_both_take_the_last_place():
     """Real processes, as a worker has them, that share its memory."""
-    places = fairness.Places(4)
+    slots = fairness.SlotTable(4)
     ready, go, stay = os.pipe(), os.pipe(), os.pipe()
     children = []
     for _number in range(6):
@@ -182,7 +182,7 @@ def test_two_that_come_at_once_do_not_both_take_the_last_place():
         if child == 0:
             os.write(ready[1], b"r")
             os.read(go[0], 1)
-            took = places.take(7, 2)
+            took = slots.acquire(7, 2)
             os.write(ready[1], b"y" if took else b"n")
             os.read(stay[0], 1)
             os._exit(0)
@@ -195,7 +195,7 @@ def test_two_that_come_at_once_do_not_both_take_the_last_place():
     for child in children:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    assert [places.take(7, 2) for _number in range(3)] == [True, True, False]
+    assert [slots.acquire(7, 2) for _number in range(3)] == [True, True, False]
 
 
 def read(descriptor, count):
@@ -209,7 +209,7 @@ def read(descriptor, count):
 def held(worker, monkeypatch):
     """The tenant that holds its share of a worker of two processes: one."""
     tenant = TenantFactory()
-    monkeypatch.setattr(fairness, "_places", fairness.Places(2))
+    monkeypatch.setattr(fairness, "_slots", fairness.SlotTable(2))
     assert fairness.acquire_slot(tenant.pk, "deploys")
     return tenant
 

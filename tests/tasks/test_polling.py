@@ -272,7 +272,7 @@ def test_an_exception_of_one_look_ends_that_watch_alone_after_some_tries(picky, 
     worlds.things["tree-1"] = "grown"
     look()
     assert after(jobs["tree-1"]).status == JobStatus.SUCCEEDED
-    for _ in range(polling.MOST_FAILED_LOOKS - 2):
+    for _ in range(polling.MAX_FAILED_POLLS - 2):
         look()
         assert after(jobs["tree-0"]).status == JobStatus.WAITING
     look()
@@ -292,7 +292,7 @@ def test_an_exception_of_one_look_ends_that_watch_alone_after_some_tries(picky, 
 def test_a_look_that_succeeds_forgets_those_that_failed(picky):
     (job,) = planted("oak")
     watcher = picky(oak=ValueError("a bug"))
-    for _ in range(polling.MOST_FAILED_LOOKS - 1):
+    for _ in range(polling.MAX_FAILED_POLLS - 1):
         look()
     del watcher.trouble["oak"]
     look()
@@ -320,7 +320,7 @@ def test_one_that_gets_no_answer_does_not_put_the_others_off(picky):
     assert PollScope.objects.get().failures == 0
     assert Step.objects.get(job=jobs[0]).message == "500"
     # By itself it tells no difference from a cloud that is away: it is asked less and less often, until its deadline.
-    for _ in range(polling.MOST_FAILED_LOOKS + 3):
+    for _ in range(polling.MAX_FAILED_POLLS + 3):
         look()
     assert after(jobs[0]).status == JobStatus.WAITING
 
@@ -335,7 +335,7 @@ def test_what_the_database_refuses_of_one_observation_ends_that_watch_alone(pick
 
     monkeypatch.setattr(polling._watchers["thing"], "poll_one", poll_one)
     worlds.things["good"] = "grown"
-    for _ in range(polling.MOST_FAILED_LOOKS):
+    for _ in range(polling.MAX_FAILED_POLLS):
         look()
     assert after(good).status == JobStatus.SUCCEEDED
     assert after(odd).outcome_code == "unreadable"
@@ -344,7 +344,7 @@ def test_what_the_database_refuses_of_one_observation_ends_that_watch_alone(pick
 def test_a_watcher_that_nobody_registered_ends_its_watches(monkeypatch):
     (job,) = planted("oak")
     monkeypatch.delitem(polling._watchers, "thing")
-    for _ in range(polling.MOST_FAILED_LOOKS):
+    for _ in range(polling.MAX_FAILED_POLLS):
         look()
     assert after(job).outcome_code == "unreadable"
 
@@ -369,7 +369,7 @@ def test_however_long_the_outside_wants_to_be_left_alone_it_is_asked_before_the_
     look()
     assert (
         AsyncTask.objects.get().next_look_at - timezone.now()
-    ).total_seconds() <= polling.LONGEST_PUT_OFF_SECONDS
+    ).total_seconds() <= polling.LONGEST_POSTPONEMENT_SECONDS
 
 
 def test_what_holds_by_the_deadline_is_done_and_not_undone(picky):

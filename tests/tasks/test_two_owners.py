@@ -10,8 +10,8 @@ from django.db import connection
 from django.utils import timezone
 
 from tasks import engine, polling
-from tasks.engine.claims import Claim
-from tasks.models import AsyncTask, Job, JobLogLine, JobStatus, PollScope
+from tasks.leases import Lease
+from tasks.models import AsyncTask, JobLogLine, JobStatus, PollScope
 
 from .driving import Driver
 from .ledger import Answer, Brood, Plan, book
@@ -126,7 +126,7 @@ def test_a_job_is_ended_once_by_two_who_are_ending_it(theatre):
 
 def test_without_the_owner_in_its_writes_a_late_worker_would_be_believed(theatre, monkeypatch):
     """The race is real: the tests above fail when a write only names the job."""
-    monkeypatch.setattr(Claim, "_mine", property(lambda claim: Job.objects.filter(pk=claim.job.pk)))
+    monkeypatch.setattr(Lease, "held_row", property(lambda lease: lease.row))
     driver = theatre.new_driver()
     driver.submit(Plan(script={"buy": [Answer("done", SLOW)]}))
 

@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 import structlog
 from django.conf import settings
 from django.db import DataError, IntegrityError, connection, transaction
-from django.db.models import F, Q
+from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -33,7 +33,7 @@ from cloudaccounts.sync.clock import clock_warning, note_clock_offset
 from openstack_client import Cloud, CloudError, RecordPage, ServerReading
 from security.encryption import UnreadableSecretError
 from tasks.clock import database_now, is_recent
-from tasks.leases import held, lease, new_owner, shorten_leases
+from tasks.leases import Lease, shorten_leases
 from tasks.models import EntityLock
 
 from ..models import SyncRun, SyncState, VirtualMachine, VMOperationLog, VMStatus
@@ -98,11 +98,10 @@ def sync_region(account_id: int, region: str, *, full: bool = False) -> SyncRun 
     it. Never raises for what the cloud does: a run that fails says why and leaves everything as it was.
     """
     state, _created = SyncState.objects.get_or_create(account_id=account_id, region=region)
-    owner = new_owner()
-    mine = SyncState.objects.filter(pk=state.pk)
-    shorten_leases(mine)
-    free = Q(owner="") | Q(lease_until__lt=Now())
-    if not mine.filter(free).update(owner=owner, lease_until=Now() + lease()):
+    row = SyncState.objects.filter(pk=state.pk)
+    shorten_leases(row)
+    lease = Lease.acquire(row)
+    if lease is None:
         return None
     state.refresh_from_db()
     SyncRun.objects.filter(account_id=account_id, region=region, state=SyncRun.State.RUNNING).update(
@@ -110,7 +109,7 @@ def sync_region(account_id: int, region: str, *, full: bool = False) -> SyncRun 
     )
     run = SyncRun.objects.create(account_id=account_id, region=region, full=full or _full_is_due(state))
     counts = _Counts()
-    with held(SyncState, owner):
+    with lease.kept_alive():
         try:
             began = _sync(state, counts, full=run.full)
         except (CloudError, UnreadableSecretError, MassLoss) as error:
@@ -122,13 +121,13 @@ def sync_region(account_id: int, region: str, *, full: bool = False) -> SyncRun 
         else:
             run.state = SyncRun.State.SUCCESS
             run.message = " ".join(filter(None, (_unreadable_words(counts), _note_clock(state))))
-            mine.filter(owner=owner).update(**_seen_through(state, run, counts, began))
+            lease.write(**_seen_through(state, run, counts, began))
         finally:
             for name in ("synced", "updated", "skipped", "errors", "missing", "unknown_words"):
                 setattr(run, name, getattr(counts, name))
             run.ended_at = timezone.now()
             run.save()
-            mine.filter(owner=owner).update(owner="", lease_until=None)
+            lease.release()
     return run
 
 

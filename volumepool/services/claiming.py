@@ -13,7 +13,7 @@ from api.domain_errors import ConflictError, InvalidFieldsError
 from cloudaccounts.models import CloudAccount
 from cloudaccounts.places import unusable
 from tasks.dispatch import dispatch_task_once
-from tasks.engine.rows import insert
+from tasks.queries import insert
 from tenants.models import InformationSystem
 
 from ..models import PoolClaim, Volume, VolumePool

@@ -19,7 +19,7 @@ import structlog
 from django.apps import apps
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F, Q
+from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -30,7 +30,7 @@ from openstack_client import Cloud, CloudError, NotFound
 from openstack_client import Volume as CinderVolume
 from security.encryption import UnreadableSecretError
 from tasks.clock import database_now
-from tasks.leases import held, lease, new_owner
+from tasks.leases import Lease, shorten_leases
 from tasks.models import EntityLock
 
 from ..mapping import VolumeColumns, columns_of, server_by_nova
@@ -87,14 +87,14 @@ def sync_place(account_id: int, region: str) -> VolumeSyncState | None:
     what the cloud does: a run that fails says why and leaves everything as it was.
     """
     state, _created = VolumeSyncState.objects.get_or_create(account_id=account_id, region=region)
-    owner = new_owner()
-    mine = VolumeSyncState.objects.filter(pk=state.pk)
-    free = Q(owner="") | Q(lease_until__lt=Now())
-    if not mine.filter(free).update(owner=owner, lease_until=Now() + lease()):
+    row = VolumeSyncState.objects.filter(pk=state.pk)
+    shorten_leases(row)
+    lease = Lease.acquire(row)
+    if lease is None:
         return None
     state.refresh_from_db()
     figures, written = Figures(), {}
-    with held(VolumeSyncState, owner):
+    with lease.kept_alive():
         try:
             written = _sync(state, figures) | {"message": "", "losses_accepted": False}
         except (CloudError, UnreadableSecretError, MassLoss) as error:
@@ -104,8 +104,7 @@ def sync_place(account_id: int, region: str) -> VolumeSyncState | None:
             written = {"message": _("An error of the portal itself.")}
             log.exception("volume_sync_errored", account=account_id, region=region)
         finally:
-            free_again = {"owner": "", "lease_until": None, "figures": asdict(figures)}
-            mine.filter(owner=owner).update(**written, **free_again)
+            lease.release(**written, figures=asdict(figures))
     state.refresh_from_db()
     return state
 
