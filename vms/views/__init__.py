@@ -1,10 +1,12 @@
 """VMs over REST, a file for each subject."""
 
+from .console import VmConsole
 from .control import VmActions, VmBulkActions, VmResize
 from .export import VmExport
 from .machines import VmDetail, VmList, VmOperations, VmOptions
-from .parts import SnapshotDetail, SnapshotList, VmConsole, VmSnapshots, VmVolume, VmVolumes
+from .snapshots import SnapshotDetail, SnapshotList, VmSnapshots
 from .syncing import VmSync
+from .volumes import VmVolume, VmVolumes
 
 __all__ = [
     "SnapshotDetail",
