@@ -1,27 +1,27 @@
 """VMs over REST, a file for each subject."""
 
-from .console import VmConsole
-from .control import VmActions, VmBulkActions, VmResize
-from .export import VmExport
-from .machines import VmDetail, VmList, VmOperations, VmOptions
-from .snapshots import SnapshotDetail, SnapshotList, VmSnapshots
-from .syncing import VmSync
-from .volumes import VmVolume, VmVolumes
+from .console import VmConsoleView
+from .control import VmActionsView, VmBulkActionsView, VmResizeView
+from .export import VmExportView
+from .snapshots import SnapshotDetailView, SnapshotListView, VmSnapshotsView
+from .status_sync import VmSyncView
+from .vms import VmDetailView, VmListView, VmOperationsView, VmOptionsView
+from .volumes import VmVolumesView, VmVolumeView
 
 __all__ = [
-    "SnapshotDetail",
-    "SnapshotList",
-    "VmActions",
-    "VmBulkActions",
-    "VmConsole",
-    "VmDetail",
-    "VmExport",
-    "VmList",
-    "VmOperations",
-    "VmOptions",
-    "VmResize",
-    "VmSnapshots",
-    "VmSync",
-    "VmVolume",
-    "VmVolumes",
+    "SnapshotDetailView",
+    "SnapshotListView",
+    "VmActionsView",
+    "VmBulkActionsView",
+    "VmConsoleView",
+    "VmDetailView",
+    "VmExportView",
+    "VmListView",
+    "VmOperationsView",
+    "VmOptionsView",
+    "VmResizeView",
+    "VmSnapshotsView",
+    "VmSyncView",
+    "VmVolumeView",
+    "VmVolumesView",
 ]

@@ -15,11 +15,11 @@ from tenants.scoping import Role
 from ..models import VirtualMachine
 from ..serializers import ConsoleAnswerSerializer, ConsoleSerializer, ReadConsoleSerializer
 from ..services import read_console
-from ..services.console import console_of
+from ..services.console import last_console
 from .vm_children import VmChildView
 
 
-class VmConsole(VmChildView):
+class VmConsoleView(VmChildView):
     """A VM's console."""
 
     queryset = VirtualMachine.objects.all()
@@ -30,7 +30,7 @@ class VmConsole(VmChildView):
         """What was last read for who asks."""
         vm = self.get_vm()
         self.scope.require(Role.OPERATOR, VirtualMachine)
-        return Response(asdict(console_of(scope=self.scope, vm=vm)))
+        return Response(asdict(last_console(scope=self.scope, vm=vm)))
 
     @extend_schema(
         request=ReadConsoleSerializer, responses={200: ConsoleAnswerSerializer, 202: ConsoleAnswerSerializer}
@@ -46,5 +46,5 @@ class VmConsole(VmChildView):
         response = self.run_command(request, record)
         # Only now, and not in the answer that is kept under an Idempotency-Key: it is a secret.
         self.scope.require(Role.OPERATOR, VirtualMachine)
-        response.data.update(asdict(console_of(scope=self.scope, vm=self.get_vm())))
+        response.data.update(asdict(last_console(scope=self.scope, vm=self.get_vm())))
         return response

@@ -23,10 +23,10 @@ from ..serializers import (
     ResizeRequestSerializer,
 )
 from ..services import control_vm, control_vms, resize_vm
-from .machines import DRY_RUN, VMS, VmView
+from .vms import DRY_RUN, VMS, VmView
 
 
-class VmActions(VmView):
+class VmActionsView(VmView):
     """Ask a VM for an action: one of its `allowed_actions`."""
 
     @extend_schema(
@@ -44,7 +44,7 @@ class VmActions(VmView):
         return self.run_command(request, record)
 
 
-class VmResize(VmView):
+class VmResizeView(VmView):
     """Give a VM another size."""
 
     @extend_schema(
@@ -60,7 +60,7 @@ class VmResize(VmView):
         return self.run_command(request, record)
 
 
-class VmBulkActions(CommandView):
+class VmBulkActionsView(CommandView):
     """Ask many VMs for the same action, in one request."""
 
     queryset = VMS

@@ -23,7 +23,7 @@ from .vm_children import VmChildView
 SNAPSHOTS = VMSnapshot.objects.select_related("information_system", "created_by")
 
 
-class VmSnapshots(VmChildView, ListAPIView[VMSnapshot]):
+class VmSnapshotsView(VmChildView, ListAPIView[VMSnapshot]):
     """The snapshots that were taken of a VM."""
 
     queryset = SNAPSHOTS
@@ -57,7 +57,7 @@ class VmSnapshots(VmChildView, ListAPIView[VMSnapshot]):
 
 
 @extend_schema_view(get=extend_schema(operation_id="snapshots_list"))
-class SnapshotList(ScopedView, ListAPIView[VMSnapshot]):
+class SnapshotListView(ScopedView, ListAPIView[VMSnapshot]):
     """The snapshots of one's tenant, also of VMs that are gone."""
 
     queryset = SNAPSHOTS
@@ -67,7 +67,7 @@ class SnapshotList(ScopedView, ListAPIView[VMSnapshot]):
     ordering = ["-created_at"]
 
 
-class SnapshotDetail(CommandView):
+class SnapshotDetailView(CommandView):
     """One snapshot."""
 
     queryset = SNAPSHOTS

@@ -31,7 +31,7 @@ class _VmVolumeView(VmChildView):
             body["volume"] = VolumeSerializer(volume).data
 
 
-class VmVolumes(_VmVolumeView, ListAPIView[Volume]):
+class VmVolumesView(_VmVolumeView, ListAPIView[Volume]):
     """The volumes of a VM."""
 
     queryset = VOLUMES.order_by("-is_boot", "created_at")
@@ -63,7 +63,7 @@ class VmVolumes(_VmVolumeView, ListAPIView[Volume]):
         return self.run_command(request, record)
 
 
-class VmVolume(_VmVolumeView):
+class VmVolumeView(_VmVolumeView):
     """One volume of a VM."""
 
     queryset = VOLUMES

@@ -24,7 +24,7 @@ from ..serializers import (
 from ..services import request_sync
 
 
-class VmSync(CommandView, ListAPIView[SyncRun]):
+class VmSyncView(CommandView, ListAPIView[SyncRun]):
     """The runs of the status sync, of the accounts that one sees."""
 
     queryset = SyncRun.objects.select_related("account")

@@ -33,7 +33,7 @@ from ..serializers import (
     VirtualMachineSerializer,
     jobs_in_flight,
 )
-from ..services import Control, change_vm, create_vm, options_for, remove_vm
+from ..services import ControlResult, change_vm, create_vm, creation_options, remove_vm
 
 VMS = VirtualMachine.objects.shown()
 DRY_RUN = OpenApiParameter("dry_run", bool, description="Say what would be done, and do nothing.")
@@ -54,7 +54,7 @@ class VmView(CommandView):
         context = {**self.get_serializer_context(), "jobs_in_flight": jobs}
         return VirtualMachineSerializer(vm, context=context).data
 
-    def control_response(self, control: Control) -> Response:
+    def control_response(self, control: ControlResult) -> Response:
         """Return 202 with the VM and its job; 200 when there was nothing to do."""
         assert control.vm is not None
         jobs = {control.vm.lock_key: control.holder} if control.holder else {}
@@ -67,7 +67,7 @@ class VmView(CommandView):
             body["vm"] = self.render_vm(vm, jobs_in_flight([vm]))
 
 
-class VmListing(VmView):
+class VmListingView(VmView):
     """What lists and exports of VMs share: filters, search, order."""
 
     filterset_class = VirtualMachineFilter
@@ -76,7 +76,7 @@ class VmListing(VmView):
     ordering = ["name"]
 
 
-class VmList(VmListing, ListAPIView[VirtualMachine]):
+class VmListView(VmListingView, ListAPIView[VirtualMachine]):
     """The VMs of one's tenant."""
 
     @extend_schema(
@@ -95,14 +95,14 @@ class VmList(VmListing, ListAPIView[VirtualMachine]):
             self.scope.require(Role.ADMIN, VirtualMachine)
             params, errors = right_and_wrong(NewVmSerializer(data=body_with_dry_run(request)))
             dry_run = params.pop("dry_run", False)
-            new = create_vm(scope=self.scope, wish=params, errors=errors, dry_run=dry_run)
+            new = create_vm(scope=self.scope, params=params, errors=errors, dry_run=dry_run)
             jobs = {new.vm.lock_key: new.job} if new.job else {}
             return job_response(new.job, {"vm": self.render_vm(new.vm, jobs)})
 
         return self.run_command(request, record)
 
 
-class VmOptions(ScopedView):
+class VmOptionsView(ScopedView):
     """What a new VM can be made of."""
 
     queryset = VMS
@@ -118,7 +118,7 @@ class VmOptions(ScopedView):
         query = OptionsRequestSerializer(data=request.query_params)
         query.is_valid(raise_exception=True)
         params = query.validated_data
-        options = options_for(
+        options = creation_options(
             scope=self.scope,
             system_id=params.get("information_system"),
             account_id=params.get("account"),
@@ -127,7 +127,7 @@ class VmOptions(ScopedView):
         return Response(OptionsSerializer(options).data)
 
 
-class VmDetail(VmView, RetrieveAPIView[VirtualMachine]):
+class VmDetailView(VmView, RetrieveAPIView[VirtualMachine]):
     """One VM."""
 
     honours_if_match = True
@@ -167,7 +167,7 @@ class VmDetail(VmView, RetrieveAPIView[VirtualMachine]):
         return self.run_command(request, record)
 
 
-class VmOperations(ScopedView, ListAPIView[VMOperationLog]):
+class VmOperationsView(ScopedView, ListAPIView[VMOperationLog]):
     """The operation log of one VM, newest first."""
 
     queryset = VMOperationLog.objects.order_by("-id")
