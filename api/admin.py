@@ -29,13 +29,13 @@ class ApiTokenAdmin(admin.ModelAdmin[ApiToken]):
         """Whether it opens anything now."""
         return token.is_usable
 
-    @admin.action(description=_("Revoke the chosen tokens"), permissions=["delete"])
+    @admin.action(description=_("Revoke the selected tokens"), permissions=["delete"])
     def revoke(self, request: HttpRequest, tokens: QuerySet[ApiToken]) -> None:
         """Delete them; they are refused from the next request on."""
         count = tokens.count()
         self.log_deletions(request, tokens)
         tokens.delete()
-        self.message_user(request, _("%(count)s tokens are revoked.") % {"count": count})
+        self.message_user(request, _("%(count)s tokens were revoked.") % {"count": count})
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """One word for one thing: to delete a token is to revoke it."""

@@ -35,7 +35,7 @@ class NewTokenSerializer(StrictSerializer):
         """User name and password come together."""
         if ("username" in attrs) != ("password" in attrs):
             missing = "password" if "username" in attrs else "username"
-            raise serializers.ValidationError({missing: [_("User name and password belong together.")]})
+            raise serializers.ValidationError({missing: [_("Send username and password together.")]})
         return attrs
 
 
@@ -52,7 +52,7 @@ class TokenSerializer(serializers.ModelSerializer[ApiToken]):
         read_only_fields = fields
 
 
-class MadeTokenSerializer(serializers.Serializer[Any]):
+class CreatedTokenSerializer(serializers.Serializer[Any]):
     """A token just made: the one time that it is shown."""
 
     id = serializers.UUIDField()
@@ -61,7 +61,7 @@ class MadeTokenSerializer(serializers.Serializer[Any]):
     expires_at = serializers.DateTimeField(source="expiry")
 
 
-class MembershipOfMeSerializer(serializers.Serializer[Any]):
+class OwnMembershipSerializer(serializers.Serializer[Any]):
     """A tenant that one belongs to, and the role there."""
 
     id = serializers.UUIDField()
@@ -79,10 +79,10 @@ class MeSerializer(serializers.Serializer[Any]):
     is_staff = serializers.BooleanField()
     language = serializers.CharField()
     time_zone = serializers.CharField(help_text="In which times are shown; empty: the tenant's.")
-    tenants = MembershipOfMeSerializer(many=True)
+    tenants = OwnMembershipSerializer(many=True)
 
 
-class ChangedMeSerializer(StrictSerializer):
+class ProfileChangeSerializer(StrictSerializer):
     """What one may change of oneself."""
 
     time_zone = serializers.CharField(

@@ -19,5 +19,5 @@ def authenticate_user(request: Request, username: str, password: str) -> Any:
     """
     user = authenticate(request._request, username=username, password=password)  # noqa: SLF001 - Django's own request.
     if user is None:
-        raise UnauthenticatedError("wrong_credentials", _("User name or password is wrong."))
+        raise UnauthenticatedError("wrong_credentials", _("Incorrect username or password."))
     return user

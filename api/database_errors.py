@@ -56,25 +56,27 @@ def database_refusal(error: Exception) -> DatabaseRefusal | None:
     sqlstate = sqlstate_of(error)
     if sqlstate in {LOCK_NOT_AVAILABLE, DEADLOCK, SERIALIZATION_FAILURE}:
         return DatabaseRefusal(
-            409, "busy", _("It is being changed by many at once; try again in a moment."), sqlstate, 1
+            409, "busy", _("Many requests are changing this at once. Try again in a moment."), sqlstate, 1
         )
     if isinstance(error, ProtectedError | RestrictedError) or sqlstate == FOREIGN_KEY_VIOLATION:
-        return DatabaseRefusal(409, "in_use", _("Other things still belong to it, or it is gone."), sqlstate)
+        return DatabaseRefusal(
+            409, "in_use", _("Other objects still refer to this one, or it was deleted."), sqlstate
+        )
     if isinstance(error, IntegrityError) and sqlstate == UNIQUE_VIOLATION:
-        return DatabaseRefusal(409, "conflict", _("There is one of these values already."), sqlstate)
+        return DatabaseRefusal(409, "conflict", _("One of these values is already in use."), sqlstate)
     unfit = isinstance(error, DataError) or (isinstance(error, ValueError) and str(error) == NUL_IN_TEXT)
     if unfit or (isinstance(error, IntegrityError) and sqlstate == CHECK_VIOLATION):
         return DatabaseRefusal(
             400,
             "invalid",
-            _("A value does not fit: it is out of range, or has characters that cannot be kept."),
+            _("A value is out of range, or has characters that cannot be stored."),
             sqlstate,
         )
     if isinstance(error, OperationalError | InterfaceError):
         return DatabaseRefusal(
             503,
             "database_unavailable",
-            _("The database does not answer; try again in a moment."),
+            _("The database does not respond. Try again in a moment."),
             sqlstate,
             1,
         )

@@ -97,5 +97,5 @@ class LoginBusyError(DomainError):
     """A password was not even looked at, because too many are being hashed at this moment."""
 
 
-INVALID = _("Some of what was sent is not right; see `errors`.")
-NOT_FOUND = _("There is no such thing here.")
+INVALID = _("Some values are not valid; see `errors`.")
+NOT_FOUND = _("Not found. It may have been deleted, or belongs to another tenant.")

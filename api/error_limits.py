@@ -124,10 +124,10 @@ class LimitedFormRenderer(DjangoTemplates):
         """Render a widget, a form or a list of errors."""
         errors = context.get("errors")
         if isinstance(errors, ErrorList):
-            context = {**context, "errors": first_texts(errors)}
+            context = {**context, "errors": cut_texts(errors)}
         return super().render(template_name, context, request)
 
 
-def first_texts(texts: Iterable[object]) -> list[str]:
+def cut_texts(texts: Iterable[object]) -> list[str]:
     """Return the first texts, each cut."""
     return [cut_text(text) for text in islice(texts, MOST_ERRORS)]

@@ -70,7 +70,7 @@ def run_form_once(request: HttpRequest, work: Callable[[], HttpResponseBase]) ->
     if not key:
         return work()
     try:
-        return submit_once(request, key, work)
+        return _run_once(request, key, work)
     except Exception as error:
         # What is raised below a middleware's own call of a view does not come to the other middleware.
         page = page_for_error(request, error)
@@ -85,7 +85,7 @@ def _key_of(request: HttpRequest) -> str:
     return key if _KEY.match(key) and request.user.is_authenticated else ""
 
 
-def submit_once(request: HttpRequest, key: str, work: Callable[[], HttpResponseBase]) -> HttpResponseBase:
+def _run_once(request: HttpRequest, key: str, work: Callable[[], HttpResponseBase]) -> HttpResponseBase:
     """Return the answer of `work`; for a form that was carried out before, a redirect to what came of it.
 
     A form that was carried out is answered with a redirect. Whatever else is the answer (the form again with what is
@@ -126,7 +126,7 @@ def _digest(request: HttpRequest) -> str:
 def _result_of_first(request: HttpRequest, key: str, digest: str) -> HttpResponse:
     first = IdempotencyKey.objects.filter(user=cast("Any", request.user), key=f"form:{key}").first()
     if first is None or "Location" not in first.headers:
-        raise ConflictError("in_progress", _("The form is just being carried out; look at it in a moment."))
+        raise ConflictError("in_progress", _("The form is being processed. Reload the page in a moment."))
     if first.request_hash == digest:
         messages.info(
             request,

@@ -87,7 +87,7 @@ def run_idempotent(
     return response
 
 
-def forget_old_keys(older_than: timedelta = KEPT_FOR) -> int:
+def delete_old_keys(older_than: timedelta = KEPT_FOR) -> int:
     """Delete the keys whose time is over, and return how many. To be called now and then by a schedule.
 
     A key that is in use right now is not deleted: its row is not committed, so nobody else sees it.
@@ -126,7 +126,7 @@ def claim_key(user: Any, key: str, request_hash: str) -> int | None:
         if is_lock_timeout(error):
             raise ConflictError(
                 "in_progress",
-                _("The first request under this key is still being carried out."),
+                _("The first request with this key is still being processed. Try again in a moment."),
                 retry_after=1,
             ) from None
         raise
@@ -138,19 +138,21 @@ def _replay(user: Any, key: str, request_hash: str) -> Response:
     if first is None:
         # It was forgotten between the two statements: it was more than a day old.
         raise ConflictError(
-            "in_progress", _("The key is just being forgotten; send the request again."), retry_after=1
+            "in_progress", _("The key has just expired. Send the request again."), retry_after=1
         )
     if first.request_hash != request_hash:
         raise KeyReusedError(
             "idempotency_key_reused",
-            _("This Idempotency-Key was used for another request; take a new one."),
+            _("This Idempotency-Key was used for another request. Use a new one."),
         )
     # About the tenant of that time, whichever one this request would be for.
     check_requirements(user, first.requirements)
     if first.shown_once:
         raise ConflictError(
             "shown_once",
-            _("This was done by an earlier request, and its answer holds a secret that is shown only once."),
+            _(
+                "An earlier request with this key succeeded, and its answer holds a secret that is shown only once."
+            ),
         )
     body = json.loads(first.body) if first.body else None
     return Response(body, status=first.status, headers={**first.headers, REPLAYED: "true"})

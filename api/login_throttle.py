@@ -62,7 +62,7 @@ class Count:
         return {"key": self.key, "one": one, "others": self.seconds - one}
 
 
-def counts_of(network: str, username: str) -> list[Count]:
+def counts_for(network: str, username: str) -> list[Count]:
     """The counts that a try belongs to. The narrowest comes first: what it refuses does not weigh on the wider ones."""
     name = normalize_name(username)
     most, seconds = parse_rate(settings.LOGIN_NETWORK_RATE)
@@ -115,7 +115,7 @@ def forgive(counts: list[Count]) -> None:
         refund([count for count in counts if not count.cleared_by_success])
 
 
-def forget_old_counts() -> int:
+def delete_empty_counts() -> int:
     """Delete the counts that are empty, and return how many. To be called now and then by a schedule."""
     deleted, _by_model = LoginCount.objects.filter(empty_at__lt=Now() - timedelta(minutes=1)).delete()
     return deleted

@@ -43,7 +43,7 @@ def is_for_programs(path: str) -> bool:
     return path.startswith(_FOR_PROGRAMS) or path.startswith("/api/")
 
 
-def page_at_or_above(address: str) -> str:
+def nearest_page(address: str) -> str:
     """Return the address itself if it shows a page, else the nearest one above it that does: its path cut segment by segment.
 
     `address` is a path with its query; of one that is cut, the query is left out.
@@ -60,7 +60,7 @@ def page_at_or_above(address: str) -> str:
     return HOME
 
 
-def page_of(request: HttpRequest) -> str:
+def current_page(request: HttpRequest) -> str:
     """Return the address of the page that a person is on, as far as the request tells it.
 
     A script's request names it, a form's by its `Referer`. Both are believed only when they are of this site; otherwise
@@ -71,12 +71,12 @@ def page_of(request: HttpRequest) -> str:
         address = _own_address(request, request.headers.get("HX-Current-URL", "")) or address
     elif request.method not in {"GET", "HEAD"}:
         address = _own_address(request, request.headers.get("Referer", "")) or address
-    return page_at_or_above(address)
+    return nearest_page(address)
 
 
-def addresses(request: HttpRequest) -> dict[str, str]:
+def navigation(request: HttpRequest) -> dict[str, str]:
     """Tell templates where to return to (`here`): the address of a form that was refused answers no GET."""
-    return {"here": page_of(request)}
+    return {"here": current_page(request)}
 
 
 def is_of_this_site(request: HttpRequest) -> bool:

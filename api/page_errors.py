@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
-from .page_addresses import is_of_this_site, page_of
+from .page_addresses import current_page, is_of_this_site
 from .request_id import current_request_id
 
 log = structlog.get_logger(__name__)
@@ -38,7 +38,7 @@ def error_page(request: HttpRequest, status: int, title: str, detail: str, **con
     context |= {"status": status, "title": title, "detail": detail, "request_id": current_request_id()}
     if is_script(request):
         return _line(request, status, context)
-    context["way_on"] = _way_on(request)
+    context["way_on"] = _next_page(request)
     for with_session in [request, None] if status < 500 else [None]:
         try:
             return HttpResponse(render_to_string("portal/error.html", context, with_session), status=status)
@@ -60,7 +60,7 @@ def csrf_page(request: HttpRequest, title: str) -> HttpResponse:
         if of_this_site
         else _("The request did not come from a page of this portal. Nothing was done.")
     )
-    kept = _kept(request) if of_this_site and not is_script(request) else None
+    kept = _repeat_form(request) if of_this_site and not is_script(request) else None
     return error_page(
         request, 403, title, detail, form=kept, was_typed=of_this_site and kept is None, is_csrf=True
     )
@@ -74,16 +74,16 @@ def _line(request: HttpRequest, status: int, context: dict[str, Any]) -> HttpRes
     return response
 
 
-def _way_on(request: HttpRequest) -> str:
+def _next_page(request: HttpRequest) -> str:
     try:
-        page = page_of(request)
+        page = current_page(request)
     except Exception:  # noqa: BLE001 - a host that is refused, or an address that cannot be read: home it is.
         return "/"
     # Whoever asked for the very page that failed is not sent there again.
     return "/" if request.method == "GET" and page == request.get_full_path() else page
 
 
-def _kept(request: HttpRequest) -> dict[str, Any] | None:
+def _repeat_form(request: HttpRequest) -> dict[str, Any] | None:
     """The form as it was sent, without its secrets; None when it cannot be read, or is too long to be repeated."""
     try:
         sent = [(name, value) for name, values in request.POST.lists() for value in values]

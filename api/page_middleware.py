@@ -14,8 +14,8 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 from django_htmx.http import HttpResponseClientRedirect
 
-from .errors import bad_request, page_for_error, wrong_method
-from .page_addresses import is_for_programs, page_of
+from .errors import bad_request, method_not_allowed, page_for_error
+from .page_addresses import current_page, is_for_programs
 from .page_errors import is_script
 
 log = structlog.get_logger(__name__)
@@ -40,7 +40,7 @@ class PageErrorsMiddleware:
         if is_for_programs(request.path):
             return response
         if response.status_code == 405 and not getattr(response, "content", b""):
-            return wrong_method(request, response)
+            return method_not_allowed(request, response)
         if (login := _login_asked_for(response)) is not None:
             return _to_login(request, login)
         return response
@@ -80,7 +80,7 @@ def _login_asked_for(response: HttpResponseBase) -> str | None:
 
 
 def _to_login(request: HttpRequest, login: str) -> HttpResponse:
-    address = f"{login}?{urlencode({REDIRECT_FIELD_NAME: page_of(request)}, safe='/')}"
+    address = f"{login}?{urlencode({REDIRECT_FIELD_NAME: current_page(request)}, safe='/')}"
     if is_script(request):
         return HttpResponseClientRedirect(address)
     return HttpResponse(status=302, headers={"Location": address})

@@ -44,7 +44,7 @@ def counted_check(username: str) -> Iterator[Check]:
     if request is None or _is_counted.get():
         yield check
         return
-    counts = login_throttle.counts_of(client_network(request), username)
+    counts = login_throttle.counts_for(client_network(request), username)
     wait = login_throttle.charge(counts)
     if wait is not None:
         log.warning("login_throttled", username=username, address=client_address(request), seconds=wait)

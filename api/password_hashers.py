@@ -44,14 +44,14 @@ class HashingSlots:
 
 def _busy() -> LoginBusyError:
     return LoginBusyError(
-        "login_busy", _("Too many people are signing in at this moment; try again."), retry_after=2
+        "login_busy", _("Too many people are signing in. Try again in a moment."), retry_after=2
     )
 
 
 slots = HashingSlots(settings.PASSWORD_HASHES_AT_ONCE)
 
 
-class FewAtOnceArgon2PasswordHasher(Argon2PasswordHasher):
+class LimitedArgon2PasswordHasher(Argon2PasswordHasher):
     """Argon2, as Django sets it up."""
 
     def encode(self, *args: Any, **kwargs: Any) -> str:
@@ -65,7 +65,7 @@ class FewAtOnceArgon2PasswordHasher(Argon2PasswordHasher):
             return super().verify(*args, **kwargs)
 
 
-class FewAtOncePBKDF2PasswordHasher(PBKDF2PasswordHasher):
+class LimitedPBKDF2PasswordHasher(PBKDF2PasswordHasher):
     """PBKDF2, for the hashes of imported users. Its `verify` calls `encode`."""
 
     def encode(self, *args: Any, **kwargs: Any) -> str:

@@ -39,7 +39,7 @@ def check_if_match(header: str | None, version: int | datetime) -> None:
     if current.strip('"') not in tags:
         raise OutdatedError(
             "precondition_failed",
-            _("It has changed since you read it: its ETag is now %(etag)s, not %(sent)s. Read it again.")
+            _("Modified since you read it: the ETag is now %(etag)s, not %(sent)s. Read it again.")
             % {"etag": current, "sent": header[:100]},
             etag=current,
         )

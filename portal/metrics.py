@@ -36,7 +36,7 @@ class PortalCollector(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Each figure with its labels."""
-        summary = queues.summary()
+        summary = queues.summarize_jobs()
         yield _by_label(
             "portal_jobs",
             "Jobs that have not ended, by status.",

@@ -124,7 +124,7 @@ TEMPLATES: list[dict[str, Any]] = [
             "context_processors": [
                 *(f"django.template.context_processors.{name}" for name in ("request", "i18n")),
                 *(f"django.contrib.{name}.context_processors.{name}" for name in ("auth", "messages")),
-                "api.page_addresses.addresses",
+                "api.page_addresses.navigation",
             ],
         },
     },
@@ -330,7 +330,7 @@ DEPLOY_SECONDS = env.float("DEPLOY_SECONDS", default=200)
 
 AUTH_USER_MODEL = "tenants.User"
 AUTHENTICATION_BACKENDS = ["api.login_backend.PasswordBackend"]
-PASSWORD_HASHERS = [f"api.password_hashers.FewAtOnce{name}PasswordHasher" for name in ("Argon2", "PBKDF2")]
+PASSWORD_HASHERS = [f"api.password_hashers.Limited{name}PasswordHasher" for name in ("Argon2", "PBKDF2")]
 # Of each web process; a hash takes 100 MB. What comes meanwhile waits a little, and is then answered 503.
 PASSWORD_HASHES_AT_ONCE = max(1, env.int("PASSWORD_HASHES_AT_ONCE", default=2))
 AUTH_PASSWORD_VALIDATORS = [

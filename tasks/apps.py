@@ -19,7 +19,7 @@ class TasksConfig(AppConfig):
                 "tasks.sweep",
                 "tasks.sweep",
                 settings.JOB_SWEEP_SECONDS,
-                _("Rings again for every job that should have moved."),
+                _("Re-queues tasks that are overdue."),
             )
         )
         declare_schedule(
@@ -27,7 +27,7 @@ class TasksConfig(AppConfig):
                 "tasks.canary",
                 "tasks.canary",
                 EVERY_SECONDS,
-                _("Sends a job that does nothing through everything; its age tells whether all of it works."),
+                _("Sends a test task through the whole system; its age shows whether all parts work."),
             )
         )
-        declare_schedule(Schedule("tasks.prune", "tasks.prune", 3600, _("Deletes jobs that ended long ago.")))
+        declare_schedule(Schedule("tasks.prune", "tasks.prune", 3600, _("Purges old tasks.")))

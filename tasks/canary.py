@@ -27,7 +27,7 @@ EVERY_SECONDS = 60
 # Twice the time between two canaries, and some: then something on their way is broken.
 LATE_SECONDS = 150
 # Canaries are many and say little.
-KEPT_FOR = timedelta(days=1)
+RETENTION = timedelta(days=1)
 
 
 @register
@@ -82,7 +82,7 @@ def seconds_since_canary() -> float | None:
         Job.objects.filter(
             kind=CanaryCommand.kind,
             status=JobStatus.SUCCEEDED,
-            created_at__gt=now - KEPT_FOR,
+            created_at__gt=now - RETENTION,
             # One of the future came back under a clock that has been set back: it is no sign of life.
             ended_at__lte=now + TOLERANCE,
         )

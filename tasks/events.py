@@ -79,7 +79,7 @@ class _Reader:
         scope = self.opened.scope()
         return scope is not None and Job.objects.within(scope).filter(pk=self.job_id).exists()
 
-    def news(self, versions: tuple[Any, ...]) -> Iterator[bytes]:
+    def pending_events(self, versions: tuple[Any, ...]) -> Iterator[bytes]:
         """The events that bring the reader up to date."""
         if versions == self.versions:
             return
@@ -113,7 +113,7 @@ def _events(reader: _Reader, connection_to_reader: socket | None) -> Iterator[by
                 if not reader.may_read():
                     return
                 checked = time.monotonic()
-            for event in reader.news(versions):
+            for event in reader.pending_events(versions):
                 yield event
                 written = time.monotonic()
             if versions[0] in ENDED:

@@ -15,7 +15,7 @@ from api.serializers import StrictSerializer
 
 from .engine import allowed_decisions
 from .models import Job, JobStatus
-from .queues import Broker, Summary, is_late, known_queues, next_run_at
+from .queues import BrokerStatus, Summary, is_late, known_queues, next_run_at
 from .schedules import schedule_description
 from .serializers import JobBriefSerializer
 
@@ -157,10 +157,10 @@ class SummarySerializer(serializers.Serializer[Summary]):
     @extend_schema_field(QueueDepthSerializer(many=True))
     def get_queues(self, summary: Summary) -> list[dict[str, Any]]:
         """Every queue that messages are sent to."""
-        return queue_rows(summary.broker)
+        return describe_queues(summary.broker)
 
 
-def queue_rows(broker: Broker | None) -> list[dict[str, Any]]:
+def describe_queues(broker: BrokerStatus | None) -> list[dict[str, Any]]:
     """Each queue with its depth and whether a worker reads it; None is unknown."""
     return [
         {

@@ -38,10 +38,10 @@ GOOD_FOR_SECONDS = 15.0
 # Workers answer a broadcast within some milliseconds; who has not after this is shown as offline.
 BROADCAST_SECONDS = 0.5
 
-Seen = TypeVar("Seen")
+Value = TypeVar("Value")
 
 
-class Look(Generic[Seen]):
+class BackgroundProbe(Generic[Value]):
     """Something that is asked over the broker, by one thread at a time, whoever wants to know.
 
     Safe: the thread is the only writer of the answer, and there is never a second one, because it is started under the
@@ -49,13 +49,13 @@ class Look(Generic[Seen]):
     one thread, not one a request.
     """
 
-    def __init__(self, ask: Callable[[], Seen]) -> None:
+    def __init__(self, ask: Callable[[], Value]) -> None:
         self.ask = ask
         self.guard = threading.Lock()
         self.asking: threading.Event | None = None
-        self.seen: tuple[Seen, float] | None = None
+        self.seen: tuple[Value, float] | None = None
 
-    def get(self) -> Seen | None:
+    def get(self) -> Value | None:
         """What is known; None when nothing is, or nothing new enough."""
         seen = self.seen
         if seen is not None and time.monotonic() - seen[1] < FRESH_SECONDS:
@@ -93,7 +93,7 @@ def known_queues() -> list[str]:
 
 
 @dataclass(frozen=True)
-class Broker:
+class BrokerStatus:
     """What the broker and the workers behind it have said."""
 
     depths: dict[str, int]
@@ -105,19 +105,19 @@ class Broker:
         return {queue for worker in self.workers for queue in worker["queues"]}
 
 
-def _ask_broker() -> Broker:
+def _ask_broker() -> BrokerStatus:
     with current_app.connection_for_read() as connection:
         client: Any = connection.default_channel.client  # type: ignore[attr-defined] # the Redis channel's own client.
         waiting = {queue: client.llen(queue) for queue in known_queues()}
     answers = current_app.control.broadcast("portal_report", reply=True, timeout=BROADCAST_SECONDS) or []
     reports = [{"name": name, **report} for answer in answers for name, report in answer.items()]
-    return Broker(waiting, sorted(reports, key=lambda report: report["name"]))
+    return BrokerStatus(waiting, sorted(reports, key=lambda report: report["name"]))
 
 
-_broker = Look(_ask_broker)
+_broker = BackgroundProbe(_ask_broker)
 
 
-def broker() -> Broker | None:
+def broker_status() -> BrokerStatus | None:
     """How many messages wait in each queue, and the workers that are online, each with its queues and what it has in hand.
 
     None when that cannot be known.
@@ -128,7 +128,7 @@ def broker() -> Broker | None:
 # --- Schedules ---------------------------------------------------------------------------------------------
 
 
-def schedules() -> list[PeriodicTask]:
+def list_schedules() -> list[PeriodicTask]:
     """Every schedule of beat, with its interval or crontab."""
     # This one is django-celery-beat's own: it asks for messages in Celery's name, and does none of our work.
     ours = PeriodicTask.objects.exclude(name="celery.backend_cleanup")
@@ -197,14 +197,14 @@ class Summary:
     troubled_count: int
     canary_seconds_ago: float | None
     beat_seconds_ago: float | None
-    broker: Broker | None
+    broker: BrokerStatus | None
 
 
 # A page shows so many jobs in trouble; the count tells whether there are more.
-TROUBLED_SHOWN = 50
+MAX_TROUBLED_SHOWN = 50
 
 
-def summary() -> Summary:
+def summarize_jobs() -> Summary:
     """What an operator looks at first. A fixed number of queries, none of which reads the ended jobs of long ago."""
     now = timezone.now()
     counts = {name: Count("pk", filter=Q(created_at__gt=now - most)) for name, most in AGES.items()}
@@ -220,11 +220,11 @@ def summary() -> Summary:
         last_hour=dict(recent.values_list("status").annotate(count=Count("pk"))),
         overdue=overdue.count(),
         oldest_overdue=overdue.order_by("not_before").first(),
-        troubled=list(troubled[:TROUBLED_SHOWN]),
+        troubled=list(troubled[:MAX_TROUBLED_SHOWN]),
         troubled_count=troubled.count(),
         canary_seconds_ago=seconds_since_canary(),
         beat_seconds_ago=seconds_since_beat(),
-        broker=broker(),
+        broker=broker_status(),
     )
 
 
@@ -236,14 +236,14 @@ def troubled_jobs() -> Any:
 
 
 def seconds_since_beat() -> float | None:
-    """How long ago beat rang last; None when it never did. What lies ahead is no ring: see `schedules_ahead`."""
+    """How long ago beat rang last; None when it never did. What lies ahead is no ring: see `count_schedules_ahead`."""
     now = database_now()
     rung = PeriodicTask.objects.filter(last_run_at__lte=now + TOLERANCE)
     at = rung.aggregate(latest=Max("last_run_at"))["latest"]
     return max(0.0, (now - at).total_seconds()) if at else None
 
 
-def schedules_ahead() -> int:
+def count_schedules_ahead() -> int:
     """How many schedules count from a time to come: the clock has been set back, and beat has not put them right yet."""
     ahead: int = PeriodicTask.objects.filter(enabled=True, last_run_at__gt=database_now() + TOLERANCE).count()
     return ahead

@@ -32,13 +32,13 @@ def cancel_job(*, scope: Scope, job_id: UUID) -> Job:
         if job.parent_id is not None:
             raise ConflictError(
                 "not_cancellable",
-                _("It is a part of job %(root)s; cancel that.") % {"root": job.root_id},
+                _("This is a subtask of %(root)s. Cancel its parent task instead.") % {"root": job.root_id},
                 root=str(job.root_id),
             )
         if not engine.cancel(job) and not (job.status not in ENDED and job.cancel_requested_at):
             raise ConflictError(
                 "not_cancellable",
-                _("The job is '%(status)s'; it can no longer be cancelled.")
+                _("A task in state '%(status)s' can no longer be canceled.")
                 % {"status": JobStatus(job.status).label},
             )
         job.refresh_from_db()
@@ -66,7 +66,7 @@ def decide_job(*, scope: Scope, job_id: UUID, decision: str, reason: str, undo: 
         return engine.end_stuck(job, scope.user, reason, undo=undo)
 
 
-def wait_for_end(job: Job, seconds: float) -> Job:
+def wait_for_job(job: Job, seconds: float) -> Job:
     """The job once it has ended or is stuck, or as it is when the time is over.
 
     Must be called outside of any transaction; each look is one small query.

@@ -40,7 +40,7 @@ def prune() -> None:
     """Forget jobs that ended long ago."""
     while engine.prune(older_than=timezone.now() - timedelta(days=settings.JOB_RETENTION_DAYS)):
         pass
-    while engine.prune(older_than=timezone.now() - canary.KEPT_FOR, kind=canary.CanaryCommand.kind):
+    while engine.prune(older_than=timezone.now() - canary.RETENTION, kind=canary.CanaryCommand.kind):
         pass
 
 

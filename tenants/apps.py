@@ -12,8 +12,8 @@ class TenantsConfig(AppConfig):
 
     def ready(self) -> None:
         """Have `auth/me` say which tenants a user belongs to, and roles checked again before an answer is replayed."""
-        from api.identity import register_user_details
         from api.requirements import check_requirements_with
+        from api.user_details import register_user_details
 
         from .requirements import require_again
 

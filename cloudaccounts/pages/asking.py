@@ -80,7 +80,7 @@ def switch_account_page(request: PageRequest, scope: Scope, pk: int) -> None:
     account, _job = change_account(
         scope=scope, account_id=pk, fields={"active": active}, if_match=if_match_of(request.POST)
     )
-    word = _("'%(name)s' is switched on.") if active else _("'%(name)s' is switched off.")
+    word = _("'%(name)s' was enabled.") if active else _("'%(name)s' was disabled.")
     messages.success(request, word % {"name": account.name})
 
 

@@ -116,7 +116,7 @@ class _Run:
             raise
         except Exception:
             log.exception("resource_sync_errored", log=self.entry.pk)
-            problems = {"": _("An error of the portal itself.")}
+            problems = {"": _("Internal error.")}
         self._end(problems)
 
     def _regions(self) -> dict[str, str]:
@@ -158,7 +158,7 @@ class _Run:
             raise
         except Exception:
             log.exception("resource_sync_errored", log=self.entry.pk, region=region)
-            problem = _("An error of the portal itself.")
+            problem = _("Internal error.")
         with self._claim():
             self._line(f"{region}: {problem}", SyncLogLine.Level.ERROR)
         return problem

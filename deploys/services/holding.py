@@ -52,7 +52,7 @@ def looking_again(work: Callable[[], Answer]) -> Answer:
         except OperationalError as error:
             if not is_lock_timeout(error):
                 raise
-    raise ConflictError("busy", _("It is being changed by many at once; try again in a moment."))
+    raise ConflictError("busy", _("Many requests are changing this at once. Try again in a moment."))
 
 
 def look(wanted: Q) -> list[MicroServiceInstance]:

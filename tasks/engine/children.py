@@ -89,7 +89,7 @@ def _acquire_for_root(keys: dict[str, UUID], root_id: UUID) -> None:
     for key, holder in held.items():
         raise ConflictError(
             "busy",
-            _("Another job holds %(key)s: %(job)s.")
+            _("'%(job)s' is in progress on %(key)s.")
             % {"key": key, "job": f"{command_title(holder.kind)} {holder.id}"},
         )
 

@@ -31,7 +31,7 @@ class BusyError(ConflictError):
         self.job = job
         super().__init__(
             "busy",
-            gettext_lazy("Another job holds it: %(job)s. Wait for it to end, or cancel it.")
+            gettext_lazy("'%(job)s' is in progress. Wait for it to end, or cancel it.")
             % {"job": command_title(job.kind)},
             job={"id": str(job.id), "kind": job.kind, "status": job.status, "subject": job.subject},
         )
@@ -225,7 +225,7 @@ def acquire_locks(job_ids: Mapping[str, UUID]) -> dict[str, Job]:
         # The holder of what is still missing ended between the two statements: try again.
     if missing:
         raise ConflictError(
-            "busy", gettext_lazy("It is being changed by many at once; try again in a moment.")
+            "busy", gettext_lazy("Many requests are changing this at once. Try again in a moment.")
         )
     return held
 

@@ -211,7 +211,7 @@ def test_empty_counts_are_forgotten() -> None:
     rest("somebody", "wrong")
     LoginCount.objects.create(key="old", empty_at=timezone.now() - timedelta(hours=1))
 
-    assert login_throttle.forget_old_counts() == 1
+    assert login_throttle.delete_empty_counts() == 1
     assert LoginCount.objects.count() == 3
 
 

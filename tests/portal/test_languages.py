@@ -197,12 +197,12 @@ def busy(language: str) -> Any:
 @pytest.mark.parametrize(
     ("asked", "status", "code", "titles"),
     [
-        (not_signed_in, 401, "not_authenticated", ("请先登录", "Sign in first")),
+        (not_signed_in, 401, "not_authenticated", ("请先登录", "Unauthorized")),
         (role_too_low, 403, "role_too_low", ("没有权限", "Not allowed")),
         (not_there, 404, "not_found", ("未找到", "Not found")),
-        (unknown_filter, 400, "invalid", ("请求有误", "The request is not right")),
-        (wrong_state, 409, "wrong_state", ("当前无法执行", "Not possible now")),
-        (busy, 409, "busy", ("当前无法执行", "Not possible now")),
+        (unknown_filter, 400, "invalid", ("请求有误", "Bad request")),
+        (wrong_state, 409, "wrong_state", ("当前无法执行", "Conflict")),
+        (busy, 409, "busy", ("当前无法执行", "Conflict")),
     ],
 )
 def test_refusals_are_in_the_readers_language(
