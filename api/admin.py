@@ -26,7 +26,7 @@ class ApiTokenAdmin(admin.ModelAdmin[ApiToken]):
 
     @admin.display(description=_("usable"), boolean=True)
     def usable(self, token: ApiToken) -> bool:
-        """Whether it opens anything now."""
+        """Return whether the token is accepted now."""
         return token.is_usable
 
     @admin.action(description=_("Revoke the selected tokens"), permissions=["delete"])
@@ -38,7 +38,7 @@ class ApiTokenAdmin(admin.ModelAdmin[ApiToken]):
         self.message_user(request, _("%(count)s tokens were revoked.") % {"count": count})
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """One word for one thing: to delete a token is to revoke it."""
+        """Return the actions without Django's deletion: to delete a token is to revoke it."""
         actions: dict[str, Any] = super().get_actions(request)
         actions.pop("delete_selected", None)
         return actions

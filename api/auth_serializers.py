@@ -1,4 +1,4 @@
-"""Bodies of the auth endpoints."""
+"""Serializers of the auth endpoints."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class TokenSerializer(serializers.ModelSerializer[ApiToken]):
 
 
 class CreatedTokenSerializer(serializers.Serializer[Any]):
-    """A token just made: the one time that it is shown."""
+    """A token that was just created: it is shown this once."""
 
     id = serializers.UUIDField()
     name = serializers.CharField()
@@ -71,7 +71,7 @@ class OwnMembershipSerializer(serializers.Serializer[Any]):
 
 
 class MeSerializer(serializers.Serializer[Any]):
-    """Who am I."""
+    """The signed-in user."""
 
     id = serializers.UUIDField()
     username = serializers.CharField()
@@ -83,7 +83,7 @@ class MeSerializer(serializers.Serializer[Any]):
 
 
 class ProfileChangeSerializer(StrictSerializer):
-    """What one may change of oneself."""
+    """Changes of the user's own profile."""
 
     time_zone = serializers.CharField(
         max_length=64,

@@ -64,7 +64,7 @@ class LoginView(APIView):
 
     @extend_schema(request=LoginSerializer, responses={200: MeSerializer}, operation_id="auth_login")
     def post(self, request: Request) -> Response:
-        """Open a session for a user name and a password; the answer sets the session and the CSRF cookie."""
+        """Open a session for a username and a password; the answer sets the session and the CSRF cookie."""
         body = LoginSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         user = authenticate_user(request, **body.validated_data)
@@ -86,11 +86,11 @@ class LogoutView(APIView):
 
 
 class MeView(APIView):
-    """Who am I."""
+    """The signed-in user."""
 
     @extend_schema(responses=MeSerializer, operation_id="auth_me")
     def get(self, request: Request) -> Response:
-        """The user, with the tenants that he belongs to and his role in each."""
+        """Return the user, with their tenants and their role in each."""
         if request.auth is None:
             get_token(request._request)  # noqa: SLF001 - it sets the CSRF cookie, which a page needs for its first POST.
         return Response(MeSerializer(_describe_me(request.user)).data, headers=NO_STORE)
@@ -108,7 +108,7 @@ class MeView(APIView):
 
 
 class TokenListView(GenericAPIView[ApiToken]):
-    """One's API tokens."""
+    """The caller's API tokens."""
 
     queryset = ApiToken.objects.all()
     serializer_class = TokenSerializer
@@ -117,19 +117,19 @@ class TokenListView(GenericAPIView[ApiToken]):
     ordering = ["-created"]
 
     def get_queryset(self) -> QuerySet[ApiToken]:
-        """One's own."""
+        """Return the caller's own tokens."""
         tokens: QuerySet[ApiToken] = ApiToken.objects.all()
         if getattr(self, "swagger_fake_view", False):
             return tokens.none()
         return tokens.filter(user_id=self.request.user.pk)
 
     def get_permissions(self) -> list[Any]:
-        """To make one, a user name and password will do; to list them, one must have signed in."""
+        """Let everybody create a token, whose view checks the password; to list them takes authentication."""
         return [AllowAny()] if self.request.method == "POST" else [IsAuthenticated()]
 
     @extend_schema(responses=TokenSerializer(many=True), operation_id="auth_tokens_list")
     def get(self, request: Request) -> Response:
-        """One's own tokens, newest first, without the tokens themselves."""
+        """List one's own tokens, newest first, without the tokens themselves."""
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         return self.get_paginated_response(TokenSerializer(page, many=True).data)
 
@@ -137,7 +137,7 @@ class TokenListView(GenericAPIView[ApiToken]):
         request=NewTokenSerializer, responses={201: CreatedTokenSerializer}, operation_id="auth_tokens_create"
     )
     def post(self, request: Request) -> Response:
-        """Make a token; it is shown this once. It takes a session, or a user name and password; a token is not enough."""
+        """Create a token; it is shown this once. It takes a session, or a username and password; a token is not enough."""
         if not request.user.is_authenticated and not {"username", "password"} & set(request.data):
             raise UnauthenticatedError(
                 "not_authenticated", _("Send a username and a password, or sign in first.")
@@ -166,7 +166,7 @@ def _create_token(user: Any, name: str) -> Response:
 
 
 class TokenView(APIView):
-    """One of one's API tokens."""
+    """One of the caller's API tokens."""
 
     @extend_schema(responses={204: None}, operation_id="auth_tokens_destroy")
     def delete(self, request: Request, pk: UUID) -> Response:

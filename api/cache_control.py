@@ -1,4 +1,4 @@
-"""Answers are for one user and one tenant: nothing on the way may keep them, and none may be shown to another."""
+"""Cache headers: answers are for one user and one tenant, and must not be stored on the way."""
 
 from __future__ import annotations
 

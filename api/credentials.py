@@ -1,4 +1,4 @@
-"""A user for a name and a password, over REST."""
+"""Authentication by username and password, over REST."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .domain_errors import UnauthenticatedError
 
 
 def authenticate_user(request: Request, username: str, password: str) -> Any:
-    """The user of a name and password.
+    """Return the user of a name and password.
 
     Raises `DomainError` 401 `wrong_credentials`, the same for a wrong name, a wrong password and a user that was
     switched off; 429 `locked_out` after too many tries; 503 `login_busy` when too many sign in at once.

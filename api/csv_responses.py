@@ -28,7 +28,7 @@ ROWS_BETWEEN_CHECKS = 5000
 def csv_response(
     name: str, columns: Sequence[str], rows: models.QuerySet[Any], may_read_on: Callable[[], object]
 ) -> StreamingHttpResponse:
-    """All rows, a line each, in a file called after `name` and the time. UTF-8 with a mark, as spreadsheets want it.
+    """Stream all rows, a line each, as a file named after `name` and the time; UTF-8 with a mark, as spreadsheets want it.
 
     `may_read_on` is asked now and then; when it returns something false, the connection is broken off: half a file that
     looks whole would be worse.

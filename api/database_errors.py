@@ -1,7 +1,7 @@
-"""What PostgreSQL's refusals mean to a caller, told by SQLSTATE and never by text.
+"""Database errors as problems for the caller, recognized by SQLSTATE and never by text.
 
-A service that knows better catches the error itself; this is the net under all of them, so that no input and no
-crowd ever gives a 500.
+A service that can say more catches the error itself; this is the fallback, so that neither input nor concurrency ever
+gives a 500.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ class DatabaseRefusal:
 
 
 def sqlstate_of(error: BaseException) -> str | None:
-    """The SQLSTATE of a Django database error, where PostgreSQL gave one."""
+    """Return the SQLSTATE of a Django database error, where PostgreSQL gave one."""
     cause = error.__cause__
     return getattr(cause, "pgcode", None) or getattr(cause, "sqlstate", None)
 
 
 def violated_constraint(error: BaseException) -> str | None:
-    """The name of the constraint that an IntegrityError is about, where PostgreSQL gave one."""
+    """Return the name of the constraint that an IntegrityError is about, where PostgreSQL gave one."""
     return getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
 
 
 def is_lock_timeout(error: BaseException) -> bool:
-    """Whether a lock was not had within `lock_timeout`."""
+    """Return whether a lock was not acquired within `lock_timeout`."""
     return sqlstate_of(error) == LOCK_NOT_AVAILABLE
 
 
 def database_refusal(error: Exception) -> DatabaseRefusal | None:
-    """What to answer for a database error; None when it is not one, or is a bug of ours."""
+    """Return the problem that a database error amounts to; None when it is not one, or is a bug of ours."""
     sqlstate = sqlstate_of(error)
     if sqlstate in {LOCK_NOT_AVAILABLE, DEADLOCK, SERIALIZATION_FAILURE}:
         return DatabaseRefusal(

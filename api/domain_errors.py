@@ -1,4 +1,4 @@
-"""Why a use case was not carried out, in words of the domain: raised by services, commands and the engine.
+"""Domain errors: why a use case was not carried out. Raised by services, commands and the engine.
 
 None of them knows HTTP. `errors.py` gives each class its status and makes a problem document or a page of it.
 """

@@ -98,7 +98,7 @@ def problem(
     truncated: bool = False,
     extra: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The members of a problem document, whose size has a limit; `truncated` is there when errors were left out."""
+    """Return the members of a problem document, limited in size; `truncated` is there when errors were left out."""
     members: dict[str, Any] = {
         "type": f"/problems/{code}",
         "title": str(TITLES.get(status, HTTPStatus(status).phrase)),
@@ -153,7 +153,7 @@ def _members(error: Exception, context: Mapping[str, Any], headers: dict[str, st
 
 
 def _of_django(error: Exception) -> tuple[int, str, str | Promise] | None:
-    """Status, code and detail for what Django raises by itself."""
+    """Return status, code and detail for an exception of Django."""
     if isinstance(error, Http404):
         return 404, "not_found", NOT_FOUND
     if isinstance(error, PermissionDenied):
@@ -166,7 +166,7 @@ def _of_django(error: Exception) -> tuple[int, str, str | Promise] | None:
 
 
 def _of_framework(error: exceptions.APIException, headers: dict[str, str]) -> dict[str, Any]:
-    """A problem for what Django REST framework raises by itself."""
+    """Return the problem for an exception of Django REST framework."""
     codes = error.get_codes()
     code = codes if isinstance(codes, str) else str(error.default_code)
     detail = str(error.detail) if isinstance(error.detail, str) else str(error.default_detail)
@@ -180,7 +180,7 @@ def _of_framework(error: exceptions.APIException, headers: dict[str, str]) -> di
 
 
 def too_large() -> str:
-    """What to say of a body that is larger than the portal reads."""
+    """Return the message about a body that is larger than the portal reads."""
     return _("The body is larger than %(limit)s bytes.") % {"limit": settings.DATA_UPLOAD_MAX_MEMORY_SIZE}
 
 
@@ -189,7 +189,7 @@ def too_large() -> str:
 
 
 def _respond(request: HttpRequest, status: int, code: str, detail: Any) -> HttpResponse:
-    """A problem under `/api/`, a page elsewhere."""
+    """Return a problem under `/api/`, a page elsewhere."""
     if request.path.startswith("/api/"):
         return JsonResponse(problem(status, code, detail), status=status, content_type=CONTENT_TYPE)
     return error_page(request, status, _title(status), str(detail))
@@ -200,7 +200,7 @@ def _title(status: int) -> str:
 
 
 def page_for_error(request: HttpRequest, error: Exception) -> HttpResponse | None:
-    """The page for what a page's view has refused without showing it, or the database was too busy for; None for others."""
+    """Return the page for an error that a page's view has not shown by itself; None for an unexpected one."""
     if isinstance(error, DomainError | exceptions.APIException) or database_refusal(error) is not None:
         headers: dict[str, str] = {}
         members = _members(error, {}, headers)
@@ -212,7 +212,7 @@ def page_for_error(request: HttpRequest, error: Exception) -> HttpResponse | Non
 
 
 def method_not_allowed(request: HttpRequest, response: HttpResponseBase) -> HttpResponse:
-    """405 for a page's address that is asked by another method than it answers."""
+    """Return 405 for a page that does not answer the request's method."""
     detail = _("This address accepts forms only and shows no page.")
     page = error_page(request, 405, _title(405), str(detail))
     page["Allow"] = response.headers.get("Allow", "")
@@ -220,48 +220,48 @@ def method_not_allowed(request: HttpRequest, response: HttpResponseBase) -> Http
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """400 (413 for a body that is too large) for what breaks before a view."""
+    """Return 400 (413 for a body that is too large) for a request that is refused before a view."""
     if isinstance(exception, RequestDataTooBig):
         return _respond(request, 413, "too_large", too_large())
     return _respond(request, 400, "bad_request", UNREADABLE)
 
 
 def address_too_long(request: HttpRequest, longest: int) -> HttpResponse:
-    """414 for a path and query that together are longer than any address of the portal."""
+    """Return 414 for a path and query that together are longer than any address of the portal."""
     detail = _("Path and query have more than %(most)s characters.") % {"most": longest}
     return _respond(request, 414, "address_too_long", detail)
 
 
 def length_required(request: HttpRequest) -> HttpResponse:
-    """411 for a body that does not say how long it is."""
+    """Return 411 for a body of unknown length."""
     return _respond(request, 411, "length_required", _("Send the body with a Content-Length header."))
 
 
 def form_too_large(request: HttpRequest, largest: int) -> HttpResponse:
-    """413 for a form whose values are more than a page would show again."""
+    """Return 413 for a form whose values are larger than a page would show again."""
     detail = _("The values of the form are larger than %(limit)s bytes; use the API.") % {"limit": largest}
     return _respond(request, 413, "too_large", detail)
 
 
 def permission_denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """403 for what is refused outside of the API's views."""
+    """Return 403 for a request that is refused outside of the API's views."""
     # A page's view says why; Django's own refusals say nothing.
     reason = str(exception or "") if not request.path.startswith("/api/") else ""
     return _respond(request, 403, "permission_denied", reason or NOT_ALLOWED)
 
 
 def page_not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """404 for an address that no view answers."""
+    """Return 404 for an address that no view answers."""
     return _respond(request, 404, "not_found", NOT_FOUND)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500 for what breaks outside of the API's views; Django has logged it with its traceback."""
+    """Return 500 for an error outside of the API's views; Django has logged it with its traceback."""
     return _respond(request, 500, "internal_error", ASK_WITH_ID)
 
 
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """403 for a form without its CSRF token. For `CSRF_FAILURE_VIEW`."""
+    """Return 403 for a form without its CSRF token. For `CSRF_FAILURE_VIEW`."""
     if not request.path.startswith("/api/"):
         return csrf_page(request, str(_("Your session has changed")))
     return _respond(

@@ -30,7 +30,7 @@ class FiltersBackend(DjangoFilterBackend):  # type: ignore[misc]
     def filter_queryset(
         self, request: Request, queryset: models.QuerySet[Any], view: Any
     ) -> models.QuerySet[Any]:
-        """The rows that every named filter lets through."""
+        """Return the rows that pass every named filter."""
         filterset_class = self.get_filterset_class(view, queryset)
         filters_of = {} if filterset_class is None else filterset_class.base_filters
         named = _parameters_of(filters_of)
@@ -59,7 +59,7 @@ class FiltersBackend(DjangoFilterBackend):  # type: ignore[misc]
 
 
 def _parameters_of(named: Mapping[str, Any]) -> dict[str, bool]:
-    """The query parameters of a filterset, and whether each may come several times."""
+    """Return the query parameters of a filterset, and whether each may come several times."""
     parameters: dict[str, bool] = {}
     for name, one in named.items():
         widget = one.field.widget
@@ -85,7 +85,7 @@ def _shared_parameters(view: Any) -> Iterable[str]:
 
 
 def printable(name: str) -> str:
-    """A client's parameter name, fit to be shown: what cannot be printed is escaped."""
+    """Return a client's parameter name with unprintable characters escaped, cut to 100."""
     return "".join(
         character if character.isprintable() else ascii(character)[1:-1] for character in name[:100]
     )
@@ -98,7 +98,7 @@ class SearchBackend(filters.SearchFilter):
     most_words = 10
 
     def get_search_terms(self, request: Request) -> list[str]:
-        """The words. Raises 400 when there are too many: each costs a comparison a field and row."""
+        """Return the words. Raises 400 when there are too many: each costs a comparison for each field and row."""
         text = request.query_params.get(self.search_param, "")
         if len(text) > self.most_characters:
             raise ValidationError(
@@ -114,7 +114,7 @@ class SearchBackend(filters.SearchFilter):
         return words
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
-        """For the OpenAPI document: only where there is something to search."""
+        """Describe the parameter in the OpenAPI document, where the view has fields to search."""
         return super().get_schema_operation_parameters(view) if getattr(view, "search_fields", None) else []
 
 
@@ -126,7 +126,7 @@ class OrderingBackend(filters.OrderingFilter):
     """
 
     def get_ordering(self, request: Request, queryset: models.QuerySet[Any], view: Any) -> list[Any]:
-        """The fields to order by."""
+        """Return the fields to order by."""
         text = request.query_params.get(self.ordering_param, "")
         asked = [name.strip() for name in text.split(",")] if text else []
         self._check(asked, list(getattr(view, "ordering_fields", None) or []))
@@ -149,7 +149,7 @@ class OrderingBackend(filters.OrderingFilter):
             raise ValidationError({self.ordering_param: [_("A field is named twice.")]})
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
-        """For the OpenAPI document: only where there is a choice, and which."""
+        """Describe the parameter in the OpenAPI document, where the view has fields to order by."""
         known = list(getattr(view, "ordering_fields", None) or [])
         if not known:
             return []

@@ -80,7 +80,7 @@ def run_form_once(request: HttpRequest, work: Callable[[], HttpResponseBase]) ->
 
 
 def _key_of(request: HttpRequest) -> str:
-    """The key of the form of somebody who is signed in; empty for any other."""
+    """Return the key of a signed-in user's form; empty for any other."""
     key = request.POST.get(FIELD, "")
     return key if _KEY.match(key) and request.user.is_authenticated else ""
 

@@ -49,7 +49,7 @@ def idempotent(method: View) -> View:
 def run_idempotent(
     request: Request, user: Any, work: Callable[[], Response], *, shown_once: bool = False
 ) -> Response:
-    """The answer of `work`, or of the request that carried it out before under the same `Idempotency-Key`.
+    """Return the answer of `work`, or of the earlier request with the same `Idempotency-Key`.
 
     Why it is safe: the row (user, key) is inserted first, in the transaction that `work` then changes things in.
     A twin that comes meanwhile waits inside its own INSERT until the first one ends. If that commits, the twin

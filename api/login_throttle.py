@@ -1,4 +1,4 @@
-"""How many wrong passwords are accepted: from a network, for a name, and for a name from one network.
+"""Limits of wrong passwords: from a network, for a name, and for a name from one network.
 
 Counted in PostgreSQL: without it nobody can sign in anyway, so there is no second place whose absence would leave the
 door open or shut. Each count is one row with one time, `empty_at`: a try moves it on by the time that one try takes to
@@ -57,13 +57,13 @@ class Count:
 
     @property
     def parameters(self) -> dict[str, str | float]:
-        """What the statements need: one try, and all that may stand beside it, in seconds."""
+        """Return the statements' parameters: the seconds of one try, and of all others that the limit allows."""
         one = self.seconds / self.most
         return {"key": self.key, "one": one, "others": self.seconds - one}
 
 
 def counts_for(network: str, username: str) -> list[Count]:
-    """The counts that a try belongs to. The narrowest comes first: what it refuses does not weigh on the wider ones."""
+    """Return the counts that a try belongs to, the narrowest first: a try that it refuses does not count in the wider ones."""
     name = normalize_name(username)
     most, seconds = parse_rate(settings.LOGIN_NETWORK_RATE)
     cool_off = settings.LOGIN_COOLOFF_HOURS * 3600
@@ -80,7 +80,7 @@ def counts_for(network: str, username: str) -> list[Count]:
 
 
 def normalize_name(username: str) -> str:
-    """One spelling of a name for counting: another width, case or space around it is not another name."""
+    """Return one spelling of a name for counting: width, case and surrounding space do not make another name."""
     return unicodedata.normalize("NFKC", username).strip().casefold()
 
 

@@ -39,7 +39,7 @@ def page_part(view: View) -> View:
 
 
 def is_for_programs(path: str) -> bool:
-    """Whether an address is answered for programs: an error there is no page."""
+    """Return whether an address is for programs: an error there is no page."""
     return path.startswith(_FOR_PROGRAMS) or path.startswith("/api/")
 
 
@@ -80,7 +80,7 @@ def navigation(request: HttpRequest) -> dict[str, str]:
 
 
 def is_of_this_site(request: HttpRequest) -> bool:
-    """Whether a POST was sent by one of our own pages.
+    """Return whether a POST was sent by one of our own pages.
 
     A browser says with each POST where it comes from (`Sec-Fetch-Site`, `Origin`, `Referer`), and a page of another site
     cannot make it keep silent about that. A request without any of them comes from no other site's page.
@@ -93,7 +93,7 @@ def is_of_this_site(request: HttpRequest) -> bool:
 
 
 def _own_address(request: HttpRequest, url: str) -> str:
-    """The path and query of a URL of this site; empty for any other."""
+    """Return the path and query of a URL of this site; empty for any other."""
     if not url or len(url) > _LONGEST or not urlsplit(url).netloc:
         return ""
     if not url_has_allowed_host_and_scheme(url, {request.get_host()}, require_https=request.is_secure()):

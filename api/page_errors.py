@@ -25,7 +25,7 @@ KEPT_FIELDS = 200
 
 
 def is_script(request: HttpRequest) -> bool:
-    """Whether a page's own script asks, which swaps the answer into the page."""
+    """Return whether a page's own script sent the request: it swaps the answer into the page."""
     return request.headers.get("HX-Request") == "true"
 
 
@@ -84,7 +84,7 @@ def _next_page(request: HttpRequest) -> str:
 
 
 def _repeat_form(request: HttpRequest) -> dict[str, Any] | None:
-    """The form as it was sent, without its secrets; None when it cannot be read, or is too long to be repeated."""
+    """Return the form as it was sent, without its secrets; None when it cannot be read, or is too long to be repeated."""
     try:
         sent = [(name, value) for name, values in request.POST.lists() for value in values]
     except Exception:  # noqa: BLE001 - what cannot be read was refused for that before.

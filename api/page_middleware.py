@@ -1,4 +1,4 @@
-"""What every page answers when it is asked too late, by the wrong method, or for what is refused."""
+"""Middleware that answers people with pages: for a session that has ended, a wrong method, and a refused request."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _is_of_model_field(error: Exception) -> bool:
 
 
 def _login_asked_for(response: HttpResponseBase) -> str | None:
-    """The address of the sign-in page that a response sends to because it is needed first; None for any other response."""
+    """Return the address of the sign-in page that a response redirects to; None for any other response."""
     if response.status_code != 302:
         return None
     target = urlsplit(response.headers.get("Location", ""))

@@ -1,4 +1,4 @@
-"""JSON in: strict, bounded, and without what PostgreSQL cannot keep."""
+"""The parser of JSON bodies: strict, bounded, and without what PostgreSQL cannot store."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class JSONParser(BaseParser):
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """The body as a dictionary. Raises 400 `parse_error`, 400 `invalid` by field, or 413 `too_large`."""
+        """Return the body as a dictionary. Raises 400 `parse_error`, 400 `invalid` by field, or 413 `too_large`."""
         body = stream.read(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
         if len(body) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             raise TooLargeError("too_large", too_large())

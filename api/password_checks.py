@@ -1,4 +1,4 @@
-"""The one door that every password goes through: who tries too often is refused, and few are hashed at once.
+"""Checks of passwords: each is counted, and refused after too many failures, wherever it comes from.
 
 `counted_check` stands around each check of a password, in the login backend (`login_backend.py`) and in
 `User.check_password`; so it does not matter which form or endpoint asks. `LoginThrottleMiddleware` says which request

@@ -17,7 +17,7 @@ _COMPRESSED = re.compile(r"(?:--?|;|:)(?:gzip|br|zstd|deflate)\Z", re.IGNORECASE
 
 
 def etag_of(version: int | datetime) -> str:
-    """The ETag of a row with this version; for a row without one, its `updated_at` in microseconds serves."""
+    """Return the ETag of a row's version, or of its `updated_at` when it has none."""
     if isinstance(version, datetime):
         version = int(version.timestamp()) * 1_000_000 + version.microsecond
     return f'"{version}"'

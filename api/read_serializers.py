@@ -1,4 +1,4 @@
-"""Rows to JSON, quickly: for what is read far more often than anything else."""
+"""Read-only serializers that render rows quickly: for what is read far more often than anything else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Reader = Callable[[Any, Any], Any]
 
 
 class ReadOnlyModelSerializer(serializers.ModelSerializer[Row]):
-    """A model serializer that only answers, and reads its columns as they are.
+    """A model serializer that is never written through, and reads its columns as they are.
 
     Django REST framework builds every field anew for each serializer, which costs more than the row's query; here the
     fields are built for the OpenAPI document alone. Columns must be of types that the JSON encoder knows, as text,
@@ -23,7 +23,7 @@ class ReadOnlyModelSerializer(serializers.ModelSerializer[Row]):
     """
 
     def to_representation(self, instance: Row) -> dict[str, Any]:
-        """The row as plain values."""
+        """Return the row as plain values."""
         return {name: read(self, instance) for name, read in _readers(type(self))}
 
 

@@ -1,4 +1,4 @@
-"""What a request may be at most, whichever view it is for: its address, its body, and what a form's page would repeat."""
+"""Limits of a request, whichever view it is for: of its address, its body, and what a form's page would repeat."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class Schema(AutoSchema):
     """
 
     def get_override_parameters(self) -> list[Any]:
-        """The headers that operations share."""
+        """Return the headers that operations share."""
         headers = []
         if _tenant_scoped(self.view):
             headers.append(
@@ -84,7 +84,7 @@ class Schema(AutoSchema):
         return headers
 
     def get_operation(self, *args: Any, **kwargs: Any) -> Any:
-        """The operation, with its refusals."""
+        """Return the operation, with its problem answers."""
         operation = super().get_operation(*args, **kwargs)
         if operation is not None:
             problem = self._problem_component()
@@ -138,7 +138,7 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
     name = "token"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
-        """How to send it."""
+        """Return the description of the scheme for the OpenAPI document."""
         return {
             "type": "apiKey",
             "in": "header",
@@ -154,7 +154,7 @@ class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
     name = "session"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
-        """How to send it."""
+        """Return the description of the scheme for the OpenAPI document."""
         return {
             "type": "apiKey",
             "in": "cookie",

@@ -1,4 +1,4 @@
-"""Serializers that take nothing in silence."""
+"""Strict serializers, which refuse what they do not know, and fields of plain text."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class PlainCharField(serializers.CharField):
     allowed: ClassVar[frozenset[str]] = frozenset()
 
     def to_internal_value(self, data: Any) -> str:
-        """The text. Raises a validation error that says where the first wrong character is."""
+        """Return the text. Raises a validation error with the position of the first invalid character."""
         text = super().to_internal_value(data)
         self._refuse_long_runs(text)
         text = unicodedata.normalize("NFC", text)
@@ -73,7 +73,7 @@ class CloudNameField(PlainCharField):
     }
 
     def to_internal_value(self, data: Any) -> str:
-        """The name. Raises a validation error that says where the first wrong character is."""
+        """Return the name. Raises a validation error with the position of the first invalid character."""
         text = super().to_internal_value(data)
         for position, character in enumerate(text, start=1):
             shown = {"position": position, "character": character}
@@ -127,9 +127,9 @@ class StrictSerializer(_Strict, serializers.Serializer[Any]):
 
 
 def split_validation(serializer: StrictSerializer) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a request body says in the fields that are right by themselves, and what is wrong with the others.
+    """Split a request body into the data of its valid fields and the errors of the others.
 
-    For who has more to check than single fields, and wants to say everything at once.
+    For callers that check more than single fields, and report all errors at once.
     """
     if serializer.is_valid():
         return dict(serializer.validated_data), {}
@@ -145,9 +145,9 @@ def split_validation(serializer: StrictSerializer) -> tuple[dict[str, Any], dict
 
 
 def body_with_dry_run(request: Request) -> Any:
-    """The request's body, with `dry_run` from the query (`?dry_run=true`) where that says it; the query wins.
+    """Return the request's body, with `dry_run` from the query (`?dry_run=true`) if it is there; the query wins.
 
-    Raises 400 by name for anything else in the query: who mistypes `dry_run` must not have it done in earnest.
+    Raises 400 by name for anything else in the query: a mistyped `dry_run` must not lead to a real change.
     """
     if unknown := set(request.query_params) - {"dry_run", api_settings.URL_FORMAT_OVERRIDE}:
         raise serializers.ValidationError(

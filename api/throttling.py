@@ -1,4 +1,4 @@
-"""How often one user may ask, by class of action."""
+"""Throttling of requests per user, by class of action."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class ActionClassThrottle(BaseThrottle):
     wait_seconds: float | None = None
 
     def allow_request(self, request: Request, view: Any) -> bool:
-        """Whether the request may go on."""
+        """Return whether the request is within its rate."""
         default = "read" if request.method in SAFE_METHODS else "change"
         name = getattr(view, "throttle_class_name", None) or default
         rate = api_settings.DEFAULT_THROTTLE_RATES.get(name)
@@ -73,12 +73,12 @@ class ActionClassThrottle(BaseThrottle):
         return False
 
     def wait(self) -> float | None:
-        """Seconds until the next window, for `Retry-After`."""
+        """Return the seconds until the next window, for `Retry-After`."""
         return self.wait_seconds
 
 
 def parse_rate(rate: str) -> tuple[int, int]:
-    """How many, in how many seconds: "30/min" is (30, 60)."""
+    """Return a rate as a count and its seconds: "30/min" is (30, 60)."""
     match = _RATE.match(rate)
     if match is None:
         raise ValueError(f"The rate '{rate}' is not of the form '30/min' (s, m, h or d).")

@@ -11,7 +11,7 @@ from . import auth_views as views
 
 
 def _with_twin(route: str, view: type[APIView], name: str) -> list[URLPattern]:
-    """An address as the contract writes it, and its twin, which the OpenAPI document leaves out."""
+    """Return the routes of an address: as the contract writes it, and its twin, which the OpenAPI document leaves out."""
     twin = route.removesuffix("/") if route.endswith("/") else f"{route}/"
     hidden: dict[str, Any] = {"schema": None}
     return [path(route, view.as_view(), name=name), path(twin, view.as_view(**hidden))]

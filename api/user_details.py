@@ -1,4 +1,4 @@
-"""What `auth/me` says beyond the user's own row: rooms add to it, so that this module imports none."""
+"""Details of a user in `auth/me` beyond the user's own row: rooms register them, so that this module imports none."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ def register_user_details(describe: Describe) -> Describe:
 
 
 def user_details(user: Any) -> dict[str, Any]:
-    """Everything that the rooms say of a user."""
+    """Return the details that the rooms have registered for a user."""
     return {name: value for describe in _describers for name, value in describe(user).items()}

@@ -121,7 +121,7 @@ def parse_address(text: str) -> IPAddress:
 
 
 def is_local(ip: IPAddress) -> bool:
-    """Whether an address is of this machine or its link, or is reserved and so leads nowhere that anybody chose."""
+    """Return whether an address belongs to this machine or its link, or is reserved."""
     is_site_local = isinstance(ip, ipaddress.IPv6Address) and ip.is_site_local
     is_this_network = ip.version == 4 and ip.packed[0] == 0
     return (
@@ -135,7 +135,7 @@ def is_local(ip: IPAddress) -> bool:
 
 
 def is_of_this_machine(ip: IPAddress) -> bool:
-    """Whether one of this machine's network interfaces has the address.
+    """Return whether one of this machine's network interfaces has the address.
 
     The kernel knows: what it would send to an address of its own comes from that same address. (Whether an address can
     be bound says nothing where `ip_nonlocal_bind` is on, as it often is beside a load balancer.)

@@ -23,14 +23,14 @@ def _key_ring(keys: tuple[str, ...]) -> MultiFernet:
 
 
 def encrypt(plain: str) -> str:
-    """The text to store for a secret; the empty secret stays empty."""
+    """Return the text to store for a secret; the empty secret stays empty."""
     if not plain:
         return ""
     return _key_ring(tuple(settings.ENCRYPTION_KEYS)).encrypt(plain.encode()).decode()
 
 
 def decrypt(stored: str) -> str:
-    """The secret behind a stored text. Raises `UnreadableSecretError`, which never carries the text itself."""
+    """Return the secret of a stored text. Raises `UnreadableSecretError`, which never carries the text itself."""
     if not stored:
         return ""
     try:
@@ -40,7 +40,7 @@ def decrypt(stored: str) -> str:
 
 
 def rotate(stored: str) -> str:
-    """The same secret, encrypted with the first key. Raises `UnreadableSecretError`."""
+    """Return the same secret, encrypted with the first key. Raises `UnreadableSecretError`."""
     try:
         return _key_ring(tuple(settings.ENCRYPTION_KEYS)).rotate(stored.encode()).decode()
     except InvalidToken:

@@ -134,13 +134,13 @@ class JobAdmin(ReadOnlyAdmin):
     inlines = [StepInline, LineInline, AsyncTaskInline, LockInline]
 
     def get_urls(self) -> list[Any]:
-        """The queue page and the buttons, before the admin's own: those take whatever follows for a job's id."""
+        """Return the routes of the queue page and the buttons before the admin's own, which take any path for a job's id."""
         return [*queue_page.urls(), *super().get_urls()]
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """A job, with what may be decided about it."""
+        """Show a job, with the decisions that are allowed now."""
         job = self.get_object(request, object_id)
         shown = {
             "decisions": allowed_decisions(job) if job else [],
@@ -151,7 +151,7 @@ class JobAdmin(ReadOnlyAdmin):
 
 @admin.register(EntityLock)
 class EntityLockAdmin(ReadOnlyAdmin):
-    """Who is busy, and with what."""
+    """Locks of entities, and the jobs that hold them."""
 
     list_display = ["key", "job", "created_at"]
     search_fields = ["key"]
@@ -160,7 +160,7 @@ class EntityLockAdmin(ReadOnlyAdmin):
 
 @admin.register(AsyncTask)
 class AsyncTaskAdmin(ReadOnlyAdmin):
-    """What is watched."""
+    """Watches of the poller."""
 
     list_display = [
         "id",

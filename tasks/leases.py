@@ -107,7 +107,7 @@ class Lease:
 
     @property
     def held_row(self) -> models.QuerySet[Any]:
-        """The row if this lease still owns it, else no row."""
+        """Return the query for the row if this lease still owns it, else for no row."""
         return self.row.filter(owner=self.owner)
 
     def write(self, condition: Q | None = None, /, **columns: Any) -> bool:

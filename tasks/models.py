@@ -1,4 +1,4 @@
-"""The task manager's tables. The row is the truth; a Celery message is only a doorbell.
+"""The task manager's tables. The row is the truth; a Celery message only says "look at this row".
 
 Nothing but `engine/` and `polling.py` changes a status.
 """
@@ -21,7 +21,7 @@ from .queries import TREE_PROGRESS
 
 
 class JobStatus(models.TextChoices):
-    """Where a job stands."""
+    """The states of a job."""
 
     QUEUED = "queued", _("queued")  # recorded; no worker has begun
     RUNNING = "running", _("running")  # a worker owns it, until its lease runs out
@@ -69,7 +69,7 @@ class JobQuerySet(TenantScoped):
     """Jobs of tenants; a job without a tenant is the platform's own and seen by staff alone."""
 
     def shown(self) -> Self:
-        """With what an answer shows of them: who asked, steps, the first children, progress. Three queries in all."""
+        """Add what an answer shows of jobs: their creator, steps, first children and progress. Three queries in all."""
         return (
             self.select_related("created_by")
             .prefetch_related(
@@ -227,12 +227,12 @@ class Job(models.Model):
 
     @property
     def has_ended(self) -> bool:
-        """Whether no more will happen. A stuck job has not ended: a person decides."""
+        """Return whether nothing more will happen. A stuck job has not ended: a person decides."""
         return self.status in ENDED
 
     @property
     def can_cancel(self) -> bool:
-        """Whether a cancel would still be heard. A tree is cancelled as a whole, by its root."""
+        """Return whether the job can still be cancelled. A tree is cancelled as a whole, by its root."""
         return (
             self.status in {JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.WAITING}
             and self.cancel_requested_at is None
@@ -241,7 +241,7 @@ class Job(models.Model):
 
 
 class StepStatus(models.TextChoices):
-    """Where a step stands."""
+    """The states of a step."""
 
     PENDING = "pending", _("pending")
     RUNNING = "running", _("running")  # begun; it may have had its effect, whatever is recorded
@@ -290,7 +290,7 @@ class Step(models.Model):
 
 
 class AsyncTask(models.Model):
-    """Something that goes on outside, and that one step waits for. Polled in batches by `polling.py`."""
+    """A watch: something that goes on outside, and that one step waits for. Polled in batches by `polling.py`."""
 
     class Verdict(models.TextChoices):
         OPEN = "open", _("open")  # still looked at
@@ -339,7 +339,7 @@ class AsyncTask(models.Model):
 
 
 class PollScope(models.Model):
-    """That somebody is polling this watcher and scope now: single-flight, with a lease."""
+    """The lease of a watcher's scope: one worker polls it at a time."""
 
     watcher = models.CharField(max_length=50)
     scope = models.CharField(max_length=200)
@@ -358,7 +358,7 @@ class PollScope(models.Model):
 
 
 class EntityLock(models.Model):
-    """That an entity is busy, and with which job. Freed by the job's last write."""
+    """The lock of an entity by a job. Freed by the job's last write."""
 
     key = models.CharField(_("key"), max_length=200, primary_key=True)
     job = models.ForeignKey(Job, models.CASCADE, related_name="locks")

@@ -31,7 +31,7 @@ SWITCH_SCHEDULES = "django_celery_beat.change_periodictask"
 
 
 def urls() -> list[Any]:
-    """The page and what its buttons call, below the jobs of the admin."""
+    """Return the routes of the page and its buttons, below the jobs of the admin."""
     return [
         path("queue/", _require_permission(VIEW_JOBS, queue_page), name="queue"),
         path(
@@ -44,7 +44,7 @@ def urls() -> list[Any]:
 
 
 def _require_permission(permission: str, page: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """A page of the admin that takes a permission: the admin's own wrapper asks for staff alone."""
+    """Wrap a page of the admin that needs a permission: the admin's own wrapper checks for staff alone."""
 
     @wraps(page)
     def refusing(request: HttpRequest, **names: Any) -> HttpResponse:
@@ -57,7 +57,7 @@ def _require_permission(permission: str, page: Callable[..., HttpResponse]) -> C
 
 @require_GET
 def queue_page(request: HttpRequest) -> HttpResponse:
-    """Everything at a observe_object; asked by its own script, only the part that changes."""
+    """Show the whole queue page; to its own script, only the part that changes."""
     summary = queues.summarize_jobs()
     shown = {
         **admin.site.each_context(request),

@@ -1,8 +1,8 @@
-"""What the queue page shows: schedules, workers, depths, and jobs by status and age.
+"""Data of the queue page: schedules, workers, depths, and jobs by status and age.
 
 The database is asked directly.
-Workers and broker are asked by a thread of their own, and a page waits for it only so long: what is not known in time is
-`None`, and shown as unknown. A dead broker costs a request a second, and nobody a hang.
+Workers and broker are asked by a thread of their own, and a page waits for it at most `PATIENCE_SECONDS`: a value that is not
+known in time is `None`, and shown as unknown. A dead broker costs a request a second, and lets none hang.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from .models import IN_FLIGHT, Job, JobStatus
 
 log = structlog.get_logger(__name__)
 
-# How long a page waits for workers and broker, how long their answer is good, and for how long it is better than none.
+# How long a page waits for workers and broker, how long their answer is fresh, and for how long it is better than none.
 PATIENCE_SECONDS = 0.8
 FRESH_SECONDS = 3.0
 GOOD_FOR_SECONDS = 15.0
-# Workers answer a broadcast within some milliseconds; who has not after this is shown as offline.
+# Workers answer a broadcast within some milliseconds; one that has not after this is shown as offline.
 BROADCAST_SECONDS = 0.5
 
 Value = TypeVar("Value")
 
 
 class BackgroundProbe(Generic[Value]):
-    """Something that is asked over the broker, by one thread at a time, whoever wants to know.
+    """A value that is asked for over the broker, by one thread at a time for all requests of a process.
 
     Safe: the thread is the only writer of the answer, and there is never a second one, because it is started under the
-    guard and clears itself under it. A look that hangs keeps later ones from starting, so a dead broker costs a process
+    guard and clears itself under it. A probe that hangs keeps later ones from starting, so a dead broker costs a process
     one thread, not one a request.
     """
 
@@ -56,7 +56,7 @@ class BackgroundProbe(Generic[Value]):
         self.seen: tuple[Value, float] | None = None
 
     def get(self) -> Value | None:
-        """What is known; None when nothing is, or nothing new enough."""
+        """Return the last value; None when there is none, or none that is new enough."""
         seen = self.seen
         if seen is not None and time.monotonic() - seen[1] < FRESH_SECONDS:
             return seen[0]
@@ -87,21 +87,21 @@ class BackgroundProbe(Generic[Value]):
 
 
 def known_queues() -> list[str]:
-    """Every queue that the settings send messages to."""
+    """Return every queue that the settings send messages to."""
     routed = {route["queue"] for route in settings.CELERY_TASK_ROUTES.values()}
     return sorted(routed | {settings.CELERY_TASK_DEFAULT_QUEUE})
 
 
 @dataclass(frozen=True)
 class BrokerStatus:
-    """What the broker and the workers behind it have said."""
+    """The answers of the broker and of the workers behind it."""
 
     depths: dict[str, int]
     workers: list[dict[str, Any]]
 
     @property
     def served(self) -> set[str]:
-        """The queues that at least one worker reads."""
+        """Return the queues that at least one worker reads."""
         return {queue for worker in self.workers for queue in worker["queues"]}
 
 
@@ -118,7 +118,7 @@ _broker = BackgroundProbe(_ask_broker)
 
 
 def broker_status() -> BrokerStatus | None:
-    """How many messages wait in each queue, and the workers that are online, each with its queues and what it has in hand.
+    """Return the depth of each queue, and the workers that are online with their queues and active tasks.
 
     None when that cannot be known.
     """
@@ -129,7 +129,7 @@ def broker_status() -> BrokerStatus | None:
 
 
 def list_schedules() -> list[PeriodicTask]:
-    """Every schedule of beat, with its interval or crontab."""
+    """Return every schedule of beat, with its interval or crontab."""
     # This one is django-celery-beat's own: it asks for messages in Celery's name, and does none of our work.
     ours = PeriodicTask.objects.exclude(name="celery.backend_cleanup")
     return list(ours.select_related("interval", "crontab", "solar", "clocked").order_by("name"))
@@ -156,7 +156,7 @@ def change_schedule(
 
 
 def next_run_at(schedule: PeriodicTask) -> datetime | None:
-    """When beat will ring it next, as far as the row tells: None when it is off or has never run."""
+    """Return when beat will send it next, as far as the row tells: None when it is off or has never run."""
     if not schedule.enabled or schedule.last_run_at is None:
         return None
     remaining: timedelta = schedule.schedule.remaining_estimate(schedule.last_run_at)
@@ -164,7 +164,7 @@ def next_run_at(schedule: PeriodicTask) -> datetime | None:
 
 
 def is_late(schedule: PeriodicTask) -> bool:
-    """Whether it is on and should have been rung twice since it was: then beat does not run, or does not get round."""
+    """Return whether it is on and was due twice since it ran: then beat does not run, or cannot keep up."""
     if not schedule.enabled or schedule.last_run_at is None:
         return False
     late: timedelta = timezone.now() - schedule.last_run_at
@@ -205,7 +205,7 @@ MAX_TROUBLED_SHOWN = 50
 
 
 def summarize_jobs() -> Summary:
-    """What an operator looks at first. A fixed number of queries, none of which reads the ended jobs of long ago."""
+    """Summarize jobs and queues for operators, in a fixed number of queries, none of which reads jobs that ended long ago."""
     now = timezone.now()
     counts = {name: Count("pk", filter=Q(created_at__gt=now - most)) for name, most in AGES.items()}
     standing = Job.objects.filter(status__in=[*IN_FLIGHT, JobStatus.STUCK]).order_by()
@@ -229,14 +229,14 @@ def summarize_jobs() -> Summary:
 
 
 def troubled_jobs() -> Any:
-    """Jobs that a person has to look at, the oldest first. An errored child is shown by its root, which is errored too."""
+    """Return the jobs that need attention, the oldest first. An errored child is shown by its root, which is errored too."""
     return Job.objects.filter(
         Q(status=JobStatus.STUCK) | Q(status=JobStatus.ERRORED, attended_at=None, parent=None)
     ).order_by("created_at")
 
 
 def seconds_since_beat() -> float | None:
-    """How long ago beat rang last; None when it never did. What lies ahead is no ring: see `count_schedules_ahead`."""
+    """Return how long ago beat sent a task; None when it never did. Times that lie ahead do not count: see `count_schedules_ahead`."""
     now = database_now()
     rung = PeriodicTask.objects.filter(last_run_at__lte=now + TOLERANCE)
     at = rung.aggregate(latest=Max("last_run_at"))["latest"]
@@ -244,6 +244,6 @@ def seconds_since_beat() -> float | None:
 
 
 def count_schedules_ahead() -> int:
-    """How many schedules count from a time to come: the clock has been set back, and beat has not put them right yet."""
+    """Return how many schedules count from a time to come: the clock has been set back, and beat has not repaired them yet."""
     ahead: int = PeriodicTask.objects.filter(enabled=True, last_run_at__gt=database_now() + TOLERANCE).count()
     return ahead

@@ -13,7 +13,7 @@ from django.utils.functional import Promise
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A Celery task that beat rings every so many seconds."""
+    """A Celery task that beat sends at an interval."""
 
     name: str
     task: str
@@ -30,10 +30,10 @@ def declare_schedule(schedule: Schedule) -> None:
 
 
 def declared_schedules() -> list[Schedule]:
-    """Every schedule that the installed rooms declare, by name."""
+    """Return every schedule that the installed rooms declare, by name."""
     return [_declared[name] for name in sorted(_declared)]
 
 
 def schedule_description(name: str) -> str | None:
-    """What a schedule is for, in the reader's language; None for one that the code does not declare."""
+    """Return the purpose of a schedule in the reader's language; None for one that the code does not declare."""
     return str(_declared[name].description) if name in _declared else None

@@ -1,4 +1,4 @@
-"""Jobs as the API shows them."""
+"""Serializers of jobs."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from .models import Job, JobLogLine, JobStatus, Step, StepStatus
 
 
 def describe_job(job: Job) -> str:
-    """What a job does, in the reader's language: the command's title and what it is done to."""
+    """Return what a job does, in the reader's language: the command's title and its subject."""
     title = command_title(job.kind)
     return f"{title}: {job.subject}" if job.subject else title
 
 
 def job_progress(job: Job) -> int:
-    """Percent of a job's steps that are done; a job that succeeded is at 100.
+    """Return the percentage of a job's steps that are done; a job that succeeded is at 100.
 
-    Of a job that waits for children it is what `with_tree_progress` has added up over all that is below it.
+    For a job that waits for children it is computed from the whole tree: see `queries.TREE_PROGRESS`.
     """
     if job.status == JobStatus.SUCCEEDED:
         return 100
@@ -138,7 +138,7 @@ class JobSerializer(ReadOnlyModelSerializer[Job]):
 
     @extend_schema_field(JobBriefSerializer(many=True))
     def get_children(self, job: Job) -> Any:
-        """The first hundred; `jobs/?parent=<id>` lists all of them."""
+        """Return the first hundred; `jobs/?parent=<id>` lists all of them."""
         return JobBriefSerializer(getattr(job, "first_children", []), many=True).data
 
     @extend_schema_field(OutcomeSerializer(allow_null=True))
@@ -167,13 +167,13 @@ class AcceptedJobSerializer(serializers.Serializer[Any]):
 
 
 class DecisionSerializer(StrictSerializer):
-    """Why a person decides so; it is kept in the job's log."""
+    """The reason of a decision; it is stored in the task log."""
 
     reason = PlainCharField(max_length=1000)
 
 
 class EndSerializer(DecisionSerializer):
-    """Whether what the job did is taken back first."""
+    """The reason, and whether the job is undone first."""
 
     undo = serializers.BooleanField(default=False)
 

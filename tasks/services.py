@@ -1,4 +1,4 @@
-"""What people may do to jobs, and how a request waits for one."""
+"""Use cases of jobs: cancel, decide, wait."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def decide_job(*, scope: Scope, job_id: UUID, decision: str, reason: str, undo: 
 
 
 def wait_for_job(job: Job, seconds: float) -> Job:
-    """The job once it has ended or is stuck, or as it is when the time is over.
+    """Wait until a job has ended or is stuck; return it, or return it as it is when the time is over.
 
     Must be called outside of any transaction; each look is one small query.
     """

@@ -47,7 +47,7 @@ class JobListView(ScopedView, ListAPIView[Job]):
     ordering_fields = ["created_at", "ended_at", "kind", "status", "position"]
 
     def get_queryset(self) -> Any:
-        """What people body for; what came of it below is listed by its parent."""
+        """Return the jobs that people started; children are listed by their parent."""
         jobs = super().get_queryset()
         return jobs if "parent" in self.request.query_params else jobs.filter(parent=None)
 
@@ -162,7 +162,7 @@ class JobLinesView(ScopedView, ListAPIView[JobLogLine]):
     pagination_class = LogPagination
 
     def get_queryset(self) -> Any:
-        """The lines of the job, if the scope shows it."""
+        """Return the lines of the job, if the scope shows it."""
         jobs = super().get_queryset()
         if getattr(self, "swagger_fake_view", False):
             return JobLogLine.objects.none()
