@@ -1,4 +1,4 @@
-"""API tokens in the admin: who has which, and revoking them. What a token is, is kept nowhere."""
+"""API tokens in the admin: their owners, and revoking them. The token itself is stored nowhere."""
 
 from __future__ import annotations
 

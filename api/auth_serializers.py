@@ -23,7 +23,7 @@ class LoginSerializer(StrictSerializer):
 
 
 class NewTokenSerializer(StrictSerializer):
-    """A name for the token, and who asks, where no session says so."""
+    """A name for the token, and username and password where there is no session."""
 
     username = serializers.CharField(max_length=150, required=False)
     password = serializers.CharField(

@@ -1,4 +1,4 @@
-"""Signing in and out, who am I, and API tokens."""
+"""Views for signing in and out, one's own profile, and API tokens."""
 
 from __future__ import annotations
 

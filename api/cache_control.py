@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 
-# What an answer depends on besides its address: who asks, for which tenant, in which language.
+# An answer depends on the user, the tenant and the language besides its address.
 VARY = ("Authorization", "Cookie", "X-Tenant", "Accept-Language")
 
 

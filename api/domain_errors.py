@@ -59,7 +59,7 @@ class InvalidFieldsError(InvalidError):
 
 
 class UnauthenticatedError(DomainError):
-    """The caller is nobody that is known."""
+    """The caller is not authenticated."""
 
 
 class ForbiddenError(DomainError):
@@ -90,11 +90,11 @@ class KeyReusedError(DomainError):
 
 
 class LoginThrottledError(DomainError):
-    """A password was not even looked at, because of too many wrong ones."""
+    """A password was not checked, because of too many wrong ones."""
 
 
 class LoginBusyError(DomainError):
-    """A password was not even looked at, because too many are being hashed at this moment."""
+    """A password was not checked, because too many are being hashed at this moment."""
 
 
 INVALID = _("Some values are not valid; see `errors`.")

@@ -1,4 +1,4 @@
-"""FiltersBackend, search and ordering of lists. What a list does not know is refused by name, never ignored."""
+"""FiltersBackend, search and ordering of lists. Unknown parameters are refused by name, never ignored."""
 
 from __future__ import annotations
 
@@ -128,13 +128,13 @@ class OrderingBackend(filters.OrderingFilter):
     def get_ordering(self, request: Request, queryset: models.QuerySet[Any], view: Any) -> list[Any]:
         """Return the fields to order by."""
         text = request.query_params.get(self.ordering_param, "")
-        asked = [name.strip() for name in text.split(",")] if text else []
-        self._check(asked, list(getattr(view, "ordering_fields", None) or []))
-        ordering = asked or list(self.get_default_ordering(view) or []) or _own_ordering(queryset)
+        requested = [name.strip() for name in text.split(",")] if text else []
+        self._check(requested, list(getattr(view, "ordering_fields", None) or []))
+        ordering = requested or list(self.get_default_ordering(view) or []) or _own_ordering(queryset)
         return [*ordering, *_tie_break(ordering, queryset.model)]
 
-    def _check(self, asked: list[str], known: list[str]) -> None:
-        bare = [name.removeprefix("-") for name in asked]
+    def _check(self, requested: list[str], known: list[str]) -> None:
+        bare = [name.removeprefix("-") for name in requested]
         unknown = [name for name in bare if name not in known]
         if unknown:
             raise ValidationError(

@@ -1,4 +1,4 @@
-"""Forms that are sent twice are carried out once: each form has a key of its own, made when its page is.
+"""Form keys: a form that is sent twice is carried out once. Each form gets a key of its own with its page.
 
 A second press of the button, a press after coming back with the browser, and two presses at once all send the same key.
 The key is claimed in the transaction of the change itself, by the mechanism of `Idempotency-Key` (idempotency.py).
@@ -29,12 +29,12 @@ _KEY = re.compile(r"[0-9a-f]{32}\Z", re.ASCII)
 
 
 def new_form_key() -> str:
-    """Return the key of a form that is being made."""
+    """Return a key for a new form."""
     return uuid.uuid4().hex
 
 
 def mark_refused(request: HttpRequest) -> None:
-    """Note that what a form asked for was refused, although the answer is a redirect: its key stays free."""
+    """Note that a form was refused although the answer is a redirect: its key stays free."""
     request.form_was_refused = True  # type: ignore[attr-defined]
 
 
@@ -142,5 +142,5 @@ def _result_of_first(request: HttpRequest, key: str, digest: str) -> HttpRespons
                 " What was changed in the form since was not carried out: open the form anew for that."
             ),
         )
-    # What it leads to is shown only to those who may see it now.
+    # The target checks access again.
     return HttpResponseRedirect(first.headers["Location"])

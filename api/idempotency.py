@@ -1,7 +1,7 @@
 """`Idempotency-Key`: a POST that is sent twice is carried out once, and both get the same answer.
 
 The key's row is written in the transaction of the change itself, so there is no key without its change, and no
-lock that could stick.
+lock that could stick. A store outside of the database, as libraries use, could keep a key without its change, or lose one.
 """
 
 from __future__ import annotations

@@ -21,12 +21,9 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.utils.crypto import salted_hmac
-from django.utils.translation import gettext_lazy as _
 
 from .models import LoginCount
 from .throttling import parse_rate
-
-TOO_MANY = _("Too many failed logins; try again later.")
 
 # One statement, so that a crowd that comes at once is counted one by one: the row is locked by its own update.
 CHARGE = """

@@ -1,4 +1,4 @@
-"""Errors as a person at a browser meets them: a page in the portal's layout, or a line above the page for its script."""
+"""Errors as pages: in the portal's layout, or for a page's script as a line above the page."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def csrf_page(request: HttpRequest, title: str) -> HttpResponse:
 
 def _line(request: HttpRequest, status: int, context: dict[str, Any]) -> HttpResponse:
     response = HttpResponse(render_to_string("portal/error_line.html", context), status=status)
-    # The element that asked may want to pick another part of the answer, or to put it elsewhere.
+    # The element that sent the request may select another part of the answer, or swap it in elsewhere.
     response["HX-Retarget"], response["HX-Reswap"] = "#messages", "innerHTML"
     response["HX-Reselect"] = "#request-error"
     return response
@@ -79,7 +79,7 @@ def _next_page(request: HttpRequest) -> str:
         page = current_page(request)
     except Exception:  # noqa: BLE001 - a host that is refused, or an address that cannot be read: home it is.
         return "/"
-    # Whoever asked for the very page that failed is not sent there again.
+    # The page that has failed is not offered again.
     return "/" if request.method == "GET" and page == request.get_full_path() else page
 
 

@@ -24,10 +24,10 @@ ADMIN_LOGIN = "/admin/login/"
 
 
 class PageErrorsMiddleware:
-    """Answer a person as a person.
+    """Answer people with pages.
 
-    Who is not signed in is sent to the sign-in page as a whole page, also by a script, whose answer would else be
-    swapped into a row; and from there back to the page that they were on, never to a part of one or to an address that
+    A person who is not signed in is sent to the sign-in page as a whole page, also from a script, whose answer would
+    otherwise be swapped into a row; and from there back to the page that they were on, never to a part of one or to an address that
     only takes forms. Refusals that a view has not shown by itself become pages, as does a wrong method.
     """
 
@@ -46,7 +46,7 @@ class PageErrorsMiddleware:
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """Show what a view or the database has refused, in the words of the API; None for a bug, which becomes a 500.
+        """Return a page for an error of a view or the database, with the API's message; None for a bug, which becomes a 500.
 
         Values that Django finds out of place are refusals too: the admin's widgets look up whatever key was sent, and
         fail when it is none.

@@ -16,7 +16,7 @@ def _whole_number(request: Request, name: str, default: int, least: int, most: i
     if not texts:
         return default
     text = texts[-1]
-    # The length is looked at first: Python refuses to read a number of more than 4300 digits with an error.
+    # The length is checked first: Python raises an error for a number of more than 4300 digits.
     fits = len(text) <= 19 and text.isascii() and text.isdigit() and least <= int(text) <= most
     if len(texts) > 1 or not fits:
         raise ValidationError(
@@ -52,7 +52,7 @@ class LogPagination(BasePagination):
     """Append-only lines by id: `?after=<id>&limit=<n>`, oldest first; ask again after the last one seen.
 
     `after` in the answer is what to send next: the id of its last line, or what was sent when there was none, so
-    that a reader who has seen all can go on asking with what he got.
+    that a reader that has seen all lines can go on with the same cursor.
     """
 
     default_limit = 200

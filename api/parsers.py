@@ -81,12 +81,12 @@ def _parse_finite(text: str) -> float:
 
 
 def _reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
+    parsed = dict(pairs)
+    if len(parsed) != len(pairs):
         seen: set[str] = set()
         double = next(name for name, _value in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
         raise ValueError(_("'%(name)s' is given twice") % {"name": double[:100]})
-    return made
+    return parsed
 
 
 def _find_unstorable_texts(body: dict[str, Any]) -> Iterator[tuple[str, Any]]:

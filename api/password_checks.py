@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import structlog
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils.translation import gettext as _
 
 from . import login_throttle
 from .client_address import client_address, client_network
@@ -48,7 +49,8 @@ def counted_check(username: str) -> Iterator[Check]:
     wait = login_throttle.charge(counts)
     if wait is not None:
         log.warning("login_throttled", username=username, address=client_address(request), seconds=wait)
-        raise LoginThrottledError("locked_out", login_throttle.TOO_MANY, retry_after=wait)
+        message = _("Too many failed sign-ins. Try again in %(minutes)s min.") % {"minutes": -(-wait // 60)}
+        raise LoginThrottledError("locked_out", message, retry_after=wait)
     token = _is_counted.set(True)
     try:
         yield check

@@ -1,4 +1,7 @@
-"""Hashing passwords, few at a time: each hash takes about a hundred megabytes, which is what makes it strong."""
+"""Password hashers that hash a few passwords at a time: each hash takes about a hundred megabytes, by design.
+
+Django's hashers have no limit: every thread of the web process could hash at once, and together exceed its memory.
+"""
 
 from __future__ import annotations
 

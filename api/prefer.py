@@ -10,7 +10,7 @@ LONGEST_WAIT_SECONDS = 30
 def parse_preferred_wait(request: Request) -> int:
     """Return how many seconds the caller prefers to wait; 0 without a preference.
 
-    A preference that is malformed, or that is none of ours, is ignored, as the RFC wants; of two, the first counts.
+    A preference that is malformed or unknown is ignored, as the RFC demands; of two, the first counts.
     """
     for preference in request.headers.get("Prefer", "").split(","):
         # What follows a semicolon is a parameter of the preference; `wait` has none.

@@ -96,18 +96,18 @@ class _Strict:
     fields: Any
 
     def to_internal_value(self, data: Any) -> Any:
-        unasked = self._unasked(data) if isinstance(data, dict) else {}
+        unexpected = self._unexpected(data) if isinstance(data, dict) else {}
         try:
             value = super().to_internal_value(data)  # type: ignore[misc]
         except serializers.ValidationError as error:
-            if unasked and isinstance(error.detail, dict):
-                raise serializers.ValidationError({**error.detail, **unasked}) from None
+            if unexpected and isinstance(error.detail, dict):
+                raise serializers.ValidationError({**error.detail, **unexpected}) from None
             raise
-        if unasked:
-            raise serializers.ValidationError(unasked)
+        if unexpected:
+            raise serializers.ValidationError(unexpected)
         return value
 
-    def _unasked(self, data: dict[Any, Any]) -> dict[str, list[str]]:
+    def _unexpected(self, data: dict[Any, Any]) -> dict[str, list[str]]:
         writable = ", ".join(sorted(name for name, field in self.fields.items() if not field.read_only))
         errors: dict[str, list[str]] = {}
         for name in data:
@@ -153,10 +153,10 @@ def body_with_dry_run(request: Request) -> Any:
         raise serializers.ValidationError(
             {printable(name): [_("Unknown parameter.")] for name in sorted(unknown)[:MOST_ERRORS]}
         )
-    asked = request.query_params.get("dry_run")
-    if asked is None or not isinstance(request.data, dict):
+    dry_run = request.query_params.get("dry_run")
+    if dry_run is None or not isinstance(request.data, dict):
         return request.data
-    return {**request.data, "dry_run": asked}
+    return {**request.data, "dry_run": dry_run}
 
 
 class StrictModelSerializer(_Strict, serializers.ModelSerializer[Row]):

@@ -98,5 +98,5 @@ def _count(key: str, seconds: int) -> int:
     """
     try:
         return cache.incr(key)
-    except ValueError:  # Nobody has asked yet in this window.
+    except ValueError:  # The first request of this window.
         return 1 if cache.add(key, 1, timeout=seconds * 2) else cache.incr(key)

@@ -23,7 +23,7 @@ def parse_networks(texts: Iterable[str]) -> tuple[IPNetwork, ...]:
     return tuple(ipaddress.ip_network(text.strip(), strict=False) for text in texts if text.strip())
 
 
-# The metadata services of the big clouds, and what stands beside them: who reads these gets the machine's own secrets.
+# The metadata services of the big clouds, and their neighbours: reading them gives the machine's own secrets.
 METADATA_NETWORKS = parse_networks(
     (
         "169.254.169.0/24",  # AWS, Azure, Google, OpenStack, Oracle, IBM, Huawei and others (.254; AWS also .253, .123)
@@ -77,7 +77,7 @@ class AddressPolicy:
     resolve: Callable[..., Sequence[Any]] = socket.getaddrinfo
 
     def refusal_of(self, address: str, port: int | None = None) -> Refusal | None:
-        """Return why an address is refused, or None. Without a port, no port of the portal's own servers is looked at.
+        """Return why an address is refused, or None. Without a port, the portal's own servers are not compared.
 
         An address that stands for another one (IPv4 in IPv6) is refused when either is.
         Raises ValueError for a text that is no address.

@@ -19,7 +19,7 @@ from .models import IN_FLIGHT, Job
 
 log = structlog.get_logger(__name__)
 
-# A message with a longer delay would sit in a worker's memory; the sweep rings for what is due later.
+# A message with a longer delay would sit in a worker's memory; the sweep dispatches what is due later.
 LONGEST_DELAY_SECONDS = 60.0
 # Workers take from their queues in turn. A job that is woken does not stand behind a thousand that have just been
 # submitted: what the cloud has done is seen while more is still being requested of it.
@@ -73,7 +73,7 @@ def dispatch_task_once(task: str, args: Sequence[object], *, within: float) -> N
     The first call's message goes out, and is due when the time is over: so the task sees what the other callers have
     committed. Without the cache every call sends one.
     """
-    key = f"rung:{task}:{','.join(map(str, args))}"
+    key = f"dispatched:{task}:{','.join(map(str, args))}"
 
     def send() -> None:
         try:

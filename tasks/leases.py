@@ -7,7 +7,7 @@ lease any more, it runs out, and the next worker may acquire it.
 
 Why this is safe although clocks and schedulers are not: a lease only decides which worker *tries*.
 Every write under a lease names its owner, so the write of a worker that slept through its lease hits no row and is
-refused; and steps are written so that an effect is looked for before it is repeated.
+refused; and a step looks for its effect before it repeats it.
 All times are the database's, so workers' clocks do not matter.
 
 What no row can refuse is an effect outside: a worker that falls asleep between its check and its request would send

@@ -177,7 +177,7 @@ def _poll_due(watcher_name: str, scope: str, failures: int) -> int:
     except PollError as failure:
         _postpone(due, failure, failures)
         return failures + 1
-    # What a listing of changes leaves out is asked for by name, a few a round, the longest unseen first.
+    # Objects that a listing of changes leaves out are polled by id, a few a round, the longest unseen first.
     for task in [task for task in due if task.object_id not in seen and task.object_id not in unread][:FEW]:
         try:
             seen[task.object_id] = _watchers[watcher_name].poll_one(scope, task.object_id)

@@ -84,8 +84,8 @@ def switch_schedule(request: HttpRequest, pk: int) -> HttpResponse:
         schedule = queues.change_schedule(schedule_id=pk, enabled=enabled)
     except PeriodicTask.DoesNotExist:
         raise Http404 from None
-    word = _("'%(name)s' was enabled.") if enabled else _("'%(name)s' was disabled.")
-    messages.success(request, word % {"name": schedule.name})
+    message = _("'%(name)s' was enabled.") if enabled else _("'%(name)s' was disabled.")
+    messages.success(request, message % {"name": schedule.name})
     return HttpResponseRedirect(reverse("admin:queue"))
 
 

@@ -144,7 +144,7 @@ class SummarySerializer(serializers.Serializer[Summary]):
     """Jobs by status and age, what is late, what is in trouble, and the signs of life."""
 
     by_status = StandingSerializer(many=True)
-    # How what was asked for in the last hour stands now.
+    # The present statuses of the jobs that were submitted in the last hour.
     last_hour = serializers.DictField(child=serializers.IntegerField())
     overdue = serializers.IntegerField()
     oldest_overdue = OverdueSerializer(allow_null=True)

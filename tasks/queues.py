@@ -169,7 +169,7 @@ def is_late(schedule: PeriodicTask) -> bool:
         return False
     late: timedelta = timezone.now() - schedule.last_run_at
     if late < -TOLERANCE:
-        # It counts from a time to come, so it would not be rung before that: beat puts it right as soon as it ticks.
+        # It counts from a time to come, and would not be due before that: beat repairs it as soon as it ticks.
         return True
     if schedule.interval is None:
         return False
@@ -200,7 +200,7 @@ class Summary:
     broker: BrokerStatus | None
 
 
-# A page shows so many jobs in trouble; the count tells whether there are more.
+# The most jobs in trouble that a page shows; the count tells whether there are more.
 MAX_TROUBLED_SHOWN = 50
 
 
@@ -238,8 +238,8 @@ def troubled_jobs() -> Any:
 def seconds_since_beat() -> float | None:
     """Return how long ago beat sent a task; None when it never did. Times that lie ahead do not count: see `count_schedules_ahead`."""
     now = database_now()
-    rung = PeriodicTask.objects.filter(last_run_at__lte=now + TOLERANCE)
-    at = rung.aggregate(latest=Max("last_run_at"))["latest"]
+    sent = PeriodicTask.objects.filter(last_run_at__lte=now + TOLERANCE)
+    at = sent.aggregate(latest=Max("last_run_at"))["latest"]
     return max(0.0, (now - at).total_seconds()) if at else None
 
 

@@ -127,7 +127,7 @@ class JobSerializer(ReadOnlyModelSerializer[Job]):
     def get_steps(self, job: Job) -> Any:
         steps = list(job.steps.all())
         if job.status == JobStatus.RUNNING:
-            # A claim does not write its step (engine.py: one statement a claim); who reads sees it running.
+            # A claim does not write its step (one statement a claim), so it is shown as running here.
             current = next(
                 (step for step in steps if step.status in {StepStatus.PENDING, StepStatus.WAITING}), None
             )

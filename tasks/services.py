@@ -20,7 +20,7 @@ DECIDE_PERMISSION = "tasks.change_job"
 
 
 def cancel_job(*, scope: Scope, job_id: UUID) -> Job:
-    """Ask a job to stop at its next step boundary and undo what it did.
+    """Cancel a job: it stops at its next step boundary and undoes what it did.
 
     Raises `NotFoundError` when the scope does not show it, `DomainError` 403 `role_too_low` or 409 `not_cancellable`.
     """
@@ -46,7 +46,7 @@ def cancel_job(*, scope: Scope, job_id: UUID) -> Job:
 
 
 def decide_job(*, scope: Scope, job_id: UUID, decision: str, reason: str, undo: bool = False) -> Job:
-    """Let a member of staff resume, end or retry a job in trouble; the job that goes on, ended or was made.
+    """Resume, end or retry a job in trouble; return the job that goes on, ended or was created.
 
     Raises `NotFoundError` when the scope does not show it; `DomainError`: 403 `staff_only`, `permission_missing`; 409 `wrong_state` (with what is
     allowed), `children_open`, `unknown_kind`, and on a retry whatever the command refuses (`busy`, ...).
@@ -69,7 +69,7 @@ def decide_job(*, scope: Scope, job_id: UUID, decision: str, reason: str, undo: 
 def wait_for_job(job: Job, seconds: float) -> Job:
     """Wait until a job has ended or is stuck; return it, or return it as it is when the time is over.
 
-    Must be called outside of any transaction; each look is one small query.
+    Must be called outside of any transaction; each check is one small query.
     """
     if seconds <= 0:
         return job

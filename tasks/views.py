@@ -110,7 +110,7 @@ class _DecisionView(ScopedView):
 
     @idempotent
     def decide(self, request: Request, pk: UUID) -> Response:
-        """Check who may, then the body, then the job's state; 202 with the job that goes on."""
+        """Check access, then the body, then the job's state; return 202 with the job that goes on."""
         body = self.body_serializer(data=request.data)
         if not body.is_valid():
             self.get_object()

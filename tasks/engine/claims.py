@@ -1,6 +1,6 @@
 """A job in the hands of one worker: claiming it, running its steps' code, writing to it, giving it back.
 
-Also what a step waits for outside, its watch: who decides about it, and how no decision is slept over.
+Also the watches of steps that wait for something outside, and why no decision about one is missed.
 """
 
 from __future__ import annotations
@@ -245,7 +245,7 @@ def repark_step(
             **columns,
         )
         if stalled_at is not None and data is not None:
-            # Few are asked a second time, and those are to be in time; the first time is left to the sweep.
+            # Only a few commands are asked a second time, and that is to be in time; the first time is left to the sweep.
             dispatch_job(claim.job, after=max(0.0, (stalled_at - timezone.now()).total_seconds()))
     return False
 

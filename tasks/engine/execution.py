@@ -190,7 +190,7 @@ def _decide_without_running(claim: Claim, step: Step, *, begun: bool) -> bool | 
 def _try_once_more(claim: Claim, step: Step, watched: AsyncTask | None) -> bool | None:
     """Check, before a step that is out of time is undone, whether it has succeeded after all; return None when it has not.
 
-    The outside may have got there since the last poll, above all when it had asked us to stay away for long. A watch is
+    The outside may have reached the status since the last poll, above all when it had asked for a long pause. A watch is
     polled; a step that was waiting to run again runs a last time, as it might have a moment before its deadline: it is
     safe to repeat, and whatever it does is undone with it unless it returns `Done`.
     """
@@ -222,7 +222,7 @@ def _is_reached(claim: Claim, step: Step, watch: Watch) -> bool:
 
 
 def _validate_child(claim: Claim) -> tuple[JobStatus, Failed, str] | None:
-    """Return why a child cannot begin: it is validated now, because those before it may have made it possible."""
+    """Return why a child cannot begin: it is validated now, because children before it may have created what it needs."""
     try:
         with transaction.atomic():
             refusals = claim.command.validate()

@@ -59,7 +59,7 @@ def test_sixty_names_from_one_address_are_cut_off(door: Any) -> None:
 
 @pytest.mark.parametrize("door", [page, admin])
 @pytest.mark.parametrize(
-    ("language", "text"), [("en", "Too many failed logins"), ("zh-hans", "登录失败次数过多")]
+    ("language", "text"), [("en", "Too many failed sign-ins"), ("zh-hans", "登录失败次数过多")]
 )
 def test_a_page_says_so_in_the_layout(door: Any, settings: Any, language: str, text: str) -> None:
     settings.LOGIN_FAILURE_LIMIT = 1
