@@ -35,7 +35,7 @@ def client_address(request: HttpRequest) -> str:
         ]
         if hops:
             direct = hops[-min(proxies, len(hops))]
-    return str(_read(direct))
+    return str(_parse_address(direct))
 
 
 def client_network(request: HttpRequest) -> str:
@@ -47,7 +47,7 @@ def client_network(request: HttpRequest) -> str:
     return str(ipaddress.ip_network((int(address), 64), strict=False).network_address)
 
 
-def _read(text: str) -> Address:
+def _parse_address(text: str) -> Address:
     if match := _WITH_PORT.fullmatch(text):
         text = match["six"] or match["four"]
     try:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import wraps
 from typing import Any, TypeVar
 
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, transaction
 from django.db.models.functions import Now
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
@@ -20,6 +20,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from . import queries
 from .database_errors import is_lock_timeout
 from .domain_errors import ConflictError, InvalidError, KeyReusedError
 from .models import IdempotencyKey
@@ -65,8 +66,8 @@ def run_idempotent(
     key = request.headers.get(HEADER)
     if key is None:
         return work()
-    _check(key)
-    request_hash = _hash(request)
+    _validate_key(key)
+    request_hash = _hash_request(request)
     with transaction.atomic():
         row_id = claim_key(user, key, request_hash)
         if row_id is None:
@@ -96,7 +97,7 @@ def delete_old_keys(older_than: timedelta = KEPT_FOR) -> int:
     return deleted
 
 
-def _check(key: str) -> None:
+def _validate_key(key: str) -> None:
     if not (1 <= len(key) <= 255 and key.isascii() and key.isprintable() and key.strip()):
         raise InvalidError(
             "bad_idempotency_key",
@@ -104,7 +105,7 @@ def _check(key: str) -> None:
         )
 
 
-def _hash(request: Request) -> str:
+def _hash_request(request: Request) -> str:
     body = json.dumps(request.data, sort_keys=True, default=str)
     parts = [request.method or "", request.get_full_path(), request.headers.get("X-Tenant", ""), body]
     return salted_hmac("portal.api.idempotency", "\n".join(parts), algorithm="sha256").hexdigest()
@@ -112,16 +113,8 @@ def _hash(request: Request) -> str:
 
 def claim_key(user: Any, key: str, request_hash: str) -> int | None:
     """Insert the key's row and return its id; None when there is one already. Waits for a first one still at work."""
-    table = connection.ops.quote_name(IdempotencyKey._meta.db_table)  # noqa: SLF001 - Django's documented API.
     try:
-        with connection.cursor() as cursor:
-            # Django's bulk_create(ignore_conflicts=True) would not tell whether the row is ours.
-            cursor.execute(
-                f"INSERT INTO {table} (user_id, key, request_hash, created_at) VALUES (%s, %s, %s, now())"  # noqa: S608 - no input.
-                " ON CONFLICT (user_id, key) DO NOTHING RETURNING id",
-                [user.pk, key, request_hash],
-            )
-            row = cursor.fetchone()
+        return queries.insert_idempotency_key(user.pk, key, request_hash)
     except OperationalError as error:
         if is_lock_timeout(error):
             raise ConflictError(
@@ -130,7 +123,6 @@ def claim_key(user: Any, key: str, request_hash: str) -> int | None:
                 retry_after=1,
             ) from None
         raise
-    return int(row[0]) if row else None
 
 
 def _replay(user: Any, key: str, request_hash: str) -> Response:

@@ -37,7 +37,7 @@ def error_page(request: HttpRequest, status: int, title: str, detail: str, **con
     """
     context |= {"status": status, "title": title, "detail": detail, "request_id": current_request_id()}
     if is_script(request):
-        return _line(request, status, context)
+        return _error_line(request, status, context)
     context["way_on"] = _next_page(request)
     for with_session in [request, None] if status < 500 else [None]:
         try:
@@ -66,7 +66,7 @@ def csrf_page(request: HttpRequest, title: str) -> HttpResponse:
     )
 
 
-def _line(request: HttpRequest, status: int, context: dict[str, Any]) -> HttpResponse:
+def _error_line(request: HttpRequest, status: int, context: dict[str, Any]) -> HttpResponse:
     response = HttpResponse(render_to_string("portal/error_line.html", context), status=status)
     # The element that sent the request may select another part of the answer, or swap it in elsewhere.
     response["HX-Retarget"], response["HX-Reswap"] = "#messages", "innerHTML"

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from .domain_errors import LoginBusyError
 
-# A login that finds all places taken waits this long, and no more than four do so for each place: each holds a thread
+# A login that finds all places acquired waits this long, and no more than four do so for each place: each holds a thread
 # of the web process, which others need.
 LONGEST_WAIT_SECONDS = 5.0
 WAITING_FOR_EACH = 4
@@ -30,7 +30,7 @@ class HashingSlots:
         self._here = threading.BoundedSemaphore(count * (1 + WAITING_FOR_EACH))
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
+    def acquired(self) -> Iterator[None]:
         """Hold a place while the block runs. Raises `LoginBusyError` when there is none in time."""
         if not self._here.acquire(blocking=False):
             raise _busy()
@@ -59,12 +59,12 @@ class LimitedArgon2PasswordHasher(Argon2PasswordHasher):
 
     def encode(self, *args: Any, **kwargs: Any) -> str:
         """Hash a password."""
-        with slots.taken():
+        with slots.acquired():
             return super().encode(*args, **kwargs)
 
     def verify(self, *args: Any, **kwargs: Any) -> bool:
         """Compare a password with a hash."""
-        with slots.taken():
+        with slots.acquired():
             return super().verify(*args, **kwargs)
 
 
@@ -73,5 +73,5 @@ class LimitedPBKDF2PasswordHasher(PBKDF2PasswordHasher):
 
     def encode(self, *args: Any, **kwargs: Any) -> str:
         """Hash a password."""
-        with slots.taken():
+        with slots.acquired():
             return super().encode(*args, **kwargs)

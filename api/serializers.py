@@ -90,7 +90,7 @@ class PlainTextField(PlainCharField):
     allowed = LINE_BREAKS
 
 
-class _Strict:
+class _StrictFieldsMixin:
     """Refuses fields that it does not know, and fields that only the portal writes, along with all other errors."""
 
     fields: Any
@@ -122,7 +122,7 @@ class _Strict:
         return errors
 
 
-class StrictSerializer(_Strict, serializers.Serializer[Any]):
+class StrictSerializer(_StrictFieldsMixin, serializers.Serializer[Any]):
     """A serializer for request bodies; unknown and read-only fields are refused by name."""
 
 
@@ -159,7 +159,7 @@ def body_with_dry_run(request: Request) -> Any:
     return {**request.data, "dry_run": dry_run}
 
 
-class StrictModelSerializer(_Strict, serializers.ModelSerializer[Row]):
+class StrictModelSerializer(_StrictFieldsMixin, serializers.ModelSerializer[Row]):
     """A model serializer; unknown and read-only fields are refused by name, and texts are plain."""
 
     serializer_field_mapping = {

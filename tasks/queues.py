@@ -64,14 +64,14 @@ class BackgroundProbe(Generic[Value]):
             if self.asking is None:
                 self.asking = threading.Event()
                 threading.Thread(
-                    target=self._look, args=[self.asking], name="queue-look", daemon=True
+                    target=self._probe, args=[self.asking], name="queue-look", daemon=True
                 ).start()
             answered = self.asking
         answered.wait(PATIENCE_SECONDS)
         seen = self.seen
         return seen[0] if seen is not None and time.monotonic() - seen[1] < GOOD_FOR_SECONDS else None
 
-    def _look(self, answered: threading.Event) -> None:
+    def _probe(self, answered: threading.Event) -> None:
         try:
             self.seen = self.ask(), time.monotonic()
         except Exception as error:  # noqa: BLE001 - whatever ails the broker, the page shows "unknown".

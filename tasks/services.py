@@ -62,7 +62,7 @@ def decide_job(*, scope: Scope, job_id: UUID, decision: str, reason: str, undo: 
         if decision == "retry":
             return engine.retry(job, scope.user, reason)
         if job.status == JobStatus.ERRORED:
-            return engine.note_errored(job, scope.user, reason)
+            return engine.mark_handled(job, scope.user, reason)
         return engine.end_stuck(job, scope.user, reason, undo=undo)
 
 

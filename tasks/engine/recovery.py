@@ -266,7 +266,7 @@ def end_stuck(job: Job, user: User, reason: str, *, undo: bool) -> Job:
     return job
 
 
-def note_errored(job: Job, user: User, reason: str) -> Job:
+def mark_handled(job: Job, user: User, reason: str) -> Job:
     """Note that an errored job has been dealt with; it no longer needs attention."""
     Job.objects.filter(pk=job.pk).update(attended_at=Now())
     _log_decision(job, _("Marked as handled by %(user)s: %(reason)s"), user, reason)

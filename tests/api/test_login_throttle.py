@@ -293,7 +293,7 @@ class TestFewAtOnce:
     ) -> None:
         monkeypatch.setattr(password_hashers, "LONGEST_WAIT_SECONDS", 0.05)
         settings.PASSWORD_HASHERS = ["api.password_hashers.FewAtOnceArgon2PasswordHasher"]
-        with slots.taken(), slots.taken():
+        with slots.acquired(), slots.acquired():
             answers = [rest("somebody", "wrong"), page("somebody", "wrong")]
 
         for answer in answers:
@@ -308,5 +308,5 @@ class TestFewAtOnce:
         for _ in range(1 + password_hashers.WAITING_FOR_EACH):
             slots._here.acquire()
 
-        with pytest.raises(LoginBusyError), slots.taken():
+        with pytest.raises(LoginBusyError), slots.acquired():
             pass

@@ -245,7 +245,7 @@ def test_the_queue_page_shows_it_all_and_switches_a_schedule(staff):
     assert "tasks.sweep" in page
     assert "Build: stuck" in page
     assert "<html" not in part
-    assert "is switched off" in switched.content.decode()
+    assert "was disabled" in switched.content.decode()
     sweep.refresh_from_db()
     assert not sweep.enabled
 
@@ -260,9 +260,9 @@ def test_the_buttons_of_a_stuck_job(staff):
     again = staff.post(address, {"decision": "resume", "reason": "No."}, follow=True).content.decode()
 
     assert 'value="resume"' in page
-    assert "Say why" in without_reason
+    assert "Enter a reason" in without_reason
     assert "Done by hand." in done
-    assert "cannot be decided" in again
+    assert "does not allow this decision" in again
     assert Job.objects.get(pk=job.pk).status == JobStatus.FAILED
 
 
