@@ -17,7 +17,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from cloudaccounts.commands import refused_by_cloud
+from cloudaccounts.commands import describe_refusal
 from openstack_client import Conflict, NotFound, Server
 from openstack_client.compute import Compute
 from tasks.command import (
@@ -149,7 +149,7 @@ class PowerCommand(ServerCommand):
         except Conflict as refusal:
             # Nova answers 409 to who comes second; what counts is how the server is now.
             if not self.is_so(compute.get_server(self.server_id)):
-                return Failed("wrong_state", refused_by_cloud(refusal))
+                return Failed("wrong_state", describe_refusal(refusal))
             return Done(_("It was so already."))
         self.data["asked"] = True
         self.note_request()
@@ -176,7 +176,7 @@ class PowerCommand(ServerCommand):
         except NotFound:
             return Done(_("The server is gone."))
         except Conflict as refusal:
-            return Wait(1.0, refused_by_cloud(refusal))
+            return Wait(1.0, describe_refusal(refusal))
         return Wait(1.0, _("Waiting for the cloud to report %s.") % " / ".join(sorted(back.done)))
 
     @step(deadline=minutes(30), title=gettext_lazy("See it done"))
@@ -205,12 +205,12 @@ class PowerCommand(ServerCommand):
             return Wait(0.0, _("The cloud still reports %s.") % server.task_state)
         if server.status in self.nova.done or server.status == "ERROR":
             return Wait(1.0)
-        if not self.may_ask_again():
+        if not self.can_retry_request():
             return self.lost(_("the server stays '%(status)s'.") % {"status": server.status})
         try:
             self.send(compute)
         except Conflict as refusal:
-            return Wait(0.0, refused_by_cloud(refusal))
+            return Wait(0.0, describe_refusal(refusal))
         self.note_request()
         return Wait(0.0, _("The cloud had lost the request; it was asked again."))
 
@@ -327,7 +327,7 @@ class RestartVm(PowerCommand):
 
     def when_lost(self, compute: Compute, server: Server) -> Result:
         """Ask for a hard restart: it is what Nova still takes of a server whose restart it has given up on."""
-        if server.task_state not in _REBOOTING or not self.may_ask_again():
+        if server.task_state not in _REBOOTING or not self.can_retry_request():
             return super().when_lost(compute, server)
         try:
             compute.reboot_server(self.server_id, hard=True)

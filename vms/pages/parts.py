@@ -26,7 +26,7 @@ def attach_volume_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -
     attach_volume(scope=scope, vm_id=vm.pk, volume_id=asked["volume"])
 
 
-@form_of_vm("new_volume", Role.ADMIN)
+@form_of_vm("build_volume", Role.ADMIN)
 def attach_new_volume_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
     """Put a new volume on it."""
     asked = checked(AttachSerializer(data=entered_in(request.POST, "size_gb", "name", "type")))

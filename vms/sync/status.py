@@ -26,10 +26,11 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from cloudaccounts.clock_offsets import build_clock_warning
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CloudResource
-from cloudaccounts.plain_text import plain
-from cloudaccounts.sync.clock import clock_warning, note_clock_offset
+from cloudaccounts.sync.clock_offsets import record_clock_offset
+from cloudaccounts.text_sanitizer import plain
 from openstack_client import Cloud, CloudError, RecordPage, ServerReading
 from security.encryption import UnreadableSecret
 from tasks.clock import database_now, is_recent
@@ -180,8 +181,8 @@ def _sync(state: SyncState, counts: _Counts, *, full: bool) -> datetime:
 def _note_clock(state: SyncState) -> str:
     """Say on the account how far the cloud's clock is from ours; what to tell people of it, or ""."""
     offset = open_cloud(state.account, state.region).clock_offset()
-    note_clock_offset(state.account, state.region, offset)
-    return clock_warning(offset)
+    record_clock_offset(state.account, state.region, offset)
+    return build_clock_warning(offset)
 
 
 def _unreadable_words(counts: _Counts) -> str:

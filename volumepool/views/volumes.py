@@ -34,12 +34,12 @@ from ..serializers import (
     WantedVolumesSerializer,
 )
 from ..services import (
-    NewVolumes,
-    Wanted,
+    ClaimRequest,
+    VolumeCreationRequest,
+    claim_volumes,
     create_volumes,
     remove_volume,
     rename_volume,
-    request_volumes,
     volume_options,
 )
 
@@ -82,9 +82,9 @@ class VolumeList(ScopedView, ListAPIView[Volume]):
             raise ValidationError(asked.errors)
         wish = asked.validated_data
         if "type" in wish:
-            provided = request_volumes(scope=self.scope, wanted=Wanted(**wish))
+            provided = claim_volumes(scope=self.scope, wanted=ClaimRequest(**wish))
         else:
-            provided = create_volumes(scope=self.scope, wanted=NewVolumes(**wish))
+            provided = create_volumes(scope=self.scope, wanted=VolumeCreationRequest(**wish))
         return accepted(provided.job, {"volumes": VolumeSerializer(provided.volumes, many=True).data})
 
 
