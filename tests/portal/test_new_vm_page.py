@@ -85,9 +85,9 @@ def test_all_that_is_wrong_is_said_at_once_and_the_input_is_kept(as_role, vm):
     for told in (
         "This field is required.",
         "Ensure this value is less than or equal to 64.",
-        "Choose what it boots from.",
-        "There is no network &#x27;nowhere&#x27;",
-        "It ends before it begins.",
+        "Select an image or snapshot.",
+        "Network &#x27;nowhere&#x27; not found",
+        "The end date is before the start date.",
     ):
         assert f'<span class="field-error" role="alert">{told}' in html, told
     assert html.count("This field is required.") == 2

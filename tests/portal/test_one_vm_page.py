@@ -82,18 +82,18 @@ def test_a_change_is_refused_when_somebody_else_was_faster(as_role, vm):
         (
             "change/",
             {"name": "a", "runtime_start": "2030-02-01", "runtime_end": "2030-01-01"},
-            "It ends before",
+            "The end date is before",
         ),
         ("resize/", {"cpu_cores": "2", "memory_gb": "4"}, "It is of the flavor"),
-        ("resize/", {"cpu_cores": "64", "memory_gb": "4"}, "No flavor has"),
+        ("resize/", {"cpu_cores": "64", "memory_gb": "4"}, "No flavor offers"),
         ("resize/", {"cpu_cores": "x"}, "A valid integer is required."),
-        ("resize/", {"flavor": "nothing"}, "There is no such flavor here."),
+        ("resize/", {"flavor": "nothing"}, "Flavor not found."),
         ("remove/", {"name": "shop"}, "Type &#x27;shop-1&#x27; to remove it."),
         ("remove/", {"name": "shop-1"}, "stop it first, or force it"),
         ("snapshots/", {"name": ""}, "This field may not be blank."),
         ("volumes/", {}, "Choose a volume."),
-        ("volumes/", {"volume": str(NEVER)}, "There is no volume"),
-        ("volumes/new/", {}, "Say how large it is to be."),
+        ("volumes/", {"volume": str(NEVER)}, "Volume not found"),
+        ("volumes/new/", {}, "Enter a size."),
         ("volumes/new/", {"size_gb": "5", "type": "gold"}, "There is no volume type"),
         ("volumes/new/", {"size_gb": "2000"}, "The quota of Acme does not allow it"),
     ],
@@ -159,7 +159,7 @@ def test_a_screen_of_what_does_not_run_is_refused(as_role, vm):
 
     answer = as_role(Role.OPERATOR).post(f"/vms/{vm.pk}/console/ask/", {"reading": "url"}, headers=HTMX)
 
-    assert "Only a running VM has a screen." in text(answer)
+    assert "Only a running VM has a console." in text(answer)
 
 
 def test_a_vm_that_is_gone_leaves_its_log_and_its_last_job(as_role, vm):

@@ -82,7 +82,7 @@ class VMSnapshot(models.Model):
 
     @property
     def lock_key(self) -> str:
-        """The engine's lock on this snapshot."""
+        """The key of the engine's lock on this snapshot."""
         return f"vm-snapshot:{self.pk}"
 
 
@@ -114,9 +114,9 @@ class ConsoleReading(models.Model):
         return f"{self.vm} {self.kind}"
 
     def set_text(self, plain: str) -> None:
-        """Encrypt and keep what was read; the caller saves."""
+        """Encrypt a console text and put it into the row; the caller saves."""
         self.encrypted_text = encrypt(plain)
 
     def text(self) -> str:
-        """What was read. Raises `UnreadableSecret`."""
+        """Decrypt and return the console text. Raises `UnreadableSecret`."""
         return decrypt(self.encrypted_text)

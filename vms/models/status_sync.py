@@ -1,4 +1,4 @@
-"""How fresh the picture of an account's VMs is, and the runs that keep it so."""
+"""The freshness of the status of an account's VMs, and the runs of the status sync."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cloudaccounts.models import CloudAccount, OfAccountQuerySet
 
 
 class SyncState(models.Model):
-    """How fresh the picture of one account and region is. One row stands for all VMs that did not change.
+    """The freshness of one account and region. One row stands for all VMs that did not change.
 
     So a sync that finds nothing changed writes this row and nothing else.
     """
@@ -42,7 +42,7 @@ class SyncState(models.Model):
 
 
 class SyncRun(models.Model):
-    """One status sync of one account and region, with what came of it."""
+    """One status sync of one account and region, with its result."""
 
     class State(models.TextChoices):
         RUNNING = "running", _("running")

@@ -42,7 +42,7 @@ def change_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> No
     fields = checked(asked)
     _vm, job = change_vm(scope=scope, vm_id=vm.pk, fields=fields, if_match=_if_match(request))
     if job is None:
-        messages.success(request, _("Saved."))
+        messages.success(request, _("Changes saved."))
 
 
 @vm_form_page("resize", Role.ADMIN)
@@ -62,7 +62,7 @@ def resize_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> No
         }
         flavor = fetch_choices(scope, place, for_new=False).flavor
         if flavor is None:
-            raise InvalidFieldsError({"flavor": [_("There is no such flavor here.")]})
+            raise InvalidFieldsError({"flavor": [_("Flavor not found.")]})
         data = {"cpu_cores": flavor.cpu_cores, "memory_gb": flavor.memory_gb}
         if not boots_from_volume:
             data["disk_gb"] = flavor.disk_gb
@@ -74,19 +74,19 @@ def resize_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> No
 def remove_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
     """Remove it, when its name was typed: a click alone must not."""
     if request.POST.get("name", "").strip() != vm.name:
-        raise InvalidFieldsError({"name": [_("Type '%(name)s' to remove it.") % {"name": vm.name}]})
+        raise InvalidFieldsError({"name": [_("Type '%(name)s' to confirm.") % {"name": vm.name}]})
     asked = checked(RemovalSerializer(data=entered_in(request.POST, "volumes", "force")))
     remove_vm(scope=scope, vm_id=vm.pk, if_match=_if_match(request), **asked)
 
 
 def _if_match(request: PageRequest) -> str | None:
-    """The version that the form was made of, as an ETag. A form without one asks for no particular version."""
+    """Return the version that the form was made of, as an ETag; None for a form without one."""
     version = request.POST.get("version", "")
     return etag_of(int(version)) if version.isascii() and version.isdigit() and len(version) < 19 else None
 
 
 def _metadata(text: str) -> tuple[dict[str, str], list[str]]:
-    """Lines of `name=value`; and what is wrong with those that are none."""
+    """Parse lines of `key=value`; return the metadata, and the errors of lines that are not."""
     found: dict[str, str] = {}
     wrong = []
     for number, line in enumerate(text.splitlines(), start=1):
@@ -94,8 +94,8 @@ def _metadata(text: str) -> tuple[dict[str, str], list[str]]:
             continue
         name, equals, value = line.partition("=")
         if not equals:
-            wrong.append(_("Line %(number)s has no '='; write name=value.") % {"number": number})
+            wrong.append(_("Line %(number)s has no '='. Write key=value.") % {"number": number})
         elif name.strip() in found:
-            wrong.append(_("Line %(number)s names '%(name)s' again.") % {"number": number, "name": name})
+            wrong.append(_("Line %(number)s repeats the key '%(name)s'.") % {"number": number, "name": name})
         found[name.strip()] = value.strip()
     return found, wrong

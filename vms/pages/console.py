@@ -49,7 +49,7 @@ def read_console_page(request: PageRequest, pk: UUID) -> HttpResponse:
         return redirect("vm-detail-page", pk)
     if request.htmx:
         return _part(request, scope, vm, job=job, look=1)
-    messages.success(request, _("The console is being read; reload the page in a moment."))
+    messages.success(request, _("The console log is being fetched. Reload the page in a moment."))
     return redirect(f"{reverse('vm-detail-page', args=[pk])}#console")
 
 
@@ -58,7 +58,7 @@ def read_console_page(request: PageRequest, pk: UUID) -> HttpResponse:
 @never_cache
 @require_GET
 def console_part(request: PageRequest, pk: UUID) -> HttpResponse:
-    """What was last read for who asks, and whether more is to come."""
+    """Render the console text that was last read for this user, and whether more is to come."""
     scope = page_scope(request)
     vm = get_object_or_404(VirtualMachine.objects.within(scope), pk=pk)
     try:

@@ -41,7 +41,7 @@ _FAILED = frozenset({JobStatus.FAILED, JobStatus.ERRORED, JobStatus.CANCELLED})
 @never_cache
 @require_GET
 def vm_detail_page(request: PageRequest, pk: UUID) -> HttpResponse:
-    """A VM; of one that is gone, what the log still knows of it."""
+    """Show a VM; of a deleted one, what the operation log still has."""
     scope = page_scope(request)
     vm = VirtualMachine.objects.within(scope).shown().filter(pk=pk).first()
     return render_vm_page(request, scope, vm) if vm is not None else _gone(request, scope, pk)
@@ -52,7 +52,7 @@ def vm_detail_page(request: PageRequest, pk: UUID) -> HttpResponse:
 @never_cache
 @require_GET
 def vm_live_part(request: PageRequest, pk: UUID) -> HttpResponse:
-    """The part that follows a job. When that job no longer holds the VM, everything has changed: the page is to be read anew."""
+    """Render the part of the page that follows a job. When that job no longer holds the VM, the whole page is reloaded."""
     scope = page_scope(request)
     vm = VirtualMachine.objects.within(scope).shown().filter(pk=pk).first()
     holder = jobs_in_flight([vm]).get(vm.lock_key) if vm is not None else None
@@ -64,7 +64,7 @@ def vm_live_part(request: PageRequest, pk: UUID) -> HttpResponse:
 @login_required
 @require_GET
 def operation_log_page(request: PageRequest, pk: UUID) -> HttpResponse:
-    """Everything that was ever done to a VM, also to one that is gone."""
+    """Show the operation log of a VM, also of a deleted one."""
     scope = page_scope(request)
     entries = VMOperationLog.objects.within(scope).filter(vm_id=pk).order_by("-id")
     vm = VirtualMachine.objects.within(scope).filter(pk=pk).first()
@@ -90,7 +90,7 @@ def render_vm_page(
     form: str = "",
     refused: DomainError | None = None,
 ) -> HttpResponse:
-    """The page of a VM. After a refusal, `form` keeps what was entered in it, and says what was wrong."""
+    """Render the page of a VM. After a refusal, `form` keeps what was entered in it, with the errors."""
     forms = _forms(vm)
     if refused is not None:
         entered = {name: request.POST.get(name, "") for name in forms[form] if name != "version"}
@@ -129,7 +129,7 @@ def render_vm_page(
 
 
 def live_context(scope: Scope, vm: VirtualMachine, holder: Job | None) -> dict[str, Any]:
-    """What the part of the page shows that follows a job."""
+    """Return the context of the part that follows a job."""
     jobs = {vm.lock_key: holder} if holder else {}
     shown: Any = VirtualMachineSerializer(vm, context={"scope": scope, "jobs_in_flight": jobs}).data
     job = Job.objects.shown().filter(pk=holder.pk).first() if holder else None
@@ -149,7 +149,7 @@ def live_context(scope: Scope, vm: VirtualMachine, holder: Job | None) -> dict[s
 
 
 def _forms(vm: VirtualMachine) -> dict[str, dict[str, Any]]:
-    """How each form begins."""
+    """Return the initial values of each form."""
 
     def day(date: Any) -> str:
         return date.isoformat() if date else ""
@@ -179,7 +179,7 @@ def _forms(vm: VirtualMachine) -> dict[str, dict[str, Any]]:
 
 
 def _volumes(scope: Scope, vm: VirtualMachine) -> dict[str, Any]:
-    """The VM's volumes, and those that could be put on it."""
+    """Return the VM's volumes, and those that could be attached."""
     ours = Volume.objects.within(scope)
     volumes = list(ours.filter(vm=vm).order_by("-is_boot", "created_at"))
     free = ours.filter(
@@ -212,7 +212,7 @@ def attach_jobs(snapshots: list[VMSnapshot]) -> list[VMSnapshot]:
 
 
 def is_held(snapshot: VMSnapshot) -> bool:
-    """Whether a snapshot that `attach_jobs` has seen is being removed."""
+    """Return whether a snapshot that `attach_jobs` has seen is being deleted."""
     return getattr(snapshot, "job", None) is not None
 
 

@@ -42,7 +42,7 @@ NOTHING = Needs()
 @login_required
 @require_GET
 def vm_page(request: PageRequest) -> HttpResponse:
-    """The list, with the filters that the REST list and its export have too."""
+    """Show the list, with the filters that the REST list and its export have."""
     scope = page_scope(request)
     filters = _read_filters(request)
     vms = _filter_vms(VirtualMachine.objects.within(scope).shown(), filters).order_by("name", "pk")
@@ -72,7 +72,7 @@ def vm_page(request: PageRequest) -> HttpResponse:
 @login_required
 @require_GET
 def vm_row(request: PageRequest, pk: UUID) -> HttpResponse:
-    """One row of the list, for the page to follow a VM that a job holds."""
+    """Render one row of the list, for the page to follow a VM that a job holds."""
     return _render_row(request, page_scope(request), pk)
 
 
@@ -112,7 +112,7 @@ def control_vms_page(request: PageRequest) -> HttpResponse:
     try:
         scope.require(Role.OPERATOR, VirtualMachine)
         if not filters["ids"]:
-            messages.error(request, _("Choose the VMs first."))
+            messages.error(request, _("Select at least one VM."))
         else:
             asked = checked(BulkActionSerializer(data=filters))
             controls = control_vms(
@@ -136,12 +136,12 @@ def sync_vms_now(request: PageRequest) -> HttpResponse:
         tell(request, refused)
     else:
         named = ", ".join(f"{state.account.name} {state.region}" for state in states) or "-"
-        messages.success(request, _("These will be looked at now: %(named)s.") % {"named": named})
+        messages.success(request, _("Refreshing %(named)s.") % {"named": named})
     return redirect(f"{reverse('vm-page')}?{urlencode(_read_filters(request))}")
 
 
 def permission_context(scope: Scope) -> dict[str, bool]:
-    """What the role allows, for templates: what it does not is not shown."""
+    """Return what the caller's role allows, for templates, which hide the rest."""
     return {
         "may_control": scope.allows(Role.OPERATOR, VirtualMachine),
         "may_administer": scope.allows(Role.ADMIN, VirtualMachine),
@@ -151,7 +151,7 @@ def permission_context(scope: Scope) -> dict[str, bool]:
 def quota_lines(
     usage: Mapping[str, Mapping[str, int | None]], needs: Needs = NOTHING
 ) -> list[dict[str, Any]]:
-    """What is used of each quota, and what would be left with `needs` on top; no limit is None."""
+    """Return the use of each quota, and what is left after `needs`; no limit is None."""
     lines = []
     for name, figures in usage.items():
         used, total, needed = figures["used"] or 0, figures["total"], getattr(needs, name)
@@ -161,7 +161,7 @@ def quota_lines(
 
 
 def _read_filters(request: PageRequest) -> dict[str, str]:
-    """The filters that were set, without those that mean nothing."""
+    """Return the filters that are set, without invalid ones."""
     search = request.GET.get("search", "")[:200].replace("\x00", "").strip()
     status, system = request.GET.get("status", ""), request.GET.get("information_system", "")
     try:
@@ -177,7 +177,7 @@ def _read_filters(request: PageRequest) -> dict[str, str]:
 
 
 def _filter_vms(vms: QuerySet[VirtualMachine], filters: Mapping[str, str]) -> QuerySet[VirtualMachine]:
-    """The VMs that the filters let through, the same ones as in the REST list, so that the export has what one sees."""
+    """Return the VMs that the filters match: the same as in the REST list, so that the export has what the page shows."""
     words = search_smart_split(filters.get("search", ""))  # type: ignore[arg-type] # its stub is wrong.
     for word in list(words)[:SEARCH_WORDS]:
         found = Q()
@@ -192,7 +192,7 @@ def _filter_vms(vms: QuerySet[VirtualMachine], filters: Mapping[str, str]) -> Qu
 
 
 def _stale_states(scope: Scope) -> QuerySet[SyncState]:
-    """Where the picture of the scope's VMs is too old to be trusted."""
+    """Return the accounts and regions of the scope's VMs whose data is out of date."""
     of_scope = VirtualMachine.objects.within(scope).filter(
         account=OuterRef("account"), region=OuterRef("region")
     )
@@ -207,7 +207,7 @@ def _report_results(
     *,
     needs_all: bool,
 ) -> None:
-    """Say what came of asking many."""
+    """Show the results of an action on many VMs as messages."""
     refused: dict[str, list[str]] = {}
     for pk, control in zip(ids, controls, strict=True):
         if control.refusal is not None:
@@ -217,19 +217,19 @@ def _report_results(
     if count and needs_all:
         messages.error(
             request,
-            _("%(refused)s of %(count)s VMs cannot be asked, so none was.")
+            _("Nothing was changed: %(refused)s of %(count)s VMs are in a state that doesn't allow it.")
             % {"refused": count, "count": len(ids)},
         )
     else:
         asked = sum(control.changed for control in controls)
-        told = _("%(action)s: %(asked)s of %(count)s VMs were asked.") % {
+        told = _("%(action)s: requested for %(asked)s of %(count)s VMs.") % {
             "action": ACTIONS[action].title,
             "asked": asked,
             "count": len(ids),
         }
         messages.success(request, told)
         if others := len(ids) - count - asked:
-            told = _("%(others)s needed nothing: they are so already, or a job makes them so.")
+            told = _("%(others)s skipped: already in the requested state, or a task is in progress.")
             messages.success(request, told % {"others": others})
     for reason, names in refused.items():
         more = " …" if len(names) > NAMES_TOLD else ""

@@ -24,12 +24,12 @@ class Size:
 
     @property
     def needs_boot_volume(self) -> bool:
-        """Whether its own disk is too small for a VM."""
+        """Whether the flavor's own disk is too small for a VM."""
         return self.disk_gb < LEAST_DISK_GB
 
 
 def list_sizes(flavors: Sequence[CloudResource], *, boots_from_volume: bool = False) -> list[Size]:
-    """The flavors that one gets by asking for their figures, in the order of `flavors`, the smallest first.
+    """Return the flavors that a request with their figures would choose, in the order of `flavors`, the smallest first.
 
     The services take figures and choose the smallest flavor that has so much. Of two flavors with the same figures the
     second can thus not be had, and offering it would be a lie.

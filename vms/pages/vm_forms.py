@@ -1,4 +1,4 @@
-"""What all forms on a VM's page have in common."""
+"""The decorator of the forms on a VM's page."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def attach_volume_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -
     """Put one of the tenant's free volumes on it."""
     asked = checked(AttachSerializer(data=entered_in(request.POST, "volume")))
     if "volume" not in asked:
-        raise InvalidFieldsError({"volume": [_("Choose a volume.")]})
+        raise InvalidFieldsError({"volume": [_("Select a volume.")]})
     attach_volume(scope=scope, vm_id=vm.pk, volume_id=asked["volume"])
 
 
@@ -31,7 +31,7 @@ def attach_new_volume_page(request: PageRequest, scope: Scope, vm: VirtualMachin
     """Put a new volume on it."""
     asked = checked(AttachSerializer(data=entered_in(request.POST, "size_gb", "name", "type")))
     if "size_gb" not in asked:
-        raise InvalidFieldsError({"size_gb": [_("Say how large it is to be.")]})
+        raise InvalidFieldsError({"size_gb": [_("Enter a size.")]})
     attach_volume(
         scope=scope,
         vm_id=vm.pk,

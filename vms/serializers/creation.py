@@ -24,7 +24,7 @@ class MetadataField(serializers.DictField):
     child = CloudNameField(max_length=255, allow_blank=True)
 
     def to_internal_value(self, data: Any) -> dict[str, str]:
-        """The metadata. Raises a validation error by name."""
+        """Validate the metadata. Raises a validation error by key."""
         found: dict[str, str] = super().to_internal_value(data)
         if len(found) > METADATA_AT_MOST:
             message = _("At most %(most)s entries.") % {"most": METADATA_AT_MOST}

@@ -64,7 +64,7 @@ class SyncRunSerializer(AnswerSerializer[SyncRun]):
         }
 
     def to_representation(self, run: SyncRun) -> dict[str, Any]:
-        """Without what tells one tenant of the others."""
+        """Leave out the counts and the message when they would tell one tenant about others."""
         shown: dict[str, Any] = super().to_representation(run)
         scope = self.context.get("scope")
         if not (scope and run.account.is_owned_by(scope)):

@@ -18,7 +18,7 @@ from ..models import Resize, VirtualMachine, VMOperationLog, lock_key, stale_aft
 
 
 def jobs_in_flight(vms: list[VirtualMachine]) -> dict[str, Job]:
-    """The job that holds each of the VMs, by lock key: one query for a whole page."""
+    """Return the job that holds each of the VMs, by lock key: one query for a whole page."""
     locks = EntityLock.objects.filter(key__in=[vm.lock_key for vm in vms]).select_related("job")
     return {lock.key: lock.job for lock in locks}
 

@@ -1,4 +1,4 @@
-"""Asking VMs for an action."""
+"""Request an action on one VM, or on many."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _COMMANDS: dict[str, type[ServerCommand]] = {
 
 @dataclass(frozen=True, slots=True)
 class ControlResult:
-    """What came of asking a VM for an action.
+    """The result of a request for an action on a VM.
 
-    `refusal` says why not; `vm` is None when the scope shows no such VM. `job` does what was asked; None when there was
-    nothing to do, on a dry run, and when another VM's refusal stopped all. `holder` is the job that the VM is held by now.
+    `refusal` is the reason against it; `vm` is None when the scope shows no such VM. `job` carries it out; None when there was
+    nothing to do, on a dry run, and when another VM's refusal stopped all. `holder` is the job that holds the VM now.
     """
 
     vm: VirtualMachine | None
@@ -48,12 +48,12 @@ class ControlResult:
 def control_vm(
     *, scope: Scope, vm_id: UUID, action: str, hard: bool = False, dry_run: bool = False
 ) -> ControlResult:
-    """Ask a VM for an action.
+    """Request an action on a VM.
 
     Raises `NotFoundError` when the scope does not show it, and `DomainError`: 403 `role_too_low`; 400 `unknown_action`;
     409 `not_bound`, `busy` (with the job) or `wrong_state` (with what is allowed).
 
-    Two hundred at once are safe: each locks the VM's row, and who comes after the first finds its job there.
+    Two hundred at once are safe: each locks the VM's row, and all but the first find the first one's job there.
     """
     (control,) = control_vms(scope=scope, vm_ids=[vm_id], action=action, hard=hard, dry_run=dry_run)
     if control.vm is None:
@@ -72,7 +72,7 @@ def control_vms(
     mode: Literal["all", "valid"] = "all",
     dry_run: bool = False,
 ) -> list[ControlResult]:
-    """Ask many VMs for the same action; what came of each, in their order. A fixed number of statements.
+    """Request the same action on many VMs; return the results in their order. A fixed number of statements.
 
     With `all`, nothing is done unless every VM can be asked; with `valid`, those that can are.
     Raises `DomainError` for what is wrong with all of them: 403 `role_too_low`; 400 `unknown_action`, `hard_not_known`.
@@ -121,9 +121,9 @@ def control_vms(
 def _settle_without_command(
     vm: VirtualMachine | None, action: str, holders: Mapping[str, Job]
 ) -> ControlResult | None:
-    """What is known of a VM before a command is made; None when one is needed."""
+    """Return the result for a VM that needs no command; None for one that needs one."""
     if vm is None:
-        return ControlResult(None, refusal=NotFoundError("not_found", _("There is no such VM here.")))
+        return ControlResult(None, refusal=NotFoundError("not_found", _("VM not found.")))
     if vm.openstack_id is None:
         return ControlResult(
             vm, refusal=ConflictError("not_bound", _("This VM has no server in the cloud yet."))
@@ -138,16 +138,16 @@ def _is_in_requested_state(vm: VirtualMachine, action: str) -> bool:
 
 
 def _check_action(action: str, *, hard: bool) -> None:
-    """Refuse an action that there is not."""
+    """Raise 400 for an unknown action, and for `hard` with another action than restart."""
     if action not in _COMMANDS:
         raise InvalidError(
             "unknown_action",
-            _("There is no action '%(action)s'; there are: %(known)s.")
+            _("Unknown action '%(action)s'. Known: %(known)s.")
             % {"action": action[:50], "known": ", ".join(_COMMANDS)},
-            errors={"action": [_("Not a known action.")]},
+            errors={"action": [_("Unknown action.")]},
         )
     if hard and _COMMANDS[action] is not RestartVmCommand:
-        message = _("Only a restart can be hard.")
+        message = _("'hard' is valid for a restart only.")
         raise InvalidError("hard_not_known", message, errors={"hard": [message]})
 
 

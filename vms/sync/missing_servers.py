@@ -67,7 +67,7 @@ def mark_missing(
     if not state.losses_accepted and sudden >= 2 and sudden > total * settings.VM_SYNC_MASS_LOSS_SHARE:
         raise MassLoss(
             _(
-                "%(missing)s of %(total)s VMs are missing from the cloud's listing. That is not believed: nothing was marked."
+                "%(missing)s of %(total)s VMs disappeared from the cloud. Nothing was marked until you confirm the deletions."
             )
             % {"missing": sudden, "total": total}
         )
@@ -82,7 +82,7 @@ def mark_missing(
         rows_again.update(
             status=VMStatus.ERROR,
             missing_count=F("missing_count") + 1,
-            fault=_("The cloud no longer lists its server."),
+            fault=_("Not found in the last syncs."),
             observed_at=began,
             written_at=Now(),
             updated_at=Now(),
@@ -94,7 +94,7 @@ def mark_missing(
                 vm_id=pk,
                 vm_name=name,
                 operation=VMOperationLog.Operation.SYNC,
-                detail=_("Now missing from two listings in a row."),
+                detail=_("Not found in two syncs in a row."),
                 success=True,
             )
             for pk, name, tenant_id in lost

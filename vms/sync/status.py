@@ -56,7 +56,7 @@ def sync_region(account_id: int, region: str, *, full: bool = False) -> SyncRun 
         return None
     state.refresh_from_db()
     SyncRun.objects.filter(account_id=account_id, region=region, state=SyncRun.State.RUNNING).update(
-        state=SyncRun.State.FAILED, ended_at=Now(), message=_("The worker that ran it ended before it did.")
+        state=SyncRun.State.FAILED, ended_at=Now(), message=_("The worker stopped during the sync.")
     )
     run = SyncRun.objects.create(account_id=account_id, region=region, full=full or is_full_run_due(state))
     counts = SyncCounts()

@@ -97,7 +97,7 @@ class VmBulkActionsView(CommandView):
         if refused and mode == "all" and not dry_run:
             raise ConflictError(
                 "not_all_valid",
-                _("%(refused)s of %(count)s VMs cannot be asked, so none was.")
+                _("Nothing was changed: %(refused)s of %(count)s VMs are in a state that doesn't allow it.")
                 % {"refused": refused, "count": len(vm_ids)},
                 results=body["results"],
             )

@@ -68,7 +68,7 @@ class VmView(CommandView):
 
 
 class VmListingView(VmView):
-    """What lists and exports of VMs share: filters, search, order."""
+    """The filters, search and order that the list and the export of VMs share."""
 
     filterset_class = VirtualMachineFilter
     search_fields = SEARCHED
@@ -175,7 +175,7 @@ class VmOperationsView(ScopedView, ListAPIView[VMOperationLog]):
     filterset_class = OperationLogFilter
 
     def get_queryset(self) -> models.QuerySet[Any]:
-        """The entries of the VM, if the scope shows it, or what is left of one that was removed."""
+        """Return the log of the VM, if the scope shows it, or of a deleted one."""
         entries = super().get_queryset()
         if getattr(self, "swagger_fake_view", False):
             return entries
