@@ -82,7 +82,7 @@ def _loads(text: str, *, strict: bool = True, parse_int: Any = None) -> Any:
 
 
 def _is_suspicious(content: bytes, text: str) -> bool:
-    """Whether anything in an answer may have to be cleaned."""
+    """Return whether anything in an answer may have to be cleaned."""
     # Strict JSON holds no control character below 0x20 as it is, but it may hold DEL and those from 0x80 to 0x9f.
     if b"\\" in content and _ODD_ESCAPE.search(text):
         return True

@@ -81,7 +81,7 @@ class HttpSession(requests.Session):
             location = response.headers.get("location")
             if response.status_code not in _REDIRECTS or not location:
                 return response
-            address = self._redirected(method, response.url, location)
+            address = self._redirect_address(method, response.url, location)
             # The new address has its own query.
             kwargs.pop("params", None)
         raise InvalidRequest(f"{origin_of(address)} sends us round in a circle of redirects.")
@@ -103,7 +103,7 @@ class HttpSession(requests.Session):
                     raise
             except AddressRefused as refused:
                 error: CloudError = AddressRefused(
-                    f"{self._source_of(url)} {origin_of(url)}, where clouds are not allowed: {refused.message}."
+                    f"{self._describe_source(url)} {origin_of(url)}, where clouds are not allowed: {refused.message}."
                 )
                 break
             except AnswerRefused as refused:
@@ -138,17 +138,17 @@ class HttpSession(requests.Session):
         response._content_consumed = True  # noqa: SLF001
 
     def _check_url(self, url: str) -> None:
-        """Refuse what is no address of HTTP, or names a user, whom requests would log in as. Raises `InvalidRequest`."""
+        """Raise `InvalidRequest` for a URL that is not HTTP, or that names a user, whom requests would log in as."""
         try:
             parts = urlsplit(url)
             has_user = parts.username is not None or parts.password is not None
         except ValueError:
-            raise InvalidRequest(f"{self._source_of(url)} an address that cannot be read.") from None
+            raise InvalidRequest(f"{self._describe_source(url)} an address that cannot be read.") from None
         if parts.scheme.lower() not in _PORTS or has_user:
             why = "names a user" if has_user else "is neither http nor https"
-            raise InvalidRequest(f"{self._source_of(url)} an address that {why}.")
+            raise InvalidRequest(f"{self._describe_source(url)} an address that {why}.")
 
-    def _redirected(self, method: str, url: str, location: str) -> str:
+    def _redirect_address(self, method: str, url: str, location: str) -> str:
         """Return where a redirect leads, if it stays where the request was sent to. Raises `InvalidRequest`.
 
         Services redirect to themselves ("/v2.1" to "/v2.1/"), and behind a proxy that speaks TLS they often name http
@@ -172,8 +172,8 @@ class HttpSession(requests.Session):
             " they would carry credentials along. If that is the right address, enter it."
         )
 
-    def _source_of(self, url: str) -> str:
-        """How an address came about: it was entered, or the cloud's catalog leads there."""
+    def _describe_source(self, url: str) -> str:
+        """Return where an address came from: it was entered, or the cloud's catalog leads there."""
         if origin_of(url) == origin_of(self._auth_url):
             return "The auth URL leads to"
         return f"The catalog of {origin_of(self._auth_url)} leads to"
@@ -193,7 +193,7 @@ def origin_of(url: str) -> str:
 
 
 def _port_of(parts: SplitResult, asked: SplitResult) -> int | None:
-    """The port of an address, where the ports that stand for http and https by themselves count as the one asked for."""
+    """Return the port of an address; the default ports of http and https count as the requested one."""
     if parts.port is not None and parts.port != _PORTS.get(parts.scheme):
         return parts.port
     return _PORTS.get(asked.scheme)

@@ -16,8 +16,8 @@ from .connection_rules import ConnectionRules
 from .credentials import CloudCredentials
 from .decoding import decode_json
 from .errors import CloudUnavailable
-from .tokens import set_right_at_login
-from .translation import error_from_exception, error_from_response, nonsense
+from .tokens import correct_tokens_at_login
+from .translation import error_from_exception, error_from_response, malformed_answer
 
 # A small Neutron starves when clients leave many connections open (at 100 it answered nobody), so few are kept.
 _POOL_SIZE = 10
@@ -36,7 +36,7 @@ class TokenCache(Protocol):
     """Where tokens are shared between processes. Neither call may raise; a cache that is away just costs a login."""
 
     def get(self, key: str) -> str | None:
-        """What is kept under the key, or None."""
+        """Return the value under the key, or None."""
 
     def set(self, key: str, value: str, seconds: float) -> None:
         """Keep a value for that many seconds."""
@@ -121,20 +121,20 @@ class Transport:
             what = "with JSON that is nested too deeply"
         except ValueError:
             what = "with something else than JSON"
-        raise nonsense(f"{service} answered {response.status_code} to {method} {path} {what}")
+        raise malformed_answer(f"{service} answered {response.status_code} to {method} {path} {what}")
 
     def access(self) -> Any:
         """Log in, if that was not done yet, and return keystoneauth's picture of the token: project and catalog."""
 
         def log_in() -> Any:
-            session = self._connected().session
+            session = self._get_connection().session
             return session.auth.get_access(session)
 
         return self._run("identity", "log in", log_in)
 
     @property
     def project_id(self) -> str:
-        """The id of the project that the credentials are for. Logs in if that was not done yet."""
+        """The id of the project that the credentials are for. Logs in if necessary."""
         return str(self.access().project_id)
 
     def close(self) -> None:
@@ -180,8 +180,8 @@ class Transport:
         return Adapter.request(self._proxy(service), path, method, **kwargs)
 
     def _proxy(self, service: str) -> Any:
-        """The proxy of openstacksdk for a service. Its first use asks the service for its versions."""
-        connection = self._connected()
+        """Return openstacksdk's proxy for a service. Its first use asks the service for its versions."""
+        connection = self._get_connection()
         self._need_in_catalog(connection.session, service)
         proxy = self._proxies.get(service)
         if proxy is None:
@@ -199,7 +199,7 @@ class Transport:
         check_service(access, service, self.region, self.interface)
         self._found_in[service] = access
 
-    def _connected(self) -> Any:
+    def _get_connection(self) -> Any:
         # A forked worker must not share its parent's sockets: two processes would read each other's answers.
         if self._connection is not None and self._owner_pid == os.getpid():
             return self._connection
@@ -216,7 +216,7 @@ class Transport:
 
         self._credentials.check()
         auth = self._credentials.auth_plugin()
-        set_right_at_login(auth, self.clock)
+        correct_tokens_at_login(auth, self.clock)
         self._http = HttpSession(
             timeout=self._timeout,
             before=self._check_guard,
@@ -290,7 +290,7 @@ class Transport:
 
 
 def last_request_id() -> str:
-    """The cloud's own id of the last change that this thread has asked for, or ""; its operators find it in their logs."""
+    """Return the cloud's id of the last change that this thread has requested, or ""; the cloud's operators find it in their logs."""
     return _last_request_id.get()
 
 

@@ -290,9 +290,9 @@ def test_record_survives_what_it_does_not_know():
         }
     )
     assert server.status == "WEIRD" and server.addresses == () and server.created_at is None
-    for nonsense in ({}, None, [], {"id": ""}, {"id": 7}):
+    for malformed_answer in ({}, None, [], {"id": ""}, {"id": 7}):
         with pytest.raises(CloudUnavailable):
-            Server.from_json(nonsense)
+            Server.from_json(malformed_answer)
 
 
 def test_not_found_is_the_clouds_own_word(cloud):

@@ -316,6 +316,6 @@ def test_arguments_are_checked_before_anything_is_sent(cloud, control):
 
 @pytest.mark.parametrize("record", [VolumeAttachment, Zone])
 def test_nonsense_is_the_clouds_fault(record):
-    for nonsense in ({}, None, [], {"volumeId": 7, "zoneName": ""}):
+    for malformed_answer in ({}, None, [], {"volumeId": 7, "zoneName": ""}):
         with pytest.raises(CloudUnavailable):
-            record.from_json(nonsense)
+            record.from_json(malformed_answer)
