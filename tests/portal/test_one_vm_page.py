@@ -141,13 +141,13 @@ def test_the_console_is_asked_for_and_looked_for_only_so_long(as_role, vm):
     asked = text(client.post(f"/vms/{vm.pk}/console/ask/", {"reading": "log"}, headers=HTMX))
     job = Job.objects.get()
 
-    assert f"/vms/{vm.pk}/console/?job={job.pk}&amp;look=1" in asked
+    assert f"/vms/{vm.pk}/console/?job={job.pk}&amp;poll=1" in asked
     part = f"/vms/{vm.pk}/console/?job={job.pk}"
-    assert "look=6" in text(client.get(f"{part}&look=5"))
-    late = text(client.get(f"{part}&look=19"))
-    assert "look=" not in late
+    assert "poll=6" in text(client.get(f"{part}&poll=5"))
+    late = text(client.get(f"{part}&poll=19"))
+    assert "poll=" not in late
     assert f"/jobs/{job.pk}/" in late
-    assert "look=" not in text(client.get(f"{part}&look=nonsense"))
+    assert "poll=" not in text(client.get(f"{part}&poll=nonsense"))
     assert "look=" not in text(client.get(f"/vms/{vm.pk}/console/?job=nonsense&look=1"))
     assert client.get(part)["Cache-Control"].startswith("max-age=0, no-cache, no-store")
     assert "This needs the role" in text(as_role(Role.VIEWER).get(part))

@@ -23,7 +23,7 @@ from tasks.polling import MISSING
 from ..models import SERVER_WATCHER, VirtualMachine, VMOperationLog, lock_key
 from .server_history import describe_last_action, fetch_request_events, has_failed, is_worked_on
 
-# Nova gives a guest a minute to shut down, two to reboot, and tries a detachment for almost three.
+# Nova waits one minute for a guest to shut down, two for a reboot, and tries a detachment for almost three.
 LONGEST_WORK = timedelta(minutes=3)
 # From the moment in which a host begins with the end of a server until it has ended, with time to spare.
 LONGEST_END = timedelta(minutes=1)

@@ -1,4 +1,4 @@
-"""Changing a VM from its page: what people say of it, its size, its end."""
+"""The forms on a VM's page that change, resize and delete it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from .vm_forms import vm_form_page
 
 @vm_form_page("change", Role.OPERATOR)
 def change_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
-    """Change name, description, kind of data center, runtime and metadata, unless somebody else has meanwhile."""
+    """Change name, description, environment, start and end date, and metadata, unless somebody else has meanwhile."""
     form = request.POST
-    metadata, wrong_lines = _metadata(form.get("metadata", ""))
-    asked = ChangeVmSerializer(
+    metadata, wrong_lines = _parse_metadata(form.get("metadata", ""))
+    serializer = ChangeVmSerializer(
         data={
             "name": form.get("name", ""),
             "description": form.get("description", ""),
@@ -37,9 +37,9 @@ def change_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> No
         }
     )
     if wrong_lines:
-        asked.is_valid()
-        raise InvalidFieldsError({**asked.errors, "metadata": wrong_lines})
-    fields = checked(asked)
+        serializer.is_valid()
+        raise InvalidFieldsError({**serializer.errors, "metadata": wrong_lines})
+    fields = checked(serializer)
     _vm, job = change_vm(scope=scope, vm_id=vm.pk, fields=fields, if_match=_if_match(request))
     if job is None:
         messages.success(request, _("Changes saved."))
@@ -47,7 +47,7 @@ def change_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> No
 
 @vm_form_page("resize", Role.ADMIN)
 def resize_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
-    """Give it another size: that of a flavor, or the smallest that has at least so much."""
+    """Resize the VM to a flavor, or to the smallest that fits the figures."""
     data: dict[str, Any] = entered_in(request.POST, "cpu_cores", "memory_gb", "disk_gb")
     boots_from_volume = Volume.objects.filter(vm=vm, is_boot=True).exists()
     if boots_from_volume:
@@ -66,17 +66,17 @@ def resize_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> No
         data = {"cpu_cores": flavor.cpu_cores, "memory_gb": flavor.memory_gb}
         if not boots_from_volume:
             data["disk_gb"] = flavor.disk_gb
-    asked = checked(ResizeRequestSerializer(data=data))
-    resize_vm(scope=scope, vm_id=vm.pk, **asked)
+    params = checked(ResizeRequestSerializer(data=data))
+    resize_vm(scope=scope, vm_id=vm.pk, **params)
 
 
 @vm_form_page("remove", Role.ADMIN)
 def remove_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
-    """Remove it, when its name was typed: a click alone must not."""
+    """Delete the VM if its name was typed: a click alone must not."""
     if request.POST.get("name", "").strip() != vm.name:
         raise InvalidFieldsError({"name": [_("Type '%(name)s' to confirm.") % {"name": vm.name}]})
-    asked = checked(RemovalSerializer(data=entered_in(request.POST, "volumes", "force")))
-    remove_vm(scope=scope, vm_id=vm.pk, if_match=_if_match(request), **asked)
+    params = checked(RemovalSerializer(data=entered_in(request.POST, "volumes", "force")))
+    remove_vm(scope=scope, vm_id=vm.pk, if_match=_if_match(request), **params)
 
 
 def _if_match(request: PageRequest) -> str | None:
@@ -85,7 +85,7 @@ def _if_match(request: PageRequest) -> str | None:
     return etag_of(int(version)) if version.isascii() and version.isdigit() and len(version) < 19 else None
 
 
-def _metadata(text: str) -> tuple[dict[str, str], list[str]]:
+def _parse_metadata(text: str) -> tuple[dict[str, str], list[str]]:
     """Parse lines of `key=value`; return the metadata, and the errors of lines that are not."""
     found: dict[str, str] = {}
     wrong = []

@@ -1,4 +1,4 @@
-"""The list of VMs: what may be asked of each, or of many at once, and how fresh the picture is."""
+"""The page of the list of VMs, with actions on one or on many, and a warning when its data is out of date."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from ..services import ControlResult, control_vm, control_vms, request_sync
 from ..services.status_sync import stale_states
 
 PAGE_SIZE = 25
-SEARCH_WORDS = 10
-NAMES_TOLD = 10
-NOTHING = Needs()
+MOST_SEARCH_WORDS = 10
+MOST_NAMED = 10
+NO_NEEDS = Needs()
 
 
 @login_required
@@ -62,7 +62,7 @@ def vm_page(request: PageRequest) -> HttpResponse:
             "usage": quota_lines(usage_of(scope.tenant))
             if scope.tenant and scope.allows(Role.VIEWER)
             else [],
-            "stale_states": _stale_states(scope),
+            "stale_states": _stale_regions(scope),
             **permission_context(scope),
         },
     )
@@ -79,7 +79,7 @@ def vm_row(request: PageRequest, pk: UUID) -> HttpResponse:
 @login_required
 @require_POST
 def control_vm_page(request: PageRequest, pk: UUID) -> HttpResponse:
-    """Ask a VM for an action, from the list or from its own page. A refusal is shown in the words of the API."""
+    """Request an action on a VM, from the list or from its own page. A refusal is shown with the message of the API."""
     scope = page_scope(request)
     try:
         control_vm(
@@ -102,24 +102,24 @@ def control_vm_page(request: PageRequest, pk: UUID) -> HttpResponse:
 @login_required
 @require_POST
 def control_vms_page(request: PageRequest) -> HttpResponse:
-    """Ask the chosen VMs for an action, and say of how many it was asked and why not of the others."""
+    """Request an action on the selected VMs, and report for how many, and the reasons against the rest."""
     scope = page_scope(request)
-    filters = {
+    form_data = {
         "action": request.POST.get("action", ""),
         "ids": request.POST.getlist("ids"),
         "mode": request.POST.get("mode", "all"),
     }
     try:
         scope.require(Role.OPERATOR, VirtualMachine)
-        if not filters["ids"]:
+        if not form_data["ids"]:
             messages.error(request, _("Select at least one VM."))
         else:
-            asked = checked(BulkActionSerializer(data=filters))
+            params = checked(BulkActionSerializer(data=form_data))
             controls = control_vms(
-                scope=scope, vm_ids=asked["ids"], action=asked["action"], mode=asked["mode"]
+                scope=scope, vm_ids=params["ids"], action=params["action"], mode=params["mode"]
             )
             _report_results(
-                request, asked["ids"], asked["action"], controls, needs_all=asked["mode"] == "all"
+                request, params["ids"], params["action"], controls, needs_all=params["mode"] == "all"
             )
     except DomainError as refused:
         tell(request, refused)
@@ -129,7 +129,7 @@ def control_vms_page(request: PageRequest) -> HttpResponse:
 @login_required
 @require_POST
 def sync_vms_now(request: PageRequest) -> HttpResponse:
-    """Have the VMs of the tenant looked at in the cloud as soon as a worker is free."""
+    """Request a sync of the tenant's VMs as soon as a worker is free."""
     try:
         states = request_sync(scope=page_scope(request))
     except DomainError as refused:
@@ -149,7 +149,7 @@ def permission_context(scope: Scope) -> dict[str, bool]:
 
 
 def quota_lines(
-    usage: Mapping[str, Mapping[str, int | None]], needs: Needs = NOTHING
+    usage: Mapping[str, Mapping[str, int | None]], needs: Needs = NO_NEEDS
 ) -> list[dict[str, Any]]:
     """Return the use of each quota, and what is left after `needs`; no limit is None."""
     lines = []
@@ -179,7 +179,7 @@ def _read_filters(request: PageRequest) -> dict[str, str]:
 def _filter_vms(vms: QuerySet[VirtualMachine], filters: Mapping[str, str]) -> QuerySet[VirtualMachine]:
     """Return the VMs that the filters match: the same as in the REST list, so that the export has what the page shows."""
     words = search_smart_split(filters.get("search", ""))  # type: ignore[arg-type] # its stub is wrong.
-    for word in list(words)[:SEARCH_WORDS]:
+    for word in list(words)[:MOST_SEARCH_WORDS]:
         found = Q()
         for column in SEARCHED:
             found |= Q(**{f"{column}__icontains": word})
@@ -191,7 +191,7 @@ def _filter_vms(vms: QuerySet[VirtualMachine], filters: Mapping[str, str]) -> Qu
     return vms
 
 
-def _stale_states(scope: Scope) -> QuerySet[SyncState]:
+def _stale_regions(scope: Scope) -> QuerySet[SyncState]:
     """Return the accounts and regions of the scope's VMs whose data is out of date."""
     of_scope = VirtualMachine.objects.within(scope).filter(
         account=OuterRef("account"), region=OuterRef("region")
@@ -221,19 +221,19 @@ def _report_results(
             % {"refused": count, "count": len(ids)},
         )
     else:
-        asked = sum(control.changed for control in controls)
-        told = _("%(action)s: requested for %(asked)s of %(count)s VMs.") % {
+        submitted = sum(control.changed for control in controls)
+        message = _("%(action)s: requested for %(asked)s of %(count)s VMs.") % {
             "action": ACTIONS[action].title,
-            "asked": asked,
+            "asked": submitted,
             "count": len(ids),
         }
-        messages.success(request, told)
-        if others := len(ids) - count - asked:
-            told = _("%(others)s skipped: already in the requested state, or a task is in progress.")
-            messages.success(request, told % {"others": others})
+        messages.success(request, message)
+        if skipped := len(ids) - count - submitted:
+            message = _("%(others)s skipped: already in the requested state, or a task is in progress.")
+            messages.success(request, message % {"others": skipped})
     for reason, names in refused.items():
-        more = " …" if len(names) > NAMES_TOLD else ""
-        messages.error(request, f"{reason} ({', '.join(names[:NAMES_TOLD])}{more})")
+        more = " …" if len(names) > MOST_NAMED else ""
+        messages.error(request, f"{reason} ({', '.join(names[:MOST_NAMED])}{more})")
 
 
 def _render_rows(vms: list[VirtualMachine], scope: Scope) -> list[dict[str, Any]]:

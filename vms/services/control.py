@@ -74,7 +74,7 @@ def control_vms(
 ) -> list[ControlResult]:
     """Request the same action on many VMs; return the results in their order. A fixed number of statements.
 
-    With `all`, nothing is done unless every VM can be asked; with `valid`, those that can are.
+    With `all`, nothing is done unless every VM allows the action; with `valid`, it is done for those that do.
     Raises `DomainError` for what is wrong with all of them: 403 `role_too_low`; 400 `unknown_action`, `hard_not_known`.
 
     The rows are locked in the order of their keys, so two such requests never wait for each other.
@@ -86,36 +86,36 @@ def control_vms(
             scope.require(Role.OPERATOR, VirtualMachine)
             _check_action(action, hard=hard)
         desired_state = ACTIONS[action].desired_state if action in ACTIONS else ""
-        # A VM that is so already needs nothing, unless a job is about to change that. The others are asked, which tells.
+        # A VM in the requested state needs no command, unless a job is about to change that.
         settled_keys = [vm.lock_key for vm in vms.values() if _is_in_requested_state(vm, action)]
         holders = engine.holders_of(settled_keys) if settled_keys else {}
-        settled = {pk: _settle_without_command(vms.get(pk), action, holders) for pk in vm_ids}
-        asked = [vms[pk] for pk in dict.fromkeys(vm_ids) if settled[pk] is None]
-        stopped = mode == "all" and any(control and control.refusal for control in settled.values())
+        results = {pk: _settle_without_command(vms.get(pk), action, holders) for pk in vm_ids}
+        pending = [vms[pk] for pk in dict.fromkeys(vm_ids) if results[pk] is None]
+        stopped = mode == "all" and any(control and control.refusal for control in results.values())
         answers = engine.submit_many(
-            [Spec(_build_command(vm, action, hard=hard), vm.information_system.tenant) for vm in asked],
+            [Spec(_build_command(vm, action, hard=hard), vm.information_system.tenant) for vm in pending],
             user=scope.user,
             mode=mode,
             dry_run=dry_run or stopped,
         )
-        for vm, answer in zip(asked, answers, strict=True):
-            new = answer.refusal is None and not answer.joined and (dry_run or answer.job is not None)
+        for vm, answer in zip(pending, answers, strict=True):
+            is_new = answer.refusal is None and not answer.joined and (dry_run or answer.job is not None)
             job = None if dry_run else answer.job
-            settled[vm.pk] = ControlResult(
-                vm, changed=new, job=job, holder=answer.job, refusal=answer.refusal
+            results[vm.pk] = ControlResult(
+                vm, changed=is_new, job=job, holder=answer.job, refusal=answer.refusal
             )
-            if job is not None and new and desired_state:
+            if job is not None and is_new and desired_state:
                 vm.desired_state = desired_state
         # The rows' `written_at` moves in the same transaction as the locks: a sync that listed before leaves them alone.
         changed = [
-            control.vm.pk for control in settled.values() if control and control.vm and control.changed
+            control.vm.pk for control in results.values() if control and control.vm and control.changed
         ]
         if changed and not dry_run:
             columns = {"desired_state": desired_state} if desired_state else {}
             VirtualMachine.objects.filter(pk__in=changed).update(
                 **columns, written_at=Now(), updated_at=Now()
             )
-        return [control for pk in vm_ids if (control := settled[pk]) is not None]
+        return [control for pk in vm_ids if (control := results[pk]) is not None]
 
 
 def _settle_without_command(

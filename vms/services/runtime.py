@@ -23,8 +23,8 @@ AT_ONCE = 500
 def stop_at_runtime_end() -> int:
     """Submit the stop of VMs that still run after their end date; return how many.
 
-    A VM that a job holds, or that somebody is changing at this moment, waits for the next round. Who extends the
-    runtime after this and before a worker comes to it is heard: the job looks at the row again.
+    A VM that a job holds, or that somebody is changing at this moment, waits for the next round. An extension after this and
+    before a worker comes to the job counts: the job reads the row again.
     """
     with transaction.atomic():
         is_over = Q(pk__in=[])
@@ -41,7 +41,7 @@ def stop_at_runtime_end() -> int:
 def _tenants_by_day() -> list[tuple[date, Q]]:
     """Return each date that is today for some tenant (at most three), with the condition that finds those tenants' VMs.
 
-    A day is the tenant's: a VM that is wanted until Friday runs until Friday is over there.
+    The date is the tenant's: a VM with the end date Friday runs until Friday is over there.
     """
     zones: dict[date, list[str]] = {}
     for name in Tenant.objects.order_by().values_list("time_zone", flat=True).distinct():

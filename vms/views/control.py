@@ -27,7 +27,7 @@ from .vms import DRY_RUN, VMS, VmView
 
 
 class VmActionsView(VmView):
-    """Ask a VM for an action: one of its `allowed_actions`."""
+    """Request an action on a VM: one of its `allowed_actions`."""
 
     @extend_schema(
         parameters=[DRY_RUN],
