@@ -63,18 +63,18 @@ class LateRequest:
 
     def __init__(self, simulator, path, monkeypatch):
         self.held, self.path, self.application = [], path, simulator._application
-        self.work = type(self.application)._work
+        self.work = type(self.application)._execute
         me = self
 
         def work(application, request, region, service, path, **options):
             if request.method == "POST" and request.path.endswith(me.path) and not me.held:
                 me.held.append((request, region, service, path, options))
-                from simulator.http_server import Dropped
+                from simulator.http_server import DroppedConnectionError
 
-                raise Dropped(reset=False)
+                raise DroppedConnectionError(reset=False)
             return me.work(application, request, region, service, path, **options)
 
-        monkeypatch.setattr(type(self.application), "_work", work)
+        monkeypatch.setattr(type(self.application), "_execute", work)
 
     def arrive(self):
         request, region, service, path, options = self.held[0]

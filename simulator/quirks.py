@@ -1,4 +1,4 @@
-"""Habits of other clouds that a test can give the simulated one: how its listings end, what its catalog says, its clock.
+"""Quirks of other clouds that a test can switch on: how listings end, what the catalog says, the clock.
 
 The control API's `POST /_control/habits` sets some of them and leaves the others; `DELETE` takes all away.
 
@@ -26,14 +26,14 @@ from dataclasses import dataclass, fields
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from .exchange import Answer, Request, bad_request
+from .http_messages import Request, Response, bad_request
 
 _INTERFACES = ("public", "internal", "admin")
 
 
 @dataclass(slots=True)
-class Habits:
-    """See the module's text."""
+class Quirks:
+    """The active quirks; the module's docstring lists them."""
 
     page_limit: int = 0
     page_links: bool | str = True
@@ -46,32 +46,32 @@ class Habits:
     catalog: Any = "usual"
     failing_deletions: int = 0
 
-    def set(self, wanted: dict[str, Any]) -> None:
-        """Take on some. Raises `Refused` 400 for a name that is none."""
+    def set(self, requested: dict[str, Any]) -> None:
+        """Set some quirks. Raises `HttpError` 400 for an unknown name."""
         known = {one.name for one in fields(self)}
-        if unknown := wanted.keys() - known:
+        if unknown := requested.keys() - known:
             raise bad_request(f"habits are {', '.join(sorted(known))}, and not {', '.join(sorted(unknown))}")
-        for name, value in wanted.items():
+        for name, value in requested.items():
             setattr(self, name, tuple(value) if name == "interfaces" else value)
 
     @property
-    def concern_listings(self) -> bool:
-        """Whether listings are not as the services have them."""
+    def affect_listings(self) -> bool:
+        """Return whether any quirk changes listings."""
         return bool(
             self.page_limit or self.page_links is not True or self.ignores_marker or self.gone_markers
         )
 
     def as_json(self) -> dict[str, Any]:
-        """For the control API."""
+        """Return the quirks as the control API shows them."""
         return {one.name: getattr(self, one.name) for one in fields(self)}
 
-    def before_listing(self, request: Request) -> Answer | None:
-        """Change what is asked for; an answer, when it is refused at once."""
+    def rewrite_request(self, request: Request) -> Response | None:
+        """Change the query of a listing. Returns a response when the request is refused at once, otherwise None."""
         query = dict(parse_qsl(request.query_text, keep_blank_values=True))
         if self.gone_markers and "marker" in query:
             self.gone_markers -= 1
             message = f"marker [{query['marker']}] not found"
-            return Answer(400, {"badRequest": {"code": 400, "message": message}})
+            return Response(400, {"badRequest": {"code": 400, "message": message}})
         if self.ignores_marker:
             query.pop("marker", None)
         if self.page_limit:
@@ -82,8 +82,8 @@ class Habits:
         request.query_text = urlencode(query)
         return None
 
-    def after_listing(self, request: Request, answer: Answer) -> Answer:
-        """Change the links of an answer that is a page."""
+    def rewrite_response(self, request: Request, answer: Response) -> Response:
+        """Change the paging links of a response."""
         if self.page_links is True or answer.status != 200:
             return answer
         try:
@@ -104,7 +104,7 @@ class Habits:
         answer.body = body
         return answer
 
-    def of_endpoint(self, endpoint: dict[str, Any], project_id: str) -> dict[str, Any]:
+    def rewrite_endpoint(self, endpoint: dict[str, Any], project_id: str) -> dict[str, Any]:
         """Change an endpoint of the catalog."""
         if self.endpoint_region != "named":
             endpoint["region"] = endpoint["region_id"] = None

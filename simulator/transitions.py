@@ -1,115 +1,117 @@
-"""How state moves with time. Nothing runs in the background: what is due is done when somebody looks."""
+"""State changes over time. Nothing runs in the background: due changes are applied when the state is read."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .addresses import NoAddressLeft, address_entry, new_port, remove_port
-from .clock import plain, zulu
+from .clock import format_naive, format_zulu
+from .ports import NoFreeAddressError, create_port, delete_port, format_addresses
 from .server import SimulatedServer
-from .state import Region, State, Thing
+from .state import Region, Resource, State
 
-_DETACHED = "detached "
+_DETACH_EVENT = "detached "
 
 
-def settle_server(state: State, region: Region, server: SimulatedServer, now: float) -> None:
-    """Do what is due on a server."""
+def advance_server(state: State, region: Region, server: SimulatedServer, now: float) -> None:
+    """Apply a server's due steps."""
     while server.plan and server.plan[0][0] <= now:
-        moment, changes, events = server.plan.pop(0)
+        timestamp, changes, events = server.plan.pop(0)
         for name, value in changes.items():
             setattr(server, name, value)
         for event in events:
-            _server_event(state, region, server, event, moment)
+            _server_event(state, region, server, event, timestamp)
         if not _is_detach(events):
-            server.updated = moment
+            server.updated = timestamp
         server.text = None
         if server.actions:
-            server.actions[0]["updated_at"] = plain(moment)
+            server.actions[0]["updated_at"] = format_naive(timestamp)
         state.dirty = True
 
 
-def settle_servers(state: State, region: Region, now: float) -> None:
-    """Do what is due on all servers."""
+def advance_servers(state: State, region: Region, now: float) -> None:
+    """Apply the due steps of all servers."""
     for server in region.servers.values():
         if server.plan:
-            settle_server(state, region, server, now)
+            advance_server(state, region, server, now)
 
 
-def settle_volumes(state: State, region: Region, now: float) -> None:
-    """Do what is due on all volumes and snapshots."""
+def advance_volumes(state: State, region: Region, now: float) -> None:
+    """Apply the due changes of all volumes and snapshots."""
     for kind in (region.volumes, region.snapshots):
-        for thing in list(kind.values()):
-            if "_plan" in thing or "_server" in thing or thing.get("attachments"):
-                settle_volume(state, region, thing, now)
+        for resource in list(kind.values()):
+            if "_plan" in resource or "_server" in resource or resource.get("attachments"):
+                advance_volume(state, region, resource, now)
 
 
-def settle_volume(state: State, region: Region, thing: Thing, now: float) -> None:
-    """Do what is due on a volume or snapshot, and on the servers that it hangs on: their end sets it free."""
+def advance_volume(state: State, region: Region, resource: Resource, now: float) -> None:
+    """Apply the due changes of a volume or snapshot, and first those of its servers, whose end releases it."""
     # One that is reserved for a server has no attachment yet.
-    for server_id in {thing.get("_server"), *(a["server_id"] for a in thing.get("attachments", ()))} - {None}:
+    for server_id in {resource.get("_server"), *(a["server_id"] for a in resource.get("attachments", ()))} - {
+        None
+    }:
         server = region.servers.get(server_id)
         if server is not None and server.plan:
-            settle_server(state, region, server, now)
-    plan = thing.get("_plan")
+            advance_server(state, region, server, now)
+    plan = resource.get("_plan")
     if not plan or plan[0] > now:
         return
-    moment, changes = thing.pop("_plan")
+    timestamp, changes = resource.pop("_plan")
     state.dirty = True
     if changes is None:
-        region.volumes.pop(thing["id"], None)
-        region.snapshots.pop(thing["id"], None)
+        region.volumes.pop(resource["id"], None)
+        region.snapshots.pop(resource["id"], None)
     else:
-        thing.update(changes)
-        thing["updated_at"] = plain(moment)
+        resource.update(changes)
+        resource["updated_at"] = format_naive(timestamp)
 
 
-def settle_images(region: Region, now: float) -> None:
-    """Do what is due on images: bytes that arrive."""
+def advance_images(region: Region, now: float) -> None:
+    """Apply the due changes of images."""
     for image in region.images.values():
         plan = image.get("_plan")
         while plan and plan[0][0] <= now:
-            moment, changes = plan.pop(0)
+            timestamp, changes = plan.pop(0)
             image.update(changes)
-            image["updated_at"] = zulu(moment)
+            image["updated_at"] = format_zulu(timestamp)
 
 
-def plan_server(server: SimulatedServer, steps: list[list[Any]]) -> None:
-    """What becomes of a server from now on. Volumes that are being taken from it go all the same."""
+def schedule_steps(server: SimulatedServer, steps: list[list[Any]]) -> None:
+    """Replace a server's scheduled steps, except detachments of volumes, which go on."""
     kept = [step for step in server.plan if _is_detach(step[2])]
     server.plan = sorted([*kept, *steps], key=lambda step: step[0])
 
 
 def _is_detach(events: list[str]) -> bool:
-    """Nova keeps no trace of it on the server: `updated` stays, and `changes-since` does not show it."""
-    return any(event.startswith(_DETACHED) for event in events)
+    """Return whether the step is a detachment. Nova does not show it on the server: `updated` stays, and `changes-since` omits it."""
+    return any(event.startswith(_DETACH_EVENT) for event in events)
 
 
-def plan_detach(server: SimulatedServer, volume_id: str, due: float) -> None:
-    """A volume goes from a server, whatever else the server does meanwhile."""
-    server.plan = sorted([*server.plan, [due, {}, [_DETACHED + volume_id]]], key=lambda step: step[0])
+def schedule_detachment(server: SimulatedServer, volume_id: str, due: float) -> None:
+    """Schedule the detachment of a volume, whatever else the server does."""
+    server.plan = sorted([*server.plan, [due, {}, [_DETACH_EVENT + volume_id]]], key=lambda step: step[0])
 
 
-def plan_volume(thing: Thing, due: float, changes: dict[str, Any] | None) -> None:
-    """What becomes of a volume or snapshot; None is its end."""
-    thing["_plan"] = [due, changes]
+def schedule_change(resource: Resource, due: float, changes: dict[str, Any] | None) -> None:
+    """Schedule a change of a volume or snapshot; None is its deletion."""
+    resource["_plan"] = [due, changes]
 
 
-def port_on(state: State, region: Region, network: Thing, project_id: str, **more: Any) -> Thing:
-    """A new port on a network, as `new_port` makes it.
+def allocate_port(state: State, region: Region, network: Resource, project_id: str, **more: Any) -> Resource:
+    """Create a port on a network, as `create_port` does.
 
-    Raises `NoAddressLeft`, but not before what is due has set addresses free.
+    Raises `NoFreeAddressError`, but not before what is due has set addresses free.
     """
     try:
-        return new_port(state, region, network, project_id, **more)
-    except NoAddressLeft:
-        settle_servers(state, region, state.clock.now())
-    return new_port(state, region, network, project_id, **more)
+        return create_port(state, region, network, project_id, **more)
+    except NoFreeAddressError:
+        advance_servers(state, region, state.clock.now())
+    return create_port(state, region, network, project_id, **more)
 
 
-def give_ports(state: State, region: Region, server: SimulatedServer, networks: list[Thing]) -> None:
-    """A port on each network. The addresses show once the server is launched. Raises `NoAddressLeft`."""
+def allocate_ports(state: State, region: Region, server: SimulatedServer, networks: list[Resource]) -> None:
+    """Create a port on each network. The server shows the addresses once it is launched. Raises `NoFreeAddressError`."""
     for network in networks:
-        port = port_on(
+        port = allocate_port(
             state,
             region,
             network,
@@ -121,15 +123,15 @@ def give_ports(state: State, region: Region, server: SimulatedServer, networks: 
         server.port_ids.append(port["id"])
 
 
-def show_addresses(region: Region, server: SimulatedServer) -> None:
-    """Work a server's addresses out from its ports and the floating IPs on them."""
-    found: dict[str, list[Thing]] = {}
+def refresh_addresses(region: Region, server: SimulatedServer) -> None:
+    """Compute a server's addresses from its ports and their floating IPs."""
+    found: dict[str, list[Resource]] = {}
     for port_id in server.port_ids:
         port = region.ports.get(port_id)
         if port is None:
             continue
         entries = found.setdefault(region.networks[port["network_id"]]["name"], [])
-        entries.extend(address_entry(port))
+        entries.extend(format_addresses(port))
         entries.extend(
             {
                 "version": 4,
@@ -144,8 +146,8 @@ def show_addresses(region: Region, server: SimulatedServer) -> None:
     server.text = None
 
 
-def show_groups(region: Region, server: SimulatedServer) -> None:
-    """Work the names of a server's security groups out from its ports."""
+def refresh_group_names(region: Region, server: SimulatedServer) -> None:
+    """Compute the names of a server's security groups from its ports."""
     ids = {
         one for port_id in server.port_ids for one in region.ports.get(port_id, {}).get("security_groups", ())
     }
@@ -155,18 +157,18 @@ def show_groups(region: Region, server: SimulatedServer) -> None:
     server.text = None
 
 
-def build_plan(
-    state: State, region: Region, server: SimulatedServer, networks: list[Thing], now: float
+def schedule_build(
+    state: State, region: Region, server: SimulatedServer, networks: list[Resource], now: float
 ) -> None:
-    """From BUILD to ACTIVE, or to ERROR when a test asked for that or no address is left."""
+    """Schedule a build: from BUILD to ACTIVE, or to ERROR for a requested failure or without a free address."""
     seconds = state.clock.build_seconds
     fault = state.failing_builds.pop(0) if state.failing_builds else None
     # Without a host, nobody gives the volumes back before the server is removed; a host that gives up does.
     found_a_host = fault is None
     if fault is None:
         try:
-            give_ports(state, region, server, networks)
-        except NoAddressLeft:
+            allocate_ports(state, region, server, networks)
+        except NoFreeAddressError:
             fault = (
                 f"Build of instance {server.id} aborted: Failed to allocate the network(s) with error No fixed IP "
                 f"addresses available for network: {', '.join(n['id'] for n in networks)}, not rescheduling."
@@ -177,12 +179,12 @@ def build_plan(
         on_the_way.insert(2, (0.35, "block_device_mapping"))
     server.plan.extend([now + seconds * part, {"task_state": task}, []] for part, task in on_the_way)
     if fault is not None:
-        shown = {"code": 500, "created": zulu(now + seconds), "message": fault}
+        shown = {"code": 500, "created": format_zulu(now + seconds), "message": fault}
         changes: dict[str, Any] = {"vm_state": "error", "task_state": None, "fault": shown}
         server.plan.append([now + seconds, changes, ["action failed", "ports gone"]])
     if found_a_host:
         for attached in server.volumes:
-            plan_attached(region, server, attached, now + seconds * 0.45)
+            schedule_attachment(region, server, attached, now + seconds * 0.45)
     if fault is not None:
         if found_a_host:
             server.plan[-1][2].append("volumes free")
@@ -192,19 +194,21 @@ def build_plan(
     )
 
 
-def plan_attached(region: Region, server: SimulatedServer, attached: Thing, due: float) -> None:
-    """A volume that is reserved for a server comes into use."""
+def schedule_attachment(region: Region, server: SimulatedServer, attached: Resource, due: float) -> None:
+    """Schedule the attachment of a volume that is reserved for a server."""
     volume = region.volumes.get(attached["id"])
     if volume is None:
         return
     attachments = [
         {"server_id": server.id, "volume_id": volume["id"], "id": volume["id"], "device": attached["device"]}
     ]
-    plan_volume(volume, due, {"status": "in-use", "attachments": attachments})
+    schedule_change(volume, due, {"status": "in-use", "attachments": attachments})
 
 
-def attach(state: State, region: Region, server: SimulatedServer, attached: Thing, now: float) -> None:
-    """A volume becomes a server's: `reserved`, and `in-use` later. Off its host there is nothing to wait for."""
+def reserve_volume(
+    state: State, region: Region, server: SimulatedServer, attached: Resource, now: float
+) -> None:
+    """Attach a volume to a server: `reserved`, later `in-use`; at once while the server is shelved off its host."""
     server.volumes = [*server.volumes, attached]
     volume = region.volumes[attached["id"]]
     volume.update({"status": "reserved", "_server": server.id})
@@ -212,23 +216,25 @@ def attach(state: State, region: Region, server: SimulatedServer, attached: Thin
         attachment = {"server_id": server.id, "volume_id": volume["id"], "id": volume["id"], "device": None}
         volume.update({"status": "in-use", "attachments": [attachment]})
     else:
-        plan_attached(region, server, attached, now + state.clock.action_seconds)
+        schedule_attachment(region, server, attached, now + state.clock.action_seconds)
 
 
-def _server_event(state: State, region: Region, server: SimulatedServer, event: str, moment: float) -> None:
+def _server_event(
+    state: State, region: Region, server: SimulatedServer, event: str, timestamp: float
+) -> None:
     if event == "launch":
-        server.launched = moment
+        server.launched = timestamp
     elif event == "addresses":
-        show_addresses(region, server)
+        refresh_addresses(region, server)
     elif event == "action failed":
         server.actions[0]["message"] = "Error"
     elif event == "ports gone":
-        _drop_ports(region, server)
+        _delete_ports(region, server)
     elif event == "unshelved":
         region.images.pop(server.shelved_image_id or "", None)
         server.shelved_image_id = None
     elif event == "gone":
-        _gone(region, server, moment)
+        _finish_deletion(region, server, timestamp)
     else:
         _volume_event(region, server, event)
 
@@ -245,16 +251,16 @@ def _volume_event(region: Region, server: SimulatedServer, event: str) -> None:
                 # That it came into use may be due too, unseen so far: it was before this.
                 volume.pop("_plan", None)
                 volume.update({"status": "reserved", "attachments": []})
-    elif event.startswith(_DETACHED):
-        volume_id = event.removeprefix(_DETACHED)
+    elif event.startswith(_DETACH_EVENT):
+        volume_id = event.removeprefix(_DETACH_EVENT)
         server.volumes = [v for v in server.volumes if v["id"] != volume_id]
         _free_volume(region, server, volume_id)
 
 
-def _gone(region: Region, server: SimulatedServer, moment: float) -> None:
-    server.terminated = moment
+def _finish_deletion(region: Region, server: SimulatedServer, timestamp: float) -> None:
+    server.terminated = timestamp
     server.addresses = {}
-    _drop_ports(region, server)
+    _delete_ports(region, server)
     for attached in server.volumes:
         was_its = _free_volume(region, server, attached["id"])
         # Cinder refuses the removal of a volume with snapshots, and Nova lets it be.
@@ -271,14 +277,14 @@ def _gone(region: Region, server: SimulatedServer, moment: float) -> None:
             del region.images[image["id"]]
 
 
-def _drop_ports(region: Region, server: SimulatedServer) -> None:
+def _delete_ports(region: Region, server: SimulatedServer) -> None:
     for port_id in server.port_ids:
-        remove_port(region, port_id)
+        delete_port(region, port_id)
     server.port_ids = []
 
 
 def _free_volume(region: Region, server: SimulatedServer, volume_id: str) -> bool:
-    """Make a volume available again, if it is still the server's."""
+    """Make a volume available again if it still belongs to the server."""
     volume = region.volumes.get(volume_id)
     if volume is None or server.id not in {
         volume.get("_server"),

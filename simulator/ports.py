@@ -1,32 +1,32 @@
-"""Addresses and MACs, and the ports that carry them."""
+"""Ports with their MAC and IP addresses, and the addresses in use."""
 
 from __future__ import annotations
 
 import ipaddress
 from typing import Any
 
-from .clock import zulu
-from .state import Region, State, Thing
+from .clock import format_zulu
+from .state import Region, Resource, State
 
 
-class NoAddressLeft(Exception):
-    """The subnet is full."""
+class NoFreeAddressError(Exception):
+    """The subnet has no free address."""
 
 
-def remember_addresses(region: Region) -> None:
-    """Work out from the ports which addresses are in use."""
+def index_used_addresses(region: Region) -> None:
+    """Compute from the ports and floating IPs which addresses are in use."""
     region.used_addresses = {subnet_id: set() for subnet_id in region.subnets}
     region.next_address = {}
     for port in region.ports.values():
         for fixed in port["fixed_ips"]:
-            _use_address(region, fixed)
+            _mark_used(region, fixed)
     for floating in region.floatingips.values():
         for subnet_id in region.networks.get(floating["floating_network_id"], {}).get("subnets", ()):
-            _use_address(region, {"subnet_id": subnet_id, "ip_address": floating["floating_ip_address"]})
+            _mark_used(region, {"subnet_id": subnet_id, "ip_address": floating["floating_ip_address"]})
 
 
-def _use_address(region: Region, fixed: Thing) -> None:
-    """Note that it is in use, if it is one that could be given out: gateways' are not."""
+def _mark_used(region: Region, fixed: Resource) -> None:
+    """Mark an address as used when it is in the allocation pool; a gateway's is not."""
     subnet = region.subnets.get(fixed["subnet_id"])
     if subnet is not None:
         first, last = _pool(subnet)
@@ -35,22 +35,22 @@ def _use_address(region: Region, fixed: Thing) -> None:
             region.used_addresses.setdefault(subnet["id"], set()).add(number)
 
 
-def _pool(subnet: Thing) -> tuple[int, int]:
+def _pool(subnet: Resource) -> tuple[int, int]:
     pool = subnet["allocation_pools"][0]
     return int(ipaddress.ip_address(pool["start"])), int(ipaddress.ip_address(pool["end"]))
 
 
-def free_address(region: Region, subnet_id: str, address: str) -> None:
-    """Give an address back."""
+def release_address(region: Region, subnet_id: str, address: str) -> None:
+    """Release an address."""
     region.used_addresses.get(subnet_id, set()).discard(int(ipaddress.ip_address(address)))
 
 
-def take_address(region: Region, subnet: Thing) -> str:
-    """The next free address of a subnet's first pool. Raises `NoAddressLeft`."""
+def allocate_address(region: Region, subnet: Resource) -> str:
+    """Return the next free address of the subnet's first pool. Raises `NoFreeAddressError`."""
     first, last = _pool(subnet)
     used = region.used_addresses.setdefault(subnet["id"], set())
     if len(used) > last - first:
-        raise NoAddressLeft
+        raise NoFreeAddressError
     number = region.next_address.get(subnet["id"], first)
     while number in used or number > last:
         number = first if number > last else number + 1
@@ -59,8 +59,8 @@ def take_address(region: Region, subnet: Thing) -> str:
     return str(ipaddress.ip_address(number))
 
 
-def default_group(region: Region, project_id: str) -> str | None:
-    """The id of a project's security group "default"."""
+def find_default_group(region: Region, project_id: str) -> str | None:
+    """Return the id of the project's security group "default", or None."""
     found = region.default_groups.get(project_id)
     if found is None or found not in region.security_groups:
         groups = region.security_groups.values()
@@ -69,33 +69,35 @@ def default_group(region: Region, project_id: str) -> str | None:
     return found or None
 
 
-def new_port(
+def create_port(
     state: State,
     region: Region,
-    network: Thing,
+    network: Resource,
     project_id: str,
     *,
     device_id: str = "",
     owner: str = "",
     groups: list[str] | None = None,
-    fixed: list[Thing] | None = None,
-) -> Thing:
-    """A port with a MAC and, when the network has a subnet, an address. Raises `NoAddressLeft`.
+    fixed: list[Resource] | None = None,
+) -> Resource:
+    """Create a port with a MAC and, when the network has a subnet, an address. Raises `NoFreeAddressError`.
 
     Unless told otherwise it is in its project's default security group; the network's own ports are in none.
     """
     if fixed is None:
         subnet = region.subnets.get(network["subnets"][0]) if network["subnets"] else None
-        fixed = [{"subnet_id": subnet["id"], "ip_address": take_address(region, subnet)}] if subnet else []
+        fixed = (
+            [{"subnet_id": subnet["id"], "ip_address": allocate_address(region, subnet)}] if subnet else []
+        )
     else:
         for one in fixed:
-            _use_address(region, one)
+            _mark_used(region, one)
     if groups is None:
-        default = None if owner.startswith("network:") else default_group(region, project_id)
+        default = None if owner.startswith("network:") else find_default_group(region, project_id)
         groups = [default] if default else []
     number = state.random.getrandbits(24)
     port_id = state.new_id()
-    stamp = zulu(state.clock.now())
+    stamp = format_zulu(state.clock.now())
     port: dict[str, Any] = {
         "id": port_id, "name": "", "network_id": network["id"], "tenant_id": project_id, "project_id": project_id,
         "mac_address": f"fa:16:3e:{number >> 16:02x}:{number >> 8 & 255:02x}:{number & 255:02x}",
@@ -108,19 +110,19 @@ def new_port(
     return port
 
 
-def remove_port(region: Region, port_id: str) -> None:
-    """Remove a port. Its addresses are free again, and floating IPs on it lead nowhere."""
+def delete_port(region: Region, port_id: str) -> None:
+    """Delete a port, release its addresses, and disassociate its floating IPs."""
     port = region.ports.pop(port_id, None)
     for fixed in port["fixed_ips"] if port else ():
-        free_address(region, fixed["subnet_id"], fixed["ip_address"])
+        release_address(region, fixed["subnet_id"], fixed["ip_address"])
     for floating in region.floatingips.values():
         if floating["port_id"] == port_id:
-            loose = {"port_id": None, "fixed_ip_address": None, "router_id": None, "status": "DOWN"}
-            floating.update({**loose, "port_details": None})
+            unassociated = {"port_id": None, "fixed_ip_address": None, "router_id": None, "status": "DOWN"}
+            floating.update({**unassociated, "port_details": None})
 
 
-def address_entry(port: Thing) -> list[Thing]:
-    """A port's addresses as Nova shows them with a server."""
+def format_addresses(port: Resource) -> list[Resource]:
+    """Return a port's addresses as Nova shows them with a server."""
     return [
         {
             "version": 6 if ":" in fixed["ip_address"] else 4,

@@ -1,4 +1,4 @@
-"""Changes that the cloud accepts and then loses inside: as when a service dies with a message in its hands."""
+"""Changes that the cloud accepts and then loses, as when a service dies while it handles a message."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _DURATIONS = ("build_seconds", "action_seconds", "volume_seconds")
 
 
 @contextmanager
-def losing(state: State, region: Region, *, everything: bool) -> Iterator[None]:
-    """What is begun inside the block is never gone on with; with `everything`, there is no trace of it either."""
+def lose_changes(state: State, region: Region, *, everything: bool) -> Iterator[None]:
+    """Never continue what starts inside the block; with `everything`, leave no trace of it."""
     clock = state.clock
     durations = {name: getattr(clock, name) for name in _DURATIONS}
     kept = copy.deepcopy((region.servers, region.volumes, region.snapshots)) if everything else None
@@ -30,7 +30,7 @@ def losing(state: State, region: Region, *, everything: bool) -> Iterator[None]:
             _forget_plans(region, clock.now())
         else:
             region.servers, region.volumes, region.snapshots = kept
-            region.forget_order()
+            region.invalidate_order()
 
 
 def _forget_plans(region: Region, now: float) -> None:
@@ -40,6 +40,6 @@ def _forget_plans(region: Region, now: float) -> None:
             # Whose message reached nobody has no events.
             server.actions[0]["lost"] = True
         server.plan = left
-    for thing in (*region.volumes.values(), *region.snapshots.values()):
-        if thing.get("_plan") and thing["_plan"][0] >= now + _NEVER / 100:
-            del thing["_plan"]
+    for resource in (*region.volumes.values(), *region.snapshots.values()):
+        if resource.get("_plan") and resource["_plan"][0] >= now + _NEVER / 100:
+            del resource["_plan"]
