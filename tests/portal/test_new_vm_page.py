@@ -191,7 +191,7 @@ def test_what_is_made_from_a_snapshot_of_a_volume_boots_from_one(as_role, vm, sn
 
 
 def test_who_has_no_system_is_told(as_role):
-    told = "There is no information system yet"
+    told = "No information system yet"
     assert told in text(as_role(Role.ADMIN, of=TenantFactory()).get("/vms/new/", follow=True))
 
 
