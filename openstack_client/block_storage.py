@@ -251,6 +251,6 @@ def _metadata_filter(metadata: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def _carries(raw: Any, metadata: Mapping[str, str]) -> bool:
-    # A Cinder whose policy switches the filter off ignores it silently, so the answer is looked at again.
+    # A Cinder whose policy switches the filter off ignores it silently, so the answer is filtered again.
     found = mapping(raw.get("metadata")) if isinstance(raw, dict) else {}
     return all(found.get(key) == value for key, value in metadata.items())

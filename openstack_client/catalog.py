@@ -1,4 +1,4 @@
-"""What a token's catalog says: which services are where, for whom."""
+"""Read a token's catalog: which services it has, in which region, for which interface."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from .errors import ServiceMissing
 from .records.json_values import text
 
 INTERFACES = ("public", "internal", "admin")
-# What is shown of a catalog in an error.
+# The most that an error shows of a catalog.
 _MOST_SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a service is: its official type, its region ("" for none), and for whom ("public", "internal", "admin")."""
+    """An endpoint of a service: its official type, its region ("" for none), its interface ("public", "internal", "admin")."""
 
     service: str
     region: str

@@ -1,4 +1,4 @@
-"""How far a cloud's clocks are from ours, as its answers say.
+"""Measure how far a cloud's clocks are from ours, by the dates of its answers.
 
 Each service's answers are dated by the host that it runs on (`Date`). A service that does not date them is judged by
 Keystone's, or by when Keystone says that it gave out a token that we have just got.
@@ -18,7 +18,7 @@ from .translation import http_date
 # that carries the old time.
 _REMEMBERED_SECONDS = 3600.0
 _KEPT = 64
-# One reading in so many seconds is enough.
+# Seconds between two readings.
 _EVERY_SECONDS = 5.0
 
 

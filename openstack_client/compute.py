@@ -53,7 +53,7 @@ class Compute(ServerActions, ServerVolumes):
     ) -> Iterator[RecordPage[ServerReading]]:
         """List the project's servers as `server_pages` does, as readings: for callers that mostly find nothing new.
 
-        The next page is fetched while the last one is being looked at, so a reader that is no slower than the cloud
+        The next page is fetched while the last one is being processed, so a reader that is no slower than the cloud
         costs no time of its own. Raises `CloudUnavailable` when the listing breaks off.
         """
         pages = self._raw_pages(page_size, _server_query(self._cloud_time(changes_since), None, ()))
@@ -128,7 +128,7 @@ class Compute(ServerActions, ServerVolumes):
     ) -> Server:
         """Ask for a server, from an image or from a volume. Look for a tag of its own first: not safe to repeat.
 
-        Nova answers with the id alone, so the record holds that and what was asked for; the rest comes with
+        Nova answers with the id alone, so the record holds that and the requested values; the rest comes with
         `get_server`. When it raises `CloudUnavailable`, the server may exist all the same.
         Raises `QuotaExceeded`, `Conflict`, `Forbidden`, `InvalidRequest`.
         """

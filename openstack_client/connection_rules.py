@@ -1,4 +1,4 @@
-"""Where connections to a cloud may go, and how much a cloud may answer.
+"""The rules for connections to a cloud: where they may go, and how large an answer may be.
 
 A cloud is not trusted: its login answers with a catalog of addresses, and a tenant may have entered a server of its own.
 """

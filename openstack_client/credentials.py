@@ -1,4 +1,4 @@
-"""What one logs in to a cloud with."""
+"""The credentials of a cloud account."""
 
 from __future__ import annotations
 

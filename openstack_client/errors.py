@@ -1,4 +1,4 @@
-"""What can go wrong with a cloud: one small tree, whatever library noticed it first."""
+"""The errors of a cloud: one small tree, whichever library raised first."""
 
 from __future__ import annotations
 

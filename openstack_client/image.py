@@ -40,7 +40,7 @@ class Images:
         if not value:
             raise InvalidRequest("Without a value, every image would be found.")
         key = validate_property(name)
-        # A proxy or a Glance that drops the filter would hand us all images, so the answer is looked at again.
+        # A proxy or a Glance that drops the filter would return all images, so the answer is filtered again.
         return [
             Image.from_json(raw)
             for page in self._raw_pages({key: value})

@@ -5,7 +5,7 @@ How a listing of OpenStack's may end wrongly, and what is done about it:
 | what happens | what is done |
 |---|---|
 | the link to the next page has another name than the list (`volume_type_links`), or is Glance's `next`, or Keystone's `links.next` | all of them are understood |
-| a page is shorter than asked for, and no link says that there is more: a limit of the server's, perhaps | the rest is asked for by marker until a page is empty |
+| a page is shorter than requested, and no link says that there is more: perhaps a limit of the server's | the rest is requested by marker until a page is empty |
 | the marker was removed between two pages (400, 404) | the listing begins anew, at most `MAX_RESTARTS` times; what was shown before is not shown twice |
 | a page is empty, or has no id that could be a marker, and links to more | the marker in the link is followed, never its host or path |
 | a page shows nothing but what earlier ones have shown | `CloudUnavailable`: the server ignores the marker, and what else there is cannot be known |
@@ -28,7 +28,7 @@ from .translation import malformed_answer
 from .transport import Transport
 from .validation import validate_page_size
 
-# Raw JSON, of which each element should be an object.
+# Raw JSON, whose elements should be objects.
 Page = list[Any]
 AnyPage = TypeVar("AnyPage")
 Record = TypeVar("Record")
@@ -167,7 +167,7 @@ def _check_restart(refused: InvalidRequest | NotFound, path: str, marker: str | 
     if restarts > MAX_RESTARTS:
         raise malformed_answer(
             f"the listing of {path} broke off {restarts} times, because the last object of a page was gone "
-            f"before the next page was asked for: {refused.message}"
+            f"before the next page was requested: {refused.message}"
         ) from None
 
 

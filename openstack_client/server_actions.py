@@ -1,4 +1,4 @@
-"""What is done to a server that exists: power, pause, shelve, resize, its image, its console, its history."""
+"""Actions on an existing server: power, pause, shelve, resize, image, console, history."""
 
 from __future__ import annotations
 

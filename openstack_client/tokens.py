@@ -1,4 +1,4 @@
-"""What is set right about a token before keystoneauth reads it: how long it is good by our clock, and its catalog."""
+"""Correct a token before keystoneauth reads it: its expiry by our clock, and its catalog."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How requests leave: one session, one guard, a timeout on everything, and one way for errors to come back."""
+"""Send requests: one session, one guard, a timeout on everything, and one translation of errors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _last_request_id: ContextVar[str] = ContextVar("last_request_id", default="")
 
 
 class TokenCache(Protocol):
-    """Where tokens are shared between processes. Neither call may raise; a cache that is away just costs a login."""
+    """A cache that shares tokens between processes. Neither call may raise; a cache that is down only costs a login."""
 
     def get(self, key: str) -> str | None:
         """Return the value under the key, or None."""
@@ -270,7 +270,7 @@ class Transport:
         try:
             auth.set_auth_state(state)
         except (ValueError, KeyError, TypeError):
-            # What is in the cache is not ours, or of another version: log in as if it were empty.
+            # The cached token is not ours, or of another version: log in as if the cache were empty.
             auth.invalidate()
         else:
             self._shared_access = auth.auth_ref

@@ -48,7 +48,7 @@ class VirtualMachineAdmin(admin.ModelAdmin[VirtualMachine]):
 
 @admin.register(VMOperationLog)
 class VMOperationLogAdmin(ReadOnly):
-    """Who did what to which VM."""
+    """The operation log."""
 
     list_display = ["at", "tenant", "vm_name", "operation", "operator", "success", "detail"]
     list_filter = ["operation", "success", "tenant"]
@@ -83,7 +83,7 @@ class SyncRunAdmin(ReadOnly):
 
 @admin.register(SyncState)
 class SyncStateAdmin(ReadOnly):
-    """How fresh the picture of each account and region is."""
+    """The freshness of each account and region."""
 
     list_display = [
         "account",

@@ -43,7 +43,7 @@ class Catalogue:
 
     def __init__(self, place: Place, system: InformationSystem) -> None:
         self.place, self.system = place, system
-        # What the last listing did not show may only have been overlooked, but nobody should build on it.
+        # A resource that the last listing did not show may still exist, but no VM should be created from it.
         present = CloudResource.objects.present().filter(
             missing_count=0,
             account=place.account,
@@ -67,7 +67,7 @@ class Catalogue:
     def images(self) -> list[CloudResource]:
         """Return the images that this tenant may boot from, the newest first.
 
-        A snapshot in an account that is shared is seen by its own tenant alone.
+        A snapshot in a shared account is visible to its own tenant alone.
         """
         return sorted(
             (
@@ -230,7 +230,7 @@ class Catalogue:
                 errors["image"] = [_("Image not found: %(id)s.") % {"id": params["image"]}]
             return found
         os_type, version = params["os_type"].casefold(), params.get("os_version", "").casefold()
-        # Who names a system wants that system, not somebody's snapshot of it.
+        # A request for a system means its image, not somebody's snapshot of it.
         of_type = [
             image
             for image in images
@@ -254,12 +254,12 @@ class Catalogue:
     def _network(self, params: Mapping[str, Any], errors: Errors) -> CloudResource | None:
         networks = {network.cloud_id: network for network in self.networks()}
         known = ", ".join(f"{one.name} ({one.cloud_id})" for one in networks.values()) or "-"
-        wanted = params.get("network") or self.system.default_network or self.system.tenant.default_network
-        if wanted:
-            if wanted not in networks:
+        requested = params.get("network") or self.system.default_network or self.system.tenant.default_network
+        if requested:
+            if requested not in networks:
                 message = _("Network '%(id)s' not found. Available: %(known)s.")
-                errors["network"] = [message % {"id": wanted, "known": known}]
-            return networks.get(wanted)
+                errors["network"] = [message % {"id": requested, "known": known}]
+            return networks.get(requested)
         if len(networks) == 1:
             return next(iter(networks.values()))
         if networks:
@@ -269,11 +269,11 @@ class Catalogue:
         return None
 
     def _zone(self, params: Mapping[str, Any], errors: Errors) -> str | None:
-        wanted, known = params.get("availability_zone", ""), [zone.cloud_id for zone in self.zones()]
-        if wanted and wanted not in known:
+        requested, known = params.get("availability_zone", ""), [zone.cloud_id for zone in self.zones()]
+        if requested and requested not in known:
             message = _("Availability zone '%(zone)s' not found. Available: %(known)s.")
-            errors["availability_zone"] = [message % {"zone": wanted, "known": ", ".join(known) or "-"}]
-        return wanted or None
+            errors["availability_zone"] = [message % {"zone": requested, "known": ", ".join(known) or "-"}]
+        return requested or None
 
 
 def os_names(image: CloudResource) -> set[str]:
@@ -285,9 +285,9 @@ def os_names(image: CloudResource) -> set[str]:
 
 def os_version(image: CloudResource) -> str:
     """Return the version of an image's system: its attribute, or the last word of its name that begins with a digit."""
-    said = image.attributes.get("os_version", "")
-    if said:
-        return str(said).casefold()
+    version = image.attributes.get("os_version", "")
+    if version:
+        return str(version).casefold()
     numbers = [word for word in re.split(r"[\s_-]", image.name) if word[:1].isdigit()]
     return numbers[-1].casefold() if numbers else ""
 
@@ -307,7 +307,7 @@ def _cores(flavor: CloudResource) -> int:
 
 
 def _memory_gb(flavor: CloudResource) -> int:
-    # A flavor of 1,536 MB is no flavor of 2 GB: what was asked for must fit.
+    # A flavor of 1,536 MB does not fit a request for 2 GB.
     return int(flavor.attributes.get("memory_mb", 0)) // 1024
 
 

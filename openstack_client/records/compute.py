@@ -1,4 +1,4 @@
-"""What Nova holds."""
+"""Records of Nova."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ class Flavor:
 
 @dataclass(frozen=True, slots=True)
 class Keypair:
-    """A user's key pair, of which the cloud keeps the public half. It has no id: its name is its user's alone."""
+    """A user's key pair; the cloud keeps its public half. It has no id: its name is unique for its user."""
 
     name: str
     type: str

@@ -1,4 +1,4 @@
-"""What Nova and Cinder say of work in progress: an action's events, and attachments as Cinder keeps them."""
+"""Records of work in progress: the events of Nova's actions, and Cinder's attachments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Neutron holds."""
+"""Records of Neutron."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much a project may have, and has, of something."""
+"""A project's limits and usage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Glance and Cinder hold."""
+"""Records of Glance and Cinder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .json_values import (
     timestamp,
 )
 
-# What Glance's own schema of an image names; everything else on an image was put there by somebody.
+# The fields of Glance's own schema of an image; users set all others.
 IMAGE_BASE_FIELDS = frozenset(
     {
         "checksum", "container_format", "created_at", "direct_url", "disk_format", "file", "id", "locations", "min_disk",
@@ -189,7 +189,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class VolumeType:
-    """A kind of volumes, by whose name a volume is asked for."""
+    """A volume type; a volume is requested by its name."""
 
     id: str
     name: str

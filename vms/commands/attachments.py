@@ -1,4 +1,4 @@
-"""What a worker does to put volumes on servers and to take them off."""
+"""Attach volumes to servers, and detach them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker does to a server's name and metadata."""
+"""Change a server's name and metadata."""
 
 from __future__ import annotations
 

@@ -24,25 +24,25 @@ from volumepool.models import Volume
 from ..models import VirtualMachine, VMOperationLog
 from .server import ServerCommand, delete_servers, vm_tag
 
-# A queue out of which nothing has come for so long stands still.
-QUEUE_STANDS_AFTER = timedelta(seconds=40)
+# Nova's queue counts as stuck when it has built nothing for this long.
+QUEUE_STUCK_AFTER = timedelta(seconds=40)
 
 
 def is_overtaken(compute: Compute, server: Server) -> bool:
     """Return whether Nova has passed over a server that is not built yet.
 
     That is so when Nova has built one that was requested later, and when it has built none of ours for
-    `QUEUE_STANDS_AFTER`. Otherwise the server only waits for its turn.
+    `QUEUE_STUCK_AFTER`. Otherwise the server only waits for its turn.
     """
-    made = server.created_at
-    if made is None:
+    created = server.created_at
+    if created is None:
         return True
-    since = min(made, timezone.now() - QUEUE_STANDS_AFTER)
-    through = [other for other in compute.list_servers(changes_since=since) if other.launched_at is not None]
-    if any(other.created_at is not None and other.created_at > made for other in through):
+    since = min(created, timezone.now() - QUEUE_STUCK_AFTER)
+    built = [other for other in compute.list_servers(changes_since=since) if other.launched_at is not None]
+    if any(other.created_at is not None and other.created_at > created for other in built):
         return True
-    lately = timezone.now() - QUEUE_STANDS_AFTER
-    return not any(other.launched_at is not None and other.launched_at > lately for other in through)
+    lately = timezone.now() - QUEUE_STUCK_AFTER
+    return not any(other.launched_at is not None and other.launched_at > lately for other in built)
 
 
 @register
@@ -61,7 +61,7 @@ class CreateVmCommand(ServerCommand):
     image_id: str
     availability_zone: str | None = None
     boot_volume_id: str | None = None  # The row of the volume to be made and booted from.
-    volume_snapshot_id: str | None = None  # What that volume is a copy of, when it is not the image.
+    volume_snapshot_id: str | None = None  # The snapshot that volume is a copy of, when it is not the image.
     spare_id: str | None = None  # Cinder's id of the spare that the row has been given, when one was ready.
     spare_name: str = ""
 
@@ -110,7 +110,7 @@ class CreateVmCommand(ServerCommand):
     def request_server(self) -> Result:
         """Create the server, unless an earlier try has. If that cannot be found out, nothing is created."""
         compute = self.cloud().compute
-        # Who comes a second time may have asked before, and a lost request may still be on its way.
+        # A second try may have sent the request before, and that may still be on its way.
         self.data["asked_again"] = self.retrying
         if self.retrying and (found := compute.find_servers_by_tag(vm_tag(self.vm_id))):
             self.data["server_id"] = found[0].id

@@ -25,7 +25,7 @@ from ..models import VirtualMachine, VMOperationLog, VMSnapshot, VMStatus
 from ..removal_guards import removal_refusals
 from .server import ServerCommand, delete_servers, is_deletion_running, vm_tag
 
-# What may be removed without force: nothing runs in it.
+# The statuses in which a VM may be deleted without force: nothing runs in it.
 _REMOVABLE = frozenset({VMStatus.STOPPED, VMStatus.SHELVED, VMStatus.ERROR, VMStatus.REMOVED})
 
 
@@ -34,7 +34,7 @@ _REMOVABLE = frozenset({VMStatus.STOPPED, VMStatus.SHELVED, VMStatus.ERROR, VMSt
 class RemoveVmCommand(ServerCommand):
     """Delete a VM. What is gone already counts as success, so the command can be repeated after it failed half-way.
 
-    Nothing of it can be undone: a server that was asked to go, goes.
+    Nothing of it can be undone: Nova cannot be asked to keep a server that it deletes.
     """
 
     vm_id: str

@@ -136,7 +136,7 @@ class ServerCommand(CloudCommand):
             return False
         if not is_worked_on(events):
             return True
-        # What a service that died had begun stays "begun" for ever in Nova's record.
+        # Work that a service had begun before it died stays "begun" for ever in Nova's record.
         return self.longest_work is not None and self.stood_for() >= self.longest_work
 
     def has_failed(self) -> bool:

@@ -104,7 +104,7 @@ class SnapshotVmCommand(ServerCommand):
     @step(title=gettext_lazy("Send request to cloud"))
     def request_image(self) -> Result:
         """Request an image from Nova, unless an earlier try has."""
-        # Who comes a second time may have asked before, and a lost request may still be on its way.
+        # A second try may have sent the request before, and that may still be on its way.
         self.data["asked_again"] = self.retrying
         if self.retrying and (made := self.list_images()):
             self.data["image_id"] = made[0].id

@@ -1,4 +1,4 @@
-"""What was made of VMs besides themselves: snapshots, and what was read of their consoles."""
+"""Snapshots of VMs, and the texts that were read of their consoles."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class VMSnapshot(models.Model):
 
 
 class ConsoleReading(models.Model):
-    """What one user last asked a VM's console for: the address of its screen, or the end of its text.
+    """The console text that was last read for one user: the console URL, or the last lines of the log.
 
     An address lets its holder in without a password, so it is for that user alone, kept encrypted, and forgotten
     after `settings.CONSOLE_URL_SECONDS`.

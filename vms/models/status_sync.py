@@ -22,13 +22,13 @@ class SyncState(models.Model):
     listed_at = models.DateTimeField(null=True, blank=True)
     # When the last listing of all servers began; runs in between list what has changed.
     full_listed_at = models.DateTimeField(null=True, blank=True)
-    # From when on the next listing of changes must tell: earlier than `listed_at` when a run had to leave rows alone.
+    # Where the next listing of changes has to begin: earlier than `listed_at` when a run had to leave rows alone.
     changes_from = models.DateTimeField(null=True, blank=True)
-    # When somebody last asked for a full run; the next run is one when this is later than `full_listed_at`.
+    # When a full run was last requested; the next run is full when this is later than `full_listed_at`.
     full_wanted_at = models.DateTimeField(null=True, blank=True)
-    # A person has looked at a mass loss and believes it: the next full run does, too.
+    # Staff have confirmed a mass loss: the next full run marks the VMs.
     losses_accepted = models.BooleanField(_("losses accepted"), default=False, db_default=False)
-    # The run that goes on now: single-flight, with a lease (tasks/leases.py).
+    # The present run: single-flight, with a lease (tasks/leases.py).
     owner = models.CharField(max_length=100, blank=True, default="")
     lease_until = models.DateTimeField(null=True, blank=True)
 

@@ -36,7 +36,7 @@ class VMStatus(models.TextChoices):
     UNKNOWN = "unknown", _("unknown")
 
 
-# Nova's words to ours. A word that is not here keeps the old status and is counted by the sync.
+# Nova's statuses to ours. An unknown one keeps the old status and is counted by the sync.
 STATUS_OF_SERVER: dict[str, VMStatus] = {
     **dict.fromkeys(
         (
@@ -100,7 +100,7 @@ class VirtualMachine(models.Model):
     """A tenant's virtual machine. Its *server* is Nova's object, bound by `openstack_id`.
 
     Three facts stay three: `status` is what the cloud last said; the job in flight is read from the task manager;
-    `desired_state` is what the user asked for last. Nothing is written because we hope that it will become true.
+    `desired_state` is what the user requested last. No column is written in the expectation that it will become true.
     """
 
     class DataCenterType(models.TextChoices):
@@ -181,11 +181,11 @@ class VirtualMachine(models.Model):
     # The digest of the reading that the columns above were written from (`ServerReading.digest`); empty when
     # something else wrote them.
     reading = models.CharField(max_length=24, blank=True, default="", editable=False)
-    # Complete listings in a row without it: one is a rumour, two are news.
+    # Complete listings in a row without it: one may be a gap in the listing, two are believed.
     missing_count = models.PositiveSmallIntegerField(default=0, editable=False)
-    # Nova is doing something to it: it is looked at more often than the rest.
+    # Nova is changing it: its region is synced more often.
     moving = models.BooleanField(default=False, db_default=False, editable=False)
-    # For which end of its runtime its people were warned.
+    # The end date that was announced.
     warned_of_end = models.DateField(null=True, blank=True, editable=False)
     # Counts the changes that people make to its description; the ETag.
     version = models.PositiveIntegerField(default=1, db_default=1, editable=False)

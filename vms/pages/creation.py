@@ -27,7 +27,7 @@ from ..services import CreationResult, create_vm
 from .form_choices import Choices, fetch_choices
 from .listing import quota_lines
 
-# What the form has, and how it begins.
+# The fields of the form, with their initial values.
 STARTS = {
     "information_system": "",
     "account": "",
@@ -46,7 +46,7 @@ STARTS = {
     "runtime_end": "",
     "description": "",
 }
-# What the form sends as it is entered; size and image are put together from several fields.
+# The fields that are sent as they are entered; size and image are composed of several fields.
 PLAIN = (
     "information_system",
     "account",
@@ -173,7 +173,7 @@ def _form(
     context = {
         "scope": scope,
         "entered": entered,
-        # What has to be named first is no mistake yet, but is said at the same place.
+        # A field that has to be selected first is no error yet, but its message has the same place.
         "errors": {**choices.missing, **(errors or {})},
         "choices": choices,
         "system": system,

@@ -42,13 +42,13 @@ def list_sizes(flavors: Sequence[CloudResource], *, boots_from_volume: bool = Fa
     return [size for size in sizes if _smallest(sizes, size, disk(size)) is size]
 
 
-def _smallest(sizes: Sequence[Size], wanted: Size, disk_gb: int) -> Size | None:
-    if wanted.memory_gb < 1:
+def _smallest(sizes: Sequence[Size], requested: Size, disk_gb: int) -> Size | None:
+    if requested.memory_gb < 1:
         return None
     for size in sizes:
         if (
-            size.cpu_cores >= wanted.cpu_cores
-            and size.memory_gb >= wanted.memory_gb
+            size.cpu_cores >= requested.cpu_cores
+            and size.memory_gb >= requested.memory_gb
             and size.disk_gb >= disk_gb
         ):
             return size

@@ -19,7 +19,7 @@ from ..commands.changes import ChangeVmCommand
 from ..models import VirtualMachine
 from .locked_vms import lock_vm, touch
 
-# What the server has too: it follows by a command, and the row when the cloud has it.
+# The fields that the server has too: a command changes it there, and the row when the cloud has confirmed.
 _IN_THE_CLOUD = ("name", "metadata")
 
 

@@ -66,7 +66,7 @@ def create_vm(
         problems.setdefault(name, []).extend(found)
     if problems:
         raise InvalidFieldsError(problems)
-    assert system is not None  # What could not be chosen was named in `problems`.
+    assert system is not None  # A failed choice is in `problems`.
     assert place is not None
     assert choice.flavor is not None
     assert choice.image is not None or choice.pool is not None
@@ -199,7 +199,7 @@ def creation_options(
 ) -> dict[str, Any]:
     """Return the choices for a new VM of an information system. Raises 400 `invalid`, as `create_vm` does.
 
-    Not `for_new`: what one that is there can be changed to, also in an account in which nothing new is made.
+    Not `for_new`: the choices for changing an existing VM, also in an account in which no new one may be created.
     """
     problems: Errors = {}
     systems = InformationSystem.objects.within(scope).select_related("tenant").order_by("name")

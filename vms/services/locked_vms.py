@@ -38,7 +38,7 @@ def build_specs(command_class: Callable[[str], ServerCommand], vms: Sequence[Vir
 
 def touch_submitted(vms: Sequence[VirtualMachine], answers: Sequence[Answer]) -> int:
     """Move `written_at` of the locked VMs that have a new job; return how many. `answers` are theirs, in their order."""
-    asked = [
+    submitted = [
         vm.pk for vm, answer in zip(vms, answers, strict=True) if answer.job is not None and not answer.joined
     ]
-    return VirtualMachine.objects.filter(pk__in=asked).update(written_at=Now(), updated_at=Now())
+    return VirtualMachine.objects.filter(pk__in=submitted).update(written_at=Now(), updated_at=Now())

@@ -36,7 +36,7 @@ def request_sync(*, scope: Scope, account_id: int | None = None) -> list[SyncSta
     SyncState.objects.filter(of_these).update(full_wanted_at=timezone.now())
     if regions:
         ring("vms.sync_region_status", *regions)
-    # Who looks at VMs looks at their volumes, too.
+    # A page of VMs shows their volumes too.
     request_volume_sync(scope=scope, account_id=account_id)
     return list(
         SyncState.objects.filter(of_these).select_related("account").order_by("account__name", "region")
