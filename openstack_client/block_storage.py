@@ -36,11 +36,6 @@ class BlockStorage(VolumeAttachments):
         for page in self._raw_pages("volumes", page_size, metadata):
             yield read_records(page, Volume.from_json)
 
-    def list_volumes(self, *, page_size: int = 1000) -> Iterator[Volume]:
-        """List the project's volumes, one by one."""
-        for page in self.volume_pages(page_size=page_size):
-            yield from page
-
     def find_volumes_by_metadata(self, metadata: Mapping[str, str]) -> list[Volume]:
         """List the volumes that carry all of this metadata: an earlier attempt to create one may have left them.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from .errors import CloudError
-from .paging import RecordPage, join_pages, json_pages, read_records
+from .paging import RecordPage, json_pages, read_records
 from .records import FloatingIp, Network, Port, Quota, Router, SecurityGroup, Subnet
 from .records.quota import quotas_from_json
 from .translation import malformed_answer
@@ -33,17 +33,9 @@ class Networks:
         """List networks, page by page: the project's own, shared and external ones."""
         return self._pages("/networks", "networks", Network.from_json, page_size)
 
-    def list_networks(self) -> RecordPage[Network]:
-        """List the networks of `network_pages`."""
-        return join_pages(self.network_pages())
-
     def subnet_pages(self, *, page_size: int = _PAGE_SIZE) -> Iterator[RecordPage[Subnet]]:
         """List subnets, page by page. A server cannot be put on a network without one."""
         return self._pages("/subnets", "subnets", Subnet.from_json, page_size)
-
-    def list_subnets(self) -> RecordPage[Subnet]:
-        """List the subnets of `subnet_pages`."""
-        return join_pages(self.subnet_pages())
 
     def router_pages(self, *, page_size: int = _PAGE_SIZE) -> Iterator[RecordPage[Router]]:
         """List routers, page by page."""
