@@ -24,7 +24,7 @@ class Endpoint:
 
 
 def normalize_catalog(raw: Any) -> list[dict[str, Any]]:
-    """Return the services of a catalog that are services, with those of their endpoints that are endpoints, each once.
+    """Return the valid services of a catalog with their valid endpoints, each once.
 
     Keystoneauth takes for granted that they are, and one that is not would keep us from all the others.
     """

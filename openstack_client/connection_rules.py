@@ -53,6 +53,6 @@ def check_json_tokens(content: bytes, most: int) -> None:
         raise AnswerRefused(f"sent more than {most:,} values, which no answer of a cloud does")
 
 
-def in_mebibytes(count: int) -> str:
-    """Return a count of bytes in words."""
+def format_mebibytes(count: int) -> str:
+    """Return a number of bytes as text, in MiB."""
     return f"{count / MIB:g} MiB"

@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 import requests
 
-from .connection_rules import AnswerRefused, ConnectionRules, check_json_tokens, in_mebibytes
+from .connection_rules import AnswerRefused, ConnectionRules, check_json_tokens, format_mebibytes
 from .errors import AddressRefused, CloudError, CloudUnavailable, InvalidRequest
 from .http_adapter import CloudAdapter
 
@@ -72,7 +72,7 @@ class HttpSession(requests.Session):
         """
         kwargs |= {"timeout": self._timeout, "stream": True, "allow_redirects": False}
         if kwargs.get("verify", True) is True and not self._has_ca_bundle:
-            # The one thing of the environment that only says whom to trust.
+            # The only setting of the environment that is honored: it says which certificates to trust.
             kwargs["verify"] = os.environ.get("REQUESTS_CA_BUNDLE") or True
         address = url.decode() if isinstance(url, bytes) else url
         for _ in range(_MOST_REDIRECTS + 1):
@@ -84,7 +84,7 @@ class HttpSession(requests.Session):
             address = self._redirect_address(method, response.url, location)
             # The new address has its own query.
             kwargs.pop("params", None)
-        raise InvalidRequest(f"{origin_of(address)} sends us round in a circle of redirects.")
+        raise InvalidRequest(f"{extract_origin(address)} sends us round in a circle of redirects.")
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """See requests, which would read a redirect's body without a bound to look where it leads."""
@@ -103,11 +103,11 @@ class HttpSession(requests.Session):
                     raise
             except AddressRefused as refused:
                 error: CloudError = AddressRefused(
-                    f"{self._describe_source(url)} {origin_of(url)}, where clouds are not allowed: {refused.message}."
+                    f"{self._describe_source(url)} {extract_origin(url)}, where clouds are not allowed: {refused.message}."
                 )
                 break
             except AnswerRefused as refused:
-                whose = f"{method} {origin_of(url)}{urlsplit(url).path}"
+                whose = f"{method} {extract_origin(url)}{urlsplit(url).path}"
                 error = CloudUnavailable(f"The answer to {whose} was not read to its end: it {refused}.")
                 break
             else:
@@ -126,14 +126,14 @@ class HttpSession(requests.Session):
             for chunk in response.iter_content(_CHUNK_BYTES):
                 size += len(chunk)
                 if size > most:
-                    raise AnswerRefused(f"sent more than {in_mebibytes(most)}")
+                    raise AnswerRefused(f"sent more than {format_mebibytes(most)}")
                 chunks.append(chunk)
             content = b"".join(chunks)
             check_json_tokens(content, self._rules.json_tokens)
         except BaseException:
             response.close()
             raise
-        # What `response.content` and `response.json()` look at; requests has no public way to say it.
+        # `response.content` and `response.json()` read these; requests has no public way to set them.
         response._content = content  # noqa: SLF001
         response._content_consumed = True  # noqa: SLF001
 
@@ -159,7 +159,7 @@ class HttpSession(requests.Session):
         try:
             full = urljoin(url, location)
             new = urlsplit(full)
-            where = origin_of(full)
+            where = extract_origin(full)
             is_same = new.hostname == old.hostname and _port_of(new, old) == _port_of(old, old)
         except ValueError:
             is_same = False
@@ -168,18 +168,18 @@ class HttpSession(requests.Session):
             if target != url:
                 return target
         raise InvalidRequest(
-            f"{origin_of(url)} redirects {method} {old.path or '/'} to {where}, and redirects are not followed:"
+            f"{extract_origin(url)} redirects {method} {old.path or '/'} to {where}, and redirects are not followed:"
             " they would carry credentials along. If that is the right address, enter it."
         )
 
     def _describe_source(self, url: str) -> str:
         """Return where an address came from: it was entered, or the cloud's catalog leads there."""
-        if origin_of(url) == origin_of(self._auth_url):
+        if extract_origin(url) == extract_origin(self._auth_url):
             return "The auth URL leads to"
-        return f"The catalog of {origin_of(self._auth_url)} leads to"
+        return f"The catalog of {extract_origin(self._auth_url)} leads to"
 
 
-def origin_of(url: str) -> str:
+def extract_origin(url: str) -> str:
     """Return scheme, host and port of an address, fit to be shown; the rest, which may hold a password, is left out."""
     try:
         parts = urlsplit(url)

@@ -11,7 +11,7 @@ from .records.json_values import timestamp
 
 
 def correct_tokens_at_login(auth: Any, clock: CloudClock) -> None:
-    """Have every token that a keystoneauth plugin gets set right (see `correct_token_times`), and the cloud's clock read by it."""
+    """Correct every token that a keystoneauth plugin receives (see `correct_token_times`), and read the cloud's clock from it."""
     log_in = auth.get_auth_ref
 
     def get_auth_ref(session: Any, **options: Any) -> Any:

@@ -43,7 +43,7 @@ class TokenCache(Protocol):
 
 
 class Transport:
-    """One account in one region: logs in when first needed, then carries JSON to and fro. Thread-safe."""
+    """The JSON requests of one account in one region. It logs in when first needed. Thread-safe."""
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ class Transport:
         raise malformed_answer(f"{service} answered {response.status_code} to {method} {path} {what}")
 
     def access(self) -> Any:
-        """Log in, if that was not done yet, and return keystoneauth's picture of the token: project and catalog."""
+        """Log in, if that was not done yet, and return keystoneauth's view of the token: project and catalog."""
 
         def log_in() -> Any:
             session = self._get_connection().session
@@ -191,7 +191,7 @@ class Transport:
         return proxy
 
     def _need_in_catalog(self, session: Any, service: str) -> None:
-        """Raise `ServiceMissing` for a service that the catalog does not have. Openstacksdk says that in several ways, one of them a plain `ValueError`."""
+        """Raise `ServiceMissing` for a service that the catalog does not have. openstacksdk raises several errors for it, one of them a plain `ValueError`."""
         known = session.auth.auth_ref
         if known is not None and self._found_in.get(service) is known:
             return
