@@ -205,9 +205,9 @@ class World:
 
     def create(self, *, boot_volume):
         self.named += 1
-        wish = {"information_system": self.system.pk, "name": f"new-{self.named}", "os_type": "ubuntu"}
-        wish |= {"cpu_cores": 2, "memory_gb": 4, "disk_gb": 40, "boot_volume": boot_volume}
-        services.create_vm(scope=self.scope, params=wish)
+        params = {"information_system": self.system.pk, "name": f"new-{self.named}", "os_type": "ubuntu"}
+        params |= {"cpu_cores": 2, "memory_gb": 4, "disk_gb": 40, "boot_volume": boot_volume}
+        services.create_vm(scope=self.scope, params=params)
 
     def move_volume(self, which, volume):
         """Attach what is free, detach what is not."""
