@@ -31,7 +31,7 @@ from tests.factories import InformationSystemFactory, MembershipFactory, catalog
 from vms import services
 from vms.models import SyncState, VirtualMachine, VMStatus
 from vms.services.orphans import sweep_orphans
-from vms.sync import orphans, status, watching
+from vms.sync import missing_servers, orphans, status, watchers
 from vms.sync.adopted_servers import adopt_servers
 from vms.sync.status import sync_region
 from volumepool.models import Volume
@@ -132,7 +132,7 @@ class World:
                 cursor.execute(";".join(statements))
         # The cloud's clock is now ahead of the portal's, whose times have moved back instead.
         offset = timedelta(seconds=self.offset)
-        for module in (status, watching):
+        for module in (status, missing_servers, watchers):
             self.patch.setattr(module, "CLOCK_SKEW", timedelta(minutes=5) - offset)
         self.patch.setattr(orphans, "LONGEST_CREATION", timedelta(hours=2) - offset)
 
