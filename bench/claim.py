@@ -285,11 +285,11 @@ def _forget() -> None:
     from django.conf import settings
 
     from tasks.models import Job
-    from volumepool.models import PoolClaim, SpareVolume, Volume
+    from volumepool.models import Claim, SpareVolume, Volume
 
     Job.objects.filter(kind="volumepool.provide_volumes").delete()
     Volume.objects.filter(information_system__name=NAME).delete()
-    for kept in (PoolClaim, SpareVolume):
+    for kept in (Claim, SpareVolume):
         kept.objects.filter(pool__type=NAME).delete()
     with redis.Redis.from_url(settings.CELERY_BROKER_URL) as broker:
         broker.delete(*{route["queue"] for route in settings.CELERY_TASK_ROUTES.values()})

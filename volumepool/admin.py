@@ -17,7 +17,7 @@ from tasks.admin import ReadOnly, ReadOnlyRows
 from tasks.doorbell import ring
 
 from .charts import plot
-from .models import PoolClaim, SpareVolume, StrayVolume, Volume, VolumePool, VolumeSnapshot, VolumeSyncState
+from .models import Claim, OrphanVolume, SpareVolume, Volume, VolumePool, VolumeSnapshot, VolumeSyncState
 from .services.figures import Figures, compute_figures
 from .services.pools import fill_now, find_pool_problems, request_reconciliation
 from .services.stock import build_history
@@ -232,8 +232,8 @@ class VolumePoolAdmin(admin.ModelAdmin[VolumePool]):
         self.message_user(request, _("%(count)s pools are looked at.") % {"count": len(pools)})
 
 
-@admin.register(PoolClaim)
-class PoolClaimAdmin(ReadOnly):
+@admin.register(Claim)
+class ClaimAdmin(ReadOnly):
     """What was wanted of each pool, and what it had."""
 
     list_display = ["at", "pool", "taken", "made", "seconds_saved"]
@@ -243,8 +243,8 @@ class PoolClaimAdmin(ReadOnly):
     show_full_result_count = False
 
 
-@admin.register(StrayVolume)
-class StrayVolumeAdmin(ReadOnly):
+@admin.register(OrphanVolume)
+class OrphanVolumeAdmin(ReadOnly):
     """Volumes that carry a pool's mark and belong to no row."""
 
     list_display = [

@@ -11,7 +11,7 @@ from cloudaccounts.connect import open_cloud
 from cloudaccounts.placements import Place
 from tasks.models import Job, JobStatus
 from vms.choice import Catalogue
-from vms.commands.orphans import RemoveOrphan
+from vms.commands.orphans import RemoveOrphanCommand
 from vms.models import Orphan
 from vms.services.orphans import remove_orphan, sweep_orphans
 from vms.sync import orphans
@@ -141,7 +141,7 @@ def test_with_the_setting_it_is_removed(stage, hands, make, settings):
         sweep_orphans(stage.account.pk, REGION)
     hands.settle()
 
-    (job,) = Job.objects.filter(kind=RemoveOrphan.kind)
+    (job,) = Job.objects.filter(kind=RemoveOrphanCommand.kind)
     assert job.status == JobStatus.SUCCEEDED
     assert not Orphan.objects.exists()
     assert stage.broken() == {}

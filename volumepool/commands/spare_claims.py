@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from openstack_client import Conflict, NotFound
 from tasks.command import Done, Failure, Result, Spawn, minutes, register, step
 
-from ..models import StrayVolume, Volume
+from ..models import OrphanVolume, Volume
 from .volumes import CreateVolumeCommand, VolumeCommand
 
 
@@ -73,7 +73,9 @@ class ClaimSpareCommand(VolumeCommand):
             return Done()
         if "taken" in self.data:
             volume = self.volume
-            StrayVolume.note_taken(volume.account, volume.region, self.cinder_id, *self.data["taken"])
+            OrphanVolume.record_used_volume(
+                volume.account, volume.region, self.cinder_id, *self.data["taken"]
+            )
         Volume.objects.filter(pk=self.volume_id).update(
             volume_id=None, status="creating", source=Volume.Source.CREATED
         )

@@ -30,7 +30,7 @@ from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import has_staff_permission
 
 from ..charts import plot
-from ..models import SpareVolume, StrayVolume, VolumePool
+from ..models import OrphanVolume, SpareVolume, VolumePool
 from ..services.figures import Figures, PoolState, compute_figures, derive_state
 from ..services.pools import fill_now
 from ..services.stock import build_history
@@ -150,7 +150,7 @@ def _context(request: PageRequest, pool: VolumePool) -> dict[str, Any]:
     history = build_history(pool.pk, days)
     row = _row(pool, compute_figures([pool])[pool.pk])
     spares = SpareVolume.objects.filter(pool=pool)
-    strays = StrayVolume.objects.filter(account=pool.account, region=pool.region)
+    strays = OrphanVolume.objects.filter(account=pool.account, region=pool.region)
     return {
         "scope": page_scope(request),
         **row,

@@ -16,7 +16,7 @@ from tasks.doorbell import ring_once
 from tasks.engine.rows import insert
 from tenants.models import InformationSystem
 
-from ..models import PoolClaim, Volume, VolumePool
+from ..models import Claim, Volume, VolumePool
 
 # So long after the first claim its pool is looked at, with whatever else was claimed in that time.
 BACKFILL_AFTER_SECONDS = 1.0
@@ -99,7 +99,7 @@ def take(pool: VolumePool, count: int, named: Sequence[str] = ()) -> list[Taken]
         reason = pool.source_error or _("its snapshot has not been looked for yet.")
         raise InvalidFieldsError({"type": [message % {"type": pool.type, "reason": reason}]})
     saved = len(taken) * (pool.creation_seconds or 0.0)
-    insert([PoolClaim(pool=pool, taken=len(taken), made=missing, seconds_saved=saved)])
+    insert([Claim(pool=pool, taken=len(taken), made=missing, seconds_saved=saved)])
     # A thousand claims need one look at what the pool lacks, not a thousand.
     ring_once("volumepool.backfill", [pool.pk], within=BACKFILL_AFTER_SECONDS)
     return taken

@@ -11,7 +11,7 @@ from django.db.models import Count, Q, Sum, TextChoices
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from ..models import PoolClaim, VolumePool
+from ..models import Claim, VolumePool
 from .stock import LOOKED_BACK, Stock, count_stock
 
 # A pool that is refilled quicker than this still meets claims that come at once.
@@ -72,7 +72,7 @@ def compute_figures(pools: Sequence[VolumePool]) -> dict[int, Figures]:
     ids = [pool.pk for pool in pools]
     now = timezone.now()
     stock = count_stock(ids)
-    claims = PoolClaim.objects.filter(pool__in=ids, at__gt=now - LOOKED_BACK).order_by().values("pool")
+    claims = Claim.objects.filter(pool__in=ids, at__gt=now - LOOKED_BACK).order_by().values("pool")
     today = Q(at__gte=timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0))
     asked: dict[int, Any] = {
         row["pool"]: row

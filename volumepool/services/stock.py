@@ -12,7 +12,7 @@ from django.db import connection
 from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
-from ..models import PoolClaim, PoolStock, SpareVolume, VolumePool
+from ..models import Claim, PoolStock, SpareVolume, VolumePool
 
 # A pool whose figures stay the same is written down so often: the plot can tell "the same" from "nobody looked".
 AT_LEAST_EVERY = timedelta(minutes=5)
@@ -75,7 +75,7 @@ def prune(batch: int = 5000) -> None:
     kept = timedelta(days=settings.POOL_HISTORY_DAYS)
     now = timezone.now()
     _delete_in_batches(PoolStock.objects.filter(at__lt=now - kept), batch)
-    _delete_in_batches(PoolClaim.objects.filter(at__lt=now - max(kept, LOOKED_BACK)), batch)
+    _delete_in_batches(Claim.objects.filter(at__lt=now - max(kept, LOOKED_BACK)), batch)
 
 
 def _delete_in_batches(rows: QuerySet[Any], batch: int) -> None:
