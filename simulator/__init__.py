@@ -22,12 +22,12 @@ _SAVE_EVERY_SECONDS = 5.0
 
 
 class SimulatorServer:
-    """A running simulator. `url` is where it listens; `auth_url` what clients call Keystone."""
+    """Serve a simulated cloud. `url` is where it listens; `auth_url` is Keystone's address."""
 
     def __init__(
         self, *, host: str = "127.0.0.1", port: int = 0, data: Path | None = None, seed: int = 0
     ) -> None:
-        """Listen and serve in threads. Raises `OSError` when the port is taken, `ValueError` for a strange data file."""
+        """Listen, and serve in threads. Raises `OSError` when the port is taken, `ValueError` for an unreadable data file."""
         self.state = State()
         self._data = data
         if data is not None and data.exists():
@@ -50,16 +50,16 @@ class SimulatorServer:
 
     @property
     def url(self) -> str:
-        """Without a slash at its end."""
+        """Return the address without a trailing slash."""
         return f"http://{self.host}:{self.port}"
 
     @property
     def auth_url(self) -> str:
-        """Keystone's address."""
+        """Return Keystone's address."""
         return f"{self.url}/identity/v3"
 
     def stop(self) -> None:
-        """End every connection, save, and give the port back. A second call does nothing."""
+        """End every connection, save, and release the port. A second call does nothing."""
         if self._application.stopping.is_set():
             return
         self._application.stopping.set()

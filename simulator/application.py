@@ -1,4 +1,4 @@
-"""One request from end to end: faults, who calls, which service, the log."""
+"""Request handling from end to end: faults, authentication, dispatch to a service, the request log."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from email.utils import formatdate
 from typing import Any
 
 from . import cinder, control, glance, keystone, neutron, nova
-from .exchange import Answer, Call, Refused, Request, not_found, refuse
+from .calls import Call
 from .faults import Fault
-from .http_server import Dropped
-from .losing import losing
+from .http_messages import HttpError, Request, Response, not_found, service_error
+from .http_server import DroppedConnectionError
+from .lost_changes import lose_changes
 from .state import State
 
 _ACTION_PATH = re.compile(r"/compute/v2\.1/servers/([^/]+)/action$")
@@ -33,38 +34,42 @@ class Application:
         self._acting: dict[str, int] = {}
         self._acting_guard = threading.Lock()
 
-    def __call__(self, request: Request) -> Answer:
-        """Answer a request, dated by the cloud's own clock. Raises `Dropped`."""
-        answer = self._answer(request)
-        if self.state.habits.date_header:
+    def __call__(self, request: Request) -> Response:
+        """Answer a request, dated by the cloud's own clock. Raises `DroppedConnectionError`."""
+        answer = self._dispatch(request)
+        if self.state.quirks.date_header:
             answer.headers.setdefault("Date", formatdate(self.state.clock.now(), usegmt=True))
         return answer
 
-    def _answer(self, request: Request) -> Answer:
+    def _dispatch(self, request: Request) -> Response:
         if request.path.startswith("/_control"):
             with self.state.lock:
-                return _caught(lambda: control.handle(self.state, request, request.path[len("/_control") :]))
-        region, service, path = self._locate(request.path)
-        number, request_id = self._enter(request, service, region)
-        fault = self._fault(service, request)
+                return _catch_http_error(
+                    lambda: control.handle(self.state, request, request.path[len("/_control") :])
+                )
+        region, service, path = self._split_path(request.path)
+        number, request_id = self._log_request(request, service, region)
+        fault = self._pick_fault(service, request)
         if fault is not None:
-            early = self._before(fault, number)
+            early = self._apply_early_fault(fault, number)
             if early is not None:
                 return early
-        habits = self.state.habits
-        listed = habits.concern_listings and request.method == "GET" and service not in {"", "identity"}
-        gone = habits.before_listing(request) if listed else None
+        quirks = self.state.quirks
+        listed = quirks.affect_listings and request.method == "GET" and service not in {"", "identity"}
+        gone = quirks.rewrite_request(request) if listed else None
         if gone is not None:
             return gone
         lost = fault.kind if fault is not None and fault.kind.startswith("lose_") else ""
-        answer = self._work(request, region, service, path, number=number, request_id=request_id, lost=lost)
+        answer = self._execute(
+            request, region, service, path, number=number, request_id=request_id, lost=lost
+        )
         if listed:
-            answer = habits.after_listing(request, answer)
+            answer = quirks.rewrite_response(request, answer)
         answer.headers.setdefault("x-openstack-request-id", request_id)
-        return answer if fault is None else _spoilt(fault, request, answer)
+        return answer if fault is None else _spoil_response(fault, request, answer)
 
-    def _locate(self, path: str) -> tuple[str, str, str]:
-        """(region, service, path in the service)."""
+    def _split_path(self, path: str) -> tuple[str, str, str]:
+        """Return (region, service, path in the service)."""
         parts = path.split("/", 3)
         if len(parts) > 1 and parts[1] == "identity":
             return "", "identity", path[len("/identity") :]
@@ -72,7 +77,7 @@ class Application:
             return parts[1], parts[2], "/" + (parts[3] if len(parts) > 3 else "")
         return "", "", path
 
-    def _enter(self, request: Request, service: str, region: str) -> tuple[int, str]:
+    def _log_request(self, request: Request, service: str, region: str) -> tuple[int, str]:
         state = self.state
         with state.lock:
             state.log_number += 1
@@ -99,7 +104,7 @@ class Application:
             )
         return number, request_id
 
-    def _note(self, number: int, **what: Any) -> None:
+    def _update_log(self, number: int, **what: Any) -> None:
         with self.state.lock:
             log = self.state.log
             # Numbers have no holes, so the entry's place follows from the last one's number.
@@ -107,29 +112,29 @@ class Application:
             if place < 0 and -place <= len(log) and log[place]["number"] == number:
                 log[place].update(what)
 
-    def _fault(self, service: str, request: Request) -> Fault | None:
+    def _pick_fault(self, service: str, request: Request) -> Fault | None:
         with self.state.lock:
             return self.state.faults.pick(service, request.method, request.path, self.state.chance)
 
-    def _before(self, fault: Fault, number: int) -> Answer | None:
-        """What a fault does before any work; None when the work is to be done."""
-        self._note(number, fault=fault.kind)
+    def _apply_early_fault(self, fault: Fault, number: int) -> Response | None:
+        """Apply a fault that acts before any work. Returns a response when no work is to be done, otherwise None."""
+        self._update_log(number, fault=fault.kind)
         if fault.kind == "status":
-            self._note(number, status=fault.status)
-            words = {"code": fault.status, "message": "This answer was asked for from the control API."}
-            return Answer(fault.status, {"computeFault": words}, dict(fault.headers))
+            self._update_log(number, status=fault.status)
+            message = {"code": fault.status, "message": "This answer was asked for from the control API."}
+            return Response(fault.status, {"computeFault": message}, dict(fault.headers))
         if fault.kind == "delay":
             self.stopping.wait(fault.seconds)
             # The log says when the work was done: whatever the caller did meanwhile came before it.
-            self._note(number, time=time.time())
+            self._update_log(number, time=time.time())
         elif fault.kind == "hang":
             self.stopping.wait(fault.seconds)
-            raise Dropped(reset=False)
+            raise DroppedConnectionError(reset=False)
         elif fault.kind == "reset":
-            raise Dropped(reset=True)
+            raise DroppedConnectionError(reset=True)
         return None
 
-    def _work(
+    def _execute(
         self,
         request: Request,
         region: str,
@@ -139,38 +144,44 @@ class Application:
         number: int,
         request_id: str,
         lost: str = "",
-    ) -> Answer:
+    ) -> Response:
         acting = _ACTION_PATH.search(request.path) if request.method == "POST" else None
         server_id = acting[1] if acting else None
-        crowded = self._start_acting(server_id)
+        is_concurrent = self._start_acting(server_id)
         call: Call | None = None
         try:
             with self.state.lock:
                 base = f"http://{request.headers.get('host', 'localhost')}"
                 if service == "identity":
-                    answer = _caught(lambda: keystone.handle(self.state, request, path, base))
+                    answer = _catch_http_error(lambda: keystone.handle(self.state, request, path, base))
                 elif service == "":
-                    answer = Answer(
+                    answer = Response(
                         404, {"error": {"code": 404, "message": f"Nothing is at {request.path}."}}
                     )
                 else:
                     loses = lost in {"lose_begun", "lose_all"} and region in self.state.regions
                     with (
-                        losing(self.state, self.state.regions[region], everything=lost == "lose_all")
+                        lose_changes(self.state, self.state.regions[region], everything=lost == "lose_all")
                         if loses
                         else nullcontext()
                     ):
-                        answer, call = self._service(
-                            request, region, service, path, base=base, request_id=request_id, crowded=crowded
+                        answer, call = self._call_service(
+                            request,
+                            region,
+                            service,
+                            path,
+                            base=base,
+                            request_id=request_id,
+                            is_concurrent=is_concurrent,
                         )
-            if server_id is not None and self.state.untidiness.enabled:
-                self.stopping.wait(self.state.untidiness.window_seconds)
+            if server_id is not None and self.state.race_behavior.enabled:
+                self.stopping.wait(self.state.race_behavior.window_seconds)
         finally:
             self._end_acting(server_id)
         if call is None:
-            self._note(number, status=answer.status)
+            self._update_log(number, status=answer.status)
         else:
-            self._note(
+            self._update_log(
                 number,
                 status=answer.status,
                 project=call.token.project_name,
@@ -181,7 +192,7 @@ class Application:
         return answer
 
     def _start_acting(self, server_id: str | None) -> bool:
-        """Whether another action on this server is under way."""
+        """Count an action on the server as running, and return whether another one runs."""
         if server_id is None:
             return False
         with self._acting_guard:
@@ -199,7 +210,7 @@ class Application:
             else:
                 del self._acting[server_id]
 
-    def _service(
+    def _call_service(
         self,
         request: Request,
         region: str,
@@ -208,16 +219,16 @@ class Application:
         *,
         base: str,
         request_id: str,
-        crowded: bool,
-    ) -> tuple[Answer, Call | None]:
+        is_concurrent: bool,
+    ) -> tuple[Response, Call | None]:
         root = f"{base}/{region}/{service}"
         version = _version_document(service, path, root)
         if version is not None:
             return version, None
         calls: list[Call] = []
 
-        def answer() -> Answer:
-            token = keystone.token_of(self.state, request)
+        def answer() -> Response:
+            token = keystone.require_token(self.state, request)
             microversion = _microversion(request, service)
             where = {
                 "compute": f"{root}/v2.1",
@@ -232,12 +243,12 @@ class Application:
                 base=where.get(service, root),
                 microversion=microversion,
                 request_id=request_id,
-                simultaneous=crowded,
+                is_concurrent=is_concurrent,
             )
             calls.append(call)
-            return _routed(call, service, path)
+            return _route(call, service, path)
 
-        found = _caught(answer)
+        found = _catch_http_error(answer)
         if service == "compute" and calls:
             shown = ".".join(map(str, calls[0].microversion))
             found.headers["OpenStack-API-Version"] = f"compute {shown}"
@@ -246,14 +257,14 @@ class Application:
         return found, calls[0] if calls else None
 
 
-def _spoilt(fault: Fault, request: Request, answer: Answer) -> Answer:
-    """What a fault makes of an answer. Raises `Dropped`."""
+def _spoil_response(fault: Fault, request: Request, answer: Response) -> Response:
+    """Return the response as the fault leaves it. Raises `DroppedConnectionError`."""
     if fault.kind == "lose_answer":
-        raise Dropped(reset=False)
+        raise DroppedConnectionError(reset=False)
     if fault.kind == "garbage":
-        return Answer(answer.status, b"<html>} this is no JSON {", content_type="application/json")
+        return Response(answer.status, b"<html>} this is no JSON {", content_type="application/json")
     if fault.kind == "cut":
-        answer.is_cut = True
+        answer.is_truncated = True
     if fault.kind == "repeat" and request.method == "GET":
         body = json.loads(answer.payload() or b"null")
         for key, found in body.items() if isinstance(body, dict) else ():
@@ -264,43 +275,43 @@ def _spoilt(fault: Fault, request: Request, answer: Answer) -> Answer:
     return answer
 
 
-def _routed(call: Call, service: str, path: str) -> Answer:
+def _route(call: Call, service: str, path: str) -> Response:
     if service == "compute" and path.startswith("/v2.1/"):
-        return nova.ROUTES.answer(call, path[len("/v2.1") :])
+        return nova.ROUTES.dispatch(call, path[len("/v2.1") :])
     # Since Yoga, the project may be left out of Cinder's paths.
     if service == "volume" and (
         match := re.fullmatch(r"/v3/(?!volumes|snapshots|types|os-)([^/]+)(/.*)", path)
     ):
         if match[1] != call.token.project_id and not call.token.is_admin:
-            raise refuse(400, "badRequest", "Malformed request url")
+            raise service_error(400, "badRequest", "Malformed request url")
         return cinder.answer(call, match[2])
     if service == "volume" and path.startswith("/v3/"):
         return cinder.answer(call, path[len("/v3") :])
     if service == "image" and path.startswith("/v2/"):
-        return glance.ROUTES.answer(call, path[len("/v2") :])
+        return glance.ROUTES.dispatch(call, path[len("/v2") :])
     if service == "network" and path.startswith("/v2.0/"):
-        return neutron.ROUTES.answer(call, path[len("/v2.0") :].removesuffix(".json"))
+        return neutron.ROUTES.dispatch(call, path[len("/v2.0") :].removesuffix(".json"))
     raise not_found("The resource could not be found.")
 
 
-def _version_document(service: str, path: str, root: str) -> Answer | None:
-    """What is answered without a token: which versions there are."""
+def _version_document(service: str, path: str, root: str) -> Response | None:
+    """Return the version document that a service gives without a token, or None for any other path."""
     path = path.rstrip("/")
     if service == "compute" and path == "":
-        return Answer(200, {"versions": [nova.version_document(f"{root}/v2.1")]})
+        return Response(200, {"versions": [nova.version_document(f"{root}/v2.1")]})
     if service == "compute" and path == "/v2.1":
-        return Answer(200, {"version": nova.version_document(f"{root}/v2.1")})
+        return Response(200, {"version": nova.version_document(f"{root}/v2.1")})
     if service == "volume" and path in {"", "/v3"}:
-        return Answer(300 if not path else 200, {"versions": [cinder.version_document(root)]})
+        return Response(300 if not path else 200, {"versions": [cinder.version_document(root)]})
     if service == "image" and path in {"", "/versions"}:
-        return Answer(300 if not path else 200, glance.versions(root))
+        return Response(300 if not path else 200, glance.versions(root))
     if service == "network" and path == "":
-        return Answer(200, neutron.versions(root))
+        return Response(200, neutron.versions(root))
     return None
 
 
 def _microversion(request: Request, service: str) -> tuple[int, int]:
-    """The version that the request asks for. Raises `Refused` 406 when there is none such."""
+    """Return the microversion that the request asks for. Raises `HttpError` 406 for an unsupported one."""
     if service not in _MICROVERSIONS:
         return (0, 0)
     least, most = _MICROVERSIONS[service]
@@ -317,14 +328,14 @@ def _microversion(request: Request, service: str) -> tuple[int, int]:
         return most
     match = _VERSION.fullmatch(text)
     if match is None:
-        raise refuse(
+        raise service_error(
             400,
             "badRequest",
             f"API Version String {text} is of invalid format. Must be of format MajorNum.MinorNum.",
         )
     version = (int(match[1]), int(match[2]))
     if not least <= version <= most:
-        raise refuse(
+        raise service_error(
             406,
             "computeFault",
             f"Version {text} is not supported by the API. Minimum is {_dotted(least)} and maximum is {_dotted(most)}.",
@@ -336,10 +347,10 @@ def _dotted(version: tuple[int, int]) -> str:
     return f"{version[0]}.{version[1]}"
 
 
-def _caught(work: Any) -> Answer:
+def _catch_http_error(work: Any) -> Response:
     try:
         found = work()
-    except Refused as refused:
+    except HttpError as refused:
         return refused.answer
-    assert isinstance(found, Answer)
+    assert isinstance(found, Response)
     return found

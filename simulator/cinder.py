@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from . import cinder_actions, cinder_attachments, cinder_quotas, cinder_snapshots
+from .calls import Call
+from .cinder_lookup import VOLUME_OWNER, find_snapshot, find_volume, select_visible
 from .cinder_quotas import check_quota, check_volume_size
-from .cinder_things import VOLUME_OWNER, find_snapshot, find_volume, listed
-from .clock import plain
-from .exchange import Answer, Call, bad_request, inner, not_found
-from .listing import paged, shown
-from .moves import plan_volume, settle_images
+from .clock import format_naive
+from .http_messages import Response, bad_request, not_found, unwrap
+from .pagination import paginate, serialize
 from .routes import Routes
-from .standard_content import new_volume
-from .state import Thing
+from .standard_content import build_volume
+from .state import Resource
+from .transitions import advance_images, schedule_change
 
 MIN_VERSION, MAX_VERSION = (3, 0), (3, 70)
 _DELETABLE = {"available", "error", "error_restoring", "error_extending", "error_managing"}
 
 
-def version_document(base: str) -> Thing:
-    """What a client asks first."""
+def version_document(base: str) -> Resource:
+    """Return the version document that clients read first."""
     return {
         "id": "v3.0", "status": "CURRENT", "version": ".".join(map(str, MAX_VERSION)), "min_version": "3.0", "updated": "2022-08-31T00:00:00Z",
         "links": [{"rel": "self", "href": f"{base}/v3/"}],
@@ -26,70 +27,72 @@ def version_document(base: str) -> Thing:
     }  # fmt: skip
 
 
-def list_volumes(call: Call) -> Answer:
-    """Ids and names."""
-    things = [
+def list_volumes(call: Call) -> Response:
+    """List ids and names."""
+    resources = [
         {"id": v["id"], "name": v["name"], "links": []}
-        for v in listed(call, call.region.volumes, VOLUME_OWNER)
+        for v in select_visible(call, call.region.volumes, VOLUME_OWNER)
     ]
-    return paged(call, "volumes", things)
+    return paginate(call, "volumes", resources)
 
 
-def list_volumes_in_detail(call: Call) -> Answer:
-    """Everything, newest first."""
-    return paged(call, "volumes", listed(call, call.region.volumes, VOLUME_OWNER), path="volumes/detail")
+def list_volumes_in_detail(call: Call) -> Response:
+    """List all fields, newest first."""
+    return paginate(
+        call, "volumes", select_visible(call, call.region.volumes, VOLUME_OWNER), path="volumes/detail"
+    )
 
 
-def show_volume(call: Call, volume_id: str) -> Answer:
-    """One volume."""
-    return Answer(200, {"volume": shown(find_volume(call, volume_id))})
+def show_volume(call: Call, volume_id: str) -> Response:
+    """Show one volume."""
+    return Response(200, {"volume": serialize(find_volume(call, volume_id))})
 
 
-def create_volume(call: Call) -> Answer:
-    """Empty, from a snapshot, from an image, or from another volume."""
+def create_volume(call: Call) -> Response:
+    """Create a volume: blank, from a snapshot, from an image, or from another volume."""
     call.action = "create_volume"
-    wanted = inner(call.request.json(), "volume")
+    requested = unwrap(call.request.json(), "volume")
     state, region = call.state, call.region
-    size = _checked_size(call, wanted)
-    kind = wanted.get("volume_type") or "fake"
+    size = _validate_size(call, requested)
+    kind = requested.get("volume_type") or "fake"
     if kind not in {t["name"] for t in region.volume_types.values()} | set(region.volume_types):
         raise not_found(f"Volume type with name {kind} could not be found.")
     volume_type = region.volume_types.get(kind, {}).get("name", kind)
     check_volume_size(call, size)
     check_quota(call, "volumes", 1, size, volume_type)
-    new = new_volume(
-        state.new_id(), wanted.get("name") or "", size, call.token.project_id or "", plain(call.now)
+    new = build_volume(
+        state.new_id(), requested.get("name") or "", size, call.token.project_id or "", format_naive(call.now)
     )
     new["updated_at"] = None
     new["user_id"] = call.token.user_id
     new["volume_type"] = volume_type
-    new["description"] = wanted.get("description")
-    new["metadata"] = {str(k): str(v) for k, v in (wanted.get("metadata") or {}).items()}
-    new["snapshot_id"] = wanted.get("snapshot_id")
-    new["source_volid"] = wanted.get("source_volid")
+    new["description"] = requested.get("description")
+    new["metadata"] = {str(k): str(v) for k, v in (requested.get("metadata") or {}).items()}
+    new["snapshot_id"] = requested.get("snapshot_id")
+    new["source_volid"] = requested.get("source_volid")
     region.volumes[new["id"]] = new
-    ends: Thing = {"status": "available", **_contents(call, wanted)}
-    if state.fails("create"):
-        ends = {"status": "error"}
-    answer = Answer(202, {"volume": shown(new)})
-    plan_volume(new, call.now + state.clock.volume_seconds, ends)
+    final_fields: Resource = {"status": "available", **_describe_contents(call, requested)}
+    if state.consume_failure("create"):
+        final_fields = {"status": "error"}
+    answer = Response(202, {"volume": serialize(new)})
+    schedule_change(new, call.now + state.clock.volume_seconds, final_fields)
     state.dirty = True
-    call.did("create_volume", new["id"])
+    call.record_accepted("create_volume", new["id"])
     return answer
 
 
-def _checked_size(call: Call, wanted: Thing) -> int:
-    """What was asked for, or else what it is made from has. Refused when that has no room in it, or is not there yet."""
-    size, snapshot, image_id = wanted.get("size"), None, wanted.get("imageRef")
-    if wanted.get("snapshot_id"):
-        snapshot = find_snapshot(call, wanted["snapshot_id"])
+def _validate_size(call: Call, requested: Resource) -> int:
+    """Return the requested size, or that of the source. Raises `HttpError` when the source does not fit or is not ready."""
+    size, snapshot, image_id = requested.get("size"), None, requested.get("imageRef")
+    if requested.get("snapshot_id"):
+        snapshot = find_snapshot(call, requested["snapshot_id"])
         if snapshot["status"] != "available":
             raise bad_request(
                 "Invalid snapshot: Originating snapshot status must be one of 'available' values"
             )
         size = size if size is not None else snapshot["size"]
-    elif wanted.get("source_volid"):
-        size = size if size is not None else find_volume(call, wanted["source_volid"])["size"]
+    elif requested.get("source_volid"):
+        size = size if size is not None else find_volume(call, requested["source_volid"])["size"]
     if size is None:
         raise bad_request(
             "The server could not comply with the request since it is either malformed or otherwise incorrect."
@@ -112,9 +115,9 @@ def _checked_size(call: Call, wanted: Thing) -> int:
     return int(size)
 
 
-def _contents(call: Call, wanted: Thing) -> Thing:
-    """What a volume says of its contents once they are there: what they come from, if not from nothing."""
-    image_id, snapshot_id = wanted.get("imageRef"), wanted.get("snapshot_id")
+def _describe_contents(call: Call, requested: Resource) -> Resource:
+    """Return the fields that tell what the volume was made from, as they are once it is available."""
+    image_id, snapshot_id = requested.get("imageRef"), requested.get("snapshot_id")
     if image_id is not None:
         image = call.region.images[image_id]
         # Nova looks here whether a flavor is large enough. All of it is text, as Cinder has it.
@@ -134,7 +137,7 @@ def _contents(call: Call, wanted: Thing) -> Thing:
 
 
 def _check_image(call: Call, image_id: str, size: int) -> None:
-    settle_images(call.region, call.now)
+    advance_images(call.region, call.now)
     image = call.region.images.get(image_id)
     if image is None:
         raise bad_request("Invalid image identifier or unable to access requested image.")
@@ -147,21 +150,21 @@ def _check_image(call: Call, image_id: str, size: int) -> None:
         )
 
 
-def update_volume(call: Call, volume_id: str) -> Answer:
-    """Rename or describe."""
+def update_volume(call: Call, volume_id: str) -> Response:
+    """Rename or describe a volume."""
     volume = find_volume(call, volume_id)
-    wanted = inner(call.request.json(), "volume")
+    requested = unwrap(call.request.json(), "volume")
     for name in ("name", "description", "metadata"):
-        if name in wanted:
-            volume[name] = wanted[name]
-    volume["updated_at"] = plain(call.now)
+        if name in requested:
+            volume[name] = requested[name]
+    volume["updated_at"] = format_naive(call.now)
     call.state.dirty = True
-    call.did("update_volume", volume_id)
-    return Answer(200, {"volume": shown(volume)})
+    call.record_accepted("update_volume", volume_id)
+    return Response(200, {"volume": serialize(volume)})
 
 
-def delete_volume(call: Call, volume_id: str) -> Answer:
-    """Accept the end of a volume that nothing hangs on."""
+def delete_volume(call: Call, volume_id: str) -> Response:
+    """Start the deletion of a volume without attachments and snapshots."""
     call.action, call.object_id = "delete_volume", volume_id
     volume = find_volume(call, volume_id)
     has_snapshots = any(s["volume_id"] == volume_id for s in call.region.snapshots.values())
@@ -172,26 +175,28 @@ def delete_volume(call: Call, volume_id: str) -> Answer:
             "be disassociated from snapshots after volume transfer."
         )
     volume["status"] = "deleting"
-    plan_volume(volume, call.now + call.state.clock.volume_seconds, None)
+    schedule_change(volume, call.now + call.state.clock.volume_seconds, None)
     call.state.dirty = True
-    call.did("delete_volume", volume_id)
-    return Answer(202)
+    call.record_accepted("delete_volume", volume_id)
+    return Response(202)
 
 
-def change_metadata(call: Call, volume_id: str) -> Answer:
-    """GET shows, PUT replaces, POST adds."""
+def change_metadata(call: Call, volume_id: str) -> Response:
+    """Show (GET), replace (PUT) or extend (POST) a volume's metadata."""
     volume = find_volume(call, volume_id)
     if call.request.method != "GET":
-        wanted = inner(call.request.json(), "metadata")
-        volume["metadata"] = wanted if call.request.method == "PUT" else {**volume["metadata"], **wanted}
+        requested = unwrap(call.request.json(), "metadata")
+        volume["metadata"] = (
+            requested if call.request.method == "PUT" else {**volume["metadata"], **requested}
+        )
         call.state.dirty = True
-    return Answer(200, {"metadata": volume["metadata"]})
+    return Response(200, {"metadata": volume["metadata"]})
 
 
-def list_types(call: Call) -> Answer:
-    """The volume types."""
+def list_types(call: Call) -> Response:
+    """List the volume types."""
     # Cinder's own word for these links, which is not that of the list.
-    return paged(
+    return paginate(
         call,
         "volume_types",
         list(call.region.volume_types.values()),
@@ -200,14 +205,14 @@ def list_types(call: Call) -> Answer:
     )
 
 
-def list_zones(call: Call) -> Answer:
-    """One zone."""
-    return Answer(200, {"availabilityZoneInfo": [{"zoneName": "nova", "zoneState": {"available": True}}]})
+def list_zones(call: Call) -> Response:
+    """List the only zone."""
+    return Response(200, {"availabilityZoneInfo": [{"zoneName": "nova", "zoneState": {"available": True}}]})
 
 
-def answer(call: Call, path: str) -> Answer:
-    """`path` is what follows the project in the address."""
-    return _ROUTES.answer(call, path)
+def answer(call: Call, path: str) -> Response:
+    """Answer a call. `path` is what follows the project in the address."""
+    return _ROUTES.dispatch(call, path)
 
 
 _ROUTES = Routes(
@@ -218,7 +223,7 @@ _ROUTES = Routes(
         ("GET", "/volumes/<volume_id>", show_volume),
         ("PUT", "/volumes/<volume_id>", update_volume),
         ("DELETE", "/volumes/<volume_id>", delete_volume),
-        ("POST", "/volumes/<volume_id>/action", cinder_actions.act),
+        ("POST", "/volumes/<volume_id>/action", cinder_actions.run_action),
         ("GET", "/volumes/<volume_id>/metadata", change_metadata),
         ("PUT", "/volumes/<volume_id>/metadata", change_metadata),
         ("POST", "/volumes/<volume_id>/metadata", change_metadata),

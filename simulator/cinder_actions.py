@@ -1,4 +1,4 @@
-"""Cinder: what is done to a volume that exists, by `POST /volumes/<id>/action`."""
+"""Cinder: actions on volumes, `POST /volumes/<id>/action`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from .calls import Call
+from .cinder_lookup import find_volume
 from .cinder_quotas import check_quota, check_volume_size
-from .cinder_things import find_volume
-from .exchange import Answer, Call, bad_request, refuse
-from .moves import plan_volume
-from .state import Thing
+from .http_messages import Response, bad_request, service_error
+from .state import Resource
+from .transitions import schedule_change
 
 # From here on, also of a volume in use.
 _EXTENDS_IN_USE = (3, 42)
@@ -19,13 +20,13 @@ _MAX_SIZE = 2**31 - 1
 _RESERVATIONS = {"os-reserve", "os-unreserve", "os-begin_detaching"}
 
 
-def act(call: Call, volume_id: str) -> Answer:
-    """The body's one key says what."""
+def run_action(call: Call, volume_id: str) -> Response:
+    """Run the action that the body's only key names."""
     body = call.request.json()
     word = next(iter(body), "")
     call.action, call.object_id = word, volume_id
     argument: Any = body.get(word) or {}
-    size = _checked_size(argument) if word == "os-extend" else 0
+    size = _validate_size(argument) if word == "os-extend" else 0
     volume = find_volume(call, volume_id)
     if word == "os-extend":
         _extend(call, volume, size)
@@ -34,11 +35,11 @@ def act(call: Call, volume_id: str) -> Answer:
     elif word not in _RESERVATIONS:
         raise bad_request(f"There is no such action: {word}")
     call.state.dirty = True
-    call.did(word, volume_id)
-    return Answer(202)
+    call.record_accepted(word, volume_id)
+    return Response(202)
 
 
-def _checked_size(argument: Thing) -> int:
+def _validate_size(argument: Resource) -> int:
     start = "Invalid input for field/attribute"
     if "new_size" not in argument:
         raise bad_request(f"{start} os-extend. Value: {argument}. 'new_size' is a required property")
@@ -54,8 +55,8 @@ def _checked_size(argument: Thing) -> int:
     return int(size)
 
 
-def _extend(call: Call, volume: Thing, size: int) -> None:
-    """Refused in Cinder's order: first the size, then the state, then quotas."""
+def _extend(call: Call, volume: Resource, size: int) -> None:
+    """Extend a volume. Checks in Cinder's order: size, status, quota."""
     more, before, state = size - volume["size"], volume["status"], call.state
     if more <= 0:
         raise bad_request(
@@ -71,26 +72,28 @@ def _extend(call: Call, volume: Thing, size: int) -> None:
     check_volume_size(call, size)
     check_quota(call, "volumes", 0, more, volume["volume_type"])
     volume["status"] = "extending"
-    ends = {"status": "error_extending"} if state.fails("extend") else {"status": before, "size": size}
-    plan_volume(volume, call.now + state.clock.volume_seconds, ends)
+    final_fields = (
+        {"status": "error_extending"} if state.consume_failure("extend") else {"status": before, "size": size}
+    )
+    schedule_change(volume, call.now + state.clock.volume_seconds, final_fields)
 
 
-def _set_bootable(_call: Call, volume: Thing, argument: Thing) -> None:
+def _set_bootable(_call: Call, volume: Resource, argument: Resource) -> None:
     volume["bootable"] = "true" if str(argument.get("bootable")).lower() == "true" else "false"
 
 
-def _reset_status(call: Call, volume: Thing, argument: Thing) -> None:
+def _reset_status(call: Call, volume: Resource, argument: Resource) -> None:
     if not call.token.is_admin:
-        raise refuse(403, "forbidden", "Policy doesn't allow volume_extension:reset.")
+        raise service_error(403, "forbidden", "Policy doesn't allow volume_extension:reset.")
     volume["status"] = argument.get("status", volume["status"])
 
 
-def _roll_detaching(_call: Call, volume: Thing, _argument: Thing) -> None:
+def _roll_detaching(_call: Call, volume: Resource, _argument: Resource) -> None:
     if volume["status"] == "detaching":
         volume["status"] = "in-use"
 
 
-_ACTIONS: dict[str, Callable[[Call, Thing, Thing], None]] = {
+_ACTIONS: dict[str, Callable[[Call, Resource, Resource], None]] = {
     "os-set_bootable": _set_bootable,
     "os-reset_status": _reset_status,
     "os-roll_detaching": _roll_detaching,

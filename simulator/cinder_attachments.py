@@ -1,50 +1,56 @@
-"""Cinder: attachments as objects of their own. They are worked out from the volumes, one for each server."""
+"""Cinder: attachments as resources of their own, derived from the volumes, one for each server."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from uuid import NAMESPACE_OID, uuid5
 
-from .cinder_things import VOLUME_OWNER
-from .exchange import Answer, Call, conflict, not_found
-from .listing import paged
-from .moves import settle_volumes
-from .state import Thing
+from .calls import Call
+from .cinder_lookup import VOLUME_OWNER
+from .http_messages import Response, conflict, not_found
+from .pagination import paginate
+from .state import Resource
+from .transitions import advance_volumes
 
 
-def list_attachments(call: Call) -> Answer:
-    """Those of the project; with `volume_id`, of one volume. In detail or not, all that clients need is there."""
-    wanted = dict(call.query()).get("volume_id")
-    found = [one for volume in _volumes(call) if wanted in {None, volume["id"]} for one in _of(volume)]
-    return paged(call, "attachments", found, path="attachments/detail")
+def list_attachments(call: Call) -> Response:
+    """List the project's attachments, or one volume's with `volume_id`. Both forms have all fields that clients need."""
+    requested = dict(call.query()).get("volume_id")
+    found = [
+        one
+        for volume in _volumes(call)
+        if requested in {None, volume["id"]}
+        for one in _build_attachments(volume)
+    ]
+    return paginate(call, "attachments", found, path="attachments/detail")
 
 
-def _volumes(call: Call) -> list[Thing]:
-    settle_volumes(call.state, call.region, call.now)
+def _volumes(call: Call) -> list[Resource]:
+    advance_volumes(call.state, call.region, call.now)
     owned = call.region.volumes.values()
     return [volume for volume in owned if volume[VOLUME_OWNER] == call.token.project_id]
 
 
-def _of(volume: Thing) -> list[Thing]:
+def _build_attachments(volume: Resource) -> list[Resource]:
     used = [attached["server_id"] for attached in volume["attachments"]]
     kept = [volume["_server"]] if volume.get("_server") and not used else []
-    words = {"in-use": "attached", "detaching": "detaching"}
+    message = {"in-use": "attached", "detaching": "detaching"}
     return [
         {
             "id": str(uuid5(NAMESPACE_OID, f"{volume['id']} {server_id}")),
             "volume_id": volume["id"],
             "instance": server_id,
-            "status": words.get(volume["status"], volume["status"]) if server_id in used else "reserved",
+            "status": message.get(volume["status"], volume["status"]) if server_id in used else "reserved",
             "attach_mode": "rw",
         }
         for server_id in [*used, *kept]
     ]
 
 
-def delete_attachment(call: Call, attachment_id: str) -> Answer:
-    """Refused while the server has the volume by Nova, as since CVE-2023-2088."""
+def delete_attachment(call: Call, attachment_id: str) -> Response:
+    """Delete an attachment. Raises `HttpError` 409 while Nova attaches the volume to its server, as since CVE-2023-2088."""
     for volume in _volumes(call):
-        found = next((one for one in _of(volume) if one["id"] == attachment_id), None)
+        found = next((one for one in _build_attachments(volume) if one["id"] == attachment_id), None)
         if found is None:
             continue
         server = call.region.servers.get(found["instance"])
@@ -55,12 +61,12 @@ def delete_attachment(call: Call, attachment_id: str) -> Answer:
         volume.pop("_plan", None)
         volume.update({"attachments": [], "status": "available"})
         call.state.dirty = True
-        call.did("delete_attachment", volume["id"])
-        return Answer(200, {"attachments": []})
+        call.record_accepted("delete_attachment", volume["id"])
+        return Response(200, {"attachments": []})
     raise not_found(f"Volume attachment could not be found with filter: attachment_id = {attachment_id}.")
 
 
-TABLE: list[tuple[str, str, Callable[..., Answer]]] = [
+TABLE: list[tuple[str, str, Callable[..., Response]]] = [
     ("GET", "/attachments", list_attachments),
     ("GET", "/attachments/detail", list_attachments),
     ("DELETE", "/attachments/<attachment_id>", delete_attachment),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from .calls import Call
+from .cinder_lookup import SNAPSHOT_OWNER, find_snapshot, find_volume, select_visible
 from .cinder_quotas import check_quota
-from .cinder_things import SNAPSHOT_OWNER, find_snapshot, find_volume, listed
-from .clock import plain
-from .exchange import Answer, Call, bad_request, inner
-from .listing import paged, shown
-from .moves import plan_volume
-from .state import Thing
+from .clock import format_naive
+from .http_messages import Response, bad_request, unwrap
+from .pagination import paginate, serialize
+from .state import Resource
+from .transitions import schedule_change
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 _BRIEF = ("id", "created_at", "updated_at", "name", "description", "volume_id", "status", "size", "metadata")
@@ -20,59 +21,63 @@ _PROGRESS = "os-extended-snapshot-attributes:progress"
 _FORCE_IMPLIED = (3, 66)
 
 
-def list_snapshots(call: Call) -> Answer:
-    """What is on every snapshot, newest first."""
-    found = listed(call, call.region.snapshots, SNAPSHOT_OWNER)
-    return paged(call, "snapshots", [{name: one.get(name) for name in _BRIEF} for one in found])
+def list_snapshots(call: Call) -> Response:
+    """List the brief fields, newest first."""
+    found = select_visible(call, call.region.snapshots, SNAPSHOT_OWNER)
+    return paginate(call, "snapshots", [{name: one.get(name) for name in _BRIEF} for one in found])
 
 
-def list_snapshots_in_detail(call: Call) -> Answer:
-    """Everything, newest first."""
-    found = listed(call, call.region.snapshots, SNAPSHOT_OWNER)
-    return paged(call, "snapshots", found, path="snapshots/detail")
+def list_snapshots_in_detail(call: Call) -> Response:
+    """List all fields, newest first."""
+    found = select_visible(call, call.region.snapshots, SNAPSHOT_OWNER)
+    return paginate(call, "snapshots", found, path="snapshots/detail")
 
 
-def show_snapshot(call: Call, snapshot_id: str) -> Answer:
-    """One snapshot."""
-    return Answer(200, {"snapshot": shown(find_snapshot(call, snapshot_id))})
+def show_snapshot(call: Call, snapshot_id: str) -> Response:
+    """Show one snapshot."""
+    return Response(200, {"snapshot": serialize(find_snapshot(call, snapshot_id))})
 
 
-def create_snapshot(call: Call) -> Answer:
-    """Of a volume, whose own status stays as it is."""
+def create_snapshot(call: Call) -> Response:
+    """Create a snapshot of a volume, whose own status does not change."""
     call.action = "create_snapshot"
-    wanted = inner(call.request.json(), "snapshot")
-    volume_id = str(wanted.get("volume_id"))
+    requested = unwrap(call.request.json(), "snapshot")
+    volume_id = str(requested.get("volume_id"))
     if not _UUID.fullmatch(volume_id):
         raise bad_request(
             f"Invalid input for field/attribute volume_id. Value: {volume_id}. {volume_id!r} is not valid under any of the "
             "given schemas"
         )
     volume = find_volume(call, volume_id)
-    _check_state(volume, is_forced=_is_forced(call, wanted))
+    _check_state(volume, is_forced=_is_forced(call, requested))
     check_quota(call, "snapshots", 1, volume["size"], volume["volume_type"])
-    snapshot_id, now, state = call.state.new_id(), plain(call.now), call.state
-    new: Thing = {
-        "id": snapshot_id, "created_at": now, "updated_at": None, "name": wanted.get("name") or "",
-        "description": wanted.get("description"), "volume_id": volume["id"], "status": "creating",
-        "size": volume["size"], "metadata": wanted.get("metadata") or {}, "group_snapshot_id": None,
+    snapshot_id, now, state = call.state.new_id(), format_naive(call.now), call.state
+    new: Resource = {
+        "id": snapshot_id, "created_at": now, "updated_at": None, "name": requested.get("name") or "",
+        "description": requested.get("description"), "volume_id": volume["id"], "status": "creating",
+        "size": volume["size"], "metadata": requested.get("metadata") or {}, "group_snapshot_id": None,
         "user_id": call.token.user_id,
     }  # fmt: skip
-    answer = Answer(202, {"snapshot": shown(new)})
+    answer = Response(202, {"snapshot": serialize(new)})
     # Who owns it, and how far it is, Cinder says to who looks again, and not here.
     new.update({SNAPSHOT_OWNER: call.token.project_id, _PROGRESS: "0%"})
     call.region.snapshots[snapshot_id] = new
-    ends = {"status": "error"} if state.fails("snapshot") else {"status": "available", _PROGRESS: "100%"}
-    plan_volume(new, call.now + state.clock.volume_seconds, ends)
+    final_fields = (
+        {"status": "error"}
+        if state.consume_failure("snapshot")
+        else {"status": "available", _PROGRESS: "100%"}
+    )
+    schedule_change(new, call.now + state.clock.volume_seconds, final_fields)
     state.dirty = True
-    call.did("create_snapshot", snapshot_id)
+    call.record_accepted("create_snapshot", snapshot_id)
     return answer
 
 
-def _is_forced(call: Call, wanted: Thing) -> bool:
-    asked = str(wanted.get("force", False)).lower() in {"true", "1", "on", "yes", "y", "t"}
+def _is_forced(call: Call, requested: Resource) -> bool:
+    asked = str(requested.get("force", False)).lower() in {"true", "1", "on", "yes", "y", "t"}
     if call.microversion < _FORCE_IMPLIED:
         return asked
-    if "force" in wanted and not asked:
+    if "force" in requested and not asked:
         raise bad_request(
             "Since microversion 3.66 the 'force' flag is invalid for this request.  For backward compatability, however, "
             "when the 'force' flag is passed with a value evaluating to True, it is silently ignored."
@@ -80,7 +85,7 @@ def _is_forced(call: Call, wanted: Thing) -> bool:
     return True
 
 
-def _check_state(volume: Thing, *, is_forced: bool) -> None:
+def _check_state(volume: Resource, *, is_forced: bool) -> None:
     status = volume["status"]
     for word, what in (("error", "error status"), ("maintenance", "maintenance mode")):
         if status == word:
@@ -93,8 +98,8 @@ def _check_state(volume: Thing, *, is_forced: bool) -> None:
         )
 
 
-def delete_snapshot(call: Call, snapshot_id: str) -> Answer:
-    """Accept its end."""
+def delete_snapshot(call: Call, snapshot_id: str) -> Response:
+    """Start the deletion of a snapshot."""
     call.action, call.object_id = "delete_snapshot", snapshot_id
     snapshot = find_snapshot(call, snapshot_id)
     if snapshot["status"] not in {"available", "error"}:
@@ -102,13 +107,13 @@ def delete_snapshot(call: Call, snapshot_id: str) -> Answer:
             "Invalid snapshot: Snapshot status must be available or error and must not be part of a group."
         )
     snapshot["status"] = "deleting"
-    plan_volume(snapshot, call.now + call.state.clock.volume_seconds, None)
+    schedule_change(snapshot, call.now + call.state.clock.volume_seconds, None)
     call.state.dirty = True
-    call.did("delete_snapshot", snapshot_id)
-    return Answer(202)
+    call.record_accepted("delete_snapshot", snapshot_id)
+    return Response(202)
 
 
-TABLE: list[tuple[str, str, Callable[..., Answer]]] = [
+TABLE: list[tuple[str, str, Callable[..., Response]]] = [
     ("GET", "/snapshots", list_snapshots),
     ("GET", "/snapshots/detail", list_snapshots_in_detail),
     ("POST", "/snapshots", create_snapshot),

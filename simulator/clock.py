@@ -1,4 +1,4 @@
-"""Time in the simulated cloud: how long things take, and how a moment is written."""
+"""Time in the simulated cloud: how long operations take, and how timestamps are written."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 @dataclass(slots=True)
 class Clock:
-    """Durations in seconds. State moves are worked out from the time when somebody looks, so no thread is needed.
+    """Hold durations in seconds and the time. State is computed from the time whenever it is read, so no thread is needed.
 
     `offset` shifts the cloud's clock against the machine's, so a test need not wait.
     """
@@ -21,24 +21,24 @@ class Clock:
     offset: float = 0.0
 
     def now(self) -> float:
-        """The cloud's time, in seconds since 1970."""
+        """Return the cloud's time in seconds since 1970."""
         return time.time() + self.offset
 
 
-def zulu(moment: float | None) -> str | None:
-    """As Nova, Glance and Neutron write it: whole seconds and a Z."""
-    if moment is None:
+def format_zulu(timestamp: float | None) -> str | None:
+    """Format a timestamp as Nova, Glance and Neutron do: whole seconds and a Z."""
+    if timestamp is None:
         return None
-    return datetime.fromtimestamp(int(moment), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(int(timestamp), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def plain(moment: float | None) -> str | None:
-    """As databases of Nova and Cinder write it: whole seconds, six zeros, no zone."""
-    if moment is None:
+def format_naive(timestamp: float | None) -> str | None:
+    """Format a timestamp as the databases of Nova and Cinder do: whole seconds, six zeros, no zone."""
+    if timestamp is None:
         return None
-    return datetime.fromtimestamp(int(moment), UTC).strftime("%Y-%m-%dT%H:%M:%S.000000")
+    return datetime.fromtimestamp(int(timestamp), UTC).strftime("%Y-%m-%dT%H:%M:%S.000000")
 
 
-def precise(moment: float) -> str:
-    """As Keystone writes it: with microseconds and a Z."""
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def format_precise(timestamp: float) -> str:
+    """Format a timestamp as Keystone does: with microseconds and a Z."""
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

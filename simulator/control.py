@@ -1,57 +1,58 @@
-"""The control API, below `/_control`: what tests, benchmarks and the demo do to the cloud from outside.
+"""The control API, below `/_control`: how tests, benchmarks and the demo change the cloud from outside.
 
 It asks for no token: whoever reaches a simulator may do anything to it.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
 
 from . import keystone, seeding, standard_content
-from .control_changes import change, kind_named
-from .exchange import Answer, Request, bad_request, not_found
+from .control_objects import change_resource, parse_kind
 from .faults import Fault
-from .moves import settle_images, settle_servers, settle_volumes
-from .state import KINDS, State, Thing
+from .http_messages import Request, Response, bad_request, not_found
+from .state import KINDS, Resource, State
+from .transitions import advance_images, advance_servers, advance_volumes
 
 
-def handle(state: State, request: Request, path: str) -> Answer:
-    """Answer a request. `path` begins with a slash. Raises `Refused`."""
+def handle(state: State, request: Request, path: str) -> Response:
+    """Answer a request. `path` begins with a slash. Raises `HttpError`."""
     parts = [part for part in path.split("/") if part]
     name = parts[0] if parts else ""
     method = request.method
     body: Any = None
     if request.body:
         body = [] if request.body.lstrip()[:1] == b"[" else request.json()
-    if len(parts) == 2 and method in {"PATCH", "DELETE"} and (kind := kind_named(name)) is not None:
-        return change(state, request, kind, parts[1])
-    if method == "POST" and name in _POSTED:
-        return _POSTED[name](state, body or {})
+    if len(parts) == 2 and method in {"PATCH", "DELETE"} and (kind := parse_kind(name)) is not None:
+        return change_resource(state, request, kind, parts[1])
+    if method == "POST" and name in _POST_HANDLERS:
+        return _POST_HANDLERS[name](state, body or {})
     if name == "clock":
         return _clock(state, body or {})
-    if name in _ASKED:
-        return _ASKED[name](state, request)
+    if name in _REQUEST_HANDLERS:
+        return _REQUEST_HANDLERS[name](state, request)
     if name == "untidy":
-        return _untidy(state, body or {})
+        return _set_race_behavior(state, body or {})
     if name == "tokens" and method == "DELETE":
         count = len(state.tokens)
         state.tokens.clear()
-        return Answer(200, {"revoked": count})
+        return Response(200, {"revoked": count})
     if (method, name) == ("GET", "objects"):
         return _objects(state)
     raise not_found(f"The control API has no {method} {path}")
 
 
-def _clock(state: State, wanted: Thing) -> Answer:
+def _clock(state: State, requested: Resource) -> Response:
     clock = state.clock
     for name in ("build_seconds", "action_seconds", "volume_seconds", "token_seconds"):
-        if name in wanted:
-            setattr(clock, name, float(wanted[name]))
-    clock.offset += float(wanted.get("advance_seconds", 0.0))
-    return Answer(
+        if name in requested:
+            setattr(clock, name, float(requested[name]))
+    clock.offset += float(requested.get("advance_seconds", 0.0))
+    return Response(
         200,
         {
             "build_seconds": clock.build_seconds,
@@ -63,113 +64,114 @@ def _clock(state: State, wanted: Thing) -> Answer:
     )
 
 
-def _faults(state: State, request: Request) -> Answer:
+def _faults(state: State, request: Request) -> Response:
     if request.method == "DELETE":
         state.faults.rules.clear()
     elif request.method == "POST":
-        import json  # noqa: PLC0415
-
         try:
             given = json.loads(request.body)
         except ValueError:
             raise bad_request("no JSON") from None
         rules = given if isinstance(given, list) else [given]
         state.faults.rules.extend([Fault.from_json(rule) for rule in rules])
-    return Answer(200, {"faults": [rule.as_json() for rule in state.faults.rules]})
+    return Response(200, {"faults": [rule.as_json() for rule in state.faults.rules]})
 
 
-def _untidy(state: State, wanted: Thing) -> Answer:
-    untidy = state.untidiness
+def _set_race_behavior(state: State, requested: Resource) -> Response:
+    races = state.race_behavior
     names = ("window_seconds", "duplicate_rate", "error_rate", "done_but_error_rate")
-    if "enabled" in wanted:
-        untidy.enabled = bool(wanted["enabled"])
+    if "enabled" in requested:
+        races.enabled = bool(requested["enabled"])
     for name in names:
-        if name in wanted:
-            setattr(untidy, name, float(wanted[name]))
-    return Answer(200, {"enabled": untidy.enabled, **{name: getattr(untidy, name) for name in names}})
+        if name in requested:
+            setattr(races, name, float(requested[name]))
+    return Response(200, {"enabled": races.enabled, **{name: getattr(races, name) for name in names}})
 
 
-def _reset(state: State, wanted: Thing) -> Answer:
+def _reset(state: State, requested: Resource) -> Response:
     standard_content.reset(
-        state, seed=int(wanted.get("seed") or 0), regions=wanted.get("regions"), zones=wanted.get("zones")
+        state,
+        seed=int(requested.get("seed") or 0),
+        regions=requested.get("regions"),
+        zones=requested.get("zones"),
     )
-    return Answer(200, {"projects": {p["name"]: p["id"] for p in state.projects.values()}})
+    return Response(200, {"projects": {p["name"]: p["id"] for p in state.projects.values()}})
 
 
-def _seed(state: State, wanted: Thing) -> Answer:
-    return Answer(200, seeding.seed(state, wanted))
+def _seed(state: State, requested: Resource) -> Response:
+    return Response(200, seeding.seed(state, requested))
 
 
-def _failing_builds(state: State, wanted: Thing) -> Answer:
-    """`{"times"?, "fault"?}`: the next servers end in ERROR."""
-    fault = str(wanted.get("fault") or "No valid host was found. There are not enough hosts available.")
-    state.failing_builds.extend([fault] * int(wanted.get("times", 1)))
-    return Answer(200, {"failing_builds": len(state.failing_builds)})
+def _failing_builds(state: State, requested: Resource) -> Response:
+    """Let the next server builds end in ERROR: `{"times"?, "fault"?}`."""
+    fault = str(requested.get("fault") or "No valid host was found. There are not enough hosts available.")
+    state.failing_builds.extend([fault] * int(requested.get("times", 1)))
+    return Response(200, {"failing_builds": len(state.failing_builds)})
 
 
-def _failing_resizes(state: State, wanted: Thing) -> Answer:
-    """`{"times"?, "fault"?, "ends"?}`: the next resizes end in ERROR, or with `"ends": "as before"` where they began."""
-    ends = str(wanted.get("ends", "ERROR"))
-    if ends not in {"ERROR", "as before"}:
+def _failing_resizes(state: State, requested: Resource) -> Response:
+    """Let the next resizes end in ERROR, or with `"ends": "as before"` in the previous state: `{"times"?, "fault"?, "ends"?}`."""
+    final_fields = str(requested.get("ends", "ERROR"))
+    if final_fields not in {"ERROR", "as before"}:
         raise bad_request('ends must be "ERROR" or "as before"')
-    fault = str(wanted.get("fault") or "No valid host was found. No valid host found for resize")
+    fault = str(requested.get("fault") or "No valid host was found. No valid host found for resize")
     state.failing_resizes.extend(
-        [(fault, "error" if ends == "ERROR" else None)] * int(wanted.get("times", 1))
+        [(fault, "error" if final_fields == "ERROR" else None)] * int(requested.get("times", 1))
     )
-    return Answer(200, {"failing_resizes": len(state.failing_resizes)})
+    return Response(200, {"failing_resizes": len(state.failing_resizes)})
 
 
-def _failing_volumes(state: State, wanted: Thing) -> Answer:
-    """`{"work", "times"?}`: the next of this work ("create", "extend", "snapshot") ends in an error."""
-    work = wanted.get("work")
+def _failing_volumes(state: State, requested: Resource) -> Response:
+    """Let the next operations of this kind fail: `{"work": "create" | "extend" | "snapshot", "times"?}`."""
+    work = requested.get("work")
     if work not in {"create", "extend", "snapshot"}:
         raise bad_request('work must be "create", "extend" or "snapshot"')
-    state.failing_volumes.extend([work] * int(wanted.get("times", 1)))
-    return Answer(200, {"failing_volumes": state.failing_volumes})
+    state.failing_volumes.extend([work] * int(requested.get("times", 1)))
+    return Response(200, {"failing_volumes": state.failing_volumes})
 
 
-def _soft_delete(state: State, wanted: Thing) -> Answer:
-    """`{"enabled", "force"?}`: Nova keeps deleted servers (reclaim_instance_interval); whether owners may end them for good."""
-    state.soft_delete = bool(wanted.get("enabled", True))
-    state.force_delete = bool(wanted.get("force", True))
-    return Answer(200, {"soft_delete": state.soft_delete, "force_delete": state.force_delete})
+def _soft_delete(state: State, requested: Resource) -> Response:
+    """Let Nova keep deleted servers (reclaim_instance_interval): `{"enabled", "force"?}`; `force` tells whether owners may force their deletion."""
+    state.soft_delete = bool(requested.get("enabled", True))
+    state.force_delete = bool(requested.get("force", True))
+    return Response(200, {"soft_delete": state.soft_delete, "force_delete": state.force_delete})
 
 
-def _zones(state: State, wanted: Thing) -> Answer:
-    """`{"zones": {name: whether it is available}}`, in every region."""
+def _zones(state: State, requested: Resource) -> Response:
+    """Set the availability zones of every region: `{"zones": {name: whether it is available}}`."""
     for region in state.regions.values():
-        region.zones = {str(name): bool(is_up) for name, is_up in (wanted.get("zones") or {}).items()}
+        region.zones = {str(name): bool(is_up) for name, is_up in (requested.get("zones") or {}).items()}
     state.dirty = True
-    return Answer(200, {"zones": wanted.get("zones")})
+    return Response(200, {"zones": requested.get("zones")})
 
 
-def _quotas(state: State, wanted: Thing) -> Answer:
-    project = state.project_named(str(wanted.get("project", "demo")))
+def _quotas(state: State, requested: Resource) -> Response:
+    project = state.find_project(str(requested.get("project", "demo")))
     if project is None:
         raise not_found("no such project")
-    limits = {name: int(value) for name, value in wanted.items() if name not in {"project", "region"}}
+    limits = {name: int(value) for name, value in requested.items() if name not in {"project", "region"}}
     for region in state.regions.values():
         region.quotas.setdefault(project["id"], {}).update(limits)
-    return Answer(200, {"quotas": limits})
+    return Response(200, {"quotas": limits})
 
 
-def _services(state: State, wanted: Thing) -> Answer:
-    """`{"region", "without": [types]}`: the catalog leaves these services out of a region. An empty list brings all back.
+def _services(state: State, requested: Resource) -> Response:
+    """Leave services out of a region's catalog: `{"region", "without": [types]}`. An empty list brings all back.
 
     A token keeps the catalog that it came with.
     """
-    region = str(wanted.get("region") or next(iter(state.regions)))
+    region = str(requested.get("region") or next(iter(state.regions)))
     if region not in state.regions:
         raise not_found("no such region")
-    without = {keystone.official_type(str(one)) for one in wanted.get("without") or ()}
+    without = {keystone.official_type(str(one)) for one in requested.get("without") or ()}
     if unknown := without - {keystone.official_type(service) for service, _, _ in keystone.SERVICES}:
         raise bad_request(f"there is no service {', '.join(sorted(unknown))}")
     state.missing_services[region] = sorted(without)
     state.dirty = True
-    return Answer(200, {"region": region, "without": state.missing_services[region]})
+    return Response(200, {"region": region, "without": state.missing_services[region]})
 
 
-_POSTED: dict[str, Callable[[State, Thing], Answer]] = {
+_POST_HANDLERS: dict[str, Callable[[State, Resource], Response]] = {
     "reset": _reset,
     "seed": _seed,
     "failing_builds": _failing_builds,
@@ -182,10 +184,10 @@ _POSTED: dict[str, Callable[[State, Thing], Answer]] = {
 }
 
 
-def _requests(state: State, request: Request) -> Answer:
+def _requests(state: State, request: Request) -> Response:
     if request.method == "DELETE":
         state.log.clear()
-        return Answer(200, {"requests": []})
+        return Response(200, {"requests": []})
     since = int(dict(parse_qsl(request.query_text)).get("since", 0))
     found = [entry for entry in state.log if entry["number"] > since]
     actions: dict[str, dict[str, int]] = {}
@@ -200,7 +202,7 @@ def _requests(state: State, request: Request) -> Answer:
                     entry["action"], {"accepted": 0, "refused": 0}
                 )
                 of[word] += 1
-    return Answer(
+    return Response(
         200,
         {
             "requests": found,
@@ -217,30 +219,30 @@ def _requests(state: State, request: Request) -> Answer:
     )
 
 
-def _habits(state: State, request: Request) -> Answer:
+def _habits(state: State, request: Request) -> Response:
     if request.method == "DELETE":
-        state.habits = type(state.habits)()
+        state.quirks = type(state.quirks)()
     elif request.method == "POST":
-        state.habits.set(request.json())
-    return Answer(200, state.habits.as_json())
+        state.quirks.set(request.json())
+    return Response(200, state.quirks.as_json())
 
 
 # These look at the request themselves.
-_ASKED: dict[str, Callable[[State, Request], Answer]] = {
+_REQUEST_HANDLERS: dict[str, Callable[[State, Request], Response]] = {
     "faults": _faults,
     "requests": _requests,
     "habits": _habits,
 }
 
 
-def _objects(state: State) -> Answer:
-    found: Thing = {}
+def _objects(state: State) -> Response:
+    found: Resource = {}
     now = state.clock.now()
     for region in state.regions.values():
-        settle_servers(state, region, now)
-        settle_volumes(state, region, now)
-        settle_images(region, now)
-        mine: Thing = {
+        advance_servers(state, region, now)
+        advance_volumes(state, region, now)
+        advance_images(region, now)
+        mine: Resource = {
             "servers": [
                 {
                     "id": s.id,
@@ -258,17 +260,19 @@ def _objects(state: State) -> Answer:
         }
         for kind in KINDS:
             if kind not in {"quotas", "keypairs", "flavors"}:
-                mine[kind] = [_brief(thing) for thing in getattr(region, kind).values()]
+                mine[kind] = [_summarize(resource) for resource in getattr(region, kind).values()]
         found[region.name] = mine
-    first: Thing = next(iter(found.values()), {})
+    first: Resource = next(iter(found.values()), {})
     # The first region's also without its name, as most clouds here have only one.
-    return Answer(
+    return Response(
         200, {**first, "regions": found, "projects": {p["name"]: p["id"] for p in state.projects.values()}}
     )
 
 
-def _brief(thing: Thing) -> Thing:
-    owner = thing.get("os-vol-tenant-attr:tenant_id") or thing.get("project_id") or thing.get("owner")
+def _summarize(resource: Resource) -> Resource:
+    owner = (
+        resource.get("os-vol-tenant-attr:tenant_id") or resource.get("project_id") or resource.get("owner")
+    )
     names = (
         "id",
         "name",
@@ -281,4 +285,4 @@ def _brief(thing: Thing) -> Thing:
         "volume_id",
         "volume_type",
     )
-    return {**{name: thing[name] for name in names if name in thing}, "project_id": owner}
+    return {**{name: resource[name] for name in names if name in resource}, "project_id": owner}

@@ -1,4 +1,4 @@
-"""The cloud as a file, so that a demo's second start finds what the first one left."""
+"""The cloud as a file, so that a restarted demo finds what was there before."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
-from .addresses import remember_addresses
+from .ports import index_used_addresses
 from .server import SimulatedServer
 from .state import KINDS, Region, State, Token
 
@@ -15,7 +15,7 @@ _FORMAT = 1
 
 
 def save(state: State, path: Path) -> None:
-    """Write the state beside the file, then put it in its place: a crash leaves the old one whole."""
+    """Write the state to a temporary file beside `path` and rename it, so that a crash leaves the old file whole."""
     with state.lock:
         state.dirty = False
         text = json.dumps(
@@ -32,7 +32,7 @@ def save(state: State, path: Path) -> None:
                 ],
                 "regions": {
                     region.name: {
-                        "servers": [server.to_saved() for server in region.servers.values()],
+                        "servers": [server.to_json() for server in region.servers.values()],
                         "zones": region.zones,
                         **{kind: getattr(region, kind) for kind in KINDS},
                     }
@@ -50,7 +50,7 @@ def save(state: State, path: Path) -> None:
 
 
 def load(state: State, path: Path) -> None:
-    """Read what `save` wrote. Raises `ValueError` when the file is not one of ours."""
+    """Read what `save` wrote. Raises `ValueError` for any other file."""
     found = json.loads(path.read_text())
     if not isinstance(found, dict) or found.get("format") != _FORMAT:
         raise ValueError(f"{path} was not written by this version of the simulator")
@@ -71,6 +71,6 @@ def load(state: State, path: Path) -> None:
         region.zones = raw.get("zones") or region.zones
         for saved in raw["servers"]:
             region.add_server(SimulatedServer(**saved))
-        remember_addresses(region)
+        index_used_addresses(region)
         state.regions[name] = region
     state.dirty = False

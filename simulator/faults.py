@@ -1,4 +1,4 @@
-"""What goes wrong on purpose: faults on requests that match, and the untidiness of a real Nova under a crowd."""
+"""Injected faults on matching requests, and the race behavior of a real Nova under concurrent actions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from .exchange import bad_request
+from .http_messages import bad_request
 
 KINDS = (
     "status",
@@ -25,7 +25,7 @@ KINDS = (
 
 @dataclass(slots=True)
 class Fault:
-    """One rule. `rate` is a chance from 0 to 1, `times` how often it may still strike (None: always).
+    """A rule. `rate` is a probability from 0 to 1, `times` how often it may still strike (None: always).
 
     `status` answers so without doing the work; `delay` waits `seconds` and then works; `hang` waits `seconds` (60 unless
     told) and closes without having worked; `lose_answer` does the work and closes the connection; `reset` closes it with
@@ -49,7 +49,7 @@ class Fault:
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> Fault:
-        """From the control API. Raises `Refused` 400."""
+        """Parse a rule of the control API. Raises `HttpError` 400."""
         kind = raw.get("kind")
         if kind not in KINDS:
             raise bad_request(f"kind must be one of {', '.join(KINDS)}")
@@ -71,7 +71,7 @@ class Fault:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """For the control API."""
+        """Return the rule as the control API shows it."""
         return {
             "kind": self.kind,
             "service": self.service,
@@ -87,12 +87,12 @@ class Fault:
 
 @dataclass(slots=True)
 class Faults:
-    """The rules in force. The first that matches and strikes is the one."""
+    """The active rules. The first rule that matches and strikes wins."""
 
     rules: list[Fault] = field(default_factory=list)
 
     def pick(self, service: str, method: str, path: str, chance: random.Random) -> Fault | None:
-        """The fault that strikes this request, if any."""
+        """Return the fault that strikes this request, or None."""
         for rule in self.rules:
             if rule.service not in (None, service) or rule.method not in (None, method):
                 continue
@@ -108,8 +108,8 @@ class Faults:
 
 
 @dataclass(slots=True)
-class Untidiness:
-    """How a real Nova behaves when actions on one server overlap, and only then.
+class RaceBehavior:
+    """The behavior of a real Nova when actions on one server overlap, and only then.
 
     Measured on Zed: of 50 simultaneous os-stop 3-6 were accepted, 1-14 answered 500 and the rest 409. `window_seconds`
     is how long an action's request takes, so that a crowd overlaps. The chances are each request's.

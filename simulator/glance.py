@@ -1,19 +1,20 @@
-"""Glance: images as records; their bytes are nobody's business here."""
+"""Glance: image records; the images' bytes are counted and dropped."""
 
 from __future__ import annotations
 
 from operator import itemgetter
 
-from .clock import zulu
-from .exchange import Answer, Call, Refused
-from .listing import paged, shown
-from .moves import settle_images
+from .calls import Call
+from .clock import format_zulu
+from .http_messages import HttpError, Response
+from .pagination import paginate, serialize
 from .routes import Routes
-from .state import Thing
+from .state import Resource
+from .transitions import advance_images
 
 
-def versions(base: str) -> Thing:
-    """What a client asks first."""
+def versions(base: str) -> Resource:
+    """Return the version document that clients read first."""
     link = [{"rel": "self", "href": f"{base}/v2/"}]
     return {
         "versions": [
@@ -24,7 +25,7 @@ def versions(base: str) -> Thing:
 
 
 # Words of a query that are no fields of an image.
-_NOT_FILTERS = {
+_PAGING_PARAMETERS = {
     "limit",
     "marker",
     "sort",
@@ -37,8 +38,8 @@ _NOT_FILTERS = {
 }
 
 
-def _visible(call: Call) -> list[Thing]:
-    settle_images(call.region, call.now)
+def _visible(call: Call) -> list[Resource]:
+    advance_images(call.region, call.now)
     project_id, is_admin = call.token.project_id, call.token.is_admin
     return [
         image
@@ -47,65 +48,65 @@ def _visible(call: Call) -> list[Thing]:
     ]
 
 
-def _find(call: Call, image_id: str) -> Thing:
+def _find(call: Call, image_id: str) -> Resource:
     found = next((image for image in _visible(call) if image["id"] == image_id), None)
     if found is None:
         # Glance answers this in HTML.
         page = f"<html><head><title>404 Not Found</title></head><body>No image found with ID {image_id}</body></html>"
-        raise Refused(Answer(404, page.encode(), content_type="text/html; charset=UTF-8"))
+        raise HttpError(Response(404, page.encode(), content_type="text/html; charset=UTF-8"))
     return found
 
 
-def list_images(call: Call) -> Answer:
-    """Newest first. Any other word than those of paging filters by the field or property of that name."""
+def list_images(call: Call) -> Response:
+    """List images, newest first. A parameter that is not a paging parameter filters by the field or property of that name."""
     query = dict(call.query())
     is_hidden = query.pop("os_hidden", "false").lower() == "true"
     found = [image for image in _visible(call) if image.get("os_hidden", False) is is_hidden]
     for key, value in query.items():
-        if key not in _NOT_FILTERS:
-            found = [image for image in found if _text(image.get(key)) == value]
+        if key not in _PAGING_PARAMETERS:
+            found = [image for image in found if _filter_text(image.get(key)) == value]
     if "tag" in query:
         found = [image for image in found if query["tag"] in image["tags"]]
     found.sort(key=itemgetter("created_at", "id"), reverse=True)
-    return paged(call, "images", found, glance=True)
+    return paginate(call, "images", found, glance=True)
 
 
-def _text(value: object) -> str | None:
+def _filter_text(value: object) -> str | None:
     if isinstance(value, bool):
         return str(value).lower()
     return None if value is None else str(value)
 
 
-def show_image(call: Call, image_id: str) -> Answer:
-    """One image."""
-    return Answer(200, shown(_find(call, image_id)))
+def show_image(call: Call, image_id: str) -> Response:
+    """Show one image."""
+    return Response(200, serialize(_find(call, image_id)))
 
 
-def create_image(call: Call) -> Answer:
-    """A record; it is `queued` until bytes come."""
-    wanted = call.request.json()
-    image_id, now = call.state.new_id(), zulu(call.now)
+def create_image(call: Call) -> Response:
+    """Create an image record, which is `queued` until it is uploaded."""
+    requested = call.request.json()
+    image_id, now = call.state.new_id(), format_zulu(call.now)
     call.region.images[image_id] = {
         "name": None, "visibility": "shared", "min_disk": 0, "min_ram": 0, "tags": [], "protected": False, "size": None,
         "virtual_size": None, "os_hidden": False, "disk_format": None, "container_format": None,
-        **wanted, "id": image_id, "status": "queued", "owner": call.token.project_id, "created_at": now,
+        **requested, "id": image_id, "status": "queued", "owner": call.token.project_id, "created_at": now,
         "updated_at": now, "self": f"/v2/images/{image_id}", "file": f"/v2/images/{image_id}/file",
         "schema": "/v2/schemas/image",
     }  # fmt: skip
-    call.did("create_image", image_id)
-    return Answer(201, call.region.images[image_id])
+    call.record_accepted("create_image", image_id)
+    return Response(201, call.region.images[image_id])
 
 
-def upload_image(call: Call, image_id: str) -> Answer:
-    """The bytes are counted and dropped."""
+def upload_image(call: Call, image_id: str) -> Response:
+    """Count the uploaded bytes and drop them."""
     image = _find(call, image_id)
     call.state.dirty = True
-    image.update({"status": "active", "size": len(call.request.body), "updated_at": zulu(call.now)})
-    return Answer(204)
+    image.update({"status": "active", "size": len(call.request.body), "updated_at": format_zulu(call.now)})
+    return Response(204)
 
 
-def delete_image(call: Call, image_id: str) -> Answer:
-    """Its owner's alone. The snapshots that it may name are not touched."""
+def delete_image(call: Call, image_id: str) -> Response:
+    """Delete an image of the caller's project. Snapshots that it references are kept."""
     call.action, call.object_id = "delete_image", image_id
     image = _find(call, image_id)
     if image["owner"] != call.token.project_id and not call.token.is_admin:
@@ -114,13 +115,13 @@ def delete_image(call: Call, image_id: str) -> Answer:
         raise _forbidden(f"Image {image_id} is protected and cannot be deleted.")
     del call.region.images[image_id]
     call.state.dirty = True
-    call.did("delete_image", image_id)
-    return Answer(204)
+    call.record_accepted("delete_image", image_id)
+    return Response(204)
 
 
-def _forbidden(words: str) -> Refused:
-    page = f"<html><head><title>403 Forbidden</title></head><body>{words}</body></html>"
-    return Refused(Answer(403, page.encode(), content_type="text/html; charset=UTF-8"))
+def _forbidden(message: str) -> HttpError:
+    page = f"<html><head><title>403 Forbidden</title></head><body>{message}</body></html>"
+    return HttpError(Response(403, page.encode(), content_type="text/html; charset=UTF-8"))
 
 
 ROUTES = Routes(

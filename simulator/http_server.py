@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import socketserver
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -16,25 +17,25 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
-from .exchange import Answer, Request
+from .http_messages import Request, Response
 
 _MAX_LINE = 65536
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
-class Dropped(Exception):
-    """Close the connection without an answer; with `reset`, by a TCP reset."""
+class DroppedConnectionError(Exception):
+    """Raised to close the connection without a response; with `reset`, by a TCP reset."""
 
     def __init__(self, *, reset: bool) -> None:
         super().__init__("dropped")
         self.reset = reset
 
 
-Application = Callable[[Request], Answer]
+Application = Callable[[Request], Response]
 
 
 class HttpServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    """Listens on one address and gives each request to an application."""
+    """Listen on one address and pass each request to an application."""
 
     daemon_threads = True
     block_on_close = False
@@ -48,7 +49,7 @@ class HttpServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         super().__init__(address, _Connection)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Start a thread for a connection, and remember it, so that `drop_connections` can end it."""
+        """Start a thread for the connection, and remember the connection for `drop_connections`."""
         with self._open_guard:
             self._open.add(request)
         super().process_request(request, client_address)
@@ -60,7 +61,7 @@ class HttpServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         super().shutdown_request(request)
 
     def drop_connections(self) -> None:
-        """End every connection that is open."""
+        """Close every open connection."""
         with self._open_guard:
             connections = list(self._open)
         for connection in connections:
@@ -70,9 +71,7 @@ class HttpServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
                 continue
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is nobody's error; anything else is shown, as socketserver does."""
-        import sys  # noqa: PLC0415
-
+        """Ignore errors of clients that disconnected, and report all others as socketserver does."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
@@ -83,9 +82,9 @@ class _Connection(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         try:
-            while self._one_request():
+            while self._serve_one_request():
                 pass
-        except Dropped as order:
+        except DroppedConnectionError as order:
             if order.reset:
                 # Closing with unsent time zero makes the kernel send a reset instead of a proper end.
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -94,7 +93,7 @@ class _Connection(socketserver.StreamRequestHandler):
             # The client went away, or speaks something else than HTTP.
             return
 
-    def _one_request(self) -> bool:
+    def _serve_one_request(self) -> bool:
         first = self.rfile.readline(_MAX_LINE)
         if first in {b"", b"\r\n"}:
             return first != b""
@@ -117,7 +116,7 @@ class _Connection(socketserver.StreamRequestHandler):
         lines.extend(f"{name}: {value}" for name, value in answer.headers.items())
         lines.append("Connection: keep-alive" if keep else "Connection: close")
         head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-        if answer.is_cut:
+        if answer.is_truncated:
             self.connection.sendall(head + payload[: len(payload) // 2])
             return False
         self.connection.sendall(head if method == "HEAD" or answer.status == 204 else head + payload)

@@ -7,9 +7,9 @@ import secrets
 from datetime import UTC, datetime
 from typing import Any
 
-from .clock import precise
-from .exchange import Answer, Refused, Request
-from .state import State, Thing, Token
+from .clock import format_precise
+from .http_messages import HttpError, Request, Response
+from .state import Resource, State, Token
 
 # (type, name, path in the region)
 SERVICES = (
@@ -24,7 +24,7 @@ _OLD_NAMES = {"block-store", "volume", "volumev2", "volumev3"}
 _PATHS = {"/v3/auth/tokens", "/v3/auth/catalog", "/v3/auth/projects", "/v3/projects", "/v3/regions"}
 
 
-def handle(state: State, request: Request, path: str, base: str) -> Answer:  # noqa: C901 - a table of paths.
+def handle(state: State, request: Request, path: str, base: str) -> Response:  # noqa: C901 - a table of paths.
     """Answer a request below `/identity`. `path` begins with a slash."""
     path = path.rstrip("/")
     version: dict[str, Any] = {
@@ -35,28 +35,28 @@ def handle(state: State, request: Request, path: str, base: str) -> Answer:  # n
         "media-types": [],
     }
     if path == "":
-        return Answer(300, {"versions": {"values": [version]}})
+        return Response(300, {"versions": {"values": [version]}})
     if path == "/v3":
-        return Answer(200, {"version": version})
+        return Response(200, {"version": version})
     if path == "/v3/auth/tokens" and request.method == "POST":
         token = _authenticate(state, request.json())
-        return Answer(201, _token_body(state, token, base), {"X-Subject-Token": token.id})
+        return Response(201, _token_body(state, token, base), {"X-Subject-Token": token.id})
     match = re.fullmatch(r"/v3/users/([^/]+)/application_credentials(?:/([^/]+))?", path)
     if match is None and path not in _PATHS:
         raise _error(404, "Not Found", f"Could not find {path}.")
-    token = token_of(state, request)
+    token = require_token(state, request)
     if path == "/v3/auth/tokens":
-        return _about_token(state, request, token, base)
+        return _show_or_revoke_token(state, request, token, base)
     if path == "/v3/auth/catalog":
-        return Answer(200, {"catalog": catalog(state, token, base), "links": {}})
+        return Response(200, {"catalog": build_catalog(state, token, base), "links": {}})
     if path == "/v3/auth/projects":
-        mine = [p for p in state.projects.values() if state.roles_of(token.user_id, p["id"])]
-        return Answer(200, {"projects": mine, "links": {}})
+        mine = [p for p in state.projects.values() if state.list_roles(token.user_id, p["id"])]
+        return Response(200, {"projects": mine, "links": {}})
     if path == "/v3/projects":
-        _need_admin(token)
-        return Answer(200, {"projects": list(state.projects.values()), "links": {}})
+        _require_admin(token)
+        return Response(200, {"projects": list(state.projects.values()), "links": {}})
     if path == "/v3/regions":
-        return Answer(
+        return Response(
             200, {"regions": [{"id": name, "description": ""} for name in state.regions], "links": {}}
         )
     if match:
@@ -64,25 +64,25 @@ def handle(state: State, request: Request, path: str, base: str) -> Answer:  # n
     raise _error(404, "Not Found", f"Could not find {path}.")
 
 
-def token_of(state: State, request: Request) -> Token:
-    """The caller's token. Raises `Refused` 401 when it is unknown or expired, as every service does."""
+def require_token(state: State, request: Request) -> Token:
+    """Return the caller's token. Raises `HttpError` 401 when it is unknown or expired, as every service does."""
     token = state.tokens.get(request.headers.get("x-auth-token", ""))
     if token is None or token.expires <= state.clock.now():
         raise unauthorized()
     return token
 
 
-def unauthorized() -> Refused:
-    """The words do not say what was wrong, on purpose."""
+def unauthorized() -> HttpError:
+    """Return a 401 error, which deliberately does not tell what was wrong."""
     return _error(401, "Unauthorized", "The request you have made requires authentication.")
 
 
-def catalog(state: State, token: Token, base: str) -> list[Thing]:
-    """The services and where they are, in every region."""
+def build_catalog(state: State, token: Token, base: str) -> list[Resource]:
+    """Return the catalog: the services and their endpoints in every region."""
     if token.project_id is None:
         return []
-    if state.habits.catalog != "usual":
-        found_as_said: list[Thing] = state.habits.catalog
+    if state.quirks.catalog != "usual":
+        found_as_said: list[Resource] = state.quirks.catalog
         return found_as_said
     identity = [
         {"id": f"identity-{region}-{interface}", "interface": interface, "region": region, "region_id": region,
@@ -90,11 +90,13 @@ def catalog(state: State, token: Token, base: str) -> list[Thing]:
         for region in state.regions
         for interface in ("public", "internal", "admin")
     ]  # fmt: skip
-    found: list[Thing] = [{"type": "identity", "name": "keystone", "id": "identity", "endpoints": identity}]
+    found: list[Resource] = [
+        {"type": "identity", "name": "keystone", "id": "identity", "endpoints": identity}
+    ]
     for service_type, name, path in SERVICES:
         official = official_type(service_type)
         endpoints = [
-            state.habits.of_endpoint(
+            state.quirks.rewrite_endpoint(
                 {
                     "id": f"{service_type}-{region}-{interface}",
                     "interface": interface,
@@ -106,7 +108,7 @@ def catalog(state: State, token: Token, base: str) -> list[Thing]:
             )
             for region in state.regions
             if official not in state.missing_services.get(region, ())
-            for interface in state.habits.interfaces
+            for interface in state.quirks.interfaces
         ]
         if endpoints:
             found.append({"type": service_type, "name": name, "id": service_type, "endpoints": endpoints})
@@ -114,27 +116,29 @@ def catalog(state: State, token: Token, base: str) -> list[Thing]:
 
 
 def official_type(service_type: str) -> str:
-    """OpenStack's own word for a type of service that has old names too."""
+    """Return the official service type for one that has older names too."""
     return "block-storage" if service_type in _OLD_NAMES else service_type
 
 
-def _error(status: int, title: str, message: str) -> Refused:
+def _error(status: int, title: str, message: str) -> HttpError:
     headers = {"WWW-Authenticate": 'Keystone uri="/identity/v3"'} if status == 401 else {}
-    return Refused(Answer(status, {"error": {"code": status, "message": message, "title": title}}, headers))
+    return HttpError(
+        Response(status, {"error": {"code": status, "message": message, "title": title}}, headers)
+    )
 
 
-def _need_admin(token: Token) -> None:
+def _require_admin(token: Token) -> None:
     if not token.is_admin:
         raise _error(403, "Forbidden", "You are not authorized to perform the requested action.")
 
 
-def _authenticate(state: State, body: Thing) -> Token:  # noqa: C901 - one branch a method, as Keystone has.
+def _authenticate(state: State, body: Resource) -> Token:  # noqa: C901 - one branch a method, as Keystone has.
     identity = (body.get("auth") or {}).get("identity")
     if not isinstance(identity, dict) or not identity.get("methods"):
         raise _error(400, "Bad Request", "'identity' is a required property")
     method = identity["methods"][0]
     scope = body["auth"].get("scope") or {}
-    project: Thing | None = None
+    project: Resource | None = None
     roles: list[str] | None = None
     if method == "password":
         user = _find_user(state, identity.get("password", {}).get("user", {}))
@@ -143,7 +147,11 @@ def _authenticate(state: State, body: Thing) -> Token:  # noqa: C901 - one branc
     elif method == "application_credential":
         given = identity.get("application_credential") or {}
         credential = state.application_credentials.get(given.get("id") or "")
-        if credential is None or credential["secret"] != given.get("secret") or _is_over(state, credential):
+        if (
+            credential is None
+            or credential["secret"] != given.get("secret")
+            or _is_expired(state, credential)
+        ):
             raise unauthorized()
         user = state.users[credential["user_id"]]
         project = state.projects[credential["project_id"]]
@@ -156,14 +164,14 @@ def _authenticate(state: State, body: Thing) -> Token:  # noqa: C901 - one branc
     else:
         raise unauthorized()
     if project is None and isinstance(scope, dict) and isinstance(scope.get("project"), dict):
-        wanted = scope["project"]
-        project = state.projects.get(wanted.get("id") or "") or next(
-            (p for p in state.projects.values() if p["name"] == wanted.get("name")), None
+        requested = scope["project"]
+        project = state.projects.get(requested.get("id") or "") or next(
+            (p for p in state.projects.values() if p["name"] == requested.get("name")), None
         )
-        if project is None or not state.roles_of(user["id"], project["id"]):
+        if project is None or not state.list_roles(user["id"], project["id"]):
             raise unauthorized()
     if roles is None:
-        roles = state.roles_of(user["id"], project["id"]) if project else []
+        roles = state.list_roles(user["id"], project["id"]) if project else []
     now = state.clock.now()
     token = Token(
         # It looks like a real one, so that whoever hides tokens hides these.
@@ -182,7 +190,7 @@ def _authenticate(state: State, body: Thing) -> Token:  # noqa: C901 - one branc
     return token
 
 
-def _is_over(state: State, credential: Thing) -> bool:
+def _is_expired(state: State, credential: Resource) -> bool:
     if not credential["expires_at"]:
         return False
     # Keystone writes UTC without saying so.
@@ -190,76 +198,76 @@ def _is_over(state: State, credential: Thing) -> bool:
     return (end if end.tzinfo else end.replace(tzinfo=UTC)).timestamp() <= state.clock.now()
 
 
-def _find_user(state: State, given: Thing) -> Thing | None:
+def _find_user(state: State, given: Resource) -> Resource | None:
     if given.get("id"):
         return state.users.get(given["id"])
     domain = given.get("domain") or {}
     if domain.get("id", "default") != "default" or domain.get("name", "Default") != "Default":
         return None
-    return state.user_named(given.get("name") or "")
+    return state.find_user(given.get("name") or "")
 
 
-def _token_body(state: State, token: Token, base: str) -> Thing:
+def _token_body(state: State, token: Token, base: str) -> Resource:
     domain = {"id": "default", "name": "Default"}
-    body: Thing = {
+    body: Resource = {
         "methods": [token.method],
         "user": {"domain": domain, "id": token.user_id, "name": token.user_name, "password_expires_at": None},
         "audit_ids": ["simulated"],
-        "expires_at": precise(token.expires),
-        "issued_at": precise(token.issued),
+        "expires_at": format_precise(token.expires),
+        "issued_at": format_precise(token.issued),
     }
     if token.project_id is not None:
         body["project"] = {"domain": domain, "id": token.project_id, "name": token.project_name}
         body["is_domain"] = False
         body["roles"] = [{"id": role, "name": role} for role in token.roles]
-        body["catalog"] = catalog(state, token, base)
+        body["catalog"] = build_catalog(state, token, base)
     return {"token": body}
 
 
-def _about_token(state: State, request: Request, token: Token, base: str) -> Answer:
+def _show_or_revoke_token(state: State, request: Request, token: Token, base: str) -> Response:
     subject = state.tokens.get(request.headers.get("x-subject-token", token.id))
     if subject is None or subject.expires <= state.clock.now():
         raise _error(404, "Not Found", "Failed to validate token")
     if request.method == "DELETE":
         del state.tokens[subject.id]
-        return Answer(204)
-    return Answer(200, _token_body(state, subject, base), {"X-Subject-Token": subject.id})
+        return Response(204)
+    return Response(200, _token_body(state, subject, base), {"X-Subject-Token": subject.id})
 
 
 def _application_credentials(
     state: State, request: Request, token: Token, user_id: str, credential_id: str | None
-) -> Answer:
+) -> Response:
     if user_id != token.user_id:
         raise _error(403, "Forbidden", "You are not authorized to perform the requested action.")
     if credential_id is None and request.method == "GET":
         mine = [_shown(c) for c in state.application_credentials.values() if c["user_id"] == user_id]
-        return Answer(200, {"application_credentials": mine, "links": {}})
+        return Response(200, {"application_credentials": mine, "links": {}})
     if credential_id is None and request.method == "POST":
-        wanted = request.json().get("application_credential") or {}
-        if not wanted.get("name"):
+        requested = request.json().get("application_credential") or {}
+        if not requested.get("name"):
             raise _error(400, "Bad Request", "'name' is a required property")
-        new: Thing = {
+        new: Resource = {
             "id": state.new_hex(),
-            "name": wanted["name"],
-            "secret": wanted.get("secret") or state.new_hex(),
+            "name": requested["name"],
+            "secret": requested.get("secret") or state.new_hex(),
             "user_id": user_id,
             "project_id": token.project_id,
             "roles": token.roles,
-            "expires_at": wanted.get("expires_at"),
-            "description": wanted.get("description"),
+            "expires_at": requested.get("expires_at"),
+            "description": requested.get("description"),
         }
         state.application_credentials[new["id"]] = new
-        return Answer(201, {"application_credential": {**_shown(new), "secret": new["secret"]}})
+        return Response(201, {"application_credential": {**_shown(new), "secret": new["secret"]}})
     found = state.application_credentials.get(credential_id or "")
     if found is None or found["user_id"] != user_id:
         raise _error(404, "Not Found", f"Could not find Application Credential: {credential_id}.")
     if request.method == "DELETE":
         del state.application_credentials[found["id"]]
-        return Answer(204)
-    return Answer(200, {"application_credential": _shown(found)})
+        return Response(204)
+    return Response(200, {"application_credential": _shown(found)})
 
 
-def _shown(credential: Thing) -> Thing:
+def _shown(credential: Resource) -> Resource:
     shown = {key: value for key, value in credential.items() if key != "secret"}
     return {
         **shown,

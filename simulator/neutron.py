@@ -8,17 +8,18 @@ from collections.abc import Callable
 from operator import itemgetter
 from typing import Any
 
-from . import neutron_content, neutron_quotas, neutron_routers
-from .addresses import NoAddressLeft, free_address, remove_port, take_address
-from .clock import zulu
-from .exchange import Answer, Call, Refused
-from .listing import shown
-from .moves import port_on, settle_servers, show_groups
-from .neutron_things import find, refused, sees, things_of
+from . import neutron_quotas, neutron_resources, neutron_routers
+from .calls import Call
+from .clock import format_zulu
+from .http_messages import HttpError, Response
+from .neutron_lookup import can_see, find_resource, neutron_error, select_collection
+from .pagination import serialize
+from .ports import NoFreeAddressError, allocate_address, delete_port, release_address
 from .routes import Routes
-from .state import Thing
+from .state import Resource
+from .transitions import advance_servers, allocate_port, refresh_group_names
 
-_NOT_FILTERS = {"limit", "marker", "fields", "sort_key", "sort_dir", "page_reverse"}
+_PAGING_PARAMETERS = {"limit", "marker", "fields", "sort_key", "sort_dir", "page_reverse"}
 _BY_ID = itemgetter("id")
 _CHANGEABLE = (
     "name", "description", "admin_state_up", "security_groups", "routes", "device_id", "device_owner", "enable_dhcp",
@@ -26,57 +27,57 @@ _CHANGEABLE = (
 )  # fmt: skip
 
 
-def versions(base: str) -> Thing:
-    """What a client asks first."""
+def versions(base: str) -> Resource:
+    """Return the version document that clients read first."""
     return {
         "versions": [{"id": "v2.0", "status": "CURRENT", "links": [{"rel": "self", "href": f"{base}/v2.0/"}]}]
     }
 
 
-def list_things(call: Call, plural: str) -> Answer:
-    """Sorted by id, as Neutron does for paging. Filters are exact; a repeated one is "any of"."""
-    things, _, name = things_of(call, plural)
+def list_resources(call: Call, plural: str) -> Response:
+    """List resources sorted by id, as Neutron does for paging. Filters are exact; a repeated filter matches any of its values."""
+    resources, _, name = select_collection(call, plural)
     if plural == "ports":
-        settle_servers(call.state, call.region, call.now)
+        advance_servers(call.state, call.region, call.now)
     if len(call.request.query_text) > 8000:
-        raise Refused(Answer(414, b"Request-URI Too Long", content_type="text/plain"))
-    wanted: dict[str, set[str]] = {}
+        raise HttpError(Response(414, b"Request-URI Too Long", content_type="text/plain"))
+    requested: dict[str, set[str]] = {}
     query: dict[str, str] = {}
     for key, value in call.query():
         query[key] = value
-        if key not in _NOT_FILTERS:
-            wanted.setdefault(key, set()).add(value)
+        if key not in _PAGING_PARAMETERS:
+            requested.setdefault(key, set()).add(value)
     own = call.token.project_id
-    found = [t for t in things.values() if t["project_id"] == own or sees(call, t)]
-    for filtered, values in wanted.items():
-        found = [t for t in found if _fits(t, filtered, values)]
+    found = [t for t in resources.values() if t["project_id"] == own or can_see(call, t)]
+    for filtered, values in requested.items():
+        found = [t for t in found if _matches_filter(t, filtered, values)]
     found.sort(key=_BY_ID)
     if (marker := query.get("marker")) is not None:
-        if marker not in things:
-            raise refused(404, f"{name}NotFound", f"{name} {marker} could not be found.")
+        if marker not in resources:
+            raise neutron_error(404, f"{name}NotFound", f"{name} {marker} could not be found.")
         found = found[bisect_right(found, marker, key=_BY_ID) :]
     limit = _limit(query.get("limit", "0"))
     page = found[:limit] if limit else found
     key = plural.replace("-", "_")
-    body: Thing = {key: [shown(thing) for thing in page]}
+    body: Resource = {key: [serialize(resource) for resource in page]}
     if limit and len(page) == limit:
         kept = "".join(f"{n}={v}&" for n, v in call.query() if n != "marker")
         body[f"{key}_links"] = [
             {"rel": "next", "href": f"{call.base}/{plural}?{kept}marker={page[-1]['id']}"}
         ]
-    return Answer(200, body)
+    return Response(200, body)
 
 
-def _limit(said: str) -> int:
-    """0 is none."""
-    if not said.isdecimal():
-        words = f"Bad limit request: Limit must be an integer 0 or greater and not '{said}'."
-        raise refused(400, "BadRequest", words)
-    return int(said)
+def _limit(given: str) -> int:
+    """Parse the page limit; 0 is no limit."""
+    if not given.isdecimal():
+        message = f"Bad limit request: Limit must be an integer 0 or greater and not '{given}'."
+        raise neutron_error(400, "BadRequest", message)
+    return int(given)
 
 
-def _fits(thing: Thing, name: str, values: set[str]) -> bool:
-    value = thing.get(name)
+def _matches_filter(resource: Resource, name: str, values: set[str]) -> bool:
+    value = resource.get(name)
     if isinstance(value, bool):
         return str(value).lower() in {v.lower() for v in values}
     if name == "fixed_ips" and isinstance(value, list):
@@ -87,201 +88,205 @@ def _fits(thing: Thing, name: str, values: set[str]) -> bool:
     return str(value) in values
 
 
-def show_thing(call: Call, plural: str, thing_id: str) -> Answer:
-    """One of them."""
-    _, singular, _ = things_of(call, plural)
-    return Answer(200, {singular: shown(find(call, plural, thing_id))})
+def show_resource(call: Call, plural: str, resource_id: str) -> Response:
+    """Show one resource."""
+    _, singular, _ = select_collection(call, plural)
+    return Response(200, {singular: serialize(find_resource(call, plural, resource_id))})
 
 
-def create_thing(call: Call, plural: str) -> Answer:
-    """One more."""
-    things, singular, _ = things_of(call, plural)
-    wanted = call.request.json().get(singular)
-    if not isinstance(wanted, dict):
-        raise refused(400, "HTTPBadRequest", f"Resource body required: {singular}")
-    neutron_quotas.check_quota(call, singular, things)
-    new = _NEW[plural](call, wanted)
-    things[new["id"]] = new
+def create_resource(call: Call, plural: str) -> Response:
+    """Create a resource, within the project's quota."""
+    resources, singular, _ = select_collection(call, plural)
+    requested = call.request.json().get(singular)
+    if not isinstance(requested, dict):
+        raise neutron_error(400, "HTTPBadRequest", f"Resource body required: {singular}")
+    neutron_quotas.check_quota(call, singular, resources)
+    new = _BUILDERS[plural](call, requested)
+    resources[new["id"]] = new
     call.state.dirty = True
-    call.did(f"create_{singular}", new["id"])
-    return Answer(201, {singular: shown(new)})
+    call.record_accepted(f"create_{singular}", new["id"])
+    return Response(201, {singular: serialize(new)})
 
 
-def _new_network(call: Call, wanted: Thing) -> Thing:
-    return neutron_content.new_network(call.state, call.token.project_id or "", wanted)
+def _new_network(call: Call, requested: Resource) -> Resource:
+    return neutron_resources.build_network(call.state, call.token.project_id or "", requested)
 
 
-def _new_subnet(call: Call, wanted: Thing) -> Thing:
-    network = find(call, "networks", str(wanted.get("network_id")))
+def _new_subnet(call: Call, requested: Resource) -> Resource:
+    network = find_resource(call, "networks", str(requested.get("network_id")))
     try:
-        net = ipaddress.ip_network(str(wanted.get("cidr")))
+        net = ipaddress.ip_network(str(requested.get("cidr")))
     except ValueError:
-        words = f"Invalid input for cidr. Reason: '{wanted.get('cidr')}'."
-        raise refused(400, "HTTPBadRequest", words) from None
-    return neutron_content.new_subnet(call.state, call.token.project_id or "", network, net, wanted)
+        message = f"Invalid input for cidr. Reason: '{requested.get('cidr')}'."
+        raise neutron_error(400, "HTTPBadRequest", message) from None
+    return neutron_resources.build_subnet(call.state, call.token.project_id or "", network, net, requested)
 
 
-def _new_port(call: Call, wanted: Thing) -> Thing:
-    network = find(call, "networks", str(wanted.get("network_id")))
-    groups = wanted.get("security_groups")
+def _new_port(call: Call, requested: Resource) -> Resource:
+    network = find_resource(call, "networks", str(requested.get("network_id")))
+    groups = requested.get("security_groups")
     for group_id in groups or ():
-        find(call, "security-groups", str(group_id))
-    fixed = [_fixed(call, one) for one in wanted["fixed_ips"]] if wanted.get("fixed_ips") else None
+        find_resource(call, "security-groups", str(group_id))
+    fixed = [_fixed(call, one) for one in requested["fixed_ips"]] if requested.get("fixed_ips") else None
     try:
-        port = port_on(
+        port = allocate_port(
             call.state,
             call.region,
             network,
             call.token.project_id or "",
-            device_id=str(wanted.get("device_id") or ""),
-            owner=str(wanted.get("device_owner") or ""),
+            device_id=str(requested.get("device_id") or ""),
+            owner=str(requested.get("device_owner") or ""),
             groups=groups,
             fixed=fixed,
         )
-    except NoAddressLeft:
-        words = f"No more IP addresses available on network {network['id']}."
-        raise refused(409, "IpAddressGenerationFailure", words) from None
-    port.update({name: wanted[name] for name in ("name", "description", "admin_state_up") if name in wanted})
+    except NoFreeAddressError:
+        message = f"No more IP addresses available on network {network['id']}."
+        raise neutron_error(409, "IpAddressGenerationFailure", message) from None
+    port.update(
+        {name: requested[name] for name in ("name", "description", "admin_state_up") if name in requested}
+    )
     return port
 
 
-def _fixed(call: Call, wanted: Thing) -> Thing:
-    subnet = find(call, "subnets", str(wanted.get("subnet_id")))
-    address = wanted.get("ip_address")
+def _fixed(call: Call, requested: Resource) -> Resource:
+    subnet = find_resource(call, "subnets", str(requested.get("subnet_id")))
+    address = requested.get("ip_address")
     if address is None:
-        return {"subnet_id": subnet["id"], "ip_address": take_address(call.region, subnet)}
+        return {"subnet_id": subnet["id"], "ip_address": allocate_address(call.region, subnet)}
     found = {"subnet_id": subnet["id"], "ip_address": str(address)}
     if any(found in port["fixed_ips"] for port in call.region.ports.values()):
-        words = f"IP address {address} already allocated in subnet {subnet['id']}"
-        raise refused(409, "IpAddressAlreadyAllocated", words)
+        message = f"IP address {address} already allocated in subnet {subnet['id']}"
+        raise neutron_error(409, "IpAddressAlreadyAllocated", message)
     return found
 
 
-def _new_group(call: Call, wanted: Thing) -> Thing:
-    return neutron_content.new_group(call.state, call.region, call.token.project_id or "", wanted)
+def _new_group(call: Call, requested: Resource) -> Resource:
+    return neutron_resources.build_security_group(
+        call.state, call.region, call.token.project_id or "", requested
+    )
 
 
-def _new_rule(call: Call, wanted: Thing) -> Thing:
-    group = find(call, "security-groups", str(wanted.get("security_group_id")))
-    return neutron_content.add_rule(call.state, call.region, group, wanted)
+def _new_rule(call: Call, requested: Resource) -> Resource:
+    group = find_resource(call, "security-groups", str(requested.get("security_group_id")))
+    return neutron_resources.add_rule(call.state, call.region, group, requested)
 
 
-_NEW: dict[str, Callable[[Call, Thing], Any]] = {
+_BUILDERS: dict[str, Callable[[Call, Resource], Any]] = {
     "networks": _new_network,
     "subnets": _new_subnet,
     "ports": _new_port,
     "routers": neutron_routers.create_router,
     "security-groups": _new_group,
     "security-group-rules": _new_rule,
-    "floatingips": neutron_routers.create_floating,
+    "floatingips": neutron_routers.create_floating_ip,
 }
 
 
-def update_thing(call: Call, plural: str, thing_id: str) -> Answer:
-    """Change what may be changed; for a floating IP also its port, for a router its gateway."""
-    _, singular, _ = things_of(call, plural)
-    found = find(call, plural, thing_id)
-    wanted = call.request.json().get(singular) or {}
-    if plural == "floatingips" and "port_id" in wanted:
-        neutron_routers.associate(call, found, wanted["port_id"])
-    if plural == "routers" and "external_gateway_info" in wanted:
-        neutron_routers.set_gateway(call, found, wanted["external_gateway_info"])
-    found.update({name: wanted[name] for name in _CHANGEABLE if name in wanted and name in found})
-    if plural == "ports" and "security_groups" in wanted:
+def update_resource(call: Call, plural: str, resource_id: str) -> Response:
+    """Update the changeable fields, a floating IP's port and a router's gateway."""
+    _, singular, _ = select_collection(call, plural)
+    found = find_resource(call, plural, resource_id)
+    requested = call.request.json().get(singular) or {}
+    if plural == "floatingips" and "port_id" in requested:
+        neutron_routers.associate_floating_ip(call, found, requested["port_id"])
+    if plural == "routers" and "external_gateway_info" in requested:
+        neutron_routers.set_gateway(call, found, requested["external_gateway_info"])
+    found.update({name: requested[name] for name in _CHANGEABLE if name in requested and name in found})
+    if plural == "ports" and "security_groups" in requested:
         server = call.region.servers.get(found["device_id"])
         if server is not None:
-            show_groups(call.region, server)
-    found["updated_at"] = zulu(call.now)
+            refresh_group_names(call.region, server)
+    found["updated_at"] = format_zulu(call.now)
     call.state.dirty = True
-    return Answer(200, {singular: shown(found)})
+    return Response(200, {singular: serialize(found)})
 
 
-def delete_thing(call: Call, plural: str, thing_id: str) -> Answer:
-    """Remove what is not in use."""
-    things, singular, name = things_of(call, plural)
-    found = find(call, plural, thing_id)
+def delete_resource(call: Call, plural: str, resource_id: str) -> Response:
+    """Delete a resource that is not in use."""
+    resources, singular, name = select_collection(call, plural)
+    found = find_resource(call, plural, resource_id)
     if found.get("project_id") != call.token.project_id and not call.token.is_admin:
-        raise refused(404, f"{name}NotFound", f"{name} {thing_id} could not be found.")
+        raise neutron_error(404, f"{name}NotFound", f"{name} {resource_id} could not be found.")
     check = _BEFORE_DELETE.get(plural)
     if check is not None:
         check(call, found)
     if plural == "ports":
-        remove_port(call.region, thing_id)
+        delete_port(call.region, resource_id)
     else:
-        del things[thing_id]
+        del resources[resource_id]
     call.state.dirty = True
-    call.did(f"delete_{singular}", thing_id)
-    return Answer(204)
+    call.record_accepted(f"delete_{singular}", resource_id)
+    return Response(204)
 
 
-def _delete_network(call: Call, network: Thing) -> None:
-    """It takes its subnets along."""
+def _delete_network(call: Call, network: Resource) -> None:
+    """Delete a network's subnets with it. Raises `HttpError` 409 while ports are on it."""
     users = [port["id"] for port in call.region.ports.values() if port["network_id"] == network["id"]]
     if users:
-        words = f"Unable to complete operation on network {network['id']}. There are one or more ports still in use on "
-        words += f"the network, id for these ports is: {','.join(users)}."
-        raise refused(409, "NetworkInUse", words)
+        message = f"Unable to complete operation on network {network['id']}. There are one or more ports still in use on "
+        message += f"the network, id for these ports is: {','.join(users)}."
+        raise neutron_error(409, "NetworkInUse", message)
     for subnet_id in network["subnets"]:
         call.region.subnets.pop(subnet_id, None)
 
 
-def _delete_subnet(call: Call, subnet: Thing) -> None:
-    """One with addresses in use stays."""
+def _delete_subnet(call: Call, subnet: Resource) -> None:
+    """Take a subnet from its network. Raises `HttpError` 409 while addresses of it are in use."""
     region = call.region
     if any(
         fixed["subnet_id"] == subnet["id"] for port in region.ports.values() for fixed in port["fixed_ips"]
     ):
-        raise refused(409, "SubnetInUse", f"Unable to complete operation on subnet {subnet['id']}: One or more ports have "
+        raise neutron_error(409, "SubnetInUse", f"Unable to complete operation on subnet {subnet['id']}: One or more ports have "
                       "an IP allocation from this subnet.")  # fmt: skip
     network = region.networks[subnet["network_id"]]
     network["subnets"] = [subnet_id for subnet_id in network["subnets"] if subnet_id != subnet["id"]]
 
 
-def _delete_port(call: Call, port: Thing) -> None:
+def _delete_port(call: Call, port: Resource) -> None:
     if port["device_owner"].startswith("network:router_"):
-        words = f"Port {port['id']} cannot be deleted directly via the port API: has device owner {port['device_owner']}."
-        raise refused(409, "ServicePortInUse", words)
+        message = f"Port {port['id']} cannot be deleted directly via the port API: has device owner {port['device_owner']}."
+        raise neutron_error(409, "ServicePortInUse", message)
 
 
-def _delete_group(call: Call, group: Thing) -> None:
+def _delete_group(call: Call, group: Resource) -> None:
     if group["name"] == "default" and not call.token.is_admin:
-        words = "Insufficient rights for removing default security group."
-        raise refused(409, "SecurityGroupCannotRemoveDefault", words)
+        message = "Insufficient rights for removing default security group."
+        raise neutron_error(409, "SecurityGroupCannotRemoveDefault", message)
     if any(group["id"] in port["security_groups"] for port in call.region.ports.values()):
-        raise refused(409, "SecurityGroupInUse", f"Security Group {group['id']} in use.")
+        raise neutron_error(409, "SecurityGroupInUse", f"Security Group {group['id']} in use.")
     for rule in group["security_group_rules"]:
         call.region.security_group_rules.pop(rule["id"], None)
 
 
-def _delete_rule(call: Call, rule: Thing) -> None:
+def _delete_rule(call: Call, rule: Resource) -> None:
     group = call.region.security_groups[rule["security_group_id"]]
     group["security_group_rules"] = [r for r in group["security_group_rules"] if r["id"] != rule["id"]]
 
 
-def _delete_floating(call: Call, floating: Thing) -> None:
-    neutron_routers.associate(call, floating, None)
+def _delete_floating(call: Call, floating: Resource) -> None:
+    neutron_routers.associate_floating_ip(call, floating, None)
     network = call.region.networks.get(floating["floating_network_id"], {})
     for subnet_id in network.get("subnets", ()):
-        free_address(call.region, subnet_id, floating["floating_ip_address"])
+        release_address(call.region, subnet_id, floating["floating_ip_address"])
 
 
-_BEFORE_DELETE: dict[str, Callable[[Call, Thing], None]] = {
+_BEFORE_DELETE: dict[str, Callable[[Call, Resource], None]] = {
     "networks": _delete_network,
     "subnets": _delete_subnet,
     "ports": _delete_port,
-    "routers": neutron_routers.check_unused,
+    "routers": neutron_routers.prepare_router_deletion,
     "security-groups": _delete_group,
     "security-group-rules": _delete_rule,
     "floatingips": _delete_floating,
 }
 
 
-def extensions(call: Call) -> Answer:
-    """Those that clients ask for."""
+def extensions(call: Call) -> Response:
+    """List the extensions that clients look for."""
     names = (
         "router", "security-group", "external-net", "quotas", "quota_details", "net-mtu", "standard-attr-tag",
     )  # fmt: skip
-    return Answer(
+    return Response(
         200, {"extensions": [{"alias": n, "name": n, "description": "", "links": []} for n in names]}
     )
 
@@ -293,10 +298,10 @@ ROUTES = Routes(
         ("GET", "/quotas/<project_id>/details", neutron_quotas.show_details),
         ("PUT", "/quotas/<project_id>", neutron_quotas.put_quota),
         ("PUT", "/routers/<router_id>/<verb>", neutron_routers.change_interface),
-        ("GET", "/<plural>", list_things),
-        ("POST", "/<plural>", create_thing),
-        ("GET", "/<plural>/<thing_id>", show_thing),
-        ("PUT", "/<plural>/<thing_id>", update_thing),
-        ("DELETE", "/<plural>/<thing_id>", delete_thing),
+        ("GET", "/<plural>", list_resources),
+        ("POST", "/<plural>", create_resource),
+        ("GET", "/<plural>/<resource_id>", show_resource),
+        ("PUT", "/<plural>/<resource_id>", update_resource),
+        ("DELETE", "/<plural>/<resource_id>", delete_resource),
     ]
 )

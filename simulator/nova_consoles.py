@@ -1,11 +1,13 @@
-"""Nova: the console of a server, as an address and as text."""
+"""Nova: consoles of servers, as an address and as text."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from .exchange import Answer, Call, bad_request, conflict, inner
+from .calls import Call
+from .http_messages import Response, bad_request, conflict, unwrap
+from .nova_lookup import find_server
 from .server import SimulatedServer
 
 _TYPES = ["novnc", "xvpvnc", "rdp-html5", "spice-html5", "serial", "webmks"]
@@ -44,8 +46,8 @@ _BOOT = (
 )
 
 
-def console_output(call: Call, server: SimulatedServer, argument: Any) -> Answer:
-    """The last `length` lines of what its system wrote; all of them without one or for -1."""
+def show_console_output(call: Call, server: SimulatedServer, argument: Any) -> Response:
+    """Show the last `length` lines of the console; all of them without a length or for -1."""
     length = argument.get("length") if isinstance(argument, dict) else None
     if length is not None and (isinstance(length, bool) or not str(length).lstrip("-").isdigit()):
         raise bad_request(f"Invalid input for field/attribute length. Value: {length}.")
@@ -53,7 +55,7 @@ def console_output(call: Call, server: SimulatedServer, argument: Any) -> Answer
         raise bad_request(
             f"Invalid input for field/attribute length. Value: {length}. {length} is less than the minimum of -1"
         )
-    _need_host(server)
+    _require_host(server)
     first = next((entry["addr"] for entries in server.addresses.values() for entry in entries), "")
     lines = [
         line.format(
@@ -64,35 +66,33 @@ def console_output(call: Call, server: SimulatedServer, argument: Any) -> Answer
     ]  # fmt: skip
     if length is not None and int(length) >= 0:
         lines = lines[max(0, len(lines) - int(length)) :]
-    return Answer(200, {"output": "\n".join(lines)})
+    return Response(200, {"output": "\n".join(lines)})
 
 
-def remote_console(call: Call, server_id: str) -> Answer:
-    """A console's address; nothing listens there. Only VNC is set up, as in most clouds."""
-    from .nova import find  # noqa: PLC0415 - the two know each other.
-
+def create_remote_console(call: Call, server_id: str) -> Response:
+    """Return a console address, at which nothing listens. Only VNC is configured, as in most clouds."""
     call.action, call.object_id = "remote_console", server_id
-    wanted = inner(call.request.json(), "remote_console")
+    requested = unwrap(call.request.json(), "remote_console")
     for name, known in (("protocol", _PROTOCOLS), ("type", _TYPES)):
-        if wanted.get(name) not in known:
+        if requested.get(name) not in known:
             raise bad_request(
-                f"Invalid input for field/attribute {name}. Value: {wanted.get(name)}. {wanted.get(name)!r} is not one of "
+                f"Invalid input for field/attribute {name}. Value: {requested.get(name)}. {requested.get(name)!r} is not one of "
                 f"{known}"
             )
-    _need_host(find(call, server_id))
-    if wanted["protocol"] != "vnc" or wanted["type"] != "novnc":
-        raise bad_request(f"Unavailable console type {wanted['type']}.")
-    call.did("remote_console", server_id)
+    _require_host(find_server(call, server_id))
+    if requested["protocol"] != "vnc" or requested["type"] != "novnc":
+        raise bad_request(f"Unavailable console type {requested['type']}.")
+    call.record_accepted("remote_console", server_id)
     path = f"%3Ftoken%3D{call.state.new_id()}"
     console = {"protocol": "vnc", "type": "novnc", "url": f"{call.base}/vnc_auto.html?path={path}"}
-    return Answer(200, {"remote_console": console})
+    return Response(200, {"remote_console": console})
 
 
-def _need_host(server: SimulatedServer) -> None:
-    if not server.is_on_a_host:
+def _require_host(server: SimulatedServer) -> None:
+    if not server.is_on_host:
         raise conflict(f"Instance {server.id} is not ready")
 
 
-TABLE: list[tuple[str, str, Callable[..., Answer]]] = [
-    ("POST", "/servers/<server_id>/remote-consoles", remote_console),
+TABLE: list[tuple[str, str, Callable[..., Response]]] = [
+    ("POST", "/servers/<server_id>/remote-consoles", create_remote_console),
 ]

@@ -1,25 +1,26 @@
-"""Nova: images that servers are made from, and that are made from servers."""
+"""Nova: images that servers boot from, and images created from servers."""
 
 from __future__ import annotations
 
 import json
 
-from .clock import plain, zulu
-from .exchange import Call, bad_request
-from .moves import settle_images
-from .nova_volumes import next_device
+from .calls import Call
+from .clock import format_naive, format_zulu
+from .http_messages import bad_request
+from .nova_volumes import next_device_name
 from .server import SimulatedServer
-from .standard_content import new_volume
-from .state import Thing
+from .standard_content import build_volume
+from .state import Resource
+from .transitions import advance_images
 
 _GIB = 2**30
 # What an image hands on to servers, and they to the images made of them.
 _HANDED_ON = ("os_type", "os_distro", "os_version", "min_ram")
 
 
-def bootable_image(call: Call, image_id: str) -> Thing:
-    """An image that a server may be made from now. Raises `Refused` 400 in Nova's words."""
-    settle_images(call.region, call.now)
+def find_bootable_image(call: Call, image_id: str) -> Resource:
+    """Return an active image that the caller may boot. Raises `HttpError` 400 in Nova's words."""
+    advance_images(call.region, call.now)
     image = call.region.images.get(image_id)
     if image is None or not (
         call.token.is_admin or image["visibility"] == "public" or image["owner"] == call.token.project_id
@@ -30,8 +31,8 @@ def bootable_image(call: Call, image_id: str) -> Thing:
     return image
 
 
-def check_fits(image: Thing, flavor: Thing, *, volume_gb: int | None) -> None:
-    """Whether a flavor, or the volume that is booted from, is large enough. Raises `Refused` 400 in Nova's words."""
+def check_flavor_fits(image: Resource, flavor: Resource, *, volume_gb: int | None) -> None:
+    """Raise `HttpError` 400 in Nova's words when the flavor, or the boot volume, is too small for the image."""
     if flavor["ram"] < (image.get("min_ram") or 0):
         raise bad_request("Flavor's memory is too small for requested image.")
     least = (image.get("min_disk") or 0) * _GIB
@@ -48,36 +49,36 @@ def check_fits(image: Thing, flavor: Thing, *, volume_gb: int | None) -> None:
         )
 
 
-def check_volume_fits(volume: Thing, flavor: Thing) -> None:
-    """The same of a volume that was made from an image. Raises `Refused` 400."""
+def check_volume_fits(volume: Resource, flavor: Resource) -> None:
+    """Raise `HttpError` 400 when the flavor is too small for a volume that was made from an image."""
     known = volume.get("volume_image_metadata") or {}
     least = {name: int(known.get(name) or 0) for name in ("min_ram", "min_disk")}
-    check_fits(least, flavor, volume_gb=volume["size"])
+    check_flavor_fits(least, flavor, volume_gb=volume["size"])
 
 
-def image_meta(image: Thing | None, flavor: Thing) -> Thing:
-    """What a server keeps of its image. Its flavor's disk becomes the least that an image made of it needs."""
+def image_meta(image: Resource | None, flavor: Resource) -> Resource:
+    """Return the image properties that a server keeps. Its flavor's disk is the minimum disk of images made of it."""
     kept = {name: image[name] for name in _HANDED_ON if image and image.get(name)}
     return {**kept, "min_disk": max(flavor["disk"], (image or {}).get("min_disk") or 0)}
 
 
-def disks_of(image: Thing) -> list[Thing]:
-    """The snapshots that an image of a volume-booted server stands for."""
+def parse_block_devices(image: Resource) -> list[Resource]:
+    """Return the snapshots that the image of a volume-booted server references."""
     text = image.get("block_device_mapping")
     return json.loads(text) if isinstance(text, str) else []
 
 
-def volumes_from(call: Call, disks: list[Thing]) -> list[Thing]:
-    """New volumes of snapshots, without a name and without metadata, which outlive the server unless told otherwise."""
-    found: list[Thing] = []
+def create_boot_volumes(call: Call, disks: list[Resource]) -> list[Resource]:
+    """Create volumes from an image's snapshots, unnamed and without metadata; by default they outlive the server."""
+    found: list[Resource] = []
     for disk in disks:
         snapshot = call.region.snapshots.get(disk["snapshot_id"])
         if snapshot is None:
             raise bad_request(
                 f"Block Device Mapping is Invalid: failed to get snapshot {disk['snapshot_id']}."
             )
-        volume = new_volume(
-            call.state.new_id(), "", snapshot["size"], call.token.project_id or "", plain(call.now)
+        volume = build_volume(
+            call.state.new_id(), "", snapshot["size"], call.token.project_id or "", format_naive(call.now)
         )
         volume.update({"snapshot_id": snapshot["id"], "bootable": "true", "user_id": call.token.user_id})
         call.region.volumes[volume["id"]] = volume
@@ -85,16 +86,16 @@ def volumes_from(call: Call, disks: list[Thing]) -> list[Thing]:
             {
                 "id": volume["id"],
                 "delete_on_termination": bool(disk["delete_on_termination"]),
-                "device": next_device(found, is_volume_booted=True),
+                "device": next_device_name(found, is_volume_booted=True),
                 "root": disk["boot_index"] == 0,
             }
         )
     return found
 
 
-def image_of(call: Call, server: SimulatedServer, name: str, metadata: dict[str, str]) -> Thing:
-    """The record of a new image of a server, `queued`, and not kept yet."""
-    image_id, now = call.state.new_id(), zulu(call.now)
+def build_image(call: Call, server: SimulatedServer, name: str, metadata: dict[str, str]) -> Resource:
+    """Return the record of a new image of a server, `queued` and not stored yet."""
+    image_id, now = call.state.new_id(), format_zulu(call.now)
     source = call.region.images.get(server.image_id or "")
     return {
         **(server.image_meta or image_meta(source, server.flavor)),
@@ -107,8 +108,8 @@ def image_of(call: Call, server: SimulatedServer, name: str, metadata: dict[str,
     }  # fmt: skip
 
 
-def keep_disk_image(call: Call, server: SimulatedServer, image: Thing) -> None:
-    """The image of a server with a disk of its own: `saving` when the disk is read, `active` when all of it is there."""
+def store_disk_image(call: Call, server: SimulatedServer, image: Resource) -> None:
+    """Store the image of a server with a local disk: `saving` while the disk is read, then `active`."""
     seconds = call.state.clock.action_seconds
     image.setdefault("min_ram", 0)
     image.update({"instance_uuid": server.id, "user_id": call.token.user_id, "image_type": "snapshot"})
@@ -120,8 +121,8 @@ def keep_disk_image(call: Call, server: SimulatedServer, image: Thing) -> None:
     call.region.images[image["id"]] = image
 
 
-def keep_volume_image(call: Call, server: SimulatedServer, image: Thing) -> None:
-    """The image of a volume-booted server: empty, active at once, and pointing at a snapshot of each of its volumes.
+def store_volume_image(call: Call, server: SimulatedServer, image: Resource) -> None:
+    """Store the image of a volume-booted server: empty, active at once, and referencing a snapshot of each volume.
 
     Nova does not write on it which server it was made of.
     """
@@ -133,7 +134,7 @@ def keep_volume_image(call: Call, server: SimulatedServer, image: Thing) -> None
             continue
         snapshot_id = call.state.new_id()
         call.region.snapshots[snapshot_id] = {
-            "id": snapshot_id, "created_at": plain(call.now), "updated_at": None,
+            "id": snapshot_id, "created_at": format_naive(call.now), "updated_at": None,
             "name": f"snapshot for {image['name']}", "description": None, "volume_id": volume["id"],
             "status": "creating", "size": volume["size"], "metadata": {}, "user_id": call.token.user_id,
             "os-extended-snapshot-attributes:project_id": server.project_id,

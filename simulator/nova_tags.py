@@ -1,23 +1,23 @@
-"""Nova: what servers are called: their names, tags and metadata, and the limits of these."""
+"""Nova: names, tags and metadata of servers, and their limits."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .exchange import Answer, Call, bad_request, conflict, forbidden, inner, not_found
+from .calls import Call
+from .http_messages import Response, bad_request, conflict, forbidden, not_found, unwrap
+from .nova_lookup import find_server
+from .server import SimulatedServer
 
-if TYPE_CHECKING:
-    from .server import SimulatedServer
-
-_MOST_TAGS = 50
+_MAX_TAGS = 50
 _METADATA_STATES = {"active", "paused", "suspended", "stopped"}
 _KEY = re.compile(r"[a-zA-Z0-9\-_:. ]{1,255}")
 
 
 def check_name(name: Any) -> None:
-    """The name of a server or of an image of it. Raises `Refused` 400 in the words of Nova's schemas."""
+    """Check the name of a server or image. Raises `HttpError` 400 in the words of Nova's schemas."""
     start = f"Invalid input for field/attribute name. Value: {name}. '{name}'"
     if not isinstance(name, str) or not name:
         raise bad_request(f"{start} is too short")
@@ -30,11 +30,11 @@ def check_name(name: Any) -> None:
         )
 
 
-def checked_tags(tags: Any) -> list[str]:
-    """All tags of a server. Raises `Refused` 400 in the words of Nova's schemas."""
+def validate_tags(tags: Any) -> list[str]:
+    """Return a server's tags without duplicates. Raises `HttpError` 400 in the words of Nova's schemas."""
     if not isinstance(tags, list):
         raise bad_request(f"Invalid input for field/attribute tags. Value: {tags}.")
-    if len(tags) > _MOST_TAGS:
+    if len(tags) > _MAX_TAGS:
         raise bad_request(f"Invalid input for field/attribute tags. Value: {tags}. {tags} is too long")
     for place, tag in enumerate(tags):
         _check_tag(place, tag)
@@ -51,8 +51,8 @@ def _check_tag(place: object, tag: Any) -> None:
         raise bad_request(f"{start} does not match '^[^,/]*$'")
 
 
-def checked_metadata(call: Call, metadata: Any) -> dict[str, str]:
-    """All metadata of a server or image. Raises `Refused`: 400 for the schema, 403 for the quota `metadata_items`."""
+def validate_metadata(call: Call, metadata: Any) -> dict[str, str]:
+    """Return the metadata of a server or image. Raises `HttpError`: 400 for the schema, 403 for the quota `metadata_items`."""
     if not isinstance(metadata, dict):
         raise bad_request(f"Invalid input for field/attribute metadata. Value: {metadata}.")
     for key, value in metadata.items():
@@ -66,98 +66,92 @@ def checked_metadata(call: Call, metadata: Any) -> dict[str, str]:
             raise bad_request(f"{start} is not of type 'string'")
         if len(value) > 255:
             raise bad_request(f"{start} is too long")
-    limit = call.state.quota(call.region, call.token.project_id or "", "metadata_items")
+    limit = call.state.quota_limit(call.region, call.token.project_id or "", "metadata_items")
     if 0 <= limit < len(metadata):
         raise forbidden(f"Maximum number of metadata items exceeds {limit}")
     return dict(metadata)
 
 
-def _find(call: Call, server_id: str) -> SimulatedServer:
-    from .nova import find  # noqa: PLC0415 - the two know each other.
-
-    return find(call, server_id)
-
-
-def _touched(call: Call, server: SimulatedServer) -> None:
+def _mark_changed(call: Call, server: SimulatedServer) -> None:
     # Not `updated`: Nova's listing with changes-since does not show a change of tags.
     server.text = None
     call.state.dirty = True
 
 
-def show_tags(call: Call, server_id: str) -> Answer:
-    """A server's tags."""
-    return Answer(200, {"tags": _find(call, server_id).tags})
+def show_tags(call: Call, server_id: str) -> Response:
+    """Show a server's tags."""
+    return Response(200, {"tags": find_server(call, server_id).tags})
 
 
-def put_tags(call: Call, server_id: str) -> Answer:
-    """All tags at once."""
-    server = _find(call, server_id)
-    server.tags = checked_tags(call.request.json().get("tags"))
-    _touched(call, server)
-    call.did("replace_tags", server_id)
-    return Answer(200, {"tags": server.tags})
+def put_tags(call: Call, server_id: str) -> Response:
+    """Replace a server's tags."""
+    server = find_server(call, server_id)
+    server.tags = validate_tags(call.request.json().get("tags"))
+    _mark_changed(call, server)
+    call.record_accepted("replace_tags", server_id)
+    return Response(200, {"tags": server.tags})
 
 
-def put_tag(call: Call, server_id: str, tag: str) -> Answer:
-    """One more."""
-    server = _find(call, server_id)
+def put_tag(call: Call, server_id: str, tag: str) -> Response:
+    """Add one tag."""
+    server = find_server(call, server_id)
     _check_tag("tag", tag)
     if tag in server.tags:
-        return Answer(204)
-    if len(server.tags) >= _MOST_TAGS:
-        raise bad_request(f"The number of tags exceeded the per-server limit {_MOST_TAGS}")
+        return Response(204)
+    if len(server.tags) >= _MAX_TAGS:
+        raise bad_request(f"The number of tags exceeded the per-server limit {_MAX_TAGS}")
     server.tags.append(tag)
-    _touched(call, server)
-    call.did("add_tag", server_id)
-    return Answer(201)
+    _mark_changed(call, server)
+    call.record_accepted("add_tag", server_id)
+    return Response(201)
 
 
-def delete_tag(call: Call, server_id: str, tag: str) -> Answer:
-    """One less."""
-    server = _find(call, server_id)
+def delete_tag(call: Call, server_id: str, tag: str) -> Response:
+    """Delete one tag."""
+    server = find_server(call, server_id)
     if tag not in server.tags:
         raise not_found(f"Server {server_id} has no tag '{tag}'")
     server.tags.remove(tag)
-    _touched(call, server)
-    call.did("remove_tag", server_id)
-    return Answer(204)
+    _mark_changed(call, server)
+    call.record_accepted("remove_tag", server_id)
+    return Response(204)
 
 
-def show_metadata(call: Call, server_id: str) -> Answer:
-    """A server's metadata."""
-    return Answer(200, {"metadata": _find(call, server_id).metadata})
+def show_metadata(call: Call, server_id: str) -> Response:
+    """Show a server's metadata."""
+    return Response(200, {"metadata": find_server(call, server_id).metadata})
 
 
-def change_metadata(call: Call, server_id: str) -> Answer:
-    """PUT replaces all, POST adds."""
+def change_metadata(call: Call, server_id: str) -> Response:
+    """Replace (PUT) or extend (POST) a server's metadata."""
     call.action, call.object_id = "change_metadata", server_id
-    wanted = inner(call.request.json(), "metadata")
-    server = _find(call, server_id)
+    requested = unwrap(call.request.json(), "metadata")
+    server = find_server(call, server_id)
     if server.vm_state not in _METADATA_STATES:
         raise conflict(
             f"Cannot 'update metadata' instance {server_id} while it is in vm_state {server.vm_state}"
         )
-    server.metadata = checked_metadata(
-        call, wanted if call.request.method == "PUT" else {**server.metadata, **wanted}
+    server.metadata = validate_metadata(
+        call, requested if call.request.method == "PUT" else {**server.metadata, **requested}
     )
-    _touched(call, server)
+    _mark_changed(call, server)
     server.updated = call.now
-    call.did("change_metadata", server_id)
-    return Answer(200, {"metadata": server.metadata})
+    call.record_accepted("change_metadata", server_id)
+    return Response(200, {"metadata": server.metadata})
 
 
-def delete_metadata(call: Call, server_id: str, key: str) -> Answer:
-    """One key less."""
-    server = _find(call, server_id)
+def delete_metadata(call: Call, server_id: str, key: str) -> Response:
+    """Delete one metadata key."""
+    server = find_server(call, server_id)
     if key not in server.metadata:
         raise not_found("Metadata item was not found")
     server.metadata = {k: v for k, v in server.metadata.items() if k != key}
-    _touched(call, server)
+    _mark_changed(call, server)
     server.updated = call.now
-    return Answer(204)
+    return Response(204)
 
 
-TABLE: list[tuple[str, str, Callable[..., Answer]]] = [
+TABLE: list[tuple[str, str, Callable[..., Response]]] = [
     ("GET", "/servers/<server_id>/tags", show_tags),
     ("PUT", "/servers/<server_id>/tags", put_tags),
     ("PUT", "/servers/<server_id>/tags/<tag>", put_tag),

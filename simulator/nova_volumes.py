@@ -1,48 +1,41 @@
-"""Nova: the volumes of a server that exists."""
+"""Nova: volume attachments of servers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from .exchange import Answer, Call, bad_request, conflict, inner, not_found
-from .moves import attach, plan_detach, settle_server, settle_volume
-from .nova_steps import record
-from .state import Thing
-
-if TYPE_CHECKING:
-    from .server import SimulatedServer
+from .calls import Call
+from .http_messages import Response, bad_request, conflict, not_found, unwrap
+from .nova_history import record_action
+from .nova_lookup import find_server
+from .server import SimulatedServer
+from .state import Resource
+from .transitions import advance_server, advance_volume, reserve_volume, schedule_detachment
 
 _STATES = {"active", "paused", "stopped", "resized", "soft-delete", "shelved", "shelved_offloaded"}
 
 
-def _find(call: Call, server_id: str) -> SimulatedServer:
-    from .nova import find  # noqa: PLC0415 - the two know each other.
-
-    return find(call, server_id)
-
-
-def list_attachments(call: Call, server_id: str) -> Answer:
-    """The volumes on a server."""
-    server = _find(call, server_id)
-    return Answer(200, {"volumeAttachments": [_attachment(call, server, v) for v in server.volumes]})
+def list_attachments(call: Call, server_id: str) -> Response:
+    """List a server's volume attachments."""
+    server = find_server(call, server_id)
+    return Response(200, {"volumeAttachments": [_attachment(call, server, v) for v in server.volumes]})
 
 
-def show_attachment(call: Call, server_id: str, volume_id: str) -> Answer:
-    """One of them."""
-    server = _find(call, server_id)
-    return Answer(200, {"volumeAttachment": _attachment(call, server, _attached(server, volume_id))})
+def show_attachment(call: Call, server_id: str, volume_id: str) -> Response:
+    """Show one volume attachment."""
+    server = find_server(call, server_id)
+    return Response(200, {"volumeAttachment": _attachment(call, server, _attached(server, volume_id))})
 
 
-def _attached(server: SimulatedServer, volume_id: str) -> Thing:
+def _attached(server: SimulatedServer, volume_id: str) -> Resource:
     found = next((v for v in server.volumes if v["id"] == volume_id), None)
     if found is None:
         raise not_found(f"Instance {server.id} is not attached to volume {volume_id}")
     return found
 
 
-def _attachment(call: Call, server: SimulatedServer, volume: Thing) -> Thing:
-    shown: Thing = {
+def _attachment(call: Call, server: SimulatedServer, volume: Resource) -> Resource:
+    shown: Resource = {
         "id": volume["id"], "volumeId": volume["id"], "serverId": server.id, "device": volume["device"],
     }  # fmt: skip
     if call.microversion >= (2, 70):
@@ -60,22 +53,22 @@ def _check_state(server: SimulatedServer, action: str) -> None:
         raise conflict(f"{start} task_state {server.task_state}")
 
 
-def _volume(call: Call, volume_id: str) -> Thing:
+def _volume(call: Call, volume_id: str) -> Resource:
     found = call.region.volumes.get(volume_id)
     if found is not None:
-        settle_volume(call.state, call.region, found, call.now)
+        advance_volume(call.state, call.region, found, call.now)
         found = call.region.volumes.get(volume_id)
     if found is None or found["os-vol-tenant-attr:tenant_id"] != call.token.project_id:
         raise not_found(f"Volume {volume_id} could not be found.")
     return found
 
 
-def attach_volume(call: Call, server_id: str) -> Answer:
-    """Put a volume on a server; it is `reserved`, then `in-use`."""
+def attach_volume(call: Call, server_id: str) -> Response:
+    """Attach a volume, which is `reserved` first and then `in-use`."""
     call.action, call.object_id = "attach_volume", server_id
-    wanted = inner(call.request.json(), "volumeAttachment")
-    server = _find(call, server_id)
-    volume = _volume(call, str(wanted.get("volumeId")))
+    requested = unwrap(call.request.json(), "volumeAttachment")
+    server = find_server(call, server_id)
+    volume = _volume(call, str(requested.get("volumeId")))
     _check_state(server, "attach_volume")
     owner = volume.get("_server") or next((a["server_id"] for a in volume["attachments"]), None)
     if owner is not None:
@@ -87,28 +80,28 @@ def attach_volume(call: Call, server_id: str) -> Answer:
         )
     attached = {
         "id": volume["id"],
-        "delete_on_termination": bool(wanted.get("delete_on_termination")),
-        "device": wanted.get("device")
-        or next_device(server.volumes, is_volume_booted=server.is_volume_booted),
+        "delete_on_termination": bool(requested.get("delete_on_termination")),
+        "device": requested.get("device")
+        or next_device_name(server.volumes, is_volume_booted=server.is_volume_booted),
     }
-    record(call, server, "attach_volume")
-    attach(call.state, call.region, server, attached, call.now)
-    _touched(call, server)
-    call.did("attach_volume", server_id)
-    return Answer(200, {"volumeAttachment": _attachment(call, server, attached)})
+    record_action(call, server, "attach_volume")
+    reserve_volume(call.state, call.region, server, attached, call.now)
+    _mark_changed(call, server)
+    call.record_accepted("attach_volume", server_id)
+    return Response(200, {"volumeAttachment": _attachment(call, server, attached)})
 
 
-def next_device(volumes: list[Thing], *, is_volume_booted: bool) -> str:
-    """The first free name for one more disk. The root disk is /dev/vda, whether it is a volume or not."""
+def next_device_name(volumes: list[Resource], *, is_volume_booted: bool) -> str:
+    """Return the first free device name. The root disk is /dev/vda, whether it is a volume or not."""
     taken = {volume["device"] for volume in volumes} | (set() if is_volume_booted else {"/dev/vda"})
     letters = "abcdefghijklmnopqrstuvwxyz"
     return next(name for name in (f"/dev/vd{letter}" for letter in letters) if name not in taken)
 
 
-def detach_volume(call: Call, server_id: str, volume_id: str) -> Answer:
-    """Take a volume from a server. It is on the server until it is done."""
+def detach_volume(call: Call, server_id: str, volume_id: str) -> Response:
+    """Start the detachment of a volume, which stays attached until it has ended."""
     call.action, call.object_id = "detach_volume", server_id
-    server = _find(call, server_id)
+    server = find_server(call, server_id)
     volume = _volume(call, volume_id)
     attached = _attached(server, volume_id)
     if attached.get("root"):
@@ -121,22 +114,22 @@ def detach_volume(call: Call, server_id: str, volume_id: str) -> Answer:
             "Invalid volume: Invalid input received: Invalid volume: Unable to detach volume. Volume status must be "
             "'in-use' and attach_status must be 'attached' to detach. (HTTP 400)"
         )
-    record(call, server, "detach_volume")
+    record_action(call, server, "detach_volume")
     volume["status"] = "detaching"
-    plan_detach(server, volume_id, call.now + (0 if is_off_host else call.state.clock.action_seconds))
-    _touched(call, server)
-    settle_server(call.state, call.region, server, call.now)
-    call.did("detach_volume", server_id)
-    return Answer(202)
+    schedule_detachment(server, volume_id, call.now + (0 if is_off_host else call.state.clock.action_seconds))
+    _mark_changed(call, server)
+    advance_server(call.state, call.region, server, call.now)
+    call.record_accepted("detach_volume", server_id)
+    return Response(202)
 
 
-def _touched(call: Call, server: SimulatedServer) -> None:
+def _mark_changed(call: Call, server: SimulatedServer) -> None:
     # Not `updated`: Nova's listing with changes-since shows no attachment and no detachment.
     server.text = None
     call.state.dirty = True
 
 
-TABLE: list[tuple[str, str, Callable[..., Answer]]] = [
+TABLE: list[tuple[str, str, Callable[..., Response]]] = [
     ("GET", "/servers/<server_id>/os-volume_attachments", list_attachments),
     ("POST", "/servers/<server_id>/os-volume_attachments", attach_volume),
     ("GET", "/servers/<server_id>/os-volume_attachments/<volume_id>", show_attachment),

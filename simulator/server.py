@@ -1,4 +1,4 @@
-"""A server as Nova keeps it: states, what becomes of them with time, and its JSON."""
+"""A server as Nova keeps it: its states, its scheduled steps, and its JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from .clock import plain, zulu
+from .clock import format_naive, format_zulu
 
 # Nova derives the status from vm_state and task_state (nova/api/openstack/common.py has the full table).
 _STATUS = {
@@ -41,7 +41,7 @@ POWER_OF = {"active": 1, "paused": 3, "stopped": 4, "suspended": 4, "shelved": 4
 
 @dataclass(slots=True)
 class SimulatedServer:
-    """One server. `plan` lists what will happen: a moment, the changes, and in words what else ("launch", "gone")."""
+    """A server. `plan` lists its scheduled steps: time, changed fields, and events ("launch", "gone")."""
 
     id: str
     name: str
@@ -82,7 +82,7 @@ class SimulatedServer:
 
     @property
     def status(self) -> str:
-        """Nova's word."""
+        """Return Nova's status."""
         if self.odd_status:
             return self.odd_status
         if (
@@ -94,27 +94,27 @@ class SimulatedServer:
 
     @property
     def is_volume_booted(self) -> bool:
-        """Whether its root disk is a volume. From an image of a volume-booted server it has an image id all the same."""
+        """Return whether the root disk is a volume. From an image of a volume-booted server it has an image id all the same."""
         return self.image_id is None or any(volume.get("root") for volume in self.volumes)
 
     @property
-    def is_on_a_host(self) -> bool:
-        """Whether there is anything to act on, or to show a console of. Of a build that failed, nothing is left."""
+    def is_on_host(self) -> bool:
+        """Return whether a host has the server. A failed build leaves nothing on a host."""
         if self.vm_state == "error":
             return self.launched is not None
         return self.vm_state not in {"building", "shelved_offloaded", "deleted"}
 
     @property
     def is_deleted(self) -> bool:
-        """Whether only a history is left of it."""
+        """Return whether only the history is left."""
         return self.vm_state == "deleted"
 
-    def to_saved(self) -> dict[str, Any]:
-        """For the data file."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields for the data file."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "text"}
 
     def json_text(self, base: str, *, plain_old: bool = False) -> str:
-        """The server in detail. Kept until something changes: a listing of 10,000 is then a join of texts."""
+        """Return the server's details as JSON, cached until something changes: a listing of 10,000 is then a join of texts."""
         if plain_old:
             return json.dumps(self._as_json(base, plain_old=True))
         if self.text is None:
@@ -140,8 +140,8 @@ class SimulatedServer:
             else "f752dd5679075e487efccc0c1fa3c0e8cf95148cf87ed5ddc175b35a",
             "image": {"id": self.image_id, "links": []} if self.image_id else "",
             "flavor": flavor,
-            "created": zulu(self.created),
-            "updated": zulu(self.updated),
+            "created": format_zulu(self.created),
+            "updated": format_zulu(self.updated),
             "addresses": self.addresses,
             "accessIPv4": "",
             "accessIPv6": "",
@@ -152,8 +152,8 @@ class SimulatedServer:
             else self.zone,
             "config_drive": "",
             "key_name": self.key_name,
-            "OS-SRV-USG:launched_at": plain(self.launched),
-            "OS-SRV-USG:terminated_at": plain(self.terminated),
+            "OS-SRV-USG:launched_at": format_naive(self.launched),
+            "OS-SRV-USG:terminated_at": format_naive(self.terminated),
             "OS-EXT-STS:task_state": self.task_state,
             "OS-EXT-STS:vm_state": self.vm_state,
             "OS-EXT-STS:power_state": self.power_state,
@@ -168,7 +168,7 @@ class SimulatedServer:
         if self.vm_state == "error" or self.status == "ERROR":
             found["fault"] = self.fault or {
                 "code": 500,
-                "created": zulu(self.updated),
+                "created": format_zulu(self.updated),
                 "message": "Unexpected error",
             }
         else:

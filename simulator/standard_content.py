@@ -1,13 +1,13 @@
-"""What a new cloud holds: the projects, users, flavors, images, networks and volumes that everybody expects."""
+"""The standard content of a new cloud: projects, users, flavors, images, networks and volumes."""
 
 from __future__ import annotations
 
 import random
 from typing import Any
 
-from .addresses import remember_addresses
-from .clock import Clock, plain, zulu
-from .neutron_content import new_default_group
+from .clock import Clock, format_naive, format_zulu
+from .neutron_resources import build_default_group
+from .ports import index_used_addresses
 from .state import Region, State
 
 DEFAULT_REGION = "RegionOne"
@@ -30,7 +30,7 @@ _IMAGES = (
 def reset(
     state: State, *, seed: int = 0, regions: list[str] | None = None, zones: list[str] | None = None
 ) -> None:
-    """Empty the cloud and fill it with the standard content. The same seed gives the same ids."""
+    """Empty the cloud and create the standard content. The same seed gives the same ids."""
     state.seed = seed
     state.random = random.Random(seed)  # noqa: S311 - repeatable, not secret.
     state.chance = random.Random(seed)  # noqa: S311
@@ -41,9 +41,9 @@ def reset(
         state.missing_services,
     ):  # fmt: skip
         kept.clear()
-    state.untidiness = type(state.untidiness)()
+    state.race_behavior = type(state.race_behavior)()
     state.soft_delete, state.force_delete = False, True
-    state.habits = type(state.habits)()
+    state.quirks = type(state.quirks)()
     state.dirty = True
     for name in ("demo", "admin", "other", "service"):
         project_id = state.new_hex()
@@ -54,8 +54,8 @@ def reset(
         state.users[user_id] = {"id": user_id, "name": name, "password": name, "domain_id": "default"}
         _grant(state, name, name, ["admin", "member", "reader"] if name == "admin" else ["member", "reader"])
     _grant(state, "admin", "demo", ["admin", "member", "reader"])
-    demo = state.user_named("demo")
-    project = state.project_named("demo")
+    demo = state.find_user("demo")
+    project = state.find_project("demo")
     assert demo is not None and project is not None  # noqa: PT018 - both were made above.
     state.application_credentials["sim-appcred"] = {
         "id": "sim-appcred",
@@ -71,18 +71,18 @@ def reset(
         region = Region(name)
         region.zones = dict.fromkeys(zones or ["nova"], True)
         state.regions[name] = region
-        _fill(state, region, project["id"])
+        _create_standard_resources(state, region, project["id"])
 
 
 def _grant(state: State, user: str, project: str, roles: list[str]) -> None:
-    found, where = state.user_named(user), state.project_named(project)
+    found, where = state.find_user(user), state.find_project(project)
     assert found is not None and where is not None  # noqa: PT018
     state.grants[f"{found['id']} {where['id']}"] = roles
 
 
-def _fill(state: State, region: Region, demo: str) -> None:
+def _create_standard_resources(state: State, region: Region, demo: str) -> None:
     now = state.clock.now()
-    admin = state.project_named("admin")
+    admin = state.find_project("admin")
     assert admin is not None
     for name, vcpus, ram, disk in _FLAVORS:
         flavor_id = state.new_id()
@@ -97,7 +97,7 @@ def _fill(state: State, region: Region, demo: str) -> None:
             "id": image_id, "name": name, "status": "active", "visibility": "public", "owner": admin["id"],
             "os_type": os_type, "os_distro": distro, "os_version": version, "min_disk": min_disk, "min_ram": min_ram,
             "size": 704, "virtual_size": 704, "disk_format": "raw", "container_format": "bare", "protected": False,
-            "os_hidden": False, "checksum": None, "tags": [], "created_at": zulu(now), "updated_at": zulu(now),
+            "os_hidden": False, "checksum": None, "tags": [], "created_at": format_zulu(now), "updated_at": format_zulu(now),
             "self": f"/v2/images/{image_id}", "file": f"/v2/images/{image_id}/file", "schema": "/v2/schemas/image",
         }  # fmt: skip
     _network(state, region, "external", admin["id"], "172.24.0.0/16", external=True)
@@ -110,42 +110,42 @@ def _fill(state: State, region: Region, demo: str) -> None:
             "os-volume-type-access:is_public": True,
         }  # fmt: skip
     volume_id, snapshot_id = state.new_id(), state.new_id()
-    region.volumes[volume_id] = new_volume(
-        volume_id, "igw-base-volume", 10, demo, plain(now), status="available", bootable="true"
+    region.volumes[volume_id] = build_volume(
+        volume_id, "igw-base-volume", 10, demo, format_naive(now), status="available", bootable="true"
     )
     region.snapshots[snapshot_id] = {
-        "id": snapshot_id, "created_at": plain(now), "updated_at": plain(now), "name": "igw-base", "description": None,
+        "id": snapshot_id, "created_at": format_naive(now), "updated_at": format_naive(now), "name": "igw-base", "description": None,
         "volume_id": volume_id, "status": "available", "size": 10, "metadata": {},
         "os-extended-snapshot-attributes:project_id": demo, "os-extended-snapshot-attributes:progress": "100%",
     }  # fmt: skip
     for project_id in state.projects:
-        group = new_default_group(state, region, project_id)
+        group = build_default_group(state, region, project_id)
         region.security_groups[group["id"]] = group
-    remember_addresses(region)
+    index_used_addresses(region)
 
 
 def _network(state: State, region: Region, name: str, project_id: str, cidr: str, *, external: bool) -> None:
     network_id, subnet_id = state.new_id(), state.new_id()
-    stamp = zulu(state.clock.now())
+    stamp = format_zulu(state.clock.now())
     prefix = cidr.rsplit(".", 2)[0]
-    common = {
+    shared_fields = {
         "tenant_id": project_id, "project_id": project_id, "description": "", "tags": [], "revision_number": 1,
         "created_at": stamp, "updated_at": stamp,
     }  # fmt: skip
     region.networks[network_id] = {
         "id": network_id, "name": name, "admin_state_up": True, "mtu": 1450, "status": "ACTIVE", "subnets": [subnet_id],
         "shared": not external, "router:external": external, "availability_zone_hints": [], "availability_zones": [],
-        "ipv4_address_scope": None, "ipv6_address_scope": None, "port_security_enabled": True, **common,
+        "ipv4_address_scope": None, "ipv6_address_scope": None, "port_security_enabled": True, **shared_fields,
     }  # fmt: skip
     region.subnets[subnet_id] = {
         "id": subnet_id, "name": f"{name}-v4", "network_id": network_id, "ip_version": 4, "subnetpool_id": None,
         "enable_dhcp": not external, "ipv6_ra_mode": None, "ipv6_address_mode": None, "gateway_ip": f"{prefix}.0.1",
         "cidr": cidr, "allocation_pools": [{"start": f"{prefix}.0.2", "end": f"{prefix}.255.254"}], "host_routes": [],
-        "dns_nameservers": [], "service_types": [], **common,
+        "dns_nameservers": [], "service_types": [], **shared_fields,
     }  # fmt: skip
 
 
-def new_volume(
+def build_volume(
     volume_id: str,
     name: str,
     size: int,
@@ -155,7 +155,7 @@ def new_volume(
     status: str = "creating",
     bootable: str = "false",
 ) -> dict[str, Any]:
-    """A volume as Cinder shows it."""
+    """Return a volume as Cinder shows it."""
     return {
         "id": volume_id, "status": status, "size": size, "availability_zone": "nova", "created_at": created,
         "updated_at": created, "name": name, "description": None, "volume_type": "fake", "snapshot_id": None,

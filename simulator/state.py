@@ -1,4 +1,4 @@
-"""Everything that the simulated cloud remembers. Plain values only, so that it can be written to a file as JSON."""
+"""The state of the simulated cloud, as plain values that can be written to a file as JSON."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from random import Random
 from typing import Any
 
 from .clock import Clock
-from .faults import Faults, Untidiness
-from .habits import Habits
+from .faults import Faults, RaceBehavior
+from .quirks import Quirks
 from .server import SimulatedServer
 
-Thing = dict[str, Any]
+Resource = dict[str, Any]
 # Kinds of a region that are dictionaries of JSON objects by id; servers have a class of their own.
 KINDS = (
     "flavors", "images", "networks", "subnets", "ports", "routers", "security_groups", "security_group_rules",
@@ -24,7 +24,7 @@ KINDS = (
 
 @dataclass(slots=True)
 class Token:
-    """Who calls, for which project, until when."""
+    """A token: its user, its project, its expiry."""
 
     id: str
     user_id: str
@@ -38,30 +38,30 @@ class Token:
 
     @property
     def is_admin(self) -> bool:
-        """Whether policy lets it see everything."""
+        """Return whether the policy shows it everything."""
         return "admin" in self.roles
 
 
 class Region:
-    """What one region holds."""
+    """The resources of one region."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.servers: dict[str, SimulatedServer] = {}
-        self.flavors: dict[str, Thing] = {}
-        self.images: dict[str, Thing] = {}
-        self.networks: dict[str, Thing] = {}
-        self.subnets: dict[str, Thing] = {}
-        self.ports: dict[str, Thing] = {}
-        self.routers: dict[str, Thing] = {}
-        self.security_groups: dict[str, Thing] = {}
-        self.security_group_rules: dict[str, Thing] = {}
-        self.floatingips: dict[str, Thing] = {}
-        self.volumes: dict[str, Thing] = {}
-        self.snapshots: dict[str, Thing] = {}
-        self.volume_types: dict[str, Thing] = {}
-        self.keypairs: dict[str, Thing] = {}
-        self.quotas: dict[str, Thing] = {}
+        self.flavors: dict[str, Resource] = {}
+        self.images: dict[str, Resource] = {}
+        self.networks: dict[str, Resource] = {}
+        self.subnets: dict[str, Resource] = {}
+        self.ports: dict[str, Resource] = {}
+        self.routers: dict[str, Resource] = {}
+        self.security_groups: dict[str, Resource] = {}
+        self.security_group_rules: dict[str, Resource] = {}
+        self.floatingips: dict[str, Resource] = {}
+        self.volumes: dict[str, Resource] = {}
+        self.snapshots: dict[str, Resource] = {}
+        self.volume_types: dict[str, Resource] = {}
+        self.keypairs: dict[str, Resource] = {}
+        self.quotas: dict[str, Resource] = {}
         # Availability zones by name, and whether each is available.
         self.zones: dict[str, bool] = {"nova": True}
         # Addresses in use by subnet, as numbers, and where to look next. Worked out from the ports, never saved.
@@ -74,16 +74,16 @@ class Region:
         self._place: dict[str, int] = {}
 
     def add_server(self, server: SimulatedServer) -> None:
-        """Keep a new server."""
+        """Store a new server."""
         self.servers[server.id] = server
         self._order = None
 
-    def forget_order(self) -> None:
-        """Sort anew at the next listing."""
+    def invalidate_order(self) -> None:
+        """Have the servers sorted again at the next listing."""
         self._order = None
 
     def newest_first(self) -> tuple[list[SimulatedServer], dict[str, int]]:
-        """All servers, deleted ones included, newest first, and the place of each id."""
+        """Return all servers, deleted ones included, newest first, and the position of each id."""
         if self._order is None:
             self._order = sorted(self.servers.values(), key=lambda s: (s.created, s.id), reverse=True)
             self._place = {server.id: place for place, server in enumerate(self._order)}
@@ -97,15 +97,15 @@ class State:
     seed: int = 0
     clock: Clock = field(default_factory=Clock)
     regions: dict[str, Region] = field(default_factory=dict)
-    projects: dict[str, Thing] = field(default_factory=dict)
-    users: dict[str, Thing] = field(default_factory=dict)
+    projects: dict[str, Resource] = field(default_factory=dict)
+    users: dict[str, Resource] = field(default_factory=dict)
     # (user id, project id) -> role names
     grants: dict[str, list[str]] = field(default_factory=dict)
-    application_credentials: dict[str, Thing] = field(default_factory=dict)
+    application_credentials: dict[str, Resource] = field(default_factory=dict)
     tokens: dict[str, Token] = field(default_factory=dict)
     faults: Faults = field(default_factory=Faults)
-    untidiness: Untidiness = field(default_factory=Untidiness)
-    habits: Habits = field(default_factory=Habits)
+    race_behavior: RaceBehavior = field(default_factory=RaceBehavior)
+    quirks: Quirks = field(default_factory=Quirks)
     failing_builds: list[str] = field(default_factory=list)
     # Types of services that the catalog leaves out, by region.
     missing_services: dict[str, list[str]] = field(default_factory=dict)
@@ -116,7 +116,7 @@ class State:
     # Whether Nova keeps servers that were deleted for a while, and whether their owners may end them for good.
     soft_delete: bool = False
     force_delete: bool = True
-    log: deque[Thing] = field(default_factory=lambda: deque(maxlen=200_000))
+    log: deque[Resource] = field(default_factory=lambda: deque(maxlen=200_000))
     log_number: int = 0
     lock: threading.RLock = field(default_factory=threading.RLock)
     # Two generators from the same seed: what chance decides does not change the ids.
@@ -124,34 +124,34 @@ class State:
     chance: Random = field(default_factory=Random)
     dirty: bool = False
 
-    def fails(self, work: str) -> bool:
-        """Whether a test wants this work on a volume to fail; asked once for each work."""
+    def consume_failure(self, work: str) -> bool:
+        """Return whether this operation on a volume has to fail, and use up one requested failure."""
         if work not in self.failing_volumes:
             return False
         self.failing_volumes.remove(work)
         return True
 
     def new_id(self) -> str:
-        """A new UUID, from the seeded generator: the same seed gives the same ids."""
+        """Return a new UUID from the seeded generator: the same seed gives the same ids."""
         return str(uuid.UUID(int=self.random.getrandbits(128), version=4))
 
     def new_hex(self) -> str:
-        """A new id as Keystone has them: without dashes."""
+        """Return a new id in Keystone's form, without dashes."""
         return uuid.UUID(int=self.random.getrandbits(128), version=4).hex
 
-    def project_named(self, name: str) -> Thing | None:
-        """A project by name or id."""
+    def find_project(self, name: str) -> Resource | None:
+        """Return a project by name or id."""
         found = self.projects.get(name)
         return found or next((p for p in self.projects.values() if p["name"] == name), None)
 
-    def user_named(self, name: str) -> Thing | None:
-        """A user by name."""
+    def find_user(self, name: str) -> Resource | None:
+        """Return a user by name."""
         return next((u for u in self.users.values() if u["name"] == name), None)
 
-    def roles_of(self, user_id: str, project_id: str) -> list[str]:
-        """The names of the roles that a user has in a project."""
+    def list_roles(self, user_id: str, project_id: str) -> list[str]:
+        """Return the names of a user's roles in a project."""
         return self.grants.get(f"{user_id} {project_id}", [])
 
-    def quota(self, region: Region, project_id: str, name: str) -> int:
-        """A limit; -1 is none."""
+    def quota_limit(self, region: Region, project_id: str, name: str) -> int:
+        """Return a limit; -1 is unlimited."""
         return int(region.quotas.get(project_id, {}).get(name, -1))

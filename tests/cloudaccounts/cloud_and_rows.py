@@ -12,7 +12,7 @@ from django.db.models import F
 
 from cloudaccounts import connect
 from cloudaccounts.models import CloudResource, ResourceChange, ResourceLink, SyncLog, SyncLogLine
-from simulator import listing, neutron, nova, nova_keypairs
+from simulator import neutron, nova, nova_keypairs, pagination
 
 REGION = "RegionOne"
 # What the simulator calls the project of an object, of whatever kind.
@@ -33,10 +33,10 @@ KEPT_AS = {
 
 def small_pages(patch, size):
     """The cloud caps its pages, as clouds do: it gives less than it was asked for, and says that there is more."""
-    patch.setattr(listing, "_MAX_PAGE", size)
-    patch.setattr(listing, "_GLANCE_PAGE", size)
+    patch.setattr(pagination, "_MAX_PAGE", size)
+    patch.setattr(pagination, "_GLANCE_PAGE", size)
     patch.setattr(nova, "_MAX_PAGE", size)
-    patch.setattr(nova_keypairs, "_MOST", size)
+    patch.setattr(nova_keypairs, "_MAX_KEYPAIRS", size)
     asked = neutron._limit
     patch.setattr(neutron, "_limit", lambda said: min(asked(said) or size, size))
 
@@ -56,7 +56,7 @@ def stored(simulator, type_code):
 
 def keys_of(simulator, type_code):
     """Where the simulator keeps what the project of the account sees of a type."""
-    things, project = stored(simulator, type_code), simulator.state.project_named("demo")["id"]
+    things, project = stored(simulator, type_code), simulator.state.find_project("demo")["id"]
     if type_code == "server":
         return [key for key, server in things.items() if not server.is_deleted]
     return [

@@ -78,7 +78,7 @@ class Stirred:
             back, self.away = self.away, {mine[0]: things.pop(mine[0])}
             things.update(back)
             rename(things, mine[-1], f"renamed {self.number}")
-            self.simulator.state.regions[REGION].forget_order()
+            self.simulator.state.regions[REGION].invalidate_order()
 
     def check(self, account, said=None):
         """One undisturbed sync, and the rows are as the cloud."""
@@ -93,7 +93,7 @@ class Stirred:
         with self.simulator.state.lock:
             if self.away:
                 stored(self.simulator, self.type).update(self.away)
-                self.simulator.state.regions[REGION].forget_order()
+                self.simulator.state.regions[REGION].invalidate_order()
         self.away = {}
         self.check(account)
 

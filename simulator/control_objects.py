@@ -1,0 +1,158 @@
+"""Changes of single resources through the control API, behind the portal's back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from .clock import format_zulu
+from .http_messages import Request, Response, not_found
+from .ports import delete_port
+from .raw_resources import overlay_fields
+from .server import POWER_OF, VM_STATE_OF
+from .state import KINDS, Region, Resource, State
+from .transitions import advance_servers, advance_volumes, refresh_addresses
+
+
+def parse_kind(name: str) -> str | None:
+    """Return the kind that a path segment names, or None when it names none that can be changed."""
+    kind = {"floating_ips": "floatingips"}.get(name.replace("-", "_"), name.replace("-", "_"))
+    return kind if kind == "servers" or (kind in KINDS and kind != "quotas") else None
+
+
+def _locate_resource(state: State, kind: str, resource_id: str) -> tuple[Region, str]:
+    """Return the region and the key of a resource. A key pair is addressed by name and stored under its user's id and name."""
+    for region in state.regions.values():
+        resources = getattr(region, kind)
+        if resource_id in resources:
+            return region, resource_id
+        if kind == "keypairs":
+            for key, pair in resources.items():
+                if pair["name"] == resource_id:
+                    return region, key
+    raise not_found(f"no {kind} {resource_id}")
+
+
+def change_resource(state: State, request: Request, kind: str, resource_id: str) -> Response:
+    """Set fields (PATCH) or delete (DELETE), at once and whatever depends on it. Raises `HttpError` 404.
+
+    Fields below `raw` may be of any kind: those that the simulator could not go on with are only shown.
+    """
+    region, key = _locate_resource(state, kind, resource_id)
+    now = time.time() + state.clock.offset
+    state.dirty = True
+    if kind == "servers":
+        return _change_server(state, region, request, key, now)
+    if kind == "volumes":
+        advance_volumes(state, region, now)
+    resources: dict[str, Resource] = getattr(region, kind)
+    if key not in resources:
+        raise not_found(f"no {kind} {resource_id}")  # It has ended at this moment.
+    if request.method == "DELETE":
+        remove = _REMOVALS.get(kind)
+        if remove is None:
+            del resources[key]
+        else:
+            remove(region, key)
+        return Response(200, {})
+    resource, requested = resources[key], request.json()
+    odd_fields = requested.pop("raw", {})
+    resource.update(requested)
+    for name in requested:
+        resource.get("_raw", {}).pop(name, None)
+    overlay_fields(resource, odd_fields)
+    # What was to become of it by itself would undo the change.
+    resource.pop("_plan", None)
+    return Response(200, {**resource, **resource.get("_raw", {})})
+
+
+def _remove_volume(region: Region, volume_id: str) -> None:
+    region.volumes.pop(volume_id, None)
+    for server in region.servers.values():
+        if any(v["id"] == volume_id for v in server.volumes):
+            server.volumes = [v for v in server.volumes if v["id"] != volume_id]
+            server.text = None
+
+
+def _remove_network(region: Region, network_id: str) -> None:
+    """Delete a network with its subnets and ports."""
+    for port_id in [p["id"] for p in region.ports.values() if p["network_id"] == network_id]:
+        _remove_port(region, port_id)
+    for subnet_id in region.networks.pop(network_id)["subnets"]:
+        region.subnets.pop(subnet_id, None)
+
+
+def _remove_subnet(region: Region, subnet_id: str) -> None:
+    network = region.networks.get(region.subnets.pop(subnet_id)["network_id"])
+    if network is not None:
+        network["subnets"] = [one for one in network["subnets"] if one != subnet_id]
+
+
+def _remove_port(region: Region, port_id: str) -> None:
+    server = region.servers.get(region.ports[port_id]["device_id"])
+    delete_port(region, port_id)
+    if server is not None and port_id in server.port_ids:
+        server.port_ids = [one for one in server.port_ids if one != port_id]
+        refresh_addresses(region, server)
+
+
+def _remove_router(region: Region, router_id: str) -> None:
+    """Delete a router with its ports, and disassociate the floating IPs that use it."""
+    for port_id in [p["id"] for p in region.ports.values() if p["device_id"] == router_id]:
+        delete_port(region, port_id)
+    for floating in region.floatingips.values():
+        if floating["router_id"] == router_id:
+            unassociated = {"port_id": None, "fixed_ip_address": None, "router_id": None, "status": "DOWN"}
+            floating.update({**unassociated, "port_details": None})
+    del region.routers[router_id]
+
+
+_REMOVALS: dict[str, Callable[[Region, str], object]] = {
+    "volumes": _remove_volume,
+    "networks": _remove_network,
+    "subnets": _remove_subnet,
+    "ports": _remove_port,
+    "routers": _remove_router,
+}
+
+
+def _change_server(state: State, region: Region, request: Request, resource_id: str, now: float) -> Response:
+    server = region.servers[resource_id]
+    if request.method == "DELETE":
+        server.odd_status = None
+        server.plan = [[now, {"vm_state": "deleted", "task_state": None, "power_state": 0}, ["gone"]]]
+        advance_servers(state, region, now)
+        return Response(200, {})
+    requested = request.json()
+    if "status" in requested:
+        word = str(requested["status"])
+        server.plan, server.task_state = [], None
+        # A word that Nova does not have is shown as it is: clients must survive it.
+        server.odd_status = None if word in VM_STATE_OF else word
+        server.vm_state = VM_STATE_OF.get(word, server.vm_state)
+        server.power_state = POWER_OF.get(server.vm_state, 0)
+        if word == "ACTIVE" and server.launched is None:
+            server.plan = [[now, {}, ["launch", "addresses"]]]
+    if "fault" in requested:
+        fault = requested["fault"]
+        server.fault = (
+            None if fault is None else {"code": 500, "created": format_zulu(now), "message": str(fault)}
+        )
+    for name in (
+        "name",
+        "tags",
+        "metadata",
+        "addresses",
+        "task_state",
+        "power_state",
+        "description",
+        "key_name",
+        # Nova's side of its attachments alone; Cinder's is that of the volume.
+        "volumes",
+    ):
+        if name in requested:
+            setattr(server, name, requested[name])
+    server.raw.update(requested.get("raw") or {})
+    server.updated = now
+    server.text = None
+    return Response(200, {"id": server.id, "status": server.status, "name": server.name})

@@ -1,0 +1,134 @@
+"""Ports with their MAC and IP addresses, and the addresses in use."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from .clock import format_zulu
+from .state import Region, Resource, State
+
+
+class NoFreeAddressError(Exception):
+    """The subnet has no free address."""
+
+
+def index_used_addresses(region: Region) -> None:
+    """Compute from the ports and floating IPs which addresses are in use."""
+    region.used_addresses = {subnet_id: set() for subnet_id in region.subnets}
+    region.next_address = {}
+    for port in region.ports.values():
+        for fixed in port["fixed_ips"]:
+            _mark_used(region, fixed)
+    for floating in region.floatingips.values():
+        for subnet_id in region.networks.get(floating["floating_network_id"], {}).get("subnets", ()):
+            _mark_used(region, {"subnet_id": subnet_id, "ip_address": floating["floating_ip_address"]})
+
+
+def _mark_used(region: Region, fixed: Resource) -> None:
+    """Mark an address as used when it is in the allocation pool; a gateway's is not."""
+    subnet = region.subnets.get(fixed["subnet_id"])
+    if subnet is not None:
+        first, last = _pool(subnet)
+        number = int(ipaddress.ip_address(fixed["ip_address"]))
+        if first <= number <= last:
+            region.used_addresses.setdefault(subnet["id"], set()).add(number)
+
+
+def _pool(subnet: Resource) -> tuple[int, int]:
+    pool = subnet["allocation_pools"][0]
+    return int(ipaddress.ip_address(pool["start"])), int(ipaddress.ip_address(pool["end"]))
+
+
+def release_address(region: Region, subnet_id: str, address: str) -> None:
+    """Release an address."""
+    region.used_addresses.get(subnet_id, set()).discard(int(ipaddress.ip_address(address)))
+
+
+def allocate_address(region: Region, subnet: Resource) -> str:
+    """Return the next free address of the subnet's first pool. Raises `NoFreeAddressError`."""
+    first, last = _pool(subnet)
+    used = region.used_addresses.setdefault(subnet["id"], set())
+    if len(used) > last - first:
+        raise NoFreeAddressError
+    number = region.next_address.get(subnet["id"], first)
+    while number in used or number > last:
+        number = first if number > last else number + 1
+    used.add(number)
+    region.next_address[subnet["id"]] = number + 1
+    return str(ipaddress.ip_address(number))
+
+
+def find_default_group(region: Region, project_id: str) -> str | None:
+    """Return the id of the project's security group "default", or None."""
+    found = region.default_groups.get(project_id)
+    if found is None or found not in region.security_groups:
+        groups = region.security_groups.values()
+        mine = [g["id"] for g in groups if g["project_id"] == project_id and g["name"] == "default"]
+        found = region.default_groups[project_id] = mine[0] if mine else ""
+    return found or None
+
+
+def create_port(
+    state: State,
+    region: Region,
+    network: Resource,
+    project_id: str,
+    *,
+    device_id: str = "",
+    owner: str = "",
+    groups: list[str] | None = None,
+    fixed: list[Resource] | None = None,
+) -> Resource:
+    """Create a port with a MAC and, when the network has a subnet, an address. Raises `NoFreeAddressError`.
+
+    Unless told otherwise it is in its project's default security group; the network's own ports are in none.
+    """
+    if fixed is None:
+        subnet = region.subnets.get(network["subnets"][0]) if network["subnets"] else None
+        fixed = (
+            [{"subnet_id": subnet["id"], "ip_address": allocate_address(region, subnet)}] if subnet else []
+        )
+    else:
+        for one in fixed:
+            _mark_used(region, one)
+    if groups is None:
+        default = None if owner.startswith("network:") else find_default_group(region, project_id)
+        groups = [default] if default else []
+    number = state.random.getrandbits(24)
+    port_id = state.new_id()
+    stamp = format_zulu(state.clock.now())
+    port: dict[str, Any] = {
+        "id": port_id, "name": "", "network_id": network["id"], "tenant_id": project_id, "project_id": project_id,
+        "mac_address": f"fa:16:3e:{number >> 16:02x}:{number >> 8 & 255:02x}:{number & 255:02x}",
+        "admin_state_up": True, "status": "ACTIVE" if device_id else "DOWN", "device_id": device_id,
+        "device_owner": owner, "fixed_ips": fixed, "allowed_address_pairs": [], "extra_dhcp_opts": [],
+        "security_groups": groups, "description": "", "binding:vnic_type": "normal", "port_security_enabled": True,
+        "tags": [], "created_at": stamp, "updated_at": stamp, "revision_number": 1,
+    }  # fmt: skip
+    region.ports[port_id] = port
+    return port
+
+
+def delete_port(region: Region, port_id: str) -> None:
+    """Delete a port, release its addresses, and disassociate its floating IPs."""
+    port = region.ports.pop(port_id, None)
+    for fixed in port["fixed_ips"] if port else ():
+        release_address(region, fixed["subnet_id"], fixed["ip_address"])
+    for floating in region.floatingips.values():
+        if floating["port_id"] == port_id:
+            unassociated = {"port_id": None, "fixed_ip_address": None, "router_id": None, "status": "DOWN"}
+            floating.update({**unassociated, "port_details": None})
+
+
+def format_addresses(port: Resource) -> list[Resource]:
+    """Return a port's addresses as Nova shows them with a server."""
+    return [
+        {
+            "version": 6 if ":" in fixed["ip_address"] else 4,
+            "addr": fixed["ip_address"],
+            "OS-EXT-IPS:type": "fixed",
+            "OS-EXT-IPS-MAC:mac_addr": port["mac_address"],
+        }
+        for fixed in port["fixed_ips"]
+    ]

@@ -1,0 +1,297 @@
+"""State changes over time. Nothing runs in the background: due changes are applied when the state is read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .clock import format_naive, format_zulu
+from .ports import NoFreeAddressError, create_port, delete_port, format_addresses
+from .server import SimulatedServer
+from .state import Region, Resource, State
+
+_DETACH_EVENT = "detached "
+
+
+def advance_server(state: State, region: Region, server: SimulatedServer, now: float) -> None:
+    """Apply a server's due steps."""
+    while server.plan and server.plan[0][0] <= now:
+        timestamp, changes, events = server.plan.pop(0)
+        for name, value in changes.items():
+            setattr(server, name, value)
+        for event in events:
+            _server_event(state, region, server, event, timestamp)
+        if not _is_detach(events):
+            server.updated = timestamp
+        server.text = None
+        if server.actions:
+            server.actions[0]["updated_at"] = format_naive(timestamp)
+        state.dirty = True
+
+
+def advance_servers(state: State, region: Region, now: float) -> None:
+    """Apply the due steps of all servers."""
+    for server in region.servers.values():
+        if server.plan:
+            advance_server(state, region, server, now)
+
+
+def advance_volumes(state: State, region: Region, now: float) -> None:
+    """Apply the due changes of all volumes and snapshots."""
+    for kind in (region.volumes, region.snapshots):
+        for resource in list(kind.values()):
+            if "_plan" in resource or "_server" in resource or resource.get("attachments"):
+                advance_volume(state, region, resource, now)
+
+
+def advance_volume(state: State, region: Region, resource: Resource, now: float) -> None:
+    """Apply the due changes of a volume or snapshot, and first those of its servers, whose end releases it."""
+    # One that is reserved for a server has no attachment yet.
+    for server_id in {resource.get("_server"), *(a["server_id"] for a in resource.get("attachments", ()))} - {
+        None
+    }:
+        server = region.servers.get(server_id)
+        if server is not None and server.plan:
+            advance_server(state, region, server, now)
+    plan = resource.get("_plan")
+    if not plan or plan[0] > now:
+        return
+    timestamp, changes = resource.pop("_plan")
+    state.dirty = True
+    if changes is None:
+        region.volumes.pop(resource["id"], None)
+        region.snapshots.pop(resource["id"], None)
+    else:
+        resource.update(changes)
+        resource["updated_at"] = format_naive(timestamp)
+
+
+def advance_images(region: Region, now: float) -> None:
+    """Apply the due changes of images."""
+    for image in region.images.values():
+        plan = image.get("_plan")
+        while plan and plan[0][0] <= now:
+            timestamp, changes = plan.pop(0)
+            image.update(changes)
+            image["updated_at"] = format_zulu(timestamp)
+
+
+def schedule_steps(server: SimulatedServer, steps: list[list[Any]]) -> None:
+    """Replace a server's scheduled steps, except detachments of volumes, which go on."""
+    kept = [step for step in server.plan if _is_detach(step[2])]
+    server.plan = sorted([*kept, *steps], key=lambda step: step[0])
+
+
+def _is_detach(events: list[str]) -> bool:
+    """Return whether the step is a detachment. Nova does not show it on the server: `updated` stays, and `changes-since` omits it."""
+    return any(event.startswith(_DETACH_EVENT) for event in events)
+
+
+def schedule_detachment(server: SimulatedServer, volume_id: str, due: float) -> None:
+    """Schedule the detachment of a volume, whatever else the server does."""
+    server.plan = sorted([*server.plan, [due, {}, [_DETACH_EVENT + volume_id]]], key=lambda step: step[0])
+
+
+def schedule_change(resource: Resource, due: float, changes: dict[str, Any] | None) -> None:
+    """Schedule a change of a volume or snapshot; None is its deletion."""
+    resource["_plan"] = [due, changes]
+
+
+def allocate_port(state: State, region: Region, network: Resource, project_id: str, **more: Any) -> Resource:
+    """Create a port on a network, as `create_port` does.
+
+    Raises `NoFreeAddressError`, but not before what is due has set addresses free.
+    """
+    try:
+        return create_port(state, region, network, project_id, **more)
+    except NoFreeAddressError:
+        advance_servers(state, region, state.clock.now())
+    return create_port(state, region, network, project_id, **more)
+
+
+def allocate_ports(state: State, region: Region, server: SimulatedServer, networks: list[Resource]) -> None:
+    """Create a port on each network. The server shows the addresses once it is launched. Raises `NoFreeAddressError`."""
+    for network in networks:
+        port = allocate_port(
+            state,
+            region,
+            network,
+            server.project_id,
+            device_id=server.id,
+            owner=f"compute:{server.zone}",
+            groups=None if server.group_ids is None else list(server.group_ids),
+        )
+        server.port_ids.append(port["id"])
+
+
+def refresh_addresses(region: Region, server: SimulatedServer) -> None:
+    """Compute a server's addresses from its ports and their floating IPs."""
+    found: dict[str, list[Resource]] = {}
+    for port_id in server.port_ids:
+        port = region.ports.get(port_id)
+        if port is None:
+            continue
+        entries = found.setdefault(region.networks[port["network_id"]]["name"], [])
+        entries.extend(format_addresses(port))
+        entries.extend(
+            {
+                "version": 4,
+                "addr": floating["floating_ip_address"],
+                "OS-EXT-IPS:type": "floating",
+                "OS-EXT-IPS-MAC:mac_addr": port["mac_address"],
+            }
+            for floating in region.floatingips.values()
+            if floating["port_id"] == port_id
+        )
+    server.addresses = found
+    server.text = None
+
+
+def refresh_group_names(region: Region, server: SimulatedServer) -> None:
+    """Compute the names of a server's security groups from its ports."""
+    ids = {
+        one for port_id in server.port_ids for one in region.ports.get(port_id, {}).get("security_groups", ())
+    }
+    server.group_names = sorted(
+        {region.security_groups[one]["name"] for one in ids if one in region.security_groups}
+    )
+    server.text = None
+
+
+def schedule_build(
+    state: State, region: Region, server: SimulatedServer, networks: list[Resource], now: float
+) -> None:
+    """Schedule a build: from BUILD to ACTIVE, or to ERROR for a requested failure or without a free address."""
+    seconds = state.clock.build_seconds
+    fault = state.failing_builds.pop(0) if state.failing_builds else None
+    # Without a host, nobody gives the volumes back before the server is removed; a host that gives up does.
+    found_a_host = fault is None
+    if fault is None:
+        try:
+            allocate_ports(state, region, server, networks)
+        except NoFreeAddressError:
+            fault = (
+                f"Build of instance {server.id} aborted: Failed to allocate the network(s) with error No fixed IP "
+                f"addresses available for network: {', '.join(n['id'] for n in networks)}, not rescheduling."
+            )
+    # Between scheduling and networking, Nova shows a BUILD without any task.
+    on_the_way = [(0.2, None), (0.3, "networking"), (0.45, "spawning")]
+    if server.volumes:
+        on_the_way.insert(2, (0.35, "block_device_mapping"))
+    server.plan.extend([now + seconds * part, {"task_state": task}, []] for part, task in on_the_way)
+    if fault is not None:
+        shown = {"code": 500, "created": format_zulu(now + seconds), "message": fault}
+        changes: dict[str, Any] = {"vm_state": "error", "task_state": None, "fault": shown}
+        server.plan.append([now + seconds, changes, ["action failed", "ports gone"]])
+    if found_a_host:
+        for attached in server.volumes:
+            schedule_attachment(region, server, attached, now + seconds * 0.45)
+    if fault is not None:
+        if found_a_host:
+            server.plan[-1][2].append("volumes free")
+        return
+    server.plan.append(
+        [now + seconds, {"vm_state": "active", "task_state": None, "power_state": 1}, ["launch", "addresses"]]
+    )
+
+
+def schedule_attachment(region: Region, server: SimulatedServer, attached: Resource, due: float) -> None:
+    """Schedule the attachment of a volume that is reserved for a server."""
+    volume = region.volumes.get(attached["id"])
+    if volume is None:
+        return
+    attachments = [
+        {"server_id": server.id, "volume_id": volume["id"], "id": volume["id"], "device": attached["device"]}
+    ]
+    schedule_change(volume, due, {"status": "in-use", "attachments": attachments})
+
+
+def reserve_volume(
+    state: State, region: Region, server: SimulatedServer, attached: Resource, now: float
+) -> None:
+    """Attach a volume to a server: `reserved`, later `in-use`; at once while the server is shelved off its host."""
+    server.volumes = [*server.volumes, attached]
+    volume = region.volumes[attached["id"]]
+    volume.update({"status": "reserved", "_server": server.id})
+    if server.vm_state == "shelved_offloaded":
+        attachment = {"server_id": server.id, "volume_id": volume["id"], "id": volume["id"], "device": None}
+        volume.update({"status": "in-use", "attachments": [attachment]})
+    else:
+        schedule_attachment(region, server, attached, now + state.clock.action_seconds)
+
+
+def _server_event(
+    state: State, region: Region, server: SimulatedServer, event: str, timestamp: float
+) -> None:
+    if event == "launch":
+        server.launched = timestamp
+    elif event == "addresses":
+        refresh_addresses(region, server)
+    elif event == "action failed":
+        server.actions[0]["message"] = "Error"
+    elif event == "ports gone":
+        _delete_ports(region, server)
+    elif event == "unshelved":
+        region.images.pop(server.shelved_image_id or "", None)
+        server.shelved_image_id = None
+    elif event == "gone":
+        _finish_deletion(region, server, timestamp)
+    else:
+        _volume_event(region, server, event)
+
+
+def _volume_event(region: Region, server: SimulatedServer, event: str) -> None:
+    if event == "volumes free":
+        # The server goes on naming them.
+        for attached in server.volumes:
+            _free_volume(region, server, attached["id"])
+    elif event == "offloaded":
+        for attached in server.volumes:
+            volume = region.volumes.get(attached["id"])
+            if volume is not None:
+                # That it came into use may be due too, unseen so far: it was before this.
+                volume.pop("_plan", None)
+                volume.update({"status": "reserved", "attachments": []})
+    elif event.startswith(_DETACH_EVENT):
+        volume_id = event.removeprefix(_DETACH_EVENT)
+        server.volumes = [v for v in server.volumes if v["id"] != volume_id]
+        _free_volume(region, server, volume_id)
+
+
+def _finish_deletion(region: Region, server: SimulatedServer, timestamp: float) -> None:
+    server.terminated = timestamp
+    server.addresses = {}
+    _delete_ports(region, server)
+    for attached in server.volumes:
+        was_its = _free_volume(region, server, attached["id"])
+        # Cinder refuses the removal of a volume with snapshots, and Nova lets it be.
+        if (
+            attached["delete_on_termination"]
+            and was_its
+            and not any(snapshot["volume_id"] == attached["id"] for snapshot in region.snapshots.values())
+        ):
+            region.volumes.pop(attached["id"], None)
+    server.volumes = []
+    for image in [i for i in region.images.values() if i.get("instance_uuid") == server.id]:
+        # A snapshot that was not done dies with its server, and so does what it was shelved as.
+        if image.get("_plan") or image["id"] == server.shelved_image_id:
+            del region.images[image["id"]]
+
+
+def _delete_ports(region: Region, server: SimulatedServer) -> None:
+    for port_id in server.port_ids:
+        delete_port(region, port_id)
+    server.port_ids = []
+
+
+def _free_volume(region: Region, server: SimulatedServer, volume_id: str) -> bool:
+    """Make a volume available again if it still belongs to the server."""
+    volume = region.volumes.get(volume_id)
+    if volume is None or server.id not in {
+        volume.get("_server"),
+        *(attachment["server_id"] for attachment in volume["attachments"]),
+    }:
+        return False
+    volume.pop("_plan", None)
+    volume.pop("_server", None)
+    volume.update({"attachments": [], "status": "available"})
+    return True

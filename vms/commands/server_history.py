@@ -1,0 +1,46 @@
+"""What Nova knows of requests that were sent to it: whether anybody works on one, and who has done what last."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext as _
+
+from openstack_client import CloudError, NotFound, ServerEvent
+from openstack_client.compute import Compute
+
+
+def fetch_request_events(compute: Compute, server_id: str, request_id: str) -> list[ServerEvent]:
+    """What services of Nova have begun of a request; of the server's last action when its id was never heard."""
+    try:
+        if not request_id:
+            actions = compute.list_server_actions(server_id)
+            request_id = actions[0].request_id if actions else ""
+        return compute.list_action_events(server_id, request_id) if request_id else []
+    except NotFound:
+        return []  # The request died before Nova wrote it down.
+
+
+def is_worked_on(events: list[ServerEvent]) -> bool:
+    """Whether a host has begun and not ended its work on a request.
+
+    What the conductor begins ("cold_migrate") is over in a moment or never: a conductor that was killed leaves it begun.
+    """
+    return any(event.finished_at is None and event.name.startswith("compute") for event in events)
+
+
+def has_failed(events: list[ServerEvent]) -> bool:
+    """Whether the last piece of work on a request ended in an error."""
+    return bool(events) and not is_worked_on(events) and any(event.result == "Error" for event in events)
+
+
+def describe_last_action(compute: Compute, server_id: str, ours: str) -> str:
+    """A sentence about the last action on a server, when it was not this request; "" when it was, or cannot be told."""
+    try:
+        actions = compute.list_server_actions(server_id)
+    except CloudError:
+        return ""
+    if not actions or actions[0].request_id == ours:
+        return ""
+    return " " + _("The last thing that was asked of it is '%(action)s' (request %(id)s).") % {
+        "action": actions[0].action,
+        "id": actions[0].request_id,
+    }

@@ -1,0 +1,309 @@
+"""Virtual machines, and what the cloud last said of them."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from datetime import timedelta
+from typing import Any, ClassVar, Self
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Case, F, OuterRef, Q, Subquery, When
+from django.db.models.functions import Greatest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from cloudaccounts.models import CloudAccount
+from tenants.models import InformationSystem, Tenant
+from tenants.scoping import TenantScoped
+
+from .status_sync import SyncState
+
+
+class VMStatus(models.TextChoices):
+    """What the cloud last said of a VM, in our words."""
+
+    BUILDING = "building", _("building")
+    RUNNING = "running", _("running")
+    STOPPED = "stopped", _("stopped")
+    PAUSED = "paused", _("paused")
+    SUSPENDED = "suspended", _("suspended")
+    SHELVED = "shelved", _("shelved")
+    REMOVED = "removed", _("removed")
+    ERROR = "error", _("error")
+    UNKNOWN = "unknown", _("unknown")
+
+
+# Nova's words to ours. A word that is not here keeps the old status and is counted by the sync.
+STATUS_OF_SERVER: dict[str, VMStatus] = {
+    **dict.fromkeys(
+        (
+            "ACTIVE",
+            "PASSWORD",
+            "REBOOT",
+            "HARD_REBOOT",
+            "MIGRATING",
+            "VERIFY_RESIZE",
+            "REVERT_RESIZE",
+            "RESIZE",
+            "RESCUE",
+        ),
+        VMStatus.RUNNING,
+    ),
+    **dict.fromkeys(("BUILD", "REBUILD"), VMStatus.BUILDING),
+    "SHUTOFF": VMStatus.STOPPED,
+    "PAUSED": VMStatus.PAUSED,
+    "SUSPENDED": VMStatus.SUSPENDED,
+    **dict.fromkeys(("SHELVED", "SHELVED_OFFLOADED"), VMStatus.SHELVED),
+    **dict.fromkeys(("DELETED", "SOFT_DELETED"), VMStatus.REMOVED),
+    "ERROR": VMStatus.ERROR,
+    "UNKNOWN": VMStatus.UNKNOWN,
+}
+
+
+# The names under which `sync/watchers.py` looks at servers and images for the task manager.
+SERVER_WATCHER = "server"
+IMAGE_WATCHER = "image"
+
+
+class VirtualMachineQuerySet(TenantScoped):
+    """VMs; their tenant is that of their information system."""
+
+    tenant_path: ClassVar[str] = "information_system__tenant"
+
+    def for_tenant(self, tenant: Tenant) -> Self:
+        """The VMs of one tenant, by the ids of its systems: then an index alone can count them, which a join cannot."""
+        return self.filter(
+            information_system__in=InformationSystem.objects.filter(tenant=tenant).values("pk")
+        )
+
+    def shown(self) -> Self:
+        """With all that an answer shows: what the row refers to, and `seen_at`: when the cloud was last known to agree with the row.
+
+        That is the row's own `observed_at`, or the last complete listing of its account and region, unless that
+        listing did not show the VM.
+        """
+        # Looked up for each row that is shown, not joined: a list that is only counted drops what it does not need, but
+        # never a join.
+        listed_at = SyncState.objects.filter(pk=OuterRef("sync_state")).values("listed_at")
+        return self.select_related("information_system__tenant", "account", "created_by", "resize").annotate(
+            seen_at=Case(
+                When(missing_count__gt=0, then=F("observed_at")),
+                default=Greatest(F("observed_at"), Subquery(listed_at)),
+            )
+        )
+
+
+class VirtualMachine(models.Model):
+    """A tenant's virtual machine. Its *server* is Nova's object, bound by `openstack_id`.
+
+    Three facts stay three: `status` is what the cloud last said; the job in flight is read from the task manager;
+    `desired_state` is what the user asked for last. Nothing is written because we hope that it will become true.
+    """
+
+    class DataCenterType(models.TextChoices):
+        PRODUCTION = "production", _("production")
+        TESTING = "testing", _("testing")
+        DEVELOPMENT = "development", _("development")
+        DISASTER_RECOVERY = "disaster_recovery", _("disaster recovery")
+
+    class DesiredState(models.TextChoices):
+        RUNNING = "running", _("running")
+        STOPPED = "stopped", _("stopped")
+        REMOVED = "removed", _("removed")
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    information_system = models.ForeignKey(
+        InformationSystem,
+        models.PROTECT,
+        related_name="vms",
+        db_index=False,  # vm_by_system begins with it, and every index slows the sync.
+        verbose_name=_("information system"),
+    )
+    account = models.ForeignKey(
+        CloudAccount,
+        models.PROTECT,
+        related_name="vms",
+        db_index=False,  # vm_by_account begins with it.
+        verbose_name=_("cloud account"),
+    )
+    region = models.CharField(_("region"), max_length=100, blank=True, default="")
+    # The same (account, region) as above, as one join for lists.
+    sync_state = models.ForeignKey(
+        SyncState, models.SET_NULL, null=True, blank=True, related_name="+", db_index=False, editable=False
+    )
+    name = models.CharField(_("name"), max_length=200)
+    description = models.TextField(_("description"), blank=True, default="", max_length=2000)
+    cpu_cores = models.PositiveSmallIntegerField(
+        _("CPU cores"), validators=[MinValueValidator(1), MaxValueValidator(64)]
+    )
+    memory_gb = models.PositiveSmallIntegerField(
+        _("memory (GB)"), validators=[MinValueValidator(1), MaxValueValidator(512)]
+    )
+    disk_gb = models.PositiveSmallIntegerField(
+        _("disk (GB)"), validators=[MinValueValidator(10), MaxValueValidator(10000)]
+    )
+    data_center_type = models.CharField(
+        _("data-center type"),
+        max_length=20,
+        choices=DataCenterType.choices,
+        default=DataCenterType.PRODUCTION,
+    )
+    availability_zone = models.CharField(_("availability zone"), max_length=100, blank=True, default="")
+    os_type = models.CharField(_("OS type"), max_length=50, blank=True, default="")
+    os_version = models.CharField(_("OS version"), max_length=50, blank=True, default="")
+    runtime_start = models.DateField(_("runs from"), null=True, blank=True)
+    runtime_end = models.DateField(_("runs until"), null=True, blank=True)
+
+    # The names of what it was made from, or was last resized to; empty when the portal did not do it.
+    flavor_name = models.CharField(_("flavor"), max_length=255, blank=True, default="", db_default="")
+    image_name = models.CharField(_("image"), max_length=255, blank=True, default="", db_default="")
+    metadata = models.JSONField(_("metadata"), default=dict, db_default={}, blank=True)
+
+    openstack_id = models.CharField(_("server id"), max_length=64, null=True, blank=True)
+    status = models.CharField(_("status"), max_length=20, choices=VMStatus.choices, default=VMStatus.UNKNOWN)
+    desired_state = models.CharField(
+        _("desired state"),
+        max_length=10,
+        choices=DesiredState.choices,
+        default=DesiredState.RUNNING,
+        db_column="wanted",  # Its name before; the release before reads it.
+    )
+    ip_address = models.GenericIPAddressField(_("IP address"), null=True, blank=True)
+    mac_address = models.CharField(_("MAC address"), max_length=17, blank=True, default="")
+    addresses = models.JSONField(_("addresses"), default=list, blank=True)
+    fault = models.TextField(_("fault"), blank=True, default="")
+    last_start_time = models.DateTimeField(_("last started"), null=True, blank=True)
+    last_stop_time = models.DateTimeField(_("last stopped"), null=True, blank=True)
+    observed_at = models.DateTimeField(_("observed"), null=True, blank=True)
+    # The digest of the reading that the columns above were written from (`ServerReading.digest`); empty when
+    # something else wrote them.
+    reading = models.CharField(max_length=24, blank=True, default="", editable=False)
+    # Complete listings in a row without it: one is a rumour, two are news.
+    missing_count = models.PositiveSmallIntegerField(default=0, editable=False)
+    # Nova is doing something to it: it is looked at more often than the rest.
+    moving = models.BooleanField(default=False, db_default=False, editable=False)
+    # For which end of its runtime its people were warned.
+    warned_of_end = models.DateField(null=True, blank=True, editable=False)
+    # Counts the changes that people make to its description; the ETag.
+    version = models.PositiveIntegerField(default=1, db_default=1, editable=False)
+    # When one of the columns that the sync writes was last written, by whom ever: a listing that began earlier is
+    # older than the row and leaves it alone.
+    written_at = models.DateTimeField(default=timezone.now, editable=False)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        verbose_name=_("created by"),
+    )
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("updated"), auto_now=True)
+
+    objects = VirtualMachineQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name", "id"]
+        verbose_name = _("virtual machine")
+        verbose_name_plural = _("virtual machines")
+        constraints = [
+            # Not `unique=True`, which would add a second index for LIKE; every index slows the sync.
+            models.UniqueConstraint(fields=["openstack_id"], name="vm_server_once"),
+            models.CheckConstraint(condition=Q(cpu_cores__range=(1, 64)), name="vm_cpu_cores_1_64"),
+            models.CheckConstraint(condition=Q(memory_gb__range=(1, 512)), name="vm_memory_gb_1_512"),
+            models.CheckConstraint(condition=Q(disk_gb__range=(10, 10000)), name="vm_disk_gb_10_10000"),
+            models.CheckConstraint(condition=Q(status__in=VMStatus.values), name="vm_status_known"),
+            models.CheckConstraint(condition=~Q(openstack_id=""), name="vm_unbound_is_null"),
+            models.CheckConstraint(
+                condition=Q(runtime_start=None)
+                | Q(runtime_end=None)
+                | Q(runtime_end__gte=F("runtime_start")),
+                name="vm_runtime_in_order",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["information_system", "name"], name="vm_by_system"),
+            # Lists are by name; without this, each page sorts all VMs of the tenant (444 -> 10 ms at 100,000).
+            models.Index(fields=["name", "id"], name="vm_by_name"),
+            models.Index(fields=["account", "region"], name="vm_by_account"),
+            models.Index(fields=["account", "region"], condition=Q(moving=True), name="vm_moving"),
+            models.Index(
+                fields=["runtime_end"], condition=Q(runtime_end__isnull=False), name="vm_by_runtime_end"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_past_runtime(self) -> bool:
+        """Whether the last day for which it is wanted is over for its tenant."""
+        # No zone is further than a day from UTC, so most are told without a look at the tenant.
+        if self.runtime_end is None or self.runtime_end > timezone.now().date() + timedelta(days=1):
+            return False
+        return bool(self.runtime_end < self.information_system.tenant.today())
+
+    @property
+    def lock_key(self) -> str:
+        """The engine's lock on this VM."""
+        return lock_key(self.pk)
+
+    @property
+    def polling_scope(self) -> str:
+        """What one listing covers that shows this VM's server: its account and region (`sync/watchers.py`)."""
+        return f"{self.account_id}/{self.region}"
+
+    @property
+    def pending_resize(self) -> Resize | None:
+        """The resize that goes on or waits to be confirmed, if there is one."""
+        return getattr(self, "resize", None)
+
+
+class Resize(models.Model):
+    """That a VM is being resized, and to what. It goes when the resize is confirmed or reverted.
+
+    Until then the VM's own columns keep its old size, and its quota counts the larger of the two.
+    """
+
+    vm = models.OneToOneField(VirtualMachine, models.CASCADE, related_name="resize", primary_key=True)
+    flavor_id = models.CharField(max_length=255)
+    flavor_name = models.CharField(_("flavor"), max_length=255)
+    cpu_cores = models.PositiveSmallIntegerField(_("CPU cores"))
+    memory_gb = models.PositiveSmallIntegerField(_("memory (GB)"))
+    disk_gb = models.PositiveSmallIntegerField(_("disk (GB)"))
+    # When it is confirmed by itself; empty until the cloud has done the resize.
+    confirms_at = models.DateTimeField(_("confirmed by itself at"), null=True, blank=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("resize")
+        verbose_name_plural = _("resizes")
+
+    def __str__(self) -> str:
+        return f"{self.vm} -> {self.flavor_name}"
+
+
+def stale_after() -> timedelta:
+    """How old a reading may be before it is called stale: three sync intervals."""
+    return timedelta(seconds=3 * settings.VM_STATUS_SYNC_SECONDS)
+
+
+def size_columns(
+    vcpus: int | None, memory_mb: int | None, disk_gb: int | None, flavor_name: str | None
+) -> dict[str, Any]:
+    """A server's size as the columns that hold it, cut to what a VM may have; memory in whole GB, rounded up."""
+    return {
+        "cpu_cores": min(64, max(1, vcpus or 1)),
+        "memory_gb": min(512, max(1, math.ceil((memory_mb or 0) / 1024))),
+        "disk_gb": min(10000, max(10, disk_gb or 0)),
+        "flavor_name": (flavor_name or "")[:255],
+    }
+
+
+def lock_key(vm_id: uuid.UUID | str) -> str:
+    """The key of the engine's lock on a VM."""
+    return f"vm:{vm_id}"

@@ -1,0 +1,131 @@
+"""What a form for a VM offers: the services' options, put as a person chooses among them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from api.domain_errors import ConflictError, InvalidFieldsError
+from api.page_refusals import texts_of
+from cloudaccounts.models import CloudAccount, CloudResource
+from tenants.models import InformationSystem
+from tenants.scoping import Scope
+
+from ..catalogue import os_names, os_version
+from ..services import creation_options
+from .sizes import Size, list_sizes
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What a new VM of a system can be made of. `missing` says, by field, what has to be named first."""
+
+    system: InformationSystem
+    accounts: Sequence[CloudAccount]
+    account: int | None
+    regions: Sequence[str]
+    region: str
+    missing: Mapping[str, list[str]]
+    sizes: Sequence[Size]
+    # The one of `sizes` that was chosen.
+    flavor: Size | None
+    # Each as the form's value ("os:ubuntu|22.04", "image:<id>") and what it is called.
+    systems_to_boot: Sequence[tuple[str, str]]
+    snapshots: Sequence[tuple[str, str]]
+    networks: Sequence[CloudResource]
+    default_network: str
+    zones: Sequence[CloudResource]
+    volume_types: Sequence[CloudResource] = field(default_factory=list)
+
+
+def fetch_choices(scope: Scope, entered: Mapping[str, str], *, for_new: bool = True) -> Choices:
+    """What there is to choose from, for the system, account and region that were entered.
+
+    Who changes the system may have an account on the form that the new one does not have: it is then forgotten.
+    `for_new` is as in `creation_options`. Raises 409 `no_information_system`.
+    """
+    options = _options(scope, entered, for_new=for_new)
+    if options["information_system"] is None:
+        raise ConflictError("no_information_system", " ".join(texts_of([*options["missing"].values()])))
+    system = (
+        InformationSystem.objects.within(scope).select_related("tenant").get(pk=options["information_system"])
+    )
+    sizes = list_sizes(options["flavors"], boots_from_volume=bool(entered.get("boot_volume")))
+    return Choices(
+        system=system,
+        accounts=options["accounts"],
+        account=options["account"],
+        regions=options["regions"],
+        region=options["region"],
+        missing={name: texts_of(error) for name, error in options["missing"].items()},
+        sizes=sizes,
+        flavor=next((size for size in sizes if size.id == entered.get("flavor")), None),
+        systems_to_boot=_systems_to_boot(options["images"]),
+        snapshots=[
+            (f"image:{image.cloud_id}", image.name) for image in options["images"] if _is_snapshot(image)
+        ],
+        networks=options["networks"],
+        default_network=options["default_network"],
+        zones=options["zones"],
+        volume_types=options["volume_types"],
+    )
+
+
+def _options(scope: Scope, entered: Mapping[str, str], *, for_new: bool) -> dict[str, Any]:
+    system_id = _uuid(entered.get("information_system", ""))
+    account_id, region = _number(entered.get("account", "")), entered.get("region", "")
+    attempts: list[tuple[UUID | None, int | None, str]] = [
+        (system_id, account_id, region),
+        (system_id, account_id, ""),
+        (system_id, None, ""),
+    ]
+    for tried_system, tried_account, tried_region in attempts:
+        try:
+            return creation_options(
+                scope=scope,
+                system_id=tried_system,
+                account_id=tried_account,
+                region=tried_region,
+                for_new=for_new,
+            )
+        except InvalidFieldsError:
+            continue
+    return creation_options(scope=scope, system_id=None, account_id=None, region="", for_new=for_new)
+
+
+def _systems_to_boot(images: Sequence[CloudResource]) -> list[tuple[str, str]]:
+    """Each system and version once: asking for it gives its newest image. What says no version is chosen by its id."""
+    found: dict[str, str] = {}
+    for image in images:  # The newest first.
+        if _is_snapshot(image):
+            continue
+        word, version = _os_word(image), os_version(image)
+        if word.casefold() in os_names(image) and version:
+            found.setdefault(f"os:{word}|{version}", f"{word} {version} ({image.name})")
+        else:
+            found[f"image:{image.cloud_id}"] = image.name
+    return sorted(found.items(), key=lambda choice: choice[1].casefold())
+
+
+def _os_word(image: CloudResource) -> str:
+    said: str = image.attributes.get("os_distro") or ""
+    return said or re.split(r"[\s_-]", image.name.strip(), maxsplit=1)[0]
+
+
+def _is_snapshot(image: CloudResource) -> bool:
+    return bool(image.attributes.get("is_snapshot"))
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def _number(text: str) -> int | None:
+    # More digits than a key of the database has would be refused by it, as an error of ours.
+    return int(text) if text.isascii() and text.isdigit() and 0 < len(text) <= 18 else None

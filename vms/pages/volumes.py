@@ -1,0 +1,47 @@
+"""The forms for volumes on a VM's page."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.utils.translation import gettext as _
+
+from api.domain_errors import InvalidFieldsError
+from api.page_refusals import checked, entered_in
+from tenants.scoped_pages import PageRequest
+from tenants.scoping import Role, Scope
+
+from ..models import VirtualMachine
+from ..serializers import AttachSerializer
+from ..services import attach_volume, detach_volume
+from .vm_forms import vm_form_page
+
+
+@vm_form_page("attach", Role.OPERATOR)
+def attach_volume_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
+    """Put one of the tenant's free volumes on it."""
+    asked = checked(AttachSerializer(data=entered_in(request.POST, "volume")))
+    if "volume" not in asked:
+        raise InvalidFieldsError({"volume": [_("Choose a volume.")]})
+    attach_volume(scope=scope, vm_id=vm.pk, volume_id=asked["volume"])
+
+
+@vm_form_page("new_volume", Role.ADMIN)
+def attach_new_volume_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
+    """Put a new volume on it."""
+    asked = checked(AttachSerializer(data=entered_in(request.POST, "size_gb", "name", "type")))
+    if "size_gb" not in asked:
+        raise InvalidFieldsError({"size_gb": [_("Say how large it is to be.")]})
+    attach_volume(
+        scope=scope,
+        vm_id=vm.pk,
+        size_gb=asked["size_gb"],
+        name=asked.get("name", ""),
+        volume_type=asked.get("type", ""),
+    )
+
+
+@vm_form_page("detach", Role.OPERATOR)
+def detach_volume_page(request: PageRequest, scope: Scope, vm: VirtualMachine, volume_pk: UUID) -> None:
+    """Take a volume off it; the tenant keeps the volume."""
+    detach_volume(scope=scope, vm_id=vm.pk, volume_id=volume_pk)

@@ -1,0 +1,153 @@
+"""VMs and their operation log, as the API shows them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
+from rest_framework import serializers
+
+from api.answers import AnswerSerializer
+from tasks.clock import is_recent
+from tasks.models import EntityLock, Job
+from tasks.serializers import JobBriefSerializer
+from tenants.scoping import Role
+
+from ..actions import allowed_actions
+from ..models import Resize, VirtualMachine, VMOperationLog, lock_key, stale_after
+
+
+def jobs_in_flight(vms: list[VirtualMachine]) -> dict[str, Job]:
+    """The job that holds each of the VMs, by lock key: one query for a whole page."""
+    locks = EntityLock.objects.filter(key__in=[vm.lock_key for vm in vms]).select_related("job")
+    return {lock.key: lock.job for lock in locks}
+
+
+class PendingResizeSerializer(AnswerSerializer[Resize]):
+    """To what a VM is being resized; `confirms_at` is empty until the cloud has done it."""
+
+    class Meta:
+        model = Resize
+        fields = ["flavor_name", "cpu_cores", "memory_gb", "disk_gb", "confirms_at"]
+
+
+class VirtualMachineListSerializer(serializers.ListSerializer[VirtualMachine]):
+    """Looks up the jobs of the whole page at once."""
+
+    def to_representation(self, data: Any) -> Any:
+        vms = list(data)
+        # A child's context is its parent's.
+        self._context = {**self.context, "jobs_in_flight": jobs_in_flight(vms)}
+        return super().to_representation(vms)
+
+
+@extend_schema_serializer(deprecate_fields=["wanted"])
+class VirtualMachineSerializer(AnswerSerializer[VirtualMachine]):
+    """A VM: its columns, what may be asked of it now, and the job that holds it."""
+
+    status_display = serializers.CharField(source="get_status_display", read_only=True)
+    data_center_type_display = serializers.CharField(source="get_data_center_type_display", read_only=True)
+    information_system_name = serializers.CharField(source="information_system.name", read_only=True)
+    account_name = serializers.CharField(source="account.name", read_only=True)
+    observed_at = serializers.SerializerMethodField()
+    stale = serializers.SerializerMethodField()
+    allowed_actions = serializers.SerializerMethodField()
+    current_job = serializers.SerializerMethodField()
+    created_by = serializers.SerializerMethodField()
+    resize = serializers.SerializerMethodField()
+    # The old name of `desired_state`, for one release.
+    wanted = serializers.ChoiceField(
+        source="desired_state", choices=VirtualMachine.DesiredState.choices, read_only=True
+    )
+
+    class Meta:
+        model = VirtualMachine
+        list_serializer_class = VirtualMachineListSerializer
+        fields = [
+            "id",
+            "name",
+            "description",
+            "information_system",
+            "information_system_name",
+            "account",
+            "account_name",
+            "region",
+            "cpu_cores",
+            "memory_gb",
+            "disk_gb",
+            "flavor_name",
+            "image_name",
+            "resize",
+            "data_center_type",
+            "data_center_type_display",
+            "availability_zone",
+            "os_type",
+            "os_version",
+            "runtime_start",
+            "runtime_end",
+            "metadata",
+            "openstack_id",
+            "status",
+            "status_display",
+            "desired_state",
+            "wanted",
+            "ip_address",
+            "mac_address",
+            "addresses",
+            "fault",
+            "last_start_time",
+            "last_stop_time",
+            "observed_at",
+            "stale",
+            "allowed_actions",
+            "current_job",
+            "created_by",
+            "version",
+            "created_at",
+            "updated_at",
+        ]
+        read_only_fields = fields
+
+    def find_job(self, vm: VirtualMachine) -> Job | None:
+        if "jobs_in_flight" not in self.context:
+            self._context = {**self.context, "jobs_in_flight": jobs_in_flight([vm])}
+        job: Job | None = self.context["jobs_in_flight"].get(lock_key(vm.pk))
+        return job
+
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_observed_at(self, vm: VirtualMachine) -> Any:
+        return getattr(vm, "seen_at", vm.observed_at)
+
+    def get_stale(self, vm: VirtualMachine) -> bool:
+        seen_at = getattr(vm, "seen_at", vm.observed_at)
+        return not is_recent(seen_at, stale_after())
+
+    @extend_schema_field(serializers.ListField(child=serializers.CharField()))
+    def get_allowed_actions(self, vm: VirtualMachine) -> list[str]:
+        scope = self.context.get("scope")
+        if scope is None or not scope.allows(Role.OPERATOR, VirtualMachine):
+            return []
+        return [] if self.find_job(vm) is not None else allowed_actions(vm)
+
+    @extend_schema_field(JobBriefSerializer(allow_null=True))
+    def get_current_job(self, vm: VirtualMachine) -> Any:
+        job = self.find_job(vm)
+        return JobBriefSerializer(job).data if job else None
+
+    @extend_schema_field(PendingResizeSerializer(allow_null=True))
+    def get_resize(self, vm: VirtualMachine) -> Any:
+        pending = vm.pending_resize
+        return PendingResizeSerializer(pending).data if pending else None
+
+    def get_created_by(self, vm: VirtualMachine) -> str | None:
+        return vm.created_by.get_username() if vm.created_by else None
+
+
+class OperationLogSerializer(AnswerSerializer[VMOperationLog]):
+    """Who did what, when, and how it ended."""
+
+    operation_display = serializers.CharField(source="get_operation_display", read_only=True)
+
+    class Meta:
+        model = VMOperationLog
+        fields = ["id", "operation", "operation_display", "operator", "detail", "success", "job_id", "at"]

@@ -1,0 +1,104 @@
+"""Resizing VMs, and confirming what nobody has confirmed."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from api.domain_errors import InvalidFieldsError
+from cloudaccounts.models import CloudResource
+from cloudaccounts.placements import Place
+from tasks import engine
+from tasks.engine import Spec
+from tenants.quotas import Needs, require_quota
+from tenants.scoping import Role, Scope
+from volumepool.models import Volume
+
+from ..catalogue import Catalogue, flavor_size_columns
+from ..commands.resize import ConfirmResizeCommand, ResizeVmCommand
+from ..models import Resize, VirtualMachine, VMStatus
+from .control import ControlResult
+from .locked_vms import build_specs, lock_vm, touch, touch_submitted
+
+
+def resize_vm(
+    *,
+    scope: Scope,
+    vm_id: UUID,
+    cpu_cores: int,
+    memory_gb: int,
+    disk_gb: int | None = None,
+    dry_run: bool = False,
+) -> ControlResult:
+    """Give a VM the smallest flavor that has so much; without `disk_gb`, at least the disk that it has.
+
+    Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 400 `invalid`, by field; 409 `busy`, `wrong_state`,
+    `quota_exceeded`. While it waits to be confirmed, the tenant's quota counts the larger of the two sizes.
+    """
+    with transaction.atomic():
+        vm = lock_vm(scope, vm_id, Role.ADMIN)
+        command = ResizeVmCommand(str(vm.pk), flavor_id="")
+        command.vm = vm
+        holder = engine.holder_of(vm.lock_key)
+        # Whether it can be resized at all is answered before what is wrong with the size.
+        if holder is None and (refusals := command.validate()):
+            raise engine.NotValidError(refusals)
+        boot = Volume.objects.filter(vm=vm, is_boot=True).first()
+        flavor = _flavor(vm, cpu_cores, memory_gb, disk_gb, boots_from_volume=boot is not None)
+        command.flavor_id = flavor.cloud_id
+        size = flavor_size_columns(flavor, boot_disk_gb=vm.disk_gb if boot else None)
+        if holder is None:
+            require_quota(
+                vm.information_system.tenant,
+                Needs(
+                    cpu_cores=max(0, size["cpu_cores"] - vm.cpu_cores),
+                    memory_gb=max(0, size["memory_gb"] - vm.memory_gb),
+                    disk_gb=max(0, size["disk_gb"] - vm.disk_gb),
+                ),
+            )
+        spec = Spec(command, vm.information_system.tenant)
+        (answer,) = engine.submit_many([spec], user=scope.user, dry_run=dry_run)
+        if answer.refusal is not None:
+            raise answer.refusal
+        if answer.job is not None and not answer.joined:
+            vm.resize = Resize.objects.create(vm=vm, flavor_id=flavor.cloud_id, **size)
+            touch(vm)
+        return ControlResult(vm, changed=not answer.joined, job=answer.job, holder=answer.job)
+
+
+def _flavor(
+    vm: VirtualMachine, cpu_cores: int, memory_gb: int, disk_gb: int | None, *, boots_from_volume: bool
+) -> CloudResource:
+    if disk_gb is not None and boots_from_volume and disk_gb != vm.disk_gb:
+        raise InvalidFieldsError(
+            {"disk_gb": [_("It boots from a volume, whose size a resize does not change.")]}
+        )
+    if disk_gb is not None and disk_gb < vm.disk_gb:
+        smaller = _("A disk cannot be made smaller; it has %(now)s GB.") % {"now": vm.disk_gb}
+        raise InvalidFieldsError({"disk_gb": [smaller]})
+    catalogue = Catalogue(Place(vm.account, vm.region), vm.information_system)
+    disk = 0 if boots_from_volume else disk_gb if disk_gb is not None else vm.disk_gb
+    flavor = catalogue.smallest_flavor(cpu_cores, memory_gb, disk)
+    if flavor is None:
+        raise InvalidFieldsError({"cpu_cores": [catalogue.no_flavor_message(cpu_cores, memory_gb, disk)]})
+    if flavor.name == vm.flavor_name:
+        message = _("It is of the flavor '%(name)s' already, which is the smallest that has so much.")
+        raise InvalidFieldsError({"cpu_cores": [message % {"name": flavor.name}]})
+    return flavor
+
+
+def confirm_due_resizes(limit: int = 500) -> int:
+    """Confirm resizes whose time to be confirmed by a person is over; how many.
+
+    Safe beside a person who confirms or reverts at the same moment: the rows are locked, and one that is busy is
+    left to whoever holds it.
+    """
+    with transaction.atomic():
+        due = VirtualMachine.objects.shown().filter(resize__confirms_at__lt=timezone.now())
+        due = due.exclude(status__in=[VMStatus.REMOVED, VMStatus.ERROR])
+        vms = list(due.order_by("pk").select_for_update(of=("self",), skip_locked=True)[:limit])
+        answers = engine.submit_many(build_specs(ConfirmResizeCommand, vms), mode="valid")
+        return touch_submitted(vms, answers)

@@ -1,0 +1,69 @@
+"""Status sync on demand, and whose picture is too old."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from tasks.clock import TOLERANCE
+from tasks.doorbell import ring
+from tenants.scoping import Role, Scope
+from volumepool.services import request_volume_sync
+
+from ..models import ConsoleReading, SyncRun, SyncState, VirtualMachine, stale_after
+
+
+def request_sync(*, scope: Scope, account_id: int | None = None) -> list[SyncState]:
+    """Have the VMs of the scope looked at, all of them, as soon as a worker is free; the regions that will be.
+
+    The request is written to the row, so it outlives a broker that loses its message: the next run is then a full one.
+    A request during a run is for the next run. Raises 403 `role_too_low`.
+    """
+    scope.require(Role.OPERATOR, VirtualMachine)
+    vms = VirtualMachine.objects.within(scope).filter(openstack_id__isnull=False, account__active=True)
+    if account_id is not None:
+        vms = vms.filter(account=account_id)
+    regions = sorted(set(vms.order_by().values_list("account_id", "region").distinct()))
+    SyncState.objects.bulk_create(
+        [SyncState(account_id=account, region=region) for account, region in regions], ignore_conflicts=True
+    )
+    of_these = Q(pk__in=[])
+    for account, region in regions:
+        of_these |= Q(account=account, region=region)
+    SyncState.objects.filter(of_these).update(full_wanted_at=timezone.now())
+    if regions:
+        ring("vms.sync_region_status", *regions)
+    # Who looks at VMs looks at their volumes, too.
+    request_volume_sync(scope=scope, account_id=account_id)
+    return list(
+        SyncState.objects.filter(of_these).select_related("account").order_by("account__name", "region")
+    )
+
+
+def accept_losses(states: QuerySet[SyncState]) -> int:
+    """Have the next full run of some regions believe whatever it finds missing; how many. For staff who have looked."""
+    accepted = states.update(losses_accepted=True, full_wanted_at=timezone.now())
+    ring("vms.sync_region_status", *states.values_list("account_id", "region"))
+    return accepted
+
+
+def stale_states(now: datetime | None = None) -> QuerySet[SyncState]:
+    """The accounts and regions whose VMs nobody has seen for three sync intervals: an alarm, as silence is not health."""
+    bound = VirtualMachine.objects.filter(
+        account=OuterRef("account"), region=OuterRef("region"), openstack_id__isnull=False
+    )
+    now = now or timezone.now()
+    old = Q(listed_at=None) | Q(listed_at__lt=now - stale_after()) | Q(listed_at__gt=now + TOLERANCE)
+    return SyncState.objects.filter(old, Exists(bound), account__active=True).select_related("account")
+
+
+def prune_runs(batch: int = 5000) -> None:
+    """Forget runs that ended long ago, in batches, and what was read of consoles an hour ago and more."""
+    now = timezone.now()
+    old = SyncRun.objects.filter(ended_at__lt=now - timedelta(days=settings.SYNC_RUN_RETENTION_DAYS))
+    while ids := list(old.order_by("pk").values_list("pk", flat=True)[:batch]):
+        SyncRun.objects.filter(pk__in=ids).delete()
+    ConsoleReading.objects.filter(read_at__lt=now - timedelta(hours=1)).delete()

@@ -1,0 +1,51 @@
+"""Looking at servers and images for the engine's async tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime, timedelta
+
+from cloudaccounts.sync.watchers import CloudWatcher
+from openstack_client import Cloud, Image, RecordPage, Server
+from tasks.polling import MISSING, Observation
+
+from .server_columns import map_server_columns
+
+# `changes-since` is asked by the cloud's own clock as its answers say it; five minutes cover what they do not say, such as a
+# Nova whose hosts differ among themselves.
+CLOCK_SKEW = timedelta(minutes=5)
+
+
+class ServerWatcher(CloudWatcher[Server]):
+    """Looks at servers. Its scopes are those of `VirtualMachine.polling_scope`."""
+
+    def one(self, cloud: Cloud, object_id: str) -> Server:
+        """One server by a single get."""
+        return cloud.compute.get_server(object_id)
+
+    def many(self, cloud: Cloud, since: datetime) -> Iterator[RecordPage[Server]]:
+        """What has changed since the first of them was watched."""
+        return cloud.compute.server_pages(changes_since=since - CLOCK_SKEW)
+
+    def seen(self, found: Server) -> Observation:
+        """Nova's word, its fault, and the VM's columns."""
+        status = MISSING if found.status == "DELETED" else found.status
+        return Observation(status, found.fault or "", {"columns": asdict(map_server_columns(found))})
+
+
+class ImageWatcher(CloudWatcher[Image]):
+    """Looks at images. Glance lists no changes, and there are few: all are listed."""
+
+    def one(self, cloud: Cloud, object_id: str) -> Image:
+        """One image by a single get."""
+        return cloud.image.get_image(object_id)
+
+    def many(self, cloud: Cloud, since: datetime) -> Iterator[RecordPage[Image]]:
+        """All images that the project may use."""
+        return cloud.image.image_pages()
+
+    def seen(self, found: Image) -> Observation:
+        """Glance's word, and what the portal keeps of an image."""
+        status = MISSING if found.status in {"deleted", "pending_delete"} else found.status
+        return Observation(status, "", {"size_bytes": found.size_bytes})

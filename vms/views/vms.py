@@ -1,0 +1,186 @@
+"""VMs over REST: list, create, change, remove, operation log."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.db import models
+from django.http import Http404
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.generics import ListAPIView, RetrieveAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from api.preconditions import etag_of
+from api.serializers import body_with_dry_run, right_and_wrong
+from tasks.command_views import CommandView, job_response
+from tasks.models import Job
+from tenants.scoped_views import ScopedView
+from tenants.scoping import Role
+
+from ..filters import SEARCHED, OperationLogFilter, VirtualMachineFilter
+from ..models import VirtualMachine, VMOperationLog
+from ..serializers import (
+    ChangeVmSerializer,
+    ControlSerializer,
+    NewVmAnswerSerializer,
+    NewVmSerializer,
+    OperationLogSerializer,
+    OptionsRequestSerializer,
+    OptionsSerializer,
+    RemovalSerializer,
+    VirtualMachineSerializer,
+    jobs_in_flight,
+)
+from ..services import ControlResult, change_vm, create_vm, creation_options, remove_vm
+
+VMS = VirtualMachine.objects.shown()
+DRY_RUN = OpenApiParameter("dry_run", bool, description="Say what would be done, and do nothing.")
+
+
+class VmView(CommandView):
+    """A view of VMs that answers with VMs."""
+
+    queryset = VMS
+    serializer_class: Any = VirtualMachineSerializer
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        """Add the scope, for what the caller may do with each VM."""
+        return {**super().get_serializer_context(), "scope": getattr(self, "scope", None)}
+
+    def render_vm(self, vm: VirtualMachine, jobs: dict[str, Job]) -> Any:
+        """Render a VM with jobs in flight that are known already."""
+        context = {**self.get_serializer_context(), "jobs_in_flight": jobs}
+        return VirtualMachineSerializer(vm, context=context).data
+
+    def control_response(self, control: ControlResult) -> Response:
+        """Return 202 with the VM and its job; 200 when there was nothing to do."""
+        assert control.vm is not None
+        jobs = {control.vm.lock_key: control.holder} if control.holder else {}
+        return job_response(control.job, {"changed": control.changed, "vm": self.render_vm(control.vm, jobs)})
+
+    def refresh_body(self, body: dict[str, Any]) -> None:
+        """Render the VM, if it is still there."""
+        vm = VMS.filter(pk=body["vm"]["id"]).first()
+        if vm is not None:
+            body["vm"] = self.render_vm(vm, jobs_in_flight([vm]))
+
+
+class VmListingView(VmView):
+    """What lists and exports of VMs share: filters, search, order."""
+
+    filterset_class = VirtualMachineFilter
+    search_fields = SEARCHED
+    ordering_fields = ["name", "status", "created_at", "cpu_cores", "memory_gb", "disk_gb", "ip_address"]
+    ordering = ["name"]
+
+
+class VmListView(VmListingView, ListAPIView[VirtualMachine]):
+    """The VMs of one's tenant."""
+
+    @extend_schema(
+        parameters=[DRY_RUN],
+        request=NewVmSerializer,
+        responses={200: NewVmAnswerSerializer, 202: NewVmAnswerSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        """Make a VM. All that is wrong with the request is said at once, by field.
+
+        202 with the VM and the job that makes it. When the job fails, nothing is left: the VM is gone from the list, and
+        the job says why.
+        """
+
+        def record() -> Response:
+            self.scope.require(Role.ADMIN, VirtualMachine)
+            params, errors = right_and_wrong(NewVmSerializer(data=body_with_dry_run(request)))
+            dry_run = params.pop("dry_run", False)
+            new = create_vm(scope=self.scope, params=params, errors=errors, dry_run=dry_run)
+            jobs = {new.vm.lock_key: new.job} if new.job else {}
+            return job_response(new.job, {"vm": self.render_vm(new.vm, jobs)})
+
+        return self.run_command(request, record)
+
+
+class VmOptionsView(ScopedView):
+    """What a new VM can be made of."""
+
+    queryset = VMS
+    serializer_class = OptionsSerializer
+
+    @extend_schema(
+        operation_id="vms_options_retrieve",
+        parameters=[OptionsRequestSerializer],
+        responses=OptionsSerializer,
+    )
+    def get(self, request: Request) -> Response:
+        """Accounts, flavors, images, networks, zones and volume types for an information system's new VMs."""
+        query = OptionsRequestSerializer(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        params = query.validated_data
+        options = creation_options(
+            scope=self.scope,
+            system_id=params.get("information_system"),
+            account_id=params.get("account"),
+            region=params["region"],
+        )
+        return Response(OptionsSerializer(options).data)
+
+
+class VmDetailView(VmView, RetrieveAPIView[VirtualMachine]):
+    """One VM."""
+
+    honours_if_match = True
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Read it, with its ETag."""
+        vm = self.get_object()
+        return Response(self.get_serializer(vm).data, headers={"ETag": etag_of(vm.version)})
+
+    @extend_schema(
+        request=ChangeVmSerializer, responses={200: NewVmAnswerSerializer, 202: NewVmAnswerSerializer}
+    )
+    def patch(self, request: Request, pk: UUID) -> Response:
+        """Change it; 202 with the job when its server has to follow (name, metadata), 200 otherwise."""
+
+        def record() -> Response:
+            fields = self.validate_body(ChangeVmSerializer(data=request.data), Role.OPERATOR)
+            vm, job = change_vm(
+                scope=self.scope, vm_id=pk, fields=fields, if_match=request.headers.get("If-Match")
+            )
+            jobs = {vm.lock_key: job} if job else {}
+            response = job_response(job, {"vm": self.render_vm(vm, jobs)})
+            response["ETag"] = etag_of(vm.version)
+            return response
+
+        return self.run_command(request, record)
+
+    @extend_schema(parameters=[RemovalSerializer], responses={200: ControlSerializer, 202: ControlSerializer})
+    def delete(self, request: Request, pk: UUID) -> Response:
+        """Remove it, with its volumes or without. One that runs is refused unless forced."""
+
+        def record() -> Response:
+            params = self.validate_body(RemovalSerializer(data=request.query_params), Role.ADMIN)
+            if_match = request.headers.get("If-Match")
+            return self.control_response(remove_vm(scope=self.scope, vm_id=pk, if_match=if_match, **params))
+
+        return self.run_command(request, record)
+
+
+class VmOperationsView(ScopedView, ListAPIView[VMOperationLog]):
+    """The operation log of one VM, newest first."""
+
+    queryset = VMOperationLog.objects.order_by("-id")
+    serializer_class = OperationLogSerializer
+    filterset_class = OperationLogFilter
+
+    def get_queryset(self) -> models.QuerySet[Any]:
+        """The entries of the VM, if the scope shows it, or what is left of one that was removed."""
+        entries = super().get_queryset()
+        if getattr(self, "swagger_fake_view", False):
+            return entries
+        of_vm = entries.filter(vm_id=self.kwargs["pk"])
+        vm = VirtualMachine.objects.within(self.scope).filter(pk=self.kwargs["pk"])
+        if not vm.exists() and not of_vm.exists():
+            raise Http404
+        return of_vm
