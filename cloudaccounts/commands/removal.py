@@ -49,7 +49,12 @@ class RemoveAccountCommand(Command):
     @step(title=gettext_lazy("Switch it off"))
     def switch_off(self) -> Result:
         """No schedule, no new VM, no new sync; what runs is closed, and finds that out before its next page."""
-        CloudAccount.objects.filter(pk=self.account_id).update(active=False)
+        account = CloudAccount.objects.filter(pk=self.account_id).first()
+        if account is not None:
+            account.active = False
+            account.save(
+                update_fields=["active", "updated_at"]
+            )  # Saved as a row: the signal disables its schedule.
         SyncLog.objects.filter(account=self.account_id).close(_("The account is being removed."))
         # Again, now that nothing new can come to it.
         refusals = self.validate()

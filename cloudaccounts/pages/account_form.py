@@ -25,7 +25,7 @@ from tenants.scoping import Role, Scope
 
 from ..credentials import LOG_IN_FIELDS
 from ..models import CloudAccount, ResourceType
-from ..models.accounts import MOST_MINUTES
+from ..models.accounts import MAX_SYNC_INTERVAL_MINUTES
 from ..registry import providers, type_label
 from ..serializers import CloudAccountSerializer
 from ..services import change_account, create_account
@@ -180,7 +180,7 @@ def _form(
         "credential_kinds": CloudAccount.CredentialKind.choices,
         "interfaces": CloudAccount.Interface.choices,
         "types": [(kind, type_label(kind.provider, kind.code)) for kind in kinds],
-        "most_minutes": MOST_MINUTES,
+        "most_minutes": MAX_SYNC_INTERVAL_MINUTES,
         "here": reverse("account-edit", args=[account.pk]) if account else reverse("account-new"),
     }
     return render(request, "cloudaccounts/form.html", context, status=status_of(refused) if refused else 200)

@@ -23,7 +23,7 @@ from ..credentials import (
     secret_is_needed,
 )
 from ..models import CloudAccount, ResourceType
-from ..models.accounts import MOST_MINUTES
+from ..models.accounts import MAX_SYNC_INTERVAL_MINUTES
 from ..registry import type_label
 from ..services.accounts import types_named
 
@@ -63,7 +63,10 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
         child=PlainCharField(max_length=30), max_length=200, required=False, help_text="Codes. Empty: all."
     )
     sync_interval_minutes = serializers.IntegerField(
-        min_value=0, max_value=MOST_MINUTES, required=False, help_text="0: only when somebody asks."
+        min_value=0,
+        max_value=MAX_SYNC_INTERVAL_MINUTES,
+        required=False,
+        help_text="0: only when somebody asks.",
     )
     verification = serializers.ChoiceField(choices=CloudAccount.Verification.choices, read_only=True)
     schedule = serializers.SerializerMethodField()

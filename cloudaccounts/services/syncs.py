@@ -21,8 +21,9 @@ from tasks.leases import cut_leases
 from tenants.scoping import Role, Scope
 
 from ..models import CloudAccount, CloudResource, ResourceChange, SyncLog
+from ..queries import SELECT_FORGOTTEN_LOGS
 from ..registry import syncers_of, types_of
-from ..schedules import keep_in_step
+from ..schedules import write_schedules
 from .accounts import may_use
 
 # A log that no worker has taken for so long is rung for again; a queue may be longer than that, so not often.
@@ -128,21 +129,14 @@ def sweep() -> None:
             _("The worker that ran it ended before it did.")
         )
         _ring(_forgotten())
-    keep_in_step()
+    write_schedules()
 
 
 def _forgotten() -> list[int]:
     """Logs that no worker has taken for a while; they are noted as rung for."""
     with connection.cursor() as cursor:
         cursor.execute(
-            """
-            UPDATE cloudaccounts_synclog SET rung_at = statement_timestamp() WHERE id IN (
-                SELECT id FROM cloudaccounts_synclog
-                WHERE state = 'running' AND owner = ''
-                  AND rung_at NOT BETWEEN statement_timestamp() - make_interval(secs => %s) AND statement_timestamp()
-                ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED)
-            RETURNING id
-            """,
+            SELECT_FORGOTTEN_LOGS,
             [RING_AGAIN_SECONDS, AT_ONCE],
         )
         return sorted(log_id for (log_id,) in cursor.fetchall())

@@ -14,6 +14,7 @@ from typing import Any
 from django.db import DataError, IntegrityError, connection, transaction
 
 from ..models import CloudResource
+from ..queries import TOUCH_UNCHANGED, WRITE_CHANGED, WRITE_LINKS
 from ..registry import Found, Unreadable
 from ..text_sanitizer import plain
 
@@ -194,16 +195,7 @@ def _touch(place: Place, digests: Mapping[str, str], seen_at: datetime) -> set[s
         # One JSON text, not arrays: of those PostgreSQL reads every element as an expression, which takes longer than
         # the update.
         cursor.execute(
-            """
-            WITH new AS MATERIALIZED (SELECT key AS cloud_id, value AS digest FROM json_each_text(%(digests)s))
-            UPDATE cloudaccounts_cloudresource AS r SET last_seen_at = %(seen_at)s, missing_count = 0
-            FROM new
-            WHERE r.account_id = %(account)s AND r.region = %(region)s AND r.type = %(type)s
-              AND r.cloud_id = ANY(ARRAY(SELECT cloud_id FROM new))
-              AND r.cloud_id = new.cloud_id AND r.digest = new.digest
-              AND r.expired_at IS NULL AND r.last_seen_at < %(seen_at)s
-            RETURNING r.cloud_id
-            """,
+            TOUCH_UNCHANGED,
             {**_scope(place, seen_at), "digests": json.dumps(digests)},
         )
         return {cloud_id for (cloud_id,) in cursor.fetchall()}
@@ -215,53 +207,7 @@ def _write(
     """Insert or update; how many are new, have changed, are the same though their digest is not, and which these are."""
     with connection.cursor() as cursor:
         cursor.execute(
-            """
-            WITH new AS MATERIALIZED (
-                SELECT * FROM json_to_recordset(%(rows)s) AS t(cloud_id text, name text, status text, addresses text,
-                                                               attributes jsonb, digest text, links jsonb)
-            ), old AS (
-                SELECT r.id, new.*, diff.fields
-                FROM cloudaccounts_cloudresource AS r JOIN new USING (cloud_id)
-                CROSS JOIN LATERAL (
-                    SELECT jsonb_object_agg(field, jsonb_build_array(was, is_now)) AS fields FROM (
-                        SELECT 'attributes.' || COALESCE(o.key, n.key) AS field, o.value AS was, n.value AS is_now
-                        FROM jsonb_each(r.attributes) AS o FULL JOIN jsonb_each(new.attributes) AS n USING (key)
-                        UNION ALL VALUES
-                            ('name', to_jsonb(r.name), to_jsonb(new.name)),
-                            ('status', to_jsonb(r.status), to_jsonb(new.status)),
-                            ('addresses', to_jsonb(r.addresses), to_jsonb(new.addresses)),
-                            ('expired', to_jsonb(r.expired_at IS NOT NULL), to_jsonb(false)),
-                            ('links', (
-                                SELECT COALESCE(jsonb_agg(l.kind || ' ' || l.target_cloud_id ORDER BY
-                                    l.kind COLLATE "C", l.target_cloud_id COLLATE "C"), '[]'::jsonb)
-                                FROM cloudaccounts_resourcelink AS l WHERE l.source_id = r.id
-                            ), new.links)
-                    ) AS each
-                    WHERE COALESCE(was, 'null'::jsonb) <> COALESCE(is_now, 'null'::jsonb)
-                ) AS diff
-                WHERE r.account_id = %(account)s AND r.region = %(region)s AND r.type = %(type)s
-                  AND r.cloud_id = ANY(ARRAY(SELECT cloud_id FROM new)) AND r.last_seen_at < %(seen_at)s
-            ), written AS (
-                UPDATE cloudaccounts_cloudresource AS r SET
-                    name = old.name, status = old.status, addresses = old.addresses, attributes = old.attributes,
-                    digest = old.digest, last_seen_at = %(seen_at)s, missing_count = 0, expired_at = NULL,
-                    changed_at = CASE WHEN old.fields IS NULL THEN r.changed_at ELSE statement_timestamp() END
-                FROM old WHERE r.id = old.id
-            ), told AS (
-                INSERT INTO cloudaccounts_resourcechange (resource_id, log_id, at, fields)
-                SELECT id, %(log)s, statement_timestamp(), fields FROM old WHERE fields IS NOT NULL
-            ), made AS (
-                INSERT INTO cloudaccounts_cloudresource (id, account_id, region, type, cloud_id, name, status,
-                    addresses, attributes, digest, first_seen_at, last_seen_at, changed_at)
-                SELECT gen_random_uuid(), %(account)s, %(region)s, %(type)s, cloud_id, name, status,
-                       addresses, attributes, digest, %(seen_at)s, %(seen_at)s, statement_timestamp()
-                FROM new
-                ON CONFLICT ON CONSTRAINT resource_once DO NOTHING RETURNING cloud_id
-            )
-            SELECT (SELECT count(*) FROM made), count(fields), count(*) - count(fields),
-                   COALESCE(array_agg(cloud_id), '{}') || (SELECT COALESCE(array_agg(cloud_id), '{}') FROM made)
-            FROM old
-            """,
+            WRITE_CHANGED,
             {
                 **_scope(place, seen_at),
                 "log": log_id,
@@ -276,26 +222,6 @@ def _link(place: Place, edges: Mapping[str, Sequence[tuple[str, str, str]]]) -> 
     """Give rows that have just been written the links that they have now, and take the others away."""
     with connection.cursor() as cursor:
         cursor.execute(
-            """
-            WITH found AS MATERIALIZED (
-                SELECT key AS cloud_id, value AS edges FROM json_each(%(edges)s)
-            ), source AS (
-                SELECT id, cloud_id FROM cloudaccounts_cloudresource
-                WHERE account_id = %(account)s AND region = %(region)s AND type = %(type)s
-                  AND cloud_id = ANY(ARRAY(SELECT cloud_id FROM found))
-            ), wanted AS (
-                SELECT source.id, edge->>0 AS kind, edge->>1 AS type, edge->>2 AS target
-                FROM found JOIN source USING (cloud_id), json_array_elements(found.edges) AS edge
-            ), dropped AS (
-                DELETE FROM cloudaccounts_resourcelink AS l USING source
-                WHERE l.source_id = source.id AND NOT EXISTS (
-                    SELECT 1 FROM wanted AS w
-                    WHERE w.id = l.source_id AND w.kind = l.kind AND w.target = l.target_cloud_id)
-            )
-            INSERT INTO cloudaccounts_resourcelink
-                (source_id, kind, account_id, region, target_type, target_cloud_id)
-            SELECT id, kind, %(account)s, %(region)s, type, target FROM wanted
-            ON CONFLICT ON CONSTRAINT resource_link_once DO NOTHING
-            """,
+            WRITE_LINKS,
             {"account": place[0], "region": place[1], "type": place[2], "edges": json.dumps(edges)},
         )
