@@ -43,7 +43,7 @@ def sync_status() -> None:
 @shared_task(name="volumepool.sync_place", expires=240)
 def sync_place(account_id: int, region: str) -> None:
     """Sync the volumes of one account and region."""
-    status.sync_place(account_id, region)
+    status.sync_region(account_id, region)
 
 
 @shared_task(name="volumepool.prune", expires=3600)

@@ -19,7 +19,8 @@ from volumepool.services import (
     request_volume_sync,
     select_stale_volume_states,
 )
-from volumepool.sync.status import KNOWN_WORDS, sync_place
+from volumepool.sync.status import sync_region
+from volumepool.sync.volume_listing import KNOWN_WORDS
 from volumepool.volume_states import allowed_on
 
 REGION = "RegionOne"
@@ -53,7 +54,7 @@ def make(storage, account, system):
 
 
 def sync(account):
-    state = sync_place(account.pk, REGION)
+    state = sync_region(account.pk, REGION)
     assert state.message == "", state.message
     return state.figures
 
@@ -195,7 +196,7 @@ def test_a_mass_loss_is_not_believed_until_somebody_says_so(make, account, cloud
     for row in rows:
         remove(cloud, row)
 
-    state = sync_place(account.pk, REGION)
+    state = sync_region(account.pk, REGION)
 
     assert "3 of 3" in state.message
     assert set(Volume.objects.values_list("status", "missing_count")) == {("available", 0)}

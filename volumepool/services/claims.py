@@ -17,6 +17,7 @@ from tasks.engine.rows import insert
 from tenants.models import InformationSystem
 
 from ..models import Claim, Volume, VolumePool
+from ..queries import CLAIM_SPARES
 
 # So long after the first claim its pool is looked at, with whatever else was claimed in that time.
 BACKFILL_AFTER_SECONDS = 1.0
@@ -52,23 +53,6 @@ def _pools_in_accounts_of(tenants: Any) -> QuerySet[VolumePool]:
     of_them = Q(account__tenant__in=tenants) | Q(account__tenant=None)
     pools = VolumePool.objects.filter(of_them, account__active=True)
     return pools.select_related("account").order_by("type", "account__name")
-
-
-# The oldest spares that can be claimed (`SpareVolumeQuerySet.claimable`), each locked and what is locked passed over.
-# One statement, not the ORM's three: it is what everybody waits for who claims.
-CLAIM = """
-    WITH picked AS MATERIALIZED (
-        SELECT spare.id FROM volumepool_sparevolume AS spare
-        JOIN volumepool_volumepool AS pool ON pool.id = spare.pool_id
-        WHERE pool.id = %(pool)s AND spare.status = 'available' AND spare.region = pool.region
-            AND spare.size_gb = pool.size_gb AND spare.volume_type = pool.volume_type
-            AND spare.availability_zone = pool.availability_zone AND spare.image_id = pool.image_id
-            AND (%(named)s::text[] IS NULL OR spare.volume_id = ANY(%(named)s))
-        ORDER BY spare.available_at, spare.id LIMIT %(count)s FOR UPDATE OF spare SKIP LOCKED
-    )
-    DELETE FROM volumepool_sparevolume AS spare USING picked WHERE spare.id = picked.id
-    RETURNING spare.volume_id, spare.name
-"""
 
 
 class Taken(NamedTuple):
@@ -108,7 +92,7 @@ def take(pool: VolumePool, count: int, named: Sequence[str] = ()) -> list[Taken]
 def _delete(pool: VolumePool, count: int, *, named: Sequence[str] | None = None) -> list[Taken]:
     with connection.cursor() as cursor:
         cursor.execute(
-            CLAIM,
+            CLAIM_SPARES,
             {"pool": pool.pk, "count": count, "named": None if named is None else list(named)},
         )
         return [Taken(*row) for row in cursor.fetchall()]

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ..models import Claim, VolumePool
+from ..queries import MEASURE_PEAKS
 from .stock import LOOKED_BACK, Stock, count_stock
 
 # A pool that is refilled quicker than this still meets claims that come at once.
@@ -111,17 +112,7 @@ def _peaks(ids: list[int]) -> dict[int, int]:
     """The most that was wanted of each pool within the time in which a spare is made."""
     with connection.cursor() as cursor:
         cursor.execute(
-            """
-            SELECT id, max(wanted) FROM (
-                SELECT pool.id, (
-                    SELECT sum(near.taken + near.made) FROM volumepool_poolclaim AS near
-                    WHERE near.pool_id = pool.id AND near.at <= claim.at AND near.at > claim.at
-                        - make_interval(secs => GREATEST(COALESCE(pool.creation_seconds, 0), %(shortest)s))
-                ) AS wanted
-                FROM volumepool_volumepool AS pool JOIN volumepool_poolclaim AS claim ON claim.pool_id = pool.id
-                WHERE pool.id = ANY(%(ids)s) AND claim.at > now() - make_interval(secs => %(back)s)
-            ) AS each GROUP BY id
-            """,
+            MEASURE_PEAKS,
             {"ids": ids, "shortest": SHORTEST_REFILL, "back": LOOKED_BACK.total_seconds()},
         )
         return {pool_id: int(peak) for pool_id, peak in cursor.fetchall()}

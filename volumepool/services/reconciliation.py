@@ -1,4 +1,4 @@
-"""Reconciliation: what the rows say of the spares against what Cinder has, both ways."""
+"""Reconciliation: the rows of the spares compared with the volumes in Cinder, both ways."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LISTINGS_NEEDED = 2
 
 
 def select_regions_to_reconcile() -> list[tuple[int, str]]:
-    """Every account and region that has a pool, or spares of one."""
+    """Return every account and region that has a pool, or spares of one."""
     pools = VolumePool.objects.filter(account__active=True).order_by()
     spares = SpareVolume.objects.filter(pool__account__active=True).order_by()
     return sorted(
@@ -43,10 +43,9 @@ def select_regions_to_reconcile() -> list[tuple[int, str]]:
 
 
 def reconcile(account_id: int, region: str) -> bool:
-    """Compare one account and region with one listing of Cinder, and put right what differs; whether it could be listed.
+    """Reconcile one account and region with one listing of Cinder; return whether the cloud gave one.
 
-    Nothing is said about what the listing may be too old for: rows that have changed since it began are left alone, and
-    so are spares that a job holds.
+    Rows that have changed since the listing began are left alone, and so are spares that a job holds.
     """
     account = CloudAccount.objects.filter(pk=account_id, active=True).first()
     if account is None:
@@ -66,9 +65,9 @@ def reconcile(account_id: int, region: str) -> bool:
 
 
 def _choose_snapshots(account: CloudAccount, region: str, listing: Listing) -> None:
-    """Which snapshot new spares of each pool are copies of, and what is wrong when there is none.
+    """Choose the snapshot that new spares of each pool are copied from, or record why there is none.
 
-    What a tenant has taken a snapshot of is never chosen by its name: others would get what it holds.
+    A snapshot of a tenant's volume is never chosen by its name: other tenants would get that tenant's data.
     """
     sources = [snapshot.volume_id for snapshot in listing.snapshots]
     of_tenants = set(Volume.objects.filter(volume_id__in=sources).values_list("volume_id", flat=True))
@@ -76,17 +75,17 @@ def _choose_snapshots(account: CloudAccount, region: str, listing: Listing) -> N
         if not pool.is_of_snapshot:
             continue
         found = (
-            listing.snapshot(pool.snapshot_id)
+            listing.find_snapshot(pool.snapshot_id)
             if pool.snapshot_id
-            else listing.newest_snapshot(pool.snapshot_prefix, of_tenants)
+            else listing.find_newest_snapshot(pool.snapshot_prefix, of_tenants)
         )
         problem = ""
         if found is None:
-            problem = _("No available snapshot fits '%(wish)s'.") % {
-                "wish": pool.snapshot_id or pool.snapshot_prefix
+            problem = _("No available snapshot matches '%(source)s'.") % {
+                "source": pool.snapshot_id or pool.snapshot_prefix
             }
         elif found.size_gb > pool.size_gb:
-            problem = _("The snapshot is of %(size)s GB, which does not fit into %(pool)s GB.") % {
+            problem = _("The snapshot has %(size)s GB. The pool's volumes have only %(pool)s GB.") % {
                 "size": found.size_gb,
                 "pool": pool.size_gb,
             }
@@ -97,23 +96,23 @@ def _choose_snapshots(account: CloudAccount, region: str, listing: Listing) -> N
 
 def _compare_spares(account: CloudAccount, region: str, listing: Listing, began: datetime) -> None:
     spares = SpareVolume.objects.filter(pool__account=account, region=region, updated_at__lt=began)
-    held = _held(spares.values_list("pk", flat=True))
+    held = _select_held(spares.values_list("pk", flat=True))
     by_mark = {seen.spare_id: seen for seen in listing.volumes.values()}
     for spare in spares:
         if str(spare.pk) in held:
             continue
         seen = listing.volumes.get(spare.volume_id or "") or by_mark.get(spare.pk)
         with transaction.atomic():
-            # As it is now: who claimed it in the meantime has deleted the row.
+            # Read again under a lock: a claim in the meantime has deleted the row.
             fresh = SpareVolume.objects.select_for_update().filter(pk=spare.pk, updated_at__lt=began).first()
             if fresh is not None:
                 _settle_spare(fresh, seen)
 
 
 def _rename_claimed(listing: Listing, began: datetime) -> None:
-    """Have claimed volumes named whose own job has ended before it did so: cancelled, or refused by the cloud.
+    """Rename claimed volumes whose own job has ended before it did so: canceled, or refused by the cloud.
 
-    Until then Cinder shows a spare; and if the tenant's row were ever lost, what he has on it would be taken for one.
+    Until then Cinder shows a spare. If the tenant's row were ever lost, the tenant's data would be taken for a spare.
     """
     rows = Volume.objects.filter(volume_id__in=list(listing.volumes), updated_at__lt=began)
     found = rows.values_list("pk", "volume_id")
@@ -121,7 +120,7 @@ def _rename_claimed(listing: Listing, began: datetime) -> None:
     if not unnamed:
         return
     with transaction.atomic():
-        # As they are now, locked: a job that removes or renames one ends before this, or finds the lock of this one's job.
+        # Read again under locks: a job that deletes or renames one ends before this, or finds the lock of this job.
         locked = Volume.objects.select_for_update(of=("self",), skip_locked=True).filter(pk__in=unnamed)
         specs = []
         for row in locked.select_related("account", "information_system__tenant"):
@@ -132,7 +131,7 @@ def _rename_claimed(listing: Listing, began: datetime) -> None:
 
 
 def _settle_spare(spare: SpareVolume, seen: ListedVolume | None) -> None:
-    """Bring one row, which no job holds, to what the listing says of its volume."""
+    """Settle one row, which no job holds, by what the listing says of its volume."""
     if seen is None:
         spare.missing_count += 1
         if spare.missing_count >= LISTINGS_NEEDED or spare.volume_id is None:
@@ -140,18 +139,18 @@ def _settle_spare(spare: SpareVolume, seen: ListedVolume | None) -> None:
         else:
             spare.save(update_fields=["missing_count", "updated_at"])
     elif seen.is_attached or seen.name != spare.name:
-        # Somebody has taken it behind our back. It is his now, and stays.
+        # Somebody uses it without the portal. It is theirs, and stays.
         OrphanVolume.record_used_volume(spare.pool.account, spare.region, seen.id, seen.name, seen.status)
         spare.delete()
     elif (
         seen.status.startswith("error")
         or seen.size_gb != spare.size_gb
-        # Its job has come to nothing; another is asked.
+        # The job that should delete it has failed; another one is submitted.
         or spare.status == SpareVolume.Status.REMOVING
     ):
         delete_spare(spare)
     elif seen.status == "available" and spare.status == SpareVolume.Status.CREATING:
-        # Its job has ended without writing that: bound as that would have done.
+        # Its job has ended without writing that: the row is bound as the job would have done.
         spare.volume_id, spare.status, spare.available_at = (
             seen.id,
             SpareVolume.Status.AVAILABLE,
@@ -160,7 +159,7 @@ def _settle_spare(spare: SpareVolume, seen: ListedVolume | None) -> None:
         spare.missing_count = 0
         spare.save()
     elif seen.status != "available" and spare.status == SpareVolume.Status.AVAILABLE:
-        # Cinder is doing something to it (maintenance, a backup): nobody gets it until it is ready again.
+        # Cinder is working on it (maintenance, a backup): it cannot be claimed until that has ended.
         spare.status, spare.missing_count = SpareVolume.Status.CREATING, 0
         spare.save(update_fields=["status", "missing_count", "updated_at"])
     elif spare.missing_count:
@@ -168,14 +167,14 @@ def _settle_spare(spare: SpareVolume, seen: ListedVolume | None) -> None:
         spare.save(update_fields=["missing_count", "updated_at"])
 
 
-def _held(ids: Iterable[UUID]) -> set[str]:
+def _select_held(ids: Iterable[UUID]) -> set[str]:
     keys = [f"spare:{pk}" for pk in ids]
     found = EntityLock.objects.filter(key__in=keys).values_list("key", flat=True)
     return {key.removeprefix("spare:") for key in found}
 
 
 def _replace_outdated(pool: VolumePool) -> None:
-    """Remove spares that are too old, of an older snapshot or of what the pool was before, never below `desired`."""
+    """Delete spares that are too old, of an older snapshot or of the pool's former settings, never below `desired`."""
     with transaction.atomic():
         locked = VolumePool.objects.select_for_update(no_key=True).get(pk=pool.pk)
         ready = SpareVolume.objects.filter(pool=locked, status=SpareVolume.Status.AVAILABLE)

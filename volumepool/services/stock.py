@@ -13,6 +13,7 @@ from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from ..models import Claim, PoolStock, SpareVolume, VolumePool
+from ..queries import CLAIMS_BY_POINT, STOCK_BY_POINT
 
 # A pool whose figures stay the same is written down so often: the plot can tell "the same" from "nobody looked".
 AT_LEAST_EVERY = timedelta(minutes=5)
@@ -143,28 +144,3 @@ def build_history(pool_id: int, days: int) -> History:
         for number, hits, misses in cursor.fetchall():
             points[number].hits, points[number].misses = hits, misses
     return History(since, until, seconds, points)
-
-
-# Each row is true until the next one. It is cut where points begin, so that each point weighs what was true in it.
-STOCK_BY_POINT = """
-    WITH seen AS (
-        SELECT id, at, desired, available, creating,
-            LEAST(lead(at) OVER (ORDER BY at, id), at + %(known)s, %(now)s) AS until
-        FROM volumepool_poolstock
-        WHERE pool_id = %(pool)s AND at > %(since)s - %(known)s AND at < %(now)s
-    ), piece AS (
-        SELECT seen.*, number, extract(epoch FROM LEAST(until, %(since)s + (number + 1) * %(length)s)
-            - GREATEST(at, %(since)s + number * %(length)s)) AS lasted
-        FROM seen, generate_series(
-            GREATEST(0, floor(extract(epoch FROM at - %(since)s) / %(seconds)s)::int),
-            floor(extract(epoch FROM until - %(since)s) / %(seconds)s)::int
-        ) AS number
-    )
-    SELECT number, min(available), sum(available * lasted) / sum(lasted), max(creating),
-        (array_agg(desired ORDER BY at DESC, id DESC))[1]
-    FROM piece WHERE lasted > 0 GROUP BY number
-"""
-CLAIMS_BY_POINT = """
-    SELECT floor(extract(epoch FROM at - %(since)s) / %(seconds)s)::int AS number, sum(taken), sum(made)
-    FROM volumepool_poolclaim WHERE pool_id = %(pool)s AND at >= %(since)s AND at <= %(now)s GROUP BY number
-"""
