@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import DomainError
 from api.form_fields import StrictJSONField, WrittenOnlyAdmin
+from security.endpoints import check_auth_url, check_ca_bundle
 from tasks.admin import ReadOnly, ReadOnlyRows
 from tenants.models import User
 from tenants.scoping import Role, Scope
@@ -24,12 +25,10 @@ from tenants.scoping import Role, Scope
 from . import services
 from .clock_offsets import build_account_clock_warning
 from .credentials import (
-    LOG_IN_FIELDS,
-    SECRET_AGAIN,
-    check_auth_url,
-    check_ca_bundle,
+    LOGIN_FIELDS,
+    SECRET_REQUIRED,
     check_provider,
-    secret_is_needed,
+    is_secret_required,
 )
 from .models import (
     CloudAccount,
@@ -41,7 +40,7 @@ from .models import (
     SyncLogLine,
 )
 from .registry import type_label
-from .services.account_status import Picture, pictures_of
+from .services.account_status import AccountStatus, load_account_statuses
 
 
 def _scope(request: HttpRequest) -> Scope:
@@ -76,7 +75,7 @@ class CloudAccountForm(forms.ModelForm[CloudAccount]):
             "name",
             "provider",
             "tenant",
-            *LOG_IN_FIELDS,
+            *LOGIN_FIELDS,
             "secret",
             "regions",
             "resource_types",
@@ -113,8 +112,8 @@ class CloudAccountForm(forms.ModelForm[CloudAccount]):
         if not fields.get("secret"):
             if not self.instance.encrypted_secret:
                 self.add_error("secret", _("A new account needs its secret."))
-            elif secret_is_needed(frozenset(self.changed_data)):
-                self.add_error("secret", SECRET_AGAIN)
+            elif is_secret_required(frozenset(self.changed_data)):
+                self.add_error("secret", SECRET_REQUIRED)
         chosen = fields.get("resource_types") or ()
         foreign = [kind.code for kind in chosen if kind.provider != fields.get("provider")]
         if foreign:
@@ -155,13 +154,13 @@ class CloudAccountAdmin(WrittenOnlyAdmin[CloudAccount]):
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """The list, with the pictures of its page read at once."""
         changes = super().get_changelist_instance(request)
-        self._pictures = pictures_of(list(changes.result_list))
+        self._pictures = load_account_statuses(list(changes.result_list))
         return changes
 
-    def _picture(self, account: CloudAccount) -> Picture | None:
+    def _picture(self, account: CloudAccount) -> AccountStatus | None:
         known = getattr(self, "_pictures", {})
         if account.pk not in known and account.pk is not None:
-            known = pictures_of([account])
+            known = load_account_statuses([account])
         return known.get(account.pk)
 
     @admin.display(description=_("cloud"))
@@ -204,7 +203,7 @@ class CloudAccountAdmin(WrittenOnlyAdmin[CloudAccount]):
         """What follows, once the chosen types are saved too."""
         super().save_related(request, form, formsets, change)
         changed = frozenset(form.changed_data) if change else services.CREDENTIALS
-        services.account_saved(form.instance, user=_scope(request).user, changed=changed)
+        services.handle_saved_account(form.instance, user=_scope(request).user, changed=changed)
 
     @admin.action(description=_("Sync the chosen accounts now"), permissions=["change"])
     def sync_now(self, request: HttpRequest, accounts: QuerySet[CloudAccount]) -> None:
@@ -246,7 +245,7 @@ class CloudAccountAdmin(WrittenOnlyAdmin[CloudAccount]):
                 self.message_user(request, _("%(account)s is being removed.") % {"account": account})
 
 
-def _moment(picture: Picture | None, name: str) -> str:
+def _moment(picture: AccountStatus | None, name: str) -> str:
     at = picture.schedule[name] if picture and picture.schedule else None
     return date_format(timezone.localtime(at), "DATETIME_FORMAT") if at else ""
 

@@ -14,7 +14,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from cloudaccounts.models import CloudResource
-from cloudaccounts.placements import Errors, Place
+from cloudaccounts.placements import Errors, Placement
 from tenants.models import InformationSystem
 from volumepool.models import VolumePool
 from volumepool.services import find_boot_pool
@@ -41,7 +41,7 @@ class Choice:
 class Catalogue:
     """What is there to choose from in one place, for one tenant: one query."""
 
-    def __init__(self, place: Place, system: InformationSystem) -> None:
+    def __init__(self, place: Placement, system: InformationSystem) -> None:
         self.place, self.system = place, system
         # What the last listing did not show may only have been overlooked, but nobody should build on it.
         present = CloudResource.objects.present().filter(

@@ -12,7 +12,7 @@ from django.template.loader import render_to_string
 from django.utils.translation import gettext_lazy as _
 
 from cloudaccounts.models import CloudAccount
-from cloudaccounts.placements import unusable
+from cloudaccounts.placements import explain_unusable
 from tasks.admin import ReadOnly, ReadOnlyRows
 from tasks.doorbell import ring
 
@@ -108,7 +108,7 @@ class VolumePoolForm(forms.ModelForm[VolumePool]):
 
     def _unusable(self, account: CloudAccount) -> str | None:
         """Why a pool cannot be put into an account. One that is there stays editable, whatever has become of its account."""
-        return unusable(account) if "account" in self.changed_data else None
+        return explain_unusable(account) if "account" in self.changed_data else None
 
 
 class SpareRows(ReadOnlyRows):

@@ -39,7 +39,7 @@ class RemoveAccountCommand(Command):
 
     def validate(self) -> list[Refusal]:
         """What the portal manages in it must go first."""
-        if not (used := what_uses(self.account_id)):
+        if not (used := count_references(self.account_id)):
             return []
         message = gettext_lazy(
             "Still in this account: %(what)s. Remove them first, or switch the account off."
@@ -93,7 +93,7 @@ class RemoveAccountCommand(Command):
         return Done()
 
 
-def what_uses(account_id: int) -> list[tuple[str, int]]:
+def count_references(account_id: int) -> list[tuple[str, int]]:
     """What of other rooms is in an account and keeps it: its name for people, and how many."""
     used = []
     relations: list[Any] = CloudAccount._meta.get_fields(include_hidden=True)  # noqa: SLF001 - Django's documented API.

@@ -11,24 +11,23 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from api.serializers import PlainCharField, StrictModelSerializer
+from security.endpoints import check_auth_url, check_ca_bundle
 from tasks.serializers import JobSerializer
 
 from ..clock_offsets import build_account_clock_warning
 from ..credentials import (
-    LOG_IN_FIELDS,
-    SECRET_AGAIN,
-    check_auth_url,
-    check_ca_bundle,
+    LOGIN_FIELDS,
+    SECRET_REQUIRED,
     check_provider,
-    secret_is_needed,
+    is_secret_required,
 )
 from ..models import CloudAccount, ResourceType
 from ..models.accounts import MAX_SYNC_INTERVAL_MINUTES
 from ..registry import type_label
-from ..services.accounts import types_named
+from ..services.accounts import find_types
 
 # What is nobody's business but the owner's; of a shared account that is the platform.
-OWNERS_ALONE = (*LOG_IN_FIELDS, "facts", "last_error", "clock_offsets", "clock_warning")
+OWNERS_ALONE = (*LOGIN_FIELDS, "facts", "last_error", "clock_offsets", "clock_warning")
 
 
 class AccountScheduleSerializer(serializers.Serializer[Any]):
@@ -80,7 +79,7 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
             "name",
             "provider",
             "tenant",
-            *LOG_IN_FIELDS,
+            *LOGIN_FIELDS,
             "secret",
             "regions",
             "resource_types",
@@ -153,7 +152,7 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
         """Types of the account's provider."""
         sent = self.initial_data.get("provider")
         provider = sent if isinstance(sent, str) else self.instance.provider if self.instance else "openstack"
-        found, unknown = types_named(provider, codes)
+        found, unknown = find_types(provider, codes)
         if unknown:
             known = ResourceType.objects.filter(provider=provider).values_list("code", flat=True)
             raise serializers.ValidationError(
@@ -168,8 +167,8 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
             changed = frozenset(
                 name for name, value in attrs.items() if getattr(self.instance, name, None) != value
             )
-            if secret_is_needed(changed):
-                raise serializers.ValidationError({"secret": [SECRET_AGAIN]})
+            if is_secret_required(changed):
+                raise serializers.ValidationError({"secret": [SECRET_REQUIRED]})
         return attrs
 
     def to_representation(self, account: CloudAccount) -> dict[str, Any]:

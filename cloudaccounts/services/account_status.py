@@ -20,7 +20,7 @@ from .freshness import freshness
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class AccountStatus:
     """The schedule of one account, and whether some type of it has not been synced for too long."""
 
     schedule: dict[str, Any] | None
@@ -28,14 +28,14 @@ class Picture:
     synced_at: datetime | None
 
 
-def pictures_of(accounts: Sequence[CloudAccount]) -> dict[int, Picture]:
+def load_account_statuses(accounts: Sequence[CloudAccount]) -> dict[int, AccountStatus]:
     """The pictures of some accounts, by their keys: two queries."""
     names = {build_schedule_name(account.pk): account.pk for account in accounts}
     tasks = PeriodicTask.objects.filter(task=TASK, name__in=names).select_related("interval", "crontab")
     schedules = {names[task.name]: _schedule(task) for task in tasks}
     fresh = {one.account_id: one for one in freshness(list(names.values()))} if names else {}
     return {
-        key: Picture(
+        key: AccountStatus(
             schedules.get(key),
             stale=key in fresh and fresh[key].stale,
             synced_at=fresh[key].synced_at if key in fresh else None,
@@ -65,7 +65,7 @@ class TypeSummary:
     synced_at: datetime | None
 
 
-def type_summaries(account: CloudAccount) -> list[TypeSummary]:
+def summarize_types(account: CloudAccount) -> list[TypeSummary]:
     """The types that are synced of an account, and those of which something was ever found: one query."""
     with connection.cursor() as cursor:
         cursor.execute(

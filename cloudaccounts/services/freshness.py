@@ -10,7 +10,7 @@ from django.db import connection
 from tasks.clock import TOLERANCE
 
 from ..queries import MEASURE_STALENESS
-from ..registry import providers, syncers_of
+from ..registry import list_syncers, providers
 
 # Without a success for so many intervals, something is wrong: silence is not health.
 INTERVALS = 3
@@ -33,7 +33,9 @@ def freshness(account_ids: list[int] | None = None) -> list[Staleness]:
 
     An account counts from its creation, so a new one is not stale at once. What its provider cannot sync is left out.
     """
-    known = [(provider.code, syncer.type) for provider in providers() for syncer in syncers_of(provider.code)]
+    known = [
+        (provider.code, syncer.type) for provider in providers() for syncer in list_syncers(provider.code)
+    ]
     with connection.cursor() as cursor:
         cursor.execute(
             MEASURE_STALENESS,
@@ -49,6 +51,6 @@ def freshness(account_ids: list[int] | None = None) -> list[Staleness]:
         return [Staleness(*row) for row in cursor.fetchall()]
 
 
-def stale_accounts() -> list[Staleness]:
+def list_stale_accounts() -> list[Staleness]:
     """Those of them that have not synced some type for three intervals: an alarm."""
     return sorted((one for one in freshness() if one.stale), key=lambda one: one.name)

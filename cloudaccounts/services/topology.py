@@ -27,7 +27,7 @@ class Topology:
     truncated: bool
 
 
-def topology_of(*, scope: Scope, root: CloudResource, depth: int) -> Topology:
+def build_topology(*, scope: Scope, root: CloudResource, depth: int) -> Topology:
     """The neighbourhood of a resource, links followed both ways: one query a level, and two for all.
 
     What the scope does not show is no part of it, nor is what has expired; nothing behind such is reached through it.

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import connection
 
 from ..queries import COUNT_LOST, COUNT_MISSED_LISTING, EXPIRE_MISSING
-from .resource_writer import Place
+from .resource_writer import SyncTarget
 
 # One lost object is no mass loss, whatever share of the whole it is.
 FEW = 1
@@ -25,7 +25,9 @@ class Lost:
     held_back: int
 
 
-def expire_unseen(place: Place, began: datetime, *, after: int, accepted: bool, log_id: int | None) -> Lost:
+def expire_unseen(
+    place: SyncTarget, began: datetime, *, after: int, accepted: bool, log_id: int | None
+) -> Lost:
     """Count another complete listing without them for rows not seen since `began`; those without it for `after` expire.
 
     When that would be more than `RESOURCE_MASS_LOSS_SHARE` of all that are there, none expires, unless the losses are

@@ -14,7 +14,7 @@ from django_celery_beat.schedulers import DatabaseScheduler
 
 from cloudaccounts import services, tasks
 from cloudaccounts.models import CloudAccount, ResourceType, SyncLog
-from cloudaccounts.registry import types_of
+from cloudaccounts.registry import list_synced_types
 from cloudaccounts.schedules import TASK, build_schedule_name
 from portal.celery import app
 from tests.cloudaccounts.scheduled import edit, is_on, new_accounts, ours, said, schedule_of, switch_off
@@ -105,7 +105,7 @@ def test_it_rings_and_a_second_ring_joins(broker):
     for _ in range(2):
         assert ring() == [[account.pk]]
         logs = SyncLog.objects.order_by("pk")
-        assert [log.type for log in logs] == types_of(account) == ["flavor", "network", "port"]
+        assert [log.type for log in logs] == list_synced_types(account) == ["flavor", "network", "port"]
         assert {(log.account_id, log.state, log.asked_by_id) for log in logs} == {
             (account.pk, SyncLog.State.RUNNING, None)
         }

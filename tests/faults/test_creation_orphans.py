@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings as portal_settings
 
 from cloudaccounts.connect import open_cloud
-from cloudaccounts.placements import Place
+from cloudaccounts.placements import Placement
 from tasks.models import Job, JobStatus
 from vms.catalogue import Catalogue
 from vms.commands.orphans import RemoveOrphanCommand
@@ -45,7 +45,7 @@ def hands():
 def server(stage, *, tags=None, row=None, hours_ago=3.0):
     """A server that was made by hand so long ago; its id."""
     stage.cloud.clock(advance_seconds=-hours_ago * HOURS)
-    offered = Catalogue(Place(stage.account, REGION), stage.system)
+    offered = Catalogue(Placement(stage.account, REGION), stage.system)
     compute = open_cloud(stage.account, REGION).compute
     try:
         return compute.create_server(

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import ConflictError, InvalidFieldsError
 from cloudaccounts.models import CloudAccount
-from cloudaccounts.placements import unusable
+from cloudaccounts.placements import explain_unusable
 from tasks.doorbell import ring_once
 from tasks.engine.rows import insert
 from tenants.models import InformationSystem
@@ -36,7 +36,7 @@ def choose_pool(system: InformationSystem, type_code: str) -> VolumePool:
         raise InvalidFieldsError({"information_system": [message]})
     if not chosen:
         for pool in _pools_in_accounts_of([system.tenant_id]).filter(type=type_code):
-            if wrong := unusable(pool.account):
+            if wrong := explain_unusable(pool.account):
                 raise InvalidFieldsError({"type": [wrong]})
         known = ", ".join(sorted(set(pools.values_list("type", flat=True)))) or "-"
         message = _("There are no volumes of type '%(type)s'; there are: %(known)s.")

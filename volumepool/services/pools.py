@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from cloudaccounts.models import CloudAccount, CloudResource
-from cloudaccounts.placements import Errors, regions_known
+from cloudaccounts.placements import Errors, list_known_regions
 from tasks.doorbell import ring
 
 from ..models import VolumePool
@@ -38,7 +38,7 @@ def find_pool_problems(pool: VolumePool) -> Errors:
 
     Only of an account that has been synced; of another nothing is known, and Cinder itself will say it.
     """
-    regions = regions_known(pool.account_id)
+    regions = list_known_regions(pool.account_id)
     if not regions:
         return {}
     if pool.region not in regions:

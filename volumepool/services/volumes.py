@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import InvalidFieldsError
 from cloudaccounts.models import CloudAccount, CloudResource
-from cloudaccounts.placements import Place, choose_place, unusable
+from cloudaccounts.placements import Placement, choose_placement, explain_unusable
 from tasks import engine
 from tasks.engine.rows import insert
 from tasks.models import Job
@@ -113,8 +113,8 @@ def create_volumes(*, scope: Scope, wanted: VolumeCreationRequest) -> ClaimResul
     owner = get_information_system(scope, wanted.information_system)
     with transaction.atomic():
         snapshot = _snapshot(scope, owner, wanted) if wanted.snapshot else None
-        place = Place(snapshot.account, snapshot.region) if snapshot else _place(owner, wanted)
-        if snapshot and (wrong := unusable(snapshot.account)):
+        place = Placement(snapshot.account, snapshot.region) if snapshot else _place(owner, wanted)
+        if snapshot and (wrong := explain_unusable(snapshot.account)):
             raise InvalidFieldsError({"snapshot": [wrong]})
         if wrong := explain_unknown_volume_type(place, wanted.volume_type):
             raise InvalidFieldsError({"volume_type": [wrong]})
@@ -205,15 +205,15 @@ def _snapshot(scope: Scope, system: InformationSystem, wanted: VolumeCreationReq
     return found
 
 
-def _place(system: InformationSystem, wanted: VolumeCreationRequest) -> Place:
+def _place(system: InformationSystem, wanted: VolumeCreationRequest) -> Placement:
     accounts = CloudAccount.objects.for_tenant(system.tenant).order_by("name")
-    place, errors = choose_place(system, accounts, wanted.account, wanted.region)
+    place, errors = choose_placement(system, accounts, wanted.account, wanted.region)
     if place is None:
         raise InvalidFieldsError(errors)
     return place
 
 
-def explain_unknown_volume_type(place: Place, volume_type: str) -> str | None:
+def explain_unknown_volume_type(place: Placement, volume_type: str) -> str | None:
     """What is wrong with a volume type: the last sync has not found it there. None for one that is there, and for ""."""
     if not volume_type:
         return None
