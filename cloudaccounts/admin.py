@@ -152,13 +152,13 @@ class CloudAccountAdmin(WrittenOnlyAdmin[CloudAccount]):
     formfield_overrides = {models.JSONField: {"form_class": _regions_field}}
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """The list, with the pictures of its page read at once."""
+        """The list, with the account_statuses of its page read at once."""
         changes = super().get_changelist_instance(request)
-        self._pictures = load_account_statuses(list(changes.result_list))
+        self._statuses = load_account_statuses(list(changes.result_list))
         return changes
 
-    def _picture(self, account: CloudAccount) -> AccountStatus | None:
-        known = getattr(self, "_pictures", {})
+    def _get_status(self, account: CloudAccount) -> AccountStatus | None:
+        known = getattr(self, "_statuses", {})
         if account.pk not in known and account.pk is not None:
             known = load_account_statuses([account])
         return known.get(account.pk)
@@ -176,20 +176,20 @@ class CloudAccountAdmin(WrittenOnlyAdmin[CloudAccount]):
     @admin.display(description=_("last run"))
     def last_run(self, account: CloudAccount) -> str:
         """When beat rang it last."""
-        return _moment(self._picture(account), "last_run_at")
+        return _moment(self._get_status(account), "last_run_at")
 
     @admin.display(description=_("next run"))
     def next_run(self, account: CloudAccount) -> str:
         """When beat will ring it next; empty when it is switched off."""
-        return _moment(self._picture(account), "next_run_at")
+        return _moment(self._get_status(account), "next_run_at")
 
     @admin.display(description=_("fresh"), boolean=True)
     def fresh(self, account: CloudAccount) -> bool | None:
         """Whether every type was synced within three intervals; unknown for one without a schedule."""
-        picture = self._picture(account)
-        if picture is None or not account.active or not account.sync_interval_minutes:
+        account_status = self._get_status(account)
+        if account_status is None or not account.active or not account.sync_interval_minutes:
             return None
-        return not picture.stale
+        return not account_status.stale
 
     def save_model(self, request: HttpRequest, obj: CloudAccount, form: Any, change: bool) -> None:
         """Encrypt the secret if one was typed; the version moves with every change."""
@@ -245,8 +245,8 @@ class CloudAccountAdmin(WrittenOnlyAdmin[CloudAccount]):
                 self.message_user(request, _("%(account)s is being removed.") % {"account": account})
 
 
-def _moment(picture: AccountStatus | None, name: str) -> str:
-    at = picture.schedule[name] if picture and picture.schedule else None
+def _moment(account_status: AccountStatus | None, name: str) -> str:
+    at = account_status.schedule[name] if account_status and account_status.schedule else None
     return date_format(timezone.localtime(at), "DATETIME_FORMAT") if at else ""
 
 

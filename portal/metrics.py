@@ -27,7 +27,6 @@ from vms.models import Orphan, SyncState
 from vms.services.status_sync import stale_states
 from volumepool.models import Claim, OrphanVolume, VolumePool
 from volumepool.services import select_stale_volume_states
-from volumepool.services.figures import is_paused, lacks_its_source
 from volumepool.services.stock import Stock, count_stock
 
 
@@ -205,8 +204,8 @@ def _pools() -> Iterator[GaugeMetricFamily]:
         claims.add_metric([*of_pool, "miss"], misses)
         if hits + misses:
             rate.add_metric(of_pool, hits / (hits + misses))
-        paused.add_metric(of_pool, int(is_paused(pool)))
-        lacking.add_metric(of_pool, int(lacks_its_source(pool)))
+        paused.add_metric(of_pool, int(pool.is_paused))
+        lacking.add_metric(of_pool, int(pool.has_source_problem))
     yield from (spares, desired, claims, rate, paused, lacking)
     strays = dict.fromkeys((str(pool.account_id) for pool in pools), 0)
     found = OrphanVolume.objects.order_by().values_list("account_id").annotate(Count("pk"))

@@ -18,8 +18,8 @@ from tasks.doorbell import ring
 
 from .charts import plot
 from .models import Claim, OrphanVolume, SpareVolume, Volume, VolumePool, VolumeSnapshot, VolumeSyncState
-from .services.figures import Figures, compute_figures
-from .services.pools import fill_now, find_pool_problems, request_reconciliation
+from .services.figures import PoolFigures, compute_figures
+from .services.pools import find_pool_problems, request_backfill, request_reconciliation
 from .services.stock import build_history
 from .services.volume_sync import accept_volume_losses
 
@@ -178,7 +178,7 @@ class VolumePoolAdmin(admin.ModelAdmin[VolumePool]):
         self._figures = compute_figures(list(changes.result_list))
         return changes
 
-    def _of(self, pool: VolumePool) -> Figures:
+    def _of(self, pool: VolumePool) -> PoolFigures:
         return self._figures[pool.pk]
 
     @admin.display(description=_("available"))
@@ -221,7 +221,7 @@ class VolumePoolAdmin(admin.ModelAdmin[VolumePool]):
     def fill_now(self, request: HttpRequest, pools: QuerySet[VolumePool]) -> None:
         """Look now for what is missing."""
         for pool in pools:
-            fill_now(pool)
+            request_backfill(pool)
         self.message_user(request, _("%(count)s pools are looked at.") % {"count": len(pools)})
 
     @admin.action(description=_("Compare the chosen pools with their clouds now"), permissions=["change"])

@@ -68,7 +68,7 @@ def _context(scope: Scope, account: CloudAccount) -> dict[str, Any]:
     found = account.facts.get("regions", {})
     return context | {
         "clock_warning": build_account_clock_warning(account),
-        "picture": load_account_statuses([account])[account.pk],
+        "account_status": load_account_statuses([account])[account.pk],
         "chosen_types": [type_label(kind.provider, kind.code) for kind in account.resource_types.all()],
         # As a list: a template that asks a dictionary for its items gets an entry of that name, if there is one.
         "found_regions": sorted(found.items()) if isinstance(found, dict) else [],

@@ -140,7 +140,7 @@ def _data(entered: Entered, before: Entered, secret: str) -> dict[str, Any]:
 def _checked(scope: Scope, account: CloudAccount | None, data: Mapping[str, Any]) -> dict[str, Any]:
     """The fields to save. Raises `InvalidFieldsError` with everything that is wrong."""
     asked: Any = CloudAccountSerializer(
-        account, data=data, partial=account is not None, context={"scope": scope, "pictures": {}}
+        account, data=data, partial=account is not None, context={"scope": scope, "account_statuses": {}}
     )
     fields, errors = right_and_wrong(asked)
     if errors:

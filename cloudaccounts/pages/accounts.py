@@ -1,4 +1,4 @@
-"""The list of cloud accounts, and whose picture is too old."""
+"""The list of cloud accounts, and whose account_status is too old."""
 
 from __future__ import annotations
 
@@ -89,11 +89,11 @@ def _stale_of_tenant(scope: Scope) -> list[Staleness]:
 def _rows(scope: Scope, accounts: list[Any]) -> list[dict[str, Any]]:
     """The accounts, each with what may be told of it."""
     owned = [account for account in accounts if account.is_owned_by(scope)]
-    pictures = load_account_statuses(owned)
+    account_statuses = load_account_statuses(owned)
     rows = []
     for account in accounts:
         row = {"account": account, "provider": provider_label(account.provider), "owned": account in owned}
         if row["owned"]:
-            row |= {"host": urlsplit(account.auth_url).netloc, "picture": pictures[account.pk]}
+            row |= {"host": urlsplit(account.auth_url).netloc, "account_status": account_statuses[account.pk]}
         rows.append(row)
     return rows

@@ -113,12 +113,12 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
 
     @extend_schema_field(AccountScheduleSerializer(allow_null=True))
     def get_schedule(self, account: CloudAccount) -> dict[str, Any] | None:
-        picture = self.context["pictures"].get(account.pk)
-        return picture.schedule if picture else None
+        account_status = self.context["account_statuses"].get(account.pk)
+        return account_status.schedule if account_status else None
 
     def get_stale(self, account: CloudAccount) -> bool:
-        picture = self.context["pictures"].get(account.pk)
-        return bool(picture and picture.stale)
+        account_status = self.context["account_statuses"].get(account.pk)
+        return bool(account_status and account_status.stale)
 
     def get_clock_warning(self, account: CloudAccount) -> str:
         return build_account_clock_warning(account)

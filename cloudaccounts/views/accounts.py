@@ -42,13 +42,13 @@ class _AccountView(CommandView):
         return {
             **super().get_serializer_context(),
             "scope": getattr(self, "scope", None),
-            "pictures": {},
+            "account_statuses": {},
             "summaries": [],
         }
 
     def shown(self, account: CloudAccount) -> dict[str, Any]:
         """An account as the answer to a change has it."""
-        context = {**self.get_serializer_context(), "pictures": load_account_statuses([account])}
+        context = {**self.get_serializer_context(), "account_statuses": load_account_statuses([account])}
         return dict(CloudAccountSerializer(ACCOUNTS.get(pk=account.pk), context=context).data)
 
     def require_access(self, role: Role) -> None:
@@ -80,7 +80,7 @@ class AccountList(_AccountView, ListAPIView[CloudAccount]):
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """A page of accounts, with what is shown beside them: a fixed number of queries."""
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
-        context = {**self.get_serializer_context(), "pictures": load_account_statuses(page)}
+        context = {**self.get_serializer_context(), "account_statuses": load_account_statuses(page)}
         return self.get_paginated_response(CloudAccountSerializer(page, many=True, context=context).data)
 
     @extend_schema(
@@ -112,7 +112,7 @@ class AccountDetail(_AccountView):
         summaries = summarize_types(account) if account.is_owned_by(self.scope) else []
         context = {
             **self.get_serializer_context(),
-            "pictures": load_account_statuses([account]),
+            "account_statuses": load_account_statuses([account]),
             "summaries": summaries,
         }
         data = CloudAccountDetailSerializer(account, context=context).data

@@ -21,7 +21,7 @@ from tenants.models import InformationSystem
 from tenants.quotas import Needs, require_quota
 from tenants.scoping import Role, Scope
 from volumepool.models import Volume, VolumePool
-from volumepool.services import Taken, build_volume, take
+from volumepool.services import ClaimedSpare, build_volume, claim_spares
 
 from ..catalogue import Catalogue, Choice, flavor_size_columns
 from ..commands.creation import CreateVmCommand
@@ -171,7 +171,7 @@ def _build_vm(
     )
 
 
-def _build_boot_volume(vm: VirtualMachine, pool: VolumePool | None) -> tuple[Volume, Taken | None]:
+def _build_boot_volume(vm: VirtualMachine, pool: VolumePool | None) -> tuple[Volume, ClaimedSpare | None]:
     """The row of the volume that the VM is to boot from, and the spare that it is, when a pool has one.
 
     Else the job makes the volume.
@@ -186,7 +186,7 @@ def _build_boot_volume(vm: VirtualMachine, pool: VolumePool | None) -> tuple[Vol
             size_gb=vm.disk_gb,
         )
     else:
-        spare = next(iter(take(pool, 1)), None)
+        spare = next(iter(claim_spares(pool, 1)), None)
         volume = build_volume(pool, vm.information_system, vm.name, spare)
     # It is the VM's from the beginning, so that its size is not counted twice.
     volume.vm, volume.is_boot = vm, True

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from cloudaccounts.models import CloudAccount
 
 # More spares of one kind than this are a mistake, not a stock.
-MOST_DESIRED = 1000
+MAX_DESIRED = 1000
 
 # How long a pool pauses at the most, before its pause is spread; one that is longer was written by a clock that ran ahead.
 LONGEST_PAUSE = timedelta(hours=1)
@@ -62,7 +62,7 @@ class VolumePool(models.Model):
         help_text=_("An image's id in the cloud: VMs that boot from a volume of it take a spare."),
     )
     desired = models.PositiveIntegerField(
-        _("desired"), default=0, validators=[MaxValueValidator(MOST_DESIRED)], help_text=_("0: none is kept.")
+        _("desired"), default=0, validators=[MaxValueValidator(MAX_DESIRED)], help_text=_("0: none is kept.")
     )
     max_in_flight = models.PositiveIntegerField(
         _("creations at once"), default=3, validators=[MinValueValidator(1), MaxValueValidator(50)]
@@ -113,9 +113,14 @@ class VolumePool(models.Model):
         return bool(self.snapshot_id or self.snapshot_prefix)
 
     @property
-    def lacks_its_source(self) -> bool:
+    def is_source_missing(self) -> bool:
         """Whether nothing can be made for it now: no snapshot fits, or none has been looked for yet."""
         return self.is_of_snapshot and not self.current_snapshot_id
+
+    @property
+    def has_source_problem(self) -> bool:
+        """Whether no spare can be created, or its snapshot does not fit."""
+        return self.is_source_missing or bool(self.source_error)
 
     @property
     def source_snapshot_id(self) -> str:

@@ -38,7 +38,7 @@ def backfill(pool_id: int) -> list[SpareVolume]:
     so the second counts what the first has written. Claims do not wait for these locks.
     """
     pool = _fillable().select_related("account").filter(pk=pool_id).first()
-    if pool is None or pool.lacks_its_source or _count_missing(pool) <= 0:
+    if pool is None or pool.is_source_missing or _count_missing(pool) <= 0:
         return []
     quota = fetch_remaining_quota(pool.account, pool.region)
     if quota is None:
@@ -49,7 +49,7 @@ def backfill(pool_id: int) -> list[SpareVolume]:
             return []
         # Read again under the lock: it may have been edited while Cinder was asked.
         pool = _fillable().select_related("account").filter(pk=pool_id).first()
-        if pool is None or pool.lacks_its_source:
+        if pool is None or pool.is_source_missing:
             return []
         missing = min(_count_missing(pool), _count_allowed(pool))
         if missing <= 0:

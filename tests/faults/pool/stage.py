@@ -118,7 +118,7 @@ class PoolStage:
     def claim(self, count: int = 1, **more: Any) -> ClaimResult:
         """Ask for volumes of the pool's type."""
         wanted = ClaimRequest(information_system=self.system.pk, type=self.pool.type, count=count, **more)
-        return claim_volumes(scope=self.scope, wanted=wanted)
+        return claim_volumes(scope=self.scope, request=wanted)
 
     def change(self, volume_id: str | None, **columns: Any) -> None:
         """Change a volume behind the portal's back."""
