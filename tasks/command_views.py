@@ -14,7 +14,7 @@ from rest_framework.serializers import BaseSerializer
 
 from api.idempotency import run_idempotent
 from api.prefer import parse_preferred_wait
-from tenants.open_answers import OpenAnswer
+from tenants.response_access import OpenAnswer
 from tenants.scoped_views import ScopedView
 from tenants.scoping import Role
 

@@ -23,7 +23,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import translation
 from rest_framework.renderers import JSONRenderer
 
-from tenants.open_answers import OpenAnswer
+from tenants.response_access import OpenAnswer
 
 from . import queries
 from .models import ENDED, Job, JobLogLine

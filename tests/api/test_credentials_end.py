@@ -19,7 +19,7 @@ from api.models import ApiToken
 from tasks import events
 from tasks.models import Job
 from tenants.models import Membership, User
-from tenants.open_answers import OpenAnswer
+from tenants.response_access import OpenAnswer
 from tenants.scoped_views import scope_for
 from tenants.scoping import Role
 from tests.factories import InformationSystemFactory, MembershipFactory, UserFactory, VirtualMachineFactory
@@ -272,7 +272,7 @@ class TestOpenAnswers:
         self, member: Membership, end: Callable[[], None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(events, "CHECK_EVERY_SECONDS", 0.0)
-        monkeypatch.setattr(events, "POLL_EVERY_SECONDS", 0.01)
+        monkeypatch.setattr(events, "LOOK_EVERY_SECONDS", 0.01)
         job = Job.objects.get(pk=a_job(member)["id"])
         answer = events.event_stream(RequestFactory().get("/"), job, self.opened(member))
         stream: Any = iter(answer.streaming_content)  # type: ignore[call-overload]

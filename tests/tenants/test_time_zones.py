@@ -26,7 +26,7 @@ from tests.factories import (
 )
 from vms.models import VirtualMachine, VMOperationLog, VMStatus
 from vms.services import stop_at_runtime_end, warn_of_runtime_end
-from volumepool.plot import _times
+from volumepool.charts import _times
 
 pytestmark = pytest.mark.django_db
 
@@ -148,7 +148,7 @@ def test_what_is_over_where_the_tenant_is_is_no_end_for_a_new_vm(it_is):
     type(member.tenant).objects.update(time_zone="")
     nowhere = client.post("/api/v1/vms/", body, format="json").json()["errors"]
 
-    assert east["runtime_end"] == ["It is over already."]
+    assert east["runtime_end"] == ["The end date has passed."]
     assert "runtime_end" not in nowhere
 
 

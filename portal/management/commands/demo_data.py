@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from cloudaccounts.connect import fill_from_clouds_yaml
 from cloudaccounts.models import CloudAccount
-from cloudaccounts.registry import types_of
+from cloudaccounts.registry import list_synced_types
 from cloudaccounts.services import verify_account
 from cloudaccounts.sync.resources import sync_resource
 from deploys.models import Host, MicroService, MicroServiceInstance, MicroServiceVersion
@@ -19,7 +19,7 @@ from tenants.models import InformationSystem, Membership, Tenant, User
 from tenants.scoping import Role, Scope
 from vms.models import VirtualMachine
 from vms.sync.adopted_servers import adopt_servers
-from volumepool.services.pools import write_pools
+from volumepool.services.pools import seed_pools
 
 MEMBERS = {
     "acme": {"alice": Role.ADMIN, "oscar": Role.OPERATOR, "vera": Role.VIEWER, "bruno": Role.OPERATOR},
@@ -69,7 +69,7 @@ class Command(BaseCommand):
         if is_new and not settings.OS_CLOUD:
             self.seed()
         # Here and now, so that there is something to choose from when the portal opens; the workers verify it.
-        for type_code in types_of(account):
+        for type_code in list_synced_types(account):
             sync_resource(account.pk, type_code)
         if account.last_verified_at is None:
             admin = User.objects.get(username="admin")
@@ -79,7 +79,7 @@ class Command(BaseCommand):
         )
         if not settings.OS_CLOUD:
             place = {"account": account.name, "region": region}
-            write_pools({name: {**place, **pool} for name, pool in POOLS.items()})
+            seed_pools({name: {**place, **pool} for name, pool in POOLS.items()})
         self.stdout.write(
             f"{VirtualMachine.objects.count()} VMs ({adopted} new), {len(systems)} information systems"
         )

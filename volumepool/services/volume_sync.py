@@ -1,0 +1,55 @@
+"""Status sync of volumes on demand, and regions whose volumes are out of date."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from tasks.dispatch import dispatch_task
+from tenants.scoping import Role, Scope
+
+from ..models import Volume, VolumeSyncState
+
+
+def request_volume_sync(*, scope: Scope, account_id: int | None = None) -> list[tuple[int, str]]:
+    """Request a sync of the scope's volumes; return the accounts and regions that will be synced.
+
+    The request is recorded, so that this run also compares attachments with Nova. Raises 403 `role_too_low`.
+    """
+    scope.require(Role.OPERATOR)
+    volumes = Volume.objects.within(scope).filter(account__active=True)
+    if account_id is not None:
+        volumes = volumes.filter(account=account_id)
+    places = sorted(set(volumes.order_by().values_list("account_id", "region")))
+    VolumeSyncState.objects.bulk_create(
+        [VolumeSyncState(account_id=account, region=region) for account, region in places],
+        ignore_conflicts=True,
+    )
+    requested = Q(pk__in=[])
+    for account, region in places:
+        requested |= Q(account=account, region=region)
+    VolumeSyncState.objects.filter(requested).update(wanted_at=timezone.now())
+    if places:
+        dispatch_task("volumepool.sync_place", *places)
+    return places
+
+
+def accept_volume_losses(states: QuerySet[VolumeSyncState]) -> int:
+    """Let the next run of some regions mark whatever is missing; return their number. For staff who have checked."""
+    accepted = states.update(losses_accepted=True, wanted_at=timezone.now())
+    dispatch_task("volumepool.sync_place", *states.values_list("account_id", "region"))
+    return accepted
+
+
+def select_stale_volume_states(now: datetime | None = None) -> QuerySet[VolumeSyncState]:
+    """Return the regions whose volumes were not listed for three sync intervals: an alarm, as silence is not health."""
+    bound = Volume.objects.filter(
+        account=OuterRef("account"), region=OuterRef("region"), volume_id__isnull=False
+    )
+    limit = (now or timezone.now()) - timedelta(seconds=3 * settings.VOLUME_STATUS_SYNC_SECONDS)
+    return VolumeSyncState.objects.filter(
+        Q(listed_at=None) | Q(listed_at__lt=limit), Exists(bound), account__active=True
+    ).select_related("account")

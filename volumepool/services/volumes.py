@@ -1,0 +1,232 @@
+"""New volumes for tenants: claimed by type, or created by size or from a snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
+
+from api.domain_errors import InvalidFieldsError
+from cloudaccounts.models import CloudAccount, CloudResource
+from cloudaccounts.placements import Placement, choose_placement, explain_unusable
+from tasks import engine
+from tasks.models import Job
+from tasks.queries import insert
+from tenants.models import InformationSystem
+from tenants.quotas import Needs, require_quota
+from tenants.scoping import Role, Scope
+
+from ..commands.claims import ClaimVolumesCommand
+from ..models import SpareVolume, Volume, VolumePool, VolumeSnapshot
+from .claims import build_volume, choose_pool, claim_spares
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRequest:
+    """A claim of `count` volumes of a type, some of which the tenant may have already.
+
+    `volume_ids` are Cinder's ids: "" for a new volume; a spare's id for that spare; the id of one of the tenant's volumes
+    to replace it if it is in error, and to keep it if not. New volumes fill up to `count`.
+    """
+
+    information_system: UUID
+    type: str
+    count: int = 1
+    volume_ids: Sequence[str] = ()
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeCreationRequest:
+    """A request for `count` volumes of a size, blank or copied from one of the tenant's snapshots.
+
+    Without a size, they have that of the snapshot. Copies are created in the snapshot's account and region.
+    """
+
+    information_system: UUID
+    size_gb: int | None = None
+    snapshot: UUID | None = None
+    count: int = 1
+    volume_type: str = ""
+    name: str = ""
+    account: int | None = None
+    region: str = ""
+
+
+@dataclass(slots=True)
+class ClaimResult:
+    """The volumes, in the order of the request, and the job that processes the new ones; None when all were kept."""
+
+    volumes: list[Volume] = field(default_factory=list)
+    job: Job | None = None
+
+
+def claim_volumes(*, scope: Scope, request: ClaimRequest) -> ClaimResult:
+    """Claim volumes of a type for a tenant, in one transaction: spares become the tenant's, the rest is to be created.
+
+    Raises `DomainError`: 403 `role_too_low`; 400 `invalid`, by field; 409 `quota_exceeded`, `busy`, `taken`.
+    """
+    scope.require(Role.ADMIN, Volume)
+    owner = get_information_system(scope, request.information_system)
+    pool = choose_pool(owner, request.type)
+    places = [*request.volume_ids, *[""] * (request.count - len(request.volume_ids))]
+    with transaction.atomic():
+        kept, replaced, named = _sort_ids(scope, owner, pool, places)
+        new = [place for place in places if place not in kept]
+        if not new:
+            return ClaimResult([kept[place] for place in places])
+        # Replaced volumes still count, and free their size.
+        freed = sum(volume.size_gb for volume in replaced)
+        require_quota(owner.tenant, Needs(disk_gb=len(new) * pool.size_gb - freed))
+        taken = {spare.volume_id: spare for spare in claim_spares(pool, len(new) - len(named), named)}
+        others = (spare for volume_id, spare in taken.items() if volume_id not in named)
+        spares = [taken[place] if place in named else next(others, None) for place in new]
+        names = _names(request.name or request.type, len(new))
+        volumes = [build_volume(pool, owner, name, spare) for name, spare in zip(names, spares, strict=True)]
+        insert(volumes)
+        command = ClaimVolumesCommand(
+            taken=[
+                [str(volume.pk), spare.volume_id, spare.name]
+                for volume, spare in zip(volumes, spares, strict=True)
+                if spare is not None
+            ],
+            made=[str(v.pk) for v in volumes if v.source == Volume.Source.CREATED],
+            replaced=[str(volume.pk) for volume in replaced],
+            snapshot_id=pool.source_snapshot_id,
+            image_id=pool.image_id,
+            name=volumes[0].name,
+        )
+        job = engine.submit(command, tenant=owner.tenant, user=scope.user).job
+        fresh = iter(volumes)
+        return ClaimResult([kept[place] if place in kept else next(fresh) for place in places], job)
+
+
+def create_volumes(*, scope: Scope, request: VolumeCreationRequest) -> ClaimResult:
+    """Create volumes of a size, blank or copied from a snapshot.
+
+    Raises `DomainError`: 403 `role_too_low`; 400 `invalid`, by field; 409 `quota_exceeded`, `busy`.
+    """
+    scope.require(Role.ADMIN, Volume)
+    owner = get_information_system(scope, request.information_system)
+    with transaction.atomic():
+        snapshot = _lock_snapshot(scope, owner, request) if request.snapshot else None
+        place = (
+            Placement(snapshot.account, snapshot.region) if snapshot else _choose_placement(owner, request)
+        )
+        if snapshot and (wrong := explain_unusable(snapshot.account)):
+            raise InvalidFieldsError({"snapshot": [wrong]})
+        if wrong := explain_unknown_volume_type(place, request.volume_type):
+            raise InvalidFieldsError({"volume_type": [wrong]})
+        size_gb = request.size_gb or (snapshot.size_gb if snapshot else 0)
+        if snapshot and size_gb < snapshot.size_gb:
+            message = _("The snapshot has %(size)s GB. A copy can't be smaller.")
+            raise InvalidFieldsError({"size_gb": [message % {"size": snapshot.size_gb}]})
+        require_quota(owner.tenant, Needs(disk_gb=request.count * size_gb))
+        volumes = Volume.objects.bulk_create(
+            Volume(
+                information_system=owner,
+                account=place.account,
+                region=place.region,
+                name=name,
+                size_gb=size_gb,
+                type=request.volume_type,
+            )
+            for name in _names(request.name or (snapshot.name if snapshot else "volume"), request.count)
+        )
+        command = ClaimVolumesCommand(
+            made=[str(volume.pk) for volume in volumes],
+            snapshot_id=(snapshot.snapshot_id or "") if snapshot else "",
+            name=volumes[0].name,
+        )
+        return ClaimResult(volumes, engine.submit(command, tenant=owner.tenant, user=scope.user).job)
+
+
+def get_information_system(scope: Scope, system_id: UUID) -> InformationSystem:
+    """Return an information system of the scope. Raises `InvalidFieldsError` when it is not in the scope."""
+    systems = InformationSystem.objects.within(scope).select_related("tenant")
+    owner: InformationSystem | None = systems.filter(pk=system_id).first()
+    if owner is None:
+        message = _("Application not found: '%(id)s'.") % {"id": system_id}
+        raise InvalidFieldsError({"information_system": [message]})
+    return owner
+
+
+def _names(stem: str, count: int) -> list[str]:
+    return [stem[:200] if count == 1 else f"{stem[:190]}-{number}" for number in range(1, count + 1)]
+
+
+def _sort_ids(
+    scope: Scope, system: InformationSystem, pool: VolumePool, places: Sequence[str]
+) -> tuple[dict[str, Volume], list[Volume], list[str]]:
+    """Sort ids into volumes to keep (by id), volumes in error to replace, and the ids of spares."""
+    ids = [place for place in places if place]
+    if not ids:
+        return {}, [], []
+    own = Volume.objects.within(scope).filter(information_system=system, volume_id__in=ids)
+    volumes = {str(volume.volume_id): volume for volume in own.select_for_update(of=("self",))}
+    free = SpareVolume.objects.claimable().filter(pool=pool, volume_id__in=ids)
+    spares = {str(found) for found in free.values_list("volume_id", flat=True)}
+    strange = [found for found in ids if found not in volumes and found not in spares]
+    if strange or len(set(ids)) < len(ids):
+        message = (
+            _(
+                "Volume not found: '%(id)s'. It is neither a volume of this application nor a spare of this type."
+            )
+            % {"id": strange[0][:64]}
+            if strange
+            else _("The same volume is listed twice.")
+        )
+        raise InvalidFieldsError({"volume_ids": [message]})
+    replaced = [volume for volume in volumes.values() if volume.status.startswith("error")]
+    attached = [volume for volume in replaced if volume.vm_id is not None]
+    if attached:
+        message = _("The volume '%(id)s' is in error, but attached to a VM. Detach it first.")
+        raise InvalidFieldsError({"volume_ids": [message % {"id": attached[0].volume_id}]})
+    kept = {key: volume for key, volume in volumes.items() if volume not in replaced}
+    return kept, replaced, sorted(spares)
+
+
+def _lock_snapshot(scope: Scope, system: InformationSystem, request: VolumeCreationRequest) -> VolumeSnapshot:
+    """Return the tenant's snapshot, locked, so that it is not deleted while copies of it are submitted."""
+    snapshots = VolumeSnapshot.objects.within(scope).select_related("account")
+    found: VolumeSnapshot | None = (
+        snapshots.filter(information_system__tenant=system.tenant_id)
+        .select_for_update(of=("self",))
+        .filter(pk=request.snapshot)
+        .first()
+    )
+    if found is None:
+        raise InvalidFieldsError(
+            {"snapshot": [_("Snapshot not found: '%(id)s'.") % {"id": request.snapshot}]}
+        )
+    if found.status != "available":
+        message = _("The snapshot is '%(status)s'. It has to be available.") % {"status": found.status}
+        raise InvalidFieldsError({"snapshot": [message]})
+    if request.account not in {None, found.account_id} or request.region not in {"", found.region}:
+        raise InvalidFieldsError({"snapshot": [_("The snapshot is in another cloud account or region.")]})
+    return found
+
+
+def _choose_placement(system: InformationSystem, request: VolumeCreationRequest) -> Placement:
+    accounts = CloudAccount.objects.for_tenant(system.tenant).order_by("name")
+    place, errors = choose_placement(system, accounts, request.account, request.region)
+    if place is None:
+        raise InvalidFieldsError(errors)
+    return place
+
+
+def explain_unknown_volume_type(place: Placement, volume_type: str) -> str | None:
+    """Return why a volume type cannot be used: the last sync has not found it. None for a known one, and for ""."""
+    if not volume_type:
+        return None
+    kinds = CloudResource.objects.present().filter(
+        account=place.account, region=place.region, type="volume_type", missing_count=0
+    )
+    known = sorted(kinds.values_list("name", flat=True))
+    if volume_type in known:
+        return None
+    message = _("Unknown volume type '%(type)s'. Available: %(known)s.")
+    return message % {"type": volume_type, "known": ", ".join(known) or "-"}

@@ -1,0 +1,37 @@
+"""Actions that a volume's status allows."""
+
+from __future__ import annotations
+
+from .models import GONE, Volume
+
+# Cinder extends and takes snapshots of these, and Nova attaches what is available.
+USABLE = frozenset({"available", "in-use"})
+# A volume in these can be detached: "reserved", "attaching" and "detaching" are also left behind by failed requests.
+ATTACHMENT_STATUSES = frozenset({"in-use", "reserved", "attaching", "detaching"})
+# Cinder deletes no volume in these: a cloud administrator has to reset the state first, or it changes by itself.
+UNDELETABLE_STATUSES = frozenset(
+    {
+        "error_deleting", "error_managing_deleting", "maintenance", "deleting", "downloading", "uploading", "retyping",
+        "extending", "awaiting-transfer", "backing-up", "restoring-backup", "managing",
+    }
+)  # fmt: skip
+
+
+def list_allowed_actions(volume: Volume) -> list[str]:
+    """List the actions that the status allows; jobs in flight and the caller's role are checked elsewhere."""
+    if volume.status == GONE:
+        return ["remove"]
+    if volume.volume_id is None:
+        return []
+    allowed = ["rename"]
+    if volume.status == "available" and volume.vm_id is None:
+        allowed.append("attach")
+    if volume.status in ATTACHMENT_STATUSES and volume.vm_id is not None and not volume.is_boot:
+        allowed.append("detach")
+    if volume.status in USABLE and not (volume.is_boot and volume.vm_id is not None):
+        allowed.append("extend")
+    if volume.status in USABLE:
+        allowed.append("snapshot")
+    if volume.vm_id is None and volume.status not in UNDELETABLE_STATUSES | {"in-use"}:
+        allowed.append("remove")
+    return sorted(allowed)
