@@ -50,7 +50,7 @@ CONTENT_TYPE = "application/problem+json"
 TITLES: dict[int, Promise] = {
     400: _("Bad request"),
     401: _("Unauthorized"),
-    403: _("Not allowed"),
+    403: _("Forbidden"),
     404: _("Not found"),
     405: _("Method not allowed"),
     406: _("Not acceptable"),

@@ -36,7 +36,7 @@ class CanaryCommand(Command):
     """A command of one step that is done at once, and one that is polled."""
 
     kind: ClassVar[str] = "tasks.canary"
-    title: ClassVar[str | Promise] = _("CanaryCommand")
+    title: ClassVar[str | Promise] = _("Canary")
     deadline: ClassVar[timedelta] = minutes(5)
 
     def locks(self) -> list[str]:

@@ -117,7 +117,7 @@ class TestWhatAViewHasNotShown:
         ("error", "status", "told"),
         [
             (ConflictError("busy", "It is busy.", retry_after=3), 409, "It is busy."),
-            (OperationalError("x"), 503, "The database does not answer"),
+            (OperationalError("x"), 503, "The database does not respond"),
             (ValueError("x"), None, None),
         ],
     )
