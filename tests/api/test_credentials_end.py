@@ -272,7 +272,7 @@ class TestOpenAnswers:
         self, member: Membership, end: Callable[[], None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(events, "CHECK_EVERY_SECONDS", 0.0)
-        monkeypatch.setattr(events, "LOOK_EVERY_SECONDS", 0.01)
+        monkeypatch.setattr(events, "POLL_EVERY_SECONDS", 0.01)
         job = Job.objects.get(pk=a_job(member)["id"])
         answer = events.event_stream(RequestFactory().get("/"), job, self.opened(member))
         stream: Any = iter(answer.streaming_content)  # type: ignore[call-overload]

@@ -280,7 +280,7 @@ class TestFewAtOnce:
                     running -= 1
 
         monkeypatch.setattr(Argon2PasswordHasher, "encode", counting)
-        hasher = password_hashers.FewAtOnceArgon2PasswordHasher()
+        hasher = password_hashers.LimitedArgon2PasswordHasher()
         hasher.memory_cost, hasher.time_cost = 8192, 1
         with ThreadPoolExecutor(8) as pool:
             hashes = list(pool.map(lambda n: hasher.encode("secret", f"saltsalt{n}"), range(8)))
@@ -292,7 +292,7 @@ class TestFewAtOnce:
         self, slots: password_hashers.HashingSlots, monkeypatch: pytest.MonkeyPatch, settings: Any
     ) -> None:
         monkeypatch.setattr(password_hashers, "LONGEST_WAIT_SECONDS", 0.05)
-        settings.PASSWORD_HASHERS = ["api.password_hashers.FewAtOnceArgon2PasswordHasher"]
+        settings.PASSWORD_HASHERS = ["api.password_hashers.LimitedArgon2PasswordHasher"]
         with slots.acquired(), slots.acquired():
             answers = [rest("somebody", "wrong"), page("somebody", "wrong")]
 
