@@ -13,6 +13,6 @@ class DeploysConfig(AppConfig):
         from vms.keepers import register_keeper
 
         from . import commands  # noqa: F401 - importing registers.
-        from .services.instances import keeps_its_vm
+        from .services.instances import check_vm_removal
 
-        register_keeper(keeps_its_vm)
+        register_keeper(check_vm_removal)

@@ -4,7 +4,7 @@ The same file runs in two places: in the portal, and on a host, where Ansible ca
 So it needs the standard library alone, and no Python newer than 3.8.
 
 A request goes to an address, never to a name, and no redirect is followed: a service cannot send the portal elsewhere.
-Whoever calls it from the portal checks the address and the port first (`addresses.check_address`); they are connected to as they
+Whoever calls it from the portal checks the address and the port first (`addresses.check_host_address`); they are connected to as they
 are, so nothing can change between the check and the connection.
 """
 
@@ -96,9 +96,9 @@ def watch(
     seconds: float = 60.0,
     interval: float = 1.0,
     contains: str = "",
-    go_on: Callable[[], bool] = lambda: True,
+    should_continue: Callable[[], bool] = lambda: True,
 ) -> Watched:
-    """Ask until `in_a_row` answers running are good, or `seconds` are over, or `go_on` says no (cancelled).
+    """Ask until `in_a_row` answers running are good, or `seconds` are over, or `should_continue` says no (cancelled).
 
     A service that was good and then was not is `flapping` when the time is over, one that never was is `unhealthy`.
     """
@@ -106,7 +106,7 @@ def watch(
     asked = good = row = drops = 0
     last = ""
     while row < in_a_row:
-        if not go_on():
+        if not should_continue():
             return Watched("cancelled", "it was stopped", asked, good)
         trouble = ask(
             ip,

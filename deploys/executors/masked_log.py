@@ -6,7 +6,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from .untrusted import UNPRINTABLE, decode_escaped
+from .untrusted_text import UNPRINTABLE, decode_escaped
 
 MASK = "***"
 LINE_CHARACTERS = 2_000

@@ -11,7 +11,7 @@ _executors: dict[str, type[Executor]] = {}
 SomeExecutor = TypeVar("SomeExecutor", bound=type[Executor])
 
 
-class UnknownExecutor(LookupError):
+class UnknownExecutorError(LookupError):
     """A service names an executor that nothing has registered."""
 
 
@@ -22,19 +22,19 @@ def register(executor: SomeExecutor) -> SomeExecutor:
     return executor
 
 
-def executor_names() -> list[str]:
+def list_executor_names() -> list[str]:
     """The name of each, in order."""
     return sorted(_executors)
 
 
-def executor_class(name: str) -> type[Executor]:
-    """The class behind a name, for its label. Raises `UnknownExecutor`."""
+def find_executor_class(name: str) -> type[Executor]:
+    """The class behind a name, for its label. Raises `UnknownExecutorError`."""
     try:
         return _executors[name]
     except KeyError:
-        raise UnknownExecutor(name) from None
+        raise UnknownExecutorError(name) from None
 
 
-def executor_of(name: str, options: Mapping[str, Any] | None = None) -> Executor:
-    """An executor, made with the operator's options for it (its constructor's). Raises `UnknownExecutor`."""
-    return executor_class(name)(**(options or {}))
+def create_executor(name: str, options: Mapping[str, Any] | None = None) -> Executor:
+    """An executor, made with the operator's options for it (its constructor's). Raises `UnknownExecutorError`."""
+    return find_executor_class(name)(**(options or {}))

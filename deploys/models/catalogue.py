@@ -38,10 +38,10 @@ class MicroService(models.Model):
     description = models.TextField(_("description"), blank=True, default="", max_length=2000)
     repository = models.CharField(_("repository"), max_length=500, blank=True, default="")
     folder = models.CharField(
-        _("folder on the host"),
+        _("install path"),
         max_length=500,
         validators=[is_a_folder],
-        help_text=_("It belongs to the service alone; releases live in it."),
+        help_text=_("Used by this service only; its releases are stored there."),
     )
     port = models.PositiveIntegerField(_("port"), validators=[MinValueValidator(1), MaxValueValidator(65535)])
     # When a version counts as up. Without a path, it does as soon as its restart has succeeded.
@@ -51,23 +51,23 @@ class MicroService(models.Model):
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(65535)],
-        help_text=_("Empty: the port of the instance."),
+        help_text=_("Leave empty to use the instance's port."),
     )
     health_status = models.PositiveIntegerField(
         _("expected status"), default=200, validators=[MinValueValidator(100), MaxValueValidator(599)]
     )
     health_contains = models.CharField(
-        _("what the answer holds"),
+        _("expected response text"),
         max_length=200,
         blank=True,
         default="",
         help_text=_("{version} stands for the label: an old process that still answers is then told apart."),
     )
     health_seconds = models.PositiveIntegerField(
-        _("seconds until it is up"), default=60, validators=[MinValueValidator(1), MaxValueValidator(60)]
+        _("health check timeout (s)"), default=60, validators=[MinValueValidator(1), MaxValueValidator(60)]
     )
     executor = models.CharField(_("executor"), max_length=50)
-    executor_settings = models.JSONField(_("settings of the executor"), default=dict, blank=True)
+    executor_settings = models.JSONField(_("executor settings"), default=dict, blank=True)
     # The number of the newest version.
     last_number = models.PositiveIntegerField(default=0, editable=False)
     version = models.PositiveIntegerField(default=1, editable=False)

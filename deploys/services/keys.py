@@ -16,11 +16,11 @@ from tenants.scoping import Role, Scope
 
 from ..executors.ssh import check_private_key
 from ..models import DeployKey
-from .hosts import tenant_of
+from .hosts import require_tenant
 
 
 @dataclass(frozen=True, slots=True)
-class KeyPicture:
+class KeyStatus:
     """What is told of a key: never the key."""
 
     is_set: bool
@@ -30,19 +30,19 @@ class KeyPicture:
     updated_at: datetime | None = None
 
 
-def key_picture(scope: Scope) -> KeyPicture:
+def read_key_status(scope: Scope) -> KeyStatus:
     """The key of the scope's tenant. Raises 400 `tenant_required`, 403 for staff who may not view keys."""
-    tenant = tenant_of(scope)
+    tenant = require_tenant(scope)
     scope.require(Role.VIEWER, DeployKey)
     key = DeployKey.objects.select_related("updated_by").filter(tenant=tenant).first()
     if key is None:
-        return KeyPicture(is_set=False)
-    public, fingerprint = _public_half(key)
+        return KeyStatus(is_set=False)
+    public, fingerprint = _derive_public_key(key)
     who = key.updated_by.get_username() if key.updated_by else None
-    return KeyPicture(True, public, fingerprint, who, key.updated_at)
+    return KeyStatus(True, public, fingerprint, who, key.updated_at)
 
 
-def check_key(text: str) -> list[str]:
+def validate_key(text: str) -> list[str]:
     """What is wrong with the text of a key."""
     try:
         check_private_key(text)
@@ -51,26 +51,26 @@ def check_key(text: str) -> list[str]:
     return []
 
 
-def set_key(*, scope: Scope, private_key: str) -> KeyPicture:
+def set_key(*, scope: Scope, private_key: str) -> KeyStatus:
     """Keep a key, in the place of any before. Raises 403, 400 by field."""
     scope.require(Role.ADMIN, DeployKey)
-    tenant = tenant_of(scope)
-    if wrong := check_key(private_key):
+    tenant = require_tenant(scope)
+    if wrong := validate_key(private_key):
         raise InvalidFieldsError({"private_key": wrong})
     key = DeployKey(tenant=tenant, updated_by=scope.user)
     key.set_private_key(private_key)
     columns = {"encrypted_private_key": key.encrypted_private_key, "updated_by": scope.user}
     DeployKey.objects.update_or_create(tenant=tenant, defaults=columns)
-    return key_picture(scope)
+    return read_key_status(scope)
 
 
 def remove_key(*, scope: Scope) -> None:
     """Forget the key, if there is one. Raises 403."""
     scope.require(Role.ADMIN, DeployKey)
-    DeployKey.objects.filter(tenant=tenant_of(scope)).delete()
+    DeployKey.objects.filter(tenant=require_tenant(scope)).delete()
 
 
-def _public_half(key: DeployKey) -> tuple[str | None, str | None]:
+def _derive_public_key(key: DeployKey) -> tuple[str | None, str | None]:
     """The public key as OpenSSH writes it, and its fingerprint; nothing when the key cannot be read."""
     try:
         private = load_ssh_private_key((key.private_key().strip() + "\n").encode(), password=None)

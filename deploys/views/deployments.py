@@ -28,32 +28,32 @@ from ..serializers import (
     DeploymentDetailSerializer,
     DeploymentItemDetailSerializer,
     DeploymentSerializer,
+    DeployParamsSerializer,
     NothingSerializer,
     PlanSerializer,
-    WishSerializer,
 )
-from ..services import Plan, history
-from ..services.deploying import Action
+from ..services import Plan, deployment_history
+from ..services.deployments import Action
 
 
-def shown(deployments: Sequence[Deployment]) -> Any:
+def serialize_deployments(deployments: Sequence[Deployment]) -> Any:
     """Deployments with their counts."""
-    context = {"counts": history.results_of(deployments)}
+    context = {"counts": deployment_history.count_results(deployments)}
     return DeploymentSerializer(deployments, many=True, context=context).data
 
 
-def planned(plan: Plan) -> Response:
+def respond_with_plan(plan: Plan) -> Response:
     """202 with the deployment, its plan and the job; 200 with the plan alone when nothing was recorded."""
-    deployment = shown([plan.deployment])[0] if plan.job else None
+    deployment = serialize_deployments([plan.deployment])[0] if plan.job else None
     return accepted(plan.job, {"deployment": deployment, "plan": PlanSerializer(plan).data})
 
 
-def waited(request: Request, response: Response) -> Response:
+def await_job(request: Request, response: Response) -> Response:
     """Honour `Prefer: wait=N`: the deployment as it is when the job has ended."""
     if wait_if_preferred(request, response):
-        response.data["deployment"] = shown([history.DEPLOYMENTS.get(pk=response.data["deployment"]["id"])])[
-            0
-        ]
+        response.data["deployment"] = serialize_deployments(
+            [deployment_history.DEPLOYMENTS.get(pk=response.data["deployment"]["id"])]
+        )[0]
     return response
 
 
@@ -69,34 +69,34 @@ class _Deploy(ScopedView):
     @extend_schema(responses=CandidateSerializer(many=True))
     def get(self, request: Request, pk: UUID, version_pk: UUID) -> Response:
         """Every version that was built, the newest first; those on the right side are enabled."""
-        found = services.candidates(
+        found = services.list_candidates(
             scope=self.scope, service_id=pk, version_id=version_pk, action=self.direction
         )
         return Response(CandidateSerializer(found, many=True).data)
 
     @extend_schema(
-        request=WishSerializer,
+        request=DeployParamsSerializer,
         responses={200: DeploymentAcceptedSerializer, 202: DeploymentAcceptedSerializer},
     )
     def post(self, request: Request, pk: UUID, version_pk: UUID) -> Response:
         """Do it, batch by batch; with `dry_run`, say what would be done."""
-        return waited(request, self.record(request, pk, version_pk))
+        return await_job(request, self.record(request, pk, version_pk))
 
     @idempotent
     def record(self, request: Request, pk: UUID, version_pk: UUID) -> Response:
         """Record it, in one transaction."""
-        services.version_of(self.scope, pk, version_pk)
+        services.find_version(self.scope, pk, version_pk)
         self.scope.require(Role.OPERATOR, Deployment)
-        asked = WishSerializer(data=body_with_dry_run(request))
+        asked = DeployParamsSerializer(data=body_with_dry_run(request))
         asked.is_valid(raise_exception=True)
         plan = services.deploy(
             scope=self.scope,
             service_id=pk,
             version_id=version_pk,
             action=self.direction,
-            wish=asked.wish(),
+            params=asked.to_params(),
         )
-        return planned(plan)
+        return respond_with_plan(plan)
 
 
 class Upgrade(_Deploy):
@@ -112,12 +112,12 @@ class Revert(_Deploy):
 
 
 class _DeploymentView(ScopedView):
-    queryset = history.DEPLOYMENTS
+    queryset = deployment_history.DEPLOYMENTS
     serializer_class: Any = DeploymentSerializer
 
     def refuse_what_is_sent(self, request: Request, pk: UUID) -> None:
         """Raise 400 by field for a body or a `dry_run`: neither a cancel nor a retry would go by it."""
-        history.visible_deployment(self.scope, pk, Role.OPERATOR)
+        deployment_history.visible_deployment(self.scope, pk, Role.OPERATOR)
         NothingSerializer(data=body_with_dry_run(request)).is_valid(raise_exception=True)
 
 
@@ -132,7 +132,7 @@ class DeploymentList(_DeploymentView, ListAPIView[Deployment]):
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """A page of deployments, with their counts: a fixed number of queries."""
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
-        return self.get_paginated_response(shown(page))
+        return self.get_paginated_response(serialize_deployments(page))
 
 
 class DeploymentDetail(_DeploymentView):
@@ -142,7 +142,7 @@ class DeploymentDetail(_DeploymentView):
     def get(self, request: Request, pk: UUID) -> Response:
         """Read it with each of its instances, at any moment."""
         deployment = self.get_object()
-        context = {"counts": history.results_of([deployment])}
+        context = {"counts": deployment_history.count_results([deployment])}
         return Response(DeploymentDetailSerializer(deployment, context=context).data)
 
 
@@ -164,8 +164,8 @@ class DeploymentCancel(_DeploymentView):
     def post(self, request: Request, pk: UUID) -> Response:
         """Begin no further batch; what runs goes to its end."""
         self.refuse_what_is_sent(request, pk)
-        deployment, job = history.cancel_deployment(scope=self.scope, deployment_id=pk)
-        return accepted(job, {"deployment": shown([deployment])[0]})
+        deployment, job = deployment_history.cancel_deployment(scope=self.scope, deployment_id=pk)
+        return accepted(job, {"deployment": serialize_deployments([deployment])[0]})
 
 
 class DeploymentRetry(_DeploymentView):
@@ -174,10 +174,10 @@ class DeploymentRetry(_DeploymentView):
     @extend_schema(request=None, responses={202: DeploymentAcceptedSerializer})
     def post(self, request: Request, pk: UUID) -> Response:
         """For those that have not got its version, as a new deployment."""
-        return waited(request, self.record(request, pk))
+        return await_job(request, self.record(request, pk))
 
     @idempotent
     def record(self, request: Request, pk: UUID) -> Response:
         """Record it, in one transaction."""
         self.refuse_what_is_sent(request, pk)
-        return planned(services.retry(scope=self.scope, deployment_id=pk))
+        return respond_with_plan(services.retry(scope=self.scope, deployment_id=pk))

@@ -22,6 +22,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -328,3 +329,15 @@ def loopback(folder: Path) -> Iterator[Loopback]:
         yield place
     finally:
         place.stop()
+
+
+def deploy_side_by_side(executor, orders, lines=None):
+    """The outcome of each order by its host's name, as the jobs of one batch have them; `lines` gets what is printed."""
+    said = {} if lines is None else lines
+
+    def deploy(order):
+        name = order.target.name
+        return name, executor.deploy(order, said.setdefault(name, []).append)
+
+    with ThreadPoolExecutor(8) as threads:
+        return dict(threads.map(deploy, orders))

@@ -13,7 +13,7 @@ from tasks.models import Job, StepStatus
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
+class BatchPause:
     """Which batch waits (counted from 0, as items count it), and until when."""
 
     batch: int
@@ -21,7 +21,7 @@ class Pause:
     seconds_left: int
 
 
-def pause_of(deployment: Any) -> Pause | None:
+def find_pause(deployment: Any) -> BatchPause | None:
     """The pause that a deployment is in, if it is in one: one query while it goes on, none after its end.
 
     Who has cancelled waits for no batch any more.
@@ -38,4 +38,4 @@ def pause_of(deployment: Any) -> Pause | None:
         return None
     params, begins_at = waiting
     left = (begins_at - timezone.now()).total_seconds()
-    return Pause(int(params["number"]), begins_at, max(0, ceil(left)))
+    return BatchPause(int(params["number"]), begins_at, max(0, ceil(left)))

@@ -1,6 +1,6 @@
 """Run a program so that nothing of it outlives its end, a timeout, or the worker that asked for it.
 
-Run as a script: `python keeper.py --parent PID [--leave] [--remove FOLDER] -- program arguments`.
+Run as a script: `python subreaper.py --parent PID [--leave] [--remove FOLDER] -- program arguments`.
 
 The kernel sends SIGTERM here when the worker is gone, even if the worker was killed with -9 (see
 `devserver/leash.py`). This process adopts what its descendants leave behind (PR_SET_CHILD_SUBREAPER), so it can

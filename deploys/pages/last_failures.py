@@ -10,18 +10,18 @@ from django.db.models import Count, Q
 
 from ..models import Deployment, DeploymentItem, MicroServiceVersion
 
-_BAD = (DeploymentItem.Result.FAILED, DeploymentItem.Result.REVERTED)
+_FAILED_RESULTS = (DeploymentItem.Result.FAILED, DeploymentItem.Result.REVERTED)
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class LastFailure:
     """On how many of its hosts the last deployment of a version failed."""
 
     failed: int
     all: int
 
 
-def troubles_of(versions: Iterable[MicroServiceVersion]) -> dict[UUID, Trouble]:
+def find_last_failures(versions: Iterable[MicroServiceVersion]) -> dict[UUID, LastFailure]:
     """Of the versions whose last deployment failed on a host, on how many: one query, however many versions."""
     last = (
         Deployment.objects.filter(to_version__in=[version.pk for version in versions])
@@ -32,10 +32,12 @@ def troubles_of(versions: Iterable[MicroServiceVersion]) -> dict[UUID, Trouble]:
     counted = (
         Deployment.objects.filter(pk__in=last)
         .order_by()
-        .annotate(count_failed=Count("items", filter=Q(items__result__in=_BAD)), count_all=Count("items"))
+        .annotate(
+            count_failed=Count("items", filter=Q(items__result__in=_FAILED_RESULTS)), count_all=Count("items")
+        )
         .filter(count_failed__gt=0)
     )
     return {
-        version: Trouble(failed, every)
+        version: LastFailure(failed, every)
         for version, failed, every in counted.values_list("to_version", "count_failed", "count_all")
     }

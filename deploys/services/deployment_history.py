@@ -19,7 +19,7 @@ from ..models import Deployment, DeploymentItem
 DEPLOYMENTS = Deployment.objects.select_related("service", "from_version", "to_version", "operator")
 
 
-def results_of(deployments: Sequence[Deployment]) -> dict[UUID, dict[str, int]]:
+def count_results(deployments: Sequence[Deployment]) -> dict[UUID, dict[str, int]]:
     """How many instances of each ended how: one query."""
     items = DeploymentItem.objects.filter(deployment__in=[one.pk for one in deployments])
     counted = items.order_by().values_list("deployment", "result").annotate(count=Count("pk"))
@@ -39,5 +39,5 @@ def cancel_deployment(*, scope: Scope, deployment_id: UUID) -> tuple[Deployment,
     """Begin no further batch; what runs goes to its end. Raises `NotFoundError`, 403, 409 `not_cancellable`."""
     deployment = visible_deployment(scope, deployment_id, Role.OPERATOR)
     if deployment.job_id is None:
-        raise ConflictError("not_cancellable", _("The deployment has ended; nothing is left to cancel."))
+        raise ConflictError("not_cancellable", _("The deployment has already ended."))
     return deployment, cancel_job(scope=scope, job_id=deployment.job_id)

@@ -9,7 +9,7 @@ from tenants.scoped_views import ScopedView
 from ..services.catalogue import visible_service
 
 
-class OfService(ScopedView):
+class ServiceScopedView(ScopedView):
     """A view of rows of one service: 404 for a service that is not there, before anything else is looked at."""
 
     def get_queryset(self) -> Any:
