@@ -52,7 +52,7 @@ def names_in_env_example() -> set[str]:
 
 
 def names_read_by_settings() -> set[str]:
-    text = (REPOSITORY / "portal/settings.py").read_text()
+    text = "\n".join(path.read_text() for path in sorted((REPOSITORY / "portal/settings").glob("*.py")))
     return set(re.findall(r"""(?:\benv(?:\.\w+)?|required_in_production)\(\s*["']([A-Z][A-Z_]+)["']""", text))
 
 

@@ -1,7 +1,8 @@
 """The addresses of database and broker, with passwords that hold any character."""
 
-import runpy
+import importlib
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -36,7 +37,9 @@ def read_settings(monkeypatch):
             monkeypatch.delenv(name, raising=False)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        return runpy.run_path(str(REPOSITORY / "portal" / "settings.py"))
+        for name in [name for name in sys.modules if name.partition(".settings")[0] == "portal"]:
+            monkeypatch.delitem(sys.modules, name)
+        return vars(importlib.import_module("portal.settings"))
 
     return read
 
