@@ -58,7 +58,7 @@ def seeded_vms(url: str, name: str, count: int, **seed: object) -> list[VirtualM
     """So many servers of a fresh simulator, adopted as VMs of one information system."""
     from tenants.models import InformationSystem, Tenant
     from vms.models import VirtualMachine
-    from vms.sync.adoption import adopt_servers
+    from vms.sync.adopted_servers import adopt_servers
 
     control_api(url, "POST", "seed", {"project": "demo", "servers": count, **seed})
     account = account_at(url, name)

@@ -90,11 +90,11 @@ def _start(vms: Sequence[VirtualMachine], url: str) -> float:
     from django.db import transaction
 
     from tasks import engine
-    from vms.commands.power import StartVm
+    from vms.commands.power import POWER_COMMANDS
 
     specs = []
     for vm in vms:
-        command = StartVm(str(vm.pk))
+        command = POWER_COMMANDS["start"](str(vm.pk))
         command.vm = vm
         specs.append(engine.Spec(command, vm.information_system.tenant))
     control_api(url, "DELETE", "requests")

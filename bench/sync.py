@@ -179,7 +179,7 @@ def sync_naive(stack: Stack) -> list[Figure]:
     """The listing against what one would write first: one GET and one look at the row for each VM."""
     from cloudaccounts.connect import open_cloud
     from vms.models import VirtualMachine
-    from vms.sync.mapping import columns_of
+    from vms.sync.server_columns import map_server_columns
 
     _url, account = _prepare(stack)
     ids = list(VirtualMachine.objects.filter(account=account).values_list("openstack_id", flat=True))
@@ -187,7 +187,7 @@ def sync_naive(stack: Stack) -> list[Figure]:
     def one_by_one() -> None:
         compute = open_cloud(account, "RegionOne").compute
         for server_id in ids:
-            columns = columns_of(compute.get_server(server_id))
+            columns = map_server_columns(compute.get_server(server_id))
             vm = VirtualMachine.objects.get(openstack_id=server_id)
             if vm.status != columns.status:
                 vm.status = columns.status or vm.status

@@ -10,9 +10,9 @@ class DeploysConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the commands, and why a VM on which something runs is not removed."""
-        from vms.keepers import register_keeper
+        from vms.removal_guards import register_removal_guard
 
         from . import commands  # noqa: F401 - importing registers.
         from .services.instances import check_vm_removal
 
-        register_keeper(check_vm_removal)
+        register_removal_guard(check_vm_removal)

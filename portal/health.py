@@ -12,7 +12,7 @@ from django.http import HttpRequest, JsonResponse
 from cloudaccounts.services import stale_accounts
 from tasks.canary import seconds_since_canary
 from tasks.queues import seconds_since_beat
-from vms.services.syncing import stale_states
+from vms.services.status_sync import stale_states
 
 from .metrics import has_metrics_token
 from .system_health import system_health

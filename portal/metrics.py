@@ -24,7 +24,7 @@ from cloudaccounts.services.freshness import freshness
 from tasks import queues
 from tasks.models import Job
 from vms.models import Orphan, SyncState
-from vms.services.syncing import stale_states
+from vms.services.status_sync import stale_states
 from volumepool.models import PoolClaim, StrayVolume, VolumePool
 from volumepool.services import stale_volume_states
 from volumepool.services.figures import is_paused, lacks_its_source

@@ -7,9 +7,8 @@ from uuid import UUID
 
 from django.http import StreamingHttpResponse
 from django.shortcuts import get_object_or_404
-from django.urls import reverse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.exceptions import NotAuthenticated, ValidationError
+from rest_framework.exceptions import ValidationError
 from rest_framework.generics import ListAPIView, RetrieveAPIView
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
@@ -17,11 +16,11 @@ from rest_framework.response import Response
 
 from api.idempotency import idempotent
 from api.paging import CursorLines
-from api.prefer import preferred_wait
 from tenants.open_answers import OpenAnswer
 from tenants.scoped_views import ScopedView
 from tenants.scoping import require_staff_permission
 
+from .command_views import job_response
 from .events import event_stream
 from .filters import JobFilter
 from .models import Job, JobLogLine
@@ -33,45 +32,9 @@ from .serializers import (
     JobLogLineSerializer,
     JobSerializer,
 )
-from .services import DECIDE_PERMISSION, cancel_job, decide_job, wait_for_end
+from .services import DECIDE_PERMISSION, cancel_job, decide_job
 
 JOBS = Job.objects.shown()
-
-
-def accepted(job: Job | None, body: dict[str, Any]) -> Response:
-    """The answer to accepted work: 202 with the job and where to follow it; 200 when there was nothing to do."""
-    if job is None:
-        return Response({**body, "job": None}, status=200)
-    location = reverse("job-detail", kwargs={"pk": job.pk})
-    return Response({**body, "job": JobSerializer(job).data}, status=202, headers={"Location": location})
-
-
-def wait_if_preferred(request: Request, response: Response) -> bool:
-    """Honour `Prefer: wait=N` on an answer to accepted work; whether its job has ended by now.
-
-    Call it after the transaction is committed: the worker sees nothing before that. Raises 401 when the caller's
-    credentials, or the membership, have ended while it waited; the work goes on. The view's scope is renewed, so that
-    what it shows beside the job is cut to what the caller may see now.
-    """
-    seconds = preferred_wait(request)
-    if response.status_code != 202 or not seconds:
-        return False
-    job = wait_for_end(JOBS.get(pk=response.data["job"]["id"]), seconds)
-    _require_scope_again(request)
-    response.data["job"] = JobSerializer(job).data
-    response["Preference-Applied"] = f"wait={seconds}"
-    if job.has_ended:
-        response.status_code = 200
-    return job.has_ended
-
-
-def _require_scope_again(request: Request) -> None:
-    view = request.parser_context["view"]
-    if isinstance(view, ScopedView):
-        scope = OpenAnswer(request, view.scope).scope()
-        if scope is None:
-            raise NotAuthenticated
-        view.scope = scope
 
 
 class JobList(ScopedView, ListAPIView[Job]):
@@ -154,7 +117,7 @@ class _Decision(ScopedView):
             require_staff_permission(self.scope.user, DECIDE_PERMISSION)
             raise ValidationError(asked.errors)
         job = decide_job(scope=self.scope, job_id=pk, decision=self.decision, **asked.validated_data)
-        return accepted(JOBS.get(pk=job.pk), {})
+        return job_response(JOBS.get(pk=job.pk), {})
 
 
 class JobResume(_Decision):

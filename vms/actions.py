@@ -1,7 +1,12 @@
-"""What may be asked of a VM, and when: the one table, for the refusals, the API's `allowed_actions` and the pages."""
+"""The one table of what a VM can be asked for with `POST vms/{id}/actions/`.
+
+The refusals, the API's `allowed_actions`, the buttons of the pages, the commands of the workers and the way back of a job
+that fails are all read from it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,87 +18,217 @@ from tasks.command import Refusal
 from .models import VirtualMachine, VMOperationLog, VMStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from openstack_client.compute import Compute
 
-Wanted = VirtualMachine.Wanted
+DesiredState = VirtualMachine.DesiredState
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """One thing that a VM can be asked for with `POST vms/{id}/actions/`.
+    """An action on a VM; its key in `ACTIONS` is its name in the API and in the operation log."""
 
-    `label` is the button's word. `already` is the status in which there is nothing left to do, if there is one.
-    `wanted` is what the user then wants; `starts` says that it makes a VM run that does not.
-    """
-
-    label: str | Promise
+    title: str | Promise  # The text of its button.
     allowed_from: frozenset[VMStatus]
-    wanted: str
-    already: VMStatus | None = None
-    starts: bool = False
-    # Of a VM that is being resized, these alone are allowed, and of no other.
+    desired_state: str = ""  # What the user wants from then on; "" when that does not change.
+    # The status in which there is nothing left to do, and to which the action leads; None for one that always acts.
+    leads_to: VMStatus | None = None
+    starts_vm: bool = False  # It makes a VM run that does not.
+    # While a VM is being resized, only these are allowed, and otherwise they are not.
     ends_resize: bool = False
+    is_rare: bool = False  # Its button is in a VM's own page, not in the list.
 
 
-def _action(
-    label: str | Promise,
-    allowed_from: Iterable[VMStatus],
-    wanted: str,
-    already: VMStatus | None = None,
-    *,
-    starts: bool = False,
-    ends_resize: bool = False,
-) -> Action:
-    return Action(label, frozenset(allowed_from), wanted, already, starts, ends_resize)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerAction(Action):
+    """An action that Nova carries out on a server's power."""
+
+    command_title: str | Promise  # What people read before the VM's name: "Start VM".
+    request: Callable[[Compute, str], None]  # How Nova is asked, with the server's id.
+    nova_statuses: frozenset[str]  # Nova's statuses of a server on which it is done.
+    task_states: frozenset[str]  # Nova's task states of a server on which it is under way.
+    undone_by: str = ""  # The action that brings the server back when the job fails; "" when there is none.
+    time_column: str = ""  # The VM's column that holds when it was last done.
+    # Nova moves an image of the disk, so the time that a host may work on it has no limit.
+    moves_image: bool = False
 
 
-_S = VMStatus
-ACTIONS: dict[str, Action] = {
-    "start": _action(_("Start"), [_S.STOPPED], Wanted.RUNNING, _S.RUNNING, starts=True),
-    "stop": _action(_("Stop"), [_S.RUNNING], Wanted.STOPPED, _S.STOPPED),
-    # A restart always does something, so it is never "already so".
-    "restart": _action(_("Restart"), [_S.RUNNING], Wanted.RUNNING),
-    "pause": _action(_("Pause"), [_S.RUNNING], Wanted.STOPPED, _S.PAUSED),
-    "unpause": _action(_("Unpause"), [_S.PAUSED], Wanted.RUNNING, _S.RUNNING, starts=True),
-    "suspend": _action(_("Suspend"), [_S.RUNNING], Wanted.STOPPED, _S.SUSPENDED),
-    "resume": _action(_("Resume"), [_S.SUSPENDED], Wanted.RUNNING, _S.RUNNING, starts=True),
-    "shelve": _action(
-        _("Shelve"), [_S.RUNNING, _S.STOPPED, _S.PAUSED, _S.SUSPENDED], Wanted.STOPPED, _S.SHELVED
+_RUNNING, _STOPPED = frozenset({VMStatus.RUNNING}), frozenset({VMStatus.STOPPED})
+_ACTIVE = frozenset({"ACTIVE"})
+POWER_ACTIONS: dict[str, PowerAction] = {
+    "start": PowerAction(
+        title=_("Start"),
+        command_title=_("Start VM"),
+        allowed_from=_STOPPED,
+        leads_to=VMStatus.RUNNING,
+        starts_vm=True,
+        desired_state=DesiredState.RUNNING,
+        request=lambda nova, server_id: nova.start_server(server_id),
+        nova_statuses=_ACTIVE,
+        task_states=frozenset({"powering-on"}),
+        undone_by="stop",
+        time_column="last_start_time",
     ),
-    "unshelve": _action(_("Unshelve"), [_S.SHELVED], Wanted.RUNNING, _S.RUNNING, starts=True),
-    "confirm_resize": _action(_("Confirm resize"), [_S.RUNNING], "", ends_resize=True),
-    "revert_resize": _action(_("Revert resize"), [_S.RUNNING], "", ends_resize=True),
+    "stop": PowerAction(
+        title=_("Stop"),
+        command_title=_("Stop VM"),
+        allowed_from=_RUNNING,
+        leads_to=VMStatus.STOPPED,
+        desired_state=DesiredState.STOPPED,
+        request=lambda nova, server_id: nova.stop_server(server_id),
+        nova_statuses=frozenset({"SHUTOFF"}),
+        task_states=frozenset({"powering-off"}),
+        undone_by="start",
+        time_column="last_stop_time",
+    ),
+    # Softly, as the guest's own reboot; `RestartVmCommand` asks for a hard one otherwise.
+    "restart": PowerAction(
+        title=_("Restart"),
+        command_title=_("Restart VM"),
+        allowed_from=_RUNNING,
+        desired_state=DesiredState.RUNNING,
+        request=lambda nova, server_id: nova.reboot_server(server_id, hard=False),
+        nova_statuses=_ACTIVE,
+        task_states=frozenset(
+            {
+                "rebooting",
+                "reboot_pending",
+                "reboot_started",
+                "rebooting_hard",
+                "reboot_pending_hard",
+                "reboot_started_hard",
+            }
+        ),
+        time_column="last_start_time",
+    ),
+    "pause": PowerAction(
+        title=_("Pause"),
+        command_title=_("Pause VM"),
+        allowed_from=_RUNNING,
+        leads_to=VMStatus.PAUSED,
+        desired_state=DesiredState.STOPPED,
+        is_rare=True,
+        request=lambda nova, server_id: nova.pause_server(server_id),
+        nova_statuses=frozenset({"PAUSED"}),
+        task_states=frozenset({"pausing"}),
+        undone_by="unpause",
+    ),
+    "unpause": PowerAction(
+        title=_("Unpause"),
+        command_title=_("Unpause VM"),
+        allowed_from=frozenset({VMStatus.PAUSED}),
+        leads_to=VMStatus.RUNNING,
+        starts_vm=True,
+        desired_state=DesiredState.RUNNING,
+        request=lambda nova, server_id: nova.unpause_server(server_id),
+        nova_statuses=_ACTIVE,
+        task_states=frozenset({"unpausing"}),
+        undone_by="pause",
+    ),
+    "suspend": PowerAction(
+        title=_("Suspend"),
+        command_title=_("Suspend VM"),
+        allowed_from=_RUNNING,
+        leads_to=VMStatus.SUSPENDED,
+        desired_state=DesiredState.STOPPED,
+        is_rare=True,
+        request=lambda nova, server_id: nova.suspend_server(server_id),
+        nova_statuses=frozenset({"SUSPENDED"}),
+        task_states=frozenset({"suspending"}),
+        undone_by="resume",
+        time_column="last_stop_time",
+    ),
+    "resume": PowerAction(
+        title=_("Resume"),
+        command_title=_("Resume VM"),
+        allowed_from=frozenset({VMStatus.SUSPENDED}),
+        leads_to=VMStatus.RUNNING,
+        starts_vm=True,
+        desired_state=DesiredState.RUNNING,
+        request=lambda nova, server_id: nova.resume_server(server_id),
+        nova_statuses=_ACTIVE,
+        task_states=frozenset({"resuming"}),
+        undone_by="suspend",
+        time_column="last_start_time",
+    ),
+    # A failed job leaves the server as the cloud has it: from some of these statuses there is no exact way back.
+    "shelve": PowerAction(
+        title=_("Shelve"),
+        command_title=_("Shelve VM"),
+        allowed_from=frozenset({VMStatus.RUNNING, VMStatus.STOPPED, VMStatus.PAUSED, VMStatus.SUSPENDED}),
+        leads_to=VMStatus.SHELVED,
+        desired_state=DesiredState.STOPPED,
+        is_rare=True,
+        request=lambda nova, server_id: nova.shelve_server(server_id),
+        # A cloud that keeps shelved servers on their host for a while shows SHELVED first; both are shelved to us.
+        nova_statuses=frozenset({"SHELVED", "SHELVED_OFFLOADED"}),
+        task_states=frozenset(
+            {"shelving", "shelving_image_pending_upload", "shelving_image_uploading", "shelving_offloading"}
+        ),
+        time_column="last_stop_time",
+        moves_image=True,
+    ),
+    "unshelve": PowerAction(
+        title=_("Unshelve"),
+        command_title=_("Unshelve VM"),
+        allowed_from=frozenset({VMStatus.SHELVED}),
+        leads_to=VMStatus.RUNNING,
+        starts_vm=True,
+        desired_state=DesiredState.RUNNING,
+        request=lambda nova, server_id: nova.unshelve_server(server_id),
+        nova_statuses=_ACTIVE,
+        task_states=frozenset({"unshelving", "spawning"}),
+        undone_by="shelve",
+        time_column="last_start_time",
+        moves_image=True,
+    ),
 }
+ACTIONS: dict[str, Action] = {
+    **POWER_ACTIONS,
+    "confirm_resize": Action(title=_("Confirm resize"), allowed_from=_RUNNING, ends_resize=True),
+    "revert_resize": Action(title=_("Revert resize"), allowed_from=_RUNNING, ends_resize=True),
+}
+# Statuses in which a server stays until somebody asks for another: who sees one that was not asked for waits in vain.
+_RESTING = frozenset({VMStatus.PAUSED, VMStatus.SUSPENDED, VMStatus.SHELVED})
+
+
+def foreign_statuses(action: PowerAction) -> set[str]:
+    """Return Nova's statuses that show that somebody else has moved the server while the action was under way."""
+    return {
+        status
+        for other in POWER_ACTIONS.values()
+        if other.leads_to in _RESTING and other.leads_to not in action.allowed_from
+        for status in other.nova_statuses
+    } - action.nova_statuses
 
 
 def allowed_actions(vm: VirtualMachine) -> list[str]:
-    """What may be asked of a VM now, when nothing is in flight. Reads `vm.pending_resize`."""
-    return [name for name in ACTIONS if _against(vm, name) is None]
+    """Return the actions that the VM's state allows when no job holds it. Reads `vm.pending_resize`."""
+    return [name for name in ACTIONS if _reason_against(vm, name) is None]
 
 
-def refusals_of(vm: VirtualMachine, name: str) -> list[Refusal]:
-    """Why the VM's state does not allow an action, with what it does allow; nothing when it does."""
-    reason = _against(vm, name)
+def action_refusals(vm: VirtualMachine, name: str) -> list[Refusal]:
+    """Return why the VM's state does not allow an action, with the actions that it does allow; [] when it does."""
+    reason = _reason_against(vm, name)
     if reason is None:
         return []
     code, message = reason
     return [Refusal(code, message, details={"allowed": allowed_actions(vm)})]
 
 
-def _against(vm: VirtualMachine, name: str) -> tuple[str, str | Promise] | None:
+def _reason_against(vm: VirtualMachine, name: str) -> tuple[str, str | Promise] | None:
     action, status = ACTIONS[name], VMStatus(vm.status)
-    resizing = vm.pending_resize is not None
+    is_resizing = vm.pending_resize is not None
     if vm.openstack_id is None:
         return "not_bound", _("This VM has no server in the cloud yet.")
-    if resizing and not action.ends_resize:
+    if is_resizing and not action.ends_resize:
         return "wrong_state", _("This VM is being resized; confirm or revert that first.")
     if action.ends_resize:
-        return None if resizing else ("wrong_state", _("This VM is not being resized."))
+        return None if is_resizing else ("wrong_state", _("This VM is not being resized."))
     if status not in action.allowed_from:
-        message = _("A VM that is '%(status)s' cannot be asked to %(action)s.")
-        word = VMOperationLog.Operation(name).label
-        return "wrong_state", message % {"status": status.label, "action": word}
-    if action.starts and vm.is_past_runtime:
-        message = _("It was to run until %(date)s; extend that first.")
+        message = _("Can't %(action)s a VM in state '%(status)s'.")
+        verb = VMOperationLog.Operation(name).label
+        return "wrong_state", message % {"status": status.label, "action": verb}
+    if action.starts_vm and vm.is_past_runtime:
+        message = _("The VM's end date was %(date)s. Extend it first.")
         return "runtime_over", message % {"date": vm.runtime_end}
     return None

@@ -12,7 +12,7 @@ from tasks.admin import ReadOnly
 
 from .models import Orphan, SyncRun, SyncState, VirtualMachine, VMOperationLog, VMSnapshot
 from .services import remove_orphan
-from .services.syncing import accept_losses
+from .services.status_sync import accept_losses
 
 
 @admin.register(VirtualMachine)
@@ -29,7 +29,7 @@ class VirtualMachineAdmin(admin.ModelAdmin[VirtualMachine]):
         "image_name",
         "metadata",
         "status",
-        "wanted",
+        "desired_state",
         "ip_address",
         "mac_address",
         "addresses",

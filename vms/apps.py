@@ -19,9 +19,9 @@ class VmsConfig(AppConfig):
 
         from . import commands  # noqa: F401 - importing registers.
         from .models import IMAGE_WATCHER, SERVER_WATCHER
-        from .services.disks import attach_by_volume, detach_by_volume
+        from .services.attachments import attach_by_volume, detach_by_volume
         from .sync.images import sync_images
-        from .sync.watching import ImageWatcher, ServerWatcher
+        from .sync.watchers import ImageWatcher, ServerWatcher
 
         register_follower(sync_images)
         register_watcher(SERVER_WATCHER, ServerWatcher())

@@ -6,14 +6,14 @@ from . import pages
 
 urlpatterns = [
     path("vms/", pages.vm_page, name="vm-page"),
-    path("vms/ask/", pages.ask_vms, name="vms-ask"),
+    path("vms/ask/", pages.control_vms_page, name="vms-ask"),
     path("vms/new/", pages.new_vm_page, name="vm-new"),
     path("vms/sync-now/", pages.sync_vms_now, name="vms-sync-now"),
     path("vms/<uuid:pk>/", pages.vm_detail_page, name="vm-detail-page"),
-    path("vms/<uuid:pk>/ask/", pages.ask_vm, name="vm-ask"),
+    path("vms/<uuid:pk>/ask/", pages.control_vm_page, name="vm-ask"),
     path("vms/<uuid:pk>/change/", pages.change_vm_page, name="vm-change"),
     path("vms/<uuid:pk>/console/", pages.console_part, name="vm-console-part"),
-    path("vms/<uuid:pk>/console/ask/", pages.ask_console, name="vm-console-ask"),
+    path("vms/<uuid:pk>/console/ask/", pages.read_console_page, name="vm-console-ask"),
     path("vms/<uuid:pk>/live/", pages.vm_live_part, name="vm-live"),
     path("vms/<uuid:pk>/log/", pages.operation_log_page, name="vm-log-page"),
     path("vms/<uuid:pk>/remove/", pages.remove_vm_page, name="vm-remove"),

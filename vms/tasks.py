@@ -4,34 +4,35 @@ from celery import shared_task
 
 from . import services
 from .services.orphans import sweep_orphans
-from .services.syncing import prune_runs
-from .sync import status
+from .services.status_sync import prune_runs
+from .sync.regions import known_regions, moving_regions, regions_with_vms
+from .sync.status import sync_region
 
 
 @shared_task(name="vms.sync_status", expires=120)
 def sync_status() -> None:
     """Ring once for every account and region that has VMs."""
-    for account_id, region in status.regions_to_sync():
+    for account_id, region in regions_with_vms():
         sync_region_status.delay(account_id, region)
 
 
 @shared_task(name="vms.sync_moving", expires=20)
 def sync_moving() -> None:
     """Ring once for every account and region in which something moves."""
-    for account_id, region in status.moving_regions():
+    for account_id, region in moving_regions():
         sync_region_status.delay(account_id, region)
 
 
 @shared_task(name="vms.sync_region_status", expires=240)
 def sync_region_status(account_id: int, region: str) -> None:
     """Sync the VM status of one account and region."""
-    status.sync_region(account_id, region)
+    sync_region(account_id, region)
 
 
 @shared_task(name="vms.sweep_orphans", expires=300)
 def sweep_all_orphans() -> None:
     """Ring once for every account and region that may hold orphans."""
-    for account_id, region in status.regions_known():
+    for account_id, region in known_regions():
         sweep_region_orphans.delay(account_id, region)
 
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
-from rest_framework.exceptions import ValidationError
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.idempotency import idempotent
 from api.preconditions import etag_of
+from tasks.command_views import CommandView, job_response
 from tasks.models import Job
-from tasks.views import accepted, wait_if_preferred
-from tenants.scoped_views import ScopedView
 from tenants.scoping import Role
 
 from .. import services
@@ -35,7 +33,7 @@ from ..services.pictures import pictures_of, type_summaries
 ACCOUNTS = CloudAccount.objects.select_related("tenant").prefetch_related("resource_types")
 
 
-class _AccountView(ScopedView):
+class _AccountView(CommandView):
     queryset = ACCOUNTS
     serializer_class: Any = CloudAccountSerializer
 
@@ -53,19 +51,21 @@ class _AccountView(ScopedView):
         context = {**self.get_serializer_context(), "pictures": pictures_of([account])}
         return dict(CloudAccountSerializer(ACCOUNTS.get(pk=account.pk), context=context).data)
 
-    def answer(self, account: CloudAccount, job: Job | None) -> Response:
-        """202 with the account and the job that is at it; 200 when none is."""
-        response = accepted(job, {"account": self.shown(account)})
+    def require_access(self, role: Role) -> None:
+        """Raise 404 when the scope does not show the account, 403 when it is another's or the role is too low."""
+        visible_account(self.scope, self.kwargs["pk"], role)
+
+    def account_response(self, account: CloudAccount, job: Job | None) -> Response:
+        """Return 202 with the account and its job; 200 when there is no job."""
+        response = job_response(job, {"account": self.shown(account)})
         response["ETag"] = etag_of(account.version)
         return response
 
-    def waited(self, request: Request, response: Response) -> Response:
-        """Honour `Prefer: wait=N`: the account as it is when the job has ended, if it is still there."""
-        if wait_if_preferred(request, response):
-            account = CloudAccount.objects.filter(pk=response.data["account"]["id"]).first()
-            if account is not None:
-                response.data["account"] = self.shown(account)
-        return response
+    def refresh_body(self, body: dict[str, Any]) -> None:
+        """Render the account, if it is still there."""
+        account = CloudAccount.objects.filter(pk=body["account"]["id"]).first()
+        if account is not None:
+            body["account"] = self.shown(account)
 
 
 class AccountList(_AccountView, ListAPIView[CloudAccount]):
@@ -89,16 +89,15 @@ class AccountList(_AccountView, ListAPIView[CloudAccount]):
     )
     def post(self, request: Request) -> Response:
         """Enter an account, for the tenant; for the platform when staff name no tenant. It is verified, then synced."""
-        return self.waited(request, self.enter(request))
 
-    @idempotent
-    def enter(self, request: Request) -> Response:
-        """Record it, in one transaction."""
-        self.scope.require(Role.ADMIN, CloudAccount)
-        asked = self.get_serializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        account, job = services.create_account(scope=self.scope, fields=asked.validated_data)
-        return self.answer(account, job)
+        def record() -> Response:
+            self.scope.require(Role.ADMIN, CloudAccount)
+            serializer = self.get_serializer(data=request.data)
+            serializer.is_valid(raise_exception=True)
+            account, job = services.create_account(scope=self.scope, fields=serializer.validated_data)
+            return self.account_response(account, job)
+
+        return self.run_command(request, record)
 
 
 class AccountDetail(_AccountView):
@@ -125,24 +124,32 @@ class AccountDetail(_AccountView):
     )
     def patch(self, request: Request, pk: int) -> Response:
         """Change it; it is verified anew when its credentials change. A new address needs the secret again."""
-        account = visible_account(self.scope, pk)
-        asked = self.get_serializer(account, data=request.data, partial=True)
-        asked.is_valid(raise_exception=True)
-        changed, job = services.change_account(
-            scope=self.scope,
-            account_id=pk,
-            fields=asked.validated_data,
-            if_match=request.headers.get("If-Match"),
-        )
-        return self.waited(request, self.answer(changed, job))
+
+        def record() -> Response:
+            account = visible_account(self.scope, pk)
+            serializer = self.get_serializer(account, data=request.data, partial=True)
+            serializer.is_valid(raise_exception=True)
+            changed, job = services.change_account(
+                scope=self.scope,
+                account_id=pk,
+                fields=serializer.validated_data,
+                if_match=request.headers.get("If-Match"),
+            )
+            return self.account_response(changed, job)
+
+        return self.run_command(request, record)
 
     @extend_schema(responses={200: AccountAcceptedSerializer, 202: AccountAcceptedSerializer})
     def delete(self, request: Request, pk: int) -> Response:
         """Remove it with all that is known of it, when the portal manages nothing in it. Nothing is done in the cloud."""
-        account, job = services.remove_account(
-            scope=self.scope, account_id=pk, if_match=request.headers.get("If-Match")
-        )
-        return self.waited(request, self.answer(account, job))
+
+        def record() -> Response:
+            account, job = services.remove_account(
+                scope=self.scope, account_id=pk, if_match=request.headers.get("If-Match")
+            )
+            return self.account_response(account, job)
+
+        return self.run_command(request, record)
 
 
 class AccountVerify(_AccountView):
@@ -151,12 +158,11 @@ class AccountVerify(_AccountView):
     @extend_schema(request=None, responses={200: AccountAcceptedSerializer, 202: AccountAcceptedSerializer})
     def post(self, request: Request, pk: int) -> Response:
         """Log in with them; the result stands on the account when the job has ended."""
-        return self.waited(request, self.verify(request, pk))
 
-    @idempotent
-    def verify(self, request: Request, pk: int) -> Response:
-        """Record it, in one transaction."""
-        return self.answer(*services.verify_account(scope=self.scope, account_id=pk))
+        def record() -> Response:
+            return self.account_response(*services.verify_account(scope=self.scope, account_id=pk))
+
+        return self.run_command(request, record)
 
 
 class AccountSync(_AccountView):
@@ -166,11 +172,8 @@ class AccountSync(_AccountView):
     @idempotent
     def post(self, request: Request, pk: int) -> Response:
         """Have some types listed now, or all that the account has chosen; a sync that runs already is joined."""
-        asked = AccountSyncSerializer(data=request.data)
-        if not asked.is_valid():
-            visible_account(self.scope, pk, Role.OPERATOR)
-            raise ValidationError(asked.errors)
-        logs = services.request_sync(scope=self.scope, account_id=pk, types=asked.validated_data.get("types"))
+        params = self.validate_body(AccountSyncSerializer(data=request.data), Role.OPERATOR)
+        logs = services.request_sync(scope=self.scope, account_id=pk, types=params.get("types"))
         return Response({"logs": SyncLogSerializer(logs, many=True).data}, status=202)
 
 

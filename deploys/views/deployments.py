@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from api.idempotency import idempotent
 from api.serializers import body_with_dry_run
-from tasks.views import accepted, wait_if_preferred
+from tasks.command_views import CommandView, job_response
 from tenants.scoped_views import ScopedView
 from tenants.scoping import Role
 
@@ -42,22 +42,22 @@ def serialize_deployments(deployments: Sequence[Deployment]) -> Any:
     return DeploymentSerializer(deployments, many=True, context=context).data
 
 
-def respond_with_plan(plan: Plan) -> Response:
-    """202 with the deployment, its plan and the job; 200 with the plan alone when nothing was recorded."""
+def plan_response(plan: Plan) -> Response:
+    """Return 202 with the deployment, its plan and the job; 200 with the plan alone when nothing was recorded."""
     deployment = serialize_deployments([plan.deployment])[0] if plan.job else None
-    return accepted(plan.job, {"deployment": deployment, "plan": PlanSerializer(plan).data})
+    return job_response(plan.job, {"deployment": deployment, "plan": PlanSerializer(plan).data})
 
 
-def await_job(request: Request, response: Response) -> Response:
-    """Honour `Prefer: wait=N`: the deployment as it is when the job has ended."""
-    if wait_if_preferred(request, response):
-        response.data["deployment"] = serialize_deployments(
-            [deployment_history.DEPLOYMENTS.get(pk=response.data["deployment"]["id"])]
-        )[0]
-    return response
+class DeployCommandView(CommandView):
+    """A view that starts a deployment."""
+
+    def refresh_body(self, body: dict[str, Any]) -> None:
+        """Render the deployment with its results."""
+        deployment = deployment_history.DEPLOYMENTS.get(pk=body["deployment"]["id"])
+        body["deployment"] = serialize_deployments([deployment])[0]
 
 
-class _Deploy(ScopedView):
+class _Deploy(DeployCommandView):
     """Bring instances that run the version of the path to another one."""
 
     queryset = MicroServiceVersion.objects.all()
@@ -80,23 +80,22 @@ class _Deploy(ScopedView):
     )
     def post(self, request: Request, pk: UUID, version_pk: UUID) -> Response:
         """Do it, batch by batch; with `dry_run`, say what would be done."""
-        return await_job(request, self.record(request, pk, version_pk))
 
-    @idempotent
-    def record(self, request: Request, pk: UUID, version_pk: UUID) -> Response:
-        """Record it, in one transaction."""
-        services.find_version(self.scope, pk, version_pk)
-        self.scope.require(Role.OPERATOR, Deployment)
-        asked = DeployParamsSerializer(data=body_with_dry_run(request))
-        asked.is_valid(raise_exception=True)
-        plan = services.deploy(
-            scope=self.scope,
-            service_id=pk,
-            version_id=version_pk,
-            action=self.direction,
-            params=asked.to_params(),
-        )
-        return respond_with_plan(plan)
+        def record() -> Response:
+            services.find_version(self.scope, pk, version_pk)
+            self.scope.require(Role.OPERATOR, Deployment)
+            serializer = DeployParamsSerializer(data=body_with_dry_run(request))
+            serializer.is_valid(raise_exception=True)
+            plan = services.deploy(
+                scope=self.scope,
+                service_id=pk,
+                version_id=version_pk,
+                action=self.direction,
+                params=serializer.to_params(),
+            )
+            return plan_response(plan)
+
+        return self.run_command(request, record)
 
 
 class Upgrade(_Deploy):
@@ -165,19 +164,18 @@ class DeploymentCancel(_DeploymentView):
         """Begin no further batch; what runs goes to its end."""
         self.refuse_what_is_sent(request, pk)
         deployment, job = deployment_history.cancel_deployment(scope=self.scope, deployment_id=pk)
-        return accepted(job, {"deployment": serialize_deployments([deployment])[0]})
+        return job_response(job, {"deployment": serialize_deployments([deployment])[0]})
 
 
-class DeploymentRetry(_DeploymentView):
+class DeploymentRetry(DeployCommandView, _DeploymentView):
     """Do a deployment again."""
 
     @extend_schema(request=None, responses={202: DeploymentAcceptedSerializer})
     def post(self, request: Request, pk: UUID) -> Response:
         """For those that have not got its version, as a new deployment."""
-        return await_job(request, self.record(request, pk))
 
-    @idempotent
-    def record(self, request: Request, pk: UUID) -> Response:
-        """Record it, in one transaction."""
-        self.refuse_what_is_sent(request, pk)
-        return respond_with_plan(services.retry(scope=self.scope, deployment_id=pk))
+        def record() -> Response:
+            self.refuse_what_is_sent(request, pk)
+            return plan_response(services.retry(scope=self.scope, deployment_id=pk))
+
+        return self.run_command(request, record)

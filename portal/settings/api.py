@@ -86,6 +86,7 @@ SPECTACULAR_SETTINGS = {
         "JobStatusEnum": "tasks.models.JobStatus",
         "StepStatusEnum": "tasks.models.StepStatus",
         "VMStatusEnum": "vms.models.VMStatus",
+        "DesiredStateEnum": "vms.models.virtual_machine.VirtualMachine.DesiredState",
         "RoleEnum": "tenants.scoping.Role",
         "VerificationEnum": "cloudaccounts.models.accounts.CloudAccount.Verification",
     },

@@ -210,7 +210,15 @@ def test_what_the_cloud_says_of_a_vm_is_shown_and_not_edited(administrator):
     vm = MAKE[VirtualMachine]()
     form = administrator.get(url(VirtualMachine, "change", vm.pk)).context["adminform"].form
 
-    said_by_the_cloud = {"status", "ip_address", "mac_address", "addresses", "fault", "observed_at", "wanted"}
+    said_by_the_cloud = {
+        "status",
+        "ip_address",
+        "mac_address",
+        "addresses",
+        "fault",
+        "observed_at",
+        "desired_state",
+    }
 
     assert not said_by_the_cloud & set(form.fields)
 

@@ -52,7 +52,7 @@ def stuck(stage, hands, settings):
     settings.JOB_ATTEMPT_CAP = 2
 
     def die(*place):
-        if place == ("called", "vms.create", "ask_the_cloud"):
+        if place == ("called", "vms.create", "request_server"):
             raise Killed
 
     def make(*, boot_volume):

@@ -10,13 +10,13 @@ from django.conf import settings as portal_settings
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.places import Place
 from tasks.models import Job, JobStatus
-from vms.choice import Catalogue
+from vms.catalogue import Catalogue
 from vms.commands.orphans import RemoveOrphan
 from vms.models import Orphan
 from vms.services.orphans import remove_orphan, sweep_orphans
 from vms.sync import orphans
 from vms.sync.orphans import sweep_region
-from vms.sync.status import regions_known
+from vms.sync.regions import known_regions
 
 from .creation.stage import Stage
 from .creation.stories import STORIES, Telling
@@ -200,4 +200,4 @@ def test_an_account_whose_first_creation_was_lost_is_swept_too(stage, hands):
     stage.create()
     hands.settle()
 
-    assert (stage.account.pk, REGION) in regions_known()
+    assert (stage.account.pk, REGION) in known_regions()

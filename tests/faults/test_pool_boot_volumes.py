@@ -51,7 +51,7 @@ def a_vm_of_a_spare(stage, *, in_vain=False):
         "os_type": "ubuntu",
         "boot_volume": True,
     }
-    job = create_vm(scope=stage.scope, wish=wish).job
+    job = create_vm(scope=stage.scope, params=wish).job
     assert SpareVolume.objects.count() == 2, "a spare was taken for it"
     return job
 

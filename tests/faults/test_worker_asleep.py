@@ -34,7 +34,7 @@ def test_a_worker_that_fell_asleep_before_asking_does_not_ask_when_it_wakes(
     celery_worker(beside=lease)
     cloud.faults({"kind": "status", "status": 503, "method": "POST", "path": "/action$", "times": 1})
     job = control_vm(scope=scope, vm_id=vm.pk, action="restart").job
-    asked = Step.objects.filter(job=job, name="ask_the_cloud", status="waiting")
+    asked = Step.objects.filter(job=job, name="send_request", status="waiting")
     until("the first try came to nothing", asked.exists)
     # From here on, the first look is the one that it does before it asks again.
     cloud.faults({"kind": "delay", "seconds": 0.5, "times": 1, **LOOK})

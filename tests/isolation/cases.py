@@ -28,7 +28,7 @@ from tests.factories import (
     VolumeSnapshotFactory,
     stock,
 )
-from vms.commands.power import StartVm
+from vms.commands.power import POWER_COMMANDS
 from vms.models import SyncRun
 
 from .case import Case, Ids
@@ -153,7 +153,7 @@ def a_job(member: Membership) -> Ids:
     from django.db import transaction
 
     vm = VirtualMachineFactory(information_system__tenant=member.tenant)
-    command = StartVm(str(vm.pk))
+    command = POWER_COMMANDS["start"](str(vm.pk))
     with transaction.atomic():
         return {"id": engine.submit(command, tenant=member.tenant, user=member.user).job.pk}
 

@@ -19,8 +19,8 @@ from tasks.leases import cut_leases, lease
 from tasks.models import AsyncTask, Job, PollScope
 from tests.factories import CloudAccountFactory, VirtualMachineFactory
 from vms.models import SyncState
-from vms.services.syncing import stale_states
-from vms.sync.status import _full_is_due
+from vms.services.status_sync import stale_states
+from vms.sync.status import is_full_run_due
 from volumepool.models import VolumePool
 
 pytestmark = pytest.mark.django_db
@@ -158,7 +158,7 @@ def test_a_full_listing_of_the_future_is_made_anew_and_its_picture_is_stale():
         account=vm.account, region=vm.region, listed_at=later, full_listed_at=later, changes_from=later
     )
 
-    assert _full_is_due(state)
+    assert is_full_run_due(state)
     assert list(stale_states()) == [state]
 
 

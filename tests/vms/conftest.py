@@ -11,7 +11,7 @@ from tests.factories import InformationSystemFactory, MembershipFactory, catalog
 from tests.simulated import SimulatedCloud
 from tests.working import work
 from vms.models import VirtualMachine
-from vms.sync.adoption import adopt_servers
+from vms.sync.adopted_servers import adopt_servers
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tenants.scoping import Role, Scope
 from tests.factories import VirtualMachineFactory
 from tests.vms.controlling import control, fresh
 from tests.working import work
-from vms.commands.power import RestartVm
+from vms.commands.power import RestartVmCommand
 from vms.models import VMOperationLog, VMStatus
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -44,7 +44,7 @@ def test_an_action_ends_when_the_cloud_agrees(cloud, scope, vms_of, action, befo
     )
     assert vm.status == after
     assert getattr(vm, time) is not None
-    assert vm.wanted == ("stopped" if action == "stop" else "running")
+    assert vm.desired_state == ("stopped" if action == "stop" else "running")
     assert cloud.accepted(vm.openstack_id, nova) == 1
     entry = VMOperationLog.objects.get()
     assert (entry.operation, entry.success, entry.operator, entry.job_id, entry.vm_name) == (
@@ -210,7 +210,7 @@ def test_an_answer_that_is_lost_is_not_asked_for_twice(cloud, scope, vms_of, act
 def test_a_restart_that_did_not_look_first_would_restart_twice(cloud, scope, vms_of, monkeypatch):
     """The danger is real: without the look at Nova's record, a lost answer costs a second reboot."""
     (vm,) = vms_of(1)
-    monkeypatch.setattr(RestartVm, "was_done_before", lambda self, compute: False)
+    monkeypatch.setattr(RestartVmCommand, "was_done_before", lambda self, compute: False)
     cloud.faults(
         {
             "service": "compute",

@@ -83,7 +83,7 @@ def test_a_cloud_that_is_away_is_waited_for_and_the_step_says_so(cloud, scope, v
     engine.advance(Job.objects.get().pk)
 
     assert Job.objects.get().status == JobStatus.WAITING
-    assert Step.objects.get(name="ask_the_cloud").message
+    assert Step.objects.get(name="send_request").message
     cloud.no_faults()
     Job.objects.update(not_before=timezone.now())
     work()

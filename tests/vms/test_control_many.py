@@ -78,7 +78,7 @@ def test_the_answer_has_the_job_where_to_follow_it_and_the_vm(client, vms_of):
     assert answer["Location"] == f"/api/v1/jobs/{body['job']['id']}/"
     assert body["vm"]["current_job"]["id"] == body["job"]["id"]
     assert body["vm"]["allowed_actions"] == []
-    assert [step["name"] for step in body["job"]["steps"]] == ["ask_the_cloud", "see_it_done"]
+    assert [step["name"] for step in body["job"]["steps"]] == ["send_request", "wait_for_completion"]
     assert client.get(answer["Location"]).json()["status"] == "queued"
 
 

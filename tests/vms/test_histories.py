@@ -319,7 +319,7 @@ def test_a_transition_that_is_not_logged_is_noticed(world):
 
 
 def test_a_server_that_is_missing_and_not_noted_is_noticed(world, monkeypatch):
-    monkeypatch.setattr(status, "_note_missing", lambda *args: None)
+    monkeypatch.setattr(status, "mark_missing", lambda *args: None)
     world.lose(0)
     with pytest.raises(AssertionError, match="running"):
         world.sync(full=True)

@@ -32,7 +32,7 @@ from vms import services
 from vms.models import SyncState, VirtualMachine, VMStatus
 from vms.services.orphans import sweep_orphans
 from vms.sync import orphans, status, watching
-from vms.sync.adoption import adopt_servers
+from vms.sync.adopted_servers import adopt_servers
 from vms.sync.status import sync_region
 from volumepool.models import Volume
 
@@ -207,7 +207,7 @@ class World:
         self.named += 1
         wish = {"information_system": self.system.pk, "name": f"new-{self.named}", "os_type": "ubuntu"}
         wish |= {"cpu_cores": 2, "memory_gb": 4, "disk_gb": 40, "boot_volume": boot_volume}
-        services.create_vm(scope=self.scope, wish=wish)
+        services.create_vm(scope=self.scope, params=wish)
 
     def move_volume(self, which, volume):
         """Attach what is free, detach what is not."""
@@ -287,7 +287,7 @@ class World:
         with connection.cursor() as cursor, self.writer("sync"):
             cursor.execute("SELECT set_config('portal.sync_began', clock_timestamp()::text, false)")
             run = sync_region(self.account.pk, REGION, full=full)
-        assert run.message != "An error of the portal itself."
+        assert run.message != "Internal error."
         if run.full and before is not None and (run.state == "success" or "missing" in run.message):
             check_losses(run, *before)
         return run

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from openstack_client import ServerEvent
-from vms.commands.history import has_failed, is_worked_on
+from vms.commands.server_history import has_failed, is_worked_on
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

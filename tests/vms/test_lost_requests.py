@@ -12,7 +12,7 @@ from tasks.models import IN_FLIGHT, Job
 from tests.factories import VolumeFactory
 from tests.lost import look_again, standing_still, work_with_losses
 from tests.working import work
-from vms.commands.power import RestartVm
+from vms.commands.power import RestartVmCommand
 from vms.models import VirtualMachine
 from volumepool.models import Volume
 
@@ -111,7 +111,7 @@ def test_a_restart_that_nova_has_begun_and_dropped_is_asked_for_as_a_hard_one(
     admin, vm, url, cloud, monkeypatch
 ):
     """Seen on a real cloud: nova-compute was killed while it restarted, and left the server `rebooting`."""
-    monkeypatch.setattr(RestartVm, "longest_work", timedelta(0))
+    monkeypatch.setattr(RestartVmCommand, "longest_work", timedelta(0))
     cloud.clock(action_seconds=1e6)
     answer = admin.post(f"{url}actions/", {"action": "restart"})
     with standing_still():

@@ -316,7 +316,7 @@ def test_what_is_gone_already_is_removed(admin, vm, url, cloud):
 def test_a_dry_removal_says_what_would_be_and_does_nothing(admin, vm, url):
     assert code_of(admin.delete(f"{url}?dry_run=true")) == "wrong_state"
     assert admin.delete(f"{url}?dry_run=true&force=true").status_code == 200
-    assert admin.get(url).json()["wanted"] == "running"
+    assert admin.get(url).json()["desired_state"] == "running"
     assert code_of(admin.delete(f"{url}?volumes=burn"), 400) == "invalid"
 
 

@@ -13,8 +13,8 @@ from tasks import engine
 from tasks.models import AsyncTask, EntityLock, Job, Step
 from tests.factories import VirtualMachineFactory
 from tests.working import work
-from vms.actions import ACTIONS, allowed_actions
-from vms.commands.power import COMMAND_OF_ACTION, NOVA
+from vms.actions import ACTIONS, POWER_ACTIONS, allowed_actions
+from vms.commands.power import POWER_COMMANDS
 from vms.models import VirtualMachine, VMOperationLog, VMStatus
 from vms.services import control_vm
 
@@ -25,7 +25,7 @@ NOVAS_WORD = {
     VMStatus.SUSPENDED: "SUSPENDED",
     VMStatus.SHELVED: "SHELVED_OFFLOADED",
 }
-POWER = sorted(COMMAND_OF_ACTION)
+POWER = sorted(POWER_COMMANDS)
 
 
 def fresh(vm):
@@ -33,16 +33,17 @@ def fresh(vm):
 
 
 def test_every_action_has_a_command_and_is_an_operation_of_the_log():
-    assert set(ACTIONS) == set(COMMAND_OF_ACTION) | {"confirm_resize", "revert_resize"}
+    assert set(ACTIONS) == set(POWER_COMMANDS) | {"confirm_resize", "revert_resize"}
     assert set(ACTIONS) <= set(VMOperationLog.Operation.values)
-    assert set(NOVA) == set(COMMAND_OF_ACTION) - {"restart"}, "a restart has two ways"
+    assert {command.kind for command in POWER_COMMANDS.values()} == {f"vms.{name}" for name in POWER_ACTIONS}
+    assert {action.undone_by for action in POWER_ACTIONS.values()} - {""} <= set(POWER_ACTIONS)
 
 
 @pytest.mark.parametrize("status", list(VMStatus))
 @pytest.mark.parametrize("action", POWER)
 def test_each_action_from_each_status(scope, action, status):
     vm = VirtualMachineFactory(information_system__tenant=scope.tenant, status=status)
-    if status == ACTIONS[action].already:
+    if status == ACTIONS[action].leads_to:
         control = control_vm(scope=scope, vm_id=vm.pk, action=action)
         assert (control.changed, control.job) == (False, None)
     elif status in ACTIONS[action].allowed_from:
@@ -57,7 +58,7 @@ def test_each_action_from_each_status(scope, action, status):
     assert not Job.objects.exists()
 
 
-@pytest.mark.parametrize("action", [name for name in POWER if COMMAND_OF_ACTION[name].taken_back_by])
+@pytest.mark.parametrize("action", [name for name in POWER if POWER_ACTIONS[name].undone_by])
 def test_what_does_not_get_there_is_taken_back(vms_of, scope, cloud, action):
     """The step's time runs out while the server is as wanted, but the cloud does not tell, asked once more: it is brought back."""
     before = NOVAS_WORD[next(iter(ACTIONS[action].allowed_from))]
@@ -66,7 +67,7 @@ def test_what_does_not_get_there_is_taken_back(vms_of, scope, cloud, action):
     job = Job.objects.get()
     engine.advance(job.pk)
     AsyncTask.objects.update(expires_at=timezone.now() - timedelta(seconds=1), next_look_at=timezone.now())
-    Step.objects.filter(name="see_it_done").update(deadline=timezone.now() - timedelta(seconds=1))
+    Step.objects.filter(name="wait_for_completion").update(deadline=timezone.now() - timedelta(seconds=1))
     Job.objects.update(deadline=timezone.now() - timedelta(seconds=1), not_before=timezone.now())
     silence = {
         "service": "compute",

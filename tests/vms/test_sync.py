@@ -16,11 +16,11 @@ from openstack_client import Address, Server
 from openstack_client.compute import Compute
 from tasks import engine
 from tests.factories import VirtualMachineFactory
-from vms.commands.power import StopVm
+from vms.commands.power import POWER_COMMANDS
 from vms.models import STATUS_OF_SERVER, SyncRun, SyncState, VirtualMachine, VMOperationLog, VMStatus
-from vms.services.syncing import accept_losses
-from vms.sync import status as vm_status_sync
-from vms.sync.mapping import columns_of
+from vms.services.status_sync import accept_losses
+from vms.sync import server_pages
+from vms.sync.server_columns import map_server_columns
 from vms.sync.status import sync_region
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -66,11 +66,11 @@ def test_the_status_map_is_the_designs():
 
 
 def test_an_unknown_word_maps_to_none():
-    assert columns_of(Server(id="1", name="", status="DANCING")).status is None
+    assert map_server_columns(Server(id="1", name="", status="DANCING")).status is None
 
 
 def test_the_first_valid_fixed_address_wins_and_nonsense_is_left_out():
-    columns = columns_of(
+    columns = map_server_columns(
         Server(
             id="1",
             name="",
@@ -173,7 +173,7 @@ def test_a_fault_is_shown(cloud, vms_of):
 def test_a_vm_that_a_job_holds_is_left_alone(cloud, vms_of, member):
     held, free = vms_of(2)
     with transaction.atomic():
-        engine.submit(StopVm(str(held.pk)), tenant=member.tenant)
+        engine.submit(POWER_COMMANDS["stop"](str(held.pk)), tenant=member.tenant)
     for vm in (held, free):
         cloud.change(vm.openstack_id, status="PAUSED")
 
@@ -188,11 +188,11 @@ def test_a_vm_that_was_written_after_the_listing_began_is_left_alone(cloud, vms_
     (vm,) = vms_of(1)
     cloud.change(vm.openstack_id, status="PAUSED")
 
-    def meanwhile(server, mapped=columns_of):
+    def meanwhile(server, mapped=map_server_columns):
         VirtualMachine.objects.filter(pk=vm.pk).update(status=VMStatus.STOPPED, written_at=Now())
         return mapped(server)
 
-    monkeypatch.setattr(vm_status_sync, "columns_of", meanwhile)
+    monkeypatch.setattr(server_pages, "map_server_columns", meanwhile)
 
     assert sync(vm).skipped == 1
     assert fresh(vm).status == VMStatus.STOPPED
@@ -202,13 +202,13 @@ def test_without_the_check_an_old_listing_would_win(cloud, vms_of, monkeypatch):
     """The danger is real: a sync that thinks it began later overwrites the newer word."""
     (vm,) = vms_of(1)
     cloud.change(vm.openstack_id, status="PAUSED")
-    monkeypatch.setattr(vm_status_sync, "database_now", lambda: timezone.now() + timedelta(hours=1))
+    monkeypatch.setattr(server_pages, "database_now", lambda: timezone.now() + timedelta(hours=1))
 
-    def meanwhile(server, mapped=columns_of):
+    def meanwhile(server, mapped=map_server_columns):
         VirtualMachine.objects.filter(pk=vm.pk).update(status=VMStatus.STOPPED, written_at=Now())
         return mapped(server)
 
-    monkeypatch.setattr(vm_status_sync, "columns_of", meanwhile)
+    monkeypatch.setattr(server_pages, "map_server_columns", meanwhile)
     sync(vm)
 
     assert fresh(vm).status == VMStatus.PAUSED
@@ -328,12 +328,12 @@ def test_one_bad_server_never_stops_the_rest(cloud, vms_of, monkeypatch):
     bad, good = vms_of(2)
     cloud.change(good.openstack_id, status="SHUTOFF")
 
-    def mapper(server, mapped=columns_of):
+    def mapper(server, mapped=map_server_columns):
         if server.id == bad.openstack_id:
             raise ValueError("nonsense")
         return mapped(server)
 
-    monkeypatch.setattr(vm_status_sync, "columns_of", mapper)
+    monkeypatch.setattr(server_pages, "map_server_columns", mapper)
     run = sync(bad)
 
     assert (run.state, run.errors, run.updated) == ("success", 1, 1)
@@ -411,14 +411,14 @@ def test_an_odd_server_keeps_no_other_vm_from_being_synced(cloud, vms_of, odd):
 
 def test_a_server_that_cannot_be_read_is_counted_and_named_and_is_not_missing(cloud, vms_of, monkeypatch):
     odd, good = vms_of(2)
-    real = vm_status_sync.columns_of
+    real = server_pages.map_server_columns
 
     def columns(server):
         if server.id == odd.openstack_id:
             raise ArithmeticError("seven")
         return real(server)
 
-    monkeypatch.setattr(vm_status_sync, "columns_of", columns)
+    monkeypatch.setattr(server_pages, "map_server_columns", columns)
     for vm in (odd, good):
         cloud.change(vm.openstack_id, status="SHUTOFF")
     for _ in range(2):

@@ -13,8 +13,9 @@ from tenants.scoping import Role
 from tests.factories import MembershipFactory, TenantFactory, UserFactory
 from vms.models import SyncRun, SyncState, VirtualMachine, VMOperationLog
 from vms.services import request_sync
-from vms.services.syncing import prune_runs, stale_states
-from vms.sync.status import moving_regions, sync_region
+from vms.services.status_sync import prune_runs, stale_states
+from vms.sync.regions import moving_regions
+from vms.sync.status import sync_region
 
 REGION = "RegionOne"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -50,7 +51,7 @@ class _AttachmentCommand(ServerCommand):
         """Refuse what Nova's state does not allow, and a volume that is gone."""
         if not Volume.objects.filter(pk=self.volume_id).exists():
             return [Refusal("gone", gettext_lazy("The volume is gone; ask for it anew."))]
-        if refusals := self.not_bound():
+        if refusals := self.unbound_refusals():
             return refusals
         status = VMStatus(self.vm.status)
         if status in ATTACHABLE and self.vm.pending_resize is None:
@@ -58,7 +59,7 @@ class _AttachmentCommand(ServerCommand):
         message = gettext_lazy("The volumes of a VM that is '%(status)s' cannot be changed now.")
         return [Refusal("wrong_state", message % {"status": status.label})]
 
-    def refused_for(self, allowed: frozenset[str]) -> list[Refusal]:
+    def state_refusals(self, allowed: frozenset[str]) -> list[Refusal]:
         """The refusal of a volume that Cinder has in another state than these; nothing for one that is yet to be made."""
         status, cinder_id = Volume.objects.values_list("status", "volume_id").get(pk=self.volume_id)
         if status == GONE:
@@ -99,10 +100,10 @@ class _AttachmentCommand(ServerCommand):
         except NotFound:
             return Done(_("It was off already."))
         except Conflict as refusal:
-            return self.detach_otherwise(refused_by_cloud(refusal))
+            return self.handle_refused_detachment(refused_by_cloud(refusal))
         return Wait(0.5, _("Waiting for the cloud to take it off."))
 
-    def detach_otherwise(self, refusal: str) -> Result:
+    def handle_refused_detachment(self, refusal: str) -> Result:
         """What to do when Nova refuses: wait while somebody works on it, and clear away what a lost request has left.
 
         Nova begins a detachment by making the volume `detaching` in Cinder, and an attachment by having it reserved; when its
@@ -146,7 +147,7 @@ class _AttachmentCommand(ServerCommand):
 
 @register
 @dataclass
-class AttachVolume(_AttachmentCommand):
+class AttachVolumeCommand(_AttachmentCommand):
     """Put a volume on a server; one whose row has no volume in the cloud yet is made first."""
 
     vm_id: str
@@ -154,20 +155,26 @@ class AttachVolume(_AttachmentCommand):
 
     kind: ClassVar[str] = "vms.attach_volume"
     title: ClassVar[str | Promise] = gettext_lazy("Attach a volume to VM")
+    renamed_steps: ClassVar[Mapping[str, str]] = {
+        "make_the_volume": "create_volume",
+        "ask_the_cloud": "request_attachment",
+        "see_it_attached": "wait_until_attached",
+        "read_its_device": "read_device",
+    }
 
     def validate(self) -> list[Refusal]:
         """Refuse a volume that is not free in Cinder, too."""
-        return super().validate() or self.refused_for(frozenset({"available"}))
+        return super().validate() or self.state_refusals(frozenset({"available"}))
 
-    @step(title=gettext_lazy("Make the volume"))
-    def make_the_volume(self) -> Result:
+    @step(title=gettext_lazy("Create volume"))
+    def create_volume(self) -> Result:
         """Make it, if it is new."""
         if self.volume.volume_id is not None:
             return Done()
         return Spawn([CreateVolume(self.volume_id)])
 
-    @step(title=gettext_lazy("Ask the cloud"))
-    def ask_the_cloud(self) -> Result:
+    @step(title=gettext_lazy("Send request to cloud"))
+    def request_attachment(self) -> Result:
         """Attach it, unless it is attached already."""
         if self.retrying and self.is_attached():
             return Done()
@@ -179,8 +186,8 @@ class AttachVolume(_AttachmentCommand):
         self.note_request()
         return Done()
 
-    @ask_the_cloud.undo
-    def take_it_off(self) -> Result:
+    @request_attachment.undo
+    def undo_attachment(self) -> Result:
         """Detach it, and see that it is free: a new volume is about to be removed."""
         result = self.detach()
         if not isinstance(result, Done):
@@ -199,13 +206,13 @@ class AttachVolume(_AttachmentCommand):
             )
         return Wait(0.5, _("Waiting for the volume."))
 
-    @step(deadline=minutes(10), title=gettext_lazy("See it attached"))
-    def see_it_attached(self) -> Result:
+    @step(deadline=minutes(10), title=gettext_lazy("Wait until attached"))
+    def wait_until_attached(self) -> Result:
         """Wait for `in-use`."""
         return self.watch_volume("in-use")
 
-    @see_it_attached.stalled
-    def look_at_both_sides(self) -> Result:
+    @wait_until_attached.stalled
+    def compare_nova_and_cinder(self) -> Result:
         """Compare Nova's view and Cinder's: ask again for what neither has, and give up on what died between them."""
         cloud = self.cloud()
         try:
@@ -237,8 +244,8 @@ class AttachVolume(_AttachmentCommand):
         self.note_request()
         return Wait(0.0, _("The cloud had lost the request; it was asked again."))
 
-    @step(title=gettext_lazy("Read its device"))
-    def read_its_device(self) -> Result:
+    @step(title=gettext_lazy("Read device name"))
+    def read_device(self) -> Result:
         """Under which name the server has it."""
         attached = self.cloud().compute.list_volume_attachments(self.server_id)
         devices = {attachment.volume_id: attachment.device for attachment in attached}
@@ -267,7 +274,7 @@ class AttachVolume(_AttachmentCommand):
 
 @register
 @dataclass
-class DetachVolume(_AttachmentCommand):
+class DetachVolumeCommand(_AttachmentCommand):
     """Take a volume off a server; the tenant keeps it."""
 
     vm_id: str
@@ -275,25 +282,29 @@ class DetachVolume(_AttachmentCommand):
 
     kind: ClassVar[str] = "vms.detach_volume"
     title: ClassVar[str | Promise] = gettext_lazy("Detach a volume from VM")
+    renamed_steps: ClassVar[Mapping[str, str]] = {
+        "ask_the_cloud": "request_detachment",
+        "see_it_free": "wait_until_available",
+    }
 
     def validate(self) -> list[Refusal]:
         """Refuse the disk that the VM boots from."""
         if Volume.objects.filter(pk=self.volume_id, is_boot=True).exists():
             return [Refusal("boot_volume", gettext_lazy("A VM cannot be without the volume it boots from."))]
-        return super().validate() or self.refused_for(ON_A_SERVER)
+        return super().validate() or self.state_refusals(ON_A_SERVER)
 
-    @step(deadline=minutes(10), title=gettext_lazy("Ask the cloud"))
-    def ask_the_cloud(self) -> Result:
+    @step(deadline=minutes(10), title=gettext_lazy("Send request to cloud"))
+    def request_detachment(self) -> Result:
         """Detach it."""
         return self.detach()
 
-    @step(deadline=minutes(10), title=gettext_lazy("See it free"))
-    def see_it_free(self) -> Result:
+    @step(deadline=minutes(10), title=gettext_lazy("Wait until available"))
+    def wait_until_available(self) -> Result:
         """Wait for `available`."""
         return self.watch_volume("available")
 
-    @see_it_free.stalled
-    def look_at_both_sides(self) -> Result:
+    @wait_until_available.stalled
+    def compare_nova_and_cinder(self) -> Result:
         """Compare Nova's view and Cinder's: what Cinder keeps for a server that has the volume no more is let go."""
         cloud = self.cloud()
         try:

@@ -18,7 +18,7 @@ _TAKES_METADATA = frozenset({VMStatus.RUNNING, VMStatus.STOPPED, VMStatus.PAUSED
 
 @register
 @dataclass
-class ChangeVm(ServerCommand):
+class ChangeVmCommand(ServerCommand):
     """Give a server another name, other metadata, or both. Each request says all, so it is safe to repeat."""
 
     vm_id: str
@@ -30,7 +30,7 @@ class ChangeVm(ServerCommand):
 
     def validate(self) -> list[Refusal]:
         """Refuse one without a server, and metadata where Nova takes none."""
-        if refusals := self.not_bound():
+        if refusals := self.unbound_refusals():
             return refusals
         status = VMStatus(self.vm.status)
         if self.metadata is None or status in _TAKES_METADATA:
@@ -54,7 +54,7 @@ class ChangeVm(ServerCommand):
 
     def succeeded(self) -> None:
         """Write what was changed."""
-        vm = self.observed_vm()
+        vm = self.lock_observed_vm()
         said = []
         if self.name is not None:
             said.append(f"{vm.name} -> {self.name}")
@@ -67,7 +67,7 @@ class ChangeVm(ServerCommand):
 
     def failed(self, failure: Failure) -> None:
         """Say why."""
-        vm = self.observed_vm()
+        vm = self.lock_observed_vm()
         self.log(
             vm, VMOperationLog.Operation.CHANGE, success=False, detail=f"{failure.code}: {failure.message}"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 from uuid import UUID
@@ -18,7 +19,7 @@ from .server import ServerCommand
 
 @register
 @dataclass
-class ReadConsole(ServerCommand):
+class ReadConsoleCommand(ServerCommand):
     """Ask for it and keep it for who asked. It changes nothing, so it holds nobody up: not the VM, only its twin."""
 
     vm_id: str
@@ -28,6 +29,7 @@ class ReadConsole(ServerCommand):
 
     kind: ClassVar[str] = "vms.read_console"
     title: ClassVar[str | Promise] = gettext_lazy("Read the console of VM")
+    renamed_steps: ClassVar[Mapping[str, str]] = {"ask_the_cloud": "read_console"}
 
     def locks(self) -> list[str]:
         """What this user reads of this VM."""
@@ -35,14 +37,14 @@ class ReadConsole(ServerCommand):
 
     def validate(self) -> list[Refusal]:
         """Refuse a screen of what does not run."""
-        if refusals := self.not_bound():
+        if refusals := self.unbound_refusals():
             return refusals
         if self.reading == "url" and self.vm.status != VMStatus.RUNNING:
             return [Refusal("wrong_state", gettext_lazy("Only a running VM has a screen."))]
         return []
 
-    @step(title=gettext_lazy("Ask the cloud"))
-    def ask_the_cloud(self) -> Result:
+    @step(title=gettext_lazy("Send request to cloud"))
+    def read_console(self) -> Result:
         """Read it and keep it, encrypted: an address lets in who has it, and a text may hold a password."""
         compute = self.cloud().compute
         text = (

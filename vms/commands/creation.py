@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar
@@ -46,7 +47,7 @@ def is_overtaken(compute: Compute, server: Server) -> bool:
 
 @register
 @dataclass
-class CreateVm(ServerCommand):
+class CreateVmCommand(ServerCommand):
     """Make the server of a VM's row. What it is made of was chosen, and the quota checked, when it was recorded.
 
     The server carries the VM's and the job's id as tags from the moment in which it exists, so whatever dies in
@@ -66,6 +67,12 @@ class CreateVm(ServerCommand):
 
     kind: ClassVar[str] = "vms.create"
     title: ClassVar[str | Promise] = gettext_lazy("Create VM")
+    renamed_steps: ClassVar[Mapping[str, str]] = {
+        "make_boot_volume": "create_boot_volume",
+        "ask_the_cloud": "request_server",
+        "see_it_active": "wait_until_running",
+        "keep_only_one": "delete_duplicates",
+    }
     deadline: ClassVar[timedelta] = minutes(120)
 
     def locks(self) -> list[str]:
@@ -78,8 +85,8 @@ class CreateVm(ServerCommand):
         """Nova's id of the server that this job has made."""
         return str(self.data["server_id"])
 
-    @step(title=gettext_lazy("Make the boot volume"))
-    def make_boot_volume(self) -> Result:
+    @step(title=gettext_lazy("Create boot volume"))
+    def create_boot_volume(self) -> Result:
         """Copy the image to a volume, if the VM boots from one; a spare is a copy already."""
         if self.boot_volume_id is None:
             return Done(_("It boots from the image."))
@@ -99,8 +106,8 @@ class CreateVm(ServerCommand):
             [CreateVolume(self.boot_volume_id, image_id=image_id or None, snapshot_id=snapshot_id or None)]
         )
 
-    @step(title=gettext_lazy("Ask the cloud for a server"))
-    def ask_the_cloud(self) -> Result:
+    @step(title=gettext_lazy("Request server from cloud"))
+    def request_server(self) -> Result:
         """Create it, unless an earlier try has. If that cannot be found out, nothing is created."""
         compute = self.cloud().compute
         # Who comes a second time may have asked before, and a lost request may still be on its way.
@@ -114,38 +121,38 @@ class CreateVm(ServerCommand):
             network_ids=[self.network_id],
             tags=[settings.CLOUD_TAG, vm_tag(self.vm_id), f"portal-job-{self.job.pk}"],
             image_id=None if self.boot_volume_id else self.image_id,
-            boot_volume_id=self.cinder_id_of_boot_volume(),
+            boot_volume_id=self.boot_volume_cinder_id(),
             availability_zone=self.availability_zone,
             metadata=self.vm.metadata | {"portal_vm": self.vm_id},
         ).id
         self.note_request()
         return Done()
 
-    def cinder_id_of_boot_volume(self) -> str | None:
+    def boot_volume_cinder_id(self) -> str | None:
         """Cinder's id of the volume that was made for it."""
         if self.boot_volume_id is None:
             return None
         return Volume.objects.values_list("volume_id", flat=True).get(pk=self.boot_volume_id)
 
-    def servers_of_this_vm(self) -> list[str]:
+    def list_server_ids(self) -> list[str]:
         """Every server that was ever made for it and is still there."""
         return [server.id for server in self.cloud().compute.find_servers_by_tag(vm_tag(self.vm_id))]
 
-    @ask_the_cloud.undo
-    def remove_server(self) -> Result:
+    @request_server.undo
+    def delete_server(self) -> Result:
         """Remove whatever was made, until the cloud has none of it: also one whose id was never heard."""
-        ids = set(self.servers_of_this_vm())
+        ids = set(self.list_server_ids())
         if "server_id" in self.data:
             ids.add(self.server_id)
         return delete_servers(self.cloud().compute, sorted(ids))
 
-    @step(deadline=minutes(30), title=gettext_lazy("See it running"))
-    def see_it_active(self) -> Result:
+    @step(deadline=minutes(30), title=gettext_lazy("Wait until running"))
+    def wait_until_running(self) -> Result:
         """Wait for ACTIVE."""
         return self.watch("ACTIVE")
 
-    @see_it_active.stalled
-    def look_whether_it_is_built(self) -> Result:
+    @wait_until_running.stalled
+    def check_progress(self) -> Result:
         """Give up on one that stands still while others that were asked for later are through: its request was lost."""
         compute = self.cloud().compute
         try:
@@ -158,17 +165,17 @@ class CreateVm(ServerCommand):
             )
         return Wait(0.0, _("The cloud still reports %s.") % (server.task_state or server.status))
 
-    @step(title=gettext_lazy("Make sure that there is one"))
-    def keep_only_one(self) -> Result:
+    @step(title=gettext_lazy("Check for duplicates"))
+    def delete_duplicates(self) -> Result:
         """Remove what a lost request has made besides, when one may have been lost."""
         if not self.data["asked_again"]:
             return Done()
-        doubles = [server_id for server_id in self.servers_of_this_vm() if server_id != self.server_id]
+        doubles = [server_id for server_id in self.list_server_ids() if server_id != self.server_id]
         return delete_servers(self.cloud().compute, doubles)
 
     def succeeded(self) -> None:
         """Bind the row, with what the cloud said of the server."""
-        vm = self.observed_vm()
+        vm = self.lock_observed_vm()
         vm.openstack_id = self.server_id
         vm.last_start_time = Now()
         vm.save()
@@ -180,7 +187,7 @@ class CreateVm(ServerCommand):
 
     def failed(self, failure: Failure) -> None:
         """The cloud has nothing of it, so the rows go. The log keeps the cloud's reason."""
-        vm = self.observed_vm()
+        vm = self.lock_observed_vm()
         self.log(
             vm,
             VMOperationLog.Operation.CREATE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -20,9 +21,9 @@ from volumepool.mapping import columns_of
 from volumepool.models import Volume, VolumeSnapshot
 
 from ..actions import allowed_actions
-from ..keepers import kept_by
 from ..models import VirtualMachine, VMOperationLog, VMSnapshot, VMStatus
-from .server import ServerCommand, delete_servers, is_ending, vm_tag
+from ..removal_guards import removal_refusals
+from .server import ServerCommand, delete_servers, is_deletion_running, vm_tag
 
 # What may be removed without force: nothing runs in it.
 _REMOVABLE = frozenset({VMStatus.STOPPED, VMStatus.SHELVED, VMStatus.ERROR, VMStatus.REMOVED})
@@ -30,7 +31,7 @@ _REMOVABLE = frozenset({VMStatus.STOPPED, VMStatus.SHELVED, VMStatus.ERROR, VMSt
 
 @register
 @dataclass
-class RemoveVm(ServerCommand):
+class RemoveVmCommand(ServerCommand):
     """Remove a VM. What is gone already is success, so it can be asked for again after it failed half-way.
 
     Nothing of it can be taken back: a server that was asked to go, goes.
@@ -42,10 +43,17 @@ class RemoveVm(ServerCommand):
 
     kind: ClassVar[str] = "vms.remove"
     title: ClassVar[str | Promise] = gettext_lazy("Remove VM")
+    renamed_steps: ClassVar[Mapping[str, str]] = {
+        "ask_the_cloud": "request_delete",
+        "see_it_gone": "wait_until_deleted",
+        "end_it_for_good": "force_delete",
+        "see_its_volumes_free": "wait_until_volumes_free",
+        "remove_volumes": "delete_volumes",
+    }
 
     def validate(self) -> list[Refusal]:
         """Refuse one that runs, unless forced, and volumes on which snapshots hang."""
-        refusals = kept_by(self.vm.pk)
+        refusals = removal_refusals(self.vm.pk)
         if self.vm.openstack_id and not self.force and VMStatus(self.vm.status) not in _REMOVABLE:
             message = gettext_lazy("A VM that is '%(status)s' is not removed; stop it first, or force it.")
             refusals.append(
@@ -65,17 +73,17 @@ class RemoveVm(ServerCommand):
             refusals.append(Refusal("has_snapshots", message % {"count": snapshots}, field="volumes"))
         return refusals
 
-    def servers(self) -> list[str]:
+    def list_server_ids(self) -> list[str]:
         """Its server; of a VM that was never bound, whatever carries its tag."""
         if self.vm.openstack_id is not None:
             return [self.vm.openstack_id]
         return [server.id for server in self.cloud().compute.find_servers_by_tag(vm_tag(self.vm_id))]
 
-    @step(title=gettext_lazy("Ask the cloud to remove the server"))
-    def ask_the_cloud(self) -> Result:
+    @step(title=gettext_lazy("Send delete request to cloud"))
+    def request_delete(self) -> Result:
         """Delete the server."""
         compute = self.cloud().compute
-        self.data["servers"] = self.servers()
+        self.data["servers"] = self.list_server_ids()
         for server_id in self.data["servers"]:
             try:
                 compute.delete_server(server_id)
@@ -84,16 +92,16 @@ class RemoveVm(ServerCommand):
             self.note_request()
         return Done()
 
-    @step(deadline=minutes(30), title=gettext_lazy("See it gone"))
-    def see_it_gone(self) -> Result:
+    @step(deadline=minutes(30), title=gettext_lazy("Wait for deletion"))
+    def wait_until_deleted(self) -> Result:
         """Wait until Nova has it no more."""
         if self.vm.openstack_id is None:
             return delete_servers(self.cloud().compute, self.data["servers"])
         # ERROR is no reason to give up: a server that was in error shows it until it is gone.
         return self.watch(MISSING, "SOFT_DELETED", unless=())
 
-    @see_it_gone.stalled
-    def ask_again(self) -> Result:
+    @wait_until_deleted.stalled
+    def resend_if_lost(self) -> Result:
         """Ask again when Nova has given up (ERROR, no task), or shows no trace of the request."""
         compute = self.cloud().compute
         try:
@@ -113,8 +121,8 @@ class RemoveVm(ServerCommand):
             return Wait(0.0, refused_by_cloud(refusal))
         return Wait(0.0, _("Nova had given up; it was asked again."))
 
-    @step(deadline=minutes(10), title=gettext_lazy("End it for good"))
-    def end_it_for_good(self) -> Result:
+    @step(deadline=minutes(10), title=gettext_lazy("Delete permanently"))
+    def force_delete(self) -> Result:
         """Where Nova keeps deleted servers for a while (SOFT_DELETED), end this one now: until then it keeps its volumes.
 
         Where the cloud's policy leaves that to its administrators, its data volumes are taken off; what it boots from stays on
@@ -135,16 +143,16 @@ class RemoveVm(ServerCommand):
                 is_gone = True
             except Forbidden:
                 kept = True
-                self.take_volumes_off(cloud, server_id)
+                self.detach_data_volumes(cloud, server_id)
                 continue
             except Conflict as refusal:
                 return Wait(1.0, refused_by_cloud(refusal))
-            if not is_gone or is_ending(cloud.compute, server_id, self.data.get("request_id", "")):
+            if not is_gone or is_deletion_running(cloud.compute, server_id, self.data.get("request_id", "")):
                 return Wait(0.5, _("Waiting for the server to go."))
         self.data["kept_by_nova"] = kept
         return Done(_("Nova keeps the server for a while; it ends by itself.") if kept else "")
 
-    def take_volumes_off(self, cloud: Cloud, server_id: str) -> None:
+    def detach_data_volumes(self, cloud: Cloud, server_id: str) -> None:
         """Ask for the detachment of what a server that Nova keeps does not boot from."""
         boots_from = set(Volume.objects.filter(vm=self.vm, is_boot=True).values_list("volume_id", flat=True))
         for attached in cloud.compute.list_volume_attachments(server_id):
@@ -152,8 +160,8 @@ class RemoveVm(ServerCommand):
                 with suppress(NotFound, Conflict):
                     cloud.compute.detach_volume(server_id, attached.volume_id)
 
-    @step(deadline=minutes(10), title=gettext_lazy("See its volumes free"))
-    def see_its_volumes_free(self) -> Result:
+    @step(deadline=minutes(10), title=gettext_lazy("Wait until volumes are free"))
+    def wait_until_volumes_free(self) -> Result:
         """Read what became of volumes that stay: what Cinder still keeps for a server that is gone is let go.
 
         A volume that the cloud does not give back stays as Cinder says, and the job goes on.
@@ -176,15 +184,15 @@ class RemoveVm(ServerCommand):
             return Wait(0.5, _("Waiting for the volume."))
         return Done()
 
-    @step(title=gettext_lazy("Remove its volumes"))
-    def remove_volumes(self) -> Result:
+    @step(title=gettext_lazy("Delete volumes"))
+    def delete_volumes(self) -> Result:
         """Remove its volumes, or leave them to the tenant."""
         self.data["server_gone"] = True
         of_vm = Volume.objects.filter(vm=self.vm).order_by("created_at")
         ids = [str(pk) for pk in of_vm.values_list("pk", flat=True)]
         if self.volumes == "keep" or not ids:
             return Done(_("Its volumes are kept.") if ids else "")
-        return Spawn([RemoveVmVolumes(self.vm_id, ids)], permanent=True)
+        return Spawn([RemoveVmVolumesCommand(self.vm_id, ids)], permanent=True)
 
     def succeeded(self) -> None:
         """The row goes; the log stays, and so do volumes that were kept."""
@@ -200,7 +208,7 @@ class RemoveVm(ServerCommand):
 
     def failed(self, failure: Failure) -> None:
         """The row stays, so that it can be asked for again; what is known of the server is written."""
-        vm = self.observed_vm()
+        vm = self.lock_observed_vm()
         if self.data.get("server_gone"):
             vm.status = VMStatus.REMOVED
         vm.save()
@@ -211,7 +219,7 @@ class RemoveVm(ServerCommand):
 
 @register
 @dataclass
-class RemoveVmVolumes(ServerCommand):
+class RemoveVmVolumesCommand(ServerCommand):
     """Remove the volumes of a VM whose server is gone. All are tried; those that could not be are named."""
 
     vm_id: str
@@ -219,20 +227,24 @@ class RemoveVmVolumes(ServerCommand):
 
     kind: ClassVar[str] = "vms.remove_volumes"
     title: ClassVar[str | Promise] = gettext_lazy("Remove the volumes of VM")
+    renamed_steps: ClassVar[Mapping[str, str]] = {
+        "remove_each": "delete_each",
+        "see_all_gone": "report_remaining",
+    }
     # How many are removed side by side: more would only wait in Cinder.
     AT_ONCE: ClassVar[int] = 5
 
-    @step(title=gettext_lazy("Remove each volume"))
-    def remove_each(self) -> Result:
+    @step(title=gettext_lazy("Delete each volume"))
+    def delete_each(self) -> Result:
         """One child for each volume."""
         left = Volume.objects.filter(pk__in=self.volume_ids).values_list("pk", flat=True)
         children = [RemoveVolume(str(pk), with_its_vm=True) for pk in left]
         return Spawn(children, at_once=self.AT_ONCE, optional=True, permanent=True)
 
-    @step(title=gettext_lazy("See that all are gone"))
-    def see_all_gone(self) -> Result:
+    @step(title=gettext_lazy("Check that all are deleted"))
+    def report_remaining(self) -> Result:
         """Say which are not."""
-        failed = [child for child in self.children_of("remove_each") if child.status != JobStatus.SUCCEEDED]
+        failed = [child for child in self.children_of("delete_each") if child.status != JobStatus.SUCCEEDED]
         if not failed:
             return Done()
         said = " ".join(f"{child.subject}: {child.outcome_message}" for child in failed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar
@@ -20,7 +20,7 @@ from tasks.command import Done, Failed, Failure, Refusal, Result, Wait, minutes,
 from tasks.polling import MISSING
 from volumepool.models import Volume
 
-from ..actions import allowed_actions, refusals_of
+from ..actions import action_refusals, allowed_actions
 from ..models import Resize, VMOperationLog, VMStatus, size_columns
 from .server import ServerCommand
 
@@ -28,14 +28,14 @@ RESIZABLE = frozenset({VMStatus.RUNNING, VMStatus.STOPPED})
 _SETTLED = frozenset({"ACTIVE", "SHUTOFF"})
 
 
-def confirmed_after() -> timedelta:
+def confirmation_period() -> timedelta:
     """How long a resize waits for a person before it is confirmed by itself."""
     return timedelta(hours=settings.RESIZE_CONFIRM_HOURS)
 
 
 @register
 @dataclass
-class ResizeVm(ServerCommand):
+class ResizeVmCommand(ServerCommand):
     """Give a server another flavor. Nova then keeps both sizes until the resize is confirmed or reverted."""
 
     vm_id: str
@@ -43,12 +43,16 @@ class ResizeVm(ServerCommand):
 
     kind: ClassVar[str] = "vms.resize"
     title: ClassVar[str | Promise] = gettext_lazy("Resize VM")
+    renamed_steps: ClassVar[Mapping[str, str]] = {
+        "ask_the_cloud": "request_resize",
+        "see_it_resized": "wait_until_resized",
+    }
     deadline: ClassVar[timedelta] = minutes(120)
 
     def validate(self) -> list[Refusal]:
         """Refuse what Nova cannot resize."""
         status = VMStatus(self.vm.status)
-        if refusals := self.not_bound():
+        if refusals := self.unbound_refusals():
             return refusals
         if self.vm.pending_resize is not None:
             message = gettext_lazy("This VM is being resized; confirm or revert that first.")
@@ -58,8 +62,8 @@ class ResizeVm(ServerCommand):
         said = gettext_lazy("A VM that is '%(status)s' cannot be resized.") % {"status": status.label}
         return [Refusal("wrong_state", said)]
 
-    @step(title=gettext_lazy("Ask the cloud"))
-    def ask_the_cloud(self) -> Result:
+    @step(title=gettext_lazy("Send request to cloud"))
+    def request_resize(self) -> Result:
         """Ask Nova for the resize, unless an earlier try of this job has."""
         compute = self.cloud().compute
         if self.retrying and self.is_under_way(compute.get_server(self.server_id)):
@@ -76,8 +80,8 @@ class ResizeVm(ServerCommand):
         """Whether the server is being resized, or has been."""
         return server.status in {"RESIZE", "VERIFY_RESIZE"} or (server.task_state or "").startswith("resize")
 
-    @ask_the_cloud.undo
-    def revert_it(self) -> Result:
+    @request_resize.undo
+    def undo_resize(self) -> Result:
         """Bring the old size back, once Nova is through with whatever it does."""
         compute = self.cloud().compute
         try:
@@ -96,26 +100,26 @@ class ResizeVm(ServerCommand):
             return Wait(1.0, refused_by_cloud(refusal))
         return Wait(1.0, _("Waiting for the cloud to bring the old size back."))
 
-    @step(deadline=minutes(90), title=gettext_lazy("See it resized"))
-    def see_it_resized(self) -> Result:
+    @step(deadline=minutes(90), title=gettext_lazy("Wait until resized"))
+    def wait_until_resized(self) -> Result:
         """Wait for VERIFY_RESIZE. A server that is as before was not resized: no host had room for it."""
         return self.watch("VERIFY_RESIZE", unless={"ERROR", MISSING, *_SETTLED})
 
-    @see_it_resized.stalled
-    def look_whether_it_moves(self) -> Result:
+    @wait_until_resized.stalled
+    def check_progress(self) -> Result:
         """Give up when nobody works on it; a server of which nothing is asked has been seen by the watch."""
-        return look_at_resize(self)
+        return check_resize_progress(self)
 
     def succeeded(self) -> None:
         """The resize waits to be confirmed."""
-        vm = self.observed_vm()
+        vm = self.lock_observed_vm()
         vm.save()
-        Resize.objects.filter(vm=vm).update(confirms_at=Now() + confirmed_after())
+        Resize.objects.filter(vm=vm).update(confirms_at=Now() + confirmation_period())
         self.log(vm, VMOperationLog.Operation.RESIZE, success=True, detail=vm.resize.flavor_name)
 
     def failed(self, failure: Failure) -> None:
         """It keeps its old size."""
-        vm = self.observed_vm()
+        vm = self.lock_observed_vm()
         vm.save()
         Resize.objects.filter(vm=vm).delete()
         self.log(
@@ -123,7 +127,7 @@ class ResizeVm(ServerCommand):
         )
 
 
-def look_at_resize(command: ServerCommand) -> Result:
+def check_resize_progress(command: ServerCommand) -> Result:
     """Whether Nova still works on a resize, its confirmation or its reversal."""
     try:
         server = command.cloud().compute.get_server(command.server_id)
@@ -135,18 +139,23 @@ def look_at_resize(command: ServerCommand) -> Result:
     return Wait(0.0, _("The cloud still reports %s.") % (server.task_state or server.status))
 
 
-class EndResize(ServerCommand):
+class EndResizeCommand(ServerCommand):
     """Confirm or revert a resize. One that somebody has ended elsewhere is done: the size is what the cloud says."""
 
-    action: ClassVar[str]
+    action_name: ClassVar[str]
     send: ClassVar[Callable[[Compute, str], None]]
+    renamed_steps: ClassVar[Mapping[str, str]] = {
+        "ask_the_cloud": "send_request",
+        "see_it_done": "wait_for_completion",
+        "read_its_size": "read_size",
+    }
 
     def validate(self) -> list[Refusal]:
         """Refuse when there is none."""
-        return refusals_of(self.vm, self.action)
+        return action_refusals(self.vm, self.action_name)
 
-    @step(deadline=minutes(5), title=gettext_lazy("Ask the cloud"))
-    def ask_the_cloud(self) -> Result:
+    @step(deadline=minutes(5), title=gettext_lazy("Send request to cloud"))
+    def send_request(self) -> Result:
         """Ask Nova, unless the resize is over.
 
         Nova may go on showing VERIFY_RESIZE while it carries a confirmation out, and refuses a second one then.
@@ -166,18 +175,18 @@ class EndResize(ServerCommand):
         self.note_request()
         return Done()
 
-    @step(deadline=minutes(30), title=gettext_lazy("See it done"))
-    def see_it_done(self) -> Result:
+    @step(deadline=minutes(30), title=gettext_lazy("Wait for completion"))
+    def wait_for_completion(self) -> Result:
         """Wait until Nova is through with it."""
         return self.watch(*sorted(_SETTLED))
 
-    @see_it_done.stalled
-    def look_whether_it_moves(self) -> Result:
+    @wait_for_completion.stalled
+    def check_progress(self) -> Result:
         """Give up when nobody works on it."""
-        return look_at_resize(self)
+        return check_resize_progress(self)
 
-    @step(title=gettext_lazy("Read its size"))
-    def read_its_size(self) -> Result:
+    @step(title=gettext_lazy("Read size"))
+    def read_size(self) -> Result:
         """What the server has now."""
         server = self.cloud().compute.get_server(self.server_id)
         self.data["size"] = size_columns(server.vcpus, server.memory_mb, server.disk_gb, server.flavor_name)
@@ -185,7 +194,7 @@ class EndResize(ServerCommand):
 
     def succeeded(self) -> None:
         """Write the size that it has now."""
-        vm = self.observed_vm()
+        vm = self.lock_observed_vm()
         boots_from_volume = Volume.objects.filter(vm=vm, is_boot=True).exists()
         for name, value in self.data["size"].items():
             # A flavor's disk is nothing to a VM that boots from a volume.
@@ -193,31 +202,31 @@ class EndResize(ServerCommand):
                 setattr(vm, name, value)
         vm.save()
         Resize.objects.filter(vm=vm).delete()
-        self.log(vm, self.action, success=True, detail=vm.flavor_name)
+        self.log(vm, self.action_name, success=True, detail=vm.flavor_name)
 
     def failed(self, failure: Failure) -> None:
         """The resize still waits. It is confirmed by itself later, not at every beat."""
-        vm = self.observed_vm()
+        vm = self.lock_observed_vm()
         vm.save()
-        Resize.objects.filter(vm=vm).update(confirms_at=Now() + confirmed_after())
-        self.log(vm, self.action, success=False, detail=f"{failure.code}: {failure.message}")
+        Resize.objects.filter(vm=vm).update(confirms_at=Now() + confirmation_period())
+        self.log(vm, self.action_name, success=False, detail=f"{failure.code}: {failure.message}")
 
 
 @register
-class ConfirmResize(EndResize):
+class ConfirmResizeCommand(EndResizeCommand):
     """Keep the new size."""
 
     kind: ClassVar[str] = "vms.confirm_resize"
     title: ClassVar[str | Promise] = gettext_lazy("Confirm the resize of VM")
-    action: ClassVar[str] = "confirm_resize"
+    action_name: ClassVar[str] = "confirm_resize"
     send: ClassVar[Callable[[Compute, str], None]] = Compute.confirm_resize
 
 
 @register
-class RevertResize(EndResize):
+class RevertResizeCommand(EndResizeCommand):
     """Bring the old size back."""
 
     kind: ClassVar[str] = "vms.revert_resize"
     title: ClassVar[str | Promise] = gettext_lazy("Revert the resize of VM")
-    action: ClassVar[str] = "revert_resize"
+    action_name: ClassVar[str] = "revert_resize"
     send: ClassVar[Callable[[Compute, str], None]] = Compute.revert_resize

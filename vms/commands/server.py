@@ -21,7 +21,7 @@ from tasks.command import Done, Entity, Refusal, Result, Wait, Watch
 from tasks.polling import MISSING
 
 from ..models import SERVER_WATCHER, VirtualMachine, VMOperationLog, lock_key
-from .history import events_of, has_failed, is_worked_on, last_done
+from .server_history import describe_last_action, fetch_request_events, has_failed, is_worked_on
 
 # Nova gives a guest a minute to shut down, two to reboot, and tries a detachment for almost three.
 LONGEST_WORK = timedelta(minutes=3)
@@ -44,7 +44,7 @@ def delete_servers(compute: Compute, server_ids: Iterable[str]) -> Result:
         try:
             server = compute.get_server(server_id)
             if server.status == "DELETED":
-                left |= is_ending(compute, server_id)
+                left |= is_deletion_running(compute, server_id)
                 continue
             if server.status == "SOFT_DELETED" and server.task_state is None:
                 compute.force_delete_server(server_id)
@@ -55,7 +55,7 @@ def delete_servers(compute: Compute, server_ids: Iterable[str]) -> Result:
                 pause = 2.0 if server.task_state else pause
             left = True
         except NotFound:
-            left |= is_ending(compute, server_id)
+            left |= is_deletion_running(compute, server_id)
         except Forbidden:
             continue
         except Conflict as refusal:
@@ -63,13 +63,13 @@ def delete_servers(compute: Compute, server_ids: Iterable[str]) -> Result:
     return Wait(pause, _("Waiting for the server to go.")) if left else Done()
 
 
-def is_ending(compute: Compute, server_id: str, request_id: str = "") -> bool:
+def is_deletion_running(compute: Compute, server_id: str, request_id: str = "") -> bool:
     """Whether a host still works on the deletion of a server that Nova shows no more.
 
     Nova hides a server before its end is through. When the rest fails, it shows the server again, in error: seen when
     Placement was killed. What a host has begun ages ago was lost by it.
     """
-    events = events_of(compute, server_id, request_id)
+    events = fetch_request_events(compute, server_id, request_id)
     lately = timezone.now() - LONGEST_END
     return is_worked_on([event for event in events if event.started_at is None or event.started_at > lately])
 
@@ -108,7 +108,7 @@ class ServerCommand(CloudCommand):
         """The VM."""
         return Entity("vm", str(self.vm.pk), self.vm.name)
 
-    def not_bound(self) -> list[Refusal]:
+    def unbound_refusals(self) -> list[Refusal]:
         """The refusal of a VM that has no server yet; nothing for one that has."""
         if self.vm.openstack_id is not None:
             return []
@@ -129,7 +129,7 @@ class ServerCommand(CloudCommand):
 
     def is_lost(self, server: Server, *more: object) -> bool:
         """Whether Nova has lost what was asked of the server: nothing moves, and nobody has begun to work on it."""
-        events = events_of(self.cloud().compute, server.id, self.data.get("request_id", ""))
+        events = fetch_request_events(self.cloud().compute, server.id, self.data.get("request_id", ""))
         # Until a host has it, Nova says of a server at each look that it has just been updated.
         updated = None if server.status == "BUILD" else server.updated_at
         if not self.moves_no_more(server.status, server.task_state, updated, len(events), *more):
@@ -143,17 +143,19 @@ class ServerCommand(CloudCommand):
         """Whether Nova says that its work on what was asked has ended in an error."""
         compute = self.cloud().compute
         request_id = self.data.get("request_id", "")
-        return bool(request_id) and has_failed(events_of(compute, self.server_id, request_id))
+        return bool(request_id) and has_failed(fetch_request_events(compute, self.server_id, request_id))
 
     def explain(self, status: str, fault: str) -> str:
         """What the cloud reports, and what was last asked of the server, when that was not by this job."""
         said = super().explain(status, fault)
         try:
-            return said + last_done(self.cloud().compute, self.server_id, self.data.get("request_id", ""))
+            return said + describe_last_action(
+                self.cloud().compute, self.server_id, self.data.get("request_id", "")
+            )
         except CloudError:
             return said
 
-    def observed_vm(self) -> VirtualMachine:
+    def lock_observed_vm(self) -> VirtualMachine:
         """The VM's row, locked, with what this job last saw of the server put into it; the caller saves."""
         vms = VirtualMachine.objects.select_for_update(of=("self",)).select_related("information_system")
         vm: VirtualMachine = vms.get(pk=self.vm_id)

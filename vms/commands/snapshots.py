@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -56,7 +57,7 @@ def remove_image(cloud: Cloud, image_id: str, volume_snapshots: list[str]) -> Re
 
 @register
 @dataclass
-class SnapshotVm(ServerCommand):
+class SnapshotVmCommand(ServerCommand):
     """Make an image of a server, from which other VMs can be made. The VM is busy until Nova is through with it."""
 
     vm_id: str
@@ -64,6 +65,13 @@ class SnapshotVm(ServerCommand):
 
     kind: ClassVar[str] = "vms.snapshot"
     title: ClassVar[str | Promise] = gettext_lazy("Take a snapshot of VM")
+    renamed_steps: ClassVar[Mapping[str, str]] = {
+        "ask_the_cloud": "request_image",
+        "see_it_active": "wait_until_image_active",
+        "see_the_server_free": "wait_until_server_free",
+        "read_it": "read_image",
+        "keep_only_one": "delete_duplicates",
+    }
     deadline: ClassVar[timedelta] = minutes(180)
 
     @cached_property
@@ -77,7 +85,7 @@ class SnapshotVm(ServerCommand):
         """Refuse what Nova takes no image of, and a snapshot whose row is gone."""
         if not VMSnapshot.objects.filter(pk=self.snapshot_id).exists():
             return [Refusal("gone", gettext_lazy("The snapshot is gone; ask for it anew."))]
-        if refusals := self.not_bound():
+        if refusals := self.unbound_refusals():
             return refusals
         status = VMStatus(self.vm.status)
         if status in SNAPSHOTABLE and self.vm.pending_resize is None:
@@ -89,16 +97,16 @@ class SnapshotVm(ServerCommand):
         """The snapshot: its image shows whether it is done."""
         return self.snapshot.name
 
-    def made_before(self) -> list[Image]:
+    def list_images(self) -> list[Image]:
         """The images that were ever made for this snapshot and are still there."""
         return self.cloud().image.find_images_by_property("portal_snapshot", self.snapshot_id)
 
-    @step(title=gettext_lazy("Ask the cloud"))
-    def ask_the_cloud(self) -> Result:
+    @step(title=gettext_lazy("Send request to cloud"))
+    def request_image(self) -> Result:
         """Ask Nova for an image, unless an earlier try has."""
         # Who comes a second time may have asked before, and a lost request may still be on its way.
         self.data["asked_again"] = self.retrying
-        if self.retrying and (made := self.made_before()):
+        if self.retrying and (made := self.list_images()):
             self.data["image_id"] = made[0].id
             return Done(_("It was there already."))
         self.data["image_id"] = self.cloud().compute.create_image(
@@ -113,15 +121,15 @@ class SnapshotVm(ServerCommand):
         self.note_request()
         return Done()
 
-    @ask_the_cloud.undo
-    def remove_it(self) -> Result:
+    @request_image.undo
+    def delete_all_images(self) -> Result:
         """Remove every image of it, until the cloud has none."""
-        return self.remove_images("")
+        return self.delete_images("")
 
-    def remove_images(self, but: str) -> Result:
+    def delete_images(self, but: str) -> Result:
         """Remove every image that was made for the snapshot, but one, until the cloud has none of them."""
         removing: dict[str, list[str]] = self.data.setdefault("removing", {})
-        new = [image for image in self.made_before() if image.id != but and image.id not in removing]
+        new = [image for image in self.list_images() if image.id != but and image.id not in removing]
         if new:
             # Recorded before an image goes: it alone says which volume snapshots are its own.
             removing.update({image.id: list(image.snapshot_ids) for image in new})
@@ -132,8 +140,8 @@ class SnapshotVm(ServerCommand):
                 return result
         return Done()
 
-    @step(deadline=minutes(150), title=gettext_lazy("See the image active"))
-    def see_it_active(self) -> Result:
+    @step(deadline=minutes(150), title=gettext_lazy("Wait until image is active"))
+    def wait_until_image_active(self) -> Result:
         """Wait until Glance has all of it."""
         return Watch(
             IMAGE_WATCHER,
@@ -144,8 +152,8 @@ class SnapshotVm(ServerCommand):
             message=_("Waiting for the cloud to report %s.") % "active",
         )
 
-    @see_it_active.stalled
-    def look_at_the_server(self) -> Result:
+    @wait_until_image_active.stalled
+    def check_progress(self) -> Result:
         """An image becomes active as long as Nova works on its server: one that nobody fills stays `queued` for ever."""
         try:
             server = self.cloud().compute.get_server(self.server_id)
@@ -156,16 +164,16 @@ class SnapshotVm(ServerCommand):
             return self.lost(_("the image stays '%(status)s'.") % {"status": image.status})
         return Wait(0.0, _("The cloud still reports %s.") % image.status)
 
-    @step(title=gettext_lazy("See the server free again"))
-    def see_the_server_free(self) -> Result:
+    @step(title=gettext_lazy("Wait until server is free"))
+    def wait_until_server_free(self) -> Result:
         """Nova lets go of the server a moment after the image is complete; before that it refuses what comes next."""
         server = self.cloud().compute.get_server(self.server_id)
         if (server.task_state or "").startswith("image") and not self.is_lost(server):
             return Wait(0.5, _("Waiting for the cloud to let go of the server."))
         return Done()
 
-    @step(title=gettext_lazy("Read the image"))
-    def read_it(self) -> Result:
+    @step(title=gettext_lazy("Read image"))
+    def read_image(self) -> Result:
         """What the catalogue will show of it."""
         image = self.cloud().image.get_image(self.data["image_id"])
         self.data["found"] = asdict(image_found(image))
@@ -173,13 +181,13 @@ class SnapshotVm(ServerCommand):
         self.data["volume_snapshots"] = list(image.snapshot_ids)
         return Done()
 
-    @step(deadline=minutes(30), title=gettext_lazy("Make sure that there is one"))
-    def keep_only_one(self) -> Result:
+    @step(deadline=minutes(30), title=gettext_lazy("Check for duplicates"))
+    def delete_duplicates(self) -> Result:
         """Remove what a lost request has made besides, when one may have been lost.
 
         At the end, because Nova lets a late one through when the server is free again.
         """
-        return self.remove_images(self.data["image_id"]) if self.data["asked_again"] else Done()
+        return self.delete_images(self.data["image_id"]) if self.data["asked_again"] else Done()
 
     def succeeded(self) -> None:
         """The snapshot can be chosen from at once."""
@@ -205,13 +213,14 @@ class SnapshotVm(ServerCommand):
 
 @register
 @dataclass
-class RemoveSnapshot(CloudCommand):
+class RemoveSnapshotCommand(CloudCommand):
     """Remove a snapshot's image and what hangs on it. What is gone already is success."""
 
     snapshot_id: str
 
     kind: ClassVar[str] = "vms.remove_snapshot"
     title: ClassVar[str | Promise] = gettext_lazy("Remove snapshot")
+    renamed_steps: ClassVar[Mapping[str, str]] = {"ask_the_cloud": "request_delete"}
 
     @cached_property
     def snapshot(self) -> VMSnapshot:
@@ -234,8 +243,8 @@ class RemoveSnapshot(CloudCommand):
             return []
         return [Refusal("busy", gettext_lazy("It is still being taken."))]
 
-    @step(deadline=minutes(30), title=gettext_lazy("Ask the cloud to remove it"))
-    def ask_the_cloud(self) -> Result:
+    @step(deadline=minutes(30), title=gettext_lazy("Delete image in cloud"))
+    def request_delete(self) -> Result:
         """Remove it until the cloud has nothing of it."""
         cloud = open_cloud(self.snapshot.account, self.snapshot.region)
         if self.snapshot.image_id is None:

@@ -1,6 +1,10 @@
 """Tables of the room; what each is for is said in its file."""
 
-from .machine import (
+from .operation_log import VMOperationLog
+from .orphans import Orphan
+from .snapshots import ConsoleReading, VMSnapshot
+from .status_sync import SyncRun, SyncState
+from .virtual_machine import (
     IMAGE_WATCHER,
     SERVER_WATCHER,
     STATUS_OF_SERVER,
@@ -12,10 +16,6 @@ from .machine import (
     size_columns,
     stale_after,
 )
-from .operation_log import VMOperationLog
-from .orphans import Orphan
-from .snapshots import ConsoleReading, VMSnapshot
-from .sync_state import SyncRun, SyncState
 
 __all__ = [
     "IMAGE_WATCHER",

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from cloudaccounts.models import CloudAccount
 from volumepool.models import Volume
 
-from .machine import VirtualMachine
+from .virtual_machine import VirtualMachine
 
 
 class Orphan(models.Model):

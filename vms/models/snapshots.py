@@ -17,7 +17,7 @@ from security.encryption import decrypt, encrypt
 from tenants.models import InformationSystem
 from tenants.scoping import TenantScoped
 
-from .machine import VirtualMachine
+from .virtual_machine import VirtualMachine
 
 
 class SnapshotQuerySet(TenantScoped):

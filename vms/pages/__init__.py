@@ -1,24 +1,24 @@
 """The web pages of the room, a file for each subject. They call the services and nothing else."""
 
 from .changes import change_vm_page, remove_vm_page, resize_vm_page
-from .console import ask_console, console_part
+from .console import console_part, read_console_page
 from .creation import new_vm_page
 from .detail import operation_log_page, vm_detail_page, vm_live_part
-from .listing import ask_vm, ask_vms, sync_vms_now, vm_page, vm_row
-from .parts import attach_new_volume_page, attach_volume_page, detach_volume_page, take_snapshot_page
-from .snapshots import remove_snapshot_page, snapshot_page
+from .listing import control_vm_page, control_vms_page, sync_vms_now, vm_page, vm_row
+from .snapshots import remove_snapshot_page, snapshot_page, take_snapshot_page
+from .volumes import attach_new_volume_page, attach_volume_page, detach_volume_page
 
 __all__ = [
-    "ask_console",
-    "ask_vm",
-    "ask_vms",
     "attach_new_volume_page",
     "attach_volume_page",
     "change_vm_page",
     "console_part",
+    "control_vm_page",
+    "control_vms_page",
     "detach_volume_page",
     "new_vm_page",
     "operation_log_page",
+    "read_console_page",
     "remove_snapshot_page",
     "remove_vm_page",
     "resize_vm_page",

@@ -17,11 +17,11 @@ from volumepool.models import Volume
 from ..models import VirtualMachine
 from ..serializers import ChangeVmSerializer, RemovalSerializer, ResizeRequestSerializer
 from ..services import change_vm, remove_vm, resize_vm
-from .choices import choices_for
-from .posting import form_of_vm
+from .form_choices import fetch_choices
+from .vm_forms import vm_form_page
 
 
-@form_of_vm("change", Role.OPERATOR)
+@vm_form_page("change", Role.OPERATOR)
 def change_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
     """Change name, description, kind of data center, runtime and metadata, unless somebody else has meanwhile."""
     form = request.POST
@@ -45,7 +45,7 @@ def change_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> No
         messages.success(request, _("Saved."))
 
 
-@form_of_vm("resize", Role.ADMIN)
+@vm_form_page("resize", Role.ADMIN)
 def resize_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
     """Give it another size: that of a flavor, or the smallest that has at least so much."""
     data: dict[str, Any] = entered_in(request.POST, "cpu_cores", "memory_gb", "disk_gb")
@@ -60,7 +60,7 @@ def resize_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> No
             "boot_volume": "true" if boots_from_volume else "",
             "flavor": flavor_id,
         }
-        flavor = choices_for(scope, place, for_new=False).flavor
+        flavor = fetch_choices(scope, place, for_new=False).flavor
         if flavor is None:
             raise InvalidFieldsError({"flavor": [_("There is no such flavor here.")]})
         data = {"cpu_cores": flavor.cpu_cores, "memory_gb": flavor.memory_gb}
@@ -70,7 +70,7 @@ def resize_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> No
     resize_vm(scope=scope, vm_id=vm.pk, **asked)
 
 
-@form_of_vm("remove", Role.ADMIN)
+@vm_form_page("remove", Role.ADMIN)
 def remove_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
     """Remove it, when its name was typed: a click alone must not."""
     if request.POST.get("name", "").strip() != vm.name:

@@ -25,7 +25,7 @@ from tenants.scoping import Role, Scope
 from ..models import VirtualMachine
 from ..serializers import ReadConsoleSerializer
 from ..services import read_console
-from ..services.console import console_of
+from ..services.console import last_console
 
 # The page looks once a second; after so many looks it leaves it to the reader.
 LOOKS = 20
@@ -34,7 +34,7 @@ LOOKS = 20
 @login_required
 @never_cache
 @require_POST
-def ask_console(request: PageRequest, pk: UUID) -> HttpResponse:
+def read_console_page(request: PageRequest, pk: UUID) -> HttpResponse:
     """Have the screen's address, or the last lines of text, read from the cloud."""
     scope = page_scope(request)
     vm = get_object_or_404(VirtualMachine.objects.within(scope), pk=pk)
@@ -94,7 +94,7 @@ def _part(
         "look": look,
         "follow": going_on and look < LOOKS,
         "is_late": going_on and look >= LOOKS,
-        "console": console_of(scope=scope, vm=vm) if scope.allows(Role.OPERATOR, VirtualMachine) else None,
+        "console": last_console(scope=scope, vm=vm) if scope.allows(Role.OPERATOR, VirtualMachine) else None,
     }
     if job is not None and job.has_ended and job.status != JobStatus.SUCCEEDED:
         context["refusal"] = job.outcome_message

@@ -23,8 +23,8 @@ from tenants.scoping import Role, Scope
 
 from ..models import VirtualMachine, VMSnapshot
 from ..serializers import NewVmSerializer
-from ..services import NewVm, create_vm
-from .choices import Choices, choices_for
+from ..services import CreationResult, create_vm
+from .form_choices import Choices, fetch_choices
 from .listing import quota_lines
 
 # What the form has, and how it begins.
@@ -76,9 +76,9 @@ def new_vm_page(request: PageRequest) -> HttpResponse:
     try:
         scope.require(Role.ADMIN, VirtualMachine)
         sent = request.POST if request.method == "POST" else request.GET
-        entered = _entered(sent)
+        entered = _read_form(sent)
         _follow_snapshot(scope, entered, is_final=request.method == "POST" and "reload" not in sent)
-        choices = choices_for(scope, entered)
+        choices = fetch_choices(scope, entered)
     except DomainError as refused:
         tell(request, refused)
         return redirect("vm-page")
@@ -96,7 +96,7 @@ def new_vm_page(request: PageRequest) -> HttpResponse:
     return redirect("vm-detail-page", new.vm.pk)
 
 
-def _entered(sent: Mapping[str, Any]) -> dict[str, str]:
+def _read_form(sent: Mapping[str, Any]) -> dict[str, str]:
     """What was entered, or sent along with a link to the form (`?image=` is a snapshot that one wants a VM from)."""
     entered = {name: str(sent.get(name, start)) for name, start in STARTS.items()}
     if not entered["boot"] and sent.get("image"):
@@ -122,11 +122,11 @@ def _follow_snapshot(scope: Scope, entered: dict[str, str], *, is_final: bool) -
         entered["disk_gb"] = str(snapshot.min_disk_gb)
 
 
-def _create(scope: Scope, entered: Mapping[str, str], choices: Choices, *, dry_run: bool) -> NewVm:
+def _create(scope: Scope, entered: Mapping[str, str], choices: Choices, *, dry_run: bool) -> CreationResult:
     """Ask the service for the VM. Raises what `create_vm` raises, with what is wrong with our own fields as well."""
-    data = _wish_data(entered, choices)
-    wish, errors = right_and_wrong(NewVmSerializer(data=data))
-    wish.pop("dry_run", None)
+    data = _api_params(entered, choices)
+    params, errors = right_and_wrong(NewVmSerializer(data=data))
+    params.pop("dry_run", None)
     if entered["flavor"] and choices.flavor is None:
         errors["flavor"] = [_("There is no such flavor here.")]
     elif choices.flavor and choices.flavor.needs_boot_volume and not entered["boot_volume"]:
@@ -135,10 +135,10 @@ def _create(scope: Scope, entered: Mapping[str, str], choices: Choices, *, dry_r
         ]
     if not data.keys() & {"image", "os_type"}:
         errors["image"] = [_("Choose what it boots from.")]
-    return create_vm(scope=scope, wish=wish, errors=errors, dry_run=dry_run)
+    return create_vm(scope=scope, params=params, errors=errors, dry_run=dry_run)
 
 
-def _wish_data(entered: Mapping[str, str], choices: Choices) -> dict[str, Any]:
+def _api_params(entered: Mapping[str, str], choices: Choices) -> dict[str, Any]:
     """The form in the words of the API."""
     data = entered_in(entered, *PLAIN)
     if choices.flavor:
@@ -161,7 +161,7 @@ def _form(
     choices: Choices,
     *,
     errors: Mapping[str, Any] | None = None,
-    would: NewVm | None = None,
+    would: CreationResult | None = None,
     status: int = 200,
 ) -> HttpResponse:
     system: InformationSystem = choices.system

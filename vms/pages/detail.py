@@ -27,9 +27,9 @@ from volumepool.models import Volume
 from ..actions import ACTIONS
 from ..models import VirtualMachine, VMOperationLog, VMSnapshot
 from ..serializers import OperationLogSerializer, VirtualMachineSerializer, jobs_in_flight
-from ..services.console import console_of
-from .choices import choices_for
-from .listing import may
+from ..services.console import last_console
+from .form_choices import fetch_choices
+from .listing import permission_context
 
 LOG_SHOWN = 20
 LOG_PAGE = 100
@@ -44,7 +44,7 @@ def vm_detail_page(request: PageRequest, pk: UUID) -> HttpResponse:
     """A VM; of one that is gone, what the log still knows of it."""
     scope = page_scope(request)
     vm = VirtualMachine.objects.within(scope).shown().filter(pk=pk).first()
-    return show_vm(request, scope, vm) if vm is not None else _gone(request, scope, pk)
+    return render_vm_page(request, scope, vm) if vm is not None else _gone(request, scope, pk)
 
 
 @page_part
@@ -82,7 +82,7 @@ def operation_log_page(request: PageRequest, pk: UUID) -> HttpResponse:
     return render(request, "vms/log_page.html", context)
 
 
-def show_vm(
+def render_vm_page(
     request: PageRequest,
     scope: Scope,
     vm: VirtualMachine,
@@ -98,14 +98,14 @@ def show_vm(
         tell(request, refused, shown_beside=forms[form])
         forms[form] |= {**entered, "is_open": True, "errors": errors}
     holder = jobs_in_flight([vm]).get(vm.lock_key)
-    allowed = may(scope)
+    allowed = permission_context(scope)
     context = {
         **live_context(scope, vm, holder),
         "forms": forms,
         # Where a language form leads back to: the address of a form that was refused takes no GET.
         "here": reverse("vm-detail-page", args=[vm.pk]),
         "data_center_types": VirtualMachine.DataCenterType.choices,
-        "console": console_of(scope=scope, vm=vm) if allowed["may_control"] else None,
+        "console": last_console(scope=scope, vm=vm) if allowed["may_control"] else None,
         "last_job": None if holder else _last_failure(scope, vm.pk),
         **_volumes(scope, vm),
         **_snapshots(scope, vm),
@@ -118,7 +118,7 @@ def show_vm(
             "region": vm.region,
             "boot_volume": "true" if context["boots_from_volume"] else "",
         }
-        choices = choices_for(scope, place, for_new=False)
+        choices = fetch_choices(scope, place, for_new=False)
         here = (choices.account, choices.region) == (vm.account_id, vm.region)
         least = 0 if context["boots_from_volume"] else vm.disk_gb
         sizes = [
@@ -139,12 +139,12 @@ def live_context(scope: Scope, vm: VirtualMachine, holder: Job | None) -> dict[s
         "vm": shown,
         # As a list: a template that asks a dictionary for its items gets an entry of that name, if there is one.
         "metadata": sorted(vm.metadata.items()),
-        "wanted": VirtualMachine.Wanted(vm.wanted).label,
-        "buttons": [(name, ACTIONS[name].label) for name in names],
+        "desired_state": vm.get_desired_state_display(),
+        "buttons": [(name, ACTIONS[name].title) for name in names],
         "job": JobSerializer(job).data if job else None,
         # A stuck job moves again only when a person decides so.
         "follow": job is not None and job.status != JobStatus.STUCK,
-        **may(scope),
+        **permission_context(scope),
     }
 
 
@@ -199,10 +199,10 @@ def _volumes(scope: Scope, vm: VirtualMachine) -> dict[str, Any]:
 
 def _snapshots(scope: Scope, vm: VirtualMachine) -> dict[str, Any]:
     snapshots = list(VMSnapshot.objects.within(scope).filter(vm_id=vm.pk).select_related("created_by"))
-    return {"snapshots": with_jobs(snapshots), "snapshots_change": any(map(is_held, snapshots))}
+    return {"snapshots": attach_jobs(snapshots), "snapshots_change": any(map(is_held, snapshots))}
 
 
-def with_jobs(snapshots: list[VMSnapshot]) -> list[VMSnapshot]:
+def attach_jobs(snapshots: list[VMSnapshot]) -> list[VMSnapshot]:
     """Put the job that holds each snapshot beside it, as `job`: one query for all of them."""
     keys = [snapshot.lock_key for snapshot in snapshots]
     held = {lock.key: lock.job for lock in EntityLock.objects.filter(key__in=keys).select_related("job")}
@@ -212,7 +212,7 @@ def with_jobs(snapshots: list[VMSnapshot]) -> list[VMSnapshot]:
 
 
 def is_held(snapshot: VMSnapshot) -> bool:
-    """Whether a snapshot that `with_jobs` has seen is being removed."""
+    """Whether a snapshot that `attach_jobs` has seen is being removed."""
     return getattr(snapshot, "job", None) is not None
 
 

@@ -30,14 +30,12 @@ from ..actions import ACTIONS
 from ..filters import SEARCHED
 from ..models import SyncState, VirtualMachine, VMStatus
 from ..serializers import BulkActionSerializer, VirtualMachineSerializer
-from ..services import Control, control_vm, control_vms, request_sync
-from ..services.syncing import stale_states
+from ..services import ControlResult, control_vm, control_vms, request_sync
+from ..services.status_sync import stale_states
 
 PAGE_SIZE = 25
 SEARCH_WORDS = 10
 NAMES_TOLD = 10
-# Pausing, suspending and shelving are rare: they are asked for on the VM's own page, or of many at once.
-RARE_ACTIONS = frozenset({"pause", "suspend", "shelve"})
 NOTHING = Needs()
 
 
@@ -46,8 +44,8 @@ NOTHING = Needs()
 def vm_page(request: PageRequest) -> HttpResponse:
     """The list, with the filters that the REST list and its export have too."""
     scope = page_scope(request)
-    wish = _filters(request)
-    vms = _matching(VirtualMachine.objects.within(scope).shown(), wish).order_by("name", "pk")
+    filters = _read_filters(request)
+    vms = _filter_vms(VirtualMachine.objects.within(scope).shown(), filters).order_by("name", "pk")
     page = Paginator(vms, PAGE_SIZE).get_page(request.GET.get("page"))
     return render(
         request,
@@ -55,17 +53,17 @@ def vm_page(request: PageRequest) -> HttpResponse:
         {
             "scope": scope,
             "page": page,
-            "vms": _rows(list(page.object_list), scope),
+            "vms": _render_rows(list(page.object_list), scope),
             "statuses": VMStatus.choices,
             "systems": InformationSystem.objects.within(scope).select_related("tenant").order_by("name"),
-            "actions": [(name, action.label) for name, action in ACTIONS.items()],
-            "wish": wish,
-            "query": urlencode(wish),
+            "actions": [(name, action.title) for name, action in ACTIONS.items()],
+            "filters": filters,
+            "query": urlencode(filters),
             "usage": quota_lines(usage_of(scope.tenant))
             if scope.tenant and scope.allows(Role.VIEWER)
             else [],
             "stale_states": _stale_states(scope),
-            **may(scope),
+            **permission_context(scope),
         },
     )
 
@@ -75,12 +73,12 @@ def vm_page(request: PageRequest) -> HttpResponse:
 @require_GET
 def vm_row(request: PageRequest, pk: UUID) -> HttpResponse:
     """One row of the list, for the page to follow a VM that a job holds."""
-    return _row(request, page_scope(request), pk)
+    return _render_row(request, page_scope(request), pk)
 
 
 @login_required
 @require_POST
-def ask_vm(request: PageRequest, pk: UUID) -> HttpResponse:
+def control_vm_page(request: PageRequest, pk: UUID) -> HttpResponse:
     """Ask a VM for an action, from the list or from its own page. A refusal is shown in the words of the API."""
     scope = page_scope(request)
     try:
@@ -97,33 +95,35 @@ def ask_vm(request: PageRequest, pk: UUID) -> HttpResponse:
             response["HX-Refresh"] = "true"
             return response
     if request.htmx:
-        return _row(request, scope, pk)
+        return _render_row(request, scope, pk)
     return redirect("vm-detail-page", pk) if request.POST.get("page") == "detail" else redirect("vm-page")
 
 
 @login_required
 @require_POST
-def ask_vms(request: PageRequest) -> HttpResponse:
+def control_vms_page(request: PageRequest) -> HttpResponse:
     """Ask the chosen VMs for an action, and say of how many it was asked and why not of the others."""
     scope = page_scope(request)
-    wish = {
+    filters = {
         "action": request.POST.get("action", ""),
         "ids": request.POST.getlist("ids"),
         "mode": request.POST.get("mode", "all"),
     }
     try:
         scope.require(Role.OPERATOR, VirtualMachine)
-        if not wish["ids"]:
+        if not filters["ids"]:
             messages.error(request, _("Choose the VMs first."))
         else:
-            asked = checked(BulkActionSerializer(data=wish))
+            asked = checked(BulkActionSerializer(data=filters))
             controls = control_vms(
                 scope=scope, vm_ids=asked["ids"], action=asked["action"], mode=asked["mode"]
             )
-            _report(request, asked["ids"], asked["action"], controls, needs_all=asked["mode"] == "all")
+            _report_results(
+                request, asked["ids"], asked["action"], controls, needs_all=asked["mode"] == "all"
+            )
     except DomainError as refused:
         tell(request, refused)
-    return redirect(f"{reverse('vm-page')}?{urlencode(_filters(request))}")
+    return redirect(f"{reverse('vm-page')}?{urlencode(_read_filters(request))}")
 
 
 @login_required
@@ -137,10 +137,10 @@ def sync_vms_now(request: PageRequest) -> HttpResponse:
     else:
         named = ", ".join(f"{state.account.name} {state.region}" for state in states) or "-"
         messages.success(request, _("These will be looked at now: %(named)s.") % {"named": named})
-    return redirect(f"{reverse('vm-page')}?{urlencode(_filters(request))}")
+    return redirect(f"{reverse('vm-page')}?{urlencode(_read_filters(request))}")
 
 
-def may(scope: Scope) -> dict[str, bool]:
+def permission_context(scope: Scope) -> dict[str, bool]:
     """What the role allows, for templates: what it does not is not shown."""
     return {
         "may_control": scope.allows(Role.OPERATOR, VirtualMachine),
@@ -160,7 +160,7 @@ def quota_lines(
     return lines
 
 
-def _filters(request: PageRequest) -> dict[str, str]:
+def _read_filters(request: PageRequest) -> dict[str, str]:
     """The filters that were set, without those that mean nothing."""
     search = request.GET.get("search", "")[:200].replace("\x00", "").strip()
     status, system = request.GET.get("status", ""), request.GET.get("information_system", "")
@@ -168,26 +168,26 @@ def _filters(request: PageRequest) -> dict[str, str]:
         system = str(UUID(system))
     except ValueError:
         system = ""
-    wish = {
+    filters = {
         "search": search,
         "status": status if status in VMStatus.values else "",
         "information_system": system,
     }
-    return {name: value for name, value in wish.items() if value}
+    return {name: value for name, value in filters.items() if value}
 
 
-def _matching(vms: QuerySet[VirtualMachine], wish: Mapping[str, str]) -> QuerySet[VirtualMachine]:
+def _filter_vms(vms: QuerySet[VirtualMachine], filters: Mapping[str, str]) -> QuerySet[VirtualMachine]:
     """The VMs that the filters let through, the same ones as in the REST list, so that the export has what one sees."""
-    words = search_smart_split(wish.get("search", ""))  # type: ignore[arg-type] # its stub is wrong.
+    words = search_smart_split(filters.get("search", ""))  # type: ignore[arg-type] # its stub is wrong.
     for word in list(words)[:SEARCH_WORDS]:
         found = Q()
         for column in SEARCHED:
             found |= Q(**{f"{column}__icontains": word})
         vms = vms.filter(found)
-    if "status" in wish:
-        vms = vms.filter(status=wish["status"])
-    if "information_system" in wish:
-        vms = vms.filter(information_system=UUID(wish["information_system"]))
+    if "status" in filters:
+        vms = vms.filter(status=filters["status"])
+    if "information_system" in filters:
+        vms = vms.filter(information_system=UUID(filters["information_system"]))
     return vms
 
 
@@ -199,8 +199,13 @@ def _stale_states(scope: Scope) -> QuerySet[SyncState]:
     return stale_states().filter(Exists(of_scope)).order_by("account__name", "region")
 
 
-def _report(
-    request: PageRequest, ids: Sequence[UUID], action: str, controls: Sequence[Control], *, needs_all: bool
+def _report_results(
+    request: PageRequest,
+    ids: Sequence[UUID],
+    action: str,
+    controls: Sequence[ControlResult],
+    *,
+    needs_all: bool,
 ) -> None:
     """Say what came of asking many."""
     refused: dict[str, list[str]] = {}
@@ -218,7 +223,7 @@ def _report(
     else:
         asked = sum(control.changed for control in controls)
         told = _("%(action)s: %(asked)s of %(count)s VMs were asked.") % {
-            "action": ACTIONS[action].label,
+            "action": ACTIONS[action].title,
             "asked": asked,
             "count": len(ids),
         }
@@ -231,16 +236,16 @@ def _report(
         messages.error(request, f"{reason} ({', '.join(names[:NAMES_TOLD])}{more})")
 
 
-def _rows(vms: list[VirtualMachine], scope: Scope) -> list[dict[str, Any]]:
+def _render_rows(vms: list[VirtualMachine], scope: Scope) -> list[dict[str, Any]]:
     rows: Any = VirtualMachineSerializer(vms, many=True, context={"scope": scope}).data
     for row in rows:
         row["buttons"] = [
-            (name, ACTIONS[name].label) for name in row["allowed_actions"] if name not in RARE_ACTIONS
+            (name, ACTIONS[name].title) for name in row["allowed_actions"] if not ACTIONS[name].is_rare
         ]
     return list(rows)
 
 
-def _row(request: PageRequest, scope: Scope, pk: UUID) -> HttpResponse:
+def _render_row(request: PageRequest, scope: Scope, pk: UUID) -> HttpResponse:
     vm = get_object_or_404(VirtualMachine.objects.within(scope).shown(), pk=pk)
-    (row,) = _rows([vm], scope)
-    return render(request, "vms/row.html", {"vm": row, **may(scope)})
+    (row,) = _render_rows([vm], scope)
+    return render(request, "vms/row.html", {"vm": row, **permission_context(scope)})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cloudaccounts.models import CloudResource
 
-from ..choice import size_of_flavor
+from ..catalogue import flavor_size_columns
 
 LEAST_DISK_GB = 10
 
@@ -28,7 +28,7 @@ class Size:
         return self.disk_gb < LEAST_DISK_GB
 
 
-def sizes_of(flavors: Sequence[CloudResource], *, boots_from_volume: bool = False) -> list[Size]:
+def list_sizes(flavors: Sequence[CloudResource], *, boots_from_volume: bool = False) -> list[Size]:
     """The flavors that one gets by asking for their figures, in the order of `flavors`, the smallest first.
 
     The services take figures and choose the smallest flavor that has so much. Of two flavors with the same figures the
@@ -56,7 +56,7 @@ def _smallest(sizes: Sequence[Size], wanted: Size, disk_gb: int) -> Size | None:
 
 
 def _size(flavor: CloudResource) -> Size:
-    figures = size_of_flavor(flavor)
+    figures = flavor_size_columns(flavor)
     return Size(
         flavor.cloud_id,
         flavor.name,

@@ -1,4 +1,4 @@
-"""The tenant's snapshots, also of VMs that are gone."""
+"""The page of the tenant's snapshots, also of VMs that were deleted, and the form that takes one."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from django.views.decorators.http import require_GET
 
 from api.domain_errors import DomainError
 from api.page_addresses import require_POST
-from api.page_refusals import tell
+from api.page_refusals import checked, tell
 from tenants.scoped_pages import PageRequest, page_scope
+from tenants.scoping import Role, Scope
 
-from ..models import VMSnapshot
-from ..services import remove_snapshot
-from .detail import is_held, with_jobs
-from .listing import may
+from ..models import VirtualMachine, VMSnapshot
+from ..serializers import NewSnapshotSerializer
+from ..services import remove_snapshot, take_snapshot
+from .detail import attach_jobs, is_held
+from .listing import permission_context
+from .vm_forms import vm_form_page
 
 PAGE_SIZE = 50
 SNAPSHOTS = VMSnapshot.objects.select_related("information_system", "account", "created_by")
@@ -31,13 +34,13 @@ def snapshot_page(request: PageRequest) -> HttpResponse:
     scope = page_scope(request)
     snapshots = SNAPSHOTS.within(scope).order_by("-created_at", "pk")
     page = Paginator(snapshots, PAGE_SIZE).get_page(request.GET.get("page"))
-    rows = with_jobs(list(page.object_list))
+    rows = attach_jobs(list(page.object_list))
     context = {
         "scope": scope,
         "page": page,
         "snapshots": rows,
         "snapshots_change": any(is_held(row) or row.image_id is None for row in rows),
-        **may(scope),
+        **permission_context(scope),
     }
     return render(request, "vms/snapshot_page.html", context)
 
@@ -55,3 +58,10 @@ def remove_snapshot_page(request: PageRequest, pk: UUID) -> HttpResponse:
     if request.POST.get("page") == "detail":
         return redirect("vm-detail-page", snapshot.vm_id)
     return redirect("snapshot-page")
+
+
+@vm_form_page("snapshot", Role.OPERATOR)
+def take_snapshot_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
+    """Take a snapshot of the VM."""
+    params = checked(NewSnapshotSerializer(data={"name": request.POST.get("name", "")}))
+    take_snapshot(scope=scope, vm_id=vm.pk, name=params["name"])

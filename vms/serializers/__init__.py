@@ -1,5 +1,6 @@
 """What the API of the room takes and shows, a file for each subject."""
 
+from .console import ConsoleAnswerSerializer, ConsoleSerializer, ReadConsoleSerializer
 from .control import (
     ActionSerializer,
     BulkActionSerializer,
@@ -15,21 +16,10 @@ from .creation import (
     OptionsRequestSerializer,
     OptionsSerializer,
 )
-from .machines import OperationLogSerializer, VirtualMachineSerializer, jobs_in_flight
-from .parts import (
-    AttachedSerializer,
-    AttachSerializer,
-    ConsoleAnswerSerializer,
-    ConsoleSerializer,
-    NewSnapshotSerializer,
-    ReadConsoleSerializer,
-    SnapshotSerializer,
-    SnapshotTakenSerializer,
-    SyncAcceptedSerializer,
-    SyncRequestSerializer,
-    SyncRunSerializer,
-    SyncStateSerializer,
-)
+from .snapshots import NewSnapshotSerializer, SnapshotSerializer, SnapshotTakenSerializer
+from .status_sync import SyncAcceptedSerializer, SyncRequestSerializer, SyncRunSerializer, SyncStateSerializer
+from .vms import OperationLogSerializer, VirtualMachineSerializer, jobs_in_flight
+from .volumes import AttachedSerializer, AttachSerializer
 
 __all__ = [
     "ActionSerializer",

@@ -11,7 +11,7 @@ from api.errors import status_of
 from api.serializers import StrictSerializer
 from tasks.serializers import JobSerializer
 
-from .machines import VirtualMachineSerializer
+from .vms import VirtualMachineSerializer
 
 
 class ActionSerializer(StrictSerializer):

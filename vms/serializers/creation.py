@@ -11,9 +11,9 @@ from api.serializers import CloudNameField, PlainCharField, PlainTextField, Stri
 from cloudaccounts.models import CloudAccount, CloudResource
 from tasks.serializers import JobSerializer
 
-from ..choice import os_names, os_version
+from ..catalogue import os_names, os_version
 from ..models import VirtualMachine
-from .machines import VirtualMachineSerializer
+from .vms import VirtualMachineSerializer
 
 METADATA_AT_MOST = 50
 

@@ -1,28 +1,28 @@
 """The verbs of the room: each locks, checks, writes and submits in one short transaction."""
 
+from .attachments import attach_volume, detach_volume
 from .changes import change_vm
 from .console import read_console
-from .control import Control, control_vm, control_vms
-from .creation import NewVm, create_vm, options_for
-from .disks import attach_volume, detach_volume
+from .control import ControlResult, control_vm, control_vms
+from .creation import CreationResult, create_vm, creation_options
 from .orphans import remove_orphan
 from .removal import remove_vm
-from .resizing import confirm_due_resizes, resize_vm
+from .resize import confirm_due_resizes, resize_vm
 from .runtime import stop_at_runtime_end, warn_of_runtime_end
 from .snapshots import remove_snapshot, take_snapshot
-from .syncing import request_sync
+from .status_sync import request_sync
 
 __all__ = [
-    "Control",
-    "NewVm",
+    "ControlResult",
+    "CreationResult",
     "attach_volume",
     "change_vm",
     "confirm_due_resizes",
     "control_vm",
     "control_vms",
     "create_vm",
+    "creation_options",
     "detach_volume",
-    "options_for",
     "read_console",
     "remove_orphan",
     "remove_snapshot",

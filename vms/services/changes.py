@@ -15,9 +15,9 @@ from tasks import engine
 from tasks.models import Job
 from tenants.scoping import Role, Scope
 
-from ..commands.changes import ChangeVm
+from ..commands.changes import ChangeVmCommand
 from ..models import VirtualMachine
-from .locking import locked_vm, touch
+from .locked_vms import lock_vm, touch
 
 # What the server has too: it follows by a command, and the row when the cloud has it.
 _IN_THE_CLOUD = ("name", "metadata")
@@ -32,7 +32,7 @@ def change_vm(
     409 `busy`, `not_bound`. All of it is written, or nothing.
     """
     with transaction.atomic():
-        vm = locked_vm(scope, vm_id, Role.OPERATOR)
+        vm = lock_vm(scope, vm_id, Role.OPERATOR)
         check_if_match(if_match, vm.version)
         starts = fields.get("runtime_start", vm.runtime_start)
         ends = fields.get("runtime_end", vm.runtime_end)
@@ -46,7 +46,7 @@ def change_vm(
         }
         job = None
         if theirs:
-            command = ChangeVm(str(vm.pk), **theirs)
+            command = ChangeVmCommand(str(vm.pk), **theirs)
             command.vm = vm
             job = engine.submit(command, tenant=vm.information_system.tenant, user=scope.user).job
         if fields:

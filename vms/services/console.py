@@ -16,9 +16,9 @@ from tasks.clock import is_recent
 from tasks.models import Job
 from tenants.scoping import Role, Scope
 
-from ..commands.console import ReadConsole
+from ..commands.console import ReadConsoleCommand
 from ..models import ConsoleReading, VirtualMachine
-from .locking import locked_vm
+from .locked_vms import lock_vm
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +36,14 @@ def read_console(
 ) -> tuple[VirtualMachine, Job]:
     """Have a console read. Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `not_bound`, `wrong_state`."""
     with transaction.atomic():
-        vm = locked_vm(scope, vm_id, Role.OPERATOR)
-        command = ReadConsole(str(vm.pk), str(scope.user.pk), reading, lines)
+        vm = lock_vm(scope, vm_id, Role.OPERATOR)
+        command = ReadConsoleCommand(str(vm.pk), str(scope.user.pk), reading, lines)
         command.vm = vm
         job = engine.submit(command, tenant=vm.information_system.tenant, user=scope.user).job
         return vm, job
 
 
-def console_of(*, scope: Scope, vm: VirtualMachine) -> Console:
+def last_console(*, scope: Scope, vm: VirtualMachine) -> Console:
     """What was last read for this user. An address is forgotten when the cloud has."""
     readings = ConsoleReading.objects.filter(vm=vm, user=scope.user)
     found = {reading.kind: reading for reading in readings}

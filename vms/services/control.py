@@ -18,20 +18,20 @@ from tasks.models import Job
 from tenants.scoping import Role, Scope
 
 from ..actions import ACTIONS
-from ..commands.power import COMMAND_OF_ACTION, RestartVm
-from ..commands.resize import ConfirmResize, RevertResize
+from ..commands.power import POWER_COMMANDS, RestartVmCommand
+from ..commands.resize import ConfirmResizeCommand, RevertResizeCommand
 from ..commands.server import ServerCommand
 from ..models import VirtualMachine
 
 _COMMANDS: dict[str, type[ServerCommand]] = {
-    **COMMAND_OF_ACTION,
-    ConfirmResize.action: ConfirmResize,
-    RevertResize.action: RevertResize,
+    **POWER_COMMANDS,
+    ConfirmResizeCommand.action_name: ConfirmResizeCommand,
+    RevertResizeCommand.action_name: RevertResizeCommand,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Control:
+class ControlResult:
     """What came of asking a VM for an action.
 
     `refusal` says why not; `vm` is None when the scope shows no such VM. `job` does what was asked; None when there was
@@ -47,7 +47,7 @@ class Control:
 
 def control_vm(
     *, scope: Scope, vm_id: UUID, action: str, hard: bool = False, dry_run: bool = False
-) -> Control:
+) -> ControlResult:
     """Ask a VM for an action.
 
     Raises `NotFoundError` when the scope does not show it, and `DomainError`: 403 `role_too_low`; 400 `unknown_action`;
@@ -71,7 +71,7 @@ def control_vms(
     hard: bool = False,
     mode: Literal["all", "valid"] = "all",
     dry_run: bool = False,
-) -> list[Control]:
+) -> list[ControlResult]:
     """Ask many VMs for the same action; what came of each, in their order. A fixed number of statements.
 
     With `all`, nothing is done unless every VM can be asked; with `valid`, those that can are.
@@ -85,14 +85,15 @@ def control_vms(
         if vms:
             scope.require(Role.OPERATOR, VirtualMachine)
             _check_action(action, hard=hard)
+        desired_state = ACTIONS[action].desired_state if action in ACTIONS else ""
         # A VM that is so already needs nothing, unless a job is about to change that. The others are asked, which tells.
-        so_already = [vm.lock_key for vm in vms.values() if _is_so_already(vm, action)]
-        holders = engine.holders_of(so_already) if so_already else {}
-        settled = {pk: _without_asking(vms.get(pk), action, holders) for pk in vm_ids}
+        settled_keys = [vm.lock_key for vm in vms.values() if _is_in_requested_state(vm, action)]
+        holders = engine.holders_of(settled_keys) if settled_keys else {}
+        settled = {pk: _settle_without_command(vms.get(pk), action, holders) for pk in vm_ids}
         asked = [vms[pk] for pk in dict.fromkeys(vm_ids) if settled[pk] is None]
         stopped = mode == "all" and any(control and control.refusal for control in settled.values())
         answers = engine.submit_many(
-            [Spec(_command(vm, action, hard=hard), vm.information_system.tenant) for vm in asked],
+            [Spec(_build_command(vm, action, hard=hard), vm.information_system.tenant) for vm in asked],
             user=scope.user,
             mode=mode,
             dry_run=dry_run or stopped,
@@ -100,32 +101,40 @@ def control_vms(
         for vm, answer in zip(asked, answers, strict=True):
             new = answer.refusal is None and not answer.joined and (dry_run or answer.job is not None)
             job = None if dry_run else answer.job
-            settled[vm.pk] = Control(vm, changed=new, job=job, holder=answer.job, refusal=answer.refusal)
-            if job is not None and new and (wanted := ACTIONS[action].wanted):
-                vm.wanted = wanted
+            settled[vm.pk] = ControlResult(
+                vm, changed=new, job=job, holder=answer.job, refusal=answer.refusal
+            )
+            if job is not None and new and desired_state:
+                vm.desired_state = desired_state
         # The rows' `written_at` moves in the same transaction as the locks: a sync that listed before leaves them alone.
         changed = [
             control.vm.pk for control in settled.values() if control and control.vm and control.changed
         ]
         if changed and not dry_run:
-            wish = {"wanted": ACTIONS[action].wanted} if ACTIONS[action].wanted else {}
-            VirtualMachine.objects.filter(pk__in=changed).update(**wish, written_at=Now(), updated_at=Now())
+            columns = {"desired_state": desired_state} if desired_state else {}
+            VirtualMachine.objects.filter(pk__in=changed).update(
+                **columns, written_at=Now(), updated_at=Now()
+            )
         return [control for pk in vm_ids if (control := settled[pk]) is not None]
 
 
-def _without_asking(vm: VirtualMachine | None, action: str, holders: Mapping[str, Job]) -> Control | None:
+def _settle_without_command(
+    vm: VirtualMachine | None, action: str, holders: Mapping[str, Job]
+) -> ControlResult | None:
     """What is known of a VM before a command is made; None when one is needed."""
     if vm is None:
-        return Control(None, refusal=NotFoundError("not_found", _("There is no such VM here.")))
+        return ControlResult(None, refusal=NotFoundError("not_found", _("There is no such VM here.")))
     if vm.openstack_id is None:
-        return Control(vm, refusal=ConflictError("not_bound", _("This VM has no server in the cloud yet.")))
-    if vm.lock_key not in holders and _is_so_already(vm, action):
-        return Control(vm)
+        return ControlResult(
+            vm, refusal=ConflictError("not_bound", _("This VM has no server in the cloud yet."))
+        )
+    if vm.lock_key not in holders and _is_in_requested_state(vm, action):
+        return ControlResult(vm)
     return None
 
 
-def _is_so_already(vm: VirtualMachine, action: str) -> bool:
-    return vm.status == ACTIONS[action].already and vm.pending_resize is None
+def _is_in_requested_state(vm: VirtualMachine, action: str) -> bool:
+    return vm.status == ACTIONS[action].leads_to and vm.pending_resize is None
 
 
 def _check_action(action: str, *, hard: bool) -> None:
@@ -137,15 +146,15 @@ def _check_action(action: str, *, hard: bool) -> None:
             % {"action": action[:50], "known": ", ".join(_COMMANDS)},
             errors={"action": [_("Not a known action.")]},
         )
-    if hard and _COMMANDS[action] is not RestartVm:
+    if hard and _COMMANDS[action] is not RestartVmCommand:
         message = _("Only a restart can be hard.")
         raise InvalidError("hard_not_known", message, errors={"hard": [message]})
 
 
-def _command(vm: VirtualMachine, action: str, *, hard: bool) -> ServerCommand:
+def _build_command(vm: VirtualMachine, action: str, *, hard: bool) -> ServerCommand:
     command_class: Any = _COMMANDS[action]
     command: ServerCommand = (
-        RestartVm(str(vm.pk), hard) if command_class is RestartVm else command_class(str(vm.pk))
+        RestartVmCommand(str(vm.pk), hard) if command_class is RestartVmCommand else command_class(str(vm.pk))
     )
     command.vm = vm
     return command

@@ -23,13 +23,13 @@ from tenants.scoping import Role, Scope
 from volumepool.models import Volume, VolumePool
 from volumepool.services import Taken, new_volume, take
 
-from ..choice import Catalogue, Choice, size_of_flavor
-from ..commands.creation import CreateVm
+from ..catalogue import Catalogue, Choice, flavor_size_columns
+from ..commands.creation import CreateVmCommand
 from ..models import VirtualMachine, VMStatus
 
 
 @dataclass(frozen=True, slots=True)
-class NewVm:
+class CreationResult:
     """A VM that was asked for, the job that makes it, and the network that it is put on.
 
     `job` is None after a dry run, which wrote nothing.
@@ -43,13 +43,13 @@ class NewVm:
 def create_vm(
     *,
     scope: Scope,
-    wish: Mapping[str, Any],
+    params: Mapping[str, Any],
     errors: Mapping[str, Any] | None = None,
     dry_run: bool = False,
-) -> NewVm:
+) -> CreationResult:
     """Record a new VM and the job that makes it.
 
-    `wish` holds the fields that are right by themselves; `errors` what is wrong with the others, so that all is
+    `params` holds the fields that are right by themselves; `errors` what is wrong with the others, so that all is
     said at once. The VM's size is its flavor's, which is the smallest that fits.
 
     Raises `DomainError`: 403 `role_too_low`; 400 `invalid`, by field; 409 `quota_exceeded`, with the figures.
@@ -57,11 +57,11 @@ def create_vm(
     """
     scope.require(Role.ADMIN, VirtualMachine)
     problems: Errors = {name: list(found) for name, found in (errors or {}).items()}
-    system = _system(scope, wish, problems)
-    _check_runtime(wish, system.tenant.today() if system else None, problems)
-    if not {"os_type", "image"} & {*wish, *problems}:
+    system = _find_system(scope, params, problems)
+    _check_runtime(params, system.tenant.today() if system else None, problems)
+    if not {"os_type", "image"} & {*params, *problems}:
         problems["os_type"] = [_("Name a system (os_type), or an image.")]
-    place, choice = _choose(system, wish, problems) if system else (None, Choice())
+    place, choice = _choose(system, params, problems) if system else (None, Choice())
     for name, found in choice.errors.items():
         problems.setdefault(name, []).extend(found)
     if problems:
@@ -72,15 +72,15 @@ def create_vm(
     assert choice.image is not None or choice.pool is not None
     assert choice.network is not None
     with transaction.atomic():
-        vm = _row(scope, system, place, choice, wish)
+        vm = _build_vm(scope, system, place, choice, params)
         needs = Needs(1, vm.cpu_cores, vm.memory_gb, vm.disk_gb)
         require_quota(system.tenant, needs)
         if dry_run:
             vm.created_at = vm.updated_at = timezone.now()  # As it would be.
-            return NewVm(vm, None, choice.network)
+            return CreationResult(vm, None, choice.network)
         vm.save(force_insert=True)
-        volume, spare = _boot_volume(vm, choice.pool) if choice.boots_from_volume else (None, None)
-        command = CreateVm(
+        volume, spare = _build_boot_volume(vm, choice.pool) if choice.boots_from_volume else (None, None)
+        command = CreateVmCommand(
             str(vm.pk),
             flavor_id=choice.flavor.cloud_id,
             network_id=choice.network.cloud_id,
@@ -93,53 +93,55 @@ def create_vm(
         )
         command.vm = vm
         job = engine.submit(command, tenant=system.tenant, user=scope.user).job
-        return NewVm(vm, job, choice.network)
+        return CreationResult(vm, job, choice.network)
 
 
-def _check_runtime(wish: Mapping[str, Any], today: date | None, problems: Errors) -> None:
+def _check_runtime(params: Mapping[str, Any], today: date | None, problems: Errors) -> None:
     """`today` is the tenant's; None when there is no tenant to be known, which is said elsewhere."""
-    starts, ends = wish.get("runtime_start"), wish.get("runtime_end")
+    starts, ends = params.get("runtime_start"), params.get("runtime_end")
     if starts is not None and ends is not None and ends < starts:
         problems.setdefault("runtime_end", []).append(_("It ends before it begins."))
     elif ends is not None and today is not None and ends < today:
         problems.setdefault("runtime_end", []).append(_("It is over already."))
 
 
-def _system(scope: Scope, wish: Mapping[str, Any], problems: Errors) -> InformationSystem | None:
-    if "information_system" not in wish:
+def _find_system(scope: Scope, params: Mapping[str, Any], problems: Errors) -> InformationSystem | None:
+    if "information_system" not in params:
         return None
     system = (
         InformationSystem.objects.within(scope)
         .select_related("tenant")
-        .filter(pk=wish["information_system"])
+        .filter(pk=params["information_system"])
         .first()
     )
     if system is None:
         message = _("There is no information system '%(id)s' here.")
-        problems["information_system"] = [message % {"id": wish["information_system"]}]
+        problems["information_system"] = [message % {"id": params["information_system"]}]
     return system
 
 
-def _accounts(system: InformationSystem) -> list[CloudAccount]:
+def _usable_accounts(system: InformationSystem) -> list[CloudAccount]:
     """The accounts that the system's tenant may use: its own, and the shared ones."""
     return list(CloudAccount.objects.for_tenant(system.tenant).order_by("name"))
 
 
 def _choose(
-    system: InformationSystem, wish: Mapping[str, Any], problems: Errors
+    system: InformationSystem, params: Mapping[str, Any], problems: Errors
 ) -> tuple[Place | None, Choice]:
-    place, missing = choose_place(system, _accounts(system), wish.get("account"), wish.get("region", ""))
+    place, missing = choose_place(
+        system, _usable_accounts(system), params.get("account"), params.get("region", "")
+    )
     problems.update({name: found for name, found in missing.items() if name not in problems})
     if place is None or missing.keys() & problems.keys():
         return place, Choice()
-    return place, Catalogue(place, system).choose(wish)
+    return place, Catalogue(place, system).choose(params)
 
 
-def _row(
-    scope: Scope, system: InformationSystem, place: Place, choice: Choice, wish: Mapping[str, Any]
+def _build_vm(
+    scope: Scope, system: InformationSystem, place: Place, choice: Choice, params: Mapping[str, Any]
 ) -> VirtualMachine:
     assert choice.flavor is not None
-    boot_disk = wish["disk_gb"] if choice.boots_from_volume else None
+    boot_disk = params["disk_gb"] if choice.boots_from_volume else None
     attributes = choice.image.attributes if choice.image else {}
     made_of = choice.image.name if choice.image else str(choice.pool and choice.pool.type)
     return VirtualMachine(
@@ -147,15 +149,15 @@ def _row(
         account=place.account,
         region=place.region,
         status=VMStatus.BUILDING,
-        wanted=VirtualMachine.Wanted.RUNNING,
+        desired_state=VirtualMachine.DesiredState.RUNNING,
         created_by=scope.user,
         image_name=made_of[:255],
-        os_type=(wish.get("os_type") or attributes.get("os_type") or "")[:50],
-        os_version=(wish.get("os_version") or attributes.get("os_version") or "")[:50],
+        os_type=(params.get("os_type") or attributes.get("os_type") or "")[:50],
+        os_version=(params.get("os_version") or attributes.get("os_version") or "")[:50],
         availability_zone=choice.zone or "",
-        **size_of_flavor(choice.flavor, boot_disk_gb=boot_disk),
+        **flavor_size_columns(choice.flavor, boot_disk_gb=boot_disk),
         **{
-            name: wish[name]
+            name: params[name]
             for name in (
                 "name",
                 "description",
@@ -164,12 +166,12 @@ def _row(
                 "runtime_end",
                 "metadata",
             )
-            if name in wish
+            if name in params
         },
     )
 
 
-def _boot_volume(vm: VirtualMachine, pool: VolumePool | None) -> tuple[Volume, Taken | None]:
+def _build_boot_volume(vm: VirtualMachine, pool: VolumePool | None) -> tuple[Volume, Taken | None]:
     """The row of the volume that the VM is to boot from, and the spare that it is, when a pool has one.
 
     Else the job makes the volume.
@@ -192,7 +194,7 @@ def _boot_volume(vm: VirtualMachine, pool: VolumePool | None) -> tuple[Volume, T
     return volume, spare
 
 
-def options_for(
+def creation_options(
     *, scope: Scope, system_id: UUID | None, account_id: int | None, region: str, for_new: bool = True
 ) -> dict[str, Any]:
     """What a new VM of an information system can be made of. Raises 400 `invalid`, as `create_vm` does.
@@ -201,13 +203,13 @@ def options_for(
     """
     problems: Errors = {}
     systems = InformationSystem.objects.within(scope).select_related("tenant").order_by("name")
-    wish = {"information_system": system_id} if system_id else {}
-    system = _system(scope, wish, problems) if system_id else systems.first()
+    params = {"information_system": system_id} if system_id else {}
+    system = _find_system(scope, params, problems) if system_id else systems.first()
     if problems:
         raise InvalidFieldsError(problems)
     if system is None:
         problems["information_system"] = [_("There is no information system yet; create one first.")]
-    known = _accounts(system) if system else []
+    known = _usable_accounts(system) if system else []
     accounts = [account for account in known if account.is_usable or (account.active and not for_new)]
     place: Place | None = None
     if system is not None:

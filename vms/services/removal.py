@@ -12,10 +12,10 @@ from tasks import engine
 from tasks.engine import Spec
 from tenants.scoping import Role, Scope
 
-from ..commands.removal import RemoveVm
+from ..commands.removal import RemoveVmCommand
 from ..models import VirtualMachine
-from .control import Control
-from .locking import locked_vm, touch
+from .control import ControlResult
+from .locked_vms import lock_vm, touch
 
 
 def remove_vm(
@@ -26,21 +26,21 @@ def remove_vm(
     force: bool = False,
     dry_run: bool = False,
     if_match: str | None = None,
-) -> Control:
+) -> ControlResult:
     """Remove a VM, with its volumes or without.
 
     Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `busy`, `wrong_state` (stop it first, or force it),
     `has_snapshots`; 412 when `if_match` is of an older version.
     """
     with transaction.atomic():
-        vm = locked_vm(scope, vm_id, Role.ADMIN)
+        vm = lock_vm(scope, vm_id, Role.ADMIN)
         check_if_match(if_match, vm.version)
-        command = RemoveVm(str(vm.pk), volumes, force)
+        command = RemoveVmCommand(str(vm.pk), volumes, force)
         command.vm = vm
         spec = Spec(command, vm.information_system.tenant)
         (answer,) = engine.submit_many([spec], user=scope.user, dry_run=dry_run)
         if answer.refusal is not None:
             raise answer.refusal
         if answer.job is not None and not answer.joined:
-            touch(vm, wanted=VirtualMachine.Wanted.REMOVED)
-        return Control(vm, changed=not answer.joined, job=answer.job, holder=answer.job)
+            touch(vm, desired_state=VirtualMachine.DesiredState.REMOVED)
+        return ControlResult(vm, changed=not answer.joined, job=answer.job, holder=answer.job)

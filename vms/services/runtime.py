@@ -13,9 +13,9 @@ from api.time_zones import today_in
 from tasks import engine
 from tenants.models import Tenant
 
-from ..commands.power import StopVmAtItsEnd
+from ..commands.power import StopVmAtRuntimeEndCommand
 from ..models import VirtualMachine, VMOperationLog, VMStatus
-from .locking import specs_for, touch_asked
+from .locked_vms import build_specs, touch_submitted
 
 AT_ONCE = 500
 
@@ -34,8 +34,8 @@ def stop_at_runtime_end() -> int:
             is_over, status=VMStatus.RUNNING, openstack_id__isnull=False
         )
         vms = list(over.order_by("pk").select_for_update(of=("self",), skip_locked=True)[:AT_ONCE])
-        answers = engine.submit_many(specs_for(StopVmAtItsEnd, vms), mode="valid")
-        return touch_asked(vms, answers)
+        answers = engine.submit_many(build_specs(StopVmAtRuntimeEndCommand, vms), mode="valid")
+        return touch_submitted(vms, answers)
 
 
 def _tenants_by_day() -> list[tuple[date, Q]]:

@@ -13,23 +13,23 @@ from tenants.row_limits import require_room_for_rows
 from tenants.scoping import Role, Scope, locked_row
 from volumepool.models import Volume
 
-from ..commands.snapshots import RemoveSnapshot, SnapshotVm
+from ..commands.snapshots import RemoveSnapshotCommand, SnapshotVmCommand
 from ..models import VMSnapshot
-from .locking import locked_vm, touch
+from .locked_vms import lock_vm, touch
 
 
 @dataclass(frozen=True, slots=True)
-class SnapshotTaken:
+class SnapshotResult:
     """A snapshot, and the job that takes or removes it."""
 
     snapshot: VMSnapshot
     job: Job
 
 
-def take_snapshot(*, scope: Scope, vm_id: UUID, name: str) -> SnapshotTaken:
+def take_snapshot(*, scope: Scope, vm_id: UUID, name: str) -> SnapshotResult:
     """Have an image made of a VM. Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `busy`, `wrong_state`, `limit_reached`."""
     with transaction.atomic():
-        vm = locked_vm(scope, vm_id, Role.OPERATOR)
+        vm = lock_vm(scope, vm_id, Role.OPERATOR)
         tenant = vm.information_system.tenant
         require_room_for_rows(
             tenant, "vm_snapshots", VMSnapshot.objects.filter(information_system__tenant=tenant)
@@ -45,19 +45,19 @@ def take_snapshot(*, scope: Scope, vm_id: UUID, name: str) -> SnapshotTaken:
             name=name,
             created_by=scope.user,
         )
-        command = SnapshotVm(str(vm.pk), str(snapshot.pk))
+        command = SnapshotVmCommand(str(vm.pk), str(snapshot.pk))
         command.vm = vm
         job = engine.submit(command, tenant=vm.information_system.tenant, user=scope.user).job
         touch(vm)
-        return SnapshotTaken(snapshot, job)
+        return SnapshotResult(snapshot, job)
 
 
-def remove_snapshot(*, scope: Scope, snapshot_id: UUID) -> SnapshotTaken:
+def remove_snapshot(*, scope: Scope, snapshot_id: UUID) -> SnapshotResult:
     """Have a snapshot's image removed. Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `busy`."""
     with transaction.atomic():
         snapshots = VMSnapshot.objects.select_related("account", "information_system__tenant")
         snapshot: VMSnapshot = locked_row(snapshots, scope, snapshot_id, Role.OPERATOR)
-        command = RemoveSnapshot(str(snapshot.pk))
+        command = RemoveSnapshotCommand(str(snapshot.pk))
         command.snapshot = snapshot
         tenant = snapshot.information_system.tenant
-        return SnapshotTaken(snapshot, engine.submit(command, tenant=tenant, user=scope.user).job)
+        return SnapshotResult(snapshot, engine.submit(command, tenant=tenant, user=scope.user).job)

@@ -29,7 +29,7 @@ from ..models import Orphan, VirtualMachine
 
 log = structlog.get_logger(__name__)
 
-# The longest that a creation may take (`CreateVm.deadline`): what is younger may still get its row's binding.
+# The longest that a creation may take (`CreateVmCommand.deadline`): what is younger may still get its row's binding.
 LONGEST_CREATION = timedelta(hours=2)
 _VM_TAG = "portal-vm-"
 

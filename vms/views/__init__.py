@@ -1,25 +1,27 @@
 """VMs over REST, a file for each subject."""
 
-from .control import VmActions, VmBulkActions, VmResize
-from .export import VmExport
-from .machines import VmDetail, VmList, VmOperations, VmOptions
-from .parts import SnapshotDetail, SnapshotList, VmConsole, VmSnapshots, VmVolume, VmVolumes
-from .syncing import VmSync
+from .console import VmConsoleView
+from .control import VmActionsView, VmBulkActionsView, VmResizeView
+from .export import VmExportView
+from .snapshots import SnapshotDetailView, SnapshotListView, VmSnapshotsView
+from .status_sync import VmSyncView
+from .vms import VmDetailView, VmListView, VmOperationsView, VmOptionsView
+from .volumes import VmVolumesView, VmVolumeView
 
 __all__ = [
-    "SnapshotDetail",
-    "SnapshotList",
-    "VmActions",
-    "VmBulkActions",
-    "VmConsole",
-    "VmDetail",
-    "VmExport",
-    "VmList",
-    "VmOperations",
-    "VmOptions",
-    "VmResize",
-    "VmSnapshots",
-    "VmSync",
-    "VmVolume",
-    "VmVolumes",
+    "SnapshotDetailView",
+    "SnapshotListView",
+    "VmActionsView",
+    "VmBulkActionsView",
+    "VmConsoleView",
+    "VmDetailView",
+    "VmExportView",
+    "VmListView",
+    "VmOperationsView",
+    "VmOptionsView",
+    "VmResizeView",
+    "VmSnapshotsView",
+    "VmSyncView",
+    "VmVolumeView",
+    "VmVolumesView",
 ]

@@ -6,31 +6,27 @@ from uuid import UUID
 
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema
-from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.domain_errors import ConflictError
 from api.idempotency import idempotent
 from api.serializers import body_with_dry_run
-from tasks.views import wait_if_preferred
-from tenants.scoped_views import ScopedView
+from tasks.command_views import CommandView
 from tenants.scoping import Role
 
-from ..models import VirtualMachine
 from ..serializers import (
     ActionSerializer,
     BulkActionSerializer,
     BulkControlSerializer,
     ControlSerializer,
     ResizeRequestSerializer,
-    jobs_in_flight,
 )
 from ..services import control_vm, control_vms, resize_vm
-from .machines import DRY_RUN, VMS, VmView
+from .vms import DRY_RUN, VMS, VmView
 
 
-class VmActions(VmView):
+class VmActionsView(VmView):
     """Ask a VM for an action: one of its `allowed_actions`."""
 
     @extend_schema(
@@ -40,24 +36,15 @@ class VmActions(VmView):
     )
     def post(self, request: Request, pk: UUID) -> Response:
         """Ask a VM for an action; 202 with the job, or 200 when there is nothing to do."""
-        response = self._control(request, pk)
-        if wait_if_preferred(request, response):
-            vm = VMS.get(pk=pk)
-            response.data["vm"] = self.shown(vm, jobs_in_flight([vm]))
-        return response
 
-    @idempotent
-    def _control(self, request: Request, pk: UUID) -> Response:
-        asked = ActionSerializer(data=body_with_dry_run(request))
-        if not asked.is_valid():
-            # Whether the VM is visible, and the role, are answered before what is wrong with the body.
-            self.get_object()
-            self.scope.require(Role.OPERATOR, VirtualMachine)
-            raise ValidationError(asked.errors)
-        return self.controlled(control_vm(scope=self.scope, vm_id=pk, **asked.validated_data))
+        def record() -> Response:
+            params = self.validate_body(ActionSerializer(data=body_with_dry_run(request)), Role.OPERATOR)
+            return self.control_response(control_vm(scope=self.scope, vm_id=pk, **params))
+
+        return self.run_command(request, record)
 
 
-class VmResize(VmView):
+class VmResizeView(VmView):
     """Give a VM another size."""
 
     @extend_schema(
@@ -65,23 +52,15 @@ class VmResize(VmView):
     )
     def post(self, request: Request, pk: UUID) -> Response:
         """Resize a VM to the smallest flavor that has so much; then confirm or revert it by an action."""
-        response = self._resize(request, pk)
-        if wait_if_preferred(request, response):
-            vm = VMS.get(pk=pk)
-            response.data["vm"] = self.shown(vm, jobs_in_flight([vm]))
-        return response
 
-    @idempotent
-    def _resize(self, request: Request, pk: UUID) -> Response:
-        asked = ResizeRequestSerializer(data=body_with_dry_run(request))
-        if not asked.is_valid():
-            self.get_object()
-            self.scope.require(Role.ADMIN, VirtualMachine)
-            raise ValidationError(asked.errors)
-        return self.controlled(resize_vm(scope=self.scope, vm_id=pk, **asked.validated_data))
+        def record() -> Response:
+            params = self.validate_body(ResizeRequestSerializer(data=body_with_dry_run(request)), Role.ADMIN)
+            return self.control_response(resize_vm(scope=self.scope, vm_id=pk, **params))
+
+        return self.run_command(request, record)
 
 
-class VmBulkActions(ScopedView):
+class VmBulkActionsView(CommandView):
     """Ask many VMs for the same action, in one request."""
 
     queryset = VMS
@@ -100,13 +79,9 @@ class VmBulkActions(ScopedView):
         With `mode` `all` (the default) nothing is done unless every VM can be asked: 409 `not_all_valid`, with the
         results. With `valid`, those that can are asked, and the others' refusals are in the results.
         """
-        asked = BulkActionSerializer(data=body_with_dry_run(request))
-        if not asked.is_valid():
-            self.scope.require(Role.OPERATOR, VirtualMachine)
-            raise ValidationError(asked.errors)
-        wish = dict(asked.validated_data)
-        vm_ids, mode, dry_run = wish.pop("ids"), wish["mode"], wish["dry_run"]
-        controls = control_vms(scope=self.scope, vm_ids=vm_ids, **wish)
+        params = self.validate_body(BulkActionSerializer(data=body_with_dry_run(request)), Role.OPERATOR)
+        vm_ids, mode, dry_run = params.pop("ids"), params["mode"], params["dry_run"]
+        controls = control_vms(scope=self.scope, vm_ids=vm_ids, **params)
         results = [
             {
                 "vm": vm_id,

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from api.csv_answers import CsvRenderer, csv_answer
 from tenants.open_answers import OpenAnswer
 
-from .machines import VmListing
+from .vms import VmListingView
 
 COLUMNS = (
     "id",
@@ -40,7 +40,7 @@ COLUMNS = (
 )
 
 
-class VmExport(VmListing):
+class VmExportView(VmListingView):
     """The VMs of one's tenant as CSV, with the filters of the list, and without pages."""
 
     renderer_classes: ClassVar[list[type[BaseRenderer]]] = [CsvRenderer, JSONRenderer]  # type: ignore[misc]

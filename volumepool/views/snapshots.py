@@ -9,7 +9,7 @@ from rest_framework.generics import ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from tasks.views import accepted, wait_if_preferred
+from tasks.command_views import CommandView, job_response
 from tenants.scoped_views import ScopedView
 
 from ..filters import VolumeSnapshotFilter
@@ -31,7 +31,7 @@ class VolumeSnapshotList(ScopedView, ListAPIView[VolumeSnapshot]):
     ordering = ["-created_at"]
 
 
-class VolumeSnapshotDetail(ScopedView, RetrieveAPIView[VolumeSnapshot]):
+class VolumeSnapshotDetail(CommandView, RetrieveAPIView[VolumeSnapshot]):
     """One snapshot."""
 
     queryset = SNAPSHOTS
@@ -40,7 +40,9 @@ class VolumeSnapshotDetail(ScopedView, RetrieveAPIView[VolumeSnapshot]):
     @extend_schema(responses={202: VolumeSnapshotRemovedSerializer})
     def delete(self, request: Request, pk: UUID) -> Response:
         """Remove it."""
-        removed = remove_snapshot(scope=self.scope, snapshot_id=pk)
-        response = accepted(removed.job, {"snapshot": VolumeSnapshotSerializer(removed.snapshot).data})
-        wait_if_preferred(request, response)
-        return response
+
+        def record() -> Response:
+            removed = remove_snapshot(scope=self.scope, snapshot_id=pk)
+            return job_response(removed.job, {"snapshot": VolumeSnapshotSerializer(removed.snapshot).data})
+
+        return self.run_command(request, record)

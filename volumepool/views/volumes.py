@@ -7,15 +7,12 @@ from typing import Any
 from uuid import UUID
 
 from drf_spectacular.utils import extend_schema
-from rest_framework.exceptions import ValidationError
 from rest_framework.generics import ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.idempotency import idempotent
-from api.serializers import StrictSerializer
+from tasks.command_views import CommandView, job_response
 from tasks.models import Job
-from tasks.views import accepted, wait_if_preferred
 from tenants.scoped_views import ScopedView
 from tenants.scoping import Role
 
@@ -46,7 +43,7 @@ from ..services import (
 VOLUMES = Volume.objects.select_related("information_system", "vm")
 
 
-class VolumeList(ScopedView, ListAPIView[Volume]):
+class VolumeList(CommandView, ListAPIView[Volume]):
     """The volumes of one's tenant."""
 
     queryset = VOLUMES
@@ -65,27 +62,24 @@ class VolumeList(ScopedView, ListAPIView[Volume]):
 
         Of a size, or of a snapshot: new ones.
         """
-        response = self.provide(request)
-        if wait_if_preferred(request, response):
-            ids = [volume["id"] for volume in response.data["volumes"]]
-            found = {volume.pk: volume for volume in VOLUMES.filter(pk__in=ids)}
-            volumes = [found[pk] for pk in ids if pk in found]
-            response.data["volumes"] = VolumeSerializer(volumes, many=True).data
-        return response
 
-    @idempotent
-    def provide(self, request: Request) -> Response:
-        """Write them down, in one transaction."""
-        self.scope.require(Role.ADMIN, Volume)
-        asked = WantedVolumesSerializer(data=request.data)
-        if not asked.is_valid():
-            raise ValidationError(asked.errors)
-        wish = asked.validated_data
-        if "type" in wish:
-            provided = request_volumes(scope=self.scope, wanted=Wanted(**wish))
-        else:
-            provided = create_volumes(scope=self.scope, wanted=NewVolumes(**wish))
-        return accepted(provided.job, {"volumes": VolumeSerializer(provided.volumes, many=True).data})
+        def record() -> Response:
+            self.scope.require(Role.ADMIN, Volume)
+            params = self.validate_body(WantedVolumesSerializer(data=request.data), Role.ADMIN)
+            if "type" in params:
+                provided = request_volumes(scope=self.scope, wanted=Wanted(**params))
+            else:
+                provided = create_volumes(scope=self.scope, wanted=NewVolumes(**params))
+            return job_response(provided.job, {"volumes": VolumeSerializer(provided.volumes, many=True).data})
+
+        return self.run_command(request, record)
+
+    def refresh_body(self, body: dict[str, Any]) -> None:
+        """Render the volumes that are still there."""
+        ids = [volume["id"] for volume in body["volumes"]]
+        found = {volume.pk: volume for volume in VOLUMES.filter(pk__in=ids)}
+        volumes = [found[pk] for pk in ids if pk in found]
+        body["volumes"] = VolumeSerializer(volumes, many=True).data
 
 
 class VolumeOptions(ScopedView):
@@ -103,30 +97,20 @@ class VolumeOptions(ScopedView):
         return Response(VolumeOptionSerializer([asdict(option) for option in options], many=True).data)
 
 
-class _OneVolume(ScopedView):
+class _VolumeView(CommandView):
     """A view of one volume."""
 
     queryset = VOLUMES
     serializer_class: Any = VolumeSerializer
 
-    def asked(self, serializer: StrictSerializer, needed: Role) -> dict[str, Any]:
-        """What the body says; whether the volume is visible, and the role, are answered before what is wrong with it."""
-        if not serializer.is_valid():
-            self.get_object()
-            self.scope.require(needed, Volume)
-            raise ValidationError(dict(serializer.errors))
-        return dict(serializer.validated_data)
-
-    def answer(self, request: Request, response: Response) -> Response:
-        """The answer, with the volume as it is by then, if who asks has waited for that."""
-        if wait_if_preferred(request, response):
-            volume = VOLUMES.filter(pk=response.data["volume"]["id"]).first()
-            if volume is not None:
-                response.data["volume"] = VolumeSerializer(volume).data
-        return response
+    def refresh_body(self, body: dict[str, Any]) -> None:
+        """Render the volume, if it is still there."""
+        volume = VOLUMES.filter(pk=body["volume"]["id"]).first()
+        if volume is not None:
+            body["volume"] = VolumeSerializer(volume).data
 
 
-class VolumeDetail(_OneVolume, RetrieveAPIView[Volume]):
+class VolumeDetail(_VolumeView, RetrieveAPIView[Volume]):
     """One volume."""
 
     @extend_schema(
@@ -135,18 +119,26 @@ class VolumeDetail(_OneVolume, RetrieveAPIView[Volume]):
     )
     def patch(self, request: Request, pk: UUID) -> Response:
         """Give it another name, in the cloud too."""
-        wish = self.asked(ChangeVolumeSerializer(data=request.data), Role.OPERATOR)
-        changed = rename_volume(scope=self.scope, volume_id=pk, name=wish["name"])
-        return self.answer(request, _accepted(changed.volume, changed.job))
+
+        def record() -> Response:
+            params = self.validate_body(ChangeVolumeSerializer(data=request.data), Role.OPERATOR)
+            renamed = rename_volume(scope=self.scope, volume_id=pk, name=params["name"])
+            return _volume_response(renamed.volume, renamed.job)
+
+        return self.run_command(request, record)
 
     @extend_schema(responses={202: VolumeChangedSerializer})
     def delete(self, request: Request, pk: UUID) -> Response:
         """Remove it, with what is on it, when no VM has it."""
-        removed = remove_volume(scope=self.scope, volume_id=pk)
-        return self.answer(request, _accepted(removed.volume, removed.job))
+
+        def record() -> Response:
+            removed = remove_volume(scope=self.scope, volume_id=pk)
+            return _volume_response(removed.volume, removed.job)
+
+        return self.run_command(request, record)
 
 
-class VolumeActions(_OneVolume):
+class VolumeActions(_VolumeView):
     """What can be asked of a volume."""
 
     serializer_class = VolumeActionSerializer
@@ -156,21 +148,21 @@ class VolumeActions(_OneVolume):
     )
     def post(self, request: Request, pk: UUID) -> Response:
         """Extend it, take a snapshot of it, put it on a VM, take it off."""
-        return self.answer(request, self.act(request, pk))
 
-    @idempotent
-    def act(self, request: Request, pk: UUID) -> Response:
-        """Write it down, in one transaction."""
-        name = request.data.get("action") if isinstance(request.data, dict) else None
-        action = volume_actions().get(name) if isinstance(name, str) else None
-        wish = self.asked(VolumeActionSerializer(data=request.data), action.role if action else Role.OPERATOR)
-        outcome = act(self.scope, pk, wish.pop("action"), wish)
-        response = _accepted(outcome.volume, outcome.job)
-        snapshot = getattr(outcome, "snapshot", None)
-        if snapshot is not None:
-            response.data["snapshot"] = VolumeSnapshotSerializer(snapshot).data
-        return response
+        def record() -> Response:
+            name = request.data.get("action") if isinstance(request.data, dict) else None
+            action = volume_actions().get(name) if isinstance(name, str) else None
+            role = action.role if action else Role.OPERATOR
+            params = self.validate_body(VolumeActionSerializer(data=request.data), role)
+            outcome = act(self.scope, pk, params.pop("action"), params)
+            response = _volume_response(outcome.volume, outcome.job)
+            snapshot = getattr(outcome, "snapshot", None)
+            if snapshot is not None:
+                response.data["snapshot"] = VolumeSnapshotSerializer(snapshot).data
+            return response
+
+        return self.run_command(request, record)
 
 
-def _accepted(volume: Volume, job: Job | None) -> Response:
-    return accepted(job, {"volume": VolumeSerializer(volume).data})
+def _volume_response(volume: Volume, job: Job | None) -> Response:
+    return job_response(job, {"volume": VolumeSerializer(volume).data})

@@ -18,7 +18,7 @@ from deploys.models import Host, MicroService, MicroServiceInstance, MicroServic
 from tenants.models import InformationSystem, Membership, Tenant, User
 from tenants.scoping import Role, Scope
 from vms.models import VirtualMachine
-from vms.sync.adoption import adopt_servers
+from vms.sync.adopted_servers import adopt_servers
 from volumepool.services.pools import write_pools
 
 MEMBERS = {

@@ -114,7 +114,7 @@ class People:
     def ask_again(self) -> int:
         """Ask once more for the removals that came to nothing: they leave half a VM; how many."""
         count = 0
-        for vm in VirtualMachine.objects.filter(wanted=VirtualMachine.Wanted.REMOVED):
+        for vm in VirtualMachine.objects.filter(desired_state=VirtualMachine.DesiredState.REMOVED):
             # Volumes with snapshots cannot be removed; they are kept then, as a person would do.
             remove_vm(scope=self.stage.scope, vm_id=vm.pk, volumes="keep", force=True)
             count += 1

@@ -71,7 +71,7 @@ class Stage:
             "boot_volume": boot_volume,
             **fields,
         }
-        job = create_vm(scope=self.scope, wish=wish).job
+        job = create_vm(scope=self.scope, params=wish).job
         assert job is not None
         return job
 

@@ -121,21 +121,21 @@ STORIES = [
         nothing,
         lambda stage, _: stage.create(boot_volume=True),
         JobStatus.CANCELLED,
-        cancelled_at=("called", "vms.create", "see_it_active"),
+        cancelled_at=("called", "vms.create", "wait_until_running"),
     ),
     Story(
         "attach a new volume, and cancel",
         a_vm,
         attachment,
         JobStatus.CANCELLED,
-        cancelled_at=("called", "vms.attach_volume", "see_it_attached"),
+        cancelled_at=("called", "vms.attach_volume", "wait_until_attached"),
     ),
     Story(
         "snapshot of a volume, and cancel",
         a_vm_of_a_volume,
         snapshot,
         JobStatus.CANCELLED,
-        cancelled_at=("called", "vms.snapshot", "see_it_active"),
+        cancelled_at=("called", "vms.snapshot", "wait_until_image_active"),
     ),
 ]
 BY_NAME = {story.name: story for story in STORIES}

@@ -197,7 +197,7 @@ class People:
             "os_type": "ubuntu" if of_image else "igw",
             "boot_volume": True,
         }
-        return create_vm(scope=tenant.scope, wish=wish).job
+        return create_vm(scope=tenant.scope, params=wish).job
 
     def _one(self, things: list[Any]) -> Any:
         return self.chance.choice(things) if things else None
@@ -205,7 +205,7 @@ class People:
     def ask_again(self) -> int:
         """Ask once more for removals of VMs that came to nothing; how many."""
         count = 0
-        for vm in VirtualMachine.objects.filter(wanted=VirtualMachine.Wanted.REMOVED):
+        for vm in VirtualMachine.objects.filter(desired_state=VirtualMachine.DesiredState.REMOVED):
             owner = next(one for one in self.tenants if one.system.pk == vm.information_system_id)
             remove_vm(scope=owner.scope, vm_id=vm.pk, volumes="keep", force=True)
             count += 1

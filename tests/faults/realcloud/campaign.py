@@ -180,11 +180,12 @@ class RealCampaign:
 
     @staticmethod
     def _sync() -> None:
-        from vms.sync import status as of_vms
+        from vms.sync.regions import known_regions
+        from vms.sync.status import sync_region
         from volumepool.sync import status as of_volumes
 
-        for account_id, region in of_vms.regions_known():
-            of_vms.sync_region(account_id, region, full=True)
+        for account_id, region in known_regions():
+            sync_region(account_id, region, full=True)
         for account_id, region in of_volumes.places_to_sync():
             of_volumes.sync_place(account_id, region)
 

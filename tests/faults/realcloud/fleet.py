@@ -119,7 +119,7 @@ class Fleet:
             "os_type": "cirros",
             "boot_volume": boot_volume,
         }
-        return create_vm(scope=self.scope, wish=wish).job
+        return create_vm(scope=self.scope, params=wish).job
 
     def attach_some(self, count: int) -> list[Job]:
         """Put free volumes on VMs; the jobs."""

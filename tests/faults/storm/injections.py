@@ -198,7 +198,7 @@ class Injections:
                 "SELECT job.owner FROM tasks_job AS job JOIN tasks_entitylock AS lock ON lock.job_id = job.id"
                 " JOIN vms_virtualmachine AS vm ON lock.key = 'vm:' || vm.id"
                 " WHERE vm.openstack_id = %s AND job.owner <> '' AND (NOT %s OR job.status = 'undoing' OR EXISTS"
-                " (SELECT 1 FROM tasks_step WHERE job_id = job.id AND name = 'ask_the_cloud' AND status = 'waiting'))",
+                " (SELECT 1 FROM tasks_step WHERE job_id = job.id AND name = 'send_request' AND status = 'waiting'))",
                 server,
                 before_asking,
             )

@@ -47,7 +47,7 @@ def set_scene(servers: Servers, plan: Plan, *, bystanders: int = BYSTANDERS) -> 
     from tests.simulated import SimulatedCloud
     from tests.tables import make_tables
     from vms.models import VirtualMachine
-    from vms.sync.adoption import adopt_servers
+    from vms.sync.adopted_servers import adopt_servers
 
     make_tables()
     call_command("write_schedules", verbosity=0, stdout=(servers.folder / "schedules.log").open("w"))

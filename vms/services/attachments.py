@@ -17,13 +17,13 @@ from tenants.scoping import Role, Scope, locked_row
 from volumepool.models import Volume
 from volumepool.services import unknown_volume_type
 
-from ..commands.attachments import AttachVolume, DetachVolume
+from ..commands.attachments import AttachVolumeCommand, DetachVolumeCommand
 from ..models import VirtualMachine
-from .locking import locked_vm, touch
+from .locked_vms import lock_vm, touch
 
 
 @dataclass(frozen=True, slots=True)
-class Attachment:
+class AttachmentResult:
     """A volume, and the job that puts it on a VM or takes it off."""
 
     volume: Volume
@@ -38,7 +38,7 @@ def attach_volume(
     size_gb: int | None = None,
     name: str = "",
     volume_type: str = "",
-) -> Attachment:
+) -> AttachmentResult:
     """Put a volume of the tenant's on a VM, or a new one of `size_gb`.
 
     Raises `NotFoundError`, and other domain errors: 403 `role_too_low` (a new one needs an administrator); 400 `invalid`, by field;
@@ -46,49 +46,49 @@ def attach_volume(
     """
     if (volume_id is None) == (size_gb is None):
         message = _("Name a volume to attach, or the size of a new one: exactly one of them.")
-        _see(scope, vm_id)
+        _check_visible(scope, vm_id)
         raise InvalidFieldsError({"volume": [message]})
     with transaction.atomic():
-        vm = locked_vm(scope, vm_id, Role.ADMIN if volume_id is None else Role.OPERATOR)
+        vm = lock_vm(scope, vm_id, Role.ADMIN if volume_id is None else Role.OPERATOR)
         if volume_id is not None:
             volume = _free_volume(scope, vm, volume_id)
         else:
             assert size_gb is not None
             volume = _new_volume(vm, size_gb, name, volume_type)
-        return _submit(scope, vm, volume, AttachVolume(str(vm.pk), str(volume.pk)))
+        return _submit(scope, vm, volume, AttachVolumeCommand(str(vm.pk), str(volume.pk)))
 
 
-def _see(scope: Scope, vm_id: UUID) -> None:
+def _check_visible(scope: Scope, vm_id: UUID) -> None:
     """Whether the VM is visible, and the role, are answered before what is wrong with the body."""
     with transaction.atomic():
-        locked_vm(scope, vm_id, Role.OPERATOR)
+        lock_vm(scope, vm_id, Role.OPERATOR)
 
 
-def detach_volume(*, scope: Scope, vm_id: UUID, volume_id: UUID) -> Attachment:
+def detach_volume(*, scope: Scope, vm_id: UUID, volume_id: UUID) -> AttachmentResult:
     """Take a volume off a VM; the tenant keeps it. Raises `NotFoundError`, and other domain errors: 403, 409."""
     with transaction.atomic():
-        vm = locked_vm(scope, vm_id, Role.OPERATOR)
+        vm = lock_vm(scope, vm_id, Role.OPERATOR)
         volume: Volume = locked_row(Volume.objects.filter(vm=vm), scope, volume_id, Role.OPERATOR)
-        return _submit(scope, vm, volume, DetachVolume(str(vm.pk), str(volume.pk)))
+        return _submit(scope, vm, volume, DetachVolumeCommand(str(vm.pk), str(volume.pk)))
 
 
-def attach_by_volume(*, scope: Scope, volume_id: UUID, vm: UUID) -> Attachment:
+def attach_by_volume(*, scope: Scope, volume_id: UUID, vm: UUID) -> AttachmentResult:
     """Put a volume on a VM, asked for by the volume: 404 when it is not visible, 400 when the VM is not."""
-    _see_volume(scope, volume_id)
+    _get_visible_volume(scope, volume_id)
     if not VirtualMachine.objects.within(scope).filter(pk=vm).exists():
         raise InvalidFieldsError({"vm": [_("There is no VM '%(id)s' here.") % {"id": vm}]})
     return attach_volume(scope=scope, vm_id=vm, volume_id=volume_id)
 
 
-def detach_by_volume(*, scope: Scope, volume_id: UUID) -> Attachment:
+def detach_by_volume(*, scope: Scope, volume_id: UUID) -> AttachmentResult:
     """Take a volume off the VM that it is on. Raises `NotFoundError`, and other domain errors: 403; 409 `busy`, `not_attached`."""
-    volume = _see_volume(scope, volume_id)
+    volume = _get_visible_volume(scope, volume_id)
     if volume.vm_id is None:
         raise ConflictError("not_attached", _("The volume is on no VM."))
     return detach_volume(scope=scope, vm_id=volume.vm_id, volume_id=volume_id)
 
 
-def _see_volume(scope: Scope, volume_id: UUID) -> Volume:
+def _get_visible_volume(scope: Scope, volume_id: UUID) -> Volume:
     volume: Volume | None = Volume.objects.within(scope).filter(pk=volume_id).first()
     if volume is None:
         raise NotFoundError
@@ -128,10 +128,10 @@ def _new_volume(vm: VirtualMachine, size_gb: int, name: str, volume_type: str) -
 
 
 def _submit(
-    scope: Scope, vm: VirtualMachine, volume: Volume, command: AttachVolume | DetachVolume
-) -> Attachment:
+    scope: Scope, vm: VirtualMachine, volume: Volume, command: AttachVolumeCommand | DetachVolumeCommand
+) -> AttachmentResult:
     command.vm = vm
     submitted = engine.submit(command, tenant=vm.information_system.tenant, user=scope.user)
     if not submitted.joined:
         touch(vm)
-    return Attachment(volume, submitted.job)
+    return AttachmentResult(volume, submitted.job)

@@ -70,22 +70,26 @@ class Catalogue:
         A snapshot in an account that is shared is seen by its own tenant alone.
         """
         return sorted(
-            (image for image in self._of.get("image", []) if image.status == "active" and self._may(image)),
+            (
+                image
+                for image in self._of.get("image", [])
+                if image.status == "active" and self._is_bootable(image)
+            ),
             key=lambda one: (one.attributes.get("created_at", ""), one.name),
             reverse=True,
         )
 
-    def _may(self, image: CloudResource) -> bool:
+    def _is_bootable(self, image: CloudResource) -> bool:
         owner = image.attributes.get("portal_tenant")
         if owner:
-            return self.snapshot_behind(image) is not None
+            return self.find_snapshot(image) is not None
         if image.attributes.get("is_volume_backed"):
             return False  # Nova would make volumes of it that nobody knows of and that outlive their VM.
         private = image.attributes.get("visibility") not in {"public", "community", "shared"}
         foreign = bool(image.attributes.get("is_snapshot")) and private
         return not foreign or self.place.account.tenant_id == self.system.tenant_id
 
-    def snapshot_behind(self, image: CloudResource) -> VMSnapshot | None:
+    def find_snapshot(self, image: CloudResource) -> VMSnapshot | None:
         """The tenant's snapshot that an image is, if it is one.
 
         Our rows say so, not the image: that could be written by anybody who may write to the project.
@@ -115,50 +119,52 @@ class Catalogue:
         """What a volume can be."""
         return self._of.get("volume_type", [])
 
-    def choose(self, wish: Mapping[str, Any]) -> Choice:
+    def choose(self, params: Mapping[str, Any]) -> Choice:
         """Choose for what was asked; every field that could not be chosen is named, not only the first."""
         choice = Choice()
-        choice.pool = self._pool_of_type(wish)
-        if wish.keys() & {"os_type", "image"} and choice.pool is None:
-            choice.image = self._image(wish, choice.errors)
-        if wish.keys() >= {"cpu_cores", "memory_gb", "disk_gb"}:
-            choice.flavor = self._flavor(wish, choice.image, choice.errors)
-        choice.boots_from_volume = self.boots_from_volume(wish, choice.image)
-        snapshot = self.snapshot_behind(choice.image) if choice.image else None
+        choice.pool = self._pool_of_type(params)
+        if params.keys() & {"os_type", "image"} and choice.pool is None:
+            choice.image = self._image(params, choice.errors)
+        if params.keys() >= {"cpu_cores", "memory_gb", "disk_gb"}:
+            choice.flavor = self._flavor(params, choice.image, choice.errors)
+        choice.boots_from_volume = self.boots_from_volume(params, choice.image)
+        snapshot = self.find_snapshot(choice.image) if choice.image else None
         if snapshot is not None and snapshot.volume_snapshots:
             choice.volume_snapshot_id = snapshot.volume_snapshots[0]
-        choice.network = self._network(wish, choice.errors)
-        choice.zone = self._zone(wish, choice.errors)
+        choice.network = self._network(params, choice.errors)
+        choice.zone = self._zone(params, choice.errors)
         if choice.pool is not None:
             choice.volume_snapshot_id = choice.pool.source_snapshot_id
         elif choice.boots_from_volume and choice.image is not None and not choice.volume_snapshot_id:
-            choice.pool = self._pool(wish, image_id=choice.image.cloud_id)
+            choice.pool = self._pool(params, image_id=choice.image.cloud_id)
         return choice
 
-    def _pool_of_type(self, wish: Mapping[str, Any]) -> VolumePool | None:
+    def _pool_of_type(self, params: Mapping[str, Any]) -> VolumePool | None:
         """The pool of the system that is asked for: who keeps one of type "igw" says with it what an igw boots from."""
-        if not wish.get("boot_volume") or wish.get("image") or wish.get("os_version"):
+        if not params.get("boot_volume") or params.get("image") or params.get("os_version"):
             return None
-        return self._pool(wish, type_code=wish.get("os_type", "").casefold())
+        return self._pool(params, type_code=params.get("os_type", "").casefold())
 
-    def _pool(self, wish: Mapping[str, Any], *, type_code: str = "", image_id: str = "") -> VolumePool | None:
+    def _pool(
+        self, params: Mapping[str, Any], *, type_code: str = "", image_id: str = ""
+    ) -> VolumePool | None:
         return boot_pool(
             self.system,
             account=self.place.account,
             region=self.place.region,
-            size_gb=wish.get("disk_gb", 0),
-            zone=wish.get("availability_zone", ""),
+            size_gb=params.get("disk_gb", 0),
+            zone=params.get("availability_zone", ""),
             type_code=type_code,
             image_id=image_id,
         )
 
     def _flavor(
-        self, wish: Mapping[str, Any], image: CloudResource | None, errors: Errors
+        self, params: Mapping[str, Any], image: CloudResource | None, errors: Errors
     ) -> CloudResource | None:
-        cores, memory, disk = wish["cpu_cores"], wish["memory_gb"], wish["disk_gb"]
-        needs_disk = 0 if self.boots_from_volume(wish, image) else disk
+        cores, memory, disk = params["cpu_cores"], params["memory_gb"], params["disk_gb"]
+        needs_disk = 0 if self.boots_from_volume(params, image) else disk
         if image is not None:
-            snapshot = self.snapshot_behind(image)
+            snapshot = self.find_snapshot(image)
             least_disk = max(image.attributes.get("min_disk_gb", 0), snapshot.min_disk_gb if snapshot else 0)
             if disk < least_disk:
                 message = _("The image '%(image)s' needs a disk of %(least)s GB at least.")
@@ -171,16 +177,16 @@ class Catalogue:
                 )
         flavor = self.smallest_flavor(cores, memory, needs_disk)
         if flavor is None:
-            errors.setdefault("cpu_cores", []).append(self.no_flavor(cores, memory, needs_disk))
+            errors.setdefault("cpu_cores", []).append(self.no_flavor_message(cores, memory, needs_disk))
         return flavor
 
-    def boots_from_volume(self, wish: Mapping[str, Any], image: CloudResource | None) -> bool:
+    def boots_from_volume(self, params: Mapping[str, Any], image: CloudResource | None) -> bool:
         """Whether a VM is to boot from a volume: because it was asked for, or because its image is one of a volume.
 
         Of the latter Nova itself would make a volume that nobody knows of.
         """
-        snapshot = self.snapshot_behind(image) if image is not None else None
-        return bool(wish.get("boot_volume") or (snapshot is not None and snapshot.volume_snapshots))
+        snapshot = self.find_snapshot(image) if image is not None else None
+        return bool(params.get("boot_volume") or (snapshot is not None and snapshot.volume_snapshots))
 
     def smallest_flavor(self, cores: int, memory_gb: int, disk_gb: int) -> CloudResource | None:
         """The smallest that has at least so much of each."""
@@ -189,7 +195,7 @@ class Catalogue:
                 return flavor
         return None
 
-    def no_flavor(self, cores: int, memory_gb: int, disk_gb: int) -> Promise | str:
+    def no_flavor_message(self, cores: int, memory_gb: int, disk_gb: int) -> Promise | str:
         """That there is none, and the closest that there is."""
         flavors = self.flavors()
         if not flavors:
@@ -216,14 +222,16 @@ class Catalogue:
             "its_disk": _disk(closest),
         }
 
-    def _image(self, wish: Mapping[str, Any], errors: Errors) -> CloudResource | None:
+    def _image(self, params: Mapping[str, Any], errors: Errors) -> CloudResource | None:
         images = self.images()
-        if wish.get("image"):
-            found = next((image for image in images if image.cloud_id == wish["image"]), None)
+        if params.get("image"):
+            found = next((image for image in images if image.cloud_id == params["image"]), None)
             if found is None:
-                errors["image"] = [_("There is no image '%(id)s' to boot from here.") % {"id": wish["image"]}]
+                errors["image"] = [
+                    _("There is no image '%(id)s' to boot from here.") % {"id": params["image"]}
+                ]
             return found
-        os_type, version = wish["os_type"].casefold(), wish.get("os_version", "").casefold()
+        os_type, version = params["os_type"].casefold(), params.get("os_version", "").casefold()
         # Who names a system wants that system, not somebody's snapshot of it.
         of_type = [
             image
@@ -233,7 +241,7 @@ class Catalogue:
         if not of_type:
             known = sorted({name for image in images for name in os_names(image)})
             message = _("There is no image of '%(os)s'; there are images of: %(known)s.")
-            errors["os_type"] = [message % {"os": wish["os_type"], "known": ", ".join(known) or "-"}]
+            errors["os_type"] = [message % {"os": params["os_type"], "known": ", ".join(known) or "-"}]
             return None
         found = next((image for image in of_type if not version or version == os_version(image)), None)
         if found is None:
@@ -241,14 +249,14 @@ class Catalogue:
             message = _("There is no image of '%(os)s' %(version)s; there are: %(known)s.")
             errors["os_version"] = [
                 message
-                % {"os": wish["os_type"], "version": wish["os_version"], "known": ", ".join(known) or "-"}
+                % {"os": params["os_type"], "version": params["os_version"], "known": ", ".join(known) or "-"}
             ]
         return found
 
-    def _network(self, wish: Mapping[str, Any], errors: Errors) -> CloudResource | None:
+    def _network(self, params: Mapping[str, Any], errors: Errors) -> CloudResource | None:
         networks = {network.cloud_id: network for network in self.networks()}
         known = ", ".join(f"{one.name} ({one.cloud_id})" for one in networks.values()) or "-"
-        wanted = wish.get("network") or self.system.default_network or self.system.tenant.default_network
+        wanted = params.get("network") or self.system.default_network or self.system.tenant.default_network
         if wanted:
             if wanted not in networks:
                 message = _("There is no network '%(id)s' to put a VM on; there are: %(known)s.")
@@ -262,8 +270,8 @@ class Catalogue:
             errors["network"] = [_("The cloud account has no network to put a VM on.")]
         return None
 
-    def _zone(self, wish: Mapping[str, Any], errors: Errors) -> str | None:
-        wanted, known = wish.get("availability_zone", ""), [zone.cloud_id for zone in self.zones()]
+    def _zone(self, params: Mapping[str, Any], errors: Errors) -> str | None:
+        wanted, known = params.get("availability_zone", ""), [zone.cloud_id for zone in self.zones()]
         if wanted and wanted not in known:
             message = _("There is no availability zone '%(zone)s'; there are: %(known)s.")
             errors["availability_zone"] = [message % {"zone": wanted, "known": ", ".join(known) or "-"}]
@@ -286,7 +294,7 @@ def os_version(image: CloudResource) -> str:
     return numbers[-1].casefold() if numbers else ""
 
 
-def size_of_flavor(flavor: CloudResource, *, boot_disk_gb: int | None = None) -> dict[str, Any]:
+def flavor_size_columns(flavor: CloudResource, *, boot_disk_gb: int | None = None) -> dict[str, Any]:
     """A flavor as the VM columns that hold its size; with a boot volume, the disk is the volume's."""
     return {
         "cpu_cores": _cores(flavor),

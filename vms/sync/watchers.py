@@ -10,7 +10,7 @@ from cloudaccounts.sync.watching import CloudWatcher
 from openstack_client import Cloud, Image, RecordPage, Server
 from tasks.polling import MISSING, Observation
 
-from .mapping import columns_of
+from .server_columns import map_server_columns
 
 # `changes-since` is asked by the cloud's own clock as its answers say it; five minutes cover what they do not say, such as a
 # Nova whose hosts differ among themselves.
@@ -31,7 +31,7 @@ class ServerWatcher(CloudWatcher[Server]):
     def seen(self, found: Server) -> Observation:
         """Nova's word, its fault, and the VM's columns."""
         status = MISSING if found.status == "DELETED" else found.status
-        return Observation(status, found.fault or "", {"columns": asdict(columns_of(found))})
+        return Observation(status, found.fault or "", {"columns": asdict(map_server_columns(found))})
 
 
 class ImageWatcher(CloudWatcher[Image]):

@@ -19,8 +19,8 @@ from ..models import ConsoleReading, SyncRun, SyncState, VirtualMachine, stale_a
 def request_sync(*, scope: Scope, account_id: int | None = None) -> list[SyncState]:
     """Have the VMs of the scope looked at, all of them, as soon as a worker is free; the regions that will be.
 
-    The wish is written, so it outlives a broker that loses its message: the next run is then a full one. A wish
-    that was made while a run goes on is for the next. Raises 403 `role_too_low`.
+    The request is written to the row, so it outlives a broker that loses its message: the next run is then a full one.
+    A request during a run is for the next run. Raises 403 `role_too_low`.
     """
     scope.require(Role.OPERATOR, VirtualMachine)
     vms = VirtualMachine.objects.within(scope).filter(openstack_id__isnull=False, account__active=True)

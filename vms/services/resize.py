@@ -17,11 +17,11 @@ from tenants.quotas import Needs, require_quota
 from tenants.scoping import Role, Scope
 from volumepool.models import Volume
 
-from ..choice import Catalogue, size_of_flavor
-from ..commands.resize import ConfirmResize, ResizeVm
+from ..catalogue import Catalogue, flavor_size_columns
+from ..commands.resize import ConfirmResizeCommand, ResizeVmCommand
 from ..models import Resize, VirtualMachine, VMStatus
-from .control import Control
-from .locking import locked_vm, specs_for, touch, touch_asked
+from .control import ControlResult
+from .locked_vms import build_specs, lock_vm, touch, touch_submitted
 
 
 def resize_vm(
@@ -32,15 +32,15 @@ def resize_vm(
     memory_gb: int,
     disk_gb: int | None = None,
     dry_run: bool = False,
-) -> Control:
+) -> ControlResult:
     """Give a VM the smallest flavor that has so much; without `disk_gb`, at least the disk that it has.
 
     Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 400 `invalid`, by field; 409 `busy`, `wrong_state`,
     `quota_exceeded`. While it waits to be confirmed, the tenant's quota counts the larger of the two sizes.
     """
     with transaction.atomic():
-        vm = locked_vm(scope, vm_id, Role.ADMIN)
-        command = ResizeVm(str(vm.pk), flavor_id="")
+        vm = lock_vm(scope, vm_id, Role.ADMIN)
+        command = ResizeVmCommand(str(vm.pk), flavor_id="")
         command.vm = vm
         holder = engine.holder_of(vm.lock_key)
         # Whether it can be resized at all is answered before what is wrong with the size.
@@ -49,7 +49,7 @@ def resize_vm(
         boot = Volume.objects.filter(vm=vm, is_boot=True).first()
         flavor = _flavor(vm, cpu_cores, memory_gb, disk_gb, boots_from_volume=boot is not None)
         command.flavor_id = flavor.cloud_id
-        size = size_of_flavor(flavor, boot_disk_gb=vm.disk_gb if boot else None)
+        size = flavor_size_columns(flavor, boot_disk_gb=vm.disk_gb if boot else None)
         if holder is None:
             require_quota(
                 vm.information_system.tenant,
@@ -66,7 +66,7 @@ def resize_vm(
         if answer.job is not None and not answer.joined:
             vm.resize = Resize.objects.create(vm=vm, flavor_id=flavor.cloud_id, **size)
             touch(vm)
-        return Control(vm, changed=not answer.joined, job=answer.job, holder=answer.job)
+        return ControlResult(vm, changed=not answer.joined, job=answer.job, holder=answer.job)
 
 
 def _flavor(
@@ -83,7 +83,7 @@ def _flavor(
     disk = 0 if boots_from_volume else disk_gb if disk_gb is not None else vm.disk_gb
     flavor = catalogue.smallest_flavor(cpu_cores, memory_gb, disk)
     if flavor is None:
-        raise InvalidFieldsError({"cpu_cores": [catalogue.no_flavor(cpu_cores, memory_gb, disk)]})
+        raise InvalidFieldsError({"cpu_cores": [catalogue.no_flavor_message(cpu_cores, memory_gb, disk)]})
     if flavor.name == vm.flavor_name:
         message = _("It is of the flavor '%(name)s' already, which is the smallest that has so much.")
         raise InvalidFieldsError({"cpu_cores": [message % {"name": flavor.name}]})
@@ -100,5 +100,5 @@ def confirm_due_resizes(limit: int = 500) -> int:
         due = VirtualMachine.objects.shown().filter(resize__confirms_at__lt=timezone.now())
         due = due.exclude(status__in=[VMStatus.REMOVED, VMStatus.ERROR])
         vms = list(due.order_by("pk").select_for_update(of=("self",), skip_locked=True)[:limit])
-        answers = engine.submit_many(specs_for(ConfirmResize, vms), mode="valid")
-        return touch_asked(vms, answers)
+        answers = engine.submit_many(build_specs(ConfirmResizeCommand, vms), mode="valid")
+        return touch_submitted(vms, answers)

@@ -8,7 +8,7 @@ from openstack_client import CloudError, NotFound, ServerEvent
 from openstack_client.compute import Compute
 
 
-def events_of(compute: Compute, server_id: str, request_id: str) -> list[ServerEvent]:
+def fetch_request_events(compute: Compute, server_id: str, request_id: str) -> list[ServerEvent]:
     """What services of Nova have begun of a request; of the server's last action when its id was never heard."""
     try:
         if not request_id:
@@ -32,7 +32,7 @@ def has_failed(events: list[ServerEvent]) -> bool:
     return bool(events) and not is_worked_on(events) and any(event.result == "Error" for event in events)
 
 
-def last_done(compute: Compute, server_id: str, ours: str) -> str:
+def describe_last_action(compute: Compute, server_id: str, ours: str) -> str:
     """A sentence about the last action on a server, when it was not this request; "" when it was, or cannot be told."""
     try:
         actions = compute.list_server_actions(server_id)

@@ -18,12 +18,12 @@ from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
 
 from ..models import VirtualMachine
-from .detail import show_vm
+from .detail import render_vm_page
 
 Act = Callable[..., None]
 
 
-def form_of_vm(form: str, needed: Role) -> Callable[[Act], Callable[..., HttpResponse]]:
+def vm_form_page(form: str, needed: Role) -> Callable[[Act], Callable[..., HttpResponse]]:
     """Make a page of a function that does what a form on a VM's page asks for.
 
     The order of refusals is the API's: not visible (404), role, and only then what is wrong with the form. What is
@@ -43,7 +43,7 @@ def form_of_vm(form: str, needed: Role) -> Callable[[Act], Callable[..., HttpRes
                 scope.require(needed, VirtualMachine)
                 act(request, scope, vm, **more)
             except DomainError as refused:
-                return show_vm(request, scope, vm, form=form, refused=refused)
+                return render_vm_page(request, scope, vm, form=form, refused=refused)
             return redirect("vm-detail-page", pk)
 
         return page

@@ -1,4 +1,4 @@
-"""What hangs on a VM, from its page: volumes and snapshots."""
+"""The forms for volumes on a VM's page."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tenants.scoped_pages import PageRequest
 from tenants.scoping import Role, Scope
 
 from ..models import VirtualMachine
-from ..serializers import AttachSerializer, NewSnapshotSerializer
-from ..services import attach_volume, detach_volume, take_snapshot
-from .posting import form_of_vm
+from ..serializers import AttachSerializer
+from ..services import attach_volume, detach_volume
+from .vm_forms import vm_form_page
 
 
-@form_of_vm("attach", Role.OPERATOR)
+@vm_form_page("attach", Role.OPERATOR)
 def attach_volume_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
     """Put one of the tenant's free volumes on it."""
     asked = checked(AttachSerializer(data=entered_in(request.POST, "volume")))
@@ -26,7 +26,7 @@ def attach_volume_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -
     attach_volume(scope=scope, vm_id=vm.pk, volume_id=asked["volume"])
 
 
-@form_of_vm("new_volume", Role.ADMIN)
+@vm_form_page("new_volume", Role.ADMIN)
 def attach_new_volume_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
     """Put a new volume on it."""
     asked = checked(AttachSerializer(data=entered_in(request.POST, "size_gb", "name", "type")))
@@ -41,14 +41,7 @@ def attach_new_volume_page(request: PageRequest, scope: Scope, vm: VirtualMachin
     )
 
 
-@form_of_vm("detach", Role.OPERATOR)
+@vm_form_page("detach", Role.OPERATOR)
 def detach_volume_page(request: PageRequest, scope: Scope, vm: VirtualMachine, volume_pk: UUID) -> None:
     """Take a volume off it; the tenant keeps the volume."""
     detach_volume(scope=scope, vm_id=vm.pk, volume_id=volume_pk)
-
-
-@form_of_vm("snapshot", Role.OPERATOR)
-def take_snapshot_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
-    """Make an image of it."""
-    asked = checked(NewSnapshotSerializer(data={"name": request.POST.get("name", "")}))
-    take_snapshot(scope=scope, vm_id=vm.pk, name=asked["name"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema_field
+from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from api.answers import AnswerSerializer
@@ -41,6 +41,7 @@ class VirtualMachineListSerializer(serializers.ListSerializer[VirtualMachine]):
         return super().to_representation(vms)
 
 
+@extend_schema_serializer(deprecate_fields=["wanted"])
 class VirtualMachineSerializer(AnswerSerializer[VirtualMachine]):
     """A VM: its columns, what may be asked of it now, and the job that holds it."""
 
@@ -54,6 +55,10 @@ class VirtualMachineSerializer(AnswerSerializer[VirtualMachine]):
     current_job = serializers.SerializerMethodField()
     created_by = serializers.SerializerMethodField()
     resize = serializers.SerializerMethodField()
+    # The old name of `desired_state`, for one release.
+    wanted = serializers.ChoiceField(
+        source="desired_state", choices=VirtualMachine.DesiredState.choices, read_only=True
+    )
 
     class Meta:
         model = VirtualMachine
@@ -84,6 +89,7 @@ class VirtualMachineSerializer(AnswerSerializer[VirtualMachine]):
             "openstack_id",
             "status",
             "status_display",
+            "desired_state",
             "wanted",
             "ip_address",
             "mac_address",
@@ -102,7 +108,7 @@ class VirtualMachineSerializer(AnswerSerializer[VirtualMachine]):
         ]
         read_only_fields = fields
 
-    def job_of(self, vm: VirtualMachine) -> Job | None:
+    def find_job(self, vm: VirtualMachine) -> Job | None:
         if "jobs_in_flight" not in self.context:
             self._context = {**self.context, "jobs_in_flight": jobs_in_flight([vm])}
         job: Job | None = self.context["jobs_in_flight"].get(lock_key(vm.pk))
@@ -121,11 +127,11 @@ class VirtualMachineSerializer(AnswerSerializer[VirtualMachine]):
         scope = self.context.get("scope")
         if scope is None or not scope.allows(Role.OPERATOR, VirtualMachine):
             return []
-        return [] if self.job_of(vm) is not None else allowed_actions(vm)
+        return [] if self.find_job(vm) is not None else allowed_actions(vm)
 
     @extend_schema_field(JobBriefSerializer(allow_null=True))
     def get_current_job(self, vm: VirtualMachine) -> Any:
-        job = self.job_of(vm)
+        job = self.find_job(vm)
         return JobBriefSerializer(job).data if job else None
 
     @extend_schema_field(PendingResizeSerializer(allow_null=True))

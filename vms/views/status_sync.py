@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
-from rest_framework.exceptions import ValidationError
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.idempotency import idempotent
-from tenants.scoped_views import ScopedView
+from tasks.command_views import CommandView
 from tenants.scoping import Role
 
 from ..filters import SyncRunFilter
@@ -25,10 +24,11 @@ from ..serializers import (
 from ..services import request_sync
 
 
-class VmSync(ScopedView, ListAPIView[SyncRun]):
+class VmSyncView(CommandView, ListAPIView[SyncRun]):
     """The runs of the status sync, of the accounts that one sees."""
 
     queryset = SyncRun.objects.select_related("account")
+    role_model = VirtualMachine
     serializer_class = SyncRunSerializer
     filterset_class = SyncRunFilter
     ordering_fields = ["started_at"]
@@ -42,9 +42,6 @@ class VmSync(ScopedView, ListAPIView[SyncRun]):
     @idempotent
     def post(self, request: Request) -> Response:
         """Have the tenant's VMs looked at now; the accounts and regions whose next run is a full one."""
-        asked = SyncRequestSerializer(data=request.data)
-        if not asked.is_valid():
-            self.scope.require(Role.OPERATOR, VirtualMachine)
-            raise ValidationError(asked.errors)
-        states = request_sync(scope=self.scope, account_id=asked.validated_data.get("account"))
+        params = self.validate_body(SyncRequestSerializer(data=request.data), Role.OPERATOR)
+        states = request_sync(scope=self.scope, account_id=params.get("account"))
         return Response({"regions": SyncStateSerializer(states, many=True).data}, status=202)

@@ -15,7 +15,7 @@ from ..commands.server import ServerCommand
 from ..models import VirtualMachine
 
 
-def locked_vm(scope: Scope, vm_id: UUID, needed: Role) -> VirtualMachine:
+def lock_vm(scope: Scope, vm_id: UUID, needed: Role) -> VirtualMachine:
     """A VM with all that an answer shows of it."""
     vm: VirtualMachine = locked_row(VirtualMachine.objects.shown(), scope, vm_id, needed)
     return vm
@@ -28,7 +28,7 @@ def touch(vm: VirtualMachine, **columns: Any) -> None:
     VirtualMachine.objects.filter(pk=vm.pk).update(**columns, written_at=Now(), updated_at=Now())
 
 
-def specs_for(command_class: Callable[[str], ServerCommand], vms: Sequence[VirtualMachine]) -> list[Spec]:
+def build_specs(command_class: Callable[[str], ServerCommand], vms: Sequence[VirtualMachine]) -> list[Spec]:
     """A command about each of some locked VMs, for `engine.submit_many`."""
     commands = [(command_class(str(vm.pk)), vm) for vm in vms]
     for command, vm in commands:
@@ -36,7 +36,7 @@ def specs_for(command_class: Callable[[str], ServerCommand], vms: Sequence[Virtu
     return [Spec(command, vm.information_system.tenant) for command, vm in commands]
 
 
-def touch_asked(vms: Sequence[VirtualMachine], answers: Sequence[Answer]) -> int:
+def touch_submitted(vms: Sequence[VirtualMachine], answers: Sequence[Answer]) -> int:
     """Move `written_at` of the locked VMs that have got a new job; how many. `answers` are theirs, in their order."""
     asked = [
         vm.pk for vm, answer in zip(vms, answers, strict=True) if answer.job is not None and not answer.joined

@@ -14,9 +14,9 @@ from cloudaccounts.models import CloudAccount, CloudResource
 from tenants.models import InformationSystem
 from tenants.scoping import Scope
 
-from ..choice import os_names, os_version
-from ..services import options_for
-from .sizes import Size, sizes_of
+from ..catalogue import os_names, os_version
+from ..services import creation_options
+from .sizes import Size, list_sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,11 @@ class Choices:
     volume_types: Sequence[CloudResource] = field(default_factory=list)
 
 
-def choices_for(scope: Scope, entered: Mapping[str, str], *, for_new: bool = True) -> Choices:
+def fetch_choices(scope: Scope, entered: Mapping[str, str], *, for_new: bool = True) -> Choices:
     """What there is to choose from, for the system, account and region that were entered.
 
     Who changes the system may have an account on the form that the new one does not have: it is then forgotten.
-    `for_new` is as in `options_for`. Raises 409 `no_information_system`.
+    `for_new` is as in `creation_options`. Raises 409 `no_information_system`.
     """
     options = _options(scope, entered, for_new=for_new)
     if options["information_system"] is None:
@@ -53,7 +53,7 @@ def choices_for(scope: Scope, entered: Mapping[str, str], *, for_new: bool = Tru
     system = (
         InformationSystem.objects.within(scope).select_related("tenant").get(pk=options["information_system"])
     )
-    sizes = sizes_of(options["flavors"], boots_from_volume=bool(entered.get("boot_volume")))
+    sizes = list_sizes(options["flavors"], boots_from_volume=bool(entered.get("boot_volume")))
     return Choices(
         system=system,
         accounts=options["accounts"],
@@ -77,23 +77,23 @@ def choices_for(scope: Scope, entered: Mapping[str, str], *, for_new: bool = Tru
 def _options(scope: Scope, entered: Mapping[str, str], *, for_new: bool) -> dict[str, Any]:
     system_id = _uuid(entered.get("information_system", ""))
     account_id, region = _number(entered.get("account", "")), entered.get("region", "")
-    wishes: list[tuple[UUID | None, int | None, str]] = [
+    attempts: list[tuple[UUID | None, int | None, str]] = [
         (system_id, account_id, region),
         (system_id, account_id, ""),
         (system_id, None, ""),
     ]
-    for wished_system, wished_account, wished_region in wishes:
+    for tried_system, tried_account, tried_region in attempts:
         try:
-            return options_for(
+            return creation_options(
                 scope=scope,
-                system_id=wished_system,
-                account_id=wished_account,
-                region=wished_region,
+                system_id=tried_system,
+                account_id=tried_account,
+                region=tried_region,
                 for_new=for_new,
             )
         except InvalidFieldsError:
             continue
-    return options_for(scope=scope, system_id=None, account_id=None, region="", for_new=for_new)
+    return creation_options(scope=scope, system_id=None, account_id=None, region="", for_new=for_new)
 
 
 def _systems_to_boot(images: Sequence[CloudResource]) -> list[tuple[str, str]]:

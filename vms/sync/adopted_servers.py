@@ -13,7 +13,7 @@ from openstack_client import Server
 from tenants.models import InformationSystem
 
 from ..models import SyncState, VirtualMachine, VMStatus, size_columns
-from .mapping import columns_of
+from .server_columns import map_server_columns
 
 
 def adopt_servers(
@@ -46,9 +46,9 @@ def adopt_servers(
 
 
 def _vm_of(server: Server, system: InformationSystem, state: SyncState) -> VirtualMachine:
-    columns = columns_of(server)
+    columns = map_server_columns(server)
     status = columns.status or VMStatus.UNKNOWN
-    stopped = VirtualMachine.Wanted.STOPPED
+    stopped = VirtualMachine.DesiredState.STOPPED
     return VirtualMachine(
         information_system=system,
         account=state.account,
@@ -59,7 +59,7 @@ def _vm_of(server: Server, system: InformationSystem, state: SyncState) -> Virtu
         availability_zone=(server.availability_zone or "")[:100],
         openstack_id=server.id,
         status=status,
-        wanted=stopped if status == VMStatus.STOPPED else VirtualMachine.Wanted.RUNNING,
+        desired_state=stopped if status == VMStatus.STOPPED else VirtualMachine.DesiredState.RUNNING,
         ip_address=columns.ip_address,
         mac_address=columns.mac_address,
         addresses=columns.addresses,

@@ -24,7 +24,7 @@ class ServerColumns:
     moving: bool
 
 
-def columns_of(server: Server) -> ServerColumns:
+def map_server_columns(server: Server) -> ServerColumns:
     """Map a server to VM columns. The first valid fixed address wins; floating ones are kept in `addresses` alone.
 
     An address that is not IPv4 or IPv6 is left out.

@@ -19,7 +19,7 @@ from cloudaccounts.models import CloudAccount
 from tenants.models import InformationSystem, Tenant
 from tenants.scoping import TenantScoped
 
-from .sync_state import SyncState
+from .status_sync import SyncState
 
 
 class VMStatus(models.TextChoices):
@@ -63,7 +63,7 @@ STATUS_OF_SERVER: dict[str, VMStatus] = {
 }
 
 
-# The names under which `sync/watching.py` looks at servers and images for the task manager.
+# The names under which `sync/watchers.py` looks at servers and images for the task manager.
 SERVER_WATCHER = "server"
 IMAGE_WATCHER = "image"
 
@@ -100,7 +100,7 @@ class VirtualMachine(models.Model):
     """A tenant's virtual machine. Its *server* is Nova's object, bound by `openstack_id`.
 
     Three facts stay three: `status` is what the cloud last said; the job in flight is read from the task manager;
-    `wanted` is what the user asked last. Nothing is written because we hope that it will become true.
+    `desired_state` is what the user asked for last. Nothing is written because we hope that it will become true.
     """
 
     class DataCenterType(models.TextChoices):
@@ -109,7 +109,7 @@ class VirtualMachine(models.Model):
         DEVELOPMENT = "development", _("development")
         DISASTER_RECOVERY = "disaster_recovery", _("disaster recovery")
 
-    class Wanted(models.TextChoices):
+    class DesiredState(models.TextChoices):
         RUNNING = "running", _("running")
         STOPPED = "stopped", _("stopped")
         REMOVED = "removed", _("removed")
@@ -164,7 +164,13 @@ class VirtualMachine(models.Model):
 
     openstack_id = models.CharField(_("server id"), max_length=64, null=True, blank=True)
     status = models.CharField(_("status"), max_length=20, choices=VMStatus.choices, default=VMStatus.UNKNOWN)
-    wanted = models.CharField(_("wanted"), max_length=10, choices=Wanted.choices, default=Wanted.RUNNING)
+    desired_state = models.CharField(
+        _("desired state"),
+        max_length=10,
+        choices=DesiredState.choices,
+        default=DesiredState.RUNNING,
+        db_column="wanted",  # Its name before; the release before reads it.
+    )
     ip_address = models.GenericIPAddressField(_("IP address"), null=True, blank=True)
     mac_address = models.CharField(_("MAC address"), max_length=17, blank=True, default="")
     addresses = models.JSONField(_("addresses"), default=list, blank=True)
@@ -248,7 +254,7 @@ class VirtualMachine(models.Model):
 
     @property
     def polling_scope(self) -> str:
-        """What one listing covers that shows this VM's server: its account and region (`sync/watching.py`)."""
+        """What one listing covers that shows this VM's server: its account and region (`sync/watchers.py`)."""
         return f"{self.account_id}/{self.region}"
 
     @property

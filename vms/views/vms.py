@@ -8,16 +8,14 @@ from uuid import UUID
 from django.db import models
 from django.http import Http404
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.exceptions import ValidationError
 from rest_framework.generics import ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.idempotency import idempotent
 from api.preconditions import etag_of
 from api.serializers import body_with_dry_run, right_and_wrong
+from tasks.command_views import CommandView, job_response
 from tasks.models import Job
-from tasks.views import accepted, wait_if_preferred
 from tenants.scoped_views import ScopedView
 from tenants.scoping import Role
 
@@ -35,35 +33,41 @@ from ..serializers import (
     VirtualMachineSerializer,
     jobs_in_flight,
 )
-from ..services import Control, change_vm, create_vm, options_for, remove_vm
+from ..services import ControlResult, change_vm, create_vm, creation_options, remove_vm
 
 VMS = VirtualMachine.objects.shown()
 DRY_RUN = OpenApiParameter("dry_run", bool, description="Say what would be done, and do nothing.")
 
 
-class VmView(ScopedView):
+class VmView(CommandView):
     """A view of VMs that answers with VMs."""
 
     queryset = VMS
     serializer_class: Any = VirtualMachineSerializer
 
     def get_serializer_context(self) -> dict[str, Any]:
-        """The scope, for what the caller may do with each VM."""
+        """Add the scope, for what the caller may do with each VM."""
         return {**super().get_serializer_context(), "scope": getattr(self, "scope", None)}
 
-    def shown(self, vm: VirtualMachine, jobs: dict[str, Job]) -> Any:
-        """A VM, with the jobs in flight that are known already."""
+    def render_vm(self, vm: VirtualMachine, jobs: dict[str, Job]) -> Any:
+        """Render a VM with jobs in flight that are known already."""
         context = {**self.get_serializer_context(), "jobs_in_flight": jobs}
         return VirtualMachineSerializer(vm, context=context).data
 
-    def controlled(self, control: Control) -> Response:
-        """The answer to what a VM was asked for."""
+    def control_response(self, control: ControlResult) -> Response:
+        """Return 202 with the VM and its job; 200 when there was nothing to do."""
         assert control.vm is not None
         jobs = {control.vm.lock_key: control.holder} if control.holder else {}
-        return accepted(control.job, {"changed": control.changed, "vm": self.shown(control.vm, jobs)})
+        return job_response(control.job, {"changed": control.changed, "vm": self.render_vm(control.vm, jobs)})
+
+    def refresh_body(self, body: dict[str, Any]) -> None:
+        """Render the VM, if it is still there."""
+        vm = VMS.filter(pk=body["vm"]["id"]).first()
+        if vm is not None:
+            body["vm"] = self.render_vm(vm, jobs_in_flight([vm]))
 
 
-class VmListing(VmView):
+class VmListingView(VmView):
     """What lists and exports of VMs share: filters, search, order."""
 
     filterset_class = VirtualMachineFilter
@@ -72,7 +76,7 @@ class VmListing(VmView):
     ordering = ["name"]
 
 
-class VmList(VmListing, ListAPIView[VirtualMachine]):
+class VmListView(VmListingView, ListAPIView[VirtualMachine]):
     """The VMs of one's tenant."""
 
     @extend_schema(
@@ -86,23 +90,19 @@ class VmList(VmListing, ListAPIView[VirtualMachine]):
         202 with the VM and the job that makes it. When the job fails, nothing is left: the VM is gone from the list, and
         the job says why.
         """
-        response = self._create(request)
-        if wait_if_preferred(request, response):
-            vm = VMS.filter(pk=response.data["vm"]["id"]).first()
-            if vm is not None:
-                response.data["vm"] = self.shown(vm, jobs_in_flight([vm]))
-        return response
 
-    @idempotent
-    def _create(self, request: Request) -> Response:
-        self.scope.require(Role.ADMIN, VirtualMachine)
-        wish, errors = right_and_wrong(NewVmSerializer(data=body_with_dry_run(request)))
-        new = create_vm(scope=self.scope, wish=wish, errors=errors, dry_run=wish.pop("dry_run", False))
-        jobs = {new.vm.lock_key: new.job} if new.job else {}
-        return accepted(new.job, {"vm": self.shown(new.vm, jobs)})
+        def record() -> Response:
+            self.scope.require(Role.ADMIN, VirtualMachine)
+            params, errors = right_and_wrong(NewVmSerializer(data=body_with_dry_run(request)))
+            dry_run = params.pop("dry_run", False)
+            new = create_vm(scope=self.scope, params=params, errors=errors, dry_run=dry_run)
+            jobs = {new.vm.lock_key: new.job} if new.job else {}
+            return job_response(new.job, {"vm": self.render_vm(new.vm, jobs)})
+
+        return self.run_command(request, record)
 
 
-class VmOptions(ScopedView):
+class VmOptionsView(ScopedView):
     """What a new VM can be made of."""
 
     queryset = VMS
@@ -115,19 +115,19 @@ class VmOptions(ScopedView):
     )
     def get(self, request: Request) -> Response:
         """Accounts, flavors, images, networks, zones and volume types for an information system's new VMs."""
-        asked = OptionsRequestSerializer(data=request.query_params)
-        asked.is_valid(raise_exception=True)
-        wish = asked.validated_data
-        options = options_for(
+        query = OptionsRequestSerializer(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        params = query.validated_data
+        options = creation_options(
             scope=self.scope,
-            system_id=wish.get("information_system"),
-            account_id=wish.get("account"),
-            region=wish["region"],
+            system_id=params.get("information_system"),
+            account_id=params.get("account"),
+            region=params["region"],
         )
         return Response(OptionsSerializer(options).data)
 
 
-class VmDetail(VmView, RetrieveAPIView[VirtualMachine]):
+class VmDetailView(VmView, RetrieveAPIView[VirtualMachine]):
     """One VM."""
 
     honours_if_match = True
@@ -142,46 +142,32 @@ class VmDetail(VmView, RetrieveAPIView[VirtualMachine]):
     )
     def patch(self, request: Request, pk: UUID) -> Response:
         """Change it; 202 with the job when its server has to follow (name, metadata), 200 otherwise."""
-        response = self._change(request, pk)
-        if wait_if_preferred(request, response):
-            vm = VMS.get(pk=pk)
-            response.data["vm"] = self.shown(vm, jobs_in_flight([vm]))
-        return response
 
-    def _change(self, request: Request, pk: UUID) -> Response:
-        asked = ChangeVmSerializer(data=request.data)
-        if not asked.is_valid():
-            self.get_object()
-            self.scope.require(Role.OPERATOR, VirtualMachine)
-            raise ValidationError(asked.errors)
-        vm, job = change_vm(
-            scope=self.scope,
-            vm_id=pk,
-            fields=asked.validated_data,
-            if_match=request.headers.get("If-Match"),
-        )
-        response = accepted(job, {"vm": self.shown(vm, {vm.lock_key: job} if job else {})})
-        response["ETag"] = etag_of(vm.version)
-        return response
+        def record() -> Response:
+            fields = self.validate_body(ChangeVmSerializer(data=request.data), Role.OPERATOR)
+            vm, job = change_vm(
+                scope=self.scope, vm_id=pk, fields=fields, if_match=request.headers.get("If-Match")
+            )
+            jobs = {vm.lock_key: job} if job else {}
+            response = job_response(job, {"vm": self.render_vm(vm, jobs)})
+            response["ETag"] = etag_of(vm.version)
+            return response
+
+        return self.run_command(request, record)
 
     @extend_schema(parameters=[RemovalSerializer], responses={200: ControlSerializer, 202: ControlSerializer})
     def delete(self, request: Request, pk: UUID) -> Response:
         """Remove it, with its volumes or without. One that runs is refused unless forced."""
-        asked = RemovalSerializer(data=request.query_params)
-        if not asked.is_valid():
-            self.get_object()
-            self.scope.require(Role.ADMIN, VirtualMachine)
-            raise ValidationError(asked.errors)
-        response = self.controlled(
-            remove_vm(
-                scope=self.scope, vm_id=pk, if_match=request.headers.get("If-Match"), **asked.validated_data
-            )
-        )
-        wait_if_preferred(request, response)
-        return response
+
+        def record() -> Response:
+            params = self.validate_body(RemovalSerializer(data=request.query_params), Role.ADMIN)
+            if_match = request.headers.get("If-Match")
+            return self.control_response(remove_vm(scope=self.scope, vm_id=pk, if_match=if_match, **params))
+
+        return self.run_command(request, record)
 
 
-class VmOperations(ScopedView, ListAPIView[VMOperationLog]):
+class VmOperationsView(ScopedView, ListAPIView[VMOperationLog]):
     """The operation log of one VM, newest first."""
 
     queryset = VMOperationLog.objects.order_by("-id")

@@ -1,0 +1,94 @@
+"""Views that record a command: 202 with its job, or, with `Prefer: wait`, what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from django.db import models
+from django.urls import reverse
+from rest_framework.exceptions import NotAuthenticated, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+
+from api.idempotency import carry_out_once
+from api.prefer import preferred_wait
+from tenants.open_answers import OpenAnswer
+from tenants.scoped_views import ScopedView
+from tenants.scoping import Role
+
+from .models import Job
+from .serializers import JobSerializer
+from .services import wait_for_end
+
+
+def job_response(job: Job | None, body: dict[str, Any]) -> Response:
+    """Return 202 with the job and where to follow it; 200 when there was nothing to do."""
+    if job is None:
+        return Response({**body, "job": None}, status=200)
+    location = reverse("job-detail", kwargs={"pk": job.pk})
+    return Response({**body, "job": JobSerializer(job).data}, status=202, headers={"Location": location})
+
+
+class CommandView(ScopedView):
+    """A view whose POST, PATCH or DELETE records a command.
+
+    A subclass calls one service inside `run_command`, checks the body with `validate_body`, and renders in
+    `refresh_body` what the job may have changed.
+    """
+
+    # The model whose permission and role a caller needs, where it is not that of the view's queryset.
+    role_model: ClassVar[type[models.Model] | None] = None
+
+    def require_access(self, role: Role) -> None:
+        """Raise 404 when the scope does not show the object of the path, 403 when the caller's role is too low."""
+        if "pk" in self.kwargs:
+            self.get_object()
+        self.scope.require(role, self.role_model or self.get_queryset().model)
+
+    def validate_body(self, serializer: BaseSerializer[Any], role: Role) -> dict[str, Any]:
+        """Return the validated data of a body or a query.
+
+        Raises 404 and 403 before 400: a body's errors tell nothing about objects that the caller may not change. A
+        valid body is not checked here for access, as the service does that under its lock.
+        """
+        if not serializer.is_valid():
+            self.require_access(role)
+            raise ValidationError(dict(serializer.errors))
+        return dict(serializer.validated_data)
+
+    def run_command(self, request: Request, record: Callable[[], Response]) -> Response:
+        """Answer with what `record` returns, once its job has ended if the request prefers to wait.
+
+        A POST is carried out once under its `Idempotency-Key`. The wait begins after the commit, because a worker does
+        not see the job before, and its result is not kept under the key.
+        """
+        is_post = request.method == "POST"
+        response = carry_out_once(request, request.user, record) if is_post else record()
+        if self.wait_if_preferred(request, response):
+            self.refresh_body(response.data)
+        return response
+
+    def refresh_body(self, body: dict[str, Any]) -> None:
+        """Render again in the body what the job has changed; `body["job"]` is up to date already."""
+
+    def wait_if_preferred(self, request: Request, response: Response) -> bool:
+        """Wait as `Prefer: wait=N` asks, and return whether the job has ended.
+
+        Raises 401 when the caller's credentials or membership have ended meanwhile; the work goes on. The view's scope
+        is renewed, so that what it shows beside the job is cut to what the caller may see now.
+        """
+        seconds = preferred_wait(request)
+        if response.status_code != 202 or not seconds:
+            return False
+        job = wait_for_end(Job.objects.shown().get(pk=response.data["job"]["id"]), seconds)
+        scope = OpenAnswer(request, self.scope).scope()
+        if scope is None:
+            raise NotAuthenticated
+        self.scope = scope
+        response.data["job"] = JobSerializer(job).data
+        response["Preference-Applied"] = f"wait={seconds}"
+        if job.has_ended:
+            response.status_code = 200
+        return job.has_ended

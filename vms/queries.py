@@ -1,0 +1,95 @@
+"""The SQL that the room writes by hand, each statement with the reason why the ORM does not do it.
+
+The tables are those of `VirtualMachine`, `VMOperationLog`, `tasks.models.EntityLock` and `tenants.models.InformationSystem`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+# The readings of every bound VM of a region. The ORM could say this one; it stands beside the next, of which it is the half
+# without the lock, so that both are read and changed together.
+READINGS_OF_REGION = """
+    SELECT openstack_id, CASE WHEN missing_count = 0 THEN reading ELSE '' END
+    FROM vms_virtualmachine WHERE account_id = %s AND region = %s AND openstack_id IS NOT NULL
+"""
+
+# The readings of some servers, "" for those that a job holds. The lock's key is text made of the VM's id, which no
+# relation of the ORM can join on.
+READINGS_OF_SERVERS = """
+    SELECT openstack_id, CASE WHEN missing_count = 0 AND held.key IS NULL THEN reading ELSE '' END
+    FROM vms_virtualmachine AS vm LEFT JOIN tasks_entitylock AS held ON held.key = 'vm:' || vm.id
+    WHERE account_id = %s AND region = %s AND openstack_id = ANY(%s)
+"""
+
+# A page of servers into the rows that no job holds and that are not newer than the listing, with a line of the operation
+# log for each changed status. The ORM would need a lock, a read, two writes, and a round trip for each: in one statement
+# the check and the write are under the same row locks, and a page costs one round trip.
+WRITE_SERVER_COLUMNS = """
+    WITH new AS (
+        SELECT * FROM unnest(%(openstack_id)s::text[], %(status)s::text[], %(ip)s::inet[], %(mac)s::text[],
+                             %(addresses)s::jsonb[], %(fault)s::text[], %(moving)s::bool[],
+                             %(reading)s::text[])
+            AS t(openstack_id, status, ip, mac, addresses, fault, moving, reading)
+    ), old AS (
+        SELECT vm.id, vm.name, vm.status, vm.information_system_id,
+               COALESCE(new.status, vm.status) AS new_status,
+               (vm.status, vm.ip_address, vm.mac_address, vm.addresses, vm.fault, vm.moving,
+                vm.missing_count)
+                   IS DISTINCT FROM
+               (COALESCE(new.status, vm.status), new.ip, new.mac, new.addresses, new.fault, new.moving,
+                0) AS differs,
+               new.ip, new.mac, new.addresses, new.fault, new.moving, new.reading
+        FROM vms_virtualmachine AS vm JOIN new USING (openstack_id)
+        WHERE vm.written_at < %(began)s
+          AND NOT EXISTS (SELECT 1 FROM tasks_entitylock WHERE key = 'vm:' || vm.id)
+        FOR UPDATE OF vm
+    ), written AS (
+        UPDATE vms_virtualmachine AS vm SET
+            status = old.new_status, ip_address = old.ip, mac_address = old.mac, addresses = old.addresses,
+            fault = old.fault, moving = old.moving, reading = old.reading, missing_count = 0,
+            observed_at = %(began)s,
+            written_at = CASE WHEN old.differs THEN statement_timestamp() ELSE vm.written_at END,
+            updated_at = CASE WHEN old.differs THEN statement_timestamp() ELSE vm.updated_at END
+        FROM old WHERE vm.id = old.id
+    ), logged AS (
+        INSERT INTO vms_vmoperationlog
+            (tenant_id, vm_id, vm_name, operation, operator, detail, success, job_id, at)
+        SELECT system.tenant_id, old.id, old.name, 'sync', '', old.status || ' -> ' || old.new_status,
+               true, NULL, statement_timestamp()
+        FROM old JOIN tenants_informationsystem AS system ON system.id = old.information_system_id
+        WHERE old.status <> old.new_status
+    )
+    SELECT count(*), count(*) FILTER (WHERE differs) FROM old
+"""
+
+
+def fetch_readings(account_id: int, region: str, server_ids: Sequence[str] | None = None) -> dict[str, str]:
+    """Return, by server id, the digest of the reading that each bound VM's row was written from.
+
+    "" means that the row has to be compared. With `server_ids`, only those, and "" also for what a job holds.
+    """
+    with connection.cursor() as cursor:
+        if server_ids is None:
+            cursor.execute(READINGS_OF_REGION, [account_id, region])
+        else:
+            cursor.execute(READINGS_OF_SERVERS, [account_id, region, list(server_ids)])
+        return dict(cursor.fetchall())
+
+
+def write_server_columns(columns: dict[str, list[Any]], began: datetime) -> tuple[int, int]:
+    """Write servers into their rows; return how many rows could be written, and how many of those differed.
+
+    `columns` are the lists that `WRITE_SERVER_COLUMNS` unnests, all of one length; `began` is when the listing began.
+
+    Safe against a click at the same moment: that locks the VM row and moves `written_at`, so this statement either waits
+    for the row and then sees that, or has written before the click reads it.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(WRITE_SERVER_COLUMNS, {**columns, "began": began})
+        written, differing = cursor.fetchone()
+        return written, differing

@@ -1,0 +1,54 @@
+"""Snapshots of VMs, as the API takes and shows them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from api.answers import AnswerSerializer
+from api.serializers import CloudNameField, StrictSerializer
+from tasks.serializers import JobSerializer
+
+from ..models import VMSnapshot
+
+
+class SnapshotSerializer(AnswerSerializer[VMSnapshot]):
+    """An image that was made of a VM; `image_id` is what a new VM names to boot from it."""
+
+    information_system_name = serializers.CharField(source="information_system.name", read_only=True)
+    created_by = serializers.SerializerMethodField()
+
+    class Meta:
+        model = VMSnapshot
+        fields = [
+            "id",
+            "name",
+            "vm_id",
+            "vm_name",
+            "information_system",
+            "information_system_name",
+            "account",
+            "region",
+            "image_id",
+            "status",
+            "size_bytes",
+            "created_by",
+            "created_at",
+        ]
+
+    def get_created_by(self, snapshot: VMSnapshot) -> str | None:
+        return snapshot.created_by.get_username() if snapshot.created_by else None
+
+
+class NewSnapshotSerializer(StrictSerializer):
+    """What a snapshot is to be called."""
+
+    name = CloudNameField(max_length=200)
+
+
+class SnapshotTakenSerializer(serializers.Serializer[Any]):
+    """The snapshot, and the job that takes or removes it."""
+
+    snapshot = SnapshotSerializer()
+    job = JobSerializer()

@@ -1,0 +1,50 @@
+"""The console of a VM over REST."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from tasks.command_views import job_response
+from tenants.scoping import Role
+
+from ..models import VirtualMachine
+from ..serializers import ConsoleAnswerSerializer, ConsoleSerializer, ReadConsoleSerializer
+from ..services import read_console
+from ..services.console import last_console
+from .vm_children import VmChildView
+
+
+class VmConsoleView(VmChildView):
+    """A VM's console."""
+
+    queryset = VirtualMachine.objects.all()
+    serializer_class = ConsoleSerializer
+
+    @extend_schema(responses=ConsoleSerializer)
+    def get(self, request: Request, pk: UUID) -> Response:
+        """What was last read for who asks."""
+        vm = self.get_vm()
+        self.scope.require(Role.OPERATOR, VirtualMachine)
+        return Response(asdict(last_console(scope=self.scope, vm=vm)))
+
+    @extend_schema(
+        request=ReadConsoleSerializer, responses={200: ConsoleAnswerSerializer, 202: ConsoleAnswerSerializer}
+    )
+    def post(self, request: Request, pk: UUID) -> Response:
+        """Ask the cloud for the screen's address or the last lines of text; `Prefer: wait=10` answers with them."""
+
+        def record() -> Response:
+            params = self.validate_body(ReadConsoleSerializer(data=request.data), Role.OPERATOR)
+            _vm, job = read_console(scope=self.scope, vm_id=pk, **params)
+            return job_response(job, {})
+
+        response = self.run_command(request, record)
+        # Only now, and not in the answer that is kept under an Idempotency-Key: it is a secret.
+        self.scope.require(Role.OPERATOR, VirtualMachine)
+        response.data.update(asdict(last_console(scope=self.scope, vm=self.get_vm())))
+        return response
