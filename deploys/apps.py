@@ -9,7 +9,7 @@ class DeploysConfig(AppConfig):
     verbose_name = _("Deployments")
 
     def ready(self) -> None:
-        """Register the commands, and why a VM on which something runs is not removed."""
+        """Register the commands, and the guard against removing a VM that has instances."""
         from vms.removal_guards import register_removal_guard
 
         from . import commands  # noqa: F401 - importing registers.

@@ -1,4 +1,4 @@
-"""How rows are changed in the admin while deployments and other people change them too."""
+"""Admin forms that are safe against concurrent deployments and other editors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ AnyRow = TypeVar("AnyRow", bound=models.Model)
 
 
 class GuardedForm(forms.ModelForm[AnyRow]):
-    """A form that is refused when its fields have other values by now than it was opened with."""
+    """A form that is refused when its fields have changed since it was opened."""
 
     seen = forms.CharField(required=False, widget=forms.HiddenInput)
 
@@ -38,7 +38,7 @@ class GuardedForm(forms.ModelForm[AnyRow]):
 
     @property
     def is_new(self) -> bool:
-        """Whether the row is still to be made."""
+        """Return whether the row does not exist yet."""
         return self.instance._state.adding  # noqa: SLF001 - Django's documented API.
 
     def clean(self) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class GuardedForm(forms.ModelForm[AnyRow]):
 
 
 class GuardedAdmin(WrittenOnlyAdmin[AnyRow]):
-    """Rows that are locked from the check to the save, and one by one: no page changes or deletes many at once.
+    """An admin that locks a row from the check to the save, one row at a time: no bulk changes or deletions.
 
     What is refused in spite of the form's checks, because somebody was quicker, is a message and no error page.
     """
@@ -117,6 +117,6 @@ class GuardedAdmin(WrittenOnlyAdmin[AnyRow]):
 
 
 def save_changed_fields(row: models.Model, form: Any, *columns: str) -> None:
-    """Save what was changed in the form, and nothing else: a deployment writes the rest."""
+    """Save only the fields that the form changed: deployments write the others."""
     model_fields = {field.name for field in row._meta.concrete_fields}  # noqa: SLF001
     row.save(update_fields=[*model_fields.intersection(form.changed_data), *columns])

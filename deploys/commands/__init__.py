@@ -1,4 +1,4 @@
-"""What a worker does about deployments."""
+"""The commands that carry out deployments."""
 
 from .deployment import DeployBatchCommand, DeployServiceCommand
 from .instance import DeployInstanceCommand

@@ -1,4 +1,4 @@
-"""A whole deployment: batch after batch, each instance a job of its own."""
+"""The job of a deployment: batch after batch, with a child job for each instance."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _FAILED_RESULTS = (DeploymentItem.Result.FAILED, DeploymentItem.Result.REVERTED)
 
 
 def deployment_items(deployment_id: str) -> QuerySet[DeploymentItem]:
-    """The instances of a deployment."""
+    """Return the items of a deployment."""
     return DeploymentItem.objects.filter(deployment=UUID(deployment_id))
 
 
 @register
 @dataclass
 class DeployServiceCommand(Command):
-    """Carry out a deployment. It succeeds when every instance has got the version.
+    """Carry out a deployment. It succeeds when every instance runs the version.
 
     Its instances are held by their own rows (`locked`), each until its own part has ended; what the engine locks, until
     all has, are their VMs. Whatever ends it frees what it still holds.
@@ -52,14 +52,14 @@ class DeployServiceCommand(Command):
 
     @cached_property
     def deployment(self) -> Deployment:
-        """The deployment."""
+        """Return the deployment with its service and target version."""
         deployments = Deployment.objects.select_related("service", "to_version")
         deployment: Deployment = deployments.get(pk=self.deployment_id)
         return deployment
 
     @cached_property
     def vms(self) -> set[UUID]:
-        """The VMs that its instances are on."""
+        """Return the ids of the VMs of its hosts."""
         on_vms = deployment_items(self.deployment_id).exclude(instance__host__vm=None)
         return set(on_vms.values_list("instance__host__vm_id", flat=True))
 
@@ -76,7 +76,7 @@ class DeployServiceCommand(Command):
 
     @step(title=gettext_lazy("Run batches"))
     def run_batches(self) -> Result:
-        """One after another; each looks first whether too many have failed."""
+        """Spawn the batches, which run one after another and each check the failure limit first."""
         children = [
             DeployBatchCommand(self.deployment_id, number) for number in range(self.deployment.batches)
         ]
@@ -112,7 +112,7 @@ class DeployServiceCommand(Command):
         )
 
     def _end_deployment(self, reason: str) -> None:
-        """Free what never began, in the transaction that ends the job: no instance stays locked."""
+        """Release what never started, in the transaction that ends the job: no instance stays locked."""
         items = deployment_items(self.deployment_id).filter(
             result__in=[DeploymentItem.Result.WAITING, DeploymentItem.Result.RUNNING],
         )
@@ -128,7 +128,7 @@ class DeployServiceCommand(Command):
 @register
 @dataclass
 class DeployBatchCommand(Command):
-    """One batch: its instances side by side, each by itself. It waits before it begins, and begins only if few have failed."""
+    """Deploy one batch: wait, check the failure limit, and run a child job for each instance."""
 
     deployment_id: str
     number: int
@@ -159,7 +159,7 @@ class DeployBatchCommand(Command):
 
     @step(title=gettext_lazy("Deploy to instances"))
     def deploy_instances(self) -> Result:
-        """All of the batch at once, unless too many have failed before."""
+        """Spawn a job for each instance of the batch, unless the failure limit is reached."""
         items = deployment_items(self.deployment_id).filter(batch=self.number)
         if self._has_too_many_failures():
             return Failed("too_many_failed", _("Failure limit reached; this batch was not started."))

@@ -1,4 +1,4 @@
-"""Putting a version on one host."""
+"""The job that deploys a version to one host."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ MAX_LOG_LENGTH = 2 * LOG_CHARACTERS
 
 
 def find_executor(name: str) -> Executor:
-    """The executor of a service, with what the operator has set for it. Raises `UnknownExecutorError`."""
+    """Return a service's executor with the operator's options. Raises `UnknownExecutorError`."""
     options: dict[str, dict[str, object]] = {
         "ansible": {"seconds": settings.DEPLOY_SECONDS, "allow_local": settings.ALLOW_LOCAL_HOSTS},
         # Twice this and twice the longest health check, when a version is put back, fit into DEPLOY_SECONDS.
@@ -61,7 +61,7 @@ def find_executor(name: str) -> Executor:
 @register
 @dataclass
 class DeployInstanceCommand(Command):
-    """Put a deployment's version on one of its hosts; when that fails, what ran before, if that was asked for.
+    """Deploy a version to one host, and the previous version when that fails and automatic revert is on.
 
     Safe to repeat: a host that runs the version already is success, and one that was left half-way is taken up. The
     instance is unlocked in the transaction that ends this, however it ends.
@@ -77,7 +77,7 @@ class DeployInstanceCommand(Command):
 
     @cached_property
     def item(self) -> DeploymentItem:
-        """The instance's part of the deployment, with all that an order needs."""
+        """Return the item with everything that an order needs."""
         items = DeploymentItem.objects.select_related(
             "deployment__service__information_system",
             "deployment__to_version",
@@ -92,7 +92,7 @@ class DeployInstanceCommand(Command):
 
     @step(title=gettext_lazy("Deploy version to host"))
     def run_executor(self) -> Result:
-        """Have the executor carry it out: restart and health check are part of it, and so is putting back."""
+        """Run the executor, which also restarts the service, checks its health and reverts it."""
         item = self.item
         DeploymentItem.objects.filter(pk=item.pk, started_at=None).update(
             result=DeploymentItem.Result.RUNNING, started_at=Now()
@@ -119,7 +119,7 @@ class DeployInstanceCommand(Command):
         return self._record_outcome(outcome)
 
     def holds_job(self, log: _LogBuffer) -> bool:
-        """Whether this worker still has the job: one that was thought dead must not go on beside its successor.
+        """Return whether this worker still owns the job: a worker whose lease ran out must not go on beside its successor.
 
         Asked twice a second in this thread, so it is also when what was said is written down.
         """
@@ -131,12 +131,12 @@ class DeployInstanceCommand(Command):
         return True
 
     def _record_outcome(self, outcome: Outcome) -> Result:
-        """What the executor said, for the last transaction to write."""
+        """Keep the executor's outcome in the job's data for the last transaction."""
         self.data["outcome"] = [str(outcome.code), outcome.message, outcome.running]
         return Done(outcome.message) if outcome.ok else Failed(str(outcome.code), outcome.message)
 
     def build_order(self) -> Order:
-        """The order for the executor. Raises ValueError for what cannot be deployed, `UnreadableSecret`."""
+        """Return the order for the executor. Raises ValueError for an instance that cannot be deployed to, `UnreadableSecret`."""
         item, instance = self.item, self.item.instance
         if instance is None:
             raise ValueError(_("The instance no longer exists."))
@@ -214,7 +214,7 @@ class DeployInstanceCommand(Command):
 
 
 def unlock_instance(item: DeploymentItem, status: str, version_id: UUID) -> None:
-    """Unlock an item's instance, if its deployment still holds it, in the caller's transaction."""
+    """Unlock an item's instance in the caller's transaction, if its deployment still holds it."""
     held = MicroServiceInstance.objects.filter(history=item, locked_by=item.deployment_id)
     held.update(status=status, version_id=version_id, locked=False, locked_by=None, updated_at=Now())
 
@@ -224,7 +224,7 @@ def _to_release(version: MicroServiceVersion) -> Release:
 
 
 class _LogBuffer:
-    """What is said of one host, written down once a second. Whatever an executor says, it can be stored, and has an end."""
+    """The log of one host, written to its row once a second, cleaned and bounded."""
 
     def __init__(self, item_id: int, begun: str) -> None:
         self.item_id, self.text = item_id, begun
@@ -232,19 +232,19 @@ class _LogBuffer:
         self.is_new = bool(begun)
 
     def append(self, line: str) -> None:
-        """Take a line; it is masked already."""
+        """Append a line, which the executor has masked."""
         if len(self.text) < MAX_LOG_LENGTH:
             self.text += clean_text(line, LINE_CHARACTERS) + "\n"
             self.is_new = True
         self.flush_if_due()
 
     def flush_if_due(self) -> None:
-        """Write what has come, if the last time is long enough ago."""
+        """Write the new lines, if the last write is long enough ago."""
         if self.is_new and time.monotonic() - self.written > FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Write what has come since."""
+        """Write the new lines."""
         if self.is_new:
             DeploymentItem.objects.filter(pk=self.item_id).update(log=self.text)
             self.written, self.is_new = time.monotonic(), False

@@ -1,4 +1,4 @@
-"""Executors put a version of a service on hosts and can tell which version runs there.
+"""Executors deploy a version of a service to a host.
 
 Import this package alone: it registers the executors that are shipped. See docs/deploys-executors.md.
 """

@@ -1,4 +1,4 @@
-"""Where the portal's own connections to hosts may go: SSH, and health checks that it makes itself."""
+"""The addresses that the portal may connect to on hosts: SSH, and its own health checks."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ KEPT_TEXTS = 20
 
 
 class _HostProgress:
-    """One host's part of a run."""
+    """The progress of a run on its host."""
 
     def __init__(self, order: Order, on_line: OnLine) -> None:
         self.order = order
@@ -43,7 +43,7 @@ class _HostProgress:
         self.said: list[str] = []
 
     def take(self, kind: str, event: Mapping[str, Any]) -> None:
-        """Take in one event of this host."""
+        """Handle one event."""
         if kind == "runner_on_start":
             return
         task, result = clean_text(event.get("task"), 200), _mapping(event.get("result"))
@@ -81,7 +81,7 @@ class _HostProgress:
 
 
 class Progress:
-    """Reads what `ansible_run.py` prints."""
+    """Read the output of `ansible_run.py`."""
 
     def __init__(self, host: str, order: Order, on_line: OnLine) -> None:
         self._name = host
@@ -90,7 +90,7 @@ class Progress:
         self._texts: deque[str] = deque(maxlen=KEPT_TEXTS)
 
     def read(self, line: str) -> None:
-        """Take in one line. Never raises for what stands in it."""
+        """Handle one line. Never raises, whatever the line holds."""
         try:
             event = json.loads(line)
         except (ValueError, RecursionError):

@@ -175,7 +175,7 @@ class CommandExecutor(Executor):
 
 
 def arguments(order: Order, release: Release) -> dict[str, Any]:
-    """What a program is told. No private key: a program that needs one has its own."""
+    """Return what the program is told. It gets no private key: a program that needs one has its own."""
     target, check = order.target, order.health
     return {
         # Programs of operators read it; there is no other action.

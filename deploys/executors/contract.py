@@ -1,4 +1,4 @@
-"""What every executor takes and gives: an order for each host in, an outcome for each host out.
+"""The contract of executors: an order in, an outcome out.
 
 Nothing here knows Django's models, so that executors can be run and tested alone. What comes from tenants is checked
 when it is put into these classes: names, paths and addresses end up in commands on hosts.

@@ -1,4 +1,4 @@
-"""Ask a service over HTTP whether it is well, until it is or the time is over.
+"""Health checks over HTTP: repeat a request until the service is healthy or the time is over.
 
 The same file runs in two places: in the portal, and on a host, where Ansible carries it (the module `wait_healthy`).
 So it needs the standard library alone, and no Python newer than 3.8.
@@ -24,7 +24,7 @@ STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?: |$)")
 
 @dataclass(frozen=True)
 class Watched:
-    """What came of watching: `code` is ok, unhealthy, flapping or cancelled; `last` is what the last request met."""
+    """The result of a check: `code` is ok, unhealthy, flapping or cancelled; `last` describes the last failed request."""
 
     code: str
     last: str

@@ -1,4 +1,4 @@
-"""How the portal speaks SSH: which options, which keys it trusts, and what ssh's words mean."""
+"""SSH: options, trusted keys, and the meaning of its errors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MEANINGS = (
 
 
 def meaning_of(text: str) -> Code:
-    """What ssh's complaint means; a host that hangs up, refuses or keeps silent is unreachable."""
+    """Return the code of an SSH error; a host that disconnects, refuses or does not answer is unreachable."""
     return next((code for words, code in MEANINGS if words in text), Code.UNREACHABLE)
 
 
@@ -70,7 +70,7 @@ def known_hosts(target: Target, text: str) -> str:
 
 
 def check_private_key(text: str) -> None:
-    """Refuse what is no private key, or one with a passphrase. Raises ValueError in words, without the key."""
+    """Raise ValueError, without the key, unless the text is a private key without a passphrase."""
     try:
         load_ssh_private_key((text.strip() + "\n").encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):

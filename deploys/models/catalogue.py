@@ -1,4 +1,4 @@
-"""What can be deployed: services, and the versions that were built of them."""
+"""Services and their versions."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ is_a_folder = RegexValidator(rf"^{FOLDER.pattern}\Z", _("An absolute path of pla
 
 
 class ServiceQuerySet(TenantScoped):
-    """Services; their tenant is that of their information system."""
+    """Services, scoped by the tenant of their information system."""
 
     tenant_path: ClassVar[str] = "information_system__tenant"
 
 
 class MicroService(models.Model):
-    """Something of an information system that runs on hosts, one process a host, in one version or another."""
+    """A service of an information system, which runs on hosts: one process and one version on each."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     information_system = models.ForeignKey(
@@ -91,18 +91,18 @@ class MicroService(models.Model):
 
 
 class VersionQuerySet(TenantScoped):
-    """Versions; their tenant is that of their service."""
+    """Versions, scoped by the tenant of their service."""
 
     tenant_path: ClassVar[str] = "service__information_system__tenant"
 
     def built(self) -> Self:
-        """Those that can be put on a host: see `MicroServiceVersion.is_built`."""
+        """Return the versions that can be deployed: see `MicroServiceVersion.is_built`."""
         success = self.filter(build_status=MicroServiceVersion.BuildStatus.SUCCESS)
         return success.exclude(artifact_url="").exclude(sha256="")
 
 
 class MicroServiceVersion(models.Model):
-    """One build of a service. *Higher* means a greater `number`, given when the version is registered, whatever its label."""
+    """A build of a service. A *higher* version has a greater `number`, assigned at registration, whatever its label."""
 
     class BuildStatus(models.TextChoices):
         PENDING = "pending", _("pending")
@@ -157,5 +157,5 @@ class MicroServiceVersion(models.Model):
 
     @property
     def is_built(self) -> bool:
-        """Whether it can be put on a host."""
+        """Return whether the version can be deployed."""
         return self.build_status == self.BuildStatus.SUCCESS and bool(self.artifact_url and self.sha256)

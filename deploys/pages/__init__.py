@@ -1,4 +1,4 @@
-"""The room's web pages, a file for each subject."""
+"""The web pages of the room."""
 
 from .deployments import (
     cancel_deployment_page,

@@ -1,4 +1,4 @@
-"""The pause before a batch, as the page of a deployment shows it."""
+"""The pause before a batch, for the page of a deployment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tasks.models import Job, StepStatus
 
 @dataclass(frozen=True, slots=True)
 class BatchPause:
-    """Which batch waits (counted from 0, as items count it), and until when."""
+    """The waiting batch (counted from 0, as items count it), and the end of its pause."""
 
     batch: int
     begins_at: datetime
@@ -22,7 +22,7 @@ class BatchPause:
 
 
 def find_pause(deployment: Any) -> BatchPause | None:
-    """The pause that a deployment is in, if it is in one: one query while it goes on, none after its end.
+    """Return the current pause of a deployment, or None. One query while it is in progress, none after its end.
 
     Who has cancelled waits for no batch any more.
     """

@@ -1,4 +1,4 @@
-"""What the form of an upgrade or a revert says: as it was entered, and as the service wants it."""
+"""The form of an upgrade or a revert, as entered and as parameters of the service."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FREE, TICKED = "free", "ticked"
 
 @dataclass(frozen=True, slots=True)
 class ChangeForm:
-    """The texts of the form, kept as they are, so that nothing is lost of them when something is wrong."""
+    """The entered texts, kept unchanged so that a rejected form loses nothing."""
 
     dest_version: str
     hosts: frozenset[str]
@@ -37,7 +37,7 @@ class ChangeForm:
 
     @classmethod
     def propose(cls, candidates: Sequence[Candidate], failed: Collection[UUID]) -> Self:
-        """What the form proposes: the version that ran before, else the newest that did not fail; every host that is free.
+        """Return the proposed form: the version that ran before, or the newest that did not fail, on every available host.
 
         The candidates come newest first. When all that are enabled have failed, it is the newest all the same.
         """
@@ -49,7 +49,7 @@ class ChangeForm:
 
     @classmethod
     def from_post(cls, form: QueryDict) -> Self:
-        """What was sent."""
+        """Return the submitted form."""
         return cls(
             dest_version=form.get("dest_version", ""),
             hosts=frozenset(form.getlist("hosts")),
@@ -61,7 +61,7 @@ class ChangeForm:
         )
 
     def to_params(self, candidates: Sequence[Candidate], *, dry_run: bool) -> DeployParams:
-        """What is wanted. Raises `InvalidFieldsError` with all that cannot be read."""
+        """Return the parameters. Raises `InvalidFieldsError` with every invalid field."""
         errors: dict[str, list[str]] = {}
         dest = next((c.version.pk for c in candidates if str(c.version.pk) == self.dest_version), None)
         if dest is None:
@@ -86,7 +86,7 @@ class ChangeForm:
         return DeployParams(dest_version=dest, hosts=hosts, strategy=strategy, mode=mode, dry_run=dry_run)
 
     def _hosts(self, errors: dict[str, list[str]]) -> Literal["all"] | list[UUID]:
-        """The hosts that are meant. What can be read in two ways is refused: too many would be deployed to."""
+        """Return the selected hosts. Rejects an ambiguous selection: it could deploy to too many."""
         hosts = _parse_ids(self.hosts)
         if self.which == FREE and hosts:
             errors["hosts"] = [_("Select either all available hosts or individual hosts, not both.")]
@@ -98,7 +98,7 @@ class ChangeForm:
 
 
 def _parse_ids(texts: frozenset[str]) -> list[UUID]:
-    """The ids of hosts; the page itself sends no others, so that what is none is left out."""
+    """Return the host ids; the page sends nothing else, so other texts are dropped."""
     ids = []
     for text in sorted(texts):
         try:

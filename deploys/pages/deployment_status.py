@@ -1,4 +1,4 @@
-"""How a deployment goes, or how it has ended, in a word and in numbers, as every page shows it."""
+"""The status of a deployment, as a badge and in numbers, as every page shows it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNDER_WAY = "underway"
 
 @dataclass(frozen=True, slots=True)
 class DeploymentStatus:
-    """The badge of a deployment (its class and its word), and how many of its instances have come how far."""
+    """The badge of a deployment (class and label), and its counts of instances."""
 
     status: str
     label: str | Promise
@@ -32,12 +32,12 @@ class DeploymentStatus:
 
     @property
     def percent(self) -> int:
-        """The share of its instances with which it is through."""
+        """Return the percentage of instances that have ended."""
         return 100 * self.ended // self.all if self.all else 100
 
 
 def annotate_counts(deployments: QuerySet[Deployment]) -> QuerySet[Any]:
-    """Deployments with all that `summarize_deployment` reads, in one query."""
+    """Annotate deployments with everything that `summarize_deployment` reads, in one query."""
     going_on = (_RESULT.WAITING, _RESULT.RUNNING)
     return deployments.select_related("service", "from_version", "to_version", "operator", "job").annotate(
         count_all=Count("items"),
@@ -48,7 +48,7 @@ def annotate_counts(deployments: QuerySet[Deployment]) -> QuerySet[Any]:
 
 
 def summarize_deployment(deployment: Any) -> DeploymentStatus:
-    """How one of `annotate_counts` goes or has ended.
+    """Return the status of a deployment from `annotate_counts`.
 
     It is over with its job, too: when that was ended by hand, nobody is left who would write the end of the deployment.
     """

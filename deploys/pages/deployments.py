@@ -1,4 +1,4 @@
-"""Deployments: the list, and one of them, followed until it has ended, with what can be done about it."""
+"""Deployments: the list, and one deployment with its progress and actions."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _GOING_ON = (DeploymentItem.Result.WAITING, DeploymentItem.Result.RUNNING)
 @never_cache
 @require_GET
 def deployment_page(request: PageRequest) -> HttpResponse:
-    """The list, newest first, filtered by service and by whether they are still under way; or the history of an instance."""
+    """Show the list, newest first, filtered by service, state or instance."""
     scope = page_scope(request)
     instance = _find_instance(scope, request.GET.get("instance", ""))
     services = MicroService.objects.within(scope).select_related("information_system").order_by("name", "pk")
@@ -85,7 +85,7 @@ def _parse_id(text: str) -> str:
 
 
 def _find_instance(scope: Scope, text: str) -> MicroServiceInstance | None:
-    """The instance whose history is asked for. Raises Http404 for one that the scope does not show."""
+    """Return the instance of the filter. Raises Http404 for one outside the scope."""
     if not (pk := _parse_id(text)):
         return None
     instances = MicroServiceInstance.objects.within(scope).select_related("service", "host", "version")
@@ -94,7 +94,7 @@ def _find_instance(scope: Scope, text: str) -> MicroServiceInstance | None:
 
 
 def _attach_items(instance: MicroServiceInstance, deployments: Sequence[Any]) -> None:
-    """Put beside each deployment what became of the instance in it: one query."""
+    """Attach the instance's item to each deployment, in one query."""
     items = DeploymentItem.objects.filter(instance=instance, deployment__in=deployments).defer("log")
     parts = {item.deployment_id: item for item in items.select_related("from_version")}
     for deployment in deployments:
@@ -114,7 +114,7 @@ def _apply_filters(deployments: QuerySet[Any], filters: dict[str, str | None]) -
 @never_cache
 @require_GET
 def deployment_detail_page(request: PageRequest, pk: UUID) -> HttpResponse:
-    """A deployment with its instances, batch by batch; asked by its own script, only the part that changes."""
+    """Show a deployment batch by batch; its script requests only the live part."""
     scope = page_scope(request)
     deployment = get_object_or_404(annotate_counts(Deployment.objects.within(scope)), pk=pk)
     template = "deploys/deployment_live.html" if request.htmx else "deploys/deployment.html"
@@ -146,7 +146,7 @@ def _badge_class(item: DeploymentItem) -> str:
 
 
 def _failure_label(item: DeploymentItem) -> str:
-    """What kind of failure it is, unless its message begins with just that, as those of executors do."""
+    """Return the kind of failure, unless the message begins with it."""
     label = "" if item.code in {"", Code.OK} else item.get_code_display()
     return "" if item.message.startswith(label) else label
 
@@ -156,7 +156,7 @@ def _failure_label(item: DeploymentItem) -> str:
 @never_cache
 @require_GET
 def item_log_part(request: PageRequest, pk: UUID, item_pk: int) -> HttpResponse:
-    """What was said of one instance: first with the element that asks for it again, then (`?text`) the text alone.
+    """Show the log of one instance: first with the polling element, then (`?text`) the text alone.
 
     Only the text is put anew, so that whoever reads it keeps his place; with the end of the item the asking ends.
     """
@@ -172,7 +172,7 @@ def item_log_part(request: PageRequest, pk: UUID, item_pk: int) -> HttpResponse:
 @login_required
 @require_POST
 def cancel_deployment_page(request: PageRequest, pk: UUID) -> HttpResponse:
-    """Have it stop: what is under way is ended, no further batch is begun. A refusal is shown in the words of the API."""
+    """Cancel a deployment: the running batch ends, no further batch starts."""
     scope = page_scope(request)
     deployment = get_object_or_404(Deployment.objects.within(scope), pk=pk)
     try:
@@ -192,7 +192,7 @@ def cancel_deployment_page(request: PageRequest, pk: UUID) -> HttpResponse:
 @login_required
 @require_POST
 def retry_deployment_page(request: PageRequest, pk: UUID) -> HttpResponse:
-    """Do it again for the instances that have not got the version; the new deployment is shown."""
+    """Retry the failed instances, and show the new deployment."""
     try:
         plan = retry(scope=page_scope(request), deployment_id=pk)
     except DomainError as refused:

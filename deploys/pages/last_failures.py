@@ -1,4 +1,4 @@
-"""How the last deployment of a version went, for who is about to choose one."""
+"""The failures of the last deployment of each version, for choosing one."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _FAILED_RESULTS = (DeploymentItem.Result.FAILED, DeploymentItem.Result.REVERTED)
 
 @dataclass(frozen=True, slots=True)
 class LastFailure:
-    """On how many of its hosts the last deployment of a version failed."""
+    """The number of hosts on which the last deployment of a version failed, of all its hosts."""
 
     failed: int
     all: int
 
 
 def find_last_failures(versions: Iterable[MicroServiceVersion]) -> dict[UUID, LastFailure]:
-    """Of the versions whose last deployment failed on a host, on how many: one query, however many versions."""
+    """Return the failures of versions whose last deployment failed on a host, in one query."""
     last = (
         Deployment.objects.filter(to_version__in=[version.pk for version in versions])
         .order_by("to_version_id", "-created_at", "id")

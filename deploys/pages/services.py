@@ -1,4 +1,4 @@
-"""The tenant's services, and one of them: its versions, its instances, its last deployments."""
+"""Services: the list, and one service with its versions, instances and last deployments."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _BUILT = MicroServiceVersion.BuildStatus.SUCCESS
 @never_cache
 @require_GET
 def service_page(request: PageRequest) -> HttpResponse:
-    """The list, with what runs of each, the newest version that was built, and the last deployment."""
+    """Show the services with their running versions, latest build and last deployment."""
     scope = page_scope(request)
     services = SERVICES.within(scope).order_by("name", "information_system__name", "pk")
     search = request.GET.get("search", "")[:200].replace("\x00", "").strip()
@@ -56,7 +56,7 @@ def service_page(request: PageRequest) -> HttpResponse:
 
 
 def _build_rows(services: Sequence[MicroService]) -> list[dict[str, Any]]:
-    """Services with what the list says of them: a query for each kind of thing, however many they are."""
+    """Return the rows of the list with a fixed number of queries."""
     ids = [service.pk for service in services]
     running: dict[UUID, list[dict[str, Any]]] = defaultdict(list)
     counted = (
@@ -99,7 +99,7 @@ def _build_rows(services: Sequence[MicroService]) -> list[dict[str, Any]]:
 @never_cache
 @require_GET
 def service_detail_page(request: PageRequest, pk: UUID) -> HttpResponse:
-    """A service. While a deployment holds one of its instances, the page looks again by itself."""
+    """Show a service. The page reloads itself while a deployment has locked one of its instances."""
     scope = page_scope(request)
     service = get_object_or_404(SERVICES.within(scope), pk=pk)
     filters = _parse_filters(request.GET)
@@ -127,7 +127,7 @@ def service_detail_page(request: PageRequest, pk: UUID) -> HttpResponse:
 
 
 def _list_versions(service: MicroService) -> list[Any]:
-    """The newest versions and all that run, with how many instances run each and to which sides it can go from there."""
+    """Return the newest versions and all running ones, with their instances and possible directions."""
     versions = MicroServiceVersion.objects.filter(service=service)
     newest = versions.order_by("-number").values("pk")[:VERSIONS_SHOWN]
     built = versions.filter(build_status=_BUILT).aggregate(lowest=Min("number"), highest=Max("number"))
@@ -146,7 +146,7 @@ def _list_versions(service: MicroService) -> list[Any]:
 
 
 def _parse_filters(sent: QueryDict) -> dict[str, str]:
-    """What the filters of the instances say; nonsense says nothing."""
+    """Return the filters of the instances; invalid values are dropped."""
     try:
         version = str(UUID(sent.get("version", "")))
     except ValueError:

@@ -1,4 +1,4 @@
-"""An upgrade or a revert: the form, the plan that it would come to, and having it done."""
+"""The page of an upgrade or a revert: the form, the plan, and its start."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ EXCLUDED_SHOWN = 5
 
 
 def report_too_many_fields(page: Callable[..., HttpResponse]) -> Callable[..., HttpResponseBase]:
-    """Have a page say it when more boxes are ticked than one form may send, where Django has a bare 400.
+    """Make a page report a form with too many fields, for which Django answers a bare 400.
 
     Django finds that out when it looks for the form's token, before any view. So this looks first, and the token is
     asked for inside: what carries anything out is as protected as ever.
@@ -99,7 +99,7 @@ def change_version_page(request: PageRequest, pk: UUID, version_pk: UUID, action
 
 
 def report_excluded(request: PageRequest, plan: Plan) -> None:
-    """Say which hosts were not free: whoever chose all of those may have counted on one that was taken just now."""
+    """Name the hosts that were not available: an operator who selected all may have counted on one that was just taken."""
     if not plan.left_out:
         return
     named = " ".join(one["detail"] for one in plan.left_out[:EXCLUDED_SHOWN])
@@ -154,7 +154,7 @@ def _render_form(
 
 
 def _collect_errors(refused: DomainError | None) -> dict[str, list[str]]:
-    """What is wrong, by the field that it stands beside. Of hosts that are held, each is named."""
+    """Return the errors by form field. Each unavailable host is named."""
     if refused is None:
         return {}
     if host := refused.details.get("host"):

@@ -1,4 +1,4 @@
-"""Services and their versions: entered, changed, removed; versions are registered by those who build them."""
+"""Services and versions: create, change, remove. Versions are registered by build systems."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ PLACEHOLDER_SHA256 = "0" * 64
 
 
 def validate_service(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """What is wrong with a service's folder, health path, executor or its settings, by field."""
+    """Return the errors of a service's folder, health path, executor and executor settings, by field."""
     problems: dict[str, Any] = {}
     if (plain := posixpath.normpath(fields["folder"])) != fields["folder"]:
         # Under two names it would be two services' own.
@@ -73,7 +73,7 @@ def validate_service(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def validate_version(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """What is wrong with a version's artifact, by field: one that is built has an address and a sum."""
+    """Return the errors of a version's artifact, by field. A built version needs an address and a checksum."""
     problems: dict[str, Any] = {}
     if fields.get("artifact_url"):
         try:
@@ -86,14 +86,14 @@ def validate_version(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def visible_service(scope: Scope, service_id: UUID, needed: Role = Role.VIEWER) -> MicroService:
-    """A service that the caller may do something to. Raises `NotFoundError`, 403 `role_too_low`."""
+    """Return a service for which the caller has the role. Raises `NotFoundError`, 403 `role_too_low`."""
     services = MicroService.objects.select_related("information_system__tenant")
     service: MicroService = visible_row(services, scope, service_id, needed)
     return service
 
 
 def lock_service(scope: Scope, service_id: UUID, needed: Role) -> MicroService:
-    """The same with its row locked; who only refers to it need not wait."""
+    """Return such a service with its row locked; transactions that only reference it need not wait."""
     services = MicroService.objects.select_related("information_system__tenant")
     locked = services.select_for_update(of=("self",), no_key=True)
     service: MicroService = visible_row(locked, scope, service_id, needed)
@@ -101,7 +101,7 @@ def lock_service(scope: Scope, service_id: UUID, needed: Role) -> MicroService:
 
 
 def create_service(*, scope: Scope, fields: dict[str, Any]) -> MicroService:
-    """Enter a service of an information system. Raises 403, 409 `name_taken`, `limit_reached`, 400 by field."""
+    """Create a service of an information system. Raises 403, 409 `name_taken`, `limit_reached`, 400 by field."""
     scope.require(Role.ADMIN, MicroService)
     system = _find_system(scope, fields.pop("information_system_id"))
     service = MicroService(information_system=system, **fields)
@@ -139,7 +139,7 @@ def change_service(
 
 
 def remove_service(*, scope: Scope, service_id: UUID, if_match: str | None) -> None:
-    """Remove a service that runs nowhere, with its versions and the history of its deployments.
+    """Delete a service without instances, with its versions and the history of its deployments.
 
     Raises `NotFoundError`, 403, 412, 409 `in_use`.
     """
@@ -162,7 +162,7 @@ def remove_service(*, scope: Scope, service_id: UUID, if_match: str | None) -> N
 def visible_version(
     scope: Scope, service_id: UUID, version_id: UUID, needed: Role = Role.VIEWER
 ) -> MicroServiceVersion:
-    """A version of a visible service, that the caller may do something to. Raises `NotFoundError`, 403."""
+    """Return a version of a visible service for which the caller has the role. Raises `NotFoundError`, 403."""
     versions = MicroServiceVersion.objects.filter(service=service_id).select_related("created_by")
     version: MicroServiceVersion = visible_row(versions, scope, version_id, needed)
     return version
@@ -171,7 +171,7 @@ def visible_version(
 def register_version(
     *, scope: Scope, service_id: UUID, fields: dict[str, Any]
 ) -> tuple[MicroServiceVersion, bool]:
-    """Register a version under the next number, or find the one that was registered so before; whether it is new.
+    """Register a version under the next number, or return the equal one that exists; and whether it is new.
 
     Safe when many register at once: the service's row is locked from the reading of its last number to the writing.
     Raises `NotFoundError`, 403, 409 `label_taken` when the label has another content, `limit_reached`, 400 by field.
@@ -197,7 +197,7 @@ def register_version(
 
 
 def create_version(version: MicroServiceVersion) -> None:
-    """Save a new version under the next number of its service; as `register_version`, for who has checked the rest."""
+    """Save a new, validated version under the next number of its service, for the admin."""
     with transaction.atomic():
         locked = MicroService.objects.select_for_update(no_key=True).get(pk=version.service_id)
         _save_under_next_number(version, locked)
@@ -211,14 +211,14 @@ def _save_under_next_number(version: MicroServiceVersion, locked: MicroService) 
 
 
 def find_version_by_label(service: MicroService, label: str) -> MicroServiceVersion | None:
-    """The version of a service that has this label."""
+    """Return the version of a service with this label, or None."""
     return service.versions.select_related("created_by").filter(label=label).first()
 
 
 def change_version(
     *, scope: Scope, service_id: UUID, version_id: UUID, fields: dict[str, Any]
 ) -> MicroServiceVersion:
-    """Say how a build goes, or where its artifact is.
+    """Change a version's build status, artifact or notes.
 
     The sum of what was ever deployed stays: under one label there is one content for ever. Its address may change,
     as signatures expire. Raises `NotFoundError`, 403, 409 `wrong_state` with what is allowed, `deployed_already`, 400 by field.
@@ -238,7 +238,7 @@ def change_version(
 
 
 def check_version_change(version: MicroServiceVersion, fields: Mapping[str, Any]) -> None:
-    """Raise 409 `wrong_state` for a status that does not follow, `deployed_already` for another sum of what was deployed."""
+    """Raise 409 `wrong_state` for a status that cannot follow, `deployed_already` for another checksum of a deployed version."""
     status = fields.get("build_status", version.build_status)
     allowed = NEXT_BUILD_STATUSES.get(version.build_status, [])
     if status != version.build_status and status not in allowed:
@@ -253,14 +253,14 @@ def check_version_change(version: MicroServiceVersion, fields: Mapping[str, Any]
 
 
 def has_been_deployed(version: MicroServiceVersion) -> bool:
-    """Whether a version runs somewhere, or a deployment has put it anywhere or taken it from there."""
+    """Return whether a version runs on a host or was part of a deployment."""
     told = Deployment.objects.filter(Q(to_version=version) | Q(from_version=version))
     taken = DeploymentItem.objects.filter(from_version=version)
     return version.instances.exists() or told.exists() or taken.exists()
 
 
 def remove_version(*, scope: Scope, service_id: UUID, version_id: UUID) -> None:
-    """Remove a version that runs nowhere and that no deployment tells of. Raises `NotFoundError`, 403, 409 `in_use`."""
+    """Delete a version that is on no host and in no deployment. Raises `NotFoundError`, 403, 409 `in_use`."""
     with transaction.atomic():
         version = _lock_version_row(scope, service_id, version_id, Role.ADMIN)
         try:

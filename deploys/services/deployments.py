@@ -1,4 +1,4 @@
-"""Upgrade and revert: validated to the last host, locked, and recorded, in one short transaction."""
+"""Upgrade and revert: every host validated, locked and recorded in one short transaction."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAX_PAUSE = 12 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A version that something could be brought to: `enabled` when it is on the right side, `default` when it ran before."""
+    """A possible target version: `enabled` in the action's direction, `default` for the version that ran before."""
 
     version: MicroServiceVersion
     enabled: bool
@@ -38,7 +38,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """How to go about it: how many at once (a number, or a share such as "25%"), and what failures mean.
+    """A rollout strategy: the batch size (a number, or a share such as "25%"), and the tolerance of failures.
 
     After more than `max_failures`, no further batch is begun. `pause` is in seconds.
     """
@@ -51,7 +51,7 @@ class Strategy:
     def split_into_batches(
         self, instances: Sequence[MicroServiceInstance]
     ) -> list[list[MicroServiceInstance]]:
-        """Instances batch by batch, in the order of their hosts' names, at least one in each."""
+        """Return the instances in batches of at least one, in the order of their hosts' names."""
         share = self.batch if isinstance(self.batch, str) else ""
         size = len(instances) * int(share.removesuffix("%")) // 100 if share else int(self.batch)
         size = max(1, size)
@@ -61,7 +61,7 @@ class Strategy:
 
 @dataclass(frozen=True, slots=True)
 class DeployParams:
-    """What an operator wants. `hosts` is "all" or ids of hosts; with the mode "valid", those that cannot be are left out."""
+    """The parameters of a deployment. `hosts` is "all" or host ids; the mode "valid" leaves out hosts that are not available."""
 
     dest_version: UUID
     hosts: Literal["all"] | Sequence[UUID]
@@ -72,7 +72,7 @@ class DeployParams:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What will be done, or would be: the deployment, its instances batch by batch, who was left out, and the job."""
+    """A plan, or its recorded result: the deployment, its batches, the excluded hosts with reasons, and the job."""
 
     deployment: Deployment
     batches: list[list[MicroServiceInstance]]
@@ -81,7 +81,7 @@ class Plan:
 
 
 def find_version(scope: Scope, service_id: UUID, version_id: UUID) -> MicroServiceVersion:
-    """A version of a visible service. Raises `NotFoundError`."""
+    """Return a version of a visible service. Raises `NotFoundError`."""
     versions = MicroServiceVersion.objects.filter(service=service_id)
     with_tenant = versions.select_related("service__information_system__tenant")
     version: MicroServiceVersion = visible_row(with_tenant, scope, version_id)
@@ -89,7 +89,7 @@ def find_version(scope: Scope, service_id: UUID, version_id: UUID) -> MicroServi
 
 
 def list_candidates(*, scope: Scope, service_id: UUID, version_id: UUID, action: Action) -> list[Candidate]:
-    """Every version that was built, the newest first: on an upgrade the higher ones are enabled, on a revert the lower.
+    """Return every built version, newest first; an upgrade enables higher versions, a revert lower ones.
 
     On a revert, the one that ran before this one (the last that was deployed from) is the default. Raises `NotFoundError`.
     """
@@ -116,7 +116,7 @@ def _is_in_direction(version: MicroServiceVersion, current: MicroServiceVersion,
 
 
 def deploy(*, scope: Scope, service_id: UUID, version_id: UUID, action: Action, params: DeployParams) -> Plan:
-    """Record an upgrade or a revert of instances that run a version, and the job that carries it out.
+    """Record an upgrade or a revert of instances of a version, and submit its job.
 
     Raises `NotFoundError` for a service or version that is not there; `DomainError` 403 `role_too_low`; 400 `invalid`, by field, naming hosts
     without such an instance; 409 `not_built`, `wrong_side`, `locked` (with who holds them), `under_maintenance`, `busy`.
@@ -148,7 +148,7 @@ def deploy(*, scope: Scope, service_id: UUID, version_id: UUID, action: Action, 
 
 
 def retry(*, scope: Scope, deployment_id: UUID) -> Plan:
-    """Do a deployment again for those that have not got its version. Raises as `deploy`, and 409 `nothing_failed`, `still_running`."""
+    """Repeat a deployment for the instances that did not get its version. Raises as `deploy`, and 409 `nothing_failed`, `still_running`."""
     deployments = Deployment.objects.select_related(
         "service__information_system__tenant", "from_version", "to_version"
     )
@@ -214,7 +214,7 @@ def _record_deployment(deployment: Deployment, batches: Sequence[Sequence[MicroS
 
 
 def _check_total_pause(strategy: Strategy, batches: Sequence[object]) -> None:
-    """Raise 400 when the pauses alone take so long that the whole would not end within its day."""
+    """Raise 400 when the pauses alone exceed the time of a deployment."""
     if (len(batches) - 1) * strategy.pause > MAX_TOTAL_PAUSE:
         message = _(
             "%(count)s batches with %(pause)s s between them take longer than a deployment may (20 h)."
@@ -248,7 +248,7 @@ def _find_target(current: MicroServiceVersion, dest: UUID, action: str) -> Micro
 def _select_instances(
     current: MicroServiceVersion, hosts: Literal["all"] | Sequence[UUID]
 ) -> list[MicroServiceInstance]:
-    """The instances that are meant. Raises `InvalidFieldsError` naming hosts that have none."""
+    """Return the requested instances. Raises `InvalidFieldsError` naming hosts without one."""
     wanted = Q(service=current.service_id, version=current)
     if hosts != "all":
         wanted &= Q(host__in=hosts)

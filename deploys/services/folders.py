@@ -1,4 +1,4 @@
-"""A folder on a host belongs to one service: another that switched `current` there would end both."""
+"""Install paths: one belongs to one service on a host, because switching `current` there would end the other service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hosts: entered by hand, or made of a VM of the tenant's."""
+"""Hosts: created by hand, or from a VM of the tenant."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAX_NAME_LENGTH = 128
 
 
 def validate_address(ip: str) -> list[str]:
-    """Why no host may be at an address: it is the portal's own machine, or leads to a metadata service."""
+    """Return why an address is not allowed: the portal's own machine, or a metadata service."""
     try:
         check_host_address(ip, allow_local=settings.ALLOW_LOCAL_HOSTS)
     except ExecutorError as error:
@@ -38,20 +38,20 @@ def validate_address(ip: str) -> list[str]:
 
 
 def require_tenant(scope: Scope) -> Tenant:
-    """The tenant that the caller works for. Raises 400 `tenant_required` for staff who name none."""
+    """Return the tenant of the scope. Raises 400 `tenant_required` for staff who named none."""
     if scope.tenant is None:
         raise InvalidError("tenant_required", _("Name the tenant that it is for in the X-Tenant header."))
     return scope.tenant
 
 
 def visible_host(scope: Scope, host_id: UUID, needed: Role = Role.VIEWER) -> Host:
-    """A host that the caller may do something to. Raises `NotFoundError`, 403."""
+    """Return a host for which the caller has the role. Raises `NotFoundError`, 403."""
     host: Host = visible_row(Host.objects.select_related("vm", "tenant"), scope, host_id, needed)
     return host
 
 
 def create_host(*, scope: Scope, fields: dict[str, Any]) -> Host:
-    """Enter a host; of a VM, its name and address are taken where none are given.
+    """Create a host; name and address default to those of its VM.
 
     Raises 403, 409 `name_taken`, `limit_reached`, 400 by field.
     """
@@ -88,7 +88,7 @@ def change_host(*, scope: Scope, host_id: UUID, fields: dict[str, Any], if_match
 
 
 def remove_host(*, scope: Scope, host_id: UUID, if_match: str | None) -> None:
-    """Remove a host that nothing runs on. Raises `NotFoundError`, 403, 412, 409 `in_use`."""
+    """Delete a host without instances. Raises `NotFoundError`, 403, 412, 409 `in_use`."""
     with transaction.atomic():
         host = _lock_host(scope, host_id, if_match)
         names = list(host.instances.values_list("service__name", flat=True).order_by("service__name")[:5])
@@ -99,20 +99,20 @@ def remove_host(*, scope: Scope, host_id: UUID, if_match: str | None) -> None:
 
 
 def suggest_hostname(vm: VirtualMachine) -> str:
-    """A host's name for a VM: its own, without what host names do not have."""
+    """Return a host name for a VM: its name without characters that host names do not have."""
     name = INVALID_NAME_CHARACTERS.sub("-", vm.name).lstrip(".+~-").rstrip("-")[:MAX_NAME_LENGTH]
     return name or f"vm-{vm.pk.hex[:8]}"
 
 
 def find_address(vm: VirtualMachine) -> str | None:
-    """Where a VM is reached: at its own address, else at the first that the cloud tells of."""
+    """Return a VM's own address, or else the first address that the cloud reports."""
     if vm.ip_address:
         return str(vm.ip_address)
     return next((one["ip"] for one in vm.addresses if one.get("ip")), None)
 
 
 def _find_vm(tenant: Tenant, vm_id: UUID | None) -> VirtualMachine | None:
-    """A VM of the tenant; another tenant's is as unknown as one that never was."""
+    """Return a VM of the tenant. Raises the same error for another tenant's VM as for an unknown one."""
     if vm_id is None:
         return None
     vm: VirtualMachine | None = VirtualMachine.objects.for_tenant(tenant).filter(pk=vm_id).first()

@@ -1,4 +1,4 @@
-"""Which instances a deployment may have, and having them: looked at without a lock, held for a moment at the very end.
+"""Selecting and locking the instances of a deployment: read without locks, locked in the last statements.
 
 Fifty operators may want the same hosts at once. Whoever finds an instance held is refused by looking, without a wait;
 those who meet in the same milliseconds wait for each other's last statements alone.
@@ -35,11 +35,11 @@ BUSY_STATUSES = {
 
 
 class _ChangedError(Exception):
-    """Something is not any more as it was when it was looked at."""
+    """A row differs from what was read."""
 
 
 def retry_on_conflict(work: Callable[[], Answer]) -> Answer:
-    """Carry `work` out in a transaction, and anew when others were quicker. Raises 409 `busy` when they are so again and again."""
+    """Run `work` in a transaction, and again when another transaction was faster. Raises 409 `busy` after several seconds."""
     until = time.monotonic() + RETRY_SECONDS
     while time.monotonic() < until:
         try:
@@ -56,14 +56,14 @@ def retry_on_conflict(work: Callable[[], Answer]) -> Answer:
 
 
 def fetch_instances(wanted: Q) -> list[MicroServiceInstance]:
-    """Instances as they are now, in the order of their keys; anybody may change them the next moment."""
+    """Return the matching instances as they are now, unlocked, in the order of their keys."""
     return list(MicroServiceInstance.objects.filter(wanted).select_related("host").order_by("pk"))
 
 
 def select_deployable(
     instances: Sequence[MicroServiceInstance], mode: Mode
 ) -> tuple[list[MicroServiceInstance], list[dict[str, Any]]]:
-    """Those that can be deployed to, and why not the others; with the mode "all", the first of those is refused.
+    """Return the instances that can be deployed to, and the reasons for the others; the mode "all" raises for the first other.
 
     Raises `DomainError` 409 `locked`, `under_maintenance`, or `busy` for a VM that another job has.
     """
@@ -92,7 +92,7 @@ def select_deployable(
 
 
 def lock_instances(deployment: Deployment, instances: Sequence[MicroServiceInstance]) -> None:
-    """Lock instances for a deployment, if they and its version still are as they were when they were looked at.
+    """Lock instances for a deployment, if they and the version are unchanged since they were read.
 
     Safe against others at the same moment: rows are locked in the order of their keys, so nobody waits in a circle, and
     are compared after that; of two that want one, the second finds it changed. Version, service and hosts are locked,
@@ -119,7 +119,7 @@ def lock_instances(deployment: Deployment, instances: Sequence[MicroServiceInsta
 
 
 def _lock_version(version: MicroServiceVersion) -> bool:
-    """Whether a version is as it was read; it and its service then stay so until the transaction ends."""
+    """Lock a version and its service against changes, and return whether the version is unchanged."""
     table, services = (_quote_table(model) for model in (MicroServiceVersion, MicroService))
     with connection.cursor() as cursor:
         cursor.execute(
@@ -132,7 +132,7 @@ def _lock_version(version: MicroServiceVersion) -> bool:
 
 
 def _lock_hosts(instances: Sequence[MicroServiceInstance]) -> None:
-    """Have the instances' hosts stay as they are until the transaction ends."""
+    """Lock the instances' hosts against changes until the transaction ends."""
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT FROM {_quote_table(Host)} WHERE id = ANY(%s) ORDER BY id FOR SHARE",

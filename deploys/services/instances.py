@@ -1,4 +1,4 @@
-"""Which service is on which host."""
+"""Instances: which service is on which host."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INSTANCES = MicroServiceInstance.objects.select_related(
 
 
 def check_vm_removal(vm_id: UUID) -> list[Refusal]:
-    """Why a VM is not removed: services run on it, or are being deployed to it."""
+    """Return the reasons against removing a VM: its host has instances."""
     names = list(
         MicroServiceInstance.objects.filter(host__vm=vm_id)
         .order_by("service__name")[:5]
@@ -42,14 +42,14 @@ def check_vm_removal(vm_id: UUID) -> list[Refusal]:
 def visible_instance(
     scope: Scope, service_id: UUID, instance_id: UUID, needed: Role = Role.VIEWER
 ) -> MicroServiceInstance:
-    """An instance of a visible service, that the caller may do something to. Raises `NotFoundError`, 403."""
+    """Return an instance of a visible service for which the caller has the role. Raises `NotFoundError`, 403."""
     instances = INSTANCES.filter(service=service_id)
     instance: MicroServiceInstance = visible_row(instances, scope, instance_id, needed)
     return instance
 
 
 def add_instance(*, scope: Scope, service_id: UUID, fields: dict[str, Any]) -> MicroServiceInstance:
-    """Say that a version of a service is on a host. Nothing is done there; nobody has looked, so its status is unknown.
+    """Record that a version is on a host. Nothing is done on the host, so the status is unknown.
 
     Raises `NotFoundError`, 403, 409 `host_taken`, `folder_taken`, `limit_reached`, 400 by field.
     """
@@ -92,7 +92,7 @@ def _create_instance(scope: Scope, service: MicroService, fields: dict[str, Any]
 def find_changeable_instance(
     scope: Scope, service_id: UUID, instance_id: UUID, names: set[str]
 ) -> MicroServiceInstance:
-    """An instance of which the caller may change these columns now. Raises `NotFoundError`, 403, 409 `locked`."""
+    """Return an instance whose named fields the caller may change now. Raises `NotFoundError`, 403, 409 `locked`."""
     instance = visible_instance(scope, service_id, instance_id, _required_role(names))
     check_unlocked(instance)
     return instance
@@ -101,7 +101,7 @@ def find_changeable_instance(
 def change_instance(
     *, scope: Scope, service_id: UUID, instance_id: UUID, fields: dict[str, Any], if_match: str | None
 ) -> MicroServiceInstance:
-    """Change what is said of an instance, unless a deployment holds it. Raises `NotFoundError`, 403, 412, 409 `locked`."""
+    """Change an instance that no deployment has locked. Raises `NotFoundError`, 403, 412, 409 `locked`."""
     with transaction.atomic():
         instance = _lock_instance(scope, service_id, instance_id, _required_role(set(fields)), if_match)
         for name, value in fields.items():
@@ -113,13 +113,13 @@ def change_instance(
 
 
 def remove_instance(*, scope: Scope, service_id: UUID, instance_id: UUID, if_match: str | None) -> None:
-    """Take a service off a host: the portal forgets it, the host keeps it. Raises `NotFoundError`, 403, 412, 409 `locked`."""
+    """Delete an instance's record; the host is not touched. Raises `NotFoundError`, 403, 412, 409 `locked`."""
     with transaction.atomic():
         _lock_instance(scope, service_id, instance_id, Role.ADMIN, if_match).delete()
 
 
 def check_unlocked(instance: MicroServiceInstance) -> None:
-    """Raise 409 `locked`, with the deployment that holds it."""
+    """Raise 409 `locked`, with the deployment that has locked the instance."""
     if not instance.locked:
         return
     holder = instance.locked_by
@@ -134,7 +134,7 @@ def check_unlocked(instance: MicroServiceInstance) -> None:
 def _lock_instance(
     scope: Scope, service_id: UUID, instance_id: UUID, needed: Role, if_match: str | None
 ) -> MicroServiceInstance:
-    """An instance with its row locked, so that no deployment begins meanwhile."""
+    """Return an instance with its row locked, so that no deployment starts in the meantime."""
     rows = MicroServiceInstance.objects.filter(service=service_id).select_related("host")
     instance: MicroServiceInstance = locked_row(rows, scope, instance_id, needed)
     check_unlocked(instance)

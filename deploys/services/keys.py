@@ -1,4 +1,4 @@
-"""The SSH key of a tenant: set, removed, and told of by its public half."""
+"""The SSH key of a tenant: set it, remove it, show its public half."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .hosts import require_tenant
 
 @dataclass(frozen=True, slots=True)
 class KeyStatus:
-    """What is told of a key: never the key."""
+    """The public facts of a key; never the private key."""
 
     is_set: bool
     public_key: str | None = None
@@ -31,7 +31,7 @@ class KeyStatus:
 
 
 def read_key_status(scope: Scope) -> KeyStatus:
-    """The key of the scope's tenant. Raises 400 `tenant_required`, 403 for staff who may not view keys."""
+    """Return the status of the tenant's key. Raises 400 `tenant_required`, 403 for staff who may not view keys."""
     tenant = require_tenant(scope)
     scope.require(Role.VIEWER, DeployKey)
     key = DeployKey.objects.select_related("updated_by").filter(tenant=tenant).first()
@@ -43,7 +43,7 @@ def read_key_status(scope: Scope) -> KeyStatus:
 
 
 def validate_key(text: str) -> list[str]:
-    """What is wrong with the text of a key."""
+    """Return the errors of a private key's text."""
     try:
         check_private_key(text)
     except ValueError:
@@ -52,7 +52,7 @@ def validate_key(text: str) -> list[str]:
 
 
 def set_key(*, scope: Scope, private_key: str) -> KeyStatus:
-    """Keep a key, in the place of any before. Raises 403, 400 by field."""
+    """Store a key in place of an earlier one. Raises 403, 400 by field."""
     scope.require(Role.ADMIN, DeployKey)
     tenant = require_tenant(scope)
     if wrong := validate_key(private_key):
@@ -65,13 +65,13 @@ def set_key(*, scope: Scope, private_key: str) -> KeyStatus:
 
 
 def remove_key(*, scope: Scope) -> None:
-    """Forget the key, if there is one. Raises 403."""
+    """Delete the key, if there is one. Raises 403."""
     scope.require(Role.ADMIN, DeployKey)
     DeployKey.objects.filter(tenant=require_tenant(scope)).delete()
 
 
 def _derive_public_key(key: DeployKey) -> tuple[str | None, str | None]:
-    """The public key as OpenSSH writes it, and its fingerprint; nothing when the key cannot be read."""
+    """Return the public key in OpenSSH's format and its fingerprint; None for a key that cannot be read."""
     try:
         private = load_ssh_private_key((key.private_key().strip() + "\n").encode(), password=None)
     except (UnreadableSecret, ValueError, TypeError):

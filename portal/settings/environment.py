@@ -5,7 +5,7 @@ from pathlib import Path
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from portal.service_urls import checked_url, with_password
+from portal.service_urls import validate_url, with_password
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 env = environ.Env()
@@ -31,6 +31,6 @@ def required_in_production(name: str, development: str) -> str:
 def service_url(name: str, default: str, password: str) -> str:
     """The address in an environment variable, with the password of another one where it holds none itself."""
     try:
-        return with_password(checked_url(name, env.str(name, default="") or default), password)
+        return with_password(validate_url(name, env.str(name, default="") or default), password)
     except ValueError as error:
         raise ImproperlyConfigured(str(error)) from None

@@ -213,7 +213,9 @@ class Host:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.ssh_port), 1):
                 return self
             if self._sshd.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f"sshd did not start:\n{launch.last_lines(self.folder / 'sshd.log')}")
+                raise AssertionError(
+                    f"sshd did not start:\n{launch.read_last_lines(self.folder / 'sshd.log')}"
+                )
             time.sleep(0.02)
 
     @property
@@ -293,7 +295,7 @@ class Host:
 
     def stop(self) -> None:
         """End sshd and the service."""
-        launch.end(self._sshd, politely=signal.SIGTERM, seconds=5)
+        launch.end(self._sshd, stop_signal=signal.SIGTERM, seconds=5)
         with contextlib.suppress(OSError, ValueError):
             pid = int((self.folder / "pid").read_text())
             program = Path(f"/proc/{pid}/cmdline").read_bytes()

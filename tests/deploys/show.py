@@ -174,7 +174,7 @@ class Show:
         plan = self.deploy("1.0", "2.0", batch=2)
         self.until(lambda: plan.deployment.items.filter(batch=1, result="running").exists())
         time.sleep(1.5)  # Ansible is at work on the second batch.
-        everybody = launch.family(worker.pid)
+        everybody = launch.process_tree(worker.pid)
         launch.kill(everybody)
         launch.wait_until_gone(everybody, seconds=5)
         self.stack.running.remove(worker)

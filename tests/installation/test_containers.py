@@ -223,7 +223,7 @@ def test_redis_takes_any_password_and_is_healthy_with_it_alone(tmp_path, passwor
             assert stranger.recv(100).startswith(b"-NOAUTH")
         assert password not in Path(f"/proc/{server.pid}/cmdline").read_text()
     finally:
-        launch.end(server, politely=signal.SIGTERM, seconds=5)
+        launch.end(server, stop_signal=signal.SIGTERM, seconds=5)
 
 
 def test_the_check_of_redis_is_not_content_with_a_refusal(tmp_path):
