@@ -11,7 +11,7 @@ from tasks.admin import ReadOnlyAdmin, ReadOnlyInline
 from ..models import Deployment, DeploymentItem
 
 
-class ItemRows(ReadOnlyInline):
+class DeploymentItemInline(ReadOnlyInline):
     """The instances of a deployment."""
 
     model = DeploymentItem
@@ -35,7 +35,7 @@ class DeploymentAdmin(ReadOnlyAdmin):
     list_filter = ["action", "service__information_system__tenant"]
     search_fields = ["service__name", "to_version__label", "operator__username"]
     list_select_related = ["service", "from_version__service", "to_version__service", "operator"]
-    inlines = [ItemRows]
+    inlines = [DeploymentItemInline]
     show_full_result_count = False
 
 

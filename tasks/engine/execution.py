@@ -88,6 +88,7 @@ def rename_steps(job: Job, steps: list[Step], renamed: Mapping[str, str]) -> Non
     with transaction.atomic():
         for step in old:
             job.children.filter(parent_step=step.name).update(parent_step=renamed[step.name])
+            job.async_tasks.filter(step_name=step.name).update(step_name=renamed[step.name])
             step.name = renamed[step.name]
         Step.objects.bulk_update(old, ["name"])
     if job.data.get("unrecorded") in renamed:

@@ -1,4 +1,4 @@
-"""Views of what belongs to the service of the path."""
+"""Views of rows that belong to the service of the path."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from tenants.scoped_views import ScopedView
 from ..services.catalogue import visible_service
 
 
-class OfService(ScopedView):
-    """A view of rows of one service: 404 for a service that is not there, before anything else is looked at."""
+class ServiceScopedView(ScopedView):
+    """A view of one service's rows: 404 for an unknown service before any other check."""
 
     def get_queryset(self) -> Any:
         """The rows of the service of the path, if the scope shows it."""

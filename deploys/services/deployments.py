@@ -1,4 +1,4 @@
-"""Upgrade and revert: validated to the last host, locked, and recorded, in one short transaction."""
+"""Upgrade and revert: every host validated, locked and recorded in one short transaction."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from tasks import engine
 from tasks.models import Job
 from tenants.scoping import Role, Scope, visible_row
 
-from ..commands import DeployService
+from ..commands import DeployServiceCommand
 from ..models import Deployment, DeploymentItem, Host, MicroServiceInstance, MicroServiceVersion
-from .holding import Mode, hold, look, looking_again, that_can_be_had
+from .instance_locks import Mode, fetch_instances, lock_instances, retry_on_conflict, select_deployable
 
 Action = Literal["upgrade", "revert"]
-# In seconds. The whole has a day (`DeployService.deadline`), and some of that is for the work.
-LONGEST_PAUSES = 20 * 3600
+# In seconds. The whole has a day (`DeployServiceCommand.deadline`), and some of that is for the work.
+MAX_TOTAL_PAUSE = 20 * 3600
 # What may be asked for, over REST and on the pages.
-MOST_HOSTS = 1000
-LONGEST_PAUSE = 12 * 3600
+MAX_HOSTS = 1000
+MAX_PAUSE = 12 * 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A version that something could be brought to: `enabled` when it is on the right side, `default` when it ran before."""
+    """A possible target version: `enabled` in the action's direction, `default` for the version that ran before."""
 
     version: MicroServiceVersion
     enabled: bool
@@ -38,7 +38,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """How to go about it: how many at once (a number, or a share such as "25%"), and what failures mean.
+    """A rollout strategy: the batch size (a number, or a share such as "25%"), and the tolerance of failures.
 
     After more than `max_failures`, no further batch is begun. `pause` is in seconds.
     """
@@ -48,8 +48,10 @@ class Strategy:
     max_failures: int = 0
     auto_revert: bool = True
 
-    def batches_of(self, instances: Sequence[MicroServiceInstance]) -> list[list[MicroServiceInstance]]:
-        """Instances batch by batch, in the order of their hosts' names, at least one in each."""
+    def split_into_batches(
+        self, instances: Sequence[MicroServiceInstance]
+    ) -> list[list[MicroServiceInstance]]:
+        """Return the instances in batches of at least one, in the order of their hosts' names."""
         share = self.batch if isinstance(self.batch, str) else ""
         size = len(instances) * int(share.removesuffix("%")) // 100 if share else int(self.batch)
         size = max(1, size)
@@ -58,8 +60,8 @@ class Strategy:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What an operator wants. `hosts` is "all" or ids of hosts; with the mode "valid", those that cannot be are left out."""
+class DeployParams:
+    """The parameters of a deployment. `hosts` is "all" or host ids; the mode "valid" leaves out hosts that are not available."""
 
     dest_version: UUID
     hosts: Literal["all"] | Sequence[UUID]
@@ -70,7 +72,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What will be done, or would be: the deployment, its instances batch by batch, who was left out, and the job."""
+    """A plan, or its recorded result: the deployment, its batches, the excluded hosts with reasons, and the job."""
 
     deployment: Deployment
     batches: list[list[MicroServiceInstance]]
@@ -78,20 +80,20 @@ class Plan:
     job: Job | None
 
 
-def version_of(scope: Scope, service_id: UUID, version_id: UUID) -> MicroServiceVersion:
-    """A version of a visible service. Raises `NotFoundError`."""
+def find_version(scope: Scope, service_id: UUID, version_id: UUID) -> MicroServiceVersion:
+    """Return a version of a visible service. Raises `NotFoundError`."""
     versions = MicroServiceVersion.objects.filter(service=service_id)
     with_tenant = versions.select_related("service__information_system__tenant")
     version: MicroServiceVersion = visible_row(with_tenant, scope, version_id)
     return version
 
 
-def candidates(*, scope: Scope, service_id: UUID, version_id: UUID, action: Action) -> list[Candidate]:
-    """Every version that was built, the newest first: on an upgrade the higher ones are enabled, on a revert the lower.
+def list_candidates(*, scope: Scope, service_id: UUID, version_id: UUID, action: Action) -> list[Candidate]:
+    """Return every built version, newest first; an upgrade enables higher versions, a revert lower ones.
 
     On a revert, the one that ran before this one (the last that was deployed from) is the default. Raises `NotFoundError`.
     """
-    current = version_of(scope, service_id, version_id)
+    current = find_version(scope, service_id, version_id)
     built = MicroServiceVersion.objects.filter(service=service_id).built()
     last = (
         Deployment.objects.filter(to_version=current, from_version__number__lt=current.number)
@@ -102,67 +104,71 @@ def candidates(*, scope: Scope, service_id: UUID, version_id: UUID, action: Acti
     return [
         Candidate(
             version,
-            _is_on_the_right_side(version, current, action),
+            _is_in_direction(version, current, action),
             action == "revert" and version.pk == last,
         )
         for version in built.order_by("-number")
     ]
 
 
-def _is_on_the_right_side(version: MicroServiceVersion, current: MicroServiceVersion, action: str) -> bool:
+def _is_in_direction(version: MicroServiceVersion, current: MicroServiceVersion, action: str) -> bool:
     return version.number > current.number if action == "upgrade" else version.number < current.number
 
 
-def deploy(*, scope: Scope, service_id: UUID, version_id: UUID, action: Action, wish: Wish) -> Plan:
-    """Record an upgrade or a revert of instances that run a version, and the job that carries it out.
+def deploy(*, scope: Scope, service_id: UUID, version_id: UUID, action: Action, params: DeployParams) -> Plan:
+    """Record an upgrade or a revert of instances of a version, and submit its job.
 
     Raises `NotFoundError` for a service or version that is not there; `DomainError` 403 `role_too_low`; 400 `invalid`, by field, naming hosts
     without such an instance; 409 `not_built`, `wrong_side`, `locked` (with who holds them), `under_maintenance`, `busy`.
 
-    Safe against others who deploy at the same moment: see `holding.hold`. All that can be written without a lock is
+    Safe against others who deploy at the same moment: see `holding.lock_instances`. All that can be written without a lock is
     written before, so that locks are held for the last few statements.
     """
-    current = version_of(scope, service_id, version_id)
+    current = find_version(scope, service_id, version_id)
     scope.require(Role.OPERATOR, Deployment)
 
-    def once() -> Plan:
-        target = _target(current, wish.dest_version, action)
-        chosen, left_out = that_can_be_had(_instances(current, wish.hosts), wish.mode)
+    def attempt() -> Plan:
+        target = _find_target(current, params.dest_version, action)
+        chosen, left_out = select_deployable(_select_instances(current, params.hosts), params.mode)
         deployment = Deployment(
             service=current.service,
             action=action,
             from_version=current,
             to_version=target,
             operator=scope.user,
-            strategy=asdict(wish.strategy),
+            strategy=asdict(params.strategy),
         )
-        batches = wish.strategy.batches_of(chosen)
-        _refuse_long_pauses(wish.strategy, batches)
-        return Plan(deployment, batches, left_out, None if wish.dry_run else _record(deployment, batches))
+        batches = params.strategy.split_into_batches(chosen)
+        _check_total_pause(params.strategy, batches)
+        return Plan(
+            deployment, batches, left_out, None if params.dry_run else _record_deployment(deployment, batches)
+        )
 
-    return looking_again(once)
+    return retry_on_conflict(attempt)
 
 
 def retry(*, scope: Scope, deployment_id: UUID) -> Plan:
-    """Do a deployment again for those that have not got its version. Raises as `deploy`, and 409 `nothing_failed`, `still_running`."""
+    """Repeat a deployment for the instances that did not get its version. Raises as `deploy`, and 409 `nothing_failed`, `still_running`."""
     deployments = Deployment.objects.select_related(
         "service__information_system__tenant", "from_version", "to_version"
     )
     old: Deployment = visible_row(deployments, scope, deployment_id, Role.OPERATOR)
     if old.ended_at is None:
-        raise ConflictError("still_running", _("The deployment has not ended yet; cancel it, or wait."))
+        raise ConflictError(
+            "still_running", _("The deployment is in progress. Wait for it to end, or cancel it.")
+        )
 
-    def once() -> Plan:
-        target = _target(old.from_version, old.to_version_id, old.action)
+    def attempt() -> Plan:
+        target = _find_target(old.from_version, old.to_version_id, old.action)
         # Those that still run what they ran when it was asked for: whoever has gone on since is left alone.
-        instances = look(
+        instances = fetch_instances(
             Q(history__in=old.items.exclude(result=DeploymentItem.Result.SUCCEEDED))
             & Q(version=F("history__from_version"))
         )
         if not instances:
-            raise ConflictError("nothing_failed", _("No instance is left to which it could be done again."))
+            raise ConflictError("nothing_failed", _("There is no instance to retry."))
         # What failed is often under maintenance by then: that keeps nothing from the others.
-        chosen, left_out = that_can_be_had(instances, "valid")
+        chosen, left_out = select_deployable(instances, "valid")
         again = Deployment(
             service=old.service,
             action=old.action,
@@ -172,13 +178,13 @@ def retry(*, scope: Scope, deployment_id: UUID) -> Plan:
             strategy=old.strategy,
             retry_of=old,
         )
-        batches = Strategy(**old.strategy).batches_of(chosen)
-        return Plan(again, batches, left_out, _record(again, batches))
+        batches = Strategy(**old.strategy).split_into_batches(chosen)
+        return Plan(again, batches, left_out, _record_deployment(again, batches))
 
-    return looking_again(once)
+    return retry_on_conflict(attempt)
 
 
-def _record(deployment: Deployment, batches: Sequence[Sequence[MicroServiceInstance]]) -> Job:
+def _record_deployment(deployment: Deployment, batches: Sequence[Sequence[MicroServiceInstance]]) -> Job:
     """Write a deployment with its items, lock its instances, and submit its job: a fixed number of statements."""
     deployment.batches = len(batches)
     deployment.save(force_insert=True)
@@ -195,8 +201,8 @@ def _record(deployment: Deployment, batches: Sequence[Sequence[MicroServiceInsta
         for instance in batch
     )
     instances = [one for batch in batches for one in batch]
-    hold(deployment, instances)
-    command = DeployService(str(deployment.pk))
+    lock_instances(deployment, instances)
+    command = DeployServiceCommand(str(deployment.pk))
     command.deployment, command.vms = (
         deployment,
         {vm for one in instances if (vm := one.host.vm_id) is not None},
@@ -207,9 +213,9 @@ def _record(deployment: Deployment, batches: Sequence[Sequence[MicroServiceInsta
     return deployment.job
 
 
-def _refuse_long_pauses(strategy: Strategy, batches: Sequence[object]) -> None:
-    """Raise 400 when the pauses alone take so long that the whole would not end within its day."""
-    if (len(batches) - 1) * strategy.pause > LONGEST_PAUSES:
+def _check_total_pause(strategy: Strategy, batches: Sequence[object]) -> None:
+    """Raise 400 when the pauses alone exceed the time of a deployment."""
+    if (len(batches) - 1) * strategy.pause > MAX_TOTAL_PAUSE:
         message = _(
             "%(count)s batches with %(pause)s s between them take longer than a deployment may (20 h)."
         )
@@ -217,7 +223,7 @@ def _refuse_long_pauses(strategy: Strategy, batches: Sequence[object]) -> None:
         raise InvalidFieldsError({"strategy": {"pause": [message % shown]}})
 
 
-def _target(current: MicroServiceVersion, dest: UUID, action: str) -> MicroServiceVersion:
+def _find_target(current: MicroServiceVersion, dest: UUID, action: str) -> MicroServiceVersion:
     versions = MicroServiceVersion.objects.filter(service=current.service_id)
     target: MicroServiceVersion | None = versions.filter(pk=dest).first()
     if target is None:
@@ -229,7 +235,7 @@ def _target(current: MicroServiceVersion, dest: UUID, action: str) -> MicroServi
         message = _("Version '%(version)s' is not built: %(status)s.")
         shown = {"version": target.label, "status": target.get_build_status_display()}
         raise ConflictError("not_built", message % shown)
-    if not _is_on_the_right_side(target, current, action):
+    if not _is_in_direction(target, current, action):
         message = (
             _("Version '%(version)s' is not higher than '%(current)s'.")
             if action == "upgrade"
@@ -239,14 +245,14 @@ def _target(current: MicroServiceVersion, dest: UUID, action: str) -> MicroServi
     return target
 
 
-def _instances(
+def _select_instances(
     current: MicroServiceVersion, hosts: Literal["all"] | Sequence[UUID]
 ) -> list[MicroServiceInstance]:
-    """The instances that are meant. Raises `InvalidFieldsError` naming hosts that have none."""
+    """Return the requested instances. Raises `InvalidFieldsError` naming hosts without one."""
     wanted = Q(service=current.service_id, version=current)
     if hosts != "all":
         wanted &= Q(host__in=hosts)
-    instances = look(wanted)
+    instances = fetch_instances(wanted)
     if hosts == "all":
         if not instances:
             raise InvalidFieldsError({"hosts": [_("No host runs version '%(v)s'.") % {"v": current.label}]})

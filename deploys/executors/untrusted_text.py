@@ -1,4 +1,4 @@
-"""What hosts and programs say, made fit to be read and stored: typed, bounded, and without what no text may hold.
+"""Text from hosts and programs, made safe to store and show: typed, bounded, printable.
 
 Whoever controls a host controls each byte of what its modules, programs and services answer. So nothing of that is
 taken as it comes: PostgreSQL refuses NUL and halves of surrogate pairs, terminals obey escape sequences, and a dictionary

@@ -1,4 +1,4 @@
-"""The pause before a batch, as the page of a deployment shows it."""
+"""The pause before a batch, for the page of a deployment."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from tasks.models import Job, StepStatus
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
-    """Which batch waits (counted from 0, as items count it), and until when."""
+class BatchPause:
+    """The waiting batch (counted from 0, as items count it), and the end of its pause."""
 
     batch: int
     begins_at: datetime
     seconds_left: int
 
 
-def pause_of(deployment: Any) -> Pause | None:
-    """The pause that a deployment is in, if it is in one: one query while it goes on, none after its end.
+def find_pause(deployment: Any) -> BatchPause | None:
+    """Return the current pause of a deployment, or None. One query while it is in progress, none after its end.
 
     Who has cancelled waits for no batch any more.
     """
@@ -38,4 +38,4 @@ def pause_of(deployment: Any) -> Pause | None:
         return None
     params, begins_at = waiting
     left = (begins_at - timezone.now()).total_seconds()
-    return Pause(int(params["number"]), begins_at, max(0, ceil(left)))
+    return BatchPause(int(params["number"]), begins_at, max(0, ceil(left)))

@@ -1,4 +1,4 @@
-"""What was deployed: read, and cancelled while it goes on."""
+"""Deployments: read, and cancel."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from ..models import Deployment, DeploymentItem
 DEPLOYMENTS = Deployment.objects.select_related("service", "from_version", "to_version", "operator")
 
 
-def results_of(deployments: Sequence[Deployment]) -> dict[UUID, dict[str, int]]:
-    """How many instances of each ended how: one query."""
+def count_results(deployments: Sequence[Deployment]) -> dict[UUID, dict[str, int]]:
+    """Return the number of instances by result for each deployment, in one query."""
     items = DeploymentItem.objects.filter(deployment__in=[one.pk for one in deployments])
     counted = items.order_by().values_list("deployment", "result").annotate(count=Count("pk"))
     results: dict[UUID, dict[str, int]] = defaultdict(lambda: dict.fromkeys(DeploymentItem.Result.values, 0))
@@ -30,14 +30,14 @@ def results_of(deployments: Sequence[Deployment]) -> dict[UUID, dict[str, int]]:
 
 
 def visible_deployment(scope: Scope, deployment_id: UUID, needed: Role = Role.VIEWER) -> Deployment:
-    """A deployment that the caller may do something to. Raises `NotFoundError`, 403."""
+    """Return a deployment for which the caller has the role. Raises `NotFoundError`, 403."""
     deployment: Deployment = visible_row(DEPLOYMENTS, scope, deployment_id, needed)
     return deployment
 
 
 def cancel_deployment(*, scope: Scope, deployment_id: UUID) -> tuple[Deployment, Job]:
-    """Begin no further batch; what runs goes to its end. Raises `NotFoundError`, 403, 409 `not_cancellable`."""
+    """Start no further batch; the running one goes to its end. Raises `NotFoundError`, 403, 409 `not_cancellable`."""
     deployment = visible_deployment(scope, deployment_id, Role.OPERATOR)
     if deployment.job_id is None:
-        raise ConflictError("not_cancellable", _("The deployment has ended; nothing is left to cancel."))
+        raise ConflictError("not_cancellable", _("The deployment has already ended."))
     return deployment, cancel_job(scope=scope, job_id=deployment.job_id)

@@ -1,4 +1,4 @@
-"""How the last deployment of a version went, for who is about to choose one."""
+"""The failures of the last deployment of each version, for choosing one."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from django.db.models import Count, Q
 
 from ..models import Deployment, DeploymentItem, MicroServiceVersion
 
-_BAD = (DeploymentItem.Result.FAILED, DeploymentItem.Result.REVERTED)
+_FAILED_RESULTS = (DeploymentItem.Result.FAILED, DeploymentItem.Result.REVERTED)
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """On how many of its hosts the last deployment of a version failed."""
+class LastFailure:
+    """The number of hosts on which the last deployment of a version failed, of all its hosts."""
 
     failed: int
     all: int
 
 
-def troubles_of(versions: Iterable[MicroServiceVersion]) -> dict[UUID, Trouble]:
-    """Of the versions whose last deployment failed on a host, on how many: one query, however many versions."""
+def find_last_failures(versions: Iterable[MicroServiceVersion]) -> dict[UUID, LastFailure]:
+    """Return the failures of versions whose last deployment failed on a host, in one query."""
     last = (
         Deployment.objects.filter(to_version__in=[version.pk for version in versions])
         .order_by("to_version_id", "-created_at", "id")
@@ -32,10 +32,12 @@ def troubles_of(versions: Iterable[MicroServiceVersion]) -> dict[UUID, Trouble]:
     counted = (
         Deployment.objects.filter(pk__in=last)
         .order_by()
-        .annotate(count_failed=Count("items", filter=Q(items__result__in=_BAD)), count_all=Count("items"))
+        .annotate(
+            count_failed=Count("items", filter=Q(items__result__in=_FAILED_RESULTS)), count_all=Count("items")
+        )
         .filter(count_failed__gt=0)
     )
     return {
-        version: Trouble(failed, every)
+        version: LastFailure(failed, every)
         for version, failed, every in counted.values_list("to_version", "count_failed", "count_all")
     }

@@ -1,4 +1,4 @@
-"""The embedded installation, for real: its supervisor with PostgreSQL, Valkey and the simulator.
+"""The dev server, for real: its supervisor with PostgreSQL, Valkey and the simulator.
 
 The portal's own processes are left out (`DRIVER` in machine.py), because starting them takes ten times as long and is the
 business of the end-to-end test.
@@ -183,7 +183,7 @@ def test_a_part_that_dies_at_the_start_stops_everything_and_shows_its_last_words
     assert answer.returncode == 2
     assert "broken ended while starting" in answer.stderr
     assert "there is no table" in answer.stderr
-    assert launch.working_in(used_machine.data / "postgres" / "data") == []
+    assert launch.processes_in_folder(used_machine.data / "postgres" / "data") == []
     assert not (used_machine.data / "run.json").exists()
 
 
@@ -211,9 +211,9 @@ def test_what_a_killed_part_leaves_is_ended_before_it_is_started_again(used_mach
     supervisor = used_machine.up(TEST_PARTS="parent=sleep 1000 & exec sleep 1001")
     parent = used_machine.pid("parent")
     until = time.monotonic() + 10
-    while len(launch.family(parent)) < 2 and time.monotonic() < until:
+    while len(launch.process_tree(parent)) < 2 and time.monotonic() < until:
         time.sleep(0.05)  # The shell has yet to start its child.
-    _parent, child = launch.family(parent)
+    _parent, child = launch.process_tree(parent)
 
     os.kill(parent, signal.SIGKILL)
     used_machine.read_until(supervisor, "is started again.")
@@ -447,9 +447,9 @@ def test_a_test_run_that_is_interrupted_leaves_no_server(tmp_path, number):
     with run:
         said = Machine.read_until(run, "postgresql://")
         assert "postgresql://" in said
-        family = launch.family(run.pid)
+        process_tree = launch.process_tree(run.pid)
 
         run.send_signal(number)
 
         # Long, for a busy machine: how soon it ends is not what is asked here.
-        assert_gone(family, seconds=60)
+        assert_gone(process_tree, seconds=60)

@@ -1,4 +1,4 @@
-"""What the form of an upgrade or a revert says: as it was entered, and as the service wants it."""
+"""The form of an upgrade or a revert, as entered and as parameters of the service."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _
 
 from api.domain_errors import InvalidFieldsError
 
-from ..services import Candidate, Strategy, Wish
-from ..services.deploying import LONGEST_PAUSE, MOST_HOSTS
+from ..services import Candidate, DeployParams, Strategy
+from ..services.deployments import MAX_HOSTS, MAX_PAUSE
 
 # A number of hosts, or a share of them.
 BATCH = re.compile(r"([1-9][0-9]{0,2}|1000|([1-9][0-9]?|100)%)\Z", re.ASCII)
@@ -24,8 +24,8 @@ FREE, TICKED = "free", "ticked"
 
 
 @dataclass(frozen=True, slots=True)
-class Entered:
-    """The texts of the form, kept as they are, so that nothing is lost of them when something is wrong."""
+class ChangeForm:
+    """The entered texts, kept unchanged so that a rejected form loses nothing."""
 
     dest_version: str
     hosts: frozenset[str]
@@ -36,8 +36,8 @@ class Entered:
     which: str = FREE
 
     @classmethod
-    def at_first(cls, candidates: Sequence[Candidate], failed: Collection[UUID]) -> Self:
-        """What the form proposes: the version that ran before, else the newest that did not fail; every host that is free.
+    def propose(cls, candidates: Sequence[Candidate], failed: Collection[UUID]) -> Self:
+        """Return the proposed form: the version that ran before, or the newest that did not fail, on every available host.
 
         The candidates come newest first. When all that are enabled have failed, it is the newest all the same.
         """
@@ -48,8 +48,8 @@ class Entered:
         return cls(dest_version=str(proposed.version.pk) if proposed else "", hosts=frozenset())
 
     @classmethod
-    def of(cls, form: QueryDict) -> Self:
-        """What was sent."""
+    def from_post(cls, form: QueryDict) -> Self:
+        """Return the submitted form."""
         return cls(
             dest_version=form.get("dest_version", ""),
             hosts=frozenset(form.getlist("hosts")),
@@ -60,16 +60,16 @@ class Entered:
             which=form.get("which", ""),
         )
 
-    def wish(self, candidates: Sequence[Candidate], *, dry_run: bool) -> Wish:
-        """What is wanted. Raises `InvalidFieldsError` with all that cannot be read."""
+    def to_params(self, candidates: Sequence[Candidate], *, dry_run: bool) -> DeployParams:
+        """Return the parameters. Raises `InvalidFieldsError` with every invalid field."""
         errors: dict[str, list[str]] = {}
         dest = next((c.version.pk for c in candidates if str(c.version.pk) == self.dest_version), None)
         if dest is None:
-            errors["dest_version"] = [_("Choose a version.")]
+            errors["dest_version"] = [_("Select a version.")]
         hosts = self._hosts(errors)
         if not BATCH.match(self.batch):
             errors["batch"] = [_("A number of at least 1, or a share such as 25%.")]
-        for name, most in (("pause", LONGEST_PAUSE), ("max_failures", MOST_HOSTS)):
+        for name, most in (("pause", MAX_PAUSE), ("max_failures", MAX_HOSTS)):
             text = str(getattr(self, name))
             if not WHOLE_NUMBER.match(text) or int(text) > most:
                 errors[name] = [_("A whole number from 0 to %(most)s.") % {"most": most}]
@@ -83,24 +83,22 @@ class Entered:
         )
         # Of those that are free, one that is taken at this moment is left out, as those are that were taken before.
         mode: Literal["all", "valid"] = "valid" if hosts == "all" else "all"
-        return Wish(dest_version=dest, hosts=hosts, strategy=strategy, mode=mode, dry_run=dry_run)
+        return DeployParams(dest_version=dest, hosts=hosts, strategy=strategy, mode=mode, dry_run=dry_run)
 
     def _hosts(self, errors: dict[str, list[str]]) -> Literal["all"] | list[UUID]:
-        """The hosts that are meant. What can be read in two ways is refused: too many would be deployed to."""
-        hosts = _ids(self.hosts)
+        """Return the selected hosts. Rejects an ambiguous selection: it could deploy to too many."""
+        hosts = _parse_ids(self.hosts)
         if self.which == FREE and hosts:
-            errors["hosts"] = [
-                _("All free hosts are chosen, and some are ticked besides; choose one of the two.")
-            ]
+            errors["hosts"] = [_("Select either all available hosts or individual hosts, not both.")]
         elif self.which == FREE:
             return "all"
         elif not hosts:
-            errors["hosts"] = [_("Choose at least one host.")]
+            errors["hosts"] = [_("Select at least one host.")]
         return hosts
 
 
-def _ids(texts: frozenset[str]) -> list[UUID]:
-    """The ids of hosts; the page itself sends no others, so that what is none is left out."""
+def _parse_ids(texts: frozenset[str]) -> list[UUID]:
+    """Return the host ids; the page sends nothing else, so other texts are dropped."""
     ids = []
     for text in sorted(texts):
         try:

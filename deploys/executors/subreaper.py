@@ -1,6 +1,6 @@
 """Run a program so that nothing of it outlives its end, a timeout, or the worker that asked for it.
 
-Run as a script: `python keeper.py --parent PID [--leave] [--remove FOLDER] -- program arguments`.
+Run as a script: `python subreaper.py --parent PID [--leave] [--remove FOLDER] -- program arguments`.
 
 The kernel sends SIGTERM here when the worker is gone, even if the worker was killed with -9 (see
 `devserver/leash.py`). This process adopts what its descendants leave behind (PR_SET_CHILD_SUBREAPER), so it can
@@ -44,7 +44,7 @@ def start(program: list[str], libc: ctypes.CDLL) -> int:
 
 
 def wait_for(child: int) -> int | None:
-    """The exit code of the child, or None when we are told to stop. Orphans that end meanwhile are buried."""
+    """Return the child's exit code, or None when this process is told to stop. Reaps orphans meanwhile."""
     while True:
         if signal.sigwait(WATCHED) != signal.SIGCHLD:
             return None
@@ -60,7 +60,7 @@ def wait_for(child: int) -> int | None:
 
 
 def own_children() -> list[int]:
-    """The processes whose parent is this one."""
+    """Return the processes whose parent is this one."""
     found = []
     for entry in os.listdir("/proc"):  # noqa: PTH208 - pathlib costs half of this program's start.
         if entry.isdigit():
@@ -74,7 +74,7 @@ def own_children() -> list[int]:
 
 
 def end_everything() -> None:
-    """Kill the children until there are none: those of a killed child become ours, and are next."""
+    """Kill children until there are none: children of a killed child become ours."""
     while True:
         for child in own_children():
             os.kill(child, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""An upgrade or a revert: the form, the plan that it would come to, and having it done."""
+"""The page of an upgrade or a revert: the form, the plan, and its start."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
 
 from ..models import Deployment, MicroServiceInstance, MicroServiceVersion
-from ..services import Candidate, Plan, candidates, deploy, version_of
-from ..services.deploying import LONGEST_PAUSE, MOST_HOSTS, Action
-from .entries import FREE, TICKED, Entered
-from .last_tries import troubles_of
+from ..services import Candidate, Plan, deploy, find_version, list_candidates
+from ..services.deployments import MAX_HOSTS, MAX_PAUSE, Action
+from .change_form import FREE, TICKED, ChangeForm
+from .last_failures import find_last_failures
 
 # Beside which field a refusal stands that the service gives no field for.
 FIELD_OF = {
@@ -41,11 +41,11 @@ FIELD_OF = {
     "under_maintenance": "hosts",
 }
 FIELDS = ("dest_version", "hosts", "batch", "pause", "max_failures", "strategy")
-LEFT_OUT_NAMED = 5
+EXCLUDED_SHOWN = 5
 
 
-def telling_too_many_fields(page: Callable[..., HttpResponse]) -> Callable[..., HttpResponseBase]:
-    """Have a page say it when more boxes are ticked than one form may send, where Django has a bare 400.
+def report_too_many_fields(page: Callable[..., HttpResponse]) -> Callable[..., HttpResponseBase]:
+    """Make a page report a form with too many fields, for which Django answers a bare 400.
 
     Django finds that out when it looks for the form's token, before any view. So this looks first, and the token is
     asked for inside: what carries anything out is as protected as ever.
@@ -60,7 +60,7 @@ def telling_too_many_fields(page: Callable[..., HttpResponse]) -> Callable[..., 
         except TooManyFieldsSent:
             shown = {"most": settings.DATA_UPLOAD_MAX_NUMBER_FIELDS}
             text = _(
-                "More hosts were ticked than one form can send (%(most)s), so nothing was done. Choose all that are free, or tick fewer."
+                "Nothing was deployed: more than %(most)s hosts were selected. Select all available hosts, or fewer."
             )
             messages.error(request, text % shown)
             return redirect(request.get_full_path())
@@ -69,7 +69,7 @@ def telling_too_many_fields(page: Callable[..., HttpResponse]) -> Callable[..., 
     return answer
 
 
-@telling_too_many_fields
+@report_too_many_fields
 @login_required
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -81,43 +81,43 @@ def change_version_page(request: PageRequest, pk: UUID, version_pk: UUID, action
     if action not in Deployment.Action.values:
         raise Http404
     scope, action = page_scope(request), cast("Action", action)
-    current = version_of(scope, pk, version_pk)
-    choices = candidates(scope=scope, service_id=pk, version_id=version_pk, action=action)
+    current = find_version(scope, pk, version_pk)
+    choices = list_candidates(scope=scope, service_id=pk, version_id=version_pk, action=action)
     if request.method != "POST":
-        return _form(request, scope, current, action, choices)
-    entered = Entered.of(request.POST)
+        return _render_form(request, scope, current, action, choices)
+    entered = ChangeForm.from_post(request.POST)
     try:
         scope.require(Role.OPERATOR, Deployment)
-        wish = entered.wish(choices, dry_run="dry_run" in request.POST)
-        plan = deploy(scope=scope, service_id=pk, version_id=version_pk, action=action, wish=wish)
+        params = entered.to_params(choices, dry_run="dry_run" in request.POST)
+        plan = deploy(scope=scope, service_id=pk, version_id=version_pk, action=action, params=params)
     except DomainError as refused:
-        return _form(request, scope, current, action, choices, entered=entered, refused=refused)
-    if wish.dry_run:
-        return _form(request, scope, current, action, choices, entered=entered, plan=plan)
-    tell_left_out(request, plan)
+        return _render_form(request, scope, current, action, choices, entered=entered, refused=refused)
+    if params.dry_run:
+        return _render_form(request, scope, current, action, choices, entered=entered, plan=plan)
+    report_excluded(request, plan)
     return redirect("deployment-detail-page", plan.deployment.pk)
 
 
-def tell_left_out(request: PageRequest, plan: Plan) -> None:
-    """Say which hosts were not free: whoever chose all of those may have counted on one that was taken just now."""
+def report_excluded(request: PageRequest, plan: Plan) -> None:
+    """Name the hosts that were not available: an operator who selected all may have counted on one that was just taken."""
     if not plan.left_out:
         return
-    named = " ".join(one["detail"] for one in plan.left_out[:LEFT_OUT_NAMED])
+    named = " ".join(one["detail"] for one in plan.left_out[:EXCLUDED_SHOWN])
     count = len(plan.left_out)
     text = ngettext("%(count)s host was left out: %(why)s", "%(count)s hosts were left out: %(why)s", count)
     messages.warning(
-        request, text % {"count": count, "why": named + (" …" if count > LEFT_OUT_NAMED else "")}
+        request, text % {"count": count, "why": named + (" …" if count > EXCLUDED_SHOWN else "")}
     )
 
 
-def _form(
+def _render_form(
     request: PageRequest,
     scope: Scope,
     current: MicroServiceVersion,
     action: Action,
     choices: Sequence[Candidate],
     *,
-    entered: Entered | None = None,
+    entered: ChangeForm | None = None,
     refused: DomainError | None = None,
     plan: Plan | None = None,
 ) -> HttpResponse:
@@ -128,9 +128,9 @@ def _form(
         .select_related("host", "locked_by__operator")
         .order_by("host__hostname", "pk")
     )
-    troubles = troubles_of([choice.version for choice in choices])
-    entered = entered or Entered.at_first(choices, troubles)
-    errors = _errors(refused)
+    troubles = find_last_failures([choice.version for choice in choices])
+    entered = entered or ChangeForm.propose(choices, troubles)
+    errors = _collect_errors(refused)
     if refused is not None and refused.code not in FIELD_OF and "host" not in refused.details:
         show_error(request, refused, shown_beside=FIELDS)
     context: dict[str, Any] = {
@@ -146,15 +146,15 @@ def _form(
         "entered": entered,
         "errors": errors,
         "plan": plan,
-        "most_seconds": LONGEST_PAUSE,
-        "most_hosts": MOST_HOSTS,
+        "most_seconds": MAX_PAUSE,
+        "most_hosts": MAX_HOSTS,
         "may_control": scope.allows(Role.OPERATOR, Deployment),
     }
     return render(request, "deploys/change.html", context, status=status_of(refused) if refused else 200)
 
 
-def _errors(refused: DomainError | None) -> dict[str, list[str]]:
-    """What is wrong, by the field that it stands beside. Of hosts that are held, each is named."""
+def _collect_errors(refused: DomainError | None) -> dict[str, list[str]]:
+    """Return the errors by form field. Each unavailable host is named."""
     if refused is None:
         return {}
     if host := refused.details.get("host"):

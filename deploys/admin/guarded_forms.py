@@ -1,4 +1,4 @@
-"""How rows are changed in the admin while deployments and other people change them too."""
+"""Admin forms that are safe against concurrent deployments and other editors."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from api.domain_errors import DomainError
 from api.form_fields import WriteOnlyFieldsAdmin
 from api.form_keys import mark_refused
 
-BEING_DEPLOYED = _("Something is being deployed there; wait for the end.")
+BEING_DEPLOYED = _("A deployment is in progress. Wait for it to end.")
 OF_ANOTHER_TENANT = _("It is of another tenant.")
-CHANGED_MEANWHILE = _("It has been changed since this page was opened. Open it again, and look first.")
+MODIFIED_BY_SOMEONE_ELSE = _("It has been changed since this page was opened. Open it again, and look first.")
 AnyRow = TypeVar("AnyRow", bound=models.Model)
 
 
-class RowForm(forms.ModelForm[AnyRow]):
-    """A form that is refused when its fields have other values by now than it was opened with."""
+class GuardedForm(forms.ModelForm[AnyRow]):
+    """A form that is refused when its fields have changed since it was opened."""
 
     seen = forms.CharField(required=False, widget=forms.HiddenInput)
 
@@ -38,14 +38,14 @@ class RowForm(forms.ModelForm[AnyRow]):
 
     @property
     def is_new(self) -> bool:
-        """Whether the row is still to be made."""
+        """Return whether the row does not exist yet."""
         return self.instance._state.adding  # noqa: SLF001 - Django's documented API.
 
     def clean(self) -> dict[str, Any]:
         """What was entered. Raises validation errors by field."""
         entered: dict[str, Any] = super().clean() or {}
         if not self.is_new and entered.get("seen") != self.initial["seen"]:
-            self.add_error(None, CHANGED_MEANWHILE)
+            self.add_error(None, MODIFIED_BY_SOMEONE_ELSE)
         return entered
 
     def add_problems(self, problems: dict[str, Any]) -> None:
@@ -59,8 +59,8 @@ class RowForm(forms.ModelForm[AnyRow]):
                 self.add_error(name, lines)
 
 
-class RowAdmin(WriteOnlyFieldsAdmin[AnyRow]):
-    """Rows that are locked from the check to the save, and one by one: no page changes or deletes many at once.
+class GuardedAdmin(WriteOnlyFieldsAdmin[AnyRow]):
+    """An admin that locks a row from the check to the save, one row at a time: no bulk changes or deletions.
 
     What is refused in spite of the form's checks, because somebody was quicker, is a message and no error page.
     """
@@ -91,14 +91,16 @@ class RowAdmin(WriteOnlyFieldsAdmin[AnyRow]):
     ) -> Any:
         """The form of a row."""
         view = super().changeform_view
-        return self._or_message(request, lambda: view(request, object_id, form_url, extra_context))
+        return self._message_on_error(request, lambda: view(request, object_id, form_url, extra_context))
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
         """The question before a row is deleted."""
         view = super().delete_view
-        return self._or_message(request, lambda: view(request, object_id, extra_context))
+        return self._message_on_error(request, lambda: view(request, object_id, extra_context))
 
-    def _or_message(self, request: HttpRequest, view: Callable[[], HttpResponseBase]) -> HttpResponseBase:
+    def _message_on_error(
+        self, request: HttpRequest, view: Callable[[], HttpResponseBase]
+    ) -> HttpResponseBase:
         """What a view answers; its transaction is undone when this turns a refusal into a message."""
         try:
             return view()
@@ -114,7 +116,7 @@ class RowAdmin(WriteOnlyFieldsAdmin[AnyRow]):
         return HttpResponseRedirect(request.get_full_path())
 
 
-def save_changed(row: models.Model, form: Any, *columns: str) -> None:
-    """Save what was changed in the form, and nothing else: a deployment writes the rest."""
+def save_changed_fields(row: models.Model, form: Any, *columns: str) -> None:
+    """Save only the fields that the form changed: deployments write the others."""
     model_fields = {field.name for field in row._meta.concrete_fields}  # noqa: SLF001
     row.save(update_fields=[*model_fields.intersection(form.changed_data), *columns])

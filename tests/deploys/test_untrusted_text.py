@@ -10,7 +10,7 @@ import pytest
 from deploys.executors import Code, Executor, ExecutorError, Order, Outcome, Release, Target, register
 from deploys.executors.ansible_progress import Progress
 from deploys.executors.masked_log import MaskedLog
-from deploys.executors.untrusted import clean_label, clean_text, decode_escaped, decode_output
+from deploys.executors.untrusted_text import clean_label, clean_text, decode_escaped, decode_output
 from deploys.models import DeploymentItem
 from tasks.models import ENDED, Job
 from tests.deploys.deploying import company
@@ -88,11 +88,10 @@ def test_log_lines_hold_nothing_that_a_database_refuses():
 def progress_of(*events):
     """The outcome of one host after these events, each as a line of JSON or a text."""
     order = Order(Target(**TARGET), Release(**RELEASE))
-    progress = Progress({"host0": order}, lambda _host, _line: None)
+    progress = Progress("host0", order, lambda _line: None)
     for event in events:
         progress.read(event if isinstance(event, str) else json.dumps(event))
-    (outcome,) = progress.outcomes(None).values()
-    return outcome
+    return progress.outcome(None)
 
 
 def event(kind, **result):
@@ -171,13 +170,10 @@ class OddExecutor(Executor):
     label = "Odd"
     answer = None
 
-    def deploy_many(self, orders, say, *, go_on=lambda: True):
-        say(orders[0].target.name, f"line{NUL}{HALF}")
-        say(orders[0].target.name, {"a": NUL})
-        return {orders[0].target.name: type(self).answer()}
-
-    def running_version(self, order):
-        return None
+    def deploy(self, order, on_line, *, should_continue=lambda: True):
+        on_line(f"line{NUL}{HALF}")
+        on_line({"a": NUL})
+        return type(self).answer()
 
     def check_settings(self, settings):
         return {}

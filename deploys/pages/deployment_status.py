@@ -1,4 +1,4 @@
-"""How a deployment goes, or how it has ended, in a word and in numbers, as every page shows it."""
+"""The status of a deployment, as a badge and in numbers, as every page shows it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ UNDER_WAY = "underway"
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """The badge of a deployment (its class and its word), and how many of its instances have come how far."""
+class DeploymentStatus:
+    """The badge of a deployment (class and label), and its counts of instances."""
 
     status: str
     label: str | Promise
@@ -32,12 +32,12 @@ class Outcome:
 
     @property
     def percent(self) -> int:
-        """The share of its instances with which it is through."""
+        """Return the percentage of instances that have ended."""
         return 100 * self.ended // self.all if self.all else 100
 
 
-def with_counts(deployments: QuerySet[Deployment]) -> QuerySet[Any]:
-    """Deployments with all that `outcome_of` reads, in one query."""
+def annotate_counts(deployments: QuerySet[Deployment]) -> QuerySet[Any]:
+    """Annotate deployments with everything that `summarize_deployment` reads, in one query."""
     going_on = (_RESULT.WAITING, _RESULT.RUNNING)
     return deployments.select_related("service", "from_version", "to_version", "operator", "job").annotate(
         count_all=Count("items"),
@@ -47,15 +47,15 @@ def with_counts(deployments: QuerySet[Deployment]) -> QuerySet[Any]:
     )
 
 
-def outcome_of(deployment: Any) -> Outcome:
-    """How one of `with_counts` goes or has ended.
+def summarize_deployment(deployment: Any) -> DeploymentStatus:
+    """Return the status of a deployment from `annotate_counts`.
 
     It is over with its job, too: when that was ended by hand, nobody is left who would write the end of the deployment.
     """
     job = deployment.job
     is_over = deployment.ended_at is not None or (job is not None and job.has_ended)
-    status, label = _badge(deployment, is_over=is_over)
-    return Outcome(
+    status, label = _select_badge(deployment, is_over=is_over)
+    return DeploymentStatus(
         status,
         label,
         is_over,
@@ -66,7 +66,7 @@ def outcome_of(deployment: Any) -> Outcome:
     )
 
 
-def _badge(deployment: Any, *, is_over: bool) -> tuple[str, str | Promise]:
+def _select_badge(deployment: Any, *, is_over: bool) -> tuple[str, str | Promise]:
     job = deployment.job
     if is_over:
         if deployment.count_succeeded == deployment.count_all:
@@ -77,5 +77,5 @@ def _badge(deployment: Any, *, is_over: bool) -> tuple[str, str | Promise]:
     if job is not None and job.status == JobStatus.STUCK:
         return JobStatus.STUCK, JobStatus.STUCK.label
     if job is not None and job.cancel_requested_at:
-        return UNDER_WAY, _("is being cancelled")
+        return UNDER_WAY, _("canceling")
     return UNDER_WAY, _RESULT.RUNNING.label

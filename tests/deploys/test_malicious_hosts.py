@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from deploys.executors import Code, executor_of
-from tests.deploys.loopback import INSTALL_SSHD, SSHD, loopback, service_archive
+from deploys.executors import Code, create_executor
+from tests.deploys.loopback import INSTALL_SSHD, SSHD, deploy_side_by_side, loopback, service_archive
 
 pytestmark = [
     pytest.mark.timeout(180),
@@ -181,8 +181,8 @@ def test_what_a_host_answers_leads_the_portal_nowhere(place, trap, tmp_path):
         if found.name != "honest":
             closed.bind(("127.0.0.1", found.service_port))
 
-    outcomes = executor_of("ansible", {"allow_local": True, "restart_seconds": 10, "forks": 16}).deploy_many(
-        list(orders.values()), lambda *_: None
+    outcomes = deploy_side_by_side(
+        create_executor("ansible", {"allow_local": True, "restart_seconds": 10}), list(orders.values())
     )
 
     for closed in taken:
@@ -221,7 +221,7 @@ def test_a_program_that_prints_in_another_encoding_has_succeeded_all_the_same(pl
     )
     order = host.order(release, place.key, settings={"restart_command": ["/bin/sh", "-c", script]})
 
-    outcome = executor_of("ansible", {"allow_local": True}).deploy(order, lambda _line: None)
+    outcome = create_executor("ansible", {"allow_local": True}).deploy(order, lambda _line: None)
 
     assert (outcome.code, outcome.running, host.answers()) == (Code.OK, "2.0", "2.0"), outcome
     assert "重启完成" in outcome.lines
@@ -269,8 +269,8 @@ def test_a_playbook_ends_as_ansible_counts_and_a_failure_has_its_reason(place, t
     ]
     playbooks = {name: str(tmp_path / f"{name}.yml") for name in ["own", "elsewhere"]}
 
-    outcomes = executor_of("ansible", {"allow_local": True, "playbooks": playbooks}).deploy_many(
-        orders, lambda *_: None
+    outcomes = deploy_side_by_side(
+        create_executor("ansible", {"allow_local": True, "playbooks": playbooks}), orders
     )
 
     for name, (code, words) in {**CASES, "elsewhere": (Code.FAILED, "nothing was done")}.items():
