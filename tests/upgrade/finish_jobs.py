@@ -42,7 +42,14 @@ def main(auth_url: str) -> None:
     CloudAccount.objects.update(auth_url=auth_url)
     in_flight = list(Job.objects.filter(status__in=IN_FLIGHT).values_list("pk", flat=True))
     move_to_now()
-    work(90)
+    try:
+        work(90)
+    except AssertionError:
+        left = Job.objects.filter(status__in=IN_FLIGHT)
+        for job in left:
+            steps = list(job.steps.values_list("name", "status", "message"))
+            sys.stderr.write(f"{job.kind} {job.subject} {job.status} until {job.not_before}: {steps}\n")
+        raise
     jobs = Job.objects.filter(pk__in=in_flight).order_by("kind", "created_at")
     ended = [[job.kind, job.subject, job.status, job.outcome_message] for job in jobs]
     sys.stdout.write(json.dumps(ended))
