@@ -8,6 +8,6 @@ from api.login_throttle import forget_old_counts
 
 @shared_task(name="portal.forget_old_keys", expires=3600)
 def forget_old_keys() -> None:
-    """Forget idempotency keys whose replay nobody can expect any more, and counts of wrong passwords that are empty."""
+    """Delete idempotency keys that nobody can replay any more, and empty counts of wrong passwords."""
     forget()
     forget_old_counts()
