@@ -100,11 +100,11 @@ def _prepare(stack: Stack, count: int) -> tuple[str, CloudAccount]:
 
 def _sync(account: CloudAccount) -> dict[str, int]:
     """Sync every type, as the schedule does it; how many resources are new, changed and as before."""
-    from cloudaccounts.registry import types_of
+    from cloudaccounts.registry import list_synced_types
     from cloudaccounts.sync.resources import sync_resource
 
     counts = {"created": 0, "updated": 0, "unchanged": 0}
-    for type_code in types_of(account):
+    for type_code in list_synced_types(account):
         log = sync_resource(account.pk, type_code)
         assert log is not None
         assert log.state == "success", log.message

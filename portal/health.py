@@ -9,7 +9,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 
-from cloudaccounts.services import stale_accounts
+from cloudaccounts.services import list_stale_accounts
 from tasks.canary import seconds_since_canary
 from tasks.queues import seconds_since_beat
 from vms.services.status_sync import stale_states
@@ -83,7 +83,8 @@ def _stale_accounts() -> dict[str, Any]:
             for state in stale_states()
         ],
         "resource_sync_stale": [
-            {"account": one.name, "type": one.type, "synced_at": one.synced_at} for one in stale_accounts()
+            {"account": one.name, "type": one.type, "synced_at": one.synced_at}
+            for one in list_stale_accounts()
         ],
     }
 

@@ -1,4 +1,4 @@
-"""Upgrade and revert, and what was deployed."""
+"""Upgrades and reverts, and the history of deployments."""
 
 from __future__ import annotations
 
@@ -98,13 +98,13 @@ class _Deploy(DeployCommandView):
         return self.run_command(request, record)
 
 
-class Upgrade(_Deploy):
+class UpgradeView(_Deploy):
     """To a higher version."""
 
     direction = "upgrade"
 
 
-class Revert(_Deploy):
+class RevertView(_Deploy):
     """To a lower version."""
 
     direction = "revert"
@@ -120,7 +120,7 @@ class _DeploymentView(ScopedView):
         NothingSerializer(data=body_with_dry_run(request)).is_valid(raise_exception=True)
 
 
-class DeploymentList(_DeploymentView, ListAPIView[Deployment]):
+class DeploymentListView(_DeploymentView, ListAPIView[Deployment]):
     """The upgrades and reverts of one's tenant, the newest first."""
 
     filterset_class = DeploymentFilter
@@ -134,7 +134,7 @@ class DeploymentList(_DeploymentView, ListAPIView[Deployment]):
         return self.get_paginated_response(serialize_deployments(page))
 
 
-class DeploymentDetail(_DeploymentView):
+class DeploymentDetailView(_DeploymentView):
     """One deployment."""
 
     @extend_schema(responses=DeploymentDetailSerializer)
@@ -145,7 +145,7 @@ class DeploymentDetail(_DeploymentView):
         return Response(DeploymentDetailSerializer(deployment, context=context).data)
 
 
-class DeploymentItemDetail(_DeploymentView):
+class DeploymentItemDetailView(_DeploymentView):
     """What a deployment did to one instance."""
 
     @extend_schema(responses=DeploymentItemDetailSerializer)
@@ -155,7 +155,7 @@ class DeploymentItemDetail(_DeploymentView):
         return Response(DeploymentItemDetailSerializer(get_object_or_404(items, pk=item_pk)).data)
 
 
-class DeploymentCancel(_DeploymentView):
+class DeploymentCancelView(_DeploymentView):
     """Stop a deployment before its next batch."""
 
     @extend_schema(request=None, responses={202: DeploymentCancelledSerializer})
@@ -167,7 +167,7 @@ class DeploymentCancel(_DeploymentView):
         return job_response(job, {"deployment": serialize_deployments([deployment])[0]})
 
 
-class DeploymentRetry(DeployCommandView, _DeploymentView):
+class DeploymentRetryView(DeployCommandView, _DeploymentView):
     """Do a deployment again."""
 
     @extend_schema(request=None, responses={202: DeploymentAcceptedSerializer})

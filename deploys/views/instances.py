@@ -40,7 +40,7 @@ class _InstanceView(ServiceScopedView):
         return Response(InstanceSerializer(instance).data, status=status, headers=headers)
 
 
-class InstanceList(_InstanceView, ListAPIView[MicroServiceInstance]):
+class InstanceListView(_InstanceView, ListAPIView[MicroServiceInstance]):
     """The instances of a service."""
 
     filterset_class = InstanceFilter
@@ -59,7 +59,7 @@ class InstanceList(_InstanceView, ListAPIView[MicroServiceInstance]):
         return self.answer(instance, 201)
 
 
-class InstanceDetail(_InstanceView):
+class InstanceDetailView(_InstanceView):
     """One instance of a service."""
 
     honours_if_match = True
@@ -96,7 +96,7 @@ class InstanceDetail(_InstanceView):
         return Response(status=204)
 
 
-class InstanceHistory(_InstanceView, ListAPIView[MicroServiceInstance]):
+class InstanceHistoryView(_InstanceView, ListAPIView[MicroServiceInstance]):
     """What was deployed to an instance, the newest first."""
 
     serializer_class = HistorySerializer

@@ -10,7 +10,7 @@ from datetime import datetime
 import structlog
 from django.db import DataError, IntegrityError
 
-from cloudaccounts.text_sanitizer import plain
+from cloudaccounts.text_sanitizer import sanitize_text
 from openstack_client import RecordPage, ServerReading
 
 from ..queries import write_server_columns
@@ -24,7 +24,7 @@ MOST_NAMED = 5
 
 @dataclass(slots=True)
 class SyncCounts:
-    """What a run of the status sync counts."""
+    """The counts of a run of the status sync."""
 
     synced: int = 0
     updated: int = 0
@@ -40,7 +40,7 @@ class SyncCounts:
         """Count a server that could not be read, and keep the message if it is one of the first."""
         self.errors += 1
         if len(self.unreadable) < MOST_NAMED:
-            self.unreadable.append(plain(message, 300))
+            self.unreadable.append(sanitize_text(message, 300))
 
 
 def sync_page(

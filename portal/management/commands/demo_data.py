@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from cloudaccounts.connect import fill_from_clouds_yaml
 from cloudaccounts.models import CloudAccount
-from cloudaccounts.registry import types_of
+from cloudaccounts.registry import list_synced_types
 from cloudaccounts.services import verify_account
 from cloudaccounts.sync.resources import sync_resource
 from deploys.models import Host, MicroService, MicroServiceInstance, MicroServiceVersion
@@ -69,7 +69,7 @@ class Command(BaseCommand):
         if is_new and not settings.OS_CLOUD:
             self.seed_cloud()
         # Here and now, so that there is something to choose from when the portal opens; the workers verify it.
-        for type_code in types_of(account):
+        for type_code in list_synced_types(account):
             sync_resource(account.pk, type_code)
         if account.last_verified_at is None:
             admin = User.objects.get(username="admin")

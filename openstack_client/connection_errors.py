@@ -1,7 +1,7 @@
-"""Why no usable answer came, in plain words: read from the exceptions that requests, urllib3 and Python leave behind.
+"""Describe in plain words why no usable answer came, from the exceptions of requests, urllib3 and Python.
 
 The libraries wrap each other's exceptions, and their texts are for programmers ("HTTPSConnectionPool(...): Max retries
-exceeded with url ... (Caused by ...)"). What went wrong is at the bottom of the chain, so all of it is looked through.
+exceeded with url ... (Caused by ...)"). The cause is at the bottom of the chain, so all of it is searched.
 """
 
 from __future__ import annotations
@@ -20,23 +20,30 @@ _MOST_LINKS = 30
 _READERS_OF_FILES = {"ASN1", "BIO", "PEM", "X509"}
 
 
-def trouble_of(
+def describe_connection_error(
     exception: BaseException, *, outside: BaseException | None = None
 ) -> tuple[type[CloudError], str] | None:
-    """The class of the error and its words, or None when the chain says nothing that we know.
+    """Return the class of our error and its message, or None when the chain holds nothing that we know.
 
     `outside` is what the caller was handling already when the request began: the end of the chain, and none of its matter.
     """
     chain = list(_chain(exception, outside))
-    where = _address_in(chain)
-    for words in (_about_certificates, _about_names, _about_time, _about_connections):
+    where = _find_address(chain)
+    for words in (
+        _describe_certificate_error,
+        _describe_name_error,
+        _describe_timeout,
+        _describe_broken_connection,
+    ):
         found = words(chain, where)
         if found is not None:
             return found
     return None
 
 
-def _about_certificates(chain: list[BaseException], where: str) -> tuple[type[CloudError], str] | None:
+def _describe_certificate_error(
+    chain: list[BaseException], where: str
+) -> tuple[type[CloudError], str] | None:
     for one in chain:
         if isinstance(one, ssl.SSLCertVerificationError):
             why = str(one.verify_message).rstrip(".")
@@ -53,7 +60,7 @@ def _about_certificates(chain: list[BaseException], where: str) -> tuple[type[Cl
     return None
 
 
-def _about_names(chain: list[BaseException], where: str) -> tuple[type[CloudError], str] | None:
+def _describe_name_error(chain: list[BaseException], where: str) -> tuple[type[CloudError], str] | None:
     import requests  # noqa: PLC0415 - slow to import.
     from urllib3.exceptions import LocationValueError, NameResolutionError  # noqa: PLC0415 - comes with requests.
 
@@ -65,7 +72,7 @@ def _about_names(chain: list[BaseException], where: str) -> tuple[type[CloudErro
     return None
 
 
-def _about_time(chain: list[BaseException], where: str) -> tuple[type[CloudError], str] | None:
+def _describe_timeout(chain: list[BaseException], where: str) -> tuple[type[CloudError], str] | None:
     import requests  # noqa: PLC0415 - slow to import.
 
     for one in chain:
@@ -76,7 +83,9 @@ def _about_time(chain: list[BaseException], where: str) -> tuple[type[CloudError
     return None
 
 
-def _about_connections(chain: list[BaseException], where: str) -> tuple[type[CloudError], str] | None:
+def _describe_broken_connection(
+    chain: list[BaseException], where: str
+) -> tuple[type[CloudError], str] | None:
     import requests  # noqa: PLC0415 - slow to import.
     from urllib3.exceptions import DecodeError, NewConnectionError  # noqa: PLC0415 - comes with requests.
 
@@ -100,7 +109,7 @@ def _about_connections(chain: list[BaseException], where: str) -> tuple[type[Clo
 
 
 def _chain(exception: BaseException, outside: BaseException | None) -> Iterator[BaseException]:
-    """An exception and all that led to it, each once: causes, contexts, and what urllib3 keeps in `reason` and `args`."""
+    """Yield an exception and all that led to it, each once: causes, contexts, and what urllib3 keeps in `reason` and `args`."""
     todo: list[Any] = [exception]
     seen: set[int] = {id(outside)}
     while todo and len(seen) < _MOST_LINKS:
@@ -112,8 +121,8 @@ def _chain(exception: BaseException, outside: BaseException | None) -> Iterator[
         todo += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
 
 
-def _address_in(chain: list[BaseException]) -> str:
-    """Scheme, host and port of what was asked; the rest, which may hold a password, is left out."""
+def _find_address(chain: list[BaseException]) -> str:
+    """Return scheme, host and port of the request; the rest, which may hold a password, is left out."""
     for one in chain:
         url = getattr(getattr(one, "request", None), "url", None)
         if not isinstance(url, str):

@@ -72,7 +72,7 @@ def test_while_a_resize_waits_nothing_else_is_done_and_the_quota_counts_the_larg
 
 
 @pytest.mark.parametrize(
-    ("wish", "field"),
+    ("params", "field"),
     [
         ({"cpu_cores": 2, "memory_gb": 4}, "cpu_cores"),
         ({"cpu_cores": 4, "memory_gb": 8, "disk_gb": 20}, "disk_gb"),
@@ -80,8 +80,8 @@ def test_while_a_resize_waits_nothing_else_is_done_and_the_quota_counts_the_larg
         ({"cpu_cores": 0, "memory_gb": 8}, "cpu_cores"),
     ],
 )
-def test_sizes_that_cannot_be_had(admin, url, wish, field):
-    answer = admin.post(f"{url}resize/", wish)
+def test_sizes_that_cannot_be_had(admin, url, params, field):
+    answer = admin.post(f"{url}resize/", params)
 
     assert (code_of(answer, 400), list(answer.json()["errors"])) == ("invalid", [field])
 

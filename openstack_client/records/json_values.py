@@ -34,7 +34,7 @@ _FIRST_YEAR, _LAST_YEAR = 1970, 2200
 _fromisoformat = datetime.fromisoformat
 
 
-def id_of(raw: Any, what: str) -> str:
+def require_id(raw: Any, what: str) -> str:
     """Return the object's id. Raises `UnreadableObject` when it has none, or one that no service could have given it."""
     if not isinstance(raw, dict):
         raise UnreadableObject(f"{what} that is no object")
@@ -66,7 +66,7 @@ def long_text(value: Any) -> str | None:
 
 
 def reference(value: Any) -> str | None:
-    """Return another object's id, or None for what is no id."""
+    """Return another object's id, or None for an invalid one."""
     return value if value and is_id(value) else None
 
 
@@ -90,7 +90,7 @@ def count(value: Any, most: int = MAX_COUNT) -> int | None:
 
 
 def texts(value: Any) -> tuple[str, ...]:
-    """Return the texts of a list; none for what is no list."""
+    """Return the texts of a list; () for any other value."""
     if not isinstance(value, list):
         return ()
     return tuple([one[:MAX_TEXT] for one in value[:MAX_MEMBERS] if isinstance(one, str)])
@@ -110,13 +110,13 @@ def mapping(value: Any) -> Mapping[str, str]:
     return {key: one[:MAX_LONG_TEXT] for key, one in kept[:MAX_MEMBERS]}
 
 
-def project_of(raw: Mapping[str, Any]) -> str | None:
+def project_id_of(raw: Mapping[str, Any]) -> str | None:
     """Return the id of an object's project, which older services call a tenant."""
     return reference(raw.get("project_id")) or reference(raw.get("tenant_id"))
 
 
-def moment(value: Any) -> datetime | None:
-    """Return a moment, aware, or None. OpenStack writes UTC, sometimes without saying so."""
+def timestamp(value: Any) -> datetime | None:
+    """Return a time, aware, or None. OpenStack writes UTC, sometimes without saying so."""
     if not isinstance(value, str) or len(value) > 64:
         return None
     try:
@@ -136,12 +136,12 @@ def address(value: Any) -> str | None:
         # Ten times as fast as `ipaddress`, which reads what this refuses.
         inet_pton(AF_INET6 if ":" in value else AF_INET, value)
     except (OSError, ValueError):
-        return _odd_address(value)
+        return _parse_unusual_address(value)
     return value
 
 
 @lru_cache(maxsize=1024)
-def _odd_address(value: str) -> str | None:
+def _parse_unusual_address(value: str) -> str | None:
     try:
         return str(ip_address(value.strip().partition("%")[0]))
     except ValueError:
@@ -158,7 +158,7 @@ def _address_range(value: str) -> str | None:
 
 
 def address_range(value: Any) -> str | None:
-    """Return a range of addresses as the cloud writes it (`10.0.0.0/24`), or None for what is none."""
+    """Return a range of addresses as the cloud writes it (`10.0.0.0/24`), or None for an invalid one."""
     return _address_range(value) if isinstance(value, str) and len(value) <= 100 else None
 
 

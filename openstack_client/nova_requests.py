@@ -1,13 +1,13 @@
-"""How every call to Nova is made: its version, and how its answers are opened."""
+"""Send requests to Nova in one version, and unwrap its answers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from .checks import checked_id
-from .translation import nonsense
+from .translation import malformed_answer
 from .transport import Transport
+from .validation import validate_id
 
 # One version for every call: 2.52 takes tags in a create, 2.47 embeds the flavor, 2.58 dates actions, 2.45 answers a
 # createImage with the image's id, and since 2.69 a server in a cell that is down is listed as UNKNOWN instead of being
@@ -16,15 +16,15 @@ COMPUTE_MICROVERSION = "2.69"
 SERVICE = "compute"
 
 
-class NovaCalls:
-    """What the groups of Nova's calls share."""
+class NovaRequests:
+    """The base of the groups of Nova's calls."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
     def _act(self, server_id: str, action: dict[str, Any], doing: str) -> Any:
-        """Ask for an action on a server. `doing` completes "Could not ..."."""
-        path = f"/servers/{checked_id(server_id, 'server')}/action"
+        """Request an action on a server. `doing` completes "Could not ..."."""
+        path = f"/servers/{validate_id(server_id, 'server')}/action"
         return self._call("POST", path, doing, json=action)
 
     def _call(
@@ -42,17 +42,17 @@ class NovaCalls:
         )
 
 
-def inner(body: Any, key: str) -> dict[str, Any]:
-    """The object that Nova wraps in `key`. Raises `CloudUnavailable` when it is not there."""
+def unwrap_object(body: Any, key: str) -> dict[str, Any]:
+    """Return the object that Nova wraps in `key`. Raises `CloudUnavailable` when it is not there."""
     found = body.get(key) if isinstance(body, dict) else None
     if not isinstance(found, dict):
-        raise nonsense(f"it holds no {key}")
+        raise malformed_answer(f"it holds no {key}")
     return found
 
 
-def inner_list(body: Any, key: str) -> list[Any]:
-    """The list that Nova wraps in `key`. Raises `CloudUnavailable` when it is not there."""
+def unwrap_list(body: Any, key: str) -> list[Any]:
+    """Return the list that Nova wraps in `key`. Raises `CloudUnavailable` when it is not there."""
     found = body.get(key) if isinstance(body, dict) else None
     if not isinstance(found, list):
-        raise nonsense(f"it holds no list of {key}")
+        raise malformed_answer(f"it holds no list of {key}")
     return found

@@ -1,4 +1,4 @@
-"""Arguments are checked before a request goes out. Everything here raises `InvalidRequest`."""
+"""Validate arguments before a request is sent. Everything here raises `InvalidRequest`."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _NOT_FOR_IMAGES = IMAGE_BASE_FIELDS | {
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def checked_id(value: object, what: str) -> str:
-    """The id itself, if it looks like one."""
+def validate_id(value: object, what: str) -> str:
+    """Return an id if it is safe in a path."""
     if not isinstance(value, str) or not _ID.fullmatch(value) or ".." in value:
         raise InvalidRequest(f"{value!r:.80} is not an id of a {what}.")
     return value
 
 
-def checked_name(value: object, what: str) -> str:
-    """The name itself: 1 to 255 characters that can be seen."""
+def validate_name(value: object, what: str) -> str:
+    """Return a name of 1 to 255 visible characters."""
     if not isinstance(value, str) or not value.strip():
         raise InvalidRequest(f"The name of a {what} must not be empty.")
     if len(value) > 255:
@@ -42,40 +42,40 @@ def checked_name(value: object, what: str) -> str:
     return value
 
 
-def checked_tag(value: object) -> str:
-    """The tag itself: 1 to 60 characters without slash and comma, as Nova has it."""
+def validate_tag(value: object) -> str:
+    """Return a tag of 1 to 60 characters without slash and comma, which are Nova's limits."""
     if not isinstance(value, str) or not _TAG.fullmatch(value):
         raise InvalidRequest("A server's tag has 1 to 60 characters, without slash and comma.")
     return value
 
 
-def checked_tags(values: Sequence[str]) -> list[str]:
-    """A copy: 1 to 50 tags, each as `checked_tag` wants it. Without one, nobody could find the server again."""
+def validate_tags(values: Sequence[str]) -> list[str]:
+    """Return a copy of 1 to 50 tags. Without a tag, the server could not be found again."""
     if isinstance(values, str) or not 1 <= len(values) <= _MOST_TAGS:
         raise InvalidRequest(f"A server has 1 to {_MOST_TAGS} tags.")
-    return [checked_tag(value) for value in values]
+    return [validate_tag(value) for value in values]
 
 
-def checked_property(value: object) -> str:
-    """The name of an image's property itself: not one of Glance's own fields or query words, which mean other things."""
+def validate_property(value: object) -> str:
+    """Return the name of an image's property: not one of Glance's own fields or query parameters."""
     if not isinstance(value, str) or not _PROPERTY.fullmatch(value) or value in _NO_PROPERTIES:
         raise InvalidRequest(f"{value!r:.80} is not a name of an image's property.")
     return value
 
 
-def checked_properties(value: Mapping[str, str]) -> dict[str, str]:
-    """A copy: metadata for a new image. Names that mean something to Glance or Nova are refused.
+def validate_properties(value: Mapping[str, str]) -> dict[str, str]:
+    """Return a copy of the metadata for a new image. Names that mean something to Glance or Nova are refused.
 
     Nova passes them on as they are, and answers some with 500 when the image is half made.
     """
-    found = checked_metadata(value)
+    found = validate_metadata(value)
     if taken := sorted(found.keys() & _NOT_FOR_IMAGES):
         raise InvalidRequest(f"An image's metadata must not hold {', '.join(taken)}: the cloud sets it.")
     return found
 
 
-def checked_metadata(value: Mapping[str, str] | None) -> dict[str, str]:
-    """A copy: text to text, keys of 1 to 255 characters, values of at most 255."""
+def validate_metadata(value: Mapping[str, str] | None) -> dict[str, str]:
+    """Return a copy of metadata: text to text, keys of 1 to 255 characters, values of at most 255."""
     items: Mapping[Any, Any] = value or {}
     result: dict[str, str] = {}
     for key, text in items.items():
@@ -92,22 +92,22 @@ def checked_metadata(value: Mapping[str, str] | None) -> dict[str, str]:
     return result
 
 
-def checked_page_size(value: int) -> int:
-    """The page size itself: at least 1."""
+def validate_page_size(value: int) -> int:
+    """Return a page size of at least 1."""
     if value < 1:
         raise InvalidRequest("A page holds at least one object.")
     return value
 
 
-def checked_size(value: object) -> int:
-    """The size of a disk in whole GB: at least 1."""
+def validate_size(value: object) -> int:
+    """Return the size of a disk: at least 1, in whole GiB."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InvalidRequest("A disk has at least 1 GB, in whole GB.")
     return value
 
 
-def checked_lines(value: object) -> int:
-    """The number of lines itself: at least 1."""
+def validate_lines(value: object) -> int:
+    """Return a number of lines: at least 1."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InvalidRequest("A console is read by whole lines, at least 1.")
     return value

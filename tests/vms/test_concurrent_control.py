@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 
 from tasks.models import Job
 from tests.factories import MembershipFactory
-from tests.vms.controlling import control
+from tests.vms.control_requests import control
 from tests.working import work
 from vms.commands.server import ServerCommand
 

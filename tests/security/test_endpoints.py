@@ -8,7 +8,7 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from cloudaccounts.admin import CloudAccountForm
-from cloudaccounts.credentials import check_auth_url
+from security.endpoints import check_auth_url
 
 LOCAL = [
     "http://127.0.0.1:5000/v3",
