@@ -27,7 +27,7 @@ def register_concurrency(sender: Any, **_signal: Any) -> None:
     """Tell the engine the number of this worker's processes: no tenant may hold all of them."""
     from tasks import fairness
 
-    fairness.begin_worker(sender.concurrency)
+    fairness.init_worker_slots(sender.concurrency)
 
 
 @worker_process_init.connect
