@@ -44,7 +44,7 @@ def say(line: str, *, to: int = 1) -> None:
 
 
 def up(installation: Installation, *, detach: bool) -> int:
-    """Start everything and stay with it; with `detach`, return when it is ready."""
+    """Start everything and stay until it is stopped; with `detach`, return when it is ready."""
     if installation.environment.get("PORTAL_ENV") == "production":
         raise DevServerError(
             "PORTAL_ENV is 'production': this would make users whose password everybody knows, and servers for trying "
@@ -61,7 +61,7 @@ def up(installation: Installation, *, detach: bool) -> int:
 
 
 def _up_in_background(installation: Installation) -> int:
-    """Leave a supervisor in a session of its own, and wait until it says that all is ready, or why not."""
+    """Fork a supervisor into a session of its own, and wait until it reports that all is ready, or an error."""
     reading, writing = os.pipe()
     child = os.fork()
     if child:
@@ -107,7 +107,7 @@ def _announce(installation: Installation, seconds: float) -> None:
 
 
 def down(installation: Installation) -> int:
-    """Stop exactly what `up` started here."""
+    """Stop what `up` started here."""
     supervisor = read_record(installation).get("supervisor")
     if supervisor and supervisor.alive:
         supervisor.send(signal.SIGTERM)
@@ -127,7 +127,7 @@ def down(installation: Installation) -> int:
 
 
 def status(installation: Installation) -> int:
-    """Tell each part's state, process, port and memory, and the sum."""
+    """Show state, process, port and memory of each process, and the total memory."""
     record = read_record(installation)
     supervisor = record.pop("supervisor", None)
     if supervisor is None or not any(process.alive for process in (supervisor, *record.values())):
@@ -157,7 +157,7 @@ def status(installation: Installation) -> int:
 
 
 def reset(installation: Installation) -> int:
-    """Forget the data. Only what this package made is removed, whatever else PORTAL_DATA may hold."""
+    """Delete the data. Only what the dev server created is deleted, whatever else PORTAL_DATA holds."""
     if not installation.data.exists():
         say("There is no data to forget.")
         return 0
@@ -191,7 +191,7 @@ def wait(installation: Installation, *, seconds: float) -> int:
 
 
 def _report_errors(work: Callable[[], int]) -> int:
-    """Run, and turn an error into a sentence and an exit code: 2, and 0 for a second start."""
+    """Run the work, and turn an error into a sentence and an exit code: 2, and 0 for a second start."""
     try:
         return work()
     except AlreadyRunningError as error:
@@ -210,7 +210,7 @@ def _report_errors(work: Callable[[], int]) -> int:
 
 
 def main() -> int:
-    """Read the command line and do it."""
+    """Parse the command line and run the command."""
     parser = argparse.ArgumentParser(prog="python -m devserver", description=__doc__)
     parser.add_argument(
         "--no-simulator", action="store_true", help="no simulated cloud: OS_CLOUD or your own accounts"

@@ -21,7 +21,7 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Installation:
-    """One installation; a port of None means that this part is not ours to start."""
+    """An installation; a port of None means that the server is not started here."""
 
     data: Path
     portal_port: int
@@ -65,7 +65,7 @@ class Installation:
 
     @property
     def ports(self) -> dict[str, int]:
-        """The ports that this installation listens on, by the setting that changes them."""
+        """Return the ports of this installation by the setting that changes them."""
         named = {
             "PORTAL_PORT": self.portal_port,
             "SIMULATOR_PORT": self.simulator_port,
@@ -75,7 +75,7 @@ class Installation:
         return {name: port for name, port in named.items() if port is not None}
 
     def with_ports(self, ports: Mapping[str, int]) -> "Installation":
-        """The same installation on the ports that it was started with; a part that is not named is not its own."""
+        """Return the installation with the ports that it was started with; a missing port is not its own."""
         return replace(
             self,
             portal_port=ports.get("PORTAL_PORT", self.portal_port),
@@ -86,15 +86,15 @@ class Installation:
 
     @property
     def address(self) -> str:
-        """Where the portal is."""
+        """Return the portal's address."""
         return f"http://{HOST}:{self.portal_port}"
 
     def log(self, part: str) -> Path:
-        """The log file of a part."""
+        """Return the log file of a process."""
         return self.data / "logs" / f"{part}.log"
 
     def make_folders(self) -> None:
-        """Make the data folder, readable by its owner alone."""
+        """Create the data folder, readable by its owner only."""
         try:
             self.data.mkdir(parents=True, exist_ok=True)
             # Root's PostgreSQL runs as `nobody` and must be able to pass through, without reading anything.
@@ -108,7 +108,7 @@ class Installation:
             ) from error
 
     def secret(self, name: str) -> str:
-        """A secret of this installation, made once and kept in `secrets.env`.
+        """Return a secret of this installation, created once and kept in `secrets.env`.
 
         So nothing here relies on the development defaults in the settings, which everybody can read.
         """
@@ -140,7 +140,7 @@ class Installation:
 
     @property
     def password_of_users(self) -> str:
-        """The password of the demo's users: that of the start which made them."""
+        """Return the password of the demo users: that of the start that created them."""
         return self._known_secrets().get("DEMO_PASSWORD", self.demo_password)
 
     def _known_secrets(self) -> dict[str, str]:

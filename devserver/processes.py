@@ -21,7 +21,7 @@ from portal.service_urls import with_password
 
 @dataclass
 class ManagedProcess:
-    """One long-running process and its children."""
+    """A long-running process with its children."""
 
     name: str
     start: Callable[[], "subprocess.Popen[bytes]"] = field(repr=False)
@@ -40,7 +40,7 @@ class ManagedProcess:
 
 
 def build_servers(installation: Installation) -> list[ManagedProcess]:
-    """The database, the broker and the cloud, as far as they are ours."""
+    """Return the database, the broker and the cloud, as far as they are started here."""
     parts = []
     if installation.valkey_port is not None:
         valkey = Valkey(
@@ -93,7 +93,7 @@ def build_servers(installation: Installation) -> list[ManagedProcess]:
 
 
 def list_preparations() -> list[tuple[str, list[str]]]:
-    """What is done between the servers and the portal: a title, and the arguments of `manage.py`."""
+    """Return what runs between the servers and the portal: titles, and arguments of `manage.py`."""
     return [
         ("migrate", ["migrate", "--no-input", "--verbosity=0"]),
         ("schedules", ["write_schedules"]),
@@ -103,7 +103,7 @@ def list_preparations() -> list[tuple[str, list[str]]]:
 
 
 def build_portal_processes(installation: Installation) -> list[ManagedProcess]:
-    """The portal's own processes."""
+    """Return the portal's own processes."""
     workers = {
         "worker": "-Q jobs,polling -c 4",
         "worker-sync": "-Q sync,resources -c 1",
@@ -143,14 +143,14 @@ def build_portal_processes(installation: Installation) -> list[ManagedProcess]:
 
 
 class WorkerPing:
-    """Asks the workers for a sign of life, over the broker."""
+    """Ping the workers over the broker."""
 
     def __init__(self, broker: str) -> None:
         self._app = Celery("roll-call", broker=broker)
         self._answered: set[str] = set()
 
     def has_answered(self, worker: str) -> bool:
-        """Whether this worker of this machine takes messages."""
+        """Return whether this worker of this machine takes messages."""
         name = f"{worker}@{socket.gethostname()}"
         if name not in self._answered:
             try:
@@ -162,7 +162,7 @@ class WorkerPing:
 
 
 def check_health(installation: Installation) -> str:
-    """Ask it: "ready", or a sentence on what `/health/serving` says instead.
+    """Return "ready", or a sentence with the answer of `/health/serving`.
 
     Without urllib: that would send the question to a proxy where the environment names one.
     """

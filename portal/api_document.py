@@ -1,4 +1,4 @@
-"""The OpenAPI document and its page: made once in each process and language, and not sent again to who has it."""
+"""The OpenAPI document and its page: built once in each process and language, and revalidated by ETag."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LANGUAGES = dict(settings.LANGUAGES)
 # Of each language and form; two requests that come at once may both make it, and get the same.
 @lru_cache(maxsize=2 * len(LANGUAGES))
 def build_document(language: str, form: str) -> bytes:
-    """Return the document, as bytes of JSON or YAML. Making it takes a third of a second."""
+    """Return the document as bytes of JSON or YAML. Building it takes a third of a second."""
     with translation.override(language):
         document = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
         document_text: str | bytes = RENDERERS[form]().render(document, renderer_context={})
@@ -34,7 +34,7 @@ def build_document(language: str, form: str) -> bytes:
 
 
 def allow_public_caching(response: HttpResponseBase) -> None:
-    """Let an answer be kept that is the same for everybody, if it is asked for again by its ETag each time."""
+    """Allow caches to keep an answer that is the same for everybody, if they revalidate its ETag each time."""
     patch_cache_control(response, public=True, no_cache=True)
     patch_vary_headers(response, ("Accept", "Accept-Language", "Cookie"))
 

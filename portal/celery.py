@@ -24,7 +24,7 @@ app.autodiscover_tasks()
 
 @worker_init.connect
 def register_concurrency(sender: Any, **_signal: Any) -> None:
-    """Have the engine know how many processes this worker has: no tenant may hold all of them."""
+    """Tell the engine the number of this worker's processes: no tenant may hold all of them."""
     from tasks import fairness
 
     fairness.init_worker_slots(sender.concurrency)
@@ -32,7 +32,7 @@ def register_concurrency(sender: Any, **_signal: Any) -> None:
 
 @worker_process_init.connect
 def freeze_garbage_collector(**_signal: Any) -> None:
-    """Take what is loaded now, which stays until the process ends, out of the garbage collector's sight.
+    """Exclude everything that is loaded now, and stays until the process ends, from garbage collection.
 
     It would otherwise be walked through again and again while a sync makes objects by the ten thousand: a quarter of its
     processor time.
@@ -48,7 +48,7 @@ _trusted_until = 0.0
 
 @task_prerun.connect
 def close_dead_connections(**_signal: Any) -> None:
-    """Look whether the worker's database connection is still good, as Django does before each request.
+    """Close the worker's database connection if it is no longer good, as Django does before each request.
 
     After a restart of PostgreSQL the first task would otherwise fail in every worker process.
     A worker that is busy looks once a second, and after every error that may have come of a broken connection:

@@ -1,4 +1,4 @@
-"""Whether this process lives, whether it can answer, and whether the portal does what people ask of it."""
+"""Health endpoints: whether the process lives, whether it can answer, and whether the portal works."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from .system_health import system_health
 
 
 def live(request: HttpRequest) -> JsonResponse:
-    """200 as long as the process answers."""
+    """Answer 200 as long as the process answers."""
     return JsonResponse({"status": "ok"})
 
 
 def serving(request: HttpRequest) -> JsonResponse:
-    """200 when this web process can answer: database and broker do, and every migration is applied. Otherwise 503.
+    """Answer 200 when this web process can answer: database and broker respond, every migration is applied. Otherwise 503.
 
     For load balancers and for the probes of containers. It says nothing of beat and workers: a web process that is well
     must not be taken out, or ended, because another process is not, as what it shows and takes down is still good.
@@ -37,7 +37,7 @@ def serving(request: HttpRequest) -> JsonResponse:
 
 
 def ready(request: HttpRequest) -> JsonResponse:
-    """200 when the portal does what people ask of it: this process can answer, beat rings, and jobs come through.
+    """Answer 200 when the portal works: this process can answer, beat is alive, and jobs go through.
 
     Otherwise 503: `status` is "unavailable" when this process cannot answer, and "degraded" when nothing carries out what it
     takes down; `problems` says what is wrong. For monitoring; a load balancer asks `serving`.

@@ -1,4 +1,4 @@
-"""`/metrics`: what a Prometheus asks for, read from the tables and from the broker at each scrape.
+"""`/metrics` for Prometheus, read from the tables and from the broker at each scrape.
 
 No process counts anything by itself: every web process gives the same answer, and a restart forgets nothing.
 What is not known is left out; it is never zero.
@@ -31,10 +31,10 @@ from volumepool.services.stock import Stock, count_stock
 
 
 class PortalCollector(Collector):
-    """The portal's figures: a fixed number of small queries."""
+    """The portal's metrics, from a fixed number of small queries."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Each figure with its labels."""
+        """Yield each metric with its labels."""
         summary = queues.summarize_jobs()
         yield _build_gauge(
             "portal_jobs",
@@ -136,7 +136,7 @@ def _clock_offsets() -> GaugeMetricFamily:
 
 
 def _resource_sync() -> Iterator[GaugeMetricFamily]:
-    """How old the oldest type of each account is, and whether that is too old."""
+    """Yield the age of each account's oldest type, and the number of stale accounts."""
     age = GaugeMetricFamily(
         "portal_resource_sync_age_seconds",
         "Since the last success of the type of an account that was synced the longest ago.",
@@ -164,7 +164,7 @@ def _resource_sync() -> Iterator[GaugeMetricFamily]:
 
 
 def _pools() -> Iterator[GaugeMetricFamily]:
-    """How full each pool is, and how often it had what was wanted of it: four queries."""
+    """Yield the fill and the hit rate of each pool, from four queries."""
     labels = ["pool", "account_id"]
     spares = GaugeMetricFamily(
         "portal_pool_spares",
@@ -221,7 +221,7 @@ _registry.register(PortalCollector())
 
 @require_GET
 def metrics(request: HttpRequest) -> HttpResponse:
-    """The figures, to who names `METRICS_TOKEN`. Without one they are shown outside of production alone."""
+    """Show the metrics to clients with `METRICS_TOKEN`. Without a token they are shown outside production only."""
     if not settings.METRICS_TOKEN and settings.PRODUCTION:
         raise Http404
     if settings.METRICS_TOKEN and not has_metrics_token(request):

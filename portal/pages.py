@@ -1,4 +1,4 @@
-"""Pages that belong to no room: choosing the tenant, and what every page shows at its top."""
+"""Pages of no room: sign-in, preferences, the choice of the tenant."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tenants.scoped_pages import SESSION_KEY, PageRequest, page_scope
 
 
 class SignIn(LoginView):
-    """The sign-in page."""
+    """Show the sign-in page."""
 
     template_name = "portal/login.html"
 
     def get_redirect_url(self, request: HttpRequest | None = None) -> str:
-        """Where `next` leads to, if that shows a page, else the page above it."""
+        """Return the address of `next` if it shows a page, or else that of the page above it."""
         address = super().get_redirect_url() if request is None else super().get_redirect_url(request)
         return nearest_page(address) if address else ""
 
@@ -35,7 +35,7 @@ class SignIn(LoginView):
 @never_cache
 @require_http_methods(["GET", "POST"])
 def preferences(request: PageRequest) -> HttpResponse:
-    """Choose in which time zone the pages show times."""
+    """Choose the time zone in which the pages show times."""
     user = cast("Any", request.user)
     try:
         scope = page_scope(request)
@@ -70,6 +70,6 @@ def preferences(request: PageRequest) -> HttpResponse:
 @login_required
 @require_POST
 def choose_tenant(request: HttpRequest) -> HttpResponse:
-    """Remember which tenant the pages show. A tenant that is not one's own is simply not shown."""
+    """Remember the tenant that the pages show. A tenant of others is ignored."""
     request.session[SESSION_KEY] = request.POST.get("tenant", "")[:50]
     return HttpResponseRedirect("/")

@@ -1,4 +1,4 @@
-"""Whether anything happens: whether beat rings, jobs come through, and every queue with messages is read."""
+"""The health of the system: beat is alive, jobs go through, and every queue with messages is read."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def system_health() -> dict[str, Any]:
 
 
 def _max_beat_silence() -> float | None:
-    """How long beat may be silent: twice the shortest interval at least. None when no schedule is on."""
+    """Return the seconds that beat may be silent: at least twice the shortest interval. None when no schedule is enabled."""
     on = PeriodicTask.objects.filter(enabled=True).exclude(name="celery.backend_cleanup")
     spans = [
         task.interval.schedule.run_every if task.interval is not None else timedelta(days=1)
@@ -55,12 +55,12 @@ def _max_beat_silence() -> float | None:
 
 
 def _is_canary_enabled() -> bool:
-    """Whether the canary's schedule is on: whoever has switched it off misses none."""
+    """Return whether the canary's schedule is enabled; a disabled one is not missed."""
     return bool(PeriodicTask.objects.filter(task=CANARY_SCHEDULE, enabled=True).exists())
 
 
 def _list_unread_queues() -> list[str]:
-    """The queues that have messages and no worker; none when that cannot be known, which the canary tells soon enough."""
+    """Return the queues that have messages and no worker; none when the broker does not answer, which the canary shows soon."""
     broker = queues.broker_status()
     if broker is None:
         return []

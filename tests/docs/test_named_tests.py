@@ -9,6 +9,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = sorted([*(REPOSITORY / "docs").rglob("*.md"), *REPOSITORY.glob("*.md")])
+ROOMS = "|".join(path.parent.name for path in REPOSITORY.glob("*/__init__.py")) + "|docs|tests"
 DEFINED = {
     name
     for path in (REPOSITORY / "tests").rglob("*.py")
@@ -27,7 +28,7 @@ def test_a_page_names_tests_that_exist(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_a_page_names_files_that_exist(page):
-    named = set(re.findall(r"`((?:tests|docs)/[\w/.-]+\.(?:py|md|json|yaml))`", page.read_text()))
+    named = set(re.findall(rf"`((?:{ROOMS})/[\w/.-]+\.(?:py|md|json|yaml))\b", page.read_text()))
 
     assert {name for name in named if not (REPOSITORY / name).exists()} == set()
 

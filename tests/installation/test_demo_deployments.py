@@ -25,12 +25,12 @@ def programs(monkeypatch):
 @pytest.mark.django_db
 def test_the_demo_has_one_service_that_can_be_deployed(programs, settings):
     system = InformationSystemFactory()
-    Command().service(system)
+    Command().create_service(system)
     assert not MicroService.objects.exists(), "no program carries it out here"
 
     settings.DEPLOY_PROGRAMS = programs
     for _ in range(2):
-        Command().service(system)
+        Command().create_service(system)
 
     service = MicroService.objects.get()
     service.full_clean()

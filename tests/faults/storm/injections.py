@@ -236,7 +236,7 @@ class Injections:
 
     def stop_valkey(self, *, politely: bool) -> None:
         """The broker is away."""
-        self.servers.stop_valkey(stop_signal=politely)
+        self.servers.stop_valkey(politely=politely)
 
     def start_valkey(self) -> None:
         """It is back, and empty."""
