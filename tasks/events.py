@@ -24,7 +24,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import translation
 from rest_framework.renderers import JSONRenderer
 
-from tenants.response_access import OpenAnswer
+from tenants.response_access import ResponseAccess
 
 from .models import ENDED, Job, JobLogLine
 from .serializers import JobLogLineSerializer, JobSerializer
@@ -49,7 +49,7 @@ FROM tasks_job AS job WHERE id = %s
 """
 
 
-def event_stream(request: HttpRequest, job: Job, opened: OpenAnswer) -> StreamingHttpResponse:
+def event_stream(request: HttpRequest, job: Job, opened: ResponseAccess) -> StreamingHttpResponse:
     """The answer to who follows a job that he may see: a browser by its session, a program by its token.
 
     It ends, without an event, when that is no longer so.
@@ -79,7 +79,7 @@ class _Reader:
     tenant_id: UUID | None
     after_line: int
     language: str
-    opened: OpenAnswer
+    opened: ResponseAccess
     versions: tuple[Any, ...] | None = None
     shown: bytes = b""
 

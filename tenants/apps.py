@@ -5,20 +5,20 @@ from django.utils.translation import gettext_lazy as _
 
 
 class TenantsConfig(AppConfig):
-    """Who: tenants, members, information systems."""
+    """Tenants, members, information systems."""
 
     name = "tenants"
     verbose_name = _("Tenants")
 
     def ready(self) -> None:
-        """Have `auth/me` say which tenants a user belongs to, and roles checked again before an answer is replayed."""
+        """Register the tenants of `auth/me`, and the check of roles before an answer is replayed."""
         from api.identity import describe_user_with
         from api.requirements import check_requirements_with
 
-        from .requirements import require_again
+        from .requirements import recheck_requirements
 
         describe_user_with(_tenants_of)
-        check_requirements_with(require_again)
+        check_requirements_with(recheck_requirements)
 
 
 def _tenants_of(user: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from api.preconditions import check_if_match
 from tasks import engine
 from tasks.models import Job
 from tenants.models import User
-from tenants.row_limits import require_room_for_rows
+from tenants.row_limits import require_row_limit
 from tenants.scoping import Role, Scope, require_staff_permission
 
 from ..commands import RemoveAccountCommand, VerifyAccountCommand
@@ -37,7 +37,7 @@ def create_account(*, scope: Scope, fields: dict[str, Any]) -> tuple[CloudAccoun
     with transaction.atomic():
         if scope.tenant is not None:
             own = CloudAccount.objects.filter(tenant=scope.tenant)
-            require_room_for_rows(scope.tenant, "cloud_accounts", own)
+            require_row_limit(scope.tenant, "cloud_accounts", own)
         _save(account)
         account.resource_types.set(types)
         job = handle_saved_account(account, user=scope.user, changed=CREDENTIALS)

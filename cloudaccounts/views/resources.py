@@ -16,7 +16,7 @@ from rest_framework.response import Response
 
 from api.csv_answers import CsvRenderer, csv_answer
 from api.paging import CursorLines
-from tenants.response_access import OpenAnswer
+from tenants.response_access import ResponseAccess
 from tenants.scoped_views import ScopedView
 
 from ..filters import SEARCHED, CloudResourceFilter
@@ -74,7 +74,7 @@ class ResourceExport(ResourceListing):
             "resources",
             COLUMNS,
             self.filter_queryset(self.get_queryset()),
-            OpenAnswer(request, self.scope).scope,
+            ResponseAccess(request, self.scope).scope,
         )
 
 

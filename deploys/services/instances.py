@@ -12,8 +12,8 @@ from api.database_errors import violated
 from api.domain_errors import ConflictError, InvalidFieldsError
 from api.preconditions import check_if_match
 from tasks.command import Refusal
-from tenants.row_limits import require_room_for_rows
-from tenants.scoping import Role, Scope, locked_row, visible_row
+from tenants.row_limits import require_row_limit
+from tenants.scoping import Role, Scope, get_visible_row, lock_row
 
 from ..models import Host, MicroService, MicroServiceInstance, MicroServiceVersion
 from .catalogue import NO_SUCH, locked_service
@@ -44,7 +44,7 @@ def visible_instance(
 ) -> MicroServiceInstance:
     """An instance of a visible service, that the caller may do something to. Raises `NotFoundError`, 403."""
     instances = INSTANCES.filter(service=service_id)
-    instance: MicroServiceInstance = visible_row(instances, scope, instance_id, needed)
+    instance: MicroServiceInstance = get_visible_row(instances, scope, instance_id, needed)
     return instance
 
 
@@ -70,7 +70,7 @@ def _added(scope: Scope, service: MicroService, fields: dict[str, Any]) -> Micro
     if host is None or version is None:
         raise InvalidFieldsError(errors)
     tenant = service.information_system.tenant
-    require_room_for_rows(
+    require_row_limit(
         tenant, "instances", MicroServiceInstance.objects.filter(service__information_system__tenant=tenant)
     )
     refuse_shared_folder(service, [host.pk])
@@ -134,7 +134,7 @@ def _locked(
 ) -> MicroServiceInstance:
     """An instance with its row locked, so that no deployment begins meanwhile."""
     rows = MicroServiceInstance.objects.filter(service=service_id).select_related("host")
-    instance: MicroServiceInstance = locked_row(rows, scope, instance_id, needed)
+    instance: MicroServiceInstance = lock_row(rows, scope, instance_id, needed)
     refuse_if_locked(instance)
     check_if_match(if_match, instance.updated_at)
     return instance

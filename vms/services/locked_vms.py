@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db.models.functions import Now
 
 from tasks.engine import Answer, Spec
-from tenants.scoping import Role, Scope, locked_row
+from tenants.scoping import Role, Scope, lock_row
 
 from ..commands.server import ServerCommand
 from ..models import VirtualMachine
@@ -17,7 +17,7 @@ from ..models import VirtualMachine
 
 def lock_vm(scope: Scope, vm_id: UUID, needed: Role) -> VirtualMachine:
     """A VM with all that an answer shows of it."""
-    vm: VirtualMachine = locked_row(VirtualMachine.objects.shown(), scope, vm_id, needed)
+    vm: VirtualMachine = lock_row(VirtualMachine.objects.shown(), scope, vm_id, needed)
     return vm
 
 
