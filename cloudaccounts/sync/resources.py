@@ -31,7 +31,7 @@ from tasks.doorbell import ring
 from tasks.leases import LeaseLost, effects_under, held, lease, new_owner
 
 from ..clock_offsets import build_clock_warning
-from ..connect import refuse
+from ..connect import guard_request
 from ..models import SyncLog, SyncLogLine
 from ..registry import Provider, Syncer, UnknownProviderError, UnreadableResource, find_syncer, get_provider
 from ..text_sanitizer import sanitize_text
@@ -170,7 +170,7 @@ class _Run:
         place = (self.entry.account_id, region, syncer.type)
         seen = 0
         unreadable: list[UnreadableResource] = []
-        for number, page in enumerate(fetched_ahead(syncer.pages(client), refuse), start=1):
+        for number, page in enumerate(fetched_ahead(syncer.pages(client), guard_request), start=1):
             with self._claim():
                 written, refused = write_page(place, page, began, log_id=self.entry.pk)
                 seen += len(page)
