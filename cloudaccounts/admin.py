@@ -202,7 +202,7 @@ class CloudAccountAdmin(WrittenOnlyAdmin[CloudAccount]):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """What follows, once the chosen types are saved too."""
         super().save_related(request, form, formsets, change)
-        changed = frozenset(form.changed_data) if change else services.CREDENTIALS
+        changed = frozenset(form.changed_data) if change else services.CREDENTIAL_FIELDS
         services.handle_saved_account(form.instance, user=_scope(request).user, changed=changed)
 
     @admin.action(description=_("Sync the chosen accounts now"), permissions=["change"])

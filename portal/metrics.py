@@ -20,7 +20,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from cloudaccounts.models import CloudAccount, SyncLog
-from cloudaccounts.services.freshness import freshness
+from cloudaccounts.services.freshness import measure_staleness
 from tasks import queues
 from tasks.models import Job
 from vms.models import Orphan, SyncState
@@ -143,7 +143,7 @@ def _resource_sync() -> Iterator[GaugeMetricFamily]:
         labels=["account", "account_id"],
     )
     stale = 0
-    for one in freshness():
+    for one in measure_staleness():
         age.add_metric([one.name, str(one.account_id)], one.seconds)
         stale += one.stale
     yield age

@@ -9,8 +9,8 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from cloudaccounts.models import SyncLog
+from cloudaccounts.services import sweep_syncs
 from cloudaccounts.services.freshness import freshness
-from cloudaccounts.services.syncs import sweep as sweep_syncs
 from deploys.commands.deployment import DeployBatch
 from tasks import engine, queues
 from tasks.clock import is_recent
