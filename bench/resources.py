@@ -49,11 +49,11 @@ TABLES = ("cloudaccounts_cloudresource", "cloudaccounts_resourcelink")
 
 def resources(stack: Stack) -> list[Line]:
     """First and repeated syncs of many, and what the syncing process needs of memory for few and for many."""
-    from portal.celery import spare_the_collector
+    from portal.celery import freeze_garbage_collector
 
     lines: list[Line] = []
     grown: list[float] = []
-    spare_the_collector()  # As in a worker.
+    freeze_garbage_collector()  # As in a worker.
     for count in (FEW, MANY):
         url, account = _prepare(stack, count)
         if count == MANY:

@@ -6,14 +6,14 @@ import json as json_text
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .checks import checked_id, checked_metadata, checked_name, checked_size
 from .errors import InvalidRequest
-from .paging import Page, RecordPage, joined, json_pages, read_records
+from .paging import Page, RecordPage, join_pages, json_pages, read_records
 from .records import Quota, Snapshot, Volume, VolumeType
+from .records.json_values import mapping
 from .records.quota import quotas_from_json
-from .records.raw import mapping
-from .translation import nonsense, state_conflict
+from .translation import malformed_answer, state_conflict
 from .transport import Transport
+from .validation import validate_id, validate_metadata, validate_name, validate_size
 from .volume_attachments import VolumeAttachments
 
 _SERVICE = "block-storage"
@@ -32,17 +32,12 @@ class BlockStorage(VolumeAttachments):
     def volume_pages(
         self, *, page_size: int = 1000, metadata: Mapping[str, str] | None = None
     ) -> Iterator[RecordPage[Volume]]:
-        """The project's volumes, newest first, page by page; with `metadata`, those that have all of it."""
+        """List the project's volumes, newest first, page by page; with `metadata`, those that have all of it."""
         for page in self._raw_pages("volumes", page_size, metadata):
             yield read_records(page, Volume.from_json)
 
-    def list_volumes(self, *, page_size: int = 1000) -> Iterator[Volume]:
-        """The project's volumes, one by one."""
-        for page in self.volume_pages(page_size=page_size):
-            yield from page
-
     def find_volumes_by_metadata(self, metadata: Mapping[str, str]) -> list[Volume]:
-        """All volumes that carry all of this metadata: what an earlier attempt to create one has left.
+        """List the volumes that carry all of this metadata: an earlier attempt to create one may have left them.
 
         Raises `UnreadableObject` when one of them cannot be read: it must not be taken for none.
         """
@@ -52,8 +47,8 @@ class BlockStorage(VolumeAttachments):
         return [Volume.from_json(raw) for page in pages for raw in page if _carries(raw, metadata)]
 
     def get_volume(self, volume_id: str) -> Volume:
-        """One volume. Raises `NotFound`."""
-        path = f"/volumes/{checked_id(volume_id, 'volume')}"
+        """Get one volume. Raises `NotFound`."""
+        path = f"/volumes/{validate_id(volume_id, 'volume')}"
         return _volume(self._call("GET", path, f"read volume {volume_id}"))
 
     def create_volume(
@@ -71,35 +66,35 @@ class BlockStorage(VolumeAttachments):
 
         When it raises `CloudUnavailable`, the volume may exist all the same. Raises `QuotaExceeded`, `InvalidRequest`.
         """
-        checked_size(size_gb)
+        validate_size(size_gb)
         if snapshot_id is not None and image_id is not None:
             raise InvalidRequest("A volume is made from a snapshot or from an image, not from both.")
-        wanted: dict[str, Any] = {
-            "name": checked_name(name, "volume"),
+        payload: dict[str, Any] = {
+            "name": validate_name(name, "volume"),
             "size": size_gb,
-            "metadata": checked_metadata(metadata),
+            "metadata": validate_metadata(metadata),
         }
         if snapshot_id is not None:
-            wanted["snapshot_id"] = checked_id(snapshot_id, "snapshot")
+            payload["snapshot_id"] = validate_id(snapshot_id, "snapshot")
         if image_id is not None:
-            wanted["imageRef"] = checked_id(image_id, "image")
+            payload["imageRef"] = validate_id(image_id, "image")
         if volume_type is not None:
-            wanted["volume_type"] = checked_name(volume_type, "volume type")
+            payload["volume_type"] = validate_name(volume_type, "volume type")
         if availability_zone is not None:
-            wanted["availability_zone"] = checked_name(availability_zone, "availability zone")
-        return _volume(self._call("POST", "/volumes", f"create volume {name}", json={"volume": wanted}))
+            payload["availability_zone"] = validate_name(availability_zone, "availability zone")
+        return _volume(self._call("POST", "/volumes", f"create volume {name}", json={"volume": payload}))
 
     def rename_volume(self, volume_id: str, name: str) -> None:
         """Give a volume another name, whatever its state. Raises `NotFound`."""
-        path = f"/volumes/{checked_id(volume_id, 'volume')}"
-        wanted = {"volume": {"name": checked_name(name, "volume")}}
-        self._call("PUT", path, f"rename volume {volume_id}", json=wanted)
+        path = f"/volumes/{validate_id(volume_id, 'volume')}"
+        payload = {"volume": {"name": validate_name(name, "volume")}}
+        self._call("PUT", path, f"rename volume {volume_id}", json=payload)
 
     def add_metadata(self, volume_id: str, metadata: Mapping[str, str]) -> None:
         """Put metadata on a volume, beside what it has, whatever its state. Safe to repeat. Raises `NotFound`."""
-        path = f"/volumes/{checked_id(volume_id, 'volume')}/metadata"
-        wanted = {"metadata": checked_metadata(metadata)}
-        self._call("POST", path, f"mark volume {volume_id}", json=wanted)
+        path = f"/volumes/{validate_id(volume_id, 'volume')}/metadata"
+        payload = {"metadata": validate_metadata(metadata)}
+        self._call("POST", path, f"mark volume {volume_id}", json=payload)
 
     def extend_volume(self, volume_id: str, size_gb: int) -> None:
         """Ask for a larger volume (`extending`, then what it was before); one in use too, where Cinder's driver can.
@@ -107,10 +102,10 @@ class BlockStorage(VolumeAttachments):
         It ends in `error_extending`, at its old size, when the driver fails. Raises `NotFound`, `Conflict` when its state
         does not allow it, `QuotaExceeded`, and `InvalidRequest` when it would not become larger.
         """
-        path = f"/volumes/{checked_id(volume_id, 'volume')}/action"
-        wanted = {"os-extend": {"new_size": checked_size(size_gb)}}
+        path = f"/volumes/{validate_id(volume_id, 'volume')}/action"
+        payload = {"os-extend": {"new_size": validate_size(size_gb)}}
         try:
-            self._call("POST", path, f"extend volume {volume_id}", json=wanted)
+            self._call("POST", path, f"extend volume {volume_id}", json=payload)
         except InvalidRequest as refused:
             # Cinder says 400 for a wrong size and for a state alike, so what the volume is now tells them apart.
             volume = self.get_volume(volume_id)
@@ -121,17 +116,17 @@ class BlockStorage(VolumeAttachments):
     def delete_volume(self, volume_id: str) -> None:
         """Ask for the end of a volume. Raises `NotFound`, and `Conflict` when its state does not allow it."""
         # Cinder answers 400 for a state: in use, already going, has snapshots.
-        self._delete(f"/volumes/{checked_id(volume_id, 'volume')}", f"delete volume {volume_id}")
+        self._delete(f"/volumes/{validate_id(volume_id, 'volume')}", f"delete volume {volume_id}")
 
     def snapshot_pages(
         self, *, page_size: int = 1000, metadata: Mapping[str, str] | None = None
     ) -> Iterator[RecordPage[Snapshot]]:
-        """The project's snapshots of volumes, newest first, page by page; with `metadata`, those that have all of it."""
+        """List the project's snapshots of volumes, newest first, page by page; with `metadata`, those that have all of it."""
         for page in self._raw_pages("snapshots", page_size, metadata):
             yield read_records(page, Snapshot.from_json)
 
     def find_snapshots_by_metadata(self, metadata: Mapping[str, str]) -> list[Snapshot]:
-        """All snapshots that carry all of this metadata: what an earlier attempt to make one has left.
+        """List the snapshots that carry all of this metadata: an earlier attempt to create one may have left them.
 
         Raises `UnreadableObject` when one of them cannot be read: it must not be taken for none.
         """
@@ -141,8 +136,8 @@ class BlockStorage(VolumeAttachments):
         return [Snapshot.from_json(raw) for page in pages for raw in page if _carries(raw, metadata)]
 
     def get_snapshot(self, snapshot_id: str) -> Snapshot:
-        """One snapshot of a volume. Raises `NotFound`."""
-        path = f"/snapshots/{checked_id(snapshot_id, 'snapshot')}"
+        """Get one snapshot of a volume. Raises `NotFound`."""
+        path = f"/snapshots/{validate_id(snapshot_id, 'snapshot')}"
         return _snapshot(self._call("GET", path, f"read snapshot {snapshot_id}"))
 
     def create_snapshot(
@@ -159,16 +154,16 @@ class BlockStorage(VolumeAttachments):
         is. When it raises `CloudUnavailable`, the snapshot may exist all the same. Raises `NotFound`, `QuotaExceeded`, and
         `Conflict` when the volume's state does not allow it.
         """
-        wanted: dict[str, Any] = {
-            "volume_id": checked_id(volume_id, "volume"),
-            "name": checked_name(name, "snapshot"),
-            "metadata": checked_metadata(metadata),
+        payload: dict[str, Any] = {
+            "volume_id": validate_id(volume_id, "volume"),
+            "name": validate_name(name, "snapshot"),
+            "metadata": validate_metadata(metadata),
         }
         if force:
-            wanted["force"] = True
+            payload["force"] = True
         try:
             body = self._call(
-                "POST", "/snapshots", f"make a snapshot of volume {volume_id}", json={"snapshot": wanted}
+                "POST", "/snapshots", f"make a snapshot of volume {volume_id}", json={"snapshot": payload}
             )
         except InvalidRequest as refused:
             # Here Cinder says 400 for an id that is none of its own, too.
@@ -178,10 +173,10 @@ class BlockStorage(VolumeAttachments):
 
     def delete_snapshot(self, snapshot_id: str) -> None:
         """Ask for the end of a snapshot. Raises `NotFound`, and `Conflict` when its state does not allow it."""
-        self._delete(f"/snapshots/{checked_id(snapshot_id, 'snapshot')}", f"delete snapshot {snapshot_id}")
+        self._delete(f"/snapshots/{validate_id(snapshot_id, 'snapshot')}", f"delete snapshot {snapshot_id}")
 
     def list_volume_types(self) -> RecordPage[VolumeType]:
-        """The volume types that this project may use."""
+        """List the volume types that this project may use."""
         pages = json_pages(
             self._transport,
             _SERVICE,
@@ -191,14 +186,14 @@ class BlockStorage(VolumeAttachments):
             page_size=1000,
             microversion=BLOCK_STORAGE_MICROVERSION,
         )
-        return joined(read_records(page, VolumeType.from_json) for page in pages)
+        return join_pages(read_records(page, VolumeType.from_json) for page in pages)
 
     def list_quotas(self) -> list[Quota]:
-        """The project's limits and what is in use of them, sorted by name; also those of each volume type by itself."""
-        path = f"/os-quota-sets/{checked_id(self._transport.project_id, 'project')}"
+        """List the project's limits and usage, sorted by name, those of each volume type included."""
+        path = f"/os-quota-sets/{validate_id(self._transport.project_id, 'project')}"
         body = self._call("GET", path, "list quotas", params={"usage": "true"})
         if not isinstance(body, dict):
-            raise nonsense("it holds no quota")
+            raise malformed_answer("it holds no quota")
         return quotas_from_json(_SERVICE, body.get("quota_set"))
 
     def _raw_pages(self, kind: str, page_size: int, metadata: Mapping[str, str] | None) -> Iterator[Page]:
@@ -235,22 +230,22 @@ class BlockStorage(VolumeAttachments):
 
 def _volume(body: Any) -> Volume:
     if not isinstance(body, dict):
-        raise nonsense("it holds no volume")
+        raise malformed_answer("it holds no volume")
     return Volume.from_json(body.get("volume"))
 
 
 def _snapshot(body: Any) -> Snapshot:
     if not isinstance(body, dict):
-        raise nonsense("it holds no snapshot")
+        raise malformed_answer("it holds no snapshot")
     return Snapshot.from_json(body.get("snapshot"))
 
 
 def _metadata_filter(metadata: Mapping[str, str] | None) -> dict[str, str]:
     # Cinder reads this parameter as a dictionary's text.
-    return {"metadata": json_text.dumps(checked_metadata(metadata))} if metadata else {}
+    return {"metadata": json_text.dumps(validate_metadata(metadata))} if metadata else {}
 
 
 def _carries(raw: Any, metadata: Mapping[str, str]) -> bool:
-    # A Cinder whose policy switches the filter off ignores it silently, so the answer is looked at again.
+    # A Cinder whose policy switches the filter off ignores it silently, so the answer is filtered again.
     found = mapping(raw.get("metadata")) if isinstance(raw, dict) else {}
     return all(found.get(key) == value for key, value in metadata.items())

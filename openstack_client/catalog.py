@@ -1,4 +1,4 @@
-"""What a token's catalog says: which services are where, for whom."""
+"""Read a token's catalog: which services it has, in which region, for which interface."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import ServiceMissing
-from .records.raw import text
+from .records.json_values import text
 
 INTERFACES = ("public", "internal", "admin")
-# What is shown of a catalog in an error.
+# The most that an error shows of a catalog.
 _MOST_SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a service is: its official type, its region ("" for none), and for whom ("public", "internal", "admin")."""
+    """An endpoint of a service: its official type, its region ("" for none), its interface ("public", "internal", "admin")."""
 
     service: str
     region: str
     interface: str
 
 
-def well_formed_catalog(raw: Any) -> list[dict[str, Any]]:
-    """Return the services of a catalog that are services, with those of their endpoints that are endpoints, each once.
+def normalize_catalog(raw: Any) -> list[dict[str, Any]]:
+    """Return the valid services of a catalog with their valid endpoints, each once.
 
     Keystoneauth takes for granted that they are, and one that is not would keep us from all the others.
     """
@@ -52,7 +52,7 @@ def well_formed_catalog(raw: Any) -> list[dict[str, Any]]:
     return services
 
 
-def endpoints_of(access: Any) -> Iterator[Endpoint]:
+def list_endpoints(access: Any) -> Iterator[Endpoint]:
     """Yield each endpoint of a token's catalog.
 
     `access` is keystoneauth's picture of a token. A catalog that calls block storage `volumev3` has `block-storage` here.
@@ -60,7 +60,7 @@ def endpoints_of(access: Any) -> Iterator[Endpoint]:
     from os_service_types import ServiceTypes  # noqa: PLC0415 - reads its data; only who asks needs it.
 
     types = ServiceTypes()
-    for service in well_formed_catalog(access.service_catalog.catalog):
+    for service in normalize_catalog(access.service_catalog.catalog):
         official = str(types.get_service_type(service["type"]) or service["type"])
         for endpoint in service["endpoints"]:
             yield Endpoint(official, endpoint["region"] or "", endpoint["interface"])
@@ -71,7 +71,7 @@ def check_service(access: Any, service: str, region: str | None, interface: str)
 
     Without a region, it may be in any.
     """
-    endpoints = list(endpoints_of(access))
+    endpoints = list(list_endpoints(access))
     if any(
         one.service == service and one.interface == interface and region in (None, one.region)
         for one in endpoints

@@ -1,4 +1,4 @@
-"""How far a cloud's clocks are from ours, as its answers say.
+"""Measure how far a cloud's clocks are from ours, by the dates of its answers.
 
 Each service's answers are dated by the host that it runs on (`Date`). A service that does not date them is judged by
 Keystone's, or by when Keystone says that it gave out a token that we have just got.
@@ -14,11 +14,11 @@ from datetime import UTC, datetime, timedelta
 
 from .translation import http_date
 
-# For so long, what a clock said before is borne in mind: it may have been set right meanwhile, and what changed before
+# How long earlier offsets of a clock count: it may have been corrected since, and what changed before
 # that carries the old time.
 _REMEMBERED_SECONDS = 3600.0
 _KEPT = 64
-# One reading in so many seconds is enough.
+# Seconds between two readings.
 _EVERY_SECONDS = 5.0
 
 
@@ -40,19 +40,19 @@ class CloudClock:
             self.note_time(service, said + timedelta(seconds=0.5))
 
     def note_time(self, service: str, said: datetime) -> None:
-        """Take down what time it is there now."""
+        """Record the service's present time."""
         offset = (said - datetime.now(UTC)).total_seconds()
         with self._lock:
             self._offsets.setdefault(service, deque(maxlen=_KEPT)).append((time.monotonic(), offset))
 
     def offset(self, service: str) -> float | None:
-        """How far a service's clock is ahead of ours, or None when nothing has said so yet."""
+        """Return by how many seconds a service's clock is ahead of ours, or None when no answer has told yet."""
         with self._lock:
             readings = self._offsets.get(service) or self._offsets.get("identity")
             return readings[-1][1] if readings else None
 
     def earliest_offset(self, service: str) -> float | None:
-        """The lowest offset of the last hour, or None: what changed at a time of ours has a time of at least that there."""
+        """Return the lowest offset of the last hour, or None: a change at a time of ours has at least that time there."""
         since = time.monotonic() - _REMEMBERED_SECONDS
         with self._lock:
             readings = self._offsets.get(service) or self._offsets.get("identity")
@@ -63,7 +63,7 @@ class CloudClock:
             )
 
     def worst_offset(self) -> float | None:
-        """The offset of the service that is furthest from us, or None."""
+        """Return the offset of the service that is furthest from us, or None."""
         with self._lock:
             latest = [readings[-1][1] for readings in self._offsets.values() if readings]
         return max(latest, key=abs, default=None)

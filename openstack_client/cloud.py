@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from .block_storage import BlockStorage
-from .catalog import INTERFACES, Endpoint, endpoints_of
+from .catalog import INTERFACES, Endpoint, list_endpoints
 from .compute import Compute
 from .connection_rules import ConnectionRules
 from .credentials import CloudCredentials
@@ -58,7 +58,7 @@ class Cloud:
 
     @classmethod
     def from_clouds_yaml(cls, name: str, *, region: str | None = None, guard: Guard | None = None) -> Cloud:
-        """The cloud that openstacksdk's `clouds.yaml` calls so. Raises `InvalidRequest` when it is not there."""
+        """Open the cloud of this name in openstacksdk's `clouds.yaml`. Raises `InvalidRequest` when it is not there."""
         from openstack.config import OpenStackConfig  # noqa: PLC0415 - slow to import; see the package's docstring.
 
         try:
@@ -79,24 +79,24 @@ class Cloud:
             return cls(
                 CloudCredentials(**{**known, "ca_bundle": ca_bundle}),
                 region=region or found.region_name or None,
-                interface=_interface_of(found),
+                interface=_normalize_interface(found),
                 guard=guard,
             )
         raise raised
 
     @property
     def credentials(self) -> CloudCredentials:
-        """What this account logs in with. Its `repr` hides the secrets; do not log its fields."""
+        """The credentials of this account. Their `repr` hides the secrets; do not log their fields."""
         return self._credentials
 
     @property
     def region(self) -> str | None:
-        """The region that was asked for, or None for the catalog's first."""
+        """The region of the account, or None for the catalog's first."""
         return self._transport.region
 
     @property
     def interface(self) -> str:
-        """For whom the endpoints are that are asked."""
+        """The interface of the endpoints: public, internal or admin."""
         return self._transport.interface
 
     @cached_property
@@ -111,7 +111,7 @@ class Cloud:
 
     @cached_property
     def network(self) -> Networks:
-        """Networks and what hangs on them: subnets, ports, routers, floating IPs and security groups."""
+        """Networks, subnets, ports, routers, floating IPs and security groups."""
         return Networks(self._transport)
 
     @cached_property
@@ -121,11 +121,11 @@ class Cloud:
 
     @property
     def project_id(self) -> str:
-        """The id of the project that the credentials are for. Logs in if that was not done yet."""
+        """The id of the project that the credentials are for. Logs in if necessary."""
         return self._transport.project_id
 
     def regions(self) -> list[str]:
-        """The regions in which this account's catalog has compute, sorted by name; [""] when it names none at all.
+        """List the regions in which this account's catalog has compute, sorted by name; [""] when it names none.
 
         "" stands for the whole of a cloud that has no regions, and is no name to ask for: `region` is None then.
         """
@@ -138,7 +138,7 @@ class Cloud:
         return named or sorted(found)
 
     def services(self) -> dict[str, list[str]]:
-        """What this account's catalog offers in each of its regions: the services' types, sorted, by the region's name.
+        """Return the types of services that the catalog offers in each region, sorted, by the region's name.
 
         Those of this account's interface alone. The types are OpenStack's official ones: a catalog that calls block storage `volumev3` has `block-storage` here.
         Logs in if that was not done yet. The catalog is as old as the token. What is not in it raises `ServiceMissing`.
@@ -150,18 +150,18 @@ class Cloud:
         return {region: sorted(found[region]) for region in sorted(found)}
 
     def interfaces(self) -> list[str]:
-        """For whom this account's catalog has endpoints of compute: "public", "internal", "admin"; sorted."""
+        """Return the interfaces for which the catalog has compute endpoints: "public", "internal", "admin"; sorted."""
         return sorted({one.interface for one in self._endpoints() if one.service == "compute"})
 
     def clock_offset(self) -> float | None:
-        """How many seconds the cloud's clock is ahead of ours (negative: behind), of the service that is furthest.
+        """Return by how many seconds the cloud's clock is ahead of ours (negative: behind), of the service that is furthest.
 
         None when no answer has said what time it is there.
         """
         return self._transport.clock.worst_offset()
 
     def _endpoints(self) -> list[Endpoint]:
-        return list(endpoints_of(self._transport.access()))
+        return list(list_endpoints(self._transport.access()))
 
     def check(self) -> None:
         """Log in and touch the compute endpoint. Raises a `CloudError` that says what is wrong."""
@@ -185,7 +185,7 @@ class Cloud:
 
 
 def _read_ca_bundle(path: str | None) -> str | None:
-    """The certificates in a file that clouds.yaml names. Raises `InvalidRequest`."""
+    """Return the certificates in a file that clouds.yaml names. Raises `InvalidRequest`."""
     if not path:
         return None
     try:
@@ -195,7 +195,7 @@ def _read_ca_bundle(path: str | None) -> str | None:
     raise InvalidRequest(f"The file of trusted certificates (CA bundle) cannot be read: {path}: {why}.")
 
 
-def _interface_of(found: Any) -> str:
-    """What clouds.yaml says of the interface, which some write as Keystone's first version did (`publicURL`)."""
+def _normalize_interface(found: Any) -> str:
+    """Return the interface of clouds.yaml, which may be written as Keystone's first version did (`publicURL`)."""
     said = str(found.config.get("interface") or "").removesuffix("URL")
     return said if said in INTERFACES else "public"

@@ -6,15 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from .checks import checked_id, checked_metadata, checked_name, checked_tag, checked_tags
 from .errors import InvalidRequest
-from .nova_calls import COMPUTE_MICROVERSION, SERVICE, inner, inner_list
-from .paging import Page, RecordPage, fetched_ahead, joined, json_pages, read_records
+from .nova_requests import COMPUTE_MICROVERSION, SERVICE, unwrap_list, unwrap_object
+from .paging import Page, RecordPage, join_pages, json_pages, prefetch_pages, read_records
 from .records import Flavor, Keypair, Quota, Server, ServerReading, Zone
 from .records.compute import keypair_name
 from .records.quota import quotas_from_json
 from .server_actions import ServerActions
 from .server_volumes import ServerVolumes
+from .validation import validate_id, validate_metadata, validate_name, validate_tag, validate_tags
 
 __all__ = ["COMPUTE_MICROVERSION", "Compute"]
 
@@ -37,11 +37,11 @@ class Compute(ServerActions, ServerVolumes):
         tag: str | None = None,
         statuses: Sequence[str] = (),
     ) -> Iterator[RecordPage[Server]]:
-        """The project's servers, newest first, page by page.
+        """List the project's servers, newest first, page by page.
 
         With `changes_since` (aware, by our clock), what changed at that moment or later, deleted servers included (status
         DELETED). The cloud's clock need not be ours: it is asked by its own, as its answers say it.
-        Nova keeps whole seconds, so the moment is rounded down: a change within it may be seen twice, never missed.
+        Nova keeps whole seconds, so the time is rounded down: a change within it may be seen twice, never missed.
         Raises `CloudUnavailable` when the listing breaks off: pages already read are then not the whole fleet.
         """
         query = _server_query(self._cloud_time(changes_since), tag, statuses)
@@ -51,26 +51,26 @@ class Compute(ServerActions, ServerVolumes):
     def reading_pages(
         self, *, changes_since: datetime | None = None, page_size: int = 1000
     ) -> Iterator[RecordPage[ServerReading]]:
-        """The project's servers, as `server_pages` has them, as readings: for who mostly finds nothing new.
+        """List the project's servers as `server_pages` does, as readings: for callers that mostly find nothing new.
 
-        The next page is fetched while the last one is being looked at, so a reader that is no slower than the cloud
+        The next page is fetched while the last one is being processed, so a reader that is no slower than the cloud
         costs no time of its own. Raises `CloudUnavailable` when the listing breaks off.
         """
         pages = self._raw_pages(page_size, _server_query(self._cloud_time(changes_since), None, ()))
-        for page in fetched_ahead(pages, self._transport.check_guard):
+        for page in prefetch_pages(pages, self._transport.check_guard):
             yield read_records(page, ServerReading.from_json)
 
-    def _cloud_time(self, moment: datetime | None) -> datetime | None:
-        """A moment of ours as Nova's clock had it, or earlier: how it was set in the last hour counts too."""
-        if moment is None:
+    def _cloud_time(self, time: datetime | None) -> datetime | None:
+        """Return a time of ours as Nova's clock had it, or earlier: offsets of the last hour count too."""
+        if time is None:
             return None
-        if moment.tzinfo is None:
+        if time.tzinfo is None:
             raise InvalidRequest("changes_since must carry its time zone.")
         clock = self._transport.clock
         if clock.offset(SERVICE) is None:
-            # Nothing was asked yet that would have said what time it is there.
+            # No answer has told the service's time yet.
             self.check()
-        return moment.astimezone(UTC) + timedelta(seconds=clock.earliest_offset(SERVICE) or 0.0)
+        return time.astimezone(UTC) + timedelta(seconds=clock.earliest_offset(SERVICE) or 0.0)
 
     def _raw_pages(self, page_size: int, query: Mapping[str, Any]) -> Iterator[Page]:
         # Nova keeps a server that is being built in two places, and shows it on two pages when it moves between them while
@@ -94,19 +94,19 @@ class Compute(ServerActions, ServerVolumes):
         tag: str | None = None,
         statuses: Sequence[str] = (),
     ) -> Iterator[Server]:
-        """The servers of `server_pages`, one by one."""
+        """List the servers of `server_pages`, one by one."""
         for page in self.server_pages(
             changes_since=changes_since, page_size=page_size, tag=tag, statuses=statuses
         ):
             yield from page
 
     def get_server(self, server_id: str) -> Server:
-        """One server. Raises `NotFound`."""
-        path = f"/servers/{checked_id(server_id, 'server')}"
-        return Server.from_json(inner(self._call("GET", path, f"read server {server_id}"), "server"))
+        """Get one server. Raises `NotFound`."""
+        path = f"/servers/{validate_id(server_id, 'server')}"
+        return Server.from_json(unwrap_object(self._call("GET", path, f"read server {server_id}"), "server"))
 
     def find_servers_by_tag(self, tag: str) -> list[Server]:
-        """All servers with this tag, whatever their state: what an earlier attempt to create one has left.
+        """List the servers with this tag, whatever their state: an earlier attempt to create one may have left them.
 
         Raises `UnreadableObject` when one of them cannot be read: it must not be taken for none.
         """
@@ -128,7 +128,7 @@ class Compute(ServerActions, ServerVolumes):
     ) -> Server:
         """Ask for a server, from an image or from a volume. Look for a tag of its own first: not safe to repeat.
 
-        Nova answers with the id alone, so the record holds that and what was asked for; the rest comes with
+        Nova answers with the id alone, so the record holds that and the requested values; the rest comes with
         `get_server`. When it raises `CloudUnavailable`, the server may exist all the same.
         Raises `QuotaExceeded`, `Conflict`, `Forbidden`, `InvalidRequest`.
         """
@@ -138,39 +138,39 @@ class Compute(ServerActions, ServerVolumes):
             )
         if isinstance(network_ids, str) or not network_ids:
             raise InvalidRequest("A server needs at least one network.")
-        wanted: dict[str, Any] = {
-            "name": checked_name(name, "server"),
-            "flavorRef": checked_id(flavor_id, "flavor"),
-            "networks": [{"uuid": checked_id(network_id, "network")} for network_id in network_ids],
-            "tags": checked_tags(tags),
-            "metadata": checked_metadata(metadata),
+        payload: dict[str, Any] = {
+            "name": validate_name(name, "server"),
+            "flavorRef": validate_id(flavor_id, "flavor"),
+            "networks": [{"uuid": validate_id(network_id, "network")} for network_id in network_ids],
+            "tags": validate_tags(tags),
+            "metadata": validate_metadata(metadata),
         }
         if image_id is not None:
-            wanted["imageRef"] = checked_id(image_id, "image")
+            payload["imageRef"] = validate_id(image_id, "image")
         if boot_volume_id is not None:
-            wanted["block_device_mapping_v2"] = [
+            payload["block_device_mapping_v2"] = [
                 {
                     "boot_index": 0,
-                    "uuid": checked_id(boot_volume_id, "volume"),
+                    "uuid": validate_id(boot_volume_id, "volume"),
                     "source_type": "volume",
                     "destination_type": "volume",
                     "delete_on_termination": False,
                 }
             ]
         if availability_zone is not None:
-            wanted["availability_zone"] = checked_name(availability_zone, "availability zone")
+            payload["availability_zone"] = validate_name(availability_zone, "availability zone")
         if key_name is not None:
-            wanted["key_name"] = checked_name(key_name, "key pair")
-        body = self._call("POST", "/servers", f"create server {name}", json={"server": wanted})
-        answer = inner(body, "server")
+            payload["key_name"] = validate_name(key_name, "key pair")
+        body = self._call("POST", "/servers", f"create server {name}", json={"server": payload})
+        answer = unwrap_object(body, "server")
         # The answer also holds the server's first password (adminPass). It is dropped here.
         return Server.from_json(
             {
                 "id": answer.get("id"),
                 "name": name,
                 "status": "BUILD",
-                "tags": wanted["tags"],
-                "metadata": wanted["metadata"],
+                "tags": payload["tags"],
+                "metadata": payload["metadata"],
             }
         )
 
@@ -179,9 +179,9 @@ class Compute(ServerActions, ServerVolumes):
 
         A name given while the server is in BUILD may be lost, though Nova accepts it (seen on Zed).
         """
-        path = f"/servers/{checked_id(server_id, 'server')}"
-        wanted = {"server": {"name": checked_name(name, "server")}}
-        self._call("PUT", path, f"rename server {server_id}", json=wanted)
+        path = f"/servers/{validate_id(server_id, 'server')}"
+        payload = {"server": {"name": validate_name(name, "server")}}
+        self._call("PUT", path, f"rename server {server_id}", json=payload)
 
     def replace_metadata(self, server_id: str, metadata: Mapping[str, str]) -> None:
         """Make this all of a server's metadata: keys that are not in it are dropped.
@@ -189,16 +189,16 @@ class Compute(ServerActions, ServerVolumes):
         Raises `NotFound`, `QuotaExceeded` (too many keys), and `Conflict` when the server's state does not allow it: only a
         server that is active, stopped, paused or suspended takes it.
         """
-        path = f"/servers/{checked_id(server_id, 'server')}/metadata"
-        wanted = {"metadata": checked_metadata(metadata)}
-        self._call("PUT", path, f"replace the metadata of server {server_id}", json=wanted)
+        path = f"/servers/{validate_id(server_id, 'server')}/metadata"
+        payload = {"metadata": validate_metadata(metadata)}
+        self._call("PUT", path, f"replace the metadata of server {server_id}", json=payload)
 
     def delete_server(self, server_id: str) -> None:
         """Ask for the end of a server. Raises `NotFound`; whether that is success is the caller's to say."""
-        self._call("DELETE", f"/servers/{checked_id(server_id, 'server')}", f"delete server {server_id}")
+        self._call("DELETE", f"/servers/{validate_id(server_id, 'server')}", f"delete server {server_id}")
 
     def list_flavors(self) -> RecordPage[Flavor]:
-        """The flavors that this project may use."""
+        """List the flavors that this project may use."""
         pages = json_pages(
             self._transport,
             SERVICE,
@@ -208,10 +208,10 @@ class Compute(ServerActions, ServerVolumes):
             page_size=_LISTED_AT_ONCE,
             microversion=COMPUTE_MICROVERSION,
         )
-        return joined(read_records(page, Flavor.from_json) for page in pages)
+        return join_pages(read_records(page, Flavor.from_json) for page in pages)
 
     def list_keypairs(self) -> RecordPage[Keypair]:
-        """The key pairs of the user who logs in, by name. They are the user's, not the project's."""
+        """List the key pairs of the user who logs in, by name. They are the user's, not the project's."""
         pages = json_pages(
             self._transport,
             SERVICE,
@@ -222,17 +222,17 @@ class Compute(ServerActions, ServerVolumes):
             microversion=COMPUTE_MICROVERSION,
             marker_of=keypair_name,
         )
-        return joined(read_records(page, Keypair.from_json) for page in pages)
+        return join_pages(read_records(page, Keypair.from_json) for page in pages)
 
     def list_quotas(self) -> list[Quota]:
-        """The project's limits and what is in use of them, sorted by name."""
-        path = f"/os-quota-sets/{checked_id(self._transport.project_id, 'project')}/detail"
-        return quotas_from_json(SERVICE, inner(self._call("GET", path, "list quotas"), "quota_set"))
+        """List the project's limits and usage, sorted by name."""
+        path = f"/os-quota-sets/{validate_id(self._transport.project_id, 'project')}/detail"
+        return quotas_from_json(SERVICE, unwrap_object(self._call("GET", path, "list quotas"), "quota_set"))
 
     def list_zones(self) -> RecordPage[Zone]:
-        """The availability zones that servers can be asked for in."""
+        """List the availability zones for servers."""
         body = self._call("GET", "/os-availability-zone", "list availability zones")
-        return read_records(inner_list(body, "availabilityZoneInfo"), Zone.from_json)
+        return read_records(unwrap_list(body, "availabilityZoneInfo"), Zone.from_json)
 
 
 def _server_query(changes_since: datetime | None, tag: str | None, statuses: Sequence[str]) -> dict[str, Any]:
@@ -240,7 +240,7 @@ def _server_query(changes_since: datetime | None, tag: str | None, statuses: Seq
     if changes_since is not None:
         query["changes-since"] = changes_since.strftime("%Y-%m-%dT%H:%M:%SZ")
     if tag is not None:
-        query["tags"] = checked_tag(tag)
+        query["tags"] = validate_tag(tag)
     if statuses:
-        query["status"] = [checked_name(status, "status") for status in statuses]
+        query["status"] = [validate_name(status, "status") for status in statuses]
     return query

@@ -1,4 +1,4 @@
-"""Where connections to a cloud may go, and how much a cloud may answer.
+"""The rules for connections to a cloud: where they may go, and how large an answer may be.
 
 A cloud is not trusted: its login answers with a catalog of addresses, and a tenant may have entered a server of its own.
 """
@@ -53,6 +53,6 @@ def check_json_tokens(content: bytes, most: int) -> None:
         raise AnswerRefused(f"sent more than {most:,} values, which no answer of a cloud does")
 
 
-def in_mebibytes(count: int) -> str:
-    """Return a count of bytes in words."""
+def format_mebibytes(count: int) -> str:
+    """Return a number of bytes as text, in MiB."""
     return f"{count / MIB:g} MiB"

@@ -1,4 +1,4 @@
-"""What one logs in to a cloud with."""
+"""The credentials of a cloud account."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ class CloudCredentials:
 
     @property
     def kind(self) -> Literal["application_credential", "password"]:
-        """Decided by what is set: an application credential wins, because it can do less."""
+        """The type of the credentials: an application credential wins, because it can do less."""
         return "application_credential" if self.application_credential_id else "password"
 
     def secrets(self) -> tuple[str, ...]:
-        """What must never be shown."""
+        """The texts that must never be shown."""
         return tuple(secret for secret in (self.password, self.application_credential_secret) if secret)
 
     def check(self) -> None:
-        """Raises `InvalidRequest` when something is missing, before anything is sent."""
+        """Raise `InvalidRequest` when something is missing, before anything is sent."""
         if not self.auth_url.startswith(("http://", "https://")):
             raise InvalidRequest("The authentication address must begin with http:// or https://.")
         if not _names_a_host(self.auth_url):
@@ -63,12 +63,12 @@ class CloudCredentials:
             raise InvalidRequest("A project is needed with a user name and password.")
 
     def fingerprint(self) -> str:
-        """A hash of everything, the secret included: changed credentials never meet an old token."""
+        """Return a hash of everything, the secret included: changed credentials never meet an old token."""
         text = json.dumps(asdict(self), sort_keys=True)
         return hashlib.pbkdf2_hmac("sha256", text.encode(), b"openstack_client", _FINGERPRINT_ROUNDS).hex()
 
     def auth_plugin(self) -> Any:
-        """The keystoneauth plugin that logs in with these credentials."""
+        """Return the keystoneauth plugin that logs in with these credentials."""
         from keystoneauth1.identity import v3  # noqa: PLC0415 - importing keystoneauth is slow; only requests need it.
 
         if self.kind == "application_credential":

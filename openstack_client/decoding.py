@@ -16,12 +16,9 @@ from typing import Any
 
 # Deeper than this, no object of OpenStack's is nested; what is deeper becomes None.
 MAX_DEPTH = 40
-# PostgreSQL's bigint. A longer number is no figure of a cloud.
-MAX_INTEGER = 2**63 - 1
 # An escape that stands for a control character other than tab and line ends, or for half of a surrogate pair, whole ones
 # among them: to walk through an answer costs no more than to find out that each has its other half.
 _ODD_ESCAPE = re.compile(r"\\(?:[bf]|u(?:00[01][0-9a-fA-F]|007[fF]|00[89][0-9a-fA-F]|[dD][89a-fA-F]))")
-_CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\r")
 _CONTROL_CHARACTERS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _ODD_CHARACTERS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _BRACKETS_AND_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
@@ -82,7 +79,7 @@ def _loads(text: str, *, strict: bool = True, parse_int: Any = None) -> Any:
 
 
 def _is_suspicious(content: bytes, text: str) -> bool:
-    """Whether anything in an answer may have to be cleaned."""
+    """Return whether anything in an answer may have to be cleaned."""
     # Strict JSON holds no control character below 0x20 as it is, but it may hold DEL and those from 0x80 to 0x9f.
     if b"\\" in content and _ODD_ESCAPE.search(text):
         return True

@@ -1,4 +1,4 @@
-"""What can go wrong with a cloud: one small tree, whatever library noticed it first."""
+"""The errors of a cloud: one small tree, whichever library raised first."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class CloudUnavailable(CloudError):
 
 
 class UnreadableObject(CloudUnavailable):
-    """An answer arrived, and what it says of one object makes no sense. Nothing is wrong with the others.
+    """One object of an answer is malformed. Nothing is wrong with the others.
 
     `name` is what the object calls itself, if it does. In a listing such an object is counted and named, and the rest is
     read; the answer about a single one raises this.

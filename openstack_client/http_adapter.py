@@ -23,7 +23,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
-from .connection_rules import AnswerRefused, ConnectionRules, in_mebibytes
+from .connection_rules import AnswerRefused, ConnectionRules, format_mebibytes
 
 
 class CloudAdapter(HTTPAdapter):
@@ -77,7 +77,7 @@ class CloudAdapter(HTTPAdapter):
 
 
 class _AnswerReader(io.RawIOBase):
-    """What comes out of a socket in answer to one request, until it is too much or takes too long.
+    """The answer to one request, read from a socket until it is too large or takes too long.
 
     Raises `AnswerRefused` then.
     """
@@ -111,7 +111,7 @@ class _AnswerReader(io.RawIOBase):
             raise
         self._taken += count or 0
         if self._taken > self.most_bytes:
-            raise AnswerRefused(f"sent {self.part}more than {in_mebibytes(self.most_bytes)}")
+            raise AnswerRefused(f"sent {self.part}more than {format_mebibytes(self.most_bytes)}")
         return int(count) if count is not None else None
 
     def close(self) -> None:
@@ -127,7 +127,7 @@ def _pools(rules: ConnectionRules) -> dict[str, Any]:
 
 
 class _Connection(HTTPConnection):
-    """A connection whose pool has given it its rules."""
+    """A connection that keeps to the rules of its pool."""
 
     rules: ConnectionRules
 

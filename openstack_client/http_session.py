@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 import requests
 
-from .connection_rules import AnswerRefused, ConnectionRules, check_json_tokens, in_mebibytes
+from .connection_rules import AnswerRefused, ConnectionRules, check_json_tokens, format_mebibytes
 from .errors import AddressRefused, CloudError, CloudUnavailable, InvalidRequest
 from .http_adapter import CloudAdapter
 
@@ -72,7 +72,7 @@ class HttpSession(requests.Session):
         """
         kwargs |= {"timeout": self._timeout, "stream": True, "allow_redirects": False}
         if kwargs.get("verify", True) is True and not self._has_ca_bundle:
-            # The one thing of the environment that only says whom to trust.
+            # The only setting of the environment that is honored: it says which certificates to trust.
             kwargs["verify"] = os.environ.get("REQUESTS_CA_BUNDLE") or True
         address = url.decode() if isinstance(url, bytes) else url
         for _ in range(_MOST_REDIRECTS + 1):
@@ -81,10 +81,10 @@ class HttpSession(requests.Session):
             location = response.headers.get("location")
             if response.status_code not in _REDIRECTS or not location:
                 return response
-            address = self._redirected(method, response.url, location)
+            address = self._redirect_address(method, response.url, location)
             # The new address has its own query.
             kwargs.pop("params", None)
-        raise InvalidRequest(f"{origin_of(address)} sends us round in a circle of redirects.")
+        raise InvalidRequest(f"{extract_origin(address)} sends us round in a circle of redirects.")
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """See requests, which would read a redirect's body without a bound to look where it leads."""
@@ -103,11 +103,11 @@ class HttpSession(requests.Session):
                     raise
             except AddressRefused as refused:
                 error: CloudError = AddressRefused(
-                    f"{self._source_of(url)} {origin_of(url)}, where clouds are not allowed: {refused.message}."
+                    f"{self._describe_source(url)} {extract_origin(url)}, where clouds are not allowed: {refused.message}."
                 )
                 break
             except AnswerRefused as refused:
-                whose = f"{method} {origin_of(url)}{urlsplit(url).path}"
+                whose = f"{method} {extract_origin(url)}{urlsplit(url).path}"
                 error = CloudUnavailable(f"The answer to {whose} was not read to its end: it {refused}.")
                 break
             else:
@@ -126,29 +126,29 @@ class HttpSession(requests.Session):
             for chunk in response.iter_content(_CHUNK_BYTES):
                 size += len(chunk)
                 if size > most:
-                    raise AnswerRefused(f"sent more than {in_mebibytes(most)}")
+                    raise AnswerRefused(f"sent more than {format_mebibytes(most)}")
                 chunks.append(chunk)
             content = b"".join(chunks)
             check_json_tokens(content, self._rules.json_tokens)
         except BaseException:
             response.close()
             raise
-        # What `response.content` and `response.json()` look at; requests has no public way to say it.
+        # `response.content` and `response.json()` read these; requests has no public way to set them.
         response._content = content  # noqa: SLF001
         response._content_consumed = True  # noqa: SLF001
 
     def _check_url(self, url: str) -> None:
-        """Refuse what is no address of HTTP, or names a user, whom requests would log in as. Raises `InvalidRequest`."""
+        """Raise `InvalidRequest` for a URL that is not HTTP, or that names a user, whom requests would log in as."""
         try:
             parts = urlsplit(url)
             has_user = parts.username is not None or parts.password is not None
         except ValueError:
-            raise InvalidRequest(f"{self._source_of(url)} an address that cannot be read.") from None
+            raise InvalidRequest(f"{self._describe_source(url)} an address that cannot be read.") from None
         if parts.scheme.lower() not in _PORTS or has_user:
             why = "names a user" if has_user else "is neither http nor https"
-            raise InvalidRequest(f"{self._source_of(url)} an address that {why}.")
+            raise InvalidRequest(f"{self._describe_source(url)} an address that {why}.")
 
-    def _redirected(self, method: str, url: str, location: str) -> str:
+    def _redirect_address(self, method: str, url: str, location: str) -> str:
         """Return where a redirect leads, if it stays where the request was sent to. Raises `InvalidRequest`.
 
         Services redirect to themselves ("/v2.1" to "/v2.1/"), and behind a proxy that speaks TLS they often name http
@@ -159,7 +159,7 @@ class HttpSession(requests.Session):
         try:
             full = urljoin(url, location)
             new = urlsplit(full)
-            where = origin_of(full)
+            where = extract_origin(full)
             is_same = new.hostname == old.hostname and _port_of(new, old) == _port_of(old, old)
         except ValueError:
             is_same = False
@@ -168,18 +168,18 @@ class HttpSession(requests.Session):
             if target != url:
                 return target
         raise InvalidRequest(
-            f"{origin_of(url)} redirects {method} {old.path or '/'} to {where}, and redirects are not followed:"
+            f"{extract_origin(url)} redirects {method} {old.path or '/'} to {where}, and redirects are not followed:"
             " they would carry credentials along. If that is the right address, enter it."
         )
 
-    def _source_of(self, url: str) -> str:
-        """How an address came about: it was entered, or the cloud's catalog leads there."""
-        if origin_of(url) == origin_of(self._auth_url):
+    def _describe_source(self, url: str) -> str:
+        """Return where an address came from: it was entered, or the cloud's catalog leads there."""
+        if extract_origin(url) == extract_origin(self._auth_url):
             return "The auth URL leads to"
-        return f"The catalog of {origin_of(self._auth_url)} leads to"
+        return f"The catalog of {extract_origin(self._auth_url)} leads to"
 
 
-def origin_of(url: str) -> str:
+def extract_origin(url: str) -> str:
     """Return scheme, host and port of an address, fit to be shown; the rest, which may hold a password, is left out."""
     try:
         parts = urlsplit(url)
@@ -193,7 +193,7 @@ def origin_of(url: str) -> str:
 
 
 def _port_of(parts: SplitResult, asked: SplitResult) -> int | None:
-    """The port of an address, where the ports that stand for http and https by themselves count as the one asked for."""
+    """Return the port of an address; the default ports of http and https count as the requested one."""
     if parts.port is not None and parts.port != _PORTS.get(parts.scheme):
         return parts.port
     return _PORTS.get(asked.scheme)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .checks import checked_id, checked_property
 from .errors import InvalidRequest
-from .paging import Page, RecordPage, joined, json_pages, read_records
+from .paging import Page, RecordPage, join_pages, json_pages, read_records
 from .records import Image
 from .transport import Transport
+from .validation import validate_id, validate_property
 
 _SERVICE = "image"
 
@@ -21,11 +21,11 @@ class Images:
         self._transport = transport
 
     def list_images(self) -> RecordPage[Image]:
-        """The images that this project may use: its own, public and shared ones. Hidden ones are left out."""
-        return joined(self.image_pages())
+        """List the images that this project may use: its own, public and shared ones. Hidden ones are left out."""
+        return join_pages(self.image_pages())
 
     def image_pages(self, *, page_size: int = 500) -> Iterator[RecordPage[Image]]:
-        """The images of `list_images`, newest first, page by page.
+        """List the images of `list_images`, newest first, page by page.
 
         Raises `CloudUnavailable` when the listing breaks off: pages already read are then not all.
         """
@@ -33,24 +33,24 @@ class Images:
             yield read_records(page, Image.from_json)
 
     def find_images_by_property(self, name: str, value: str) -> list[Image]:
-        """All images with this property, whatever their status: what an earlier attempt to make one has left.
+        """List the images with this property, whatever their status: an earlier attempt to create one may have left them.
 
         Raises `UnreadableObject` when one of them cannot be read: it must not be taken for none.
         """
         if not value:
             raise InvalidRequest("Without a value, every image would be found.")
-        wanted = checked_property(name)
-        # A proxy or a Glance that drops the filter would hand us all images, so the answer is looked at again.
+        key = validate_property(name)
+        # A proxy or a Glance that drops the filter would return all images, so the answer is filtered again.
         return [
             Image.from_json(raw)
-            for page in self._raw_pages({wanted: value})
+            for page in self._raw_pages({key: value})
             for raw in page
-            if isinstance(raw, dict) and raw.get(wanted) == value
+            if isinstance(raw, dict) and raw.get(key) == value
         ]
 
     def get_image(self, image_id: str) -> Image:
-        """One image. Raises `NotFound`, also when it was removed."""
-        path = f"/images/{checked_id(image_id, 'image')}"
+        """Get one image. Raises `NotFound`, also when it was deleted."""
+        path = f"/images/{validate_id(image_id, 'image')}"
         return Image.from_json(self._transport.request(_SERVICE, "GET", path, doing=f"read image {image_id}"))
 
     def delete_image(self, image_id: str) -> None:
@@ -58,7 +58,7 @@ class Images:
 
         Raises `NotFound`, `Forbidden` (protected, or another project's), and `Conflict` when it is in use.
         """
-        path = f"/images/{checked_id(image_id, 'image')}"
+        path = f"/images/{validate_id(image_id, 'image')}"
         self._transport.request(_SERVICE, "DELETE", path, doing=f"delete image {image_id}")
 
     def _raw_pages(self, params: dict[str, Any], page_size: int = 500) -> Iterator[Page]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, cast
 
-from .translation import nonsense
+from .translation import malformed_answer
 from .transport import Transport
 
 MAX_ROWS = 1_000_000
@@ -20,7 +20,7 @@ Listing = Callable[Concatenate[Transport, str, str, Params], Iterator[Page]]
 def bounded_listing(fetch_pages: Listing[Params]) -> Listing[Params]:
     """Let a listing ask for `MAX_PAGES` and show `MAX_ROWS` at the most. Beyond that it raises `CloudUnavailable`.
 
-    Pages are counted where they are asked for: an empty one, which the listing does not show, counts too.
+    Pages are counted where they are requested: an empty one, which the listing does not show, counts too.
     """
 
     @wraps(fetch_pages)
@@ -32,7 +32,7 @@ def bounded_listing(fetch_pages: Listing[Params]) -> Listing[Params]:
         for page in fetch_pages(counted, service, path, *args, **kwargs):
             rows += len(page)
             if rows > MAX_ROWS:
-                raise nonsense(f"{service}'s listing of {path} has more than {MAX_ROWS:,} objects")
+                raise malformed_answer(f"{service}'s listing of {path} has more than {MAX_ROWS:,} objects")
             yield page
 
     return cast("Listing[Params]", fetch_bounded)
@@ -47,5 +47,5 @@ class _CountingTransport:
     def request(self, *args: Any, **kwargs: Any) -> Any:
         self._pages += 1
         if self._pages > MAX_PAGES:
-            raise nonsense(f"{self._listing} has more than {MAX_PAGES:,} pages")
+            raise malformed_answer(f"{self._listing} has more than {MAX_PAGES:,} pages")
         return self._transport.request(*args, **kwargs)

@@ -1,17 +1,17 @@
-"""Networks and what hangs on them: Neutron."""
+"""Networks, subnets, ports, routers, floating IPs and security groups: Neutron."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from .checks import checked_id
 from .errors import CloudError
-from .paging import RecordPage, joined, json_pages, read_records
+from .paging import RecordPage, json_pages, read_records
 from .records import FloatingIp, Network, Port, Quota, Router, SecurityGroup, Subnet
 from .records.quota import quotas_from_json
-from .translation import nonsense
+from .translation import malformed_answer
 from .transport import Transport
+from .validation import validate_id
 
 _SERVICE = "network"
 _PAGE_SIZE = 500
@@ -30,40 +30,32 @@ class Networks:
         self._transport = transport
 
     def network_pages(self, *, page_size: int = _PAGE_SIZE) -> Iterator[RecordPage[Network]]:
-        """Networks, page by page: the project's own, shared and external ones."""
+        """List networks, page by page: the project's own, shared and external ones."""
         return self._pages("/networks", "networks", Network.from_json, page_size)
 
-    def list_networks(self) -> RecordPage[Network]:
-        """The networks of `network_pages`."""
-        return joined(self.network_pages())
-
     def subnet_pages(self, *, page_size: int = _PAGE_SIZE) -> Iterator[RecordPage[Subnet]]:
-        """Subnets, page by page. A server cannot be put on a network that has none."""
+        """List subnets, page by page. A server cannot be put on a network without one."""
         return self._pages("/subnets", "subnets", Subnet.from_json, page_size)
 
-    def list_subnets(self) -> RecordPage[Subnet]:
-        """The subnets of `subnet_pages`."""
-        return joined(self.subnet_pages())
-
     def router_pages(self, *, page_size: int = _PAGE_SIZE) -> Iterator[RecordPage[Router]]:
-        """Routers, page by page."""
+        """List routers, page by page."""
         return self._pages("/routers", "routers", Router.from_json, page_size)
 
     def port_pages(self, *, page_size: int = _PAGE_SIZE) -> Iterator[RecordPage[Port]]:
-        """Ports, page by page: of servers, of routers, and unused ones."""
+        """List ports, page by page: of servers, of routers, and unused ones."""
         return self._pages("/ports", "ports", Port.from_json, page_size)
 
     def floating_ip_pages(self, *, page_size: int = _PAGE_SIZE) -> Iterator[RecordPage[FloatingIp]]:
-        """Floating IPs, page by page."""
+        """List floating IPs, page by page."""
         return self._pages("/floatingips", "floatingips", FloatingIp.from_json, page_size)
 
     def security_group_pages(self, *, page_size: int = _PAGE_SIZE) -> Iterator[RecordPage[SecurityGroup]]:
-        """Security groups, page by page."""
+        """List security groups, page by page."""
         return self._pages("/security-groups", "security_groups", SecurityGroup.from_json, page_size)
 
     def list_quotas(self) -> list[Quota]:
-        """The project's limits, sorted by name. A Neutron that does not say what is in use has None there."""
-        path = f"/quotas/{checked_id(self._transport.project_id, 'project')}"
+        """List the project's limits, sorted by name. The usage is None where Neutron does not report it."""
+        path = f"/quotas/{validate_id(self._transport.project_id, 'project')}"
         doing = "list quotas"
         try:
             body = self._transport.request(_SERVICE, "GET", f"{path}/details.json", doing=doing)
@@ -73,7 +65,7 @@ class Networks:
                 raise
             body = self._transport.request(_SERVICE, "GET", path, doing=doing)
         if not isinstance(body, dict):
-            raise nonsense("it holds no quota")
+            raise malformed_answer("it holds no quota")
         return quotas_from_json(_SERVICE, body.get("quota"))
 
     def _pages(

@@ -5,7 +5,7 @@ How a listing of OpenStack's may end wrongly, and what is done about it:
 | what happens | what is done |
 |---|---|
 | the link to the next page has another name than the list (`volume_type_links`), or is Glance's `next`, or Keystone's `links.next` | all of them are understood |
-| a page is shorter than asked for, and no link says that there is more: a limit of the server's, perhaps | the rest is asked for by marker until a page is empty |
+| a page is shorter than requested, and no link says that there is more: perhaps a limit of the server's | the rest is requested by marker until a page is empty |
 | the marker was removed between two pages (400, 404) | the listing begins anew, at most `MAX_RESTARTS` times; what was shown before is not shown twice |
 | a page is empty, or has no id that could be a marker, and links to more | the marker in the link is followed, never its host or path |
 | a page shows nothing but what earlier ones have shown | `CloudUnavailable`: the server ignores the marker, and what else there is cannot be known |
@@ -21,14 +21,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-from .checks import checked_page_size
 from .errors import InvalidRequest, NotFound, UnreadableObject
 from .listing_bounds import bounded_listing
-from .records.raw import is_id, text
-from .translation import nonsense
+from .records.json_values import is_id, text
+from .translation import malformed_answer
 from .transport import Transport
+from .validation import validate_page_size
 
-# Raw JSON, of which each element should be an object.
+# Raw JSON, whose elements should be objects.
 Page = list[Any]
 AnyPage = TypeVar("AnyPage")
 Record = TypeVar("Record")
@@ -48,7 +48,7 @@ class Unreadable:
     reason: str
 
     def __str__(self) -> str:
-        """For people: what it is called, and why it could not be read."""
+        """Return the object's name, and why it could not be read."""
         called = " ".join(filter(None, (self.id[:80], f'"{self.name[:80]}"' if self.name else "")))
         return f"{called}: {self.reason}" if called else self.reason
 
@@ -73,8 +73,8 @@ def read_records(page: Iterable[Any], from_json: Callable[[Any], Record]) -> Rec
     return RecordPage(records, unreadable)
 
 
-def joined(pages: Iterable[RecordPage[Record]]) -> RecordPage[Record]:
-    """All pages as one."""
+def join_pages(pages: Iterable[RecordPage[Record]]) -> RecordPage[Record]:
+    """Return all pages as one."""
     records: list[Record] = []
     unreadable: list[Unreadable] = []
     for page in pages:
@@ -115,7 +115,7 @@ def json_pages(
     Raises `CloudUnavailable` when the listing does not come to its proven end (see the module's text): pages already
     read are then not all, and nothing may be taken for gone.
     """
-    checked_page_size(page_size)
+    validate_page_size(page_size)
     seen: set[str] = set()
     restarts = 0
     marker: str | None = None
@@ -137,7 +137,7 @@ def json_pages(
             continue
         raw_page = body.get(key) if isinstance(body, dict) else None
         if not isinstance(raw_page, list):
-            raise nonsense(f"a page of {path} holds no list of {key}")
+            raise malformed_answer(f"a page of {path} holds no list of {key}")
         linked = _next_marker(body)
         if not raw_page and linked is None:
             return
@@ -145,14 +145,14 @@ def json_pages(
         last = max((place for place, one in enumerate(markers) if one), default=None)
         following = linked if last is None else markers[last]
         if following and following in used:
-            raise nonsense(f"the listing of {path} turns in a circle at {following}")
-        if page := _unseen(raw_page, markers, seen, tail):
+            raise malformed_answer(f"the listing of {path} turns in a circle at {following}")
+        if page := _drop_seen(raw_page, markers, seen, tail):
             yield page
         if not following:
             if linked is None and len(raw_page) < page_size:
                 # Nothing on it can be a marker, nothing says that there is more, and it is not a full page.
                 return
-            raise nonsense(f"a page of {path} says that there is more, and not where")
+            raise malformed_answer(f"a page of {path} says that there is more, and not where")
         used.add(following)
         marker, tail = following, [] if last is None else raw_page[last + 1 :]
 
@@ -162,17 +162,17 @@ def _check_restart(refused: InvalidRequest | NotFound, path: str, marker: str | 
     if marker is None or refused.status_code not in {400, 404}:
         if isinstance(refused, NotFound):
             # Of a listing, and not of an object: for a removal, that would mean success.
-            raise nonsense(f"there is no listing at {path}: {refused.message}") from None
+            raise malformed_answer(f"there is no listing at {path}: {refused.message}") from None
         raise refused
     if restarts > MAX_RESTARTS:
-        raise nonsense(
+        raise malformed_answer(
             f"the listing of {path} broke off {restarts} times, because the last object of a page was gone "
-            f"before the next page was asked for: {refused.message}"
+            f"before the next page was requested: {refused.message}"
         ) from None
 
 
-def fetched_ahead(pages: Iterator[AnyPage], check: Callable[[], None]) -> Iterator[AnyPage]:
-    """The same pages, each fetched in a thread while the one before it is being worked on.
+def prefetch_pages(pages: Iterator[AnyPage], check: Callable[[], None]) -> Iterator[AnyPage]:
+    """Yield the same pages, each fetched in a thread while the caller works on the one before.
 
     Memory holds two pages. What fetching raises is raised here, at the page that it happened at. Only this thread
     and the one helper touch `pages`, never both at once, so a plain generator is safe.
@@ -188,8 +188,8 @@ def fetched_ahead(pages: Iterator[AnyPage], check: Callable[[], None]) -> Iterat
             yield page
 
 
-def _unseen(raw_page: list[Any], markers: list[Any], seen: set[str], tail: list[Any]) -> Page:
-    """What of a page was on none before. What has no marker is known again only if it stood after the last one that has."""
+def _drop_seen(raw_page: list[Any], markers: list[Any], seen: set[str], tail: list[Any]) -> Page:
+    """Return the objects of a page that were on none before. One without a marker is recognized only after the last one that has a marker."""
     page = []
     for raw, marker in zip(raw_page, markers, strict=True):
         if marker:
@@ -203,7 +203,7 @@ def _unseen(raw_page: list[Any], markers: list[Any], seen: set[str], tail: list[
 
 
 def _next_marker(body: dict[str, Any]) -> str | None:
-    """The marker in the link to the next page, "" for a link without one, None when no link says that there is more.
+    """Return the marker in the link to the next page, "" for a link without one, None when there is no link.
 
     Nova, Cinder and Neutron have a list of links under a name that ends in `_links`, Glance an address in `next`, Keystone
     one in `links`. Only the marker is taken of an address: where the next page is, we know.
@@ -212,13 +212,13 @@ def _next_marker(body: dict[str, Any]) -> str | None:
         if name.endswith("_links") and isinstance(links, list):
             for link in links:
                 if isinstance(link, dict) and link.get("rel") == "next":
-                    return _marker_in(link.get("href"))
+                    return _parse_marker(link.get("href"))
     links = body.get("links")
     said = body.get("next") or (links.get("next") if isinstance(links, dict) else None)
-    return _marker_in(said) if said else None
+    return _parse_marker(said) if said else None
 
 
-def _marker_in(href: Any) -> str:
+def _parse_marker(href: Any) -> str:
     if not isinstance(href, str):
         return ""
     try:

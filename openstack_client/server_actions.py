@@ -1,18 +1,18 @@
-"""What is done to a server that exists: power, pause, shelve, resize, its image, its console, its history."""
+"""Actions on an existing server: power, pause, shelve, resize, image, console, history."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .checks import checked_id, checked_lines, checked_name, checked_properties
 from .errors import InvalidRequest
-from .nova_calls import NovaCalls, inner, inner_list
+from .nova_requests import NovaRequests, unwrap_list, unwrap_object
 from .paging import read_records
 from .records import ServerAction, ServerEvent
-from .records.raw import is_id
-from .translation import nonsense, state_conflict
+from .records.json_values import is_id
+from .translation import malformed_answer, state_conflict
+from .validation import validate_id, validate_lines, validate_name, validate_properties
 
-# Of a console's log, the end is what people look for.
+# People look for the end of a console's log.
 MAX_CONSOLE_CHARACTERS = 1_000_000
 _MAX_URL = 2000
 # Nova wants both words, and only these pairs make sense.
@@ -25,7 +25,7 @@ _CONSOLE_PROTOCOLS = {
 }
 
 
-class ServerActions(NovaCalls):
+class ServerActions(NovaRequests):
     """Nova's actions. Each returns when Nova has accepted it; the server gets there later, or ends in ERROR.
 
     Every one raises `NotFound`, and `Conflict` when the server's state does not allow it: also when it is already so,
@@ -46,7 +46,7 @@ class ServerActions(NovaCalls):
         self._act(server_id, action, f"reboot server {server_id}")
 
     def pause_server(self, server_id: str) -> None:
-        """Freeze a running server in its host's memory (PAUSED)."""
+        """Pause a running server in its host's memory (PAUSED)."""
         self._act(server_id, {"pause": None}, f"pause server {server_id}")
 
     def unpause_server(self, server_id: str) -> None:
@@ -78,11 +78,11 @@ class ServerActions(NovaCalls):
         Raises `QuotaExceeded` with the cloud's figures, and `InvalidRequest` for a flavor that is not there, is the
         same, or has too small a disk.
         """
-        action = {"resize": {"flavorRef": checked_id(flavor_id, "flavor")}}
+        action = {"resize": {"flavorRef": validate_id(flavor_id, "flavor")}}
         self._act(server_id, action, f"resize server {server_id}")
 
     def confirm_resize(self, server_id: str) -> None:
-        """Keep the new flavor and drop what the old one needed.
+        """Keep the new flavor and release the old one's resources.
 
         Nova goes on showing VERIFY_RESIZE without a task until it has done so, and answers a second confirmation in
         that time with 400: a `Conflict` too.
@@ -90,7 +90,7 @@ class ServerActions(NovaCalls):
         self._end_resize(server_id, "confirmResize", "confirm the resize")
 
     def revert_resize(self, server_id: str) -> None:
-        """Go back to the old flavor (REVERT_RESIZE, then as it was before)."""
+        """Return to the old flavor (REVERT_RESIZE, then the former status)."""
         self._end_resize(server_id, "revertResize", "revert the resize")
 
     def create_image(self, server_id: str, *, name: str, metadata: Mapping[str, str]) -> str:
@@ -101,15 +101,15 @@ class ServerActions(NovaCalls):
         and Cinder makes a snapshot of each volume; the server shows no task.
         Raises `QuotaExceeded`, `InvalidRequest`.
         """
-        wanted = {"name": checked_name(name, "image"), "metadata": checked_properties(metadata)}
-        body = self._act(server_id, {"createImage": wanted}, f"make an image of server {server_id}")
+        payload = {"name": validate_name(name, "image"), "metadata": validate_properties(metadata)}
+        body = self._act(server_id, {"createImage": payload}, f"make an image of server {server_id}")
         image_id = body.get("image_id") if isinstance(body, dict) else None
         if not isinstance(image_id, str) or not is_id(image_id):
-            raise nonsense("it holds no image_id")
+            raise malformed_answer("it holds no image_id")
         return image_id
 
     def console_url(self, server_id: str, kind: str = "novnc") -> str:
-        """Where a browser sees the server's screen. The address holds a secret that lets anybody in for some minutes.
+        """Return the URL of the server's console. It holds a secret that grants access to anyone for some minutes.
 
         `kind` is "novnc", "spice-html5", "rdp-html5", "serial" or "webmks". Raises `InvalidRequest` when the cloud does
         not have that kind, and `Conflict` while the server is on no host.
@@ -119,36 +119,36 @@ class ServerActions(NovaCalls):
             raise InvalidRequest(
                 f"{kind!r:.40} is no kind of console; there are {', '.join(_CONSOLE_PROTOCOLS)}."
             )
-        path = f"/servers/{checked_id(server_id, 'server')}/remote-consoles"
-        wanted = {"remote_console": {"protocol": protocol, "type": kind}}
-        body = self._call("POST", path, f"open a console of server {server_id}", json=wanted)
-        url = inner(body, "remote_console").get("url")
+        path = f"/servers/{validate_id(server_id, 'server')}/remote-consoles"
+        payload = {"remote_console": {"protocol": protocol, "type": kind}}
+        body = self._call("POST", path, f"open a console of server {server_id}", json=payload)
+        url = unwrap_object(body, "remote_console").get("url")
         if not isinstance(url, str) or not url or len(url) > _MAX_URL:
-            raise nonsense("it holds no address of a console")
+            raise malformed_answer("it holds no address of a console")
         return url
 
     def console_output(self, server_id: str, lines: int) -> str:
-        """The last `lines` lines (at least 1) that the server's system wrote to its serial console, or ""."""
-        wanted = {"os-getConsoleOutput": {"length": checked_lines(lines)}}
-        body = self._act(server_id, wanted, f"read the console of server {server_id}")
+        """Return the last `lines` lines (at least 1) that the server's system wrote to its serial console, or ""."""
+        payload = {"os-getConsoleOutput": {"length": validate_lines(lines)}}
+        body = self._act(server_id, payload, f"read the console of server {server_id}")
         output = body.get("output") if isinstance(body, dict) else None
         return output[-MAX_CONSOLE_CHARACTERS:] if isinstance(output, str) else ""
 
     def list_server_actions(self, server_id: str) -> list[ServerAction]:
-        """What was done to the server, newest first: how a restart that crashed learns whether it was carried out."""
-        path = f"/servers/{checked_id(server_id, 'server')}/os-instance-actions"
+        """List the actions on the server, newest first: by them a crashed restart learns whether it was carried out."""
+        path = f"/servers/{validate_id(server_id, 'server')}/os-instance-actions"
         body = self._call("GET", path, f"read the actions of server {server_id}")
-        return read_records(inner_list(body, "instanceActions"), ServerAction.from_json)
+        return read_records(unwrap_list(body, "instanceActions"), ServerAction.from_json)
 
     def list_action_events(self, server_id: str, request_id: str) -> list[ServerEvent]:
-        """What services of Nova have begun of one action; nothing while its message has not reached any.
+        """List the events of one action on Nova's services; [] while its message has not reached any.
 
         Raises `NotFound` for an action that Nova has no record of.
         """
-        request = checked_id(request_id, "request")
-        path = f"/servers/{checked_id(server_id, 'server')}/os-instance-actions/{request}"
+        request = validate_id(request_id, "request")
+        path = f"/servers/{validate_id(server_id, 'server')}/os-instance-actions/{request}"
         body = self._call("GET", path, f"read an action of server {server_id}")
-        events = inner(body, "instanceAction").get("events")
+        events = unwrap_object(body, "instanceAction").get("events")
         return read_records(events, ServerEvent.from_json) if isinstance(events, list) else []
 
     def force_delete_server(self, server_id: str) -> None:
@@ -158,8 +158,8 @@ class ServerActions(NovaCalls):
         """
         self._act(server_id, {"forceDelete": None}, f"delete server {server_id} for good")
 
-    def _end_resize(self, server_id: str, action: str, words: str) -> None:
+    def _end_resize(self, server_id: str, action: str, doing: str) -> None:
         try:
-            self._act(server_id, {action: None}, f"{words} of server {server_id}")
+            self._act(server_id, {action: None}, f"{doing} of server {server_id}")
         except InvalidRequest as refused:
             raise state_conflict(refused) from None

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from .checks import checked_id
 from .errors import InvalidRequest
-from .nova_calls import NovaCalls, inner, inner_list
+from .nova_requests import NovaRequests, unwrap_list, unwrap_object
 from .records import VolumeAttachment
-from .records.raw import text
+from .records.json_values import text
 from .translation import state_conflict
+from .validation import validate_id
 
 # Before 2.79 (Train, 2019) the list does not say delete_on_termination.
 _ATTACHMENTS_MICROVERSION = "2.79"
 
 
-class ServerVolumes(NovaCalls):
+class ServerVolumes(NovaRequests):
     """Attaching and detaching. Whether it is done is seen on the volume: "in-use", or "available" again.
 
     Neither changes the server's `updated_at`, so a listing of servers with `changes_since` does not show them.
@@ -25,13 +25,13 @@ class ServerVolumes(NovaCalls):
         Raises `NotFound` for the server or the volume, and `Conflict` when the state of either does not allow it (Nova
         answers 409 for a server, 400 for a volume that is not available).
         """
-        wanted = {"volumeAttachment": {"volumeId": checked_id(volume_id, "volume")}}
-        path = f"/servers/{checked_id(server_id, 'server')}/os-volume_attachments"
+        payload = {"volumeAttachment": {"volumeId": validate_id(volume_id, "volume")}}
+        path = f"/servers/{validate_id(server_id, 'server')}/os-volume_attachments"
         try:
-            body = self._call("POST", path, f"attach volume {volume_id} to server {server_id}", json=wanted)
+            body = self._call("POST", path, f"attach volume {volume_id} to server {server_id}", json=payload)
         except InvalidRequest as refused:
             raise state_conflict(refused) from None
-        return text(inner(body, "volumeAttachment").get("device"))
+        return text(unwrap_object(body, "volumeAttachment").get("device"))
 
     def detach_volume(self, server_id: str, volume_id: str) -> None:
         """Take a volume from a server.
@@ -40,15 +40,15 @@ class ServerVolumes(NovaCalls):
         is the volume that the server boots from (400 from Zed, while older ones answer 403: `Forbidden`).
         """
         doing = f"detach volume {volume_id} from server {server_id}"
-        path = f"/servers/{checked_id(server_id, 'server')}/os-volume_attachments/{checked_id(volume_id, 'volume')}"
+        path = f"/servers/{validate_id(server_id, 'server')}/os-volume_attachments/{validate_id(volume_id, 'volume')}"
         try:
             self._call("DELETE", path, doing)
         except InvalidRequest as refused:
             raise state_conflict(refused) from None
 
     def list_volume_attachments(self, server_id: str) -> list[VolumeAttachment]:
-        """The volumes on a server, the one that it boots from among them. Raises `NotFound`."""
-        path = f"/servers/{checked_id(server_id, 'server')}/os-volume_attachments"
+        """List the volumes on a server, its boot volume included. Raises `NotFound`."""
+        path = f"/servers/{validate_id(server_id, 'server')}/os-volume_attachments"
         doing = f"list the volumes of server {server_id}"
         body = self._call("GET", path, doing, microversion=_ATTACHMENTS_MICROVERSION)
-        return [VolumeAttachment.from_json(raw) for raw in inner_list(body, "volumeAttachments")]
+        return [VolumeAttachment.from_json(raw) for raw in unwrap_list(body, "volumeAttachments")]

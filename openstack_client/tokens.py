@@ -1,29 +1,29 @@
-"""What is set right about a token before keystoneauth reads it: how long it is good by our clock, and its catalog."""
+"""Correct a token before keystoneauth reads it: its expiry by our clock, and its catalog."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from .catalog import well_formed_catalog
+from .catalog import normalize_catalog
 from .clock import CloudClock
-from .records.raw import moment
+from .records.json_values import timestamp
 
 
-def set_right_at_login(auth: Any, clock: CloudClock) -> None:
-    """Have every token that a keystoneauth plugin gets set right (see `set_right`), and the cloud's clock read by it."""
+def correct_tokens_at_login(auth: Any, clock: CloudClock) -> None:
+    """Correct every token that a keystoneauth plugin receives (see `correct_token_times`), and read the cloud's clock from it."""
     log_in = auth.get_auth_ref
 
     def get_auth_ref(session: Any, **options: Any) -> Any:
         access = log_in(session, **options)
-        set_right(access, clock, datetime.now(UTC))
+        correct_token_times(access, clock, datetime.now(UTC))
         return access
 
     auth.get_auth_ref = get_auth_ref
 
 
-def set_right(access: Any, clock: CloudClock, now: datetime) -> None:
-    """Write into a token that was got `now` when it ends by our clock, and take out of its catalog what is none.
+def correct_token_times(access: Any, clock: CloudClock, now: datetime) -> None:
+    """Write into a token received `now` when it expires by our clock, and remove malformed entries from its catalog.
 
     Keystone says when a token begins and ends by its own clock, and keystoneauth compares the end with ours. By a cloud
     that is twenty minutes behind, every token of a quarter of an hour would be over before it came: a login for each
@@ -32,9 +32,9 @@ def set_right(access: Any, clock: CloudClock, now: datetime) -> None:
     token = getattr(access, "_data", {}).get("token")
     if not isinstance(token, dict):
         return
-    issued, expires = moment(token.get("issued_at")), moment(token.get("expires_at"))
+    issued, expires = timestamp(token.get("issued_at")), timestamp(token.get("expires_at"))
     if issued is not None and expires is not None and timedelta(0) < expires - issued < timedelta(days=3650):
         clock.note_time("identity", issued)
         token["expires_at"] = (now + (expires - issued)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     if "catalog" in token:
-        token["catalog"] = well_formed_catalog(token["catalog"])
+        token["catalog"] = normalize_catalog(token["catalog"])

@@ -43,7 +43,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from .connection_trouble import trouble_of
+from .connection_errors import describe_connection_error
 from .decoding import clean_text, decode_json
 from .errors import (
     AuthenticationFailed,
@@ -72,17 +72,17 @@ _TOKEN = re.compile(r"gAAAA[A-Za-z0-9_\-=]{20,}")
 def error_from_response(
     response: Any, *, service: str, doing: str, secrets: tuple[str, ...] = ()
 ) -> CloudError:
-    """The error for an answer with a status of 400 or more (or an odd one below).
+    """Return the error for an answer with a status of 400 or more (or an unusual one below).
 
     `service` is OpenStack's type ("compute"), `doing` says in words what was tried ("start server 1234").
     """
     status = int(response.status_code)
     body = _json_or_none(response)
-    said = _scrub(_words_of(body) or str(response.reason or ""), secrets)
+    said = _scrub(_extract_message(body) or str(response.reason or ""), secrets)
     request_id = _request_id(response)
     message = f"Could not {doing}: {service} answered {status}" + (f": {said}" if said else ".")
     retry_after = seconds_to_wait(response.headers.get("retry-after"), response.headers.get("date"))
-    kind = _kind_of(status, service, body, retry_after)
+    kind = _error_class(status, service, body, retry_after)
     if kind is AuthenticationFailed:
         message = f"{message.rstrip('.')}. The cloud does not accept the credentials: they are wrong, switched off or expired."
     elif status == 401:
@@ -94,21 +94,21 @@ def error_from_response(
     return kind(message, status_code=status, request_id=request_id)
 
 
-def _kind_of(status: int, service: str, body: Any, retry_after: float | None) -> type[CloudError]:  # noqa: C901 - the table above, line by line.
-    """The class of the error for a status; see the module's table."""
+def _error_class(status: int, service: str, body: Any, retry_after: float | None) -> type[CloudError]:  # noqa: C901 - the table above, line by line.
+    """Return the class of the error for a status; see the module's table."""
     if status == 401:
         return AuthenticationFailed if service == "identity" else CloudUnavailable
     if status == 403:
-        return QuotaExceeded if _speaks_of_quota(body) else Forbidden
+        return QuotaExceeded if _is_quota_refusal(body) else Forbidden
     if status == 404:
-        return NotFound if _is_services_own(service, body) else CloudUnavailable
+        return NotFound if _is_from_service(service, body) else CloudUnavailable
     if status == 409:
         kind = _neutron_type(body)
         if kind == "OverQuota":
             return QuotaExceeded
         return CloudUnavailable if kind == "RetryRequest" else Conflict
     if status == 413:
-        return _kind_of_413(service, body, retry_after)
+        return _error_class_of_413(service, body, retry_after)
     if status in {408, 421, 425, 429}:
         return CloudUnavailable
     if status == 423:
@@ -120,14 +120,14 @@ def _kind_of(status: int, service: str, body: Any, retry_after: float | None) ->
     return InvalidRequest if 400 <= status < 500 else CloudUnavailable
 
 
-def _kind_of_413(service: str, body: Any, retry_after: float | None) -> type[CloudError]:
-    words = _words_of(body).lower()
-    if _RATE.search(words) or _RATE.search(_details_of(body).lower()):
+def _error_class_of_413(service: str, body: Any, retry_after: float | None) -> type[CloudError]:
+    words = _extract_message(body).lower()
+    if _RATE.search(words) or _RATE.search(_extract_details(body).lower()):
         return CloudUnavailable
     # Of Cinder itself, whatever it says, a 413 that is about no rate is about a quota; a proxy's is no JSON.
     if (
         service == "image"
-        or _speaks_of_quota(body)
+        or _is_quota_refusal(body)
         or (service == "block-storage" and isinstance(body, dict))
     ):
         return QuotaExceeded
@@ -149,7 +149,7 @@ def error_from_exception(
     secrets: tuple[str, ...] = (),
     outside: BaseException | None = None,
 ) -> CloudError | None:
-    """Ours for an exception that came out of openstacksdk, keystoneauth or requests; None for one that is none of theirs.
+    """Return our error for an exception of openstacksdk, keystoneauth or requests; None for any other.
 
     Raise the result outside the `except` block: the original's `__context__` chain holds the request, whose body
     is the password when logging in. `outside` is what the caller was handling already when it began.
@@ -173,7 +173,7 @@ def error_from_exception(
     theirs = isinstance(exception, ksa.ClientException | sdk.SDKException | requests.RequestException)
     if not theirs and not isinstance(exception, _LEFT_BARE):
         return None
-    trouble = trouble_of(exception, outside=outside)
+    trouble = describe_connection_error(exception, outside=outside)
     if trouble is not None:
         kind, words = trouble
         return kind(start + _scrub(words, secrets))
@@ -185,7 +185,7 @@ def error_from_exception(
 
 
 def _error_from_http(exception: Any, *, service: str, doing: str, secrets: tuple[str, ...]) -> CloudError:
-    """For an answer that a library read before us: while logging in, or looking for the service."""
+    """Return the error for an answer that a library read before us: while logging in, or looking for the service."""
     status = getattr(exception, "http_status", None) or getattr(exception, "status_code", None)
     request_id = getattr(exception, "request_id", None)
     if status == 404:
@@ -207,7 +207,7 @@ def _error_from_http(exception: Any, *, service: str, doing: str, secrets: tuple
 
 
 def state_conflict(refused: InvalidRequest) -> InvalidRequest | Conflict:
-    """A `Conflict` for the cloud's 400 to a request that says nothing but ids that were checked: it can only mean a state.
+    """Return a `Conflict` for the cloud's 400 to a request of validated ids alone: it can only mean a state.
 
     A refusal of ours, which never left, stays what it is.
     """
@@ -216,18 +216,18 @@ def state_conflict(refused: InvalidRequest) -> InvalidRequest | Conflict:
     return Conflict(refused.message, status_code=400, request_id=refused.request_id)
 
 
-def nonsense(what: str) -> CloudUnavailable:
-    """The error for an answer that arrived and makes no sense."""
+def malformed_answer(what: str) -> CloudUnavailable:
+    """Return the error for an answer that arrived and is malformed."""
     return CloudUnavailable(f"The cloud's answer makes no sense: {what}.")
 
 
-def _speaks_of_quota(body: Any) -> bool:
-    """Whether a refusal is about a quota, by its words.
+def _is_quota_refusal(body: Any) -> bool:
+    """Return whether a refusal is about a quota, by its message.
 
     Nova answers 403 `forbidden` with words only ("Quota exceeded for instances: ...", "Maximum number of ports
     exceeded"), as it does for policy ("Policy doesn't allow ...").
     """
-    words = _words_of(body).lower()
+    words = _extract_message(body).lower()
     return "quota" in words or (words.startswith("maximum number of") and "exceed" in words)
 
 
@@ -236,8 +236,8 @@ def _neutron_type(body: Any) -> Any:
     return neutron.get("type") if isinstance(neutron, dict) else None
 
 
-def _is_services_own(service: str, body: Any) -> bool:
-    """Whether a 404 has the shape that the service gives it. Glance answers with HTML, so anything of it counts."""
+def _is_from_service(service: str, body: Any) -> bool:
+    """Return whether a 404 has the shape that the service gives it. Glance answers with HTML, so any answer of it counts."""
     if service == "image":
         return True
     if not isinstance(body, dict):
@@ -252,8 +252,8 @@ def _json_or_none(response: Any) -> Any:
         return None
 
 
-def _words_of(body: Any) -> str:
-    """What the cloud said: every OpenStack service wraps `message` in an object of its own."""
+def _extract_message(body: Any) -> str:
+    """Return the cloud's message: every OpenStack service wraps `message` in an object of its own."""
     if not isinstance(body, dict):
         return ""
     if isinstance(body.get("message"), str):
@@ -264,7 +264,7 @@ def _words_of(body: Any) -> str:
     return ""
 
 
-def _details_of(body: Any) -> str:
+def _extract_details(body: Any) -> str:
     for value in body.values() if isinstance(body, dict) else ():
         if isinstance(value, dict) and isinstance(value.get("details"), str):
             return str(value["details"])
@@ -295,7 +295,7 @@ def seconds_to_wait(retry_after: str | None, date: str | None = None) -> float |
 
 
 def http_date(said: str | None) -> datetime | None:
-    """Return the moment of an HTTP date, or None for what is none."""
+    """Return the time of an HTTP date, or None for an invalid one."""
     if not said or len(said) > 64:
         return None
     import email.utils  # noqa: PLC0415 - as slow to import as the rest of this package.

@@ -1,4 +1,4 @@
-"""How requests leave: one session, one guard, a timeout on everything, and one way for errors to come back."""
+"""Send requests: one session, one guard, a timeout on everything, and one translation of errors."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .connection_rules import ConnectionRules
 from .credentials import CloudCredentials
 from .decoding import decode_json
 from .errors import CloudUnavailable
-from .tokens import set_right_at_login
-from .translation import error_from_exception, error_from_response, nonsense
+from .tokens import correct_tokens_at_login
+from .translation import error_from_exception, error_from_response, malformed_answer
 
 # A small Neutron starves when clients leave many connections open (at 100 it answered nobody), so few are kept.
 _POOL_SIZE = 10
@@ -33,17 +33,17 @@ _last_request_id: ContextVar[str] = ContextVar("last_request_id", default="")
 
 
 class TokenCache(Protocol):
-    """Where tokens are shared between processes. Neither call may raise; a cache that is away just costs a login."""
+    """A cache that shares tokens between processes. Neither call may raise; a cache that is down only costs a login."""
 
     def get(self, key: str) -> str | None:
-        """What is kept under the key, or None."""
+        """Return the value under the key, or None."""
 
     def set(self, key: str, value: str, seconds: float) -> None:
         """Keep a value for that many seconds."""
 
 
 class Transport:
-    """One account in one region: logs in when first needed, then carries JSON to and fro. Thread-safe."""
+    """The JSON requests of one account in one region. It logs in when first needed. Thread-safe."""
 
     def __init__(
         self,
@@ -121,20 +121,20 @@ class Transport:
             what = "with JSON that is nested too deeply"
         except ValueError:
             what = "with something else than JSON"
-        raise nonsense(f"{service} answered {response.status_code} to {method} {path} {what}")
+        raise malformed_answer(f"{service} answered {response.status_code} to {method} {path} {what}")
 
     def access(self) -> Any:
-        """Log in, if that was not done yet, and return keystoneauth's picture of the token: project and catalog."""
+        """Log in, if that was not done yet, and return keystoneauth's view of the token: project and catalog."""
 
         def log_in() -> Any:
-            session = self._connected().session
+            session = self._get_connection().session
             return session.auth.get_access(session)
 
         return self._run("identity", "log in", log_in)
 
     @property
     def project_id(self) -> str:
-        """The id of the project that the credentials are for. Logs in if that was not done yet."""
+        """The id of the project that the credentials are for. Logs in if necessary."""
         return str(self.access().project_id)
 
     def close(self) -> None:
@@ -180,8 +180,8 @@ class Transport:
         return Adapter.request(self._proxy(service), path, method, **kwargs)
 
     def _proxy(self, service: str) -> Any:
-        """The proxy of openstacksdk for a service. Its first use asks the service for its versions."""
-        connection = self._connected()
+        """Return openstacksdk's proxy for a service. Its first use asks the service for its versions."""
+        connection = self._get_connection()
         self._need_in_catalog(connection.session, service)
         proxy = self._proxies.get(service)
         if proxy is None:
@@ -191,7 +191,7 @@ class Transport:
         return proxy
 
     def _need_in_catalog(self, session: Any, service: str) -> None:
-        """Raise `ServiceMissing` for a service that the catalog does not have. Openstacksdk says that in several ways, one of them a plain `ValueError`."""
+        """Raise `ServiceMissing` for a service that the catalog does not have. openstacksdk raises several errors for it, one of them a plain `ValueError`."""
         known = session.auth.auth_ref
         if known is not None and self._found_in.get(service) is known:
             return
@@ -199,7 +199,7 @@ class Transport:
         check_service(access, service, self.region, self.interface)
         self._found_in[service] = access
 
-    def _connected(self) -> Any:
+    def _get_connection(self) -> Any:
         # A forked worker must not share its parent's sockets: two processes would read each other's answers.
         if self._connection is not None and self._owner_pid == os.getpid():
             return self._connection
@@ -216,7 +216,7 @@ class Transport:
 
         self._credentials.check()
         auth = self._credentials.auth_plugin()
-        set_right_at_login(auth, self.clock)
+        correct_tokens_at_login(auth, self.clock)
         self._http = HttpSession(
             timeout=self._timeout,
             before=self._check_guard,
@@ -270,7 +270,7 @@ class Transport:
         try:
             auth.set_auth_state(state)
         except (ValueError, KeyError, TypeError):
-            # What is in the cache is not ours, or of another version: log in as if it were empty.
+            # The cached token is not ours, or of another version: log in as if the cache were empty.
             auth.invalidate()
         else:
             self._shared_access = auth.auth_ref
@@ -290,7 +290,7 @@ class Transport:
 
 
 def last_request_id() -> str:
-    """The cloud's own id of the last change that this thread has asked for, or ""; its operators find it in their logs."""
+    """Return the cloud's id of the last change that this thread has requested, or ""; the cloud's operators find it in their logs."""
     return _last_request_id.get()
 
 

@@ -1,15 +1,15 @@
-"""Attachments as Cinder keeps them: what is left when a request dies between Nova and Cinder."""
+"""Cinder's attachments: a request that dies between Nova and Cinder leaves one behind."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .checks import checked_id
 from .errors import InvalidRequest
 from .paging import json_pages
 from .records.history import VolumeReservation
 from .translation import state_conflict
 from .transport import Transport
+from .validation import validate_id
 
 _SERVICE = "block-storage"
 # Cinder has kept attachments as objects of their own since 3.27; the rest is `BLOCK_STORAGE_MICROVERSION`.
@@ -22,7 +22,7 @@ class VolumeAttachments:
     _transport: Transport
 
     def list_reservations(self, volume_id: str) -> list[VolumeReservation]:
-        """Cinder's attachments of one volume, also those that are only reserved. An unknown volume has none."""
+        """List Cinder's attachments of one volume, also those that are only reserved. An unknown volume has none."""
         pages = json_pages(
             self._transport,
             _SERVICE,
@@ -30,7 +30,7 @@ class VolumeAttachments:
             "attachments",
             doing=f"list the attachments of volume {volume_id}",
             page_size=1000,
-            params={"volume_id": checked_id(volume_id, "volume")},
+            params={"volume_id": validate_id(volume_id, "volume")},
             microversion=_MICROVERSION,
         )
         found = [VolumeReservation.from_json(raw) for page in pages for raw in page]
@@ -42,7 +42,7 @@ class VolumeAttachments:
 
         Raises `NotFound`, and `Conflict` when a server uses it: Cinder then wants Nova to detach it (CVE-2023-2088).
         """
-        path = f"/attachments/{checked_id(reservation_id, 'attachment')}"
+        path = f"/attachments/{validate_id(reservation_id, 'attachment')}"
         self._ask("DELETE", path, f"delete attachment {reservation_id}")
 
     def roll_detaching(self, volume_id: str) -> None:
@@ -50,7 +50,7 @@ class VolumeAttachments:
 
         Raises `NotFound`, and `Conflict` when it is not being detached.
         """
-        path = f"/volumes/{checked_id(volume_id, 'volume')}/action"
+        path = f"/volumes/{validate_id(volume_id, 'volume')}/action"
         self._ask(
             "POST", path, f"take back the detaching of volume {volume_id}", json={"os-roll_detaching": {}}
         )

@@ -36,7 +36,7 @@ class PortalCollector(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Each figure with its labels."""
         summary = queues.summary()
-        yield _by_label(
+        yield _build_gauge(
             "portal_jobs",
             "Jobs that have not ended, by status.",
             "status",
@@ -61,8 +61,8 @@ class PortalCollector(Collector):
                 yield GaugeMetricFamily(name, text, age)
         if summary.broker is not None:
             served = summary.broker.served
-            yield _by_label("portal_queue_messages", "Messages that wait.", "queue", summary.broker.depths)
-            yield _by_label(
+            yield _build_gauge("portal_queue_messages", "Messages that wait.", "queue", summary.broker.depths)
+            yield _build_gauge(
                 "portal_queue_read",
                 "Whether a worker reads the queue.",
                 "queue",
@@ -89,7 +89,7 @@ class PortalCollector(Collector):
         yield from _pools()
 
 
-def _by_label(name: str, text: str, label: str, values: dict[str, int]) -> GaugeMetricFamily:
+def _build_gauge(name: str, text: str, label: str, values: dict[str, int]) -> GaugeMetricFamily:
     family = GaugeMetricFamily(name, text, labels=[label])
     for value, number in values.items():
         family.add_metric([value], number)
@@ -152,7 +152,7 @@ def _resource_sync() -> Iterator[GaugeMetricFamily]:
         "Accounts of which some type has not been synced for three intervals.",
         stale,
     )
-    yield _by_label(
+    yield _build_gauge(
         "portal_resource_syncs_running",
         "Resource syncs under way, by whether a worker has them.",
         "state",
@@ -210,7 +210,7 @@ def _pools() -> Iterator[GaugeMetricFamily]:
     strays = dict.fromkeys((str(pool.account_id) for pool in pools), 0)
     found = OrphanVolume.objects.order_by().values_list("account_id").annotate(Count("pk"))
     strays |= {str(account_id): count for account_id, count in found}
-    yield _by_label(
+    yield _build_gauge(
         "portal_pool_strays", "Volumes that carry a pool's mark and belong to no row.", "account_id", strays
     )
 

@@ -1,7 +1,7 @@
-"""The one table of what a VM can be asked for with `POST vms/{id}/actions/`.
+"""The one table of the actions on a VM, which `POST vms/{id}/actions/` requests.
 
-The refusals, the API's `allowed_actions`, the buttons of the pages, the commands of the workers and the way back of a job
-that fails are all read from it.
+The refusals, the API's `allowed_actions`, the buttons of the pages, the commands of the workers and the undo of a failed job
+are all read from it.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ ACTIONS: dict[str, Action] = {
     "confirm_resize": Action(title=_("Confirm resize"), allowed_from=_RUNNING, ends_resize=True),
     "revert_resize": Action(title=_("Revert resize"), allowed_from=_RUNNING, ends_resize=True),
 }
-# Statuses in which a server stays until somebody asks for another: who sees one that was not asked for waits in vain.
+# Statuses in which a server stays until another action: in one that the action does not lead to, waiting is in vain.
 _RESTING = frozenset({VMStatus.PAUSED, VMStatus.SUSPENDED, VMStatus.SHELVED})
 
 

@@ -42,13 +42,13 @@ class VirtualMachineAdmin(admin.ModelAdmin[VirtualMachine]):
 
     @admin.display(description=_("tenant"), ordering="information_system__tenant__name")
     def tenant(self, vm: VirtualMachine) -> str:
-        """The tenant that it belongs to."""
+        """Return the tenant that the VM belongs to."""
         return str(vm.information_system.tenant)
 
 
 @admin.register(VMOperationLog)
 class VMOperationLogAdmin(ReadOnly):
-    """Who did what to which VM."""
+    """The operation log."""
 
     list_display = ["at", "tenant", "vm_name", "operation", "operator", "success", "detail"]
     list_filter = ["operation", "success", "tenant"]
@@ -83,7 +83,7 @@ class SyncRunAdmin(ReadOnly):
 
 @admin.register(SyncState)
 class SyncStateAdmin(ReadOnly):
-    """How fresh the picture of each account and region is."""
+    """The freshness of each account and region."""
 
     list_display = [
         "account",
@@ -98,14 +98,17 @@ class SyncStateAdmin(ReadOnly):
     list_select_related = ["account"]
     actions = ["believe_losses"]
 
-    @admin.action(description=_("Believe what the next full listing finds missing"), permissions=["accept"])
+    @admin.action(description=_("Accept missing resources in the next full sync"), permissions=["accept"])
     def believe_losses(self, request: HttpRequest, states: QuerySet[SyncState]) -> None:
         """Open the brake on mass loss for one run: somebody has looked, and the servers are gone indeed."""
         count = accept_losses(states)
-        self.message_user(request, _("%(count)s will be listed in full, and believed.") % {"count": count})
+        self.message_user(
+            request,
+            _("%(count)s regions will be synced in full, and missing VMs accepted.") % {"count": count},
+        )
 
     def has_accept_permission(self, request: HttpRequest) -> bool:
-        """Who may change sync states in the admin."""
+        """Return whether the user may change sync states."""
         return request.user.has_perm("vms.change_syncstate")
 
 

@@ -32,20 +32,20 @@ class VmsConfig(AppConfig):
             (
                 "vms.sync_status",
                 settings.VM_STATUS_SYNC_SECONDS,
-                _("Asks every cloud account for the status of its VMs."),
+                _("Syncs VM status from all cloud accounts."),
             ),
             (
                 "vms.sync_moving",
                 settings.VM_MOVING_SYNC_SECONDS,
-                _("Looks more often at accounts in which the cloud is doing something to a VM."),
+                _("Syncs accounts more often while the cloud is changing a VM in them."),
             ),
             (
                 "vms.sweep_orphans",
                 settings.ORPHAN_SWEEP_SECONDS,
                 _("Looks for servers and volumes that the portal made and knows no more."),
             ),
-            ("vms.runtime_window", 600, _("Stops VMs whose runtime is over, and announces it before.")),
-            ("vms.confirm_resizes", 600, _("Confirms resizes that nobody has confirmed in time.")),
-            ("vms.prune", 86400, _("Forgets old runs of the status sync, and what was read of consoles.")),
+            ("vms.runtime_window", 600, _("Stops VMs after their end date, and announces it before.")),
+            ("vms.confirm_resizes", 600, _("Confirms resizes whose confirmation period is over.")),
+            ("vms.prune", 86400, _("Purges old status syncs and console texts.")),
         ):
             declare(Schedule(name, name, seconds, text))

@@ -1,6 +1,6 @@
-"""Choosing what a VM is made of, from what the last sync found in the account: place, flavor, image, network, zone.
+"""Choose flavor, image, network and zone of a VM from what the last sync found in the account.
 
-What cannot be found is refused here, before anything is recorded, naming what was looked for and the closest there is.
+What cannot be found is refused here, before anything is recorded, with the value that was looked for and the closest match.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .models import VMSnapshot
 
 @dataclass(slots=True)
 class Choice:
-    """What was chosen; what could not be is None, and `errors` says why, by field."""
+    """The result of a choice; what could not be chosen is None, and `errors` has the reason, by field."""
 
     flavor: CloudResource | None = None
     image: CloudResource | None = None
@@ -39,11 +39,11 @@ class Choice:
 
 
 class Catalogue:
-    """What is there to choose from in one place, for one tenant: one query."""
+    """The resources of one account and region that one tenant may choose from: one query."""
 
     def __init__(self, place: Placement, system: InformationSystem) -> None:
         self.place, self.system = place, system
-        # What the last listing did not show may only have been overlooked, but nobody should build on it.
+        # A resource that the last listing did not show may still exist, but no VM should be created from it.
         present = CloudResource.objects.present().filter(
             missing_count=0,
             account=place.account,
@@ -56,7 +56,7 @@ class Catalogue:
         self._snapshots: dict[str, VMSnapshot] | None = None
 
     def flavors(self) -> list[CloudResource]:
-        """Sizes that a VM may have, the smallest first."""
+        """Return the flavors that a VM may have, the smallest first."""
         usable = [
             flavor
             for flavor in self._of.get("flavor", [])
@@ -65,9 +65,9 @@ class Catalogue:
         return sorted(usable, key=lambda one: (_cores(one), _memory_gb(one), _disk(one), one.name))
 
     def images(self) -> list[CloudResource]:
-        """What this tenant may boot from, the newest first.
+        """Return the images that this tenant may boot from, the newest first.
 
-        A snapshot in an account that is shared is seen by its own tenant alone.
+        A snapshot in a shared account is visible to its own tenant alone.
         """
         return sorted(
             (
@@ -90,7 +90,7 @@ class Catalogue:
         return not foreign or self.place.account.tenant_id == self.system.tenant_id
 
     def find_snapshot(self, image: CloudResource) -> VMSnapshot | None:
-        """The tenant's snapshot that an image is, if it is one.
+        """Return the tenant's snapshot that an image is, or None.
 
         Our rows say so, not the image: that could be written by anybody who may write to the project.
         """
@@ -102,7 +102,7 @@ class Catalogue:
         return self._snapshots.get(image.cloud_id)
 
     def networks(self) -> list[CloudResource]:
-        """What a VM can be put on: external networks, and those without addresses, are none of it."""
+        """Return the networks that a VM can be put on: no external ones, and none without addresses."""
         return [
             network
             for network in self._of.get("network", [])
@@ -112,15 +112,15 @@ class Catalogue:
         ]
 
     def zones(self) -> list[CloudResource]:
-        """Where a VM can be put."""
+        """Return the availability zones that take servers."""
         return [zone for zone in self._of.get("zone", []) if zone.status == "available"]
 
     def volume_types(self) -> list[CloudResource]:
-        """What a volume can be."""
+        """Return the volume types."""
         return self._of.get("volume_type", [])
 
     def choose(self, params: Mapping[str, Any]) -> Choice:
-        """Choose for what was asked; every field that could not be chosen is named, not only the first."""
+        """Choose for the parameters of a request; every field that could not be chosen is named, not only the first."""
         choice = Choice()
         choice.pool = self._pool_of_type(params)
         if params.keys() & {"os_type", "image"} and choice.pool is None:
@@ -140,7 +140,7 @@ class Catalogue:
         return choice
 
     def _pool_of_type(self, params: Mapping[str, Any]) -> VolumePool | None:
-        """The pool of the system that is asked for: who keeps one of type "igw" says with it what an igw boots from."""
+        """Return the pool whose type is the requested system: a pool of type "igw" defines what an igw boots from."""
         if not params.get("boot_volume") or params.get("image") or params.get("os_version"):
             return None
         return self._pool(params, type_code=params.get("os_type", "").casefold())
@@ -167,11 +167,11 @@ class Catalogue:
             snapshot = self.find_snapshot(image)
             least_disk = max(image.attributes.get("min_disk_gb", 0), snapshot.min_disk_gb if snapshot else 0)
             if disk < least_disk:
-                message = _("The image '%(image)s' needs a disk of %(least)s GB at least.")
+                message = _("The image '%(image)s' needs a disk of at least %(least)s GiB.")
                 errors.setdefault("disk_gb", []).append(message % {"image": image.name, "least": least_disk})
             least_memory = -(-image.attributes.get("min_memory_mb", 0) // 1024)
             if memory < least_memory:
-                message = _("The image '%(image)s' needs %(least)s GB of memory at least.")
+                message = _("The image '%(image)s' needs at least %(least)s GiB of memory.")
                 errors.setdefault("memory_gb", []).append(
                     message % {"image": image.name, "least": least_memory}
                 )
@@ -181,7 +181,7 @@ class Catalogue:
         return flavor
 
     def boots_from_volume(self, params: Mapping[str, Any], image: CloudResource | None) -> bool:
-        """Whether a VM is to boot from a volume: because it was asked for, or because its image is one of a volume.
+        """Return whether a VM is to boot from a volume: by request, or because its image is one of a volume.
 
         Of the latter Nova itself would make a volume that nobody knows of.
         """
@@ -189,14 +189,14 @@ class Catalogue:
         return bool(params.get("boot_volume") or (snapshot is not None and snapshot.volume_snapshots))
 
     def smallest_flavor(self, cores: int, memory_gb: int, disk_gb: int) -> CloudResource | None:
-        """The smallest that has at least so much of each."""
+        """Return the smallest flavor with at least this much of each, or None."""
         for flavor in self.flavors():
             if _cores(flavor) >= cores and _memory_gb(flavor) >= memory_gb and _disk(flavor) >= disk_gb:
                 return flavor
         return None
 
     def no_flavor_message(self, cores: int, memory_gb: int, disk_gb: int) -> Promise | str:
-        """That there is none, and the closest that there is."""
+        """Return the error that no flavor fits, with the closest one."""
         flavors = self.flavors()
         if not flavors:
             return _("The cloud account offers no flavors.")
@@ -210,8 +210,8 @@ class Catalogue:
 
         closest = min(flavors, key=lacks)
         return _(
-            "No flavor has %(cores)s cores, %(memory)s GB of memory and %(disk)s GB of disk;"
-            " the closest is %(name)s with %(its_cores)s, %(its_memory)s and %(its_disk)s."
+            "No flavor offers %(cores)s vCPU / %(memory)s GiB / %(disk)s GiB."
+            " Closest: %(name)s with %(its_cores)s vCPU / %(its_memory)s GiB / %(its_disk)s GiB."
         ) % {
             "cores": cores,
             "memory": memory_gb,
@@ -227,12 +227,10 @@ class Catalogue:
         if params.get("image"):
             found = next((image for image in images if image.cloud_id == params["image"]), None)
             if found is None:
-                errors["image"] = [
-                    _("There is no image '%(id)s' to boot from here.") % {"id": params["image"]}
-                ]
+                errors["image"] = [_("Image not found: %(id)s.") % {"id": params["image"]}]
             return found
         os_type, version = params["os_type"].casefold(), params.get("os_version", "").casefold()
-        # Who names a system wants that system, not somebody's snapshot of it.
+        # A request for a system means its image, not somebody's snapshot of it.
         of_type = [
             image
             for image in images
@@ -240,13 +238,13 @@ class Catalogue:
         ]
         if not of_type:
             known = sorted({name for image in images for name in os_names(image)})
-            message = _("There is no image of '%(os)s'; there are images of: %(known)s.")
+            message = _("No image of '%(os)s' was found. Available: %(known)s.")
             errors["os_type"] = [message % {"os": params["os_type"], "known": ", ".join(known) or "-"}]
             return None
         found = next((image for image in of_type if not version or version == os_version(image)), None)
         if found is None:
             known = sorted({os_version(image) for image in of_type} - {""})
-            message = _("There is no image of '%(os)s' %(version)s; there are: %(known)s.")
+            message = _("No image of '%(os)s' %(version)s was found. Available: %(known)s.")
             errors["os_version"] = [
                 message
                 % {"os": params["os_type"], "version": params["os_version"], "known": ", ".join(known) or "-"}
@@ -256,46 +254,46 @@ class Catalogue:
     def _network(self, params: Mapping[str, Any], errors: Errors) -> CloudResource | None:
         networks = {network.cloud_id: network for network in self.networks()}
         known = ", ".join(f"{one.name} ({one.cloud_id})" for one in networks.values()) or "-"
-        wanted = params.get("network") or self.system.default_network or self.system.tenant.default_network
-        if wanted:
-            if wanted not in networks:
-                message = _("There is no network '%(id)s' to put a VM on; there are: %(known)s.")
-                errors["network"] = [message % {"id": wanted, "known": known}]
-            return networks.get(wanted)
+        requested = params.get("network") or self.system.default_network or self.system.tenant.default_network
+        if requested:
+            if requested not in networks:
+                message = _("Network '%(id)s' not found. Available: %(known)s.")
+                errors["network"] = [message % {"id": requested, "known": known}]
+            return networks.get(requested)
         if len(networks) == 1:
             return next(iter(networks.values()))
         if networks:
-            errors["network"] = [_("Name the network; there are: %(known)s.") % {"known": known}]
+            errors["network"] = [_("Select a network. Available: %(known)s.") % {"known": known}]
         else:
-            errors["network"] = [_("The cloud account has no network to put a VM on.")]
+            errors["network"] = [_("The cloud account has no network for VMs.")]
         return None
 
     def _zone(self, params: Mapping[str, Any], errors: Errors) -> str | None:
-        wanted, known = params.get("availability_zone", ""), [zone.cloud_id for zone in self.zones()]
-        if wanted and wanted not in known:
-            message = _("There is no availability zone '%(zone)s'; there are: %(known)s.")
-            errors["availability_zone"] = [message % {"zone": wanted, "known": ", ".join(known) or "-"}]
-        return wanted or None
+        requested, known = params.get("availability_zone", ""), [zone.cloud_id for zone in self.zones()]
+        if requested and requested not in known:
+            message = _("Availability zone '%(zone)s' not found. Available: %(known)s.")
+            errors["availability_zone"] = [message % {"zone": requested, "known": ", ".join(known) or "-"}]
+        return requested or None
 
 
 def os_names(image: CloudResource) -> set[str]:
-    """The words by which an image's system may be asked for: its type, its distribution, its name's first word."""
+    """Return the names by which `os_type` finds an image: its type, its distribution, the first word of its name."""
     words = [image.attributes.get("os_type", ""), image.attributes.get("os_distro", "")]
     words += re.split(r"[\s_-]", image.name.strip(), maxsplit=1)[:1]
     return {word.casefold() for word in words if word}
 
 
 def os_version(image: CloudResource) -> str:
-    """The version of an image's system: what it says, or the last word of its name that begins with a digit."""
-    said = image.attributes.get("os_version", "")
-    if said:
-        return str(said).casefold()
+    """Return the version of an image's system: its attribute, or the last word of its name that begins with a digit."""
+    version = image.attributes.get("os_version", "")
+    if version:
+        return str(version).casefold()
     numbers = [word for word in re.split(r"[\s_-]", image.name) if word[:1].isdigit()]
     return numbers[-1].casefold() if numbers else ""
 
 
 def flavor_size_columns(flavor: CloudResource, *, boot_disk_gb: int | None = None) -> dict[str, Any]:
-    """A flavor as the VM columns that hold its size; with a boot volume, the disk is the volume's."""
+    """Return a flavor as the VM columns that hold its size; with a boot volume, the disk is the volume's."""
     return {
         "cpu_cores": _cores(flavor),
         "memory_gb": _memory_gb(flavor),
@@ -309,7 +307,7 @@ def _cores(flavor: CloudResource) -> int:
 
 
 def _memory_gb(flavor: CloudResource) -> int:
-    # A flavor of 1,536 MB is no flavor of 2 GB: what was asked for must fit.
+    # A flavor of 1,536 MB does not fit a request for 2 GB.
     return int(flavor.attributes.get("memory_mb", 0)) // 1024
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from django.db import connection
 
-# The readings of every bound VM of a region. The ORM could say this one; it stands beside the next, of which it is the half
-# without the lock, so that both are read and changed together.
+# The readings of every bound VM of a region. The ORM could express this statement; it stands here because it is the next one
+# without the lock, and both have to change together.
 READINGS_OF_REGION = """
     SELECT openstack_id, CASE WHEN missing_count = 0 THEN reading ELSE '' END
     FROM vms_virtualmachine WHERE account_id = %s AND region = %s AND openstack_id IS NOT NULL

@@ -23,7 +23,7 @@ from django.db.models.functions import Now
 from django.utils import translation
 from django.utils.translation import gettext as _
 
-from openstack_client.paging import fetched_ahead
+from openstack_client.paging import prefetch_pages
 from tasks import fairness
 from tasks.clock import database_now
 from tasks.crash_points import crash_point
@@ -170,7 +170,7 @@ class _SyncRun:
         place = (self.entry.account_id, region, syncer.type)
         seen = 0
         unreadable: list[UnreadableResource] = []
-        for number, page in enumerate(fetched_ahead(syncer.pages(client), guard_request), start=1):
+        for number, page in enumerate(prefetch_pages(syncer.pages(client), guard_request), start=1):
             with self._claim():
                 written, refused = write_page(place, page, began, log_id=self.entry.pk)
                 seen += len(page)

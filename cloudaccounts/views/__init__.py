@@ -1,22 +1,34 @@
 """Accounts, resources and sync logs over REST."""
 
-from .accounts import AccountDetail, AccountList, AccountSync, AccountVerify, ResourceTypeList
-from .resources import ResourceChanges, ResourceDetail, ResourceExport, ResourceList, ResourceTopology
-from .sync_logs import SyncLogAcceptLosses, SyncLogDetail, SyncLogLines, SyncLogList
+from .accounts import (
+    AccountDetailView,
+    AccountListView,
+    AccountSyncView,
+    AccountVerifyView,
+    ResourceTypeListView,
+)
+from .resources import (
+    ResourceChangesView,
+    ResourceDetailView,
+    ResourceExportView,
+    ResourceListView,
+    ResourceTopologyView,
+)
+from .sync_logs import SyncLogAcceptLossesView, SyncLogDetailView, SyncLogLinesView, SyncLogListView
 
 __all__ = [
-    "AccountDetail",
-    "AccountList",
-    "AccountSync",
-    "AccountVerify",
-    "ResourceChanges",
-    "ResourceDetail",
-    "ResourceExport",
-    "ResourceList",
-    "ResourceTopology",
-    "ResourceTypeList",
-    "SyncLogAcceptLosses",
-    "SyncLogDetail",
-    "SyncLogLines",
-    "SyncLogList",
+    "AccountDetailView",
+    "AccountListView",
+    "AccountSyncView",
+    "AccountVerifyView",
+    "ResourceChangesView",
+    "ResourceDetailView",
+    "ResourceExportView",
+    "ResourceListView",
+    "ResourceTopologyView",
+    "ResourceTypeListView",
+    "SyncLogAcceptLossesView",
+    "SyncLogDetailView",
+    "SyncLogLinesView",
+    "SyncLogListView",
 ]

@@ -68,7 +68,7 @@ class _AccountView(CommandView):
             body["account"] = self.shown(account)
 
 
-class AccountList(_AccountView, ListAPIView[CloudAccount]):
+class AccountListView(_AccountView, ListAPIView[CloudAccount]):
     """The accounts of one's tenant, and the shared ones."""
 
     filterset_class = CloudAccountFilter
@@ -100,7 +100,7 @@ class AccountList(_AccountView, ListAPIView[CloudAccount]):
         return self.run_command(request, record)
 
 
-class AccountDetail(_AccountView):
+class AccountDetailView(_AccountView):
     """One account."""
 
     honours_if_match = True
@@ -152,7 +152,7 @@ class AccountDetail(_AccountView):
         return self.run_command(request, record)
 
 
-class AccountVerify(_AccountView):
+class AccountVerifyView(_AccountView):
     """Try an account's credentials."""
 
     @extend_schema(request=None, responses={200: AccountAcceptedSerializer, 202: AccountAcceptedSerializer})
@@ -165,7 +165,7 @@ class AccountVerify(_AccountView):
         return self.run_command(request, record)
 
 
-class AccountSync(_AccountView):
+class AccountSyncView(_AccountView):
     """Sync an account by hand."""
 
     @extend_schema(request=AccountSyncSerializer, responses={202: SyncLogsSerializer})
@@ -177,7 +177,7 @@ class AccountSync(_AccountView):
         return Response({"logs": SyncLogSerializer(logs, many=True).data}, status=202)
 
 
-class ResourceTypeList(ListAPIView[ResourceType]):
+class ResourceTypeListView(ListAPIView[ResourceType]):
     """The types of resources that accounts can have synced."""
 
     queryset = ResourceType.objects.order_by("provider", "order", "code")

@@ -46,7 +46,7 @@ COLUMNS = (
 )
 
 
-class ResourceListing(ScopedView):
+class ResourceListingView(ScopedView):
     """The resources that the caller may see, and how they can be filtered."""
 
     queryset = RESOURCES
@@ -57,11 +57,11 @@ class ResourceListing(ScopedView):
     ordering = ["type", "name"]
 
 
-class ResourceList(ResourceListing, ListAPIView[CloudResource]):
+class ResourceListView(ResourceListingView, ListAPIView[CloudResource]):
     """What was found in one's accounts; of shared ones, what VMs are made from."""
 
 
-class ResourceExport(ResourceListing):
+class ResourceExportView(ResourceListingView):
     """The resources as CSV, with the filters of the list, and without pages."""
 
     renderer_classes: ClassVar[list[type[BaseRenderer]]] = [CsvRenderer, JSONRenderer]  # type: ignore[misc]
@@ -78,14 +78,14 @@ class ResourceExport(ResourceListing):
         )
 
 
-class ResourceDetail(ScopedView, RetrieveAPIView[CloudResource]):
+class ResourceDetailView(ScopedView, RetrieveAPIView[CloudResource]):
     """One resource."""
 
     queryset = RESOURCES
     serializer_class = CloudResourceSerializer
 
 
-class ResourceChanges(ScopedView, ListAPIView[ResourceChange]):
+class ResourceChangesView(ScopedView, ListAPIView[ResourceChange]):
     """What the syncs found changed about a resource: `?after=<id>` gives what came since."""
 
     queryset = RESOURCES
@@ -100,7 +100,7 @@ class ResourceChanges(ScopedView, ListAPIView[ResourceChange]):
         return ResourceChange.objects.filter(resource=get_object_or_404(resources, pk=self.kwargs["pk"]))
 
 
-class ResourceTopology(ScopedView):
+class ResourceTopologyView(ScopedView):
     """How a resource hangs together with others."""
 
     queryset = RESOURCES

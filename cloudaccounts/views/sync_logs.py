@@ -22,7 +22,7 @@ from ..serializers import SyncLogLineSerializer, SyncLogSerializer
 LOGS = SyncLog.objects.select_related("account", "asked_by")
 
 
-class SyncLogList(ScopedView, ListAPIView[SyncLog]):
+class SyncLogListView(ScopedView, ListAPIView[SyncLog]):
     """The syncs of one's accounts, newest first. Those of shared accounts are for staff."""
 
     queryset = LOGS
@@ -32,14 +32,14 @@ class SyncLogList(ScopedView, ListAPIView[SyncLog]):
     ordering = ["-id"]
 
 
-class SyncLogDetail(ScopedView, RetrieveAPIView[SyncLog]):
+class SyncLogDetailView(ScopedView, RetrieveAPIView[SyncLog]):
     """One sync, readable while it runs."""
 
     queryset = LOGS
     serializer_class = SyncLogSerializer
 
 
-class SyncLogLines(ScopedView, ListAPIView[SyncLogLine]):
+class SyncLogLinesView(ScopedView, ListAPIView[SyncLogLine]):
     """The lines of a sync: `?after=<id>` gives what was appended since."""
 
     queryset = LOGS
@@ -54,7 +54,7 @@ class SyncLogLines(ScopedView, ListAPIView[SyncLogLine]):
         return SyncLogLine.objects.filter(log=get_object_or_404(logs, pk=self.kwargs["pk"]))
 
 
-class SyncLogAcceptLosses(ScopedView):
+class SyncLogAcceptLossesView(ScopedView):
     """Say that a mass loss is true."""
 
     queryset = LOGS

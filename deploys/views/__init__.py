@@ -1,34 +1,34 @@
 """Services, versions, hosts, instances and deployments over REST."""
 
-from .catalogue import ServiceDetail, ServiceList, VersionDetail, VersionList
+from .catalogue import ServiceDetailView, ServiceListView, VersionDetailView, VersionListView
 from .deployments import (
-    DeploymentCancel,
-    DeploymentDetail,
-    DeploymentItemDetail,
-    DeploymentList,
-    DeploymentRetry,
-    Revert,
-    Upgrade,
+    DeploymentCancelView,
+    DeploymentDetailView,
+    DeploymentItemDetailView,
+    DeploymentListView,
+    DeploymentRetryView,
+    RevertView,
+    UpgradeView,
 )
-from .hosts import HostDetail, HostKey, HostList
-from .instances import InstanceDetail, InstanceHistory, InstanceList
+from .hosts import HostDetailView, HostKeyView, HostListView
+from .instances import InstanceDetailView, InstanceHistoryView, InstanceListView
 
 __all__ = [
-    "DeploymentCancel",
-    "DeploymentDetail",
-    "DeploymentItemDetail",
-    "DeploymentList",
-    "DeploymentRetry",
-    "HostDetail",
-    "HostKey",
-    "HostList",
-    "InstanceDetail",
-    "InstanceHistory",
-    "InstanceList",
-    "Revert",
-    "ServiceDetail",
-    "ServiceList",
-    "Upgrade",
-    "VersionDetail",
-    "VersionList",
+    "DeploymentCancelView",
+    "DeploymentDetailView",
+    "DeploymentItemDetailView",
+    "DeploymentListView",
+    "DeploymentRetryView",
+    "HostDetailView",
+    "HostKeyView",
+    "HostListView",
+    "InstanceDetailView",
+    "InstanceHistoryView",
+    "InstanceListView",
+    "RevertView",
+    "ServiceDetailView",
+    "ServiceListView",
+    "UpgradeView",
+    "VersionDetailView",
+    "VersionListView",
 ]

@@ -19,7 +19,7 @@ from ..filters import ServiceFilter, VersionFilter
 from ..models import MicroService, MicroServiceVersion
 from ..serializers import ChangeVersionSerializer, ServiceSerializer, VersionSerializer
 from ..services import catalogue
-from .of_service import OfService
+from .service_scope import ServiceScopedView
 
 
 class _ServiceView(ScopedView):
@@ -32,7 +32,7 @@ class _ServiceView(ScopedView):
         return Response(self.get_serializer(service).data, status=status, headers=headers)
 
 
-class ServiceList(_ServiceView, ListAPIView[MicroService]):
+class ServiceListView(_ServiceView, ListAPIView[MicroService]):
     """The services of one's tenant."""
 
     filterset_class = ServiceFilter
@@ -50,7 +50,7 @@ class ServiceList(_ServiceView, ListAPIView[MicroService]):
         return self.answer(catalogue.create_service(scope=self.scope, fields=asked.validated_data), 201)
 
 
-class ServiceDetail(_ServiceView):
+class ServiceDetailView(_ServiceView):
     """One service."""
 
     honours_if_match = True
@@ -79,12 +79,12 @@ class ServiceDetail(_ServiceView):
         return Response(status=204)
 
 
-class _VersionView(OfService):
+class _VersionView(ServiceScopedView):
     queryset = MicroServiceVersion.objects.select_related("created_by")
     serializer_class: Any = VersionSerializer
 
 
-class VersionList(_VersionView, ListAPIView[MicroServiceVersion]):
+class VersionListView(_VersionView, ListAPIView[MicroServiceVersion]):
     """The versions of a service, the newest first."""
 
     filterset_class = VersionFilter
@@ -105,7 +105,7 @@ class VersionList(_VersionView, ListAPIView[MicroServiceVersion]):
         return Response(self.get_serializer(version).data, status=201 if is_new else 200)
 
 
-class VersionDetail(_VersionView):
+class VersionDetailView(_VersionView):
     """One version of a service."""
 
     def get(self, request: Request, pk: UUID, version_pk: UUID) -> Response:

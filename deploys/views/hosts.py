@@ -31,7 +31,7 @@ class _HostView(ScopedView):
         return Response(self.get_serializer(host).data, status=status, headers=headers)
 
 
-class HostList(_HostView, ListAPIView[Host]):
+class HostListView(_HostView, ListAPIView[Host]):
     """The hosts of one's tenant."""
 
     filterset_class = HostFilter
@@ -49,7 +49,7 @@ class HostList(_HostView, ListAPIView[Host]):
         return self.answer(hosts.create_host(scope=self.scope, fields=asked.validated_data), 201)
 
 
-class HostDetail(_HostView):
+class HostDetailView(_HostView):
     """One host."""
 
     honours_if_match = True
@@ -78,7 +78,7 @@ class HostDetail(_HostView):
         return Response(status=204)
 
 
-class HostKey(ScopedView):
+class HostKeyView(ScopedView):
     """The SSH key of the tenant: it goes in and never comes out."""
 
     queryset = DeployKey.objects.all()
@@ -87,7 +87,7 @@ class HostKey(ScopedView):
 
     def get(self, request: Request) -> Response:
         """Whether there is one, its public half, and who set it when."""
-        return Response(DeployKeySerializer(keys.key_picture(self.scope)).data)
+        return Response(DeployKeySerializer(keys.read_key_status(self.scope)).data)
 
     @extend_schema(request=NewKeySerializer, responses=DeployKeySerializer)
     def put(self, request: Request) -> Response:

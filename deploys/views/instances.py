@@ -23,14 +23,14 @@ from ..serializers import (
     NewInstanceSerializer,
 )
 from ..services import catalogue, instances
-from .of_service import OfService
+from .service_scope import ServiceScopedView
 
 HISTORY = DeploymentItem.objects.select_related(
     "from_version", "deployment__to_version", "deployment__operator"
 ).defer("log")
 
 
-class _InstanceView(OfService):
+class _InstanceView(ServiceScopedView):
     queryset = instances.INSTANCES
     serializer_class: Any = InstanceSerializer
 
@@ -40,7 +40,7 @@ class _InstanceView(OfService):
         return Response(InstanceSerializer(instance).data, status=status, headers=headers)
 
 
-class InstanceList(_InstanceView, ListAPIView[MicroServiceInstance]):
+class InstanceListView(_InstanceView, ListAPIView[MicroServiceInstance]):
     """The instances of a service."""
 
     filterset_class = InstanceFilter
@@ -59,7 +59,7 @@ class InstanceList(_InstanceView, ListAPIView[MicroServiceInstance]):
         return self.answer(instance, 201)
 
 
-class InstanceDetail(_InstanceView):
+class InstanceDetailView(_InstanceView):
     """One instance of a service."""
 
     honours_if_match = True
@@ -72,7 +72,7 @@ class InstanceDetail(_InstanceView):
     def patch(self, request: Request, pk: UUID, instance_pk: UUID) -> Response:
         """Change what is said of it, unless a deployment holds it; operators put it under maintenance and back."""
         names = set(request.data) if isinstance(request.data, dict) else set()
-        instance = instances.may_change(self.scope, pk, instance_pk, names)
+        instance = instances.find_changeable_instance(self.scope, pk, instance_pk, names)
         asked = ChangeInstanceSerializer(instance, data=request.data, partial=True)
         asked.is_valid(raise_exception=True)
         changed = instances.change_instance(
@@ -96,7 +96,7 @@ class InstanceDetail(_InstanceView):
         return Response(status=204)
 
 
-class InstanceHistory(_InstanceView, ListAPIView[MicroServiceInstance]):
+class InstanceHistoryView(_InstanceView, ListAPIView[MicroServiceInstance]):
     """What was deployed to an instance, the newest first."""
 
     serializer_class = HistorySerializer

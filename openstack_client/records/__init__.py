@@ -1,4 +1,4 @@
-"""What a cloud holds, as plain records: only the fields that we use, typed, times aware of UTC.
+"""A cloud's objects as plain records: only the fields that we use, typed, times in UTC.
 
 They are made from the services' raw JSON, because openstacksdk takes some 100 times as long for its own objects.
 A word that we do not know, or an optional field that is not there, never raises. Texts, numbers and lists are bounded to

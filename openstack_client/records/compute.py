@@ -1,4 +1,4 @@
-"""What Nova holds."""
+"""Records of Nova."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from hashlib import blake2b
 from typing import Any, Literal
 
 from ..errors import UnreadableObject
-from .raw import (
+from .json_values import (
     MAX_MEMBERS,
     MAX_TEXT,
     address,
     count,
-    id_of,
     integer,
     is_id,
     long_text,
     mac_address,
     mapping,
-    moment,
-    project_of,
+    project_id_of,
     reference,
+    require_id,
     text,
     texts,
+    timestamp,
 )
 
 
@@ -75,8 +75,8 @@ class Server:
 
     @classmethod
     def from_json(cls, raw: Any) -> Server:
-        """From one element of Nova's `servers`, microversion 2.47 or later."""
-        server_id = id_of(raw, "server")
+        """Return the record of one element of Nova's `servers`, microversion 2.47 or later."""
+        server_id = require_id(raw, "server")
         get = raw.get
         flavor = get("flavor")
         if not isinstance(flavor, dict):
@@ -106,11 +106,11 @@ class Server:
             long_text(fault.get("message")) if isinstance(fault, dict) else None,
             texts(get("tags")),
             mapping(get("metadata")),
-            project_of(raw),
-            moment(get("created")),
-            moment(get("updated")),
-            moment(get("OS-SRV-USG:launched_at")),
-            moment(get("OS-SRV-USG:terminated_at")),
+            project_id_of(raw),
+            timestamp(get("created")),
+            timestamp(get("updated")),
+            timestamp(get("OS-SRV-USG:launched_at")),
+            timestamp(get("OS-SRV-USG:terminated_at")),
             text(get("key_name")),
             _names(groups) if groups else (),
         )
@@ -131,8 +131,8 @@ class ServerReading:
 
     @classmethod
     def from_json(cls, raw: Any) -> ServerReading:
-        """From one element of Nova's `servers`."""
-        server_id = id_of(raw, "server")
+        """Return the record of one element of Nova's `servers`."""
+        server_id = require_id(raw, "server")
         get = raw.get
         try:
             said = repr((get("status"), get("OS-EXT-STS:task_state"), get("addresses"), get("fault")))
@@ -161,14 +161,14 @@ class ServerAction:
 
     @classmethod
     def from_json(cls, raw: Any) -> ServerAction:
-        """From one element of Nova's `instanceActions`."""
+        """Return the record of one element of Nova's `instanceActions`."""
         if not isinstance(raw, dict) or not isinstance(raw.get("action"), str):
             raise UnreadableObject("a server's action without a name")
         return cls(
             action=raw["action"][:MAX_TEXT],
             request_id=text(raw.get("request_id")) or "",
-            started_at=moment(raw.get("start_time")),
-            updated_at=moment(raw.get("updated_at")),
+            started_at=timestamp(raw.get("start_time")),
+            updated_at=timestamp(raw.get("updated_at")),
             message=long_text(raw.get("message")),
             user_id=text(raw.get("user_id")),
         )
@@ -188,9 +188,9 @@ class Flavor:
 
     @classmethod
     def from_json(cls, raw: Any) -> Flavor:
-        """From one element of Nova's `flavors`."""
+        """Return the record of one element of Nova's `flavors`."""
         return cls(
-            id=id_of(raw, "flavor"),
+            id=require_id(raw, "flavor"),
             name=text(raw.get("name")) or "",
             vcpus=count(raw.get("vcpus")) or 0,
             memory_mb=count(raw.get("ram")) or 0,
@@ -202,7 +202,7 @@ class Flavor:
 
 @dataclass(frozen=True, slots=True)
 class Keypair:
-    """A user's key pair, of which the cloud keeps the public half. It has no id: its name is its user's alone."""
+    """A user's key pair; the cloud keeps its public half. It has no id: its name is unique for its user."""
 
     name: str
     type: str
@@ -210,7 +210,7 @@ class Keypair:
 
     @classmethod
     def from_json(cls, raw: Any) -> Keypair:
-        """From one element of Nova's `keypairs`, which wraps each in an object of its own."""
+        """Return the record of one element of Nova's `keypairs`, which wraps each in an object of its own."""
         name = keypair_name(raw)
         if name is None:
             raise UnreadableObject("a key pair without a name")
@@ -232,7 +232,7 @@ class VolumeAttachment:
 
     @classmethod
     def from_json(cls, raw: Any) -> VolumeAttachment:
-        """From one element of Nova's `volumeAttachments`, microversion 2.79 or later."""
+        """Return the record of one element of Nova's `volumeAttachments`, microversion 2.79 or later."""
         volume_id = reference(raw.get("volumeId")) if isinstance(raw, dict) else None
         if volume_id is None:
             raise UnreadableObject("an attachment without a volume")
@@ -252,7 +252,7 @@ class Zone:
 
     @classmethod
     def from_json(cls, raw: Any) -> Zone:
-        """From one element of Nova's `availabilityZoneInfo`."""
+        """Return the record of one element of Nova's `availabilityZoneInfo`."""
         name = text(raw.get("zoneName")) if isinstance(raw, dict) else None
         if name is None:
             raise UnreadableObject("an availability zone without a name")
@@ -261,13 +261,13 @@ class Zone:
 
 
 def keypair_name(raw: Any) -> str | None:
-    """The name of one element of Nova's `keypairs`, or None."""
+    """Return the name of one element of Nova's `keypairs`, or None."""
     found = raw.get("keypair") if isinstance(raw, dict) else None
     return text(found.get("name")) if isinstance(found, dict) else None
 
 
 def _names(raw: Any) -> tuple[str, ...]:
-    """Of objects that have names."""
+    """Return the names of objects."""
     if not isinstance(raw, list):
         return ()
     names = {text(one.get("name")) for one in raw[:MAX_MEMBERS] if isinstance(one, dict)}
@@ -275,7 +275,7 @@ def _names(raw: Any) -> tuple[str, ...]:
 
 
 def _addresses(raw: Any) -> tuple[Address, ...]:
-    """The addresses of a server that are addresses; what else is in the list is left out."""
+    """Return the valid addresses of a server."""
     if not isinstance(raw, dict):
         return ()
     found = [

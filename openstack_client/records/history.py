@@ -1,4 +1,4 @@
-"""What Nova and Cinder say of work in progress: an action's events, and attachments as Cinder keeps them."""
+"""Records of work in progress: the events of Nova's actions, and Cinder's attachments."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ..translation import nonsense
-from .raw import id_of, moment, text
+from ..translation import malformed_answer
+from .json_values import require_id, text, timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +24,13 @@ class ServerEvent:
 
     @classmethod
     def from_json(cls, raw: Any) -> ServerEvent:
-        """From one element of the `events` of an instance action."""
+        """Return the record of one element of the `events` of an instance action."""
         if not isinstance(raw, dict) or not isinstance(raw.get("event"), str):
-            raise nonsense("an event without a name")
+            raise malformed_answer("an event without a name")
         return cls(
             name=raw["event"],
-            started_at=moment(raw.get("start_time")),
-            finished_at=moment(raw.get("finish_time")),
+            started_at=timestamp(raw.get("start_time")),
+            finished_at=timestamp(raw.get("finish_time")),
             result=text(raw.get("result")),
         )
 
@@ -50,9 +50,9 @@ class VolumeReservation:
 
     @classmethod
     def from_json(cls, raw: Any) -> VolumeReservation:
-        """From one element of Cinder's `attachments`."""
+        """Return the record of one element of Cinder's `attachments`."""
         return cls(
-            id=id_of(raw, "attachment"),
+            id=require_id(raw, "attachment"),
             volume_id=text(raw.get("volume_id")),
             server_id=text(raw.get("instance")),
             status=text(raw.get("status")) or "unknown",

@@ -1,21 +1,21 @@
-"""What Neutron holds."""
+"""Records of Neutron."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from .raw import (
+from .json_values import (
     MAX_MEMBERS,
     address,
     address_range,
     count,
-    id_of,
     long_text,
     mac_address,
-    project_of,
+    project_id_of,
     reference,
     references,
+    require_id,
     text,
 )
 
@@ -35,16 +35,16 @@ class Network:
 
     @classmethod
     def from_json(cls, raw: Any) -> Network:
-        """From one element of Neutron's `networks`."""
+        """Return the record of one element of Neutron's `networks`."""
         return cls(
-            id=id_of(raw, "network"),
+            id=require_id(raw, "network"),
             name=text(raw.get("name")) or "",
             status=_status(raw),
             is_external=raw.get("router:external") is True,
             is_shared=raw.get("shared") is True,
             is_admin_state_up=raw.get("admin_state_up") is not False,
             subnet_ids=references(raw.get("subnets")),
-            project_id=project_of(raw),
+            project_id=project_id_of(raw),
         )
 
 
@@ -63,22 +63,22 @@ class Subnet:
 
     @classmethod
     def from_json(cls, raw: Any) -> Subnet:
-        """From one element of Neutron's `subnets`. `ip_version` is 4, 6 or 0."""
+        """Return the record of one element of Neutron's `subnets`. `ip_version` is 4, 6 or 0."""
         return cls(
-            id=id_of(raw, "subnet"),
+            id=require_id(raw, "subnet"),
             name=text(raw.get("name")) or "",
             network_id=reference(raw.get("network_id")) or "",
             ip_version=count(raw.get("ip_version"), 6) or 0,
             cidr=address_range(raw.get("cidr")) or "",
             gateway_ip=address(raw.get("gateway_ip")),
             is_dhcp_enabled=raw.get("enable_dhcp") is not False,
-            project_id=project_of(raw),
+            project_id=project_id_of(raw),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Router:
-    """A router. `external_addresses` are what it is known by on `external_network_id`, the network of its gateway.
+    """A router. `external_addresses` are its addresses on `external_network_id`, the network of its gateway.
 
     Which networks it joins is said by its ports: those with its id as their `device_id`.
     """
@@ -93,8 +93,8 @@ class Router:
 
     @classmethod
     def from_json(cls, raw: Any) -> Router:
-        """From one element of Neutron's `routers`."""
-        router_id = id_of(raw, "router")
+        """Return the record of one element of Neutron's `routers`."""
+        router_id = require_id(raw, "router")
         gateway = raw.get("external_gateway_info")
         if not isinstance(gateway, dict):
             gateway = {}
@@ -107,7 +107,7 @@ class Router:
             external_addresses=tuple(
                 [fixed.ip_address for fixed in _fixed(gateway.get("external_fixed_ips"))]
             ),
-            project_id=project_of(raw),
+            project_id=project_id_of(raw),
         )
 
 
@@ -121,7 +121,7 @@ class FixedIp:
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A place on a network. `device_owner` says what uses it ("compute:nova", "network:router_interface"), "" for nothing.
+    """A port. `device_owner` says what uses it ("compute:nova", "network:router_interface"), "" for nothing.
 
     `device_id` is then the id of the server, router ... that uses it.
     """
@@ -140,9 +140,9 @@ class Port:
 
     @classmethod
     def from_json(cls, raw: Any) -> Port:
-        """From one element of Neutron's `ports`."""
+        """Return the record of one element of Neutron's `ports`."""
         return cls(
-            id_of(raw, "port"),
+            require_id(raw, "port"),
             text(raw.get("name")) or "",
             _status(raw),
             reference(raw.get("network_id")) or "",
@@ -152,7 +152,7 @@ class Port:
             _fixed(raw.get("fixed_ips")),
             references(raw.get("security_groups")),
             raw.get("admin_state_up") is not False,
-            project_of(raw),
+            project_id_of(raw),
         )
 
 
@@ -175,23 +175,23 @@ class FloatingIp:
 
     @classmethod
     def from_json(cls, raw: Any) -> FloatingIp:
-        """From one element of Neutron's `floatingips`."""
+        """Return the record of one element of Neutron's `floatingips`."""
         return cls(
-            id=id_of(raw, "floating IP"),
+            id=require_id(raw, "floating IP"),
             status=_status(raw),
             address=address(raw.get("floating_ip_address")) or "",
             fixed_address=address(raw.get("fixed_ip_address")),
             floating_network_id=reference(raw.get("floating_network_id")),
             port_id=reference(raw.get("port_id")),
             router_id=reference(raw.get("router_id")),
-            project_id=project_of(raw),
+            project_id=project_id_of(raw),
             description=long_text(raw.get("description")) or "",
         )
 
 
 @dataclass(frozen=True, slots=True)
 class SecurityGroup:
-    """A set of rules about what may reach a port. Only how many there are is kept."""
+    """A security group. Only the number of its rules is kept."""
 
     id: str
     name: str
@@ -201,15 +201,15 @@ class SecurityGroup:
 
     @classmethod
     def from_json(cls, raw: Any) -> SecurityGroup:
-        """From one element of Neutron's `security_groups`."""
-        group_id = id_of(raw, "security group")
+        """Return the record of one element of Neutron's `security_groups`."""
+        group_id = require_id(raw, "security group")
         rules = raw.get("security_group_rules")
         return cls(
             id=group_id,
             name=text(raw.get("name")) or "",
             description=long_text(raw.get("description")) or "",
             rule_count=len(rules) if isinstance(rules, list) else 0,
-            project_id=project_of(raw),
+            project_id=project_id_of(raw),
         )
 
 

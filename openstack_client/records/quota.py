@@ -1,12 +1,12 @@
-"""How much a project may have, and has, of something."""
+"""A project's limits and usage."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from ..translation import nonsense
-from .raw import MAX_MEMBERS, MAX_TEXT, integer
+from ..translation import malformed_answer
+from .json_values import MAX_MEMBERS, MAX_TEXT, integer
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +25,12 @@ class Quota:
 
 
 def quotas_from_json(service: str, raw: Any) -> list[Quota]:
-    """From the service's object of limits by name, with figures of use or without. Sorted by name.
+    """Return the quotas in a service's object of limits by name, with usage or without. Sorted by name.
 
     What is no limit, such as the project's id among them, is left out. Raises `CloudUnavailable` for what is no object.
     """
     if not isinstance(raw, dict):
-        raise nonsense("it holds no quota")
+        raise malformed_answer("it holds no quota")
     found = []
     for name, said in sorted(raw.items())[:MAX_MEMBERS]:
         figures = said if isinstance(said, dict) else {"limit": said}

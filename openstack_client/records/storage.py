@@ -1,4 +1,4 @@
-"""What Glance and Cinder hold."""
+"""Records of Glance and Cinder."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from .raw import (
+from .json_values import (
     MAX_BYTES,
     MAX_LONG_TEXT,
     MAX_MEMBERS,
     MAX_TEXT,
     count,
-    id_of,
     is_id,
     long_text,
     mapping,
-    moment,
     reference,
+    require_id,
     text,
     texts,
+    timestamp,
 )
 
-# What Glance's own schema of an image names; everything else on an image was put there by somebody.
+# The fields of Glance's own schema of an image; users set all others.
 IMAGE_BASE_FIELDS = frozenset(
     {
         "checksum", "container_format", "created_at", "direct_url", "disk_format", "file", "id", "locations", "min_disk",
@@ -67,8 +67,8 @@ class Image:
 
     @classmethod
     def from_json(cls, raw: Any) -> Image:
-        """From one element of Glance's `images`."""
-        image_id = id_of(raw, "image")
+        """Return the record of one element of Glance's `images`."""
+        image_id = require_id(raw, "image")
         # On an image of a volume-booted server, Nova writes neither image_type nor instance_uuid.
         snapshot_ids = _snapshot_ids(raw.get("block_device_mapping"))
         return cls(
@@ -84,8 +84,8 @@ class Image:
             min_memory_mb=count(raw.get("min_ram")) or 0,
             project_id=reference(raw.get("owner")),
             tags=texts(raw.get("tags")),
-            created_at=moment(raw.get("created_at")),
-            updated_at=moment(raw.get("updated_at")),
+            created_at=timestamp(raw.get("created_at")),
+            updated_at=timestamp(raw.get("updated_at")),
             properties=_properties(raw),
             instance_id=reference(raw.get("instance_uuid")),
             is_snapshot=raw.get("image_type") == "snapshot" or bool(snapshot_ids),
@@ -122,8 +122,8 @@ class Volume:
 
     @classmethod
     def from_json(cls, raw: Any) -> Volume:
-        """From one element of Cinder's `volumes`."""
-        volume_id = id_of(raw, "volume")
+        """Return the record of one element of Cinder's `volumes`."""
+        volume_id = require_id(raw, "volume")
         found = raw.get("attachments")
         attached = (
             [a for a in found[:MAX_MEMBERS] if isinstance(a, dict) and is_id(a.get("server_id"))]
@@ -142,15 +142,15 @@ class Volume:
             server_ids=tuple([a["server_id"] for a in attached]),
             snapshot_id=reference(raw.get("snapshot_id")),
             project_id=reference(raw.get("os-vol-tenant-attr:tenant_id")),
-            created_at=moment(raw.get("created_at")),
-            updated_at=moment(raw.get("updated_at")),
+            created_at=timestamp(raw.get("created_at")),
+            updated_at=timestamp(raw.get("updated_at")),
             devices=tuple([text(a.get("device")) or "" for a in attached]),
             image_id=_image_id(raw.get("volume_image_metadata")),
         )
 
     @property
     def is_used(self) -> bool:
-        """Whether a server has it, is about to get it, or is about to lose it."""
+        """Whether a server has the volume, is about to get it, or is about to lose it."""
         return self.status in {"in-use", "reserved", "attaching", "detaching"} or bool(self.server_ids)
 
 
@@ -173,23 +173,23 @@ class Snapshot:
 
     @classmethod
     def from_json(cls, raw: Any) -> Snapshot:
-        """From one element of Cinder's `snapshots`."""
+        """Return the record of one element of Cinder's `snapshots`."""
         return cls(
-            id=id_of(raw, "snapshot"),
+            id=require_id(raw, "snapshot"),
             name=text(raw.get("name")) or "",
             status=text(raw.get("status")) or "unknown",
             size_gb=count(raw.get("size")) or 0,
             volume_id=reference(raw.get("volume_id")),
             metadata=mapping(raw.get("metadata")),
-            created_at=moment(raw.get("created_at")),
-            updated_at=moment(raw.get("updated_at")),
+            created_at=timestamp(raw.get("created_at")),
+            updated_at=timestamp(raw.get("updated_at")),
             project_id=reference(raw.get("os-extended-snapshot-attributes:project_id")),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class VolumeType:
-    """A kind of volumes, by whose name a volume is asked for."""
+    """A volume type; a volume is requested by its name."""
 
     id: str
     name: str
@@ -198,9 +198,9 @@ class VolumeType:
 
     @classmethod
     def from_json(cls, raw: Any) -> VolumeType:
-        """From one element of Cinder's `volume_types`."""
+        """Return the record of one element of Cinder's `volume_types`."""
         return cls(
-            id=id_of(raw, "volume type"),
+            id=require_id(raw, "volume type"),
             name=text(raw.get("name")) or "",
             is_public=raw.get("is_public") is not False
             and raw.get("os-volume-type-access:is_public") is not False,
@@ -209,7 +209,7 @@ class VolumeType:
 
 
 def _properties(raw: dict[str, Any]) -> Mapping[str, str]:
-    """All texts on an image that are not Glance's own fields."""
+    """Return the texts on an image that are not Glance's own fields."""
     found = [
         (key, value[:MAX_LONG_TEXT])
         for key, value in raw.items()
@@ -223,7 +223,7 @@ def _image_id(found: Any) -> str | None:
 
 
 def _snapshot_ids(found: Any) -> tuple[str, ...]:
-    """Nova writes the disks of a volume-booted server on its image as JSON text. A text that is none has no ids."""
+    """Return the ids of the volume snapshots that Nova writes as JSON text on the image of a volume-booted server."""
     if not isinstance(found, str):
         return ()
     try:

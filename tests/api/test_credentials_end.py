@@ -311,7 +311,7 @@ class TestOpenAnswers:
             end()
             return job
 
-        monkeypatch.setattr("tasks.views.wait_for_end", wait)
+        monkeypatch.setattr("tasks.command_views.wait_for_end", wait)
         answer = client_of(member.user).post(
             f"/api/v1/vms/{vm.pk}/actions/", {"action": "start"}, headers={"Prefer": "wait=5"}
         )

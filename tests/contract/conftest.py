@@ -12,6 +12,7 @@ import requests
 
 import simulator
 from openstack_client import Cloud, CloudCredentials, CloudError, Conflict, NotFound
+from tests.listings import everything
 
 REAL = os.environ.get("PORTAL_TEST_CLOUD")
 # Who may set limits and states there, by its name in clouds.yaml. Without it, what needs them is not tried.
@@ -117,7 +118,7 @@ def parts(cloud):
         i for i in cloud.image.list_images() if i.status == "active" and not i.name.startswith("contract-")
     ]
     image = min(images, key=lambda i: i.min_disk_gb)
-    networks = cloud.network.list_networks()
+    networks = everything(cloud.network.network_pages())
     network = next(n for n in networks if not n.is_external and not n.name.startswith("contract-"))
     return flavor, image, network
 

@@ -12,6 +12,7 @@ from openstack_client import (
     Conflict,
     InvalidRequest,
 )
+from tests.listings import everything
 
 from .conftest import gone, wait_for, wait_status
 
@@ -92,7 +93,7 @@ def test_images_are_the_sdks(cloud, sdk):
 
 
 def test_networks_are_the_sdks(cloud, sdk):
-    ours = {(n.id, n.name, n.status, n.is_external) for n in cloud.network.list_networks()}
+    ours = {(n.id, n.name, n.status, n.is_external) for n in everything(cloud.network.network_pages())}
     assert ours == {(n.id, n.name, n.status, n.is_router_external) for n in sdk.network.networks()}
     assert {external for *_, external in ours} == {True, False}
 
@@ -100,7 +101,7 @@ def test_networks_are_the_sdks(cloud, sdk):
 def test_subnets_are_the_sdks(cloud, sdk):
     ours = {
         (s.id, s.name, s.network_id, s.ip_version, s.cidr, s.gateway_ip, s.is_dhcp_enabled)
-        for s in cloud.network.list_subnets()
+        for s in everything(cloud.network.subnet_pages())
     }
     assert ours == {
         (s.id, s.name, s.network_id, s.ip_version, s.cidr, s.gateway_ip, s.is_dhcp_enabled)
@@ -119,7 +120,7 @@ def test_network_without_a_subnet_and_one_without_a_free_address(cloud, sdk, mak
             cidr="192.168.77.0/29",
             allocation_pools=[{"start": "192.168.77.2", "end": "192.168.77.2"}],
         )
-        assert tag in {n.name for n in cloud.network.list_networks()}
+        assert tag in {n.name for n in everything(cloud.network.network_pages())}
         with pytest.raises(InvalidRequest, match=f"Network {empty.id} requires a subnet"):
             make_server(network_ids=[empty.id])
         made = [make_server(network_ids=[small.id])]

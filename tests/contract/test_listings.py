@@ -20,6 +20,7 @@ from openstack_client import (
     SecurityGroup,
     ServiceMissing,
 )
+from tests.listings import everything
 
 from .conftest import gone, wait_for, wait_status
 
@@ -35,10 +36,6 @@ LISTINGS = {
 }
 
 
-def everything(pages):
-    return [one for page in pages for one in page]
-
-
 def find(pages, object_id):
     return next((one for one in everything(pages()) if one.id == object_id), None)
 
@@ -50,7 +47,7 @@ def net(cloud, sdk):
     A test that changes them puts them back.
     """
     tag = f"contract-{uuid.uuid4()}"
-    external = next(n for n in cloud.network.list_networks() if n.is_external)
+    external = next(n for n in everything(cloud.network.network_pages()) if n.is_external)
     with contextlib.ExitStack() as undo:
         network = sdk.network.create_network(name=tag)
         undo.callback(sdk.network.delete_network, network.id)
@@ -87,8 +84,6 @@ def test_ids_are_the_sdks_whatever_the_size_of_the_page(cloud, sdk, net, kind):
 
 
 def test_lists_are_their_pages(cloud, net):
-    assert cloud.network.list_networks() == everything(cloud.network.network_pages(page_size=1))
-    assert cloud.network.list_subnets() == everything(cloud.network.subnet_pages(page_size=1))
     assert cloud.image.list_images() == everything(cloud.image.image_pages(page_size=1))
 
 
@@ -256,7 +251,7 @@ def test_service_that_a_region_does_not_have(credentials):
     with Cloud(credentials, region="Nowhere") as cloud:
         for call in (
             cloud.check,
-            cloud.network.list_networks,
+            lambda: everything(cloud.network.network_pages()),
             cloud.image.list_images,
             cloud.block_storage.list_quotas,
         ):

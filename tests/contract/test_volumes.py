@@ -3,6 +3,7 @@
 import pytest
 
 from openstack_client import Conflict, InvalidRequest, NotFound, QuotaExceeded
+from tests.listings import everything
 
 from .conftest import gone, volume_status, wait_for, wait_status
 
@@ -33,7 +34,7 @@ def test_whole_life(cloud, make_volume, tag):
 
 def test_pages_are_the_sdks_own_list(cloud, sdk, make_volume):
     made = {make_volume().id for _ in range(3)}
-    ours = [v.id for v in cloud.block_storage.list_volumes(page_size=2)]
+    ours = [v.id for v in everything(cloud.block_storage.volume_pages(page_size=2))]
     assert made <= set(ours) and len(set(ours)) == len(ours)
     assert set(ours) == {v.id for v in sdk.block_storage.volumes()}
 
@@ -52,7 +53,7 @@ def test_volume_smaller_than_its_snapshot(sdk, make_volume):
 
 
 def test_volume_with_a_snapshot_is_not_removed(cloud, sdk):
-    base = next(v for v in cloud.block_storage.list_volumes() if v.name == "igw-base-volume")
+    base = next(v for v in everything(cloud.block_storage.volume_pages()) if v.name == "igw-base-volume")
     with pytest.raises(Conflict) as caught:
         cloud.block_storage.delete_volume(base.id)
     assert "snapshots" in caught.value.message
@@ -151,7 +152,7 @@ def test_volume_of_an_image_says_so_once_it_is_there(cloud, parts, make_volume, 
     )
     copy = available(cloud, make_volume(snapshot_id=snapshot.id, size_gb=volume.size_gb).id)
     assert copy.image_id == image.id and copy.snapshot_id == snapshot.id and copy.is_bootable
-    listed = {v.id: v for v in cloud.block_storage.list_volumes()}
+    listed = {v.id: v for v in everything(cloud.block_storage.volume_pages())}
     assert listed[volume.id].image_id == listed[copy.id].image_id == image.id
 
 

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from openstack_client import Cloud, CloudError, ServiceMissing
-from openstack_client.catalog import well_formed_catalog
+from openstack_client.catalog import normalize_catalog
+from tests.listings import everything
 
 AHEAD, BEHIND = 1200.0, -1200.0
 
@@ -115,7 +116,7 @@ def touch(cloud):
     """One call of each service."""
     cloud.check()
     cloud.block_storage.list_volume_types()
-    cloud.network.list_networks()
+    everything(cloud.network.network_pages())
     cloud.image.list_images()
 
 
@@ -182,7 +183,7 @@ def test_junk_in_a_catalog_hides_nothing_else(control, opened, credentials):
 
 def test_endpoints_come_once():
     endpoint = {"url": "http://x", "interface": "publicURL", "region": "R", "id": "1"}
-    found = well_formed_catalog([{"type": "compute", "endpoints": [endpoint, {**endpoint, "id": "2"}]}])
+    found = normalize_catalog([{"type": "compute", "endpoints": [endpoint, {**endpoint, "id": "2"}]}])
     assert found[0]["endpoints"] == [
         {"url": "http://x", "interface": "public", "region": "R", "region_id": "R", "id": "1"}
     ]

@@ -23,6 +23,7 @@ from openstack_client import (
     Server,
 )
 from openstack_client.translation import error_from_exception
+from tests.listings import everything
 
 SECRET = "s3cret-of-nobody"
 
@@ -111,7 +112,7 @@ def test_nobody_listens(credentials):
 def test_quota_has_the_clouds_figures(cloud, control):
     control("POST", "quotas", {"project": "demo", "instances": 0, "volumes": 0})
     flavor, image = cloud.compute.list_flavors()[0], cloud.image.list_images()[0]
-    network = next(n for n in cloud.network.list_networks() if not n.is_external)
+    network = next(n for n in everything(cloud.network.network_pages()) if not n.is_external)
     with pytest.raises(
         QuotaExceeded, match="Quota exceeded for instances: Requested 1, but already used 0 of 0"
     ):
@@ -290,9 +291,9 @@ def test_record_survives_what_it_does_not_know():
         }
     )
     assert server.status == "WEIRD" and server.addresses == () and server.created_at is None
-    for nonsense in ({}, None, [], {"id": ""}, {"id": 7}):
+    for malformed_answer in ({}, None, [], {"id": ""}, {"id": 7}):
         with pytest.raises(CloudUnavailable):
-            Server.from_json(nonsense)
+            Server.from_json(malformed_answer)
 
 
 def test_not_found_is_the_clouds_own_word(cloud):

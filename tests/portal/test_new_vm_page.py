@@ -85,9 +85,9 @@ def test_all_that_is_wrong_is_said_at_once_and_the_input_is_kept(as_role, vm):
     for told in (
         "This field is required.",
         "Ensure this value is less than or equal to 64.",
-        "Choose what it boots from.",
-        "There is no network &#x27;nowhere&#x27;",
-        "It ends before it begins.",
+        "Select an image or snapshot.",
+        "Network &#x27;nowhere&#x27; not found",
+        "The end date is before the start date.",
     ):
         assert f'<span class="field-error" role="alert">{told}' in html, told
     assert html.count("This field is required.") == 2
@@ -191,7 +191,7 @@ def test_what_is_made_from_a_snapshot_of_a_volume_boots_from_one(as_role, vm, sn
 
 
 def test_who_has_no_system_is_told(as_role):
-    told = "There is no information system yet"
+    told = "No information system yet"
     assert told in text(as_role(Role.ADMIN, of=TenantFactory()).get("/vms/new/", follow=True))
 
 

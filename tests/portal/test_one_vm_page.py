@@ -77,23 +77,23 @@ def test_a_change_is_refused_when_somebody_else_was_faster(as_role, vm):
     [
         ("change/", {"name": ""}, "This field may not be blank."),
         ("change/", {"name": "a", "metadata": "x=1\nnonsense"}, "Line 2 has no &#x27;=&#x27;"),
-        ("change/", {"name": "a", "metadata": "x=1\nx=2"}, "Line 2 names"),
+        ("change/", {"name": "a", "metadata": "x=1\nx=2"}, "Line 2 repeats"),
         ("change/", {"name": "a", "metadata": "portal_x=1"}, "are the portal&#x27;s own"),
         (
             "change/",
             {"name": "a", "runtime_start": "2030-02-01", "runtime_end": "2030-01-01"},
-            "It ends before",
+            "The end date is before",
         ),
-        ("resize/", {"cpu_cores": "2", "memory_gb": "4"}, "It is of the flavor"),
-        ("resize/", {"cpu_cores": "64", "memory_gb": "4"}, "No flavor has"),
+        ("resize/", {"cpu_cores": "2", "memory_gb": "4"}, "The VM already has"),
+        ("resize/", {"cpu_cores": "64", "memory_gb": "4"}, "No flavor offers"),
         ("resize/", {"cpu_cores": "x"}, "A valid integer is required."),
-        ("resize/", {"flavor": "nothing"}, "There is no such flavor here."),
-        ("remove/", {"name": "shop"}, "Type &#x27;shop-1&#x27; to remove it."),
-        ("remove/", {"name": "shop-1"}, "stop it first, or force it"),
+        ("resize/", {"flavor": "nothing"}, "Flavor not found."),
+        ("remove/", {"name": "shop"}, "Type &#x27;shop-1&#x27; to confirm."),
+        ("remove/", {"name": "shop-1"}, "Stop it first, or select Force delete"),
         ("snapshots/", {"name": ""}, "This field may not be blank."),
-        ("volumes/", {}, "Choose a volume."),
-        ("volumes/", {"volume": str(NEVER)}, "There is no volume"),
-        ("volumes/new/", {}, "Say how large it is to be."),
+        ("volumes/", {}, "Select a volume."),
+        ("volumes/", {"volume": str(NEVER)}, "Volume not found"),
+        ("volumes/new/", {}, "Enter a size."),
         ("volumes/new/", {"size_gb": "5", "type": "gold"}, "There is no volume type"),
         ("volumes/new/", {"size_gb": "2000"}, "The quota of Acme does not allow it"),
     ],
@@ -141,13 +141,13 @@ def test_the_console_is_asked_for_and_looked_for_only_so_long(as_role, vm):
     asked = text(client.post(f"/vms/{vm.pk}/console/ask/", {"reading": "log"}, headers=HTMX))
     job = Job.objects.get()
 
-    assert f"/vms/{vm.pk}/console/?job={job.pk}&amp;look=1" in asked
+    assert f"/vms/{vm.pk}/console/?job={job.pk}&amp;poll=1" in asked
     part = f"/vms/{vm.pk}/console/?job={job.pk}"
-    assert "look=6" in text(client.get(f"{part}&look=5"))
-    late = text(client.get(f"{part}&look=19"))
-    assert "look=" not in late
+    assert "poll=6" in text(client.get(f"{part}&poll=5"))
+    late = text(client.get(f"{part}&poll=19"))
+    assert "poll=" not in late
     assert f"/jobs/{job.pk}/" in late
-    assert "look=" not in text(client.get(f"{part}&look=nonsense"))
+    assert "poll=" not in text(client.get(f"{part}&poll=nonsense"))
     assert "look=" not in text(client.get(f"/vms/{vm.pk}/console/?job=nonsense&look=1"))
     assert client.get(part)["Cache-Control"].startswith("max-age=0, no-cache, no-store")
     assert "This needs the role" in text(as_role(Role.VIEWER).get(part))
@@ -159,7 +159,7 @@ def test_a_screen_of_what_does_not_run_is_refused(as_role, vm):
 
     answer = as_role(Role.OPERATOR).post(f"/vms/{vm.pk}/console/ask/", {"reading": "url"}, headers=HTMX)
 
-    assert "Only a running VM has a screen." in text(answer)
+    assert "Only a running VM has a console." in text(answer)
 
 
 def test_a_vm_that_is_gone_leaves_its_log_and_its_last_job(as_role, vm):

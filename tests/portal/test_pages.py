@@ -71,7 +71,7 @@ def test_a_click_becomes_a_job_that_the_row_follows(operator, vm):
     assert f"/jobs/{job.pk}/".encode() in row.content
     assert b"hx-get" in row.content
     page = client.get(f"/jobs/{job.pk}/")
-    assert b"Ask the cloud" in page.content
+    assert b"Send request to cloud" in page.content
     assert b"<html" not in client.get(f"/jobs/{job.pk}/", headers={"HX-Request": "true"}).content
 
 
@@ -87,7 +87,7 @@ def test_a_refusal_is_shown_in_words(operator, vm):
     client.post(f"/vms/{vm.pk}/ask/", {"action": "stop"})
     client.post(f"/vms/{vm.pk}/ask/", {"action": "restart"})
 
-    assert b"cannot be asked to restart" in client.get("/vms/").content
+    assert b"restart a VM in state" in client.get("/vms/").content
     assert not Job.objects.exists()
 
 

@@ -187,21 +187,21 @@ def test_many_are_asked_and_one_is_told_of_the_others(as_role, vm):
 
     none = text(client.post("/vms/ask/?status=running", {"action": "restart", "ids": ids}, follow=True))
 
-    assert "2 of 3 VMs cannot be asked, so none was." in none
-    assert "cannot be asked to restart. (off-1)" in none
-    assert f"There is no such VM here. ({foreign.pk})" in none
+    assert "Nothing was changed: 2 of 3 VMs are in a state" in none
+    assert "restart a VM in state &#x27;stopped&#x27;. (off-1)" in none
+    assert f"VM not found. ({foreign.pk})" in none
     assert not Job.objects.exists()
     some = client.post("/vms/ask/", {"action": "stop", "ids": ids, "mode": "valid"}, follow=True)
-    assert "Stop: 1 of 3 VMs were asked." in text(some)
-    assert "1 needed nothing" in text(some)
+    assert "Stop: requested for 1 of 3 VMs." in text(some)
+    assert "1 skipped" in text(some)
     assert Job.objects.get().entity_id == str(vm.pk)
 
 
 @pytest.mark.parametrize(
     ("form", "told"),
     [
-        ({"action": "stop"}, "Choose the VMs first."),
-        ({"action": "dance", "ids": [str(NEVER)]}, "There is no such VM here."),
+        ({"action": "stop"}, "Select at least one VM."),
+        ({"action": "dance", "ids": [str(NEVER)]}, "VM not found."),
         ({"action": "stop", "ids": ["x"]}, "ids:"),
         ({"action": "stop", "ids": [str(NEVER)], "mode": "x"}, "mode:"),
     ],

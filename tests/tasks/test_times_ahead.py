@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from cloudaccounts.models import SyncLog
 from cloudaccounts.services import sweep_syncs
-from cloudaccounts.services.freshness import freshness
-from deploys.commands.deployment import DeployBatch
+from cloudaccounts.services.freshness import measure_staleness
+from deploys.commands.deployment import DeployBatchCommand
 from tasks import engine, queues
 from tasks.clock import is_recent
 from tasks.engine.clock_repair import repair_times_ahead
@@ -106,8 +106,8 @@ def test_a_job_that_only_waits_goes_on():
 
 
 def test_the_pause_of_a_deployment_may_be_long():
-    pause = a_job(kind=DeployBatch.kind, not_before=timezone.now() + timedelta(hours=11))
-    wrong = a_job(kind=DeployBatch.kind, not_before=timezone.now() + timedelta(hours=40))
+    pause = a_job(kind=DeployBatchCommand.kind, not_before=timezone.now() + timedelta(hours=11))
+    wrong = a_job(kind=DeployBatchCommand.kind, not_before=timezone.now() + timedelta(hours=40))
     parent = a_job(not_before=timezone.now() + HOURS, children_open=2)
 
     repair_times_ahead()
@@ -168,7 +168,7 @@ def test_a_success_of_the_future_is_stale():
     SyncLog.objects.filter(pk__in=logs).update(state="success", ended_at=Now() + HOURS)
     type(account).objects.filter(pk=account.pk).update(created_at=Now() - HOURS)
 
-    assert [one.stale for one in freshness([account.pk])] == [True]
+    assert [one.stale for one in measure_staleness([account.pk])] == [True]
 
 
 def test_a_pool_that_pauses_for_longer_than_any_does_goes_on():

@@ -148,7 +148,7 @@ def test_what_is_over_where_the_tenant_is_is_no_end_for_a_new_vm(it_is):
     type(member.tenant).objects.update(time_zone="")
     nowhere = client.post("/api/v1/vms/", body, format="json").json()["errors"]
 
-    assert east["runtime_end"] == ["It is over already."]
+    assert east["runtime_end"] == ["The end date has passed."]
     assert "runtime_end" not in nowhere
 
 

@@ -75,7 +75,7 @@ class AdminClient(APIClient):
 
     def new_vm(self, system, **fields):
         """Ask for a VM; the answer."""
-        wish = {
+        params = {
             "information_system": str(system.pk),
             "name": "shop-1",
             "cpu_cores": 2,
@@ -84,8 +84,8 @@ class AdminClient(APIClient):
             "os_type": "ubuntu",
             **fields,
         }
-        wish = {name: value for name, value in wish.items() if value is not None}
-        return self.post("/api/v1/vms/", wish, format="json")
+        params = {name: value for name, value in params.items() if value is not None}
+        return self.post("/api/v1/vms/", params, format="json")
 
     def done(self, answer, seconds=20.0):
         """Work an accepted request's job off; the job, which has succeeded."""

@@ -11,7 +11,7 @@ from tasks import crash_points, engine
 from tasks.models import EntityLock, Job, JobStatus
 from tenants.scoping import Role, Scope
 from tests.factories import VirtualMachineFactory
-from tests.vms.controlling import control, fresh
+from tests.vms.control_requests import control, fresh
 from tests.working import work
 from vms.commands.power import RestartVmCommand
 from vms.models import VMOperationLog, VMStatus

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from tasks import engine
 from tasks.models import EntityLock, Job, JobStatus, Step
-from tests.vms.controlling import control, fresh
+from tests.vms.control_requests import control, fresh
 from tests.working import look, work
 from vms.models import VMOperationLog, VMStatus
 

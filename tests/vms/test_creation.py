@@ -73,9 +73,9 @@ def test_each_field_at_its_bounds(admin, system, cloud, field, right, wrong):
         assert answer.status_code == 200, (value, answer.json())
         assert answer.json()["job"] is None
     for value in wrong:
-        wish = {"information_system": str(system.pk), "name": "shop-1", "os_type": "linux", field: value}
+        params = {"information_system": str(system.pk), "name": "shop-1", "os_type": "linux", field: value}
         size = {"cpu_cores": 2, "memory_gb": 4, "disk_gb": 40}
-        answer = admin.post("/api/v1/vms/", {**size, **wish}, format="json")
+        answer = admin.post("/api/v1/vms/", {**size, **params}, format="json")
         assert list(errors_of(answer)) == [field], value
 
     assert not Job.objects.exists()
@@ -213,14 +213,14 @@ def test_the_tenants_quota_says_what_is_needed_and_what_is_left(admin, system, c
 
 
 def test_a_dry_run_by_query_writes_nothing(admin, system, cloud):
-    wish = {"information_system": str(system.pk), "name": "shop-1", "os_type": "ubuntu"}
+    params = {"information_system": str(system.pk), "name": "shop-1", "os_type": "ubuntu"}
     size = {"cpu_cores": 2, "memory_gb": 4, "disk_gb": 40}
 
-    answer = admin.post("/api/v1/vms/?dry_run=true", {**wish, **size}, format="json")
+    answer = admin.post("/api/v1/vms/?dry_run=true", {**params, **size}, format="json")
 
     assert (answer.status_code, answer.json()["job"]) == (200, None)
     assert answer.json()["vm"]["image_name"] == "Ubuntu 22.04"
-    assert admin.post("/api/v1/vms/?dry_run=perhaps", {**wish, **size}, format="json").status_code == 400
+    assert admin.post("/api/v1/vms/?dry_run=perhaps", {**params, **size}, format="json").status_code == 400
     assert nothing_is_left(cloud)
 
 

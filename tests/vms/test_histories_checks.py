@@ -40,7 +40,7 @@ STOP_OBSERVING = """
 DROP TRIGGER IF EXISTS observe ON vms_virtualmachine; DROP FUNCTION IF EXISTS observe_write;
 DROP TABLE IF EXISTS observed_write;
 """
-_MISSING = "Now missing from two listings in a row."
+_MISSING = "Not found in two syncs in a row."
 
 
 # Written down once more, so that a word which the portal forgets is noticed.

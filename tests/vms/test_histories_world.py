@@ -31,7 +31,7 @@ from tests.factories import InformationSystemFactory, MembershipFactory, catalog
 from vms import services
 from vms.models import SyncState, VirtualMachine, VMStatus
 from vms.services.orphans import sweep_orphans
-from vms.sync import orphans, status, watching
+from vms.sync import missing_servers, orphans, status, watchers
 from vms.sync.adopted_servers import adopt_servers
 from vms.sync.status import sync_region
 from volumepool.models import Volume
@@ -132,7 +132,7 @@ class World:
                 cursor.execute(";".join(statements))
         # The cloud's clock is now ahead of the portal's, whose times have moved back instead.
         offset = timedelta(seconds=self.offset)
-        for module in (status, watching):
+        for module in (status, missing_servers, watchers):
             self.patch.setattr(module, "CLOCK_SKEW", timedelta(minutes=5) - offset)
         self.patch.setattr(orphans, "LONGEST_CREATION", timedelta(hours=2) - offset)
 
@@ -205,9 +205,9 @@ class World:
 
     def create(self, *, boot_volume):
         self.named += 1
-        wish = {"information_system": self.system.pk, "name": f"new-{self.named}", "os_type": "ubuntu"}
-        wish |= {"cpu_cores": 2, "memory_gb": 4, "disk_gb": 40, "boot_volume": boot_volume}
-        services.create_vm(scope=self.scope, params=wish)
+        params = {"information_system": self.system.pk, "name": f"new-{self.named}", "os_type": "ubuntu"}
+        params |= {"cpu_cores": 2, "memory_gb": 4, "disk_gb": 40, "boot_volume": boot_volume}
+        services.create_vm(scope=self.scope, params=params)
 
     def move_volume(self, which, volume):
         """Attach what is free, detach what is not."""

@@ -19,7 +19,7 @@ from tests.factories import VirtualMachineFactory
 from vms.commands.power import POWER_COMMANDS
 from vms.models import STATUS_OF_SERVER, SyncRun, SyncState, VirtualMachine, VMOperationLog, VMStatus
 from vms.services.status_sync import accept_losses
-from vms.sync import server_pages
+from vms.sync import server_pages, status
 from vms.sync.server_columns import map_server_columns
 from vms.sync.status import sync_region
 
@@ -202,7 +202,7 @@ def test_without_the_check_an_old_listing_would_win(cloud, vms_of, monkeypatch):
     """The danger is real: a sync that thinks it began later overwrites the newer word."""
     (vm,) = vms_of(1)
     cloud.change(vm.openstack_id, status="PAUSED")
-    monkeypatch.setattr(server_pages, "database_now", lambda: timezone.now() + timedelta(hours=1))
+    monkeypatch.setattr(status, "database_now", lambda: timezone.now() + timedelta(hours=1))
 
     def meanwhile(server, mapped=map_server_columns):
         VirtualMachine.objects.filter(pk=vm.pk).update(status=VMStatus.STOPPED, written_at=Now())

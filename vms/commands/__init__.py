@@ -1,4 +1,4 @@
-"""What a worker does to servers, a file for each kind of change. Importing this package registers every command."""
+"""The commands of the room, a module for each kind of change. Importing this package registers every command."""
 
 from . import attachments, changes, console, creation, orphans, power, removal, resize, server, snapshots
 

@@ -1,4 +1,4 @@
-"""What a worker does to put volumes on servers and to take them off."""
+"""Attach volumes to servers, and detach them."""
 
 from __future__ import annotations
 
@@ -41,47 +41,51 @@ class _AttachmentCommand(ServerCommand):
 
     @cached_property
     def volume(self) -> Volume:
-        """The volume as it was when the command first looked."""
+        """The volume as it was when the command first read it."""
         return Volume.objects.get(pk=self.volume_id)
 
     def cinder_id(self) -> str:
-        """Cinder's id of it, read anew: a volume that this job makes gets it on the way."""
+        """Return Cinder's id of the volume, read anew: a volume that this job creates gets it on the way."""
         return str(Volume.objects.values_list("volume_id", flat=True).get(pk=self.volume_id))
 
     def locks(self) -> list[str]:
-        """Both."""
+        """Lock the VM and the volume."""
         return [*super().locks(), f"volume:{self.volume_id}"]
 
     def validate(self) -> list[Refusal]:
         """Refuse what Nova's state does not allow, and a volume that is gone."""
         if not Volume.objects.filter(pk=self.volume_id).exists():
-            return [Refusal("gone", gettext_lazy("The volume is gone; ask for it anew."))]
+            return [Refusal("gone", gettext_lazy("The volume was deleted. Create a new one."))]
         if refusals := self.unbound_refusals():
             return refusals
         status = VMStatus(self.vm.status)
         if status in ATTACHABLE and self.vm.pending_resize is None:
             return []
-        message = gettext_lazy("The volumes of a VM that is '%(status)s' cannot be changed now.")
+        message = gettext_lazy("Can't change the volumes of a VM in state '%(status)s'.")
         return [Refusal("wrong_state", message % {"status": status.label})]
 
     def state_refusals(self, allowed: frozenset[str]) -> list[Refusal]:
-        """The refusal of a volume that Cinder has in another state than these; nothing for one that is yet to be made."""
+        """Return the refusal of a volume whose state in Cinder is not one of these; [] for one that is yet to be created."""
         status, cinder_id = Volume.objects.values_list("status", "volume_id").get(pk=self.volume_id)
         if status == GONE:
-            return [Refusal("wrong_state", gettext_lazy("The cloud has the volume no more; remove it here."))]
+            return [
+                Refusal(
+                    "wrong_state", gettext_lazy("The volume no longer exists in the cloud. Delete it here.")
+                )
+            ]
         if cinder_id is None or status in allowed:
             return []
-        message = gettext_lazy("The volume is '%(status)s'; it has to be %(allowed)s.")
+        message = gettext_lazy("The volume is in state '%(status)s'; it must be %(allowed)s.")
         shown = {"status": status, "allowed": " / ".join(sorted(allowed))}
         return [Refusal("wrong_state", message % shown)]
 
     def is_attached(self) -> bool:
-        """Whether the server has it, by Nova."""
+        """Return whether Nova has the volume on the server."""
         attached = self.cloud().compute.list_volume_attachments(self.server_id)
         return self.cinder_id() in {attachment.volume_id for attachment in attached}
 
     def watched_name(self) -> str:
-        """The volume: it is what shows whether it is done."""
+        """Return the volume's name, because its status shows whether the command is done."""
         return Volume.objects.values_list("name", flat=True).get(pk=self.volume_id)
 
     def watch_volume(self, until: str) -> Watch:
@@ -96,20 +100,20 @@ class _AttachmentCommand(ServerCommand):
         )
 
     def detach(self) -> Result:
-        """Take it off until the server has it no more."""
+        """Detach the volume until Nova no longer lists it on the server."""
         try:
             if not self.is_attached():
                 return Done()
             self.cloud().compute.detach_volume(self.server_id, self.cinder_id())
             self.note_request()
         except NotFound:
-            return Done(_("It was off already."))
+            return Done(_("The volume was already detached."))
         except Conflict as refusal:
             return self.handle_refused_detachment(describe_refusal(refusal))
-        return Wait(0.5, _("Waiting for the cloud to take it off."))
+        return Wait(0.5, _("Waiting for the volume to be detached."))
 
     def handle_refused_detachment(self, refusal: str) -> Result:
-        """What to do when Nova refuses: wait while somebody works on it, and clear away what a lost request has left.
+        """Wait while Nova works on another request for the volume, and clear what a lost request has left.
 
         Nova begins a detachment by making the volume `detaching` in Cinder, and an attachment by having it reserved; when its
         request died after that, it refuses every other one. The first is taken back and asked for again; of the second,
@@ -125,26 +129,26 @@ class _AttachmentCommand(ServerCommand):
             return Wait(1.0, refusal)
         if status == "detaching" and self.can_retry_request():
             cloud.block_storage.roll_detaching(self.cinder_id())
-            return Wait(0.5, _("The cloud had lost the request; it was asked again."))
+            return Wait(0.5, _("The cloud had lost the request; it was sent again."))
         if status == "reserved" and release_attachments(cloud, self.cinder_id(), also_of=self.server_id):
             return Wait(0.5, _("Waiting for the volume."))
         if status in {"available", "error"} or self.job.ending:
             return Done(
-                _("Nova's list keeps the volume, which Cinder says is '%(status)s'.") % {"status": status}
+                _("Nova still lists the volume, which Cinder reports as '%(status)s'.") % {"status": status}
             )
         return self.lost(
-            _("Nova has the volume on the server, Cinder says '%(status)s'.") % {"status": status}
+            _("Nova lists the volume on the server, and Cinder reports '%(status)s'.") % {"status": status}
         )
 
     def translate(self, error: Exception) -> Wait | Failed | None:
-        """What an error means; of a 404, whether it is the volume that is gone: then its row says so at once."""
+        """Translate an error; after a 404, record at once when it is the volume that is gone."""
         if isinstance(error, NotFound):
             found = Volume.objects.filter(pk=self.volume_id).values_list("volume_id", flat=True).first()
             record_if_gone(self.data, self.cloud(), found)
         return super().translate(error)
 
     def log_failure(self, operation: str, failure: Failure) -> None:
-        """Say why it was not done."""
+        """Append the failure to the operation log."""
         detail = f"{failure.code}: {failure.message}"
         vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
         self.log(vm, operation, success=False, detail=detail)
@@ -159,7 +163,7 @@ class AttachVolumeCommand(_AttachmentCommand):
     volume_id: str
 
     kind: ClassVar[str] = "vms.attach_volume"
-    title: ClassVar[str | Promise] = gettext_lazy("Attach a volume to VM")
+    title: ClassVar[str | Promise] = gettext_lazy("Attach volume to VM")
     renamed_steps: ClassVar[Mapping[str, str]] = {
         "make_the_volume": "create_volume",
         "ask_the_cloud": "request_attachment",
@@ -168,19 +172,19 @@ class AttachVolumeCommand(_AttachmentCommand):
     }
 
     def validate(self) -> list[Refusal]:
-        """Refuse a volume that is not free in Cinder, too."""
+        """Refuse also a volume that is not available in Cinder."""
         return super().validate() or self.state_refusals(frozenset({"available"}))
 
     @step(title=gettext_lazy("Create volume"))
     def create_volume(self) -> Result:
-        """Make it, if it is new."""
+        """Create the volume if it is new."""
         if self.volume.volume_id is not None:
             return Done()
         return Spawn([CreateVolumeCommand(self.volume_id)])
 
     @step(title=gettext_lazy("Send request to cloud"))
     def request_attachment(self) -> Result:
-        """Attach it, unless it is attached already."""
+        """Attach the volume, unless it is attached already."""
         if self.retrying and self.is_attached():
             return Done()
         try:
@@ -193,7 +197,7 @@ class AttachVolumeCommand(_AttachmentCommand):
 
     @request_attachment.undo
     def undo_attachment(self) -> Result:
-        """Detach it, and see that it is free: a new volume is about to be removed."""
+        """Detach the volume, and wait until it is free: a new volume is about to be deleted."""
         result = self.detach()
         if not isinstance(result, Done):
             return result
@@ -207,7 +211,8 @@ class AttachVolumeCommand(_AttachmentCommand):
         # "reserved" and "attaching" are on their way to one of the others, unless the request was lost.
         if self.is_stalled(status) and not release_attachments(self.cloud(), self.cinder_id()):
             return Done(
-                _("Nova has the volume on the server, Cinder says '%(status)s'.") % {"status": status}
+                _("Nova lists the volume on the server, and Cinder reports '%(status)s'.")
+                % {"status": status}
             )
         return Wait(0.5, _("Waiting for the volume."))
 
@@ -228,7 +233,7 @@ class AttachVolumeCommand(_AttachmentCommand):
             record_if_gone(self.data, cloud, self.cinder_id())
             return Failed("not_found", describe_refusal(gone))
         if volume.status == "in-use" and volume.server_ids and self.server_id not in volume.server_ids:
-            return Failed("taken", _("Another server has the volume meanwhile."))
+            return Failed("taken", _("The volume was attached to another server in the meantime."))
         if volume.status == "in-use":
             return Wait(1.0)  # The watch sees that.
         if self.has_failed() and volume.status == "available":
@@ -237,7 +242,7 @@ class AttachVolumeCommand(_AttachmentCommand):
             )
         if listed:
             if self.is_lost(server, volume.status):
-                said = _("Nova has the volume on the server, Cinder says '%(status)s'.")
+                said = _("Nova lists the volume on the server, and Cinder reports '%(status)s'.")
                 return self.lost(said % {"status": volume.status})
             return Wait(0.0, _("The cloud still reports %s.") % volume.status)
         if volume.status != "available" and not release_attachments(cloud, volume.id):
@@ -249,18 +254,18 @@ class AttachVolumeCommand(_AttachmentCommand):
         except Conflict as refusal:
             return Wait(0.0, describe_refusal(refusal))
         self.note_request()
-        return Wait(0.0, _("The cloud had lost the request; it was asked again."))
+        return Wait(0.0, _("The cloud had lost the request; it was sent again."))
 
     @step(title=gettext_lazy("Read device name"))
     def read_device(self) -> Result:
-        """Under which name the server has it."""
+        """Read the device name under which the server has the volume."""
         attached = self.cloud().compute.list_volume_attachments(self.server_id)
         devices = {attachment.volume_id: attachment.device for attachment in attached}
         self.data["device"] = devices.get(self.cinder_id()) or ""
         return Done()
 
     def succeeded(self) -> None:
-        """The volume is the VM's."""
+        """Write that the volume is the VM's."""
         vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
         Volume.objects.filter(pk=self.volume_id).update(
             vm=vm,
@@ -273,7 +278,7 @@ class AttachVolumeCommand(_AttachmentCommand):
         self.log(vm, VMOperationLog.Operation.ATTACH, success=True, detail=self.volume.name)
 
     def failed(self, failure: Failure) -> None:
-        """A new one that was never begun goes; one that was made has been removed by its own job."""
+        """Delete the row of a new volume that was never created; one that was created has been deleted by its own job."""
         Volume.objects.filter(pk=self.volume_id, volume_id=None).delete()
         write_observed_volume(self.volume_id, self.data)
         self.log_failure(VMOperationLog.Operation.ATTACH, failure)
@@ -288,7 +293,7 @@ class DetachVolumeCommand(_AttachmentCommand):
     volume_id: str
 
     kind: ClassVar[str] = "vms.detach_volume"
-    title: ClassVar[str | Promise] = gettext_lazy("Detach a volume from VM")
+    title: ClassVar[str | Promise] = gettext_lazy("Detach volume from VM")
     renamed_steps: ClassVar[Mapping[str, str]] = {
         "ask_the_cloud": "request_detachment",
         "see_it_free": "wait_until_available",
@@ -297,12 +302,12 @@ class DetachVolumeCommand(_AttachmentCommand):
     def validate(self) -> list[Refusal]:
         """Refuse the disk that the VM boots from."""
         if Volume.objects.filter(pk=self.volume_id, is_boot=True).exists():
-            return [Refusal("boot_volume", gettext_lazy("A VM cannot be without the volume it boots from."))]
+            return [Refusal("boot_volume", gettext_lazy("The boot volume can't be detached."))]
         return super().validate() or self.state_refusals(ATTACHMENT_STATUSES)
 
     @step(deadline=minutes(10), title=gettext_lazy("Send request to cloud"))
     def request_detachment(self) -> Result:
-        """Detach it."""
+        """Detach the volume."""
         return self.detach()
 
     @step(deadline=minutes(10), title=gettext_lazy("Wait until available"))
@@ -312,7 +317,7 @@ class DetachVolumeCommand(_AttachmentCommand):
 
     @wait_until_available.stalled
     def compare_nova_and_cinder(self) -> Result:
-        """Compare Nova's view and Cinder's: what Cinder keeps for a server that has the volume no more is let go."""
+        """Compare Nova's view and Cinder's: release what Cinder keeps for a server that no longer has the volume."""
         cloud = self.cloud()
         try:
             volume = cloud.block_storage.get_volume(self.cinder_id())
@@ -325,12 +330,12 @@ class DetachVolumeCommand(_AttachmentCommand):
             return Wait(0.0, _("Waiting for the volume."))
         if self.is_stalled(volume.status, volume.updated_at):
             self.data["seen"] = {"status": volume.status}
-            said = _("the server has it no more, and Cinder says '%(status)s'.")
+            said = _("the server no longer has the volume, and Cinder reports '%(status)s'.")
             return self.lost(said % {"status": volume.status})
         return Wait(0.0, _("The cloud still reports %s.") % volume.status)
 
     def succeeded(self) -> None:
-        """The volume is on no VM."""
+        """Write that the volume is on no VM."""
         vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
         Volume.objects.filter(pk=self.volume_id).update(
             vm=None,
@@ -343,6 +348,6 @@ class DetachVolumeCommand(_AttachmentCommand):
         self.log(vm, VMOperationLog.Operation.DETACH, success=True, detail=self.volume.name)
 
     def failed(self, failure: Failure) -> None:
-        """Say why; the volume's row says what Cinder says."""
+        """Write the status that Cinder reports, and the reason into the operation log."""
         write_observed_volume(self.volume_id, self.data)
         self.log_failure(VMOperationLog.Operation.DETACH, failure)

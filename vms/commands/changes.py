@@ -1,4 +1,4 @@
-"""What a worker does to a server's name and metadata."""
+"""Change a server's name and metadata."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TAKES_METADATA = frozenset({VMStatus.RUNNING, VMStatus.STOPPED, VMStatus.PAUSED
 @register
 @dataclass
 class ChangeVmCommand(ServerCommand):
-    """Give a server another name, other metadata, or both. Each request says all, so it is safe to repeat."""
+    """Give a server another name, other metadata, or both. Each request holds the whole value, so it is safe to repeat."""
 
     vm_id: str
     name: str | None = None
@@ -35,25 +35,25 @@ class ChangeVmCommand(ServerCommand):
         status = VMStatus(self.vm.status)
         if self.metadata is None or status in _TAKES_METADATA:
             return []
-        message = gettext_lazy("The metadata of a VM that is '%(status)s' cannot be changed now.")
+        message = gettext_lazy("Can't change the metadata of a VM in state '%(status)s'.")
         return [Refusal("wrong_state", message % {"status": status.label}, field="metadata")]
 
     @step(title=gettext_lazy("Rename"))
     def rename(self) -> Result:
-        """The server's name follows the VM's."""
+        """Give the server the VM's name."""
         if self.name is not None:
             self.cloud().compute.rename_server(self.server_id, self.name)
         return Done()
 
     @step(title=gettext_lazy("Set metadata"))
     def set_metadata(self) -> Result:
-        """The server's metadata follow the VM's; the portal's own mark stays."""
+        """Give the server the VM's metadata; the portal's own mark stays."""
         if self.metadata is not None:
             self.cloud().compute.replace_metadata(self.server_id, self.metadata | {"portal_vm": self.vm_id})
         return Done()
 
     def succeeded(self) -> None:
-        """Write what was changed."""
+        """Write the new name and metadata."""
         vm = self.lock_observed_vm()
         said = []
         if self.name is not None:
@@ -66,7 +66,7 @@ class ChangeVmCommand(ServerCommand):
         self.log(vm, VMOperationLog.Operation.CHANGE, success=True, detail="; ".join(said)[:2000])
 
     def failed(self, failure: Failure) -> None:
-        """Say why."""
+        """Write the reason into the operation log."""
         vm = self.lock_observed_vm()
         self.log(
             vm, VMOperationLog.Operation.CHANGE, success=False, detail=f"{failure.code}: {failure.message}"

@@ -20,7 +20,7 @@ from .server import ServerCommand
 @register
 @dataclass
 class ReadConsoleCommand(ServerCommand):
-    """Ask for it and keep it for who asked. It changes nothing, so it holds nobody up: not the VM, only its twin."""
+    """Read a console and keep the text for one user. It changes nothing, so it locks not the VM, only a second reading like it."""
 
     vm_id: str
     user_id: str
@@ -28,24 +28,24 @@ class ReadConsoleCommand(ServerCommand):
     lines: int = 100
 
     kind: ClassVar[str] = "vms.read_console"
-    title: ClassVar[str | Promise] = gettext_lazy("Read the console of VM")
+    title: ClassVar[str | Promise] = gettext_lazy("Read console of VM")
     renamed_steps: ClassVar[Mapping[str, str]] = {"ask_the_cloud": "read_console"}
 
     def locks(self) -> list[str]:
-        """What this user reads of this VM."""
+        """Lock this user's reading of this VM."""
         return [f"vm-console:{self.vm_id}:{self.user_id}:{self.reading}"]
 
     def validate(self) -> list[Refusal]:
-        """Refuse a screen of what does not run."""
+        """Refuse the console URL of a VM that is not running."""
         if refusals := self.unbound_refusals():
             return refusals
         if self.reading == "url" and self.vm.status != VMStatus.RUNNING:
-            return [Refusal("wrong_state", gettext_lazy("Only a running VM has a screen."))]
+            return [Refusal("wrong_state", gettext_lazy("Only a running VM has a console."))]
         return []
 
     @step(title=gettext_lazy("Send request to cloud"))
     def read_console(self) -> Result:
-        """Read it and keep it, encrypted: an address lets in who has it, and a text may hold a password."""
+        """Read the console and store it encrypted: a URL grants access, and a log may hold a password."""
         compute = self.cloud().compute
         text = (
             compute.console_url(self.server_id)
@@ -64,10 +64,10 @@ class ReadConsoleCommand(ServerCommand):
         return Done()
 
     def succeeded(self) -> None:
-        """That somebody was given the screen is worth a line; that he read the text is not."""
+        """Log that a user was given the console; reading the text is not logged."""
         if self.reading == "url":
             vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
             self.log(vm, VMOperationLog.Operation.CONSOLE, success=True)
 
     def failed(self, failure: Failure) -> None:
-        """The job says why."""
+        """Do nothing: the job has the reason."""

@@ -1,4 +1,4 @@
-"""What a worker does to make a VM: boot volume, server, seeing it active; and to leave nothing when that fails."""
+"""Create a VM in the cloud: boot volume, server, wait until it runs; and leave nothing when that fails."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ from volumepool.models import Volume
 from ..models import VirtualMachine, VMOperationLog
 from .server import ServerCommand, delete_servers, vm_tag
 
-# A queue out of which nothing has come for so long stands still.
-QUEUE_STANDS_AFTER = timedelta(seconds=40)
+# Nova's queue counts as stuck when it has built nothing for this long.
+QUEUE_STUCK_AFTER = timedelta(seconds=40)
 
 
 def is_overtaken(compute: Compute, server: Server) -> bool:
-    """Whether a server that is not being built is not merely waiting for its turn.
+    """Return whether Nova has passed over a server that is not built yet.
 
-    It is not, when Nova is through with one that was asked for later, or when nothing of ours has come out of the queue
-    for a while.
+    That is so when Nova has built one that was requested later, and when it has built none of ours for
+    `QUEUE_STUCK_AFTER`. Otherwise the server only waits for its turn.
     """
-    made = server.created_at
-    if made is None:
+    created = server.created_at
+    if created is None:
         return True
-    since = min(made, timezone.now() - QUEUE_STANDS_AFTER)
-    through = [other for other in compute.list_servers(changes_since=since) if other.launched_at is not None]
-    if any(other.created_at is not None and other.created_at > made for other in through):
+    since = min(created, timezone.now() - QUEUE_STUCK_AFTER)
+    built = [other for other in compute.list_servers(changes_since=since) if other.launched_at is not None]
+    if any(other.created_at is not None and other.created_at > created for other in built):
         return True
-    lately = timezone.now() - QUEUE_STANDS_AFTER
-    return not any(other.launched_at is not None and other.launched_at > lately for other in through)
+    lately = timezone.now() - QUEUE_STUCK_AFTER
+    return not any(other.launched_at is not None and other.launched_at > lately for other in built)
 
 
 @register
 @dataclass
 class CreateVmCommand(ServerCommand):
-    """Make the server of a VM's row. What it is made of was chosen, and the quota checked, when it was recorded.
+    """Create the server of a VM's row. Image, flavor and network were chosen, and the quota checked, when it was recorded.
 
     The server carries the VM's and the job's id as tags from the moment in which it exists, so whatever dies in
     between, it is found again. When the job fails, the server and its volume are removed until the cloud confirms
@@ -61,7 +61,7 @@ class CreateVmCommand(ServerCommand):
     image_id: str
     availability_zone: str | None = None
     boot_volume_id: str | None = None  # The row of the volume to be made and booted from.
-    volume_snapshot_id: str | None = None  # What that volume is a copy of, when it is not the image.
+    volume_snapshot_id: str | None = None  # The snapshot that volume is a copy of, when it is not the image.
     spare_id: str | None = None  # Cinder's id of the spare that the row has been given, when one was ready.
     spare_name: str = ""
 
@@ -76,20 +76,20 @@ class CreateVmCommand(ServerCommand):
     deadline: ClassVar[timedelta] = minutes(120)
 
     def locks(self) -> list[str]:
-        """The VM, and the volume that it is to boot from: a spare would else be looked after as a claim of its own."""
+        """Lock the VM and its boot volume: a spare would else be reconciled as a claim of its own."""
         volume = [f"volume:{self.boot_volume_id}"] if self.boot_volume_id else []
         return [*super().locks(), *volume]
 
     @property
     def server_id(self) -> str:
-        """Nova's id of the server that this job has made."""
+        """Nova's id of the server that this job has created."""
         return str(self.data["server_id"])
 
     @step(title=gettext_lazy("Create boot volume"))
     def create_boot_volume(self) -> Result:
         """Copy the image to a volume, if the VM boots from one; a spare is a copy already."""
         if self.boot_volume_id is None:
-            return Done(_("It boots from the image."))
+            return Done(_("Skipped: the VM boots from its image."))
         snapshot_id = self.volume_snapshot_id or ""
         image_id = "" if snapshot_id else self.image_id
         if self.spare_id is not None:
@@ -112,13 +112,13 @@ class CreateVmCommand(ServerCommand):
 
     @step(title=gettext_lazy("Request server from cloud"))
     def request_server(self) -> Result:
-        """Create it, unless an earlier try has. If that cannot be found out, nothing is created."""
+        """Create the server, unless an earlier try has. If that cannot be found out, nothing is created."""
         compute = self.cloud().compute
-        # Who comes a second time may have asked before, and a lost request may still be on its way.
+        # A second try may have sent the request before, and that may still be on its way.
         self.data["asked_again"] = self.retrying
         if self.retrying and (found := compute.find_servers_by_tag(vm_tag(self.vm_id))):
             self.data["server_id"] = found[0].id
-            return Done(_("It was there already."))
+            return Done(_("Already created by an earlier attempt."))
         self.data["server_id"] = compute.create_server(
             name=self.vm.name,
             flavor_id=self.flavor_id,
@@ -133,18 +133,18 @@ class CreateVmCommand(ServerCommand):
         return Done()
 
     def boot_volume_cinder_id(self) -> str | None:
-        """Cinder's id of the volume that was made for it."""
+        """Return Cinder's id of the boot volume, or None when the VM boots from its image."""
         if self.boot_volume_id is None:
             return None
         return Volume.objects.values_list("volume_id", flat=True).get(pk=self.boot_volume_id)
 
     def list_server_ids(self) -> list[str]:
-        """Every server that was ever made for it and is still there."""
+        """Return the ids of every server that was ever created for this VM and still exists."""
         return [server.id for server in self.cloud().compute.find_servers_by_tag(vm_tag(self.vm_id))]
 
     @request_server.undo
     def delete_server(self) -> Result:
-        """Remove whatever was made, until the cloud has none of it: also one whose id was never heard."""
+        """Delete every server that was created, until the cloud has none: also one whose id was never received."""
         ids = set(self.list_server_ids())
         if "server_id" in self.data:
             ids.add(self.server_id)
@@ -157,7 +157,7 @@ class CreateVmCommand(ServerCommand):
 
     @wait_until_running.stalled
     def check_progress(self) -> Result:
-        """Give up on one that stands still while others that were asked for later are through: its request was lost."""
+        """Fail for a server that stands still while servers requested later are built: its request was lost."""
         compute = self.cloud().compute
         try:
             server = compute.get_server(self.server_id)
@@ -165,20 +165,21 @@ class CreateVmCommand(ServerCommand):
             return Wait(1.0)  # The watch sees that.
         if server.status == "BUILD" and self.is_lost(server) and is_overtaken(compute, server):
             return self.lost(
-                _("it says '%(task)s', and nobody works on it.") % {"task": server.task_state or "BUILD"}
+                _("the server shows '%(task)s', and no host works on it.")
+                % {"task": server.task_state or "BUILD"}
             )
         return Wait(0.0, _("The cloud still reports %s.") % (server.task_state or server.status))
 
     @step(title=gettext_lazy("Check for duplicates"))
     def delete_duplicates(self) -> Result:
-        """Remove what a lost request has made besides, when one may have been lost."""
+        """Delete the second server of a lost request, when a request may have been lost."""
         if not self.data["asked_again"]:
             return Done()
         doubles = [server_id for server_id in self.list_server_ids() if server_id != self.server_id]
         return delete_servers(self.cloud().compute, doubles)
 
     def succeeded(self) -> None:
-        """Bind the row, with what the cloud said of the server."""
+        """Bind the row to the server, and write what the cloud reports of it."""
         vm = self.lock_observed_vm()
         vm.openstack_id = self.server_id
         vm.last_start_time = Now()
@@ -190,7 +191,7 @@ class CreateVmCommand(ServerCommand):
         self.log(vm, VMOperationLog.Operation.CREATE, success=True)
 
     def failed(self, failure: Failure) -> None:
-        """The cloud has nothing of it, so the rows go. The log keeps the cloud's reason."""
+        """Delete the rows: the cloud has nothing of the VM. The log keeps the cloud's reason."""
         vm = self.lock_observed_vm()
         self.log(
             vm,

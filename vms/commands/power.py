@@ -1,4 +1,4 @@
-"""What a worker does to a server's power: start, stop, restart, pause, suspend, shelve, and back.
+"""Start, stop, restart, pause, suspend and shelve servers, and back.
 
 Nova does not give exactly-once: of simultaneous actions several may be accepted, and an error may mean that the
 action was done. So an action's refusal is judged by the server's fresh state, and a step that may have had its

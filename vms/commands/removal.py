@@ -1,4 +1,4 @@
-"""What a worker does to remove a VM: its server, then its volumes or not, then the row."""
+"""Delete a VM in the cloud: its server, its volumes unless they are kept, then the row."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from ..models import VirtualMachine, VMOperationLog, VMSnapshot, VMStatus
 from ..removal_guards import removal_refusals
 from .server import ServerCommand, delete_servers, is_deletion_running, vm_tag
 
-# What may be removed without force: nothing runs in it.
+# The statuses in which a VM may be deleted without force: nothing runs in it.
 _REMOVABLE = frozenset({VMStatus.STOPPED, VMStatus.SHELVED, VMStatus.ERROR, VMStatus.REMOVED})
 
 
 @register
 @dataclass
 class RemoveVmCommand(ServerCommand):
-    """Remove a VM. What is gone already is success, so it can be asked for again after it failed half-way.
+    """Delete a VM. What is gone already counts as success, so the command can be repeated after it failed half-way.
 
-    Nothing of it can be taken back: a server that was asked to go, goes.
+    Nothing of it can be undone: Nova cannot be asked to keep a server that it deletes.
     """
 
     vm_id: str
@@ -42,7 +42,7 @@ class RemoveVmCommand(ServerCommand):
     force: bool = False
 
     kind: ClassVar[str] = "vms.remove"
-    title: ClassVar[str | Promise] = gettext_lazy("Remove VM")
+    title: ClassVar[str | Promise] = gettext_lazy("Delete VM")
     renamed_steps: ClassVar[Mapping[str, str]] = {
         "ask_the_cloud": "request_delete",
         "see_it_gone": "wait_until_deleted",
@@ -52,10 +52,10 @@ class RemoveVmCommand(ServerCommand):
     }
 
     def validate(self) -> list[Refusal]:
-        """Refuse one that runs, unless forced, and volumes on which snapshots hang."""
+        """Refuse a running VM, unless forced, and volumes that have snapshots."""
         refusals = removal_refusals(self.vm.pk)
         if self.vm.openstack_id and not self.force and VMStatus(self.vm.status) not in _REMOVABLE:
-            message = gettext_lazy("A VM that is '%(status)s' is not removed; stop it first, or force it.")
+            message = gettext_lazy("The VM is '%(status)s'. Stop it first, or select Force delete.")
             refusals.append(
                 Refusal(
                     "wrong_state",
@@ -68,13 +68,13 @@ class RemoveVmCommand(ServerCommand):
         snapshots += VolumeSnapshot.objects.filter(volume__vm=self.vm).count()
         if self.volumes == "delete" and snapshots:
             message = gettext_lazy(
-                "%(count)s snapshots were made of its volumes; remove them first, or keep the volumes."
+                "Its volumes have %(count)s snapshots. Delete them first, or keep the volumes."
             )
             refusals.append(Refusal("has_snapshots", message % {"count": snapshots}, field="volumes"))
         return refusals
 
     def list_server_ids(self) -> list[str]:
-        """Its server; of a VM that was never bound, whatever carries its tag."""
+        """Return the id of its server; of a VM that was never bound, of every server with its tag."""
         if self.vm.openstack_id is not None:
             return [self.vm.openstack_id]
         return [server.id for server in self.cloud().compute.find_servers_by_tag(vm_tag(self.vm_id))]
@@ -94,7 +94,7 @@ class RemoveVmCommand(ServerCommand):
 
     @step(deadline=minutes(30), title=gettext_lazy("Wait for deletion"))
     def wait_until_deleted(self) -> Result:
-        """Wait until Nova has it no more."""
+        """Wait until Nova no longer has the server."""
         if self.vm.openstack_id is None:
             return delete_servers(self.cloud().compute, self.data["servers"])
         # ERROR is no reason to give up: a server that was in error shows it until it is gone.
@@ -119,11 +119,11 @@ class RemoveVmCommand(ServerCommand):
             return Wait(1.0)
         except Conflict as refusal:
             return Wait(0.0, describe_refusal(refusal))
-        return Wait(0.0, _("Nova had given up; it was asked again."))
+        return Wait(0.0, _("Nova had given up; the request was sent again."))
 
     @step(deadline=minutes(10), title=gettext_lazy("Delete permanently"))
     def force_delete(self) -> Result:
-        """Where Nova keeps deleted servers for a while (SOFT_DELETED), end this one now: until then it keeps its volumes.
+        """Delete now a server that Nova would keep for a while (SOFT_DELETED): until then it keeps its volumes.
 
         Where the cloud's policy leaves that to its administrators, its data volumes are taken off; what it boots from stays on
         it until Nova reclaims it.
@@ -134,7 +134,7 @@ class RemoveVmCommand(ServerCommand):
             try:
                 server = cloud.compute.get_server(server_id)
                 if server.task_state == "deleting":
-                    return Wait(0.5, _("Waiting for the server to go."))
+                    return Wait(0.5, _("Waiting for the server to be deleted."))
                 is_gone = server.status == "DELETED"
                 if not is_gone:
                     cloud.compute.force_delete_server(server_id)
@@ -148,12 +148,12 @@ class RemoveVmCommand(ServerCommand):
             except Conflict as refusal:
                 return Wait(1.0, describe_refusal(refusal))
             if not is_gone or is_deletion_running(cloud.compute, server_id, self.data.get("request_id", "")):
-                return Wait(0.5, _("Waiting for the server to go."))
+                return Wait(0.5, _("Waiting for the server to be deleted."))
         self.data["kept_by_nova"] = kept
-        return Done(_("Nova keeps the server for a while; it ends by itself.") if kept else "")
+        return Done(_("Nova keeps the deleted server for a while and then purges it.") if kept else "")
 
     def detach_data_volumes(self, cloud: Cloud, server_id: str) -> None:
-        """Ask for the detachment of what a server that Nova keeps does not boot from."""
+        """Detach the volumes that a server kept by Nova does not boot from."""
         boots_from = set(Volume.objects.filter(vm=self.vm, is_boot=True).values_list("volume_id", flat=True))
         for attached in cloud.compute.list_volume_attachments(server_id):
             if attached.volume_id not in boots_from:
@@ -162,7 +162,7 @@ class RemoveVmCommand(ServerCommand):
 
     @step(deadline=minutes(10), title=gettext_lazy("Wait until volumes are free"))
     def wait_until_volumes_free(self) -> Result:
-        """Read what became of volumes that stay: what Cinder still keeps for a server that is gone is let go.
+        """Read the status of volumes that stay, and release those that Cinder keeps for a server that is gone.
 
         A volume that the cloud does not give back stays as Cinder says, and the job goes on.
         """
@@ -186,7 +186,7 @@ class RemoveVmCommand(ServerCommand):
 
     @step(title=gettext_lazy("Delete volumes"))
     def delete_volumes(self) -> Result:
-        """Remove its volumes, or leave them to the tenant."""
+        """Delete the volumes, or leave them to the tenant."""
         self.data["server_gone"] = True
         of_vm = Volume.objects.filter(vm=self.vm).order_by("created_at")
         ids = [str(pk) for pk in of_vm.values_list("pk", flat=True)]
@@ -195,7 +195,7 @@ class RemoveVmCommand(ServerCommand):
         return Spawn([RemoveVmVolumesCommand(self.vm_id, ids)], permanent=True)
 
     def succeeded(self) -> None:
-        """The row goes; the log stays, and so do volumes that were kept."""
+        """Delete the row; the log stays, and so do volumes that were kept."""
         vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
         kept = Volume.objects.filter(vm=vm).update(vm=None, device="", is_boot=False)
         for volume_id, seen in self.data.get("kept", {}).items():
@@ -207,7 +207,7 @@ class RemoveVmCommand(ServerCommand):
         vm.delete()
 
     def failed(self, failure: Failure) -> None:
-        """The row stays, so that it can be asked for again; what is known of the server is written."""
+        """Keep the row, so that the command can be repeated, and write what is known of the server."""
         vm = self.lock_observed_vm()
         if self.data.get("server_gone"):
             vm.status = VMStatus.REMOVED
@@ -220,13 +220,13 @@ class RemoveVmCommand(ServerCommand):
 @register
 @dataclass
 class RemoveVmVolumesCommand(ServerCommand):
-    """Remove the volumes of a VM whose server is gone. All are tried; those that could not be are named."""
+    """Delete the volumes of a VM whose server is gone. All are tried; those that remain are named."""
 
     vm_id: str
     volume_ids: list[str] = field(default_factory=list)
 
     kind: ClassVar[str] = "vms.remove_volumes"
-    title: ClassVar[str | Promise] = gettext_lazy("Remove the volumes of VM")
+    title: ClassVar[str | Promise] = gettext_lazy("Delete volumes of VM")
     renamed_steps: ClassVar[Mapping[str, str]] = {
         "remove_each": "delete_each",
         "see_all_gone": "report_remaining",
@@ -236,16 +236,16 @@ class RemoveVmVolumesCommand(ServerCommand):
 
     @step(title=gettext_lazy("Delete each volume"))
     def delete_each(self) -> Result:
-        """One child for each volume."""
+        """Spawn one child for each volume."""
         left = Volume.objects.filter(pk__in=self.volume_ids).values_list("pk", flat=True)
         children = [RemoveVolumeCommand(str(pk), with_its_vm=True) for pk in left]
         return Spawn(children, at_once=self.AT_ONCE, optional=True, permanent=True)
 
     @step(title=gettext_lazy("Check that all are deleted"))
     def report_remaining(self) -> Result:
-        """Say which are not."""
+        """Fail with the names of the volumes that could not be deleted."""
         failed = [child for child in self.children_of("delete_each") if child.status != JobStatus.SUCCEEDED]
         if not failed:
             return Done()
         said = " ".join(f"{child.subject}: {child.outcome_message}" for child in failed)
-        return Failed("volumes_left", _("Some volumes could not be removed. %(said)s") % {"said": said})
+        return Failed("volumes_left", _("Some volumes could not be deleted. %(said)s") % {"said": said})

@@ -1,4 +1,4 @@
-"""What a worker does to a server's size: resize it, then confirm or revert that."""
+"""Resize a server, then confirm or revert the resize."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SETTLED = frozenset({"ACTIVE", "SHUTOFF"})
 
 
 def confirmation_period() -> timedelta:
-    """How long a resize waits for a person before it is confirmed by itself."""
+    """Return how long a resize waits for a person before it is confirmed automatically."""
     return timedelta(hours=settings.RESIZE_CONFIRM_HOURS)
 
 
@@ -50,7 +50,7 @@ class ResizeVmCommand(ServerCommand):
     deadline: ClassVar[timedelta] = minutes(120)
 
     def validate(self) -> list[Refusal]:
-        """Refuse what Nova cannot resize."""
+        """Refuse a VM that Nova cannot resize."""
         status = VMStatus(self.vm.status)
         if refusals := self.unbound_refusals():
             return refusals
@@ -59,12 +59,12 @@ class ResizeVmCommand(ServerCommand):
             return [Refusal("wrong_state", message, details={"allowed": allowed_actions(self.vm)})]
         if status in RESIZABLE:
             return []
-        said = gettext_lazy("A VM that is '%(status)s' cannot be resized.") % {"status": status.label}
+        said = gettext_lazy("Can't resize a VM in state '%(status)s'.") % {"status": status.label}
         return [Refusal("wrong_state", said)]
 
     @step(title=gettext_lazy("Send request to cloud"))
     def request_resize(self) -> Result:
-        """Ask Nova for the resize, unless an earlier try of this job has."""
+        """Request the resize, unless an earlier try of this job has."""
         compute = self.cloud().compute
         if self.retrying and self.is_under_way(compute.get_server(self.server_id)):
             return Done()
@@ -77,12 +77,12 @@ class ResizeVmCommand(ServerCommand):
         return Done()
 
     def is_under_way(self, server: Server) -> bool:
-        """Whether the server is being resized, or has been."""
+        """Return whether the server is being resized, or has been."""
         return server.status in {"RESIZE", "VERIFY_RESIZE"} or (server.task_state or "").startswith("resize")
 
     @request_resize.undo
     def undo_resize(self) -> Result:
-        """Bring the old size back, once Nova is through with whatever it does."""
+        """Revert to the old flavor, once Nova has finished its present task."""
         compute = self.cloud().compute
         try:
             server = compute.get_server(self.server_id)
@@ -98,7 +98,7 @@ class ResizeVmCommand(ServerCommand):
             return Done(_("The server is gone."))
         except Conflict as refusal:
             return Wait(1.0, describe_refusal(refusal))
-        return Wait(1.0, _("Waiting for the cloud to bring the old size back."))
+        return Wait(1.0, _("Waiting for the cloud to restore the previous flavor."))
 
     @step(deadline=minutes(90), title=gettext_lazy("Wait until resized"))
     def wait_until_resized(self) -> Result:
@@ -107,18 +107,18 @@ class ResizeVmCommand(ServerCommand):
 
     @wait_until_resized.stalled
     def check_progress(self) -> Result:
-        """Give up when nobody works on it; a server of which nothing is asked has been seen by the watch."""
+        """Fail when no host works on it; a server without a task has been seen by the watch."""
         return check_resize_progress(self)
 
     def succeeded(self) -> None:
-        """The resize waits to be confirmed."""
+        """Write until when the resize waits to be confirmed."""
         vm = self.lock_observed_vm()
         vm.save()
         Resize.objects.filter(vm=vm).update(confirms_at=Now() + confirmation_period())
         self.log(vm, VMOperationLog.Operation.RESIZE, success=True, detail=vm.resize.flavor_name)
 
     def failed(self, failure: Failure) -> None:
-        """It keeps its old size."""
+        """Delete the pending resize; the VM keeps its old size."""
         vm = self.lock_observed_vm()
         vm.save()
         Resize.objects.filter(vm=vm).delete()
@@ -128,19 +128,19 @@ class ResizeVmCommand(ServerCommand):
 
 
 def check_resize_progress(command: ServerCommand) -> Result:
-    """Whether Nova still works on a resize, its confirmation or its reversal."""
+    """Return whether to keep waiting for a resize, its confirmation or its reversal."""
     try:
         server = command.cloud().compute.get_server(command.server_id)
     except NotFound:
         return Wait(1.0)  # The watch sees that.
     if command.is_lost(server):
         state = server.task_state or server.status
-        return command.lost(_("it says '%(task)s', and nobody works on it.") % {"task": state})
+        return command.lost(_("the server shows '%(task)s', and no host works on it.") % {"task": state})
     return Wait(0.0, _("The cloud still reports %s.") % (server.task_state or server.status))
 
 
 class EndResizeCommand(ServerCommand):
-    """Confirm or revert a resize. One that somebody has ended elsewhere is done: the size is what the cloud says."""
+    """Confirm or revert a resize. One that somebody has ended elsewhere is done: the size is what the cloud reports."""
 
     action_name: ClassVar[str]
     send: ClassVar[Callable[[Compute, str], None]]
@@ -151,7 +151,7 @@ class EndResizeCommand(ServerCommand):
     }
 
     def validate(self) -> list[Refusal]:
-        """Refuse when there is none."""
+        """Refuse a VM without a pending resize."""
         return action_refusals(self.vm, self.action_name)
 
     @step(deadline=minutes(5), title=gettext_lazy("Send request to cloud"))
@@ -177,23 +177,23 @@ class EndResizeCommand(ServerCommand):
 
     @step(deadline=minutes(30), title=gettext_lazy("Wait for completion"))
     def wait_for_completion(self) -> Result:
-        """Wait until Nova is through with it."""
+        """Wait until Nova has finished."""
         return self.watch(*sorted(_SETTLED))
 
     @wait_for_completion.stalled
     def check_progress(self) -> Result:
-        """Give up when nobody works on it."""
+        """Fail when no host works on it."""
         return check_resize_progress(self)
 
     @step(title=gettext_lazy("Read size"))
     def read_size(self) -> Result:
-        """What the server has now."""
+        """Read the server's present size."""
         server = self.cloud().compute.get_server(self.server_id)
         self.data["size"] = size_columns(server.vcpus, server.memory_mb, server.disk_gb, server.flavor_name)
         return Done()
 
     def succeeded(self) -> None:
-        """Write the size that it has now."""
+        """Write the present size."""
         vm = self.lock_observed_vm()
         boots_from_volume = Volume.objects.filter(vm=vm, is_boot=True).exists()
         for name, value in self.data["size"].items():
@@ -205,7 +205,7 @@ class EndResizeCommand(ServerCommand):
         self.log(vm, self.action_name, success=True, detail=vm.flavor_name)
 
     def failed(self, failure: Failure) -> None:
-        """The resize still waits. It is confirmed by itself later, not at every beat."""
+        """Postpone the automatic confirmation, so that it is not tried at every beat. The resize still waits."""
         vm = self.lock_observed_vm()
         vm.save()
         Resize.objects.filter(vm=vm).update(confirms_at=Now() + confirmation_period())
@@ -217,16 +217,16 @@ class ConfirmResizeCommand(EndResizeCommand):
     """Keep the new size."""
 
     kind: ClassVar[str] = "vms.confirm_resize"
-    title: ClassVar[str | Promise] = gettext_lazy("Confirm the resize of VM")
+    title: ClassVar[str | Promise] = gettext_lazy("Confirm resize of VM")
     action_name: ClassVar[str] = "confirm_resize"
     send: ClassVar[Callable[[Compute, str], None]] = Compute.confirm_resize
 
 
 @register
 class RevertResizeCommand(EndResizeCommand):
-    """Bring the old size back."""
+    """Return to the old size."""
 
     kind: ClassVar[str] = "vms.revert_resize"
-    title: ClassVar[str | Promise] = gettext_lazy("Revert the resize of VM")
+    title: ClassVar[str | Promise] = gettext_lazy("Revert resize of VM")
     action_name: ClassVar[str] = "revert_resize"
     send: ClassVar[Callable[[Compute, str], None]] = Compute.revert_resize

@@ -1,4 +1,4 @@
-"""What every command about a VM shares."""
+"""The base of every command about a VM's server."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from tasks.polling import MISSING
 from ..models import SERVER_WATCHER, VirtualMachine, VMOperationLog, lock_key
 from .server_history import describe_last_action, fetch_request_events, has_failed, is_worked_on
 
-# Nova gives a guest a minute to shut down, two to reboot, and tries a detachment for almost three.
+# Nova waits one minute for a guest to shut down, two for a reboot, and tries a detachment for almost three.
 LONGEST_WORK = timedelta(minutes=3)
 # From the moment in which a host begins with the end of a server until it has ended, with time to spare.
 LONGEST_END = timedelta(minutes=1)
 
 
 def vm_tag(vm_id: str) -> str:
-    """The tag by which a VM's server is found, whatever became of the answer to its creation."""
+    """Return the tag by which a VM's server is found, even when the answer to its creation was lost."""
     return f"portal-vm-{vm_id}"
 
 
 def delete_servers(compute: Compute, server_ids: Iterable[str]) -> Result:
-    """Ask for the end of servers until the cloud has none of them. For an undo: it says `Done` when they are gone.
+    """Delete servers until the cloud has none of them; return `Done` when they are gone. For an undo.
 
     One that Nova would keep for a while (SOFT_DELETED) is ended for good, where the cloud lets us; else it counts as gone.
     """
@@ -60,11 +60,11 @@ def delete_servers(compute: Compute, server_ids: Iterable[str]) -> Result:
             continue
         except Conflict as refusal:
             return Wait(2.0, describe_refusal(refusal))
-    return Wait(pause, _("Waiting for the server to go.")) if left else Done()
+    return Wait(pause, _("Waiting for the server to be deleted.")) if left else Done()
 
 
 def is_deletion_running(compute: Compute, server_id: str, request_id: str = "") -> bool:
-    """Whether a host still works on the deletion of a server that Nova shows no more.
+    """Return whether a host still works on the deletion of a server that Nova no longer shows.
 
     Nova hides a server before its end is through. When the rest fails, it shows the server again, in error: seen when
     Placement was killed. What a host has begun ages ago was lost by it.
@@ -76,7 +76,7 @@ def is_deletion_running(compute: Compute, server_id: str, request_id: str = "") 
 
 @dataclass
 class ServerCommand(CloudCommand):
-    """A command about one VM. One that needs to know no more than which is no dataclass of its own."""
+    """A command about one VM. A subclass without further parameters needs no `@dataclass` of its own."""
 
     vm_id: str
 
@@ -85,31 +85,31 @@ class ServerCommand(CloudCommand):
 
     @cached_property
     def vm(self) -> VirtualMachine:
-        """The VM as it was when the command first looked; the service that submits puts its locked row here."""
+        """The VM as it was when the command first read it; the service that submits puts its locked row here."""
         vms = VirtualMachine.objects.select_related("account", "information_system")
         vm: VirtualMachine = vms.get(pk=self.vm_id)
         return vm
 
     @property
     def server_id(self) -> str:
-        """Nova's id of it, of a VM that is bound."""
+        """Nova's id of the server of a bound VM."""
         assert self.vm.openstack_id is not None
         return self.vm.openstack_id
 
     def cloud(self) -> Cloud:
-        """The cloud that the server is in."""
+        """Open the cloud that the server is in."""
         return open_cloud(self.vm.account, self.vm.region)
 
     def locks(self) -> list[str]:
-        """The VM, and nothing else."""
+        """Lock the VM, and nothing else."""
         return [lock_key(self.vm_id)]
 
     def entity(self) -> Entity:
-        """The VM."""
+        """Return the VM."""
         return Entity("vm", str(self.vm.pk), self.vm.name)
 
     def unbound_refusals(self) -> list[Refusal]:
-        """The refusal of a VM that has no server yet; nothing for one that has."""
+        """Return the refusal of a VM that has no server yet; [] for one that has."""
         if self.vm.openstack_id is not None:
             return []
         return [Refusal("not_bound", gettext_lazy("This VM has no server in the cloud yet."))]
@@ -122,13 +122,13 @@ class ServerCommand(CloudCommand):
             self.server_id,
             until=frozenset(until),
             unless=frozenset(unless),
-            message=_("Waiting for the server to go.")
+            message=_("Waiting for the server to be deleted.")
             if MISSING in until
             else _("Waiting for the cloud to report %s.") % " / ".join(until),
         )
 
     def is_lost(self, server: Server, *more: object) -> bool:
-        """Whether Nova has lost what was asked of the server: nothing moves, and nobody has begun to work on it."""
+        """Return whether Nova has lost the request: nothing moves, and no host works on it."""
         events = fetch_request_events(self.cloud().compute, server.id, self.data.get("request_id", ""))
         # Until a host has it, Nova says of a server at each look that it has just been updated.
         updated = None if server.status == "BUILD" else server.updated_at
@@ -136,17 +136,17 @@ class ServerCommand(CloudCommand):
             return False
         if not is_worked_on(events):
             return True
-        # What a service that died had begun stays "begun" for ever in Nova's record.
+        # Work that a service had begun before it died stays "begun" for ever in Nova's record.
         return self.longest_work is not None and self.stalled_for() >= self.longest_work
 
     def has_failed(self) -> bool:
-        """Whether Nova says that its work on what was asked has ended in an error."""
+        """Return whether Nova reports that its work on the request has ended in an error."""
         compute = self.cloud().compute
         request_id = self.data.get("request_id", "")
         return bool(request_id) and has_failed(fetch_request_events(compute, self.server_id, request_id))
 
     def explain(self, status: str, fault: str) -> str:
-        """What the cloud reports, and what was last asked of the server, when that was not by this job."""
+        """Return what the cloud reports, and the server's last action when that was not this job's."""
         said = super().explain(status, fault)
         try:
             return said + describe_last_action(
@@ -156,7 +156,7 @@ class ServerCommand(CloudCommand):
             return said
 
     def lock_observed_vm(self) -> VirtualMachine:
-        """The VM's row, locked, with what this job last saw of the server put into it; the caller saves."""
+        """Lock and return the VM's row with this job's last observation put into it; the caller saves."""
         vms = VirtualMachine.objects.select_for_update(of=("self",)).select_related("information_system")
         vm: VirtualMachine = vms.get(pk=self.vm_id)
         vm.written_at = Now()

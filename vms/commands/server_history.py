@@ -1,4 +1,4 @@
-"""What Nova knows of requests that were sent to it: whether anybody works on one, and who has done what last."""
+"""Read Nova's record of requests: whether a host works on one, and what was requested last."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from openstack_client.compute import Compute
 
 
 def fetch_request_events(compute: Compute, server_id: str, request_id: str) -> list[ServerEvent]:
-    """What services of Nova have begun of a request; of the server's last action when its id was never heard."""
+    """Return the events of a request on Nova's services; of the server's last action when its id is not known."""
     try:
         if not request_id:
             actions = compute.list_server_actions(server_id)
@@ -20,7 +20,7 @@ def fetch_request_events(compute: Compute, server_id: str, request_id: str) -> l
 
 
 def is_worked_on(events: list[ServerEvent]) -> bool:
-    """Whether a host has begun and not ended its work on a request.
+    """Return whether a host has begun and not ended its work on a request.
 
     What the conductor begins ("cold_migrate") is over in a moment or never: a conductor that was killed leaves it begun.
     """
@@ -28,19 +28,19 @@ def is_worked_on(events: list[ServerEvent]) -> bool:
 
 
 def has_failed(events: list[ServerEvent]) -> bool:
-    """Whether the last piece of work on a request ended in an error."""
+    """Return whether the last piece of work on a request ended in an error."""
     return bool(events) and not is_worked_on(events) and any(event.result == "Error" for event in events)
 
 
 def describe_last_action(compute: Compute, server_id: str, ours: str) -> str:
-    """A sentence about the last action on a server, when it was not this request; "" when it was, or cannot be told."""
+    """Return a sentence about the last action on a server; "" when it is this request, or cannot be read."""
     try:
         actions = compute.list_server_actions(server_id)
     except CloudError:
         return ""
     if not actions or actions[0].request_id == ours:
         return ""
-    return " " + _("The last thing that was asked of it is '%(action)s' (request %(id)s).") % {
+    return " " + _("The last action on the server is '%(action)s' (request %(id)s).") % {
         "action": actions[0].action,
         "id": actions[0].request_id,
     }

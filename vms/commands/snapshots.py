@@ -1,4 +1,4 @@
-"""What a worker does to make an image of a server, and to remove such an image with all that hangs on it."""
+"""Create an image of a server, and delete such an image with its volume snapshots."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ _NO_IMAGE = frozenset({"killed", "deleted", "deactivated", MISSING})
 
 
 def remove_image(cloud: Cloud, image_id: str, volume_snapshots: list[str]) -> Result:
-    """Remove an image, then the volume snapshots that it points to, until the cloud has none of them."""
+    """Delete an image, then the volume snapshots that it points to, until the cloud has none of them."""
     try:
         cloud.image.get_image(image_id)
         cloud.image.delete_image(image_id)
-        return Wait(0.5, _("Waiting for the image to go."))
+        return Wait(0.5, _("Waiting for the image to be deleted."))
     except NotFound:
         pass
     except Conflict as refusal:
@@ -52,19 +52,19 @@ def remove_image(cloud: Cloud, image_id: str, volume_snapshots: list[str]) -> Re
             continue
         except Conflict as refusal:
             return Wait(2.0, describe_refusal(refusal))
-    return Wait(0.5, _("Waiting for its volume snapshots to go.")) if left else Done()
+    return Wait(0.5, _("Waiting for its volume snapshots to be deleted.")) if left else Done()
 
 
 @register
 @dataclass
 class SnapshotVmCommand(ServerCommand):
-    """Make an image of a server, from which other VMs can be made. The VM is busy until Nova is through with it."""
+    """Create an image of a server, from which other VMs can be created. The VM is locked until Nova has finished."""
 
     vm_id: str
     snapshot_id: str
 
     kind: ClassVar[str] = "vms.snapshot"
-    title: ClassVar[str | Promise] = gettext_lazy("Take a snapshot of VM")
+    title: ClassVar[str | Promise] = gettext_lazy("Create snapshot of VM")
     renamed_steps: ClassVar[Mapping[str, str]] = {
         "ask_the_cloud": "request_image",
         "see_it_active": "wait_until_image_active",
@@ -82,33 +82,33 @@ class SnapshotVmCommand(ServerCommand):
         return snapshot
 
     def validate(self) -> list[Refusal]:
-        """Refuse what Nova takes no image of, and a snapshot whose row is gone."""
+        """Refuse a VM whose state allows no image, and a snapshot whose row is gone."""
         if not VMSnapshot.objects.filter(pk=self.snapshot_id).exists():
-            return [Refusal("gone", gettext_lazy("The snapshot is gone; ask for it anew."))]
+            return [Refusal("gone", gettext_lazy("The snapshot was deleted. Create a new one."))]
         if refusals := self.unbound_refusals():
             return refusals
         status = VMStatus(self.vm.status)
         if status in SNAPSHOTABLE and self.vm.pending_resize is None:
             return []
-        message = gettext_lazy("No snapshot can be taken of a VM that is '%(status)s' now.")
+        message = gettext_lazy("Can't create a snapshot of a VM in state '%(status)s'.")
         return [Refusal("wrong_state", message % {"status": status.label})]
 
     def watched_name(self) -> str:
-        """The snapshot: its image shows whether it is done."""
+        """Return the snapshot's name, because its image shows whether the command is done."""
         return self.snapshot.name
 
     def list_images(self) -> list[Image]:
-        """The images that were ever made for this snapshot and are still there."""
+        """Return the images that were ever created for this snapshot and still exist."""
         return self.cloud().image.find_images_by_property("portal_snapshot", self.snapshot_id)
 
     @step(title=gettext_lazy("Send request to cloud"))
     def request_image(self) -> Result:
-        """Ask Nova for an image, unless an earlier try has."""
-        # Who comes a second time may have asked before, and a lost request may still be on its way.
+        """Request an image from Nova, unless an earlier try has."""
+        # A second try may have sent the request before, and that may still be on its way.
         self.data["asked_again"] = self.retrying
         if self.retrying and (made := self.list_images()):
             self.data["image_id"] = made[0].id
-            return Done(_("It was there already."))
+            return Done(_("Already created by an earlier attempt."))
         self.data["image_id"] = self.cloud().compute.create_image(
             self.server_id,
             name=self.snapshot.name,
@@ -123,17 +123,17 @@ class SnapshotVmCommand(ServerCommand):
 
     @request_image.undo
     def delete_all_images(self) -> Result:
-        """Remove every image of it, until the cloud has none."""
+        """Delete every image of the snapshot, until the cloud has none."""
         return self.delete_images("")
 
     def delete_images(self, but: str) -> Result:
-        """Remove every image that was made for the snapshot, but one, until the cloud has none of them."""
+        """Delete every image that was created for the snapshot except `but`, until the cloud has none of them."""
         removing: dict[str, list[str]] = self.data.setdefault("removing", {})
         new = [image for image in self.list_images() if image.id != but and image.id not in removing]
         if new:
             # Recorded before an image goes: it alone says which volume snapshots are its own.
             removing.update({image.id: list(image.snapshot_ids) for image in new})
-            return Wait(0.1, _("Waiting for the image to go."))
+            return Wait(0.1, _("Waiting for the image to be deleted."))
         for image_id, volume_snapshots in removing.items():
             result = remove_image(self.cloud(), image_id, volume_snapshots)
             if not isinstance(result, Done):
@@ -142,7 +142,7 @@ class SnapshotVmCommand(ServerCommand):
 
     @step(deadline=minutes(150), title=gettext_lazy("Wait until image is active"))
     def wait_until_image_active(self) -> Result:
-        """Wait until Glance has all of it."""
+        """Wait until Glance has all of the image."""
         return Watch(
             IMAGE_WATCHER,
             self.vm.polling_scope,
@@ -154,7 +154,7 @@ class SnapshotVmCommand(ServerCommand):
 
     @wait_until_image_active.stalled
     def check_progress(self) -> Result:
-        """An image becomes active as long as Nova works on its server: one that nobody fills stays `queued` for ever."""
+        """Fail for an image that Nova no longer fills: it would stay `queued` for ever."""
         try:
             server = self.cloud().compute.get_server(self.server_id)
             image = self.cloud().image.get_image(self.data["image_id"])
@@ -166,15 +166,15 @@ class SnapshotVmCommand(ServerCommand):
 
     @step(title=gettext_lazy("Wait until server is free"))
     def wait_until_server_free(self) -> Result:
-        """Nova lets go of the server a moment after the image is complete; before that it refuses what comes next."""
+        """Wait for Nova to release the server, a moment after the image is complete; until then it refuses other requests."""
         server = self.cloud().compute.get_server(self.server_id)
         if (server.task_state or "").startswith("image") and not self.is_lost(server):
-            return Wait(0.5, _("Waiting for the cloud to let go of the server."))
+            return Wait(0.5, _("Waiting for the cloud to release the server."))
         return Done()
 
     @step(title=gettext_lazy("Read image"))
     def read_image(self) -> Result:
-        """What the catalogue will show of it."""
+        """Read the image for the catalogue."""
         image = self.cloud().image.get_image(self.data["image_id"])
         self.data["found"] = asdict(image_found(image))
         self.data["size_bytes"] = image.size_bytes
@@ -183,14 +183,14 @@ class SnapshotVmCommand(ServerCommand):
 
     @step(deadline=minutes(30), title=gettext_lazy("Check for duplicates"))
     def delete_duplicates(self) -> Result:
-        """Remove what a lost request has made besides, when one may have been lost.
+        """Delete the second image of a lost request, when a request may have been lost.
 
         At the end, because Nova lets a late one through when the server is free again.
         """
         return self.delete_images(self.data["image_id"]) if self.data["asked_again"] else Done()
 
     def succeeded(self) -> None:
-        """The snapshot can be chosen from at once."""
+        """Write the image, so that it can be chosen at once."""
         VMSnapshot.objects.filter(pk=self.snapshot_id).update(
             image_id=self.data["image_id"],
             status="active",
@@ -203,7 +203,7 @@ class SnapshotVmCommand(ServerCommand):
         self.log(vm, VMOperationLog.Operation.SNAPSHOT, success=True, detail=self.snapshot.name)
 
     def failed(self, failure: Failure) -> None:
-        """The cloud has nothing of it, so the row goes."""
+        """Delete the row: the cloud has nothing of the snapshot."""
         vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
         self.log(
             vm, VMOperationLog.Operation.SNAPSHOT, success=False, detail=f"{failure.code}: {failure.message}"
@@ -214,45 +214,45 @@ class SnapshotVmCommand(ServerCommand):
 @register
 @dataclass
 class RemoveSnapshotCommand(CloudCommand):
-    """Remove a snapshot's image and what hangs on it. What is gone already is success."""
+    """Delete a snapshot's image and its volume snapshots. What is gone already counts as success."""
 
     snapshot_id: str
 
     kind: ClassVar[str] = "vms.remove_snapshot"
-    title: ClassVar[str | Promise] = gettext_lazy("Remove snapshot")
+    title: ClassVar[str | Promise] = gettext_lazy("Delete snapshot")
     renamed_steps: ClassVar[Mapping[str, str]] = {"ask_the_cloud": "request_delete"}
 
     @cached_property
     def snapshot(self) -> VMSnapshot:
-        """The snapshot as it was when the command first looked."""
+        """The snapshot as it was when the command first read it."""
         snapshots = VMSnapshot.objects.select_related("account", "information_system")
         snapshot: VMSnapshot = snapshots.get(pk=self.snapshot_id)
         return snapshot
 
     def locks(self) -> list[str]:
-        """The snapshot, and nothing else."""
+        """Lock the snapshot, and nothing else."""
         return [self.snapshot.lock_key]
 
     def entity(self) -> Entity:
-        """The snapshot."""
+        """Return the snapshot."""
         return Entity("vm_snapshot", self.snapshot_id, self.snapshot.name)
 
     def validate(self) -> list[Refusal]:
-        """Refuse one that is not there yet."""
+        """Refuse a snapshot that is still being created."""
         if self.snapshot.image_id is not None:
             return []
-        return [Refusal("busy", gettext_lazy("It is still being taken."))]
+        return [Refusal("busy", gettext_lazy("The snapshot is still being created."))]
 
     @step(deadline=minutes(30), title=gettext_lazy("Delete image in cloud"))
     def request_delete(self) -> Result:
-        """Remove it until the cloud has nothing of it."""
+        """Delete the image until the cloud has nothing of it."""
         cloud = open_cloud(self.snapshot.account, self.snapshot.region)
         if self.snapshot.image_id is None:
-            return Failed("busy", _("It is still being taken."))
+            return Failed("busy", _("The snapshot is still being created."))
         return remove_image(cloud, self.snapshot.image_id, self.snapshot.volume_snapshots)
 
     def succeeded(self) -> None:
-        """The rows go; the log stays."""
+        """Delete the row and mark the image as expired; the log stays."""
         snapshot = self.snapshot
         CloudResource.objects.filter(
             account=snapshot.account, region=snapshot.region, type="image", cloud_id=snapshot.image_id
@@ -261,11 +261,11 @@ class RemoveSnapshotCommand(CloudCommand):
         VMSnapshot.objects.filter(pk=self.snapshot_id).delete()
 
     def failed(self, failure: Failure) -> None:
-        """Say why."""
+        """Write the reason into the operation log."""
         self.log(success=False, detail=f"{failure.code}: {failure.message}")
 
     def log(self, *, success: bool, detail: str) -> None:
-        """Append to the log of the VM that it was made of."""
+        """Append to the log of the VM that the snapshot is of."""
         creator = self.job.created_by
         VMOperationLog.objects.create(
             tenant_id=self.snapshot.information_system.tenant_id,

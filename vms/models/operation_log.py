@@ -14,7 +14,7 @@ class VMOperationLogQuerySet(TenantScopedQuerySet):
 
 
 class VMOperationLog(models.Model):
-    """Who did what to which VM, and how it ended. Append-only.
+    """An operation on a VM: who did it, and how it ended. Append-only.
 
     It keeps the VM's id and name, so it outlives the VM, and is written in the transaction that ends the command.
     """

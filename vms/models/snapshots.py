@@ -1,4 +1,4 @@
-"""What was made of VMs besides themselves: snapshots, and what was read of their consoles."""
+"""Snapshots of VMs, and the texts that were read of their consoles."""
 
 from __future__ import annotations
 
@@ -82,12 +82,12 @@ class VMSnapshot(models.Model):
 
     @property
     def lock_key(self) -> str:
-        """The engine's lock on this snapshot."""
+        """The key of the engine's lock on this snapshot."""
         return f"vm-snapshot:{self.pk}"
 
 
 class ConsoleReading(models.Model):
-    """What one user last asked a VM's console for: the address of its screen, or the end of its text.
+    """The console text that was last read for one user: the console URL, or the last lines of the log.
 
     An address lets its holder in without a password, so it is for that user alone, kept encrypted, and forgotten
     after `settings.CONSOLE_URL_SECONDS`.
@@ -114,9 +114,9 @@ class ConsoleReading(models.Model):
         return f"{self.vm} {self.kind}"
 
     def set_text(self, plain: str) -> None:
-        """Encrypt and keep what was read; the caller saves."""
+        """Encrypt a console text and put it into the row; the caller saves."""
         self.encrypted_text = encrypt(plain)
 
     def text(self) -> str:
-        """What was read. Raises `UnreadableSecret`."""
+        """Decrypt and return the console text. Raises `UnreadableSecret`."""
         return decrypt(self.encrypted_text)

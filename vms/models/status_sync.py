@@ -1,4 +1,4 @@
-"""How fresh the picture of an account's VMs is, and the runs that keep it so."""
+"""The freshness of the status of an account's VMs, and the runs of the status sync."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cloudaccounts.models import CloudAccount, OfAccountQuerySet
 
 
 class SyncState(models.Model):
-    """How fresh the picture of one account and region is. One row stands for all VMs that did not change.
+    """The freshness of one account and region. One row stands for all VMs that did not change.
 
     So a sync that finds nothing changed writes this row and nothing else.
     """
@@ -22,13 +22,13 @@ class SyncState(models.Model):
     listed_at = models.DateTimeField(null=True, blank=True)
     # When the last listing of all servers began; runs in between list what has changed.
     full_listed_at = models.DateTimeField(null=True, blank=True)
-    # From when on the next listing of changes must tell: earlier than `listed_at` when a run had to leave rows alone.
+    # Where the next listing of changes has to begin: earlier than `listed_at` when a run had to leave rows alone.
     changes_from = models.DateTimeField(null=True, blank=True)
-    # When somebody last asked for a full run; the next run is one when this is later than `full_listed_at`.
+    # When a full run was last requested; the next run is full when this is later than `full_listed_at`.
     full_wanted_at = models.DateTimeField(null=True, blank=True)
-    # A person has looked at a mass loss and believes it: the next full run does, too.
+    # Staff have confirmed a mass loss: the next full run marks the VMs.
     losses_accepted = models.BooleanField(_("losses accepted"), default=False, db_default=False)
-    # The run that goes on now: single-flight, with a lease (tasks/leases.py).
+    # The present run: single-flight, with a lease (tasks/leases.py).
     owner = models.CharField(max_length=100, blank=True, default="")
     lease_until = models.DateTimeField(null=True, blank=True)
 
@@ -42,7 +42,7 @@ class SyncState(models.Model):
 
 
 class SyncRun(models.Model):
-    """One status sync of one account and region, with what came of it."""
+    """One status sync of one account and region, with its result."""
 
     class State(models.TextChoices):
         RUNNING = "running", _("running")

@@ -1,4 +1,4 @@
-"""Virtual machines, and what the cloud last said of them."""
+"""Virtual machines, and the last report of the cloud about each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .status_sync import SyncState
 
 
 class VMStatus(models.TextChoices):
-    """What the cloud last said of a VM, in our words."""
+    """The cloud's last report about a VM, in our words."""
 
     BUILDING = "building", _("building")
     RUNNING = "running", _("running")
@@ -36,7 +36,7 @@ class VMStatus(models.TextChoices):
     UNKNOWN = "unknown", _("unknown")
 
 
-# Nova's words to ours. A word that is not here keeps the old status and is counted by the sync.
+# Nova's statuses to ours. An unknown one keeps the old status and is counted by the sync.
 STATUS_OF_SERVER: dict[str, VMStatus] = {
     **dict.fromkeys(
         (
@@ -74,13 +74,13 @@ class VirtualMachineQuerySet(TenantScopedQuerySet):
     tenant_path: ClassVar[str] = "information_system__tenant"
 
     def for_tenant(self, tenant: Tenant) -> Self:
-        """The VMs of one tenant, by the ids of its systems: then an index alone can count them, which a join cannot."""
+        """Return the VMs of one tenant, by the ids of its systems: an index alone can count these, which it cannot for a join."""
         return self.filter(
             information_system__in=InformationSystem.objects.filter(tenant=tenant).values("pk")
         )
 
     def shown(self) -> Self:
-        """With all that an answer shows: what the row refers to, and `seen_at`: when the cloud was last known to agree with the row.
+        """Add what an answer shows: the related rows, and `seen_at`, when the cloud was last known to agree with the row.
 
         That is the row's own `observed_at`, or the last complete listing of its account and region, unless that
         listing did not show the VM.
@@ -100,7 +100,7 @@ class VirtualMachine(models.Model):
     """A tenant's virtual machine. Its *server* is Nova's object, bound by `openstack_id`.
 
     Three facts stay three: `status` is what the cloud last said; the job in flight is read from the task manager;
-    `desired_state` is what the user asked for last. Nothing is written because we hope that it will become true.
+    `desired_state` is what the user requested last. No column is written in the expectation that it will become true.
     """
 
     class DataCenterType(models.TextChoices):
@@ -181,11 +181,11 @@ class VirtualMachine(models.Model):
     # The digest of the reading that the columns above were written from (`ServerReading.digest`); empty when
     # something else wrote them.
     reading = models.CharField(max_length=24, blank=True, default="", editable=False)
-    # Complete listings in a row without it: one is a rumour, two are news.
+    # Complete listings in a row without it: one may be a gap in the listing, two are believed.
     missing_count = models.PositiveSmallIntegerField(default=0, editable=False)
-    # Nova is doing something to it: it is looked at more often than the rest.
+    # Nova is changing it: its region is synced more often.
     moving = models.BooleanField(default=False, db_default=False, editable=False)
-    # For which end of its runtime its people were warned.
+    # The end date that was announced.
     warned_of_end = models.DateField(null=True, blank=True, editable=False)
     # Counts the changes that people make to its description; the ETag.
     version = models.PositiveIntegerField(default=1, db_default=1, editable=False)
@@ -241,7 +241,7 @@ class VirtualMachine(models.Model):
 
     @property
     def is_past_runtime(self) -> bool:
-        """Whether the last day for which it is wanted is over for its tenant."""
+        """Whether the VM's end date has passed in the tenant's time zone."""
         # No zone is further than a day from UTC, so most are told without a look at the tenant.
         if self.runtime_end is None or self.runtime_end > timezone.now().date() + timedelta(days=1):
             return False
@@ -249,7 +249,7 @@ class VirtualMachine(models.Model):
 
     @property
     def lock_key(self) -> str:
-        """The engine's lock on this VM."""
+        """The key of the engine's lock on this VM."""
         return lock_key(self.pk)
 
     @property
@@ -259,12 +259,12 @@ class VirtualMachine(models.Model):
 
     @property
     def pending_resize(self) -> Resize | None:
-        """The resize that goes on or waits to be confirmed, if there is one."""
+        """The resize that is under way or waits to be confirmed, or None."""
         return getattr(self, "resize", None)
 
 
 class Resize(models.Model):
-    """That a VM is being resized, and to what. It goes when the resize is confirmed or reverted.
+    """A resize that is under way or waits to be confirmed. The row goes when it is confirmed or reverted.
 
     Until then the VM's own columns keep its old size, and its quota counts the larger of the two.
     """
@@ -288,14 +288,14 @@ class Resize(models.Model):
 
 
 def stale_after() -> timedelta:
-    """How old a reading may be before it is called stale: three sync intervals."""
+    """Return how old a reading may be before it is out of date: three sync intervals."""
     return timedelta(seconds=3 * settings.VM_STATUS_SYNC_SECONDS)
 
 
 def size_columns(
     vcpus: int | None, memory_mb: int | None, disk_gb: int | None, flavor_name: str | None
 ) -> dict[str, Any]:
-    """A server's size as the columns that hold it, cut to what a VM may have; memory in whole GB, rounded up."""
+    """Return a server's size as the columns that hold it, cut to what a VM may have; memory in whole GB, rounded up."""
     return {
         "cpu_cores": min(64, max(1, vcpus or 1)),
         "memory_gb": min(512, max(1, math.ceil((memory_mb or 0) / 1024))),

@@ -1,4 +1,4 @@
-"""Changing a VM from its page: what people say of it, its size, its end."""
+"""The forms on a VM's page that change, resize and delete it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from .vm_forms import vm_form_page
 
 @vm_form_page("change", Role.OPERATOR)
 def change_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
-    """Change name, description, kind of data center, runtime and metadata, unless somebody else has meanwhile."""
+    """Change name, description, environment, start and end date, and metadata, unless somebody else has meanwhile."""
     form = request.POST
-    metadata, wrong_lines = _metadata(form.get("metadata", ""))
-    asked = ChangeVmSerializer(
+    metadata, wrong_lines = _parse_metadata(form.get("metadata", ""))
+    serializer = ChangeVmSerializer(
         data={
             "name": form.get("name", ""),
             "description": form.get("description", ""),
@@ -37,17 +37,17 @@ def change_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> No
         }
     )
     if wrong_lines:
-        asked.is_valid()
-        raise InvalidFieldsError({**asked.errors, "metadata": wrong_lines})
-    fields = checked(asked)
+        serializer.is_valid()
+        raise InvalidFieldsError({**serializer.errors, "metadata": wrong_lines})
+    fields = checked(serializer)
     _vm, job = change_vm(scope=scope, vm_id=vm.pk, fields=fields, if_match=_if_match(request))
     if job is None:
-        messages.success(request, _("Saved."))
+        messages.success(request, _("Changes saved."))
 
 
 @vm_form_page("resize", Role.ADMIN)
 def resize_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
-    """Give it another size: that of a flavor, or the smallest that has at least so much."""
+    """Resize the VM to a flavor, or to the smallest that fits the figures."""
     data: dict[str, Any] = entered_in(request.POST, "cpu_cores", "memory_gb", "disk_gb")
     boots_from_volume = Volume.objects.filter(vm=vm, is_boot=True).exists()
     if boots_from_volume:
@@ -62,31 +62,31 @@ def resize_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> No
         }
         flavor = fetch_choices(scope, place, for_new=False).flavor
         if flavor is None:
-            raise InvalidFieldsError({"flavor": [_("There is no such flavor here.")]})
+            raise InvalidFieldsError({"flavor": [_("Flavor not found.")]})
         data = {"cpu_cores": flavor.cpu_cores, "memory_gb": flavor.memory_gb}
         if not boots_from_volume:
             data["disk_gb"] = flavor.disk_gb
-    asked = checked(ResizeRequestSerializer(data=data))
-    resize_vm(scope=scope, vm_id=vm.pk, **asked)
+    params = checked(ResizeRequestSerializer(data=data))
+    resize_vm(scope=scope, vm_id=vm.pk, **params)
 
 
 @vm_form_page("remove", Role.ADMIN)
 def remove_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
-    """Remove it, when its name was typed: a click alone must not."""
+    """Delete the VM if its name was typed: a click alone must not."""
     if request.POST.get("name", "").strip() != vm.name:
-        raise InvalidFieldsError({"name": [_("Type '%(name)s' to remove it.") % {"name": vm.name}]})
-    asked = checked(RemovalSerializer(data=entered_in(request.POST, "volumes", "force")))
-    remove_vm(scope=scope, vm_id=vm.pk, if_match=_if_match(request), **asked)
+        raise InvalidFieldsError({"name": [_("Type '%(name)s' to confirm.") % {"name": vm.name}]})
+    params = checked(RemovalSerializer(data=entered_in(request.POST, "volumes", "force")))
+    remove_vm(scope=scope, vm_id=vm.pk, if_match=_if_match(request), **params)
 
 
 def _if_match(request: PageRequest) -> str | None:
-    """The version that the form was made of, as an ETag. A form without one asks for no particular version."""
+    """Return the version that the form was made of, as an ETag; None for a form without one."""
     version = request.POST.get("version", "")
     return etag_of(int(version)) if version.isascii() and version.isdigit() and len(version) < 19 else None
 
 
-def _metadata(text: str) -> tuple[dict[str, str], list[str]]:
-    """Lines of `name=value`; and what is wrong with those that are none."""
+def _parse_metadata(text: str) -> tuple[dict[str, str], list[str]]:
+    """Parse lines of `key=value`; return the metadata, and the errors of lines that are not."""
     found: dict[str, str] = {}
     wrong = []
     for number, line in enumerate(text.splitlines(), start=1):
@@ -94,8 +94,8 @@ def _metadata(text: str) -> tuple[dict[str, str], list[str]]:
             continue
         name, equals, value = line.partition("=")
         if not equals:
-            wrong.append(_("Line %(number)s has no '='; write name=value.") % {"number": number})
+            wrong.append(_("Line %(number)s has no '='. Write key=value.") % {"number": number})
         elif name.strip() in found:
-            wrong.append(_("Line %(number)s names '%(name)s' again.") % {"number": number, "name": name})
+            wrong.append(_("Line %(number)s repeats the key '%(name)s'.") % {"number": number, "name": name})
         found[name.strip()] = value.strip()
     return found, wrong

@@ -1,4 +1,4 @@
-"""A VM's console: asked for by a click, then looked for until the job has read it."""
+"""The console of a VM: requested by a click, then polled until the job has read it."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ from ..serializers import ReadConsoleSerializer
 from ..services import read_console
 from ..services.console import last_console
 
-# The page looks once a second; after so many looks it leaves it to the reader.
-LOOKS = 20
+# The page polls once a second; after this many polls it leaves reloading to the reader.
+MAX_POLLS = 20
 
 
 @login_required
 @never_cache
 @require_POST
 def read_console_page(request: PageRequest, pk: UUID) -> HttpResponse:
-    """Have the screen's address, or the last lines of text, read from the cloud."""
+    """Request the console URL, or the last lines of the console log, from the cloud."""
     scope = page_scope(request)
     vm = get_object_or_404(VirtualMachine.objects.within(scope), pk=pk)
     try:
         scope.require(Role.OPERATOR, VirtualMachine)
-        asked = checked(ReadConsoleSerializer(data=entered_in(request.POST, "reading", "lines")))
-        _vm, job = read_console(scope=scope, vm_id=pk, **asked)
+        params = checked(ReadConsoleSerializer(data=entered_in(request.POST, "reading", "lines")))
+        _vm, job = read_console(scope=scope, vm_id=pk, **params)
     except DomainError as refused:
         if request.htmx:
-            return _part(request, scope, vm, refusal=refused.detail)
+            return _render_console(request, scope, vm, refusal=refused.detail)
         tell(request, refused)
         return redirect("vm-detail-page", pk)
     if request.htmx:
-        return _part(request, scope, vm, job=job, look=1)
-    messages.success(request, _("The console is being read; reload the page in a moment."))
+        return _render_console(request, scope, vm, job=job, poll=1)
+    messages.success(request, _("The console log is being fetched. Reload the page in a moment."))
     return redirect(f"{reverse('vm-detail-page', args=[pk])}#console")
 
 
@@ -58,42 +58,42 @@ def read_console_page(request: PageRequest, pk: UUID) -> HttpResponse:
 @never_cache
 @require_GET
 def console_part(request: PageRequest, pk: UUID) -> HttpResponse:
-    """What was last read for who asks, and whether more is to come."""
+    """Render the console text that was last read for this user, and whether more is to come."""
     scope = page_scope(request)
     vm = get_object_or_404(VirtualMachine.objects.within(scope), pk=pk)
     try:
         scope.require(Role.OPERATOR, VirtualMachine)
     except DomainError as refused:
-        return _part(request, scope, vm, refusal=refused.detail)
+        return _render_console(request, scope, vm, refusal=refused.detail)
     try:
         job_id: UUID | None = UUID(request.GET.get("job", ""))
     except ValueError:
         job_id = None
     job = Job.objects.within(scope).filter(pk=job_id, entity_id=str(pk)).first()
-    look = request.GET.get("look", "")
-    return _part(
-        request, scope, vm, job=job, look=int(look) + 1 if look.isascii() and look.isdigit() else LOOKS
+    poll = request.GET.get("poll", "")
+    return _render_console(
+        request, scope, vm, job=job, poll=int(poll) + 1 if poll.isascii() and poll.isdigit() else MAX_POLLS
     )
 
 
-def _part(
+def _render_console(
     request: PageRequest,
     scope: Scope,
     vm: VirtualMachine,
     *,
     job: Job | None = None,
-    look: int = 0,
+    poll: int = 0,
     refusal: str = "",
 ) -> HttpResponse:
-    going_on = job is not None and not job.has_ended and job.status != JobStatus.STUCK
+    is_running = job is not None and not job.has_ended and job.status != JobStatus.STUCK
     context: dict[str, Any] = {
         "vm": {"id": vm.pk, "status": vm.status},
         "may_control": scope.allows(Role.OPERATOR, VirtualMachine),
         "job": job,
         "refusal": refusal,
-        "look": look,
-        "follow": going_on and look < LOOKS,
-        "is_late": going_on and look >= LOOKS,
+        "poll": poll,
+        "follow": is_running and poll < MAX_POLLS,
+        "is_late": is_running and poll >= MAX_POLLS,
         "console": last_console(scope=scope, vm=vm) if scope.allows(Role.OPERATOR, VirtualMachine) else None,
     }
     if job is not None and job.has_ended and job.status != JobStatus.SUCCEEDED:

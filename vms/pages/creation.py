@@ -1,4 +1,4 @@
-"""The form for a new VM. What there is to choose from comes from the last sync, by the services."""
+"""The form for a new VM. Its choices come from the last sync, by the services."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ..services import CreationResult, create_vm
 from .form_choices import Choices, fetch_choices
 from .listing import quota_lines
 
-# What the form has, and how it begins.
+# The fields of the form, with their initial values.
 STARTS = {
     "information_system": "",
     "account": "",
@@ -46,7 +46,7 @@ STARTS = {
     "runtime_end": "",
     "description": "",
 }
-# What the form sends as it is entered; size and image are put together from several fields.
+# The fields that are sent as they are entered; size and image are composed of several fields.
 PLAIN = (
     "information_system",
     "account",
@@ -68,7 +68,7 @@ PLAIN = (
 @login_required
 @require_http_methods(["GET", "POST"])
 def new_vm_page(request: PageRequest) -> HttpResponse:
-    """Show the form; on POST, make the VM (or say what would be made), or show all that is wrong with what was entered.
+    """Show the form; on POST, create the VM (or show the summary of a dry run), or show every error.
 
     A POST with `reload` only shows the choices of another system, account or size: nothing is checked then.
     """
@@ -97,7 +97,7 @@ def new_vm_page(request: PageRequest) -> HttpResponse:
 
 
 def _read_form(sent: Mapping[str, Any]) -> dict[str, str]:
-    """What was entered, or sent along with a link to the form (`?image=` is a snapshot that one wants a VM from)."""
+    """Read the form, or the query of a link to it (`?image=` is a snapshot to create a VM from)."""
     entered = {name: str(sent.get(name, start)) for name, start in STARTS.items()}
     if not entered["boot"] and sent.get("image"):
         entered["boot"] = f"image:{sent['image']}"
@@ -107,7 +107,7 @@ def _read_form(sent: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _follow_snapshot(scope: Scope, entered: dict[str, str], *, is_final: bool) -> None:
-    """What is made from a snapshot of a boot volume boots from a volume too, that is at least as large.
+    """Set the boot volume for a snapshot of a volume-booted VM, at least as large as the snapshot needs.
 
     The size is filled in while the form is being put together; in what was finally entered, nothing is changed unseen.
     """
@@ -123,23 +123,21 @@ def _follow_snapshot(scope: Scope, entered: dict[str, str], *, is_final: bool) -
 
 
 def _create(scope: Scope, entered: Mapping[str, str], choices: Choices, *, dry_run: bool) -> CreationResult:
-    """Ask the service for the VM. Raises what `create_vm` raises, with what is wrong with our own fields as well."""
+    """Call the service. Raises what `create_vm` raises, with the errors of the form's own fields as well."""
     data = _api_params(entered, choices)
     params, errors = right_and_wrong(NewVmSerializer(data=data))
     params.pop("dry_run", None)
     if entered["flavor"] and choices.flavor is None:
-        errors["flavor"] = [_("There is no such flavor here.")]
+        errors["flavor"] = [_("Flavor not found.")]
     elif choices.flavor and choices.flavor.needs_boot_volume and not entered["boot_volume"]:
-        errors["flavor"] = [
-            _("This flavor has no disk of its own: boot from a volume, and say of which size.")
-        ]
+        errors["flavor"] = [_("This flavor has no disk. Boot from a volume and enter its size.")]
     if not data.keys() & {"image", "os_type"}:
-        errors["image"] = [_("Choose what it boots from.")]
+        errors["image"] = [_("Select an image or snapshot.")]
     return create_vm(scope=scope, params=params, errors=errors, dry_run=dry_run)
 
 
 def _api_params(entered: Mapping[str, str], choices: Choices) -> dict[str, Any]:
-    """The form in the words of the API."""
+    """Return the form as the API's parameters."""
     data = entered_in(entered, *PLAIN)
     if choices.flavor:
         data.update(cpu_cores=choices.flavor.cpu_cores, memory_gb=choices.flavor.memory_gb)
@@ -175,7 +173,7 @@ def _form(
     context = {
         "scope": scope,
         "entered": entered,
-        # What has to be named first is no mistake yet, but is said at the same place.
+        # A field that has to be selected first is no error yet, but its message has the same place.
         "errors": {**choices.missing, **(errors or {})},
         "choices": choices,
         "system": system,

@@ -1,4 +1,4 @@
-"""A VM's own page: all that is known of it, the job that holds it, and the forms to change it."""
+"""The page of one VM: its columns, the job that holds it, and the forms to change it."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from ..services.console import last_console
 from .form_choices import fetch_choices
 from .listing import permission_context
 
-LOG_SHOWN = 20
+LOG_LINES = 20
 LOG_PAGE = 100
-FREE_VOLUMES_SHOWN = 200
+MOST_FREE_VOLUMES = 200
 _FAILED = frozenset({JobStatus.FAILED, JobStatus.ERRORED, JobStatus.CANCELLED})
 
 
@@ -41,10 +41,10 @@ _FAILED = frozenset({JobStatus.FAILED, JobStatus.ERRORED, JobStatus.CANCELLED})
 @never_cache
 @require_GET
 def vm_detail_page(request: PageRequest, pk: UUID) -> HttpResponse:
-    """A VM; of one that is gone, what the log still knows of it."""
+    """Show a VM; of a deleted one, what the operation log still has."""
     scope = page_scope(request)
     vm = VirtualMachine.objects.within(scope).shown().filter(pk=pk).first()
-    return render_vm_page(request, scope, vm) if vm is not None else _gone(request, scope, pk)
+    return render_vm_page(request, scope, vm) if vm is not None else _render_deleted_vm(request, scope, pk)
 
 
 @page_part
@@ -52,7 +52,7 @@ def vm_detail_page(request: PageRequest, pk: UUID) -> HttpResponse:
 @never_cache
 @require_GET
 def vm_live_part(request: PageRequest, pk: UUID) -> HttpResponse:
-    """The part that follows a job. When that job no longer holds the VM, everything has changed: the page is to be read anew."""
+    """Render the part of the page that follows a job. When that job no longer holds the VM, the whole page is reloaded."""
     scope = page_scope(request)
     vm = VirtualMachine.objects.within(scope).shown().filter(pk=pk).first()
     holder = jobs_in_flight([vm]).get(vm.lock_key) if vm is not None else None
@@ -64,7 +64,7 @@ def vm_live_part(request: PageRequest, pk: UUID) -> HttpResponse:
 @login_required
 @require_GET
 def operation_log_page(request: PageRequest, pk: UUID) -> HttpResponse:
-    """Everything that was ever done to a VM, also to one that is gone."""
+    """Show the operation log of a VM, also of a deleted one."""
     scope = page_scope(request)
     entries = VMOperationLog.objects.within(scope).filter(vm_id=pk).order_by("-id")
     vm = VirtualMachine.objects.within(scope).filter(pk=pk).first()
@@ -90,8 +90,8 @@ def render_vm_page(
     form: str = "",
     refused: DomainError | None = None,
 ) -> HttpResponse:
-    """The page of a VM. After a refusal, `form` keeps what was entered in it, and says what was wrong."""
-    forms = _forms(vm)
+    """Render the page of a VM. After a refusal, `form` keeps what was entered in it, with the errors."""
+    forms = _initial_forms(vm)
     if refused is not None:
         entered = {name: request.POST.get(name, "") for name in forms[form] if name != "version"}
         errors = errors_by_field(refused)
@@ -107,9 +107,9 @@ def render_vm_page(
         "data_center_types": VirtualMachine.DataCenterType.choices,
         "console": last_console(scope=scope, vm=vm) if allowed["may_control"] else None,
         "last_job": None if holder else _last_failure(scope, vm.pk),
-        **_volumes(scope, vm),
-        **_snapshots(scope, vm),
-        **_log(scope, vm.pk),
+        **_volume_context(scope, vm),
+        **_snapshot_context(scope, vm),
+        **_log_context(scope, vm.pk),
     }
     if allowed["may_administer"]:
         place = {
@@ -129,7 +129,7 @@ def render_vm_page(
 
 
 def live_context(scope: Scope, vm: VirtualMachine, holder: Job | None) -> dict[str, Any]:
-    """What the part of the page shows that follows a job."""
+    """Return the context of the part that follows a job."""
     jobs = {vm.lock_key: holder} if holder else {}
     shown: Any = VirtualMachineSerializer(vm, context={"scope": scope, "jobs_in_flight": jobs}).data
     job = Job.objects.shown().filter(pk=holder.pk).first() if holder else None
@@ -148,8 +148,8 @@ def live_context(scope: Scope, vm: VirtualMachine, holder: Job | None) -> dict[s
     }
 
 
-def _forms(vm: VirtualMachine) -> dict[str, dict[str, Any]]:
-    """How each form begins."""
+def _initial_forms(vm: VirtualMachine) -> dict[str, dict[str, Any]]:
+    """Return the initial values of each form."""
 
     def day(date: Any) -> str:
         return date.isoformat() if date else ""
@@ -178,8 +178,8 @@ def _forms(vm: VirtualMachine) -> dict[str, dict[str, Any]]:
     }
 
 
-def _volumes(scope: Scope, vm: VirtualMachine) -> dict[str, Any]:
-    """The VM's volumes, and those that could be put on it."""
+def _volume_context(scope: Scope, vm: VirtualMachine) -> dict[str, Any]:
+    """Return the VM's volumes, and those that could be attached."""
     ours = Volume.objects.within(scope)
     volumes = list(ours.filter(vm=vm).order_by("-is_boot", "created_at"))
     free = ours.filter(
@@ -193,11 +193,11 @@ def _volumes(scope: Scope, vm: VirtualMachine) -> dict[str, Any]:
     return {
         "volumes": volumes,
         "boots_from_volume": any(volume.is_boot for volume in volumes),
-        "free_volumes": free.order_by("name")[:FREE_VOLUMES_SHOWN],
+        "free_volumes": free.order_by("name")[:MOST_FREE_VOLUMES],
     }
 
 
-def _snapshots(scope: Scope, vm: VirtualMachine) -> dict[str, Any]:
+def _snapshot_context(scope: Scope, vm: VirtualMachine) -> dict[str, Any]:
     snapshots = list(VMSnapshot.objects.within(scope).filter(vm_id=vm.pk).select_related("created_by"))
     return {"snapshots": attach_jobs(snapshots), "snapshots_change": any(map(is_held, snapshots))}
 
@@ -212,18 +212,18 @@ def attach_jobs(snapshots: list[VMSnapshot]) -> list[VMSnapshot]:
 
 
 def is_held(snapshot: VMSnapshot) -> bool:
-    """Whether a snapshot that `attach_jobs` has seen is being removed."""
+    """Return whether a snapshot that `attach_jobs` has seen is being deleted."""
     return getattr(snapshot, "job", None) is not None
 
 
-def _log(scope: Scope, vm_id: UUID) -> dict[str, Any]:
-    entries = VMOperationLog.objects.within(scope).filter(vm_id=vm_id).order_by("-id")[: LOG_SHOWN + 1]
+def _log_context(scope: Scope, vm_id: UUID) -> dict[str, Any]:
+    entries = VMOperationLog.objects.within(scope).filter(vm_id=vm_id).order_by("-id")[: LOG_LINES + 1]
     found: Any = OperationLogSerializer(list(entries), many=True).data
-    return {"entries": found[:LOG_SHOWN], "has_more": len(found) > LOG_SHOWN, "vm_id": vm_id}
+    return {"entries": found[:LOG_LINES], "has_more": len(found) > LOG_LINES, "vm_id": vm_id}
 
 
 def _last_job(scope: Scope, vm_id: UUID) -> Job | None:
-    # Reading a console changes nothing, so it is no part of the VM's story.
+    # Reading a console changes nothing, so it is left out.
     jobs = Job.objects.within(scope).filter(entity_id=str(vm_id), entity_type="vm", parent=None)
     job: Job | None = jobs.exclude(kind="vms.read_console").order_by("-created_at").first()
     return job
@@ -236,8 +236,8 @@ def _last_failure(scope: Scope, vm_id: UUID) -> Mapping[str, Any] | None:
     return JobSerializer(job).data
 
 
-def _gone(request: PageRequest, scope: Scope, pk: UUID) -> HttpResponse:
-    context = _log(scope, pk)
+def _render_deleted_vm(request: PageRequest, scope: Scope, pk: UUID) -> HttpResponse:
+    context = _log_context(scope, pk)
     last = VMOperationLog.objects.within(scope).filter(vm_id=pk).order_by("-id").first()
     if last is None:
         raise Http404

@@ -1,4 +1,4 @@
-"""What a form for a VM offers: the services' options, put as a person chooses among them."""
+"""The choices of the forms for VMs: the services' options, arranged for people."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .sizes import Size, list_sizes
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What a new VM of a system can be made of. `missing` says, by field, what has to be named first."""
+    """The choices for a new VM of a system. `missing` has, by field, what has to be selected first."""
 
     system: InformationSystem
     accounts: Sequence[CloudAccount]
@@ -42,7 +42,7 @@ class Choices:
 
 
 def fetch_choices(scope: Scope, entered: Mapping[str, str], *, for_new: bool = True) -> Choices:
-    """What there is to choose from, for the system, account and region that were entered.
+    """Return the choices for the system, account and region that were entered.
 
     Who changes the system may have an account on the form that the new one does not have: it is then forgotten.
     `for_new` is as in `creation_options`. Raises 409 `no_information_system`.
@@ -97,7 +97,7 @@ def _options(scope: Scope, entered: Mapping[str, str], *, for_new: bool) -> dict
 
 
 def _systems_to_boot(images: Sequence[CloudResource]) -> list[tuple[str, str]]:
-    """Each system and version once: asking for it gives its newest image. What says no version is chosen by its id."""
+    """Return each system and version once: choosing it gives its newest image. An image without a version is chosen by its id."""
     found: dict[str, str] = {}
     for image in images:  # The newest first.
         if _is_snapshot(image):

@@ -1,4 +1,4 @@
-"""The list of VMs: what may be asked of each, or of many at once, and how fresh the picture is."""
+"""The page of the list of VMs, with actions on one or on many, and a warning when its data is out of date."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ from ..services import ControlResult, control_vm, control_vms, request_sync
 from ..services.status_sync import stale_states
 
 PAGE_SIZE = 25
-SEARCH_WORDS = 10
-NAMES_TOLD = 10
-NOTHING = Needs()
+MOST_SEARCH_WORDS = 10
+MOST_NAMED = 10
+NO_NEEDS = Needs()
 
 
 @login_required
 @require_GET
 def vm_page(request: PageRequest) -> HttpResponse:
-    """The list, with the filters that the REST list and its export have too."""
+    """Show the list, with the filters that the REST list and its export have."""
     scope = page_scope(request)
     filters = _read_filters(request)
     vms = _filter_vms(VirtualMachine.objects.within(scope).shown(), filters).order_by("name", "pk")
@@ -62,7 +62,7 @@ def vm_page(request: PageRequest) -> HttpResponse:
             "usage": quota_lines(measure_usage(scope.tenant))
             if scope.tenant and scope.allows(Role.VIEWER)
             else [],
-            "stale_states": _stale_states(scope),
+            "stale_states": _stale_regions(scope),
             **permission_context(scope),
         },
     )
@@ -72,14 +72,14 @@ def vm_page(request: PageRequest) -> HttpResponse:
 @login_required
 @require_GET
 def vm_row(request: PageRequest, pk: UUID) -> HttpResponse:
-    """One row of the list, for the page to follow a VM that a job holds."""
+    """Render one row of the list, for the page to follow a VM that a job holds."""
     return _render_row(request, page_scope(request), pk)
 
 
 @login_required
 @require_POST
 def control_vm_page(request: PageRequest, pk: UUID) -> HttpResponse:
-    """Ask a VM for an action, from the list or from its own page. A refusal is shown in the words of the API."""
+    """Request an action on a VM, from the list or from its own page. A refusal is shown with the message of the API."""
     scope = page_scope(request)
     try:
         control_vm(
@@ -102,24 +102,24 @@ def control_vm_page(request: PageRequest, pk: UUID) -> HttpResponse:
 @login_required
 @require_POST
 def control_vms_page(request: PageRequest) -> HttpResponse:
-    """Ask the chosen VMs for an action, and say of how many it was asked and why not of the others."""
+    """Request an action on the selected VMs, and report for how many, and the reasons against the rest."""
     scope = page_scope(request)
-    filters = {
+    form_data = {
         "action": request.POST.get("action", ""),
         "ids": request.POST.getlist("ids"),
         "mode": request.POST.get("mode", "all"),
     }
     try:
         scope.require(Role.OPERATOR, VirtualMachine)
-        if not filters["ids"]:
-            messages.error(request, _("Choose the VMs first."))
+        if not form_data["ids"]:
+            messages.error(request, _("Select at least one VM."))
         else:
-            asked = checked(BulkActionSerializer(data=filters))
+            params = checked(BulkActionSerializer(data=form_data))
             controls = control_vms(
-                scope=scope, vm_ids=asked["ids"], action=asked["action"], mode=asked["mode"]
+                scope=scope, vm_ids=params["ids"], action=params["action"], mode=params["mode"]
             )
             _report_results(
-                request, asked["ids"], asked["action"], controls, needs_all=asked["mode"] == "all"
+                request, params["ids"], params["action"], controls, needs_all=params["mode"] == "all"
             )
     except DomainError as refused:
         tell(request, refused)
@@ -129,19 +129,19 @@ def control_vms_page(request: PageRequest) -> HttpResponse:
 @login_required
 @require_POST
 def sync_vms_now(request: PageRequest) -> HttpResponse:
-    """Have the VMs of the tenant looked at in the cloud as soon as a worker is free."""
+    """Request a sync of the tenant's VMs as soon as a worker is free."""
     try:
         states = request_sync(scope=page_scope(request))
     except DomainError as refused:
         tell(request, refused)
     else:
         named = ", ".join(f"{state.account.name} {state.region}" for state in states) or "-"
-        messages.success(request, _("These will be looked at now: %(named)s.") % {"named": named})
+        messages.success(request, _("Refreshing %(named)s.") % {"named": named})
     return redirect(f"{reverse('vm-page')}?{urlencode(_read_filters(request))}")
 
 
 def permission_context(scope: Scope) -> dict[str, bool]:
-    """What the role allows, for templates: what it does not is not shown."""
+    """Return what the caller's role allows, for templates, which hide the rest."""
     return {
         "may_control": scope.allows(Role.OPERATOR, VirtualMachine),
         "may_administer": scope.allows(Role.ADMIN, VirtualMachine),
@@ -149,9 +149,9 @@ def permission_context(scope: Scope) -> dict[str, bool]:
 
 
 def quota_lines(
-    usage: Mapping[str, Mapping[str, int | None]], needs: Needs = NOTHING
+    usage: Mapping[str, Mapping[str, int | None]], needs: Needs = NO_NEEDS
 ) -> list[dict[str, Any]]:
-    """What is used of each quota, and what would be left with `needs` on top; no limit is None."""
+    """Return the use of each quota, and what is left after `needs`; no limit is None."""
     lines = []
     for name, figures in usage.items():
         used, total, needed = figures["used"] or 0, figures["total"], getattr(needs, name)
@@ -161,7 +161,7 @@ def quota_lines(
 
 
 def _read_filters(request: PageRequest) -> dict[str, str]:
-    """The filters that were set, without those that mean nothing."""
+    """Return the filters that are set, without invalid ones."""
     search = request.GET.get("search", "")[:200].replace("\x00", "").strip()
     status, system = request.GET.get("status", ""), request.GET.get("information_system", "")
     try:
@@ -177,9 +177,9 @@ def _read_filters(request: PageRequest) -> dict[str, str]:
 
 
 def _filter_vms(vms: QuerySet[VirtualMachine], filters: Mapping[str, str]) -> QuerySet[VirtualMachine]:
-    """The VMs that the filters let through, the same ones as in the REST list, so that the export has what one sees."""
+    """Return the VMs that the filters match: the same as in the REST list, so that the export has what the page shows."""
     words = search_smart_split(filters.get("search", ""))  # type: ignore[arg-type] # its stub is wrong.
-    for word in list(words)[:SEARCH_WORDS]:
+    for word in list(words)[:MOST_SEARCH_WORDS]:
         found = Q()
         for column in SEARCHED:
             found |= Q(**{f"{column}__icontains": word})
@@ -191,8 +191,8 @@ def _filter_vms(vms: QuerySet[VirtualMachine], filters: Mapping[str, str]) -> Qu
     return vms
 
 
-def _stale_states(scope: Scope) -> QuerySet[SyncState]:
-    """Where the picture of the scope's VMs is too old to be trusted."""
+def _stale_regions(scope: Scope) -> QuerySet[SyncState]:
+    """Return the accounts and regions of the scope's VMs whose data is out of date."""
     of_scope = VirtualMachine.objects.within(scope).filter(
         account=OuterRef("account"), region=OuterRef("region")
     )
@@ -207,7 +207,7 @@ def _report_results(
     *,
     needs_all: bool,
 ) -> None:
-    """Say what came of asking many."""
+    """Show the results of an action on many VMs as messages."""
     refused: dict[str, list[str]] = {}
     for pk, control in zip(ids, controls, strict=True):
         if control.refusal is not None:
@@ -217,23 +217,23 @@ def _report_results(
     if count and needs_all:
         messages.error(
             request,
-            _("%(refused)s of %(count)s VMs cannot be asked, so none was.")
+            _("Nothing was changed: %(refused)s of %(count)s VMs are in a state that doesn't allow it.")
             % {"refused": count, "count": len(ids)},
         )
     else:
-        asked = sum(control.changed for control in controls)
-        told = _("%(action)s: %(asked)s of %(count)s VMs were asked.") % {
+        submitted = sum(control.changed for control in controls)
+        message = _("%(action)s: requested for %(asked)s of %(count)s VMs.") % {
             "action": ACTIONS[action].title,
-            "asked": asked,
+            "asked": submitted,
             "count": len(ids),
         }
-        messages.success(request, told)
-        if others := len(ids) - count - asked:
-            told = _("%(others)s needed nothing: they are so already, or a job makes them so.")
-            messages.success(request, told % {"others": others})
+        messages.success(request, message)
+        if skipped := len(ids) - count - submitted:
+            message = _("%(others)s skipped: already in the requested state, or a task is in progress.")
+            messages.success(request, message % {"others": skipped})
     for reason, names in refused.items():
-        more = " …" if len(names) > NAMES_TOLD else ""
-        messages.error(request, f"{reason} ({', '.join(names[:NAMES_TOLD])}{more})")
+        more = " …" if len(names) > MOST_NAMED else ""
+        messages.error(request, f"{reason} ({', '.join(names[:MOST_NAMED])}{more})")
 
 
 def _render_rows(vms: list[VirtualMachine], scope: Scope) -> list[dict[str, Any]]:

@@ -24,12 +24,12 @@ class Size:
 
     @property
     def needs_boot_volume(self) -> bool:
-        """Whether its own disk is too small for a VM."""
+        """Whether the flavor's own disk is too small for a VM."""
         return self.disk_gb < LEAST_DISK_GB
 
 
 def list_sizes(flavors: Sequence[CloudResource], *, boots_from_volume: bool = False) -> list[Size]:
-    """The flavors that one gets by asking for their figures, in the order of `flavors`, the smallest first.
+    """Return the flavors that a request with their figures would choose, in the order of `flavors`, the smallest first.
 
     The services take figures and choose the smallest flavor that has so much. Of two flavors with the same figures the
     second can thus not be had, and offering it would be a lie.
@@ -42,13 +42,13 @@ def list_sizes(flavors: Sequence[CloudResource], *, boots_from_volume: bool = Fa
     return [size for size in sizes if _smallest(sizes, size, disk(size)) is size]
 
 
-def _smallest(sizes: Sequence[Size], wanted: Size, disk_gb: int) -> Size | None:
-    if wanted.memory_gb < 1:
+def _smallest(sizes: Sequence[Size], requested: Size, disk_gb: int) -> Size | None:
+    if requested.memory_gb < 1:
         return None
     for size in sizes:
         if (
-            size.cpu_cores >= wanted.cpu_cores
-            and size.memory_gb >= wanted.memory_gb
+            size.cpu_cores >= requested.cpu_cores
+            and size.memory_gb >= requested.memory_gb
             and size.disk_gb >= disk_gb
         ):
             return size

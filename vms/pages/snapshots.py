@@ -30,7 +30,7 @@ SNAPSHOTS = VMSnapshot.objects.select_related("information_system", "account", "
 @login_required
 @require_GET
 def snapshot_page(request: PageRequest) -> HttpResponse:
-    """The list, newest first."""
+    """Show the list, newest first."""
     scope = page_scope(request)
     snapshots = SNAPSHOTS.within(scope).order_by("-created_at", "pk")
     page = Paginator(snapshots, PAGE_SIZE).get_page(request.GET.get("page"))

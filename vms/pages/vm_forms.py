@@ -1,4 +1,4 @@
-"""What all forms on a VM's page have in common."""
+"""The decorator of the forms on a VM's page."""
 
 from __future__ import annotations
 
@@ -20,32 +20,31 @@ from tenants.scoping import Role, Scope
 from ..models import VirtualMachine
 from .detail import render_vm_page
 
-Act = Callable[..., None]
+FormHandler = Callable[..., None]
 
 
-def vm_form_page(form: str, needed: Role) -> Callable[[Act], Callable[..., HttpResponse]]:
-    """Make a page of a function that does what a form on a VM's page asks for.
+def vm_form_page(form: str, needed: Role) -> Callable[[FormHandler], Callable[..., HttpResponse]]:
+    """Turn a function that handles a form on a VM's page into a page.
 
-    The order of refusals is the API's: not visible (404), role, and only then what is wrong with the form. What is
-    refused is shown on the VM's page with what was entered; what is accepted leads to the page anew, so that reloading
-    it does not ask again.
+    Errors come in the order of the API: 404 not visible, 403 role, then the form's own. A refused form is shown on the VM's page
+    with what was entered; an accepted one redirects to the page, so that reloading it does not submit again.
     """
 
-    def page_of(act: Act) -> Callable[..., HttpResponse]:
+    def decorate(handle: FormHandler) -> Callable[..., HttpResponse]:
         @login_required
         @never_cache
         @require_POST
-        @wraps(act)
-        def page(request: PageRequest, pk: UUID, **more: Any) -> HttpResponse:
+        @wraps(handle)
+        def page(request: PageRequest, pk: UUID, **ids: Any) -> HttpResponse:
             scope: Scope = page_scope(request)
             vm = get_object_or_404(VirtualMachine.objects.within(scope).shown(), pk=pk)
             try:
                 scope.require(needed, VirtualMachine)
-                act(request, scope, vm, **more)
+                handle(request, scope, vm, **ids)
             except DomainError as refused:
                 return render_vm_page(request, scope, vm, form=form, refused=refused)
             return redirect("vm-detail-page", pk)
 
         return page
 
-    return page_of
+    return decorate

@@ -19,29 +19,29 @@ from .vm_forms import vm_form_page
 
 @vm_form_page("attach", Role.OPERATOR)
 def attach_volume_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
-    """Put one of the tenant's free volumes on it."""
-    asked = checked(AttachSerializer(data=entered_in(request.POST, "volume")))
-    if "volume" not in asked:
-        raise InvalidFieldsError({"volume": [_("Choose a volume.")]})
-    attach_volume(scope=scope, vm_id=vm.pk, volume_id=asked["volume"])
+    """Attach one of the tenant's free volumes."""
+    params = checked(AttachSerializer(data=entered_in(request.POST, "volume")))
+    if "volume" not in params:
+        raise InvalidFieldsError({"volume": [_("Select a volume.")]})
+    attach_volume(scope=scope, vm_id=vm.pk, volume_id=params["volume"])
 
 
 @vm_form_page("new_volume", Role.ADMIN)
 def attach_new_volume_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
-    """Put a new volume on it."""
-    asked = checked(AttachSerializer(data=entered_in(request.POST, "size_gb", "name", "type")))
-    if "size_gb" not in asked:
-        raise InvalidFieldsError({"size_gb": [_("Say how large it is to be.")]})
+    """Create a volume and attach it."""
+    params = checked(AttachSerializer(data=entered_in(request.POST, "size_gb", "name", "type")))
+    if "size_gb" not in params:
+        raise InvalidFieldsError({"size_gb": [_("Enter a size.")]})
     attach_volume(
         scope=scope,
         vm_id=vm.pk,
-        size_gb=asked["size_gb"],
-        name=asked.get("name", ""),
-        volume_type=asked.get("type", ""),
+        size_gb=params["size_gb"],
+        name=params.get("name", ""),
+        volume_type=params.get("type", ""),
     )
 
 
 @vm_form_page("detach", Role.OPERATOR)
 def detach_volume_page(request: PageRequest, scope: Scope, vm: VirtualMachine, volume_pk: UUID) -> None:
-    """Take a volume off it; the tenant keeps the volume."""
+    """Detach a volume; the tenant keeps it."""
     detach_volume(scope=scope, vm_id=vm.pk, volume_id=volume_pk)

@@ -1,4 +1,4 @@
-"""The console of a VM, as the API takes and shows it."""
+"""The console of a VM in the API."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tasks.serializers import JobSerializer
 
 
 class ReadConsoleSerializer(StrictSerializer):
-    """What to read: the address of the screen, or the last lines of text."""
+    """The parameters of a console reading: the console URL, or the last lines of the log."""
 
     reading = serializers.ChoiceField(choices=["url", "log"], default="url")
     lines = serializers.IntegerField(min_value=1, max_value=1000, default=100)
 
 
 class ConsoleSerializer(serializers.Serializer[Any]):
-    """What was last read for who asks. An address lets its holder in, and is shown for some minutes."""
+    """The texts that were last read for the caller. A URL grants access to whoever has it, and is shown for some minutes."""
 
     url = serializers.CharField(allow_null=True)
     url_read_at = serializers.DateTimeField(allow_null=True)
@@ -27,6 +27,6 @@ class ConsoleSerializer(serializers.Serializer[Any]):
 
 
 class ConsoleAnswerSerializer(ConsoleSerializer):
-    """What is known, and the job that reads anew."""
+    """The texts that are known, and the job that reads them anew."""
 
     job = JobSerializer(allow_null=True)

@@ -1,4 +1,4 @@
-"""What an action request may say, and what came of it."""
+"""Requests for an action, a resize or a deletion, and their results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .vms import VirtualMachineSerializer
 
 
 class ActionSerializer(StrictSerializer):
-    """What to ask of a VM."""
+    """An action to request."""
 
     action = serializers.CharField(max_length=50)
     hard = serializers.BooleanField(default=False)
@@ -23,7 +23,7 @@ class ActionSerializer(StrictSerializer):
 
 
 class ResizeRequestSerializer(StrictSerializer):
-    """The size that a VM is to have at least. Without a disk, at least the one that it has."""
+    """The least size that a VM is to have. Without a disk, at least the present one."""
 
     cpu_cores = serializers.IntegerField(min_value=1, max_value=64)
     memory_gb = serializers.IntegerField(min_value=1, max_value=512)
@@ -32,7 +32,7 @@ class ResizeRequestSerializer(StrictSerializer):
 
 
 class RemovalSerializer(StrictSerializer):
-    """How a VM is to be removed: what becomes of its volumes, and whether although it runs. Query parameters."""
+    """The options of a deletion: whether to delete the volumes, and whether to force it. Query parameters."""
 
     volumes = serializers.ChoiceField(choices=["delete", "keep"], default="delete")
     force = serializers.BooleanField(default=False)
@@ -40,7 +40,7 @@ class RemovalSerializer(StrictSerializer):
 
 
 class ControlSerializer(serializers.Serializer[Any]):
-    """What came of it."""
+    """The result of a request: the VM, and its job."""
 
     changed = serializers.BooleanField()
     vm = VirtualMachineSerializer()
@@ -48,7 +48,7 @@ class ControlSerializer(serializers.Serializer[Any]):
 
 
 class BulkActionSerializer(ActionSerializer):
-    """What to ask of many VMs: of all of them or none, or of those that can be asked."""
+    """An action to request on many VMs: on all of them or none, or on those that allow it."""
 
     MOST = 500
 
@@ -57,7 +57,7 @@ class BulkActionSerializer(ActionSerializer):
 
 
 class BulkRefusalSerializer(serializers.Serializer[Any]):
-    """Why one of them was not asked, as the problem that it would get alone."""
+    """The reason against one of the VMs, as the problem of a request for it alone."""
 
     status = serializers.SerializerMethodField()
     code = serializers.CharField()
@@ -69,7 +69,7 @@ class BulkRefusalSerializer(serializers.Serializer[Any]):
 
 
 class BulkResultSerializer(serializers.Serializer[Any]):
-    """What came of one of them."""
+    """The result for one of the VMs."""
 
     vm = serializers.UUIDField()
     changed = serializers.BooleanField()
@@ -78,7 +78,7 @@ class BulkResultSerializer(serializers.Serializer[Any]):
 
 
 class BulkControlSerializer(serializers.Serializer[Any]):
-    """What came of all of them, in the order in which they were named."""
+    """The results for all VMs, in the order of the request."""
 
     changed = serializers.IntegerField()
     refused = serializers.IntegerField()

@@ -1,4 +1,4 @@
-"""What a request for a new VM, or for changes of one, may say; and what there is to choose from."""
+"""Requests to create and to change a VM, and the choices for them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class MetadataField(serializers.DictField):
     child = CloudNameField(max_length=255, allow_blank=True)
 
     def to_internal_value(self, data: Any) -> dict[str, str]:
-        """The metadata. Raises a validation error by name."""
+        """Validate the metadata. Raises a validation error by key."""
         found: dict[str, str] = super().to_internal_value(data)
         if len(found) > METADATA_AT_MOST:
             message = _("At most %(most)s entries.") % {"most": METADATA_AT_MOST}
@@ -41,7 +41,7 @@ class MetadataField(serializers.DictField):
 
 
 class ChangeVmSerializer(StrictSerializer):
-    """What can be changed of a VM. Its server follows where it has the same."""
+    """The fields of a VM that can be changed. Its server follows where it has the same."""
 
     name = CloudNameField(max_length=200, required=False)
     description = PlainTextField(max_length=2000, required=False, allow_blank=True)
@@ -52,7 +52,7 @@ class ChangeVmSerializer(StrictSerializer):
 
 
 class NewVmSerializer(ChangeVmSerializer):
-    """A VM to be made. What it is made of is chosen from the catalogue; see `vms/options/`."""
+    """A VM to be created from the choices of the catalogue; see `vms/options/`."""
 
     information_system = serializers.UUIDField()
     name = CloudNameField(max_length=200)
@@ -73,7 +73,7 @@ class NewVmSerializer(ChangeVmSerializer):
 
 
 class NewVmAnswerSerializer(serializers.Serializer[Any]):
-    """The VM, and the job that makes it; no job after a dry run."""
+    """The VM, and the job that creates it; no job after a dry run."""
 
     vm = VirtualMachineSerializer()
     job = JobSerializer(allow_null=True)
@@ -85,7 +85,7 @@ class _OptionSerializer(serializers.Serializer[Any]):
 
 
 class FlavorOptionSerializer(_OptionSerializer):
-    """A size that a VM can have."""
+    """A flavor for a VM."""
 
     cpu_cores = serializers.IntegerField(source="attributes.vcpus")
     memory_gb = serializers.SerializerMethodField()
@@ -96,7 +96,7 @@ class FlavorOptionSerializer(_OptionSerializer):
 
 
 class ImageOptionSerializer(_OptionSerializer):
-    """What a VM can boot from. `os` are the words by which `os_type` finds it."""
+    """An image to boot from. `os` are the names by which `os_type` finds it."""
 
     os = serializers.SerializerMethodField()
     os_version = serializers.SerializerMethodField()
@@ -112,7 +112,7 @@ class ImageOptionSerializer(_OptionSerializer):
 
 
 class NetworkOptionSerializer(_OptionSerializer):
-    """What a VM can be put on."""
+    """A network for a VM."""
 
     cidrs = serializers.ListField(child=serializers.CharField(), source="attributes.cidrs")
 
@@ -122,7 +122,7 @@ class NamedOptionSerializer(_OptionSerializer):
 
 
 class AccountOptionSerializer(serializers.Serializer[Any]):
-    """A cloud account that a VM can be made in. One whose last verification failed is none."""
+    """A cloud account for a VM. One whose last verification failed is left out."""
 
     id = serializers.IntegerField(source="pk")
     name = serializers.CharField()
@@ -130,7 +130,7 @@ class AccountOptionSerializer(serializers.Serializer[Any]):
 
 
 class OptionsSerializer(serializers.Serializer[Any]):
-    """What a new VM of an information system can be made of. `missing` says what has to be named first."""
+    """The choices for a new VM of an information system. `missing` has, by field, what has to be selected first."""
 
     information_system = serializers.UUIDField(allow_null=True)
     accounts = AccountOptionSerializer(many=True)
@@ -147,7 +147,7 @@ class OptionsSerializer(serializers.Serializer[Any]):
 
 
 class OptionsRequestSerializer(StrictSerializer):
-    """For which information system, account and region; query parameters."""
+    """The information system, account and region of the choices; query parameters."""
 
     information_system = serializers.UUIDField(required=False)
     account = serializers.IntegerField(min_value=1, max_value=2**63 - 1, required=False)

@@ -1,4 +1,4 @@
-"""Snapshots of VMs, as the API takes and shows them."""
+"""Snapshots of VMs in the API."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..models import VMSnapshot
 
 
 class SnapshotSerializer(AnswerSerializer[VMSnapshot]):
-    """An image that was made of a VM; `image_id` is what a new VM names to boot from it."""
+    """An image of a VM; `image_id` is what a new VM names to boot from it."""
 
     information_system_name = serializers.CharField(source="information_system.name", read_only=True)
     created_by = serializers.SerializerMethodField()
@@ -42,13 +42,13 @@ class SnapshotSerializer(AnswerSerializer[VMSnapshot]):
 
 
 class NewSnapshotSerializer(StrictSerializer):
-    """What a snapshot is to be called."""
+    """The name of a new snapshot."""
 
     name = CloudNameField(max_length=200)
 
 
 class SnapshotTakenSerializer(serializers.Serializer[Any]):
-    """The snapshot, and the job that takes or removes it."""
+    """The snapshot, and the job that creates or deletes it."""
 
     snapshot = SnapshotSerializer()
     job = JobSerializer()

@@ -1,4 +1,4 @@
-"""Runs of the status sync, as the API takes and shows them."""
+"""The status sync in the API."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ..models import SyncRun, SyncState
 
 
 class SyncRequestSerializer(StrictSerializer):
-    """Which account is to be looked at; without one, all that have VMs of the tenant."""
+    """The account to sync; without one, all that have VMs of the tenant."""
 
     account = serializers.IntegerField(min_value=1, max_value=2**63 - 1, required=False)
 
 
 class SyncStateSerializer(AnswerSerializer[SyncState]):
-    """How fresh the picture of one account and region is."""
+    """The freshness of one account and region."""
 
     account_name = serializers.CharField(source="account.name", read_only=True)
 
@@ -29,13 +29,13 @@ class SyncStateSerializer(AnswerSerializer[SyncState]):
 
 
 class SyncAcceptedSerializer(serializers.Serializer[Any]):
-    """The accounts and regions that will be looked at."""
+    """The accounts and regions that will be synced."""
 
     regions = SyncStateSerializer(many=True)
 
 
 class SyncRunSerializer(AnswerSerializer[SyncRun]):
-    """One run. Of an account that is shared, counts are for staff: they are of all tenants together."""
+    """One run. Of a shared account, counts are for staff, because they are of all tenants together."""
 
     account_name = serializers.CharField(source="account.name", read_only=True)
     state_display = serializers.CharField(source="get_state_display", read_only=True)
@@ -64,7 +64,7 @@ class SyncRunSerializer(AnswerSerializer[SyncRun]):
         }
 
     def to_representation(self, run: SyncRun) -> dict[str, Any]:
-        """Without what tells one tenant of the others."""
+        """Leave out the counts and the message when they would tell one tenant about others."""
         shown: dict[str, Any] = super().to_representation(run)
         scope = self.context.get("scope")
         if not (scope and run.account.is_owned_by(scope)):

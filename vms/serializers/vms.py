@@ -1,4 +1,4 @@
-"""VMs and their operation log, as the API shows them."""
+"""VMs and their operation log in the API."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from ..models import Resize, VirtualMachine, VMOperationLog, lock_key, stale_aft
 
 
 def jobs_in_flight(vms: list[VirtualMachine]) -> dict[str, Job]:
-    """The job that holds each of the VMs, by lock key: one query for a whole page."""
+    """Return the job that holds each of the VMs, by lock key: one query for a whole page."""
     locks = EntityLock.objects.filter(key__in=[vm.lock_key for vm in vms]).select_related("job")
     return {lock.key: lock.job for lock in locks}
 
 
 class PendingResizeSerializer(AnswerSerializer[Resize]):
-    """To what a VM is being resized; `confirms_at` is empty until the cloud has done it."""
+    """The size that a VM is being resized to; `confirms_at` is empty until the cloud has done it."""
 
     class Meta:
         model = Resize
@@ -32,7 +32,7 @@ class PendingResizeSerializer(AnswerSerializer[Resize]):
 
 
 class VirtualMachineListSerializer(serializers.ListSerializer[VirtualMachine]):
-    """Looks up the jobs of the whole page at once."""
+    """A page of VMs; looks up the jobs of all of them at once."""
 
     def to_representation(self, data: Any) -> Any:
         vms = list(data)
@@ -43,7 +43,7 @@ class VirtualMachineListSerializer(serializers.ListSerializer[VirtualMachine]):
 
 @extend_schema_serializer(deprecate_fields=["wanted"])
 class VirtualMachineSerializer(AnswerSerializer[VirtualMachine]):
-    """A VM: its columns, what may be asked of it now, and the job that holds it."""
+    """A VM: its columns, the actions that are allowed now, and the job that holds it."""
 
     status_display = serializers.CharField(source="get_status_display", read_only=True)
     data_center_type_display = serializers.CharField(source="get_data_center_type_display", read_only=True)
@@ -144,7 +144,7 @@ class VirtualMachineSerializer(AnswerSerializer[VirtualMachine]):
 
 
 class OperationLogSerializer(AnswerSerializer[VMOperationLog]):
-    """Who did what, when, and how it ended."""
+    """An operation on a VM: who did it, when, and how it ended."""
 
     operation_display = serializers.CharField(source="get_operation_display", read_only=True)
 

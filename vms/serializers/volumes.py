@@ -1,4 +1,4 @@
-"""Volumes of a VM, as the API takes and shows them."""
+"""Volumes of a VM in the API."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from volumepool.serializers import VolumeSerializer
 
 
 class AttachSerializer(StrictSerializer):
-    """A volume of the tenant's to be put on a VM, or the size of a new one."""
+    """A volume of the tenant's to attach, or the size of a new one."""
 
     volume = serializers.UUIDField(required=False)
     size_gb = serializers.IntegerField(min_value=1, max_value=10000, required=False)

@@ -1,4 +1,4 @@
-"""Putting volumes on VMs and taking them off."""
+"""Attach volumes to VMs, and detach them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .locked_vms import lock_vm, touch
 
 @dataclass(frozen=True, slots=True)
 class AttachmentResult:
-    """A volume, and the job that puts it on a VM or takes it off."""
+    """A volume, and the job that attaches or detaches it."""
 
     volume: Volume
     job: Job
@@ -39,13 +39,13 @@ def attach_volume(
     name: str = "",
     volume_type: str = "",
 ) -> AttachmentResult:
-    """Put a volume of the tenant's on a VM, or a new one of `size_gb`.
+    """Attach a volume of the tenant's to a VM, or a new one of `size_gb`.
 
     Raises `NotFoundError`, and other domain errors: 403 `role_too_low` (a new one needs an administrator); 400 `invalid`, by field;
     409 `busy`, `wrong_state`, `quota_exceeded`.
     """
     if (volume_id is None) == (size_gb is None):
-        message = _("Name a volume to attach, or the size of a new one: exactly one of them.")
+        message = _("Enter either the volume to attach or the size of a new one.")
         _check_visible(scope, vm_id)
         raise InvalidFieldsError({"volume": [message]})
     with transaction.atomic():
@@ -59,13 +59,13 @@ def attach_volume(
 
 
 def _check_visible(scope: Scope, vm_id: UUID) -> None:
-    """Whether the VM is visible, and the role, are answered before what is wrong with the body."""
+    """Raise 404 and 403 before a wrong body is answered with 400."""
     with transaction.atomic():
         lock_vm(scope, vm_id, Role.OPERATOR)
 
 
 def detach_volume(*, scope: Scope, vm_id: UUID, volume_id: UUID) -> AttachmentResult:
-    """Take a volume off a VM; the tenant keeps it. Raises `NotFoundError`, and other domain errors: 403, 409."""
+    """Detach a volume from a VM; the tenant keeps it. Raises `NotFoundError`, and other domain errors: 403, 409."""
     with transaction.atomic():
         vm = lock_vm(scope, vm_id, Role.OPERATOR)
         volume: Volume = lock_row(Volume.objects.filter(vm=vm), scope, volume_id, Role.OPERATOR)
@@ -73,18 +73,18 @@ def detach_volume(*, scope: Scope, vm_id: UUID, volume_id: UUID) -> AttachmentRe
 
 
 def attach_by_volume(*, scope: Scope, volume_id: UUID, vm: UUID) -> AttachmentResult:
-    """Put a volume on a VM, asked for by the volume: 404 when it is not visible, 400 when the VM is not."""
+    """Attach a volume, requested by the volume's id: 404 when it is not visible, 400 when the VM is not."""
     _get_visible_volume(scope, volume_id)
     if not VirtualMachine.objects.within(scope).filter(pk=vm).exists():
-        raise InvalidFieldsError({"vm": [_("There is no VM '%(id)s' here.") % {"id": vm}]})
+        raise InvalidFieldsError({"vm": [_("VM not found: %(id)s.") % {"id": vm}]})
     return attach_volume(scope=scope, vm_id=vm, volume_id=volume_id)
 
 
 def detach_by_volume(*, scope: Scope, volume_id: UUID) -> AttachmentResult:
-    """Take a volume off the VM that it is on. Raises `NotFoundError`, and other domain errors: 403; 409 `busy`, `not_attached`."""
+    """Detach a volume from its VM. Raises `NotFoundError`, and other domain errors: 403; 409 `busy`, `not_attached`."""
     volume = _get_visible_volume(scope, volume_id)
     if volume.vm_id is None:
-        raise ConflictError("not_attached", _("The volume is on no VM."))
+        raise ConflictError("not_attached", _("The volume is not attached to a VM."))
     return detach_volume(scope=scope, vm_id=volume.vm_id, volume_id=volume_id)
 
 
@@ -102,7 +102,7 @@ def _free_volume(scope: Scope, vm: VirtualMachine, volume_id: UUID) -> Volume:
     )
     tenant_id = vm.information_system.tenant_id
     if volume is None or volume.information_system.tenant_id != tenant_id:
-        raise InvalidFieldsError({"volume": [_("There is no volume '%(id)s' here.") % {"id": volume_id}]})
+        raise InvalidFieldsError({"volume": [_("Volume not found: %(id)s.") % {"id": volume_id}]})
     if (volume.account_id, volume.region) != (vm.account_id, vm.region):
         raise InvalidFieldsError(
             {"volume": [_("The volume is in another cloud account or region than the VM.")]}

@@ -1,4 +1,4 @@
-"""Changing what people say of a VM: name, description, runtime, metadata."""
+"""Change a VM's name, description, runtime and metadata."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from ..commands.changes import ChangeVmCommand
 from ..models import VirtualMachine
 from .locked_vms import lock_vm, touch
 
-# What the server has too: it follows by a command, and the row when the cloud has it.
+# The fields that the server has too: a command changes it there, and the row when the cloud has confirmed.
 _IN_THE_CLOUD = ("name", "metadata")
 
 
 def change_vm(
     *, scope: Scope, vm_id: UUID, fields: dict[str, Any], if_match: str | None
 ) -> tuple[VirtualMachine, Job | None]:
-    """Change a VM; the job, when its server has to follow.
+    """Change a VM; return it with the job, when its server has to follow.
 
     Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 412 when `if_match` is of an older version; 400 `invalid`;
     409 `busy`, `not_bound`. All of it is written, or nothing.
@@ -37,7 +37,7 @@ def change_vm(
         starts = fields.get("runtime_start", vm.runtime_start)
         ends = fields.get("runtime_end", vm.runtime_end)
         if starts is not None and ends is not None and ends < starts:
-            raise InvalidFieldsError({"runtime_end": [_("It ends before it begins.")]})
+            raise InvalidFieldsError({"runtime_end": [_("The end date is before the start date.")]})
         ours = {name: value for name, value in fields.items() if name not in _IN_THE_CLOUD}
         theirs = {
             name: fields[name]

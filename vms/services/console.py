@@ -1,4 +1,4 @@
-"""Asking for a VM's console, and giving what was read to who asked."""
+"""Read a VM's console, and return the last text to the user who requested it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .locked_vms import lock_vm
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """What was last read for a user: each text with when, or None."""
+    """The texts that were last read for a user, each with its time, or None."""
 
     url: str | None = None
     url_read_at: datetime | None = None
@@ -44,7 +44,7 @@ def read_console(
 
 
 def last_console(*, scope: Scope, vm: VirtualMachine) -> Console:
-    """What was last read for this user. An address is forgotten when the cloud has."""
+    """Return the texts that were last read for this user. A URL is left out when it has expired in the cloud."""
     readings = ConsoleReading.objects.filter(vm=vm, user=scope.user)
     found = {reading.kind: reading for reading in readings}
     url, log = found.get("url"), found.get("log")

@@ -1,4 +1,4 @@
-"""Asking VMs for an action."""
+"""Request an action on one VM, or on many."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _COMMANDS: dict[str, type[ServerCommand]] = {
 
 @dataclass(frozen=True, slots=True)
 class ControlResult:
-    """What came of asking a VM for an action.
+    """The result of a request for an action on a VM.
 
-    `refusal` says why not; `vm` is None when the scope shows no such VM. `job` does what was asked; None when there was
-    nothing to do, on a dry run, and when another VM's refusal stopped all. `holder` is the job that the VM is held by now.
+    `refusal` is the reason against it; `vm` is None when the scope shows no such VM. `job` carries it out; None when there was
+    nothing to do, on a dry run, and when another VM's refusal stopped all. `holder` is the job that holds the VM now.
     """
 
     vm: VirtualMachine | None
@@ -48,12 +48,12 @@ class ControlResult:
 def control_vm(
     *, scope: Scope, vm_id: UUID, action: str, hard: bool = False, dry_run: bool = False
 ) -> ControlResult:
-    """Ask a VM for an action.
+    """Request an action on a VM.
 
     Raises `NotFoundError` when the scope does not show it, and `DomainError`: 403 `role_too_low`; 400 `unknown_action`;
     409 `not_bound`, `busy` (with the job) or `wrong_state` (with what is allowed).
 
-    Two hundred at once are safe: each locks the VM's row, and who comes after the first finds its job there.
+    Two hundred at once are safe: each locks the VM's row, and all but the first find the first one's job there.
     """
     (control,) = control_vms(scope=scope, vm_ids=[vm_id], action=action, hard=hard, dry_run=dry_run)
     if control.vm is None:
@@ -72,9 +72,9 @@ def control_vms(
     mode: Literal["all", "valid"] = "all",
     dry_run: bool = False,
 ) -> list[ControlResult]:
-    """Ask many VMs for the same action; what came of each, in their order. A fixed number of statements.
+    """Request the same action on many VMs; return the results in their order. A fixed number of statements.
 
-    With `all`, nothing is done unless every VM can be asked; with `valid`, those that can are.
+    With `all`, nothing is done unless every VM allows the action; with `valid`, it is done for those that do.
     Raises `DomainError` for what is wrong with all of them: 403 `role_too_low`; 400 `unknown_action`, `hard_not_known`.
 
     The rows are locked in the order of their keys, so two such requests never wait for each other.
@@ -86,44 +86,44 @@ def control_vms(
             scope.require(Role.OPERATOR, VirtualMachine)
             _check_action(action, hard=hard)
         desired_state = ACTIONS[action].desired_state if action in ACTIONS else ""
-        # A VM that is so already needs nothing, unless a job is about to change that. The others are asked, which tells.
+        # A VM in the requested state needs no command, unless a job is about to change that.
         settled_keys = [vm.lock_key for vm in vms.values() if _is_in_requested_state(vm, action)]
         holders = engine.holders_of(settled_keys) if settled_keys else {}
-        settled = {pk: _settle_without_command(vms.get(pk), action, holders) for pk in vm_ids}
-        asked = [vms[pk] for pk in dict.fromkeys(vm_ids) if settled[pk] is None]
-        stopped = mode == "all" and any(control and control.refusal for control in settled.values())
+        results = {pk: _settle_without_command(vms.get(pk), action, holders) for pk in vm_ids}
+        pending = [vms[pk] for pk in dict.fromkeys(vm_ids) if results[pk] is None]
+        stopped = mode == "all" and any(control and control.refusal for control in results.values())
         answers = engine.submit_many(
-            [Spec(_build_command(vm, action, hard=hard), vm.information_system.tenant) for vm in asked],
+            [Spec(_build_command(vm, action, hard=hard), vm.information_system.tenant) for vm in pending],
             user=scope.user,
             mode=mode,
             dry_run=dry_run or stopped,
         )
-        for vm, answer in zip(asked, answers, strict=True):
-            new = answer.refusal is None and not answer.joined and (dry_run or answer.job is not None)
+        for vm, answer in zip(pending, answers, strict=True):
+            is_new = answer.refusal is None and not answer.joined and (dry_run or answer.job is not None)
             job = None if dry_run else answer.job
-            settled[vm.pk] = ControlResult(
-                vm, changed=new, job=job, holder=answer.job, refusal=answer.refusal
+            results[vm.pk] = ControlResult(
+                vm, changed=is_new, job=job, holder=answer.job, refusal=answer.refusal
             )
-            if job is not None and new and desired_state:
+            if job is not None and is_new and desired_state:
                 vm.desired_state = desired_state
         # The rows' `written_at` moves in the same transaction as the locks: a sync that listed before leaves them alone.
         changed = [
-            control.vm.pk for control in settled.values() if control and control.vm and control.changed
+            control.vm.pk for control in results.values() if control and control.vm and control.changed
         ]
         if changed and not dry_run:
             columns = {"desired_state": desired_state} if desired_state else {}
             VirtualMachine.objects.filter(pk__in=changed).update(
                 **columns, written_at=Now(), updated_at=Now()
             )
-        return [control for pk in vm_ids if (control := settled[pk]) is not None]
+        return [control for pk in vm_ids if (control := results[pk]) is not None]
 
 
 def _settle_without_command(
     vm: VirtualMachine | None, action: str, holders: Mapping[str, Job]
 ) -> ControlResult | None:
-    """What is known of a VM before a command is made; None when one is needed."""
+    """Return the result for a VM that needs no command; None for one that needs one."""
     if vm is None:
-        return ControlResult(None, refusal=NotFoundError("not_found", _("There is no such VM here.")))
+        return ControlResult(None, refusal=NotFoundError("not_found", _("VM not found.")))
     if vm.openstack_id is None:
         return ControlResult(
             vm, refusal=ConflictError("not_bound", _("This VM has no server in the cloud yet."))
@@ -138,16 +138,16 @@ def _is_in_requested_state(vm: VirtualMachine, action: str) -> bool:
 
 
 def _check_action(action: str, *, hard: bool) -> None:
-    """Refuse an action that there is not."""
+    """Raise 400 for an unknown action, and for `hard` with another action than restart."""
     if action not in _COMMANDS:
         raise InvalidError(
             "unknown_action",
-            _("There is no action '%(action)s'; there are: %(known)s.")
+            _("Unknown action '%(action)s'. Known: %(known)s.")
             % {"action": action[:50], "known": ", ".join(_COMMANDS)},
-            errors={"action": [_("Not a known action.")]},
+            errors={"action": [_("Unknown action.")]},
         )
     if hard and _COMMANDS[action] is not RestartVmCommand:
-        message = _("Only a restart can be hard.")
+        message = _("'hard' is valid for a restart only.")
         raise InvalidError("hard_not_known", message, errors={"hard": [message]})
 
 

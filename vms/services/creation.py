@@ -1,4 +1,4 @@
-"""Creating VMs: validation, choice, quota, row and job, in one short transaction."""
+"""Create VMs: validation, choice, quota, row and job, in one short transaction."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ..models import VirtualMachine, VMStatus
 
 @dataclass(frozen=True, slots=True)
 class CreationResult:
-    """A VM that was asked for, the job that makes it, and the network that it is put on.
+    """A new VM, the job that creates it, and the network that it is put on.
 
     `job` is None after a dry run, which wrote nothing.
     """
@@ -47,10 +47,10 @@ def create_vm(
     errors: Mapping[str, Any] | None = None,
     dry_run: bool = False,
 ) -> CreationResult:
-    """Record a new VM and the job that makes it.
+    """Record a new VM and the job that creates it.
 
-    `params` holds the fields that are right by themselves; `errors` what is wrong with the others, so that all is
-    said at once. The VM's size is its flavor's, which is the smallest that fits.
+    `params` are the valid fields of the request; `errors` are those of the others, so that all are raised at once. The VM's size
+    is that of the smallest flavor that fits.
 
     Raises `DomainError`: 403 `role_too_low`; 400 `invalid`, by field; 409 `quota_exceeded`, with the figures.
     Safe against others who create at the same moment: the tenant's quota is counted under a lock.
@@ -60,13 +60,13 @@ def create_vm(
     system = _find_system(scope, params, problems)
     _check_runtime(params, system.tenant.today() if system else None, problems)
     if not {"os_type", "image"} & {*params, *problems}:
-        problems["os_type"] = [_("Name a system (os_type), or an image.")]
+        problems["os_type"] = [_("Enter an operating system (os_type) or an image.")]
     place, choice = _choose(system, params, problems) if system else (None, Choice())
     for name, found in choice.errors.items():
         problems.setdefault(name, []).extend(found)
     if problems:
         raise InvalidFieldsError(problems)
-    assert system is not None  # What could not be chosen was named in `problems`.
+    assert system is not None  # A failed choice is in `problems`.
     assert place is not None
     assert choice.flavor is not None
     assert choice.image is not None or choice.pool is not None
@@ -97,12 +97,12 @@ def create_vm(
 
 
 def _check_runtime(params: Mapping[str, Any], today: date | None, problems: Errors) -> None:
-    """`today` is the tenant's; None when there is no tenant to be known, which is said elsewhere."""
+    """Add the errors of start and end date. `today` is the tenant's; None when the tenant is not known, which is an error of its own."""
     starts, ends = params.get("runtime_start"), params.get("runtime_end")
     if starts is not None and ends is not None and ends < starts:
-        problems.setdefault("runtime_end", []).append(_("It ends before it begins."))
+        problems.setdefault("runtime_end", []).append(_("The end date is before the start date."))
     elif ends is not None and today is not None and ends < today:
-        problems.setdefault("runtime_end", []).append(_("It is over already."))
+        problems.setdefault("runtime_end", []).append(_("The end date has passed."))
 
 
 def _find_system(scope: Scope, params: Mapping[str, Any], problems: Errors) -> InformationSystem | None:
@@ -115,13 +115,13 @@ def _find_system(scope: Scope, params: Mapping[str, Any], problems: Errors) -> I
         .first()
     )
     if system is None:
-        message = _("There is no information system '%(id)s' here.")
+        message = _("Information system not found: %(id)s.")
         problems["information_system"] = [message % {"id": params["information_system"]}]
     return system
 
 
 def _usable_accounts(system: InformationSystem) -> list[CloudAccount]:
-    """The accounts that the system's tenant may use: its own, and the shared ones."""
+    """Return the accounts that the system's tenant may use: its own, and the shared ones."""
     return list(CloudAccount.objects.for_tenant(system.tenant).order_by("name"))
 
 
@@ -172,7 +172,7 @@ def _build_vm(
 
 
 def _build_boot_volume(vm: VirtualMachine, pool: VolumePool | None) -> tuple[Volume, ClaimedSpare | None]:
-    """The row of the volume that the VM is to boot from, and the spare that it is, when a pool has one.
+    """Return the row of the boot volume, and the spare that it is made of, when a pool has one.
 
     Else the job makes the volume.
     """
@@ -197,9 +197,9 @@ def _build_boot_volume(vm: VirtualMachine, pool: VolumePool | None) -> tuple[Vol
 def creation_options(
     *, scope: Scope, system_id: UUID | None, account_id: int | None, region: str, for_new: bool = True
 ) -> dict[str, Any]:
-    """What a new VM of an information system can be made of. Raises 400 `invalid`, as `create_vm` does.
+    """Return the choices for a new VM of an information system. Raises 400 `invalid`, as `create_vm` does.
 
-    Not `for_new`: what one that is there can be changed to, also in an account in which nothing new is made.
+    Not `for_new`: the choices for changing an existing VM, also in an account in which no new one may be created.
     """
     problems: Errors = {}
     systems = InformationSystem.objects.within(scope).select_related("tenant").order_by("name")
@@ -208,7 +208,7 @@ def creation_options(
     if problems:
         raise InvalidFieldsError(problems)
     if system is None:
-        problems["information_system"] = [_("There is no information system yet; create one first.")]
+        problems["information_system"] = [_("No information system yet. Create one first.")]
     known = _usable_accounts(system) if system else []
     accounts = [account for account in known if account.is_usable or (account.active and not for_new)]
     place: Placement | None = None

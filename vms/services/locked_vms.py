@@ -1,4 +1,4 @@
-"""Taking the row that a use case is about: locked, visible, and with the caller's role looked at."""
+"""Lock the VMs that a use case is about, and note that they were written."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..models import VirtualMachine
 
 
 def lock_vm(scope: Scope, vm_id: UUID, needed: Role) -> VirtualMachine:
-    """A VM with all that an answer shows of it."""
+    """Lock and return a VM with all that an answer shows of it. Raises as `lock_row`."""
     vm: VirtualMachine = lock_row(VirtualMachine.objects.shown(), scope, vm_id, needed)
     return vm
 
@@ -29,7 +29,7 @@ def touch(vm: VirtualMachine, **columns: Any) -> None:
 
 
 def build_specs(command_class: Callable[[str], ServerCommand], vms: Sequence[VirtualMachine]) -> list[Spec]:
-    """A command about each of some locked VMs, for `engine.submit_many`."""
+    """Return a command about each of some locked VMs, for `engine.submit_many`."""
     commands = [(command_class(str(vm.pk)), vm) for vm in vms]
     for command, vm in commands:
         command.vm = vm
@@ -37,8 +37,8 @@ def build_specs(command_class: Callable[[str], ServerCommand], vms: Sequence[Vir
 
 
 def touch_submitted(vms: Sequence[VirtualMachine], answers: Sequence[Answer]) -> int:
-    """Move `written_at` of the locked VMs that have got a new job; how many. `answers` are theirs, in their order."""
-    asked = [
+    """Move `written_at` of the locked VMs that have a new job; return how many. `answers` are theirs, in their order."""
+    submitted = [
         vm.pk for vm, answer in zip(vms, answers, strict=True) if answer.job is not None and not answer.joined
     ]
-    return VirtualMachine.objects.filter(pk__in=asked).update(written_at=Now(), updated_at=Now())
+    return VirtualMachine.objects.filter(pk__in=submitted).update(written_at=Now(), updated_at=Now())

@@ -1,4 +1,4 @@
-"""Removing VMs."""
+"""Delete VMs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def remove_vm(
     dry_run: bool = False,
     if_match: str | None = None,
 ) -> ControlResult:
-    """Remove a VM, with its volumes or without.
+    """Delete a VM, with its volumes or without.
 
     Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `busy`, `wrong_state` (stop it first, or force it),
     `has_snapshots`; 412 when `if_match` is of an older version.

@@ -1,4 +1,4 @@
-"""Resizing VMs, and confirming what nobody has confirmed."""
+"""Resize VMs, and confirm resizes that nobody has confirmed."""
 
 from __future__ import annotations
 
@@ -74,10 +74,10 @@ def _flavor(
 ) -> CloudResource:
     if disk_gb is not None and boots_from_volume and disk_gb != vm.disk_gb:
         raise InvalidFieldsError(
-            {"disk_gb": [_("It boots from a volume, whose size a resize does not change.")]}
+            {"disk_gb": [_("The VM boots from a volume, whose size a resize does not change.")]}
         )
     if disk_gb is not None and disk_gb < vm.disk_gb:
-        smaller = _("A disk cannot be made smaller; it has %(now)s GB.") % {"now": vm.disk_gb}
+        smaller = _("A disk can't shrink; it has %(now)s GiB.") % {"now": vm.disk_gb}
         raise InvalidFieldsError({"disk_gb": [smaller]})
     catalogue = Catalogue(Placement(vm.account, vm.region), vm.information_system)
     disk = 0 if boots_from_volume else disk_gb if disk_gb is not None else vm.disk_gb
@@ -85,13 +85,13 @@ def _flavor(
     if flavor is None:
         raise InvalidFieldsError({"cpu_cores": [catalogue.no_flavor_message(cpu_cores, memory_gb, disk)]})
     if flavor.name == vm.flavor_name:
-        message = _("It is of the flavor '%(name)s' already, which is the smallest that has so much.")
+        message = _("The VM already has '%(name)s', the smallest flavor that fits.")
         raise InvalidFieldsError({"cpu_cores": [message % {"name": flavor.name}]})
     return flavor
 
 
 def confirm_due_resizes(limit: int = 500) -> int:
-    """Confirm resizes whose time to be confirmed by a person is over; how many.
+    """Confirm resizes whose confirmation period is over; return how many.
 
     Safe beside a person who confirms or reverts at the same moment: the rows are locked, and one that is busy is
     left to whoever holds it.

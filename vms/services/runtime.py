@@ -1,4 +1,4 @@
-"""The runtime window: VMs are stopped when the time for which they were wanted is over, and announced before."""
+"""Stop VMs after their end date, and announce it before."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ AT_ONCE = 500
 
 
 def stop_at_runtime_end() -> int:
-    """Have VMs stopped that still run after the last day for which they were wanted; how many.
+    """Submit the stop of VMs that still run after their end date; return how many.
 
-    A VM that a job holds, or that somebody is changing at this moment, waits for the next round. Who extends the
-    runtime after this and before a worker comes to it is heard: the job looks at the row again.
+    A VM that a job holds, or that somebody is changing at this moment, waits for the next round. An extension after this and
+    before a worker comes to the job counts: the job reads the row again.
     """
     with transaction.atomic():
         is_over = Q(pk__in=[])
@@ -39,9 +39,9 @@ def stop_at_runtime_end() -> int:
 
 
 def _tenants_by_day() -> list[tuple[date, Q]]:
-    """The days that it is for tenants now, never more than three, each with what finds the VMs of those tenants.
+    """Return each date that is today for some tenant (at most three), with the condition that finds those tenants' VMs.
 
-    A day is the tenant's: a VM that is wanted until Friday runs until Friday is over there.
+    The date is the tenant's: a VM with the end date Friday runs until Friday is over there.
     """
     zones: dict[date, list[str]] = {}
     for name in Tenant.objects.order_by().values_list("time_zone", flat=True).distinct():
@@ -50,7 +50,7 @@ def _tenants_by_day() -> list[tuple[date, Q]]:
 
 
 def warn_of_runtime_end() -> int:
-    """Say in the log of each VM, once for each end, that it will be stopped soon; how many were warned."""
+    """Announce in the log of each VM, once for each end date, that it will be stopped soon; return how many."""
     with transaction.atomic():
         is_soon = Q(pk__in=[])
         for today, of_these in _tenants_by_day():
@@ -68,8 +68,7 @@ def warn_of_runtime_end() -> int:
                 vm_id=vm.pk,
                 vm_name=vm.name,
                 operation=VMOperationLog.Operation.RUNTIME,
-                detail=_("It will be stopped after %(date)s, the end of its runtime.")
-                % {"date": vm.runtime_end},
+                detail=_("The VM will be stopped after its end date, %(date)s.") % {"date": vm.runtime_end},
                 success=True,
             )
             for vm in vms

@@ -1,4 +1,4 @@
-"""Taking snapshots of VMs, and removing them."""
+"""Create and delete snapshots of VMs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .locked_vms import lock_vm, touch
 
 @dataclass(frozen=True, slots=True)
 class SnapshotResult:
-    """A snapshot, and the job that takes or removes it."""
+    """A snapshot, and the job that creates or deletes it."""
 
     snapshot: VMSnapshot
     job: Job

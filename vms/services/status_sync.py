@@ -1,4 +1,4 @@
-"""Status sync on demand, and whose picture is too old."""
+"""Request a status sync, and find regions whose data is out of date."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..models import ConsoleReading, SyncRun, SyncState, VirtualMachine, stale_a
 
 
 def request_sync(*, scope: Scope, account_id: int | None = None) -> list[SyncState]:
-    """Have the VMs of the scope looked at, all of them, as soon as a worker is free; the regions that will be.
+    """Request a full sync of the scope's VMs as soon as a worker is free; return the regions.
 
     The request is written to the row, so it outlives a broker that loses its message: the next run is then a full one.
     A request during a run is for the next run. Raises 403 `role_too_low`.
@@ -36,7 +36,7 @@ def request_sync(*, scope: Scope, account_id: int | None = None) -> list[SyncSta
     SyncState.objects.filter(of_these).update(full_wanted_at=timezone.now())
     if regions:
         ring("vms.sync_region_status", *regions)
-    # Who looks at VMs looks at their volumes, too.
+    # A page of VMs shows their volumes too.
     request_volume_sync(scope=scope, account_id=account_id)
     return list(
         SyncState.objects.filter(of_these).select_related("account").order_by("account__name", "region")
@@ -44,14 +44,14 @@ def request_sync(*, scope: Scope, account_id: int | None = None) -> list[SyncSta
 
 
 def accept_losses(states: QuerySet[SyncState]) -> int:
-    """Have the next full run of some regions believe whatever it finds missing; how many. For staff who have looked."""
+    """Let the next full run of some regions accept whatever it finds missing; return how many. For staff who have checked."""
     accepted = states.update(losses_accepted=True, full_wanted_at=timezone.now())
     ring("vms.sync_region_status", *states.values_list("account_id", "region"))
     return accepted
 
 
 def stale_states(now: datetime | None = None) -> QuerySet[SyncState]:
-    """The accounts and regions whose VMs nobody has seen for three sync intervals: an alarm, as silence is not health."""
+    """Return the accounts and regions whose VMs were not synced for three intervals: an alarm, as silence is not health."""
     bound = VirtualMachine.objects.filter(
         account=OuterRef("account"), region=OuterRef("region"), openstack_id__isnull=False
     )
@@ -61,7 +61,7 @@ def stale_states(now: datetime | None = None) -> QuerySet[SyncState]:
 
 
 def prune_runs(batch: int = 5000) -> None:
-    """Forget runs that ended long ago, in batches, and what was read of consoles an hour ago and more."""
+    """Delete runs that ended long ago, in batches, and console texts that are older than an hour."""
     now = timezone.now()
     old = SyncRun.objects.filter(ended_at__lt=now - timedelta(days=settings.SYNC_RUN_RETENTION_DAYS))
     while ids := list(old.order_by("pk").values_list("pk", flat=True)[:batch]):

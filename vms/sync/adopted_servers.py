@@ -1,4 +1,4 @@
-"""Taking servers that are in a cloud already into the portal, as VMs of an information system."""
+"""Adopt servers that exist in a cloud already as VMs of an information system."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .server_columns import map_server_columns
 def adopt_servers(
     *, account: CloudAccount, region: str, system_for: Callable[[int, str], InformationSystem | None]
 ) -> int:
-    """Make a VM of every server that has none yet; how many.
+    """Create a VM for every server that has none yet; return how many.
 
     `system_for(n, name)` says to which information system the n-th of them belongs, or None to leave it alone.
     Sizes are the flavor's, cut to what a VM may have. Raises `CloudError`.

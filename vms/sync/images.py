@@ -1,4 +1,4 @@
-"""Snapshots of VMs: what Glance says of their images, brought into the rows in the same run as volumes."""
+"""Snapshots of VMs: bring the status of their images into the rows, in the same run as volumes."""
 
 from __future__ import annotations
 

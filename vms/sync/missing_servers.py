@@ -26,14 +26,14 @@ def mark_missing(
     cloud: Cloud, state: SyncState, unseen: set[str], began: datetime, counts: SyncCounts
 ) -> None:
     """Count the VMs of `unseen` as missing; one that is missing for the second time becomes `error`. Raises `MassLoss`."""
-    # What the cloud has said to be deleted is not missing.
+    # A VM that the cloud has reported as deleted is not missing.
     bound = VirtualMachine.objects.filter(
         account=state.account, region=state.region, openstack_id__isnull=False
     ).exclude(status=VMStatus.REMOVED)
     unseen.intersection_update(bound.filter(openstack_id__in=unseen).values_list("openstack_id", flat=True))
     if not unseen:
         return
-    # What was deleted since the last run is not missing either: a listing of changes shows it. Without this, a full run
+    # A server that was deleted since the last run is not missing either: a listing of changes shows it. Without this, a full run
     # after many removals would be taken for a mass loss, and so would every later one.
     if unseen and state.changes_from is not None:
         deleted = dict.fromkeys(unseen, "")
@@ -42,8 +42,8 @@ def mark_missing(
         unseen.intersection_update(deleted)
     if not unseen:
         return
-    # A server may have been on no page because others were made or removed during the listing: what is unseen is
-    # looked for in a second one before anything is believed.
+    # A server may have been on no page because others were created or deleted during the listing: unseen ones are
+    # looked for in a second listing.
     for page in cloud.compute.reading_pages():
         unseen.difference_update(reading.id for reading in page)
         unseen.difference_update(one.id for one in page.unreadable)
@@ -59,15 +59,15 @@ def mark_missing(
             "key", flat=True
         )
     )
-    # What a job holds may be on its way out by our own doing.
+    # A VM that a job holds may be about to be deleted by that job.
     free = [(pk, status, count) for pk, status, count in missing if lock_key(pk) not in held_keys]
     counts.skipped += len(missing) - len(free)
-    # Those that were missed before were believed then; it is the sudden loss that is not.
+    # Those that were missing before were confirmed then; only a sudden loss is held back.
     sudden = sum(count == 0 for _pk, _status, count in free)
     if not state.losses_accepted and sudden >= 2 and sudden > total * settings.VM_SYNC_MASS_LOSS_SHARE:
         raise MassLoss(
             _(
-                "%(missing)s of %(total)s VMs are missing from the cloud's listing. That is not believed: nothing was marked."
+                "%(missing)s of %(total)s VMs disappeared from the cloud. Nothing was marked until you confirm the deletions."
             )
             % {"missing": sudden, "total": total}
         )
@@ -82,7 +82,7 @@ def mark_missing(
         rows_again.update(
             status=VMStatus.ERROR,
             missing_count=F("missing_count") + 1,
-            fault=_("The cloud no longer lists its server."),
+            fault=_("Not found in the last syncs."),
             observed_at=began,
             written_at=Now(),
             updated_at=Now(),
@@ -94,7 +94,7 @@ def mark_missing(
                 vm_id=pk,
                 vm_name=name,
                 operation=VMOperationLog.Operation.SYNC,
-                detail=_("Now missing from two listings in a row."),
+                detail=_("Not found in two syncs in a row."),
                 success=True,
             )
             for pk, name, tenant_id in lost

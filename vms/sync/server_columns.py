@@ -1,4 +1,4 @@
-"""One mapper from a server to VM columns, for the status sync, for adoption and for the commands."""
+"""The one mapper from a server to VM columns, for the status sync, for adoption and for the commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..models import STATUS_OF_SERVER, VMStatus
 
 @dataclass(frozen=True, slots=True)
 class ServerColumns:
-    """What a server says, as the VM columns that follow it. `status` is None for a word that we do not know."""
+    """A server as the VM columns that follow it. `status` is None for a status word that we do not know."""
 
     status: VMStatus | None
     ip_address: str | None

@@ -24,7 +24,7 @@ MOST_NAMED = 5
 
 @dataclass(slots=True)
 class SyncCounts:
-    """What a run of the status sync counts."""
+    """The counts of a run of the status sync."""
 
     synced: int = 0
     updated: int = 0

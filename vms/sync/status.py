@@ -42,11 +42,11 @@ log = structlog.get_logger(__name__)
 def sync_region(account_id: int, region: str, *, full: bool = False) -> SyncRun | None:
     """Bring the VMs of one account and region up to date; return None when another run is at it.
 
-    It lists all servers when `full`, when somebody has asked for that, and when the last such run is
-    `settings.VM_FULL_SYNC_SECONDS` ago; otherwise what has changed.
+    It lists all servers when `full`, when a full run was requested, and when the last one is
+    `settings.VM_FULL_SYNC_SECONDS` ago; otherwise the servers that have changed.
 
     Single-flight by a compare-and-set on the region's `SyncState`, with a lease, so that a run that dies frees
-    it. Never raises for what the cloud does: a run that fails says why and leaves everything as it was.
+    it. Never raises for an error of the cloud: a failed run holds the reason and leaves everything as it was.
     """
     state, _created = SyncState.objects.get_or_create(account_id=account_id, region=region)
     owner = new_owner()
@@ -57,7 +57,7 @@ def sync_region(account_id: int, region: str, *, full: bool = False) -> SyncRun 
         return None
     state.refresh_from_db()
     SyncRun.objects.filter(account_id=account_id, region=region, state=SyncRun.State.RUNNING).update(
-        state=SyncRun.State.FAILED, ended_at=Now(), message=_("The worker that ran it ended before it did.")
+        state=SyncRun.State.FAILED, ended_at=Now(), message=_("The worker stopped during the sync.")
     )
     run = SyncRun.objects.create(account_id=account_id, region=region, full=full or is_full_run_due(state))
     counts = SyncCounts()
@@ -96,8 +96,8 @@ def _state_after(
     state: SyncState, run: SyncRun, counts: SyncCounts, began: datetime
 ) -> dict[str, datetime | bool]:
     """Return the columns of `SyncState` that a successful run writes."""
-    # What had to be left alone may have changed before this run began, and the next listing of changes must still
-    # tell. A full run tells it too, so there is no need to go back further than the last two of them.
+    # Rows that had to be left alone may have changed before this run began, so the next listing of changes has to show
+    # them again. A full run shows them too, so there is no need to go back further than the last two of those.
     changes_from = began
     if counts.skipped and not (run.full and state.changes_from is None):
         oldest = began - timedelta(seconds=2 * settings.VM_FULL_SYNC_SECONDS)
@@ -124,7 +124,7 @@ def _list_and_write(state: SyncState, counts: SyncCounts, *, full: bool) -> date
     unseen = fetch_readings(account_id, region)
     for page in cloud.compute.reading_pages():
         sync_page(page, unseen, began, counts)
-    # What was listed without an id may be any of those that are unseen.
+    # A server that was listed without an id may be any of those that are unseen.
     if unseen and not counts.has_nameless:
         mark_missing(cloud, state, set(unseen), began, counts)
     return began

@@ -1,4 +1,4 @@
-"""Looking at servers and images for the engine's async tasks."""
+"""Read servers and images for the engine's async tasks."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ CLOCK_SKEW = timedelta(minutes=5)
 
 
 class ServerWatcher(CloudWatcher[Server]):
-    """Looks at servers. Its scopes are those of `VirtualMachine.polling_scope`."""
+    """A watcher of servers. Its scopes are those of `VirtualMachine.polling_scope`."""
 
     def one(self, cloud: Cloud, object_id: str) -> Server:
-        """One server by a single get."""
+        """Get one server."""
         return cloud.compute.get_server(object_id)
 
     def many(self, cloud: Cloud, since: datetime) -> Iterator[RecordPage[Server]]:
-        """What has changed since the first of them was watched."""
+        """List what has changed since the first of the servers was watched."""
         return cloud.compute.server_pages(changes_since=since - CLOCK_SKEW)
 
     def seen(self, found: Server) -> Observation:
-        """Nova's word, its fault, and the VM's columns."""
+        """Return Nova's status, the fault, and the VM's columns."""
         status = MISSING if found.status == "DELETED" else found.status
         return Observation(status, found.fault or "", {"columns": asdict(map_server_columns(found))})
 
 
 class ImageWatcher(CloudWatcher[Image]):
-    """Looks at images. Glance lists no changes, and there are few: all are listed."""
+    """A watcher of images. Glance lists no changes, and there are few images, so all are listed."""
 
     def one(self, cloud: Cloud, object_id: str) -> Image:
-        """One image by a single get."""
+        """Get one image."""
         return cloud.image.get_image(object_id)
 
     def many(self, cloud: Cloud, since: datetime) -> Iterator[RecordPage[Image]]:
-        """All images that the project may use."""
+        """List all images that the project may use."""
         return cloud.image.image_pages()
 
     def seen(self, found: Image) -> Observation:
-        """Glance's word, and what the portal keeps of an image."""
+        """Return Glance's status, and the image's size."""
         status = MISSING if found.status in {"deleted", "pending_delete"} else found.status
         return Observation(status, "", {"size_bytes": found.size_bytes})

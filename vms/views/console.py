@@ -27,7 +27,7 @@ class VmConsoleView(VmChildView):
 
     @extend_schema(responses=ConsoleSerializer)
     def get(self, request: Request, pk: UUID) -> Response:
-        """What was last read for who asks."""
+        """Return the texts that were last read for the caller."""
         vm = self.get_vm()
         self.scope.require(Role.OPERATOR, VirtualMachine)
         return Response(asdict(last_console(scope=self.scope, vm=vm)))
@@ -36,7 +36,7 @@ class VmConsoleView(VmChildView):
         request=ReadConsoleSerializer, responses={200: ConsoleAnswerSerializer, 202: ConsoleAnswerSerializer}
     )
     def post(self, request: Request, pk: UUID) -> Response:
-        """Ask the cloud for the screen's address or the last lines of text; `Prefer: wait=10` answers with them."""
+        """Request the console URL or the last lines of the log from the cloud; `Prefer: wait=10` answers with them."""
 
         def record() -> Response:
             params = self.validate_body(ReadConsoleSerializer(data=request.data), Role.OPERATOR)

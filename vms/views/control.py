@@ -1,4 +1,4 @@
-"""Asking VMs for an action, and for another size."""
+"""Actions on VMs over REST, and resizes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .vms import DRY_RUN, VMS, VmView
 
 
 class VmActionsView(VmView):
-    """Ask a VM for an action: one of its `allowed_actions`."""
+    """Request an action on a VM: one of its `allowed_actions`."""
 
     @extend_schema(
         parameters=[DRY_RUN],
@@ -35,7 +35,7 @@ class VmActionsView(VmView):
         responses={200: ControlSerializer, 202: ControlSerializer},
     )
     def post(self, request: Request, pk: UUID) -> Response:
-        """Ask a VM for an action; 202 with the job, or 200 when there is nothing to do."""
+        """Request an action on a VM; 202 with the job, or 200 when there is nothing to do."""
 
         def record() -> Response:
             params = self.validate_body(ActionSerializer(data=body_with_dry_run(request)), Role.OPERATOR)
@@ -45,13 +45,13 @@ class VmActionsView(VmView):
 
 
 class VmResizeView(VmView):
-    """Give a VM another size."""
+    """Resize a VM."""
 
     @extend_schema(
         request=ResizeRequestSerializer, responses={200: ControlSerializer, 202: ControlSerializer}
     )
     def post(self, request: Request, pk: UUID) -> Response:
-        """Resize a VM to the smallest flavor that has so much; then confirm or revert it by an action."""
+        """Resize a VM to the smallest flavor that fits; then confirm or revert it by an action."""
 
         def record() -> Response:
             params = self.validate_body(ResizeRequestSerializer(data=body_with_dry_run(request)), Role.ADMIN)
@@ -61,7 +61,7 @@ class VmResizeView(VmView):
 
 
 class VmBulkActionsView(CommandView):
-    """Ask many VMs for the same action, in one request."""
+    """Request the same action on many VMs."""
 
     queryset = VMS
     serializer_class = BulkControlSerializer
@@ -74,10 +74,10 @@ class VmBulkActionsView(CommandView):
     )
     @idempotent
     def post(self, request: Request) -> Response:
-        """Ask up to 500 VMs for an action: 202 when jobs were recorded, 200 when none was.
+        """Request an action on up to 500 VMs: 202 when jobs were recorded, 200 when none was.
 
-        With `mode` `all` (the default) nothing is done unless every VM can be asked: 409 `not_all_valid`, with the
-        results. With `valid`, those that can are asked, and the others' refusals are in the results.
+        With `mode` `all` (the default) nothing is done unless every VM allows the action: 409 `not_all_valid`, with the results.
+        With `valid`, it is done for those that do, and the others' refusals are in the results.
         """
         params = self.validate_body(BulkActionSerializer(data=body_with_dry_run(request)), Role.OPERATOR)
         vm_ids, mode, dry_run = params.pop("ids"), params["mode"], params["dry_run"]
@@ -97,7 +97,7 @@ class VmBulkActionsView(CommandView):
         if refused and mode == "all" and not dry_run:
             raise ConflictError(
                 "not_all_valid",
-                _("%(refused)s of %(count)s VMs cannot be asked, so none was.")
+                _("Nothing was changed: %(refused)s of %(count)s VMs are in a state that doesn't allow it.")
                 % {"refused": refused, "count": len(vm_ids)},
                 results=body["results"],
             )

@@ -41,14 +41,14 @@ COLUMNS = (
 
 
 class VmExportView(VmListingView):
-    """The VMs of one's tenant as CSV, with the filters of the list, and without pages."""
+    """The VMs of the caller's tenant as CSV, with the filters of the list, and without pages."""
 
     renderer_classes: ClassVar[list[type[BaseRenderer]]] = [CsvRenderer, JSONRenderer]  # type: ignore[misc]
     pagination_class = None
 
     @extend_schema(operation_id="vms_export", responses={(200, "text/csv"): OpenApiTypes.STR})
     def get(self, request: Request) -> StreamingHttpResponse:
-        """All VMs that the filters let through. UTF-8 with a mark, as spreadsheets want it."""
+        """Return all VMs that the filters match. UTF-8 with a byte order mark, which spreadsheets expect."""
         return csv_answer(
             "vms",
             COLUMNS,

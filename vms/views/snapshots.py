@@ -24,7 +24,7 @@ SNAPSHOTS = VMSnapshot.objects.select_related("information_system", "created_by"
 
 
 class VmSnapshotsView(VmChildView, ListAPIView[VMSnapshot]):
-    """The snapshots that were taken of a VM."""
+    """The snapshots of a VM."""
 
     queryset = SNAPSHOTS
     serializer_class = SnapshotSerializer
@@ -40,7 +40,7 @@ class VmSnapshotsView(VmChildView, ListAPIView[VMSnapshot]):
 
     @extend_schema(request=NewSnapshotSerializer, responses={202: SnapshotTakenSerializer})
     def post(self, request: Request, pk: UUID) -> Response:
-        """Make an image of the VM, from which others can be made."""
+        """Create an image of the VM, from which others can be created."""
 
         def record() -> Response:
             params = self.validate_body(NewSnapshotSerializer(data=request.data), Role.OPERATOR)
@@ -58,7 +58,7 @@ class VmSnapshotsView(VmChildView, ListAPIView[VMSnapshot]):
 
 @extend_schema_view(get=extend_schema(operation_id="snapshots_list"))
 class SnapshotListView(ScopedView, ListAPIView[VMSnapshot]):
-    """The snapshots of one's tenant, also of VMs that are gone."""
+    """The snapshots of the caller's tenant, also of deleted VMs."""
 
     queryset = SNAPSHOTS
     serializer_class = SnapshotSerializer
@@ -75,7 +75,7 @@ class SnapshotDetailView(CommandView):
 
     @extend_schema(responses={202: SnapshotTakenSerializer})
     def delete(self, request: Request, pk: UUID) -> Response:
-        """Remove it, with its image."""
+        """Delete it, with its image."""
 
         def record() -> Response:
             removed = remove_snapshot(scope=self.scope, snapshot_id=pk)

@@ -1,4 +1,4 @@
-"""Status sync over REST: start one, and read how they went."""
+"""The status sync over REST: start one, and read past runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ..services import request_sync
 
 
 class VmSyncView(CommandView, ListAPIView[SyncRun]):
-    """The runs of the status sync, of the accounts that one sees."""
+    """The runs of the status sync, of the accounts that the caller sees."""
 
     queryset = SyncRun.objects.select_related("account")
     role_model = VirtualMachine
@@ -35,13 +35,13 @@ class VmSyncView(CommandView, ListAPIView[SyncRun]):
     ordering = ["-started_at"]
 
     def get_serializer_context(self) -> dict[str, Any]:
-        """The scope, for what may be told of accounts that are shared."""
+        """Add the scope, for what may be told of accounts that are shared."""
         return {**super().get_serializer_context(), "scope": getattr(self, "scope", None)}
 
     @extend_schema(request=SyncRequestSerializer, responses={202: SyncAcceptedSerializer})
     @idempotent
     def post(self, request: Request) -> Response:
-        """Have the tenant's VMs looked at now; the accounts and regions whose next run is a full one."""
+        """Request a full sync of the tenant's VMs; returns the accounts and regions that will be synced."""
         params = self.validate_body(SyncRequestSerializer(data=request.data), Role.OPERATOR)
         states = request_sync(scope=self.scope, account_id=params.get("account"))
         return Response({"regions": SyncStateSerializer(states, many=True).data}, status=202)

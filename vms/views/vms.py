@@ -1,4 +1,4 @@
-"""VMs over REST: list, create, change, remove, operation log."""
+"""VMs over REST: list, create, change, delete, operation log."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class VmView(CommandView):
 
 
 class VmListingView(VmView):
-    """What lists and exports of VMs share: filters, search, order."""
+    """The filters, search and order that the list and the export of VMs share."""
 
     filterset_class = VirtualMachineFilter
     search_fields = SEARCHED
@@ -77,7 +77,7 @@ class VmListingView(VmView):
 
 
 class VmListView(VmListingView, ListAPIView[VirtualMachine]):
-    """The VMs of one's tenant."""
+    """The VMs of the caller's tenant."""
 
     @extend_schema(
         parameters=[DRY_RUN],
@@ -85,10 +85,10 @@ class VmListView(VmListingView, ListAPIView[VirtualMachine]):
         responses={200: NewVmAnswerSerializer, 202: NewVmAnswerSerializer},
     )
     def post(self, request: Request) -> Response:
-        """Make a VM. All that is wrong with the request is said at once, by field.
+        """Create a VM. All errors of the request are returned at once, by field.
 
-        202 with the VM and the job that makes it. When the job fails, nothing is left: the VM is gone from the list, and
-        the job says why.
+        202 with the VM and the job that creates it. When the job fails, nothing is left: the VM disappears from the list, and the
+        job has the reason.
         """
 
         def record() -> Response:
@@ -103,7 +103,7 @@ class VmListView(VmListingView, ListAPIView[VirtualMachine]):
 
 
 class VmOptionsView(ScopedView):
-    """What a new VM can be made of."""
+    """The choices for a new VM."""
 
     queryset = VMS
     serializer_class = OptionsSerializer
@@ -114,7 +114,7 @@ class VmOptionsView(ScopedView):
         responses=OptionsSerializer,
     )
     def get(self, request: Request) -> Response:
-        """Accounts, flavors, images, networks, zones and volume types for an information system's new VMs."""
+        """Return accounts, flavors, images, networks, zones and volume types for an information system's new VMs."""
         query = OptionsRequestSerializer(data=request.query_params)
         query.is_valid(raise_exception=True)
         params = query.validated_data
@@ -157,7 +157,7 @@ class VmDetailView(VmView, RetrieveAPIView[VirtualMachine]):
 
     @extend_schema(parameters=[RemovalSerializer], responses={200: ControlSerializer, 202: ControlSerializer})
     def delete(self, request: Request, pk: UUID) -> Response:
-        """Remove it, with its volumes or without. One that runs is refused unless forced."""
+        """Delete it, with its volumes or without. A running VM is refused unless forced."""
 
         def record() -> Response:
             params = self.validate_body(RemovalSerializer(data=request.query_params), Role.ADMIN)
@@ -175,7 +175,7 @@ class VmOperationsView(ScopedView, ListAPIView[VMOperationLog]):
     filterset_class = OperationLogFilter
 
     def get_queryset(self) -> models.QuerySet[Any]:
-        """The entries of the VM, if the scope shows it, or what is left of one that was removed."""
+        """Return the log of the VM, if the scope shows it, or of a deleted one."""
         entries = super().get_queryset()
         if getattr(self, "swagger_fake_view", False):
             return entries

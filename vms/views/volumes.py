@@ -44,7 +44,7 @@ class VmVolumesView(_VmVolumeView, ListAPIView[Volume]):
 
     @extend_schema(request=AttachSerializer, responses={202: AttachedSerializer})
     def post(self, request: Request, pk: UUID) -> Response:
-        """Put a volume of the tenant's on the VM, or a new one of `size_gb`."""
+        """Attach a volume of the tenant's, or a new one of `size_gb`."""
 
         def record() -> Response:
             is_new = isinstance(request.data, dict) and "size_gb" in request.data
@@ -71,7 +71,7 @@ class VmVolumeView(_VmVolumeView):
 
     @extend_schema(responses={202: AttachedSerializer})
     def delete(self, request: Request, pk: UUID, volume_pk: UUID) -> Response:
-        """Take it off the VM; the tenant keeps it."""
+        """Detach it from the VM; the tenant keeps it."""
 
         def record() -> Response:
             detached = detach_volume(scope=self.scope, vm_id=pk, volume_id=volume_pk)

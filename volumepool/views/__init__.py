@@ -1,20 +1,27 @@
 """The room over REST, a file for each subject."""
 
-from .pools import PoolBackfill, PoolDetail, PoolHistory, PoolList, PoolReconcile, PoolSpares
-from .snapshots import VolumeSnapshotDetail, VolumeSnapshotList
-from .volumes import VolumeActions, VolumeDetail, VolumeList, VolumeOptions
+from .pools import (
+    PoolBackfillView,
+    PoolDetailView,
+    PoolHistoryView,
+    PoolListView,
+    PoolReconcileView,
+    PoolSparesView,
+)
+from .snapshots import VolumeSnapshotDetailView, VolumeSnapshotListView
+from .volumes import VolumeActionsView, VolumeDetailView, VolumeListView, VolumeOptionsView
 
 __all__ = [
-    "PoolBackfill",
-    "PoolDetail",
-    "PoolHistory",
-    "PoolList",
-    "PoolReconcile",
-    "PoolSpares",
-    "VolumeActions",
-    "VolumeDetail",
-    "VolumeList",
-    "VolumeOptions",
-    "VolumeSnapshotDetail",
-    "VolumeSnapshotList",
+    "PoolBackfillView",
+    "PoolDetailView",
+    "PoolHistoryView",
+    "PoolListView",
+    "PoolReconcileView",
+    "PoolSparesView",
+    "VolumeActionsView",
+    "VolumeDetailView",
+    "VolumeListView",
+    "VolumeOptionsView",
+    "VolumeSnapshotDetailView",
+    "VolumeSnapshotListView",
 ]

@@ -48,7 +48,7 @@ class _PoolView(GenericAPIView[VolumePool]):
         return VolumePoolSerializer(pools, many=True, context=context).data
 
 
-class PoolList(_PoolView, ListAPIView[VolumePool]):
+class PoolListView(_PoolView, ListAPIView[VolumePool]):
     """The pools, each with what it is worth. They are edited in the admin."""
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -57,7 +57,7 @@ class PoolList(_PoolView, ListAPIView[VolumePool]):
         return self.get_paginated_response(self.shown(page))
 
 
-class PoolDetail(_PoolView):
+class PoolDetailView(_PoolView):
     """One pool."""
 
     def get(self, request: Request, pk: int) -> Response:
@@ -65,7 +65,7 @@ class PoolDetail(_PoolView):
         return Response(self.shown([self.get_object()])[0])
 
 
-class PoolHistory(_PoolView):
+class PoolHistoryView(_PoolView):
     """A pool over time."""
 
     filter_backends: list[Any] = []
@@ -79,7 +79,7 @@ class PoolHistory(_PoolView):
         return Response(PoolHistorySerializer(build_history(pool.pk, asked.validated_data["days"])).data)
 
 
-class PoolSpares(ListAPIView[SpareVolume]):
+class PoolSparesView(ListAPIView[SpareVolume]):
     """The spares of a pool, the next to be given first."""
 
     permission_classes: ClassVar[list[type[BasePermission]]] = [StaffPermission]  # type: ignore[misc]
@@ -95,7 +95,7 @@ class PoolSpares(ListAPIView[SpareVolume]):
         return super().get_queryset().filter(pool=pool)
 
 
-class PoolBackfill(_PoolView):
+class PoolBackfillView(_PoolView):
     """Have a pool filled now."""
 
     @extend_schema(request=None, responses={202: VolumePoolSerializer})
@@ -107,7 +107,7 @@ class PoolBackfill(_PoolView):
         return Response(self.shown([pool])[0], status=202)
 
 
-class PoolReconcile(_PoolView):
+class PoolReconcileView(_PoolView):
     """Have a pool compared with its cloud now."""
 
     @extend_schema(request=None, responses={202: VolumePoolSerializer})

@@ -20,7 +20,7 @@ from ..services import remove_snapshot
 SNAPSHOTS = VolumeSnapshot.objects.select_related("information_system", "volume", "created_by")
 
 
-class VolumeSnapshotList(ScopedView, ListAPIView[VolumeSnapshot]):
+class VolumeSnapshotListView(ScopedView, ListAPIView[VolumeSnapshot]):
     """The snapshots of one's tenant's volumes. One is taken by `volumes/{id}/actions/`."""
 
     queryset = SNAPSHOTS
@@ -31,7 +31,7 @@ class VolumeSnapshotList(ScopedView, ListAPIView[VolumeSnapshot]):
     ordering = ["-created_at"]
 
 
-class VolumeSnapshotDetail(CommandView, RetrieveAPIView[VolumeSnapshot]):
+class VolumeSnapshotDetailView(CommandView, RetrieveAPIView[VolumeSnapshot]):
     """One snapshot."""
 
     queryset = SNAPSHOTS

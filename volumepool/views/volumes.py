@@ -43,7 +43,7 @@ from ..services import (
 VOLUMES = Volume.objects.select_related("information_system", "vm")
 
 
-class VolumeList(CommandView, ListAPIView[Volume]):
+class VolumeListView(CommandView, ListAPIView[Volume]):
     """The volumes of one's tenant."""
 
     queryset = VOLUMES
@@ -82,7 +82,7 @@ class VolumeList(CommandView, ListAPIView[Volume]):
         body["volumes"] = VolumeSerializer(volumes, many=True).data
 
 
-class VolumeOptions(ScopedView):
+class VolumeOptionsView(ScopedView):
     """The types of volumes that there are."""
 
     queryset = VOLUMES
@@ -110,7 +110,7 @@ class _VolumeView(CommandView):
             body["volume"] = VolumeSerializer(volume).data
 
 
-class VolumeDetail(_VolumeView, RetrieveAPIView[Volume]):
+class VolumeDetailView(_VolumeView, RetrieveAPIView[Volume]):
     """One volume."""
 
     @extend_schema(
@@ -138,7 +138,7 @@ class VolumeDetail(_VolumeView, RetrieveAPIView[Volume]):
         return self.run_command(request, record)
 
 
-class VolumeActions(_VolumeView):
+class VolumeActionsView(_VolumeView):
     """What can be asked of a volume."""
 
     serializer_class = VolumeActionSerializer

@@ -1,0 +1,13 @@
+"""Whole listings of a cloud, for tests; the product reads them page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+Record = TypeVar("Record")
+
+
+def everything(pages: Iterable[Iterable[Record]]) -> list[Record]:
+    """Return the records of all pages."""
+    return [record for page in pages for record in page]
