@@ -174,7 +174,7 @@ def test_workers_that_are_killed_leave_no_log_running_and_no_row_wrong(
         assert broker.default_channel.client.llen("resources") == 1
     run_sync(forgotten.pk)
 
-    dead = "The worker that ran it ended before it did."
+    dead = "The worker stopped before the sync ended."
     for point, account in accounts.items():
         log = SyncLog.objects.get(account=account)
         well = point in {"sync_opened", "sync_ended"}

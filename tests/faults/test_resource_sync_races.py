@@ -311,7 +311,7 @@ def test_an_account_that_is_switched_off_while_it_is_listed_stops_at_the_next_pa
     log = between_pages(switch_off)
 
     assert log.state == "failed"
-    assert "switched off" in log.message
+    assert "disabled" in log.message
     # The next page is fetched while this one is being written, so at that moment it is written or about to be.
     assert pages[0] <= CloudResource.objects.filter(name="new").count() == log.updated <= 2
     assert not PeriodicTask.objects.get(name=f"CloudAccount-{known.pk}-sync").enabled

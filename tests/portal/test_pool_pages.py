@@ -150,8 +150,8 @@ def test_the_list_says_how_each_pool_does_and_what_would_have_been_enough(staff,
     ("columns", "words"),
     [
         ({"desired": 1}, ">filled<"),
-        ({"desired": 0}, "none is kept"),
-        ({"enabled": False}, "switched off"),
+        ({"desired": 0}, "no spares kept"),
+        ({"enabled": False}, "disabled"),
         ({"snapshot_prefix": "win-"}, "snapshot missing"),
         ({"paused_until": timezone.now() + timedelta(minutes=50)}, "paused until 20"),
     ],
@@ -300,7 +300,7 @@ def test_the_buttons_ring_and_lead_back(staff, pool, rung):
 @pytest.mark.parametrize(
     ("columns", "word"),
     [
-        ({"enabled": False}, "switched off"),
+        ({"enabled": False}, "disabled"),
         ({"snapshot_prefix": "win-"}, "snapshot missing"),
     ],
 )
