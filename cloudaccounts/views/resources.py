@@ -19,7 +19,7 @@ from api.paging import CursorLines
 from tenants.response_access import ResponseAccess
 from tenants.scoped_views import ScopedView
 
-from ..filters import SEARCHED, CloudResourceFilter
+from ..filters import SEARCH_FIELDS, CloudResourceFilter
 from ..models import CloudResource, ResourceChange
 from ..serializers import (
     CloudResourceSerializer,
@@ -52,7 +52,7 @@ class ResourceListingView(ScopedView):
     queryset = RESOURCES
     serializer_class = CloudResourceSerializer
     filterset_class = CloudResourceFilter
-    search_fields = SEARCHED
+    search_fields = SEARCH_FIELDS
     ordering_fields = ["type", "name", "status", "first_seen_at", "last_seen_at", "changed_at"]
     ordering = ["type", "name"]
 

@@ -219,7 +219,7 @@ def test_losses_that_were_held_back_are_accepted_once(as_role, own, held_back):
 def test_a_removal_wants_the_name_and_leads_to_its_job(as_role, own):
     client = as_role(Role.ADMIN)
     wrong = client.post(f"/accounts/{own.pk}/remove/", {"name": "Theirs"}, follow=True)
-    assert "Type &#x27;Ours&#x27; to remove it." in text(wrong)
+    assert "Type &#x27;Ours&#x27; to confirm." in text(wrong)
     vm = VirtualMachineFactory(account=own)
     used = client.post(f"/accounts/{own.pk}/remove/", {"name": "Ours"}, follow=True)
     assert "still managed here are virtual machines (1)." in text(used)

@@ -287,9 +287,9 @@ def test_the_buttons_ring_and_lead_back(staff, pool, rung):
     compared = staff.post(f"/pools/{pool.pk}/reconcile/", {"days": "nonsense"}, follow=True)
 
     assert filled.redirect_chain == [(f"/pools/{pool.pk}/?days=7", 302)]
-    assert "It is looked at what is missing in it." in text(filled)
+    assert "Checking the pool; missing volumes will be created." in text(filled)
     assert compared.redirect_chain == [(f"/pools/{pool.pk}/?days=1", 302)]
-    assert "Its account and region are compared with the cloud." in text(compared)
+    assert "Reconciling with the cloud." in text(compared)
     assert rung == [
         ("volumepool.backfill", (pool.pk,)),
         ("volumepool.reconcile", (pool.account_id, "RegionOne")),
@@ -331,7 +331,7 @@ def test_nothing_is_compared_in_an_account_that_is_off(staff, pool, rung):
 
     answer = staff.post(f"/pools/{pool.pk}/reconcile/", follow=True)
 
-    assert "The account is switched off; nothing is compared." in text(answer)
+    assert "The account is disabled. Enable it to reconcile." in text(answer)
     assert rung == []
 
 
