@@ -207,11 +207,11 @@ def _pools() -> Iterator[GaugeMetricFamily]:
         paused.add_metric(of_pool, int(pool.is_paused))
         lacking.add_metric(of_pool, int(pool.has_source_problem))
     yield from (spares, desired, claims, rate, paused, lacking)
-    strays = dict.fromkeys((str(pool.account_id) for pool in pools), 0)
+    orphans = dict.fromkeys((str(pool.account_id) for pool in pools), 0)
     found = OrphanVolume.objects.order_by().values_list("account_id").annotate(Count("pk"))
-    strays |= {str(account_id): count for account_id, count in found}
+    orphans |= {str(account_id): count for account_id, count in found}
     yield _build_gauge(
-        "portal_pool_strays", "Volumes that carry a pool's mark and belong to no row.", "account_id", strays
+        "portal_pool_strays", "Volumes that carry a pool's mark and belong to no row.", "account_id", orphans
     )
 
 
