@@ -95,7 +95,7 @@ def test_a_change_is_refused_when_somebody_else_was_faster(as_role, vm):
         ("volumes/", {"volume": str(NEVER)}, "Volume not found"),
         ("volumes/new/", {}, "Enter a size."),
         ("volumes/new/", {"size_gb": "5", "type": "gold"}, "Unknown volume type"),
-        ("volumes/new/", {"size_gb": "2000"}, "The quota of Acme does not allow it"),
+        ("volumes/new/", {"size_gb": "2000"}, "Quota of Acme exceeded"),
     ],
 )
 def test_what_is_wrong_with_a_form_is_told_in_it(as_role, vm, path, form, told):

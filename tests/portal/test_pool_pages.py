@@ -309,7 +309,7 @@ def test_a_button_that_would_do_nothing_says_so(staff, pool, rung, columns, word
 
     answer = staff.post(f"/pools/{pool.pk}/backfill/", follow=True)
 
-    assert f"Nothing is made for it now: {word}." in text(answer)
+    assert f"be refilled now: {word}." in text(answer)
     assert rung == []
 
 
