@@ -16,9 +16,9 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import DomainError
-from api.form_fields import StrictJSONField, WrittenOnlyAdmin
+from api.form_fields import StrictJSONField, WriteOnlyFieldsAdmin
 from security.endpoints import check_auth_url, check_ca_bundle
-from tasks.admin import ReadOnly, ReadOnlyRows
+from tasks.admin import ReadOnlyAdmin, ReadOnlyInline
 from tenants.models import User
 from tenants.scoping import Role, Scope
 
@@ -125,8 +125,8 @@ class CloudAccountForm(forms.ModelForm[CloudAccount]):
 
 
 @admin.register(CloudAccount)
-class CloudAccountAdmin(WrittenOnlyAdmin[CloudAccount]):
-    """Cloud accounts. A saved account is verified, then synced; the signal of the save writes its schedule."""
+class CloudAccountAdmin(WriteOnlyFieldsAdmin[CloudAccount]):
+    """Cloud accounts. Saving one has it verified and then synced; its schedule follows by itself."""
 
     form = CloudAccountForm
     list_display = [
@@ -253,31 +253,31 @@ def _format_time(account_status: AccountStatus | None, name: str) -> str:
 
 
 @admin.register(ResourceType)
-class ResourceTypeAdmin(ReadOnly):
-    """Resource types, read-only: they are registered in the code."""
+class ResourceTypeAdmin(ReadOnlyAdmin):
+    """What can be synced. The code says it; here it can be looked up."""
 
     list_display = ["provider", "code", "name", "order", "catalogue"]
     list_filter = ["provider", "catalogue"]
     search_fields = ["code", "name"]
 
 
-class SyncLogLineInline(ReadOnlyRows):
+class SyncLogLineInline(ReadOnlyInline):
     """The lines of a sync."""
 
     model = SyncLogLine
     fields = ["at", "level", "text"]
 
 
-class ResourceChangeInline(ReadOnlyRows):
-    """The changes that syncs have recorded."""
+class ResourceChangeInline(ReadOnlyInline):
+    """What the syncs found changed."""
 
     model = ResourceChange
     fields = ["at", "log", "fields"]
     verbose_name_plural = _("resource changes")
 
 
-class ResourceLinkInline(ReadOnlyRows):
-    """The links of a resource."""
+class ResourceLinkInline(ReadOnlyInline):
+    """What it refers to."""
 
     model = ResourceLink
     fields = ["kind", "target_type", "target_cloud_id"]
@@ -285,8 +285,8 @@ class ResourceLinkInline(ReadOnlyRows):
 
 
 @admin.register(CloudResource)
-class CloudResourceAdmin(ReadOnly):
-    """Synced resources of the accounts."""
+class CloudResourceAdmin(ReadOnlyAdmin):
+    """What the syncs have found in the accounts."""
 
     list_display = [
         "type_name",
@@ -311,8 +311,8 @@ class CloudResourceAdmin(ReadOnly):
 
 
 @admin.register(SyncLog)
-class SyncLogAdmin(ReadOnly):
-    """Sync logs with their lines."""
+class SyncLogAdmin(ReadOnlyAdmin):
+    """How the resources were synced, with the lines of each sync."""
 
     list_display = [
         "started_at",

@@ -11,13 +11,13 @@ class TenantsConfig(AppConfig):
     verbose_name = _("Tenants")
 
     def ready(self) -> None:
-        """Register the tenants of `auth/me`, and the check of roles before an answer is replayed."""
-        from api.identity import describe_user_with
+        """Have `auth/me` say which tenants a user belongs to, and roles checked again before an answer is replayed."""
         from api.requirements import check_requirements_with
+        from api.user_details import register_user_details
 
         from .requirements import recheck_requirements
 
-        describe_user_with(_tenants_of)
+        register_user_details(_tenants_of)
         check_requirements_with(recheck_requirements)
 
 

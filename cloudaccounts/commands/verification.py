@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 
 from openstack_client import AuthenticationFailed, CloudError, CloudUnavailable
 from tasks.command import Done, Entity, Failed, Failure, Result, Wait, minutes, register, step
-from tasks.doorbell import ring
+from tasks.dispatch import dispatch_task
 
 from ..models import CloudAccount, SyncLog
 from ..registry import UnknownProviderError, get_provider, list_synced_types
@@ -81,8 +81,8 @@ class VerifyAccountCommand(CloudCommand):
             message = _("Sign-in to the cloud failed: %(reason)s") % {"reason": message}
         return Failed(problem.code if isinstance(problem, CloudError) else "cloud_error", message)
 
-    def succeeded(self) -> None:
-        """Write to the account that it is verified, and the facts about the cloud."""
+    def on_success(self) -> None:
+        """The account says that it is good, and what the cloud says of itself."""
         verified = CloudAccount.objects.filter(pk=self.account_id)
         verified.update(last_verified_at=timezone.now(), last_error="", facts=self.data["facts"])
         # Locked against deletion until its logs are written.
@@ -94,8 +94,8 @@ class VerifyAccountCommand(CloudCommand):
                 asked_by_id=self.job.created_by_id,
                 language=self.job.language,
             )
-            ring("cloudaccounts.sync_resource", *[[log_id] for log_id in opened])
+            dispatch_task("cloudaccounts.sync_resource", *[[log_id] for log_id in opened])
 
-    def failed(self, failure: Failure) -> None:
-        """Write the error to the account."""
+    def on_failure(self, failure: Failure) -> None:
+        """The account says what is wrong."""
         CloudAccount.objects.filter(pk=self.account_id).update(last_error=failure.message)
