@@ -97,7 +97,7 @@ def test_one_that_is_named_is_refused_by_its_name(client, system, broken, good):
 
         assert status == 400
         assert errors["account"][0].startswith(TOLD)
-        assert "verify it again" in errors["account"][0]
+        assert "test the connection" in errors["account"][0]
         # What the cloud said is its owner's business.
         assert FAILED not in str(errors)
     answer = client.get(f"/api/v1/vms/options/?account={broken.pk}")
