@@ -1,4 +1,4 @@
-"""Cloud accounts in the admin, what was found in them, and how. A secret goes in and never comes out."""
+"""Cloud accounts, resources and sync logs in the admin. A secret can be written and is never shown."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from .services.account_status import AccountStatus, load_account_statuses
 
 
 def _scope(request: HttpRequest) -> Scope:
-    """Who works in the admin is of the staff, and works for all tenants."""
+    """Return the scope of the admin: staff, for all tenants."""
     return Scope(cast("User", request.user), None, Role.ADMIN, granted_role=Role.ADMIN)
 
 
@@ -53,7 +53,7 @@ def _regions_field(**kwargs: Any) -> StrictJSONField:
 
 
 class CloudAccountForm(forms.ModelForm[CloudAccount]):
-    """An account, with a secret that is written and never shown."""
+    """The form of an account, with a secret that is written and never shown."""
 
     auth_url = forms.CharField(label=_("auth URL"), max_length=500)
     secret = forms.CharField(
@@ -61,10 +61,10 @@ class CloudAccountForm(forms.ModelForm[CloudAccount]):
         required=False,
         strip=False,
         widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "new-password"}),
-        help_text=_("Empty: the stored one stays."),
+        help_text=_("Leave empty to keep the stored secret."),
     )
 
-    # Whoever does not choose one keeps what there is.
+    # Without a selection the present one is kept.
     interface = forms.ChoiceField(
         label=_("endpoint interface"), required=False, choices=CloudAccount.Interface.choices
     )
@@ -84,20 +84,20 @@ class CloudAccountForm(forms.ModelForm[CloudAccount]):
         ]
 
     def clean_provider(self) -> str:
-        """One that is registered."""
+        """Refuse a provider that is not registered."""
         return self._checked(check_provider, "provider")
 
     def clean_auth_url(self) -> str:
-        """One that the portal may be sent to; it is looked up only when it is new."""
+        """Refuse a URL where no cloud may be; it is resolved only when it has changed."""
         return self._checked(check_auth_url, "auth_url")
 
     def clean_interface(self) -> str:
-        """The one that was chosen, or as before."""
+        """Return the selected interface, or the present one."""
         chosen: str = self.cleaned_data["interface"]
         return chosen or self.instance.interface
 
     def clean_ca_bundle(self) -> str:
-        """Certificates, or nothing."""
+        """Refuse a text without certificates."""
         return self._checked(check_ca_bundle, "ca_bundle")
 
     def _checked(self, check: Callable[[str], None], name: str) -> str:
@@ -107,11 +107,11 @@ class CloudAccountForm(forms.ModelForm[CloudAccount]):
         return value
 
     def clean(self) -> dict[str, Any]:
-        """What is about more than one field."""
+        """Check the fields that depend on one another."""
         fields = super().clean() or {}
         if not fields.get("secret"):
             if not self.instance.encrypted_secret:
-                self.add_error("secret", _("A new account needs its secret."))
+                self.add_error("secret", _("Enter the secret."))
             elif is_secret_required(frozenset(self.changed_data)):
                 self.add_error("secret", SECRET_REQUIRED)
         chosen = fields.get("resource_types") or ()
@@ -119,7 +119,7 @@ class CloudAccountForm(forms.ModelForm[CloudAccount]):
         if foreign:
             self.add_error(
                 "resource_types",
-                _("Not of this provider: %(types)s.") % {"types": ", ".join(foreign)},
+                _("Not available for this cloud type: %(types)s.") % {"types": ", ".join(foreign)},
             )
         return fields
 
@@ -165,34 +165,34 @@ class CloudAccountAdmin(WriteOnlyFieldsAdmin[CloudAccount]):
 
     @admin.display(description=_("cloud"))
     def auth_host(self, account: CloudAccount) -> str:
-        """The host of the auth URL, which is enough in a list."""
+        """Return the host of the auth URL."""
         return urlsplit(account.auth_url).netloc
 
     @admin.display(description=_("clock"))
     def clock(self, account: CloudAccount) -> str:
-        """How far the cloud's clocks are from the portal's, when that is far."""
+        """Return the warning about the cloud's clocks, if any."""
         return build_account_clock_warning(account)
 
     @admin.display(description=_("last run"))
     def last_run(self, account: CloudAccount) -> str:
-        """When beat rang it last."""
-        return _moment(self._get_status(account), "last_run_at")
+        """Return when the schedule was last due."""
+        return _format_time(self._get_status(account), "last_run_at")
 
     @admin.display(description=_("next run"))
     def next_run(self, account: CloudAccount) -> str:
-        """When beat will ring it next; empty when it is switched off."""
-        return _moment(self._get_status(account), "next_run_at")
+        """Return when the schedule is due next; empty when it is disabled."""
+        return _format_time(self._get_status(account), "next_run_at")
 
     @admin.display(description=_("fresh"), boolean=True)
     def fresh(self, account: CloudAccount) -> bool | None:
-        """Whether every type was synced within three intervals; unknown for one without a schedule."""
+        """Return whether every type was synced within three intervals; None without a schedule."""
         account_status = self._get_status(account)
         if account_status is None or not account.active or not account.sync_interval_minutes:
             return None
         return not account_status.stale
 
     def save_model(self, request: HttpRequest, obj: CloudAccount, form: Any, change: bool) -> None:
-        """Encrypt the secret if one was typed; the version moves with every change."""
+        """Encrypt the secret if one was entered; every change increments the version."""
         if form.cleaned_data.get("secret"):
             obj.set_secret(form.cleaned_data["secret"])
         if change:
@@ -200,39 +200,41 @@ class CloudAccountAdmin(WriteOnlyFieldsAdmin[CloudAccount]):
         super().save_model(request, obj, form, change)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """What follows, once the chosen types are saved too."""
+        """Verify the account, once the selected types are saved too."""
         super().save_related(request, form, formsets, change)
-        changed = frozenset(form.changed_data) if change else services.CREDENTIALS
+        changed = frozenset(form.changed_data) if change else services.CREDENTIAL_FIELDS
         services.handle_saved_account(form.instance, user=_scope(request).user, changed=changed)
 
-    @admin.action(description=_("Sync the chosen accounts now"), permissions=["change"])
+    @admin.action(description=_("Sync selected accounts"), permissions=["change"])
     def sync_now(self, request: HttpRequest, accounts: QuerySet[CloudAccount]) -> None:
-        """Open a log for each type of each; what runs already is joined."""
+        """Request a sync of every type of each account."""
         logs = 0
         for account in accounts:
             try:
                 logs += len(services.request_sync(scope=_scope(request), account_id=account.pk))
             except DomainError as refused:
                 self.message_user(request, f"{account}: {refused.detail}", messages.WARNING)
-        self.message_user(request, _("%(count)s syncs are under way.") % {"count": logs})
+        self.message_user(request, _("%(count)s syncs started.") % {"count": logs})
 
-    @admin.action(description=_("Verify the credentials of the chosen accounts"), permissions=["change"])
+    @admin.action(description=_("Test connection of selected accounts"), permissions=["change"])
     def verify(self, request: HttpRequest, accounts: QuerySet[CloudAccount]) -> None:
-        """Have each tried by a job of its own."""
+        """Submit the verification of each account."""
         for account in accounts:
             services.verify_account(scope=_scope(request), account_id=account.pk)
-        self.message_user(request, _("%(count)s are being verified.") % {"count": len(accounts)})
+        self.message_user(
+            request, _("Testing the connection of %(count)s accounts.") % {"count": len(accounts)}
+        )
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """The accounts alone: what is known of them may be a hundred thousand rows, which nobody reads."""
+        """Return the accounts alone: their resources may be a hundred thousand rows."""
         return [str(account) for account in objs], {}, set(), []
 
     def delete_model(self, request: HttpRequest, obj: CloudAccount) -> None:
-        """Have it removed by a job, which stops its syncs first."""
+        """Submit the deletion by a job, which stops the syncs first."""
         self._remove(request, [obj])
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[CloudAccount]) -> None:
-        """As one by one."""
+        """Submit the deletion of each account."""
         self._remove(request, list(queryset))
 
     def _remove(self, request: HttpRequest, accounts: list[CloudAccount]) -> None:
@@ -242,10 +244,10 @@ class CloudAccountAdmin(WriteOnlyFieldsAdmin[CloudAccount]):
             except DomainError as refused:
                 self.message_user(request, f"{account}: {refused.detail}", messages.ERROR)
             else:
-                self.message_user(request, _("%(account)s is being removed.") % {"account": account})
+                self.message_user(request, _("Deleting %(account)s.") % {"account": account})
 
 
-def _moment(account_status: AccountStatus | None, name: str) -> str:
+def _format_time(account_status: AccountStatus | None, name: str) -> str:
     at = account_status.schedule[name] if account_status and account_status.schedule else None
     return date_format(timezone.localtime(at), "DATETIME_FORMAT") if at else ""
 
@@ -259,14 +261,14 @@ class ResourceTypeAdmin(ReadOnlyAdmin):
     search_fields = ["code", "name"]
 
 
-class SyncLineRows(ReadOnlyInline):
+class SyncLogLineInline(ReadOnlyInline):
     """The lines of a sync."""
 
     model = SyncLogLine
     fields = ["at", "level", "text"]
 
 
-class ChangeRows(ReadOnlyInline):
+class ResourceChangeInline(ReadOnlyInline):
     """What the syncs found changed."""
 
     model = ResourceChange
@@ -274,7 +276,7 @@ class ChangeRows(ReadOnlyInline):
     verbose_name_plural = _("resource changes")
 
 
-class LinkRows(ReadOnlyInline):
+class ResourceLinkInline(ReadOnlyInline):
     """What it refers to."""
 
     model = ResourceLink
@@ -299,12 +301,12 @@ class CloudResourceAdmin(ReadOnlyAdmin):
     list_filter = ["account", "region", "type", ("expired_at", admin.EmptyFieldListFilter)]
     search_fields = ["name", "=cloud_id", "addresses"]
     list_select_related = ["account"]
-    inlines = [LinkRows, ChangeRows]
+    inlines = [ResourceLinkInline, ResourceChangeInline]
     show_full_result_count = False
 
     @admin.display(description=_("type"), ordering="type")
     def type_name(self, resource: CloudResource) -> str:
-        """What people call the type."""
+        """Return the label of the type."""
         return type_label(resource.account.provider, resource.type)
 
 
@@ -330,13 +332,13 @@ class SyncLogAdmin(ReadOnlyAdmin):
     ]
     list_filter = ["state", "account__provider", "account", "type", "started_at"]
     list_select_related = ["account", "asked_by"]
-    inlines = [SyncLineRows]
-    actions = ["believe_losses"]
+    inlines = [SyncLogLineInline]
+    actions = ["confirm_deletions"]
     show_full_result_count = False
 
-    @admin.action(description=_("Believe the losses that were held back"), permissions=["accept"])
-    def believe_losses(self, request: HttpRequest, logs: QuerySet[SyncLog]) -> None:
-        """Sync again, and believe what is missing then: somebody has looked, and it is gone indeed."""
+    @admin.action(description=_("Confirm deletions on hold"), permissions=["accept"])
+    def confirm_deletions(self, request: HttpRequest, logs: QuerySet[SyncLog]) -> None:
+        """Sync again, and mark whatever is missing then: somebody has checked that it is gone."""
         accepted = 0
         for log in logs:
             try:
@@ -344,8 +346,10 @@ class SyncLogAdmin(ReadOnlyAdmin):
                 accepted += 1
             except DomainError as refused:
                 self.message_user(request, f"{log}: {refused.detail}", messages.WARNING)
-        self.message_user(request, _("%(count)s are synced again, and believed.") % {"count": accepted})
+        self.message_user(
+            request, _("%(count)s syncs started; their deletions are confirmed.") % {"count": accepted}
+        )
 
     def has_accept_permission(self, request: HttpRequest) -> bool:
-        """Who may change accounts in the admin."""
+        """Return whether the user may change accounts in the admin."""
         return request.user.has_perm("cloudaccounts.change_cloudaccount")

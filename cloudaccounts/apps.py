@@ -4,7 +4,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class CloudAccountsConfig(AppConfig):
-    """Where: cloud accounts, and what is in them."""
+    """Cloud accounts and their resources."""
 
     name = "cloudaccounts"
     verbose_name = _("Cloud accounts")
@@ -24,12 +24,12 @@ class CloudAccountsConfig(AppConfig):
             (
                 "cloudaccounts.sweep",
                 30,
-                _("Closes syncs whose worker died, and keeps the accounts' schedules in step."),
+                _("Closes syncs whose worker died, and repairs the schedules of accounts."),
             ),
             (
                 "cloudaccounts.prune",
                 86400,
-                _("Forgets old sync logs, old changes, and resources that expired long ago."),
+                _("Purges old sync logs, old changes, and resources that expired long ago."),
             ),
         ):
             declare_schedule(Schedule(name, name, seconds, text))

@@ -1,7 +1,7 @@
-"""The door to a cloud account: opens a `Cloud` for it, one per account and region in each process.
+"""Opens cloud accounts: one `Cloud` per account and region in each process.
 
-Clients that leave connections open starve a small Neutron, so a `Cloud` is kept and reused, and is closed and made
-anew when the account's credentials change.
+A `Cloud` is kept and reused, because clients that leave connections open starve a small Neutron. It is closed and opened
+again when the account's credentials change.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .models import CloudAccount
 
 
 class CalledInTransactionError(RuntimeError):
-    """A cloud was called while a database transaction was open. A bug: locks would be held for as long as it takes."""
+    """A cloud was called while a database transaction was open. A bug: locks would be held until the cloud answers."""
 
 
 def refuse_inside_transaction() -> None:
@@ -35,15 +35,15 @@ def refuse_inside_transaction() -> None:
         )
 
 
-def refuse() -> None:
-    """The guard that every `Cloud` of ours runs before a request leaves: no open transaction, no lost claim."""
+def guard_request() -> None:
+    """Refuse to send a request inside a transaction, or after the claim of the job was lost. Runs before each request."""
     refuse_inside_transaction()
     check_lease()
 
 
 def connection_rules() -> ConnectionRules:
-    """Return the rules of every cloud: it is asked at no address that the installation's policy refuses."""
-    return ConnectionRules(connect=connect_checked, check=check_place, proxy=settings.CLOUD_PROXY or None)
+    """Return the connection rules of clouds: none at an address that the installation's policy refuses."""
+    return ConnectionRules(connect=connect_checked, check=check_address, proxy=settings.CLOUD_PROXY or None)
 
 
 def connect_checked(host: str, port: int, timeout: float | None) -> socket.socket:
@@ -54,8 +54,8 @@ def connect_checked(host: str, port: int, timeout: float | None) -> socket.socke
         raise AddressRefusedError(refused.reason) from None
 
 
-def check_place(host: str, port: int) -> None:
-    """Refuse a place where no cloud may be, ahead of a proxy that connects in our stead. Raises as `connect_checked`."""
+def check_address(host: str, port: int) -> None:
+    """Refuse an address where no cloud may be, before a proxy connects to it. Raises as `connect_checked`."""
     try:
         connections.resolve_checked(host, port, policy=cloud_policy())
     except connections.AddressRefusedError as refused:
@@ -70,7 +70,7 @@ class _Opened:
 
 _opened: dict[tuple[int, str], _Opened] = {}
 _guard = threading.Lock()
-# Tokens are shared between processes. A cache that is away costs a login, never an error.
+# Tokens are shared between processes. Without the cache each process logs in itself; that is no error.
 _tokens = SecretCache("cloud-token")
 
 
@@ -90,7 +90,7 @@ def open_cloud(account: CloudAccount, region: str) -> Cloud:
             build_credentials(account),
             region=region or None,
             interface=account.interface,
-            guard=refuse,
+            guard=guard_request,
             token_cache=_tokens,
             rules=connection_rules(),
         )
@@ -99,7 +99,7 @@ def open_cloud(account: CloudAccount, region: str) -> Cloud:
 
 
 def build_credentials(account: CloudAccount) -> CloudCredentials:
-    """What the wrapper logs in with."""
+    """Build the credentials that `openstack_client` logs in with. Raises `UnreadableSecret`."""
     ca_bundle = account.ca_bundle or None
     if account.credential_kind == CloudAccount.CredentialKind.APPLICATION_CREDENTIAL:
         return CloudCredentials(
@@ -120,7 +120,7 @@ def build_credentials(account: CloudAccount) -> CloudCredentials:
 
 
 def fill_from_clouds_yaml(account: CloudAccount, name: str) -> str:
-    """Give an account the address and credentials of a cloud in this machine's clouds.yaml; its region, or "".
+    """Fill an account from a cloud in this machine's clouds.yaml; return the region, or "".
 
     The caller saves. Raises `CloudError` when clouds.yaml has no such cloud.
     """

@@ -8,8 +8,8 @@ from django_filters import rest_framework as filters
 
 from .models import CloudAccount, CloudResource, ResourceType, SyncLog
 
-# What a search of resources reads, over REST and on the page.
-SEARCHED = ("name", "cloud_id", "addresses")
+# The columns that a search of resources covers, over REST and on the page.
+SEARCH_FIELDS = ("name", "cloud_id", "addresses")
 
 
 class CloudAccountFilter(filters.FilterSet):
@@ -43,15 +43,15 @@ class CloudResourceFilter(filters.FilterSet):
     type = filters.CharFilter(max_length=30)
     status = filters.CharFilter(max_length=50)
     cloud_id = filters.CharFilter(max_length=255)
-    expired = filters.BooleanFilter(field_name="expired_at", method="whether_expired")
+    expired = filters.BooleanFilter(field_name="expired_at", method="filter_expired")
     changed_after = filters.IsoDateTimeFilter(field_name="changed_at", lookup_expr="gte")
 
     class Meta:
         model = CloudResource
         fields: list[str] = []
 
-    def whether_expired(self, rows: Any, name: str, value: bool) -> Any:
-        """Those that have expired, or those that are there."""
+    def filter_expired(self, rows: Any, name: str, value: bool) -> Any:
+        """Return the resources that have expired, or those that have not."""
         return rows.exclude(expired_at=None) if value else rows.filter(expired_at=None)
 
 

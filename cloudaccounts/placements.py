@@ -1,4 +1,4 @@
-"""Where something new is to be: an account that its owner may use, and one of the account's regions."""
+"""Placements of new resources: a cloud account that the owner may use, and one of its regions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tenants.models import InformationSystem
 
 from .models import CloudAccount, CloudResource
 
-# What is wrong with a request, by field.
+# The problems of a request, by field.
 Errors = dict[str, list[str | Promise]]
 
 
@@ -32,27 +32,29 @@ def choose_placement(
     *,
     for_new: bool = True,
 ) -> tuple[Placement | None, Errors]:
-    """The account and region for a new VM of a system.
+    """Choose the account and region for a new resource of a system; return the placement, or the problems by field.
 
-    The account that was named, else the system's default, else the only one that can be used; `accounts` are those that
-    the caller sees. The region likewise. Nothing new is made in an account whose last verification failed; what is in it
-    already (not `for_new`) goes on.
+    The account is the one that was named, else the system's default, else the only usable one of `accounts`, which are
+    those that the caller sees. The region is chosen likewise. An account whose last verification failed takes no new
+    resources; existing ones (not `for_new`) are not affected.
     """
     account, errors = _choose_account(system, accounts, account_id, for_new=for_new)
     if account is None:
         return None, errors
     regions = list_known_regions(account.pk)
     if not regions and account.verification == CloudAccount.Verification.UNVERIFIED:
-        message = _("The cloud account '%(name)s' is not verified yet; wait for that, or verify it.")
+        message = _(
+            "The cloud account '%(name)s' is not verified yet. Wait for the verification, or test the connection."
+        )
         return None, {"account": [message % {"name": account.name}]}
     if not regions:
-        message = _("Nothing is known yet of the cloud account '%(name)s'; it is listed every few minutes.")
+        message = _("The cloud account '%(name)s' has not been synced yet. Try again in a few minutes.")
         return None, {"account": [message % {"name": account.name}]}
     if region and region not in regions:
-        message = _("The account has no region '%(region)s'; it has: %(known)s.")
+        message = _("Unknown region '%(region)s'. Available: %(known)s.")
         return None, {"region": [message % {"region": region, "known": ", ".join(regions)}]}
     if not region and len(regions) > 1:
-        return None, {"region": [_("Name the region; there are: %(known)s.") % {"known": ", ".join(regions)}]}
+        return None, {"region": [_("Select a region: %(known)s.") % {"known": ", ".join(regions)}]}
     return Placement(account, region or regions[0]), {}
 
 
@@ -61,37 +63,39 @@ def _choose_account(
 ) -> tuple[CloudAccount | None, Errors]:
     active = {account.pk: account for account in accounts if account.active}
     usable = {pk: account for pk, account in active.items() if account.is_usable or not for_new}
-    wanted = account_id if account_id is not None else system.default_account_id
-    if wanted is not None:
-        account = active.get(wanted)
+    chosen_id = account_id if account_id is not None else system.default_account_id
+    if chosen_id is not None:
+        account = active.get(chosen_id)
         if account is not None and for_new and (wrong := explain_unusable(account)):
             return None, {"account": [wrong]}
         if account is None:
-            return None, {"account": [_("There is no active cloud account '%(id)s' here.") % {"id": wanted}]}
+            return None, {
+                "account": [_("Cloud account not found or disabled: '%(id)s'.") % {"id": chosen_id}]
+            }
     elif len(usable) == 1:
         (account,) = usable.values()
     elif usable:
         named = ", ".join(f"{one.pk} ({one.name})" for one in usable.values())
-        return None, {"account": [_("Name the cloud account; there are: %(named)s.") % {"named": named}]}
+        return None, {"account": [_("Select a cloud account: %(named)s.") % {"named": named}]}
     elif active:
         return None, {"account": [text for account in active.values() if (text := explain_unusable(account))]}
     else:
-        return None, {"account": [_("There is no active cloud account for this tenant.")]}
+        return None, {"account": [_("This tenant has no active cloud account.")]}
     return account, {}
 
 
 def explain_unusable(account: CloudAccount) -> str | None:
-    """Why nothing new can be made in an account that is switched on; None when it can."""
+    """Return why an active account takes no new resources; None when it does."""
     if account.is_usable:
         return None
     message = _(
-        "Nothing new can be made in the cloud account '%(name)s': its last verification failed."
-        " Put its credentials right and verify it again, or choose another account."
+        "The cloud account '%(name)s' takes no new resources: its last verification failed."
+        " Correct its credentials and test the connection, or select another account."
     )
     return message % {"name": account.name}
 
 
 def list_known_regions(account_id: int) -> list[str]:
-    """The regions of an account in which something was found."""
+    """List the regions of an account in which a sync has found resources."""
     present = CloudResource.objects.present().filter(account=account_id).order_by("region")
     return list(present.values_list("region", flat=True).distinct())

@@ -1,6 +1,6 @@
-"""What can be synced: providers, and for each of their types the syncer that lists it.
+"""The registry of providers, and of the syncer of each of their resource types.
 
-A provider says how to get at an account's regions, and what may go wrong there in words for people.
+A provider opens an account's regions and names the errors that may occur there.
 A syncer is one small class, which turns the listing of one type into `ListedResource`s; what its `attributes` hold is said there,
 and nowhere else. Registering is all that either needs: rows, logs, changes, links, REST and pages follow.
 """
@@ -20,7 +20,7 @@ from .models import CloudAccount, ResourceType
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """That an object refers to another of the same account and region, by that one's id in the cloud."""
+    """A reference to another object of the same account and region, by its id in the cloud."""
 
     type: str
     cloud_id: str
@@ -28,7 +28,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class ListedResource:
-    """One object of a listing, as a resource row shows it. `attributes` holds JSON values."""
+    """One object of a listing, with the columns of a resource row. `attributes` holds JSON values."""
 
     cloud_id: str
     name: str
@@ -39,27 +39,27 @@ class ListedResource:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
-        """One that was kept as JSON (`dataclasses.asdict`) between two steps of a job."""
+        """Restore an object that a job has kept as JSON (`dataclasses.asdict`) between two steps."""
         links = tuple(Link(**link) for link in values.get("links", ()))
         return cls(**{**values, "addresses": tuple(values.get("addresses", ())), "links": links})
 
 
 @dataclass(frozen=True, slots=True)
 class UnreadableResource:
-    """An object of a listing of which nothing could be made: its id in the cloud, or "", what it is called, and why."""
+    """An object of a listing that could not be read: its id in the cloud, or "", its name, and the reason."""
 
     cloud_id: str
     name: str
     reason: str
 
     def __str__(self) -> str:
-        """For people."""
+        """Return the object and the reason, for messages."""
         called = " ".join(filter(None, (self.cloud_id[:80], f'"{self.name[:80]}"' if self.name else "")))
         return f"{called}: {self.reason}" if called else self.reason
 
 
 class ListedPage(list[ListedResource]):
-    """A page of findings, and what of the page could not be read: that never keeps the others from being synced."""
+    """A page of resources, and the objects of the page that could not be read; these never block the others."""
 
     def __init__(
         self, found: Iterable[ListedResource] = (), unreadable: Iterable[UnreadableResource] = ()
@@ -70,15 +70,15 @@ class ListedPage(list[ListedResource]):
 
 def build_page(
     records: Iterable[Any],
-    found_of: Callable[[Any], ListedResource | None],
+    convert: Callable[[Any], ListedResource | None],
     unreadable: Iterable[UnreadableResource] = (),
 ) -> ListedPage:
-    """Make findings of a page's records, one by one. Those of which `found_of` makes None are left out on purpose."""
+    """Convert a page's records one by one. A record that `convert` turns into None is left out on purpose."""
     page = ListedPage((), unreadable)
     for record in records:
         try:
-            found = found_of(record)
-        except Exception as error:  # noqa: BLE001 - whatever one object does to us, the others are synced.
+            found = convert(record)
+        except Exception as error:  # noqa: BLE001 - one bad object must not block the others.
             cloud_id, name = getattr(record, "id", ""), getattr(record, "name", "")
             page.unreadable.append(
                 UnreadableResource(str(cloud_id), str(name), f"{type(error).__name__}: {error}")
@@ -90,7 +90,7 @@ def build_page(
 
 
 class Provider(ABC):
-    """A kind of cloud. `errors` are what may go wrong there; their text is shown to people as it is."""
+    """A type of cloud. `errors` are the exceptions that it raises; their text is shown to people as it is."""
 
     code: ClassVar[str]
     label: ClassVar[str | Promise]
@@ -98,28 +98,28 @@ class Provider(ABC):
 
     @abstractmethod
     def regions(self, account: CloudAccount) -> list[str]:
-        """The regions to look into: those that the account names, or all that there are. Raises one of `errors`."""
+        """List the regions to sync: those that the account names, or all of the catalog. Raises one of `errors`."""
 
     @abstractmethod
     def open(self, account: CloudAccount, region: str) -> Any:
-        """What the syncers of this provider list with. Raises one of `errors`."""
+        """Open the client that the syncers of this provider list with. Raises one of `errors`."""
 
     def clock_offset(self, client: Any) -> float | None:
-        """How many seconds the cloud's clock is ahead of the portal's (negative: behind); None when it does not say."""
+        """Return how many seconds the cloud's clock is ahead of the portal's (negative: behind); None when unknown."""
         return None
 
     @abstractmethod
     def check(self, account: CloudAccount) -> dict[str, Any]:
-        """Log in and look around; what was found, as JSON values. Raises one of `errors`."""
+        """Log in and read regions and services; return these facts as JSON values. Raises one of `errors`."""
 
 
 class Syncer(ABC):
-    """How one type of one provider is listed."""
+    """Lists one resource type of one provider."""
 
     provider: ClassVar[str]
     type: ClassVar[str]
     label: ClassVar[str | Promise]
-    # Types are synced in this order: what others refer to comes first.
+    # Types are synced in this order: the targets of links come first.
     order: ClassVar[int]
     # After how many complete listings in a row without it an object counts as gone.
     expires_after: ClassVar[int] = 2
@@ -128,14 +128,14 @@ class Syncer(ABC):
 
     @abstractmethod
     def pages(self, client: Any) -> Iterator[list[ListedResource]]:
-        """All that there is of the type in one region, page by page. Raises one of the provider's `errors`.
+        """Yield all objects of the type in one region, page by page. Raises one of the provider's `errors`.
 
-        A `ListedPage` says what of it could not be read.
+        A `ListedPage` also holds the objects that could not be read.
         """
 
 
 class UnknownProviderError(LookupError):
-    """An account names a provider that nothing has registered."""
+    """An account names a provider that is not registered."""
 
 
 _providers: dict[str, Provider] = {}
@@ -145,7 +145,7 @@ SomeSyncer = TypeVar("SomeSyncer", bound=type[Syncer])
 
 
 def register_provider(provider: SomeProvider) -> SomeProvider:
-    """Make a provider known by its code, which accounts store."""
+    """Register a provider by its code, which accounts store."""
     known = _providers.setdefault(provider.code, provider())
     if type(known) is not provider:
         raise ValueError(f"Two providers are registered as '{provider.code}'.")
@@ -153,7 +153,7 @@ def register_provider(provider: SomeProvider) -> SomeProvider:
 
 
 def register_syncer(syncer: SomeSyncer) -> SomeSyncer:
-    """Make a syncer known by its provider and type, which rows store."""
+    """Register a syncer by its provider and type, which rows store."""
     known = _syncers.setdefault((syncer.provider, syncer.type), syncer())
     if type(known) is not syncer:
         raise ValueError(f"Two syncers are registered for '{syncer.type}' of '{syncer.provider}'.")
@@ -161,12 +161,12 @@ def register_syncer(syncer: SomeSyncer) -> SomeSyncer:
 
 
 def providers() -> list[Provider]:
-    """Every provider, by code."""
+    """Return every provider, ordered by code."""
     return [_providers[code] for code in sorted(_providers)]
 
 
 def get_provider(account: CloudAccount) -> Provider:
-    """The provider of an account. Raises `UnknownProviderError`."""
+    """Return the provider of an account. Raises `UnknownProviderError`."""
     try:
         return _providers[account.provider]
     except KeyError:
@@ -174,34 +174,34 @@ def get_provider(account: CloudAccount) -> Provider:
 
 
 def list_syncers(provider: str) -> list[Syncer]:
-    """The syncers of a provider, in the order in which they run."""
-    own = [syncer for (code, _type), syncer in _syncers.items() if code == provider]
-    return sorted(own, key=lambda syncer: (syncer.order, syncer.type))
+    """Return the syncers of a provider, in the order in which they run."""
+    syncers = [syncer for (code, _type), syncer in _syncers.items() if code == provider]
+    return sorted(syncers, key=lambda syncer: (syncer.order, syncer.type))
 
 
 def find_syncer(provider: str, type_code: str) -> Syncer | None:
-    """The syncer of a type; None when there is none."""
+    """Return the syncer of a type; None without one."""
     return _syncers.get((provider, type_code))
 
 
 def type_label(provider: str, type_code: str) -> str:
-    """What people call a type, in their language; its code when nobody has registered it."""
+    """Return the label of a type in the reader's language; its code when it is not registered."""
     syncer = find_syncer(provider, type_code)
     return str(syncer.label) if syncer else type_code
 
 
 def write_resource_types(**_signal: Any) -> None:
-    """Write the row of each registered type that has none, and bring order and kind up to date. Run at each deploy.
+    """Write the rows of the registered types, with their order and kind. Run after each migration.
 
-    Rows of types that nobody registers any more stay: resources and logs are of them.
+    Rows of types that are not registered any more stay, because resources and logs refer to them.
     """
     ResourceType.objects.bulk_create(
         [
             ResourceType(
                 provider=syncer.provider,
                 code=syncer.type,
-                # In English, whoever deploys; readers get `type_label`.
-                name=_english(syncer.label),
+                # In English, whatever the deployer's language; readers get `type_label`.
+                name=_to_english(syncer.label),
                 order=syncer.order,
                 catalogue=syncer.catalogue,
             )
@@ -214,11 +214,11 @@ def write_resource_types(**_signal: Any) -> None:
 
 
 def list_synced_types(account: CloudAccount) -> list[str]:
-    """The types that are synced of an account, in their order: those chosen, or all that its provider can."""
+    """List the types that are synced of an account, in their order: those selected, or all of its provider."""
     chosen = list(account.resource_types.order_by("order", "code").values_list("code", flat=True))
     return chosen or [syncer.type for syncer in list_syncers(account.provider)]
 
 
-def _english(text: str | Promise) -> str:
+def _to_english(text: str | Promise) -> str:
     with translation.override("en"):
         return str(text)

@@ -5,7 +5,7 @@ from celery import shared_task
 from . import services
 from .sync import resources
 
-# A listing of a large account takes its time; the lease shows meanwhile that the worker lives.
+# The listing of a large account takes long; the lease shows in the meantime that the worker lives.
 LONGEST_SYNC_SECONDS = 3600
 
 
@@ -21,17 +21,17 @@ def sync_account(account_id: int) -> None:
     time_limit=LONGEST_SYNC_SECONDS + 30,
 )
 def sync_resource(log_id: int) -> None:
-    """Carry out one sync."""
+    """Run one sync."""
     resources.run_sync(log_id)
 
 
 @shared_task(name="cloudaccounts.sweep", expires=30)
 def sweep() -> None:
-    """Close what died, ring again for what nobody took, and keep every schedule in step."""
-    services.sweep()
+    """Close dead syncs, ring again for forgotten ones, and repair schedules."""
+    services.sweep_syncs()
 
 
 @shared_task(name="cloudaccounts.prune", expires=3600)
 def prune() -> None:
-    """Forget what is older than it is kept."""
-    services.prune()
+    """Delete history that has expired."""
+    services.prune_history()

@@ -20,7 +20,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from cloudaccounts.models import CloudAccount, SyncLog
-from cloudaccounts.services.freshness import freshness
+from cloudaccounts.services.freshness import measure_staleness
 from tasks import queues
 from tasks.models import Job
 from vms.models import Orphan, SyncState
@@ -143,7 +143,7 @@ def _resource_sync() -> Iterator[GaugeMetricFamily]:
         labels=["account", "account_id"],
     )
     stale = 0
-    for one in freshness():
+    for one in measure_staleness():
         age.add_metric([one.name, str(one.account_id)], one.seconds)
         stale += one.stale
     yield age
@@ -207,11 +207,11 @@ def _pools() -> Iterator[GaugeMetricFamily]:
         paused.add_metric(of_pool, int(pool.is_paused))
         lacking.add_metric(of_pool, int(pool.has_source_problem))
     yield from (spares, desired, claims, rate, paused, lacking)
-    strays = dict.fromkeys((str(pool.account_id) for pool in pools), 0)
+    orphans = dict.fromkeys((str(pool.account_id) for pool in pools), 0)
     found = OrphanVolume.objects.order_by().values_list("account_id").annotate(Count("pk"))
-    strays |= {str(account_id): count for account_id, count in found}
+    orphans |= {str(account_id): count for account_id, count in found}
     yield _build_gauge(
-        "portal_pool_strays", "Volumes that carry a pool's mark and belong to no row.", "account_id", strays
+        "portal_pool_strays", "Volumes that carry a pool's mark and belong to no row.", "account_id", orphans
     )
 
 

@@ -14,7 +14,7 @@ from rest_framework.serializers import BaseSerializer
 
 from api.idempotency import run_idempotent
 from api.prefer import parse_preferred_wait
-from tenants.response_access import OpenAnswer
+from tenants.response_access import ResponseAccess
 from tenants.scoped_views import ScopedView
 from tenants.scoping import Role
 
@@ -83,7 +83,7 @@ class CommandView(ScopedView):
         if response.status_code != 202 or not seconds:
             return False
         job = wait_for_job(Job.objects.shown().get(pk=response.data["job"]["id"]), seconds)
-        scope = OpenAnswer(request, self.scope).scope()
+        scope = ResponseAccess(request, self.scope).scope()
         if scope is None:
             raise NotAuthenticated
         self.scope = scope

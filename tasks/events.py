@@ -23,7 +23,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import translation
 from rest_framework.renderers import JSONRenderer
 
-from tenants.response_access import OpenAnswer
+from tenants.response_access import ResponseAccess
 
 from . import queries
 from .models import ENDED, Job, JobLogLine
@@ -40,7 +40,7 @@ RECONNECT_WHEN_FULL_MILLISECONDS = 5000
 LINES_PER_QUERY = 100
 
 
-def event_stream(request: HttpRequest, job: Job, opened: OpenAnswer) -> StreamingHttpResponse:
+def event_stream(request: HttpRequest, job: Job, opened: ResponseAccess) -> StreamingHttpResponse:
     """Return the stream of a job's events to a reader: a browser with its session, a program with its token.
 
     It ends, without an event, when the reader loses access.
@@ -70,7 +70,7 @@ class _Reader:
     tenant_id: UUID | None
     after_line: int
     language: str
-    opened: OpenAnswer
+    opened: ResponseAccess
     versions: tuple[Any, ...] | None = None
     shown: bytes = b""
 

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from tenants.scoping import TenantScoped
+from tenants.scoping import TenantScopedQuerySet
 
 from .queries import TREE_PROGRESS
 
@@ -65,7 +65,7 @@ def statuses_before(status: JobStatus) -> list[JobStatus]:
     return [before for before, after in MOVES.items() if status in after]
 
 
-class JobQuerySet(TenantScoped):
+class JobQuerySet(TenantScopedQuerySet):
     """Jobs of tenants; a job without a tenant is the platform's own and seen by staff alone."""
 
     def shown(self) -> Self:

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET
 from api.domain_errors import DomainError
 from api.form_errors import show_error
 from api.page_addresses import page_part, require_POST
-from tenants.response_access import OpenAnswer
+from tenants.response_access import ResponseAccess
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role
 
@@ -60,4 +60,4 @@ def job_page_events(request: PageRequest, pk: UUID) -> StreamingHttpResponse:
     """Stream the same events as the API, for the page: a browser cannot name a tenant in that request."""
     scope = page_scope(request)
     job = get_object_or_404(Job.objects.within(scope), pk=pk)
-    return event_stream(request, job, OpenAnswer(request, scope))
+    return event_stream(request, job, ResponseAccess(request, scope))

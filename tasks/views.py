@@ -16,7 +16,7 @@ from rest_framework.response import Response
 
 from api.idempotency import idempotent
 from api.pagination import LogPagination
-from tenants.response_access import OpenAnswer
+from tenants.response_access import ResponseAccess
 from tenants.scoped_views import ScopedView
 from tenants.scoping import require_staff_permission
 
@@ -99,7 +99,7 @@ class JobEventsView(ScopedView):
     )
     def get(self, request: Request, pk: UUID) -> StreamingHttpResponse:
         """Send `job` now and whenever it changes, `line` for each line of its log, and `end` when it has ended."""
-        return event_stream(request, self.get_object(), OpenAnswer(request, self.scope))
+        return event_stream(request, self.get_object(), ResponseAccess(request, self.scope))
 
 
 class _DecisionView(ScopedView):

@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class TenantsConfig(AppConfig):
-    """Who: tenants, members, information systems."""
+    """Tenants, members, information systems."""
 
     name = "tenants"
     verbose_name = _("Tenants")
@@ -15,10 +15,10 @@ class TenantsConfig(AppConfig):
         from api.requirements import check_requirements_with
         from api.user_details import register_user_details
 
-        from .requirements import require_again
+        from .requirements import recheck_requirements
 
         register_user_details(_tenants_of)
-        check_requirements_with(require_again)
+        check_requirements_with(recheck_requirements)
 
 
 def _tenants_of(user: Any) -> dict[str, Any]:

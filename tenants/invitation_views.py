@@ -16,7 +16,7 @@ from api.idempotency import idempotent
 
 from . import invitations
 from .models import Invitation
-from .scoped_views import signed_in
+from .scoped_views import get_user
 from .scoping import Role
 from .serializers import (
     AcceptedInvitationSerializer,
@@ -24,7 +24,7 @@ from .serializers import (
     NewMembershipSerializer,
     OwnInvitationSerializer,
 )
-from .services import tenant_in
+from .services import get_tenant
 
 
 class TenantInvitations(GenericAPIView[Invitation]):
@@ -41,7 +41,7 @@ class TenantInvitations(GenericAPIView[Invitation]):
         rows = super().get_queryset()
         if getattr(self, "swagger_fake_view", False):
             return rows.none()
-        tenant = tenant_in(signed_in(self.request), self.kwargs["pk"], Role.ADMIN, Invitation)
+        tenant = get_tenant(get_user(self.request), self.kwargs["pk"], Role.ADMIN, Invitation)
         return rows.filter(tenant=tenant)
 
     @extend_schema(responses=InvitationSerializer(many=True))
@@ -54,8 +54,8 @@ class TenantInvitations(GenericAPIView[Invitation]):
     @idempotent
     def post(self, request: Request, pk: UUID) -> Response:
         """Invite whoever has the user name. The answer is the same whether anybody has it or not."""
-        user = signed_in(request)
-        tenant = tenant_in(user, pk, Role.ADMIN, Invitation)
+        user = get_user(request)
+        tenant = get_tenant(user, pk, Role.ADMIN, Invitation)
         asked = NewMembershipSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         invitation = invitations.invite(tenant=tenant, by=user, **asked.validated_data)
@@ -71,11 +71,11 @@ class TenantInvitation(GenericAPIView[Invitation]):
     @extend_schema(responses={204: None})
     def delete(self, request: Request, pk: UUID, invitation_pk: UUID) -> Response:
         """Withdraw it."""
-        user = signed_in(request)
-        tenant = tenant_in(user, pk)
+        user = get_user(request)
+        tenant = get_tenant(user, pk)
         if not Invitation.objects.filter(tenant=tenant, pk=invitation_pk).exists():
             raise NotFound
-        tenant = tenant_in(user, pk, Role.ADMIN, Invitation)
+        tenant = get_tenant(user, pk, Role.ADMIN, Invitation)
         invitations.withdraw_invitation(tenant=tenant, invitation_id=invitation_pk)
         return Response(status=204)
 
@@ -89,7 +89,7 @@ class LeaveTenant(GenericAPIView[Any]):
     @idempotent
     def post(self, request: Request, pk: UUID) -> Response:
         """Leave the tenant; its last administrator cannot."""
-        invitations.leave_tenant(user=signed_in(request), tenant_id=pk)
+        invitations.leave_tenant(user=get_user(request), tenant_id=pk)
         return Response(status=204)
 
 
@@ -103,7 +103,7 @@ class OwnInvitations(GenericAPIView[Invitation]):
     @extend_schema(responses=OwnInvitationSerializer(many=True))
     def get(self, request: Request) -> Response:
         """The invitations that one may accept or decline."""
-        mine = Invitation.objects.of_invited(signed_in(request)).select_related("tenant", "invited_by")
+        mine = Invitation.objects.of_invited(get_user(request)).select_related("tenant", "invited_by")
         page = self.paginate_queryset(mine.order_by("-created_at"))
         return self.get_paginated_response(OwnInvitationSerializer(page, many=True).data)
 
@@ -118,7 +118,7 @@ class AcceptInvitation(GenericAPIView[Any]):
     @idempotent
     def post(self, request: Request, pk: UUID) -> Response:
         """Become a member of the tenant."""
-        membership = invitations.accept_invitation(user=signed_in(request), invitation_id=pk)
+        membership = invitations.accept_invitation(user=get_user(request), invitation_id=pk)
         return Response(AcceptedInvitationSerializer(membership).data)
 
 
@@ -132,5 +132,5 @@ class DeclineInvitation(GenericAPIView[Invitation]):
     @idempotent
     def post(self, request: Request, pk: UUID) -> Response:
         """Decline it."""
-        invitations.decline_invitation(user=signed_in(request), invitation_id=pk)
+        invitations.decline_invitation(user=get_user(request), invitation_id=pk)
         return Response(status=204)

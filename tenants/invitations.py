@@ -1,6 +1,6 @@
-"""Invitations: nobody becomes a member of a tenant unasked.
+"""Invitations: nobody becomes a member of a tenant without accepting one.
 
-Whoever invites learns nothing about who exists: no user is looked up, and the answer is that of the written row.
+An invitation reveals nothing about which users exist: no user is looked up, and the answer shows the written row.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from api.database_errors import violated_constraint
 from api.domain_errors import ConflictError, NotFoundError
 
 from .models import Invitation, Membership, Tenant, User
-from .services import keep_an_administrator
+from .services import require_other_administrator
 
 
 def invite(*, tenant: Tenant, username: str, role: str, by: User) -> Invitation:
-    """Invite whoever has a user name.
+    """Invite the user of a username, whether there is one or not.
 
     Raises 409 `already_member` (the tenant's own list shows that too), `invited_already`, `too_many_invitations`.
     """
@@ -34,16 +34,16 @@ def invite(*, tenant: Tenant, username: str, role: str, by: User) -> Invitation:
         invitations.filter(expires_at__lte=Now()).delete()
         if Membership.objects.filter(tenant=tenant, user__username=username).exists():
             raise ConflictError(
-                "already_member", _("This user is a member already; change the role instead.")
+                "already_member", _("This user is already a member. Change the role instead.")
             )
         if invitations.filter(username=username).exists():
-            raise ConflictError("invited_already", _("There is an invitation for this name already."))
-        # What was declined counts too: it is in the table, and there is to be an end to asking.
+            raise ConflictError("invited_already", _("This user has already been invited."))
+        # Declined ones count too: they are rows, and nobody is to be invited again and again.
         if invitations.count() >= settings.INVITATIONS_PER_TENANT:
             raise ConflictError(
                 "too_many_invitations",
                 _(
-                    "The tenant has %(count)s invitations, which is the most; withdraw one, or wait for an answer."
+                    "The tenant has %(count)s invitations, which is the limit. Withdraw one, or wait for an answer."
                 )
                 % {"count": settings.INVITATIONS_PER_TENANT},
             )
@@ -57,23 +57,23 @@ def invite(*, tenant: Tenant, username: str, role: str, by: User) -> Invitation:
 
 
 def withdraw_invitation(*, tenant: Tenant, invitation_id: UUID) -> None:
-    """Take an invitation back. Raises `NotFoundError`, 409 `declined` for one that was declined: it stays until it expires."""
+    """Withdraw an invitation. Raises `NotFoundError`, 409 `declined` for one that was declined: it stays until it expires."""
     with transaction.atomic():
         invitation = Invitation.objects.select_for_update().filter(tenant=tenant, pk=invitation_id).first()
         if invitation is None:
             raise NotFoundError
         if invitation.declined_at is not None and invitation.expires_at > timezone.now():
-            raise ConflictError("declined", _("It was declined; it is forgotten when it expires."))
+            raise ConflictError("declined", _("The invitation was declined. It disappears when it expires."))
         invitation.delete()
 
 
 def accept_invitation(*, user: User, invitation_id: UUID) -> Membership:
-    """Become a member, in the role of the invitation. Raises `NotFoundError` for what is not pending for this user.
+    """Accept an invitation: become a member in its role. Raises `NotFoundError` for one that is not pending for this user.
 
-    Safe against a second acceptance and against being withdrawn at this moment: the invitation's row is locked.
+    Safe beside a second acceptance or a withdrawal: the invitation's row is locked.
     """
     with transaction.atomic():
-        invitation = _locked_invitation(user, invitation_id)
+        invitation = _lock_invitation(user, invitation_id)
         invitation.delete()
         try:
             with transaction.atomic():
@@ -81,21 +81,21 @@ def accept_invitation(*, user: User, invitation_id: UUID) -> Membership:
         except IntegrityError as error:
             if violated_constraint(error) != "membership_once_per_tenant":
                 raise
-        # Staff have added the user meanwhile: that role stays.
+        # Staff have added the user in the meantime: that role stays.
         there: Membership = Membership.objects.get(user=user, tenant=invitation.tenant)
         return there
 
 
 def decline_invitation(*, user: User, invitation_id: UUID) -> None:
-    """Say no. Raises `NotFoundError` for what is not pending for this user."""
+    """Decline an invitation. Raises `NotFoundError` for one that is not pending for this user."""
     with transaction.atomic():
-        invitation = _locked_invitation(user, invitation_id)
+        invitation = _lock_invitation(user, invitation_id)
         invitation.declined_at = timezone.now()
         invitation.save(update_fields=["declined_at"])
 
 
 def leave_tenant(*, user: User, tenant_id: UUID) -> None:
-    """End the own membership. Raises `NotFoundError`, 409 `last_administrator`."""
+    """End one's own membership. Raises `NotFoundError`, 409 `last_administrator`."""
     with transaction.atomic():
         tenant = Tenant.objects.of_member(user).select_for_update(of=("self",)).filter(pk=tenant_id).first()
         if tenant is None:
@@ -103,11 +103,11 @@ def leave_tenant(*, user: User, tenant_id: UUID) -> None:
         membership = Membership.objects.filter(user=user, tenant=tenant).first()
         if membership is None:
             raise NotFoundError
-        keep_an_administrator(tenant, membership)
+        require_other_administrator(tenant, membership)
         membership.delete()
 
 
-def _locked_invitation(user: User, invitation_id: UUID) -> Invitation:
+def _lock_invitation(user: User, invitation_id: UUID) -> Invitation:
     mine = Invitation.objects.of_invited(user).select_related("tenant").select_for_update(of=("self",))
     invitation: Invitation | None = mine.filter(pk=invitation_id).first()
     if invitation is None:

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from api.password_checks import count_password_check
 from api.time_zones import today_in, validate_time_zone
 
-from .scoping import Role, TenantScoped
+from .scoping import Role, TenantScopedQuerySet
 
 _network_id = RegexValidator(r"^[0-9A-Za-z-]+\Z", _("A network is named by its OpenStack id."))
 # The columns whose change may end credentials; the trigger decides.
@@ -23,7 +23,7 @@ ENDS_CREDENTIALS = frozenset({"password", "is_active", "is_staff", "is_superuser
 
 
 class User(AbstractUser):
-    """A person or a program that signs in. Staff administer everything; others act inside their tenants."""
+    """A person or a program that signs in. Staff administer the platform; others act inside their tenants."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     language = models.CharField(_("language"), max_length=10, blank=True, default="")
@@ -47,7 +47,7 @@ class User(AbstractUser):
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Save as Django does, and read the epoch that the trigger may have moved.
 
-        Without that, who changes the own password would be signed out too: Django writes the session's new hash from
+        Without that, users who change their own password would be signed out: Django computes the session's new hash from
         this object.
         """
         is_new, names = self._state.adding, kwargs.get("update_fields")
@@ -56,10 +56,9 @@ class User(AbstractUser):
             self.credentials_epoch = User.objects.values_list("credentials_epoch", flat=True).get(pk=self.pk)
 
     def check_password(self, raw_password: str | None) -> bool:
-        """Check a password, as one of the tries that are counted (api/password_checks.py).
+        """Check a password; the attempt is counted (api/password_checks.py).
 
-        A password that is hashed anew, as its hash was made by older settings, is still the same one: that ends no
-        tokens.
+        A password that is only rehashed, because its hash was made by older settings, is still the same one: no token ends.
         """
 
         def save_new_hash(raw: str) -> None:
@@ -75,24 +74,24 @@ class User(AbstractUser):
         return check.passed
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
-        """What a session keeps of the user; it ends when this changes."""
-        of_password: str = super()._get_session_auth_hash(secret=secret)  # type: ignore[misc]
+        """Return the hash that a session keeps of the user; a session ends when it changes."""
+        password_hash: str = super()._get_session_auth_hash(secret=secret)  # type: ignore[misc]
         if not self.credentials_epoch:
-            return of_password  # As it was before there were epochs: sessions of that time go on.
+            return password_hash  # As before epochs were introduced, so that sessions of that time go on.
         return salted_hmac(
             "tenants.User.credentials_epoch",
-            f"{of_password}:{self.credentials_epoch}",
+            f"{password_hash}:{self.credentials_epoch}",
             secret=secret,
             algorithm="sha256",
         ).hexdigest()
 
     def active_memberships(self) -> "models.QuerySet[Membership]":
-        """The memberships that count: of tenants that are not switched off, by the tenant's name."""
+        """Return the memberships of active tenants, ordered by the tenant's name."""
         memberships = Membership.objects.filter(user=self, tenant__active=True)
         return memberships.select_related("tenant").order_by("tenant__name")
 
 
-class TenantQuerySet(TenantScoped):
+class TenantQuerySet(TenantScopedQuerySet):
     """Tenants; the tenant of a tenant is itself."""
 
     tenant_path: ClassVar[str] = ""
@@ -150,16 +149,16 @@ class Tenant(models.Model):
         return self.name
 
     def today(self) -> date:
-        """The day that it is for the tenant."""
+        """Return the present day in the tenant's time zone."""
         return today_in(self.time_zone)
 
 
-class MembershipQuerySet(TenantScoped):
+class MembershipQuerySet(TenantScopedQuerySet):
     """Memberships of tenants."""
 
 
 class Membership(models.Model):
-    """That a user belongs to a tenant, and in which role."""
+    """The membership of a user in a tenant, with a role."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(User, models.CASCADE, related_name="memberships", verbose_name=_("user"))
@@ -182,24 +181,24 @@ class Membership(models.Model):
         return f"{self.user} @ {self.tenant} ({self.role})"
 
 
-class InvitationQuerySet(TenantScoped):
+class InvitationQuerySet(TenantScopedQuerySet):
     """Invitations to tenants."""
 
     def pending(self) -> "InvitationQuerySet":
-        """Those that may still be accepted."""
+        """Return the invitations that may still be accepted."""
         return self.filter(declined_at=None, expires_at__gt=Now(), tenant__active=True)
 
     def of_invited(self, user: User) -> "InvitationQuerySet":
-        """The pending ones that a user is meant by."""
+        """Return the pending invitations of a user."""
         return self.pending().filter(username=user.get_username())
 
 
 class Invitation(models.Model):
-    """That somebody is invited into a tenant, until it is accepted, declined or withdrawn, or has expired.
+    """An invitation into a tenant, until it is accepted, declined or withdrawn, or expires.
 
-    The invited is a name and no reference to a user: the row is the same whether anybody has that name or not, so
-    nobody learns that by inviting. What was accepted or withdrawn is deleted; what was declined stays until it expires,
-    so that the same person is not asked again at once.
+    It holds a username and no reference to a user: the row is the same whether a user has that name or not, so inviting
+    does not reveal it. Accepted and withdrawn invitations are deleted; a declined one stays until it expires, so that the
+    same person is not invited again at once.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -229,7 +228,7 @@ class Invitation(models.Model):
         return f"{self.username} @ {self.tenant} ({self.role})"
 
 
-class InformationSystemQuerySet(TenantScoped):
+class InformationSystemQuerySet(TenantScopedQuerySet):
     """Information systems of tenants."""
 
 

@@ -84,7 +84,7 @@ def _posted(act: Act) -> Callable[..., HttpResponse]:
 
 
 def _tenant(request: HttpRequest, pk: UUID, model: type[Invitation | Membership]) -> Tenant:
-    return services.tenant_in(cast("User", request.user), pk, Role.ADMIN, model)
+    return services.get_tenant(cast("User", request.user), pk, Role.ADMIN, model)
 
 
 @_posted

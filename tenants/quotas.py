@@ -1,4 +1,4 @@
-"""What a tenant may use, what it uses, and whether something more fits."""
+"""Quotas of tenants: usage, and the check before something new is created."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from api.domain_errors import ConflictError
 
 from .models import InformationSystem, Tenant
 
-WORDS = {
+RESOURCE_LABELS = {
     "vms": _("VMs"),
     "cpu_cores": _("CPU cores"),
     "memory_gb": _("GB of memory"),
@@ -22,7 +22,7 @@ WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What something would use in addition to what is used now."""
+    """The resources that something new would use, in addition to the present usage."""
 
     vms: int = 0
     cpu_cores: int = 0
@@ -30,12 +30,12 @@ class Needs:
     disk_gb: int = 0
 
 
-def usage_of(tenant: Tenant) -> dict[str, dict[str, int | None]]:
-    """What the tenant has used of each quota: three queries, over its VMs, its volumes and their snapshots.
+def measure_usage(tenant: Tenant) -> dict[str, dict[str, int | None]]:
+    """Measure the tenant's usage of each quota: three queries, over its VMs, its volumes and their snapshots.
 
-    What is in flight counts: a VM from the moment it is asked for until its removal is through, and one that is
-    being resized, or a volume that is being extended, with the larger of its two sizes. A boot volume counts as its VM's
-    disk, not twice. Snapshots of volumes count as disk, as they do in Cinder. What the cloud has no more does not count.
+    Jobs in flight count: a VM from its request until its deletion has ended, and a VM that is being resized, or a volume that
+    is being extended, with the larger of its two sizes. A boot volume counts as its VM's disk, not twice. Snapshots of
+    volumes count as disk, as they do in Cinder. Objects that are gone from the cloud do not count.
     """
     systems = InformationSystem.objects.filter(tenant=tenant)
 
@@ -64,29 +64,29 @@ def usage_of(tenant: Tenant) -> dict[str, dict[str, int | None]]:
 
 
 def require_quota(tenant: Tenant, needs: Needs) -> None:
-    """Refuse what does not fit into the tenant's quotas: 409 `quota_exceeded`, with the figures of each that is hit.
+    """Refuse what exceeds the tenant's quotas: 409 `quota_exceeded`, with the figures of each quota that is hit.
 
-    In the caller's transaction, and before it writes what needs the room. Safe against others who ask at the same
-    moment: the tenant's row is locked, so they are counted one after another, each seeing what the last has written.
+    Call it in the transaction that creates the new rows, before they are written. Safe beside other requests: the tenant's
+    row is locked, so that they are counted one after another, each reading what the last has written.
     """
-    # Not against the key: jobs and VMs that merely refer to the tenant need not wait for this.
+    # Without the key: jobs and VMs that only refer to the tenant do not wait for this lock.
     locked = Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
-    if all(getattr(needs, name) <= 0 or getattr(locked, f"quota_{name}") is None for name in WORDS):
-        return  # Nothing that it needs is limited.
-    usage = usage_of(locked)
-    hit = {}
+    if all(getattr(needs, name) <= 0 or getattr(locked, f"quota_{name}") is None for name in RESOURCE_LABELS):
+        return  # None of the resources has a quota.
+    usage = measure_usage(locked)
+    exceeded = {}
     for name, quota in usage.items():
         needed, total = getattr(needs, name), quota["total"]
         if needed > 0 and total is not None and (quota["used"] or 0) + needed > total:
-            hit[name] = {"needed": needed, "left": max(0, total - (quota["used"] or 0)), "total": total}
-    if hit:
-        said = "; ".join(
-            str(_("it needs %(needed)s %(what)s, %(left)s of %(total)s are left"))
-            % {**figures, "what": WORDS[name]}
-            for name, figures in hit.items()
+            exceeded[name] = {"needed": needed, "left": max(0, total - (quota["used"] or 0)), "total": total}
+    if exceeded:
+        shortages = "; ".join(
+            str(_("%(needed)s %(what)s needed, %(left)s of %(total)s left"))
+            % {**figures, "what": RESOURCE_LABELS[name]}
+            for name, figures in exceeded.items()
         )
         raise ConflictError(
             "quota_exceeded",
-            _("The quota of %(tenant)s does not allow it: %(said)s.") % {"tenant": locked.name, "said": said},
-            quota=hit,
+            _("Quota of %(tenant)s exceeded: %(figures)s.") % {"tenant": locked.name, "figures": shortages},
+            quota=exceeded,
         )

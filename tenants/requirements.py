@@ -1,4 +1,4 @@
-"""What a caller was required to have in a tenant or as staff: noted at each check, and checked again before a replay."""
+"""Roles and permissions that a request required: recorded at each check, and required again before a replay."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from api.requirements import Requirement
 from .scoping import Role, Scope, require_staff_permission
 
 
-def require_again(user: Any, requirements: Iterable[Requirement]) -> None:
-    """Require of a user what an earlier request of theirs was required to have.
+def recheck_requirements(user: Any, requirements: Iterable[Requirement]) -> None:
+    """Require of a user the roles and permissions that an earlier request of theirs required.
 
     A requirement is `(permission,)` for staff, or `(tenant id, role, permission)`: the role of a member, with the permission
     that staff need in its place. Raises `NotFoundError` or 403, as the first request would.

@@ -1,4 +1,4 @@
-"""Whether a request that has been let in may still be answered: for answers that take long, or stay open."""
+"""Access checks for responses that take long or stay open (event streams, exports): credentials may end meanwhile."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from api.domain_errors import DomainError
 from api.models import ApiToken
 
 from .models import User
-from .scoped_views import scope_for
+from .scoped_views import build_scope
 from .scoping import Scope
 
 
-class OpenAnswer:
-    """What a request came in with: its user, its token or session, and its scope. All of them may end meanwhile."""
+class ResponseAccess:
+    """The credentials and the scope of a request, checked again while its response goes on."""
 
     def __init__(self, request: Request | HttpRequest, scope: Scope) -> None:
         self._user = scope.user
@@ -29,12 +29,12 @@ class OpenAnswer:
         )
 
     def scope(self) -> Scope | None:
-        """The scope as it is now, read anew; None when the request would not be let in any more."""
+        """Return the scope as it is now; None when the request would be refused now."""
         user = self._current_user()
         if user is None or not self._has_credentials(user):
             return None
         try:
-            return scope_for(user, self._slug)
+            return build_scope(user, self._slug)
         except DomainError:
             return None
 
@@ -48,5 +48,5 @@ class OpenAnswer:
             token = ApiToken.objects.filter(pk=self._token_pk).select_related("user").first()
             return token is not None and token.is_usable
         if self._session is None or self._session.session_key is None:
-            return True  # Neither: a caller inside of the portal.
+            return True  # Neither: the caller is the portal itself.
         return self._session.exists(self._session.session_key)

@@ -1,4 +1,4 @@
-"""The scope of the web pages: as that of the API, with the tenant remembered in the session."""
+"""The scope of web pages: that of the API, with the selected tenant kept in the session."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from api.domain_errors import DomainError
 from api.time_zones import activate_time_zone
 
 from .models import User
-from .scoped_views import scope_for
+from .scoped_views import build_scope
 from .scoping import Scope
 
 SESSION_KEY = "tenant"
 
 
 class PageRequest(HttpRequest):
-    """A request as it comes to a page: `htmx` is true when the page's own script asks for a part of it."""
+    """A request for a page: `htmx` is true when the page's script requests a fragment of it."""
 
     htmx: HtmxDetails
 
 
 def page_scope(request: HttpRequest) -> Scope:
-    """The scope of a signed-in user's page: the tenant that he chose last, else his first one; staff see all.
+    """Return the scope of a page: the tenant that the user selected last, else their first one; staff see all.
 
-    A choice that is no longer to be had (the tenant is gone, the membership ended) is forgotten.
-    Raises PermissionDenied for who belongs to no tenant.
+    A selection that is no longer valid (the tenant is gone, the membership ended) is ignored.
+    Raises PermissionDenied for a user without a tenant.
     """
     user = cast("User", request.user)
-    mine = [membership.tenant.slug for membership in user.active_memberships()]
-    for slug in (request.session.get(SESSION_KEY, ""), "" if user.is_staff else next(iter(mine), "")):
+    slugs = [membership.tenant.slug for membership in user.active_memberships()]
+    for slug in (request.session.get(SESSION_KEY, ""), "" if user.is_staff else next(iter(slugs), "")):
         try:
-            scope = scope_for(user, slug)
+            scope = build_scope(user, slug)
         except DomainError as error:
             refusal = error
         else:

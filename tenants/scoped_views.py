@@ -1,4 +1,4 @@
-"""Views whose rows belong to tenants: the scope of a request, and querysets cut to it."""
+"""Views of rows that belong to tenants: the scope of a request, and querysets that are limited to it."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from rest_framework.request import Request
 from api.domain_errors import ForbiddenError, InvalidError, NotFoundError
 
 from .models import Tenant, User
-from .scoping import Role, Scope, TenantScoped
+from .scoping import Role, Scope, TenantScopedQuerySet
 
 
-def signed_in(request: Request) -> User:
-    """The user of a request that the permission classes have let through."""
+def get_user(request: Request) -> User:
+    """Return the user of a request that has passed the permission classes."""
     user: User = request.user  # type: ignore[assignment] # never anonymous behind IsAuthenticated.
     return user
 
 
-def scope_of(request: Request) -> Scope:
-    """The scope of an authenticated request, from its user and its `X-Tenant` header."""
-    return scope_for(signed_in(request), request.headers.get("X-Tenant", "").strip())
+def get_request_scope(request: Request) -> Scope:
+    """Return the scope of an authenticated request, from its user and its `X-Tenant` header."""
+    return build_scope(get_user(request), request.headers.get("X-Tenant", "").strip())
 
 
-def scope_for(user: User, slug: str) -> Scope:
-    """The scope of a user who names a tenant, or none ("").
+def build_scope(user: User, slug: str) -> Scope:
+    """Build the scope of a user for a tenant's slug, or for none ("").
 
-    A user with one tenant needs to name none; one with several gets 400 `tenant_required`.
-    A slug that does not exist and one of a tenant that the user does not belong to give the same 404.
+    A user with one tenant needs no slug; a user with several gets 400 `tenant_required`.
+    A slug that does not exist and that of a tenant that the user does not belong to give the same 404.
     Staff may name any tenant; what they see and do there takes the permissions of each model (`Scope.allows`).
     Costs one query, two for staff who name a tenant.
     """
@@ -51,13 +51,13 @@ def scope_for(user: User, slug: str) -> Scope:
         raise ForbiddenError(
             "no_tenant",
             _(
-                "You belong to no tenant yet; accept an invitation, or ask an administrator of one to invite you."
+                "You don't belong to a tenant yet. Accept an invitation, or ask a tenant's administrator to invite you."
             ),
         )
     if len(memberships) > 1:
         raise InvalidError(
             "tenant_required",
-            _("You belong to several tenants (%(slugs)s); name one in the X-Tenant header.")
+            _("You belong to several tenants (%(slugs)s). Name one in the X-Tenant header.")
             % {"slugs": ", ".join(membership.tenant.slug for membership in memberships)},
         )
     return Scope(user, memberships[0].tenant, Role(memberships[0].role))
@@ -65,27 +65,28 @@ def scope_for(user: User, slug: str) -> Scope:
 
 def _no_such_tenant(slug: str) -> NotFoundError:
     return NotFoundError(
-        "no_such_tenant", _("There is no tenant '%(slug)s' among yours.") % {"slug": slug[:100]}
+        "no_such_tenant",
+        _("Tenant not found: '%(slug)s'. You may not be a member of it.") % {"slug": slug[:100]},
     )
 
 
 class ScopedView(GenericAPIView[Any]):
-    """A view of rows that belong to tenants: its queryset is cut to the request's scope.
+    """A view of rows that belong to tenants: its queryset is limited to the request's scope.
 
-    A subclass names `queryset` of a model whose manager is made of `TenantScoped`.
+    A subclass names `queryset` of a model whose manager is made of `TenantScopedQuerySet`.
     """
 
     scope: Scope
     tenant_scoped = True
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Find the scope once the caller is known, before anything else is looked at."""
+        """Set the scope once the caller is authenticated, before anything is looked up."""
         super().initial(request, *args, **kwargs)
-        self.scope = scope_of(request)
+        self.scope = get_request_scope(request)
 
     def get_queryset(self) -> models.QuerySet[Any]:
-        """The rows of the scope; none while the schema is being generated."""
-        queryset = cast("TenantScoped", super().get_queryset())
+        """Return the rows of the scope; none while the schema is being generated."""
+        queryset = cast("TenantScopedQuerySet", super().get_queryset())
         if getattr(self, "swagger_fake_view", False):
             return queryset.none()
         return queryset.within(self.scope)

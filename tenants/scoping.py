@@ -1,11 +1,11 @@
 """The wall between tenants: which rows a request may see, and in which role.
 
 Every queryset that a view uses comes from `Model.objects.within(scope)`, where the model's manager is made of
-`TenantScoped`.
-What is outside the scope does not exist for the caller: another tenant's id and an id that never existed give
-the same 404.
+`TenantScopedQuerySet`.
+A row outside of the scope does not exist for the caller: another tenant's id and an id that never existed give the
+same 404.
 
-Tables are reached by relation names (`memberships`), because every room's models are made of what is here.
+Tables are reached by relation names (`memberships`), because the models of every room import this module.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from api.domain_errors import DomainError, ForbiddenError, NotFoundError
 from api.requirements import note_requirement
 
 if TYPE_CHECKING:
-    from .models import Tenant, User  # Types only: the models are made of what is here.
+    from .models import Tenant, User  # Types only: the models import this module.
 
 
 class Role(models.TextChoices):
-    """What a member may do in a tenant; each role may do all that the ones before it may."""
+    """The role of a member in a tenant. Each role includes the ones before it."""
 
     VIEWER = "viewer", _("viewer")  # reads
     OPERATOR = "operator", _("operator")  # also controls VMs and deploys
     ADMIN = "admin", _("administrator")  # also creates, removes, and manages members and accounts
 
     def covers(self, needed: Role) -> bool:
-        """Whether this role may do what `needed` may."""
+        """Return whether this role includes another one."""
         return _RANKS[self] >= _RANKS[needed]
 
 
@@ -41,12 +41,12 @@ _RANKS = {role: rank for rank, role in enumerate(Role)}
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Who asks, and for which tenant.
+    """The caller and the tenant of a request.
 
     `tenant` is None only for staff who named none.
-    `role` is a member's role in the tenant. Staff act in tenants by their Django permissions: for them `role` is a
-    ceiling, and `granted_role` is what needs no such permission: the role that they have as members of the tenant, or
-    that of the admin, which has checked the permissions itself.
+    `role` is a member's role in the tenant. Staff act in tenants by their Django permissions: for them `role` is the
+    maximum, and `granted_role` needs no such permission: it is their role as members of the tenant, or that of the Django
+    admin, which has checked the permissions itself.
     """
 
     user: User
@@ -55,10 +55,10 @@ class Scope:
     granted_role: Role | None = None
 
     def allows(self, needed: Role, model: type[models.Model] | None = None) -> bool:
-        """Whether the caller may do to rows of `model` what takes the role `needed`.
+        """Return whether the caller may do to rows of `model` what requires a role.
 
-        Staff need the model's permission: "view" for what a viewer may, "change" for everything else. Without a model
-        it is that of tenants, so that a call that names none opens nothing by accident.
+        Staff need the model's permission: "view" for the role of a viewer, "change" for the others. Without a model the
+        permission of tenants is required, so that a call that names no model grants nothing by accident.
         """
         if not self.user.is_staff:
             return self.role.covers(needed)
@@ -69,7 +69,7 @@ class Scope:
     def require(self, needed: Role, model: type[models.Model] | None = None) -> None:
         """Refuse unless `allows`: with 403 `role_too_low`, or 403 `permission_missing` for staff.
 
-        What is required is noted for the replay of an answer, see `api/requirements.py`.
+        The requirement is recorded for the replay of an answer, see `api/requirements.py`.
         """
         note_requirement(
             (str(self.tenant.pk) if self.tenant else "", needed.value, _permission(needed, model))
@@ -80,13 +80,13 @@ class Scope:
             raise _permission_missing(_permission(needed, model))
         raise ForbiddenError(
             "role_too_low",
-            _("This needs the role '%(needed)s' in the tenant; yours is '%(role)s'.")
+            _("You need the role '%(needed)s' in this tenant. Yours is '%(role)s'.")
             % {"needed": needed.label, "role": self.role.label},
         )
 
 
 def _permission(needed: Role, model: type[models.Model] | None) -> str:
-    """The Django permission that staff need for what takes a role: "vms.change_virtualmachine"."""
+    """Return the Django permission that staff need in place of a role: "vms.change_virtualmachine"."""
     action = "view" if needed == Role.VIEWER else "change"
     if model is None:
         return f"tenants.{action}_tenant"
@@ -94,7 +94,7 @@ def _permission(needed: Role, model: type[models.Model] | None) -> str:
 
 
 def has_staff_permission(user: Any, permission: str) -> bool:
-    """Whether the user is of the staff and has the Django permission: the one place that decides what staff may.
+    """Return whether the user is staff and has a Django permission: the one place that decides what staff may do.
 
     As in the admin, superusers have all of them, and "change" includes "view".
     """
@@ -106,10 +106,10 @@ def has_staff_permission(user: Any, permission: str) -> bool:
 
 
 def require_staff_permission(user: Any, permission: str) -> None:
-    """Refuse with 403 `staff_only` who is not of the staff, and with 403 `permission_missing` staff without it."""
+    """Refuse users who are not staff with 403 `staff_only`, and staff without the permission with `permission_missing`."""
     note_requirement((permission,))
     if not user.is_staff:
-        raise ForbiddenError("staff_only", _("Only the portal's staff may do this."))
+        raise ForbiddenError("staff_only", _("Platform administrators only."))
     if not has_staff_permission(user, permission):
         raise _permission_missing(permission)
 
@@ -117,13 +117,13 @@ def require_staff_permission(user: Any, permission: str) -> None:
 def _permission_missing(permission: str) -> DomainError:
     return ForbiddenError(
         "permission_missing",
-        _("This needs the permission '%(permission)s'; ask an administrator of the portal for it.")
+        _("You need the permission '%(permission)s'. Ask a platform administrator for it.")
         % {"permission": permission},
         permission=permission,
     )
 
 
-class TenantScoped(models.QuerySet[Any]):
+class TenantScopedQuerySet(models.QuerySet[Any]):
     """A queryset that knows how its rows belong to a tenant.
 
     `tenant_path` is the lookup from the model to its tenant ("" for the tenant itself).
@@ -135,23 +135,23 @@ class TenantScoped(models.QuerySet[Any]):
         return "__".join(name for name in (self.tenant_path, *names) if name)
 
     def for_tenant(self, tenant: Tenant) -> Self:
-        """The rows of one tenant."""
+        """Return the rows of one tenant."""
         return self.filter(**{self._path() or "pk": tenant.pk})
 
     def of_member(self, user: User) -> Self:
-        """The rows of the tenants that the user is a member of, whatever else he may see."""
+        """Return the rows of the tenants that the user is a member of, whatever else they may see as staff."""
         return self.filter(**{self._path("memberships", "user"): user, self._path("active"): True})
 
     def visible_to(self, user: User) -> Self:
-        """The rows of every tenant that the user belongs to; all rows for staff who may view the model."""
+        """Return the rows of every tenant that the user belongs to; all rows for staff who may view the model."""
         return self.all() if self.is_open_to(user) else self.of_member(user)
 
     def is_open_to(self, user: User) -> bool:
-        """Whether the user is of the staff and may view all rows of the model."""
+        """Return whether the user is staff who may view all rows of the model."""
         return has_staff_permission(user, _permission(Role.VIEWER, self.model))
 
     def within(self, scope: Scope) -> Self:
-        """The rows that a request of this scope may see."""
+        """Return the rows that a request of this scope may see."""
         if scope.tenant is None:
             return self.visible_to(scope.user)
         if scope.user.is_staff and scope.granted_role is None and not self.is_open_to(scope.user):
@@ -159,13 +159,13 @@ class TenantScoped(models.QuerySet[Any]):
         return self.for_tenant(scope.tenant)
 
 
-def locked_row(rows: TenantScoped, scope: Scope, pk: UUID, needed: Role) -> Any:
-    """A row of the scope that a use case is about, locked in the caller's transaction. Raises `NotFoundError`, then 403."""
-    return visible_row(rows.select_for_update(of=("self",)), scope, pk, needed)
+def lock_row(rows: TenantScopedQuerySet, scope: Scope, pk: UUID, needed: Role) -> Any:
+    """Lock a row of the scope in the caller's transaction, and require a role. Raises `NotFoundError`, then 403."""
+    return get_visible_row(rows.select_for_update(of=("self",)), scope, pk, needed)
 
 
-def visible_row(rows: TenantScoped, scope: Scope, pk: UUID, needed: Role = Role.VIEWER) -> Any:
-    """A row of the scope that the caller may do something to. Raises `NotFoundError`, then 403."""
+def get_visible_row(rows: TenantScopedQuerySet, scope: Scope, pk: UUID, needed: Role = Role.VIEWER) -> Any:
+    """Return a row of the scope, and require a role. Raises `NotFoundError`, then 403."""
     row = rows.within(scope).filter(pk=pk).first()
     if row is None:
         raise NotFoundError

@@ -1,4 +1,4 @@
-"""The verbs of the room: members, information systems, quotas."""
+"""Use cases of members and information systems."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from api.domain_errors import ConflictError, DomainError, InvalidError, NotFound
 from api.preconditions import check_if_match
 
 from .models import InformationSystem, Membership, Tenant, User
-from .row_limits import require_room_for_rows
+from .row_limits import require_row_limit
 from .scoping import Role, Scope
 
 
-def tenant_in(user: User, tenant_id: UUID, needed: Role = Role.VIEWER, model: type[Model] = Tenant) -> Tenant:
-    """Return a tenant that the user sees, when he may do to its `model` rows what takes the role.
+def get_tenant(
+    user: User, tenant_id: UUID, needed: Role = Role.VIEWER, model: type[Model] = Tenant
+) -> Tenant:
+    """Return a tenant that is visible to the user, and require a role for its `model` rows.
 
     Raises `NotFoundError`, or 403 when the user's role there is too low or staff lack the permission.
 
-    `tenants/` is asked without choosing a tenant first, so the role is looked up for the one of the path.
+    Requests to `tenants/` name no tenant in a header, so the role is looked up for the tenant in the path.
     """
     tenant: Tenant | None = Tenant.objects.visible_to(user).filter(pk=tenant_id).first()
     if tenant is None:
@@ -38,7 +40,7 @@ def tenant_in(user: User, tenant_id: UUID, needed: Role = Role.VIEWER, model: ty
 
 
 def change_tenant(*, tenant: Tenant, fields: dict[str, Any]) -> Tenant:
-    """Change what its administrators may change of a tenant: its time zone."""
+    """Change the columns of a tenant that its administrators may change: the time zone."""
     if fields:
         for name, value in fields.items():
             setattr(tenant, name, value)
@@ -52,8 +54,8 @@ def add_member(*, tenant: Tenant, username: str, role: str) -> Membership:
     if user is None:
         raise InvalidError(
             "invalid",
-            _("Some fields are not right; see `errors`."),
-            errors={"username": [_("There is no user of this name.")]},
+            _("Some fields are invalid."),
+            errors={"username": [_("User not found.")]},
         )
     try:
         with transaction.atomic():
@@ -62,26 +64,26 @@ def add_member(*, tenant: Tenant, username: str, role: str) -> Membership:
         if violated_constraint(error) != "membership_once_per_tenant":
             raise
         raise ConflictError(
-            "already_member", _("This user is a member already; change the role instead.")
+            "already_member", _("This user is already a member. Change the role instead.")
         ) from None
 
 
 def change_member(*, tenant: Tenant, membership_id: UUID, role: str) -> Membership:
-    """Give a member another role. Raises `NotFoundError`, 409 `last_administrator`."""
+    """Change the role of a member. Raises `NotFoundError`, 409 `last_administrator`."""
     with transaction.atomic():
         membership = _locked_member(tenant, membership_id)
         if role != Role.ADMIN:
-            keep_an_administrator(tenant, membership)
+            require_other_administrator(tenant, membership)
         membership.role = role
         membership.save(update_fields=["role"])
         return membership
 
 
 def remove_member(*, tenant: Tenant, membership_id: UUID) -> None:
-    """Take a user out of a tenant. Raises `NotFoundError`, 409 `last_administrator`."""
+    """Remove a member from a tenant. Raises `NotFoundError`, 409 `last_administrator`."""
     with transaction.atomic():
         membership = _locked_member(tenant, membership_id)
-        keep_an_administrator(tenant, membership)
+        require_other_administrator(tenant, membership)
         membership.delete()
 
 
@@ -95,25 +97,25 @@ def _locked_member(tenant: Tenant, membership_id: UUID) -> Membership:
     return membership
 
 
-def keep_an_administrator(tenant: Tenant, leaving: Membership) -> None:
-    """Refuse with 409 `last_administrator` when no other would be left. Under a lock on the tenant's row."""
+def require_other_administrator(tenant: Tenant, leaving: Membership) -> None:
+    """Refuse with 409 `last_administrator` when no other administrator would be left. Under a lock on the tenant's row."""
     others = Membership.objects.filter(tenant=tenant, role=Role.ADMIN, user__is_active=True)
     others = others.exclude(pk=leaving.pk)
     if leaving.role == Role.ADMIN and not others.exists():
         raise ConflictError(
-            "last_administrator", _("A tenant keeps at least one administrator; appoint another first.")
+            "last_administrator", _("A tenant needs at least one administrator. Appoint another one first.")
         )
 
 
 def create_information_system(*, scope: Scope, fields: dict[str, Any]) -> InformationSystem:
-    """Make an information system in the scope's tenant. Raises 403, 400 `tenant_required`, 409 `name_taken`, `limit_reached`."""
+    """Create an information system in the scope's tenant. Raises 403, 400 `tenant_required`, 409 `name_taken`, `limit_reached`."""
     scope.require(Role.ADMIN, InformationSystem)
     if scope.tenant is None:
-        raise InvalidError("tenant_required", _("Name the tenant that it is for in the X-Tenant header."))
+        raise InvalidError("tenant_required", _("Name the tenant in the X-Tenant header."))
     try:
         with transaction.atomic():
             systems = InformationSystem.objects.filter(tenant=scope.tenant)
-            require_room_for_rows(scope.tenant, "information_systems", systems)
+            require_row_limit(scope.tenant, "information_systems", systems)
             return InformationSystem.objects.create(tenant=scope.tenant, **fields)
     except IntegrityError as error:
         if violated_constraint(error) != "information_system_name_once_per_tenant":
@@ -149,7 +151,7 @@ def remove_information_system(*, scope: Scope, system_id: UUID, if_match: str | 
         except ProtectedError as error:
             raise ConflictError(
                 "in_use",
-                _("%(count)s things still belong to it; remove them first.")
+                _("%(count)s resources still belong to it. Delete them first.")
                 % {"count": len(error.protected_objects)},
             ) from None
 
@@ -167,6 +169,6 @@ def _locked_system(scope: Scope, system_id: UUID, if_match: str | None) -> Infor
 def _name_taken(name: str) -> DomainError:
     return ConflictError(
         "name_taken",
-        _("The tenant has an information system called '%(name)s' already.") % {"name": name},
-        errors={"name": [_("Taken.")]},
+        _("The tenant already has an application named '%(name)s'.") % {"name": name},
+        errors={"name": [_("This name is already in use.")]},
     )

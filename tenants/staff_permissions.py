@@ -1,4 +1,4 @@
-"""Who may use a view at all."""
+"""Permission classes of views for staff."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .scoping import require_staff_permission
 
 
 class StaffPermission(BasePermission):
-    """Only staff who have the Django permission that the view names.
+    """Admit only staff who have the Django permission that the view names.
 
-    A view names a model as `staff_model = "app_label.model_name"`: reading takes its "view", all else its "change".
-    Anybody else who is signed in is refused with 403 `staff_only` or `permission_missing`.
+    A view names a model as `staff_model = "app_label.model_name"`: reading requires its "view" permission, anything else
+    its "change" permission. Other users who are signed in are refused with 403 `staff_only` or `permission_missing`.
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        """Raises `DomainError`; False for who is not signed in, which becomes a 401."""
+        """Return False for an anonymous user, which becomes a 401. Raises `DomainError` for anybody else without access."""
         if not request.user.is_authenticated:
             return False
         label, _dot, name = view.staff_model.partition(".")

@@ -18,7 +18,7 @@ from api.preconditions import etag_of
 from . import quotas, services
 from .filters import InformationSystemFilter
 from .models import InformationSystem, Membership, Tenant
-from .scoped_views import ScopedView, signed_in
+from .scoped_views import ScopedView, get_user
 from .scoping import Role, require_staff_permission
 from .serializers import (
     ChangedMembershipSerializer,
@@ -41,11 +41,11 @@ class _TenantView(GenericAPIView[Any]):
         """One's own tenants; all for staff."""
         if getattr(self, "swagger_fake_view", False):
             return Tenant.objects.none()
-        return Tenant.objects.visible_to(signed_in(self.request))
+        return Tenant.objects.visible_to(get_user(self.request))
 
     def tenant(self, needed: Role = Role.VIEWER, model: type[models.Model] = Tenant) -> Tenant:
         """The tenant of the path, for who may do to rows of the model what takes the role. Raises 404, 403."""
-        return services.tenant_in(signed_in(self.request), self.kwargs["pk"], needed, model)
+        return services.get_tenant(get_user(self.request), self.kwargs["pk"], needed, model)
 
 
 class TenantList(_TenantView, ListAPIView[Tenant]):
@@ -77,7 +77,7 @@ class TenantUsage(_TenantView):
     @extend_schema(responses=UsageSerializer)
     def get(self, request: Request, pk: UUID) -> Response:
         """Quota used and total."""
-        return Response(UsageSerializer(quotas.usage_of(self.tenant())).data)
+        return Response(UsageSerializer(quotas.measure_usage(self.tenant())).data)
 
 
 class MemberList(_TenantView):

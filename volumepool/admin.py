@@ -23,7 +23,7 @@ from .services.pools import find_pool_problems, request_backfill, request_reconc
 from .services.stock import build_history
 from .services.volume_sync import accept_volume_losses
 
-PLOTTED_DAYS = 7
+CHART_DAYS = 7
 
 
 @admin.register(Volume)
@@ -74,28 +74,30 @@ class VolumeSyncStateAdmin(ReadOnlyAdmin):
     list_display = ["account", "region", "listed_at", "compared_at", "message", "losses_accepted"]
     list_filter = ["account"]
     list_select_related = ["account"]
-    actions = ["believe_losses"]
+    actions = ["confirm_deletions"]
 
-    @admin.action(description=_("Believe what the next full listing finds missing"), permissions=["accept"])
-    def believe_losses(self, request: HttpRequest, states: QuerySet[VolumeSyncState]) -> None:
-        """Open the brake on mass loss for one run: somebody has looked, and the volumes are gone indeed."""
+    @admin.action(description=_("Confirm deletions on hold"), permissions=["accept"])
+    def confirm_deletions(self, request: HttpRequest, states: QuerySet[VolumeSyncState]) -> None:
+        """Let the next run mark whatever is missing: somebody has checked that it is gone."""
         count = accept_volume_losses(states)
-        self.message_user(request, _("%(count)s will be listed in full, and believed.") % {"count": count})
+        self.message_user(
+            request, _("%(count)s regions will be synced, and their deletions confirmed.") % {"count": count}
+        )
 
     def has_accept_permission(self, request: HttpRequest) -> bool:
-        """Who may change sync states in the admin."""
+        """Return whether the user may change sync states in the admin."""
         return request.user.has_perm("volumepool.change_volumesyncstate")
 
 
 class VolumePoolForm(forms.ModelForm[VolumePool]):
-    """A pool that its account can have: what the last sync did not find there is refused by field."""
+    """The form of a pool. Values that the last sync did not find in the account are refused by field."""
 
     def clean(self) -> dict[str, Any]:
-        """What was entered. Raises validation errors by field."""
+        """Return the entered values. Adds errors by field."""
         entered: dict[str, Any] = super().clean() or {}
         sources = [name for name in ("snapshot_id", "snapshot_prefix", "image_id") if entered.get(name)]
         if len(sources) > 1:
-            message = _("Copies are of one thing: a snapshot, the newest one of a prefix, or an image.")
+            message = _("Select one source: a snapshot, a snapshot prefix, or an image.")
             self.add_error(sources[-1], message)
         elif not self.errors and (wrong := self._unusable(entered["account"])):
             self.add_error("account", wrong)
@@ -107,11 +109,11 @@ class VolumePoolForm(forms.ModelForm[VolumePool]):
         return entered
 
     def _unusable(self, account: CloudAccount) -> str | None:
-        """Why a pool cannot be put into an account. One that is there stays editable, whatever has become of its account."""
+        """Return why an account takes no new pool. An existing pool stays editable, whatever the state of its account."""
         return explain_unusable(account) if "account" in self.changed_data else None
 
 
-class SpareRows(ReadOnlyInline):
+class SpareInline(ReadOnlyInline):
     """The spares of a pool."""
 
     model = SpareVolume
@@ -120,7 +122,7 @@ class SpareRows(ReadOnlyInline):
 
 @admin.register(VolumePool)
 class VolumePoolAdmin(admin.ModelAdmin[VolumePool]):
-    """Pools: what is to be kept ready, and what that is worth."""
+    """Pools with their figures."""
 
     list_display = [
         "type",
@@ -152,28 +154,28 @@ class VolumePoolAdmin(admin.ModelAdmin[VolumePool]):
         "creation_seconds",
     ]
     form = VolumePoolForm
-    inlines = [SpareRows]
+    inlines = [SpareInline]
     actions = ["fill_now", "compare_now"]
 
     class Media:
         css = {"all": ["volumepool/pools.css"]}
 
     def save_model(self, request: HttpRequest, obj: VolumePool, form: Any, change: bool) -> None:
-        """Save it, and have it compared with its cloud and filled."""
+        """Save the pool and request its reconciliation, which is followed by a backfill."""
         super().save_model(request, obj, form, change)
         request_reconciliation(obj)
 
     @admin.display(description=_("over time"))
     def over_time(self, pool: VolumePool) -> str:
-        """The plot of the pool's page."""
+        """Return the chart of the pool's page."""
         if pool.pk is None:
             return "-"
-        history = build_history(pool.pk, PLOTTED_DAYS)
+        history = build_history(pool.pk, CHART_DAYS)
         context = {"pool": pool, "history": history, "plot": plot(history)}
         return render_to_string("volumepool/pool_plot.html", context)
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """The list, with the figures of its page read at once."""
+        """Return the list, with the figures of its pools computed at once."""
         changes = super().get_changelist_instance(request)
         self._figures = compute_figures(list(changes.result_list))
         return changes
@@ -183,50 +185,50 @@ class VolumePoolAdmin(admin.ModelAdmin[VolumePool]):
 
     @admin.display(description=_("available"))
     def available(self, pool: VolumePool) -> int:
-        """How many can be claimed."""
+        """Return how many spares can be claimed."""
         return self._of(pool).available
 
     @admin.display(description=_("creating"))
     def creating(self, pool: VolumePool) -> int:
-        """How many are being made."""
+        """Return how many spares are being created."""
         return self._of(pool).creating
 
     @admin.display(description=_("claimed today"))
     def claimed_today(self, pool: VolumePool) -> int:
-        """How many were wanted today."""
+        """Return how many volumes were claimed today."""
         return self._of(pool).claimed_today
 
     @admin.display(description=_("hit rate"))
     def hit_rate(self, pool: VolumePool) -> str:
-        """Of the volumes wanted lately, how many came out of the pool."""
+        """Return the share of recent claims that the pool served."""
         rate = self._of(pool).hit_rate
         return "-" if rate is None else f"{100 * rate:.0f} %"
 
     @admin.display(description=_("misses"))
     def misses(self, pool: VolumePool) -> int:
-        """How many had to be made while somebody waited."""
+        """Return how many volumes had to be created for a claim."""
         return self._of(pool).misses
 
     @admin.display(description=_("seconds saved"))
     def seconds_saved(self, pool: VolumePool) -> float:
-        """What the claims would have waited."""
+        """Return the waiting time that claims were saved."""
         return self._of(pool).seconds_saved
 
     @admin.display(description=_("suggested"))
     def suggested(self, pool: VolumePool) -> str:
-        """As many as were wanted at most while a spare is being made."""
+        """Return the suggested size of the pool."""
         return str(self._of(pool).suggested or "-")
 
-    @admin.action(description=_("Fill the chosen pools now"), permissions=["change"])
+    @admin.action(description=_("Refill selected pools"), permissions=["change"])
     def fill_now(self, request: HttpRequest, pools: QuerySet[VolumePool]) -> None:
-        """Look now for what is missing."""
+        """Request a backfill of each pool."""
         for pool in pools:
             request_backfill(pool)
-        self.message_user(request, _("%(count)s pools are looked at.") % {"count": len(pools)})
+        self.message_user(request, _("Checking %(count)s pools.") % {"count": len(pools)})
 
-    @admin.action(description=_("Compare the chosen pools with their clouds now"), permissions=["change"])
+    @admin.action(description=_("Reconcile selected pools"), permissions=["change"])
     def compare_now(self, request: HttpRequest, pools: QuerySet[VolumePool]) -> None:
-        """Compare their accounts and regions with what Cinder has."""
+        """Request the reconciliation of the pools' accounts and regions."""
         places = set(pools.order_by().values_list("account_id", "region"))
         dispatch_task("volumepool.reconcile", *places)
         self.message_user(request, _("%(count)s pools are looked at.") % {"count": len(pools)})

@@ -29,18 +29,18 @@ class VolumePoolConfig(AppConfig):
             (
                 "volumepool.backfill_all",
                 settings.POOL_BACKFILL_SECONDS,
-                _("Has spare volumes made where a pool lacks some."),
+                _("Refills volume pools."),
             ),
             (
                 "volumepool.reconcile_all",
                 settings.POOL_RECONCILE_SECONDS,
-                _("Compares spare volumes with what the clouds have of them."),
+                _("Reconciles spare volumes with the clouds."),
             ),
             (
                 "volumepool.sync_status",
                 settings.VOLUME_STATUS_SYNC_SECONDS,
-                _("Asks every cloud account for the status of its volumes and their snapshots."),
+                _("Syncs the status of volumes and snapshots from all cloud accounts."),
             ),
-            ("volumepool.prune", 86400, _("Forgets how full pools were long ago, and old claims.")),
+            ("volumepool.prune", 86400, _("Purges old pool history and old claims.")),
         ):
             declare_schedule(Schedule(name, name, seconds, text))

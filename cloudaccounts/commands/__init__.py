@@ -1,4 +1,4 @@
-"""What workers do to cloud accounts, and what every command that speaks to one shares."""
+"""Commands on cloud accounts, and the base class of commands that call one."""
 
 from .cloud import CloudCommand, describe_refusal
 from .removal import RemoveAccountCommand

@@ -1,4 +1,4 @@
-"""What every command that speaks to a cloud account shares."""
+"""The base class of commands that call a cloud account."""
 
 from __future__ import annotations
 
@@ -13,92 +13,92 @@ from tasks.command import Command, Failed, Wait
 from tasks.engine import back_off
 from tasks.polling import MISSING
 
-# For how long, and in how many looks, nothing may move before a request that the cloud has accepted counts as lost in it.
+# An accepted request counts as lost when nothing has changed for this time and in this many polls.
 LOST_AFTER = timedelta(seconds=45)
-LOST_AFTER_LOOKS = 3
+LOST_AFTER_POLLS = 3
 # How often a request that the cloud has lost is sent again.
-ASKED_AGAIN_AT_MOST = 3
+MAX_RESENDS = 3
 
 
 class CloudCommand(Command):
     """A command whose steps call a cloud account.
 
-    The cloud's "no" fails the job with the cloud's own words; a cloud that is away is asked again, with back-off,
-    until the step's deadline.
+    A refusal by the cloud fails the job with the cloud's own message; a request to an unavailable cloud is repeated with
+    back-off until the step's deadline.
     """
 
     def translate(self, error: Exception) -> Wait | Failed | None:
-        """What an error of the cloud means for the step."""
+        """Translate an error of the cloud into the result of the step; None for an error that is none of the cloud's."""
         if isinstance(error, CloudUnavailable):
             return Wait(
                 error.retry_after or back_off(self.tries),
-                _("The cloud does not answer: %(reason)s") % {"reason": error},
+                _("The cloud is unavailable: %(reason)s") % {"reason": error},
             )
         if isinstance(error, CloudError):
             return Failed(error.code, describe_refusal(error))
         if isinstance(error, UnreadableSecretError):
             return Failed(
-                "unreadable_secret", _("The secret of the cloud account cannot be read; enter it again.")
+                "unreadable_secret", _("The secret of the cloud account can't be decrypted. Enter it again.")
             )
         return None
 
     def note_request(self) -> None:
-        """Keep the cloud's id of the change that was just asked for, for people and for looking it up."""
+        """Store the cloud's id of the request that was just sent, so that the cloud's operators can look it up."""
         self.data["request_id"] = last_request_id()
 
-    def is_stalled(self, *seen: object, after: timedelta | None = None) -> bool:
-        """Whether looks at what was asked for have shown the same for so long that it counts as lost. Called at each look.
+    def is_stalled(self, *observed: object, after: timedelta | None = None) -> bool:
+        """Return whether polls have shown the same for so long that the request counts as lost. Call it at each poll.
 
-        By looks as well as by time: what was not seen while the cloud was away has not stood still.
+        Counted in polls as well as in time: an object that was not polled while the cloud was unavailable has not stalled.
         """
-        sign, now = "/".join(map(str, seen)), timezone.now()
+        sign, now = "/".join(map(str, observed)), timezone.now()
         kept = self.data.get("stood") or {}
         if kept.get("sign") != sign:
             kept = {"sign": sign, "since": now.isoformat(), "looks": 0}
         kept["looks"] += 1
         self.data["stood"] = kept
         limit = LOST_AFTER if after is None else after
-        return bool(kept["looks"] >= LOST_AFTER_LOOKS and self.stalled_for() >= limit)
+        return bool(kept["looks"] >= LOST_AFTER_POLLS and self.stalled_for() >= limit)
 
     def stalled_for(self) -> timedelta:
-        """For how long looks have shown the same, by the last `is_stalled`."""
+        """Return for how long polls have shown the same, by the last call of `is_stalled`."""
         return timezone.now() - datetime.fromisoformat(self.data["stood"]["since"])
 
     def can_retry_request(self) -> bool:
-        """Whether what the cloud has lost may be asked for once more; counts it."""
+        """Return whether a lost request may be sent once more, and count that."""
         asked: int = self.data.get("asked_in_vain", 0)
         self.data["asked_in_vain"] = asked + 1
-        return asked < ASKED_AGAIN_AT_MOST
+        return asked < MAX_RESENDS
 
     def lost(self, what: str) -> Failed:
-        """The failure of a request that the cloud has accepted and lost; `what` says how that shows."""
-        said = _("The cloud has accepted the request and lost it: %(what)s") % {"what": what}
+        """Build the failure of a request that the cloud has accepted and lost; `what` says how that shows."""
+        said = _("The cloud accepted the request, then lost it: %(what)s") % {"what": what}
         return Failed("lost_by_cloud", said + self.describe_request())
 
     def describe_request(self) -> str:
-        """The cloud's id of the request, for its operators, after a sentence; "" when it is not known."""
+        """Return the cloud's request id in parentheses, to follow a sentence; "" when it is unknown."""
         request_id = self.data.get("request_id")
         return " " + _("(Request %(id)s.)") % {"id": request_id} if request_id else ""
 
     def watched_name(self) -> str:
-        """What people call the object that is waited for: what the job is about, unless a command says otherwise."""
+        """Return the name of the object that is polled: the entity's, unless a command overrides it."""
         return self.entity().name
 
     def explain(self, status: str, fault: str) -> str:
-        """What the cloud reports instead of what was waited for: of which object, why, and which request it was."""
+        """Return why a poll failed: the object, the status or fault that the cloud reports, and the request id."""
         name = self.watched_name()
         if status == MISSING:
             said = _(
-                "'%(name)s' is gone from the cloud: somebody has removed it there, or the cloud has given up on it."
+                "'%(name)s' is gone from the cloud. It was deleted there, or the cloud gave up creating it."
             ) % {"name": name}
         elif fault:
             said = _("The cloud reports %(status)s: %(fault)s") % {"status": status, "fault": fault}
         else:
-            said = _("The cloud reports %(status)s for '%(name)s', and no reason.")
+            said = _("The cloud reports %(status)s for '%(name)s' without a reason.")
             said = said % {"status": status, "name": name}
         return said + self.describe_request()
 
 
 def describe_refusal(error: CloudError) -> str:
-    """What to tell of a cloud's "no": our words, then the cloud's own."""
-    return _("The cloud refuses: %(reason)s") % {"reason": error}
+    """Return the message about a refusal: ours, then the cloud's own."""
+    return _("The cloud refused the request: %(reason)s") % {"reason": error}

@@ -1,7 +1,8 @@
-"""The end of an account, with all that is known of it."""
+"""The command that deletes an account with everything that was synced from it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,86 +16,91 @@ from tasks.command import Command, Done, Entity, Failed, Refusal, Result, Wait, 
 
 from ..models import CloudAccount, CloudResource, ResourceChange, ResourceLink, SyncLog, SyncLogLine
 
-BATCH = 5000
+BATCH_SIZE = 5000
 
 
 @register
 @dataclass
 class RemoveAccountCommand(Command):
-    """Remove an account: stop its syncs, forget what they found, then the account itself. Nothing is done in the cloud."""
+    """Delete an account: stop its syncs, delete what they found, then the account. Nothing is done in the cloud."""
 
     account_id: int
 
     kind: ClassVar[str] = "cloudaccounts.remove"
-    title: ClassVar[str | Promise] = gettext_lazy("Remove cloud account")
+    title: ClassVar[str | Promise] = gettext_lazy("Delete cloud account")
+    renamed_steps: ClassVar[Mapping[str, str]] = {
+        "switch_off": "disable_account",
+        "forget": "delete_synced_rows",
+        "remove": "delete_account",
+    }
 
     def locks(self) -> list[str]:
-        """The account."""
+        """Lock the account."""
         return [f"cloud-account:{self.account_id}"]
 
     def entity(self) -> Entity:
-        """The account."""
+        """Return the account as the entity of the job."""
         name = CloudAccount.objects.values_list("name", flat=True).filter(pk=self.account_id).first()
         return Entity("cloud_account", str(self.account_id), name or "")
 
     def validate(self) -> list[Refusal]:
-        """What the portal manages in it must go first."""
+        """Refuse an account in which the portal still manages resources."""
         if not (used := count_references(self.account_id)):
             return []
         message = gettext_lazy(
-            "Still in this account: %(what)s. Remove them first, or switch the account off."
+            "Can't delete the account: still managed here are %(what)s. Delete them first, or disable the account."
         )
         return [Refusal("in_use", message % {"what": ", ".join(f"{what} ({count})" for what, count in used)})]
 
-    @step(title=gettext_lazy("Switch it off"))
-    def switch_off(self) -> Result:
-        """No schedule, no new VM, no new sync; what runs is closed, and finds that out before its next page."""
+    @step(title=gettext_lazy("Disable account"))
+    def disable_account(self) -> Result:
+        """Disable the account and close its running syncs, which notice that before their next page."""
         account = CloudAccount.objects.filter(pk=self.account_id).first()
         if account is not None:
             account.active = False
             account.save(
                 update_fields=["active", "updated_at"]
             )  # Saved as a row: the signal disables its schedule.
-        SyncLog.objects.filter(account=self.account_id).close(_("The account is being removed."))
-        # Again, now that nothing new can come to it.
+        SyncLog.objects.filter(account=self.account_id).close(_("The account is being deleted."))
+        # Checked again, now that nothing new can be created in it.
         refusals = self.validate()
         return Failed(refusals[0].code, str(refusals[0].message)) if refusals else Done()
 
-    @step(deadline=minutes(30), title=gettext_lazy("Forget what was found in it"))
-    def forget(self) -> Result:
-        """Delete resources and logs, a batch at a time: no transaction grows with the account."""
+    @step(deadline=minutes(30), title=gettext_lazy("Delete synced resources"))
+    def delete_synced_rows(self) -> Result:
+        """Delete resources and logs in batches, so that no transaction grows with the account."""
         found = CloudResource.objects.filter(account=self.account_id).order_by("pk")
-        while ids := list(found.values_list("pk", flat=True)[:BATCH]):
+        while ids := list(found.values_list("pk", flat=True)[:BATCH_SIZE]):
             with transaction.atomic():
                 ResourceLink.objects.filter(source__in=ids).delete()
                 ResourceChange.objects.filter(resource__in=ids).delete()
                 CloudResource.objects.filter(pk__in=ids).delete()
         logs = SyncLog.objects.filter(account=self.account_id).order_by("pk")
-        if logs.running().exists():  # Asked for by hand in the very moment.
-            SyncLog.objects.filter(account=self.account_id).close(_("The account is being removed."))
+        if logs.running().exists():  # Requested by hand in the meantime.
+            SyncLog.objects.filter(account=self.account_id).close(_("The account is being deleted."))
             return Wait(0.2)
-        while log_ids := list(logs.values_list("pk", flat=True)[:BATCH]):
+        while log_ids := list(logs.values_list("pk", flat=True)[:BATCH_SIZE]):
             with transaction.atomic():
                 SyncLogLine.objects.filter(log__in=log_ids).delete()
                 SyncLog.objects.filter(pk__in=log_ids).delete()
         return Done()
 
-    @step(title=gettext_lazy("Remove the account"))
-    def remove(self) -> Result:
-        """Delete the row; its schedule goes in the same transaction."""
+    @step(title=gettext_lazy("Delete account"))
+    def delete_account(self) -> Result:
+        """Delete the row, with its schedule in the same transaction."""
         try:
             CloudAccount.objects.filter(pk=self.account_id).delete()
         except ProtectedError as error:
             return Failed(
                 "in_use",
-                _("%(count)s things still belong to it; remove them first.")
+                _("%(count)s resources still belong to the account. Delete them first.")
                 % {"count": len(error.protected_objects)},
             )
         return Done()
 
 
 def count_references(account_id: int) -> list[tuple[str, int]]:
-    """What of other rooms is in an account and keeps it: its name for people, and how many."""
+    """Count the rows of other rooms that protect an account from deletion, by the name of their kind."""
     used = []
     relations: list[Any] = CloudAccount._meta.get_fields(include_hidden=True)  # noqa: SLF001 - Django's documented API.
     for relation in relations:

@@ -1,4 +1,4 @@
-"""Whether an account's credentials are good."""
+"""The command that verifies the credentials of an account."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ from ..registry import UnknownProviderError, get_provider, list_synced_types
 from ..text_sanitizer import sanitize_text
 from .cloud import CloudCommand
 
-LONGEST_MESSAGE = 4000
+MAX_MESSAGE_LENGTH = 4000
 
 
 @register
 @dataclass
 class VerifyAccountCommand(CloudCommand):
-    """Log in with an account's credentials and look around; the result stands on the account.
+    """Log in with an account's credentials and read its regions; the result is written to the account.
 
-    Joined by whoever asks again while it runs: it tells from the account's version that the credentials have been
-    changed since it looked, and looks again.
+    A second request while it runs joins this job, which notices by the account's version that the credentials have been
+    changed, and starts again.
     """
 
     account_id: int
-    # What is in the account is listed once its credentials have been found good.
+    # Sync the account after a successful verification.
     then_sync: bool = False
 
     kind: ClassVar[str] = "cloudaccounts.verify"
-    title: ClassVar[str | Promise] = gettext_lazy("Verify cloud account")
+    title: ClassVar[str | Promise] = gettext_lazy("Test connection of cloud account")
 
     def locks(self) -> list[str]:
-        """One verification of an account at a time, whatever else is done to it."""
+        """Lock the verification of the account, and nothing else of it."""
         return [f"cloud-account-verify:{self.account_id}"]
 
     def entity(self) -> Entity:
-        """The account."""
+        """Return the account as the entity of the job."""
         name = CloudAccount.objects.values_list("name", flat=True).filter(pk=self.account_id).first()
         return Entity("cloud_account", str(self.account_id), name or "")
 
-    @step(deadline=minutes(2), title=gettext_lazy("Log in to the cloud"))
+    @step(deadline=minutes(2), title=gettext_lazy("Sign in to cloud"))
     def log_in(self) -> Result:
-        """Log in, and look at every region. Nothing is changed there, so it is safe to repeat."""
+        """Log in and read every region. Nothing is changed in the cloud, so it is safe to repeat."""
         account = CloudAccount.objects.filter(pk=self.account_id).first()
         if account is None:
-            return Failed("gone", _("The account has been removed."))
+            return Failed("gone", _("The account was deleted."))
         try:
             provider = get_provider(account)
         except UnknownProviderError:
@@ -66,26 +66,26 @@ class VerifyAccountCommand(CloudCommand):
         except provider.errors as error:
             problem = error
         if CloudAccount.objects.filter(pk=self.account_id).exclude(version=account.version).exists():
-            return Wait(0.0, _("The account has been changed meanwhile; looking again."))
+            return Wait(0.0, _("The account was changed in the meantime. Verifying again."))
         if problem is not None:
             return self._refused(problem)
         self.data["facts"], self.data["version"] = facts, account.version
         return Done()
 
     def _refused(self, problem: Exception) -> Result:
-        said = sanitize_text(str(problem), LONGEST_MESSAGE)
-        # A cloud that is away is asked a few times: somebody waits for the answer.
+        message = sanitize_text(str(problem), MAX_MESSAGE_LENGTH)
+        # An unavailable cloud is asked a few times only: somebody waits for the answer.
         if isinstance(problem, CloudUnavailable) and self.tries < 3:
-            return Wait(min(problem.retry_after or 2.0, 20.0), said)
+            return Wait(min(problem.retry_after or 2.0, 20.0), message)
         if isinstance(problem, AuthenticationFailed):
-            said = _("The cloud does not accept the credentials: %(reason)s") % {"reason": said}
-        return Failed(problem.code if isinstance(problem, CloudError) else "cloud_error", said)
+            message = _("Sign-in to the cloud failed: %(reason)s") % {"reason": message}
+        return Failed(problem.code if isinstance(problem, CloudError) else "cloud_error", message)
 
     def on_success(self) -> None:
         """The account says that it is good, and what the cloud says of itself."""
         verified = CloudAccount.objects.filter(pk=self.account_id)
         verified.update(last_verified_at=timezone.now(), last_error="", facts=self.data["facts"])
-        # Locked against removal until its logs are there.
+        # Locked against deletion until its logs are written.
         account = verified.filter(active=True).select_for_update(no_key=True).first()
         if self.then_sync and account is not None:
             opened = SyncLog.objects.open(

@@ -11,13 +11,13 @@ from django.utils.translation import gettext_lazy as _
 
 from security.encryption import decrypt, encrypt
 from tenants.models import Tenant, User
-from tenants.scoping import Scope, TenantScoped, has_staff_permission
+from tenants.scoping import Scope, TenantScopedQuerySet, has_staff_permission
 
 # A week: anything rarer is a sync by hand.
 MAX_SYNC_INTERVAL_MINUTES = 10_080
 
 
-class CloudAccountQuerySet(TenantScoped):
+class CloudAccountQuerySet(TenantScopedQuerySet):
     """Cloud accounts; one without a tenant is shared by the platform and visible to everybody.
 
     Bulk writes send no signals, so the schedules follow them by the next sweep only.

@@ -10,13 +10,13 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from tenants.models import Tenant, User
-from tenants.scoping import TenantScoped
+from tenants.scoping import TenantScopedQuerySet
 
 from .accounts import CloudAccount
 from .resource_types import ResourceType
 
 
-class OfAccountQuerySet(TenantScoped):
+class OfAccountQuerySet(TenantScopedQuerySet):
     """Rows of accounts; who sees the account sees what is said of it."""
 
     tenant_path: ClassVar[str] = "account__tenant"
@@ -34,7 +34,7 @@ class OfAccountQuerySet(TenantScoped):
         return self.filter(account__in=CloudAccount.objects.of_member(user).values("pk"))
 
 
-class CloudResourceQuerySet(TenantScoped):
+class CloudResourceQuerySet(TenantScopedQuerySet):
     """Resources of accounts.
 
     An account that is shared holds the servers and volumes of all tenants side by side; of such a one a tenant sees

@@ -13,13 +13,13 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from tenants.models import User
-from tenants.scoping import TenantScoped
+from tenants.scoping import TenantScopedQuerySet
 
 from ..queries import OPEN_SYNC_LOGS
 from .accounts import CloudAccount
 
 
-class SyncLogQuerySet(TenantScoped):
+class SyncLogQuerySet(TenantScopedQuerySet):
     """Logs, and what belongs to them: a tenant's are those of its own accounts. Those of shared ones are the platform's."""
 
     tenant_path: ClassVar[str] = "account__tenant"

@@ -1,4 +1,4 @@
-"""What the buttons of an account's page ask for. A refusal is shown above the page, in the words of the API."""
+"""Actions of an account's page. A refusal is shown above the page, with the message of the API."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from .account_form import if_match_of
 Act = Callable[[PageRequest, Scope, int], HttpResponse | None]
 
 
-def _button_of(page_name: str) -> Callable[[Act], Callable[..., HttpResponse]]:
-    """Make a page of a function that does what a button asks for; it leads to the page of the thing, if nowhere else."""
+def _action_page(page_name: str) -> Callable[[Act], Callable[..., HttpResponse]]:
+    """Turn an action into a page that answers POST and redirects to the action's result, or back to `page_name`."""
 
     def page_of(act: Act) -> Callable[..., HttpResponse]:
         @login_required
@@ -59,23 +59,23 @@ def _tell(request: PageRequest, refused: DomainError) -> None:
             messages.error(request, reason)
 
 
-@_button_of("account-detail-page")
+@_action_page("account-detail-page")
 def verify_account_page(request: PageRequest, scope: Scope, pk: int) -> None:
-    """Have the credentials tried; the page follows it."""
+    """Submit the verification of the credentials."""
     verify_account(scope=scope, account_id=pk)
 
 
-@_button_of("account-detail-page")
+@_action_page("account-detail-page")
 def sync_account_page(request: PageRequest, scope: Scope, pk: int) -> None:
-    """Have the named types synced, or all that the account has chosen; the page follows them."""
+    """Request a sync of the named types, or of all that the account has selected."""
     types = request.POST.getlist("types")
     asked = validate_form(AccountSyncSerializer(data={"types": types} if types else {}))
     request_sync(scope=scope, account_id=pk, types=asked.get("types"))
 
 
-@_button_of("account-detail-page")
+@_action_page("account-detail-page")
 def switch_account_page(request: PageRequest, scope: Scope, pk: int) -> None:
-    """Switch it on or off, unless somebody else has changed it meanwhile."""
+    """Enable or disable the account, unless somebody else has changed it since."""
     active = request.POST.get("active") == "true"
     account, _job = change_account(
         scope=scope, account_id=pk, fields={"active": active}, if_match=if_match_of(request.POST)
@@ -84,18 +84,18 @@ def switch_account_page(request: PageRequest, scope: Scope, pk: int) -> None:
     messages.success(request, word % {"name": account.name})
 
 
-@_button_of("account-detail-page")
+@_action_page("account-detail-page")
 def remove_account_page(request: PageRequest, scope: Scope, pk: int) -> HttpResponse:
-    """Have it removed, when its name was typed: a click alone must not. The job outlives the account, so it is shown."""
+    """Submit the deletion, if the name was typed. Redirect to the job, as the account will be gone."""
     account = get_account(scope, pk)
     if request.POST.get("name", "").strip() != account.name.strip():
-        raise InvalidFieldsError({_("Name"): [_("Type '%(name)s' to remove it.") % {"name": account.name}]})
+        raise InvalidFieldsError({_("Name"): [_("Type '%(name)s' to confirm.") % {"name": account.name}]})
     _account, job = remove_account(scope=scope, account_id=pk, if_match=if_match_of(request.POST))
     return redirect("job-page", job.pk)
 
 
-@_button_of("sync-log-detail-page")
+@_action_page("sync-log-detail-page")
 def accept_losses_page(request: PageRequest, scope: Scope, pk: int) -> HttpResponse:
-    """Say that what a sync has held back is gone indeed; the new sync is shown."""
+    """Confirm the deletions that a sync holds back; redirect to the new sync."""
     accepted: SyncLog = accept_losses(scope=scope, log_id=pk)
     return redirect("sync-log-detail-page", accepted.pk)

@@ -19,7 +19,7 @@ from ..models import CloudAccount, SyncLog
 from ..registry import providers, type_label
 from ..services import list_stale_accounts
 from ..services.account_status import load_account_statuses
-from ..services.freshness import Staleness, freshness
+from ..services.freshness import Staleness, measure_staleness
 
 PAGE_SIZE = 50
 STALE_TOLD = 5
@@ -82,7 +82,7 @@ def _stale_of_tenant(scope: Scope) -> list[Staleness]:
     accounts = CloudAccount.objects.within(scope)
     if not has_staff_permission(scope.user, VIEW_ACCOUNTS):
         accounts = accounts.exclude(tenant=None)
-    found = freshness(list(accounts.order_by().values_list("pk", flat=True)))
+    found = measure_staleness(list(accounts.order_by().values_list("pk", flat=True)))
     return sorted((one for one in found if one.stale), key=lambda one: one.name)
 
 

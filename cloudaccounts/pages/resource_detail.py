@@ -19,7 +19,7 @@ from ..models import CloudResource, ResourceChange
 from ..registry import type_label
 from ..serializers import TopologyQuerySerializer
 from ..services import build_topology
-from ..services.topology import DEEPEST
+from ..services.topology import MAX_DEPTH
 from .topology_diagram import draw
 
 CHANGES_SHOWN = 20
@@ -50,7 +50,7 @@ def resource_detail_page(request: PageRequest, pk: UUID) -> HttpResponse:
         "changes": [(change, _told(change.fields)) for change in changes.object_list],
         "query": f"depth={depth}",
         "depth": depth,
-        "depths": range(1, DEEPEST + 1),
+        "depths": range(1, MAX_DEPTH + 1),
         "drawing": draw(build_topology(scope=scope, root=resource, depth=depth)),
     }
     return render(request, "cloudaccounts/resource.html", context)

@@ -17,7 +17,7 @@ from rest_framework.filters import search_smart_split
 
 from tenants.scoped_pages import PageRequest, page_scope
 
-from ..filters import SEARCHED, CloudResourceFilter
+from ..filters import SEARCH_FIELDS, CloudResourceFilter
 from ..models import CloudAccount, CloudResource, ResourceType
 from ..registry import type_label
 from ..serializers import CloudResourceSerializer
@@ -85,7 +85,7 @@ def _matching(resources: QuerySet[Any], search: str) -> QuerySet[Any]:
     words = search_smart_split(search)  # type: ignore[arg-type] # its stub is wrong.
     for word in list(words)[:SEARCH_WORDS]:
         found = Q()
-        for column in SEARCHED:
+        for column in SEARCH_FIELDS:
             found |= Q(**{f"{column}__icontains": word})
         resources = resources.filter(found)
     return resources

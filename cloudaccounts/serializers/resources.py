@@ -11,7 +11,7 @@ from api.serializers import StrictSerializer
 
 from ..models import CloudResource, ResourceChange
 from ..registry import type_label
-from ..services.topology import DEEPEST
+from ..services.topology import MAX_DEPTH
 
 
 class CloudResourceSerializer(ReadOnlyModelSerializer[CloudResource]):
@@ -56,7 +56,7 @@ class ResourceChangeSerializer(ReadOnlyModelSerializer[ResourceChange]):
 class TopologyQuerySerializer(StrictSerializer):
     """How far to look."""
 
-    depth = serializers.IntegerField(min_value=1, max_value=DEEPEST, default=2)
+    depth = serializers.IntegerField(min_value=1, max_value=MAX_DEPTH, default=2)
 
 
 class NodeSerializer(ReadOnlyModelSerializer[CloudResource]):

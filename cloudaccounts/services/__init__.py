@@ -1,7 +1,7 @@
-"""The verbs of the room: each locks, checks, writes and submits in one short transaction."""
+"""The room's use cases: each locks, checks, writes and submits in one short transaction."""
 
 from .accounts import (
-    CREDENTIALS,
+    CREDENTIAL_FIELDS,
     change_account,
     create_account,
     handle_saved_account,
@@ -9,11 +9,11 @@ from .accounts import (
     verify_account,
 )
 from .freshness import list_stale_accounts
-from .syncs import accept_losses, open_scheduled_syncs, prune, request_sync, sweep
+from .syncs import accept_losses, open_scheduled_syncs, prune_history, request_sync, sweep_syncs
 from .topology import build_topology
 
 __all__ = [
-    "CREDENTIALS",
+    "CREDENTIAL_FIELDS",
     "accept_losses",
     "build_topology",
     "change_account",
@@ -21,9 +21,9 @@ __all__ = [
     "handle_saved_account",
     "list_stale_accounts",
     "open_scheduled_syncs",
-    "prune",
+    "prune_history",
     "remove_account",
     "request_sync",
-    "sweep",
+    "sweep_syncs",
     "verify_account",
 ]

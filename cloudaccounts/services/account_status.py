@@ -1,4 +1,4 @@
-"""What is shown beside accounts: their schedules, whether they are stale, and how each type was synced last."""
+"""The status of accounts as pages and API show it: schedule, staleness, and the last sync of each type."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ..models import CloudAccount
 from ..queries import SUMMARIZE_TYPES
 from ..registry import type_label
 from ..schedules import TASK, build_schedule_name
-from .freshness import freshness
+from .freshness import measure_staleness
 
 
 @dataclass(frozen=True, slots=True)
 class AccountStatus:
-    """The schedule of one account, and whether some type of it has not been synced for too long."""
+    """The schedule of an account, and whether one of its types is out of date."""
 
     schedule: dict[str, Any] | None
     stale: bool
@@ -29,11 +29,11 @@ class AccountStatus:
 
 
 def load_account_statuses(accounts: Sequence[CloudAccount]) -> dict[int, AccountStatus]:
-    """The pictures of some accounts, by their keys: two queries."""
+    """Load the status of some accounts, by their keys: two queries."""
     names = {build_schedule_name(account.pk): account.pk for account in accounts}
     tasks = PeriodicTask.objects.filter(task=TASK, name__in=names).select_related("interval", "crontab")
-    schedules = {names[task.name]: _schedule(task) for task in tasks}
-    fresh = {one.account_id: one for one in freshness(list(names.values()))} if names else {}
+    schedules = {names[task.name]: _describe_schedule(task) for task in tasks}
+    fresh = {one.account_id: one for one in measure_staleness(list(names.values()))} if names else {}
     return {
         key: AccountStatus(
             schedules.get(key),
@@ -44,15 +44,15 @@ def load_account_statuses(accounts: Sequence[CloudAccount]) -> dict[int, Account
     }
 
 
-def _schedule(task: PeriodicTask) -> dict[str, Any]:
-    # A new schedule has a time to count from, at which it did not run.
+def _describe_schedule(task: PeriodicTask) -> dict[str, Any]:
+    # The last run of a new schedule is only a start for counting: it has not run then.
     last_run_at = task.last_run_at if task.total_run_count else None
     return {"enabled": task.enabled, "last_run_at": last_run_at, "next_run_at": next_run_at(task)}
 
 
 @dataclass(frozen=True, slots=True)
 class TypeSummary:
-    """One type of an account: how many are there, its last log (None: there was none), and its last success."""
+    """One type of an account: the number of resources, the last log (None without one), and the last success."""
 
     type: str
     label: str
@@ -66,7 +66,7 @@ class TypeSummary:
 
 
 def summarize_types(account: CloudAccount) -> list[TypeSummary]:
-    """The types that are synced of an account, and those of which something was ever found: one query."""
+    """Summarize the types that are synced of an account, and those with resources: one query."""
     with connection.cursor() as cursor:
         cursor.execute(
             SUMMARIZE_TYPES,

@@ -1,4 +1,4 @@
-"""Accounts: entered, changed, verified, removed. Whoever saves one, the same things follow."""
+"""Use cases of accounts: create, change, verify, delete."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from api.preconditions import check_if_match
 from tasks import engine
 from tasks.models import Job
 from tenants.models import User
-from tenants.row_limits import require_room_for_rows
+from tenants.row_limits import require_row_limit
 from tenants.scoping import Role, Scope, require_staff_permission
 
 from ..commands import RemoveAccountCommand, VerifyAccountCommand
 from ..credentials import LOGIN_FIELDS, SECRET_REQUIRED, is_secret_required
 from ..models import CloudAccount, ResourceType, SyncLog
 
-# When one of these changes, the account is verified anew.
-CREDENTIALS = frozenset({*LOGIN_FIELDS, "secret", "provider", "regions"})
+# A change of one of these fields starts a verification.
+CREDENTIAL_FIELDS = frozenset({*LOGIN_FIELDS, "secret", "provider", "regions"})
 
 
 def create_account(*, scope: Scope, fields: dict[str, Any]) -> tuple[CloudAccount, Job]:
-    """Enter an account, for the scope's tenant, or shared when staff name none; it is verified, then synced.
+    """Create an account for the scope's tenant, or a shared one when staff name none; it is verified, then synced.
 
     Raises 403 `role_too_low`, 409 `name_taken`, `limit_reached`.
     """
@@ -37,10 +37,10 @@ def create_account(*, scope: Scope, fields: dict[str, Any]) -> tuple[CloudAccoun
     with transaction.atomic():
         if scope.tenant is not None:
             own = CloudAccount.objects.filter(tenant=scope.tenant)
-            require_room_for_rows(scope.tenant, "cloud_accounts", own)
+            require_row_limit(scope.tenant, "cloud_accounts", own)
         _save(account)
         account.resource_types.set(types)
-        job = handle_saved_account(account, user=scope.user, changed=CREDENTIALS)
+        job = handle_saved_account(account, user=scope.user, changed=CREDENTIAL_FIELDS)
         assert job is not None
     account.refresh_from_db()
     return account, job
@@ -49,7 +49,7 @@ def create_account(*, scope: Scope, fields: dict[str, Any]) -> tuple[CloudAccoun
 def change_account(
     *, scope: Scope, account_id: int, fields: dict[str, Any], if_match: str | None
 ) -> tuple[CloudAccount, Job | None]:
-    """Change an account; the job that verifies it when its credentials were changed.
+    """Change an account; return it with the job that verifies it, if its credentials were changed.
 
     Raises `NotFoundError`, 403, 412 when `if_match` is of an older version, 409 `name_taken`, `busy`, 400 without the secret that it needs.
     """
@@ -76,19 +76,19 @@ def change_account(
 
 
 def handle_saved_account(account: CloudAccount, *, user: User | None, changed: frozenset[str]) -> Job | None:
-    """What follows when an account was saved, in the transaction of that; the job that verifies it, if one does.
+    """Close the syncs of a disabled account, and verify one whose credentials have changed; return the job, if any.
 
-    Its schedule is kept in step by the save itself.
+    Call it in the transaction of the save. The signal of the save writes the schedule.
     """
     if "active" in changed and not account.active:
-        SyncLog.objects.filter(account=account).close(str(_("The account was switched off.")))
-    if not account.active or not changed & (CREDENTIALS | {"active"}):
+        SyncLog.objects.filter(account=account).close(str(_("The account was disabled.")))
+    if not account.active or not changed & (CREDENTIAL_FIELDS | {"active"}):
         return None
     return _verify(account, user, then_sync=True)
 
 
 def verify_account(*, scope: Scope, account_id: int) -> tuple[CloudAccount, Job]:
-    """Have an account's credentials tried. Raises `NotFoundError`, 403."""
+    """Submit the verification of an account's credentials. Raises `NotFoundError`, 403."""
     with transaction.atomic():
         account = lock_account(scope, account_id, None)
         return account, _verify(account, scope.user, then_sync=False)
@@ -100,12 +100,12 @@ def _verify(account: CloudAccount, user: User | None, *, then_sync: bool) -> Job
         with transaction.atomic():
             return engine.submit(command, tenant=account.tenant, user=user).job
     except engine.BusyError as busy:
-        # The one under way sees the account's new version and looks again.
+        # The verification that is running notices the account's new version and starts again.
         return busy.job
 
 
 def remove_account(*, scope: Scope, account_id: int, if_match: str | None = None) -> tuple[CloudAccount, Job]:
-    """Have an account removed, with its schedule and all that was found in it. Raises `NotFoundError`, 403, 412, 409 `in_use`."""
+    """Submit the deletion of an account, with its schedule and everything that was synced. Raises `NotFoundError`, 403, 412, 409 `in_use`."""
     with transaction.atomic():
         account = lock_account(scope, account_id, if_match)
         return account, engine.submit(
@@ -114,14 +114,14 @@ def remove_account(*, scope: Scope, account_id: int, if_match: str | None = None
 
 
 def get_account(scope: Scope, account_id: int, needed: Role = Role.ADMIN) -> CloudAccount:
-    """An account that the caller may do something to. Raises `NotFoundError`, 403 `role_too_low`, `staff_only` for a shared one."""
+    """Return an account, and require a role for it. Raises `NotFoundError`, 403 `role_too_low`, `staff_only` for a shared one."""
     return require_account_access(
         scope, CloudAccount.objects.within(scope).filter(pk=account_id).first(), needed
     )
 
 
 def require_account_access(scope: Scope, account: CloudAccount | None, needed: Role) -> CloudAccount:
-    """The account, if there is one and the caller may do something to it. Raises as `get_account`."""
+    """Return the account after requiring a role for it. Raises as `get_account`, also for None."""
     if account is None:
         raise NotFoundError
     scope.require(needed, CloudAccount)
@@ -133,7 +133,7 @@ def require_account_access(scope: Scope, account: CloudAccount | None, needed: R
 
 
 def lock_account(scope: Scope, account_id: int, if_match: str | None) -> CloudAccount:
-    """An account that the caller may change, with its row locked. Raises `NotFoundError`, 403 `role_too_low`, `staff_only`, 412."""
+    """Lock an account that the caller may change. Raises `NotFoundError`, 403 `role_too_low`, `staff_only`, 412."""
     visible = CloudAccount.objects.within(scope).select_for_update(of=("self",)).select_related("tenant")
     account = require_account_access(scope, visible.filter(pk=account_id).first(), Role.ADMIN)
     check_if_match(if_match, account.version)
@@ -141,7 +141,7 @@ def lock_account(scope: Scope, account_id: int, if_match: str | None) -> CloudAc
 
 
 def find_types(provider: str, codes: list[str]) -> tuple[list[ResourceType], list[str]]:
-    """The types of a provider that have these codes, and the codes that none has."""
+    """Return the types of a provider with some codes, and the codes that none has."""
     found = {kind.code: kind for kind in ResourceType.objects.filter(provider=provider, code__in=codes)}
     return list(found.values()), [code for code in codes if code not in found]
 
@@ -155,6 +155,6 @@ def _save(account: CloudAccount) -> None:
             raise
         raise ConflictError(
             "name_taken",
-            _("There is a cloud account called '%(name)s' already.") % {"name": account.name},
-            errors={"name": [_("Taken.")]},
+            _("A cloud account named '%(name)s' already exists.") % {"name": account.name},
+            errors={"name": [_("This name is already in use.")]},
         ) from None

@@ -1,4 +1,4 @@
-"""Whose picture is too old."""
+"""Staleness of accounts: the time since each type was last synced."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tasks.clock import TOLERANCE
 from ..queries import MEASURE_STALENESS
 from ..registry import list_syncers, providers
 
-# Without a success for so many intervals, something is wrong: silence is not health.
-INTERVALS = 3
+# An account is stale after this many intervals without a success: silence is not health.
+STALE_AFTER_INTERVALS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Staleness:
-    """An account that is synced by schedule, and its type whose last success is the longest ago; None: there was none."""
+    """An account with a schedule, and its type whose last success is the oldest; `synced_at` is None without one."""
 
     account_id: int
     name: str
@@ -28,10 +28,10 @@ class Staleness:
     stale: bool
 
 
-def freshness(account_ids: list[int] | None = None) -> list[Staleness]:
-    """Of every active account with a schedule its oldest type; one statement.
+def measure_staleness(account_ids: list[int] | None = None) -> list[Staleness]:
+    """Measure the staleness of every active account with a schedule, by its oldest type; one statement.
 
-    An account counts from its creation, so a new one is not stale at once. What its provider cannot sync is left out.
+    The time counts from the account's creation, so that a new one is not stale. Types without a syncer are left out.
     """
     known = [
         (provider.code, syncer.type) for provider in providers() for syncer in list_syncers(provider.code)
@@ -40,8 +40,8 @@ def freshness(account_ids: list[int] | None = None) -> list[Staleness]:
         cursor.execute(
             MEASURE_STALENESS,
             {
-                "intervals": INTERVALS,
-                # A success in the future is none: the clock has been set back since.
+                "intervals": STALE_AFTER_INTERVALS,
+                # A success in the future does not count: the clock has been set back since.
                 "tolerance": TOLERANCE.total_seconds(),
                 "providers": [provider for provider, _type in known],
                 "types": [code for _provider, code in known],
@@ -52,5 +52,5 @@ def freshness(account_ids: list[int] | None = None) -> list[Staleness]:
 
 
 def list_stale_accounts() -> list[Staleness]:
-    """Those of them that have not synced some type for three intervals: an alarm."""
-    return sorted((one for one in freshness() if one.stale), key=lambda one: one.name)
+    """List the accounts that have not synced some type for three intervals: an alarm."""
+    return sorted((one for one in measure_staleness() if one.stale), key=lambda one: one.name)

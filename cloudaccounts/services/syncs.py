@@ -1,4 +1,4 @@
-"""Syncs: asked for, swept, forgotten."""
+"""Syncs: requests by people and schedules, the sweep, the deletion of old history."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from ..registry import list_synced_types, list_syncers
 from ..schedules import write_schedules
 from .accounts import require_account_access
 
-# A log that no worker has taken for so long is rung for again; a queue may be longer than that, so not often.
+# A log that no worker has taken for this time is rung for again. Not more often, as a queue may take longer.
 RING_AGAIN_SECONDS = 120
-AT_ONCE = 2000
+MAX_RINGS = 2000
 
 
 def open_scheduled_syncs(account_id: int) -> None:
-    """What the schedule of an account asks for."""
+    """Open the syncs of an account's types, when its schedule is due."""
     with transaction.atomic():
-        # Locked against removal and against being switched off, until the logs are there.
+        # Locked, so that it is neither deleted nor disabled before the logs are written.
         on = CloudAccount.objects.select_for_update(no_key=True).filter(pk=account_id, active=True)
         if (account := on.first()) is not None:
             _ring(SyncLog.objects.open(account.pk, list_synced_types(account)))
@@ -43,10 +43,10 @@ def open_scheduled_syncs(account_id: int) -> None:
 def request_sync(
     *, scope: Scope, account_id: int, types: Iterable[str] | None = None, accept_losses: bool = False
 ) -> list[SyncLog]:
-    """Have some types of an account synced, or all that it has chosen; their logs, which can be watched at once.
+    """Request a sync of some types of an account, or of all that it has selected; return their logs.
 
-    A type that is being synced already is joined. A type that cannot be synced gets a log too, which says so. Raises
-    `NotFoundError`, 403 `role_too_low` (operators may ask), 409 `account_inactive`, 400 for a word that is no type.
+    The request joins a sync that is running. A type that cannot be synced gets a log too, which says so. Raises
+    `NotFoundError`, 403 `role_too_low` (operators may ask), 409 `account_inactive`, 400 for an unknown type.
     """
     with transaction.atomic():
         account = _account(scope, account_id)
@@ -69,7 +69,7 @@ def request_sync(
 
 
 def accept_losses(*, scope: Scope, log_id: int) -> SyncLog:
-    """Say that what a sync has held back is truly gone: a new sync of the type, which believes what it finds missing.
+    """Confirm the deletions that a sync holds back: start a new sync of the type, which marks whatever is missing.
 
     Raises `NotFoundError`, 403 `role_too_low`, 409 `nothing_held_back`, also when a later sync of the type has ended since.
     """
@@ -81,20 +81,20 @@ def accept_losses(*, scope: Scope, log_id: int) -> SyncLog:
     if not log.held_back or last.values_list("pk", flat=True).first() != log.pk:
         raise ConflictError(
             "nothing_held_back",
-            gettext_lazy("This sync holds nothing back, or a later one has ended since; look at that one."),
+            gettext_lazy(
+                "No deletions are on hold here, or a later sync has ended since. Open the latest sync."
+            ),
         )
     (accepted,) = request_sync(scope=scope, account_id=log.account_id, types=[log.type], accept_losses=True)
     return accepted
 
 
 def _account(scope: Scope, account_id: int) -> CloudAccount:
-    # The account's row is locked against removal, and against being switched off, until the logs are there.
+    # Locked, so that the account is neither deleted nor disabled before the logs are written.
     visible = CloudAccount.objects.within(scope).select_for_update(of=("self",), no_key=True)
     account = require_account_access(scope, visible.filter(pk=account_id).first(), Role.OPERATOR)
     if not account.active:
-        raise ConflictError(
-            "account_inactive", gettext_lazy("The account is switched off; nothing of it is synced.")
-        )
+        raise ConflictError("account_inactive", gettext_lazy("The account is disabled. Enable it to sync."))
     return account
 
 
@@ -106,7 +106,7 @@ def _check_types(account: CloudAccount, codes: list[str]) -> None:
         raise InvalidFieldsError(
             {
                 "types": [
-                    _("'%(type)s' is no type of %(provider)s; known are: %(known)s.")
+                    _("Unknown resource type '%(type)s'. %(provider)s has: %(known)s.")
                     % {"type": unknown[0][:100], "provider": account.provider, "known": ", ".join(known)}
                 ]
             }
@@ -119,33 +119,33 @@ def _ring(log_ids: list[int]) -> None:
         dispatch_task("cloudaccounts.sync_resource", *[[log_id] for log_id in log_ids])
 
 
-def sweep() -> None:
-    """What every half minute puts right: dead syncs are closed, lost rings are repeated, schedules fit the accounts."""
+def sweep_syncs() -> None:
+    """Close syncs whose worker died, ring again for logs that no worker took, and repair schedules of accounts."""
     with transaction.atomic():
         # A worker that only sleeps may hold its log's row for as long as it does; it is passed over until it wakes.
         shorten_leases(SyncLog.objects.running())
         dead = SyncLog.objects.running().filter(lease_until__lt=Now()).select_for_update(skip_locked=True)
         SyncLog.objects.filter(pk__in=list(dead.values_list("pk", flat=True))).close(
-            _("The worker that ran it ended before it did.")
+            _("The worker stopped before the sync ended.")
         )
-        _ring(_forgotten())
+        _ring(_select_forgotten())
     write_schedules()
 
 
-def _forgotten() -> list[int]:
-    """Logs that no worker has taken for a while; they are noted as rung for."""
+def _select_forgotten() -> list[int]:
+    """Return logs that no worker has taken for a while, and mark them as rung for."""
     with connection.cursor() as cursor:
         cursor.execute(
             SELECT_FORGOTTEN_LOGS,
-            [RING_AGAIN_SECONDS, AT_ONCE],
+            [RING_AGAIN_SECONDS, MAX_RINGS],
         )
         return sorted(log_id for (log_id,) in cursor.fetchall())
 
 
-def prune(batch: int = 5000) -> None:
-    """Forget old logs, old changes, and what expired long ago, in batches.
+def prune_history(batch: int = 5000) -> None:
+    """Delete old logs, old changes, and resources that expired long ago, in batches.
 
-    The last success of each account and type stays, however old: it says since when there was none.
+    The last success of each account and type stays, however old: staleness is measured from it.
     """
     now = timezone.now()
     logs = SyncLog.objects.filter(ended_at__lt=now - timedelta(days=settings.SYNC_LOG_RETENTION_DAYS))

@@ -1,4 +1,4 @@
-"""How a resource hangs together with others: its neighbourhood, as nodes and edges."""
+"""The topology around a resource, as nodes and edges."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from tenants.scoping import Scope
 from ..models import CloudResource
 from ..queries import SELECT_EDGES, SELECT_NEIGHBORS
 
-DEEPEST = 4
-# A network has thousands of ports. A picture of more than this tells nobody anything.
-MOST_NODES = 300
+MAX_DEPTH = 4
+# A network has thousands of ports. A diagram with more nodes than this is unreadable.
+MAX_NODES = 300
 Edge = tuple[UUID, UUID, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """Resources, the nearest first, and the links between them. `truncated` when there are more than are shown."""
+    """Resources, the nearest first, and the links between them. `truncated` when some are left out."""
 
     nodes: list[CloudResource]
     edges: list[Edge]
@@ -28,39 +28,39 @@ class Topology:
 
 
 def build_topology(*, scope: Scope, root: CloudResource, depth: int) -> Topology:
-    """The neighbourhood of a resource, links followed both ways: one query a level, and two for all.
+    """Build the topology around a resource, following links both ways: one query a level, and two for all.
 
-    What the scope does not show is no part of it, nor is what has expired; nothing behind such is reached through it.
+    Resources outside the scope and expired ones are left out, and nothing is reached through them.
     """
     reached: dict[UUID, None] = {root.pk: None}
     frontier = [root.pk]
     visible = CloudResource.objects.within(scope).present().filter(account=root.account_id)
     truncated = False
     for _level in range(depth):
-        near = [found for found in _neighbours(frontier) if found not in reached]
+        near = [found for found in _select_neighbors(frontier) if found not in reached]
         frontier = list(
             visible.filter(pk__in=near).order_by("type", "name", "pk").values_list("pk", flat=True)
         )
-        if len(reached) + len(frontier) > MOST_NODES:
-            frontier, truncated = frontier[: MOST_NODES - len(reached)], True
+        if len(reached) + len(frontier) > MAX_NODES:
+            frontier, truncated = frontier[: MAX_NODES - len(reached)], True
         reached.update(dict.fromkeys(frontier))
         if not frontier or truncated:
             break
     found = CloudResource.objects.select_related("account").in_bulk(list(reached))
-    return Topology([found[pk] for pk in reached if pk in found], _edges(list(reached)), truncated)
+    return Topology([found[pk] for pk in reached if pk in found], _select_edges(list(reached)), truncated)
 
 
-def _neighbours(frontier: list[UUID]) -> list[UUID]:
+def _select_neighbors(frontier: list[UUID]) -> list[UUID]:
     with connection.cursor() as cursor:
         cursor.execute(
             SELECT_NEIGHBORS,
             # Some of them may not be visible, or have been reached already; more than this is cut anyway.
-            {"ids": frontier, "most": 4 * MOST_NODES},
+            {"ids": frontier, "most": 4 * MAX_NODES},
         )
         return [found for (found,) in cursor.fetchall()]
 
 
-def _edges(nodes: list[UUID]) -> list[Edge]:
+def _select_edges(nodes: list[UUID]) -> list[Edge]:
     with connection.cursor() as cursor:
         cursor.execute(
             SELECT_EDGES,

@@ -1,4 +1,4 @@
-"""What a complete listing did not show: missing first, expired when it stays so, and never en masse without a person."""
+"""Expiry of resources that complete listings did not show; a mass loss waits for a person."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ..queries import COUNT_LOST, COUNT_MISSED_LISTING, EXPIRE_MISSING
 from .resource_writer import SyncTarget
 
 # One lost object is no mass loss, whatever share of the whole it is.
-FEW = 1
+NO_MASS_LOSS = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
-    """What came of it: how many were there, are newly or still missing, have expired, or would have."""
+class ExpiryResult:
+    """The numbers of resources that were present, are missing, have expired, or would have expired."""
 
     present: int
     missing: int
@@ -27,12 +27,11 @@ class Lost:
 
 def expire_unseen(
     place: SyncTarget, began: datetime, *, after: int, accepted: bool, log_id: int | None
-) -> Lost:
-    """Count another complete listing without them for rows not seen since `began`; those without it for `after` expire.
+) -> ExpiryResult:
+    """Count a complete listing without the rows not seen since `began`; they expire after `after` such listings.
 
-    When that would be more than `RESOURCE_MASS_LOSS_SHARE` of all that are there, none expires, unless the losses are
-    `accepted`. They stay counted as missing, so a person's word is all that is still needed.
-    Call it in a transaction, under the run's claim.
+    When more than `RESOURCE_MASS_LOSS_SHARE` of all rows would expire, none does, unless the losses are `accepted`. They
+    stay counted as missing, so that only a person's confirmation is needed. Call it in a transaction, under the run's claim.
     """
     values: dict[str, str | int | datetime | None] = {
         "account": place[0],
@@ -52,11 +51,11 @@ def expire_unseen(
             values,
         )
         present, missing, due = cursor.fetchone()
-        if due > FEW and due > present * settings.RESOURCE_MASS_LOSS_SHARE and not accepted:
-            return Lost(present, missing, expired=0, held_back=due)
+        if due > NO_MASS_LOSS and due > present * settings.RESOURCE_MASS_LOSS_SHARE and not accepted:
+            return ExpiryResult(present, missing, expired=0, held_back=due)
         if due:
             cursor.execute(
                 EXPIRE_MISSING,
                 values,
             )
-        return Lost(present, missing - due, expired=due, held_back=0)
+        return ExpiryResult(present, missing - due, expired=due, held_back=0)

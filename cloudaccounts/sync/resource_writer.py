@@ -1,4 +1,4 @@
-"""Pages of findings to rows: a fixed number of statements a page, however many objects are on it."""
+"""Pages of resources_by_id to rows: a fixed number of statements a page, however many objects are on it."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from ..queries import TOUCH_UNCHANGED, WRITE_CHANGED, WRITE_LINKS
 from ..registry import ListedResource, UnreadableResource
 from ..text_sanitizer import sanitize_text
 
-# What PostgreSQL's jsonb refuses, as JSON spells it: NUL, halves of surrogate pairs, and numbers that are none.
-_JUNK = re.compile(r"\\u0000|\\ud[89a-f]|NaN|Infinity", re.IGNORECASE)
-# Of attributes as JSON. More than this of one object is no picture of it any more, and is not kept.
-MOST_CHARACTERS = 64_000
+# JSON that PostgreSQL's jsonb refuses: NUL, halves of surrogate pairs, NaN and infinities.
+_REFUSED_JSON = re.compile(r"\\u0000|\\ud[89a-f]|NaN|Infinity", re.IGNORECASE)
+# The longest JSON of one object's attributes that is stored.
+MAX_ATTRIBUTES_LENGTH = 64_000
 # An account, a region, a type: what one listing covers.
 SyncTarget = tuple[int, str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A finding as PostgreSQL takes it."""
+    """A resource as PostgreSQL takes it."""
 
     cloud_id: str
     columns: str  # As JSON: an object with a value for each.
@@ -37,7 +37,7 @@ class _Row:
 
 @dataclass(slots=True)
 class Written:
-    """What became of a page: how many rows are new, differ from before, or are as they were."""
+    """The numbers of rows that a page has created, updated, or left unchanged."""
 
     created: int = 0
     updated: int = 0
@@ -47,34 +47,34 @@ class Written:
 def write_resources(
     place: SyncTarget, page: Sequence[ListedResource], seen_at: datetime, *, log_id: int | None = None
 ) -> Written:
-    """Bring a page of findings into the rows of a place, with what changed about each, and its links.
+    """Write a page of resources to the rows of a target, with their changes and links.
 
     Two statements when nothing has changed, four otherwise. A row that was seen at `seen_at` or later is left alone and
     not counted: so an old listing never beats a newer reading, and an object that a listing shows twice counts once.
     """
-    findings = {sanitize_text(found.cloud_id, 255): found for found in page}
-    digests = {cloud_id: _digest(found) for cloud_id, found in findings.items()}
-    as_before = _touch(place, digests, seen_at)
-    # Most of the time there are none, so only these are made into rows.
+    resources_by_id = {sanitize_text(found.cloud_id, 255): found for found in page}
+    digests = {cloud_id: _digest(found) for cloud_id, found in resources_by_id.items()}
+    unchanged_ids = _touch(place, digests, seen_at)
+    # Most of the time there are none, so only these are converted.
     others = [
         _row(place[2], cloud_id, found, digests[cloud_id])
-        for cloud_id, found in findings.items()
-        if cloud_id not in as_before
+        for cloud_id, found in resources_by_id.items()
+        if cloud_id not in unchanged_ids
     ]
     if not others:
-        return Written(unchanged=len(as_before))
+        return Written(unchanged=len(unchanged_ids))
     created, updated, unchanged, ids = _write(place, others, seen_at, log_id)
     _link(place, {row.cloud_id: row.edges for row in others if row.cloud_id in ids})
-    return Written(created, updated, unchanged + len(as_before))
+    return Written(created, updated, unchanged + len(unchanged_ids))
 
 
 def write_page(
     place: SyncTarget, page: Sequence[ListedResource], seen_at: datetime, *, log_id: int | None = None
 ) -> tuple[Written, list[UnreadableResource]]:
-    """As `write_resources`, but what the database or Python refuses of a page is left out of it, and told.
+    """Write a page like `write_resources`, but leave out objects that the database or Python refuses; return these.
 
-    What the wrapper has read is fit for the database, so this is the net below it. A page that is refused is halved until
-    what is refused is alone: some twenty more statements for one object in a thousand, none for a page that is not.
+    The wrapper's objects fit the database, so this is only a safety net. A page that is refused is halved until the bad
+    object is alone: some twenty more statements for one object in a thousand, none for a page that is not.
     Call it in a transaction; each try has a savepoint of its own.
     """
     try:
@@ -102,7 +102,7 @@ def write_page(
 
 
 def touch_unreadable(place: SyncTarget, cloud_ids: Sequence[str], seen_at: datetime) -> None:
-    """Note of rows whose objects were listed and could not be read that they are not gone."""
+    """Mark rows as seen whose objects were listed but could not be read."""
     CloudResource.objects.present().filter(
         account=place[0],
         region=place[1],
@@ -113,7 +113,7 @@ def touch_unreadable(place: SyncTarget, cloud_ids: Sequence[str], seen_at: datet
 
 
 def _digest(found: ListedResource) -> str:
-    """Stands for all that is said of an object.
+    """Return a digest of everything that is stored of an object.
 
     What is the same has the same digest, in whatever order the cloud lists links and keys. It is taken from what the
     syncer found, not from JSON of it, which would cost more than all the rest of a page on which nothing is new. When
@@ -154,38 +154,42 @@ def _row(type_code: str, cloud_id: str, found: ListedResource, digest: str) -> _
         text = json.dumps(columns)
     except RecursionError:
         text = ""
-    if not text or len(text) > MOST_CHARACTERS or _JUNK.search(text):
+    if not text or len(text) > MAX_ATTRIBUTES_LENGTH or _REFUSED_JSON.search(text):
         # Seldom, so it may cost more.
         text = json.dumps({**columns, "attributes": json.loads(_json(found.attributes))})
     return _Row(cloud_id, text, edges)
 
 
 def _json(attributes: dict[str, Any]) -> str:
-    """Attributes as JSON that PostgreSQL takes. Junk in them is mended, and what is too much is left out."""
+    """Return attributes as JSON that PostgreSQL takes: bad values are replaced, and too large ones left out."""
     try:
         text = json.dumps(attributes, sort_keys=True)
     except RecursionError:
         text = ""
-    if text and len(text) <= MOST_CHARACTERS and not _JUNK.search(text):
+    if text and len(text) <= MAX_ATTRIBUTES_LENGTH and not _REFUSED_JSON.search(text):
         return text
-    mended = _mended(attributes, 8)
-    text = json.dumps(mended, sort_keys=True)
-    if len(text) <= MOST_CHARACTERS:
+    clean = _replace_bad_values(attributes, 8)
+    text = json.dumps(clean, sort_keys=True)
+    if len(text) <= MAX_ATTRIBUTES_LENGTH:
         return text
-    small = {key: value for key, value in mended.items() if len(json.dumps(value)) <= 1000}
-    left_out = sorted(mended.keys() - small.keys())[:20]
+    small = {key: value for key, value in clean.items() if len(json.dumps(value)) <= 1000}
+    left_out = sorted(clean.keys() - small.keys())[:20]
     return json.dumps({**dict(list(small.items())[:50]), "left_out": left_out}, sort_keys=True)
 
 
-def _mended(value: Any, depth: int) -> Any:
+def _replace_bad_values(value: Any, depth: int) -> Any:
     if isinstance(value, str):
         return sanitize_text(value, 4000)
     if isinstance(value, float):
         return value if value - value == 0 else None  # NaN and the infinities are no JSON.
     if isinstance(value, dict):
-        return {sanitize_text(str(k), 255): _mended(v, depth - 1) for k, v in value.items()} if depth else "…"
+        return (
+            {sanitize_text(str(k), 255): _replace_bad_values(v, depth - 1) for k, v in value.items()}
+            if depth
+            else "…"
+        )
     if isinstance(value, list | tuple):
-        return [_mended(one, depth - 1) for one in value] if depth else "…"
+        return [_replace_bad_values(one, depth - 1) for one in value] if depth else "…"
     return value
 
 
@@ -194,7 +198,7 @@ def _scope(place: SyncTarget, seen_at: datetime) -> dict[str, Any]:
 
 
 def _touch(place: SyncTarget, digests: Mapping[str, str], seen_at: datetime) -> set[str]:
-    """Note of rows that are as they were that they have been seen; their ids in the cloud. Digests by such ids."""
+    """Mark unchanged rows as seen; return their ids in the cloud. `digests` are by these ids."""
     with connection.cursor() as cursor:
         # One JSON text, not arrays: of those PostgreSQL reads every element as an expression, which takes longer than
         # the update.
@@ -208,7 +212,7 @@ def _touch(place: SyncTarget, digests: Mapping[str, str], seen_at: datetime) -> 
 def _write(
     place: SyncTarget, rows: Sequence[_Row], seen_at: datetime, log_id: int | None
 ) -> tuple[int, int, int, set[str]]:
-    """Insert or update; how many are new, have changed, are the same though their digest is not, and which these are."""
+    """Insert or update rows; return the numbers of created, updated and unchanged rows, and the ids of all of them."""
     with connection.cursor() as cursor:
         cursor.execute(
             WRITE_CHANGED,
@@ -223,7 +227,7 @@ def _write(
 
 
 def _link(place: SyncTarget, edges: Mapping[str, Sequence[tuple[str, str, str]]]) -> None:
-    """Give rows that have just been written the links that they have now, and take the others away."""
+    """Replace the links of rows that have just been written."""
     with connection.cursor() as cursor:
         cursor.execute(
             WRITE_LINKS,

@@ -3,8 +3,8 @@
 A region's listing is compared and written page by page; only after its last page is anything said about what was not on
 it. So half a listing expires nothing, and a region that fails leaves its rows as they were.
 
-Every transaction of a run begins by writing to its log under the run's own claim. Who has lost the claim (his lease ran
-out, the account is being removed) finds no row there, and writes nothing.
+Every transaction of a run begins by writing to its log under the run's own claim. A worker that has lost the claim (its
+lease ran out, the account is being deleted) finds no row there, and writes nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tasks.dispatch import dispatch_task
 from tasks.leases import Lease, LeaseLostError
 
 from ..clock_offsets import build_clock_warning
-from ..connect import refuse
+from ..connect import guard_request
 from ..models import SyncLog, SyncLogLine
 from ..registry import Provider, Syncer, UnknownProviderError, UnreadableResource, find_syncer, get_provider
 from ..text_sanitizer import sanitize_text
@@ -41,12 +41,12 @@ from .resource_writer import SyncTarget, Written, touch_unreadable, write_page
 
 log = structlog.get_logger(__name__)
 
-LONGEST_MESSAGE = 4000
-# Of what could not be read, so many are named in a log, and so many in its message.
-MOST_NAMED = 50
-MOST_NAMED_AT_ONCE = 5
+MAX_MESSAGE_LENGTH = 4000
+# The numbers of unreadable objects that are named in a log's lines, and in its message.
+MAX_NAMED = 50
+MAX_NAMED_IN_MESSAGE = 5
 QUEUE = "resources"
-# Where a test may kill the process (tasks/crash_points.py): at each commit.
+# The points at which a test may kill the process (tasks/crash_points.py): after each commit.
 CRASH_POINTS = (
     "sync_opened",  # the logs are committed; no doorbell has rung
     "sync_claimed",  # a log is owned; nothing has been listed
@@ -56,21 +56,21 @@ CRASH_POINTS = (
 )
 
 
-class Stopped(Exception):
-    """The run is no longer this worker's: it was closed, or another has it."""
+class SyncStoppedError(Exception):
+    """The run belongs to this worker no longer: its log was closed, or another worker has it."""
 
 
 def sync_resource(account_id: int, type_code: str) -> SyncLog | None:
-    """Sync one type of an account here and now; None when such a sync is on already."""
+    """Sync one type of an account in this process; None when such a sync is running already."""
     opened = SyncLog.objects.open(account_id, [type_code])
     return run_sync(opened[0]) if opened else None
 
 
 def run_sync(log_id: int) -> SyncLog | None:
-    """Carry out a sync that has been asked for; None when another worker has it, it has ended, or its tenant holds its share.
+    """Run a requested sync; None when another worker has it, it has ended, or its tenant has no free share.
 
-    Never raises for what a cloud does: the log says it. A tenant whose clouds are slow holds its share of the worker's
-    processes at most (`tasks/fairness.py`); its other syncs wait, and the next is rung for when one of them has ended.
+    Never raises for what a cloud does: the log holds it. A tenant whose clouds are slow uses at most its share of the
+    worker's processes (`tasks/fairness.py`); its other syncs wait, and the next is rung for when one has ended.
     """
     tenant_id = SyncLog.objects.filter(pk=log_id).values_list("account__tenant_id", flat=True).first()
     if not fairness.acquire_slot(tenant_id, QUEUE):
@@ -94,14 +94,14 @@ def _run_log(log_id: int) -> SyncLog | None:
     try:
         language = entry.language or settings.LANGUAGE_CODE
         with lease.kept_alive(guard_effects=True), translation.override(language):
-            _Run(entry, lease).carry_out()
-    except (Stopped, LeaseLostError):
+            _SyncRun(entry, lease).carry_out()
+    except (SyncStoppedError, LeaseLostError):
         log.info("resource_sync_stopped", log=log_id)
     return SyncLog.objects.filter(pk=log_id).first()
 
 
 @dataclass
-class _Run:
+class _SyncRun:
     """One run of one log, under one claim."""
 
     entry: SyncLog
@@ -110,10 +110,10 @@ class _Run:
     unread: list[str] = field(default_factory=list)
 
     def carry_out(self) -> None:
-        """Sync every region and write the last word. Raises `Stopped`, `LeaseLostError`."""
+        """Sync every region and write the last word. Raises `SyncStoppedError`, `LeaseLostError`."""
         try:
             problems = self._regions()
-        except (Stopped, LeaseLostError):
+        except (SyncStoppedError, LeaseLostError):
             raise
         except Exception:
             log.exception("resource_sync_errored", log=self.entry.pk)
@@ -121,41 +121,41 @@ class _Run:
         self._end(problems)
 
     def _regions(self) -> dict[str, str]:
-        """Sync region after region; of each "" or why that failed, and under "" what is wrong with all."""
+        """Sync region after region; return the error of each, "" for none; the key "" holds an error of all regions."""
         account, type_code = self.entry.account, self.entry.type
         try:
             provider = get_provider(account)
         except UnknownProviderError:
-            return {"": _("The provider '%(provider)s' is not installed.") % {"provider": account.provider}}
+            return {"": _("The cloud type '%(provider)s' is not installed.") % {"provider": account.provider}}
         syncer = find_syncer(account.provider, type_code)
         if syncer is None:
             words = {"type": type_code, "provider": provider.label}
             return {"": _("Syncing '%(type)s' is not supported for %(provider)s.") % words}
         if not account.active:
-            return {"": _("The account is switched off.")}
+            return {"": _("The account is disabled.")}
         try:
             regions = provider.regions(account)
         except provider.errors as error:
             return {"": str(error)}
         if not regions:
-            return {"": _("The cloud's catalog names no region.")}
+            return {"": _("The cloud's catalog has no region.")}
         problems = {region: self._guarded(provider, syncer, region) for region in regions}
         if any(problems.values()):
-            return problems  # A region that is not listed any more may only be misspelt now.
-        # What the account named before and names no more has been dropped by a person; what vanished from the
-        # catalog may be a moment's illness of it.
+            return problems  # A region that is not listed any more may only be misspelled now.
+        # A region that was removed from the account's list was dropped by a person. One that has vanished from the
+        # catalog may come back, so its losses need a confirmation.
         known = account.resources.present().filter(type=type_code).order_by()
         for region in set(known.values_list("region", flat=True).distinct()) - set(regions):
             problems[region] = self._expire(syncer, region, database_now(), accepted=bool(account.regions))
         return problems
 
     def _guarded(self, provider: Provider, syncer: Syncer, region: str) -> str:
-        """Sync a region; "" or why that failed, in words. What it had found until then is kept."""
+        """Sync a region; return the error, or "". Resources that were written before the error are kept."""
         try:
             return self._region(provider, syncer, region)
         except provider.errors as error:
             problem = str(error)
-        except (Stopped, LeaseLostError):
+        except (SyncStoppedError, LeaseLostError):
             raise
         except Exception:
             log.exception("resource_sync_errored", log=self.entry.pk, region=region)
@@ -170,7 +170,7 @@ class _Run:
         place = (self.entry.account_id, region, syncer.type)
         seen = 0
         unreadable: list[UnreadableResource] = []
-        for number, page in enumerate(prefetch_pages(syncer.pages(client), refuse), start=1):
+        for number, page in enumerate(prefetch_pages(syncer.pages(client), guard_request), start=1):
             with self._claim():
                 written, refused = write_page(place, page, began, log_id=self.entry.pk)
                 seen += len(page)
@@ -189,10 +189,10 @@ class _Run:
             crash_point("sync_page")
         self._note_clock(provider, client, region)
         if any(not one.cloud_id for one in unreadable):
-            # Any of those that were not listed may be one of these.
+            # Any resource that was not listed may be one of these.
             with self._claim():
                 self._line(
-                    _("%(region)s: something was listed without an id, so nothing is taken for missing.")
+                    _("%(region)s: an object without an ID was listed, so no resource counts as missing.")
                     % {"region": region},
                     SyncLogLine.Level.WARNING,
                 )
@@ -206,19 +206,19 @@ class _Run:
         known: list[UnreadableResource],
         began: datetime,
     ) -> None:
-        """Count what could not be read and name it in the log. What is known by its id has been seen all the same."""
+        """Count objects that could not be read and name them in the log. A row with the id of one counts as seen."""
         if not found:
             return
         touch_unreadable(place, [one.cloud_id for one in found if one.cloud_id], began)
-        for one in found[: max(0, MOST_NAMED - len(known))]:
+        for one in found[: max(0, MAX_NAMED - len(known))]:
             words = {"region": place[1], "object": one}
-            self._line(_("%(region)s: could not be read: %(object)s") % words, SyncLogLine.Level.WARNING)
+            self._line(_("%(region)s: unreadable object: %(object)s") % words, SyncLogLine.Level.WARNING)
             self.unread.append(sanitize_text(str(one), 300))
         known += found
         self._add(unreadable=len(found))
 
     def _note_clock(self, provider: Provider, client: Any, region: str) -> None:
-        """Say on the account how far the cloud's clock is from ours, and in the log if it is far."""
+        """Record the offset of the cloud's clock on the account, and warn in the log if it is large."""
         offset = provider.clock_offset(client)
         record_clock_offset(self.entry.account, region, offset)
         if words := build_clock_warning(offset):
@@ -226,7 +226,7 @@ class _Run:
                 self._line(f"{region}: {words}", SyncLogLine.Level.WARNING)
 
     def _expire(self, syncer: Syncer, region: str, began: datetime, *, accepted: bool) -> str:
-        """Say of what a complete listing did not show that it is missing; why its losses are not believed, or ""."""
+        """Mark rows that a complete listing did not show; return why a mass loss is on hold, or ""."""
         with self._claim():
             accepted = accepted or SyncLog.objects.values_list("losses_accepted", flat=True).get(
                 pk=self.entry.pk
@@ -239,11 +239,10 @@ class _Run:
             problem = ""
             if lost.held_back:
                 problem = _(
-                    "%(missing)s of %(total)s are no longer listed. That is not believed: nothing has expired. "
-                    "If it is true, accept the losses."
+                    "%(missing)s of %(total)s disappeared from the cloud. Their deletion is on hold until you confirm it."
                 ) % {"missing": lost.held_back, "total": lost.present}
             self._line(
-                _("%(region)s: listed to the end; %(missing)s missing, %(expired)s expired. %(problem)s")
+                _("%(region)s: complete; %(missing)s not found, %(expired)s deleted in cloud. %(problem)s")
                 % {
                     "region": region,
                     "missing": lost.missing,
@@ -256,14 +255,16 @@ class _Run:
         return problem
 
     def _end(self, problems: dict[str, str]) -> None:
-        problems = {region: sanitize_text(problem, LONGEST_MESSAGE) for region, problem in problems.items()}
+        problems = {
+            region: sanitize_text(problem, MAX_MESSAGE_LENGTH) for region, problem in problems.items()
+        }
         bad = {region: problem for region, problem in problems.items() if problem}
         several = len(problems) > 1
         words = [f"{region}: {problem}" if several else problem for region, problem in bad.items()]
         state = SyncLog.State.FAILED if bad else SyncLog.State.SUCCESS
         if self.unread:
-            named = "; ".join(self.unread[:MOST_NAMED_AT_ONCE])
-            words.append(_("Could not be read, the others are synced: %(objects)s") % {"objects": named})
+            named = "; ".join(self.unread[:MAX_NAMED_IN_MESSAGE])
+            words.append(_("Unreadable objects, the others were synced: %(objects)s") % {"objects": named})
         with self._claim():
             self._line(
                 _("Ended: %(state)s. %(words)s") % {"state": state.label, "words": " ".join(words)},
@@ -272,21 +273,21 @@ class _Run:
             self.lease.release(
                 state=state,
                 regions={region: problem for region, problem in problems.items() if region},
-                message=" ".join(words)[:LONGEST_MESSAGE],
+                message=" ".join(words)[:MAX_MESSAGE_LENGTH],
                 ended_at=Now(),
             )
         crash_point("sync_ended")
 
     @contextmanager
     def _claim(self) -> Iterator[None]:
-        """A transaction under the run's claim. Raises `Stopped` when another has it, or nobody may.
+        """Open a transaction under the run's claim. Raises `SyncStoppedError` when the claim is lost.
 
-        The log's row stays locked until the commit, so whoever closes the log waits for a page at the most, and nothing
-        of this run comes after that.
+        The log's row stays locked until the commit, so closing the log waits for a page at the most, and this run writes
+        nothing afterwards.
         """
         with transaction.atomic():
             if not self.lease.write(owner=self.lease.owner):
-                raise Stopped
+                raise SyncStoppedError
             yield
 
     def _count(self, written: Written) -> None:
@@ -299,5 +300,5 @@ class _Run:
 
     def _line(self, text: str, level: str = SyncLogLine.Level.INFO) -> None:
         SyncLogLine.objects.create(
-            log_id=self.entry.pk, text=sanitize_text(text, LONGEST_MESSAGE), level=level
+            log_id=self.entry.pk, text=sanitize_text(text, MAX_MESSAGE_LENGTH), level=level
         )

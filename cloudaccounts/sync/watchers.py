@@ -1,4 +1,4 @@
-"""What every watcher of a cloud shares: which cloud a scope means, and what its errors mean to the poller."""
+"""The base class of watchers that poll objects of a cloud for the task manager."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ FoundObject = TypeVar("FoundObject", bound=_Found)
 
 
 class CloudWatcher(ABC, Generic[FoundObject]):
-    """Looks at objects of one type for the engine's async tasks. A scope is `<account>/<region>`."""
+    """Polls objects of one type for the engine's async tasks. A scope is `<account>/<region>`."""
 
     @abstractmethod
     def one(self, cloud: Cloud, object_id: str) -> FoundObject:
-        """The object by a single get. Raises `CloudError`; `NotFound` for what is not there."""
+        """Fetch one object. Raises `CloudError`; `NotFound` when the cloud does not have it."""
 
     @abstractmethod
     def many(self, cloud: Cloud, since: datetime) -> Iterable[RecordPage[FoundObject]]:
-        """The pages of one listing; what has not changed `since` may be left out."""
+        """Yield the pages of one listing; objects that have not changed `since` may be left out."""
 
     @abstractmethod
     def seen(self, found: FoundObject) -> Observation:
-        """What the task manager is told of an object."""
+        """Return the observation of an object for the task manager."""
 
     def poll_one(self, scope: str, object_id: str) -> Observation:
         """One object. Raises `PollError`, `UnreadableObjectError`."""
@@ -58,8 +58,8 @@ class CloudWatcher(ABC, Generic[FoundObject]):
         except NotFound:
             return Observation(MISSING)
         except (UnreadableObject, InvalidRequest) as error:
-            # The cloud answers: it is about this one, and so no reason to leave the others alone.
-            if isinstance(error, InvalidRequest) and not _is_about_one(error):
+            # The cloud answers, and the error concerns this object alone: the others are polled.
+            if isinstance(error, InvalidRequest) and not _concerns_one_object(error):
                 raise _look_failed(error) from None
             raise UnreadableObjectError(str(error)) from None
         except CloudError as error:
@@ -99,8 +99,8 @@ def _cloud(scope: str) -> Cloud:
         raise PollError(str(error)) from None
 
 
-def _is_about_one(error: InvalidRequest) -> bool:
-    # DomainError before it was sent: an id that is none. A service that is missing is the account's matter.
+def _concerns_one_object(error: InvalidRequest) -> bool:
+    # An invalid id is refused before the request is sent. A missing service concerns the whole account.
     return error.status_code is None and not isinstance(error, ServiceMissing)
 
 

@@ -16,10 +16,10 @@ from rest_framework.response import Response
 
 from api.csv_responses import CsvRenderer, csv_response
 from api.pagination import LogPagination
-from tenants.response_access import OpenAnswer
+from tenants.response_access import ResponseAccess
 from tenants.scoped_views import ScopedView
 
-from ..filters import SEARCHED, CloudResourceFilter
+from ..filters import SEARCH_FIELDS, CloudResourceFilter
 from ..models import CloudResource, ResourceChange
 from ..serializers import (
     CloudResourceSerializer,
@@ -52,7 +52,7 @@ class ResourceListingView(ScopedView):
     queryset = RESOURCES
     serializer_class = CloudResourceSerializer
     filterset_class = CloudResourceFilter
-    search_fields = SEARCHED
+    search_fields = SEARCH_FIELDS
     ordering_fields = ["type", "name", "status", "first_seen_at", "last_seen_at", "changed_at"]
     ordering = ["type", "name"]
 
@@ -74,7 +74,7 @@ class ResourceExportView(ResourceListingView):
             "resources",
             COLUMNS,
             self.filter_queryset(self.get_queryset()),
-            OpenAnswer(request, self.scope).scope,
+            ResponseAccess(request, self.scope).scope,
         )
 
 

@@ -11,7 +11,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from tenants.models import InformationSystem
-from tenants.scoping import TenantScoped
+from tenants.scoping import TenantScopedQuerySet
 
 from ..executors.contract import FOLDER, NAME
 
@@ -20,7 +20,7 @@ is_a_name = RegexValidator(rf"^{NAME.pattern}\Z", _("Letters, digits and _ . + ~
 is_a_folder = RegexValidator(rf"^{FOLDER.pattern}\Z", _("An absolute path of plain characters."))
 
 
-class ServiceQuerySet(TenantScoped):
+class ServiceQuerySet(TenantScopedQuerySet):
     """Services, scoped by the tenant of their information system."""
 
     tenant_path: ClassVar[str] = "information_system__tenant"
@@ -90,7 +90,7 @@ class MicroService(models.Model):
         return self.name
 
 
-class VersionQuerySet(TenantScoped):
+class VersionQuerySet(TenantScopedQuerySet):
     """Versions, scoped by the tenant of their service."""
 
     tenant_path: ClassVar[str] = "service__information_system__tenant"

@@ -11,14 +11,14 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from tasks.models import Job
-from tenants.scoping import TenantScoped
+from tenants.scoping import TenantScopedQuerySet
 
 from ..executors.contract import Code
 from .catalogue import MicroService, MicroServiceVersion
 from .hosts import MicroServiceInstance
 
 
-class DeploymentQuerySet(TenantScoped):
+class DeploymentQuerySet(TenantScopedQuerySet):
     """Deployments; their tenant is that of their service."""
 
     tenant_path: ClassVar[str] = "service__information_system__tenant"

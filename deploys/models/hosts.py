@@ -13,13 +13,13 @@ from django.utils.translation import gettext_lazy as _
 
 from security.encryption import decrypt, encrypt
 from tenants.models import Tenant
-from tenants.scoping import TenantScoped
+from tenants.scoping import TenantScopedQuerySet
 
 from ..executors.contract import USER
 from .catalogue import MicroService, MicroServiceVersion, is_a_name
 
 
-class HostQuerySet(TenantScoped):
+class HostQuerySet(TenantScopedQuerySet):
     """Hosts of tenants, and their keys."""
 
     tenant_path: ClassVar[str] = "tenant"
@@ -99,7 +99,7 @@ class DeployKey(models.Model):
         return decrypt(self.encrypted_private_key)
 
 
-class InstanceQuerySet(TenantScoped):
+class InstanceQuerySet(TenantScopedQuerySet):
     """Instances; their tenant is that of their service."""
 
     tenant_path: ClassVar[str] = "service__information_system__tenant"

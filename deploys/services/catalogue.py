@@ -16,8 +16,8 @@ from api.database_errors import violated_constraint
 from api.domain_errors import ConflictError, InvalidFieldsError
 from api.preconditions import check_if_match
 from tenants.models import InformationSystem
-from tenants.row_limits import require_room_for_rows
-from tenants.scoping import Role, Scope, locked_row, visible_row
+from tenants.row_limits import require_row_limit
+from tenants.scoping import Role, Scope, get_visible_row, lock_row
 
 from ..commands.instance import find_executor
 from ..executors import HealthCheck, Release, UnknownExecutorError, list_executor_names
@@ -88,7 +88,7 @@ def validate_version(fields: Mapping[str, Any]) -> dict[str, Any]:
 def visible_service(scope: Scope, service_id: UUID, needed: Role = Role.VIEWER) -> MicroService:
     """Return a service for which the caller has the role. Raises `NotFoundError`, 403 `role_too_low`."""
     services = MicroService.objects.select_related("information_system__tenant")
-    service: MicroService = visible_row(services, scope, service_id, needed)
+    service: MicroService = get_visible_row(services, scope, service_id, needed)
     return service
 
 
@@ -96,7 +96,7 @@ def lock_service(scope: Scope, service_id: UUID, needed: Role) -> MicroService:
     """Return such a service with its row locked; transactions that only reference it need not wait."""
     services = MicroService.objects.select_related("information_system__tenant")
     locked = services.select_for_update(of=("self",), no_key=True)
-    service: MicroService = visible_row(locked, scope, service_id, needed)
+    service: MicroService = get_visible_row(locked, scope, service_id, needed)
     return service
 
 
@@ -107,7 +107,7 @@ def create_service(*, scope: Scope, fields: dict[str, Any]) -> MicroService:
     service = MicroService(information_system=system, **fields)
     with transaction.atomic():
         services = MicroService.objects.filter(information_system__tenant=system.tenant_id)
-        require_room_for_rows(system.tenant, "services", services)
+        require_row_limit(system.tenant, "services", services)
         _save_service(service)
     return service
 
@@ -164,7 +164,7 @@ def visible_version(
 ) -> MicroServiceVersion:
     """Return a version of a visible service for which the caller has the role. Raises `NotFoundError`, 403."""
     versions = MicroServiceVersion.objects.filter(service=service_id).select_related("created_by")
-    version: MicroServiceVersion = visible_row(versions, scope, version_id, needed)
+    version: MicroServiceVersion = get_visible_row(versions, scope, version_id, needed)
     return version
 
 
@@ -190,7 +190,7 @@ def register_version(
             return known, False
         if problems := validate_version(fields):
             raise InvalidFieldsError(problems)
-        require_room_for_rows(service.information_system.tenant, "versions", service.versions.all())
+        require_row_limit(service.information_system.tenant, "versions", service.versions.all())
         version = MicroServiceVersion(service=service, created_by=scope.user, **fields)
         _save_under_next_number(version, service)
         return version, True
@@ -272,7 +272,7 @@ def remove_version(*, scope: Scope, service_id: UUID, version_id: UUID) -> None:
 
 def _lock_version_row(scope: Scope, service_id: UUID, version_id: UUID, needed: Role) -> MicroServiceVersion:
     versions = MicroServiceVersion.objects.filter(service=service_id).select_related("created_by")
-    version: MicroServiceVersion = locked_row(versions, scope, version_id, needed)
+    version: MicroServiceVersion = lock_row(versions, scope, version_id, needed)
     return version
 
 

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from api.domain_errors import ConflictError
 from tasks.models import Job
 from tasks.services import cancel_job
-from tenants.scoping import Role, Scope, visible_row
+from tenants.scoping import Role, Scope, get_visible_row
 
 from ..models import Deployment, DeploymentItem
 
@@ -31,7 +31,7 @@ def count_results(deployments: Sequence[Deployment]) -> dict[UUID, dict[str, int
 
 def visible_deployment(scope: Scope, deployment_id: UUID, needed: Role = Role.VIEWER) -> Deployment:
     """Return a deployment for which the caller has the role. Raises `NotFoundError`, 403."""
-    deployment: Deployment = visible_row(DEPLOYMENTS, scope, deployment_id, needed)
+    deployment: Deployment = get_visible_row(DEPLOYMENTS, scope, deployment_id, needed)
     return deployment
 
 

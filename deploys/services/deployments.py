@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from api.domain_errors import ConflictError, InvalidFieldsError, NotFoundError
 from tasks import engine
 from tasks.models import Job
-from tenants.scoping import Role, Scope, visible_row
+from tenants.scoping import Role, Scope, get_visible_row
 
 from ..commands import DeployServiceCommand
 from ..models import Deployment, DeploymentItem, Host, MicroServiceInstance, MicroServiceVersion
@@ -84,7 +84,7 @@ def find_version(scope: Scope, service_id: UUID, version_id: UUID) -> MicroServi
     """Return a version of a visible service. Raises `NotFoundError`."""
     versions = MicroServiceVersion.objects.filter(service=service_id)
     with_tenant = versions.select_related("service__information_system__tenant")
-    version: MicroServiceVersion = visible_row(with_tenant, scope, version_id)
+    version: MicroServiceVersion = get_visible_row(with_tenant, scope, version_id)
     return version
 
 
@@ -152,7 +152,7 @@ def retry(*, scope: Scope, deployment_id: UUID) -> Plan:
     deployments = Deployment.objects.select_related(
         "service__information_system__tenant", "from_version", "to_version"
     )
-    old: Deployment = visible_row(deployments, scope, deployment_id, Role.OPERATOR)
+    old: Deployment = get_visible_row(deployments, scope, deployment_id, Role.OPERATOR)
     if old.ended_at is None:
         raise ConflictError(
             "still_running", _("The deployment is in progress. Wait for it to end, or cancel it.")

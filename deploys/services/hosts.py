@@ -15,8 +15,8 @@ from api.database_errors import violated_constraint
 from api.domain_errors import ConflictError, InvalidError, InvalidFieldsError
 from api.preconditions import check_if_match
 from tenants.models import Tenant
-from tenants.row_limits import require_room_for_rows
-from tenants.scoping import Role, Scope, locked_row, visible_row
+from tenants.row_limits import require_row_limit
+from tenants.scoping import Role, Scope, get_visible_row, lock_row
 from vms.models import VirtualMachine
 
 from ..executors.addresses import check_host_address
@@ -46,7 +46,7 @@ def require_tenant(scope: Scope) -> Tenant:
 
 def visible_host(scope: Scope, host_id: UUID, needed: Role = Role.VIEWER) -> Host:
     """Return a host for which the caller has the role. Raises `NotFoundError`, 403."""
-    host: Host = visible_row(Host.objects.select_related("vm", "tenant"), scope, host_id, needed)
+    host: Host = get_visible_row(Host.objects.select_related("vm", "tenant"), scope, host_id, needed)
     return host
 
 
@@ -67,7 +67,7 @@ def create_host(*, scope: Scope, fields: dict[str, Any]) -> Host:
         raise InvalidFieldsError(missing)
     _apply_fields(host, fields)
     with transaction.atomic():
-        require_room_for_rows(host.tenant, "hosts", Host.objects.filter(tenant=host.tenant))
+        require_row_limit(host.tenant, "hosts", Host.objects.filter(tenant=host.tenant))
         _save_host(host)
     return visible_host(scope, host.pk)
 
@@ -129,7 +129,7 @@ def _apply_fields(host: Host, fields: dict[str, Any]) -> None:
 
 
 def _lock_host(scope: Scope, host_id: UUID, if_match: str | None) -> Host:
-    host: Host = locked_row(Host.objects.select_related("tenant"), scope, host_id, Role.ADMIN)
+    host: Host = lock_row(Host.objects.select_related("tenant"), scope, host_id, Role.ADMIN)
     check_if_match(if_match, host.version)
     return host
 

@@ -12,8 +12,8 @@ from api.database_errors import violated_constraint
 from api.domain_errors import ConflictError, InvalidFieldsError
 from api.preconditions import check_if_match
 from tasks.command import Refusal
-from tenants.row_limits import require_room_for_rows
-from tenants.scoping import Role, Scope, locked_row, visible_row
+from tenants.row_limits import require_row_limit
+from tenants.scoping import Role, Scope, get_visible_row, lock_row
 
 from ..models import Host, MicroService, MicroServiceInstance, MicroServiceVersion
 from .catalogue import UNKNOWN_ID, lock_service
@@ -44,7 +44,7 @@ def visible_instance(
 ) -> MicroServiceInstance:
     """Return an instance of a visible service for which the caller has the role. Raises `NotFoundError`, 403."""
     instances = INSTANCES.filter(service=service_id)
-    instance: MicroServiceInstance = visible_row(instances, scope, instance_id, needed)
+    instance: MicroServiceInstance = get_visible_row(instances, scope, instance_id, needed)
     return instance
 
 
@@ -70,7 +70,7 @@ def _create_instance(scope: Scope, service: MicroService, fields: dict[str, Any]
     if host is None or version is None:
         raise InvalidFieldsError(errors)
     tenant = service.information_system.tenant
-    require_room_for_rows(
+    require_row_limit(
         tenant, "instances", MicroServiceInstance.objects.filter(service__information_system__tenant=tenant)
     )
     check_folder_free(service, [host.pk])
@@ -136,7 +136,7 @@ def _lock_instance(
 ) -> MicroServiceInstance:
     """Return an instance with its row locked, so that no deployment starts in the meantime."""
     rows = MicroServiceInstance.objects.filter(service=service_id).select_related("host")
-    instance: MicroServiceInstance = locked_row(rows, scope, instance_id, needed)
+    instance: MicroServiceInstance = lock_row(rows, scope, instance_id, needed)
     check_unlocked(instance)
     check_if_match(if_match, instance.updated_at)
     return instance

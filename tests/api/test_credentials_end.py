@@ -19,8 +19,8 @@ from api.models import ApiToken
 from tasks import events
 from tasks.models import Job
 from tenants.models import Membership, User
-from tenants.response_access import OpenAnswer
-from tenants.scoped_views import scope_for
+from tenants.response_access import ResponseAccess
+from tenants.scoped_views import build_scope
 from tenants.scoping import Role
 from tests.factories import InformationSystemFactory, MembershipFactory, UserFactory, VirtualMachineFactory
 from tests.isolation.cases import a_job
@@ -263,10 +263,10 @@ class TestOpenAnswers:
         return ended
 
     @staticmethod
-    def opened(member: Membership) -> OpenAnswer:
+    def opened(member: Membership) -> ResponseAccess:
         request: Any = RequestFactory().get("/")
         request.auth, _secret = ApiToken.objects.create(user=member.user, name="asks", expiry=None)
-        return OpenAnswer(request, scope_for(member.user, ""))
+        return ResponseAccess(request, build_scope(member.user, ""))
 
     def test_events_end(
         self, member: Membership, end: Callable[[], None], monkeypatch: pytest.MonkeyPatch
@@ -323,7 +323,7 @@ class TestOpenAnswers:
         browser = browser_of(member.user)
         request = RequestFactory().get("/")
         request.session = browser.session
-        opened = OpenAnswer(request, scope_for(member.user, ""))
+        opened = ResponseAccess(request, build_scope(member.user, ""))
         assert opened.scope() is not None
 
         browser.post("/logout/")

@@ -9,7 +9,7 @@ from rest_framework.test import APIRequestFactory, force_authenticate
 from api.domain_errors import DomainError
 from api.errors import status_of
 from tenants.models import Tenant, User
-from tenants.scoped_views import scope_of
+from tenants.scoped_views import get_request_scope
 from tenants.scoping import Role
 from tests.factories import MembershipFactory, TenantFactory, UserFactory
 
@@ -22,7 +22,7 @@ def scope(user: User, slug: str | None = None) -> Any:
     force_authenticate(request, user)
     asked = Request(request)
     asked.user = user
-    return scope_of(asked)
+    return get_request_scope(asked)
 
 
 def refusal(user: User, slug: str | None = None) -> tuple[int, str]:

@@ -7,7 +7,7 @@ from django.db import transaction
 from rest_framework.test import APIClient
 
 from cloudaccounts.models import CloudAccount, CloudResource, ResourceType, SyncLog
-from cloudaccounts.services import sweep
+from cloudaccounts.services import sweep_syncs
 from cloudaccounts.sync.resources import run_sync, sync_resource
 from tasks.models import Job
 from tenants.scoping import Role
@@ -243,11 +243,11 @@ def test_what_nobody_took_is_rung_for_again_but_not_at_once(member, monkeypatch)
     rung = []
     monkeypatch.setattr(syncs, "_ring", rung.extend)
 
-    sweep()
+    sweep_syncs()
     assert rung == []
     SyncLog.objects.filter(pk=log_id).update(rung_at="2020-01-01T00:00:00Z")
-    sweep()
-    sweep()
+    sweep_syncs()
+    sweep_syncs()
     assert rung == [log_id]
 
 

@@ -103,7 +103,7 @@ def test_an_account_that_cannot_be_used_says_why_and_keeps_what_was_known(
             ({"auth_url": unsigned.auth_url}, "127.0.0.1"),
             ({"auth_url": "http://"}, "names no host"),
             ({"provider": "cumulus"}, "'cumulus' is not installed"),
-            ({"active": False}, "switched off"),
+            ({"active": False}, "disabled"),
         ]:
             entered = {name: getattr(known, name) for name in columns}
             known.set_secret(SECRET)

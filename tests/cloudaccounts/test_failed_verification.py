@@ -28,7 +28,7 @@ from volumepool.models import VolumePool
 pytestmark = pytest.mark.django_db
 
 FAILED = "No such user."
-TOLD = "Nothing new can be made in the cloud account 'broken': its last verification failed."
+TOLD = "The cloud account 'broken' takes no new resources: its last verification failed."
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_one_that_is_named_is_refused_by_its_name(client, system, broken, good):
 
         assert status == 400
         assert errors["account"][0].startswith(TOLD)
-        assert "verify it again" in errors["account"][0]
+        assert "test the connection" in errors["account"][0]
         # What the cloud said is its owner's business.
         assert FAILED not in str(errors)
     answer = client.get(f"/api/v1/vms/options/?account={broken.pk}")
@@ -174,7 +174,7 @@ def test_one_that_is_not_verified_yet_says_so(client, system):
 
     assert status == 400
     assert errors["account"] == [
-        "The cloud account 'young' is not verified yet; wait for that, or verify it."
+        "The cloud account 'young' is not verified yet. Wait for the verification, or test the connection."
     ]
 
 

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from cloudaccounts.models import CloudResource, ResourceChange, SyncLog, SyncLogLine
-from cloudaccounts.services import prune
+from cloudaccounts.services import prune_history
 from tests.factories import CloudAccountFactory, CloudResourceFactory
 
 pytestmark = pytest.mark.django_db
@@ -37,7 +37,7 @@ def test_old_logs_go_with_their_lines_but_for_the_last_success_of_each_type():
     newest = a_log(account, 2)
     gone.append(kept.pop(0))
 
-    prune(batch=2)
+    prune_history(batch=2)
 
     assert set(SyncLog.objects.all()) == {*kept, newest}
     assert SyncLogLine.objects.count() == len(kept) + 1
@@ -52,7 +52,7 @@ def test_old_changes_go_and_what_expired_long_ago_with_all_that_is_known_of_it()
         for days in (1, 200):
             ResourceChange.objects.create(resource=resource, at=NOW - timedelta(days=days), fields={})
 
-    prune(batch=1)
+    prune_history(batch=1)
 
     assert set(CloudResource.objects.all()) == {present, lately}
     assert ResourceChange.objects.count() == 2

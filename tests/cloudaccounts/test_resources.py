@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CloudResource, ResourceChange, ResourceLink, SyncLog
 from cloudaccounts.registry import list_syncers
-from cloudaccounts.services import sweep
+from cloudaccounts.services import sweep_syncs
 from cloudaccounts.sync import resources
 from cloudaccounts.sync.resources import run_sync, sync_resource
 from tasks.clock import database_now
@@ -177,7 +177,7 @@ def test_one_sync_of_an_account_and_type_at_a_time_and_a_dead_one_is_closed(acco
     assert sync_resource(account.pk, "zone") is not None, "another type is another sync"
 
     SyncLog.objects.filter(pk=running).update(lease_until=Now())
-    sweep()
+    sweep_syncs()
     assert SyncLog.objects.get(pk=running).state == "failed"
     assert sync_resource(account.pk, "flavor").state == "success"
 

@@ -105,7 +105,7 @@ def test_a_switch_off_on_the_queue_page_stays_until_the_interval_is_edited(clien
         assert not is_on(account), change
     edit(account, encrypted_secret="other")
     CloudAccount.objects.update(name="by update")
-    services.sweep()
+    services.sweep_syncs()
     assert not is_on(account)
 
     edit(account, sync_interval_minutes=11)
@@ -118,7 +118,7 @@ def test_another_interval_on_the_queue_page_stays_until_the_accounts_is_edited()
     change_schedule(schedule_id=schedule_of(account).pk, every_seconds=90)
 
     edit(account, name="other")
-    services.sweep()
+    services.sweep_syncs()
     assert said(account)[2:] == (IntervalSchedule.SECONDS, 90)
 
     edit(account, sync_interval_minutes=11)
@@ -130,9 +130,9 @@ def test_a_switch_off_and_on_of_the_account_brings_nothing_on_that_was_off():
     switch_off(account)
 
     CloudAccount.objects.update(active=False)
-    services.sweep()
+    services.sweep_syncs()
     CloudAccount.objects.update(active=True)
-    services.sweep()
+    services.sweep_syncs()
 
     assert not is_on(account)
 
@@ -142,7 +142,7 @@ def test_what_is_switched_on_while_the_account_is_off_goes_off_again():
     edit(account, active=False)
     change_schedule(schedule_id=schedule_of(account).pk, enabled=True)
 
-    services.sweep()
+    services.sweep_syncs()
 
     assert not is_on(account)
 

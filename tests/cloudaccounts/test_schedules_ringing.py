@@ -32,18 +32,18 @@ def test_beat_hears_of_every_change_and_of_nothing_else():
     account, made = CloudAccountFactory(), []
     changes = {
         "made": lambda: made.append(CloudAccountFactory()),
-        "made in bulk": lambda: (CloudAccount.objects.bulk_create(new_accounts(1)), services.sweep()),
+        "made in bulk": lambda: (CloudAccount.objects.bulk_create(new_accounts(1)), services.sweep_syncs()),
         "another interval": lambda: edit(account, sync_interval_minutes=3),
         "another interval in bulk": lambda: (
             CloudAccount.objects.update(sync_interval_minutes=4),
-            services.sweep(),
+            services.sweep_syncs(),
         ),
         "off": lambda: edit(account, active=False),
         "on": lambda: edit(account, active=True),
         "on the queue page": lambda: switch_off(account),
         "deleted": lambda: CloudAccount.objects.get(pk=made[0].pk).delete(),
         "deleted in bulk": lambda: CloudAccount.objects.exclude(pk=account.pk).delete(),
-        "healed": lambda: (schedule_of(account).delete(), _long_ago(), services.sweep()),
+        "healed": lambda: (schedule_of(account).delete(), _long_ago(), services.sweep_syncs()),
     }
     for what, change in changes.items():
         _long_ago()
@@ -52,7 +52,7 @@ def test_beat_hears_of_every_change_and_of_nothing_else():
     quiet = {
         "saved as it is": lambda: edit(account),
         "another secret": lambda: edit(account, encrypted_secret="other"),
-        "the sweep": services.sweep,
+        "the sweep": services.sweep_syncs,
     }
     for what, change in quiet.items():
         _long_ago()
@@ -129,7 +129,7 @@ def test_a_schedule_that_was_deleted_by_hand_comes_back():
     account = CloudAccountFactory(sync_interval_minutes=7)
     ours().delete()
 
-    services.sweep()
+    services.sweep_syncs()
 
     assert is_on(account)
     assert said(account)[3] == 7
@@ -140,7 +140,7 @@ def test_a_schedule_that_was_deleted_while_the_account_was_off_comes_back_with_i
     edit(account, active=False)
     ours().delete()
 
-    services.sweep()
+    services.sweep_syncs()
     assert not is_on(account)
     edit(account, active=True)
     assert is_on(account)
@@ -151,7 +151,7 @@ def test_an_interval_that_was_deleted_by_hand_takes_schedules_along_and_they_com
     IntervalSchedule.objects.all().delete()
     assert not ours().exists()
 
-    services.sweep()
+    services.sweep_syncs()
 
     assert said(account)[3] == 7
 
@@ -167,7 +167,7 @@ def test_what_sql_did_behind_the_portals_back_is_put_right():
         name=build_schedule_name(0), task="another.task", interval=schedule_of(account).interval
     )
 
-    services.sweep()
+    services.sweep_syncs()
 
     assert list(ours()) == [schedule_of(account)]
     assert said(account)[3] == 42
@@ -181,7 +181,7 @@ def test_two_intervals_of_one_length_do_no_harm():
     edit(account, name="other")
     _long_ago()
     for _ in range(3):
-        services.sweep()
+        services.sweep_syncs()
 
     assert said(account)[3] == 7
     assert ours().count() == 1
@@ -224,15 +224,15 @@ def test_two_who_save_the_same_account_at_once_make_one_schedule():
 
         return work
 
-    assert at_once(saves(3), saves(4), services.sweep, saves(3)) == []
+    assert at_once(saves(3), saves(4), services.sweep_syncs, saves(3)) == []
 
-    services.sweep()
+    services.sweep_syncs()
     assert ours().count() == 1
     assert said(account)[3] == CloudAccount.objects.get().sync_interval_minutes
 
 
 @pytest.mark.django_db(transaction=True)
-def test_bulk_writes_saves_and_sweeps_at_once_neither_fail_nor_leave_a_gap():
+def test_saves_deletions_and_sweeps_at_once_neither_fail_nor_leave_a_gap():
     made = CloudAccount.objects.bulk_create(new_accounts(6))
 
     def gone_and_made():
@@ -240,15 +240,15 @@ def test_bulk_writes_saves_and_sweeps_at_once_neither_fail_nor_leave_a_gap():
         CloudAccountFactory()
 
     problems = at_once(
-        lambda: CloudAccount.objects.update(sync_interval_minutes=3),
+        lambda: edit(made[1], sync_interval_minutes=3),
         lambda: edit(made[0], sync_interval_minutes=4),
-        services.sweep,
-        services.sweep,
+        services.sweep_syncs,
+        services.sweep_syncs,
         gone_and_made,
     )
 
     assert problems == []
-    services.sweep()
+    services.sweep_syncs()
     assert {schedule.name for schedule in ours()} == {
         build_schedule_name(a.pk) for a in CloudAccount.objects.all()
     }

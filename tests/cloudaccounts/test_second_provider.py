@@ -120,7 +120,7 @@ def test_everything_works_with_a_provider_that_brings_two_types(api, cloud, nimb
     assert [log["type"] for log in asked.json()["logs"]] == ["machine"]
     assert {code: log.unchanged for code, log in run_all().items()} == {"machine": 1}
     wrong = api.post(f"/api/v1/cloud-accounts/{account.pk}/sync/", {"types": ["server"]}, format="json")
-    assert (wrong.status_code, "known are: disk, machine" in str(wrong.json())) == (400, True)
+    assert (wrong.status_code, "has: disk, machine" in str(wrong.json())) == (400, True)
     assert registry.list_synced_types(account) == ["disk", "machine"]
     account.resource_types.set(ResourceType.objects.filter(provider="nimbus", code="disk"))
     assert registry.list_synced_types(account) == ["disk"]

@@ -13,7 +13,7 @@ from api.domain_errors import DomainError
 from api.errors import status_of
 from tasks.models import EntityLock, Job
 from tenants.models import Tenant
-from tenants.quotas import usage_of
+from tenants.quotas import measure_usage
 from vms.models import VirtualMachine
 
 from .creation.stage import Stage
@@ -65,7 +65,7 @@ def test_sixty_are_created_and_forty_refused(stage):
     assert all(error.details["quota"] == figures for error in refused)
     assert VirtualMachine.objects.count() == QUOTA
     assert Job.objects.count() == EntityLock.objects.count() == QUOTA
-    assert usage_of(stage.system.tenant)["vms"] == {"used": QUOTA, "total": QUOTA}
+    assert measure_usage(stage.system.tenant)["vms"] == {"used": QUOTA, "total": QUOTA}
 
     with worker() as hands:
         hands.settle()
@@ -82,4 +82,4 @@ def test_without_the_lock_on_the_tenant_there_are_too_many(stage, monkeypatch):
     create_at_once(stage)
 
     assert VirtualMachine.objects.count() > QUOTA, "nobody met anybody"
-    assert usage_of(stage.system.tenant)["vms"]["used"] > QUOTA
+    assert measure_usage(stage.system.tenant)["vms"]["used"] > QUOTA

@@ -18,7 +18,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from cloudaccounts.models import CloudResource, SyncLog
-from cloudaccounts.services import sweep
+from cloudaccounts.services import sweep_syncs
 from cloudaccounts.services.syncs import RING_AGAIN_SECONDS, open_scheduled_syncs
 from cloudaccounts.sync import resources
 from cloudaccounts.sync.resources import CRASH_POINTS, run_sync, sync_resource
@@ -88,7 +88,7 @@ class Mortal:
         # Its lease is over, and those that it had not begun are rung for again.
         SyncLog.objects.exclude(owner="").update(lease_until=F("started_at"))
         move_rings_back()
-        sweep()
+        sweep_syncs()
         rung = [run_sync(log.pk) for log in SyncLog.objects.running()]
         assert {log.state for log in rung} <= {"success"}
         return died
@@ -161,19 +161,20 @@ def test_workers_that_are_killed_leave_no_log_running_and_no_row_wrong(
         assert ((tmp_path / point).exists(), worker.returncode) == (True, -signal.SIGKILL)
     flush_broker()  # Celery would deliver the dead processes' messages again: nothing may depend on that.
     until(
-        "their leases are over", lambda: sweep() or not SyncLog.objects.running().exclude(owner="").exists()
+        "their leases are over",
+        lambda: sweep_syncs() or not SyncLog.objects.running().exclude(owner="").exists(),
     )
 
     # Of the one that died before anybody was told, the sweep tells the workers.
     (forgotten,) = SyncLog.objects.running()
     assert forgotten.account == accounts["sync_opened"]
     move_rings_back()
-    sweep()
+    sweep_syncs()
     with current_app.connection_for_write() as broker:
         assert broker.default_channel.client.llen("resources") == 1
     run_sync(forgotten.pk)
 
-    dead = "The worker that ran it ended before it did."
+    dead = "The worker stopped before the sync ended."
     for point, account in accounts.items():
         log = SyncLog.objects.get(account=account)
         well = point in {"sync_opened", "sync_ended"}

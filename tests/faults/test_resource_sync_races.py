@@ -20,7 +20,7 @@ from django_celery_beat.models import PeriodicTask
 
 from cloudaccounts.models import CloudAccount, CloudResource, ResourceChange, SyncLog
 from cloudaccounts.registry import ListedResource
-from cloudaccounts.services import change_account, remove_account, sweep
+from cloudaccounts.services import change_account, remove_account, sweep_syncs
 from cloudaccounts.sync.resource_writer import write_resources
 from cloudaccounts.sync.resources import run_sync, sync_resource
 from tenants.scoping import Role, Scope
@@ -209,12 +209,12 @@ def test_a_worker_that_slept_through_its_lease_writes_nothing_when_it_wakes(
     held.until_waiting()
     # It lives, and says so: a cloud that is slower than a lease costs nothing.
     time.sleep(1.5)
-    sweep()
+    sweep_syncs()
     sleeper = owner_of(log_id)
     assert sleeper
     os.kill(sleeper, signal.SIGSTOP)
     try:
-        until("its lease is over", lambda: sweep() or not SyncLog.objects.running().exists())
+        until("its lease is over", lambda: sweep_syncs() or not SyncLog.objects.running().exists())
         dead = SyncLog.objects.get(pk=log_id)
         assert (dead.state, "worker" in dead.message) == ("failed", True)
         renamed, removed, *_rest = there(simulator, "volume")
@@ -252,11 +252,11 @@ def test_the_sweep_goes_round_a_log_that_a_sleeper_holds(known):
     with in_threads(sleep_in_a_transaction):
         assert asleep.wait(20)
         try:
-            sweep()
+            sweep_syncs()
             assert SyncLog.objects.get(pk=opened[1]).state == "failed"
         finally:
             wake.set()
-    sweep()
+    sweep_syncs()
     check_logs()
 
 
@@ -311,7 +311,7 @@ def test_an_account_that_is_switched_off_while_it_is_listed_stops_at_the_next_pa
     log = between_pages(switch_off)
 
     assert log.state == "failed"
-    assert "switched off" in log.message
+    assert "disabled" in log.message
     # The next page is fetched while this one is being written, so at that moment it is written or about to be.
     assert pages[0] <= CloudResource.objects.filter(name="new").count() == log.updated <= 2
     assert not PeriodicTask.objects.get(name=f"CloudAccount-{known.pk}-sync").enabled
@@ -327,7 +327,7 @@ def test_an_account_that_is_removed_while_it_is_listed_is_gone_for_good(known, s
         assert not CloudAccount.objects.exists()
 
     assert between_pages(remove) is None
-    sweep()
+    sweep_syncs()
 
     for left in (CloudAccount, CloudResource, ResourceChange, SyncLog):
         assert not left.objects.exists(), left

@@ -48,7 +48,7 @@ def test_the_form_is_for_administrators(as_role, own, page, role):
     page = page.format(account=own.pk)
 
     for answer in (as_role(role).get(page, follow=True), as_role(role).post(page, FORM, follow=True)):
-        assert "This needs the role" in text(answer)
+        assert "You need the role" in text(answer)
         assert 'name="secret"' not in text(answer)
     stranger = as_role(Role.ADMIN, of=TenantFactory()).post(page, FORM)
     assert stranger.status_code == (404 if "edit" in page else 302)
@@ -117,7 +117,7 @@ def test_everything_that_is_wrong_is_said_at_once_and_what_was_entered_is_kept(a
 def test_a_name_that_is_taken_is_told_beside_it(as_role, own):
     html = text(as_role(Role.ADMIN).post("/accounts/new/", {**FORM, "name": own.name}))
 
-    assert 'class="field-error" role="alert">Taken.' in html
+    assert 'class="field-error" role="alert">This name is already in use.' in html
     assert "hush-hush" not in html
     unknown = as_role(Role.ADMIN).post("/accounts/new/", {**FORM, "resource_types": ["unicorn"]})
     assert "&#x27;unicorn&#x27; is no type of openstack" in text(unknown)

@@ -62,7 +62,7 @@ def test_a_button_does_what_the_role_allows(as_role, own, held_back, address, fo
     answer = as_role(role).post(address.format(account=own.pk, log=held_back.pk), form, follow=True)
 
     assert done.all().exists() == role.covers(needed)
-    assert ("This needs the role" in text(answer)) is not role.covers(needed)
+    assert ("You need the role" in text(answer)) is not role.covers(needed)
 
 
 @pytest.mark.parametrize(("address", "form", "needed", "done"), BUTTONS)
@@ -200,7 +200,7 @@ def test_nonsense_and_an_account_that_is_off_are_told(as_role, own):
     assert "Switch on" in off
     assert "/sync/" not in off
     refused = client.post(f"/accounts/{own.pk}/sync/", follow=True)
-    assert "The account is switched off; nothing of it is synced." in text(refused)
+    assert "The account is disabled. Enable it to sync." in text(refused)
 
 
 def test_losses_that_were_held_back_are_accepted_once(as_role, own, held_back):
@@ -219,17 +219,17 @@ def test_losses_that_were_held_back_are_accepted_once(as_role, own, held_back):
 def test_a_removal_wants_the_name_and_leads_to_its_job(as_role, own):
     client = as_role(Role.ADMIN)
     wrong = client.post(f"/accounts/{own.pk}/remove/", {"name": "Theirs"}, follow=True)
-    assert "Type &#x27;Ours&#x27; to remove it." in text(wrong)
+    assert "Type &#x27;Ours&#x27; to confirm." in text(wrong)
     vm = VirtualMachineFactory(account=own)
     used = client.post(f"/accounts/{own.pk}/remove/", {"name": "Ours"}, follow=True)
-    assert "Still in this account: virtual machines (1)." in text(used)
+    assert "still managed here are virtual machines (1)." in text(used)
     vm.delete()
 
     answer = client.post(f"/accounts/{own.pk}/remove/", {"name": "Ours", "version": own.version})
 
     job = Job.objects.get()
     assert answer["Location"] == f"/jobs/{job.pk}/"
-    assert "Remove cloud account" in text(client.get(f"/accounts/{own.pk}/live/"))
+    assert "Delete cloud account" in text(client.get(f"/accounts/{own.pk}/live/"))
 
 
 def test_what_the_cloud_says_is_shown_even_when_it_is_odd(as_role, own):

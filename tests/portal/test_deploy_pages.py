@@ -117,7 +117,7 @@ def test_a_viewer_reads_and_cannot_deploy(viewer, service):
     assert 'id="deploy"' not in form
     assert "to deploy takes the role of an operator" in form
     assert refused.status_code == planned.status_code == 403
-    assert "This needs the role" in text(refused)
+    assert "You need the role" in text(refused)
     assert "the-plan" not in text(planned)
     assert nothing_was_written()
 
@@ -129,7 +129,7 @@ def test_a_viewer_can_neither_cancel_nor_retry(viewer, operator, service):
     assert 'id="cancel"' not in page
     for verb in ("cancel", "retry"):
         answer = viewer.post(f"/deployments/{deployment.pk}/{verb}/", follow=True)
-        assert "This needs the role" in text(answer)
+        assert "You need the role" in text(answer)
     assert Job.objects.get(pk=deployment.job_id).cancel_requested_at is None
     assert Deployment.objects.count() == 1
 

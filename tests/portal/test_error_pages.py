@@ -74,7 +74,7 @@ def test_who_belongs_to_no_tenant_is_told_why():
     answer = client.get("/vms/")
 
     assert answer.status_code == 403
-    assert "You belong to no tenant yet" in is_page(answer)
+    assert "belong to a tenant yet" in is_page(answer)
 
 
 def test_a_server_error_shows_an_id_and_asks_nothing(rf):

@@ -49,7 +49,7 @@ def test_the_form_offers_what_was_found(as_role, vm):
     assert "tiny" not in html
     assert "small-too" not in html
     for role in (Role.VIEWER, Role.OPERATOR):
-        assert "This needs the role" in text(as_role(role).get("/vms/new/", follow=True))
+        assert "You need the role" in text(as_role(role).get("/vms/new/", follow=True))
         as_role(role).post("/vms/new/", wish(vm))
     assert not Job.objects.exists()
 

@@ -150,8 +150,8 @@ def test_the_list_says_how_each_pool_does_and_what_would_have_been_enough(staff,
     ("columns", "words"),
     [
         ({"desired": 1}, ">filled<"),
-        ({"desired": 0}, "none is kept"),
-        ({"enabled": False}, "switched off"),
+        ({"desired": 0}, "no spares kept"),
+        ({"enabled": False}, "disabled"),
         ({"snapshot_prefix": "win-"}, "snapshot missing"),
         ({"paused_until": timezone.now() + timedelta(minutes=50)}, "paused until 20"),
     ],
@@ -287,9 +287,9 @@ def test_the_buttons_ring_and_lead_back(staff, pool, rung):
     compared = staff.post(f"/pools/{pool.pk}/reconcile/", {"days": "nonsense"}, follow=True)
 
     assert filled.redirect_chain == [(f"/pools/{pool.pk}/?days=7", 302)]
-    assert "It is looked at what is missing in it." in text(filled)
+    assert "Checking the pool; missing volumes will be created." in text(filled)
     assert compared.redirect_chain == [(f"/pools/{pool.pk}/?days=1", 302)]
-    assert "Its account and region are compared with the cloud." in text(compared)
+    assert "Reconciling with the cloud." in text(compared)
     assert rung == [
         ("volumepool.backfill", (pool.pk,)),
         ("volumepool.reconcile", (pool.account_id, "RegionOne")),
@@ -300,7 +300,7 @@ def test_the_buttons_ring_and_lead_back(staff, pool, rung):
 @pytest.mark.parametrize(
     ("columns", "word"),
     [
-        ({"enabled": False}, "switched off"),
+        ({"enabled": False}, "disabled"),
         ({"snapshot_prefix": "win-"}, "snapshot missing"),
     ],
 )
@@ -309,7 +309,7 @@ def test_a_button_that_would_do_nothing_says_so(staff, pool, rung, columns, word
 
     answer = staff.post(f"/pools/{pool.pk}/backfill/", follow=True)
 
-    assert f"Nothing is made for it now: {word}." in text(answer)
+    assert f"be refilled now: {word}." in text(answer)
     assert rung == []
 
 
@@ -331,7 +331,7 @@ def test_nothing_is_compared_in_an_account_that_is_off(staff, pool, rung):
 
     answer = staff.post(f"/pools/{pool.pk}/reconcile/", follow=True)
 
-    assert "The account is switched off; nothing is compared." in text(answer)
+    assert "The account is disabled. Enable it to reconcile." in text(answer)
     assert rung == []
 
 

@@ -226,7 +226,7 @@ def test_a_crowd_is_drawn_as_a_few_and_told_whole(as_role, server):
 
 
 def test_a_picture_that_is_cut_says_so(as_role, server, monkeypatch):
-    monkeypatch.setattr("cloudaccounts.services.topology.MOST_NODES", 5)
+    monkeypatch.setattr("cloudaccounts.services.topology.MAX_NODES", 5)
     for _number in range(9):
         link(CloudResourceFactory(account=server.account, type="port"), server)
 

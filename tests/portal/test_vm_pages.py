@@ -62,7 +62,7 @@ def test_a_form_does_what_the_role_allows(as_role, vm, volume, snapshot, address
     answer = as_role(role).post(address.format(**ids), form, follow=True)
 
     assert Job.objects.count() == role.covers(needed)
-    assert ("This needs the role" in text(answer)) is not role.covers(needed)
+    assert ("You need the role" in text(answer)) is not role.covers(needed)
 
 
 @pytest.mark.parametrize(("address", "form", "needed"), FORMS)
@@ -208,13 +208,13 @@ def test_many_are_asked_and_one_is_told_of_the_others(as_role, vm):
 )
 def test_nonsense_in_the_bulk_form_is_told(as_role, vm, form, told):
     assert told in text(as_role(Role.OPERATOR).post("/vms/ask/", form, follow=True))
-    assert "This needs the role" in text(as_role(Role.VIEWER).post("/vms/ask/", form, follow=True))
+    assert "You need the role" in text(as_role(Role.VIEWER).post("/vms/ask/", form, follow=True))
 
 
 def test_a_sync_is_asked_for(as_role, vm):
     assert "one RegionOne" in text(as_role(Role.OPERATOR).post("/vms/sync-now/", follow=True))
     assert SyncState.objects.get().full_wanted_at is not None
-    assert "This needs the role" in text(as_role(Role.VIEWER).post("/vms/sync-now/", follow=True))
+    assert "You need the role" in text(as_role(Role.VIEWER).post("/vms/sync-now/", follow=True))
 
 
 # --- The lists of volumes and snapshots, and what pages cost ----------------------------------------------

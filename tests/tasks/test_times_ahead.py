@@ -9,8 +9,8 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from cloudaccounts.models import SyncLog
-from cloudaccounts.services.freshness import freshness
-from cloudaccounts.services.syncs import sweep as sweep_syncs
+from cloudaccounts.services import sweep_syncs
+from cloudaccounts.services.freshness import measure_staleness
 from deploys.commands.deployment import DeployBatchCommand
 from tasks import engine, queues
 from tasks.clock import is_recent
@@ -168,7 +168,7 @@ def test_a_success_of_the_future_is_stale():
     SyncLog.objects.filter(pk__in=logs).update(state="success", ended_at=Now() + HOURS)
     type(account).objects.filter(pk=account.pk).update(created_at=Now() - HOURS)
 
-    assert [one.stale for one in freshness([account.pk])] == [True]
+    assert [one.stale for one in measure_staleness([account.pk])] == [True]
 
 
 def test_a_pool_that_pauses_for_longer_than_any_does_goes_on():

@@ -17,9 +17,9 @@ def client_of():
     """A client that is signed in as a user."""
 
     def client(user):
-        signed_in = APIClient()
-        signed_in.force_authenticate(user)
-        return signed_in
+        get_user = APIClient()
+        get_user.force_authenticate(user)
+        return get_user
 
     return client
 

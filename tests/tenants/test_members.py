@@ -166,7 +166,7 @@ def test_one_of_two_administrators_may_go(client, admin):
 @pytest.fixture
 def hesitant(monkeypatch):
     """Who has looked for another administrator waits a little for whoever else is looking, before he writes."""
-    both_have_looked, look = threading.Barrier(2), services.keep_an_administrator
+    both_have_looked, look = threading.Barrier(2), services.require_other_administrator
 
     def look_and_hesitate(tenant, leaving):
         look(tenant, leaving)
@@ -175,7 +175,7 @@ def hesitant(monkeypatch):
         except threading.BrokenBarrierError:
             both_have_looked.reset()
 
-    monkeypatch.setattr(services, "keep_an_administrator", look_and_hesitate)
+    monkeypatch.setattr(services, "require_other_administrator", look_and_hesitate)
 
 
 @pytest.fixture

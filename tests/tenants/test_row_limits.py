@@ -15,7 +15,7 @@ from deploys.models import Host
 from deploys.services.catalogue import create_service, register_version
 from deploys.services.hosts import create_host
 from deploys.services.instances import add_instance
-from tenants.row_limits import NAMES, require_room_for_rows
+from tenants.row_limits import NAMES, require_row_limit
 from tenants.scoping import Role, Scope
 from tenants.services import create_information_system
 from tests.factories import InformationSystemFactory, MembershipFactory
@@ -104,8 +104,8 @@ def test_without_a_limit_nothing_is_locked_or_counted(db, settings, django_asser
     maker = Maker()
 
     with django_assert_num_queries(0):
-        require_room_for_rows(maker.tenant, "hosts", Host.objects.all())
-        require_room_for_rows(maker.tenant, "services", CloudAccount.objects.all())
+        require_row_limit(maker.tenant, "hosts", Host.objects.all())
+        require_row_limit(maker.tenant, "services", CloudAccount.objects.all())
 
 
 @pytest.mark.django_db(transaction=True)
@@ -121,7 +121,7 @@ def test_many_who_add_at_once_do_not_pass_the_limit_together(settings):
         try:
             start.wait(10)
             with transaction.atomic():
-                require_room_for_rows(maker.tenant, "hosts", Host.objects.filter(tenant=maker.tenant))
+                require_row_limit(maker.tenant, "hosts", Host.objects.filter(tenant=maker.tenant))
                 counted.release()
                 # Without the lock all four would have counted by now.
                 if counted.acquire(timeout=0.2) and counted.acquire(timeout=0.2):

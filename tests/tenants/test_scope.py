@@ -17,7 +17,7 @@ from deploys.models import (
 )
 from tasks.models import Job
 from tenants.models import InformationSystem, Invitation, Membership, Tenant
-from tenants.scoping import Role, Scope, TenantScoped
+from tenants.scoping import Role, Scope, TenantScopedQuerySet
 from tests.factories import (
     CloudAccountFactory,
     CloudResourceFactory,
@@ -195,7 +195,7 @@ every_model = pytest.mark.parametrize("model", list(MAKE), ids=lambda model: mod
 
 
 def is_scoped(model):
-    return isinstance(model._default_manager.all(), TenantScoped)
+    return isinstance(model._default_manager.all(), TenantScopedQuerySet)
 
 
 def test_every_scoped_model_is_tried_below():

@@ -15,7 +15,7 @@ from tests.working import work
 from volumepool.models import SpareVolume, VolumePool
 from volumepool.services import backfill, reconcile, select_pools_to_fill
 from volumepool.services.pools import find_pool_problems, seed_pools
-from volumepool.sync.quotas import Room
+from volumepool.sync.quotas import RemainingQuota
 
 __all__ = ["account", "catalogue", "cloud"]
 
@@ -104,7 +104,7 @@ def test_while_cinder_is_away_nothing_is_written_down(pool, cloud):
     ],
 )
 def test_room(left, size, fits):
-    assert Room(left).fits(size, "ssd", volumes=0, gigabytes=0) == fits
+    assert RemainingQuota(left).count_fitting(size, "ssd", volumes=0, gigabytes=0) == fits
 
 
 # --- Where spares come from --------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cloudaccounts.connect import open_cloud
-from tenants.quotas import usage_of
+from tenants.quotas import measure_usage
 from tenants.scoping import Role
 from tests.factories import (
     CloudAccountFactory,
@@ -135,7 +135,7 @@ def test_a_full_cinder_ends_the_job_with_its_reason_and_leaves_nothing(admin, as
 def test_a_volume_is_extended_and_its_new_size_counts_from_the_request_on(admin, act, volume, cloud):
     answer = act("extend", size_gb=7)
 
-    assert usage_of(admin.member.tenant)["disk_gb"]["used"] == 7
+    assert measure_usage(admin.member.tenant)["disk_gb"]["used"] == 7
     assert answer.json()["volume"]["extending_to_gb"] == 7
     admin.done(answer)
     volume.refresh_from_db()
@@ -211,7 +211,7 @@ def snapshot(admin, act):
 def test_a_snapshot_is_taken_copied_and_removed(admin, ask, act, volume, snapshot, cloud, cinder):
     (kept,) = [s for s in cloud.call("GET", "objects")["snapshots"] if s["name"] == "before"]
     assert (snapshot.snapshot_id, snapshot.status, snapshot.size_gb) == (kept["id"], "available", 2)
-    assert usage_of(admin.member.tenant)["disk_gb"]["used"] == 4
+    assert measure_usage(admin.member.tenant)["disk_gb"]["used"] == 4
     assert admin.get(f"{URL}snapshots/", {"volume": str(volume.pk)}).json()["results"][0]["name"] == "before"
     assert code(admin.delete(f"{URL}{volume.pk}/")) == "has_snapshots"
 

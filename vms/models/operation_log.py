@@ -6,10 +6,10 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from tenants.scoping import TenantScoped
+from tenants.scoping import TenantScopedQuerySet
 
 
-class VMOperationLogQuerySet(TenantScoped):
+class VMOperationLogQuerySet(TenantScopedQuerySet):
     """Operation log entries of tenants."""
 
 

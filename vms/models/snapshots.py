@@ -15,12 +15,12 @@ from django.utils.translation import gettext_lazy as _
 from cloudaccounts.models import CloudAccount
 from security.encryption import decrypt, encrypt
 from tenants.models import InformationSystem
-from tenants.scoping import TenantScoped
+from tenants.scoping import TenantScopedQuerySet
 
 from .virtual_machine import VirtualMachine
 
 
-class SnapshotQuerySet(TenantScoped):
+class SnapshotQuerySet(TenantScopedQuerySet):
     """Snapshots; their tenant is that of their information system."""
 
     tenant_path: ClassVar[str] = "information_system__tenant"

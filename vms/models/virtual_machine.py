@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from cloudaccounts.models import CloudAccount
 from tenants.models import InformationSystem, Tenant
-from tenants.scoping import TenantScoped
+from tenants.scoping import TenantScopedQuerySet
 
 from .status_sync import SyncState
 
@@ -68,7 +68,7 @@ SERVER_WATCHER = "server"
 IMAGE_WATCHER = "image"
 
 
-class VirtualMachineQuerySet(TenantScoped):
+class VirtualMachineQuerySet(TenantScopedQuerySet):
     """VMs; their tenant is that of their information system."""
 
     tenant_path: ClassVar[str] = "information_system__tenant"

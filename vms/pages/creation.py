@@ -17,7 +17,7 @@ from api.errors import status_of
 from api.form_errors import errors_by_field, filled_fields, show_error
 from api.serializers import split_validation
 from tenants.models import InformationSystem
-from tenants.quotas import Needs, usage_of
+from tenants.quotas import Needs, measure_usage
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
 
@@ -179,7 +179,7 @@ def _form(
         "system": system,
         "systems": InformationSystem.objects.within(scope).select_related("tenant").order_by("name"),
         "data_center_types": VirtualMachine.DataCenterType.choices,
-        "usage": quota_lines(usage_of(system.tenant), needs or Needs()),
+        "usage": quota_lines(measure_usage(system.tenant), needs or Needs()),
         "would": vm,
         "network": would and would.network,
     }

@@ -22,7 +22,7 @@ from api.domain_errors import DomainError
 from api.form_errors import show_error, validate_form
 from api.page_addresses import page_part, require_POST
 from tenants.models import InformationSystem
-from tenants.quotas import WORDS, Needs, usage_of
+from tenants.quotas import RESOURCE_LABELS, Needs, measure_usage
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
 
@@ -59,7 +59,7 @@ def vm_page(request: PageRequest) -> HttpResponse:
             "actions": [(name, action.title) for name, action in ACTIONS.items()],
             "filters": filters,
             "query": urlencode(filters),
-            "usage": quota_lines(usage_of(scope.tenant))
+            "usage": quota_lines(measure_usage(scope.tenant))
             if scope.tenant and scope.allows(Role.VIEWER)
             else [],
             "stale_states": _stale_regions(scope),
@@ -156,7 +156,7 @@ def quota_lines(
     for name, figures in usage.items():
         used, total, needed = figures["used"] or 0, figures["total"], getattr(needs, name)
         left = None if total is None else total - used - needed
-        lines.append({"what": WORDS[name], "used": used, "total": total, "left": left})
+        lines.append({"what": RESOURCE_LABELS[name], "used": used, "total": total, "left": left})
     return lines
 
 

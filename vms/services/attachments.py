@@ -13,7 +13,7 @@ from cloudaccounts.placements import Placement
 from tasks import engine
 from tasks.models import Job
 from tenants.quotas import Needs, require_quota
-from tenants.scoping import Role, Scope, locked_row
+from tenants.scoping import Role, Scope, lock_row
 from volumepool.models import Volume
 from volumepool.services import explain_unknown_volume_type
 
@@ -68,7 +68,7 @@ def detach_volume(*, scope: Scope, vm_id: UUID, volume_id: UUID) -> AttachmentRe
     """Detach a volume from a VM; the tenant keeps it. Raises `NotFoundError`, and other domain errors: 403, 409."""
     with transaction.atomic():
         vm = lock_vm(scope, vm_id, Role.OPERATOR)
-        volume: Volume = locked_row(Volume.objects.filter(vm=vm), scope, volume_id, Role.OPERATOR)
+        volume: Volume = lock_row(Volume.objects.filter(vm=vm), scope, volume_id, Role.OPERATOR)
         return _submit(scope, vm, volume, DetachVolumeCommand(str(vm.pk), str(volume.pk)))
 
 

@@ -9,15 +9,15 @@ from uuid import UUID
 from django.db.models.functions import Now
 
 from tasks.engine import Spec, SubmitResult
-from tenants.scoping import Role, Scope, locked_row
+from tenants.scoping import Role, Scope, lock_row
 
 from ..commands.server import ServerCommand
 from ..models import VirtualMachine
 
 
 def lock_vm(scope: Scope, vm_id: UUID, needed: Role) -> VirtualMachine:
-    """Lock and return a VM with all that an answer shows of it. Raises as `locked_row`."""
-    vm: VirtualMachine = locked_row(VirtualMachine.objects.shown(), scope, vm_id, needed)
+    """Lock and return a VM with all that an answer shows of it. Raises as `lock_row`."""
+    vm: VirtualMachine = lock_row(VirtualMachine.objects.shown(), scope, vm_id, needed)
     return vm
 
 

@@ -9,8 +9,8 @@ from django.db import transaction
 
 from tasks import engine
 from tasks.models import Job
-from tenants.row_limits import require_room_for_rows
-from tenants.scoping import Role, Scope, locked_row
+from tenants.row_limits import require_row_limit
+from tenants.scoping import Role, Scope, lock_row
 from volumepool.models import Volume
 
 from ..commands.snapshots import RemoveSnapshotCommand, SnapshotVmCommand
@@ -31,7 +31,7 @@ def take_snapshot(*, scope: Scope, vm_id: UUID, name: str) -> SnapshotResult:
     with transaction.atomic():
         vm = lock_vm(scope, vm_id, Role.OPERATOR)
         tenant = vm.information_system.tenant
-        require_room_for_rows(
+        require_row_limit(
             tenant, "vm_snapshots", VMSnapshot.objects.filter(information_system__tenant=tenant)
         )
         boots_from_volume = Volume.objects.filter(vm=vm, is_boot=True).exists()
@@ -56,7 +56,7 @@ def remove_snapshot(*, scope: Scope, snapshot_id: UUID) -> SnapshotResult:
     """Have a snapshot's image removed. Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `busy`."""
     with transaction.atomic():
         snapshots = VMSnapshot.objects.select_related("account", "information_system__tenant")
-        snapshot: VMSnapshot = locked_row(snapshots, scope, snapshot_id, Role.OPERATOR)
+        snapshot: VMSnapshot = lock_row(snapshots, scope, snapshot_id, Role.OPERATOR)
         command = RemoveSnapshotCommand(str(snapshot.pk))
         command.snapshot = snapshot
         tenant = snapshot.information_system.tenant

@@ -11,7 +11,7 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 
 from api.csv_responses import CsvRenderer, csv_response
-from tenants.response_access import OpenAnswer
+from tenants.response_access import ResponseAccess
 
 from .vms import VmListingView
 
@@ -50,5 +50,8 @@ class VmExportView(VmListingView):
     def get(self, request: Request) -> StreamingHttpResponse:
         """Return all VMs that the filters match. UTF-8 with a byte order mark, which spreadsheets expect."""
         return csv_response(
-            "vms", COLUMNS, self.filter_queryset(self.get_queryset()), OpenAnswer(request, self.scope).scope
+            "vms",
+            COLUMNS,
+            self.filter_queryset(self.get_queryset()),
+            ResponseAccess(request, self.scope).scope,
         )

@@ -1,4 +1,4 @@
-"""The command behind a claimed spare: inspect it, replace it when it is explain_unusable, give it its new name."""
+"""The command behind a claimed spare: inspect it, replace it when it is unusable, give it its new name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .volumes import CreateVolumeCommand, VolumeCommand
 class ClaimSpareCommand(VolumeCommand):
     """Write the tenant's name and metadata to a claimed spare in Cinder.
 
-    The row has been the tenant's since the claim, so nothing here decides who owns the volume. A spare that is explain_unusable is
+    The row has been the tenant's since the claim, so nothing here decides who owns the volume. A spare that is unusable is
     deleted, and a new volume takes its place in the same row: the caller of the claim does not notice.
 
     `for_vm`: a VM that is being created boots from the volume. When that creation fails, the volume goes with the VM.
@@ -66,9 +66,9 @@ class ClaimSpareCommand(VolumeCommand):
             self.data["bad"] = _("The spare is '%(status)s'.") % {"status": found.status}
         return Done(self.data.get("bad", ""))
 
-    @step(title=gettext_lazy("Replace if explain_unusable"))
+    @step(title=gettext_lazy("Replace if unusable"))
     def replace_unusable(self) -> Result:
-        """Create a new volume for the row when the claimed one is explain_unusable."""
+        """Create a new volume for the row when the claimed one is unusable."""
         if "bad" not in self.data:
             return Done()
         if "taken" in self.data:
@@ -82,9 +82,9 @@ class ClaimSpareCommand(VolumeCommand):
         source = {"snapshot_id": self.snapshot_id or None, "image_id": self.image_id or None}
         return Spawn([CreateVolumeCommand(self.volume_id, **source)])
 
-    @step(title=gettext_lazy("Delete explain_unusable volume"))
+    @step(title=gettext_lazy("Delete unusable volume"))
     def delete_unusable(self) -> Result:
-        """Send one delete request for an explain_unusable volume; a volume that somebody uses is left alone.
+        """Send one delete request for an unusable volume; a volume that somebody uses is left alone.
 
         A volume that Cinder does not delete now still carries the pool's metadata, so the reconciliation deletes it.
         """

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from cloudaccounts.models import CloudAccount
 from tenants.models import InformationSystem
-from tenants.scoping import TenantScoped
+from tenants.scoping import TenantScopedQuerySet
 
 # The name under which `sync/watchers.py` looks at volumes for the task manager.
 VOLUME_WATCHER = "volume"
@@ -23,7 +23,7 @@ VOLUME_WATCHER = "volume"
 GONE = "gone"
 
 
-class CinderQuerySet(TenantScoped):
+class CinderQuerySet(TenantScopedQuerySet):
     """Rows that follow an object of Cinder's. Every write moves `written_at`, so that no older listing overwrites it."""
 
     tenant_path: ClassVar[str] = "information_system__tenant"

@@ -1,4 +1,4 @@
-"""The pools, for staff: how each does, its plot, its spares and strays, and having it looked after now."""
+"""Pages of the pools, for staff: state, chart, spares, orphans, and requests to refill or reconcile."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from ..services.stock import build_history
 POOLS = VolumePool.objects.select_related("account")
 PAGE_SIZE = 50
 RANGES = (1, 7, 30)
-SPARES_SHOWN, STRAYS_SHOWN, JOBS_SHOWN = 50, 20, 10
+SPARES_SHOWN, ORPHANS_SHOWN, JOBS_SHOWN = 50, 20, 10
 JOB_KINDS = ("volumepool.create_spare", "volumepool.remove_spare")
 # How soon a page looks again: while something is made, and else, as somebody may claim at any moment.
 MOVING_SECONDS, QUIET_SECONDS = 2, 10
@@ -47,9 +47,9 @@ Page = Callable[..., HttpResponse]
 
 
 def _for_staff(page: Page) -> Page:
-    """A page of the platform's own: to read it takes the permission to view pools, to post to it that to change them.
+    """Require the permission to view pools for reading a page, and that to change them for posting to it.
 
-    Anybody else is refused before anything is looked up.
+    Other users are refused before anything is looked up.
     """
 
     @login_required
@@ -67,7 +67,7 @@ def _for_staff(page: Page) -> Page:
 @_for_staff
 @require_GET
 def pool_page(request: PageRequest) -> HttpResponse:
-    """The list of pools, with what each is worth."""
+    """Show the list of pools with their figures."""
     search = request.GET.get("search", "")[:200].replace("\x00", "").strip()
     pools = POOLS.order_by("type", "account__name", "pk")
     if search:
@@ -90,9 +90,9 @@ def pool_page(request: PageRequest) -> HttpResponse:
 @_for_staff
 @require_GET
 def pool_detail_page(request: PageRequest, pk: int) -> HttpResponse:
-    """A pool with its plot, its spares, and what was done about them."""
+    """Show a pool with its chart, its spares and their jobs."""
     pool = get_object_or_404(POOLS, pk=pk)
-    # The table beside the plot is not read again: whoever reads it would lose his place.
+    # The table beside the chart is not refreshed: its readers would lose their place.
     context = {**_context(request, pool), "history_read_at": timezone.now()}
     return render(request, "volumepool/pool.html", context)
 
@@ -101,7 +101,7 @@ def pool_detail_page(request: PageRequest, pk: int) -> HttpResponse:
 @_for_staff
 @require_GET
 def pool_live_part(request: PageRequest, pk: int) -> HttpResponse:
-    """The part that changes. A pool that is gone meanwhile takes its page along."""
+    """Show the fragment that is refreshed. When the pool is gone, the page is reloaded."""
     pool = POOLS.filter(pk=pk).first()
     if pool is None:
         return HttpResponse(status=404, headers={"HX-Refresh": "true"})
@@ -111,27 +111,27 @@ def pool_live_part(request: PageRequest, pk: int) -> HttpResponse:
 @_for_staff
 @require_POST
 def fill_pool_page(request: PageRequest, pk: int) -> HttpResponse:
-    """Have it looked at what is missing in the pool; when nothing would come of it, say why."""
+    """Request a backfill, or say why nothing can be created."""
     pool = get_object_or_404(POOLS, pk=pk)
     state = derive_state(pool, compute_figures([pool])[pk].available)
     if state in {PoolState.OFF, PoolState.SOURCE_MISSING}:
-        messages.warning(request, _("Nothing is made for it now: %(state)s.") % {"state": state.label})
+        messages.warning(request, _("The pool can't be refilled now: %(state)s.") % {"state": state.label})
     else:
         request_backfill(pool)
-        messages.success(request, _("It is looked at what is missing in it."))
+        messages.success(request, _("Checking the pool; missing volumes will be created."))
     return _back(request, pk)
 
 
 @_for_staff
 @require_POST
 def compare_pool_page(request: PageRequest, pk: int) -> HttpResponse:
-    """Have its account and region compared with what Cinder has."""
+    """Request the reconciliation of the pool's account and region."""
     pool = get_object_or_404(POOLS, pk=pk)
     if pool.account.active:
         dispatch_task("volumepool.reconcile", [pool.account_id, pool.region])
         messages.success(request, _("Its account and region are compared with the cloud."))
     else:
-        messages.warning(request, _("The account is switched off; nothing is compared."))
+        messages.warning(request, _("The account is disabled. Enable it to reconcile."))
     return _back(request, pk)
 
 
@@ -141,7 +141,7 @@ def _back(request: PageRequest, pk: int) -> HttpResponse:
 
 
 def _days(text: str | None) -> int:
-    """The range that was asked for, if there is such a one."""
+    """Return the requested range in days, or the default."""
     return next((days for days in RANGES if str(days) == text), RANGES[0])
 
 
@@ -150,7 +150,7 @@ def _context(request: PageRequest, pool: VolumePool) -> dict[str, Any]:
     history = build_history(pool.pk, days)
     row = _row(pool, compute_figures([pool])[pool.pk])
     spares = SpareVolume.objects.filter(pool=pool)
-    strays = OrphanVolume.objects.filter(account=pool.account, region=pool.region)
+    orphans = OrphanVolume.objects.filter(account=pool.account, region=pool.region)
     return {
         "scope": page_scope(request),
         **row,
@@ -161,8 +161,8 @@ def _context(request: PageRequest, pool: VolumePool) -> dict[str, Any]:
         "plot": plot(history),
         "spares": spares.order_by("status", "available_at", "pk")[:SPARES_SHOWN],
         "spare_count": spares.count(),
-        "strays": strays.order_by("-last_seen_at", "pk")[:STRAYS_SHOWN],
-        "stray_count": strays.count(),
+        "strays": orphans.order_by("-last_seen_at", "pk")[:ORPHANS_SHOWN],
+        "stray_count": orphans.count(),
         "jobs": [(job, describe_job(job)) for job in _jobs_of(pool)],
         "seconds": _seconds(_is_moving(row)),
         "may_change": has_staff_permission(request.user, "volumepool.change_volumepool"),
@@ -170,7 +170,7 @@ def _context(request: PageRequest, pool: VolumePool) -> dict[str, Any]:
 
 
 def _jobs_of(pool: VolumePool) -> list[Job]:
-    """What was done about its spares lately, also of those that are gone."""
+    """Return the latest jobs of the pool's spares, also of deleted ones."""
     jobs = Job.objects.filter(
         tenant=None,
         kind__in=JOB_KINDS,
@@ -181,7 +181,7 @@ def _jobs_of(pool: VolumePool) -> list[Job]:
 
 
 def _row(pool: VolumePool, figures: PoolFigures) -> dict[str, Any]:
-    """A pool as both pages show it."""
+    """Return the context of a pool for both pages."""
     rate = figures.hit_rate
     return {
         "pool": pool,
@@ -202,7 +202,7 @@ def _seconds(moving: bool) -> int:
 
 
 def _span(seconds: float | None) -> str:
-    """A time span in the unit that suits it."""
+    """Format a time span in a suitable unit."""
     if not seconds:
         return "-"
     if seconds < 120:

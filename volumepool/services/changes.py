@@ -12,7 +12,7 @@ from api.domain_errors import InvalidFieldsError
 from tasks import engine
 from tasks.models import Job
 from tenants.quotas import Needs, require_quota
-from tenants.scoping import Role, Scope, locked_row
+from tenants.scoping import Role, Scope, lock_row
 
 from ..commands import ExtendVolumeCommand, RemoveVolumeCommand, RenameVolumeCommand, VolumeCommand
 from ..models import Volume
@@ -66,7 +66,7 @@ def rename_volume(*, scope: Scope, volume_id: UUID, name: str) -> VolumeChange:
 def lock_volume(scope: Scope, volume_id: UUID, needed: Role) -> Volume:
     """Lock a volume of the scope in the caller's transaction. Raises `NotFoundError`, then 403 `role_too_low`."""
     volumes = Volume.objects.select_related("information_system__tenant", "account", "vm")
-    volume: Volume = locked_row(volumes, scope, volume_id, needed)
+    volume: Volume = lock_row(volumes, scope, volume_id, needed)
     return volume
 
 

@@ -10,8 +10,8 @@ from django.db import transaction
 from tasks import engine
 from tasks.models import Job
 from tenants.quotas import Needs, require_quota
-from tenants.row_limits import require_room_for_rows
-from tenants.scoping import Role, Scope, locked_row
+from tenants.row_limits import require_row_limit
+from tenants.scoping import Role, Scope, lock_row
 
 from ..commands.snapshots import RemoveVolumeSnapshotCommand, SnapshotVolumeCommand
 from ..models import Volume, VolumeSnapshot
@@ -41,7 +41,7 @@ def take_snapshot(*, scope: Scope, volume_id: UUID, name: str) -> SnapshotResult
         volume = lock_volume(scope, volume_id, Role.OPERATOR)
         tenant = volume.information_system.tenant
         require_quota(tenant, Needs(disk_gb=volume.size_gb))
-        require_room_for_rows(
+        require_row_limit(
             tenant, "volume_snapshots", VolumeSnapshot.objects.filter(information_system__tenant=tenant)
         )
         snapshot = VolumeSnapshot.objects.create(
@@ -62,7 +62,7 @@ def remove_snapshot(*, scope: Scope, snapshot_id: UUID) -> SnapshotResult:
     """Submit the deletion of a snapshot. Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `busy`."""
     with transaction.atomic():
         snapshots = VolumeSnapshot.objects.select_related("information_system__tenant", "account", "volume")
-        snapshot: VolumeSnapshot = locked_row(snapshots, scope, snapshot_id, Role.OPERATOR)
+        snapshot: VolumeSnapshot = lock_row(snapshots, scope, snapshot_id, Role.OPERATOR)
         command = RemoveVolumeSnapshotCommand(str(snapshot.pk))
         command.snapshot = snapshot
         tenant = snapshot.information_system.tenant

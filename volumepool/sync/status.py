@@ -72,7 +72,7 @@ def sync_region(account_id: int, region: str) -> VolumeSyncState | None:
             written = {"message": str(error)}
             log.warning("volume_sync_failed", account=account_id, region=region, error=str(error))
         except Exception:
-            written = {"message": _("Internal error. The log has the details.")}
+            written = {"message": _("Internal error.")}
             log.exception("volume_sync_errored", account=account_id, region=region)
         finally:
             lease.release(**written, figures=asdict(figures))

@@ -12,7 +12,7 @@ from typing import Any
 
 from tasks.models import ENDED, AsyncTask, EntityLock, Job, JobStatus
 from tenants.models import Tenant
-from tenants.quotas import usage_of
+from tenants.quotas import measure_usage
 from tests.simulated import SimulatedCloud
 from vms.models import VirtualMachine, VMOperationLog, VMSnapshot
 from volumepool.models import Volume
@@ -159,7 +159,7 @@ def wrongly_told(found: Found) -> list[str]:
 
 def wrong_usage(found: Found) -> list[str]:
     """What is counted against the quota, by the cloud: servers, and volumes with the image-booted VMs' own disks."""
-    used = {name: one["used"] for name, one in usage_of(found.tenant).items()}
+    used = {name: one["used"] for name, one in measure_usage(found.tenant).items()}
     booted_from_volume = {volume.vm_id for volume in found.volumes if volume.is_boot}
     disks = sum(volume["size"] for volume in found.made("volumes").values())
     exists = {

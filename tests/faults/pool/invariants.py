@@ -15,7 +15,7 @@ from django.conf import settings
 
 from tasks.models import ENDED, AsyncTask, EntityLock, Job, JobStatus
 from tenants.models import Tenant
-from tenants.quotas import usage_of
+from tenants.quotas import measure_usage
 from tests.simulated import SimulatedCloud
 from vms.models import VirtualMachine
 from volumepool.models import OrphanVolume, SpareVolume, Volume, VolumePool, VolumeSnapshot
@@ -176,7 +176,7 @@ def wrong_usage(found: Found) -> Iterator[str]:
         booted = {row.vm_id for row in mine if row.is_boot}
         vms = VirtualMachine.objects.filter(information_system__tenant=tenant).exclude(pk__in=booted)
         exists += sum(vm.disk_gb for vm in vms)
-        counted = usage_of(tenant)["disk_gb"]["used"]
+        counted = measure_usage(tenant)["disk_gb"]["used"]
         if counted != exists:
             yield f"{tenant}: {counted} GB are counted, {exists} GB exist"
 
