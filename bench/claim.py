@@ -34,7 +34,7 @@ ROUNDS = 3
 # Enough to tell: a whole request takes some 20 times as long as the SQL that it cannot do without.
 MOST_REQUESTS = 160
 PATIENCE_SECONDS = 120
-BARE, CLAIM, REQUEST = "bare SQL", "spares and rows", "request_volumes"
+BARE, CLAIM, REQUEST = "bare SQL", "spares and rows", "claim_volumes"
 BARE_SQL = (
     "DELETE FROM volumepool_sparevolume WHERE id IN (SELECT id FROM volumepool_sparevolume"
     " WHERE pool_id = %s AND status = 'available' ORDER BY available_at, id FOR UPDATE SKIP LOCKED LIMIT %s)"
@@ -115,19 +115,19 @@ def _spares_and_rows(claimer: Claimer, pool: VolumePool, count: int) -> list[str
     from django.db import transaction
 
     from tasks.engine.rows import insert
-    from volumepool.services import new_volume, take
+    from volumepool.services import build_volume, take
 
     with transaction.atomic():
         spares = take(pool, count)
-        insert([new_volume(pool, claimer.system, "claimed", spare) for spare in spares])
+        insert([build_volume(pool, claimer.system, "claimed", spare) for spare in spares])
     return [str(spare.volume_id) for spare in spares]
 
 
 def _request(claimer: Claimer, pool: VolumePool, count: int) -> list[str]:
     """What a request does: looked at, counted against quotas, claimed, and a job written that sees to it in Cinder."""
-    from volumepool.services import Wanted, request_volumes
+    from volumepool.services import ClaimRequest, claim_volumes
 
-    found = request_volumes(scope=claimer.scope, wanted=Wanted(claimer.system.pk, pool.type, count))
+    found = claim_volumes(scope=claimer.scope, wanted=ClaimRequest(claimer.system.pk, pool.type, count))
     return [str(volume.volume_id) for volume in found.volumes]
 
 

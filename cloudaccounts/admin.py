@@ -22,6 +22,7 @@ from tenants.models import User
 from tenants.scoping import Role, Scope
 
 from . import services
+from .clock_offsets import build_account_clock_warning
 from .credentials import (
     LOG_IN_FIELDS,
     SECRET_AGAIN,
@@ -40,8 +41,7 @@ from .models import (
     SyncLogLine,
 )
 from .registry import type_label
-from .services.clocks import account_clock_warning
-from .services.pictures import Picture, pictures_of
+from .services.account_status import Picture, pictures_of
 
 
 def _scope(request: HttpRequest) -> Scope:
@@ -172,7 +172,7 @@ class CloudAccountAdmin(WrittenOnlyAdmin[CloudAccount]):
     @admin.display(description=_("clock"))
     def clock(self, account: CloudAccount) -> str:
         """How far the cloud's clocks are from the portal's, when that is far."""
-        return account_clock_warning(account)
+        return build_account_clock_warning(account)
 
     @admin.display(description=_("last run"))
     def last_run(self, account: CloudAccount) -> str:

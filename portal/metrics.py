@@ -26,9 +26,9 @@ from tasks.models import Job
 from vms.models import Orphan, SyncState
 from vms.services.status_sync import stale_states
 from volumepool.models import PoolClaim, StrayVolume, VolumePool
-from volumepool.services import stale_volume_states
+from volumepool.services import select_stale_volume_states
 from volumepool.services.figures import is_paused, lacks_its_source
-from volumepool.services.stock import Stock, stock_of
+from volumepool.services.stock import Stock, count_stock
 
 
 class PortalCollector(Collector):
@@ -78,7 +78,7 @@ class PortalCollector(Collector):
         yield GaugeMetricFamily(
             "portal_volume_sync_stale",
             "Accounts and regions whose volumes nobody has seen for three sync intervals.",
-            stale_volume_states().count(),
+            select_stale_volume_states().count(),
         )
         yield from _resource_sync()
         yield _clock_offsets()
@@ -191,7 +191,7 @@ def _pools() -> Iterator[GaugeMetricFamily]:
     )
     pools = list(VolumePool.objects.select_related("account").order_by("type", "account_id"))
     ids = [pool.pk for pool in pools]
-    stock = stock_of(ids)
+    stock = count_stock(ids)
     asked = PoolClaim.objects.filter(pool__in=ids, at__gt=timezone.now() - timedelta(days=1)).order_by()
     wanted = {row[0]: row[1:] for row in asked.values_list("pool").annotate(Sum("taken"), Sum("made"))}
     for pool in pools:

@@ -14,7 +14,7 @@ from rest_framework.serializers import BaseSerializer
 
 from api.idempotency import carry_out_once
 from api.prefer import preferred_wait
-from tenants.open_answers import OpenAnswer
+from tenants.response_access import OpenAnswer
 from tenants.scoped_views import ScopedView
 from tenants.scoping import Role
 

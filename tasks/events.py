@@ -24,7 +24,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import translation
 from rest_framework.renderers import JSONRenderer
 
-from tenants.open_answers import OpenAnswer
+from tenants.response_access import OpenAnswer
 
 from .models import ENDED, Job, JobLogLine
 from .serializers import JobLogLineSerializer, JobSerializer

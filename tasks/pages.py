@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET
 from api.domain_errors import DomainError
 from api.page_addresses import page_part, require_POST
 from api.page_refusals import tell
-from tenants.open_answers import OpenAnswer
+from tenants.response_access import OpenAnswer
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role
 

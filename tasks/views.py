@@ -16,7 +16,7 @@ from rest_framework.response import Response
 
 from api.idempotency import idempotent
 from api.paging import CursorLines
-from tenants.open_answers import OpenAnswer
+from tenants.response_access import OpenAnswer
 from tenants.scoped_views import ScopedView
 from tenants.scoping import require_staff_permission
 

@@ -14,10 +14,10 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from cloudaccounts.models import CloudResource
-from cloudaccounts.places import Errors, Place
+from cloudaccounts.placements import Errors, Place
 from tenants.models import InformationSystem
 from volumepool.models import VolumePool
-from volumepool.services import boot_pool
+from volumepool.services import find_boot_pool
 
 from .models import VMSnapshot
 
@@ -148,7 +148,7 @@ class Catalogue:
     def _pool(
         self, params: Mapping[str, Any], *, type_code: str = "", image_id: str = ""
     ) -> VolumePool | None:
-        return boot_pool(
+        return find_boot_pool(
             self.system,
             account=self.place.account,
             region=self.place.region,

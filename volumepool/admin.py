@@ -12,16 +12,16 @@ from django.template.loader import render_to_string
 from django.utils.translation import gettext_lazy as _
 
 from cloudaccounts.models import CloudAccount
-from cloudaccounts.places import unusable
+from cloudaccounts.placements import unusable
 from tasks.admin import ReadOnly, ReadOnlyRows
 from tasks.doorbell import ring
 
+from .charts import plot
 from .models import PoolClaim, SpareVolume, StrayVolume, Volume, VolumePool, VolumeSnapshot, VolumeSyncState
-from .plot import plot
-from .services.figures import Figures, figures_of
-from .services.pools import fill_now, look_after, problems_of
-from .services.stock import history_of
-from .services.syncing import accept_volume_losses
+from .services.figures import Figures, compute_figures
+from .services.pools import fill_now, find_pool_problems, request_reconciliation
+from .services.stock import build_history
+from .services.volume_sync import accept_volume_losses
 
 PLOTTED_DAYS = 7
 
@@ -102,7 +102,7 @@ class VolumePoolForm(forms.ModelForm[VolumePool]):
         elif not self.errors:
             # The form's own fields only: the instance gets them after this.
             columns = {name: value for name, value in entered.items() if name in self.fields}
-            for name, texts in problems_of(VolumePool(**columns)).items():
+            for name, texts in find_pool_problems(VolumePool(**columns)).items():
                 self.add_error(name, [str(text) for text in texts])
         return entered
 
@@ -161,21 +161,21 @@ class VolumePoolAdmin(admin.ModelAdmin[VolumePool]):
     def save_model(self, request: HttpRequest, obj: VolumePool, form: Any, change: bool) -> None:
         """Save it, and have it compared with its cloud and filled."""
         super().save_model(request, obj, form, change)
-        look_after(obj)
+        request_reconciliation(obj)
 
     @admin.display(description=_("over time"))
     def over_time(self, pool: VolumePool) -> str:
         """The plot of the pool's page."""
         if pool.pk is None:
             return "-"
-        history = history_of(pool.pk, PLOTTED_DAYS)
+        history = build_history(pool.pk, PLOTTED_DAYS)
         context = {"pool": pool, "history": history, "plot": plot(history)}
         return render_to_string("volumepool/pool_plot.html", context)
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """The list, with the figures of its page read at once."""
         changes = super().get_changelist_instance(request)
-        self._figures = figures_of(list(changes.result_list))
+        self._figures = compute_figures(list(changes.result_list))
         return changes
 
     def _of(self, pool: VolumePool) -> Figures:

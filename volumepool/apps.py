@@ -19,7 +19,7 @@ class VolumePoolConfig(AppConfig):
         from .actions import VolumeAction, register_action
         from .models import SNAPSHOT_WATCHER, VOLUME_WATCHER
         from .services import extend_volume, take_snapshot
-        from .sync.watching import SnapshotWatcher, VolumeWatcher
+        from .sync.watchers import SnapshotWatcher, VolumeWatcher
 
         register_watcher(VOLUME_WATCHER, VolumeWatcher())
         register_watcher(SNAPSHOT_WATCHER, SnapshotWatcher())

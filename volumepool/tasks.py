@@ -9,7 +9,7 @@ from .sync import status
 @shared_task(name="volumepool.backfill_all", expires=60)
 def backfill_all() -> None:
     """Ring for every pool that may need spares, and write down how full all are."""
-    for pool_id in services.pools_to_fill():
+    for pool_id in services.select_pools_to_fill():
         backfill.delay(pool_id)
     services.record_stock()
 
@@ -23,7 +23,7 @@ def backfill(pool_id: int) -> None:
 @shared_task(name="volumepool.reconcile_all", expires=60)
 def reconcile_all() -> None:
     """Ring for every account and region that has pools."""
-    for account_id, region in services.places_to_reconcile():
+    for account_id, region in services.select_regions_to_reconcile():
         reconcile.delay(account_id, region)
 
 
@@ -36,7 +36,7 @@ def reconcile(account_id: int, region: str) -> None:
 @shared_task(name="volumepool.sync_status", expires=120)
 def sync_status() -> None:
     """Ring for every account and region that has volumes of tenants."""
-    for account_id, region in status.places_to_sync():
+    for account_id, region in status.select_regions_to_sync():
         sync_place.delay(account_id, region)
 
 

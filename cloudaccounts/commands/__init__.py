@@ -1,7 +1,7 @@
 """What workers do to cloud accounts, and what every command that speaks to one shares."""
 
-from .cloud import CloudCommand, refused_by_cloud
-from .removal import RemoveAccount
-from .verification import VerifyAccount
+from .cloud import CloudCommand, describe_refusal
+from .removal import RemoveAccountCommand
+from .verification import VerifyAccountCommand
 
-__all__ = ["CloudCommand", "RemoveAccount", "VerifyAccount", "refused_by_cloud"]
+__all__ = ["CloudCommand", "RemoveAccountCommand", "VerifyAccountCommand", "describe_refusal"]

@@ -35,7 +35,7 @@ class CloudCommand(Command):
                 _("The cloud does not answer: %(reason)s") % {"reason": error},
             )
         if isinstance(error, CloudError):
-            return Failed(error.code, refused_by_cloud(error))
+            return Failed(error.code, describe_refusal(error))
         if isinstance(error, UnreadableSecret):
             return Failed(
                 "unreadable_secret", _("The secret of the cloud account cannot be read; enter it again.")
@@ -46,7 +46,7 @@ class CloudCommand(Command):
         """Keep the cloud's id of the change that was just asked for, for people and for looking it up."""
         self.data["request_id"] = last_request_id()
 
-    def moves_no_more(self, *seen: object, after: timedelta | None = None) -> bool:
+    def is_stalled(self, *seen: object, after: timedelta | None = None) -> bool:
         """Whether looks at what was asked for have shown the same for so long that it counts as lost. Called at each look.
 
         By looks as well as by time: what was not seen while the cloud was away has not stood still.
@@ -58,13 +58,13 @@ class CloudCommand(Command):
         kept["looks"] += 1
         self.data["stood"] = kept
         limit = LOST_AFTER if after is None else after
-        return bool(kept["looks"] >= LOST_AFTER_LOOKS and self.stood_for() >= limit)
+        return bool(kept["looks"] >= LOST_AFTER_LOOKS and self.stalled_for() >= limit)
 
-    def stood_for(self) -> timedelta:
-        """For how long looks have shown the same, by the last `moves_no_more`."""
+    def stalled_for(self) -> timedelta:
+        """For how long looks have shown the same, by the last `is_stalled`."""
         return timezone.now() - datetime.fromisoformat(self.data["stood"]["since"])
 
-    def may_ask_again(self) -> bool:
+    def can_retry_request(self) -> bool:
         """Whether what the cloud has lost may be asked for once more; counts it."""
         asked: int = self.data.get("asked_in_vain", 0)
         self.data["asked_in_vain"] = asked + 1
@@ -73,9 +73,9 @@ class CloudCommand(Command):
     def lost(self, what: str) -> Failed:
         """The failure of a request that the cloud has accepted and lost; `what` says how that shows."""
         said = _("The cloud has accepted the request and lost it: %(what)s") % {"what": what}
-        return Failed("lost_by_cloud", said + self.request_words())
+        return Failed("lost_by_cloud", said + self.describe_request())
 
-    def request_words(self) -> str:
+    def describe_request(self) -> str:
         """The cloud's id of the request, for its operators, after a sentence; "" when it is not known."""
         request_id = self.data.get("request_id")
         return " " + _("(Request %(id)s.)") % {"id": request_id} if request_id else ""
@@ -96,9 +96,9 @@ class CloudCommand(Command):
         else:
             said = _("The cloud reports %(status)s for '%(name)s', and no reason.")
             said = said % {"status": status, "name": name}
-        return said + self.request_words()
+        return said + self.describe_request()
 
 
-def refused_by_cloud(error: CloudError) -> str:
+def describe_refusal(error: CloudError) -> str:
     """What to tell of a cloud's "no": our words, then the cloud's own."""
     return _("The cloud refuses: %(reason)s") % {"reason": error}

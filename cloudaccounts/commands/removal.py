@@ -20,7 +20,7 @@ BATCH = 5000
 
 @register
 @dataclass
-class RemoveAccount(Command):
+class RemoveAccountCommand(Command):
     """Remove an account: stop its syncs, forget what they found, then the account itself. Nothing is done in the cloud."""
 
     account_id: int

@@ -15,8 +15,8 @@ from tasks.command import Done, Entity, Failed, Failure, Result, Wait, minutes, 
 from tasks.doorbell import ring
 
 from ..models import CloudAccount, SyncLog
-from ..plain_text import plain
 from ..registry import UnknownProvider, provider_of, types_of
+from ..text_sanitizer import plain
 from .cloud import CloudCommand
 
 LONGEST_MESSAGE = 4000
@@ -24,7 +24,7 @@ LONGEST_MESSAGE = 4000
 
 @register
 @dataclass
-class VerifyAccount(CloudCommand):
+class VerifyAccountCommand(CloudCommand):
     """Log in with an account's credentials and look around; the result stands on the account.
 
     Joined by whoever asks again while it runs: it tells from the account's version that the credentials have been

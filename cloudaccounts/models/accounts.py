@@ -218,7 +218,7 @@ class CloudAccount(models.Model):
         """As Django's, with the schedule in the same transaction.
 
         The schedule's memory, and what syncs read of the clocks, are not for who saves a row that was read some time ago:
-        `keep_in_step` and `note_clock_offset` alone write them.
+        `keep_in_step` and `record_clock_offset` alone write them.
         """
         if not self._state.adding and not kwargs.get("force_insert") and kwargs.get("update_fields") is None:
             kept = {

@@ -18,8 +18,8 @@ from tenants.scoping import Role, Scope, has_staff_permission
 from ..models import CloudAccount, SyncLog
 from ..registry import providers, type_label
 from ..services import stale_accounts
+from ..services.account_status import pictures_of
 from ..services.freshness import Staleness, freshness
-from ..services.pictures import pictures_of
 
 PAGE_SIZE = 50
 STALE_TOLD = 5

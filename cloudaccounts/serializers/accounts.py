@@ -13,6 +13,7 @@ from rest_framework import serializers
 from api.serializers import PlainCharField, StrictModelSerializer
 from tasks.serializers import JobSerializer
 
+from ..clock_offsets import build_account_clock_warning
 from ..credentials import (
     LOG_IN_FIELDS,
     SECRET_AGAIN,
@@ -25,7 +26,6 @@ from ..models import CloudAccount, ResourceType
 from ..models.accounts import MOST_MINUTES
 from ..registry import type_label
 from ..services.accounts import types_named
-from ..services.clocks import account_clock_warning
 
 # What is nobody's business but the owner's; of a shared account that is the platform.
 OWNERS_ALONE = (*LOG_IN_FIELDS, "facts", "last_error", "clock_offsets", "clock_warning")
@@ -119,7 +119,7 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
         return bool(picture and picture.stale)
 
     def get_clock_warning(self, account: CloudAccount) -> str:
-        return account_clock_warning(account)
+        return build_account_clock_warning(account)
 
     def validate_regions(self, names: list[str]) -> list[str]:
         """Each once, in the order given."""

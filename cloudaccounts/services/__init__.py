@@ -9,7 +9,7 @@ from .accounts import (
     verify_account,
 )
 from .freshness import stale_accounts
-from .syncing import accept_losses, prune, request_sync, sweep, sync_scheduled
+from .syncs import accept_losses, prune, request_sync, sweep, sync_scheduled
 from .topology import topology_of
 
 __all__ = [

@@ -17,7 +17,7 @@ from tenants.models import User
 from tenants.row_limits import require_room_for_rows
 from tenants.scoping import Role, Scope, require_staff_permission
 
-from ..commands import RemoveAccount, VerifyAccount
+from ..commands import RemoveAccountCommand, VerifyAccountCommand
 from ..credentials import LOG_IN_FIELDS, SECRET_AGAIN, secret_is_needed
 from ..models import CloudAccount, ResourceType, SyncLog
 
@@ -95,7 +95,7 @@ def verify_account(*, scope: Scope, account_id: int) -> tuple[CloudAccount, Job]
 
 
 def _verify(account: CloudAccount, user: User | None, *, then_sync: bool) -> Job:
-    command = VerifyAccount(account.pk, then_sync=then_sync)
+    command = VerifyAccountCommand(account.pk, then_sync=then_sync)
     try:
         with transaction.atomic():
             return engine.submit(command, tenant=account.tenant, user=user).job
@@ -108,7 +108,9 @@ def remove_account(*, scope: Scope, account_id: int, if_match: str | None = None
     """Have an account removed, with its schedule and all that was found in it. Raises `NotFoundError`, 403, 412, 409 `in_use`."""
     with transaction.atomic():
         account = locked_account(scope, account_id, if_match)
-        return account, engine.submit(RemoveAccount(account.pk), tenant=account.tenant, user=scope.user).job
+        return account, engine.submit(
+            RemoveAccountCommand(account.pk), tenant=account.tenant, user=scope.user
+        ).job
 
 
 def visible_account(scope: Scope, account_id: int, needed: Role = Role.ADMIN) -> CloudAccount:

@@ -8,7 +8,7 @@ from datetime import datetime
 from django.conf import settings
 from django.db import connection
 
-from .writing import Place
+from .resource_writer import Place
 
 # One lost object is no mass loss, whatever share of the whole it is.
 FEW = 1

@@ -30,13 +30,14 @@ from tasks.crash_points import crash_point
 from tasks.doorbell import ring
 from tasks.leases import LeaseLost, effects_under, held, lease, new_owner
 
+from ..clock_offsets import build_clock_warning
 from ..connect import refuse
 from ..models import SyncLog, SyncLogLine
-from ..plain_text import plain
 from ..registry import Provider, Syncer, UnknownProvider, Unreadable, provider_of, syncer_of
-from .clock import clock_warning, note_clock_offset
+from ..text_sanitizer import plain
+from .clock_offsets import record_clock_offset
 from .expiry import expire_unseen
-from .writing import Place, Written, touch_unreadable, write_page
+from .resource_writer import Place, Written, touch_unreadable, write_page
 
 log = structlog.get_logger(__name__)
 
@@ -215,8 +216,8 @@ class _Run:
     def _note_clock(self, provider: Provider, client: Any, region: str) -> None:
         """Say on the account how far the cloud's clock is from ours, and in the log if it is far."""
         offset = provider.clock_offset(client)
-        note_clock_offset(self.entry.account, region, offset)
-        if words := clock_warning(offset):
+        record_clock_offset(self.entry.account, region, offset)
+        if words := build_clock_warning(offset):
             with self._claim():
                 self._line(f"{region}: {words}", SyncLogLine.Level.WARNING)
 

@@ -27,8 +27,8 @@ from ..serializers import (
     SyncLogSerializer,
     SyncLogsSerializer,
 )
+from ..services.account_status import pictures_of, type_summaries
 from ..services.accounts import visible_account
-from ..services.pictures import pictures_of, type_summaries
 
 ACCOUNTS = CloudAccount.objects.select_related("tenant").prefetch_related("resource_types")
 

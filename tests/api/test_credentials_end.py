@@ -19,7 +19,7 @@ from api.models import ApiToken
 from tasks import events
 from tasks.models import Job
 from tenants.models import Membership, User
-from tenants.open_answers import OpenAnswer
+from tenants.response_access import OpenAnswer
 from tenants.scoped_views import scope_for
 from tenants.scoping import Role
 from tests.factories import InformationSystemFactory, MembershipFactory, UserFactory, VirtualMachineFactory

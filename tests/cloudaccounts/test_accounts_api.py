@@ -237,11 +237,11 @@ def test_switching_off_ends_what_runs(client, member):
 
 
 def test_what_nobody_took_is_rung_for_again_but_not_at_once(member, monkeypatch):
-    from cloudaccounts.services import syncing
+    from cloudaccounts.services import syncs
 
     (log_id,) = SyncLog.objects.open(of(member).pk, ["flavor"])
     rung = []
-    monkeypatch.setattr(syncing, "_ring", rung.extend)
+    monkeypatch.setattr(syncs, "_ring", rung.extend)
 
     sweep()
     assert rung == []

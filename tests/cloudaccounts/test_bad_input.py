@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from cloudaccounts.models import CloudResource
 from cloudaccounts.registry import Found, Link, syncers_of
+from cloudaccounts.sync.resource_writer import write_page
 from cloudaccounts.sync.resources import sync_resource
-from cloudaccounts.sync.writing import write_page
 from openstack_client import Cloud, Volume
 
 from .cloud_and_rows import (

@@ -13,8 +13,8 @@ from cloudaccounts import registry
 from cloudaccounts.models import CloudAccount, CloudResource, ResourceChange, ResourceType, SyncLog
 from cloudaccounts.registry import Found, Link
 from cloudaccounts.services import stale_accounts, sync_scheduled
+from cloudaccounts.sync.resource_writer import write_resources
 from cloudaccounts.sync.resources import run_log, sync_resource
-from cloudaccounts.sync.writing import write_resources
 from tenants.scoping import Role
 from tests.factories import MembershipFactory
 from tests.vms.conftest import AdminClient

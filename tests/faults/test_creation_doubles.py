@@ -98,7 +98,7 @@ def test_what_comes_after_the_look_is_removed_again(stage, hands, simulator, mon
     """The first request is late: it arrives when the second try has looked, found nothing, and asked again."""
     late = LateRequest(simulator, path, monkeypatch)
     kind = "vms.create" if path == "/servers" else "volumepool.create_volume"
-    seen = "wait_until_running" if path == "/servers" else "see_it_available"
+    seen = "wait_until_running" if path == "/servers" else "wait_until_available"
     when(hands, ("called", kind, seen), late.arrive)
     job = stage.create(boot_volume=path == "/volumes")
 
@@ -117,7 +117,7 @@ def test_it_is_removed_also_when_the_worker_died_after_it_had_asked_again(
     """What the second try knew died with its worker: the third finds one or two, and must not take it for the only one."""
     late = LateRequest(simulator, path, monkeypatch)
     kind = "vms.create" if path == "/servers" else "volumepool.create_volume"
-    seen = "wait_until_running" if path == "/servers" else "see_it_available"
+    seen = "wait_until_running" if path == "/servers" else "wait_until_available"
     when(hands, ("called", kind, seen), late.arrive)
     job = stage.create(boot_volume=path == "/volumes")
     hands.die_at(("called", kind, "request_server" if path == "/servers" else "ask_the_cloud"), 1)

@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings as portal_settings
 
 from cloudaccounts.connect import open_cloud
-from cloudaccounts.places import Place
+from cloudaccounts.placements import Place
 from tasks.models import Job, JobStatus
 from vms.catalogue import Catalogue
 from vms.commands.orphans import RemoveOrphan

@@ -199,7 +199,7 @@ def test_what_a_cancelled_removal_took_is_not_kept_by_the_next(stage, hands, the
     telling = Telling(BY_NAME["remove with volumes"], stage, hands).begin()
     vm = telling.prepared
     telling.act()
-    telling.cancel_at(("called", "volumepool.remove_volume", "ask_the_cloud"))
+    telling.cancel_at(("called", "volumepool.remove_volume", "request_deletion"))
     hands.settle()
     assert stage.servers() == []
 

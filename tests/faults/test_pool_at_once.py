@@ -10,7 +10,7 @@ from django.db import connection
 
 from tasks import engine
 from volumepool.models import SpareVolume, StrayVolume, Volume
-from volumepool.services import backfill, reconciling, remove_volume
+from volumepool.services import backfill, reconciliation, remove_volume
 from volumepool.sync import spares as sync_spares
 
 from .creation.worker import worker
@@ -55,7 +55,7 @@ def together(*works):
 
 def meanwhile(monkeypatch, name, do):
     """Do something once, right before a part of a reconciliation."""
-    monkeypatch.setattr(reconciling, name, once_before(getattr(reconciling, name), do))
+    monkeypatch.setattr(reconciliation, name, once_before(getattr(reconciliation, name), do))
 
 
 def once_before(part, do):
@@ -114,7 +114,7 @@ def test_a_claimed_volume_that_is_removed_while_it_is_compared_is_not_named_any_
         stage.hands.settle()
 
     monkeypatch.setattr(
-        reconciling,
+        reconciliation,
         "engine",
         SimpleNamespace(
             submit=engine.submit,
@@ -135,7 +135,7 @@ MOMENTS = [
     ("_replace_old", "error"),
     ("_compare_spares", "stale listing"),
     ("_note_strays", "stale listing"),
-    ("listing_of", "surplus"),
+    ("fetch_listing", "surplus"),
     ("_note_strays", "surplus"),
     ("_replace_old", "surplus"),
 ]
@@ -153,8 +153,8 @@ def test_what_is_claimed_while_it_is_compared_stays_its_tenants(stage, monkeypat
     claimed = []
     meanwhile(monkeypatch, part, lambda: claimed.extend(stage.claim(3).volumes))
     if trouble == "stale listing":
-        old = sync_spares.listing_of(stage.account, REGION)
-        monkeypatch.setattr(reconciling, "listing_of", lambda *place: old)
+        old = sync_spares.fetch_listing(stage.account, REGION)
+        monkeypatch.setattr(reconciliation, "fetch_listing", lambda *place: old)
 
     for _ in range(1 if trouble == "stale listing" else 2):
         stage.reconcile()

@@ -6,7 +6,7 @@ import pytest
 
 from tasks import engine
 from tasks.models import Job
-from volumepool.commands import RemoveSpare
+from volumepool.commands import RemoveSpareCommand
 from volumepool.models import SpareVolume, Volume
 from volumepool.services import backfill
 
@@ -86,7 +86,7 @@ def test_a_spare_that_is_being_removed(stage, change):
     old = SpareVolume.objects.claimable().first()
     type(stage.pool).objects.update(desired=2)
     stage.reconcile()
-    assert Job.objects.get().kind == RemoveSpare.kind
+    assert Job.objects.get().kind == RemoveSpareCommand.kind
     meddle(stage, old.volume_id, change)
     stage.hands.rounds(3)
 
@@ -113,7 +113,9 @@ def test_a_spare_between_its_claim_and_the_look_at_it(stage, change):
 @pytest.mark.parametrize("at", ["before it is replaced", "before the bad one is removed"])
 def test_what_is_on_somebodys_server_is_not_removed_when_it_comes_off(stage, at):
     """It was attached behind our back, and is detached while the claim's job replaces it."""
-    step = {"before it is replaced": "replace_it", "before the bad one is removed": "remove_the_bad_one"}[at]
+    step = {"before it is replaced": "replace_unusable", "before the bad one is removed": "delete_unusable"}[
+        at
+    ]
     stage.clear()
     (volume,) = stage.claim().volumes
     meddle(stage, volume.volume_id, "attached")

@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from cloudaccounts.models import CloudResource, SyncLog
 from cloudaccounts.services import sweep
-from cloudaccounts.services.syncing import RING_AGAIN_SECONDS, sync_scheduled
+from cloudaccounts.services.syncs import RING_AGAIN_SECONDS, sync_scheduled
 from cloudaccounts.sync import resources
 from cloudaccounts.sync.resources import CRASH_POINTS, run_log, sync_resource
 from tasks import crash_points, doorbell

@@ -21,8 +21,8 @@ from django_celery_beat.models import PeriodicTask
 from cloudaccounts.models import CloudAccount, CloudResource, ResourceChange, SyncLog
 from cloudaccounts.registry import Found
 from cloudaccounts.services import change_account, remove_account, sweep
+from cloudaccounts.sync.resource_writer import write_resources
 from cloudaccounts.sync.resources import run_log, sync_resource
-from cloudaccounts.sync.writing import write_resources
 from tenants.scoping import Role, Scope
 from tests.cloudaccounts.cloud_and_rows import (
     REGION,

@@ -23,7 +23,7 @@ from tests.factories import (
     UserFactory,
     VolumePoolFactory,
 )
-from volumepool.commands import CreateSpare
+from volumepool.commands import CreateSpareCommand
 from volumepool.models import PoolClaim, PoolStock, SpareVolume, StrayVolume, VolumePool
 
 pytestmark = pytest.mark.django_db
@@ -208,7 +208,7 @@ def test_the_page_says_what_its_snapshot_lacks(staff, pool):
 def a_job(pool, name):
     spare = SpareVolume.objects.create(pool=pool, name=name, size_gb=1, region=pool.region)
     with transaction.atomic():
-        return engine.submit(CreateSpare(str(spare.pk), pool.pk)).job
+        return engine.submit(CreateSpareCommand(str(spare.pk), pool.pk)).job
 
 
 def test_the_jobs_of_a_pool_are_shown_and_no_others(staff, pool):

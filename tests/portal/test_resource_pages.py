@@ -13,8 +13,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from cloudaccounts.models import CloudResource, ResourceChange, ResourceLink, SyncLog
-from cloudaccounts.pages.drawing import shortened
-from cloudaccounts.pages.resource import indented
+from cloudaccounts.pages.resource_detail import indented
+from cloudaccounts.pages.topology_diagram import shortened
 from tenants.scoping import Role
 from tests.factories import CloudAccountFactory, CloudResourceFactory, TenantFactory, UserFactory
 

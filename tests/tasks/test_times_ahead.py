@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from cloudaccounts.models import SyncLog
 from cloudaccounts.services.freshness import freshness
-from cloudaccounts.services.syncing import sweep as sweep_syncs
+from cloudaccounts.services.syncs import sweep as sweep_syncs
 from deploys.commands.deployment import DeployBatch
 from tasks import engine, queues
 from tasks.clock import is_recent

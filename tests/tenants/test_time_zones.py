@@ -26,7 +26,7 @@ from tests.factories import (
 )
 from vms.models import VirtualMachine, VMOperationLog, VMStatus
 from vms.services import stop_at_runtime_end, warn_of_runtime_end
-from volumepool.plot import _times
+from volumepool.charts import _times
 
 pytestmark = pytest.mark.django_db
 

@@ -9,7 +9,7 @@ from tests.factories import InformationSystemFactory, MembershipFactory
 from tests.vms.conftest import account, cloud
 from tests.working import work
 from volumepool.models import SpareVolume, Volume, VolumePool
-from volumepool.services import Wanted, backfill, request_volumes
+from volumepool.services import ClaimRequest, backfill, claim_volumes
 
 __all__ = ["account", "cloud"]
 
@@ -48,8 +48,9 @@ def claimer(scope, system):
     """Claims for one tenant: `want(2)`, `want(1, volume_ids=[...])`."""
 
     def claim(count=1, type_code="debian", **more):
-        return request_volumes(
-            scope=scope, wanted=Wanted(information_system=system.pk, type=type_code, count=count, **more)
+        return claim_volumes(
+            scope=scope,
+            wanted=ClaimRequest(information_system=system.pk, type=type_code, count=count, **more),
         )
 
     return claim

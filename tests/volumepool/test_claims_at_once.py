@@ -11,13 +11,13 @@ from django.db import IntegrityError, connection
 from django.utils import timezone
 
 from volumepool.models import SpareVolume, Volume
-from volumepool.services import backfill, claiming
+from volumepool.services import backfill, claims
 
 CLAIMERS, SPARES = 16, 160
 
 
 @pytest.fixture
-def stocked(pool):
+def stocked_pool(pool):
     """A pool with spares that no Cinder has: a claim does not ask."""
     SpareVolume.objects.bulk_create(
         SpareVolume(
@@ -52,7 +52,7 @@ def simultaneously(works):
     return found
 
 
-def test_no_spare_is_given_twice_and_none_is_lost(stocked, others):
+def test_no_spare_is_given_twice_and_none_is_lost(stocked_pool, others):
     def five_times(want):
         return lambda: [volume for _ in range(5) for volume in want(2).volumes]
 
@@ -71,19 +71,19 @@ READ_FIRST = """
 """
 
 
-def test_who_reads_before_he_deletes_gives_the_same_spare_to_several(stocked, others, monkeypatch):
+def test_who_reads_before_he_deletes_gives_the_same_spare_to_several(stocked_pool, others, monkeypatch):
     """The race is real: what keeps the doubles out then is only that a volume's id stands in one row."""
-    monkeypatch.setattr(claiming, "CLAIM", READ_FIRST)
+    monkeypatch.setattr(claims, "CLAIM", READ_FIRST)
 
     given = simultaneously([lambda want=want: want(2).volumes for want in others(8)])
 
     assert [one for one in given if isinstance(one, IntegrityError)]
 
 
-def test_without_the_lock_some_wait_for_others_and_get_nothing_of_plenty(stocked, others, monkeypatch):
+def test_without_the_lock_some_wait_for_others_and_get_nothing_of_plenty(stocked_pool, others, monkeypatch):
     lock = " FOR UPDATE OF spare SKIP LOCKED"
-    assert lock in claiming.CLAIM
-    monkeypatch.setattr(claiming, "CLAIM", claiming.CLAIM.replace(lock, ""))
+    assert lock in claims.CLAIM
+    monkeypatch.setattr(claims, "CLAIM", claims.CLAIM.replace(lock, ""))
 
     given = simultaneously([lambda want=want: want(2).volumes for want in others(8)])
 

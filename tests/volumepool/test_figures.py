@@ -17,10 +17,10 @@ from tests.factories import (
 )
 from volumepool.models import PoolClaim, PoolStock, SpareVolume, StrayVolume, VolumePool
 from volumepool.services import prune, record_stock
-from volumepool.services.figures import PoolState, figures_of, state_of
+from volumepool.services.figures import PoolState, compute_figures, derive_state
 from volumepool.tasks import backfill_all
 
-from .stocked import claimed, minutes, pool, queries_of, staff, was
+from .pool_fixtures import claimed, minutes, pool, queries_of, staff, was
 
 pytestmark = pytest.mark.django_db
 
@@ -116,7 +116,7 @@ def test_claims_are_kept_as_long_as_figures_look_back_on_them(pool, settings):
 
     prune()
 
-    assert figures_of([pool])[pool.pk].hits == 1
+    assert compute_figures([pool])[pool.pk].hits == 1
     assert not PoolStock.objects.exists()
 
 
@@ -129,7 +129,7 @@ def test_the_figures_tell_how_often_it_was_empty_and_what_would_have_been_enough
     claimed(pool, timedelta(days=3), 0, 2)
     claimed(pool, timedelta(days=1), 3)
 
-    figures = figures_of([pool])[pool.pk]
+    figures = compute_figures([pool])[pool.pk]
 
     assert (figures.hits, figures.misses, figures.found_empty) == (5, 3, 2)
     assert figures.suggested == 5, "five were wanted within ten minutes"
@@ -141,7 +141,7 @@ def test_figures_of_many_pools_cost_as_much_as_of_one(pool):
         claimed(SpareVolumeFactory().pool, minutes(1), 1)
     pools = list(VolumePool.objects.all())
 
-    assert queries_of(lambda: figures_of(pools)) == queries_of(lambda: figures_of(pools[:1])) == 3
+    assert queries_of(lambda: compute_figures(pools)) == queries_of(lambda: compute_figures(pools[:1])) == 3
 
 
 @pytest.mark.parametrize(
@@ -160,11 +160,11 @@ def test_figures_of_many_pools_cost_as_much_as_of_one(pool):
     ],
 )
 def test_a_pool_says_first_what_keeps_it_from_being_filled(columns, available, state):
-    assert state_of(VolumePoolFactory(**{"desired": 4, **columns}), available) == state
+    assert derive_state(VolumePoolFactory(**{"desired": 4, **columns}), available) == state
 
 
 def test_a_pool_whose_account_is_off_is_off():
-    assert state_of(VolumePoolFactory(account__active=False, desired=1), 1) == PoolState.OFF
+    assert derive_state(VolumePoolFactory(account__active=False, desired=1), 1) == PoolState.OFF
 
 
 def test_the_figures_stand_at_the_top_of_a_pool(staff, pool):

@@ -23,7 +23,7 @@ from openstack_client import CloudError, Conflict, NotFound
 from tests.vms.conftest import admin, system
 from tests.working import work
 from volumepool.models import SpareVolume, Volume, VolumePool
-from volumepool.services import backfill, pools_to_fill, reconcile
+from volumepool.services import backfill, reconcile, select_pools_to_fill
 
 __all__ = ["admin", "system"]
 
@@ -147,7 +147,7 @@ def beat(account, region):
         before = list(SpareVolume.objects.order_by("pk").values_list("pk", "status", "snapshot_id"))
         assert reconcile(account.pk, region)
         work(PATIENCE)
-        for pool_id in pools_to_fill():
+        for pool_id in select_pools_to_fill():
             backfill(pool_id)
         work(PATIENCE)
         if before == list(SpareVolume.objects.order_by("pk").values_list("pk", "status", "snapshot_id")):

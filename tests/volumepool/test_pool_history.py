@@ -10,11 +10,11 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from tests.factories import MembershipFactory, VolumePoolFactory
+from volumepool.charts import plot
 from volumepool.models import PoolClaim, PoolStock
-from volumepool.plot import plot
-from volumepool.services.stock import POINTS, history_of
+from volumepool.services.stock import POINTS, build_history
 
-from .stocked import claimed, minutes, pool, queries_of, staff, was
+from .pool_fixtures import claimed, minutes, pool, queries_of, staff, was
 
 pytestmark = pytest.mark.django_db
 
@@ -29,7 +29,7 @@ def point_at(history, moment):
 
 
 def test_a_point_tells_what_was_in_it_weighed_by_how_long(pool):
-    history = history_of(pool.pk, 30)
+    history = build_history(pool.pk, 30)
     began = history.points[-3].at  # It is two and a half hours long.
     for seconds, available, creating, desired in ((-60, 4, 0, 4), (2250, 1, 2, 4), (4500, 3, 0, 6)):
         for more in range(0, 2250, 300):  # As it is written down every few minutes.
@@ -42,7 +42,7 @@ def test_a_point_tells_what_was_in_it_weighed_by_how_long(pool):
     PoolClaim.objects.create(pool=pool, at=began - timedelta(seconds=1), taken=9)
     PoolClaim.objects.create(pool=VolumePoolFactory(), at=began, taken=9)
 
-    read = history_of(pool.pk, 30)
+    read = build_history(pool.pk, 30)
     point = point_at(read, began)
 
     assert point.at == began
@@ -58,7 +58,7 @@ def test_a_pool_stays_as_it_was_for_a_quarter_of_an_hour_and_then_nobody_knows(p
     was(pool, timedelta(minutes=63), 2)
     was(pool, timedelta(minutes=12), 3)
 
-    history = history_of(pool.pk, 1)
+    history = build_history(pool.pk, 1)
     now = timezone.now()
 
     assert point_at(history, now - minutes(55)).available_avg == 2
@@ -69,10 +69,10 @@ def test_a_pool_stays_as_it_was_for_a_quarter_of_an_hour_and_then_nobody_knows(p
 
 
 def test_what_was_so_when_the_range_began_is_known(pool):
-    history = history_of(pool.pk, 1)
+    history = build_history(pool.pk, 1)
     PoolStock.objects.create(pool=pool, at=history.since - minutes(6), available=3, creating=0, desired=4)
 
-    first = history_of(pool.pk, 1).points[:3]
+    first = build_history(pool.pk, 1).points[:3]
 
     assert [point.available_min for point in first] in ([3, 3, None], [3, None, None])
 
@@ -83,7 +83,7 @@ def test_any_range_is_as_many_points_in_as_many_queries(pool, days):
         was(pool, minutes(ago), 1)
         claimed(pool, minutes(ago), 1)
 
-    history = history_of(pool.pk, days)
+    history = build_history(pool.pk, days)
 
     assert len(history.points) == POINTS <= 300
     assert history.until - history.since == timedelta(days=days)
@@ -91,7 +91,7 @@ def test_any_range_is_as_many_points_in_as_many_queries(pool, days):
         seconds=history.seconds_per_point
     )
     assert sum(point.hits for point in history.points) == pytest.approx(1440 / 7, abs=2)
-    assert queries_of(lambda: history_of(pool.pk, days)) == 2
+    assert queries_of(lambda: build_history(pool.pk, days)) == 2
 
 
 def test_the_api_tells_a_pool_over_time(staff, pool):
@@ -134,7 +134,7 @@ def test_the_picture_has_gaps_where_nothing_is_known_and_bars_where_something_wa
         was(pool, minutes(ago), 2)
     claimed(pool, minutes(600), 3, 1)
 
-    drawn = plot(history_of(pool.pk, 1))
+    drawn = plot(build_history(pool.pk, 1))
 
     assert drawn.available.count("M") == drawn.desired.count("M") == 2
     assert drawn.area.count("Z") == 2
@@ -151,7 +151,7 @@ def test_the_picture_has_gaps_where_nothing_is_known_and_bars_where_something_wa
 def test_the_picture_is_as_high_as_what_is_desired(pool, highest, texts):
     was(pool, minutes(1), 0, desired=highest)
 
-    drawn = plot(history_of(pool.pk, 1))
+    drawn = plot(build_history(pool.pk, 1))
 
     assert [mark.text for mark in drawn.counts] == texts.split()
     places = [mark.place for mark in drawn.counts]
@@ -163,7 +163,7 @@ def test_the_picture_is_as_high_as_what_is_desired(pool, highest, texts):
 
 @pytest.mark.parametrize(("days", "fewest"), [(1, 7), (7, 6), (30, 5), (90, 4)])
 def test_the_picture_names_round_times(pool, days, fewest):
-    times = plot(history_of(pool.pk, days)).times
+    times = plot(build_history(pool.pk, days)).times
 
     assert fewest <= len(times) <= 9
     shape = r"\d\d:00" if days == 1 else r"\d\d-\d\d"
@@ -172,14 +172,14 @@ def test_the_picture_names_round_times(pool, days, fewest):
 
 
 def test_a_pool_of_which_nothing_is_known_is_drawn_empty(pool):
-    history = history_of(pool.pk, 7)
+    history = build_history(pool.pk, 7)
 
     assert history.is_empty
     assert (plot(history).available, plot(history).bars, plot(history).fewest) == ("", [], None)
 
 
 def test_a_range_begins_where_a_point_does(pool):
-    first, second = history_of(pool.pk, 7), history_of(pool.pk, 7)
+    first, second = build_history(pool.pk, 7), build_history(pool.pk, 7)
 
     assert int(first.since.timestamp()) % first.seconds_per_point == 0
     assert first.since.tzinfo == UTC

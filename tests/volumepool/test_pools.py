@@ -12,8 +12,8 @@ from api.domain_errors import DomainError
 from tasks.models import Job
 from tests.working import work
 from volumepool.models import PoolClaim, SpareVolume, StrayVolume, Volume, VolumePool
-from volumepool.services import backfill, pools_to_fill, reconcile
-from volumepool.services.figures import figures_of
+from volumepool.services import backfill, reconcile, select_pools_to_fill
+from volumepool.services.figures import compute_figures
 
 
 def available():
@@ -24,7 +24,7 @@ def available():
 
 
 def test_a_pool_is_filled_up_to_what_is_desired_and_no_further(pool, cinder):
-    assert pools_to_fill() == [pool.pk]
+    assert select_pools_to_fill() == [pool.pk]
 
     assert len(backfill(pool.pk)) == 3
     assert backfill(pool.pk) == [], "what is in creation counts"
@@ -54,7 +54,7 @@ def test_a_pool_that_is_off_is_not_filled(pool, columns):
     else:
         VolumePool.objects.update(**columns)
 
-    assert pools_to_fill() == []
+    assert select_pools_to_fill() == []
     assert backfill(pool.pk) == []
 
 
@@ -67,7 +67,7 @@ def test_a_full_quota_makes_the_pool_wait_longer_each_time(pool, cloud, cinder):
         work()
         pool.refresh_from_db()
         pauses.append((pool.paused_until - timezone.now()).total_seconds())
-        assert pools_to_fill() == []
+        assert select_pools_to_fill() == []
 
     assert pauses[0] < pauses[1] < pauses[2]
     assert "quota" in pool.last_error.lower() or "exceed" in pool.last_error.lower()
@@ -101,7 +101,7 @@ def test_what_the_pool_lacks_is_made_and_nobody_can_tell_but_for_the_time(full, 
     assert Job.objects.get(pk=claim.job.pk).status == "succeeded"
     assert set(Volume.objects.values_list("status", flat=True)) == {"available"}
     assert cinder.agree()
-    figures = figures_of([full])[full.pk]
+    figures = compute_figures([full])[full.pk]
     assert (figures.hits, figures.misses, figures.hit_rate, figures.suggested) == (3, 2, 0.6, 5)
     assert PoolClaim.objects.get().seconds_saved > 0
 

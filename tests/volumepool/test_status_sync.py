@@ -17,10 +17,10 @@ from volumepool.services import (
     reconcile,
     rename_volume,
     request_volume_sync,
-    stale_volume_states,
+    select_stale_volume_states,
 )
-from volumepool.states import allowed_on
 from volumepool.sync.status import KNOWN_WORDS, sync_place
+from volumepool.volume_states import allowed_on
 
 REGION = "RegionOne"
 
@@ -263,12 +263,12 @@ def test_snapshots_follow_too(make, account, cloud, storage, system):
 def test_people_ask_for_a_look_and_silence_is_noticed(make, account, scope):
     make()
     VolumeSyncState.objects.create(account=account, region=REGION)
-    assert [state.region for state in stale_volume_states()] == [REGION]
+    assert [state.region for state in select_stale_volume_states()] == [REGION]
 
     assert request_volume_sync(scope=scope) == [(account.pk, REGION)]
 
     sync(account)
-    assert not stale_volume_states().exists()
+    assert not select_stale_volume_states().exists()
 
 
 @pytest.mark.parametrize(

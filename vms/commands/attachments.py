@@ -12,13 +12,18 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from cloudaccounts.commands import refused_by_cloud
+from cloudaccounts.commands import describe_refusal
 from openstack_client import Conflict, NotFound
 from tasks.command import Done, Failed, Failure, Refusal, Result, Spawn, Wait, Watch, minutes, register, step
 from tasks.polling import MISSING
-from volumepool.commands import CreateVolume, let_go, note_if_gone, write_seen
+from volumepool.commands import (
+    CreateVolumeCommand,
+    record_if_gone,
+    release_attachments,
+    write_observed_volume,
+)
 from volumepool.models import GONE, VOLUME_WATCHER, Volume
-from volumepool.states import ON_A_SERVER
+from volumepool.volume_states import ON_A_SERVER
 
 from ..models import VirtualMachine, VMOperationLog, VMStatus
 from .server import LONGEST_WORK, ServerCommand
@@ -104,7 +109,7 @@ class _AttachmentCommand(ServerCommand):
         except NotFound:
             return Done(_("The volume was already detached."))
         except Conflict as refusal:
-            return self.handle_refused_detachment(refused_by_cloud(refusal))
+            return self.handle_refused_detachment(describe_refusal(refusal))
         return Wait(0.5, _("Waiting for the volume to be detached."))
 
     def handle_refused_detachment(self, refusal: str) -> Result:
@@ -122,10 +127,10 @@ class _AttachmentCommand(ServerCommand):
             return Done(_("The volume is gone."))
         if not self.is_lost(cloud.compute.get_server(self.server_id), status):
             return Wait(1.0, refusal)
-        if status == "detaching" and self.may_ask_again():
+        if status == "detaching" and self.can_retry_request():
             cloud.block_storage.roll_detaching(self.cinder_id())
             return Wait(0.5, _("The cloud had lost the request; it was sent again."))
-        if status == "reserved" and let_go(cloud, self.cinder_id(), also_of=self.server_id):
+        if status == "reserved" and release_attachments(cloud, self.cinder_id(), also_of=self.server_id):
             return Wait(0.5, _("Waiting for the volume."))
         if status in {"available", "error"} or self.job.ending:
             return Done(
@@ -139,7 +144,7 @@ class _AttachmentCommand(ServerCommand):
         """Translate an error; after a 404, record at once when it is the volume that is gone."""
         if isinstance(error, NotFound):
             found = Volume.objects.filter(pk=self.volume_id).values_list("volume_id", flat=True).first()
-            note_if_gone(self.data, self.cloud(), found)
+            record_if_gone(self.data, self.cloud(), found)
         return super().translate(error)
 
     def log_failure(self, operation: str, failure: Failure) -> None:
@@ -175,7 +180,7 @@ class AttachVolumeCommand(_AttachmentCommand):
         """Create the volume if it is new."""
         if self.volume.volume_id is not None:
             return Done()
-        return Spawn([CreateVolume(self.volume_id)])
+        return Spawn([CreateVolumeCommand(self.volume_id)])
 
     @step(title=gettext_lazy("Send request to cloud"))
     def request_attachment(self) -> Result:
@@ -186,7 +191,7 @@ class AttachVolumeCommand(_AttachmentCommand):
             self.cloud().compute.attach_volume(self.server_id, self.cinder_id())
         except Conflict as refusal:
             if not self.is_attached():
-                return Failed(refusal.code, refused_by_cloud(refusal))
+                return Failed(refusal.code, describe_refusal(refusal))
         self.note_request()
         return Done()
 
@@ -204,7 +209,7 @@ class AttachVolumeCommand(_AttachmentCommand):
         if status in {"available", "error"}:
             return Done()
         # "reserved" and "attaching" are on their way to one of the others, unless the request was lost.
-        if self.moves_no_more(status) and not let_go(self.cloud(), self.cinder_id()):
+        if self.is_stalled(status) and not release_attachments(self.cloud(), self.cinder_id()):
             return Done(
                 _("Nova lists the volume on the server, and Cinder reports '%(status)s'.")
                 % {"status": status}
@@ -225,27 +230,29 @@ class AttachVolumeCommand(_AttachmentCommand):
             server = cloud.compute.get_server(self.server_id)
             listed = self.is_attached()
         except NotFound as gone:
-            note_if_gone(self.data, cloud, self.cinder_id())
-            return Failed("not_found", refused_by_cloud(gone))
+            record_if_gone(self.data, cloud, self.cinder_id())
+            return Failed("not_found", describe_refusal(gone))
         if volume.status == "in-use" and volume.server_ids and self.server_id not in volume.server_ids:
             return Failed("taken", _("The volume was attached to another server in the meantime."))
         if volume.status == "in-use":
             return Wait(1.0)  # The watch sees that.
         if self.has_failed() and volume.status == "available":
-            return Failed("refused_by_cloud", _("Nova could not attach the volume.") + self.request_words())
+            return Failed(
+                "refused_by_cloud", _("Nova could not attach the volume.") + self.describe_request()
+            )
         if listed:
             if self.is_lost(server, volume.status):
                 said = _("Nova lists the volume on the server, and Cinder reports '%(status)s'.")
                 return self.lost(said % {"status": volume.status})
             return Wait(0.0, _("The cloud still reports %s.") % volume.status)
-        if volume.status != "available" and not let_go(cloud, volume.id):
+        if volume.status != "available" and not release_attachments(cloud, volume.id):
             return Wait(0.0, _("The cloud still reports %s.") % volume.status)
-        if not self.may_ask_again():
+        if not self.can_retry_request():
             return self.lost(_("neither Nova nor Cinder has a trace of it."))
         try:
             cloud.compute.attach_volume(self.server_id, self.cinder_id())
         except Conflict as refusal:
-            return Wait(0.0, refused_by_cloud(refusal))
+            return Wait(0.0, describe_refusal(refusal))
         self.note_request()
         return Wait(0.0, _("The cloud had lost the request; it was sent again."))
 
@@ -273,7 +280,7 @@ class AttachVolumeCommand(_AttachmentCommand):
     def failed(self, failure: Failure) -> None:
         """Delete the row of a new volume that was never created; one that was created has been deleted by its own job."""
         Volume.objects.filter(pk=self.volume_id, volume_id=None).delete()
-        write_seen(self.volume_id, self.data)
+        write_observed_volume(self.volume_id, self.data)
         self.log_failure(VMOperationLog.Operation.ATTACH, failure)
 
 
@@ -316,12 +323,12 @@ class DetachVolumeCommand(_AttachmentCommand):
             volume = cloud.block_storage.get_volume(self.cinder_id())
         except NotFound as gone:
             self.data["seen"] = {"status": MISSING}
-            return Failed("not_found", refused_by_cloud(gone))
+            return Failed("not_found", describe_refusal(gone))
         if volume.status == "available":
             return Wait(1.0)  # The watch sees that.
-        if let_go(cloud, volume.id):
+        if release_attachments(cloud, volume.id):
             return Wait(0.0, _("Waiting for the volume."))
-        if self.moves_no_more(volume.status, volume.updated_at):
+        if self.is_stalled(volume.status, volume.updated_at):
             self.data["seen"] = {"status": volume.status}
             said = _("the server no longer has the volume, and Cinder reports '%(status)s'.")
             return self.lost(said % {"status": volume.status})
@@ -342,5 +349,5 @@ class DetachVolumeCommand(_AttachmentCommand):
 
     def failed(self, failure: Failure) -> None:
         """Write the status that Cinder reports, and the reason into the operation log."""
-        write_seen(self.volume_id, self.data)
+        write_observed_volume(self.volume_id, self.data)
         self.log_failure(VMOperationLog.Operation.DETACH, failure)

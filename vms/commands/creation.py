@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 from openstack_client import NotFound, Server
 from openstack_client.compute import Compute
 from tasks.command import Done, Failure, Result, Spawn, Wait, minutes, register, step
-from volumepool.commands import CreateVolume, TakeSpare
+from volumepool.commands import ClaimSpareCommand, CreateVolumeCommand
 from volumepool.models import Volume
 
 from ..models import VirtualMachine, VMOperationLog
@@ -93,7 +93,7 @@ class CreateVmCommand(ServerCommand):
         snapshot_id = self.volume_snapshot_id or ""
         image_id = "" if snapshot_id else self.image_id
         if self.spare_id is not None:
-            taken = TakeSpare(
+            taken = ClaimSpareCommand(
                 self.boot_volume_id,
                 self.spare_id,
                 snapshot_id,
@@ -103,7 +103,11 @@ class CreateVmCommand(ServerCommand):
             )
             return Spawn([taken])
         return Spawn(
-            [CreateVolume(self.boot_volume_id, image_id=image_id or None, snapshot_id=snapshot_id or None)]
+            [
+                CreateVolumeCommand(
+                    self.boot_volume_id, image_id=image_id or None, snapshot_id=snapshot_id or None
+                )
+            ]
         )
 
     @step(title=gettext_lazy("Request server from cloud"))

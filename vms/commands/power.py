@@ -17,7 +17,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from cloudaccounts.commands import refused_by_cloud
+from cloudaccounts.commands import describe_refusal
 from openstack_client import Conflict, NotFound, Server
 from openstack_client.compute import Compute
 from tasks.command import (
@@ -94,7 +94,7 @@ class PowerCommand(ServerCommand):
         except Conflict as refusal:
             # Nova answers 409 to the second of two requests; the server's state tells whether the first has the same effect.
             if not self.is_done_or_under_way(compute.get_server(self.server_id)):
-                return Failed("wrong_state", refused_by_cloud(refusal))
+                return Failed("wrong_state", describe_refusal(refusal))
             return Done(_("Already in the requested state."))
         self.data["asked"] = True
         self.note_request()
@@ -121,7 +121,7 @@ class PowerCommand(ServerCommand):
         except NotFound:
             return Done(_("The server is gone."))
         except Conflict as refusal:
-            return Wait(1.0, refused_by_cloud(refusal))
+            return Wait(1.0, describe_refusal(refusal))
         return Wait(1.0, _("Waiting for the cloud to report %s.") % " / ".join(sorted(reverse.nova_statuses)))
 
     @step(deadline=minutes(30), title=gettext_lazy("Wait for completion"))
@@ -144,12 +144,12 @@ class PowerCommand(ServerCommand):
             return Wait(0.0, _("The cloud still reports %s.") % server.task_state)
         if server.status in self.action.nova_statuses or server.status == "ERROR":
             return Wait(1.0)
-        if not self.may_ask_again():
+        if not self.can_retry_request():
             return self.lost(_("the server stays '%(status)s'.") % {"status": server.status})
         try:
             self.send(compute)
         except Conflict as refusal:
-            return Wait(0.0, refused_by_cloud(refusal))
+            return Wait(0.0, describe_refusal(refusal))
         self.note_request()
         return Wait(0.0, _("The cloud had lost the request; it was sent again."))
 
@@ -220,7 +220,7 @@ class RestartVmCommand(PowerCommand):
 
     def handle_lost_task(self, compute: Compute, server: Server) -> Result:
         """Ask for a hard reboot: Nova accepts it for a server whose reboot it has given up on."""
-        if server.task_state not in self.action.task_states or not self.may_ask_again():
+        if server.task_state not in self.action.task_states or not self.can_retry_request():
             return super().handle_lost_task(compute, server)
         try:
             compute.reboot_server(self.server_id, hard=True)

@@ -11,13 +11,13 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from cloudaccounts.commands import refused_by_cloud
+from cloudaccounts.commands import describe_refusal
 from openstack_client import Cloud, Conflict, Forbidden, NotFound
 from tasks.command import Done, Failed, Failure, Refusal, Result, Spawn, Wait, minutes, register, step
 from tasks.models import JobStatus
 from tasks.polling import MISSING
-from volumepool.commands import RemoveVolume, let_go, write_seen
-from volumepool.mapping import columns_of
+from volumepool.cinder_columns import to_columns
+from volumepool.commands import RemoveVolumeCommand, release_attachments, write_observed_volume
 from volumepool.models import Volume, VolumeSnapshot
 
 from ..actions import allowed_actions
@@ -111,14 +111,14 @@ class RemoveVmCommand(ServerCommand):
             going = server.task_state in {"deleting", "soft-deleting"} and server.status != "ERROR"
             if going and not self.is_lost(server):
                 return Wait(0.0, _("The cloud still reports %s.") % server.task_state)
-            if not self.may_ask_again():
+            if not self.can_retry_request():
                 return self.lost(_("the server stays '%(status)s'.") % {"status": server.status})
             compute.delete_server(self.server_id)
             self.note_request()
         except NotFound:
             return Wait(1.0)
         except Conflict as refusal:
-            return Wait(0.0, refused_by_cloud(refusal))
+            return Wait(0.0, describe_refusal(refusal))
         return Wait(0.0, _("Nova had given up; the request was sent again."))
 
     @step(deadline=minutes(10), title=gettext_lazy("Delete permanently"))
@@ -146,7 +146,7 @@ class RemoveVmCommand(ServerCommand):
                 self.detach_data_volumes(cloud, server_id)
                 continue
             except Conflict as refusal:
-                return Wait(1.0, refused_by_cloud(refusal))
+                return Wait(1.0, describe_refusal(refusal))
             if not is_gone or is_deletion_running(cloud.compute, server_id, self.data.get("request_id", "")):
                 return Wait(0.5, _("Waiting for the server to be deleted."))
         self.data["kept_by_nova"] = kept
@@ -176,11 +176,11 @@ class RemoveVmCommand(ServerCommand):
             except NotFound:
                 found[str(volume.pk)] = {"status": MISSING}
                 continue
-            found[str(volume.pk)] = columns_of(seen).as_json()
+            found[str(volume.pk)] = to_columns(seen).as_json()
             if seen.is_used and not (volume.is_boot and self.data.get("kept_by_nova")):
-                let_go(cloud, seen.id)
+                release_attachments(cloud, seen.id)
                 left = True
-        if left and not self.moves_no_more(sorted((pk, one["status"]) for pk, one in found.items())):
+        if left and not self.is_stalled(sorted((pk, one["status"]) for pk, one in found.items())):
             return Wait(0.5, _("Waiting for the volume."))
         return Done()
 
@@ -199,7 +199,7 @@ class RemoveVmCommand(ServerCommand):
         vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
         kept = Volume.objects.filter(vm=vm).update(vm=None, device="", is_boot=False)
         for volume_id, seen in self.data.get("kept", {}).items():
-            write_seen(
+            write_observed_volume(
                 volume_id, {"seen": {name: seen[name] for name in ("status", "server_id") if name in seen}}
             )
         detail = _("%(count)s volumes were kept.") % {"count": kept} if kept else ""
@@ -238,7 +238,7 @@ class RemoveVmVolumesCommand(ServerCommand):
     def delete_each(self) -> Result:
         """Spawn one child for each volume."""
         left = Volume.objects.filter(pk__in=self.volume_ids).values_list("pk", flat=True)
-        children = [RemoveVolume(str(pk), with_its_vm=True) for pk in left]
+        children = [RemoveVolumeCommand(str(pk), with_its_vm=True) for pk in left]
         return Spawn(children, at_once=self.AT_ONCE, optional=True, permanent=True)
 
     @step(title=gettext_lazy("Check that all are deleted"))

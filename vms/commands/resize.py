@@ -13,7 +13,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from cloudaccounts.commands import refused_by_cloud
+from cloudaccounts.commands import describe_refusal
 from openstack_client import Conflict, NotFound, Server
 from openstack_client.compute import Compute
 from tasks.command import Done, Failed, Failure, Refusal, Result, Wait, minutes, register, step
@@ -72,7 +72,7 @@ class ResizeVmCommand(ServerCommand):
             compute.resize_server(self.server_id, self.flavor_id)
         except Conflict as refusal:
             if not self.is_under_way(compute.get_server(self.server_id)):
-                return Failed("wrong_state", refused_by_cloud(refusal))
+                return Failed("wrong_state", describe_refusal(refusal))
         self.note_request()
         return Done()
 
@@ -97,7 +97,7 @@ class ResizeVmCommand(ServerCommand):
         except NotFound:
             return Done(_("The server is gone."))
         except Conflict as refusal:
-            return Wait(1.0, refused_by_cloud(refusal))
+            return Wait(1.0, describe_refusal(refusal))
         return Wait(1.0, _("Waiting for the cloud to restore the previous flavor."))
 
     @step(deadline=minutes(90), title=gettext_lazy("Wait until resized"))
@@ -169,8 +169,8 @@ class EndResizeCommand(ServerCommand):
             server = compute.get_server(self.server_id)
             if server.status == "VERIFY_RESIZE":
                 if self.is_lost(server):
-                    return self.lost(refused_by_cloud(refusal))
-                return Wait(2.0, refused_by_cloud(refusal))
+                    return self.lost(describe_refusal(refusal))
+                return Wait(2.0, describe_refusal(refusal))
             return Done()
         self.note_request()
         return Done()

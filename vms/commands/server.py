@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from cloudaccounts.commands import CloudCommand, refused_by_cloud
+from cloudaccounts.commands import CloudCommand, describe_refusal
 from cloudaccounts.connect import open_cloud
 from openstack_client import Cloud, CloudError, Conflict, Forbidden, NotFound, Server
 from openstack_client.compute import Compute
@@ -59,7 +59,7 @@ def delete_servers(compute: Compute, server_ids: Iterable[str]) -> Result:
         except Forbidden:
             continue
         except Conflict as refusal:
-            return Wait(2.0, refused_by_cloud(refusal))
+            return Wait(2.0, describe_refusal(refusal))
     return Wait(pause, _("Waiting for the server to be deleted.")) if left else Done()
 
 
@@ -132,12 +132,12 @@ class ServerCommand(CloudCommand):
         events = fetch_request_events(self.cloud().compute, server.id, self.data.get("request_id", ""))
         # Until a host has it, Nova says of a server at each look that it has just been updated.
         updated = None if server.status == "BUILD" else server.updated_at
-        if not self.moves_no_more(server.status, server.task_state, updated, len(events), *more):
+        if not self.is_stalled(server.status, server.task_state, updated, len(events), *more):
             return False
         if not is_worked_on(events):
             return True
         # Work that a service had begun before it died stays "begun" for ever in Nova's record.
-        return self.longest_work is not None and self.stood_for() >= self.longest_work
+        return self.longest_work is not None and self.stalled_for() >= self.longest_work
 
     def has_failed(self) -> bool:
         """Return whether Nova reports that its work on the request has ended in an error."""

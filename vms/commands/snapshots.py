@@ -14,12 +14,12 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from cloudaccounts.commands import CloudCommand, refused_by_cloud
+from cloudaccounts.commands import CloudCommand, describe_refusal
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CloudResource
 from cloudaccounts.registry import Found
 from cloudaccounts.sync.openstack.images import image_found
-from cloudaccounts.sync.writing import write_resources
+from cloudaccounts.sync.resource_writer import write_resources
 from openstack_client import Cloud, Conflict, Image, NotFound
 from tasks.clock import database_now
 from tasks.command import Done, Entity, Failed, Failure, Refusal, Result, Wait, Watch, minutes, register, step
@@ -41,7 +41,7 @@ def remove_image(cloud: Cloud, image_id: str, volume_snapshots: list[str]) -> Re
     except NotFound:
         pass
     except Conflict as refusal:
-        return Wait(2.0, refused_by_cloud(refusal))
+        return Wait(2.0, describe_refusal(refusal))
     left = False
     for snapshot_id in volume_snapshots:
         try:
@@ -51,7 +51,7 @@ def remove_image(cloud: Cloud, image_id: str, volume_snapshots: list[str]) -> Re
         except NotFound:
             continue
         except Conflict as refusal:
-            return Wait(2.0, refused_by_cloud(refusal))
+            return Wait(2.0, describe_refusal(refusal))
     return Wait(0.5, _("Waiting for its volume snapshots to be deleted.")) if left else Done()
 
 

@@ -14,14 +14,14 @@ from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import InvalidFieldsError
 from cloudaccounts.models import CloudAccount, CloudResource
-from cloudaccounts.places import Errors, Place, choose_place, regions_known
+from cloudaccounts.placements import Errors, Place, choose_place, regions_known
 from tasks import engine
 from tasks.models import Job
 from tenants.models import InformationSystem
 from tenants.quotas import Needs, require_quota
 from tenants.scoping import Role, Scope
 from volumepool.models import Volume, VolumePool
-from volumepool.services import Taken, new_volume, take
+from volumepool.services import Taken, build_volume, take
 
 from ..catalogue import Catalogue, Choice, flavor_size_columns
 from ..commands.creation import CreateVmCommand
@@ -187,7 +187,7 @@ def _build_boot_volume(vm: VirtualMachine, pool: VolumePool | None) -> tuple[Vol
         )
     else:
         spare = next(iter(take(pool, 1)), None)
-        volume = new_volume(pool, vm.information_system, vm.name, spare)
+        volume = build_volume(pool, vm.information_system, vm.name, spare)
     # It is the VM's from the beginning, so that its size is not counted twice.
     volume.vm, volume.is_boot = vm, True
     volume.save(force_insert=True)

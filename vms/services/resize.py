@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import InvalidFieldsError
 from cloudaccounts.models import CloudResource
-from cloudaccounts.places import Place
+from cloudaccounts.placements import Place
 from tasks import engine
 from tasks.engine import Spec
 from tenants.quotas import Needs, require_quota

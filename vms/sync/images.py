@@ -15,7 +15,7 @@ _LOCK = "vm-snapshot:"
 
 
 def sync_images(cloud: Cloud, account: CloudAccount, region: str, began: datetime, figures: Figures) -> None:
-    """Bring the snapshots of one account and region up to date. Raises `CloudError`, `MassLoss`."""
+    """Bring the snapshots of one account and region up to date. Raises `CloudError`, `MassLossError`."""
     rows = VMSnapshot.objects.filter(account=account, region=region, image_id__isnull=False)
     known = rows.values_list("image_id", "pk", "status", "missing_count")
     unseen = {str(image_id): (pk, status, missing) for image_id, pk, status, missing in known}

@@ -10,7 +10,7 @@ from datetime import datetime
 import structlog
 from django.db import DataError, IntegrityError
 
-from cloudaccounts.plain_text import plain
+from cloudaccounts.text_sanitizer import plain
 from openstack_client import RecordPage, ServerReading
 
 from ..queries import write_server_columns

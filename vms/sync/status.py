@@ -22,8 +22,9 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from cloudaccounts.clock_offsets import build_clock_warning
 from cloudaccounts.connect import open_cloud
-from cloudaccounts.sync.clock import clock_warning, note_clock_offset
+from cloudaccounts.sync.clock_offsets import record_clock_offset
 from openstack_client import CloudError
 from security.encryption import UnreadableSecret
 from tasks.clock import database_now, is_recent
@@ -132,8 +133,8 @@ def _list_and_write(state: SyncState, counts: SyncCounts, *, full: bool) -> date
 def _check_clock(state: SyncState) -> str:
     """Record on the account how far the cloud's clock is from ours; return the warning about it, or ""."""
     offset = open_cloud(state.account, state.region).clock_offset()
-    note_clock_offset(state.account, state.region, offset)
-    return clock_warning(offset)
+    record_clock_offset(state.account, state.region, offset)
+    return build_clock_warning(offset)
 
 
 def _unreadable_message(counts: SyncCounts) -> str:

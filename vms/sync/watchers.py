@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
-from cloudaccounts.sync.watching import CloudWatcher
+from cloudaccounts.sync.watchers import CloudWatcher
 from openstack_client import Cloud, Image, RecordPage, Server
 from tasks.polling import MISSING, Observation
 

@@ -11,7 +11,7 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 
 from api.csv_answers import CsvRenderer, csv_answer
-from tenants.open_answers import OpenAnswer
+from tenants.response_access import OpenAnswer
 
 from .vms import VmListingView
 

@@ -1,30 +1,30 @@
-"""What a worker does to volumes, to snapshots of them, and to spares."""
+"""Commands on volumes, snapshots of volumes and spares."""
 
-from .changes import ExtendVolume, RenameVolume
+from .attachments import has_volume, release_attachments
+from .changes import ExtendVolumeCommand, RenameVolumeCommand
 from .cinder import delete_volumes
-from .letting_go import has_volume, let_go
-from .providing import ProvideVolumes
-from .seen import note_if_gone, write_seen
-from .snapshots import RemoveVolumeSnapshot, SnapshotVolume
-from .spares import CreateSpare, RemoveSpare
-from .taking import TakeSpare
-from .volumes import CreateVolume, RemoveVolume, VolumeCommand
+from .claims import ClaimVolumesCommand
+from .observations import record_if_gone, write_observed_volume
+from .snapshots import RemoveVolumeSnapshotCommand, SnapshotVolumeCommand
+from .spare_claims import ClaimSpareCommand
+from .spares import CreateSpareCommand, RemoveSpareCommand
+from .volumes import CreateVolumeCommand, RemoveVolumeCommand, VolumeCommand
 
 __all__ = [
-    "CreateSpare",
-    "CreateVolume",
-    "ExtendVolume",
-    "ProvideVolumes",
-    "RemoveSpare",
-    "RemoveVolume",
-    "RemoveVolumeSnapshot",
-    "RenameVolume",
-    "SnapshotVolume",
-    "TakeSpare",
+    "ClaimSpareCommand",
+    "ClaimVolumesCommand",
+    "CreateSpareCommand",
+    "CreateVolumeCommand",
+    "ExtendVolumeCommand",
+    "RemoveSpareCommand",
+    "RemoveVolumeCommand",
+    "RemoveVolumeSnapshotCommand",
+    "RenameVolumeCommand",
+    "SnapshotVolumeCommand",
     "VolumeCommand",
     "delete_volumes",
     "has_volume",
-    "let_go",
-    "note_if_gone",
-    "write_seen",
+    "record_if_gone",
+    "release_attachments",
+    "write_observed_volume",
 ]

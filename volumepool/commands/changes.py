@@ -1,7 +1,8 @@
-"""Changing a volume that is there: its size, its name."""
+"""Commands that change an existing volume: its size, its name."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,11 +15,11 @@ from tasks.command import Done, Failed, Failure, Refusal, Result, Wait, minutes,
 from tasks.polling import MISSING
 
 from ..models import GONE, Volume
-from ..states import USABLE
+from ..volume_states import USABLE
 from .volumes import VolumeCommand
 
-# Cinder shows no progress of it, and large volumes take their time with some drivers.
-SLOWEST_EXTENSION = minutes(5)
+# Cinder shows no progress of an extension, and some drivers take minutes for large volumes.
+EXTENSION_STALLED_AFTER = minutes(5)
 
 
 class BoundVolumeCommand(VolumeCommand):
@@ -26,24 +27,33 @@ class BoundVolumeCommand(VolumeCommand):
 
     @property
     def cinder_id(self) -> str:
-        """Cinder's id of it."""
+        """Cinder's id of the volume."""
         return str(self.volume.volume_id)
 
     def validate(self) -> list[Refusal]:
-        """Refuse a volume that has not been made yet, or was not made well."""
+        """Refuse a volume that has not been created yet, or that the cloud does not have any more."""
         if self.volume.volume_id is None:
-            return [Refusal("wrong_state", gettext_lazy("The volume has not been made yet."))]
+            return [
+                Refusal(
+                    "wrong_state",
+                    gettext_lazy("The volume is still being created. Try again when it is available."),
+                )
+            ]
         if self.volume.status == GONE:
-            return [Refusal("wrong_state", gettext_lazy("The cloud has the volume no more; remove it here."))]
+            return [
+                Refusal(
+                    "wrong_state", gettext_lazy("The volume was deleted in the cloud. Delete it here too.")
+                )
+            ]
         return []
 
 
 @register
 @dataclass
-class ExtendVolume(BoundVolumeCommand):
-    """Make a volume larger, also one that a VM has; its operating system sees it, its file system does not grow by itself.
+class ExtendVolumeCommand(BoundVolumeCommand):
+    """Extend a volume, also an attached one: the guest sees the new size, its file system does not grow by itself.
 
-    That cannot be taken back: whatever becomes of the job, the row says what Cinder has.
+    An extension cannot be undone, so the row says what Cinder has, however the job ends.
     """
 
     volume_id: str
@@ -51,94 +61,104 @@ class ExtendVolume(BoundVolumeCommand):
 
     kind: ClassVar[str] = "volumepool.extend_volume"
     title: ClassVar[str | Promise] = gettext_lazy("Extend volume")
+    renamed_steps: ClassVar[Mapping[str, str]] = {
+        "ask_the_cloud": "request_extension",
+        "see_it_extended": "wait_until_extended",
+        "read_its_size": "verify_size",
+    }
 
     def validate(self) -> list[Refusal]:
-        """Refuse what a VM boots from, whose size is the VM's own, and what is neither free nor in use."""
+        """Refuse the boot volume of a VM, as its size is the VM's, and a volume that is neither available nor in use."""
         if refusals := super().validate():
             return refusals
         if self.volume.is_boot and self.volume.vm_id is not None:
-            message = gettext_lazy("A VM boots from the volume, and is as large as it was made.")
+            message = gettext_lazy("Can't extend the boot volume of a VM. Resize the VM instead.")
             return [Refusal("in_use", message)]
         if self.volume.status not in USABLE:
-            message = gettext_lazy("The volume is '%(status)s'; it has to be available or in use.")
+            message = gettext_lazy(
+                "Can't extend the volume: it is '%(status)s'. It has to be available or in use."
+            )
             return [Refusal("wrong_state", message % {"status": self.volume.status})]
         return []
 
-    @step(title=gettext_lazy("Ask the cloud"))
-    def ask_the_cloud(self) -> Result:
-        """Extend it, unless an earlier try has."""
+    @step(title=gettext_lazy("Send extend request to cloud"))
+    def request_extension(self) -> Result:
+        """Send the request, unless an earlier try has."""
         if self.retrying:
             found = self.block_storage().get_volume(self.cinder_id)
             if found.status == "extending" or found.size_gb >= self.size_gb:
-                return Done(_("It was asked for already."))
+                return Done(_("Already requested by an earlier try."))
         self.block_storage().extend_volume(self.cinder_id, self.size_gb)
         self.note_request()
         return Done()
 
-    @ask_the_cloud.undo
-    def see_what_it_is(self) -> Result:
-        """Wait until Cinder is through with it, and note how large it has become."""
+    @request_extension.undo
+    def record_actual_size(self) -> Result:
+        """Wait until Cinder has ended the extension, then record the size that the volume has."""
         try:
             found = self.block_storage().get_volume(self.cinder_id)
         except NotFound:
             self.data["seen"] = {"status": MISSING}
             return Done()
         self.data["seen"] = {"size_gb": found.size_gb, "status": found.status}
-        if found.status == "extending" and not self.moves_no_more(found.status):
+        if found.status == "extending" and not self.is_stalled(found.status):
             return Wait(1.0, _("Waiting for the cloud to report %s.") % self.volume.status)
         return Done()
 
-    @step(title=gettext_lazy("See it extended"), deadline=minutes(30))
-    def see_it_extended(self) -> Result:
-        """Wait until it is again what it was."""
+    @step(title=gettext_lazy("Wait until extended"), deadline=minutes(30))
+    def wait_until_extended(self) -> Result:
+        """Wait until the volume has its former status again."""
         return self.watch(self.cinder_id, self.volume.status)
 
-    @see_it_extended.stalled
-    def look_whether_it_grows(self) -> Result:
-        """Cinder shows no progress of it: one that has stood still for long was lost, or is left to its deadline."""
+    @wait_until_extended.stalled
+    def check_extension(self) -> Result:
+        """Fail an extension that has not moved for long: Cinder has lost it. It shows no progress of a running one."""
         found = self.block_storage().get_volume(self.cinder_id)
         if found.status != "extending":
             return Wait(1.0)
-        if self.moves_no_more(found.status, found.updated_at, after=SLOWEST_EXTENSION):
-            return self.lost(_("it has been '%(status)s' without moving.") % {"status": found.status})
+        if self.is_stalled(found.status, found.updated_at, after=EXTENSION_STALLED_AFTER):
+            return self.lost(_("it has been '%(status)s' without progress.") % {"status": found.status})
         return Wait(0.0, _("The cloud still reports %s.") % found.status)
 
-    @step(title=gettext_lazy("Read its size"))
-    def read_its_size(self) -> Result:
-        """Fail when it is not as large as it should be: some drivers refuse in silence."""
+    @step(title=gettext_lazy("Verify size"))
+    def verify_size(self) -> Result:
+        """Fail when the volume has not the new size: some drivers refuse in silence."""
         found = self.block_storage().get_volume(self.cinder_id)
         if found.size_gb < self.size_gb:
-            message = _("The cloud has left the volume at %(size)s GB.") % {"size": found.size_gb}
+            message = _("The cloud ended the extension, but the volume still has %(size)s GB.") % {
+                "size": found.size_gb
+            }
             return Failed("not_extended", message)
         return Done()
 
     def succeeded(self) -> None:
-        """It is as large as it was to be."""
+        """Write the new size to the row."""
         Volume.objects.filter(pk=self.volume_id).update(size_gb=self.size_gb, extending_to_gb=None)
 
     def failed(self, failure: Failure) -> None:
-        """It is as large as Cinder says, if that was asked."""
+        """End the reservation of the new size; the row has the size that Cinder last reported."""
         Volume.objects.filter(pk=self.volume_id).update(extending_to_gb=None)
         super().failed(failure)
 
 
 @register
 @dataclass
-class RenameVolume(BoundVolumeCommand):
-    """Give a volume another name, in Cinder and here."""
+class RenameVolumeCommand(BoundVolumeCommand):
+    """Rename a volume in Cinder, then here."""
 
     volume_id: str
     name: str
 
     kind: ClassVar[str] = "volumepool.rename_volume"
     title: ClassVar[str | Promise] = gettext_lazy("Rename volume")
+    renamed_steps: ClassVar[Mapping[str, str]] = {"ask_the_cloud": "request_rename"}
 
-    @step(title=gettext_lazy("Ask the cloud"))
-    def ask_the_cloud(self) -> Result:
-        """Rename it. The mark too: of a spare whose claim was cancelled half-way, Cinder's volume has neither."""
-        self.give_name(self.cinder_id, self.name)
+    @step(title=gettext_lazy("Send rename request to cloud"))
+    def request_rename(self) -> Result:
+        """Write name and metadata: a spare whose claim was canceled half-way has neither of them in Cinder."""
+        self.write_name_and_metadata(self.cinder_id, self.name)
         return Done()
 
     def succeeded(self) -> None:
-        """The row follows."""
+        """Write the name to the row."""
         Volume.objects.filter(pk=self.volume_id).update(name=self.name)

@@ -1,9 +1,9 @@
-"""What every command about an object of Cinder's shares: finding what it made, making it once, and seeing it gone."""
+"""Commands about an object of Cinder: find what a job created, create it once, and wait until it is gone."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import ClassVar
 
@@ -11,23 +11,23 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from cloudaccounts.commands import CloudCommand, refused_by_cloud
+from cloudaccounts.commands import CloudCommand, describe_refusal
 from openstack_client import Cloud, Conflict, NotFound, Snapshot, Volume
 from openstack_client.block_storage import BlockStorage
 from tasks.command import Done, Result, Wait, Watch, minutes, step
 from tasks.polling import MISSING
 
 from ..models import VOLUME_WATCHER
-from .letting_go import let_go
+from .attachments import release_attachments
 
-# How long an undo goes on asking for the end of volumes that Cinder does not remove; the sweep of orphans sees to them then.
-UNDO_AT_MOST = timedelta(minutes=5)
+# How long an undo goes on deleting volumes that Cinder does not delete; after that the orphan sweep finds them.
+UNDO_TIMEOUT = timedelta(minutes=5)
 
 
 def delete_volumes(cloud: Cloud, cinder_ids: Iterable[str]) -> Result:
-    """Ask for the end of volumes until the cloud has none of them. For an undo: it says `Done` when they are gone.
+    """Delete volumes in Cinder; `Done` once all are gone, else `Wait`. Safe to repeat, also in an undo.
 
-    What holds a volume although its server does not have it is removed first.
+    An attachment that blocks a deletion is released first when its server does not list the volume.
     """
     block_storage = cloud.block_storage
 
@@ -35,20 +35,22 @@ def delete_volumes(cloud: Cloud, cinder_ids: Iterable[str]) -> Result:
         try:
             block_storage.delete_volume(cinder_id)
         except Conflict:
-            if not let_go(cloud, cinder_id):
+            if not release_attachments(cloud, cinder_id):
                 raise
             block_storage.delete_volume(cinder_id)
 
-    return _until_gone(cinder_ids, block_storage.get_volume, delete, _("Waiting for the volume to go."))
+    return _until_gone(
+        cinder_ids, block_storage.get_volume, delete, _("Waiting for the volume to be deleted.")
+    )
 
 
 def delete_snapshots(block_storage: BlockStorage, cinder_ids: Iterable[str]) -> Result:
-    """The same of snapshots."""
+    """Delete snapshots in Cinder; `Done` once all are gone, else `Wait`. Safe to repeat."""
     return _until_gone(
         cinder_ids,
         block_storage.get_snapshot,
         block_storage.delete_snapshot,
-        _("Waiting for the snapshot to go."),
+        _("Waiting for the snapshot to be deleted."),
     )
 
 
@@ -67,42 +69,44 @@ def _until_gone(
         except NotFound:
             continue
         except Conflict as refusal:
-            return Wait(2.0, refused_by_cloud(refusal))
+            return Wait(2.0, describe_refusal(refusal))
     return Wait(0.5, waiting) if left else Done()
 
 
 class CinderCommand(CloudCommand):
     """A command about the volume of one row, which carries the row's mark in Cinder."""
 
-    # Who looks at what it watches.
+    # The name of the watcher that polls the object.
     watcher: ClassVar[str] = VOLUME_WATCHER
 
     @abstractmethod
     def cloud(self) -> Cloud:
-        """The cloud that it is in."""
+        """Open the cloud that holds the object."""
 
     def block_storage(self) -> BlockStorage:
-        """The Cinder that it is in."""
+        """Open the block storage of that cloud."""
         return self.cloud().block_storage
 
-    def look_at(self, cinder_id: str) -> Volume | Snapshot:
-        """Cinder's object as it is now. Raises `NotFound`."""
+    def fetch_object(self, cinder_id: str) -> Volume | Snapshot:
+        """Fetch the object as Cinder has it now. Raises `NotFound`."""
         return self.block_storage().get_volume(cinder_id)
 
     @abstractmethod
     def polling_scope(self) -> str:
-        """What one listing covers that shows it."""
+        """Return the scope of the listing that shows the object: its account and region."""
 
     @abstractmethod
-    def mark(self) -> dict[str, str]:
-        """What Cinder's object carries, to be found by."""
+    def ownership_metadata(self) -> dict[str, str]:
+        """Return the metadata that the object carries in Cinder, by which it is found again."""
 
-    def made_before(self) -> list[str]:
-        """Cinder's ids of all that was ever made for this row. Raises `CloudError`."""
-        return [found.id for found in self.block_storage().find_volumes_by_metadata(self.mark())]
+    def find_created(self) -> list[str]:
+        """Return Cinder's ids of every object that was created for this row. Raises `CloudError`."""
+        return [
+            found.id for found in self.block_storage().find_volumes_by_metadata(self.ownership_metadata())
+        ]
 
     def watch(self, cinder_id: str, until: str) -> Watch:
-        """Wait until Cinder reports a status."""
+        """Watch the object until Cinder reports a status; an error status or its loss fails the step."""
         return Watch(
             self.watcher,
             self.polling_scope(),
@@ -110,83 +114,92 @@ class CinderCommand(CloudCommand):
             until=frozenset({until}),
             unless=frozenset({"error", "error_deleting", "error_restoring", "error_extending", MISSING})
             - {until},
-            message=_("Waiting for it to go.")
+            message=_("Waiting for deletion.")
             if until == MISSING
             else _("Waiting for the cloud to report %s.") % until,
         )
 
-    def delete_all(self, cinder_ids: Iterable[str]) -> Result:
-        """Ask for the end of what was made until the cloud has none of it.
+    def delete_objects(self, cinder_ids: Iterable[str]) -> Result:
+        """Delete objects of this row until Cinder has none of them.
 
-        On the way back not for ever: a volume that Cinder neither removes nor gives a reason for carries our mark, and the
-        sweep of orphans finds it.
+        An undo gives up after `UNDO_TIMEOUT`: a volume that Cinder does not delete carries our metadata, so the orphan
+        sweep finds it.
         """
         result = delete_volumes(self.cloud(), cinder_ids)
         if isinstance(result, Done) or not self.job.ending:
             return result
         since = self.data.setdefault("undoing_since", timezone.now().isoformat())
-        if timezone.now() - datetime.fromisoformat(since) < UNDO_AT_MOST:
+        if timezone.now() - datetime.fromisoformat(since) < UNDO_TIMEOUT:
             return result
-        self.say(_("The cloud does not remove the volume; it is left to the sweep of orphans."), "warning")
-        return Done(_("The cloud does not remove the volume; it is left to the sweep of orphans."))
+        left = _("The cloud does not delete the volume. The orphan sweep will find it.")
+        self.say(left, "warning")
+        return Done(left)
 
-    def wait_or_lose(self, cinder_id: str) -> Result:
-        """For `stalled`: whether Cinder still works on its object, as far as it shows that.
+    def check_creation_progress(self, cinder_id: str) -> Result:
+        """Fail when Cinder has lost the creation request, else go on watching. For `stalled` of a step.
 
-        It shows no progress, but writes the object anew when a service takes it up. One that was never written again since it
-        was asked for was lost on the way.
+        Cinder shows no progress, but updates the object when one of its services takes it up. An object that was never
+        updated since its creation was lost between the API and the scheduler.
         """
         try:
-            found = self.look_at(cinder_id)
+            found = self.fetch_object(cinder_id)
         except NotFound:
-            return Wait(1.0)  # The watch sees that.
+            return Wait(1.0)  # The watch reports that it is gone.
         last = found.updated_at
         untouched = last is None or found.created_at is None or last - found.created_at < timedelta(seconds=1)
-        if self.moves_no_more(found.status, last) and untouched and found.status == "creating":
-            return self.lost(_("nothing has happened to it since it was asked for."))
+        if self.is_stalled(found.status, last) and untouched and found.status == "creating":
+            return self.lost(_("no service of the cloud has taken it up."))
         return Wait(0.0, _("The cloud still reports %s.") % found.status)
 
 
-class MakingCommand(CinderCommand):
-    """A command that makes the object of a row: once, and nothing is left of it when it fails.
+class CreateObjectCommand(CinderCommand):
+    """A command that creates the object of a row: exactly once, and a failure leaves nothing behind in Cinder.
 
     Named first among the bases: a class has the steps of its first base.
     """
 
-    @abstractmethod
-    def ask(self) -> str:
-        """Ask Cinder for it, with the row's mark; its id. Raises `CloudError`."""
+    renamed_steps: ClassVar[Mapping[str, str]] = {
+        "ask_the_cloud": "request_creation",
+        "see_it_available": "wait_until_available",
+        "keep_only_one": "delete_duplicates",
+    }
 
-    @step(title=gettext_lazy("Ask the cloud"))
-    def ask_the_cloud(self) -> Result:
-        """Create it, unless an earlier try has. If that cannot be found out, nothing is created."""
-        # Who comes a second time may have asked before, and a lost request may still be on its way.
+    @abstractmethod
+    def create_object(self) -> str:
+        """Send the creation request, with the row's metadata; return Cinder's id. Raises `CloudError`."""
+
+    @step(title=gettext_lazy("Send create request to cloud"))
+    def request_creation(self) -> Result:
+        """Create the object, unless an earlier try has. When that cannot be found out, nothing is created."""
+        # A second try may follow a request whose answer was lost, and which may still be on its way to Cinder.
         self.data["asked_again"] = self.retrying
-        if self.retrying and (found := self.made_before()):
+        if self.retrying and (found := self.find_created()):
             self.data["cinder_id"] = found[0]
-            return Done(_("It was there already."))
-        self.data["cinder_id"] = self.ask()
+            return Done(_("Already created by an earlier try."))
+        self.data["cinder_id"] = self.create_object()
         self.note_request()
         return Done()
 
-    @ask_the_cloud.undo
-    def remove_it(self) -> Result:
-        """Remove whatever was made, until the cloud has none of it."""
-        return self.delete_all(self.made_before())
+    @request_creation.undo
+    def delete_created(self) -> Result:
+        """Delete every object that was created, until Cinder has none of them."""
+        return self.delete_objects(self.find_created())
 
-    @step(deadline=minutes(60), title=gettext_lazy("See it available"))
-    def see_it_available(self) -> Result:
-        """Wait for `available`: copying an image or a snapshot takes minutes."""
+    @step(deadline=minutes(60), title=gettext_lazy("Wait until available"))
+    def wait_until_available(self) -> Result:
+        """Wait until the object is `available`: copying an image or a snapshot takes minutes."""
         return self.watch(self.data["cinder_id"], "available")
 
-    @see_it_available.stalled
-    def look_whether_it_is_made(self) -> Result:
-        """See whether any service of Cinder has taken it up."""
-        return self.wait_or_lose(self.data["cinder_id"])
+    @wait_until_available.stalled
+    def check_creation(self) -> Result:
+        """Fail when no service of Cinder has taken the request up."""
+        return self.check_creation_progress(self.data["cinder_id"])
 
-    @step(title=gettext_lazy("Make sure that there is one"))
-    def keep_only_one(self) -> Result:
-        """Remove what a lost request has made besides, when one may have been lost."""
+    @step(title=gettext_lazy("Check for duplicates"))
+    def delete_duplicates(self) -> Result:
+        """Delete what a request whose answer was lost has created besides."""
         if not self.data["asked_again"]:
             return Done()
-        return self.delete_all([made for made in self.made_before() if made != self.data["cinder_id"]])
+        return self.delete_objects(
+            [other for other in self.find_created() if other != self.data["cinder_id"]]
+        )

@@ -1,8 +1,8 @@
-"""Taking snapshots of volumes, and removing them."""
+"""Commands that create and delete snapshots of volumes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -16,9 +16,9 @@ from openstack_client import Cloud, NotFound, Snapshot
 from tasks.command import Entity, Failed, Failure, Refusal, Result, Wait, minutes, register, step
 
 from ..models import SNAPSHOT_WATCHER, VolumeSnapshot
-from ..states import USABLE
-from .cinder import CinderCommand, MakingCommand, delete_snapshots
-from .seen import note_if_gone, write_seen
+from ..volume_states import USABLE
+from .cinder import CinderCommand, CreateObjectCommand, delete_snapshots
+from .observations import record_if_gone, write_observed_volume
 
 
 class SnapshotCommand(CinderCommand):
@@ -30,114 +30,119 @@ class SnapshotCommand(CinderCommand):
 
     @cached_property
     def snapshot(self) -> VolumeSnapshot:
-        """The snapshot as it was when the command first looked."""
+        """The snapshot's row as it was when the command first read it."""
         snapshots = VolumeSnapshot.objects.select_related("account", "volume")
         snapshot: VolumeSnapshot = snapshots.get(pk=self.snapshot_id)
         return snapshot
 
     def cloud(self) -> Cloud:
-        """The cloud that it is in."""
+        """Open the cloud that holds the snapshot."""
         return open_cloud(self.snapshot.account, self.snapshot.region)
 
-    def look_at(self, cinder_id: str) -> Snapshot:
-        """Cinder's snapshot as it is now. Raises `NotFound`."""
+    def fetch_object(self, cinder_id: str) -> Snapshot:
+        """Fetch the snapshot as Cinder has it now. Raises `NotFound`."""
         return self.block_storage().get_snapshot(cinder_id)
 
     def polling_scope(self) -> str:
-        """Its account and region."""
+        """Return the snapshot's account and region."""
         return self.snapshot.polling_scope
 
-    def mark(self) -> dict[str, str]:
-        """What Cinder's snapshot carries, to be found by."""
+    def ownership_metadata(self) -> dict[str, str]:
+        """Return the metadata by which the snapshot is found again in Cinder."""
         return {"portal": settings.CLOUD_TAG, "portal_snapshot": self.snapshot_id}
 
-    def made_before(self) -> list[str]:
-        """Cinder's ids of all snapshots that were ever made for this row. Raises `CloudError`."""
-        return [found.id for found in self.block_storage().find_snapshots_by_metadata(self.mark())]
+    def find_created(self) -> list[str]:
+        """Return Cinder's ids of every snapshot that was created for this row. Raises `CloudError`."""
+        return [
+            found.id for found in self.block_storage().find_snapshots_by_metadata(self.ownership_metadata())
+        ]
 
-    def delete_all(self, cinder_ids: Iterable[str]) -> Result:
-        """Ask for the end of snapshots until the cloud has none of them."""
+    def delete_objects(self, cinder_ids: Iterable[str]) -> Result:
+        """Delete snapshots until Cinder has none of them."""
         return delete_snapshots(self.block_storage(), cinder_ids)
 
     def entity(self) -> Entity:
-        """The snapshot."""
+        """Return the snapshot as the entity of the job."""
         return Entity("volume_snapshot", self.snapshot_id, self.snapshot.name)
 
 
 @register
 @dataclass
-class SnapshotVolume(MakingCommand, SnapshotCommand):
-    """Have Cinder keep what a volume holds now. The volume is busy until it is done."""
+class SnapshotVolumeCommand(CreateObjectCommand, SnapshotCommand):
+    """Create a snapshot of a volume. The volume is locked until the snapshot is available."""
 
     snapshot_id: str
 
     kind: ClassVar[str] = "volumepool.snapshot_volume"
-    title: ClassVar[str | Promise] = gettext_lazy("Take a snapshot of volume")
+    title: ClassVar[str | Promise] = gettext_lazy("Create snapshot of volume")
 
     def locks(self) -> list[str]:
-        """The snapshot and its volume."""
+        """Lock the snapshot and its volume."""
         return [self.snapshot.lock_key, self.snapshot.volume.lock_key]
 
     def validate(self) -> list[Refusal]:
-        """Refuse what Cinder takes no snapshot of."""
+        """Refuse a volume in a state of which Cinder takes no snapshot."""
         volume = self.snapshot.volume
         if volume.volume_id is not None and volume.status in USABLE:
             return []
-        message = gettext_lazy("No snapshot can be taken of a volume that is '%(status)s'.")
+        message = gettext_lazy(
+            "Can't create a snapshot: the volume is '%(status)s'. It has to be available or in use."
+        )
         return [Refusal("wrong_state", message % {"status": volume.status})]
 
-    def ask(self) -> str:
-        """Ask for it; Cinder's id."""
-        # What a running server writes meanwhile may be in it or not: as after a power cut, which file systems survive.
-        made = self.block_storage().create_snapshot(
+    def create_object(self) -> str:
+        """Send the creation request; return Cinder's id."""
+        # Writes of a running server may be in the snapshot or not, as after a power cut: file systems survive that.
+        created = self.block_storage().create_snapshot(
             str(self.snapshot.volume.volume_id),
             name=self.snapshot.name,
-            metadata=self.mark(),
+            metadata=self.ownership_metadata(),
             force=True,
         )
-        return made.id
+        return created.id
 
     def translate(self, error: Exception) -> Wait | Failed | None:
-        """What an error means; of a 404, whether it is the volume that is gone: then its row says so at once."""
+        """Translate an error; on a 404, record it when it is the volume that is gone."""
         if isinstance(error, NotFound):
-            note_if_gone(self.data, self.cloud(), self.snapshot.volume.volume_id)
+            record_if_gone(self.data, self.cloud(), self.snapshot.volume.volume_id)
         return super().translate(error)
 
     def succeeded(self) -> None:
-        """Bind the row."""
+        """Bind the row to Cinder's snapshot."""
         VolumeSnapshot.objects.filter(pk=self.snapshot_id).update(
             snapshot_id=self.data["cinder_id"], status="available"
         )
 
     def failed(self, failure: Failure) -> None:
-        """The cloud has nothing of it, so the row goes; the volume's says what was seen of it."""
+        """Delete the row, as Cinder has no snapshot; write what was observed of the volume to its row."""
         VolumeSnapshot.objects.filter(pk=self.snapshot_id).delete()
         if "seen" in self.data:
-            write_seen(str(self.snapshot.volume_id), self.data)
+            write_observed_volume(str(self.snapshot.volume_id), self.data)
 
 
 @register
 @dataclass
-class RemoveVolumeSnapshot(SnapshotCommand):
-    """Remove a snapshot from Cinder, and its row when it is gone there. That it is gone already is success."""
+class RemoveVolumeSnapshotCommand(SnapshotCommand):
+    """Delete a snapshot in Cinder, then its row. A snapshot that is gone already is a success."""
 
     snapshot_id: str
 
     kind: ClassVar[str] = "volumepool.remove_snapshot"
-    title: ClassVar[str | Promise] = gettext_lazy("Remove volume snapshot")
+    title: ClassVar[str | Promise] = gettext_lazy("Delete volume snapshot")
+    renamed_steps: ClassVar[Mapping[str, str]] = {"remove_it": "delete_snapshot"}
 
     def locks(self) -> list[str]:
-        """The snapshot, and nothing else."""
+        """Lock the snapshot alone."""
         return [f"volume-snapshot:{self.snapshot_id}"]
 
-    @step(title=gettext_lazy("Ask the cloud to remove it"), deadline=minutes(30))
-    def remove_it(self) -> Result:
-        """Remove whatever was made for it, until the cloud has none of it."""
-        ids = set(self.made_before())
+    @step(title=gettext_lazy("Send delete request to cloud"), deadline=minutes(30))
+    def delete_snapshot(self) -> Result:
+        """Delete every snapshot that was created for the row, until Cinder has none of them."""
+        ids = set(self.find_created())
         if self.snapshot.snapshot_id is not None:
             ids.add(self.snapshot.snapshot_id)
-        return self.delete_all(sorted(ids))
+        return self.delete_objects(sorted(ids))
 
     def succeeded(self) -> None:
-        """The row goes."""
+        """Delete the row."""
         VolumeSnapshot.objects.filter(pk=self.snapshot_id).delete()

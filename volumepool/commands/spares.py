@@ -1,7 +1,8 @@
-"""Making spares and removing them."""
+"""Commands that create and delete spare volumes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,26 +23,26 @@ from tasks.doorbell import ring
 
 from ..models import SpareVolume, StrayVolume, VolumePool
 from ..models.pools import LONGEST_PAUSE
-from .cinder import CinderCommand, MakingCommand
+from .cinder import CinderCommand, CreateObjectCommand
 
-# When Cinder's quota is full: a minute the first time, twice as long each time after, an hour at the most.
+# A pool whose creations fail pauses: a minute the first time, then twice as long each time, `LONGEST_PAUSE` at most.
 FIRST_PAUSE = timedelta(minutes=1)
-# How much of the newest creation the mean of a pool takes on.
-WEIGHT = 0.2
+# The weight of the newest creation in the moving mean of `creation_seconds`.
+NEWEST_WEIGHT = 0.2
 
 
-def pause(pool_id: int, reason: str) -> None:
-    """Have a pool ask for nothing for a while, in the caller's transaction: the longer, the more often in a row.
+def pause_pool(pool_id: int, reason: str) -> None:
+    """Pause the backfill of a pool, in the caller's transaction: the longer, the more often in a row.
 
-    Several that fail of one cause count once: a pool that pauses already is left alone.
+    Several failures of one cause count once: the pause of a pool that is paused already is not prolonged.
     """
     pool = VolumePool.objects.select_for_update(no_key=True).get(pk=pool_id)
     pool.last_error = reason[:4000]
     now = timezone.now()
     if not pool.is_paused:
         length = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(pool.pauses, 10))
-        # Spread, or all pools of a full account would ask again at one moment.
-        pool.paused_until = now + length * uniform(1, 1.3)  # noqa: S311 - nothing secret.
+        # Spread, or all pools of a full account would try again at the same time.
+        pool.paused_until = now + length * uniform(1, 1.3)  # noqa: S311 - no secret depends on it.
         pool.pauses += 1
     pool.save(update_fields=["last_error", "paused_until", "pauses"])
 
@@ -50,41 +51,41 @@ class SpareCommand(CinderCommand):
     """A command about one spare."""
 
     spare_id: str
-    pool_id: int  # Jobs outlive their spares; this tells whose they were.
+    pool_id: int  # A job outlives its spare; this tells which pool it belonged to.
 
-    # Users' own volumes never wait for spares to be made.
+    # A queue of their own: users' volumes never wait until spares have been created.
     queue: ClassVar[str] = "volumepool"
 
     @cached_property
     def spare(self) -> SpareVolume:
-        """The spare as it was when the command first looked."""
+        """The spare's row as it was when the command first read it."""
         return SpareVolume.objects.select_related("pool__account").get(pk=self.spare_id)
 
     def cloud(self) -> Cloud:
-        """The cloud that it is in."""
+        """Open the cloud that holds the spare."""
         return open_cloud(self.spare.pool.account, self.spare.region)
 
     def polling_scope(self) -> str:
-        """Its account and region."""
+        """Return the spare's account and region."""
         return f"{self.spare.pool.account_id}/{self.spare.region}"
 
-    def mark(self) -> dict[str, str]:
-        """What Cinder's volume carries, to be found by: not a tenant's mark, as it is nobody's yet."""
+    def ownership_metadata(self) -> dict[str, str]:
+        """Return the metadata by which the spare is found in Cinder: the pools' own, as no tenant owns it yet."""
         return {"portal_pool": settings.CLOUD_TAG, "portal_spare": self.spare_id}
 
     def locks(self) -> list[str]:
-        """The spare, and nothing else."""
+        """Lock the spare alone."""
         return [f"spare:{self.spare_id}"]
 
     def entity(self) -> Entity:
-        """The spare."""
+        """Return the spare as the entity of the job."""
         return Entity("spare_volume", self.spare_id, self.spare.name)
 
 
 @register
 @dataclass
-class CreateSpare(MakingCommand, SpareCommand):
-    """Make the volume of a spare in Cinder. Whatever fails leaves neither volume nor row: the next backfill begins anew."""
+class CreateSpareCommand(CreateObjectCommand, SpareCommand):
+    """Create the volume of a spare in Cinder. A failure leaves neither volume nor row; the next backfill tries again."""
 
     spare_id: str
     pool_id: int
@@ -93,22 +94,22 @@ class CreateSpare(MakingCommand, SpareCommand):
     title: ClassVar[str | Promise] = gettext_lazy("Create spare volume")
     deadline: ClassVar[timedelta] = minutes(120)
 
-    def ask(self) -> str:
-        """Ask for it; Cinder's id."""
+    def create_object(self) -> str:
+        """Send the creation request; return Cinder's id."""
         spare = self.spare
-        made = self.block_storage().create_volume(
+        created = self.block_storage().create_volume(
             name=spare.name,
             size_gb=spare.size_gb,
             snapshot_id=spare.snapshot_id or None,
             image_id=spare.image_id or None,
             volume_type=spare.volume_type or None,
             availability_zone=spare.availability_zone or None,
-            metadata=self.mark(),
+            metadata=self.ownership_metadata(),
         )
-        return made.id
+        return created.id
 
     def succeeded(self) -> None:
-        """It can be claimed; the pool learns how long it took, and forgets that there was no room."""
+        """Make the spare claimable, update the pool's mean creation time and end its pause."""
         SpareVolume.objects.filter(pk=self.spare_id).update(
             volume_id=self.data["cinder_id"],
             status=SpareVolume.Status.AVAILABLE,
@@ -118,32 +119,33 @@ class CreateSpare(MakingCommand, SpareCommand):
         took = (timezone.now() - self.spare.created_at).total_seconds()
         pool = VolumePool.objects.select_for_update(no_key=True).get(pk=self.spare.pool_id)
         before = pool.creation_seconds
-        pool.creation_seconds = took if before is None else before + WEIGHT * (took - before)
+        pool.creation_seconds = took if before is None else before + NEWEST_WEIGHT * (took - before)
         pool.paused_until, pool.pauses, pool.last_error = None, 0, ""
         pool.save(update_fields=["creation_seconds", "paused_until", "pauses", "last_error"])
         ring("volumepool.backfill", [pool.pk])
 
     def failed(self, failure: Failure) -> None:
-        """The row goes. A full quota, and whatever else goes wrong, keeps the pool from asking again at once."""
+        """Delete the row and pause the pool, so that a full quota is not asked again at once."""
         SpareVolume.objects.filter(pk=self.spare_id).delete()
-        pause(self.spare.pool_id, failure.message)
+        pause_pool(self.spare.pool_id, failure.message)
 
 
 @register
 @dataclass
-class RemoveSpare(SpareCommand):
-    """Remove a spare from Cinder, and its row when it is gone there."""
+class RemoveSpareCommand(SpareCommand):
+    """Delete a spare in Cinder, then its row."""
 
     spare_id: str
     pool_id: int
 
     kind: ClassVar[str] = "volumepool.remove_spare"
-    title: ClassVar[str | Promise] = gettext_lazy("Remove spare volume")
+    title: ClassVar[str | Promise] = gettext_lazy("Delete spare volume")
+    renamed_steps: ClassVar[Mapping[str, str]] = {"remove_it": "delete_volume"}
 
-    @step(title=gettext_lazy("Ask the cloud to remove it"), deadline=minutes(60))
-    def remove_it(self) -> Result:
-        """Remove whatever was made for it, until the cloud has none of it; but not what somebody has taken meanwhile."""
-        ids, spare = set(self.made_before()), self.spare
+    @step(title=gettext_lazy("Send delete request to cloud"), deadline=minutes(60))
+    def delete_volume(self) -> Result:
+        """Delete every volume that was created for the spare, but none that somebody has put to use since."""
+        ids, spare = set(self.find_created()), self.spare
         if spare.volume_id is not None:
             ids.add(spare.volume_id)
             with suppress(NotFound):
@@ -152,8 +154,8 @@ class RemoveSpare(SpareCommand):
                     account = spare.pool.account
                     StrayVolume.note_taken(account, spare.region, found.id, found.name, found.status)
                     ids.discard(found.id)
-        return self.delete_all(sorted(ids))
+        return self.delete_objects(sorted(ids))
 
     def succeeded(self) -> None:
-        """The row goes."""
+        """Delete the row."""
         SpareVolume.objects.filter(pk=self.spare_id).delete()

@@ -1,7 +1,8 @@
-"""What a worker does to volumes: create and remove them."""
+"""Commands that create and delete volumes of tenants."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -11,20 +12,20 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from cloudaccounts.commands import refused_by_cloud
+from cloudaccounts.commands import describe_refusal
 from cloudaccounts.connect import open_cloud
 from openstack_client import Cloud, Conflict, NotFound
 from tasks.command import Done, Entity, Failed, Failure, Refusal, Result, Wait, minutes, register, step
 from tasks.polling import MISSING
 
 from ..models import GONE, Volume, VolumeSnapshot
-from ..states import NOT_REMOVED
-from .cinder import CinderCommand, MakingCommand
-from .letting_go import let_go
-from .seen import note_if_gone, write_seen
+from ..volume_states import NOT_REMOVED
+from .attachments import release_attachments
+from .cinder import CinderCommand, CreateObjectCommand
+from .observations import record_if_gone, write_observed_volume
 
-# What Cinder calls a volume that a server has, gets or loses.
-_OF_A_SERVER = frozenset({"in-use", "reserved", "attaching", "detaching"})
+# Statuses of a volume that a server has, gets or loses.
+_ATTACHMENT_STATUSES = frozenset({"in-use", "reserved", "attaching", "detaching"})
 
 
 class VolumeCommand(CinderCommand):
@@ -34,51 +35,51 @@ class VolumeCommand(CinderCommand):
 
     @cached_property
     def volume(self) -> Volume:
-        """The volume as it was when the command first looked."""
+        """The volume's row as it was when the command first read it."""
         volumes = Volume.objects.select_related("account", "information_system")
         volume: Volume = volumes.get(pk=self.volume_id)
         return volume
 
     def cloud(self) -> Cloud:
-        """The cloud that it is in."""
+        """Open the cloud that holds the volume."""
         return open_cloud(self.volume.account, self.volume.region)
 
     def translate(self, error: Exception) -> Wait | Failed | None:
-        """What an error means; of a 404, whether it is the volume that is gone: then its row says so at once."""
+        """Translate an error; on a 404, record it when it is the volume that is gone."""
         if isinstance(error, NotFound):
-            note_if_gone(self.data, self.cloud(), self.volume.volume_id)
+            record_if_gone(self.data, self.cloud(), self.volume.volume_id)
         return super().translate(error)
 
     def failed(self, failure: Failure) -> None:
-        """What this job has seen of the volume stays."""
-        write_seen(self.volume_id, self.data)
+        """Write what this job has observed of the volume to its row."""
+        write_observed_volume(self.volume_id, self.data)
 
     def polling_scope(self) -> str:
-        """Its account and region."""
+        """Return the volume's account and region."""
         return self.volume.polling_scope
 
     def locks(self) -> list[str]:
-        """The volume, and nothing else."""
+        """Lock the volume alone."""
         return [f"volume:{self.volume_id}"]
 
     def entity(self) -> Entity:
-        """The volume."""
+        """Return the volume as the entity of the job."""
         return Entity("volume", self.volume_id, self.volume.name)
 
-    def mark(self) -> dict[str, str]:
-        """What Cinder's object carries, to be found by."""
+    def ownership_metadata(self) -> dict[str, str]:
+        """Return the metadata by which the volume is found again in Cinder."""
         return {"portal": settings.CLOUD_TAG, "portal_volume": self.volume_id}
 
-    def give_name(self, cinder_id: str, name: str) -> None:
-        """Make Cinder's volume this row's to see: its name, and last its mark, which says that both are there."""
+    def write_name_and_metadata(self, cinder_id: str, name: str) -> None:
+        """Write the name to Cinder's volume, then the metadata, which says that both are written."""
         self.block_storage().rename_volume(cinder_id, name)
-        self.block_storage().add_metadata(cinder_id, self.mark())
+        self.block_storage().add_metadata(cinder_id, self.ownership_metadata())
 
 
 @register
 @dataclass
-class CreateVolume(MakingCommand, VolumeCommand):
-    """Make the volume of a row in Cinder: empty, from an image or from a snapshot."""
+class CreateVolumeCommand(CreateObjectCommand, VolumeCommand):
+    """Create the volume of a row in Cinder: blank, from an image or from a snapshot."""
 
     volume_id: str
     image_id: str | None = None
@@ -87,88 +88,92 @@ class CreateVolume(MakingCommand, VolumeCommand):
     kind: ClassVar[str] = "volumepool.create_volume"
     title: ClassVar[str | Promise] = gettext_lazy("Create volume")
 
-    def ask(self) -> str:
-        """Ask for it; Cinder's id."""
-        made = self.block_storage().create_volume(
+    def create_object(self) -> str:
+        """Send the creation request; return Cinder's id."""
+        created = self.block_storage().create_volume(
             name=self.volume.name,
             size_gb=self.volume.size_gb,
             image_id=self.image_id,
             snapshot_id=self.snapshot_id,
             volume_type=self.volume.type or None,
             availability_zone=self.volume.availability_zone or None,
-            metadata=self.mark() | {"portal_job": str(self.job.pk)},
+            metadata=self.ownership_metadata() | {"portal_job": str(self.job.pk)},
         )
-        return made.id
+        return created.id
 
     def succeeded(self) -> None:
-        """Bind the row."""
+        """Bind the row to Cinder's volume."""
         Volume.objects.filter(pk=self.volume_id).update(volume_id=self.data["cinder_id"], status="available")
 
     def failed(self, failure: Failure) -> None:
-        """The cloud has nothing of it, so the row goes."""
+        """Delete the row, as Cinder has no volume."""
         Volume.objects.filter(pk=self.volume_id).delete()
 
 
 @register
 @dataclass
-class RemoveVolume(VolumeCommand):
-    """Remove a volume from Cinder, and its row when it is gone there. That it is gone already is success.
+class RemoveVolumeCommand(VolumeCommand):
+    """Delete a volume in Cinder, then its row. A volume that is gone already is a success.
 
-    `with_its_vm`: its server has just been removed, and the cloud may still be taking the volume off it.
+    `with_its_vm`: its server has just been deleted, and the cloud may still be detaching the volume.
     """
 
     volume_id: str
     with_its_vm: bool = False
 
     kind: ClassVar[str] = "volumepool.remove_volume"
-    title: ClassVar[str | Promise] = gettext_lazy("Remove volume")
+    title: ClassVar[str | Promise] = gettext_lazy("Delete volume")
+    renamed_steps: ClassVar[Mapping[str, str]] = {
+        "ask_the_cloud": "request_deletion",
+        "see_it_gone": "wait_until_deleted",
+    }
 
     def validate(self) -> list[Refusal]:
-        """Refuse to take a disk from under a VM, and what Cinder does not remove: a volume with snapshots."""
+        """Refuse an attached volume, a volume with snapshots, and a status in which Cinder deletes none."""
         if self.volume.vm_id is not None and not self.with_its_vm:
-            message = gettext_lazy("The volume is attached to a VM; detach it first.")
+            message = gettext_lazy("The volume is attached to a VM. Detach it first.")
             return [Refusal("in_use", message)]
         if self.volume.status != GONE and self.volume.status in NOT_REMOVED:
-            message = gettext_lazy("The cloud does not remove a volume that is '%(status)s'.")
+            message = gettext_lazy("Can't delete the volume: the cloud deletes none that is '%(status)s'.")
             return [Refusal("wrong_state", message % {"status": self.volume.status})]
         if count := VolumeSnapshot.objects.filter(volume=self.volume).exclude(status=GONE).count():
-            message = gettext_lazy("The volume has %(count)s snapshots; remove them first.")
+            message = gettext_lazy("The volume has %(count)s snapshots. Delete them first.")
             return [Refusal("has_snapshots", message % {"count": count})]
         return []
 
-    @step(title=gettext_lazy("Ask the cloud to remove it"), deadline=minutes(30))
-    def ask_the_cloud(self) -> Result:
-        """Delete it; while the cloud says that its state does not allow it (it is still being detached), ask again."""
+    @step(title=gettext_lazy("Send delete request to cloud"), deadline=minutes(30))
+    def request_deletion(self) -> Result:
+        """Send the request; repeat it while the cloud refuses because the volume is still being detached."""
         cinder_id = self.volume.volume_id
         if cinder_id is None:
-            return self.delete_all(self.made_before())
+            return self.delete_objects(self.find_created())
         try:
             self.block_storage().delete_volume(cinder_id)
         except NotFound:
-            return Done(_("It was gone already."))
+            return Done(_("Already deleted."))
         except Conflict as refusal:
-            return self.judge(cinder_id, refused_by_cloud(refusal))
+            return self.handle_refusal(cinder_id, describe_refusal(refusal))
         self.note_request()
         return Done()
 
-    def judge(self, cinder_id: str, refusal: str) -> Result:
-        """What a refusal means, by the volume's fresh state."""
+    def handle_refusal(self, cinder_id: str, refusal: str) -> Result:
+        """Wait, fail or go on after a refusal, by the volume's fresh status."""
         try:
             status = self.block_storage().get_volume(cinder_id).status
         except NotFound:
-            return Done(_("It was gone already."))
+            return Done(_("Already deleted."))
         if status == "deleting":
             return Done()
-        if status in _OF_A_SERVER and let_go(self.cloud(), cinder_id):
-            # Its server is gone, and Cinder was not told.
+        if status in _ATTACHMENT_STATUSES and release_attachments(self.cloud(), cinder_id):
+            # Its server is gone, and Cinder was never told.
             return Wait(0.5, refusal)
-        if status in _OF_A_SERVER and self.with_its_vm and self.is_leaving(cinder_id):
+        if status in _ATTACHMENT_STATUSES and self.with_its_vm and self.is_server_going(cinder_id):
             return Wait(1.0, refusal)
-        # Its state would allow it, or nobody is about to change it: a snapshot hangs on it, or a server of others.
+        # Nothing is about to change it: a snapshot depends on the volume, or a server that is not ours has it.
         return Failed("conflict", refusal)
 
-    def is_leaving(self, cinder_id: str) -> bool:
-        """Whether the server that it was on goes. One that Nova keeps for a while (SOFT_DELETED) keeps its volumes, too."""
+    def is_server_going(self, cinder_id: str) -> bool:
+        """Return whether the server of the volume is being deleted. A SOFT_DELETED server keeps its volumes."""
         for kept in self.block_storage().list_reservations(cinder_id):
             if kept.server_id is None:
                 continue
@@ -180,52 +185,52 @@ class RemoveVolume(VolumeCommand):
                 return False
         return True
 
-    @ask_the_cloud.undo
-    def see_it_through(self) -> Result:
-        """Its end cannot be taken back: if the cloud has begun it, wait for it, so that the row says what is."""
+    @request_deletion.undo
+    def wait_for_begun_deletion(self) -> Result:
+        """Wait for a deletion that the cloud has begun: it cannot be undone, and the row has to say how it ended."""
         if self.volume.volume_id is None:
-            return self.delete_all(self.made_before())
+            return self.delete_objects(self.find_created())
         try:
             status = self.block_storage().get_volume(self.volume.volume_id).status
         except NotFound:
             self.data["gone"] = True
             return Done()
         self.data["seen"] = {"status": status}
-        if status != "deleting" or self.moves_no_more(status):
+        if status != "deleting" or self.is_stalled(status):
             return Done()
-        return Wait(0.5, _("Waiting for the volume to go."))
+        return Wait(0.5, _("Waiting for the volume to be deleted."))
 
-    @step(title=gettext_lazy("See it gone"), deadline=minutes(30))
-    def see_it_gone(self) -> Result:
-        """Wait until Cinder has it no more."""
+    @step(title=gettext_lazy("Wait for deletion"), deadline=minutes(30))
+    def wait_until_deleted(self) -> Result:
+        """Wait until Cinder does not have the volume any more."""
         if self.volume.volume_id is None:
             return Done()
         return self.watch(self.volume.volume_id, MISSING)
 
-    @see_it_gone.stalled
-    def ask_again(self) -> Result:
-        """Ask once more when Cinder shows that it does nothing about it: the first request was lost."""
+    @wait_until_deleted.stalled
+    def repeat_deletion(self) -> Result:
+        """Send the request again when the volume's status shows that Cinder has lost the first one."""
         assert self.volume.volume_id is not None
         try:
             status = self.block_storage().get_volume(self.volume.volume_id).status
             if status == "deleting":
                 return Wait(0.0, _("The cloud still reports %s.") % status)
-            if not self.may_ask_again():
+            if not self.can_retry_request():
                 return self.lost(_("it is '%(status)s' again.") % {"status": status})
             self.block_storage().delete_volume(self.volume.volume_id)
             self.note_request()
         except NotFound:
             return Done()
         except Conflict as refusal:
-            return Failed("conflict", refused_by_cloud(refusal))
-        return Wait(0.0, _("The cloud had lost the request; it was asked again."))
+            return Failed("conflict", describe_refusal(refusal))
+        return Wait(0.0, _("The cloud lost the request. It was sent again."))
 
     def succeeded(self) -> None:
-        """The row goes."""
+        """Delete the row."""
         Volume.objects.filter(pk=self.volume_id).delete()
 
     def failed(self, failure: Failure) -> None:
-        """The row goes with what the cloud had begun to remove."""
+        """Delete the row when the deletion has ended after all; else write what was observed."""
         if self.data.get("gone"):
             Volume.objects.filter(pk=self.volume_id).delete()
         else:

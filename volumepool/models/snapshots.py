@@ -14,13 +14,13 @@ from django.utils.translation import gettext_lazy as _
 from cloudaccounts.models import CloudAccount
 from tenants.models import InformationSystem
 
-from .volumes import FollowingCinder
+from .volumes import CinderQuerySet
 
-# The name under which `sync/watching.py` looks at snapshots of volumes for the task manager.
+# The name under which `sync/watchers.py` looks at snapshots of volumes for the task manager.
 SNAPSHOT_WATCHER = "volume_snapshot"
 
 
-class VolumeSnapshotQuerySet(FollowingCinder):
+class VolumeSnapshotQuerySet(CinderQuerySet):
     """Snapshots of volumes; their tenant is that of their information system."""
 
 

@@ -17,13 +17,13 @@ from cloudaccounts.models import CloudAccount
 from tenants.models import InformationSystem
 from tenants.scoping import TenantScoped
 
-# The name under which `sync/watching.py` looks at volumes for the task manager.
+# The name under which `sync/watchers.py` looks at volumes for the task manager.
 VOLUME_WATCHER = "volume"
 # Our own word for what Cinder does not have any more; all other statuses are Cinder's.
 GONE = "gone"
 
 
-class FollowingCinder(TenantScoped):
+class CinderQuerySet(TenantScoped):
     """Rows that follow an object of Cinder's. Every write moves `written_at`, so that no older listing overwrites it."""
 
     tenant_path: ClassVar[str] = "information_system__tenant"
@@ -37,7 +37,7 @@ class FollowingCinder(TenantScoped):
         return self.update(status=GONE, missing_count=2)
 
 
-class VolumeQuerySet(FollowingCinder):
+class VolumeQuerySet(CinderQuerySet):
     """Volumes; their tenant is that of their information system."""
 
     def mark_gone(self) -> int:

@@ -29,11 +29,11 @@ from tasks.serializers import description_of
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import has_staff_permission
 
+from ..charts import plot
 from ..models import SpareVolume, StrayVolume, VolumePool
-from ..plot import plot
-from ..services.figures import Figures, PoolState, figures_of, state_of
+from ..services.figures import Figures, PoolState, compute_figures, derive_state
 from ..services.pools import fill_now
-from ..services.stock import history_of
+from ..services.stock import build_history
 
 POOLS = VolumePool.objects.select_related("account")
 PAGE_SIZE = 50
@@ -74,7 +74,7 @@ def pool_page(request: PageRequest) -> HttpResponse:
         pools = pools.filter(Q(type__icontains=search) | Q(account__name__icontains=search))
     page = Paginator(pools, PAGE_SIZE).get_page(request.GET.get("page"))
     shown = list(page.object_list)
-    figures = figures_of(shown)
+    figures = compute_figures(shown)
     rows = [_row(pool, figures[pool.pk]) for pool in shown]
     context = {
         "scope": page_scope(request),
@@ -113,7 +113,7 @@ def pool_live_part(request: PageRequest, pk: int) -> HttpResponse:
 def fill_pool_page(request: PageRequest, pk: int) -> HttpResponse:
     """Have it looked at what is missing in the pool; when nothing would come of it, say why."""
     pool = get_object_or_404(POOLS, pk=pk)
-    state = state_of(pool, figures_of([pool])[pk].available)
+    state = derive_state(pool, compute_figures([pool])[pk].available)
     if state in {PoolState.OFF, PoolState.SOURCE_MISSING}:
         messages.warning(request, _("Nothing is made for it now: %(state)s.") % {"state": state.label})
     else:
@@ -147,8 +147,8 @@ def _days(text: str | None) -> int:
 
 def _context(request: PageRequest, pool: VolumePool) -> dict[str, Any]:
     days = _days(request.GET.get("days"))
-    history = history_of(pool.pk, days)
-    row = _row(pool, figures_of([pool])[pool.pk])
+    history = build_history(pool.pk, days)
+    row = _row(pool, compute_figures([pool])[pool.pk])
     spares = SpareVolume.objects.filter(pool=pool)
     strays = StrayVolume.objects.filter(account=pool.account, region=pool.region)
     return {
@@ -186,7 +186,7 @@ def _row(pool: VolumePool, figures: Figures) -> dict[str, Any]:
     return {
         "pool": pool,
         "figures": figures,
-        "state": state_of(pool, figures.available),
+        "state": derive_state(pool, figures.available),
         "hit_rate": "-" if rate is None else f"{100 * rate:.0f} %",
         "saved": _span(figures.seconds_saved),
         "creation": _span(pool.creation_seconds),

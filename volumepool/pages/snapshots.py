@@ -19,7 +19,7 @@ from tenants.scoping import Role
 
 from ..models import VolumeSnapshot
 from ..serializers import WantedVolumesSerializer
-from ..services import NewVolumes, create_volumes, remove_snapshot
+from ..services import VolumeCreationRequest, create_volumes, remove_snapshot
 
 PAGE_SIZE = 50
 SNAPSHOTS = VolumeSnapshot.objects.select_related("information_system", "account", "volume", "created_by")
@@ -58,7 +58,7 @@ def copy_snapshot_page(request: PageRequest, pk: UUID) -> HttpResponse:
             "snapshot": str(pk),
         }
         wish = checked(WantedVolumesSerializer(data=asked))
-        create_volumes(scope=scope, wanted=NewVolumes(**wish))
+        create_volumes(scope=scope, wanted=VolumeCreationRequest(**wish))
     except DomainError as refused:
         tell(request, refused)
         return redirect("volume-snapshot-page")

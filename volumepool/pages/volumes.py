@@ -26,17 +26,17 @@ from tenants.scoping import Role, Scope
 from ..models import Volume
 from ..serializers import ChangeVolumeSerializer, VolumeActionSerializer, WantedVolumesSerializer
 from ..services import (
-    NewVolumes,
-    Wanted,
+    ClaimRequest,
+    VolumeCreationRequest,
+    claim_volumes,
     create_volumes,
     extend_volume,
     remove_volume,
     rename_volume,
-    request_volumes,
     take_snapshot,
     volume_options,
 )
-from ..states import allowed_on
+from ..volume_states import allowed_on
 
 PAGE_SIZE = 50
 # The fields of the form for new volumes, in the order of the page.
@@ -102,9 +102,9 @@ def new_volumes_page(request: PageRequest) -> HttpResponse:
         scope.require(Role.ADMIN, Volume)
         wish = checked(WantedVolumesSerializer(data=entered_in(request.POST, *NEW_FIELDS)))
         if "type" in wish:
-            request_volumes(scope=scope, wanted=Wanted(**wish))
+            claim_volumes(scope=scope, wanted=ClaimRequest(**wish))
         else:
-            create_volumes(scope=scope, wanted=NewVolumes(**wish))
+            create_volumes(scope=scope, wanted=VolumeCreationRequest(**wish))
     except DomainError as refused:
         tell(request, refused, shown_beside=NEW_FIELDS)
         return show_volumes(request, scope, refused)

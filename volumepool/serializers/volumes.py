@@ -13,7 +13,7 @@ from tasks.serializers import JobSerializer
 
 from ..actions import volume_actions
 from ..models import Volume
-from ..states import allowed_on
+from ..volume_states import allowed_on
 from .snapshots import VolumeSnapshotSerializer
 
 

@@ -1,30 +1,36 @@
 """The verbs of the room: each locks, checks, writes and submits in one short transaction."""
 
-from .backfill import backfill, pools_to_fill
+from .backfill import backfill, select_pools_to_fill
 from .changes import extend_volume, remove_volume, rename_volume
-from .claiming import Taken, boot_pool, new_volume, pools_of, take
+from .claims import Taken, build_volume, find_boot_pool, select_pools, take
 from .options import VolumeOption, volume_options
-from .providing import NewVolumes, Provided, Wanted, create_volumes, request_volumes, unknown_volume_type
-from .reconciling import places_to_reconcile, reconcile
+from .reconciliation import reconcile, select_regions_to_reconcile
 from .snapshots import remove_snapshot, take_snapshot
 from .stock import prune, record_stock
-from .syncing import accept_volume_losses, request_volume_sync, stale_volume_states
+from .volume_sync import accept_volume_losses, request_volume_sync, select_stale_volume_states
+from .volumes import (
+    ClaimRequest,
+    ClaimResult,
+    VolumeCreationRequest,
+    claim_volumes,
+    create_volumes,
+    explain_unknown_volume_type,
+)
 
 __all__ = [
-    "NewVolumes",
-    "Provided",
+    "ClaimRequest",
+    "ClaimResult",
     "Taken",
+    "VolumeCreationRequest",
     "VolumeOption",
-    "Wanted",
     "accept_volume_losses",
     "backfill",
-    "boot_pool",
+    "build_volume",
+    "claim_volumes",
     "create_volumes",
+    "explain_unknown_volume_type",
     "extend_volume",
-    "new_volume",
-    "places_to_reconcile",
-    "pools_of",
-    "pools_to_fill",
+    "find_boot_pool",
     "prune",
     "reconcile",
     "record_stock",
@@ -32,10 +38,11 @@ __all__ = [
     "remove_volume",
     "rename_volume",
     "request_volume_sync",
-    "request_volumes",
-    "stale_volume_states",
+    "select_pools",
+    "select_pools_to_fill",
+    "select_regions_to_reconcile",
+    "select_stale_volume_states",
     "take",
     "take_snapshot",
-    "unknown_volume_type",
     "volume_options",
 ]

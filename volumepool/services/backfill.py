@@ -11,14 +11,14 @@ from django.utils.translation import gettext as _
 from tasks import engine
 from tasks.engine import Spec
 
-from ..commands import CreateSpare
-from ..commands.spares import pause
+from ..commands import CreateSpareCommand
+from ..commands.spares import pause_pool
 from ..models import SpareVolume, Volume, VolumePool
 from ..models.pools import NO_PAUSE_IS_LONGER
-from ..sync.room import Room, room_in
+from ..sync.quotas import Room, fetch_remaining_quota
 
 
-def pools_to_fill() -> list[int]:
+def select_pools_to_fill() -> list[int]:
     """Pools that may need more spares: those that are on, not paused, and whose account is on."""
     return list(_fillable().filter(desired__gt=0).order_by("pk").values_list("pk", flat=True))
 
@@ -41,7 +41,7 @@ def backfill(pool_id: int) -> list[SpareVolume]:
     pool = _fillable().select_related("account").filter(pk=pool_id).first()
     if pool is None or pool.lacks_its_source or _missing(pool) <= 0:
         return []
-    room = room_in(pool.account, pool.region)
+    room = fetch_remaining_quota(pool.account, pool.region)
     if room is None:
         return []
     with transaction.atomic():
@@ -58,10 +58,10 @@ def backfill(pool_id: int) -> list[SpareVolume]:
         fitting = min(missing, _fits(pool, room))
         if fitting <= 0:
             message = _("The account's quota has no room for another %(size)s GB of spares: %(room)s.")
-            pause(pool.pk, message % {"size": pool.size_gb, "room": room})
+            pause_pool(pool.pk, message % {"size": pool.size_gb, "room": room})
             return []
         intents = SpareVolume.objects.bulk_create(_intent(pool) for _number in range(fitting))
-        engine.submit_many([Spec(CreateSpare(str(intent.pk), pool.pk)) for intent in intents])
+        engine.submit_many([Spec(CreateSpareCommand(str(intent.pk), pool.pk)) for intent in intents])
         return intents
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from ..models import PoolClaim, VolumePool
-from .stock import LOOKED_BACK, Stock, stock_of
+from .stock import LOOKED_BACK, Stock, count_stock
 
 # A pool that is refilled quicker than this still meets claims that come at once.
 SHORTEST_REFILL = 600.0
@@ -56,7 +56,7 @@ def lacks_its_source(pool: VolumePool) -> bool:
     return pool.lacks_its_source or bool(pool.source_error)
 
 
-def state_of(pool: VolumePool, available: int) -> PoolState:
+def derive_state(pool: VolumePool, available: int) -> PoolState:
     """The state of a pool: first what keeps it from being filled."""
     if not (pool.enabled and pool.account.active):
         return PoolState.OFF
@@ -67,11 +67,11 @@ def state_of(pool: VolumePool, available: int) -> PoolState:
     return PoolState.FULL if pool.desired else PoolState.NONE_KEPT
 
 
-def figures_of(pools: Sequence[VolumePool]) -> dict[int, Figures]:
+def compute_figures(pools: Sequence[VolumePool]) -> dict[int, Figures]:
     """The figures of some pools, by their keys: three queries."""
     ids = [pool.pk for pool in pools]
     now = timezone.now()
-    stock = stock_of(ids)
+    stock = count_stock(ids)
     claims = PoolClaim.objects.filter(pool__in=ids, at__gt=now - LOOKED_BACK).order_by().values("pool")
     today = Q(at__gte=timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0))
     asked: dict[int, Any] = {

@@ -8,7 +8,7 @@ from tenants.models import InformationSystem
 from tenants.scoping import Scope
 
 from ..models import SpareVolume
-from .claiming import pools_of
+from .claims import select_pools
 
 # So many spares are shown by name: who wants one of a thousand by name knows which.
 SPARES_SHOWN = 20
@@ -43,7 +43,7 @@ class VolumeOption:
 def volume_options(*, scope: Scope) -> list[VolumeOption]:
     """The types of volumes that information systems of a scope can have: a fixed number of queries."""
     tenants = InformationSystem.objects.within(scope).order_by().values("tenant")
-    pools = list(pools_of(tenants))
+    pools = list(select_pools(tenants))
     ready: dict[int, list[SpareOption]] = {pool.pk: [] for pool in pools}
     spares = SpareVolume.objects.claimable().filter(pool__in=[pool.pk for pool in pools])
     for pool_id, volume_id, name in spares.values_list("pool_id", "volume_id", "name"):

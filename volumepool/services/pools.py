@@ -10,7 +10,7 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from cloudaccounts.models import CloudAccount, CloudResource
-from cloudaccounts.places import Errors, regions_known
+from cloudaccounts.placements import Errors, regions_known
 from tasks.doorbell import ring
 
 from ..models import VolumePool
@@ -33,7 +33,7 @@ COLUMNS = frozenset(
 )
 
 
-def problems_of(pool: VolumePool) -> Errors:
+def find_pool_problems(pool: VolumePool) -> Errors:
     """What is wrong with a pool, by field: what its account does not have, or what would not fit.
 
     Only of an account that has been synced; of another nothing is known, and Cinder itself will say it.
@@ -68,7 +68,7 @@ def problems_of(pool: VolumePool) -> Errors:
     return problems
 
 
-def look_after(pool: VolumePool) -> None:
+def request_reconciliation(pool: VolumePool) -> None:
     """Have a pool that was written or edited compared with its cloud, which finds its snapshot, and then filled."""
     ring("volumepool.reconcile", [pool.account_id, pool.region])
 
@@ -81,7 +81,7 @@ def fill_now(pool: VolumePool) -> None:
         ring("volumepool.backfill", [pool.pk])
 
 
-def write_pools(wanted: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+def seed_pools(wanted: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
     """Make the pools of a setting that are missing; each type with what became of it: "created", "kept", or why not.
 
     What is there is left as operators have edited it. `wanted` is `VOLUME_POOLS`: type -> {"account": name, columns …}.
@@ -112,5 +112,5 @@ def _written(type_code: str, said: Mapping[str, Any]) -> str:
         raise ImproperlyConfigured(f"VOLUME_POOLS: '{type_code}': {error.message_dict}") from None
     with transaction.atomic():
         pool.save(force_insert=True)
-        look_after(pool)
+        request_reconciliation(pool)
     return "created"

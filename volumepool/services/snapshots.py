@@ -13,13 +13,13 @@ from tenants.quotas import Needs, require_quota
 from tenants.row_limits import require_room_for_rows
 from tenants.scoping import Role, Scope, locked_row
 
-from ..commands.snapshots import RemoveVolumeSnapshot, SnapshotVolume
+from ..commands.snapshots import RemoveVolumeSnapshotCommand, SnapshotVolumeCommand
 from ..models import Volume, VolumeSnapshot
-from .changes import locked_volume
+from .changes import lock_volume
 
 
 @dataclass(frozen=True, slots=True)
-class SnapshotTaken:
+class SnapshotResult:
     """A snapshot, and the job that takes or removes it."""
 
     snapshot: VolumeSnapshot
@@ -31,14 +31,14 @@ class SnapshotTaken:
         return self.snapshot.volume
 
 
-def take_snapshot(*, scope: Scope, volume_id: UUID, name: str) -> SnapshotTaken:
+def take_snapshot(*, scope: Scope, volume_id: UUID, name: str) -> SnapshotResult:
     """Have a snapshot taken of a volume.
 
     Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `busy`, `wrong_state`, `quota_exceeded`, `limit_reached`. What a snapshot holds
     counts as disk, as Cinder itself counts it.
     """
     with transaction.atomic():
-        volume = locked_volume(scope, volume_id, Role.OPERATOR)
+        volume = lock_volume(scope, volume_id, Role.OPERATOR)
         tenant = volume.information_system.tenant
         require_quota(tenant, Needs(disk_gb=volume.size_gb))
         require_room_for_rows(
@@ -53,17 +53,17 @@ def take_snapshot(*, scope: Scope, volume_id: UUID, name: str) -> SnapshotTaken:
             size_gb=volume.size_gb,
             created_by=scope.user,
         )
-        command = SnapshotVolume(str(snapshot.pk))
+        command = SnapshotVolumeCommand(str(snapshot.pk))
         command.snapshot = snapshot
-        return SnapshotTaken(snapshot, engine.submit(command, tenant=tenant, user=scope.user).job)
+        return SnapshotResult(snapshot, engine.submit(command, tenant=tenant, user=scope.user).job)
 
 
-def remove_snapshot(*, scope: Scope, snapshot_id: UUID) -> SnapshotTaken:
+def remove_snapshot(*, scope: Scope, snapshot_id: UUID) -> SnapshotResult:
     """Have a snapshot removed. Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `busy`."""
     with transaction.atomic():
         snapshots = VolumeSnapshot.objects.select_related("information_system__tenant", "account", "volume")
         snapshot: VolumeSnapshot = locked_row(snapshots, scope, snapshot_id, Role.OPERATOR)
-        command = RemoveVolumeSnapshot(str(snapshot.pk))
+        command = RemoveVolumeSnapshotCommand(str(snapshot.pk))
         command.snapshot = snapshot
         tenant = snapshot.information_system.tenant
-        return SnapshotTaken(snapshot, engine.submit(command, tenant=tenant, user=scope.user).job)
+        return SnapshotResult(snapshot, engine.submit(command, tenant=tenant, user=scope.user).job)

@@ -30,7 +30,7 @@ class Stock:
     removing: int = 0
 
 
-def stock_of(pool_ids: Collection[int]) -> dict[int, Stock]:
+def count_stock(pool_ids: Collection[int]) -> dict[int, Stock]:
     """The stock of some pools, by their keys: one query. A pool without spares is not in it."""
     claimable = Q(pk__in=SpareVolume.objects.claimable().order_by().values("pk"))
     rows = SpareVolume.objects.filter(pool__in=pool_ids).order_by().values("pool")
@@ -49,7 +49,7 @@ def record_stock() -> int:
     """
     now = timezone.now()
     desired = dict(VolumePool.objects.filter(enabled=True).order_by().values_list("pk", "desired"))
-    stock = stock_of(desired)
+    stock = count_stock(desired)
     lately = PoolStock.objects.filter(pool__in=desired, at__gt=now - AT_LEAST_EVERY)
     last = {
         row["pool_id"]: row
@@ -114,7 +114,7 @@ class History:
         return not any(point.desired is not None or point.hits or point.misses for point in self.points)
 
 
-def history_of(pool_id: int, days: int) -> History:
+def build_history(pool_id: int, days: int) -> History:
     """The last days of a pool: so many points whatever the days are, put together by the database in two statements."""
     now = timezone.now()
     # Points begin at multiples of their length, so that they stay where they are from one look to the next.

@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class SeenVolume:
+class ListedVolume:
     """A volume that carries the pools' mark. `spare_id` is the row that it was made for, as the mark says.
 
     `owner_id` is the tenant's row that has it since, once the claim's job has said so in Cinder.
@@ -39,7 +39,7 @@ class SeenVolume:
 
 
 @dataclass(frozen=True, slots=True)
-class SeenSnapshot:
+class ListedSnapshot:
     """A snapshot that is available, and the volume that it was taken of."""
 
     id: str
@@ -53,28 +53,28 @@ class SeenSnapshot:
 class Listing:
     """All marked volumes of an account and region, by their ids, and its available snapshots."""
 
-    volumes: dict[str, SeenVolume]
-    snapshots: list[SeenSnapshot]
+    volumes: dict[str, ListedVolume]
+    snapshots: list[ListedSnapshot]
 
-    def newest_snapshot(self, prefix: str, but_of: Container[str]) -> SeenSnapshot | None:
+    def newest_snapshot(self, prefix: str, but_of: Container[str]) -> ListedSnapshot | None:
         """The newest one whose name begins so, and which is of none of some volumes."""
         fitting = [
             one for one in self.snapshots if one.name.startswith(prefix) and one.volume_id not in but_of
         ]
         return max(fitting, key=lambda one: (one.created_at, one.id), default=None)
 
-    def snapshot(self, snapshot_id: str) -> SeenSnapshot | None:
+    def snapshot(self, snapshot_id: str) -> ListedSnapshot | None:
         """One by its id."""
         return next((one for one in self.snapshots if one.id == snapshot_id), None)
 
 
-def listing_of(account: CloudAccount, region: str) -> Listing | None:
+def fetch_listing(account: CloudAccount, region: str) -> Listing | None:
     """One complete listing; None when the cloud does not give one."""
     try:
         block_storage = open_cloud(account, region).block_storage
         marked = block_storage.find_volumes_by_metadata({"portal_pool": settings.CLOUD_TAG})
         snapshots = [
-            SeenSnapshot(one.id, one.volume_id or "", one.name, one.size_gb, one.created_at)
+            ListedSnapshot(one.id, one.volume_id or "", one.name, one.size_gb, one.created_at)
             for page in block_storage.snapshot_pages()
             for one in page
             if one.status == "available" and one.created_at
@@ -85,8 +85,8 @@ def listing_of(account: CloudAccount, region: str) -> Listing | None:
     return Listing({volume.id: _seen(volume) for volume in marked}, snapshots)
 
 
-def _seen(volume: Volume) -> SeenVolume:
-    return SeenVolume(
+def _seen(volume: Volume) -> ListedVolume:
+    return ListedVolume(
         volume.id,
         _uuid(volume.metadata.get("portal_spare")),
         _uuid(volume.metadata.get("portal_volume")),

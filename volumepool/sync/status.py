@@ -33,7 +33,7 @@ from tasks.clock import database_now
 from tasks.leases import held, lease, new_owner
 from tasks.models import EntityLock
 
-from ..mapping import VolumeColumns, columns_of, server_by_nova
+from ..cinder_columns import VolumeColumns, list_attached_volume_ids, to_columns
 from ..models import GONE, Volume, VolumeSnapshot, VolumeSyncState
 
 log = structlog.get_logger(__name__)
@@ -61,7 +61,7 @@ class Figures:
     unknown_words: dict[str, int] = field(default_factory=dict)
 
 
-class MassLoss(Exception):
+class MassLossError(Exception):
     """More rows are missing from a listing than can be believed; nothing is marked."""
 
 
@@ -71,7 +71,7 @@ def register_follower(follower: Follower) -> None:
         _followers.append(follower)
 
 
-def places_to_sync() -> list[tuple[int, str]]:
+def select_regions_to_sync() -> list[tuple[int, str]]:
     """Every account and region that has volumes or snapshots of tenants, and whose account is active."""
     places: set[tuple[int, str]] = set()
     for rows in (Volume.objects, VolumeSnapshot.objects):
@@ -97,7 +97,7 @@ def sync_place(account_id: int, region: str) -> VolumeSyncState | None:
     with held(VolumeSyncState, owner):
         try:
             written = _sync(state, figures) | {"message": "", "losses_accepted": False}
-        except (CloudError, UnreadableSecret, MassLoss) as error:
+        except (CloudError, UnreadableSecret, MassLossError) as error:
             written = {"message": str(error)}
             log.warning("volume_sync_failed", account=account_id, region=region, error=str(error))
         except Exception:
@@ -170,7 +170,7 @@ class _RowsOfPlace:
 
     def _completed(self, cloud: Cloud, volume: CinderVolume) -> VolumeColumns:
         """With the server that a volume is kept for, which only its attachments say."""
-        columns = columns_of(volume)
+        columns = to_columns(volume)
         if columns.server_id or volume.status not in _ON_THE_WAY or self.asked >= _ASKED_BY_NAME:
             return columns
         self.asked += 1
@@ -182,7 +182,7 @@ class _RowsOfPlace:
         return VolumeColumns(**{**columns.as_json(), "server_id": server_id[:64]})
 
     def note_missing(self, model: type[Volume | VolumeSnapshot], unseen: dict[str, Any], key: str) -> None:
-        """Note what a complete listing did not show; missing twice is gone. Raises `MassLoss`."""
+        """Note what a complete listing did not show; missing twice is gone. Raises `MassLossError`."""
         if not unseen:
             return
         lost = model.objects.filter(**{f"{key}__in": list(unseen)}).exclude(status=GONE)
@@ -289,7 +289,7 @@ def note_missing(
     figures: Figures,
     lock: str,
 ) -> None:
-    """Count rows that a complete listing did not show as missing; the second time they are gone. Raises `MassLoss`.
+    """Count rows that a complete listing did not show as missing; the second time they are gone. Raises `MassLossError`.
 
     `missing` are keys and how often each was missing before, `lock` is how the engine's lock on one begins. What a job holds
     may be on its way out by our own doing.
@@ -304,7 +304,7 @@ def note_missing(
     figures.skipped += len(missing) - len(free)
     sudden = sum(count == 0 for _pk, count in free)
     if not is_believed and sudden >= 2 and sudden > total * settings.VM_SYNC_MASS_LOSS_SHARE:
-        raise MassLoss(
+        raise MassLossError(
             _(
                 "%(missing)s of %(total)s are missing from the cloud's listing. That is not believed: nothing was marked."
             )
@@ -383,7 +383,7 @@ def _compare_with_nova(cloud: Cloud, state: VolumeSyncState, began: datetime, fi
     by_nova: dict[str, str] = {}
     for page in cloud.compute.reading_pages():
         for reading in page:
-            by_nova.update(dict.fromkeys(server_by_nova(reading.raw), reading.id))
+            by_nova.update(dict.fromkeys(list_attached_volume_ids(reading.raw), reading.id))
     rows = Volume.objects.filter(
         account=state.account, region=state.region, volume_id__isnull=False, written_at__lte=began
     ).exclude(status=GONE)

@@ -23,9 +23,9 @@ from ..serializers import (
     SpareVolumeSerializer,
     VolumePoolSerializer,
 )
-from ..services.figures import figures_of
+from ..services.figures import compute_figures
 from ..services.pools import fill_now
-from ..services.stock import history_of
+from ..services.stock import build_history
 
 POOLS = VolumePool.objects.select_related("account").order_by("type", "account__name", "pk")
 
@@ -44,7 +44,7 @@ class _PoolView(GenericAPIView[VolumePool]):
 
     def shown(self, pools: Sequence[VolumePool]) -> Any:
         """Pools with their figures: a fixed number of queries."""
-        context = {**self.get_serializer_context(), "figures": figures_of(pools)}
+        context = {**self.get_serializer_context(), "figures": compute_figures(pools)}
         return VolumePoolSerializer(pools, many=True, context=context).data
 
 
@@ -76,7 +76,7 @@ class PoolHistoryView(_PoolView):
         pool = self.get_object()
         asked = PoolHistoryQuerySerializer(data=request.query_params.dict())
         asked.is_valid(raise_exception=True)
-        return Response(PoolHistorySerializer(history_of(pool.pk, asked.validated_data["days"])).data)
+        return Response(PoolHistorySerializer(build_history(pool.pk, asked.validated_data["days"])).data)
 
 
 class PoolSparesView(ListAPIView[SpareVolume]):

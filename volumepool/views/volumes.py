@@ -31,12 +31,12 @@ from ..serializers import (
     WantedVolumesSerializer,
 )
 from ..services import (
-    NewVolumes,
-    Wanted,
+    ClaimRequest,
+    VolumeCreationRequest,
+    claim_volumes,
     create_volumes,
     remove_volume,
     rename_volume,
-    request_volumes,
     volume_options,
 )
 
@@ -67,9 +67,9 @@ class VolumeListView(CommandView, ListAPIView[Volume]):
             self.scope.require(Role.ADMIN, Volume)
             params = self.validate_body(WantedVolumesSerializer(data=request.data), Role.ADMIN)
             if "type" in params:
-                provided = request_volumes(scope=self.scope, wanted=Wanted(**params))
+                provided = claim_volumes(scope=self.scope, wanted=ClaimRequest(**params))
             else:
-                provided = create_volumes(scope=self.scope, wanted=NewVolumes(**params))
+                provided = create_volumes(scope=self.scope, wanted=VolumeCreationRequest(**params))
             return job_response(provided.job, {"volumes": VolumeSerializer(provided.volumes, many=True).data})
 
         return self.run_command(request, record)

@@ -15,7 +15,7 @@ from security.encryption import UnreadableSecret
 from ...connect import open_cloud
 from ...models import CloudAccount
 from ...registry import Found, FoundPage, Provider, Syncer, Unreadable, found_page, register_provider
-from ..clock import note_clock_offset
+from ..clock_offsets import record_clock_offset
 
 
 @register_provider
@@ -60,7 +60,7 @@ class OpenStack(Provider):
             if "compute" in services.get(region, ()):
                 regional = open_cloud(account, region)
                 regional.compute.check()
-                note_clock_offset(account, region, regional.clock_offset())
+                record_clock_offset(account, region, regional.clock_offset())
         return {"project_id": cloud.project_id, "regions": services}
 
 

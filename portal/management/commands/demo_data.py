@@ -19,7 +19,7 @@ from tenants.models import InformationSystem, Membership, Tenant, User
 from tenants.scoping import Role, Scope
 from vms.models import VirtualMachine
 from vms.sync.adopted_servers import adopt_servers
-from volumepool.services.pools import write_pools
+from volumepool.services.pools import seed_pools
 
 MEMBERS = {
     "acme": {"alice": Role.ADMIN, "oscar": Role.OPERATOR, "vera": Role.VIEWER, "bruno": Role.OPERATOR},
@@ -79,7 +79,7 @@ class Command(BaseCommand):
         )
         if not settings.OS_CLOUD:
             place = {"account": account.name, "region": region}
-            write_pools({name: {**place, **pool} for name, pool in POOLS.items()})
+            seed_pools({name: {**place, **pool} for name, pool in POOLS.items()})
         self.stdout.write(
             f"{VirtualMachine.objects.count()} VMs ({adopted} new), {len(systems)} information systems"
         )

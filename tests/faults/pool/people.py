@@ -25,12 +25,12 @@ from vms.models import VirtualMachine
 from vms.services import create_vm, remove_vm
 from volumepool.models import SpareVolume, Volume, VolumePool, VolumeSnapshot
 from volumepool.services import (
-    Provided,
-    Wanted,
+    ClaimRequest,
+    ClaimResult,
+    claim_volumes,
     extend_volume,
     remove_snapshot,
     remove_volume,
-    request_volumes,
     take_snapshot,
 )
 
@@ -168,14 +168,14 @@ class People:
             changed(self.cloud, "PATCH", f"volumes/{broken.volume_id}", {"status": "error"})
             Volume.objects.filter(pk=broken.pk).update(status="error", updated_at=F("updated_at"))
             named, count = [str(broken.volume_id)], 1
-        wanted = Wanted(
+        wanted = ClaimRequest(
             information_system=tenant.system.pk,
             type=pool.type,
             count=count,
             volume_ids=named,
             name=f"data-{self.claimed}",
         )
-        provided: Provided = request_volumes(scope=tenant.scope, wanted=wanted)
+        provided: ClaimResult = claim_volumes(scope=tenant.scope, wanted=wanted)
         if name == "replace one in error":
             self.given_up |= set(Volume.objects.filter(volume_id__in=named).values_list("pk", flat=True))
         self.claimed += 1

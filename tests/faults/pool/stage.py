@@ -24,7 +24,7 @@ from tests.simulated import SimulatedCloud
 from vms.models import VirtualMachine, VMOperationLog
 from volumepool.commands.spares import SpareCommand
 from volumepool.models import PoolClaim, SpareVolume, StrayVolume, Volume, VolumePool, VolumeSnapshot
-from volumepool.services import Provided, Wanted, backfill, reconcile, request_volumes
+from volumepool.services import ClaimRequest, ClaimResult, backfill, claim_volumes, reconcile
 
 from . import invariants
 
@@ -107,15 +107,18 @@ class PoolStage:
         command = SpareCommand()
         command.spare_id = str(spare.pk)
         spare.volume_id = self.cinder.create_volume(
-            name=spare.name, size_gb=spare.size_gb, image_id=pool.image_id or None, metadata=command.mark()
+            name=spare.name,
+            size_gb=spare.size_gb,
+            image_id=pool.image_id or None,
+            metadata=command.ownership_metadata(),
         ).id
         spare.save(force_insert=True)
         return spare
 
-    def claim(self, count: int = 1, **more: Any) -> Provided:
+    def claim(self, count: int = 1, **more: Any) -> ClaimResult:
         """Ask for volumes of the pool's type."""
-        wanted = Wanted(information_system=self.system.pk, type=self.pool.type, count=count, **more)
-        return request_volumes(scope=self.scope, wanted=wanted)
+        wanted = ClaimRequest(information_system=self.system.pk, type=self.pool.type, count=count, **more)
+        return claim_volumes(scope=self.scope, wanted=wanted)
 
     def change(self, volume_id: str | None, **columns: Any) -> None:
         """Change a volume behind the portal's back."""

@@ -186,7 +186,7 @@ class RealCampaign:
 
         for account_id, region in known_regions():
             sync_region(account_id, region, full=True)
-        for account_id, region in of_volumes.places_to_sync():
+        for account_id, region in of_volumes.select_regions_to_sync():
             of_volumes.sync_place(account_id, region)
 
     @staticmethod

@@ -28,7 +28,7 @@ from vms.services import (
     take_snapshot,
 )
 from volumepool.models import Volume
-from volumepool.services import NewVolumes, create_volumes
+from volumepool.services import VolumeCreationRequest, create_volumes
 
 # Of so many jobs of a load, how many are of each kind, in parts.
 MIX = {"create": 8, "power": 8, "attach": 6, "detach": 4, "snapshot": 3, "resize": 3, "remove": 4}
@@ -94,7 +94,9 @@ class Fleet:
         free = Volume.objects.filter(vm=None, status="available", information_system=self.system).count()
         lacking = counts["attach"] + counts["detach"] - free
         if lacking > 0:
-            wanted = NewVolumes(information_system=self.system.pk, size_gb=1, count=lacking, name="data")
+            wanted = VolumeCreationRequest(
+                information_system=self.system.pk, size_gb=1, count=lacking, name="data"
+            )
             job = create_volumes(scope=self.scope, wanted=wanted).job
             made.append(job)
         return [job for job in made if job is not None]

@@ -4,7 +4,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
-from volumepool.services.pools import write_pools
+from volumepool.services.pools import seed_pools
 
 
 class Command(BaseCommand):
@@ -15,7 +15,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Make what is missing, and say what became of each."""
         try:
-            for type_code, outcome in write_pools(settings.VOLUME_POOLS):
+            for type_code, outcome in seed_pools(settings.VOLUME_POOLS):
                 self.stdout.write(f"{type_code}: {outcome}")
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from None

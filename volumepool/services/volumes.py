@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import InvalidFieldsError
 from cloudaccounts.models import CloudAccount, CloudResource
-from cloudaccounts.places import Place, choose_place, unusable
+from cloudaccounts.placements import Place, choose_place, unusable
 from tasks import engine
 from tasks.engine.rows import insert
 from tasks.models import Job
@@ -19,13 +19,13 @@ from tenants.models import InformationSystem
 from tenants.quotas import Needs, require_quota
 from tenants.scoping import Role, Scope
 
-from ..commands.providing import ProvideVolumes
+from ..commands.claims import ClaimVolumesCommand
 from ..models import SpareVolume, Volume, VolumePool, VolumeSnapshot
-from .claiming import new_volume, pool_for, take
+from .claims import build_volume, choose_pool, take
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ClaimRequest:
     """What somebody wants: so many volumes of a type, of which he may have some already.
 
     `volume_ids` are Cinder's ids: "" for a new one; a spare's for just that one; one of the tenant's volumes to have it
@@ -40,7 +40,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class NewVolumes:
+class VolumeCreationRequest:
     """What somebody wants: so many volumes of a size, empty or copies of one of the tenant's snapshots.
 
     Without a size, they are as large as the snapshot. Of a snapshot, they are where it is.
@@ -57,27 +57,27 @@ class NewVolumes:
 
 
 @dataclass(slots=True)
-class Provided:
+class ClaimResult:
     """What came of it: the volumes in the order in which they were wanted, and the job that sees to the new ones."""
 
     volumes: list[Volume] = field(default_factory=list)
     job: Job | None = None
 
 
-def request_volumes(*, scope: Scope, wanted: Wanted) -> Provided:
+def claim_volumes(*, scope: Scope, wanted: ClaimRequest) -> ClaimResult:
     """Give a tenant volumes of a type, in one transaction: spares become its own, rows are written for the rest.
 
     Raises `DomainError`: 403 `role_too_low`; 400 `invalid`, by field; 409 `quota_exceeded`, `busy`, `taken`.
     """
     scope.require(Role.ADMIN, Volume)
-    owner = owner_of(scope, wanted.information_system)
-    pool = pool_for(owner, wanted.type)
+    owner = get_information_system(scope, wanted.information_system)
+    pool = choose_pool(owner, wanted.type)
     places = [*wanted.volume_ids, *[""] * (wanted.count - len(wanted.volume_ids))]
     with transaction.atomic():
         kept, replaced, named = _sort(scope, owner, pool, places)
         new = [place for place in places if place not in kept]
         if not new:
-            return Provided([kept[place] for place in places])
+            return ClaimResult([kept[place] for place in places])
         # What is replaced is still counted, and makes its place free.
         freed = sum(volume.size_gb for volume in replaced)
         require_quota(owner.tenant, Needs(disk_gb=len(new) * pool.size_gb - freed))
@@ -85,9 +85,9 @@ def request_volumes(*, scope: Scope, wanted: Wanted) -> Provided:
         others = (spare for volume_id, spare in taken.items() if volume_id not in named)
         spares = [taken[place] if place in named else next(others, None) for place in new]
         names = _names(wanted.name or wanted.type, len(new))
-        volumes = [new_volume(pool, owner, name, spare) for name, spare in zip(names, spares, strict=True)]
+        volumes = [build_volume(pool, owner, name, spare) for name, spare in zip(names, spares, strict=True)]
         insert(volumes)
-        command = ProvideVolumes(
+        command = ClaimVolumesCommand(
             taken=[
                 [str(volume.pk), spare.volume_id, spare.name]
                 for volume, spare in zip(volumes, spares, strict=True)
@@ -101,22 +101,22 @@ def request_volumes(*, scope: Scope, wanted: Wanted) -> Provided:
         )
         job = engine.submit(command, tenant=owner.tenant, user=scope.user).job
         fresh = iter(volumes)
-        return Provided([kept[place] if place in kept else next(fresh) for place in places], job)
+        return ClaimResult([kept[place] if place in kept else next(fresh) for place in places], job)
 
 
-def create_volumes(*, scope: Scope, wanted: NewVolumes) -> Provided:
+def create_volumes(*, scope: Scope, wanted: VolumeCreationRequest) -> ClaimResult:
     """Have volumes of a size made: empty, or copies of a snapshot.
 
     Raises `DomainError`: 403 `role_too_low`; 400 `invalid`, by field; 409 `quota_exceeded`, `busy`.
     """
     scope.require(Role.ADMIN, Volume)
-    owner = owner_of(scope, wanted.information_system)
+    owner = get_information_system(scope, wanted.information_system)
     with transaction.atomic():
         snapshot = _snapshot(scope, owner, wanted) if wanted.snapshot else None
         place = Place(snapshot.account, snapshot.region) if snapshot else _place(owner, wanted)
         if snapshot and (wrong := unusable(snapshot.account)):
             raise InvalidFieldsError({"snapshot": [wrong]})
-        if wrong := unknown_volume_type(place, wanted.volume_type):
+        if wrong := explain_unknown_volume_type(place, wanted.volume_type):
             raise InvalidFieldsError({"volume_type": [wrong]})
         size_gb = wanted.size_gb or (snapshot.size_gb if snapshot else 0)
         if snapshot and size_gb < snapshot.size_gb:
@@ -134,15 +134,15 @@ def create_volumes(*, scope: Scope, wanted: NewVolumes) -> Provided:
             )
             for name in _names(wanted.name or (snapshot.name if snapshot else "volume"), wanted.count)
         )
-        command = ProvideVolumes(
+        command = ClaimVolumesCommand(
             made=[str(volume.pk) for volume in volumes],
             snapshot_id=(snapshot.snapshot_id or "") if snapshot else "",
             name=volumes[0].name,
         )
-        return Provided(volumes, engine.submit(command, tenant=owner.tenant, user=scope.user).job)
+        return ClaimResult(volumes, engine.submit(command, tenant=owner.tenant, user=scope.user).job)
 
 
-def owner_of(scope: Scope, system_id: UUID) -> InformationSystem:
+def get_information_system(scope: Scope, system_id: UUID) -> InformationSystem:
     """The information system that something is for. Raises `InvalidFieldsError` when it is not in the scope."""
     systems = InformationSystem.objects.within(scope).select_related("tenant")
     owner: InformationSystem | None = systems.filter(pk=system_id).first()
@@ -184,7 +184,7 @@ def _sort(
     return kept, replaced, sorted(spares)
 
 
-def _snapshot(scope: Scope, system: InformationSystem, wanted: NewVolumes) -> VolumeSnapshot:
+def _snapshot(scope: Scope, system: InformationSystem, wanted: VolumeCreationRequest) -> VolumeSnapshot:
     """The tenant's snapshot, locked, so that it is not removed while copies of it are asked for."""
     snapshots = VolumeSnapshot.objects.within(scope).select_related("account")
     found: VolumeSnapshot | None = (
@@ -205,7 +205,7 @@ def _snapshot(scope: Scope, system: InformationSystem, wanted: NewVolumes) -> Vo
     return found
 
 
-def _place(system: InformationSystem, wanted: NewVolumes) -> Place:
+def _place(system: InformationSystem, wanted: VolumeCreationRequest) -> Place:
     accounts = CloudAccount.objects.for_tenant(system.tenant).order_by("name")
     place, errors = choose_place(system, accounts, wanted.account, wanted.region)
     if place is None:
@@ -213,7 +213,7 @@ def _place(system: InformationSystem, wanted: NewVolumes) -> Place:
     return place
 
 
-def unknown_volume_type(place: Place, volume_type: str) -> str | None:
+def explain_unknown_volume_type(place: Place, volume_type: str) -> str | None:
     """What is wrong with a volume type: the last sync has not found it there. None for one that is there, and for ""."""
     if not volume_type:
         return None

@@ -20,7 +20,7 @@ from ..registry import type_label
 from ..serializers import TopologyQuerySerializer
 from ..services import topology_of
 from ..services.topology import DEEPEST
-from .drawing import draw
+from .topology_diagram import draw
 
 CHANGES_SHOWN = 20
 DEPTH = 2

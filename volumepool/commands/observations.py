@@ -1,4 +1,4 @@
-"""What a job has seen of a volume, for its row: whatever became of the job, that is what Cinder says."""
+"""Observations of volumes that jobs made, written to the rows however the job ended."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 from openstack_client import Cloud, CloudError, NotFound
 from tasks.polling import MISSING
 
-from ..mapping import columns_of
+from ..cinder_columns import to_columns
 from ..models import Volume
 
 
-def note_if_gone(data: dict[str, Any], cloud: Cloud, cinder_id: str | None) -> None:
-    """After a 404: look whether it is the volume that is not there. What cannot be found out is left to the status sync."""
+def record_if_gone(data: dict[str, Any], cloud: Cloud, cinder_id: str | None) -> None:
+    """Record after a 404 whether the volume is gone. When Cinder does not answer, the status sync finds out."""
     if cinder_id is None:
         return
     try:
-        found = columns_of(cloud.block_storage.get_volume(cinder_id))
+        found = to_columns(cloud.block_storage.get_volume(cinder_id))
     except NotFound:
         data["seen"] = {"status": MISSING}
     except CloudError:
@@ -27,8 +27,8 @@ def note_if_gone(data: dict[str, Any], cloud: Cloud, cinder_id: str | None) -> N
         data["seen"] = {"status": found.status, "size_gb": found.size_gb}
 
 
-def write_seen(volume_id: str, data: Mapping[str, Any]) -> None:
-    """Bring a volume's row to what the job last saw of it, in the transaction that ends the job."""
+def write_observed_volume(volume_id: str, data: Mapping[str, Any]) -> None:
+    """Write what the job last observed of a volume to its row, in the transaction that ends the job."""
     seen = data.get("seen")
     observed = data.get("observed") or {}
     if seen is None and "server_ids" in observed:

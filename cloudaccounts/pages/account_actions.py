@@ -22,7 +22,7 @@ from ..models import SyncLog
 from ..serializers import AccountSyncSerializer
 from ..services import accept_losses, change_account, remove_account, request_sync, verify_account
 from ..services.accounts import visible_account
-from .form import if_match_of
+from .account_form import if_match_of
 
 Act = Callable[[PageRequest, Scope, int], HttpResponse | None]
 

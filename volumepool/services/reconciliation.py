@@ -20,9 +20,9 @@ from tasks.doorbell import ring
 from tasks.engine import Spec
 from tasks.models import EntityLock
 
-from ..commands import RemoveSpare, RenameVolume
+from ..commands import RemoveSpareCommand, RenameVolumeCommand
 from ..models import SpareVolume, StrayVolume, Volume, VolumePool
-from ..sync.spares import Listing, SeenVolume, listing_of
+from ..sync.spares import ListedVolume, Listing, fetch_listing
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 BELIEVED = 2
 
 
-def places_to_reconcile() -> list[tuple[int, str]]:
+def select_regions_to_reconcile() -> list[tuple[int, str]]:
     """Every account and region that has a pool, or spares of one."""
     pools = VolumePool.objects.filter(account__active=True).order_by()
     spares = SpareVolume.objects.filter(pool__account__active=True).order_by()
@@ -52,7 +52,7 @@ def reconcile(account_id: int, region: str) -> bool:
     if account is None:
         return False
     began = database_now()
-    listing = listing_of(account, region)
+    listing = fetch_listing(account, region)
     if listing is None:
         return False
     _choose_snapshots(account, region, listing)
@@ -125,13 +125,13 @@ def _name_claimed(listing: Listing, began: datetime) -> None:
         locked = Volume.objects.select_for_update(of=("self",), skip_locked=True).filter(pk__in=unnamed)
         specs = []
         for row in locked.select_related("account", "information_system__tenant"):
-            command = RenameVolume(str(row.pk), row.name)
+            command = RenameVolumeCommand(str(row.pk), row.name)
             command.volume = row
             specs.append(Spec(command, row.information_system.tenant))
         engine.submit_many(specs, mode="valid")
 
 
-def _settle(spare: SpareVolume, seen: SeenVolume | None) -> None:
+def _settle(spare: SpareVolume, seen: ListedVolume | None) -> None:
     """Bring one row, which no job holds, to what the listing says of its volume."""
     if seen is None:
         spare.missing_count += 1
@@ -172,7 +172,7 @@ def _remove(spare: SpareVolume) -> None:
     """Have a spare removed, in Cinder too."""
     spare.status = SpareVolume.Status.REMOVING
     spare.save()
-    engine.submit(RemoveSpare(str(spare.pk), spare.pool_id))
+    engine.submit(RemoveSpareCommand(str(spare.pk), spare.pool_id))
 
 
 def _held(ids: Iterable[UUID]) -> set[str]:
@@ -214,7 +214,7 @@ def _note_strays(account: CloudAccount, region: str, listing: Listing, began: da
     known.filter(last_seen_at__lt=began).delete()
 
 
-def _deal_with(account: CloudAccount, region: str, volume: SeenVolume) -> None:
+def _deal_with(account: CloudAccount, region: str, volume: ListedVolume) -> None:
     """Adopt a stray that is a good spare of a pool which lacks one; remove what is ours and no good; leave what is used."""
     if volume.status not in {"available", "error"}:
         log.warning("pool_stray_left", account=account.pk, volume=volume.id, status=volume.status)

@@ -48,7 +48,7 @@ class Room:
         return max(0, found)
 
 
-def room_in(account: CloudAccount, region: str) -> Room | None:
+def fetch_remaining_quota(account: CloudAccount, region: str) -> Room | None:
     """What Cinder says is left, less the part that is kept for users; None when it does not say."""
     try:
         quotas = open_cloud(account, region).block_storage.list_quotas()

@@ -31,7 +31,7 @@ class VolumeColumns:
         }
 
 
-def columns_of(found: CinderVolume) -> VolumeColumns:
+def to_columns(found: CinderVolume) -> VolumeColumns:
     """Map a volume to columns. A word that we do not know is kept as it is: people see Cinder's own.
 
     The name is followed on volumes that carry the mark of a tenant's row: until a claimed spare has it, Cinder's name is
@@ -46,7 +46,7 @@ def columns_of(found: CinderVolume) -> VolumeColumns:
     )
 
 
-def server_by_nova(raw_servers: Mapping[str, Any]) -> list[str]:
+def list_attached_volume_ids(raw_servers: Mapping[str, Any]) -> list[str]:
     """The ids of the volumes that Nova says one server has."""
     volumes = raw_servers.get("os-extended-volumes:volumes_attached")
     if not isinstance(volumes, list):

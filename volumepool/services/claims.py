@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import ConflictError, InvalidFieldsError
 from cloudaccounts.models import CloudAccount
-from cloudaccounts.places import unusable
+from cloudaccounts.placements import unusable
 from tasks.doorbell import ring_once
 from tasks.engine.rows import insert
 from tenants.models import InformationSystem
@@ -22,12 +22,12 @@ from ..models import PoolClaim, Volume, VolumePool
 BACKFILL_AFTER_SECONDS = 1.0
 
 
-def pool_for(system: InformationSystem, type_code: str) -> VolumePool:
+def choose_pool(system: InformationSystem, type_code: str) -> VolumePool:
     """The pool of a type for a system: in its default account, or the only one that its tenant has.
 
     Raises `InvalidFieldsError`: no such type, or several.
     """
-    pools = pools_of([system.tenant_id])
+    pools = select_pools([system.tenant_id])
     fitting = list(pools.filter(type=type_code))
     chosen = [pool for pool in fitting if pool.account_id == system.default_account_id] or fitting
     if len(chosen) > 1:
@@ -43,7 +43,7 @@ def pool_for(system: InformationSystem, type_code: str) -> VolumePool:
     return chosen[0]
 
 
-def pools_of(tenants: Any) -> QuerySet[VolumePool]:
+def select_pools(tenants: Any) -> QuerySet[VolumePool]:
     """The pools that tenants may have new volumes of: those in accounts of theirs, and in shared ones, that can be used."""
     return _pools_in_accounts_of(tenants).filter(account__in=CloudAccount.objects.usable())
 
@@ -114,7 +114,7 @@ def _delete(pool: VolumePool, count: int, *, named: Sequence[str] | None = None)
         return [Taken(*row) for row in cursor.fetchall()]
 
 
-def boot_pool(
+def find_boot_pool(
     system: InformationSystem,
     *,
     account: CloudAccount,
@@ -129,7 +129,7 @@ def boot_pool(
     Either copies of the image that was chosen, or, when only a kind of system was named, the pool of snapshots of that
     type: who keeps a pool of type "igw" says with it what an igw boots from.
     """
-    for pool in pools_of([system.tenant_id]):
+    for pool in select_pools([system.tenant_id]):
         if (pool.account_id, pool.region, pool.size_gb) != (account.pk, region, size_gb):
             continue
         if pool.availability_zone not in {"", zone}:
@@ -141,7 +141,7 @@ def boot_pool(
     return None
 
 
-def new_volume(pool: VolumePool, system: InformationSystem, name: str, spare: Taken | None) -> Volume:
+def build_volume(pool: VolumePool, system: InformationSystem, name: str, spare: Taken | None) -> Volume:
     """The tenant's row of one of a pool's volumes, not yet saved: of a spare, or of one that is yet to be made."""
     volume = Volume(
         information_system=system,

@@ -17,11 +17,11 @@ from tasks.serializers import JobSerializer
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Scope
 
-from ..commands import VerifyAccount
+from ..clock_offsets import build_account_clock_warning
+from ..commands import VerifyAccountCommand
 from ..models import CloudAccount, SyncLog
 from ..registry import type_label
-from ..services.clocks import account_clock_warning
-from ..services.pictures import TypeSummary, pictures_of, type_summaries
+from ..services.account_status import TypeSummary, pictures_of, type_summaries
 from .accounts import may, provider_label
 
 ACCOUNTS = CloudAccount.objects.select_related("tenant").prefetch_related("resource_types")
@@ -61,13 +61,13 @@ def _context(scope: Scope, account: CloudAccount) -> dict[str, Any]:
     if not context["owned"]:
         return context
     summaries = type_summaries(account)
-    holders = engine.holders_of([account.lock_key, *VerifyAccount(account.pk).locks()])
+    holders = engine.holders_of([account.lock_key, *VerifyAccountCommand(account.pk).locks()])
     # A removal says more than a verification.
     job = holders.get(account.lock_key) or next(iter(holders.values()), None)
     is_moving = job is not None and job.status != JobStatus.STUCK
     found = account.facts.get("regions", {})
     return context | {
-        "clock_warning": account_clock_warning(account),
+        "clock_warning": build_account_clock_warning(account),
         "picture": pictures_of([account])[account.pk],
         "chosen_types": [type_label(kind.provider, kind.code) for kind in account.resource_types.all()],
         # As a list: a template that asks a dictionary for its items gets an entry of that name, if there is one.

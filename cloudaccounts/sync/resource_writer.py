@@ -14,8 +14,8 @@ from typing import Any
 from django.db import DataError, IntegrityError, connection, transaction
 
 from ..models import CloudResource
-from ..plain_text import plain
 from ..registry import Found, Unreadable
+from ..text_sanitizer import plain
 
 # What PostgreSQL's jsonb refuses, as JSON spells it: NUL, halves of surrogate pairs, and numbers that are none.
 _JUNK = re.compile(r"\\u0000|\\ud[89a-f]|NaN|Infinity", re.IGNORECASE)

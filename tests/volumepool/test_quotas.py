@@ -13,9 +13,9 @@ from tests.factories import InformationSystemFactory, VolumeFactory
 from tests.vms.conftest import account, catalogue, cloud
 from tests.working import work
 from volumepool.models import SpareVolume, VolumePool
-from volumepool.services import backfill, pools_to_fill, reconcile
-from volumepool.services.pools import problems_of, write_pools
-from volumepool.sync.room import Room
+from volumepool.services import backfill, reconcile, select_pools_to_fill
+from volumepool.services.pools import find_pool_problems, seed_pools
+from volumepool.sync.quotas import Room
 
 __all__ = ["account", "catalogue", "cloud"]
 
@@ -59,7 +59,7 @@ def test_a_pool_without_room_pauses_and_says_why_without_asking_cinder_for_a_vol
     pool.refresh_from_db()
     assert "gigabytes" in pool.last_error
     assert pool.pauses == 1
-    assert pools_to_fill() == []
+    assert select_pools_to_fill() == []
 
 
 def test_two_pools_of_an_account_share_its_room_and_what_it_makes_at_once(pool, account, cloud, settings):
@@ -153,7 +153,7 @@ def test_pools_are_made_from_settings_once_and_then_left_alone(account, catalogu
     }
     call_command("write_volume_pools")
     VolumePool.objects.update(desired=9)
-    assert write_pools(settings.VOLUME_POOLS) == [
+    assert seed_pools(settings.VOLUME_POOLS) == [
         ("igw", "kept"),
         ("other", "there is no cloud account 'nowhere' yet"),
     ]
@@ -174,7 +174,7 @@ def test_pools_are_made_from_settings_once_and_then_left_alone(account, catalogu
 def test_a_setting_that_can_be_no_pool_is_refused(account, settings, said):
     settings.VOLUME_POOLS = {"igw": said}
     with pytest.raises(ImproperlyConfigured, match="igw"):
-        write_pools(settings.VOLUME_POOLS)
+        seed_pools(settings.VOLUME_POOLS)
     with pytest.raises(CommandError):
         call_command("write_volume_pools")
     assert not VolumePool.objects.exists()
@@ -198,4 +198,4 @@ def test_a_pool_that_its_account_cannot_have_is_refused_by_field(account, catalo
         columns = {**columns, "snapshot_id": catalogue.get(type="snapshot", name="igw-base").cloud_id}
     pool = VolumePool(**{"account": account, "region": "RegionOne", "type": "x", "size_gb": 10, **columns})
 
-    assert list(problems_of(pool)) == [field]
+    assert list(find_pool_problems(pool)) == [field]

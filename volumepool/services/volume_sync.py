@@ -44,7 +44,7 @@ def accept_volume_losses(states: QuerySet[VolumeSyncState]) -> int:
     return accepted
 
 
-def stale_volume_states(now: datetime | None = None) -> QuerySet[VolumeSyncState]:
+def select_stale_volume_states(now: datetime | None = None) -> QuerySet[VolumeSyncState]:
     """The places whose volumes nobody has seen for three sync intervals: an alarm, as silence is not health."""
     bound = Volume.objects.filter(
         account=OuterRef("account"), region=OuterRef("region"), volume_id__isnull=False

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from cloudaccounts.sync.watching import CloudWatcher
+from cloudaccounts.sync.watchers import CloudWatcher
 from openstack_client import Cloud, RecordPage, Snapshot, Volume
 from tasks.polling import Observation
 
-from ..mapping import columns_of
+from ..cinder_columns import to_columns
 
 
 class VolumeWatcher(CloudWatcher[Volume]):
@@ -28,7 +28,7 @@ class VolumeWatcher(CloudWatcher[Volume]):
         data = {
             "server_ids": list(found.server_ids),
             "devices": list(found.devices),
-            "columns": columns_of(found).as_json(),
+            "columns": to_columns(found).as_json(),
         }
         return Observation(found.status, "", data)
 

@@ -1,16 +1,16 @@
-"""What Cinder keeps of servers that do not have a volume: left when a request dies between Nova and Cinder."""
+"""Attachments that Cinder keeps for servers that do not have the volume: a request died between Nova and Cinder."""
 
 from __future__ import annotations
 
 from openstack_client import Cloud, Conflict, NotFound
 
 
-def let_go(cloud: Cloud, cinder_id: str, *, also_of: str = "") -> bool:
-    """Remove a volume's attachments to servers that Nova says do not have it; whether there were any.
+def release_attachments(cloud: Cloud, cinder_id: str, *, also_of: str = "") -> bool:
+    """Delete a volume's attachments to servers that do not list it in Nova; return whether there were any.
 
-    Nova notes a volume on its server before it asks Cinder to reserve it, so a reservation for a server that does not list
-    it belongs to no attachment under way. With `also_of`, what is only reserved for that server goes although it lists the
-    volume: for when its request is known to be lost. What Cinder refuses, because Nova uses it, stays.
+    Safe beside an attachment under way: Nova lists a volume on its server before Cinder reserves it. With `also_of`, an
+    attachment that is only reserved for that server is deleted although the server lists the volume: for a request that
+    is known to be lost. An attachment that Cinder refuses to delete, because Nova uses it, stays.
     """
     found = False
     for kept in cloud.block_storage.list_reservations(cinder_id):
@@ -26,7 +26,7 @@ def let_go(cloud: Cloud, cinder_id: str, *, also_of: str = "") -> bool:
 
 
 def has_volume(cloud: Cloud, server_id: str, cinder_id: str) -> bool:
-    """Whether a server has a volume by Nova; one that is gone has none."""
+    """Return whether Nova lists the volume on a server. A server that is gone has none."""
     try:
         attached = cloud.compute.list_volume_attachments(server_id)
     except NotFound:
