@@ -68,7 +68,7 @@ def run_apart(name: str) -> bool:
         return process.wait() == 0
     finally:
         # Ctrl-C reaches this process alone; the other one ends its servers first.
-        launch.end(process, politely=signal.SIGINT, seconds=60)
+        launch.end(process, stop_signal=signal.SIGINT, seconds=60)
 
 
 if __name__ == "__main__":

@@ -115,10 +115,10 @@ def _spares_and_rows(claimer: Claimer, pool: VolumePool, count: int) -> list[str
     from django.db import transaction
 
     from tasks.engine.rows import insert
-    from volumepool.services import build_volume, take
+    from volumepool.services import build_volume, claim_spares
 
     with transaction.atomic():
-        spares = take(pool, count)
+        spares = claim_spares(pool, count)
         insert([build_volume(pool, claimer.system, "claimed", spare) for spare in spares])
     return [str(spare.volume_id) for spare in spares]
 
@@ -127,7 +127,7 @@ def _request(claimer: Claimer, pool: VolumePool, count: int) -> list[str]:
     """What a request does: looked at, counted against quotas, claimed, and a job written that sees to it in Cinder."""
     from volumepool.services import ClaimRequest, claim_volumes
 
-    found = claim_volumes(scope=claimer.scope, wanted=ClaimRequest(claimer.system.pk, pool.type, count))
+    found = claim_volumes(scope=claimer.scope, request=ClaimRequest(claimer.system.pk, pool.type, count))
     return [str(volume.volume_id) for volume in found.volumes]
 
 
@@ -285,11 +285,11 @@ def _forget() -> None:
     from django.conf import settings
 
     from tasks.models import Job
-    from volumepool.models import PoolClaim, SpareVolume, Volume
+    from volumepool.models import Claim, SpareVolume, Volume
 
     Job.objects.filter(kind="volumepool.provide_volumes").delete()
     Volume.objects.filter(information_system__name=NAME).delete()
-    for kept in (PoolClaim, SpareVolume):
+    for kept in (Claim, SpareVolume):
         kept.objects.filter(pool__type=NAME).delete()
     with redis.Redis.from_url(settings.CELERY_BROKER_URL) as broker:
         broker.delete(*{route["queue"] for route in settings.CELERY_TASK_ROUTES.values()})

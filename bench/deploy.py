@@ -24,7 +24,7 @@ from .waiting import until_all_ended
 
 if TYPE_CHECKING:
     from deploys.models import MicroService
-    from deploys.services.deploying import Plan
+    from deploys.services.deployments import Plan
 
 INSTANCES = 500
 FEWER = 20
@@ -90,19 +90,19 @@ def _service(count: int) -> MicroService:
 
 def _ask(service: Any, batch: int) -> Plan:
     """An operator upgrades all of them to the second version."""
-    from deploys.services import deploying
+    from deploys.services import deployments
     from tenants.models import User
     from tenants.scoping import Role, Scope
 
     tenant = service.information_system.tenant
     user, _made = User.objects.get_or_create(username=f"operator-{tenant.slug}")
     first, second = service.versions.order_by("number")[:2]
-    return deploying.deploy(
+    return deployments.deploy(
         scope=Scope(user, tenant, Role.OPERATOR),
         service_id=service.pk,
         version_id=first.pk,
         action="upgrade",
-        wish=deploying.Wish(second.pk, "all", deploying.Strategy(batch=batch)),
+        params=deployments.DeployParams(second.pk, "all", deployments.Strategy(batch=batch)),
     )
 
 
@@ -141,9 +141,9 @@ def _advance_all() -> None:
 
 def _bare_loop() -> None:
     """The program, as often, by the executor without the portal around it."""
-    from deploys.executors import Order, Release, Target, executor_of
+    from deploys.executors import Order, Release, Target, create_executor
 
-    executor = executor_of("command", {"programs": {"true": PROGRAM}, "allow_local": True})
+    executor = create_executor("command", {"programs": {"true": PROGRAM}, "allow_local": True})
     release = Release("2.0", "https://store.example.org/shop.tar.gz", "0" * 64)
 
     def once(number: int) -> None:

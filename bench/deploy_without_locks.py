@@ -9,18 +9,18 @@ from django.db.models import QuerySet
 
 from portal.wsgi import application  # isort: skip - it sets Django up, which the commands need.
 
-from deploys.commands import DeployService
+from deploys.commands import DeployServiceCommand
 
 
 def _unlocked(rows: QuerySet[Any], **_options: object) -> QuerySet[Any]:
     return rows
 
 
-def _no_locks(self: DeployService) -> list[str]:
+def _no_locks(self: DeployServiceCommand) -> list[str]:
     return []
 
 
 QuerySet.select_for_update = _unlocked  # type: ignore[method-assign, assignment]
-DeployService.locks = _no_locks  # type: ignore[method-assign]
+DeployServiceCommand.locks = _no_locks  # type: ignore[method-assign]
 
 __all__ = ["application"]

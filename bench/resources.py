@@ -49,11 +49,11 @@ TABLES = ("cloudaccounts_cloudresource", "cloudaccounts_resourcelink")
 
 def resources(stack: Stack) -> list[Line]:
     """First and repeated syncs of many, and what the syncing process needs of memory for few and for many."""
-    from portal.celery import spare_the_collector
+    from portal.celery import freeze_garbage_collector
 
     lines: list[Line] = []
     grown: list[float] = []
-    spare_the_collector()  # As in a worker.
+    freeze_garbage_collector()  # As in a worker.
     for count in (FEW, MANY):
         url, account = _prepare(stack, count)
         if count == MANY:
@@ -100,11 +100,11 @@ def _prepare(stack: Stack, count: int) -> tuple[str, CloudAccount]:
 
 def _sync(account: CloudAccount) -> dict[str, int]:
     """Sync every type, as the schedule does it; how many resources are new, changed and as before."""
-    from cloudaccounts.registry import types_of
+    from cloudaccounts.registry import list_synced_types
     from cloudaccounts.sync.resources import sync_resource
 
     counts = {"created": 0, "updated": 0, "unchanged": 0}
-    for type_code in types_of(account):
+    for type_code in list_synced_types(account):
         log = sync_resource(account.pk, type_code)
         assert log is not None
         assert log.state == "success", log.message

@@ -79,7 +79,7 @@ class Stack:
         until = time.monotonic() + seconds
         while not ready():  # type: ignore[operator]
             if time.monotonic() > until:
-                logs = "\n".join(launch.last_lines(log, 10) for log in self.folder.glob("*.log"))
+                logs = "\n".join(launch.read_last_lines(log, 10) for log in self.folder.glob("*.log"))
                 sys.exit(f"{what} did not start:\n{logs}")
             time.sleep(0.05)
 
@@ -153,12 +153,12 @@ class Stack:
     def end(self, process: subprocess.Popen[bytes]) -> None:
         """End one of them."""
         self.running.remove(process)
-        launch.end(process, politely=signal.SIGTERM, seconds=10)
+        launch.end(process, stop_signal=signal.SIGTERM, seconds=10)
 
     def stop(self) -> None:
         """End everything and remove the folder."""
         for process in reversed(self.running):
-            launch.end(process, politely=signal.SIGINT, seconds=10)
+            launch.end(process, stop_signal=signal.SIGINT, seconds=10)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

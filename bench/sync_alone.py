@@ -18,12 +18,12 @@ def main(account_id: int, what: str = "vms") -> None:
     django.setup()
     from cloudaccounts.connect import open_cloud
     from cloudaccounts.models import CloudAccount
-    from cloudaccounts.registry import types_of
+    from cloudaccounts.registry import list_synced_types
     from cloudaccounts.sync.resources import sync_resource
-    from portal.celery import spare_the_collector
+    from portal.celery import freeze_garbage_collector
     from vms.sync.status import sync_region
 
-    spare_the_collector()
+    freeze_garbage_collector()
     account = CloudAccount.objects.get(pk=account_id)
     next(iter(open_cloud(account, "RegionOne").compute.reading_pages(page_size=1)))
     # Not `getrusage`: its peak outlives `exec`, so it would be that of the process that has started this one.
@@ -34,7 +34,7 @@ def main(account_id: int, what: str = "vms") -> None:
         assert run is not None
         assert run.state == "success", run.message
     else:
-        for type_code in types_of(account):
+        for type_code in list_synced_types(account):
             log = sync_resource(account_id, type_code)
             assert log is not None
             assert log.state == "success", log.message

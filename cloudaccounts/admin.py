@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import DomainError
 from api.form_fields import StrictJSONField, WrittenOnlyAdmin
+from security.endpoints import check_auth_url, check_ca_bundle
 from tasks.admin import ReadOnly, ReadOnlyRows
 from tenants.models import User
 from tenants.scoping import Role, Scope
@@ -24,12 +25,10 @@ from tenants.scoping import Role, Scope
 from . import services
 from .clock_offsets import build_account_clock_warning
 from .credentials import (
-    LOG_IN_FIELDS,
-    SECRET_AGAIN,
-    check_auth_url,
-    check_ca_bundle,
+    LOGIN_FIELDS,
+    SECRET_REQUIRED,
     check_provider,
-    secret_is_needed,
+    is_secret_required,
 )
 from .models import (
     CloudAccount,
@@ -41,7 +40,7 @@ from .models import (
     SyncLogLine,
 )
 from .registry import type_label
-from .services.account_status import Picture, pictures_of
+from .services.account_status import AccountStatus, load_account_statuses
 
 
 def _scope(request: HttpRequest) -> Scope:
@@ -76,7 +75,7 @@ class CloudAccountForm(forms.ModelForm[CloudAccount]):
             "name",
             "provider",
             "tenant",
-            *LOG_IN_FIELDS,
+            *LOGIN_FIELDS,
             "secret",
             "regions",
             "resource_types",
@@ -113,8 +112,8 @@ class CloudAccountForm(forms.ModelForm[CloudAccount]):
         if not fields.get("secret"):
             if not self.instance.encrypted_secret:
                 self.add_error("secret", _("A new account needs its secret."))
-            elif secret_is_needed(frozenset(self.changed_data)):
-                self.add_error("secret", SECRET_AGAIN)
+            elif is_secret_required(frozenset(self.changed_data)):
+                self.add_error("secret", SECRET_REQUIRED)
         chosen = fields.get("resource_types") or ()
         foreign = [kind.code for kind in chosen if kind.provider != fields.get("provider")]
         if foreign:
@@ -153,15 +152,15 @@ class CloudAccountAdmin(WrittenOnlyAdmin[CloudAccount]):
     formfield_overrides = {models.JSONField: {"form_class": _regions_field}}
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """The list, with the pictures of its page read at once."""
+        """The list, with the account_statuses of its page read at once."""
         changes = super().get_changelist_instance(request)
-        self._pictures = pictures_of(list(changes.result_list))
+        self._statuses = load_account_statuses(list(changes.result_list))
         return changes
 
-    def _picture(self, account: CloudAccount) -> Picture | None:
-        known = getattr(self, "_pictures", {})
+    def _get_status(self, account: CloudAccount) -> AccountStatus | None:
+        known = getattr(self, "_statuses", {})
         if account.pk not in known and account.pk is not None:
-            known = pictures_of([account])
+            known = load_account_statuses([account])
         return known.get(account.pk)
 
     @admin.display(description=_("cloud"))
@@ -177,20 +176,20 @@ class CloudAccountAdmin(WrittenOnlyAdmin[CloudAccount]):
     @admin.display(description=_("last run"))
     def last_run(self, account: CloudAccount) -> str:
         """When beat rang it last."""
-        return _moment(self._picture(account), "last_run_at")
+        return _moment(self._get_status(account), "last_run_at")
 
     @admin.display(description=_("next run"))
     def next_run(self, account: CloudAccount) -> str:
         """When beat will ring it next; empty when it is switched off."""
-        return _moment(self._picture(account), "next_run_at")
+        return _moment(self._get_status(account), "next_run_at")
 
     @admin.display(description=_("fresh"), boolean=True)
     def fresh(self, account: CloudAccount) -> bool | None:
         """Whether every type was synced within three intervals; unknown for one without a schedule."""
-        picture = self._picture(account)
-        if picture is None or not account.active or not account.sync_interval_minutes:
+        account_status = self._get_status(account)
+        if account_status is None or not account.active or not account.sync_interval_minutes:
             return None
-        return not picture.stale
+        return not account_status.stale
 
     def save_model(self, request: HttpRequest, obj: CloudAccount, form: Any, change: bool) -> None:
         """Encrypt the secret if one was typed; the version moves with every change."""
@@ -204,7 +203,7 @@ class CloudAccountAdmin(WrittenOnlyAdmin[CloudAccount]):
         """What follows, once the chosen types are saved too."""
         super().save_related(request, form, formsets, change)
         changed = frozenset(form.changed_data) if change else services.CREDENTIALS
-        services.account_saved(form.instance, user=_scope(request).user, changed=changed)
+        services.handle_saved_account(form.instance, user=_scope(request).user, changed=changed)
 
     @admin.action(description=_("Sync the chosen accounts now"), permissions=["change"])
     def sync_now(self, request: HttpRequest, accounts: QuerySet[CloudAccount]) -> None:
@@ -246,8 +245,8 @@ class CloudAccountAdmin(WrittenOnlyAdmin[CloudAccount]):
                 self.message_user(request, _("%(account)s is being removed.") % {"account": account})
 
 
-def _moment(picture: Picture | None, name: str) -> str:
-    at = picture.schedule[name] if picture and picture.schedule else None
+def _moment(account_status: AccountStatus | None, name: str) -> str:
+    at = account_status.schedule[name] if account_status and account_status.schedule else None
     return date_format(timezone.localtime(at), "DATETIME_FORMAT") if at else ""
 
 

@@ -23,14 +23,14 @@ from tasks.leases import refuse_if_lost
 from .models import CloudAccount
 
 
-class CalledInTransaction(RuntimeError):
+class CalledInTransactionError(RuntimeError):
     """A cloud was called while a database transaction was open. A bug: locks would be held for as long as it takes."""
 
 
 def refuse_inside_transaction() -> None:
-    """Refuse to call a cloud while a transaction is open. Raises `CalledInTransaction`."""
+    """Refuse to call a cloud while a transaction is open. Raises `CalledInTransactionError`."""
     if connection.in_atomic_block:
-        raise CalledInTransaction(
+        raise CalledInTransactionError(
             "A cloud must not be called inside atomic(): claim (transaction), call, record (transaction)."
         )
 
@@ -87,7 +87,7 @@ def open_cloud(account: CloudAccount, region: str) -> Cloud:
         if opened is not None:
             opened.cloud.close()
         cloud = Cloud(
-            credentials_of(account),
+            build_credentials(account),
             region=region or None,
             interface=account.interface,
             guard=refuse,
@@ -98,7 +98,7 @@ def open_cloud(account: CloudAccount, region: str) -> Cloud:
         return cloud
 
 
-def credentials_of(account: CloudAccount) -> CloudCredentials:
+def build_credentials(account: CloudAccount) -> CloudCredentials:
     """What the wrapper logs in with."""
     ca_bundle = account.ca_bundle or None
     if account.credential_kind == CloudAccount.CredentialKind.APPLICATION_CREDENTIAL:

@@ -17,21 +17,21 @@ Errors = dict[str, list[str | Promise]]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Placement:
     """An account and one of its regions."""
 
     account: CloudAccount
     region: str
 
 
-def choose_place(
+def choose_placement(
     system: InformationSystem,
     accounts: Iterable[CloudAccount],
     account_id: int | None,
     region: str,
     *,
     for_new: bool = True,
-) -> tuple[Place | None, Errors]:
+) -> tuple[Placement | None, Errors]:
     """The account and region for a new VM of a system.
 
     The account that was named, else the system's default, else the only one that can be used; `accounts` are those that
@@ -41,7 +41,7 @@ def choose_place(
     account, errors = _choose_account(system, accounts, account_id, for_new=for_new)
     if account is None:
         return None, errors
-    regions = regions_known(account.pk)
+    regions = list_known_regions(account.pk)
     if not regions and account.verification == CloudAccount.Verification.UNVERIFIED:
         message = _("The cloud account '%(name)s' is not verified yet; wait for that, or verify it.")
         return None, {"account": [message % {"name": account.name}]}
@@ -53,7 +53,7 @@ def choose_place(
         return None, {"region": [message % {"region": region, "known": ", ".join(regions)}]}
     if not region and len(regions) > 1:
         return None, {"region": [_("Name the region; there are: %(known)s.") % {"known": ", ".join(regions)}]}
-    return Place(account, region or regions[0]), {}
+    return Placement(account, region or regions[0]), {}
 
 
 def _choose_account(
@@ -64,7 +64,7 @@ def _choose_account(
     wanted = account_id if account_id is not None else system.default_account_id
     if wanted is not None:
         account = active.get(wanted)
-        if account is not None and for_new and (wrong := unusable(account)):
+        if account is not None and for_new and (wrong := explain_unusable(account)):
             return None, {"account": [wrong]}
         if account is None:
             return None, {"account": [_("There is no active cloud account '%(id)s' here.") % {"id": wanted}]}
@@ -74,13 +74,13 @@ def _choose_account(
         named = ", ".join(f"{one.pk} ({one.name})" for one in usable.values())
         return None, {"account": [_("Name the cloud account; there are: %(named)s.") % {"named": named}]}
     elif active:
-        return None, {"account": [text for account in active.values() if (text := unusable(account))]}
+        return None, {"account": [text for account in active.values() if (text := explain_unusable(account))]}
     else:
         return None, {"account": [_("There is no active cloud account for this tenant.")]}
     return account, {}
 
 
-def unusable(account: CloudAccount) -> str | None:
+def explain_unusable(account: CloudAccount) -> str | None:
     """Why nothing new can be made in an account that is switched on; None when it can."""
     if account.is_usable:
         return None
@@ -91,7 +91,7 @@ def unusable(account: CloudAccount) -> str | None:
     return message % {"name": account.name}
 
 
-def regions_known(account_id: int) -> list[str]:
+def list_known_regions(account_id: int) -> list[str]:
     """The regions of an account in which something was found."""
     present = CloudResource.objects.present().filter(account=account_id).order_by("region")
     return list(present.values_list("region", flat=True).distinct())

@@ -1,7 +1,7 @@
 """What can be synced: providers, and for each of their types the syncer that lists it.
 
 A provider says how to get at an account's regions, and what may go wrong there in words for people.
-A syncer is one small class, which turns the listing of one type into `Found`s; what its `attributes` hold is said there,
+A syncer is one small class, which turns the listing of one type into `ListedResource`s; what its `attributes` hold is said there,
 and nowhere else. Registering is all that either needs: rows, logs, changes, links, REST and pages follow.
 """
 
@@ -27,7 +27,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ListedResource:
     """One object of a listing, as a resource row shows it. `attributes` holds JSON values."""
 
     cloud_id: str
@@ -45,7 +45,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class UnreadableResource:
     """An object of a listing of which nothing could be made: its id in the cloud, or "", what it is called, and why."""
 
     cloud_id: str
@@ -58,25 +58,31 @@ class Unreadable:
         return f"{called}: {self.reason}" if called else self.reason
 
 
-class FoundPage(list[Found]):
+class ListedPage(list[ListedResource]):
     """A page of findings, and what of the page could not be read: that never keeps the others from being synced."""
 
-    def __init__(self, found: Iterable[Found] = (), unreadable: Iterable[Unreadable] = ()) -> None:
+    def __init__(
+        self, found: Iterable[ListedResource] = (), unreadable: Iterable[UnreadableResource] = ()
+    ) -> None:
         super().__init__(found)
         self.unreadable = list(unreadable)
 
 
-def found_page(
-    records: Iterable[Any], found_of: Callable[[Any], Found | None], unreadable: Iterable[Unreadable] = ()
-) -> FoundPage:
+def build_page(
+    records: Iterable[Any],
+    found_of: Callable[[Any], ListedResource | None],
+    unreadable: Iterable[UnreadableResource] = (),
+) -> ListedPage:
     """Make findings of a page's records, one by one. Those of which `found_of` makes None are left out on purpose."""
-    page = FoundPage((), unreadable)
+    page = ListedPage((), unreadable)
     for record in records:
         try:
             found = found_of(record)
         except Exception as error:  # noqa: BLE001 - whatever one object does to us, the others are synced.
             cloud_id, name = getattr(record, "id", ""), getattr(record, "name", "")
-            page.unreadable.append(Unreadable(str(cloud_id), str(name), f"{type(error).__name__}: {error}"))
+            page.unreadable.append(
+                UnreadableResource(str(cloud_id), str(name), f"{type(error).__name__}: {error}")
+            )
         else:
             if found is not None:
                 page.append(found)
@@ -121,14 +127,14 @@ class Syncer(ABC):
     catalogue: ClassVar[bool] = False
 
     @abstractmethod
-    def pages(self, client: Any) -> Iterator[list[Found]]:
+    def pages(self, client: Any) -> Iterator[list[ListedResource]]:
         """All that there is of the type in one region, page by page. Raises one of the provider's `errors`.
 
-        A `FoundPage` says what of it could not be read.
+        A `ListedPage` says what of it could not be read.
         """
 
 
-class UnknownProvider(LookupError):
+class UnknownProviderError(LookupError):
     """An account names a provider that nothing has registered."""
 
 
@@ -159,28 +165,28 @@ def providers() -> list[Provider]:
     return [_providers[code] for code in sorted(_providers)]
 
 
-def provider_of(account: CloudAccount) -> Provider:
-    """The provider of an account. Raises `UnknownProvider`."""
+def get_provider(account: CloudAccount) -> Provider:
+    """The provider of an account. Raises `UnknownProviderError`."""
     try:
         return _providers[account.provider]
     except KeyError:
-        raise UnknownProvider(account.provider) from None
+        raise UnknownProviderError(account.provider) from None
 
 
-def syncers_of(provider: str) -> list[Syncer]:
+def list_syncers(provider: str) -> list[Syncer]:
     """The syncers of a provider, in the order in which they run."""
     own = [syncer for (code, _type), syncer in _syncers.items() if code == provider]
     return sorted(own, key=lambda syncer: (syncer.order, syncer.type))
 
 
-def syncer_of(provider: str, type_code: str) -> Syncer | None:
+def find_syncer(provider: str, type_code: str) -> Syncer | None:
     """The syncer of a type; None when there is none."""
     return _syncers.get((provider, type_code))
 
 
 def type_label(provider: str, type_code: str) -> str:
     """What people call a type, in their language; its code when nobody has registered it."""
-    syncer = syncer_of(provider, type_code)
+    syncer = find_syncer(provider, type_code)
     return str(syncer.label) if syncer else type_code
 
 
@@ -207,10 +213,10 @@ def write_resource_types(**_signal: Any) -> None:
     )
 
 
-def types_of(account: CloudAccount) -> list[str]:
+def list_synced_types(account: CloudAccount) -> list[str]:
     """The types that are synced of an account, in their order: those chosen, or all that its provider can."""
     chosen = list(account.resource_types.order_by("order", "code").values_list("code", flat=True))
-    return chosen or [syncer.type for syncer in syncers_of(account.provider)]
+    return chosen or [syncer.type for syncer in list_syncers(account.provider)]
 
 
 def _english(text: str | Promise) -> str:

@@ -12,7 +12,7 @@ LONGEST_SYNC_SECONDS = 3600
 @shared_task(name="cloudaccounts.sync_account", expires=3600)
 def sync_account(account_id: int) -> None:
     """Open a log for each type of one account, and ring for each."""
-    services.sync_scheduled(account_id)
+    services.open_scheduled_syncs(account_id)
 
 
 @shared_task(
@@ -22,7 +22,7 @@ def sync_account(account_id: int) -> None:
 )
 def sync_resource(log_id: int) -> None:
     """Carry out one sync."""
-    resources.run_log(log_id)
+    resources.run_sync(log_id)
 
 
 @shared_task(name="cloudaccounts.sweep", expires=30)

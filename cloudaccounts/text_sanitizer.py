@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def plain(text: str, most: int) -> str:
+def sanitize_text(text: str, most: int) -> str:
     """The text without what PostgreSQL refuses (NUL, halves of surrogate pairs), and no longer than `most` characters."""
     if text.isascii() and "\x00" not in text:
         return text[:most]

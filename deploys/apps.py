@@ -9,10 +9,10 @@ class DeploysConfig(AppConfig):
     verbose_name = _("Deployments")
 
     def ready(self) -> None:
-        """Register the commands, and why a VM on which something runs is not removed."""
+        """Register the commands, and the guard against removing a VM that has instances."""
         from vms.removal_guards import register_removal_guard
 
         from . import commands  # noqa: F401 - importing registers.
-        from .services.instances import keeps_its_vm
+        from .services.instances import check_vm_removal
 
-        register_removal_guard(keeps_its_vm)
+        register_removal_guard(check_vm_removal)

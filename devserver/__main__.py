@@ -10,11 +10,18 @@ import sys
 import time
 from collections.abc import Callable
 
-from devserver import launch, parts, processes
+from devserver import launch, processes
 from devserver.installation import Installation
-from devserver.launch import EmbeddedError
+from devserver.launch import DevServerError
 from devserver.leash import PR_SET_PDEATHSIG
-from devserver.processes import AlreadyRunning, Supervisor
+from devserver.supervisor import (
+    AlreadyRunningError,
+    Supervisor,
+    end_leftovers,
+    hold_lock,
+    read_record,
+    with_recorded_ports,
+)
 
 USERS = [
     ("admin", "administrator, also of /admin/"),
@@ -39,7 +46,7 @@ def say(line: str, *, to: int = 1) -> None:
 def up(installation: Installation, *, detach: bool) -> int:
     """Start everything and stay with it; with `detach`, return when it is ready."""
     if installation.environment.get("PORTAL_ENV") == "production":
-        raise EmbeddedError(
+        raise DevServerError(
             "PORTAL_ENV is 'production': this would make users whose password everybody knows, and servers for trying "
             "out. Unset it, or run the portal as docs/systemd.md, docs/kubernetes.md or docker-compose.yml say."
         )
@@ -48,7 +55,7 @@ def up(installation: Installation, *, detach: bool) -> int:
     if os.environ.get("MAKELEVEL"):
         # Started by make in the foreground: a make that is killed takes the supervisor with it, in order.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
-    with processes.holding(installation):
+    with hold_lock(installation):
         Supervisor(installation, say=say).run(on_ready=lambda seconds: _announce(installation, seconds))
     return 0
 
@@ -76,12 +83,12 @@ def _up_in_background(installation: Installation) -> int:
         os.write(writing, b"!")
         os.close(writing)
 
-    code = _told_in_words(lambda: _supervise(installation, on_ready))
+    code = _report_errors(lambda: _supervise(installation, on_ready))
     os._exit(code)
 
 
 def _supervise(installation: Installation, on_ready: Callable[[float], None]) -> int:
-    with processes.holding(installation):
+    with hold_lock(installation):
         Supervisor(installation, say=say).run(on_ready=on_ready)
     return 0
 
@@ -101,11 +108,11 @@ def _announce(installation: Installation, seconds: float) -> None:
 
 def down(installation: Installation) -> int:
     """Stop exactly what `up` started here."""
-    supervisor = processes.read_record(installation).get("supervisor")
+    supervisor = read_record(installation).get("supervisor")
     if supervisor and supervisor.alive:
         supervisor.send(signal.SIGTERM)
         if not launch.wait_until_gone([supervisor], seconds=60):
-            raise EmbeddedError(
+            raise DevServerError(
                 f"The supervisor (process {supervisor.pid}) does not end; end it with kill -9."
             )
         say("Stopped.")
@@ -113,20 +120,20 @@ def down(installation: Installation) -> int:
     if not installation.data.exists():
         say("Nothing is running.")
         return 0
-    with processes.holding(installation):
-        left = processes.end_leftovers(installation)
+    with hold_lock(installation):
+        left = end_leftovers(installation)
     say(f"Ended what a killed start had left: {', '.join(left)}." if left else "Nothing is running.")
     return 0
 
 
 def status(installation: Installation) -> int:
     """Tell each part's state, process, port and memory, and the sum."""
-    record = processes.read_record(installation)
+    record = read_record(installation)
     supervisor = record.pop("supervisor", None)
     if supervisor is None or not any(process.alive for process in (supervisor, *record.values())):
         say(f"Nothing is running (data folder {installation.data}).")
         return 0
-    installation = processes.as_started(installation)
+    installation = with_recorded_ports(installation)
     ports = {
         "web": installation.portal_port,
         "simulator": installation.simulator_port,
@@ -144,7 +151,7 @@ def status(installation: Installation) -> int:
         port = ports.get(name) or ""
         say(f"{name:<14}{state:<10}{process.pid:>8}{port:>7}{size / 1e6:>7.0f} MB")
     say(f"{'total':<39}{total / 1e6:>7.0f} MB")
-    answer = parts.health(installation)
+    answer = processes.check_health(installation)
     say(f"The portal is ready: {installation.address}/" if answer == "ready" else answer)
     return 0
 
@@ -155,16 +162,16 @@ def reset(installation: Installation) -> int:
         say("There is no data to forget.")
         return 0
     try:
-        with processes.holding(installation):
-            processes.end_leftovers(installation)
+        with hold_lock(installation):
+            end_leftovers(installation)
             for name in ("postgres", "valkey", "logs"):
                 if (installation.data / name).exists():
                     shutil.rmtree(installation.data / name)
             for pattern in ("secrets.*", "simulator.json*", "run.*"):
                 for path in installation.data.glob(pattern):
                     path.unlink()
-    except AlreadyRunning as error:
-        raise EmbeddedError("It is running; stop it first: make down") from error
+    except AlreadyRunningError as error:
+        raise DevServerError("It is running; stop it first: make down") from error
     (installation.data / "lock").unlink(missing_ok=True)
     if not any(installation.data.iterdir()):
         installation.data.rmdir()
@@ -174,23 +181,23 @@ def reset(installation: Installation) -> int:
 
 def wait(installation: Installation, *, seconds: float) -> int:
     """Return when the portal is ready."""
-    installation = processes.as_started(installation)
+    installation = with_recorded_ports(installation)
     deadline = time.monotonic() + seconds
-    while (answer := parts.health(installation)) != "ready":
+    while (answer := processes.check_health(installation)) != "ready":
         if time.monotonic() > deadline:
-            raise EmbeddedError(f"Not ready after {seconds:.0f} s: {answer}")
+            raise DevServerError(f"Not ready after {seconds:.0f} s: {answer}")
         time.sleep(0.2)
     return 0
 
 
-def _told_in_words(work: Callable[[], int]) -> int:
+def _report_errors(work: Callable[[], int]) -> int:
     """Run, and turn an error into a sentence and an exit code: 2, and 0 for a second start."""
     try:
         return work()
-    except AlreadyRunning as error:
+    except AlreadyRunningError as error:
         say(str(error))
         return 0
-    except EmbeddedError as error:
+    except DevServerError as error:
         say(f"\n{error}", to=2)
         return 2
     except PermissionError as error:
@@ -226,7 +233,7 @@ def main() -> int:
             case command:
                 return {"down": down, "status": status, "reset": reset}[command](installation)
 
-    return _told_in_words(work)
+    return _report_errors(work)
 
 
 if __name__ == "__main__":

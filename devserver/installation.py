@@ -1,4 +1,4 @@
-"""What one embedded installation is: its folder, its ports, its secrets, and what its processes inherit."""
+"""One installation of the dev server: its folder, its ports, its secrets, and the environment of its processes."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import environ
 
-from devserver.launch import EmbeddedError
+from devserver.launch import DevServerError
 from portal.service_urls import with_password
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -35,8 +35,8 @@ class Installation:
     def from_environment(cls, *, simulator: bool = True) -> "Installation":
         """Read the settings of `make up`, from the environment and from `.env`, which Django reads too."""
         if sys.platform != "linux":
-            raise EmbeddedError(
-                "The embedded servers run on Linux alone. On another system use docker-compose.yml, or a Linux machine."
+            raise DevServerError(
+                "The dev server runs on Linux only. On another system use docker-compose.yml, or a Linux machine."
             )
         if (REPOSITORY / ".env").is_file():
             environ.Env.read_env(str(REPOSITORY / ".env"))
@@ -102,7 +102,7 @@ class Installation:
             (self.data / "logs").mkdir(exist_ok=True)
             (self.data / "logs").chmod(0o700)
         except OSError as error:
-            raise EmbeddedError(
+            raise DevServerError(
                 f"The data folder {self.data} cannot be used: {error.strerror}. "
                 "Set PORTAL_DATA to a folder that you may write."
             ) from error
@@ -133,7 +133,9 @@ class Installation:
             unfinished.replace(path)
         known = self._known_secrets()
         if name not in known:
-            raise EmbeddedError(f"{path} has no {name}. Put it back, or forget the installation: make reset.")
+            raise DevServerError(
+                f"{path} has no {name}. Put it back, or forget the installation: make reset."
+            )
         return known[name]
 
     @property
@@ -147,7 +149,7 @@ class Installation:
         return dict(line.split("=", 1) for line in lines if "=" in line and line[0] != "#")
 
     def complete_environment(self) -> None:
-        """Add the secrets and the addresses of the embedded servers, where the environment has none of its own."""
+        """Add the secrets and the addresses of the dev server's own servers, where the environment has none of its own."""
         for name in ("SECRET_KEY", "ENCRYPTION_KEYS"):
             if not self.environment.get(name):
                 self.environment[name] = self.secret(name)
@@ -178,18 +180,18 @@ class Installation:
                         f"make up {name}={port + 100 if port < 65000 else port - 100}"
                     )
         if problems:
-            raise EmbeddedError("\n".join(problems))
+            raise DevServerError("\n".join(problems))
 
     def _refuse_equal_ports(self) -> None:
         seen: dict[int, str] = {}
         for name, port in self.ports.items():
             if port in seen:
-                raise EmbeddedError(f"{seen[port]} and {name} are both {port}; give each a port of its own.")
+                raise DevServerError(f"{seen[port]} and {name} are both {port}; give each a port of its own.")
             seen[port] = name
 
 
 def _port(name: str, default: int) -> int:
     text = os.environ.get(name) or str(default)
     if not text.isdigit() or not 0 < int(text) < 65536:
-        raise EmbeddedError(f"{name} is '{text}'; it must be a port number from 1 to 65535.")
+        raise DevServerError(f"{name} is '{text}'; it must be a port number from 1 to 65535.")
     return int(text)

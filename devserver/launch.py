@@ -15,7 +15,7 @@ LEASH = Path(__file__).with_name("leash.py")
 PROC = Path("/proc")
 
 
-class EmbeddedError(Exception):
+class DevServerError(Exception):
     """Something that the person at the terminal can put right; its text is all that is shown."""
 
 
@@ -65,7 +65,7 @@ def _all_pids() -> Iterator[int]:
     return (int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit())
 
 
-def family(pid: int) -> list[ProcessId]:
+def process_tree(pid: int) -> list[ProcessId]:
     """The process and everything that descends from it, the eldest first.
 
     By parentage, not by session: PostgreSQL gives each of its backends a session of its own.
@@ -84,7 +84,7 @@ def family(pid: int) -> list[ProcessId]:
     return found
 
 
-def session_of(leader: int) -> list[ProcessId]:
+def session_members(leader: int) -> list[ProcessId]:
     """What still lives of the session that a process led, also after its own end: a pool, or web workers, left alone."""
     found = []
     for pid in _all_pids():
@@ -94,7 +94,7 @@ def session_of(leader: int) -> list[ProcessId]:
     return found
 
 
-def working_in(folder: Path) -> list[ProcessId]:
+def processes_in_folder(folder: Path) -> list[ProcessId]:
     """The processes whose working directory is this folder."""
     found = []
     for pid in _all_pids():
@@ -111,7 +111,7 @@ def memory(pid: int, *, with_children: bool = True) -> int:
     Where the kernel does not let us read that, it is the resident size.
     """
     total = 0
-    for member in (process.pid for process in family(pid)) if with_children else [pid]:
+    for member in (process.pid for process in process_tree(pid)) if with_children else [pid]:
         folder = PROC / str(member)
         for name, label in (("smaps_rollup", "Pss:"), ("status", "VmRSS:")):
             try:
@@ -173,23 +173,23 @@ def run(
     return done.returncode, done.stdout.decode(errors="replace")
 
 
-def end(process: subprocess.Popen[bytes], *, politely: signal.Signals, seconds: float) -> bool:
+def end(process: subprocess.Popen[bytes], *, stop_signal: signal.Signals, seconds: float) -> bool:
     """End a process we started; True if it went by itself within the time.
 
     The signal goes to the process alone: gunicorn, Celery and PostgreSQL end their own children in order.
     What is left after the time is killed, children included.
     """
-    relatives = family(process.pid) if process.poll() is None else []
+    relatives = process_tree(process.pid) if process.poll() is None else []
     if process.poll() is None:
-        process.send_signal(politely)
+        process.send_signal(stop_signal)
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
-        kill(family(process.pid))
+        kill(process_tree(process.pid))
         process.wait()
         return False
     # Children of a process that went normally are gone or going; those that stay have lost their parent.
-    kill_stragglers(relatives[1:])
+    kill_after_grace(relatives[1:])
     return True
 
 
@@ -199,7 +199,7 @@ def kill(processes: Sequence[ProcessId]) -> None:
         process.send(signal.SIGKILL)
 
 
-def kill_stragglers(processes: Sequence[ProcessId], *, seconds: float = 3) -> None:
+def kill_after_grace(processes: Sequence[ProcessId], *, seconds: float = 3) -> None:
     """Give processes a moment to go by themselves, then end them."""
     wait_until_gone(processes, seconds=seconds)
     kill(processes)
@@ -215,7 +215,7 @@ def wait_until_gone(processes: Sequence[ProcessId], *, seconds: float) -> bool:
     return True
 
 
-def last_lines(log: Path, count: int = 15) -> str:
+def read_last_lines(log: Path, count: int = 15) -> str:
     """The end of a log file, for the message that says why a part did not start."""
     try:
         return "\n".join(log.read_text(errors="replace").splitlines()[-count:])

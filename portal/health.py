@@ -9,7 +9,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 
-from cloudaccounts.services import stale_accounts
+from cloudaccounts.services import list_stale_accounts
 from tasks.canary import seconds_since_canary
 from tasks.queues import seconds_since_beat
 from vms.services.status_sync import stale_states
@@ -29,7 +29,7 @@ def serving(request: HttpRequest) -> JsonResponse:
     For load balancers and for the probes of containers. It says nothing of beat and workers: a web process that is well
     must not be taken out, or ended, because another process is not, as what it shows and takes down is still good.
     """
-    checks = _own_checks()
+    checks = _check_process()
     healthy = all(value == "ok" for value in checks.values())
     return JsonResponse(
         {"status": "ok" if healthy else "unavailable", **checks}, status=200 if healthy else 503
@@ -44,7 +44,7 @@ def ready(request: HttpRequest) -> JsonResponse:
     The accounts whose VMs or resources nobody has seen for three sync intervals are information: a cloud that is away is
     no fault of the portal's.
     """
-    checks: dict[str, Any] = _own_checks()
+    checks: dict[str, Any] = _check_process()
     healthy = all(value == "ok" for value in checks.values())
     problems: dict[str, str] = {}
     if checks["database"] == "ok":
@@ -60,9 +60,9 @@ def ready(request: HttpRequest) -> JsonResponse:
     )
 
 
-def _own_checks() -> dict[str, Any]:
-    checks: dict[str, Any] = {"database": _database(), "broker": _broker()}
-    checks["migrations"] = _migrations() if checks["database"] == "ok" else "unknown"
+def _check_process() -> dict[str, Any]:
+    checks: dict[str, Any] = {"database": _check_database(), "broker": _check_broker()}
+    checks["migrations"] = _check_migrations() if checks["database"] == "ok" else "unknown"
     return checks
 
 
@@ -83,12 +83,13 @@ def _stale_accounts() -> dict[str, Any]:
             for state in stale_states()
         ],
         "resource_sync_stale": [
-            {"account": one.name, "type": one.type, "synced_at": one.synced_at} for one in stale_accounts()
+            {"account": one.name, "type": one.type, "synced_at": one.synced_at}
+            for one in list_stale_accounts()
         ],
     }
 
 
-def _database() -> str:
+def _check_database() -> str:
     try:
         connection.ensure_connection()
         with connection.cursor() as cursor:
@@ -99,7 +100,7 @@ def _database() -> str:
     return "ok"
 
 
-def _broker() -> str:
+def _check_broker() -> str:
     try:
         cache.set("health", "1", 5)
     except Exception:  # noqa: BLE001 - see _database().
@@ -110,7 +111,7 @@ def _broker() -> str:
 _applied = False
 
 
-def _migrations() -> str:
+def _check_migrations() -> str:
     global _applied  # noqa: PLW0603 - once they are applied they stay applied; the look costs many queries.
     if not _applied:
         executor = MigrationExecutor(connection)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any, TextIO
 
-LONGEST_TEXT = 4_000
+MAX_TEXT = 4_000
 MOST_ITEMS = 100
 DEEPEST = 10
 LONGEST_LINE = 64_000
@@ -23,9 +23,9 @@ _UNFIT_TEXT = re.compile(f"[{_UNFIT}]")
 _UNFIT_LINES = re.compile(f"(?!\n)[{_UNFIT}]")
 
 
-def escape_text(text: str, longest: int = LONGEST_TEXT) -> str:
+def escape_text(text: str, max_length: int = MAX_TEXT) -> str:
     """Return a text on one line, cut, with escapes instead of what must not be shown as it is."""
-    cut = text if len(text) <= longest else f"{text[:longest]}… ({len(text)} characters)"
+    cut = text if len(text) <= max_length else f"{text[:max_length]}… ({len(text)} characters)"
     return _UNFIT_TEXT.sub(_escape, cut)
 
 
@@ -37,12 +37,12 @@ def escape_values(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str
     """Escape every text of an event, however deep. A structlog processor, for before the renderer."""
     # The renderer for people writes tracebacks by itself, with `write_traceback`.
     return {
-        escape_text(str(name), 100): value if name == "exc_info" else _escaped(value, 0)
+        escape_text(str(name), 100): value if name == "exc_info" else _escape_value(value, 0)
         for name, value in event.items()
     }
 
 
-def _escaped(value: Any, depth: int) -> Any:
+def _escape_value(value: Any, depth: int) -> Any:
     if isinstance(value, str):
         return escape_text(value)
     if value is None or isinstance(value, bool | int | float):
@@ -50,11 +50,11 @@ def _escaped(value: Any, depth: int) -> Any:
         return value if not isinstance(value, int) or value.bit_length() < 1000 else "a very large number"
     if isinstance(value, Mapping) and depth < DEEPEST:
         return {
-            escape_text(str(name), 100): _escaped(item, depth + 1)
+            escape_text(str(name), 100): _escape_value(item, depth + 1)
             for name, item in islice(value.items(), MOST_ITEMS)
         }
     if isinstance(value, list | tuple | set | frozenset) and depth < DEEPEST:
-        return [_escaped(item, depth + 1) for item in islice(value, MOST_ITEMS)]
+        return [_escape_value(item, depth + 1) for item in islice(value, MOST_ITEMS)]
     try:
         return escape_text(repr(value))
     except Exception:  # noqa: BLE001 - an object that cannot be shown must not take the line with it.

@@ -25,9 +25,8 @@ from tasks import queues
 from tasks.models import Job
 from vms.models import Orphan, SyncState
 from vms.services.status_sync import stale_states
-from volumepool.models import PoolClaim, StrayVolume, VolumePool
+from volumepool.models import Claim, OrphanVolume, VolumePool
 from volumepool.services import select_stale_volume_states
-from volumepool.services.figures import is_paused, lacks_its_source
 from volumepool.services.stock import Stock, count_stock
 
 
@@ -37,7 +36,7 @@ class PortalCollector(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Each figure with its labels."""
         summary = queues.summary()
-        yield _by_label(
+        yield _build_gauge(
             "portal_jobs",
             "Jobs that have not ended, by status.",
             "status",
@@ -62,8 +61,8 @@ class PortalCollector(Collector):
                 yield GaugeMetricFamily(name, text, age)
         if summary.broker is not None:
             served = summary.broker.served
-            yield _by_label("portal_queue_messages", "Messages that wait.", "queue", summary.broker.depths)
-            yield _by_label(
+            yield _build_gauge("portal_queue_messages", "Messages that wait.", "queue", summary.broker.depths)
+            yield _build_gauge(
                 "portal_queue_read",
                 "Whether a worker reads the queue.",
                 "queue",
@@ -90,7 +89,7 @@ class PortalCollector(Collector):
         yield from _pools()
 
 
-def _by_label(name: str, text: str, label: str, values: dict[str, int]) -> GaugeMetricFamily:
+def _build_gauge(name: str, text: str, label: str, values: dict[str, int]) -> GaugeMetricFamily:
     family = GaugeMetricFamily(name, text, labels=[label])
     for value, number in values.items():
         family.add_metric([value], number)
@@ -153,7 +152,7 @@ def _resource_sync() -> Iterator[GaugeMetricFamily]:
         "Accounts of which some type has not been synced for three intervals.",
         stale,
     )
-    yield _by_label(
+    yield _build_gauge(
         "portal_resource_syncs_running",
         "Resource syncs under way, by whether a worker has them.",
         "state",
@@ -192,7 +191,7 @@ def _pools() -> Iterator[GaugeMetricFamily]:
     pools = list(VolumePool.objects.select_related("account").order_by("type", "account_id"))
     ids = [pool.pk for pool in pools]
     stock = count_stock(ids)
-    asked = PoolClaim.objects.filter(pool__in=ids, at__gt=timezone.now() - timedelta(days=1)).order_by()
+    asked = Claim.objects.filter(pool__in=ids, at__gt=timezone.now() - timedelta(days=1)).order_by()
     wanted = {row[0]: row[1:] for row in asked.values_list("pool").annotate(Sum("taken"), Sum("made"))}
     for pool in pools:
         of_pool = [pool.type, str(pool.account_id)]
@@ -205,13 +204,13 @@ def _pools() -> Iterator[GaugeMetricFamily]:
         claims.add_metric([*of_pool, "miss"], misses)
         if hits + misses:
             rate.add_metric(of_pool, hits / (hits + misses))
-        paused.add_metric(of_pool, int(is_paused(pool)))
-        lacking.add_metric(of_pool, int(lacks_its_source(pool)))
+        paused.add_metric(of_pool, int(pool.is_paused))
+        lacking.add_metric(of_pool, int(pool.has_source_problem))
     yield from (spares, desired, claims, rate, paused, lacking)
     strays = dict.fromkeys((str(pool.account_id) for pool in pools), 0)
-    found = StrayVolume.objects.order_by().values_list("account_id").annotate(Count("pk"))
+    found = OrphanVolume.objects.order_by().values_list("account_id").annotate(Count("pk"))
     strays |= {str(account_id): count for account_id, count in found}
-    yield _by_label(
+    yield _build_gauge(
         "portal_pool_strays", "Volumes that carry a pool's mark and belong to no row.", "account_id", strays
     )
 

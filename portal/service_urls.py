@@ -21,7 +21,7 @@ def with_password(url: str, password: str) -> str:
     return urlunsplit(split._replace(netloc=f"{user.rstrip(':')}:{quote(password, safe='')}@{place}"))
 
 
-def checked_url(name: str, url: str) -> str:
+def validate_url(name: str, url: str) -> str:
     """Return the address of the setting `name`. Raises ValueError, without the value: it may hold a password."""
     try:
         split = urlsplit(url)

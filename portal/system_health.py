@@ -24,9 +24,9 @@ def system_health() -> dict[str, Any]:
     installation has as long to show the first sign of life as any sign is good for, from its migrations on.
     """
     since_start = _seconds_since_migrations()
-    beat, sung = queues.seconds_since_beat(), seconds_since_canary()
+    beat, canary = queues.seconds_since_beat(), seconds_since_canary()
     problems: dict[str, str] = {}
-    silent = _silence_of_beat()
+    silent = _max_beat_silence()
     if silent is None:
         problems["schedules"] = "No schedule is switched on, so nothing rings."
     elif (since_start if beat is None else beat) > silent:
@@ -35,14 +35,14 @@ def system_health() -> dict[str, Any]:
         problems["clock"] = (
             f"{ahead} schedules count from a time to come; beat puts them right when it ticks."
         )
-    if _canary_is_sent() and (since_start if sung is None else sung) > LATE_SECONDS:
+    if _is_canary_enabled() and (since_start if canary is None else canary) > LATE_SECONDS:
         problems["canary"] = f"No job has come through for more than {LATE_SECONDS} s."
-    if unread := _unread_queues():
+    if unread := _list_unread_queues():
         problems["queues"] = f"Messages wait, and no worker reads: {', '.join(unread)}."
     return problems
 
 
-def _silence_of_beat() -> float | None:
+def _max_beat_silence() -> float | None:
     """How long beat may be silent: twice the shortest interval at least. None when no schedule is on."""
     on = PeriodicTask.objects.filter(enabled=True).exclude(name="celery.backend_cleanup")
     spans = [
@@ -54,12 +54,12 @@ def _silence_of_beat() -> float | None:
     return max(BEAT_LATE_SECONDS, 2 * min(spans).total_seconds() + 10)
 
 
-def _canary_is_sent() -> bool:
+def _is_canary_enabled() -> bool:
     """Whether the canary's schedule is on: whoever has switched it off misses none."""
     return bool(PeriodicTask.objects.filter(task=CANARY_SCHEDULE, enabled=True).exists())
 
 
-def _unread_queues() -> list[str]:
+def _list_unread_queues() -> list[str]:
     """The queues that have messages and no worker; none when that cannot be known, which the canary tells soon enough."""
     broker = queues.broker()
     if broker is None:

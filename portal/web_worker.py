@@ -42,7 +42,7 @@ READ_AT_ONCE = 64 * 1024
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-def _bare_answer(status: str, code: str, detail: str) -> bytes:
+def _build_answer(status: str, code: str, detail: str) -> bytes:
     body = (
         f'{{"type":"/problems/{code}","title":"{status[4:]}","status":{status[:3]},'
         f'"detail":"{detail}","code":"{code}","request_id":""}}'
@@ -51,8 +51,8 @@ def _bare_answer(status: str, code: str, detail: str) -> bytes:
     return f"{head}Cache-Control: no-store\r\nConnection: close\r\n\r\n{body}".encode()
 
 
-TOO_SLOW = _bare_answer("408 Request Timeout", "too_slow", "The request did not arrive in time.")
-TOO_LARGE_HEAD = _bare_answer(
+TOO_SLOW = _build_answer("408 Request Timeout", "too_slow", "The request did not arrive in time.")
+TOO_LARGE_HEAD = _build_answer(
     "431 Request Header Fields Too Large", "too_large", "The headers are too large."
 )
 
@@ -134,11 +134,11 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
             conn.deadline = time.monotonic() + REQUEST_SECONDS
         self.buffered += len(data)
         conn.buffer.add(data)
-        self._look_at(conn)
+        self._check_progress(conn)
         while self.buffered > MOST_BUFFERED:
             self._drop(max(self.incoming, key=lambda one: len(one.buffer.data)))
 
-    def _look_at(self, conn: Connection) -> None:
+    def _check_progress(self, conn: Connection) -> None:
         """Hand a request on when enough of it is here."""
         progress = conn.buffer.progress()
         if progress is Progress.PARTIAL:
@@ -195,7 +195,7 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc]
         conn.buffer = RequestBuffer(LARGEST_BODY, conn.parser.unreader.take_buffered())
         if conn.buffer.data:
             self._receive(conn, REQUEST_SECONDS)
-            self._look_at(conn)
+            self._check_progress(conn)
             return
         conn.sock.setblocking(False)
         conn.set_timeout()

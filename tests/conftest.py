@@ -118,12 +118,12 @@ def celery_worker(
         deadline = time.monotonic() + 30
         while not app.control.ping(destination=[name], timeout=0.2):
             if process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"The Celery worker did not start:\n{launch.last_lines(log, 40)}")
+                pytest.fail(f"The Celery worker did not start:\n{launch.read_last_lines(log, 40)}")
         return process
 
     flush_broker()
     yield start
     for process in started:
         # Cold: what it still has in hand belongs to a database that is being emptied.
-        launch.end(process, politely=signal.SIGQUIT, seconds=10)
+        launch.end(process, stop_signal=signal.SIGQUIT, seconds=10)
     flush_broker()

@@ -9,7 +9,7 @@ from django.utils import timezone
 from factory.django import DjangoModelFactory
 
 from cloudaccounts.models import CloudAccount, CloudResource
-from cloudaccounts.registry import syncers_of
+from cloudaccounts.registry import list_syncers
 from deploys.models import (
     Deployment,
     DeploymentItem,
@@ -26,7 +26,7 @@ from volumepool.models import SpareVolume, Volume, VolumePool, VolumeSnapshot
 
 def catalogue_types() -> list[str]:
     """What VMs are made from: the types that a test of VMs has synced."""
-    return [syncer.type for syncer in syncers_of("openstack") if syncer.catalogue]
+    return [syncer.type for syncer in list_syncers("openstack") if syncer.catalogue]
 
 
 class UserFactory(DjangoModelFactory[User]):

@@ -107,7 +107,7 @@ class Servers:
         """End the servers and remove their folder; the second time it does nothing."""
         while self._running:
             process, politely = self._running.pop()
-            launch.end(process, politely=politely, seconds=10)
+            launch.end(process, stop_signal=politely, seconds=10)
         self._lock.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -119,7 +119,7 @@ class Servers:
             if _wait(process, server.is_ready):
                 return
         pytest.exit(
-            f"A server for the tests did not start:\n{launch.last_lines(server.log) if server.log else ''}",
+            f"A server for the tests did not start:\n{launch.read_last_lines(server.log) if server.log else ''}",
             returncode=3,
         )
 

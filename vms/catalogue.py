@@ -14,7 +14,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from cloudaccounts.models import CloudResource
-from cloudaccounts.placements import Errors, Place
+from cloudaccounts.placements import Errors, Placement
 from tenants.models import InformationSystem
 from volumepool.models import VolumePool
 from volumepool.services import find_boot_pool
@@ -41,7 +41,7 @@ class Choice:
 class Catalogue:
     """The resources of one account and region that one tenant may choose from: one query."""
 
-    def __init__(self, place: Place, system: InformationSystem) -> None:
+    def __init__(self, place: Placement, system: InformationSystem) -> None:
         self.place, self.system = place, system
         # A resource that the last listing did not show may still exist, but no VM should be created from it.
         present = CloudResource.objects.present().filter(

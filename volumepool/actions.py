@@ -1,4 +1,4 @@
-"""What can be asked of a volume by `volumes/{id}/actions/`: the room's own, and what rooms above register."""
+"""Actions on a volume by `volumes/{id}/actions/`: the room's own, and those that rooms above register."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tenants.scoping import Role, Scope
 from .models import Volume
 
 
-class Outcome(Protocol):
-    """What every action answers with: the volume as it is now, and the job that changes it, None when nothing has to be."""
+class ActionResult(Protocol):
+    """The result of an action: the volume as it is now, and the job that changes it; None when there is no change."""
 
     @property
     def volume(self) -> Volume: ...
@@ -24,27 +24,27 @@ class Outcome(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class VolumeAction:
-    """An action: the fields that it needs and no others, the role, and the use case that is called with them."""
+    """An action: the fields that it takes, the role that it requires, and its use case."""
 
     needs: tuple[str, ...]
     role: Role
-    do: Callable[..., Outcome]
+    use_case: Callable[..., ActionResult]
 
 
 _actions: dict[str, VolumeAction] = {}
 
 
 def register_action(name: str, action: VolumeAction) -> None:
-    """Offer an action under a name. Raises `ValueError` when the name is taken by another."""
+    """Register an action under a name. Raises `ValueError` when another one has the name."""
     if _actions.setdefault(name, action) != action:
         raise ValueError(f"There are two actions on volumes called '{name}'.")
 
 
-def volume_actions() -> Mapping[str, VolumeAction]:
-    """Every action by its name."""
+def list_volume_actions() -> Mapping[str, VolumeAction]:
+    """Return every action by its name."""
     return _actions
 
 
-def act(scope: Scope, volume_id: UUID, name: str, fields: Mapping[str, Any]) -> Outcome:
-    """Call the use case of an action. Raises what it raises."""
-    return _actions[name].do(scope=scope, volume_id=volume_id, **fields)
+def run_action(scope: Scope, volume_id: UUID, name: str, fields: Mapping[str, Any]) -> ActionResult:
+    """Run the use case of an action. Raises what it raises."""
+    return _actions[name].use_case(scope=scope, volume_id=volume_id, **fields)

@@ -12,14 +12,14 @@ from django.template.loader import render_to_string
 from django.utils.translation import gettext_lazy as _
 
 from cloudaccounts.models import CloudAccount
-from cloudaccounts.placements import unusable
+from cloudaccounts.placements import explain_unusable
 from tasks.admin import ReadOnly, ReadOnlyRows
 from tasks.doorbell import ring
 
 from .charts import plot
-from .models import PoolClaim, SpareVolume, StrayVolume, Volume, VolumePool, VolumeSnapshot, VolumeSyncState
-from .services.figures import Figures, compute_figures
-from .services.pools import fill_now, find_pool_problems, request_reconciliation
+from .models import Claim, OrphanVolume, SpareVolume, Volume, VolumePool, VolumeSnapshot, VolumeSyncState
+from .services.figures import PoolFigures, compute_figures
+from .services.pools import find_pool_problems, request_backfill, request_reconciliation
 from .services.stock import build_history
 from .services.volume_sync import accept_volume_losses
 
@@ -108,7 +108,7 @@ class VolumePoolForm(forms.ModelForm[VolumePool]):
 
     def _unusable(self, account: CloudAccount) -> str | None:
         """Why a pool cannot be put into an account. One that is there stays editable, whatever has become of its account."""
-        return unusable(account) if "account" in self.changed_data else None
+        return explain_unusable(account) if "account" in self.changed_data else None
 
 
 class SpareRows(ReadOnlyRows):
@@ -178,7 +178,7 @@ class VolumePoolAdmin(admin.ModelAdmin[VolumePool]):
         self._figures = compute_figures(list(changes.result_list))
         return changes
 
-    def _of(self, pool: VolumePool) -> Figures:
+    def _of(self, pool: VolumePool) -> PoolFigures:
         return self._figures[pool.pk]
 
     @admin.display(description=_("available"))
@@ -221,7 +221,7 @@ class VolumePoolAdmin(admin.ModelAdmin[VolumePool]):
     def fill_now(self, request: HttpRequest, pools: QuerySet[VolumePool]) -> None:
         """Look now for what is missing."""
         for pool in pools:
-            fill_now(pool)
+            request_backfill(pool)
         self.message_user(request, _("%(count)s pools are looked at.") % {"count": len(pools)})
 
     @admin.action(description=_("Compare the chosen pools with their clouds now"), permissions=["change"])
@@ -232,8 +232,8 @@ class VolumePoolAdmin(admin.ModelAdmin[VolumePool]):
         self.message_user(request, _("%(count)s pools are looked at.") % {"count": len(pools)})
 
 
-@admin.register(PoolClaim)
-class PoolClaimAdmin(ReadOnly):
+@admin.register(Claim)
+class ClaimAdmin(ReadOnly):
     """What was wanted of each pool, and what it had."""
 
     list_display = ["at", "pool", "taken", "made", "seconds_saved"]
@@ -243,8 +243,8 @@ class PoolClaimAdmin(ReadOnly):
     show_full_result_count = False
 
 
-@admin.register(StrayVolume)
-class StrayVolumeAdmin(ReadOnly):
+@admin.register(OrphanVolume)
+class OrphanVolumeAdmin(ReadOnly):
     """Volumes that carry a pool's mark and belong to no row."""
 
     list_display = [

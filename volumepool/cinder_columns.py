@@ -1,4 +1,4 @@
-"""One mapper from Cinder's volumes to the columns of rows, for the status sync, the watcher and the commands."""
+"""The mapping of Cinder's volumes to columns, for the status sync, the watcher and the commands."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class VolumeColumns:
-    """What Cinder says of a volume. `name` is None where Cinder's is not the row's to follow."""
+    """The columns that follow Cinder. `name` is None where the row does not follow Cinder's name."""
 
     status: str
     size_gb: int
@@ -21,7 +21,7 @@ class VolumeColumns:
     device: str
 
     def as_json(self) -> dict[str, Any]:
-        """For a job's data."""
+        """Return the columns as JSON values, for a job's data."""
         return {
             "status": self.status,
             "size_gb": self.size_gb,
@@ -32,10 +32,10 @@ class VolumeColumns:
 
 
 def to_columns(found: CinderVolume) -> VolumeColumns:
-    """Map a volume to columns. A word that we do not know is kept as it is: people see Cinder's own.
+    """Return a volume's columns. An unknown status is kept as it is: people see Cinder's own word.
 
-    The name is followed on volumes that carry the mark of a tenant's row: until a claimed spare has it, Cinder's name is
-    still the pool's.
+    The name is followed on volumes that carry the metadata of a tenant's row: until a claimed spare has that, its name in
+    Cinder is still the pool's.
     """
     return VolumeColumns(
         status=found.status[:50],
@@ -46,9 +46,9 @@ def to_columns(found: CinderVolume) -> VolumeColumns:
     )
 
 
-def list_attached_volume_ids(raw_servers: Mapping[str, Any]) -> list[str]:
-    """The ids of the volumes that Nova says one server has."""
-    volumes = raw_servers.get("os-extended-volumes:volumes_attached")
+def list_attached_volume_ids(raw_server: Mapping[str, Any]) -> list[str]:
+    """Return the ids of the volumes that Nova lists on a server."""
+    volumes = raw_server.get("os-extended-volumes:volumes_attached")
     if not isinstance(volumes, list):
         return []
     return [one["id"] for one in volumes if isinstance(one, dict) and isinstance(one.get("id"), str)]

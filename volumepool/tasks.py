@@ -8,7 +8,7 @@ from .sync import status
 
 @shared_task(name="volumepool.backfill_all", expires=60)
 def backfill_all() -> None:
-    """Ring for every pool that may need spares, and write down how full all are."""
+    """Ring for every pool that may lack spares, and record the stock of all."""
     for pool_id in services.select_pools_to_fill():
         backfill.delay(pool_id)
     services.record_stock()
@@ -16,7 +16,7 @@ def backfill_all() -> None:
 
 @shared_task(name="volumepool.backfill", expires=300)
 def backfill(pool_id: int) -> None:
-    """Have what is missing in one pool made."""
+    """Create the spares that one pool lacks."""
     services.backfill(pool_id)
 
 
@@ -29,7 +29,7 @@ def reconcile_all() -> None:
 
 @shared_task(name="volumepool.reconcile", expires=300)
 def reconcile(account_id: int, region: str) -> None:
-    """Compare one account and region with Cinder."""
+    """Reconcile one account and region with Cinder."""
     services.reconcile(account_id, region)
 
 
@@ -43,10 +43,10 @@ def sync_status() -> None:
 @shared_task(name="volumepool.sync_place", expires=240)
 def sync_place(account_id: int, region: str) -> None:
     """Sync the volumes of one account and region."""
-    status.sync_place(account_id, region)
+    status.sync_region(account_id, region)
 
 
 @shared_task(name="volumepool.prune", expires=3600)
 def prune() -> None:
-    """Forget what is older than it is kept."""
-    services.prune()
+    """Delete history that has expired."""
+    services.prune_history()

@@ -1,4 +1,4 @@
-"""What may be asked of a volume by the word that Cinder says of it."""
+"""Actions that a volume's status allows."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from .models import GONE, Volume
 
 # Cinder extends and takes snapshots of these, and Nova attaches what is available.
 USABLE = frozenset({"available", "in-use"})
-# Of these a server may be rid: "reserved", "attaching" and "detaching" are also what a request leaves that came to nothing.
-ON_A_SERVER = frozenset({"in-use", "reserved", "attaching", "detaching"})
-# Cinder removes none of these; an administrator of the cloud has to set another state first, or it changes by itself.
-NOT_REMOVED = frozenset(
+# A volume in these can be detached: "reserved", "attaching" and "detaching" are also left behind by failed requests.
+ATTACHMENT_STATUSES = frozenset({"in-use", "reserved", "attaching", "detaching"})
+# Cinder deletes no volume in these: a cloud administrator has to reset the state first, or it changes by itself.
+UNDELETABLE_STATUSES = frozenset(
     {
         "error_deleting", "error_managing_deleting", "maintenance", "deleting", "downloading", "uploading", "retyping",
         "extending", "awaiting-transfer", "backing-up", "restoring-backup", "managing",
@@ -17,8 +17,8 @@ NOT_REMOVED = frozenset(
 )  # fmt: skip
 
 
-def allowed_on(volume: Volume) -> list[str]:
-    """What may be asked of a volume now, by its status alone: a job in flight and the role are told elsewhere."""
+def list_allowed_actions(volume: Volume) -> list[str]:
+    """List the actions that the status allows; jobs in flight and the caller's role are checked elsewhere."""
     if volume.status == GONE:
         return ["remove"]
     if volume.volume_id is None:
@@ -26,12 +26,12 @@ def allowed_on(volume: Volume) -> list[str]:
     allowed = ["rename"]
     if volume.status == "available" and volume.vm_id is None:
         allowed.append("attach")
-    if volume.status in ON_A_SERVER and volume.vm_id is not None and not volume.is_boot:
+    if volume.status in ATTACHMENT_STATUSES and volume.vm_id is not None and not volume.is_boot:
         allowed.append("detach")
     if volume.status in USABLE and not (volume.is_boot and volume.vm_id is not None):
         allowed.append("extend")
     if volume.status in USABLE:
         allowed.append("snapshot")
-    if volume.vm_id is None and volume.status not in NOT_REMOVED | {"in-use"}:
+    if volume.vm_id is None and volume.status not in UNDELETABLE_STATUSES | {"in-use"}:
         allowed.append("remove")
     return sorted(allowed)

@@ -39,7 +39,7 @@ class RemoveAccountCommand(Command):
 
     def validate(self) -> list[Refusal]:
         """What the portal manages in it must go first."""
-        if not (used := what_uses(self.account_id)):
+        if not (used := count_references(self.account_id)):
             return []
         message = gettext_lazy(
             "Still in this account: %(what)s. Remove them first, or switch the account off."
@@ -49,7 +49,12 @@ class RemoveAccountCommand(Command):
     @step(title=gettext_lazy("Switch it off"))
     def switch_off(self) -> Result:
         """No schedule, no new VM, no new sync; what runs is closed, and finds that out before its next page."""
-        CloudAccount.objects.filter(pk=self.account_id).update(active=False)
+        account = CloudAccount.objects.filter(pk=self.account_id).first()
+        if account is not None:
+            account.active = False
+            account.save(
+                update_fields=["active", "updated_at"]
+            )  # Saved as a row: the signal disables its schedule.
         SyncLog.objects.filter(account=self.account_id).close(_("The account is being removed."))
         # Again, now that nothing new can come to it.
         refusals = self.validate()
@@ -88,7 +93,7 @@ class RemoveAccountCommand(Command):
         return Done()
 
 
-def what_uses(account_id: int) -> list[tuple[str, int]]:
+def count_references(account_id: int) -> list[tuple[str, int]]:
     """What of other rooms is in an account and keeps it: its name for people, and how many."""
     used = []
     relations: list[Any] = CloudAccount._meta.get_fields(include_hidden=True)  # noqa: SLF001 - Django's documented API.

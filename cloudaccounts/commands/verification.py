@@ -15,8 +15,8 @@ from tasks.command import Done, Entity, Failed, Failure, Result, Wait, minutes, 
 from tasks.doorbell import ring
 
 from ..models import CloudAccount, SyncLog
-from ..registry import UnknownProvider, provider_of, types_of
-from ..text_sanitizer import plain
+from ..registry import UnknownProviderError, get_provider, list_synced_types
+from ..text_sanitizer import sanitize_text
 from .cloud import CloudCommand
 
 LONGEST_MESSAGE = 4000
@@ -54,8 +54,8 @@ class VerifyAccountCommand(CloudCommand):
         if account is None:
             return Failed("gone", _("The account has been removed."))
         try:
-            provider = provider_of(account)
-        except UnknownProvider:
+            provider = get_provider(account)
+        except UnknownProviderError:
             return Failed(
                 "unknown_provider",
                 _("The provider '%(provider)s' is not installed.") % {"provider": account.provider},
@@ -73,7 +73,7 @@ class VerifyAccountCommand(CloudCommand):
         return Done()
 
     def _refused(self, problem: Exception) -> Result:
-        said = plain(str(problem), LONGEST_MESSAGE)
+        said = sanitize_text(str(problem), LONGEST_MESSAGE)
         # A cloud that is away is asked a few times: somebody waits for the answer.
         if isinstance(problem, CloudUnavailable) and self.tries < 3:
             return Wait(min(problem.retry_after or 2.0, 20.0), said)
@@ -90,7 +90,7 @@ class VerifyAccountCommand(CloudCommand):
         if self.then_sync and account is not None:
             opened = SyncLog.objects.open(
                 self.account_id,
-                types_of(account),
+                list_synced_types(account),
                 asked_by_id=self.job.created_by_id,
                 language=self.job.language,
             )

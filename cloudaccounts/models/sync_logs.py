@@ -15,6 +15,7 @@ from django.utils.translation import pgettext_lazy
 from tenants.models import User
 from tenants.scoping import TenantScoped
 
+from ..queries import OPEN_SYNC_LOGS
 from .accounts import CloudAccount
 
 
@@ -45,14 +46,7 @@ class SyncLogQuerySet(TenantScoped):
         """
         with connection.cursor() as cursor:
             cursor.execute(
-                """
-                INSERT INTO cloudaccounts_synclog (account_id, type, state, asked_by_id, created, updated, unchanged,
-                    expired, message, started_at, owner, losses_accepted, language)
-                SELECT %(account)s, type, 'running', %(user)s::uuid, 0, 0, 0, 0, '', statement_timestamp(), '', %(accepted)s, %(language)s
-                FROM unnest(%(types)s::text[]) WITH ORDINALITY AS t(type, n) ORDER BY n
-                ON CONFLICT (account_id, type) WHERE state = 'running' DO NOTHING
-                RETURNING id
-                """,
+                OPEN_SYNC_LOGS,
                 {
                     "account": account_id,
                     "user": asked_by_id,

@@ -21,7 +21,7 @@ from tenants.scoping import Scope
 from ..models import SyncLog
 from ..serializers import AccountSyncSerializer
 from ..services import accept_losses, change_account, remove_account, request_sync, verify_account
-from ..services.accounts import visible_account
+from ..services.accounts import get_account
 from .account_form import if_match_of
 
 Act = Callable[[PageRequest, Scope, int], HttpResponse | None]
@@ -87,7 +87,7 @@ def switch_account_page(request: PageRequest, scope: Scope, pk: int) -> None:
 @_button_of("account-detail-page")
 def remove_account_page(request: PageRequest, scope: Scope, pk: int) -> HttpResponse:
     """Have it removed, when its name was typed: a click alone must not. The job outlives the account, so it is shown."""
-    account = visible_account(scope, pk)
+    account = get_account(scope, pk)
     if request.POST.get("name", "").strip() != account.name.strip():
         raise InvalidFieldsError({_("Name"): [_("Type '%(name)s' to remove it.") % {"name": account.name}]})
     _account, job = remove_account(scope=scope, account_id=pk, if_match=if_match_of(request.POST))

@@ -21,7 +21,7 @@ from ..clock_offsets import build_account_clock_warning
 from ..commands import VerifyAccountCommand
 from ..models import CloudAccount, SyncLog
 from ..registry import type_label
-from ..services.account_status import TypeSummary, pictures_of, type_summaries
+from ..services.account_status import TypeSummary, load_account_statuses, summarize_types
 from .accounts import may, provider_label
 
 ACCOUNTS = CloudAccount.objects.select_related("tenant").prefetch_related("resource_types")
@@ -60,7 +60,7 @@ def _context(scope: Scope, account: CloudAccount) -> dict[str, Any]:
     }
     if not context["owned"]:
         return context
-    summaries = type_summaries(account)
+    summaries = summarize_types(account)
     holders = engine.holders_of([account.lock_key, *VerifyAccountCommand(account.pk).locks()])
     # A removal says more than a verification.
     job = holders.get(account.lock_key) or next(iter(holders.values()), None)
@@ -68,7 +68,7 @@ def _context(scope: Scope, account: CloudAccount) -> dict[str, Any]:
     found = account.facts.get("regions", {})
     return context | {
         "clock_warning": build_account_clock_warning(account),
-        "picture": pictures_of([account])[account.pk],
+        "account_status": load_account_statuses([account])[account.pk],
         "chosen_types": [type_label(kind.provider, kind.code) for kind in account.resource_types.all()],
         # As a list: a template that asks a dictionary for its items gets an entry of that name, if there is one.
         "found_regions": sorted(found.items()) if isinstance(found, dict) else [],

@@ -23,17 +23,17 @@ from api.serializers import right_and_wrong
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
 
-from ..credentials import LOG_IN_FIELDS
+from ..credentials import LOGIN_FIELDS
 from ..models import CloudAccount, ResourceType
-from ..models.accounts import MOST_MINUTES
+from ..models.accounts import MAX_SYNC_INTERVAL_MINUTES
 from ..registry import providers, type_label
 from ..serializers import CloudAccountSerializer
 from ..services import change_account, create_account
-from ..services.accounts import visible_account
+from ..services.accounts import get_account
 
 Entered = dict[str, Any]
 # Entered as one text each; the others are put together.
-TEXTS = ("name", "provider", *LOG_IN_FIELDS, "regions", "sync_interval_minutes")
+TEXTS = ("name", "provider", *LOGIN_FIELDS, "regions", "sync_interval_minutes")
 FIELDS = {*TEXTS, "secret", "resource_types", "active"}
 
 
@@ -66,7 +66,7 @@ def edit_account_page(request: PageRequest, pk: int) -> HttpResponse:
     """Show the form; on POST change what was changed in it, unless somebody else has changed the account meanwhile."""
     scope = page_scope(request)
     try:
-        account = visible_account(scope, pk)
+        account = get_account(scope, pk)
     except DomainError as refused:
         tell(request, refused)
         return redirect("account-detail-page", pk)
@@ -140,7 +140,7 @@ def _data(entered: Entered, before: Entered, secret: str) -> dict[str, Any]:
 def _checked(scope: Scope, account: CloudAccount | None, data: Mapping[str, Any]) -> dict[str, Any]:
     """The fields to save. Raises `InvalidFieldsError` with everything that is wrong."""
     asked: Any = CloudAccountSerializer(
-        account, data=data, partial=account is not None, context={"scope": scope, "pictures": {}}
+        account, data=data, partial=account is not None, context={"scope": scope, "account_statuses": {}}
     )
     fields, errors = right_and_wrong(asked)
     if errors:
@@ -180,7 +180,7 @@ def _form(
         "credential_kinds": CloudAccount.CredentialKind.choices,
         "interfaces": CloudAccount.Interface.choices,
         "types": [(kind, type_label(kind.provider, kind.code)) for kind in kinds],
-        "most_minutes": MOST_MINUTES,
+        "most_minutes": MAX_SYNC_INTERVAL_MINUTES,
         "here": reverse("account-edit", args=[account.pk]) if account else reverse("account-new"),
     }
     return render(request, "cloudaccounts/form.html", context, status=status_of(refused) if refused else 200)

@@ -1,4 +1,4 @@
-"""The list of cloud accounts, and whose picture is too old."""
+"""The list of cloud accounts, and whose account_status is too old."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tenants.scoping import Role, Scope, has_staff_permission
 
 from ..models import CloudAccount, SyncLog
 from ..registry import providers, type_label
-from ..services import stale_accounts
-from ..services.account_status import pictures_of
+from ..services import list_stale_accounts
+from ..services.account_status import load_account_statuses
 from ..services.freshness import Staleness, freshness
 
 PAGE_SIZE = 50
@@ -45,7 +45,7 @@ def account_page(request: PageRequest) -> HttpResponse:
         "rows": _rows(scope, list(page.object_list)),
         "search": search,
         "query": urlencode({"search": search}) if search else "",
-        **stale_of(scope),
+        **build_stale_banner(scope),
         **may(scope),
     }
     return render(request, "cloudaccounts/accounts.html", context)
@@ -64,10 +64,10 @@ def provider_label(code: str) -> str:
     return next((str(provider.label) for provider in providers() if provider.code == code), code)
 
 
-def stale_of(scope: Scope) -> dict[str, Any]:
+def build_stale_banner(scope: Scope) -> dict[str, Any]:
     """The accounts that have not been synced for too long, for the banner: a tenant's own, and of staff all."""
     sees_all = scope.tenant is None and has_staff_permission(scope.user, VIEW_ACCOUNTS)
-    stale = stale_accounts() if sees_all else _stale_of_tenant(scope)
+    stale = list_stale_accounts() if sees_all else _stale_of_tenant(scope)
     told = stale[:STALE_TOLD]
     kinds = dict(
         CloudAccount.objects.filter(pk__in=[one.account_id for one in told]).values_list("pk", "provider")
@@ -89,11 +89,11 @@ def _stale_of_tenant(scope: Scope) -> list[Staleness]:
 def _rows(scope: Scope, accounts: list[Any]) -> list[dict[str, Any]]:
     """The accounts, each with what may be told of it."""
     owned = [account for account in accounts if account.is_owned_by(scope)]
-    pictures = pictures_of(owned)
+    account_statuses = load_account_statuses(owned)
     rows = []
     for account in accounts:
         row = {"account": account, "provider": provider_label(account.provider), "owned": account in owned}
         if row["owned"]:
-            row |= {"host": urlsplit(account.auth_url).netloc, "picture": pictures[account.pk]}
+            row |= {"host": urlsplit(account.auth_url).netloc, "account_status": account_statuses[account.pk]}
         rows.append(row)
     return rows

@@ -18,7 +18,7 @@ from tenants.scoped_pages import PageRequest, page_scope
 from ..models import CloudResource, ResourceChange
 from ..registry import type_label
 from ..serializers import TopologyQuerySerializer
-from ..services import topology_of
+from ..services import build_topology
 from ..services.topology import DEEPEST
 from .topology_diagram import draw
 
@@ -51,7 +51,7 @@ def resource_detail_page(request: PageRequest, pk: UUID) -> HttpResponse:
         "query": f"depth={depth}",
         "depth": depth,
         "depths": range(1, DEEPEST + 1),
-        "drawing": draw(topology_of(scope=scope, root=resource, depth=depth)),
+        "drawing": draw(build_topology(scope=scope, root=resource, depth=depth)),
     }
     return render(request, "cloudaccounts/resource.html", context)
 

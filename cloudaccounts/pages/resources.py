@@ -21,7 +21,7 @@ from ..filters import SEARCHED, CloudResourceFilter
 from ..models import CloudAccount, CloudResource, ResourceType
 from ..registry import type_label
 from ..serializers import CloudResourceSerializer
-from .accounts import stale_of
+from .accounts import build_stale_banner
 
 PAGE_SIZE = 50
 SEARCH_WORDS = 10
@@ -36,7 +36,7 @@ def resource_page(request: PageRequest) -> HttpResponse:
     """The list, with the filters that the REST list and its export have too; what has expired is shown when asked for."""
     scope = page_scope(request)
     resources = CloudResource.objects.within(scope)
-    wish, found = wished(request, CloudResourceFilter, resources, FILTERS, {"expired": "false"})
+    wish, found = apply_filters(request, CloudResourceFilter, resources, FILTERS, {"expired": "false"})
     if wish["expired"] not in {"true", "false"}:
         wish["expired"] = ""
     search = request.GET.get("search", "")[:200].replace("\x00", "").strip()
@@ -58,12 +58,12 @@ def resource_page(request: PageRequest) -> HttpResponse:
         # Once, although two providers may have a type of the same code.
         "types": {kind.code: type_label(kind.provider, kind.code) for kind in kinds},
         **_places(resources),
-        **stale_of(scope),
+        **build_stale_banner(scope),
     }
     return render(request, "cloudaccounts/resources.html", context)
 
 
-def wished(
+def apply_filters(
     request: PageRequest, filters: Any, rows: QuerySet[Any], names: tuple[str, ...], starts: dict[str, str]
 ) -> tuple[dict[str, str], QuerySet[Any]]:
     """The filters that were set, and the rows that they let through: those of the REST list. Nonsense is left out."""

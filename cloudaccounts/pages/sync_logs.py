@@ -21,7 +21,7 @@ from ..models import CloudAccount, ResourceType, SyncLog
 from ..registry import providers, type_label
 from ..serializers import SyncLogSerializer
 from .accounts import may
-from .resources import wished
+from .resources import apply_filters
 
 PAGE_SIZE = 50
 LINES_AT_ONCE = 500
@@ -35,7 +35,7 @@ LOGS = SyncLog.objects.select_related("account", "asked_by")
 def sync_log_page(request: PageRequest) -> HttpResponse:
     """The syncs of one's accounts, newest first."""
     scope = page_scope(request)
-    wish, logs = wished(request, SyncLogFilter, LOGS.within(scope), FILTERS, {})
+    wish, logs = apply_filters(request, SyncLogFilter, LOGS.within(scope), FILTERS, {})
     page = Paginator(logs.order_by("-id"), PAGE_SIZE).get_page(request.GET.get("page"))
     kinds = ResourceType.objects.order_by("order", "code")
     accounts = CloudAccount.objects.within(scope).order_by("name", "pk")

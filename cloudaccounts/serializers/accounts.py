@@ -11,24 +11,23 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from api.serializers import PlainCharField, StrictModelSerializer
+from security.endpoints import check_auth_url, check_ca_bundle
 from tasks.serializers import JobSerializer
 
 from ..clock_offsets import build_account_clock_warning
 from ..credentials import (
-    LOG_IN_FIELDS,
-    SECRET_AGAIN,
-    check_auth_url,
-    check_ca_bundle,
+    LOGIN_FIELDS,
+    SECRET_REQUIRED,
     check_provider,
-    secret_is_needed,
+    is_secret_required,
 )
 from ..models import CloudAccount, ResourceType
-from ..models.accounts import MOST_MINUTES
+from ..models.accounts import MAX_SYNC_INTERVAL_MINUTES
 from ..registry import type_label
-from ..services.accounts import types_named
+from ..services.accounts import find_types
 
 # What is nobody's business but the owner's; of a shared account that is the platform.
-OWNERS_ALONE = (*LOG_IN_FIELDS, "facts", "last_error", "clock_offsets", "clock_warning")
+OWNERS_ALONE = (*LOGIN_FIELDS, "facts", "last_error", "clock_offsets", "clock_warning")
 
 
 class AccountScheduleSerializer(serializers.Serializer[Any]):
@@ -63,7 +62,10 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
         child=PlainCharField(max_length=30), max_length=200, required=False, help_text="Codes. Empty: all."
     )
     sync_interval_minutes = serializers.IntegerField(
-        min_value=0, max_value=MOST_MINUTES, required=False, help_text="0: only when somebody asks."
+        min_value=0,
+        max_value=MAX_SYNC_INTERVAL_MINUTES,
+        required=False,
+        help_text="0: only when somebody asks.",
     )
     verification = serializers.ChoiceField(choices=CloudAccount.Verification.choices, read_only=True)
     schedule = serializers.SerializerMethodField()
@@ -77,7 +79,7 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
             "name",
             "provider",
             "tenant",
-            *LOG_IN_FIELDS,
+            *LOGIN_FIELDS,
             "secret",
             "regions",
             "resource_types",
@@ -111,12 +113,12 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
 
     @extend_schema_field(AccountScheduleSerializer(allow_null=True))
     def get_schedule(self, account: CloudAccount) -> dict[str, Any] | None:
-        picture = self.context["pictures"].get(account.pk)
-        return picture.schedule if picture else None
+        account_status = self.context["account_statuses"].get(account.pk)
+        return account_status.schedule if account_status else None
 
     def get_stale(self, account: CloudAccount) -> bool:
-        picture = self.context["pictures"].get(account.pk)
-        return bool(picture and picture.stale)
+        account_status = self.context["account_statuses"].get(account.pk)
+        return bool(account_status and account_status.stale)
 
     def get_clock_warning(self, account: CloudAccount) -> str:
         return build_account_clock_warning(account)
@@ -150,7 +152,7 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
         """Types of the account's provider."""
         sent = self.initial_data.get("provider")
         provider = sent if isinstance(sent, str) else self.instance.provider if self.instance else "openstack"
-        found, unknown = types_named(provider, codes)
+        found, unknown = find_types(provider, codes)
         if unknown:
             known = ResourceType.objects.filter(provider=provider).values_list("code", flat=True)
             raise serializers.ValidationError(
@@ -165,8 +167,8 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
             changed = frozenset(
                 name for name, value in attrs.items() if getattr(self.instance, name, None) != value
             )
-            if secret_is_needed(changed):
-                raise serializers.ValidationError({"secret": [SECRET_AGAIN]})
+            if is_secret_required(changed):
+                raise serializers.ValidationError({"secret": [SECRET_REQUIRED]})
         return attrs
 
     def to_representation(self, account: CloudAccount) -> dict[str, Any]:

@@ -2,28 +2,28 @@
 
 from .accounts import (
     CREDENTIALS,
-    account_saved,
     change_account,
     create_account,
+    handle_saved_account,
     remove_account,
     verify_account,
 )
-from .freshness import stale_accounts
-from .syncs import accept_losses, prune, request_sync, sweep, sync_scheduled
-from .topology import topology_of
+from .freshness import list_stale_accounts
+from .syncs import accept_losses, open_scheduled_syncs, prune, request_sync, sweep
+from .topology import build_topology
 
 __all__ = [
     "CREDENTIALS",
     "accept_losses",
-    "account_saved",
+    "build_topology",
     "change_account",
     "create_account",
+    "handle_saved_account",
+    "list_stale_accounts",
+    "open_scheduled_syncs",
     "prune",
     "remove_account",
     "request_sync",
-    "stale_accounts",
     "sweep",
-    "sync_scheduled",
-    "topology_of",
     "verify_account",
 ]

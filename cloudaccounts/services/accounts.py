@@ -18,11 +18,11 @@ from tenants.row_limits import require_room_for_rows
 from tenants.scoping import Role, Scope, require_staff_permission
 
 from ..commands import RemoveAccountCommand, VerifyAccountCommand
-from ..credentials import LOG_IN_FIELDS, SECRET_AGAIN, secret_is_needed
+from ..credentials import LOGIN_FIELDS, SECRET_REQUIRED, is_secret_required
 from ..models import CloudAccount, ResourceType, SyncLog
 
 # When one of these changes, the account is verified anew.
-CREDENTIALS = frozenset({*LOG_IN_FIELDS, "secret", "provider", "regions"})
+CREDENTIALS = frozenset({*LOGIN_FIELDS, "secret", "provider", "regions"})
 
 
 def create_account(*, scope: Scope, fields: dict[str, Any]) -> tuple[CloudAccount, Job]:
@@ -40,7 +40,7 @@ def create_account(*, scope: Scope, fields: dict[str, Any]) -> tuple[CloudAccoun
             require_room_for_rows(scope.tenant, "cloud_accounts", own)
         _save(account)
         account.resource_types.set(types)
-        job = account_saved(account, user=scope.user, changed=CREDENTIALS)
+        job = handle_saved_account(account, user=scope.user, changed=CREDENTIALS)
         assert job is not None
     account.refresh_from_db()
     return account, job
@@ -54,13 +54,13 @@ def change_account(
     Raises `NotFoundError`, 403, 412 when `if_match` is of an older version, 409 `name_taken`, `busy`, 400 without the secret that it needs.
     """
     with transaction.atomic():
-        account = locked_account(scope, account_id, if_match)
+        account = lock_account(scope, account_id, if_match)
         if (held := engine.holder_of(account.lock_key)) is not None:
             raise engine.BusyError(held)
         secret, types = fields.pop("secret", None), fields.pop("resource_types", None)
         changed = {name for name, value in fields.items() if getattr(account, name) != value}
-        if secret_is_needed(frozenset(changed)) and not secret:
-            raise InvalidFieldsError({"secret": [SECRET_AGAIN]})
+        if is_secret_required(frozenset(changed)) and not secret:
+            raise InvalidFieldsError({"secret": [SECRET_REQUIRED]})
         for name, value in fields.items():
             setattr(account, name, value)
         if secret is not None:
@@ -71,11 +71,11 @@ def change_account(
         if types is not None:
             account.resource_types.set(types)
         account.refresh_from_db()
-        job = account_saved(account, user=scope.user, changed=frozenset(changed))
+        job = handle_saved_account(account, user=scope.user, changed=frozenset(changed))
     return account, job
 
 
-def account_saved(account: CloudAccount, *, user: User | None, changed: frozenset[str]) -> Job | None:
+def handle_saved_account(account: CloudAccount, *, user: User | None, changed: frozenset[str]) -> Job | None:
     """What follows when an account was saved, in the transaction of that; the job that verifies it, if one does.
 
     Its schedule is kept in step by the save itself.
@@ -90,7 +90,7 @@ def account_saved(account: CloudAccount, *, user: User | None, changed: frozense
 def verify_account(*, scope: Scope, account_id: int) -> tuple[CloudAccount, Job]:
     """Have an account's credentials tried. Raises `NotFoundError`, 403."""
     with transaction.atomic():
-        account = locked_account(scope, account_id, None)
+        account = lock_account(scope, account_id, None)
         return account, _verify(account, scope.user, then_sync=False)
 
 
@@ -107,19 +107,21 @@ def _verify(account: CloudAccount, user: User | None, *, then_sync: bool) -> Job
 def remove_account(*, scope: Scope, account_id: int, if_match: str | None = None) -> tuple[CloudAccount, Job]:
     """Have an account removed, with its schedule and all that was found in it. Raises `NotFoundError`, 403, 412, 409 `in_use`."""
     with transaction.atomic():
-        account = locked_account(scope, account_id, if_match)
+        account = lock_account(scope, account_id, if_match)
         return account, engine.submit(
             RemoveAccountCommand(account.pk), tenant=account.tenant, user=scope.user
         ).job
 
 
-def visible_account(scope: Scope, account_id: int, needed: Role = Role.ADMIN) -> CloudAccount:
+def get_account(scope: Scope, account_id: int, needed: Role = Role.ADMIN) -> CloudAccount:
     """An account that the caller may do something to. Raises `NotFoundError`, 403 `role_too_low`, `staff_only` for a shared one."""
-    return may_use(scope, CloudAccount.objects.within(scope).filter(pk=account_id).first(), needed)
+    return require_account_access(
+        scope, CloudAccount.objects.within(scope).filter(pk=account_id).first(), needed
+    )
 
 
-def may_use(scope: Scope, account: CloudAccount | None, needed: Role) -> CloudAccount:
-    """The account, if there is one and the caller may do something to it. Raises as `visible_account`."""
+def require_account_access(scope: Scope, account: CloudAccount | None, needed: Role) -> CloudAccount:
+    """The account, if there is one and the caller may do something to it. Raises as `get_account`."""
     if account is None:
         raise NotFoundError
     scope.require(needed, CloudAccount)
@@ -130,15 +132,15 @@ def may_use(scope: Scope, account: CloudAccount | None, needed: Role) -> CloudAc
     return account
 
 
-def locked_account(scope: Scope, account_id: int, if_match: str | None) -> CloudAccount:
+def lock_account(scope: Scope, account_id: int, if_match: str | None) -> CloudAccount:
     """An account that the caller may change, with its row locked. Raises `NotFoundError`, 403 `role_too_low`, `staff_only`, 412."""
     visible = CloudAccount.objects.within(scope).select_for_update(of=("self",)).select_related("tenant")
-    account = may_use(scope, visible.filter(pk=account_id).first(), Role.ADMIN)
+    account = require_account_access(scope, visible.filter(pk=account_id).first(), Role.ADMIN)
     check_if_match(if_match, account.version)
     return account
 
 
-def types_named(provider: str, codes: list[str]) -> tuple[list[ResourceType], list[str]]:
+def find_types(provider: str, codes: list[str]) -> tuple[list[ResourceType], list[str]]:
     """The types of a provider that have these codes, and the codes that none has."""
     found = {kind.code: kind for kind in ResourceType.objects.filter(provider=provider, code__in=codes)}
     return list(found.values()), [code for code in codes if code not in found]

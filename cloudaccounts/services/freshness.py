@@ -9,7 +9,8 @@ from django.db import connection
 
 from tasks.clock import TOLERANCE
 
-from ..registry import providers, syncers_of
+from ..queries import MEASURE_STALENESS
+from ..registry import list_syncers, providers
 
 # Without a success for so many intervals, something is wrong: silence is not health.
 INTERVALS = 3
@@ -32,31 +33,12 @@ def freshness(account_ids: list[int] | None = None) -> list[Staleness]:
 
     An account counts from its creation, so a new one is not stale at once. What its provider cannot sync is left out.
     """
-    known = [(provider.code, syncer.type) for provider in providers() for syncer in syncers_of(provider.code)]
+    known = [
+        (provider.code, syncer.type) for provider in providers() for syncer in list_syncers(provider.code)
+    ]
     with connection.cursor() as cursor:
         cursor.execute(
-            """
-            SELECT DISTINCT ON (account.id) account.id, account.name, kind.code, last.ended_at,
-                EXTRACT(EPOCH FROM statement_timestamp() - COALESCE(last.ended_at, account.created_at))::float AS age,
-                EXTRACT(EPOCH FROM statement_timestamp() - GREATEST(last.ended_at, account.created_at))
-                    NOT BETWEEN -%(tolerance)s AND %(intervals)s * 60 * account.sync_interval_minutes
-            FROM cloudaccounts_cloudaccount AS account
-            JOIN cloudaccounts_resourcetype AS kind ON kind.provider = account.provider AND (
-                EXISTS (SELECT 1 FROM cloudaccounts_cloudaccount_resource_types AS chosen
-                        WHERE chosen.cloudaccount_id = account.id AND chosen.resourcetype_id = kind.id)
-                OR NOT EXISTS (SELECT 1 FROM cloudaccounts_cloudaccount_resource_types AS chosen
-                               WHERE chosen.cloudaccount_id = account.id))
-            JOIN unnest(%(providers)s::text[], %(types)s::text[]) AS known(provider, type)
-                ON known.provider = kind.provider AND known.type = kind.code
-            LEFT JOIN LATERAL (
-                SELECT ended_at FROM cloudaccounts_synclog AS log
-                WHERE log.account_id = account.id AND log.type = kind.code AND log.state = 'success'
-                ORDER BY log.id DESC LIMIT 1
-            ) AS last ON true
-            WHERE account.active AND account.sync_interval_minutes > 0
-              AND (%(accounts)s::bigint[] IS NULL OR account.id = ANY(%(accounts)s))
-            ORDER BY account.id, age DESC, kind.code
-            """,
+            MEASURE_STALENESS,
             {
                 "intervals": INTERVALS,
                 # A success in the future is none: the clock has been set back since.
@@ -69,6 +51,6 @@ def freshness(account_ids: list[int] | None = None) -> list[Staleness]:
         return [Staleness(*row) for row in cursor.fetchall()]
 
 
-def stale_accounts() -> list[Staleness]:
+def list_stale_accounts() -> list[Staleness]:
     """Those of them that have not synced some type for three intervals: an alarm."""
     return sorted((one for one in freshness() if one.stale), key=lambda one: one.name)

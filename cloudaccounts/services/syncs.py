@@ -21,22 +21,23 @@ from tasks.leases import cut_leases
 from tenants.scoping import Role, Scope
 
 from ..models import CloudAccount, CloudResource, ResourceChange, SyncLog
-from ..registry import syncers_of, types_of
-from ..schedules import keep_in_step
-from .accounts import may_use
+from ..queries import SELECT_FORGOTTEN_LOGS
+from ..registry import list_synced_types, list_syncers
+from ..schedules import write_schedules
+from .accounts import require_account_access
 
 # A log that no worker has taken for so long is rung for again; a queue may be longer than that, so not often.
 RING_AGAIN_SECONDS = 120
 AT_ONCE = 2000
 
 
-def sync_scheduled(account_id: int) -> None:
+def open_scheduled_syncs(account_id: int) -> None:
     """What the schedule of an account asks for."""
     with transaction.atomic():
         # Locked against removal and against being switched off, until the logs are there.
         on = CloudAccount.objects.select_for_update(no_key=True).filter(pk=account_id, active=True)
         if (account := on.first()) is not None:
-            _ring(SyncLog.objects.open(account.pk, types_of(account)))
+            _ring(SyncLog.objects.open(account.pk, list_synced_types(account)))
 
 
 def request_sync(
@@ -49,7 +50,7 @@ def request_sync(
     """
     with transaction.atomic():
         account = _account(scope, account_id)
-        codes = list(types) if types is not None else types_of(account)
+        codes = list(types) if types is not None else list_synced_types(account)
         _check_types(account, codes)
         _ring(
             SyncLog.objects.open(
@@ -89,7 +90,7 @@ def accept_losses(*, scope: Scope, log_id: int) -> SyncLog:
 def _account(scope: Scope, account_id: int) -> CloudAccount:
     # The account's row is locked against removal, and against being switched off, until the logs are there.
     visible = CloudAccount.objects.within(scope).select_for_update(of=("self",), no_key=True)
-    account = may_use(scope, visible.filter(pk=account_id).first(), Role.OPERATOR)
+    account = require_account_access(scope, visible.filter(pk=account_id).first(), Role.OPERATOR)
     if not account.active:
         raise ConflictError(
             "account_inactive", gettext_lazy("The account is switched off; nothing of it is synced.")
@@ -98,7 +99,7 @@ def _account(scope: Scope, account_id: int) -> CloudAccount:
 
 
 def _check_types(account: CloudAccount, codes: list[str]) -> None:
-    known = [syncer.type for syncer in syncers_of(account.provider)]
+    known = [syncer.type for syncer in list_syncers(account.provider)]
     stored = set(account.resource_types.values_list("code", flat=True))
     unknown = [code for code in codes if code not in known and code not in stored]
     if unknown:
@@ -128,21 +129,14 @@ def sweep() -> None:
             _("The worker that ran it ended before it did.")
         )
         _ring(_forgotten())
-    keep_in_step()
+    write_schedules()
 
 
 def _forgotten() -> list[int]:
     """Logs that no worker has taken for a while; they are noted as rung for."""
     with connection.cursor() as cursor:
         cursor.execute(
-            """
-            UPDATE cloudaccounts_synclog SET rung_at = statement_timestamp() WHERE id IN (
-                SELECT id FROM cloudaccounts_synclog
-                WHERE state = 'running' AND owner = ''
-                  AND rung_at NOT BETWEEN statement_timestamp() - make_interval(secs => %s) AND statement_timestamp()
-                ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED)
-            RETURNING id
-            """,
+            SELECT_FORGOTTEN_LOGS,
             [RING_AGAIN_SECONDS, AT_ONCE],
         )
         return sorted(log_id for (log_id,) in cursor.fetchall())

@@ -10,6 +10,7 @@ from django.db import connection
 from tenants.scoping import Scope
 
 from ..models import CloudResource
+from ..queries import SELECT_EDGES, SELECT_NEIGHBORS
 
 DEEPEST = 4
 # A network has thousands of ports. A picture of more than this tells nobody anything.
@@ -26,7 +27,7 @@ class Topology:
     truncated: bool
 
 
-def topology_of(*, scope: Scope, root: CloudResource, depth: int) -> Topology:
+def build_topology(*, scope: Scope, root: CloudResource, depth: int) -> Topology:
     """The neighbourhood of a resource, links followed both ways: one query a level, and two for all.
 
     What the scope does not show is no part of it, nor is what has expired; nothing behind such is reached through it.
@@ -49,25 +50,10 @@ def topology_of(*, scope: Scope, root: CloudResource, depth: int) -> Topology:
     return Topology([found[pk] for pk in reached if pk in found], _edges(list(reached)), truncated)
 
 
-# Both directions of a link, as rows: the link names its other end by account, region, type and id in the cloud.
-_PAIRS = """
-    SELECT l.source_id AS source, r.id AS target, l.kind
-    FROM cloudaccounts_resourcelink AS l JOIN cloudaccounts_cloudresource AS r
-      ON (r.account_id, r.region, r.type, r.cloud_id) = (l.account_id, l.region, l.target_type, l.target_cloud_id)
-"""
-
-
 def _neighbours(frontier: list[UUID]) -> list[UUID]:
     with connection.cursor() as cursor:
         cursor.execute(
-            f"""
-            (SELECT target FROM ({_PAIRS} WHERE l.source_id = ANY(%(ids)s)) AS outward LIMIT %(most)s)
-            UNION
-            (SELECT l.source_id
-             FROM cloudaccounts_cloudresource AS r JOIN cloudaccounts_resourcelink AS l
-               ON (l.account_id, l.region, l.target_type, l.target_cloud_id) = (r.account_id, r.region, r.type, r.cloud_id)
-             WHERE r.id = ANY(%(ids)s) LIMIT %(most)s)
-            """,  # noqa: S608 - a constant of this module.
+            SELECT_NEIGHBORS,
             # Some of them may not be visible, or have been reached already; more than this is cut anyway.
             {"ids": frontier, "most": 4 * MOST_NODES},
         )
@@ -77,8 +63,7 @@ def _neighbours(frontier: list[UUID]) -> list[UUID]:
 def _edges(nodes: list[UUID]) -> list[Edge]:
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT source, target, kind FROM ({_PAIRS} WHERE l.source_id = ANY(%(ids)s)) AS pair"  # noqa: S608
-            " WHERE target = ANY(%(ids)s) ORDER BY kind, source, target",
+            SELECT_EDGES,
             {"ids": nodes},
         )
         return [(source, target, kind) for source, target, kind in cursor.fetchall()]

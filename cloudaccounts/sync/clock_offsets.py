@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import connection
 
 from ..models import CloudAccount
+from ..queries import RECORD_CLOCK_OFFSET
 
 # An answer's date has whole seconds and is older by its transit time, so a smaller change is noise.
 _SMALLEST_CHANGE_SECONDS = 5.0
@@ -23,7 +24,6 @@ def record_clock_offset(account: CloudAccount, region: str, offset: float | None
     account.clock_offsets[region] = round(offset, 1)
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE cloudaccounts_cloudaccount SET clock_offsets = clock_offsets || jsonb_build_object(%s::text, %s::numeric)"
-            " WHERE id = %s",
+            RECORD_CLOCK_OFFSET,
             [region, round(offset, 1), account.pk],
         )

@@ -8,7 +8,8 @@ from datetime import datetime
 from django.conf import settings
 from django.db import connection
 
-from .resource_writer import Place
+from ..queries import COUNT_LOST, COUNT_MISSED_LISTING, EXPIRE_MISSING
+from .resource_writer import SyncTarget
 
 # One lost object is no mass loss, whatever share of the whole it is.
 FEW = 1
@@ -24,7 +25,9 @@ class Lost:
     held_back: int
 
 
-def expire_unseen(place: Place, began: datetime, *, after: int, accepted: bool, log_id: int | None) -> Lost:
+def expire_unseen(
+    place: SyncTarget, began: datetime, *, after: int, accepted: bool, log_id: int | None
+) -> Lost:
     """Count another complete listing without them for rows not seen since `began`; those without it for `after` expire.
 
     When that would be more than `RESOURCE_MASS_LOSS_SHARE` of all that are there, none expires, unless the losses are
@@ -41,19 +44,11 @@ def expire_unseen(place: Place, began: datetime, *, after: int, accepted: bool, 
     }
     with connection.cursor() as cursor:
         cursor.execute(
-            """
-            UPDATE cloudaccounts_cloudresource SET missing_count = LEAST(missing_count + 1, 1000)
-            WHERE account_id = %(account)s AND region = %(region)s AND type = %(type)s
-              AND expired_at IS NULL AND last_seen_at < %(began)s
-            """,
+            COUNT_MISSED_LISTING,
             values,
         )
         cursor.execute(
-            """
-            SELECT count(*), count(*) FILTER (WHERE missing_count > 0), count(*) FILTER (WHERE missing_count >= %(after)s)
-            FROM cloudaccounts_cloudresource
-            WHERE account_id = %(account)s AND region = %(region)s AND type = %(type)s AND expired_at IS NULL
-            """,
+            COUNT_LOST,
             values,
         )
         present, missing, due = cursor.fetchone()
@@ -61,17 +56,7 @@ def expire_unseen(place: Place, began: datetime, *, after: int, accepted: bool, 
             return Lost(present, missing, expired=0, held_back=due)
         if due:
             cursor.execute(
-                """
-                WITH gone AS (
-                    UPDATE cloudaccounts_cloudresource
-                    SET expired_at = statement_timestamp(), changed_at = statement_timestamp()
-                    WHERE account_id = %(account)s AND region = %(region)s AND type = %(type)s
-                      AND expired_at IS NULL AND missing_count >= %(after)s AND last_seen_at < %(began)s
-                    RETURNING id
-                )
-                INSERT INTO cloudaccounts_resourcechange (resource_id, log_id, at, fields)
-                SELECT id, %(log)s, statement_timestamp(), '{"expired": [false, true]}' FROM gone
-                """,
+                EXPIRE_MISSING,
                 values,
             )
         return Lost(present, missing - due, expired=due, held_back=0)

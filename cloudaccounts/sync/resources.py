@@ -33,11 +33,11 @@ from tasks.leases import LeaseLost, effects_under, held, lease, new_owner
 from ..clock_offsets import build_clock_warning
 from ..connect import refuse
 from ..models import SyncLog, SyncLogLine
-from ..registry import Provider, Syncer, UnknownProvider, Unreadable, provider_of, syncer_of
-from ..text_sanitizer import plain
+from ..registry import Provider, Syncer, UnknownProviderError, UnreadableResource, find_syncer, get_provider
+from ..text_sanitizer import sanitize_text
 from .clock_offsets import record_clock_offset
 from .expiry import expire_unseen
-from .resource_writer import Place, Written, touch_unreadable, write_page
+from .resource_writer import SyncTarget, Written, touch_unreadable, write_page
 
 log = structlog.get_logger(__name__)
 
@@ -63,10 +63,10 @@ class Stopped(Exception):
 def sync_resource(account_id: int, type_code: str) -> SyncLog | None:
     """Sync one type of an account here and now; None when such a sync is on already."""
     opened = SyncLog.objects.open(account_id, [type_code])
-    return run_log(opened[0]) if opened else None
+    return run_sync(opened[0]) if opened else None
 
 
-def run_log(log_id: int) -> SyncLog | None:
+def run_sync(log_id: int) -> SyncLog | None:
     """Carry out a sync that has been asked for; None when another worker has it, it has ended, or its tenant holds its share.
 
     Never raises for what a cloud does: the log says it. A tenant whose clouds are slow holds its share of the worker's
@@ -124,10 +124,10 @@ class _Run:
         """Sync region after region; of each "" or why that failed, and under "" what is wrong with all."""
         account, type_code = self.entry.account, self.entry.type
         try:
-            provider = provider_of(account)
-        except UnknownProvider:
+            provider = get_provider(account)
+        except UnknownProviderError:
             return {"": _("The provider '%(provider)s' is not installed.") % {"provider": account.provider}}
-        syncer = syncer_of(account.provider, type_code)
+        syncer = find_syncer(account.provider, type_code)
         if syncer is None:
             words = {"type": type_code, "provider": provider.label}
             return {"": _("Syncing '%(type)s' is not supported for %(provider)s.") % words}
@@ -169,7 +169,7 @@ class _Run:
         client = provider.open(self.entry.account, region)
         place = (self.entry.account_id, region, syncer.type)
         seen = 0
-        unreadable: list[Unreadable] = []
+        unreadable: list[UnreadableResource] = []
         for number, page in enumerate(prefetch_pages(syncer.pages(client), refuse), start=1):
             with self._claim():
                 written, refused = write_page(place, page, began, log_id=self.entry.pk)
@@ -200,7 +200,11 @@ class _Run:
         return self._expire(syncer, region, began, accepted=False)
 
     def _note_unreadable(
-        self, place: Place, found: list[Unreadable], known: list[Unreadable], began: datetime
+        self,
+        place: SyncTarget,
+        found: list[UnreadableResource],
+        known: list[UnreadableResource],
+        began: datetime,
     ) -> None:
         """Count what could not be read and name it in the log. What is known by its id has been seen all the same."""
         if not found:
@@ -209,7 +213,7 @@ class _Run:
         for one in found[: max(0, MOST_NAMED - len(known))]:
             words = {"region": place[1], "object": one}
             self._line(_("%(region)s: could not be read: %(object)s") % words, SyncLogLine.Level.WARNING)
-            self.unread.append(plain(str(one), 300))
+            self.unread.append(sanitize_text(str(one), 300))
         known += found
         self._add(unreadable=len(found))
 
@@ -252,7 +256,7 @@ class _Run:
         return problem
 
     def _end(self, problems: dict[str, str]) -> None:
-        problems = {region: plain(problem, LONGEST_MESSAGE) for region, problem in problems.items()}
+        problems = {region: sanitize_text(problem, LONGEST_MESSAGE) for region, problem in problems.items()}
         bad = {region: problem for region, problem in problems.items() if problem}
         several = len(problems) > 1
         words = [f"{region}: {problem}" if several else problem for region, problem in bad.items()]
@@ -297,4 +301,6 @@ class _Run:
             SyncLog.objects.filter(pk=self.entry.pk).update(**moved)
 
     def _line(self, text: str, level: str = SyncLogLine.Level.INFO) -> None:
-        SyncLogLine.objects.create(log_id=self.entry.pk, text=plain(text, LONGEST_MESSAGE), level=level)
+        SyncLogLine.objects.create(
+            log_id=self.entry.pk, text=sanitize_text(text, LONGEST_MESSAGE), level=level
+        )

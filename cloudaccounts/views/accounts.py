@@ -27,8 +27,8 @@ from ..serializers import (
     SyncLogSerializer,
     SyncLogsSerializer,
 )
-from ..services.account_status import pictures_of, type_summaries
-from ..services.accounts import visible_account
+from ..services.account_status import load_account_statuses, summarize_types
+from ..services.accounts import get_account
 
 ACCOUNTS = CloudAccount.objects.select_related("tenant").prefetch_related("resource_types")
 
@@ -42,18 +42,18 @@ class _AccountView(CommandView):
         return {
             **super().get_serializer_context(),
             "scope": getattr(self, "scope", None),
-            "pictures": {},
+            "account_statuses": {},
             "summaries": [],
         }
 
     def shown(self, account: CloudAccount) -> dict[str, Any]:
         """An account as the answer to a change has it."""
-        context = {**self.get_serializer_context(), "pictures": pictures_of([account])}
+        context = {**self.get_serializer_context(), "account_statuses": load_account_statuses([account])}
         return dict(CloudAccountSerializer(ACCOUNTS.get(pk=account.pk), context=context).data)
 
     def require_access(self, role: Role) -> None:
         """Raise 404 when the scope does not show the account, 403 when it is another's or the role is too low."""
-        visible_account(self.scope, self.kwargs["pk"], role)
+        get_account(self.scope, self.kwargs["pk"], role)
 
     def account_response(self, account: CloudAccount, job: Job | None) -> Response:
         """Return 202 with the account and its job; 200 when there is no job."""
@@ -80,7 +80,7 @@ class AccountListView(_AccountView, ListAPIView[CloudAccount]):
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """A page of accounts, with what is shown beside them: a fixed number of queries."""
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
-        context = {**self.get_serializer_context(), "pictures": pictures_of(page)}
+        context = {**self.get_serializer_context(), "account_statuses": load_account_statuses(page)}
         return self.get_paginated_response(CloudAccountSerializer(page, many=True, context=context).data)
 
     @extend_schema(
@@ -109,10 +109,10 @@ class AccountDetailView(_AccountView):
     def get(self, request: Request, pk: int) -> Response:
         """Read it, with its ETag, its schedule, and how each type was synced last."""
         account: CloudAccount = self.get_object()
-        summaries = type_summaries(account) if account.is_owned_by(self.scope) else []
+        summaries = summarize_types(account) if account.is_owned_by(self.scope) else []
         context = {
             **self.get_serializer_context(),
-            "pictures": pictures_of([account]),
+            "account_statuses": load_account_statuses([account]),
             "summaries": summaries,
         }
         data = CloudAccountDetailSerializer(account, context=context).data
@@ -126,7 +126,7 @@ class AccountDetailView(_AccountView):
         """Change it; it is verified anew when its credentials change. A new address needs the secret again."""
 
         def record() -> Response:
-            account = visible_account(self.scope, pk)
+            account = get_account(self.scope, pk)
             serializer = self.get_serializer(account, data=request.data, partial=True)
             serializer.is_valid(raise_exception=True)
             changed, job = services.change_account(

@@ -27,7 +27,7 @@ from ..serializers import (
     TopologyQuerySerializer,
     TopologySerializer,
 )
-from ..services import topology_of
+from ..services import build_topology
 
 RESOURCES = CloudResource.objects.select_related("account")
 COLUMNS = (
@@ -113,7 +113,7 @@ class ResourceTopologyView(ScopedView):
         root: CloudResource = self.get_object()
         asked = TopologyQuerySerializer(data=request.query_params.dict())
         asked.is_valid(raise_exception=True)
-        found = topology_of(scope=self.scope, root=root, depth=asked.validated_data["depth"])
+        found = build_topology(scope=self.scope, root=root, depth=asked.validated_data["depth"])
         edges = [{"source": source, "target": target, "kind": kind} for source, target, kind in found.edges]
         shown = {"nodes": found.nodes, "edges": edges, "truncated": found.truncated}
         return Response(TopologySerializer(shown).data)

@@ -17,18 +17,18 @@ from tenants.scoping import Role, Scope
 
 from ..models import Deployment, MicroService, MicroServiceInstance, MicroServiceVersion
 from ..services.catalogue import (
-    DEPLOYED_BY,
-    enter_version,
-    problems_of_service,
-    problems_of_version,
-    refuse_change_of_version,
+    DEPLOYMENT_FIELDS,
+    check_version_change,
+    create_version,
     remove_service,
+    validate_service,
+    validate_version,
 )
-from ..services.folders import refuse_shared_folder
-from .rows import BEING_DEPLOYED, OF_ANOTHER_TENANT, RowAdmin, RowForm, save_changed
+from ..services.folders import check_folder_free
+from .guarded_forms import BEING_DEPLOYED, OF_ANOTHER_TENANT, GuardedAdmin, GuardedForm, save_changed_fields
 
 
-class ServiceForm(RowForm[MicroService]):
+class ServiceForm(GuardedForm[MicroService]):
     """A service that its executor can deploy."""
 
     def clean(self) -> dict[str, Any]:
@@ -36,10 +36,13 @@ class ServiceForm(RowForm[MicroService]):
         entered = super().clean()
         if self.errors:
             return entered
-        self.add_problems(problems_of_service(entered))
+        self.add_problems(validate_service(entered))
         if self.is_new:
             return entered
-        if DEPLOYED_BY & set(self.changed_data) and self.instance.instances.filter(locked=True).exists():
+        if (
+            DEPLOYMENT_FIELDS & set(self.changed_data)
+            and self.instance.instances.filter(locked=True).exists()
+        ):
             self.add_error(None, BEING_DEPLOYED)
         if entered["information_system"].tenant_id != self.instance.information_system.tenant_id:
             self.add_error("information_system", OF_ANOTHER_TENANT)
@@ -47,7 +50,7 @@ class ServiceForm(RowForm[MicroService]):
 
 
 @admin.register(MicroService)
-class MicroServiceAdmin(RowAdmin[MicroService]):
+class MicroServiceAdmin(GuardedAdmin[MicroService]):
     """Services."""
 
     form = ServiceForm
@@ -65,9 +68,9 @@ class MicroServiceAdmin(RowAdmin[MicroService]):
             obj.save()
             return
         if "folder" in form.changed_data:
-            refuse_shared_folder(obj, obj.instances.values_list("host", flat=True))
+            check_folder_free(obj, obj.instances.values_list("host", flat=True))
         obj.version = F("version") + 1
-        save_changed(obj, form, "version", "updated_at")
+        save_changed_fields(obj, form, "version", "updated_at")
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Services with their versions and ended deployments, as over REST; hosts that they are on protect them."""
@@ -92,7 +95,7 @@ class MicroServiceAdmin(RowAdmin[MicroService]):
         remove_service(scope=scope, service_id=obj.pk, if_match=None)
 
 
-class VersionForm(RowForm[MicroServiceVersion]):
+class VersionForm(GuardedForm[MicroServiceVersion]):
     """A version; of one that was deployed, the sum stays."""
 
     def clean(self) -> dict[str, Any]:
@@ -100,10 +103,10 @@ class VersionForm(RowForm[MicroServiceVersion]):
         entered = super().clean()
         if self.errors:
             return entered
-        self.add_problems(problems_of_version(entered))
+        self.add_problems(validate_version(entered))
         if not self.is_new:
             try:
-                refuse_change_of_version(self.instance, entered)
+                check_version_change(self.instance, entered)
             except DomainError as error:
                 field = "build_status" if error.code == "wrong_state" else "sha256"
                 self.add_error(field, error.detail)
@@ -111,7 +114,7 @@ class VersionForm(RowForm[MicroServiceVersion]):
 
 
 @admin.register(MicroServiceVersion)
-class MicroServiceVersionAdmin(RowAdmin[MicroServiceVersion]):
+class MicroServiceVersionAdmin(GuardedAdmin[MicroServiceVersion]):
     """Versions. A new one gets the next number of its service."""
 
     form = VersionForm
@@ -147,10 +150,10 @@ class MicroServiceVersionAdmin(RowAdmin[MicroServiceVersion]):
         """A new one under the next number; one whose build has ended well, with when that was."""
         if not change:
             obj.created_by = request.user
-            enter_version(obj)
+            create_version(obj)
             return
         told = []
         if "build_status" in form.changed_data and obj.build_status == obj.BuildStatus.SUCCESS:
             obj.built_at = timezone.now()
             told.append("built_at")
-        save_changed(obj, form, *told)
+        save_changed_fields(obj, form, *told)

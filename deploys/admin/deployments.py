@@ -11,7 +11,7 @@ from tasks.admin import ReadOnly, ReadOnlyRows
 from ..models import Deployment, DeploymentItem
 
 
-class ItemRows(ReadOnlyRows):
+class DeploymentItemInline(ReadOnlyRows):
     """The instances of a deployment."""
 
     model = DeploymentItem
@@ -35,7 +35,7 @@ class DeploymentAdmin(ReadOnly):
     list_filter = ["action", "service__information_system__tenant"]
     search_fields = ["service__name", "to_version__label", "operator__username"]
     list_select_related = ["service", "from_version__service", "to_version__service", "operator"]
-    inlines = [ItemRows]
+    inlines = [DeploymentItemInline]
     show_full_result_count = False
 
 

@@ -11,13 +11,13 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from ..models import DeployKey, Host, MicroService, MicroServiceInstance
-from ..services.folders import refuse_shared_folder
-from ..services.hosts import problems_of_address
-from ..services.keys import check_key
-from .rows import BEING_DEPLOYED, OF_ANOTHER_TENANT, RowAdmin, RowForm, save_changed
+from ..services.folders import check_folder_free
+from ..services.hosts import validate_address
+from ..services.keys import validate_key
+from .guarded_forms import BEING_DEPLOYED, OF_ANOTHER_TENANT, GuardedAdmin, GuardedForm, save_changed_fields
 
 
-class HostForm(RowForm[Host]):
+class HostForm(GuardedForm[Host]):
     """A host where the portal may go."""
 
     def clean(self) -> dict[str, Any]:
@@ -25,7 +25,7 @@ class HostForm(RowForm[Host]):
         entered = super().clean()
         if self.errors:
             return entered
-        self.add_problems({"ip": problems_of_address(entered["ip"])})
+        self.add_problems({"ip": validate_address(entered["ip"])})
         tenant, vm = entered.get("tenant") or self.instance.tenant, entered.get("vm")
         if vm is not None and vm.information_system.tenant_id != tenant.pk:
             self.add_error("vm", OF_ANOTHER_TENANT)
@@ -40,7 +40,7 @@ class HostForm(RowForm[Host]):
 
 
 @admin.register(Host)
-class HostAdmin(RowAdmin[Host]):
+class HostAdmin(GuardedAdmin[Host]):
     """Hosts."""
 
     form = HostForm
@@ -59,7 +59,7 @@ class HostAdmin(RowAdmin[Host]):
         """Another version of the row, for those who hold its ETag."""
         if change:
             obj.version = F("version") + 1
-            save_changed(obj, form, "version", "updated_at")
+            save_changed_fields(obj, form, "version", "updated_at")
         else:
             obj.save()
 
@@ -88,13 +88,13 @@ class DeployKeyForm(forms.ModelForm[DeployKey]):
     def clean_new_private_key(self) -> str:
         """One that can be used."""
         text: str = self.cleaned_data["new_private_key"].replace("\r\n", "\n")
-        if wrong := check_key(text):
+        if wrong := validate_key(text):
             raise forms.ValidationError(wrong)
         return text
 
 
 @admin.register(DeployKey)
-class DeployKeyAdmin(RowAdmin[DeployKey]):
+class DeployKeyAdmin(GuardedAdmin[DeployKey]):
     """The keys of tenants."""
 
     form = DeployKeyForm
@@ -116,7 +116,7 @@ class DeployKeyAdmin(RowAdmin[DeployKey]):
         obj.save()
 
 
-class InstanceForm(RowForm[MicroServiceInstance]):
+class InstanceForm(GuardedForm[MicroServiceInstance]):
     """A version of the service, on a host of the same tenant; what a deployment holds stays as it is."""
 
     def clean(self) -> dict[str, Any]:
@@ -133,7 +133,7 @@ class InstanceForm(RowForm[MicroServiceInstance]):
 
 
 @admin.register(MicroServiceInstance)
-class MicroServiceInstanceAdmin(RowAdmin[MicroServiceInstance]):
+class MicroServiceInstanceAdmin(GuardedAdmin[MicroServiceInstance]):
     """Instances. Which version runs is changed by deployments alone."""
 
     form = InstanceForm
@@ -166,9 +166,9 @@ class MicroServiceInstanceAdmin(RowAdmin[MicroServiceInstance]):
         """With who has changed it."""
         obj.updated_by = request.user
         if change:
-            save_changed(obj, form, "updated_by", "updated_at")
+            save_changed_fields(obj, form, "updated_by", "updated_at")
             return
         # Its folder stays what it is until the instance is there.
         MicroService.objects.select_for_update(no_key=True).get(pk=obj.service_id)
-        refuse_shared_folder(obj.service, [obj.host_id])
+        check_folder_free(obj.service, [obj.host_id])
         obj.save()

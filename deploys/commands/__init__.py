@@ -1,6 +1,6 @@
-"""What a worker does about deployments."""
+"""The commands that carry out deployments."""
 
-from .deployment import DeployBatch, DeployService
-from .instance import DeployInstance
+from .deployment import DeployBatchCommand, DeployServiceCommand
+from .instance import DeployInstanceCommand
 
-__all__ = ["DeployBatch", "DeployInstance", "DeployService"]
+__all__ = ["DeployBatchCommand", "DeployInstanceCommand", "DeployServiceCommand"]

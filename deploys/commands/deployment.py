@@ -1,7 +1,8 @@
-"""A whole deployment: batch after batch, each instance a job of its own."""
+"""The job of a deployment: batch after batch, with a child job for each instance."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -19,20 +20,20 @@ from tasks.models import JobStatus
 from vms.models import lock_key
 
 from ..models import Deployment, DeploymentItem, MicroServiceInstance
-from .instance import DeployInstance, release
+from .instance import DeployInstanceCommand, unlock_instance
 
-_BAD = (DeploymentItem.Result.FAILED, DeploymentItem.Result.REVERTED)
+_FAILED_RESULTS = (DeploymentItem.Result.FAILED, DeploymentItem.Result.REVERTED)
 
 
-def items_of(deployment_id: str) -> QuerySet[DeploymentItem]:
-    """The instances of a deployment."""
+def deployment_items(deployment_id: str) -> QuerySet[DeploymentItem]:
+    """Return the items of a deployment."""
     return DeploymentItem.objects.filter(deployment=UUID(deployment_id))
 
 
 @register
 @dataclass
-class DeployService(Command):
-    """Carry out a deployment. It succeeds when every instance has got the version.
+class DeployServiceCommand(Command):
+    """Carry out a deployment. It succeeds when every instance runs the version.
 
     Its instances are held by their own rows (`locked`), each until its own part has ended; what the engine locks, until
     all has, are their VMs. Whatever ends it frees what it still holds.
@@ -44,18 +45,22 @@ class DeployService(Command):
     title: ClassVar[str | Promise] = gettext_lazy("Deploy")
     deadline: ClassVar[timedelta] = minutes(24 * 60)
     queue: ClassVar[str] = "deploys"
+    renamed_steps: ClassVar[Mapping[str, str]] = {
+        "batch_by_batch": "run_batches",
+        "count_them": "check_results",
+    }
 
     @cached_property
     def deployment(self) -> Deployment:
-        """The deployment."""
+        """Return the deployment with its service and target version."""
         deployments = Deployment.objects.select_related("service", "to_version")
         deployment: Deployment = deployments.get(pk=self.deployment_id)
         return deployment
 
     @cached_property
     def vms(self) -> set[UUID]:
-        """The VMs that its instances are on."""
-        on_vms = items_of(self.deployment_id).exclude(instance__host__vm=None)
+        """Return the ids of the VMs of its hosts."""
+        on_vms = deployment_items(self.deployment_id).exclude(instance__host__vm=None)
         return set(on_vms.values_list("instance__host__vm_id", flat=True))
 
     def locks(self) -> list[str]:
@@ -69,18 +74,20 @@ class DeployService(Command):
             "deployment", self.deployment_id, f"{deployment.service.name} {deployment.to_version.label}"
         )
 
-    @step(title=gettext_lazy("Batch by batch"))
-    def batch_by_batch(self) -> Result:
-        """One after another; each looks first whether too many have failed."""
-        children = [DeployBatch(self.deployment_id, number) for number in range(self.deployment.batches)]
+    @step(title=gettext_lazy("Run batches"))
+    def run_batches(self) -> Result:
+        """Spawn the batches, which run one after another and each check the failure limit first."""
+        children = [
+            DeployBatchCommand(self.deployment_id, number) for number in range(self.deployment.batches)
+        ]
         return Spawn(children, optional=True, permanent=True)
 
-    @step(title=gettext_lazy("Count them"))
-    def count_them(self) -> Result:
+    @step(title=gettext_lazy("Check results"))
+    def check_results(self) -> Result:
         """Fail when some have not got the version, in their own words."""
-        items = items_of(self.deployment_id)
+        items = deployment_items(self.deployment_id)
         missing = items.exclude(result=DeploymentItem.Result.SUCCEEDED)
-        failed = list(missing.filter(result__in=_BAD).order_by("batch", "pk"))
+        failed = list(missing.filter(result__in=_FAILED_RESULTS).order_by("batch", "pk"))
         not_begun = missing.count() - len(failed)
         if not failed and not not_begun:
             return Done()
@@ -89,27 +96,29 @@ class DeployService(Command):
         )
         return Failed(
             (failed[0].code if failed else "") or "failed",
-            _("%(failed)s failed, %(not_begun)s were not begun. %(said)s")
+            _("%(failed)s failed, %(not_begun)s not started. %(said)s")
             % {"failed": len(failed), "not_begun": not_begun, "said": said},
         )
 
     def succeeded(self) -> None:
         """It is over."""
-        self._end(_("It was not begun."))
+        self._end_deployment(_("Not started."))
 
     def failed(self, failure: Failure) -> None:
         """It is over; what was not begun is as it was before."""
         cancelled = failure.code == "cancelled"
-        self._end(_("It was cancelled before this one.") if cancelled else _("Too many had failed before."))
+        self._end_deployment(
+            _("Canceled before it started.") if cancelled else _("Stopped: failure limit reached.")
+        )
 
-    def _end(self, reason: str) -> None:
-        """Free what never began, in the transaction that ends the job: no instance stays locked."""
-        items = items_of(self.deployment_id).filter(
+    def _end_deployment(self, reason: str) -> None:
+        """Release what never started, in the transaction that ends the job: no instance stays locked."""
+        items = deployment_items(self.deployment_id).filter(
             result__in=[DeploymentItem.Result.WAITING, DeploymentItem.Result.RUNNING],
         )
         for item in items.select_related("deployment"):
             begun = item.result == DeploymentItem.Result.RUNNING
-            release(
+            unlock_instance(
                 item, MicroServiceInstance.Status.UNKNOWN if begun else item.from_status, item.from_version_id
             )
         items.update(result=DeploymentItem.Result.SKIPPED, message=reason[:4000], ended_at=Now())
@@ -118,8 +127,8 @@ class DeployService(Command):
 
 @register
 @dataclass
-class DeployBatch(Command):
-    """One batch: its instances side by side, each by itself. It waits before it begins, and begins only if few have failed."""
+class DeployBatchCommand(Command):
+    """Deploy one batch: wait, check the failure limit, and run a child job for each instance."""
 
     deployment_id: str
     number: int
@@ -130,6 +139,10 @@ class DeployBatch(Command):
     title: ClassVar[str | Promise] = gettext_lazy("Deploy batch")
     deadline: ClassVar[timedelta] = minutes(24 * 60)
     queue: ClassVar[str] = "deploys"
+    renamed_steps: ClassVar[Mapping[str, str]] = {
+        "instance_by_instance": "deploy_instances",
+        "count_them": "check_results",
+    }
 
     def entity(self) -> Entity:
         """The batch, counted as people do."""
@@ -139,26 +152,28 @@ class DeployBatch(Command):
     def pause(self) -> Result:
         """Give those who watch the last batch time to cancel."""
         seconds = self._strategy().get("pause", 0)
-        if self.number == 0 or not seconds or self.data.get("paused") or self._too_many_have_failed():
+        if self.number == 0 or not seconds or self.data.get("paused") or self._has_too_many_failures():
             return Done()
         self.data["paused"] = True
         return Wait(float(seconds), _("Waiting %(count)s s before this batch.") % {"count": seconds})
 
-    @step(title=gettext_lazy("Instance by instance"))
-    def instance_by_instance(self) -> Result:
-        """All of the batch at once, unless too many have failed before."""
-        items = items_of(self.deployment_id).filter(batch=self.number)
-        if self._too_many_have_failed():
-            return Failed("too_many_failed", _("Too many have failed; this batch is not begun."))
+    @step(title=gettext_lazy("Deploy to instances"))
+    def deploy_instances(self) -> Result:
+        """Spawn a job for each instance of the batch, unless the failure limit is reached."""
+        items = deployment_items(self.deployment_id).filter(batch=self.number)
+        if self._has_too_many_failures():
+            return Failed("too_many_failed", _("Failure limit reached; this batch was not started."))
         ids = list(items.order_by("pk").values_list("pk", flat=True))
-        return Spawn([DeployInstance(pk) for pk in ids], at_once=len(ids), optional=True, permanent=True)
+        return Spawn(
+            [DeployInstanceCommand(pk) for pk in ids], at_once=len(ids), optional=True, permanent=True
+        )
 
-    @step(title=gettext_lazy("Count them"))
-    def count_them(self) -> Result:
+    @step(title=gettext_lazy("Check results"))
+    def check_results(self) -> Result:
         """Say how many have not got the version; the deployment decides what that means."""
-        children = self.children_of("instance_by_instance")
+        children = self.children_of("deploy_instances")
         failed = [child for child in children if child.status != JobStatus.SUCCEEDED]
-        return Done(_("%(count)s did not succeed.") % {"count": len(failed)} if failed else "")
+        return Done(_("%(count)s instances failed.") % {"count": len(failed)} if failed else "")
 
     def _strategy(self) -> dict[str, int]:
         strategy: dict[str, int] = Deployment.objects.values_list("strategy", flat=True).get(
@@ -166,6 +181,6 @@ class DeployBatch(Command):
         )
         return strategy
 
-    def _too_many_have_failed(self) -> bool:
-        failed = items_of(self.deployment_id).filter(result__in=_BAD).count()
+    def _has_too_many_failures(self) -> bool:
+        failed = deployment_items(self.deployment_id).filter(result__in=_FAILED_RESULTS).count()
         return failed > self._strategy().get("max_failures", 0)

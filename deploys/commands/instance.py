@@ -1,8 +1,9 @@
-"""Putting a version on one host."""
+"""The job that deploys a version to one host."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -29,38 +30,38 @@ from ..executors import (
     Outcome,
     Release,
     Target,
-    UnknownExecutor,
-    executor_of,
+    UnknownExecutorError,
+    create_executor,
 )
 from ..executors.masked_log import LINE_CHARACTERS, LOG_CHARACTERS
-from ..executors.untrusted import clean_text
+from ..executors.untrusted_text import clean_text
 from ..models import DeployKey, DeploymentItem, MicroServiceInstance, MicroServiceVersion
 
-LONGEST_HEALTH_CHECK = 60
+MAX_HEALTH_SECONDS = 60
 # What is said is written down so often, not line by line.
 FLUSH_SECONDS = 1.0
 # In characters. An executor bounds what it says of one try; several tries are written one after another.
-LONGEST_LOG = 2 * LOG_CHARACTERS
+MAX_LOG_LENGTH = 2 * LOG_CHARACTERS
 
 
-def executor_for(name: str) -> Executor:
-    """The executor of a service, with what the operator has set for it. Raises `UnknownExecutor`."""
+def find_executor(name: str) -> Executor:
+    """Return a service's executor with the operator's options. Raises `UnknownExecutorError`."""
     options: dict[str, dict[str, object]] = {
         "ansible": {"seconds": settings.DEPLOY_SECONDS, "allow_local": settings.ALLOW_LOCAL_HOSTS},
         # Twice this and twice the longest health check, when a version is put back, fit into DEPLOY_SECONDS.
         "command": {
             "programs": settings.DEPLOY_PROGRAMS,
-            "seconds": max(5.0, settings.DEPLOY_SECONDS / 2 - LONGEST_HEALTH_CHECK),
+            "seconds": max(5.0, settings.DEPLOY_SECONDS / 2 - MAX_HEALTH_SECONDS),
             "allow_local": settings.ALLOW_LOCAL_HOSTS,
         },
     }
-    return executor_of(name, options.get(name, {}))
+    return create_executor(name, options.get(name, {}))
 
 
 @register
 @dataclass
-class DeployInstance(Command):
-    """Put a deployment's version on one of its hosts; when that fails, what ran before, if that was asked for.
+class DeployInstanceCommand(Command):
+    """Deploy a version to one host, and the previous version when that fails and automatic revert is on.
 
     Safe to repeat: a host that runs the version already is success, and one that was left half-way is taken up. The
     instance is unlocked in the transaction that ends this, however it ends.
@@ -72,10 +73,11 @@ class DeployInstance(Command):
     title: ClassVar[str | Promise] = gettext_lazy("Deploy to")
     deadline: ClassVar[timedelta] = minutes(30)
     queue: ClassVar[str] = "deploys"
+    renamed_steps: ClassVar[Mapping[str, str]] = {"put_it_there": "run_executor"}
 
     @cached_property
     def item(self) -> DeploymentItem:
-        """The instance's part of the deployment, with all that an order needs."""
+        """Return the item with everything that an order needs."""
         items = DeploymentItem.objects.select_related(
             "deployment__service__information_system",
             "deployment__to_version",
@@ -88,21 +90,23 @@ class DeployInstance(Command):
         """The instance."""
         return Entity("instance", str(self.item.instance_id), self.item.host_name)
 
-    @step(title=gettext_lazy("Put the version on the host"))
-    def put_it_there(self) -> Result:
-        """Have the executor carry it out: restart and health check are part of it, and so is putting back."""
+    @step(title=gettext_lazy("Deploy version to host"))
+    def run_executor(self) -> Result:
+        """Run the executor, which also restarts the service, checks its health and reverts it."""
         item = self.item
         DeploymentItem.objects.filter(pk=item.pk, started_at=None).update(
             result=DeploymentItem.Result.RUNNING, started_at=Now()
         )
         try:
-            order = self.order()
-            executor = executor_for(item.deployment.service.executor)
-        except (ValueError, UnknownExecutor, UnreadableSecret) as error:
-            return self.ended(Outcome(Code.FAILED, str(error), item.from_version.label, changed=False))
-        log = _Log(item.pk, "" if not self.retrying else item.log)
+            order = self.build_order()
+            executor = find_executor(item.deployment.service.executor)
+        except (ValueError, UnknownExecutorError, UnreadableSecret) as error:
+            return self._record_outcome(
+                Outcome(Code.FAILED, str(error), item.from_version.label, changed=False)
+            )
+        log = _LogBuffer(item.pk, "" if not self.retrying else item.log)
         try:
-            outcome = executor.deploy(order, log.say, go_on=lambda: self.go_on(log))
+            outcome = executor.deploy(order, log.append, should_continue=lambda: self.holds_job(log))
         except ExecutorError as error:
             outcome = Outcome(error.code, error.message)
         except SystemExit as error:
@@ -112,10 +116,10 @@ class DeployInstance(Command):
             log.flush()
         if outcome.code == Code.CANCELLED:
             refuse_if_lost()
-        return self.ended(outcome)
+        return self._record_outcome(outcome)
 
-    def go_on(self, log: _Log) -> bool:
-        """Whether this worker still has the job: one that was thought dead must not go on beside its successor.
+    def holds_job(self, log: _LogBuffer) -> bool:
+        """Return whether this worker still owns the job: a worker whose lease ran out must not go on beside its successor.
 
         Asked twice a second in this thread, so it is also when what was said is written down.
         """
@@ -126,16 +130,16 @@ class DeployInstance(Command):
             return False
         return True
 
-    def ended(self, outcome: Outcome) -> Result:
-        """What the executor said, for the last transaction to write."""
+    def _record_outcome(self, outcome: Outcome) -> Result:
+        """Keep the executor's outcome in the job's data for the last transaction."""
         self.data["outcome"] = [str(outcome.code), outcome.message, outcome.running]
         return Done(outcome.message) if outcome.ok else Failed(str(outcome.code), outcome.message)
 
-    def order(self) -> Order:
-        """The order for the executor. Raises ValueError for what cannot be deployed, `UnreadableSecret`."""
+    def build_order(self) -> Order:
+        """Return the order for the executor. Raises ValueError for an instance that cannot be deployed to, `UnreadableSecret`."""
         item, instance = self.item, self.item.instance
         if instance is None:
-            raise ValueError(_("The instance is gone."))
+            raise ValueError(_("The instance no longer exists."))
         service, host = item.deployment.service, instance.host
         key = DeployKey.objects.filter(tenant=host.tenant_id).first()
         health = None
@@ -157,17 +161,17 @@ class DeployInstance(Command):
                 folder=service.folder,
                 ssh_port=host.ssh_port,
             ),
-            release=_release(item.deployment.to_version),
+            release=_to_release(item.deployment.to_version),
             credentials=Credentials(key.private_key() if key else "", host.known_hosts),
             health=health,
             settings=service.executor_settings,
-            previous=_release(item.from_version) if item.from_version.is_built else None,
+            previous=_to_release(item.from_version) if item.from_version.is_built else None,
             put_back=bool(item.deployment.strategy.get("auto_revert", True)),
         )
 
     def succeeded(self) -> None:
         """The version runs there."""
-        self._write(DeploymentItem.Result.SUCCEEDED)
+        self._write_result(DeploymentItem.Result.SUCCEEDED)
 
     def failed(self, failure: Failure) -> None:
         """What runs there now is what the executor has found; when it never got so far, nothing is known."""
@@ -176,15 +180,15 @@ class DeployInstance(Command):
         begun = DeploymentItem.objects.filter(pk=self.item_id, started_at__isnull=False).exists()
         if outcome is not None and outcome[0] == Code.OK:
             # Cancelled when it was through: what is done is done.
-            self._write(DeploymentItem.Result.SUCCEEDED)
+            self._write_result(DeploymentItem.Result.SUCCEEDED)
         elif not begun:
-            self._write(DeploymentItem.Result.SKIPPED, failure)
+            self._write_result(DeploymentItem.Result.SKIPPED, failure)
         elif was_put_back:
-            self._write(DeploymentItem.Result.REVERTED, failure)
+            self._write_result(DeploymentItem.Result.REVERTED, failure)
         else:
-            self._write(DeploymentItem.Result.FAILED, failure)
+            self._write_result(DeploymentItem.Result.FAILED, failure)
 
-    def _write(self, result: DeploymentItem.Result, failure: Failure | None = None) -> None:
+    def _write_result(self, result: DeploymentItem.Result, failure: Failure | None = None) -> None:
         code, message, running = self.data.get("outcome") or ["", "", None]
         if failure is not None:
             code, message = code or failure.code, message or failure.message
@@ -206,41 +210,41 @@ class DeployInstance(Command):
             status = MicroServiceInstance.Status.FAILED
             labels = {item.deployment.to_version.label: item.deployment.to_version_id}
             version_id = labels.get(running or "", version_id)
-        release(item, status, version_id)
+        unlock_instance(item, status, version_id)
 
 
-def release(item: DeploymentItem, status: str, version_id: UUID) -> None:
-    """Unlock an item's instance, if its deployment still holds it, in the caller's transaction."""
+def unlock_instance(item: DeploymentItem, status: str, version_id: UUID) -> None:
+    """Unlock an item's instance in the caller's transaction, if its deployment still holds it."""
     held = MicroServiceInstance.objects.filter(history=item, locked_by=item.deployment_id)
     held.update(status=status, version_id=version_id, locked=False, locked_by=None, updated_at=Now())
 
 
-def _release(version: MicroServiceVersion) -> Release:
+def _to_release(version: MicroServiceVersion) -> Release:
     return Release(version.label, version.artifact_url, version.sha256)
 
 
-class _Log:
-    """What is said of one host, written down once a second. Whatever an executor says, it can be stored, and has an end."""
+class _LogBuffer:
+    """The log of one host, written to its row once a second, cleaned and bounded."""
 
     def __init__(self, item_id: int, begun: str) -> None:
         self.item_id, self.text = item_id, begun
         self.written = time.monotonic()
         self.is_new = bool(begun)
 
-    def say(self, line: str) -> None:
-        """Take a line; it is masked already."""
-        if len(self.text) < LONGEST_LOG:
+    def append(self, line: str) -> None:
+        """Append a line, which the executor has masked."""
+        if len(self.text) < MAX_LOG_LENGTH:
             self.text += clean_text(line, LINE_CHARACTERS) + "\n"
             self.is_new = True
         self.flush_if_due()
 
     def flush_if_due(self) -> None:
-        """Write what has come, if the last time is long enough ago."""
+        """Write the new lines, if the last write is long enough ago."""
         if self.is_new and time.monotonic() - self.written > FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Write what has come since."""
+        """Write the new lines."""
         if self.is_new:
             DeploymentItem.objects.filter(pk=self.item_id).update(log=self.text)
             self.written, self.is_new = time.monotonic(), False

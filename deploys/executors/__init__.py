@@ -1,11 +1,17 @@
-"""Executors put a version of a service on hosts and can tell which version runs there.
+"""Executors deploy a version of a service to a host.
 
 Import this package alone: it registers the executors that are shipped. See docs/deploys-executors.md.
 """
 
 from . import ansible, command  # Importing registers them.
 from .contract import Code, Credentials, Executor, ExecutorError, HealthCheck, Order, Outcome, Release, Target
-from .registry import UnknownExecutor, executor_class, executor_names, executor_of, register
+from .registry import (
+    UnknownExecutorError,
+    create_executor,
+    find_executor_class,
+    list_executor_names,
+    register,
+)
 
 __all__ = [
     "Code",
@@ -17,11 +23,11 @@ __all__ = [
     "Outcome",
     "Release",
     "Target",
-    "UnknownExecutor",
+    "UnknownExecutorError",
     "ansible",
     "command",
-    "executor_class",
-    "executor_names",
-    "executor_of",
+    "create_executor",
+    "find_executor_class",
+    "list_executor_names",
     "register",
 ]

@@ -1,4 +1,4 @@
-"""Where the portal's own connections to hosts may go: SSH, and health checks that it makes itself."""
+"""The addresses that the portal may connect to on hosts: SSH, and its own health checks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from security.policies import host_policy
 from .contract import Code, ExecutorError
 
 
-def check_address(ip: str, *, allow_local: bool, port: int | None = None) -> None:
+def check_host_address(ip: str, *, allow_local: bool, port: int | None = None) -> None:
     """Refuse the portal's own machine and servers, and metadata services, which a tenant could name as its host.
 
     A host is entered as an address, never as a name, so what is judged is what is connected to.

@@ -1,7 +1,8 @@
 """The executor `ansible`: a playbook puts the version on hosts over SSH.
 
-One run of Ansible serves a whole batch of hosts: starting it costs more than a second of processor time, and each
-host in it only its tasks. Every host has its own key, known hosts and release in it, and its own outcome.
+Each host has a run of Ansible of its own, because each host of a deployment is a job of its own: what one host does to
+its run touches no other, and a job that is taken up again repeats one host. Starting Ansible costs more than a second of
+processor time for each.
 
 What a tenant wrote reaches Ansible as `!unsafe` text: a template in it would be evaluated on the portal's machine.
 
@@ -18,7 +19,7 @@ import re
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,28 +27,28 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from . import ssh
-from .addresses import check_address
+from .addresses import check_host_address
 from .ansible_progress import Progress
 from .contract import (
     FOLDER,
     Code,
     Executor,
     ExecutorError,
+    OnLine,
     Order,
     Outcome,
-    SayHost,
     Settings,
-    check_names,
 )
-from .process import ProcessCancelled, ProcessTimedOut, run_to_the_end
+from .process import ProcessCancelledError, ProcessTimedOutError, run_program
 from .registry import register
-from .untrusted import clean_label
 
 HERE = Path(__file__).resolve().parent
 PLAYBOOKS = HERE.parent / "playbooks"
 SHIPPED = {"deploy": str(PLAYBOOKS / "deploy.yml")}
 # In characters: a socket's path has room for 108, of which ssh needs some.
 LONGEST_FOLDER = 70
+# In the inventory: a host that is called "all" or "localhost" would mean something to Ansible.
+HOST = "host"
 PYTHON_ON_HOSTS = "/usr/bin/python3"
 UNIT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@\\-]{0,200}")
 ADDRESS = re.compile(r"[0-9a-fA-F.:]{2,45}")
@@ -63,7 +64,7 @@ inject_facts_as_vars = False
 module_strict_utf8_response = False
 library = {playbooks}/library
 action_plugins = {playbooks}/action
-module_utils = {here}
+module_utils = {here}:{playbooks}/module_utils
 local_tmp = {folder}/tmp
 remote_tmp = ~/.ansible/tmp
 retry_files_enabled = False
@@ -87,7 +88,7 @@ class AnsibleExecutor(Executor):
 
     `seconds` bound a whole call, `fetch_seconds` and `restart_seconds` single tasks of the shipped playbook.
     `playbooks` are those that services may name beside the shipped one: a playbook may run programs on the portal's
-    machine, so that only operators name files. `forks` is how many hosts are worked on side by side.
+    machine, so that only operators name files.
     """
 
     name = "ansible"
@@ -99,14 +100,12 @@ class AnsibleExecutor(Executor):
         seconds: float = 200,
         fetch_seconds: int = 90,
         restart_seconds: int = 30,
-        forks: int = 10,
         playbooks: Mapping[str, str] | None = None,
         allow_local: bool = False,
     ) -> None:
         self.seconds = seconds
         self.fetch_seconds = fetch_seconds
         self.restart_seconds = restart_seconds
-        self.forks = forks
         self.playbooks = {**SHIPPED, **(playbooks or {})}
         self.allow_local = allow_local
 
@@ -114,33 +113,18 @@ class AnsibleExecutor(Executor):
         """See `Executor`. A service is restarted by its `unit` or by its `restart_command`."""
         return _wrong_settings(settings, self.playbooks)
 
-    def deploy_many(
-        self, orders: Sequence[Order], say: SayHost, *, go_on: Callable[[], bool] = lambda: True
-    ) -> dict[str, Outcome]:
-        """See `Executor`."""
-        check_names(orders)
-        outcomes: dict[str, Outcome] = {}
-        by_playbook: dict[str, list[Order]] = {}
-        for order in orders:
-            try:
-                self._check_addresses(order)
-                if wrong := self.check_settings(order.settings):
-                    field, message = next(iter(wrong.items()))
-                    raise ExecutorError(Code.FAILED, f"{field}: {message}")
-            except ExecutorError as error:
-                outcomes[order.target.name] = Outcome(error.code, error.message, changed=False)
-            else:
-                by_playbook.setdefault(order.settings.get("playbook", "deploy"), []).append(order)
-        for playbook, batch in by_playbook.items():
-            outcomes |= self._run(playbook, batch, say, go_on)
-        return outcomes
-
-    def running_version(self, order: Order) -> str | None:
-        """See `Executor`: where `current` points to."""
-        self._check_addresses(order)
-        command = ["readlink", f"{order.target.folder}/current"]
-        lines = ssh.ask_host(order.target, order.credentials, command).splitlines()
-        return clean_label(lines[-1].rpartition("/")[2]) or None if lines else None
+    def deploy(
+        self, order: Order, on_line: OnLine, *, should_continue: Callable[[], bool] = lambda: True
+    ) -> Outcome:
+        """Run the service's playbook for the order's host."""
+        try:
+            self._check_addresses(order)
+            if wrong := self.check_settings(order.settings):
+                field, message = next(iter(wrong.items()))
+                raise ExecutorError(Code.FAILED, f"{field}: {message}")
+        except ExecutorError as error:
+            return Outcome(error.code, error.message, changed=False)
+        return self._run(order, on_line, should_continue)
 
     def _check_addresses(self, order: Order) -> None:
         """Refuse to connect where no host may be: for SSH, and for the health check if the portal itself makes it."""
@@ -148,22 +132,18 @@ class AnsibleExecutor(Executor):
         if order.health is not None and order.settings.get("health_from") == "portal":
             ports.append(order.health.port)
         for port in ports:
-            check_address(order.target.ip, port=port, allow_local=self.allow_local)
+            check_host_address(order.target.ip, port=port, allow_local=self.allow_local)
 
-    def _run(
-        self, playbook: str, orders: Sequence[Order], say: SayHost, go_on: Callable[[], bool]
-    ) -> dict[str, Outcome]:
-        # Hosts are numbered: a host that is called "all" or "localhost" would mean something to Ansible.
-        hosts = {f"host{number}": order for number, order in enumerate(orders)}
-        progress = Progress(hosts, say)
+    def _run(self, order: Order, on_line: OnLine, should_continue: Callable[[], bool]) -> Outcome:
+        progress = Progress(HOST, order, on_line)
         stopped: Code | None = None
         with tempfile.TemporaryDirectory(prefix="portal-deploy-", ignore_cleanup_errors=True) as name:
             folder = Path(name)  # 0700, as `tempfile` makes it.
-            self._write(folder, hosts)
+            self._write_files(folder, order)
             program = [sys.executable, "-I", str(HERE / "ansible_run.py"), name]
             try:
-                run_to_the_end(
-                    [*program, self.playbooks[playbook], str(min(self.forks, len(orders)))],
+                run_program(
+                    [*program, self.playbooks[order.settings.get("playbook", "deploy")]],
                     progress.read,
                     seconds=self.seconds,
                     environment=ssh.environment(folder)
@@ -174,15 +154,15 @@ class AnsibleExecutor(Executor):
                     },
                     folder=folder,
                     remove=folder,
-                    go_on=go_on,
+                    should_continue=should_continue,
                 )
-            except ProcessTimedOut:
+            except ProcessTimedOutError:
                 stopped = Code.TIMED_OUT
-            except ProcessCancelled:
+            except ProcessCancelledError:
                 stopped = Code.CANCELLED
-        return progress.outcomes(stopped)
+        return progress.outcome(stopped)
 
-    def _write(self, folder: Path, hosts: Mapping[str, Order]) -> None:
+    def _write_files(self, folder: Path, order: Order) -> None:
         """What a run needs, in its own folder."""
         options = ["-o", "ControlMaster=auto", "-o", "ControlPersist=30s"]
         if len(str(folder)) > LONGEST_FOLDER:
@@ -197,16 +177,13 @@ class AnsibleExecutor(Executor):
             ssh_args=shlex.join(options),
         )
         (folder / "ansible.cfg").write_text(text)
-        connections, variables, checks = {}, {}, {}
-        for host, order in hosts.items():
-            ssh.write_credentials(folder / host, order.target, order.credentials)
-            connections[host] = self._connection(folder / host, order)
-            variables[host] = self._variables(host, order)
-            check = _check_of(order)
-            from_portal = order.settings.get("health_from") == "portal"
-            checks[host] = None if check is None else {**check, "from_portal": from_portal}
-        (folder / "hosts.yml").write_text("all: " + unsafe_yaml({"hosts": connections}))
-        (folder / "variables.yml").write_text(extra_variables(variables))
+        ssh.write_credentials(folder / HOST, order.target, order.credentials)
+        check = _check_of(order)
+        from_portal = order.settings.get("health_from") == "portal"
+        checks = {HOST: None if check is None else {**check, "from_portal": from_portal}}
+        connection = self._connection(folder / HOST, order)
+        (folder / "hosts.yml").write_text("all: " + unsafe_yaml({"hosts": {HOST: connection}}))
+        (folder / "variables.yml").write_text(extra_variables({HOST: self._variables(HOST, order)}))
         (folder / "checks.json").write_text(json.dumps(checks))
 
     def _connection(self, folder: Path, order: Order) -> dict[str, Any]:
@@ -297,15 +274,15 @@ def _wrong_settings(settings: Settings, playbooks: Mapping[str, str]) -> dict[st
             settings.get("playbook", "deploy") in list(playbooks),
             _("The playbooks are: %(names)s.") % {"names": ", ".join(sorted(playbooks))},
         ),
-        "unit": (unit == "" or _is(UNIT, unit), _("This is no name of a unit.")),
+        "unit": (unit == "" or _is(UNIT, unit), _("Enter a valid systemd unit name.")),
         "unit_scope": (
             settings.get("unit_scope", "system") in ["system", "user"],
-            _("It is system or user."),
+            _("Enter system or user."),
         ),
         "become": (isinstance(settings.get("become", False), bool), _("It is true or false.")),
         "restart_command": (
             isinstance(command, list) and all(_is(PRINTABLE, part) for part in command),
-            _("It is a list: the program and its arguments."),
+            _("Enter a list: the program and its arguments."),
         ),
         "keep": (
             type(keep) is int and 2 <= keep <= 100,
@@ -313,17 +290,20 @@ def _wrong_settings(settings: Settings, playbooks: Mapping[str, str]) -> dict[st
         ),
         "health_from": (
             settings.get("health_from", "host") in ["host", "portal"],
-            _("It is host or portal."),
+            _("Enter host or portal."),
         ),
         "health_ip": (
             _is(ADDRESS, settings.get("health_ip", "127.0.0.1")),
-            _("This is no address."),
+            _("Enter a valid IP address."),
         ),
-        "python": (_is(FOLDER, settings.get("python", PYTHON_ON_HOSTS)), _("This is no path of a program.")),
+        "python": (
+            _is(FOLDER, settings.get("python", PYTHON_ON_HOSTS)),
+            _("Enter the absolute path of a program."),
+        ),
     }
     wrong = {field: message for field, (fine, message) in good.items() if not fine}
     for field in sorted(set(settings) - set(good)):
-        wrong[field] = _("There is no such setting.")
+        wrong[field] = _("Unknown setting.")
     if settings.get("playbook", "deploy") == "deploy" and not unit and not command:
         wrong.setdefault("unit", _("A service needs a unit or a restart_command."))
     return wrong

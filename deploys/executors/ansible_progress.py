@@ -1,4 +1,4 @@
-"""What the events of an Ansible run mean for each host in it.
+"""What the events of an Ansible run mean for its host.
 
 Hosts decide what most of these events hold, and can even have Ansible print what looks like one: nothing in them is of the
 type that it should be until it was looked at.
@@ -14,9 +14,9 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from . import ssh
-from .contract import Code, Order, Outcome, SayHost
+from .contract import Code, OnLine, Order, Outcome
 from .masked_log import MaskedLog
-from .untrusted import clean_ends, clean_label, clean_text
+from .untrusted_text import clean_ends, clean_label, clean_text
 
 FULL_DISK = ("No space left on device", "Disk quota exceeded")
 FAILED = {"runner_on_failed", "runner_on_unreachable"}
@@ -28,11 +28,11 @@ KEPT_TEXTS = 20
 
 
 class _HostProgress:
-    """One host's part of a run."""
+    """The progress of a run on its host."""
 
-    def __init__(self, order: Order, say: SayHost) -> None:
+    def __init__(self, order: Order, on_line: OnLine) -> None:
         self.order = order
-        self.log = MaskedLog(lambda line: say(order.target.name, line), order.secrets())
+        self.log = MaskedLog(on_line, order.secrets())
         self.changed = False
         self.running: str | None = None
         self.settled = False
@@ -43,7 +43,7 @@ class _HostProgress:
         self.said: list[str] = []
 
     def take(self, kind: str, event: Mapping[str, Any]) -> None:
-        """Take in one event of this host."""
+        """Handle one event."""
         if kind == "runner_on_start":
             return
         task, result = clean_text(event.get("task"), 200), _mapping(event.get("result"))
@@ -81,15 +81,16 @@ class _HostProgress:
 
 
 class Progress:
-    """Reads what `ansible_run.py` prints."""
+    """Read the output of `ansible_run.py`."""
 
-    def __init__(self, hosts: Mapping[str, Order], say: SayHost) -> None:
-        self._hosts = {host: _HostProgress(order, say) for host, order in hosts.items()}
+    def __init__(self, host: str, order: Order, on_line: OnLine) -> None:
+        self._name = host
+        self._host = _HostProgress(order, on_line)
         self._stats: dict[str, list[object]] | None = None
         self._texts: deque[str] = deque(maxlen=KEPT_TEXTS)
 
     def read(self, line: str) -> None:
-        """Take in one line. Never raises for what stands in it."""
+        """Handle one line. Never raises, whatever the line holds."""
         try:
             event = json.loads(line)
         except (ValueError, RecursionError):
@@ -102,31 +103,27 @@ class Progress:
         elif kind == "playbook_on_stats":
             stats = _mapping(event.get("stats"))
             self._stats = {name: hosts for name, hosts in stats.items() if isinstance(hosts, list)}
-        elif isinstance(event.get("host"), str) and event["host"] in self._hosts:
-            self._hosts[event["host"]].take(kind, event)
+        elif event.get("host") == self._name:
+            self._host.take(kind, event)
 
-    def outcomes(self, stopped: Code | None) -> dict[str, Outcome]:
-        """The outcome of each target."""
-        found = {}
-        for name, host in self._hosts.items():
-            over = self._counted(name, "ok") and not (
-                self._counted(name, "failures") or self._counted(name, "dark")
-            )
-            if not over and stopped is None and not host.said:
-                host.said.append(self._reason(name))
-                host.log.add("\n".join([host.said[-1], *self._texts]))
-            found[host.order.target.name] = host.outcome(over=over, stopped=stopped)
-        return found
+    def outcome(self, stopped: Code | None) -> Outcome:
+        """Return the outcome of the run, which ended by itself or was `stopped`."""
+        host = self._host
+        over = self._counted("ok") and not (self._counted("failures") or self._counted("dark"))
+        if not over and stopped is None and not host.said:
+            host.said.append(self._reason())
+            host.log.add("\n".join([host.said[-1], *self._texts]))
+        return host.outcome(over=over, stopped=stopped)
 
-    def _counted(self, host: str, name: str) -> bool:
-        return host in (self._stats or {}).get(name, [])
+    def _counted(self, name: str) -> bool:
+        return self._name in (self._stats or {}).get(name, [])
 
-    def _reason(self, host: str) -> str:
+    def _reason(self) -> str:
         """Why a host has not succeeded although no task of it has failed."""
         last = " ".join(self._texts)[-500:]
         if self._stats is None:
             return _("Ansible ended before the playbook did. %(last)s") % {"last": last}
-        if self._counted(host, "skipped"):
+        if self._counted("skipped"):
             return _("Every task of the playbook was skipped on this host: nothing was done.")
         return _("The playbook has no task for this host: nothing was done. %(last)s") % {"last": last}
 

@@ -1,13 +1,13 @@
 """Run a playbook with ansible-runner and print what happens, one JSON object a line.
 
-Run as a script: `python -I ansible_run.py FOLDER PLAYBOOK FORKS`, by `ansible.py`, under `keeper.py`.
+Run as a script: `python -I ansible_run.py FOLDER PLAYBOOK`, by `ansible.py`, under `subreaper.py`.
 
 A program of its own, and not a call in the worker:
 
 1. ansible-runner forks with `pty.fork`, which can deadlock in a process with threads, and workers have some.
 2. It waits for signals in the main thread, and Celery has its own handlers there.
 3. When it is told to end, it kills Ansible's process group; Ansible's workers are in sessions of their own since
-   ansible-core 2.18 and would go on. `keeper.py` ends those.
+   ansible-core 2.18 and would go on. `subreaper.py` ends those.
 
 It imports nothing of the portal.
 """
@@ -118,12 +118,11 @@ def what_is_told_of(event: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> int:
     """Run the playbook; the exit code is ansible-playbook's."""
-    folder, playbook, forks = sys.argv[1:4]
+    folder, playbook = sys.argv[1:3]
     config = RunnerConfig(
         private_data_dir=folder,
         inventory=f"{folder}/hosts.yml",
         playbook=playbook,
-        forks=int(forks),
         # Extra variables rank above whatever a host answers.
         cmdline=shlex.join(["--extra-vars", f"@{folder}/variables.yml"]),
         ident="run",
@@ -134,7 +133,7 @@ def main() -> int:
     # The one beside this Python, whatever else is in the PATH; under a keeper of its own, because its session is not
     # this one's: should this program and the outer keeper be killed, nobody else would end it.
     program = [str(Path(sys.executable).with_name("ansible-playbook")), *config.command[1:]]
-    keeper = str(Path(__file__).with_name("keeper.py"))
+    keeper = str(Path(__file__).with_name("subreaper.py"))
     config.command = [sys.executable, "-I", "-S", keeper, "--parent", str(os.getpid()), "--", *program]
     _status, code = FileRunner(config).run()
     return int(code or 0)

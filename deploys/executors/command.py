@@ -9,31 +9,28 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from . import health
-from .addresses import check_address
+from .addresses import check_host_address
 from .contract import (
     Code,
     Executor,
     ExecutorError,
+    OnLine,
     Order,
     Outcome,
     Release,
-    SayHost,
     Settings,
-    check_names,
 )
 from .masked_log import MaskedLog
-from .process import ProcessCancelled, ProcessTimedOut, run_to_the_end
+from .process import ProcessCancelledError, ProcessTimedOutError, run_program
 from .registry import register
-from .untrusted import clean_label
+from .untrusted_text import clean_label
 
 # What a program says by its exit code; any other one is `failed`.
 EXIT_CODES = {
@@ -57,8 +54,8 @@ RUNNING = "running="
 class CommandExecutor(Executor):
     """Runs a configured program once for each order.
 
-    `programs` are the operator's, by name, each a list of program and arguments. `seconds` bound one run of one,
-    `at_once` is how many run side by side. Health checks are made from here, unless a service says that its program
+    `programs` are the operator's, by name, each a list of program and arguments. `seconds` bound one run of one.
+    Health checks are made from here, unless a service says that its program
     makes them (`health_by: program`).
     """
 
@@ -70,90 +67,51 @@ class CommandExecutor(Executor):
         *,
         programs: Mapping[str, Sequence[str]] | None = None,
         seconds: float = 60,
-        at_once: int = 8,
         allow_local: bool = False,
     ) -> None:
         self.programs = {name: list(program) for name, program in (programs or {}).items()}
         self.seconds = seconds
-        self.at_once = at_once
         self.allow_local = allow_local
 
     def check_settings(self, settings: Settings) -> dict[str, str | Promise]:
         """See `Executor`."""
         wrong: dict[str, str | Promise] = {}
         for field in sorted(set(settings) - {"program", "health_by"}):
-            wrong[field] = _("There is no such setting.")
+            wrong[field] = _("Unknown setting.")
         if not (isinstance(settings.get("program"), str) and settings["program"] in self.programs):
             names = ", ".join(sorted(self.programs)) or "-"
             wrong["program"] = _("The programs are: %(names)s.") % {"names": names}
         if settings.get("health_by", "portal") not in ["portal", "program"]:
-            wrong["health_by"] = _("It is portal or program.")
+            wrong["health_by"] = _("Enter portal or program.")
         return wrong
 
-    def deploy_many(
-        self, orders: Sequence[Order], say: SayHost, *, go_on: Callable[[], bool] = lambda: True
-    ) -> dict[str, Outcome]:
-        """See `Executor`. With many orders it takes longer: `at_once` of them run side by side."""
-        check_names(orders)
-        lock = threading.Lock()
-        interrupted = threading.Event()
-
-        def say_alone(host: str, line: str) -> None:
-            with lock:
-                say(host, line)
-
-        def go_on_all() -> bool:
-            with lock:
-                return not interrupted.is_set() and go_on()
-
-        def carry_out(order: Order) -> Outcome:
-            return self._carry_out(order, say_alone, go_on_all)
-
-        if len(orders) == 1:
-            return {orders[0].target.name: carry_out(orders[0])}
-        with ThreadPoolExecutor(self.at_once, "deploy-command") as threads:
-            try:
-                outcomes = list(threads.map(carry_out, orders))
-            except BaseException:
-                # Celery's soft time limit arrives in this thread alone; the others are told.
-                interrupted.set()
-                raise
-        return {order.target.name: outcome for order, outcome in zip(orders, outcomes, strict=True)}
-
-    def running_version(self, order: Order) -> str | None:
-        """See `Executor`: what the program says when it is asked (`PORTAL_ACTION=running_version`)."""
-        if order.settings.get("program") not in self.programs:
-            raise ExecutorError(Code.FAILED, str(self.check_settings(order.settings)["program"]))
-        log = MaskedLog(lambda _line: None, order.secrets())
-        code, running = self._run("running_version", order, order.release, log, lambda: True)
-        if code is not Code.OK:
-            raise ExecutorError(code, "\n".join(log.lines())[-500:] or str(code.label))
-        return running or None
-
-    def _carry_out(self, order: Order, say: SayHost, go_on: Callable[[], bool]) -> Outcome:
-        log = MaskedLog(lambda line: say(order.target.name, line), order.secrets())
+    def deploy(
+        self, order: Order, on_line: OnLine, *, should_continue: Callable[[], bool] = lambda: True
+    ) -> Outcome:
+        """Run the service's program, and check the service's health; on failure, run it again for the previous version."""
+        log = MaskedLog(on_line, order.secrets())
         if wrong := self.check_settings(order.settings):
             field, message = next(iter(wrong.items()))
             return Outcome(Code.FAILED, f"{field}: {message}", changed=False)
         try:
             if self._asks_itself(order) and order.health:
-                check_address(order.target.ip, port=order.health.port, allow_local=self.allow_local)
+                check_host_address(order.target.ip, port=order.health.port, allow_local=self.allow_local)
         except ExecutorError as error:
             return Outcome(error.code, error.message, changed=False)
-        code, running = self._put(order, order.release, log, go_on)
+        code, running = self._put(order, order.release, log, should_continue)
         last = next(iter(reversed(log.lines())), "")
         if code is not Code.OK and code is not Code.CANCELLED and order.put_back and order.previous:
             log.add(f"Putting back {order.previous.label}.")
-            back, running = self._put(order, order.previous, log, go_on)
+            back, running = self._put(order, order.previous, log, should_continue)
             if back is not Code.OK:
                 running = None
         message = str(code.label) + ("" if code is Code.OK else f". {last}")
         return Outcome(code, message, running, lines=log.lines())
 
     def _put(
-        self, order: Order, release: Release, log: MaskedLog, go_on: Callable[[], bool]
+        self, order: Order, release: Release, log: MaskedLog, should_continue: Callable[[], bool]
     ) -> tuple[Code, str | None]:
-        code, running = self._run("deploy", order, release, log, go_on)
+        code, running = self._run(order, release, log, should_continue)
         if code is not Code.OK:
             return code, running
         running = release.label if running is None else running
@@ -168,7 +126,7 @@ class CommandExecutor(Executor):
                 seconds=check.seconds,
                 interval=check.interval,
                 contains=check.contains.replace("{version}", release.label),
-                go_on=go_on,
+                should_continue=should_continue,
             )
             if watched.code != Code.OK:
                 log.add(f"Health check: {watched.last}.")
@@ -176,7 +134,7 @@ class CommandExecutor(Executor):
         return Code.OK, running
 
     def _run(
-        self, action: str, order: Order, release: Release, log: MaskedLog, go_on: Callable[[], bool]
+        self, order: Order, release: Release, log: MaskedLog, should_continue: Callable[[], bool]
     ) -> tuple[Code, str | None]:
         """Run the program once: what it says, and which version runs if it says that."""
         running: str | None = None
@@ -187,12 +145,12 @@ class CommandExecutor(Executor):
                 running = clean_label(line.removeprefix(RUNNING).strip())
             log.add(line)
 
-        values = arguments(action, order, release)
+        values = arguments(order, release)
         variables = {
             f"PORTAL_{key.upper()}": str(value) for key, value in values.items() if value is not None
         }
         try:
-            code = run_to_the_end(
+            code = run_program(
                 self.programs[order.settings["program"]],
                 read,
                 seconds=self.seconds,
@@ -200,12 +158,12 @@ class CommandExecutor(Executor):
                 environment={"PATH": os.pathsep.join(os.get_exec_path()), "LANG": "C.UTF-8", **variables},
                 stdin=json.dumps(values),
                 leave_daemons=True,
-                go_on=go_on,
+                should_continue=should_continue,
             )
-        except ProcessTimedOut:
+        except ProcessTimedOutError:
             log.add(f"The program was killed after {self.seconds:.0f} s.")
             return Code.TIMED_OUT, None
-        except ProcessCancelled:
+        except ProcessCancelledError:
             log.add("The program was stopped.")
             return Code.CANCELLED, None
         if code not in EXIT_CODES:
@@ -216,11 +174,12 @@ class CommandExecutor(Executor):
         return order.health is not None and order.settings.get("health_by", "portal") == "portal"
 
 
-def arguments(action: str, order: Order, release: Release) -> dict[str, Any]:
-    """What a program is told. No private key: a program that needs one has its own."""
+def arguments(order: Order, release: Release) -> dict[str, Any]:
+    """Return what the program is told. It gets no private key: a program that needs one has its own."""
     target, check = order.target, order.health
     return {
-        "action": action,
+        # Programs of operators read it; there is no other action.
+        "action": "deploy",
         "host": target.name,
         "ip": target.ip,
         "ssh_port": target.ssh_port,

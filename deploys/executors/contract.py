@@ -1,4 +1,4 @@
-"""What every executor takes and gives: an order for each host in, an outcome for each host out.
+"""The contract of executors: an order in, an outcome out.
 
 Nothing here knows Django's models, so that executors can be run and tested alone. What comes from tenants is checked
 when it is put into these classes: names, paths and addresses end up in commands on hosts.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -18,7 +18,7 @@ from django.db.models import TextChoices
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from .untrusted import clean_label, clean_text
+from .untrusted_text import clean_label, clean_text
 
 # What stands in a path, in a unit's name and in a log line: no slash, no blank, and no dot in front.
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+~-]{0,127}")
@@ -28,27 +28,27 @@ FOLDER = re.compile(r"/[A-Za-z0-9_./+~-]{1,500}")
 MESSAGE_CHARACTERS = 4_000
 
 Settings = Mapping[str, Any]
-SayHost = Callable[[str, str], None]
+OnLine = Callable[[str], None]
 
 
 class Code(TextChoices):
     """How it ended. The words are stable: rows, the API and programs of operators hold them."""
 
-    OK = "ok", _("The version runs")
-    UNREACHABLE = "unreachable", _("The host does not answer")
-    UNKNOWN_HOST_KEY = "unknown_host_key", _("The host's key is not the one that is known")
-    KEY_REFUSED = "key_refused", _("The host refuses the key")
-    ADDRESS_REFUSED = "address_refused", _("The host's address is not allowed")
-    DISK_FULL = "disk_full", _("The host's disk is full")
-    ARTIFACT_GONE = "artifact_gone", _("The artifact is not there")
-    ARTIFACT_UNAVAILABLE = "artifact_unavailable", _("The artifact's server does not answer")
-    ARTIFACT_WRONG_SUM = "artifact_wrong_sum", _("The artifact has another checksum")
-    ARTIFACT_BAD = "artifact_bad", _("The artifact cannot be unpacked safely")
-    UNHEALTHY = "unhealthy", _("The health check never came up")
-    FLAPPING = "flapping", _("The health check comes and goes")
-    TIMED_OUT = "timed_out", _("It took too long")
-    CANCELLED = "cancelled", _("It was stopped half-way")
-    FAILED = "failed", _("It failed")
+    OK = "ok", _("Running")
+    UNREACHABLE = "unreachable", _("Host unreachable")
+    UNKNOWN_HOST_KEY = "unknown_host_key", _("Unknown host key")
+    KEY_REFUSED = "key_refused", _("SSH key refused by the host")
+    ADDRESS_REFUSED = "address_refused", _("Host address not allowed")
+    DISK_FULL = "disk_full", _("Disk full on the host")
+    ARTIFACT_GONE = "artifact_gone", _("Artifact not found")
+    ARTIFACT_UNAVAILABLE = "artifact_unavailable", _("Artifact server unreachable")
+    ARTIFACT_WRONG_SUM = "artifact_wrong_sum", _("Artifact checksum mismatch")
+    ARTIFACT_BAD = "artifact_bad", _("Invalid artifact archive")
+    UNHEALTHY = "unhealthy", _("Health check failed")
+    FLAPPING = "flapping", _("Health check is flapping")
+    TIMED_OUT = "timed_out", _("Timed out")
+    CANCELLED = "cancelled", _("Interrupted")
+    FAILED = "failed", _("Failed")
 
 
 class ExecutorError(Exception):
@@ -209,42 +209,24 @@ class Executor(ABC):
     label: ClassVar[str | Promise]
 
     @abstractmethod
-    def deploy_many(
+    def deploy(
         self,
-        orders: Sequence[Order],
-        say: SayHost,
+        order: Order,
+        on_line: OnLine,
         *,
-        go_on: Callable[[], bool] = lambda: True,
-    ) -> dict[str, Outcome]:
-        """Carry out orders side by side; an outcome for each target's name, whatever happened to it.
+        should_continue: Callable[[], bool] = lambda: True,
+    ) -> Outcome:
+        """Carry out an order and return its outcome, whatever happened.
 
-        Safe to repeat: a host that runs the version already is success, one that was left half-way is taken up.
-        `say(target name, line)` gets each line when it is there, one at a time. `go_on` is asked about twice a second;
-        when it says False, or an exception such as Celery's soft time limit arrives, everything is killed.
+        Safe to repeat: a host that runs the version already is success, and a half-done deployment is taken up.
+        `on_line` gets each line as soon as it is there. `should_continue` is called about twice a second; when it returns
+        False, or an exception such as Celery's soft time limit arrives, every process of the deployment is killed.
         Returns within the executor's `seconds` and a few more.
         """
 
     @abstractmethod
-    def running_version(self, order: Order) -> str | None:
-        """The label of the version that the host is set to run, or None when it has none. Raises `ExecutorError`."""
-
-    @abstractmethod
     def check_settings(self, settings: Settings) -> dict[str, str | Promise]:
         """What is wrong with a service's settings, by field; nothing when they will do."""
-
-    def deploy(
-        self, order: Order, say: Callable[[str], None], *, go_on: Callable[[], bool] = lambda: True
-    ) -> Outcome:
-        """Carry out one order: see `deploy_many`."""
-        outcomes = self.deploy_many([order], lambda _target, line: say(line), go_on=go_on)
-        return outcomes[order.target.name]
-
-
-def check_names(orders: Sequence[Order]) -> None:
-    """Refuse two orders with one target name: one outcome would hide the other. Raises ValueError."""
-    names = [order.target.name for order in orders]
-    if len(set(names)) != len(names):
-        raise ValueError(f"Two orders have the same target name: {sorted(names)}.")
 
 
 def _check(pattern: re.Pattern[str], text: str, what: str) -> None:

@@ -1,10 +1,10 @@
-"""Ask a service over HTTP whether it is well, until it is or the time is over.
+"""Health checks over HTTP: repeat a request until the service is healthy or the time is over.
 
 The same file runs in two places: in the portal, and on a host, where Ansible carries it (the module `wait_healthy`).
 So it needs the standard library alone, and no Python newer than 3.8.
 
 A request goes to an address, never to a name, and no redirect is followed: a service cannot send the portal elsewhere.
-Whoever calls it from the portal checks the address and the port first (`addresses.check_address`); they are connected to as they
+Whoever calls it from the portal checks the address and the port first (`addresses.check_host_address`); they are connected to as they
 are, so nothing can change between the check and the connection.
 """
 
@@ -24,7 +24,7 @@ STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?: |$)")
 
 @dataclass(frozen=True)
 class Watched:
-    """What came of watching: `code` is ok, unhealthy, flapping or cancelled; `last` is what the last request met."""
+    """The result of a check: `code` is ok, unhealthy, flapping or cancelled; `last` describes the last failed request."""
 
     code: str
     last: str
@@ -96,9 +96,9 @@ def watch(
     seconds: float = 60.0,
     interval: float = 1.0,
     contains: str = "",
-    go_on: Callable[[], bool] = lambda: True,
+    should_continue: Callable[[], bool] = lambda: True,
 ) -> Watched:
-    """Ask until `in_a_row` answers running are good, or `seconds` are over, or `go_on` says no (cancelled).
+    """Ask until `in_a_row` answers running are good, or `seconds` are over, or `should_continue` says no (cancelled).
 
     A service that was good and then was not is `flapping` when the time is over, one that never was is `unhealthy`.
     """
@@ -106,7 +106,7 @@ def watch(
     asked = good = row = drops = 0
     last = ""
     while row < in_a_row:
-        if not go_on():
+        if not should_continue():
             return Watched("cancelled", "it was stopped", asked, good)
         trouble = ask(
             ip,

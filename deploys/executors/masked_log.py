@@ -1,4 +1,4 @@
-"""The lines that a deployment leaves: without secrets, and never more than a bounded number of them."""
+"""Log lines of a deployment: secrets masked, size bounded."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from .untrusted import UNPRINTABLE, decode_escaped
+from .untrusted_text import UNPRINTABLE, decode_escaped
 
 MASK = "***"
 LINE_CHARACTERS = 2_000
@@ -36,7 +36,7 @@ RULES = (
 
 
 class MaskedLog:
-    """Takes lines, says them at once, and keeps the first quarter and the last three: the end tells why.
+    """A log that passes lines on at once and keeps the first quarter and the last three: the end tells why.
 
     Not for several threads: each host has its own.
     """
@@ -54,7 +54,7 @@ class MaskedLog:
         self._dropped = 0
 
     def mask(self, text: str) -> str:
-        """The text without what is secret in it."""
+        """Return the text with its secrets masked."""
         for secret in self._secrets:
             text = text.replace(secret, MASK)
         text = text[:READ_CHARACTERS]
@@ -63,14 +63,14 @@ class MaskedLog:
         return text
 
     def add(self, text: str) -> None:
-        """Take one line, or several in one text."""
+        """Add a line, or several in one text."""
         for raw in decode_escaped(text).splitlines():
             line = self._without_keys(UNPRINTABLE.sub("", raw))
             if line is not None:
                 self._keep(self.mask(line)[:LINE_CHARACTERS])
 
     def lines(self) -> tuple[str, ...]:
-        """What was kept; where something was left out, a line says how much."""
+        """Return the kept lines; a gap is marked with the number of dropped lines."""
         gap = [f"... {self._dropped} lines are left out ..."] if self._dropped else []
         return (*self._first, *gap, *self._last)
 

@@ -1,4 +1,4 @@
-"""Run a local program under `keeper.py`: its output line by line, a time limit, and nothing left of it."""
+"""Run a local program under `subreaper.py`: its output line by line, a time limit, and nothing left of it."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from .untrusted import decode_output
+from .untrusted_text import decode_output
 
-KEEPER = Path(__file__).with_name("keeper.py")
-# How often the time limit and `go_on` are looked at, in seconds.
+KEEPER = Path(__file__).with_name("subreaper.py")
+# How often the time limit and `should_continue` are looked at, in seconds.
 GLANCE = 0.5
 READ_BYTES = 65_536
 # A line may be one event of Ansible with a whole file's text in it; more than this is cut.
 LINE_BYTES = 4_000_000
 
 
-class ProcessTimedOut(Exception):
+class ProcessTimedOutError(Exception):
     """The program did not end within its time, and was killed with all that it had started."""
 
 
-class ProcessCancelled(Exception):
-    """`go_on` said no; the program was killed with all that it had started."""
+class ProcessCancelledError(Exception):
+    """`should_continue` said no; the program was killed with all that it had started."""
 
 
-def run_to_the_end(
+def run_program(
     program: Sequence[str],
     on_line: Callable[[str], None],
     *,
@@ -42,7 +42,7 @@ def run_to_the_end(
     folder: Path | None = None,
     remove: Path | None = None,
     leave_daemons: bool = False,
-    go_on: Callable[[], bool] = lambda: True,
+    should_continue: Callable[[], bool] = lambda: True,
 ) -> int:
     """Run a program in `folder` and return its exit code, 127 when there is no such program.
 
@@ -50,7 +50,7 @@ def run_to_the_end(
     With `leave_daemons`, what the program has put into the background stays when it ends well in time.
     Safe in a daemonic process (Celery's prefork) and beside threads: it is an ordinary `subprocess`, without code
     between fork and exec. The thread that calls it stays until the end, as the kernel's death signal needs it to.
-    Raises `ProcessTimedOut`, `ProcessCancelled`.
+    Raises `ProcessTimedOutError`, `ProcessCancelledError`.
     """
     keeper = [sys.executable, "-I", "-S", str(KEEPER), "--parent", str(os.getpid())]
     keeper += ["--leave"] if leave_daemons else []
@@ -71,7 +71,7 @@ def run_to_the_end(
         )
     assert process.stdout is not None
     try:
-        _read(process, process.stdout, on_line, deadline, go_on)
+        _read(process, process.stdout, on_line, deadline, should_continue)
         return process.wait()
     finally:
         # Whatever interrupts us, Celery's soft time limit included.
@@ -84,7 +84,7 @@ def _read(
     output: IO[bytes],
     on_line: Callable[[str], None],
     deadline: float,
-    go_on: Callable[[], bool],
+    should_continue: Callable[[], bool],
 ) -> None:
     """Read to the end of the output, or of the program: a daemon that it left may hold the pipe open for ever."""
     os.set_blocking(output.fileno(), False)
@@ -103,9 +103,9 @@ def _read(
             if over if not ready else not data:
                 break
             if time.monotonic() >= deadline:
-                raise ProcessTimedOut
-            if not go_on():
-                raise ProcessCancelled
+                raise ProcessTimedOutError
+            if not should_continue():
+                raise ProcessCancelledError
     if rest:
         on_line(decode_output(rest))
 

@@ -1,4 +1,4 @@
-"""The executors that there are, by the name that services store. Adding one is a class and `@register`."""
+"""The registry of executors, by the name that services store. A new one is a class with `@register`."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ _executors: dict[str, type[Executor]] = {}
 SomeExecutor = TypeVar("SomeExecutor", bound=type[Executor])
 
 
-class UnknownExecutor(LookupError):
-    """A service names an executor that nothing has registered."""
+class UnknownExecutorError(LookupError):
+    """A service names an executor that is not registered."""
 
 
 def register(executor: SomeExecutor) -> SomeExecutor:
-    """Make an executor known by its name."""
+    """Register an executor under its name."""
     if _executors.setdefault(executor.name, executor) is not executor:
         raise ValueError(f"Two executors are registered as '{executor.name}'.")
     return executor
 
 
-def executor_names() -> list[str]:
-    """The name of each, in order."""
+def list_executor_names() -> list[str]:
+    """Return the registered names in order."""
     return sorted(_executors)
 
 
-def executor_class(name: str) -> type[Executor]:
-    """The class behind a name, for its label. Raises `UnknownExecutor`."""
+def find_executor_class(name: str) -> type[Executor]:
+    """Return the class of a name. Raises `UnknownExecutorError`."""
     try:
         return _executors[name]
     except KeyError:
-        raise UnknownExecutor(name) from None
+        raise UnknownExecutorError(name) from None
 
 
-def executor_of(name: str, options: Mapping[str, Any] | None = None) -> Executor:
-    """An executor, made with the operator's options for it (its constructor's). Raises `UnknownExecutor`."""
-    return executor_class(name)(**(options or {}))
+def create_executor(name: str, options: Mapping[str, Any] | None = None) -> Executor:
+    """Return an executor with the operator's options (its constructor's). Raises `UnknownExecutorError`."""
+    return find_executor_class(name)(**(options or {}))

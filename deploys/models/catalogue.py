@@ -1,4 +1,4 @@
-"""What can be deployed: services, and the versions that were built of them."""
+"""Services and their versions."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ is_a_folder = RegexValidator(rf"^{FOLDER.pattern}\Z", _("An absolute path of pla
 
 
 class ServiceQuerySet(TenantScoped):
-    """Services; their tenant is that of their information system."""
+    """Services, scoped by the tenant of their information system."""
 
     tenant_path: ClassVar[str] = "information_system__tenant"
 
 
 class MicroService(models.Model):
-    """Something of an information system that runs on hosts, one process a host, in one version or another."""
+    """A service of an information system, which runs on hosts: one process and one version on each."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     information_system = models.ForeignKey(
@@ -38,10 +38,10 @@ class MicroService(models.Model):
     description = models.TextField(_("description"), blank=True, default="", max_length=2000)
     repository = models.CharField(_("repository"), max_length=500, blank=True, default="")
     folder = models.CharField(
-        _("folder on the host"),
+        _("install path"),
         max_length=500,
         validators=[is_a_folder],
-        help_text=_("It belongs to the service alone; releases live in it."),
+        help_text=_("Used by this service only; its releases are stored there."),
     )
     port = models.PositiveIntegerField(_("port"), validators=[MinValueValidator(1), MaxValueValidator(65535)])
     # When a version counts as up. Without a path, it does as soon as its restart has succeeded.
@@ -51,23 +51,23 @@ class MicroService(models.Model):
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(65535)],
-        help_text=_("Empty: the port of the instance."),
+        help_text=_("Leave empty to use the instance's port."),
     )
     health_status = models.PositiveIntegerField(
         _("expected status"), default=200, validators=[MinValueValidator(100), MaxValueValidator(599)]
     )
     health_contains = models.CharField(
-        _("what the answer holds"),
+        _("expected response text"),
         max_length=200,
         blank=True,
         default="",
         help_text=_("{version} stands for the label: an old process that still answers is then told apart."),
     )
     health_seconds = models.PositiveIntegerField(
-        _("seconds until it is up"), default=60, validators=[MinValueValidator(1), MaxValueValidator(60)]
+        _("health check timeout (s)"), default=60, validators=[MinValueValidator(1), MaxValueValidator(60)]
     )
     executor = models.CharField(_("executor"), max_length=50)
-    executor_settings = models.JSONField(_("settings of the executor"), default=dict, blank=True)
+    executor_settings = models.JSONField(_("executor settings"), default=dict, blank=True)
     # The number of the newest version.
     last_number = models.PositiveIntegerField(default=0, editable=False)
     version = models.PositiveIntegerField(default=1, editable=False)
@@ -91,18 +91,18 @@ class MicroService(models.Model):
 
 
 class VersionQuerySet(TenantScoped):
-    """Versions; their tenant is that of their service."""
+    """Versions, scoped by the tenant of their service."""
 
     tenant_path: ClassVar[str] = "service__information_system__tenant"
 
     def built(self) -> Self:
-        """Those that can be put on a host: see `MicroServiceVersion.is_built`."""
+        """Return the versions that can be deployed: see `MicroServiceVersion.is_built`."""
         success = self.filter(build_status=MicroServiceVersion.BuildStatus.SUCCESS)
         return success.exclude(artifact_url="").exclude(sha256="")
 
 
 class MicroServiceVersion(models.Model):
-    """One build of a service. *Higher* means a greater `number`, given when the version is registered, whatever its label."""
+    """A build of a service. A *higher* version has a greater `number`, assigned at registration, whatever its label."""
 
     class BuildStatus(models.TextChoices):
         PENDING = "pending", _("pending")
@@ -157,5 +157,5 @@ class MicroServiceVersion(models.Model):
 
     @property
     def is_built(self) -> bool:
-        """Whether it can be put on a host."""
+        """Return whether the version can be deployed."""
         return self.build_status == self.BuildStatus.SUCCESS and bool(self.artifact_url and self.sha256)

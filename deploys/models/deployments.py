@@ -77,7 +77,7 @@ class DeploymentItem(models.Model):
         RUNNING = "running", _("under way")
         SUCCEEDED = "succeeded", _("succeeded")
         FAILED = "failed", _("failed")
-        REVERTED = "reverted", _("failed, put back")
+        REVERTED = "reverted", _("failed, rolled back")
         SKIPPED = "skipped", _("not begun")
 
     id = models.BigAutoField(primary_key=True)

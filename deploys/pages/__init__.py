@@ -1,6 +1,5 @@
-"""The room's web pages, a file for each subject."""
+"""The web pages of the room."""
 
-from .changing import change_version_page
 from .deployments import (
     cancel_deployment_page,
     deployment_detail_page,
@@ -9,6 +8,7 @@ from .deployments import (
     retry_deployment_page,
 )
 from .services import service_detail_page, service_page
+from .version_change import change_version_page
 
 __all__ = [
     "cancel_deployment_page",

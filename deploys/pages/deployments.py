@@ -1,4 +1,4 @@
-"""Deployments: the list, and one of them, followed until it has ended, with what can be done about it."""
+"""Deployments: the list, and one deployment with its progress and actions."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from tenants.scoping import Role, Scope
 from ..executors.contract import Code
 from ..models import Deployment, DeploymentItem, MicroService, MicroServiceInstance
 from ..services import retry
-from .changing import tell_left_out
-from .outcomes import UNDER_WAY, outcome_of, with_counts
-from .pauses import pause_of
+from .batch_pauses import find_pause
+from .deployment_status import UNDER_WAY, annotate_counts, summarize_deployment
+from .version_change import report_excluded
 
 PAGE_SIZE = 50
 ITEMS_AT_ONCE = 100
@@ -43,32 +43,32 @@ _GOING_ON = (DeploymentItem.Result.WAITING, DeploymentItem.Result.RUNNING)
 @never_cache
 @require_GET
 def deployment_page(request: PageRequest) -> HttpResponse:
-    """The list, newest first, filtered by service and by whether they are still under way; or the history of an instance."""
+    """Show the list, newest first, filtered by service, state or instance."""
     scope = page_scope(request)
-    instance = _instance(scope, request.GET.get("instance", ""))
+    instance = _find_instance(scope, request.GET.get("instance", ""))
     services = MicroService.objects.within(scope).select_related("information_system").order_by("name", "pk")
-    wish = {"service": _id_or_nothing(request.GET.get("service", "")), "running": request.GET.get("running")}
-    deployments = _filtered(Deployment.objects.within(scope), wish)
+    filters = {"service": _parse_id(request.GET.get("service", "")), "running": request.GET.get("running")}
+    deployments = _apply_filters(Deployment.objects.within(scope), filters)
     if instance is not None:
         mine = DeploymentItem.objects.filter(instance=instance)
         deployments = deployments.filter(pk__in=mine.values("deployment"))
-    page = Paginator(with_counts(deployments).order_by("-created_at", "id"), PAGE_SIZE).get_page(
+    page = Paginator(annotate_counts(deployments).order_by("-created_at", "id"), PAGE_SIZE).get_page(
         request.GET.get("page")
     )
-    rows = [(deployment, outcome_of(deployment)) for deployment in page.object_list]
+    rows = [(deployment, summarize_deployment(deployment)) for deployment in page.object_list]
     if instance is not None:
-        _add_parts(instance, [deployment for deployment, _outcome in rows])
+        _attach_items(instance, [deployment for deployment, _outcome in rows])
     context = {
         "scope": scope,
         "page": page,
         "rows": rows,
         "services": services[:SERVICES_OFFERED],
-        "wish": wish,
+        "wish": filters,
         "of_instance": instance,
         "query": urlencode(
             {
                 name: value
-                for name, value in {**wish, "instance": instance.pk if instance else ""}.items()
+                for name, value in {**filters, "instance": instance.pk if instance else ""}.items()
                 if value
             }
         ),
@@ -77,36 +77,36 @@ def deployment_page(request: PageRequest) -> HttpResponse:
     return render(request, "deploys/deployments.html", context)
 
 
-def _id_or_nothing(text: str) -> str:
+def _parse_id(text: str) -> str:
     try:
         return str(UUID(text))
     except ValueError:
         return ""
 
 
-def _instance(scope: Scope, text: str) -> MicroServiceInstance | None:
-    """The instance whose history is asked for. Raises Http404 for one that the scope does not show."""
-    if not (pk := _id_or_nothing(text)):
+def _find_instance(scope: Scope, text: str) -> MicroServiceInstance | None:
+    """Return the instance of the filter. Raises Http404 for one outside the scope."""
+    if not (pk := _parse_id(text)):
         return None
     instances = MicroServiceInstance.objects.within(scope).select_related("service", "host", "version")
     found: MicroServiceInstance = get_object_or_404(instances, pk=pk)
     return found
 
 
-def _add_parts(instance: MicroServiceInstance, deployments: Sequence[Any]) -> None:
-    """Put beside each deployment what became of the instance in it: one query."""
+def _attach_items(instance: MicroServiceInstance, deployments: Sequence[Any]) -> None:
+    """Attach the instance's item to each deployment, in one query."""
     items = DeploymentItem.objects.filter(instance=instance, deployment__in=deployments).defer("log")
     parts = {item.deployment_id: item for item in items.select_related("from_version")}
     for deployment in deployments:
         item = parts[deployment.pk]
-        deployment.part = {"item": item, "status": _class_of(item), "code": _code_of(item)}
+        deployment.part = {"item": item, "status": _badge_class(item), "code": _failure_label(item)}
 
 
-def _filtered(deployments: QuerySet[Any], wish: dict[str, str | None]) -> QuerySet[Any]:
-    if wish["service"]:
-        deployments = deployments.filter(service=wish["service"])
-    if wish["running"] in {"true", "false"}:
-        deployments = deployments.filter(ended_at__isnull=wish["running"] == "true")
+def _apply_filters(deployments: QuerySet[Any], filters: dict[str, str | None]) -> QuerySet[Any]:
+    if filters["service"]:
+        deployments = deployments.filter(service=filters["service"])
+    if filters["running"] in {"true", "false"}:
+        deployments = deployments.filter(ended_at__isnull=filters["running"] == "true")
     return deployments
 
 
@@ -114,16 +114,16 @@ def _filtered(deployments: QuerySet[Any], wish: dict[str, str | None]) -> QueryS
 @never_cache
 @require_GET
 def deployment_detail_page(request: PageRequest, pk: UUID) -> HttpResponse:
-    """A deployment with its instances, batch by batch; asked by its own script, only the part that changes."""
+    """Show a deployment batch by batch; its script requests only the live part."""
     scope = page_scope(request)
-    deployment = get_object_or_404(with_counts(Deployment.objects.within(scope)), pk=pk)
+    deployment = get_object_or_404(annotate_counts(Deployment.objects.within(scope)), pk=pk)
     template = "deploys/deployment_live.html" if request.htmx else "deploys/deployment.html"
     return render(request, template, _context(request, scope, deployment))
 
 
 def _context(request: PageRequest, scope: Scope, deployment: Any) -> dict[str, Any]:
     # The deployment was read first: of one that had ended then, no item is still under way below.
-    outcome = outcome_of(deployment)
+    outcome = summarize_deployment(deployment)
     items = DeploymentItem.objects.filter(deployment=deployment).select_related("from_version").defer("log")
     page = Paginator(items.order_by("batch", "pk"), ITEMS_AT_ONCE).get_page(request.GET.get("page"))
     job = deployment.job
@@ -132,21 +132,21 @@ def _context(request: PageRequest, scope: Scope, deployment: Any) -> dict[str, A
         "scope": scope,
         "deployment": deployment,
         "outcome": outcome,
-        "pause": pause_of(deployment),
+        "pause": find_pause(deployment),
         "page": page,
-        "rows": [(item, _class_of(item), _code_of(item)) for item in page.object_list],
+        "rows": [(item, _badge_class(item), _failure_label(item)) for item in page.object_list],
         "may_cancel": may_control and job is not None and job.can_cancel,
         "may_retry": may_control and deployment.ended_at is not None and outcome.succeeded < outcome.all,
         "retries": Deployment.objects.filter(retry_of=deployment).order_by("created_at"),
     }
 
 
-def _class_of(item: DeploymentItem) -> str:
+def _badge_class(item: DeploymentItem) -> str:
     return UNDER_WAY if item.result == DeploymentItem.Result.RUNNING else item.result
 
 
-def _code_of(item: DeploymentItem) -> str:
-    """What kind of failure it is, unless its message begins with just that, as those of executors do."""
+def _failure_label(item: DeploymentItem) -> str:
+    """Return the kind of failure, unless the message begins with it."""
     label = "" if item.code in {"", Code.OK} else item.get_code_display()
     return "" if item.message.startswith(label) else label
 
@@ -156,7 +156,7 @@ def _code_of(item: DeploymentItem) -> str:
 @never_cache
 @require_GET
 def item_log_part(request: PageRequest, pk: UUID, item_pk: int) -> HttpResponse:
-    """What was said of one instance: first with the element that asks for it again, then (`?text`) the text alone.
+    """Show the log of one instance: first with the polling element, then (`?text`) the text alone.
 
     Only the text is put anew, so that whoever reads it keeps his place; with the end of the item the asking ends.
     """
@@ -172,16 +172,18 @@ def item_log_part(request: PageRequest, pk: UUID, item_pk: int) -> HttpResponse:
 @login_required
 @require_POST
 def cancel_deployment_page(request: PageRequest, pk: UUID) -> HttpResponse:
-    """Have it stop: what is under way is ended, no further batch is begun. A refusal is shown in the words of the API."""
+    """Cancel a deployment: the running batch ends, no further batch starts."""
     scope = page_scope(request)
     deployment = get_object_or_404(Deployment.objects.within(scope), pk=pk)
     try:
         scope.require(Role.OPERATOR, Deployment)
         if deployment.job_id is None:
-            messages.error(request, _("Its job is gone; nothing is left to be cancelled."))
+            messages.error(
+                request, _("The deployment's task no longer exists, so there is nothing to cancel.")
+            )
         else:
             cancel_job(scope=scope, job_id=deployment.job_id)
-            messages.success(request, _("It stops; no further batch is begun."))
+            messages.success(request, _("Canceling the deployment. No further batch will start."))
     except DomainError as refused:
         tell(request, refused)
     return redirect("deployment-detail-page", pk)
@@ -190,11 +192,11 @@ def cancel_deployment_page(request: PageRequest, pk: UUID) -> HttpResponse:
 @login_required
 @require_POST
 def retry_deployment_page(request: PageRequest, pk: UUID) -> HttpResponse:
-    """Do it again for the instances that have not got the version; the new deployment is shown."""
+    """Retry the failed instances, and show the new deployment."""
     try:
         plan = retry(scope=page_scope(request), deployment_id=pk)
     except DomainError as refused:
         tell(request, refused)
         return redirect("deployment-detail-page", pk)
-    tell_left_out(request, plan)
+    report_excluded(request, plan)
     return redirect("deployment-detail-page", plan.deployment.pk)

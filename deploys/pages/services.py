@@ -1,4 +1,4 @@
-"""The tenant's services, and one of them: its versions, its instances, its last deployments."""
+"""Services: the list, and one service with its versions, instances and last deployments."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role
 
 from ..models import Deployment, MicroService, MicroServiceInstance, MicroServiceVersion
-from .outcomes import outcome_of, with_counts
+from .deployment_status import annotate_counts, summarize_deployment
 
 PAGE_SIZE = 50
 VERSIONS_SHOWN, DEPLOYMENTS_SHOWN = 30, 10
@@ -32,7 +32,7 @@ _BUILT = MicroServiceVersion.BuildStatus.SUCCESS
 @never_cache
 @require_GET
 def service_page(request: PageRequest) -> HttpResponse:
-    """The list, with what runs of each, the newest version that was built, and the last deployment."""
+    """Show the services with their running versions, latest build and last deployment."""
     scope = page_scope(request)
     services = SERVICES.within(scope).order_by("name", "information_system__name", "pk")
     search = request.GET.get("search", "")[:200].replace("\x00", "").strip()
@@ -43,7 +43,7 @@ def service_page(request: PageRequest) -> HttpResponse:
             | Q(language__icontains=search)
         )
     page = Paginator(services, PAGE_SIZE).get_page(request.GET.get("page"))
-    rows = _rows(list(page.object_list))
+    rows = _build_rows(list(page.object_list))
     context = {
         "scope": scope,
         "page": page,
@@ -55,8 +55,8 @@ def service_page(request: PageRequest) -> HttpResponse:
     return render(request, "deploys/services.html", context)
 
 
-def _rows(services: Sequence[MicroService]) -> list[dict[str, Any]]:
-    """Services with what the list says of them: a query for each kind of thing, however many they are."""
+def _build_rows(services: Sequence[MicroService]) -> list[dict[str, Any]]:
+    """Return the rows of the list with a fixed number of queries."""
     ids = [service.pk for service in services]
     running: dict[UUID, list[dict[str, Any]]] = defaultdict(list)
     counted = (
@@ -79,7 +79,7 @@ def _rows(services: Sequence[MicroService]) -> list[dict[str, Any]]:
         .distinct("service_id")
         .values("pk")
     )
-    deployments = {one.service_id: one for one in with_counts(Deployment.objects.filter(pk__in=last))}
+    deployments = {one.service_id: one for one in annotate_counts(Deployment.objects.filter(pk__in=last))}
     rows = []
     for service in services:
         deployment = deployments.get(service.pk)
@@ -89,7 +89,7 @@ def _rows(services: Sequence[MicroService]) -> list[dict[str, Any]]:
                 "running": running[service.pk],
                 "newest": newest.get(service.pk),
                 "deployment": deployment,
-                "outcome": outcome_of(deployment) if deployment else None,
+                "outcome": summarize_deployment(deployment) if deployment else None,
             }
         )
     return rows
@@ -99,14 +99,14 @@ def _rows(services: Sequence[MicroService]) -> list[dict[str, Any]]:
 @never_cache
 @require_GET
 def service_detail_page(request: PageRequest, pk: UUID) -> HttpResponse:
-    """A service. While a deployment holds one of its instances, the page looks again by itself."""
+    """Show a service. The page reloads itself while a deployment has locked one of its instances."""
     scope = page_scope(request)
     service = get_object_or_404(SERVICES.within(scope), pk=pk)
-    wish = _wish(request.GET)
-    versions = _versions(service)
-    instances = _instances(service, wish)
+    filters = _parse_filters(request.GET)
+    versions = _list_versions(service)
+    instances = _filter_instances(service, filters)
     page = Paginator(instances, PAGE_SIZE).get_page(request.GET.get("page"))
-    last = with_counts(Deployment.objects.filter(service=service)).order_by("-created_at", "id")
+    last = annotate_counts(Deployment.objects.filter(service=service)).order_by("-created_at", "id")
     context = {
         "scope": scope,
         "service": service,
@@ -116,18 +116,18 @@ def service_detail_page(request: PageRequest, pk: UUID) -> HttpResponse:
         "page": page,
         "instances": page.object_list,
         "instance_count": sum(version.running for version in versions),
-        "deployments": [(one, outcome_of(one)) for one in last[:DEPLOYMENTS_SHOWN]],
+        "deployments": [(one, summarize_deployment(one)) for one in last[:DEPLOYMENTS_SHOWN]],
         "statuses": MicroServiceInstance.Status.choices,
-        "wish": wish,
-        "query": urlencode({name: value for name, value in wish.items() if value}),
+        "wish": filters,
+        "query": urlencode({name: value for name, value in filters.items() if value}),
         "changes": any(version.held for version in versions),
         "may_control": scope.allows(Role.OPERATOR, Deployment),
     }
     return render(request, "deploys/service.html", context)
 
 
-def _versions(service: MicroService) -> list[Any]:
-    """The newest versions and all that run, with how many instances run each and to which sides it can go from there."""
+def _list_versions(service: MicroService) -> list[Any]:
+    """Return the newest versions and all running ones, with their instances and possible directions."""
     versions = MicroServiceVersion.objects.filter(service=service)
     newest = versions.order_by("-number").values("pk")[:VERSIONS_SHOWN]
     built = versions.filter(build_status=_BUILT).aggregate(lowest=Min("number"), highest=Max("number"))
@@ -145,8 +145,8 @@ def _versions(service: MicroService) -> list[Any]:
     return shown
 
 
-def _wish(sent: QueryDict) -> dict[str, str]:
-    """What the filters of the instances say; nonsense says nothing."""
+def _parse_filters(sent: QueryDict) -> dict[str, str]:
+    """Return the filters of the instances; invalid values are dropped."""
     try:
         version = str(UUID(sent.get("version", "")))
     except ValueError:
@@ -155,12 +155,12 @@ def _wish(sent: QueryDict) -> dict[str, str]:
     return {"version": version, "status": status if status in MicroServiceInstance.Status.values else ""}
 
 
-def _instances(service: MicroService, wish: dict[str, str]) -> QuerySet[MicroServiceInstance]:
+def _filter_instances(service: MicroService, filters: dict[str, str]) -> QuerySet[MicroServiceInstance]:
     instances = MicroServiceInstance.objects.filter(service=service).select_related(
         "host", "version", "locked_by__operator", "updated_by"
     )
-    if wish["version"]:
-        instances = instances.filter(version=wish["version"])
-    if wish["status"]:
-        instances = instances.filter(status=wish["status"])
+    if filters["version"]:
+        instances = instances.filter(version=filters["version"])
+    if filters["status"]:
+        instances = instances.filter(status=filters["status"])
     return instances.order_by("host__hostname", "pk")

@@ -9,10 +9,10 @@ from .deployments import (
     DeploymentItemDetailSerializer,
     DeploymentItemSerializer,
     DeploymentSerializer,
+    DeployParamsSerializer,
     HistorySerializer,
     NothingSerializer,
     PlanSerializer,
-    WishSerializer,
 )
 from .hosts import DeployKeySerializer, HostSerializer, NewKeySerializer
 from .instances import ChangeInstanceSerializer, InstanceSerializer, NewInstanceSerializer
@@ -22,6 +22,7 @@ __all__ = [
     "ChangeInstanceSerializer",
     "ChangeVersionSerializer",
     "DeployKeySerializer",
+    "DeployParamsSerializer",
     "DeploymentAcceptedSerializer",
     "DeploymentCancelledSerializer",
     "DeploymentDetailSerializer",
@@ -37,5 +38,4 @@ __all__ = [
     "PlanSerializer",
     "ServiceSerializer",
     "VersionSerializer",
-    "WishSerializer",
 ]

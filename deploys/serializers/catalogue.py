@@ -12,7 +12,7 @@ from api.serializers import StrictModelSerializer
 from tenants.scoping import Role
 
 from ..models import MicroService, MicroServiceVersion
-from ..services.catalogue import problems_of_service
+from ..services.catalogue import validate_service
 
 
 @extend_schema_field({"type": "object", "additionalProperties": {}})
@@ -70,7 +70,7 @@ class ServiceSerializer(StrictModelSerializer[MicroService]):
             **(vars(self.instance) if self.instance else {}),
             **attrs,
         }
-        if problems := problems_of_service(checked):
+        if problems := validate_service(checked):
             raise serializers.ValidationError(problems)
         return attrs
 

@@ -14,8 +14,8 @@ from api.serializers import StrictSerializer
 from tasks.serializers import JobSerializer
 
 from ..models import Deployment, DeploymentItem
-from ..services import Plan, Strategy, Wish
-from ..services.deploying import LONGEST_PAUSE, MOST_HOSTS
+from ..services import DeployParams, Plan, Strategy
+from ..services.deployments import MAX_HOSTS, MAX_PAUSE
 
 SHARE = re.compile(r"(100|[1-9][0-9]?)%")
 
@@ -88,12 +88,12 @@ class BatchField(serializers.Field[Any, Any, Any, Any]):
 
     def to_internal_value(self, data: Any) -> int | str:
         """The number, or the share."""
-        if isinstance(data, int) and not isinstance(data, bool) and 1 <= data <= MOST_HOSTS:
+        if isinstance(data, int) and not isinstance(data, bool) and 1 <= data <= MAX_HOSTS:
             return data
         if isinstance(data, str) and SHARE.fullmatch(data):
             return data
         message = _("It is a number from 1 to %(most)s, or a share from 1%% to 100%%.")
-        raise serializers.ValidationError(message % {"most": MOST_HOSTS})
+        raise serializers.ValidationError(message % {"most": MAX_HOSTS})
 
     def to_representation(self, value: Any) -> Any:
         """As it is."""
@@ -104,24 +104,24 @@ class StrategySerializer(StrictSerializer):
     """How to go about it. `pause` is in seconds; after more than `max_failures`, no further batch is begun."""
 
     batch = BatchField(required=False, default=1)
-    pause = serializers.IntegerField(min_value=0, max_value=LONGEST_PAUSE, default=0)
-    max_failures = serializers.IntegerField(min_value=0, max_value=MOST_HOSTS, default=0)
+    pause = serializers.IntegerField(min_value=0, max_value=MAX_PAUSE, default=0)
+    max_failures = serializers.IntegerField(min_value=0, max_value=MAX_HOSTS, default=0)
     auto_revert = serializers.BooleanField(default=True)
 
 
-class WishSerializer(StrictSerializer):
+class DeployParamsSerializer(StrictSerializer):
     """What to bring to which version. With the mode "valid", hosts that cannot be are left out."""
 
     dest_version = IdField()
-    hosts = HostsField(allow_empty=False, max_length=MOST_HOSTS)
+    hosts = HostsField(allow_empty=False, max_length=MAX_HOSTS)
     strategy = StrategySerializer(required=False)
     mode = serializers.ChoiceField(choices=["all", "valid"], default="all")
     dry_run = serializers.BooleanField(default=False)
 
-    def wish(self) -> Wish:
+    def to_params(self) -> DeployParams:
         """What was asked for."""
         fields = {**self.validated_data}
-        return Wish(**{**fields, "strategy": Strategy(**fields.get("strategy", {}))})
+        return DeployParams(**{**fields, "strategy": Strategy(**fields.get("strategy", {}))})
 
 
 class DeploymentSerializer(AnswerSerializer[Deployment]):

@@ -1,5 +1,14 @@
-"""The verbs of the room: each locks, checks, writes and submits in one short transaction."""
+"""Use cases of the room: each locks, checks, writes and submits in one short transaction."""
 
-from .deploying import Candidate, Plan, Strategy, Wish, candidates, deploy, retry, version_of
+from .deployments import Candidate, DeployParams, Plan, Strategy, deploy, find_version, list_candidates, retry
 
-__all__ = ["Candidate", "Plan", "Strategy", "Wish", "candidates", "deploy", "retry", "version_of"]
+__all__ = [
+    "Candidate",
+    "DeployParams",
+    "Plan",
+    "Strategy",
+    "deploy",
+    "find_version",
+    "list_candidates",
+    "retry",
+]

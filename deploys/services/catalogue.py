@@ -1,4 +1,4 @@
-"""Services and their versions: entered, changed, removed; versions are registered by those who build them."""
+"""Services and versions: create, change, remove. Versions are registered by build systems."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from tenants.models import InformationSystem
 from tenants.row_limits import require_room_for_rows
 from tenants.scoping import Role, Scope, locked_row, visible_row
 
-from ..commands.instance import executor_for
-from ..executors import HealthCheck, Release, UnknownExecutor, executor_names
+from ..commands.instance import find_executor
+from ..executors import HealthCheck, Release, UnknownExecutorError, list_executor_names
 from ..models import Deployment, DeploymentItem, MicroService, MicroServiceVersion
-from .folders import refuse_shared_folder
+from .folders import check_folder_free
 
 Status = MicroServiceVersion.BuildStatus
 # Where a build goes from where it is; what has ended stays as it is.
-NEXT: dict[str, list[str]] = {
+NEXT_BUILD_STATUSES: dict[str, list[str]] = {
     Status.PENDING: [Status.BUILDING, Status.SUCCESS, Status.FAILED, Status.CANCELLED],
     Status.BUILDING: [Status.SUCCESS, Status.FAILED, Status.CANCELLED],
 }
 # What a deployment under way goes by: half of its hosts must not be done in another way than the other half.
-DEPLOYED_BY = frozenset(
+DEPLOYMENT_FIELDS = frozenset(
     {
         "name",
         "folder",
@@ -45,39 +45,39 @@ DEPLOYED_BY = frozenset(
         "executor_settings",
     }
 )
-NO_SUCH = _('Invalid pk "%(pk)s" - object does not exist.')
+UNKNOWN_ID = _('Invalid pk "%(pk)s" - object does not exist.')
 REQUIRED = _("This field is required.")
-ANY_SUM = "0" * 64
+PLACEHOLDER_SHA256 = "0" * 64
 
 
-def problems_of_service(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """What is wrong with a service's folder, health path, executor or its settings, by field."""
+def validate_service(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the errors of a service's folder, health path, executor and executor settings, by field."""
     problems: dict[str, Any] = {}
     if (plain := posixpath.normpath(fields["folder"])) != fields["folder"]:
         # Under two names it would be two services' own.
-        problems["folder"] = [_("Write it as %(folder)s.") % {"folder": plain}]
+        problems["folder"] = [_("Enter it as %(folder)s.") % {"folder": plain}]
     if fields.get("health_path"):
         try:
             HealthCheck(path=fields["health_path"])
         except ValueError:
-            problems["health_path"] = [_("A path begins with a slash and has no blanks.")]
+            problems["health_path"] = [_("Enter a path that starts with / and has no spaces.")]
     try:
-        wrong = executor_for(fields["executor"]).check_settings(fields["executor_settings"])
-    except UnknownExecutor:
+        wrong = find_executor(fields["executor"]).check_settings(fields["executor_settings"])
+    except UnknownExecutorError:
         message = _("There is no executor '%(name)s'; there are: %(known)s.")
-        shown = {"name": fields["executor"], "known": ", ".join(executor_names())}
+        shown = {"name": fields["executor"], "known": ", ".join(list_executor_names())}
         return {**problems, "executor": [message % shown]}
     if wrong:
         problems["executor_settings"] = {name: [text] for name, text in wrong.items()}
     return problems
 
 
-def problems_of_version(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """What is wrong with a version's artifact, by field: one that is built has an address and a sum."""
+def validate_version(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the errors of a version's artifact, by field. A built version needs an address and a checksum."""
     problems: dict[str, Any] = {}
     if fields.get("artifact_url"):
         try:
-            Release("any", fields["artifact_url"], ANY_SUM)
+            Release("any", fields["artifact_url"], PLACEHOLDER_SHA256)
         except ValueError:
             problems["artifact_url"] = [_("An artifact's address is http or https, with a host.")]
     if fields.get("build_status") == Status.SUCCESS:
@@ -86,14 +86,14 @@ def problems_of_version(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def visible_service(scope: Scope, service_id: UUID, needed: Role = Role.VIEWER) -> MicroService:
-    """A service that the caller may do something to. Raises `NotFoundError`, 403 `role_too_low`."""
+    """Return a service for which the caller has the role. Raises `NotFoundError`, 403 `role_too_low`."""
     services = MicroService.objects.select_related("information_system__tenant")
     service: MicroService = visible_row(services, scope, service_id, needed)
     return service
 
 
-def locked_service(scope: Scope, service_id: UUID, needed: Role) -> MicroService:
-    """The same with its row locked; who only refers to it need not wait."""
+def lock_service(scope: Scope, service_id: UUID, needed: Role) -> MicroService:
+    """Return such a service with its row locked; transactions that only reference it need not wait."""
     services = MicroService.objects.select_related("information_system__tenant")
     locked = services.select_for_update(of=("self",), no_key=True)
     service: MicroService = visible_row(locked, scope, service_id, needed)
@@ -101,9 +101,9 @@ def locked_service(scope: Scope, service_id: UUID, needed: Role) -> MicroService
 
 
 def create_service(*, scope: Scope, fields: dict[str, Any]) -> MicroService:
-    """Enter a service of an information system. Raises 403, 409 `name_taken`, `limit_reached`, 400 by field."""
+    """Create a service of an information system. Raises 403, 409 `name_taken`, `limit_reached`, 400 by field."""
     scope.require(Role.ADMIN, MicroService)
-    system = _system(scope, fields.pop("information_system_id"))
+    system = _find_system(scope, fields.pop("information_system_id"))
     service = MicroService(information_system=system, **fields)
     with transaction.atomic():
         services = MicroService.objects.filter(information_system__tenant=system.tenant_id)
@@ -117,40 +117,43 @@ def change_service(
 ) -> MicroService:
     """Change a service. Raises `NotFoundError`, 403, 412, 409 `name_taken`, `being_deployed`, `folder_taken`, 400 by field."""
     with transaction.atomic():
-        service = locked_service(scope, service_id, Role.ADMIN)
+        service = lock_service(scope, service_id, Role.ADMIN)
         check_if_match(if_match, service.version)
         changed = {name for name, value in fields.items() if getattr(service, name) != value}
-        if changed & DEPLOYED_BY and service.instances.filter(locked=True).exists():
+        if changed & DEPLOYMENT_FIELDS and service.instances.filter(locked=True).exists():
             raise ConflictError(
-                "being_deployed", _("It is being deployed; wait for the end, or cancel that.")
+                "being_deployed",
+                _("The service is being deployed. Wait for the deployment to end, or cancel it."),
             )
         if "information_system_id" in changed:
-            system = _system(scope, fields["information_system_id"])
+            system = _find_system(scope, fields["information_system_id"])
             if system.tenant_id != service.information_system.tenant_id:
-                raise _no_such("information_system", system.pk)
+                raise _unknown_id_error("information_system", system.pk)
         for name, value in fields.items():
             setattr(service, name, value)
         if "folder" in changed:
-            refuse_shared_folder(service, service.instances.values_list("host", flat=True))
+            check_folder_free(service, service.instances.values_list("host", flat=True))
         service.version = F("version") + 1
         _save_service(service)
         return visible_service(scope, service_id)
 
 
 def remove_service(*, scope: Scope, service_id: UUID, if_match: str | None) -> None:
-    """Remove a service that runs nowhere, with its versions and the history of its deployments.
+    """Delete a service without instances, with its versions and the history of its deployments.
 
     Raises `NotFoundError`, 403, 412, 409 `in_use`.
     """
     with transaction.atomic():
-        service = locked_service(scope, service_id, Role.ADMIN)
+        service = lock_service(scope, service_id, Role.ADMIN)
         check_if_match(if_match, service.version)
         count = service.instances.count()
         if count:
-            message = _("It is on %(count)s hosts; take it off them first.")
+            message = _("The service has instances on %(count)s hosts. Remove them first.")
             raise ConflictError("in_use", message % {"count": count})
         if service.deployments.filter(ended_at=None).exists():
-            raise ConflictError("in_use", _("A deployment of it has not ended yet."))
+            raise ConflictError(
+                "in_use", _("A deployment of the service is in progress. Wait for it to end, or cancel it.")
+            )
         # They keep its versions, so they go first.
         service.deployments.all().delete()
         service.delete()
@@ -159,7 +162,7 @@ def remove_service(*, scope: Scope, service_id: UUID, if_match: str | None) -> N
 def visible_version(
     scope: Scope, service_id: UUID, version_id: UUID, needed: Role = Role.VIEWER
 ) -> MicroServiceVersion:
-    """A version of a visible service, that the caller may do something to. Raises `NotFoundError`, 403."""
+    """Return a version of a visible service for which the caller has the role. Raises `NotFoundError`, 403."""
     versions = MicroServiceVersion.objects.filter(service=service_id).select_related("created_by")
     version: MicroServiceVersion = visible_row(versions, scope, version_id, needed)
     return version
@@ -168,22 +171,24 @@ def visible_version(
 def register_version(
     *, scope: Scope, service_id: UUID, fields: dict[str, Any]
 ) -> tuple[MicroServiceVersion, bool]:
-    """Register a version under the next number, or find the one that was registered so before; whether it is new.
+    """Register a version under the next number, or return the equal one that exists; and whether it is new.
 
     Safe when many register at once: the service's row is locked from the reading of its last number to the writing.
     Raises `NotFoundError`, 403, 409 `label_taken` when the label has another content, `limit_reached`, 400 by field.
     """
     with transaction.atomic():
-        service = locked_service(scope, service_id, Role.OPERATOR)
-        known = service_version_labelled(service, fields["label"])
+        service = lock_service(scope, service_id, Role.OPERATOR)
+        known = find_version_by_label(service, fields["label"])
         if known is not None:
             differs = {name for name, value in fields.items() if getattr(known, name) != value}
             if differs:
-                message = _("Version '%(label)s' is registered already, with another content.")
-                errors = {name: [_("It has another value there.")] for name in sorted(differs)}
+                message = _("Version '%(label)s' is already registered with different content.")
+                errors = {
+                    name: [_("The registered version has a different value.")] for name in sorted(differs)
+                }
                 raise ConflictError("label_taken", message % {"label": known.label}, errors=errors)
             return known, False
-        if problems := problems_of_version(fields):
+        if problems := validate_version(fields):
             raise InvalidFieldsError(problems)
         require_room_for_rows(service.information_system.tenant, "versions", service.versions.all())
         version = MicroServiceVersion(service=service, created_by=scope.user, **fields)
@@ -191,8 +196,8 @@ def register_version(
         return version, True
 
 
-def enter_version(version: MicroServiceVersion) -> None:
-    """Save a new version under the next number of its service; as `register_version`, for who has checked the rest."""
+def create_version(version: MicroServiceVersion) -> None:
+    """Save a new, validated version under the next number of its service, for the admin."""
     with transaction.atomic():
         locked = MicroService.objects.select_for_update(no_key=True).get(pk=version.service_id)
         _save_under_next_number(version, locked)
@@ -205,79 +210,81 @@ def _save_under_next_number(version: MicroServiceVersion, locked: MicroService) 
     MicroService.objects.filter(pk=locked.pk).update(last_number=version.number)
 
 
-def service_version_labelled(service: MicroService, label: str) -> MicroServiceVersion | None:
-    """The version of a service that has this label."""
+def find_version_by_label(service: MicroService, label: str) -> MicroServiceVersion | None:
+    """Return the version of a service with this label, or None."""
     return service.versions.select_related("created_by").filter(label=label).first()
 
 
 def change_version(
     *, scope: Scope, service_id: UUID, version_id: UUID, fields: dict[str, Any]
 ) -> MicroServiceVersion:
-    """Say how a build goes, or where its artifact is.
+    """Change a version's build status, artifact or notes.
 
     The sum of what was ever deployed stays: under one label there is one content for ever. Its address may change,
     as signatures expire. Raises `NotFoundError`, 403, 409 `wrong_state` with what is allowed, `deployed_already`, 400 by field.
     """
     with transaction.atomic():
-        version = _locked_version(scope, service_id, version_id, Role.OPERATOR)
-        refuse_change_of_version(version, fields)
+        version = _lock_version_row(scope, service_id, version_id, Role.OPERATOR)
+        check_version_change(version, fields)
         status = fields.get("build_status", version.build_status)
         if status == Status.SUCCESS != version.build_status:
             version.built_at = timezone.now()
         for name, value in fields.items():
             setattr(version, name, value)
-        if problems := problems_of_version(vars(version)):
+        if problems := validate_version(vars(version)):
             raise InvalidFieldsError(problems)
         version.save()
         return version
 
 
-def refuse_change_of_version(version: MicroServiceVersion, fields: Mapping[str, Any]) -> None:
-    """Raise 409 `wrong_state` for a status that does not follow, `deployed_already` for another sum of what was deployed."""
+def check_version_change(version: MicroServiceVersion, fields: Mapping[str, Any]) -> None:
+    """Raise 409 `wrong_state` for a status that cannot follow, `deployed_already` for another checksum of a deployed version."""
     status = fields.get("build_status", version.build_status)
-    allowed = NEXT.get(version.build_status, [])
+    allowed = NEXT_BUILD_STATUSES.get(version.build_status, [])
     if status != version.build_status and status not in allowed:
         message = _("The build is '%(status)s'; it cannot become '%(wanted)s'.")
         shown = {"status": version.get_build_status_display(), "wanted": Status(status).label}
         raise ConflictError("wrong_state", message % shown, allowed=allowed)
-    if fields.get("sha256", version.sha256) != version.sha256 and was_deployed(version):
-        message = _("Version '%(label)s' was deployed; its sum stays. Register another version.")
+    if fields.get("sha256", version.sha256) != version.sha256 and has_been_deployed(version):
+        message = _(
+            "The checksum of version '%(label)s' can't change because it was deployed. Register another version."
+        )
         raise ConflictError("deployed_already", message % {"label": version.label})
 
 
-def was_deployed(version: MicroServiceVersion) -> bool:
-    """Whether a version runs somewhere, or a deployment has put it anywhere or taken it from there."""
+def has_been_deployed(version: MicroServiceVersion) -> bool:
+    """Return whether a version runs on a host or was part of a deployment."""
     told = Deployment.objects.filter(Q(to_version=version) | Q(from_version=version))
     taken = DeploymentItem.objects.filter(from_version=version)
     return version.instances.exists() or told.exists() or taken.exists()
 
 
 def remove_version(*, scope: Scope, service_id: UUID, version_id: UUID) -> None:
-    """Remove a version that runs nowhere and that no deployment tells of. Raises `NotFoundError`, 403, 409 `in_use`."""
+    """Delete a version that is on no host and in no deployment. Raises `NotFoundError`, 403, 409 `in_use`."""
     with transaction.atomic():
-        version = _locked_version(scope, service_id, version_id, Role.ADMIN)
+        version = _lock_version_row(scope, service_id, version_id, Role.ADMIN)
         try:
             version.delete()
         except ProtectedError:
-            message = _("Version '%(label)s' runs on hosts, or a deployment tells of it.")
+            message = _("Version '%(label)s' runs on hosts or is part of a deployment's history.")
             raise ConflictError("in_use", message % {"label": version.label}) from None
 
 
-def _locked_version(scope: Scope, service_id: UUID, version_id: UUID, needed: Role) -> MicroServiceVersion:
+def _lock_version_row(scope: Scope, service_id: UUID, version_id: UUID, needed: Role) -> MicroServiceVersion:
     versions = MicroServiceVersion.objects.filter(service=service_id).select_related("created_by")
     version: MicroServiceVersion = locked_row(versions, scope, version_id, needed)
     return version
 
 
-def _system(scope: Scope, system_id: UUID) -> InformationSystem:
+def _find_system(scope: Scope, system_id: UUID) -> InformationSystem:
     system: InformationSystem | None = InformationSystem.objects.within(scope).filter(pk=system_id).first()
     if system is None:
-        raise _no_such("information_system", system_id)
+        raise _unknown_id_error("information_system", system_id)
     return system
 
 
-def _no_such(field: str, pk: UUID) -> InvalidFieldsError:
-    return InvalidFieldsError({field: [NO_SUCH % {"pk": pk}]})
+def _unknown_id_error(field: str, pk: UUID) -> InvalidFieldsError:
+    return InvalidFieldsError({field: [UNKNOWN_ID % {"pk": pk}]})
 
 
 def _save_service(service: MicroService) -> None:

@@ -1,4 +1,4 @@
-"""A folder on a host belongs to one service: another that switched `current` there would end both."""
+"""Install paths: one belongs to one service on a host, because switching `current` there would end the other service."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from api.domain_errors import ConflictError
 from ..models import Host, MicroService, MicroServiceInstance
 
 
-def refuse_shared_folder(service: MicroService, host_ids: Iterable[UUID]) -> None:
+def check_folder_free(service: MicroService, host_ids: Iterable[UUID]) -> None:
     """Raise 409 `folder_taken` when another service has the service's folder on one of the hosts.
 
     Safe against others who come onto the hosts at the same moment: those are locked, in the order of their keys, until the

@@ -1,4 +1,4 @@
-"""Hosts: entered by hand, or made of a VM of the tenant's."""
+"""Hosts: created by hand, or from a VM of the tenant."""
 
 from __future__ import annotations
 
@@ -19,120 +19,122 @@ from tenants.row_limits import require_room_for_rows
 from tenants.scoping import Role, Scope, locked_row, visible_row
 from vms.models import VirtualMachine
 
-from ..executors.addresses import check_address
+from ..executors.addresses import check_host_address
 from ..executors.contract import ExecutorError
 from ..models import Host
-from .catalogue import NO_SUCH, REQUIRED
+from .catalogue import REQUIRED, UNKNOWN_ID
 
-NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_.+~-]+")
-LONGEST_NAME = 128
+INVALID_NAME_CHARACTERS = re.compile(r"[^A-Za-z0-9_.+~-]+")
+MAX_NAME_LENGTH = 128
 
 
-def problems_of_address(ip: str) -> list[str]:
-    """Why no host may be at an address: it is the portal's own machine, or leads to a metadata service."""
+def validate_address(ip: str) -> list[str]:
+    """Return why an address is not allowed: the portal's own machine, or a metadata service."""
     try:
-        check_address(ip, allow_local=settings.ALLOW_LOCAL_HOSTS)
+        check_host_address(ip, allow_local=settings.ALLOW_LOCAL_HOSTS)
     except ExecutorError as error:
         return [error.message]
     return []
 
 
-def tenant_of(scope: Scope) -> Tenant:
-    """The tenant that the caller works for. Raises 400 `tenant_required` for staff who name none."""
+def require_tenant(scope: Scope) -> Tenant:
+    """Return the tenant of the scope. Raises 400 `tenant_required` for staff who named none."""
     if scope.tenant is None:
         raise InvalidError("tenant_required", _("Name the tenant that it is for in the X-Tenant header."))
     return scope.tenant
 
 
 def visible_host(scope: Scope, host_id: UUID, needed: Role = Role.VIEWER) -> Host:
-    """A host that the caller may do something to. Raises `NotFoundError`, 403."""
+    """Return a host for which the caller has the role. Raises `NotFoundError`, 403."""
     host: Host = visible_row(Host.objects.select_related("vm", "tenant"), scope, host_id, needed)
     return host
 
 
 def create_host(*, scope: Scope, fields: dict[str, Any]) -> Host:
-    """Enter a host; of a VM, its name and address are taken where none are given.
+    """Create a host; name and address default to those of its VM.
 
     Raises 403, 409 `name_taken`, `limit_reached`, 400 by field.
     """
     scope.require(Role.ADMIN, Host)
-    host = Host(tenant=tenant_of(scope))
-    vm = _vm(host.tenant, fields.get("vm_id"))
+    host = Host(tenant=require_tenant(scope))
+    vm = _find_vm(host.tenant, fields.get("vm_id"))
     if vm is not None:
-        fields = {"hostname": name_of(vm), "ip": address_of(vm), **fields}
+        fields = {"hostname": suggest_hostname(vm), "ip": find_address(vm), **fields}
         if not fields["ip"]:
             raise InvalidFieldsError({"vm": [_("The VM has no address yet; give the host's `ip`.")]})
     missing = {name: [REQUIRED] for name in ("hostname", "ip") if not fields.get(name)}
     if missing:
         raise InvalidFieldsError(missing)
-    _fill(host, fields)
+    _apply_fields(host, fields)
     with transaction.atomic():
         require_room_for_rows(host.tenant, "hosts", Host.objects.filter(tenant=host.tenant))
-        _save(host)
+        _save_host(host)
     return visible_host(scope, host.pk)
 
 
 def change_host(*, scope: Scope, host_id: UUID, fields: dict[str, Any], if_match: str | None) -> Host:
     """Change a host, unless something is being deployed to it. Raises `NotFoundError`, 403, 412, 409 `being_deployed`, `name_taken`, 400."""
     with transaction.atomic():
-        host = _locked(scope, host_id, if_match)
+        host = _lock_host(scope, host_id, if_match)
         if host.instances.filter(locked=True).exists():
-            raise ConflictError("being_deployed", _("Something is being deployed to it; wait for the end."))
-        _vm(host.tenant, fields.get("vm_id"))
-        _fill(host, fields)
+            raise ConflictError(
+                "being_deployed", _("A deployment to this host is in progress. Wait for it to end.")
+            )
+        _find_vm(host.tenant, fields.get("vm_id"))
+        _apply_fields(host, fields)
         host.version = F("version") + 1
-        _save(host)
+        _save_host(host)
         return visible_host(scope, host_id)
 
 
 def remove_host(*, scope: Scope, host_id: UUID, if_match: str | None) -> None:
-    """Remove a host that nothing runs on. Raises `NotFoundError`, 403, 412, 409 `in_use`."""
+    """Delete a host without instances. Raises `NotFoundError`, 403, 412, 409 `in_use`."""
     with transaction.atomic():
-        host = _locked(scope, host_id, if_match)
+        host = _lock_host(scope, host_id, if_match)
         names = list(host.instances.values_list("service__name", flat=True).order_by("service__name")[:5])
         if names:
-            message = _("Services run on it: %(names)s. Take them off first.")
+            message = _("Services run on it: %(names)s. Remove their instances first.")
             raise ConflictError("in_use", message % {"names": ", ".join(names)})
         host.delete()
 
 
-def name_of(vm: VirtualMachine) -> str:
-    """A host's name for a VM: its own, without what host names do not have."""
-    name = NOT_IN_A_NAME.sub("-", vm.name).lstrip(".+~-").rstrip("-")[:LONGEST_NAME]
+def suggest_hostname(vm: VirtualMachine) -> str:
+    """Return a host name for a VM: its name without characters that host names do not have."""
+    name = INVALID_NAME_CHARACTERS.sub("-", vm.name).lstrip(".+~-").rstrip("-")[:MAX_NAME_LENGTH]
     return name or f"vm-{vm.pk.hex[:8]}"
 
 
-def address_of(vm: VirtualMachine) -> str | None:
-    """Where a VM is reached: at its own address, else at the first that the cloud tells of."""
+def find_address(vm: VirtualMachine) -> str | None:
+    """Return a VM's own address, or else the first address that the cloud reports."""
     if vm.ip_address:
         return str(vm.ip_address)
     return next((one["ip"] for one in vm.addresses if one.get("ip")), None)
 
 
-def _vm(tenant: Tenant, vm_id: UUID | None) -> VirtualMachine | None:
-    """A VM of the tenant; another tenant's is as unknown as one that never was."""
+def _find_vm(tenant: Tenant, vm_id: UUID | None) -> VirtualMachine | None:
+    """Return a VM of the tenant. Raises the same error for another tenant's VM as for an unknown one."""
     if vm_id is None:
         return None
     vm: VirtualMachine | None = VirtualMachine.objects.for_tenant(tenant).filter(pk=vm_id).first()
     if vm is None:
-        raise InvalidFieldsError({"vm": [NO_SUCH % {"pk": vm_id}]})
+        raise InvalidFieldsError({"vm": [UNKNOWN_ID % {"pk": vm_id}]})
     return vm
 
 
-def _fill(host: Host, fields: dict[str, Any]) -> None:
+def _apply_fields(host: Host, fields: dict[str, Any]) -> None:
     for name, value in fields.items():
         setattr(host, name, value)
-    if "ip" in fields and (wrong := problems_of_address(str(host.ip))):
+    if "ip" in fields and (wrong := validate_address(str(host.ip))):
         raise InvalidFieldsError({"ip": wrong})
 
 
-def _locked(scope: Scope, host_id: UUID, if_match: str | None) -> Host:
+def _lock_host(scope: Scope, host_id: UUID, if_match: str | None) -> Host:
     host: Host = locked_row(Host.objects.select_related("tenant"), scope, host_id, Role.ADMIN)
     check_if_match(if_match, host.version)
     return host
 
 
-def _save(host: Host) -> None:
+def _save_host(host: Host) -> None:
     try:
         with transaction.atomic():
             host.save()

@@ -1,4 +1,4 @@
-"""Which service is on which host."""
+"""Instances: which service is on which host."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tenants.row_limits import require_room_for_rows
 from tenants.scoping import Role, Scope, locked_row, visible_row
 
 from ..models import Host, MicroService, MicroServiceInstance, MicroServiceVersion
-from .catalogue import NO_SUCH, locked_service
-from .folders import refuse_shared_folder
+from .catalogue import UNKNOWN_ID, lock_service
+from .folders import check_folder_free
 
 # What who deploys may change; the rest is for who sets things up.
-OPERATORS_FIELDS = frozenset({"is_maintain"})
+OPERATOR_FIELDS = frozenset({"is_maintain"})
 INSTANCES = MicroServiceInstance.objects.select_related(
     "version", "host", "updated_by", "locked_by__operator"
 )
 
 
-def keeps_its_vm(vm_id: UUID) -> list[Refusal]:
-    """Why a VM is not removed: services run on it, or are being deployed to it."""
+def check_vm_removal(vm_id: UUID) -> list[Refusal]:
+    """Return the reasons against removing a VM: its host has instances."""
     names = list(
         MicroServiceInstance.objects.filter(host__vm=vm_id)
         .order_by("service__name")[:5]
@@ -35,45 +35,45 @@ def keeps_its_vm(vm_id: UUID) -> list[Refusal]:
     )
     if not names:
         return []
-    message = _("Services run on it: %(names)s. Take them off first.")
+    message = _("Services run on it: %(names)s. Remove their instances first.")
     return [Refusal("has_instances", message % {"names": ", ".join(names)})]
 
 
 def visible_instance(
     scope: Scope, service_id: UUID, instance_id: UUID, needed: Role = Role.VIEWER
 ) -> MicroServiceInstance:
-    """An instance of a visible service, that the caller may do something to. Raises `NotFoundError`, 403."""
+    """Return an instance of a visible service for which the caller has the role. Raises `NotFoundError`, 403."""
     instances = INSTANCES.filter(service=service_id)
     instance: MicroServiceInstance = visible_row(instances, scope, instance_id, needed)
     return instance
 
 
 def add_instance(*, scope: Scope, service_id: UUID, fields: dict[str, Any]) -> MicroServiceInstance:
-    """Say that a version of a service is on a host. Nothing is done there; nobody has looked, so its status is unknown.
+    """Record that a version is on a host. Nothing is done on the host, so the status is unknown.
 
     Raises `NotFoundError`, 403, 409 `host_taken`, `folder_taken`, `limit_reached`, 400 by field.
     """
     with transaction.atomic():
-        instance = _added(scope, locked_service(scope, service_id, Role.ADMIN), fields)
+        instance = _create_instance(scope, lock_service(scope, service_id, Role.ADMIN), fields)
         return visible_instance(scope, service_id, instance.pk)
 
 
-def _added(scope: Scope, service: MicroService, fields: dict[str, Any]) -> MicroServiceInstance:
+def _create_instance(scope: Scope, service: MicroService, fields: dict[str, Any]) -> MicroServiceInstance:
     host_id, version_id = fields.pop("host"), fields.pop("version")
     host = Host.objects.for_tenant(service.information_system.tenant).filter(pk=host_id).first()
     version = MicroServiceVersion.objects.filter(service=service, pk=version_id).first()
     errors: dict[str, Any] = {}
     if host is None:
-        errors["host"] = [NO_SUCH % {"pk": host_id}]
+        errors["host"] = [UNKNOWN_ID % {"pk": host_id}]
     if version is None:
-        errors["version"] = [NO_SUCH % {"pk": version_id}]
+        errors["version"] = [UNKNOWN_ID % {"pk": version_id}]
     if host is None or version is None:
         raise InvalidFieldsError(errors)
     tenant = service.information_system.tenant
     require_room_for_rows(
         tenant, "instances", MicroServiceInstance.objects.filter(service__information_system__tenant=tenant)
     )
-    refuse_shared_folder(service, [host.pk])
+    check_folder_free(service, [host.pk])
     columns = {"port": service.port, **fields}
     instance = MicroServiceInstance(
         service=service, host=host, version=version, updated_by=scope.user, **columns
@@ -89,19 +89,21 @@ def _added(scope: Scope, service: MicroService, fields: dict[str, Any]) -> Micro
     return instance
 
 
-def may_change(scope: Scope, service_id: UUID, instance_id: UUID, names: set[str]) -> MicroServiceInstance:
-    """An instance of which the caller may change these columns now. Raises `NotFoundError`, 403, 409 `locked`."""
-    instance = visible_instance(scope, service_id, instance_id, _needed_for(names))
-    refuse_if_locked(instance)
+def find_changeable_instance(
+    scope: Scope, service_id: UUID, instance_id: UUID, names: set[str]
+) -> MicroServiceInstance:
+    """Return an instance whose named fields the caller may change now. Raises `NotFoundError`, 403, 409 `locked`."""
+    instance = visible_instance(scope, service_id, instance_id, _required_role(names))
+    check_unlocked(instance)
     return instance
 
 
 def change_instance(
     *, scope: Scope, service_id: UUID, instance_id: UUID, fields: dict[str, Any], if_match: str | None
 ) -> MicroServiceInstance:
-    """Change what is said of an instance, unless a deployment holds it. Raises `NotFoundError`, 403, 412, 409 `locked`."""
+    """Change an instance that no deployment has locked. Raises `NotFoundError`, 403, 412, 409 `locked`."""
     with transaction.atomic():
-        instance = _locked(scope, service_id, instance_id, _needed_for(set(fields)), if_match)
+        instance = _lock_instance(scope, service_id, instance_id, _required_role(set(fields)), if_match)
         for name, value in fields.items():
             setattr(instance, name, value)
         instance.updated_by = scope.user
@@ -111,17 +113,17 @@ def change_instance(
 
 
 def remove_instance(*, scope: Scope, service_id: UUID, instance_id: UUID, if_match: str | None) -> None:
-    """Take a service off a host: the portal forgets it, the host keeps it. Raises `NotFoundError`, 403, 412, 409 `locked`."""
+    """Delete an instance's record; the host is not touched. Raises `NotFoundError`, 403, 412, 409 `locked`."""
     with transaction.atomic():
-        _locked(scope, service_id, instance_id, Role.ADMIN, if_match).delete()
+        _lock_instance(scope, service_id, instance_id, Role.ADMIN, if_match).delete()
 
 
-def refuse_if_locked(instance: MicroServiceInstance) -> None:
-    """Raise 409 `locked`, with the deployment that holds it."""
+def check_unlocked(instance: MicroServiceInstance) -> None:
+    """Raise 409 `locked`, with the deployment that has locked the instance."""
     if not instance.locked:
         return
     holder = instance.locked_by
-    message = _("A deployment holds %(host)s; wait for the end, or cancel that.")
+    message = _("%(host)s is locked by a deployment. Wait for it to end, or cancel it.")
     raise ConflictError(
         "locked",
         message % {"host": instance.host},
@@ -129,16 +131,16 @@ def refuse_if_locked(instance: MicroServiceInstance) -> None:
     )
 
 
-def _locked(
+def _lock_instance(
     scope: Scope, service_id: UUID, instance_id: UUID, needed: Role, if_match: str | None
 ) -> MicroServiceInstance:
-    """An instance with its row locked, so that no deployment begins meanwhile."""
+    """Return an instance with its row locked, so that no deployment starts in the meantime."""
     rows = MicroServiceInstance.objects.filter(service=service_id).select_related("host")
     instance: MicroServiceInstance = locked_row(rows, scope, instance_id, needed)
-    refuse_if_locked(instance)
+    check_unlocked(instance)
     check_if_match(if_match, instance.updated_at)
     return instance
 
 
-def _needed_for(names: set[str]) -> Role:
-    return Role.OPERATOR if names <= OPERATORS_FIELDS else Role.ADMIN
+def _required_role(names: set[str]) -> Role:
+    return Role.OPERATOR if names <= OPERATOR_FIELDS else Role.ADMIN

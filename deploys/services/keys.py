@@ -1,4 +1,4 @@
-"""The SSH key of a tenant: set, removed, and told of by its public half."""
+"""The SSH key of a tenant: set it, remove it, show its public half."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tenants.scoping import Role, Scope
 
 from ..executors.ssh import check_private_key
 from ..models import DeployKey
-from .hosts import tenant_of
+from .hosts import require_tenant
 
 
 @dataclass(frozen=True, slots=True)
-class KeyPicture:
-    """What is told of a key: never the key."""
+class KeyStatus:
+    """The public facts of a key; never the private key."""
 
     is_set: bool
     public_key: str | None = None
@@ -30,20 +30,20 @@ class KeyPicture:
     updated_at: datetime | None = None
 
 
-def key_picture(scope: Scope) -> KeyPicture:
-    """The key of the scope's tenant. Raises 400 `tenant_required`, 403 for staff who may not view keys."""
-    tenant = tenant_of(scope)
+def read_key_status(scope: Scope) -> KeyStatus:
+    """Return the status of the tenant's key. Raises 400 `tenant_required`, 403 for staff who may not view keys."""
+    tenant = require_tenant(scope)
     scope.require(Role.VIEWER, DeployKey)
     key = DeployKey.objects.select_related("updated_by").filter(tenant=tenant).first()
     if key is None:
-        return KeyPicture(is_set=False)
-    public, fingerprint = _public_half(key)
+        return KeyStatus(is_set=False)
+    public, fingerprint = _derive_public_key(key)
     who = key.updated_by.get_username() if key.updated_by else None
-    return KeyPicture(True, public, fingerprint, who, key.updated_at)
+    return KeyStatus(True, public, fingerprint, who, key.updated_at)
 
 
-def check_key(text: str) -> list[str]:
-    """What is wrong with the text of a key."""
+def validate_key(text: str) -> list[str]:
+    """Return the errors of a private key's text."""
     try:
         check_private_key(text)
     except ValueError:
@@ -51,27 +51,27 @@ def check_key(text: str) -> list[str]:
     return []
 
 
-def set_key(*, scope: Scope, private_key: str) -> KeyPicture:
-    """Keep a key, in the place of any before. Raises 403, 400 by field."""
+def set_key(*, scope: Scope, private_key: str) -> KeyStatus:
+    """Store a key in place of an earlier one. Raises 403, 400 by field."""
     scope.require(Role.ADMIN, DeployKey)
-    tenant = tenant_of(scope)
-    if wrong := check_key(private_key):
+    tenant = require_tenant(scope)
+    if wrong := validate_key(private_key):
         raise InvalidFieldsError({"private_key": wrong})
     key = DeployKey(tenant=tenant, updated_by=scope.user)
     key.set_private_key(private_key)
     columns = {"encrypted_private_key": key.encrypted_private_key, "updated_by": scope.user}
     DeployKey.objects.update_or_create(tenant=tenant, defaults=columns)
-    return key_picture(scope)
+    return read_key_status(scope)
 
 
 def remove_key(*, scope: Scope) -> None:
-    """Forget the key, if there is one. Raises 403."""
+    """Delete the key, if there is one. Raises 403."""
     scope.require(Role.ADMIN, DeployKey)
-    DeployKey.objects.filter(tenant=tenant_of(scope)).delete()
+    DeployKey.objects.filter(tenant=require_tenant(scope)).delete()
 
 
-def _public_half(key: DeployKey) -> tuple[str | None, str | None]:
-    """The public key as OpenSSH writes it, and its fingerprint; nothing when the key cannot be read."""
+def _derive_public_key(key: DeployKey) -> tuple[str | None, str | None]:
+    """Return the public key in OpenSSH's format and its fingerprint; None for a key that cannot be read."""
     try:
         private = load_ssh_private_key((key.private_key().strip() + "\n").encode(), password=None)
     except (UnreadableSecret, ValueError, TypeError):

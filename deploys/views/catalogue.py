@@ -19,7 +19,7 @@ from ..filters import ServiceFilter, VersionFilter
 from ..models import MicroService, MicroServiceVersion
 from ..serializers import ChangeVersionSerializer, ServiceSerializer, VersionSerializer
 from ..services import catalogue
-from .of_service import OfService
+from .service_scope import ServiceScopedView
 
 
 class _ServiceView(ScopedView):
@@ -79,7 +79,7 @@ class ServiceDetailView(_ServiceView):
         return Response(status=204)
 
 
-class _VersionView(OfService):
+class _VersionView(ServiceScopedView):
     queryset = MicroServiceVersion.objects.select_related("created_by")
     serializer_class: Any = VersionSerializer
 

@@ -28,23 +28,23 @@ from ..serializers import (
     DeploymentDetailSerializer,
     DeploymentItemDetailSerializer,
     DeploymentSerializer,
+    DeployParamsSerializer,
     NothingSerializer,
     PlanSerializer,
-    WishSerializer,
 )
-from ..services import Plan, history
-from ..services.deploying import Action
+from ..services import Plan, deployment_history
+from ..services.deployments import Action
 
 
-def shown(deployments: Sequence[Deployment]) -> Any:
+def serialize_deployments(deployments: Sequence[Deployment]) -> Any:
     """Deployments with their counts."""
-    context = {"counts": history.results_of(deployments)}
+    context = {"counts": deployment_history.count_results(deployments)}
     return DeploymentSerializer(deployments, many=True, context=context).data
 
 
 def plan_response(plan: Plan) -> Response:
     """Return 202 with the deployment, its plan and the job; 200 with the plan alone when nothing was recorded."""
-    deployment = shown([plan.deployment])[0] if plan.job else None
+    deployment = serialize_deployments([plan.deployment])[0] if plan.job else None
     return job_response(plan.job, {"deployment": deployment, "plan": PlanSerializer(plan).data})
 
 
@@ -53,8 +53,8 @@ class DeployCommandView(CommandView):
 
     def refresh_body(self, body: dict[str, Any]) -> None:
         """Render the deployment with its results."""
-        deployment = history.DEPLOYMENTS.get(pk=body["deployment"]["id"])
-        body["deployment"] = shown([deployment])[0]
+        deployment = deployment_history.DEPLOYMENTS.get(pk=body["deployment"]["id"])
+        body["deployment"] = serialize_deployments([deployment])[0]
 
 
 class _Deploy(DeployCommandView):
@@ -69,29 +69,29 @@ class _Deploy(DeployCommandView):
     @extend_schema(responses=CandidateSerializer(many=True))
     def get(self, request: Request, pk: UUID, version_pk: UUID) -> Response:
         """Every version that was built, the newest first; those on the right side are enabled."""
-        found = services.candidates(
+        found = services.list_candidates(
             scope=self.scope, service_id=pk, version_id=version_pk, action=self.direction
         )
         return Response(CandidateSerializer(found, many=True).data)
 
     @extend_schema(
-        request=WishSerializer,
+        request=DeployParamsSerializer,
         responses={200: DeploymentAcceptedSerializer, 202: DeploymentAcceptedSerializer},
     )
     def post(self, request: Request, pk: UUID, version_pk: UUID) -> Response:
         """Do it, batch by batch; with `dry_run`, say what would be done."""
 
         def record() -> Response:
-            services.version_of(self.scope, pk, version_pk)
+            services.find_version(self.scope, pk, version_pk)
             self.scope.require(Role.OPERATOR, Deployment)
-            serializer = WishSerializer(data=body_with_dry_run(request))
+            serializer = DeployParamsSerializer(data=body_with_dry_run(request))
             serializer.is_valid(raise_exception=True)
             plan = services.deploy(
                 scope=self.scope,
                 service_id=pk,
                 version_id=version_pk,
                 action=self.direction,
-                wish=serializer.wish(),
+                params=serializer.to_params(),
             )
             return plan_response(plan)
 
@@ -111,12 +111,12 @@ class RevertView(_Deploy):
 
 
 class _DeploymentView(ScopedView):
-    queryset = history.DEPLOYMENTS
+    queryset = deployment_history.DEPLOYMENTS
     serializer_class: Any = DeploymentSerializer
 
     def refuse_what_is_sent(self, request: Request, pk: UUID) -> None:
         """Raise 400 by field for a body or a `dry_run`: neither a cancel nor a retry would go by it."""
-        history.visible_deployment(self.scope, pk, Role.OPERATOR)
+        deployment_history.visible_deployment(self.scope, pk, Role.OPERATOR)
         NothingSerializer(data=body_with_dry_run(request)).is_valid(raise_exception=True)
 
 
@@ -131,7 +131,7 @@ class DeploymentListView(_DeploymentView, ListAPIView[Deployment]):
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """A page of deployments, with their counts: a fixed number of queries."""
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
-        return self.get_paginated_response(shown(page))
+        return self.get_paginated_response(serialize_deployments(page))
 
 
 class DeploymentDetailView(_DeploymentView):
@@ -141,7 +141,7 @@ class DeploymentDetailView(_DeploymentView):
     def get(self, request: Request, pk: UUID) -> Response:
         """Read it with each of its instances, at any moment."""
         deployment = self.get_object()
-        context = {"counts": history.results_of([deployment])}
+        context = {"counts": deployment_history.count_results([deployment])}
         return Response(DeploymentDetailSerializer(deployment, context=context).data)
 
 
@@ -163,8 +163,8 @@ class DeploymentCancelView(_DeploymentView):
     def post(self, request: Request, pk: UUID) -> Response:
         """Begin no further batch; what runs goes to its end."""
         self.refuse_what_is_sent(request, pk)
-        deployment, job = history.cancel_deployment(scope=self.scope, deployment_id=pk)
-        return job_response(job, {"deployment": shown([deployment])[0]})
+        deployment, job = deployment_history.cancel_deployment(scope=self.scope, deployment_id=pk)
+        return job_response(job, {"deployment": serialize_deployments([deployment])[0]})
 
 
 class DeploymentRetryView(DeployCommandView, _DeploymentView):

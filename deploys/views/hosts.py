@@ -87,7 +87,7 @@ class HostKeyView(ScopedView):
 
     def get(self, request: Request) -> Response:
         """Whether there is one, its public half, and who set it when."""
-        return Response(DeployKeySerializer(keys.key_picture(self.scope)).data)
+        return Response(DeployKeySerializer(keys.read_key_status(self.scope)).data)
 
     @extend_schema(request=NewKeySerializer, responses=DeployKeySerializer)
     def put(self, request: Request) -> Response:

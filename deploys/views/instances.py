@@ -23,14 +23,14 @@ from ..serializers import (
     NewInstanceSerializer,
 )
 from ..services import catalogue, instances
-from .of_service import OfService
+from .service_scope import ServiceScopedView
 
 HISTORY = DeploymentItem.objects.select_related(
     "from_version", "deployment__to_version", "deployment__operator"
 ).defer("log")
 
 
-class _InstanceView(OfService):
+class _InstanceView(ServiceScopedView):
     queryset = instances.INSTANCES
     serializer_class: Any = InstanceSerializer
 
@@ -72,7 +72,7 @@ class InstanceDetailView(_InstanceView):
     def patch(self, request: Request, pk: UUID, instance_pk: UUID) -> Response:
         """Change what is said of it, unless a deployment holds it; operators put it under maintenance and back."""
         names = set(request.data) if isinstance(request.data, dict) else set()
-        instance = instances.may_change(self.scope, pk, instance_pk, names)
+        instance = instances.find_changeable_instance(self.scope, pk, instance_pk, names)
         asked = ChangeInstanceSerializer(instance, data=request.data, partial=True)
         asked.is_valid(raise_exception=True)
         changed = instances.change_instance(

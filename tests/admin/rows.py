@@ -53,8 +53,8 @@ from tests.factories import (
 )
 from vms.models import Orphan, SyncRun, SyncState, VirtualMachine, VMOperationLog, VMSnapshot
 from volumepool.models import (
-    PoolClaim,
-    StrayVolume,
+    Claim,
+    OrphanVolume,
     Volume,
     VolumePool,
     VolumeSnapshot,
@@ -155,8 +155,8 @@ MAKE: dict[type[models.Model], Callable[[], Any]] = {
     ),
     SyncLog: lambda: SyncLog.objects.create(account=CloudAccountFactory(), type="flavor"),
     VolumePool: lambda: SpareVolumeFactory().pool,
-    PoolClaim: lambda: PoolClaim.objects.create(pool=VolumePoolFactory(), taken=1),
-    StrayVolume: lambda: StrayVolume.objects.create(
+    Claim: lambda: Claim.objects.create(pool=VolumePoolFactory(), taken=1),
+    OrphanVolume: lambda: OrphanVolume.objects.create(
         account=CloudAccountFactory(), region="RegionOne", volume_id=str(next(_numbers))
     ),
     Volume: lambda: VolumeFactory(vm=VirtualMachineFactory()),

@@ -10,7 +10,7 @@ from drf_spectacular.generators import SchemaGenerator
 from rest_framework.test import APIClient
 
 from api.models import ApiToken
-from portal.api_document import made_document
+from portal.api_document import build_document
 from tests.factories import MembershipFactory, UserFactory, VirtualMachineFactory
 
 pytestmark = pytest.mark.django_db
@@ -95,7 +95,7 @@ def test_the_document_is_made_once_for_each_language_and_form(monkeypatch: pytes
     monkeypatch.setattr(
         SchemaGenerator, "get_schema", lambda self, **kwargs: (made.append(1), real(self, **kwargs))[1]
     )
-    made_document.cache_clear()
+    build_document.cache_clear()
     client = Client()
 
     for _ in range(3):

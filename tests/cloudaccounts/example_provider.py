@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from cloudaccounts import registry
 from cloudaccounts.models import ResourceType
-from cloudaccounts.registry import Found, Link, Provider, Syncer
+from cloudaccounts.registry import Link, ListedResource, Provider, Syncer
 
 
 class Nimbus:
@@ -86,9 +86,9 @@ def example_provider():
 
 
 def disk(name, *, cloud_id=None, status="ready", **attributes):
-    return Found(cloud_id or f"d-{name}", name, status, attributes)
+    return ListedResource(cloud_id or f"d-{name}", name, status, attributes)
 
 
 def machine(name, *disks, status="up", addresses=(), **attributes):
     links = tuple(Link("disk", f"d-{one}") for one in disks)
-    return Found(f"m-{name}", name, status, attributes, tuple(addresses), links)
+    return ListedResource(f"m-{name}", name, status, attributes, tuple(addresses), links)

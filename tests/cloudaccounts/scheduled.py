@@ -7,7 +7,7 @@ import json
 from django_celery_beat.models import PeriodicTask
 
 from cloudaccounts.models import CloudAccount
-from cloudaccounts.schedules import TASK, schedule_name
+from cloudaccounts.schedules import TASK, build_schedule_name
 from tasks.queues import change_schedule
 from tests.factories import CloudAccountFactory
 
@@ -15,7 +15,7 @@ CHANGE = "admin:cloudaccounts_cloudaccount_change"
 
 
 def schedule_of(account):
-    return PeriodicTask.objects.select_related("interval").get(name=schedule_name(account.pk))
+    return PeriodicTask.objects.select_related("interval").get(name=build_schedule_name(account.pk))
 
 
 def ours():

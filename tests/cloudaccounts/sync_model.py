@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from django.conf import settings
 
 from cloudaccounts.models import CloudResource, ResourceChange, ResourceLink, SyncLog
-from cloudaccounts.registry import syncer_of
+from cloudaccounts.registry import find_syncer
 
 from .cloud_and_rows import REGION, keys_of, stored
 
@@ -64,7 +64,7 @@ class Model:
     def listed(self, log, *, accepted):
         """A sync has listed all: what must have come of it, and that the log says so."""
         rows, seen = self.rows[log.type], seen_in(self.simulator, log.type)
-        after = syncer_of("openstack", log.type).expires_after
+        after = find_syncer("openstack", log.type).expires_after
         counts = dict.fromkeys(("created", "updated", "unchanged", "expired", "missing", "held_back"), 0)
         for key, now in seen.items():
             if key not in rows:

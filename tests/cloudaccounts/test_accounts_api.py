@@ -8,7 +8,7 @@ from rest_framework.test import APIClient
 
 from cloudaccounts.models import CloudAccount, CloudResource, ResourceType, SyncLog
 from cloudaccounts.services import sweep
-from cloudaccounts.sync.resources import run_log, sync_resource
+from cloudaccounts.sync.resources import run_sync, sync_resource
 from tasks.models import Job
 from tenants.scoping import Role
 from tests.factories import (
@@ -185,7 +185,7 @@ def test_a_type_that_nobody_can_sync_gets_a_log_that_says_so(client, member):
     )
 
     (log,) = client.post(f"{URL}{account.pk}/sync/", {"types": ["amphora"]}, format="json").json()["logs"]
-    run_log(log["id"])
+    run_sync(log["id"])
 
     log = client.get(f"/api/v1/sync-logs/{log['id']}/").json()
     assert log["state"] == "failed"
@@ -223,7 +223,7 @@ def test_an_account_in_use_stays_and_one_that_is_not_goes_with_all_that_is_known
     work()
     assert not CloudAccount.objects.filter(pk=account.pk).exists()
     assert not CloudResource.objects.filter(account=account.pk).exists()
-    assert run_log(log_id) is None
+    assert run_sync(log_id) is None
 
 
 def test_switching_off_ends_what_runs(client, member):

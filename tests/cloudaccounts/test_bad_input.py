@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from cloudaccounts.models import CloudResource
-from cloudaccounts.registry import Found, Link, syncers_of
+from cloudaccounts.registry import Link, ListedResource, list_syncers
 from cloudaccounts.sync.resource_writer import write_page
 from cloudaccounts.sync.resources import sync_resource
 from openstack_client import Cloud, Volume
@@ -29,7 +29,7 @@ from .cloud_and_rows import (
 )
 from .odd_cloud import odd_cloud
 
-TYPES = [syncer.type for syncer in syncers_of("openstack")]
+TYPES = [syncer.type for syncer in list_syncers("openstack")]
 SECRET = "very secret indeed"
 # What a person must never be shown.
 UNPLAIN = ("Traceback", "object at 0x", 'File "', "gAAAA", SECRET, "None:", "Exception")
@@ -386,7 +386,7 @@ def test_ids_that_are_none_are_named_and_the_others_are_synced(simulator, cloud,
 
 @pytest.mark.django_db
 def test_what_the_database_or_python_refuses_of_a_page_is_left_out_alone(account):
-    page = [Found(f"volume-{number}", "name") for number in range(20)]
+    page = [ListedResource(f"volume-{number}", "name") for number in range(20)]
     page[3] = replace(page[3], links=(Link("t" * 300, "x"),))
     page[7] = replace(page[7], attributes={"x": object()})
     page[8] = replace(page[8], attributes={"x": 10**5000})

@@ -15,11 +15,16 @@ from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 
 from cloudaccounts import connect
-from cloudaccounts.connect import CalledInTransaction, credentials_of, fill_from_clouds_yaml, open_cloud
-from cloudaccounts.credentials import check_ca_bundle
+from cloudaccounts.connect import (
+    CalledInTransactionError,
+    build_credentials,
+    fill_from_clouds_yaml,
+    open_cloud,
+)
 from cloudaccounts.models import CloudAccount
 from openstack_client import CloudError, CloudUnavailable
 from security.encryption import UnreadableSecret
+from security.endpoints import check_ca_bundle
 from tests.factories import CloudAccountFactory
 
 pytestmark = pytest.mark.django_db
@@ -131,9 +136,9 @@ def test_a_cloud_is_not_called_inside_a_transaction(cloud, account):
     cloud.call("DELETE", "requests")
     opened = open_cloud(account, "RegionOne")
 
-    with transaction.atomic(), pytest.raises(CalledInTransaction):
+    with transaction.atomic(), pytest.raises(CalledInTransactionError):
         opened.compute.check()
-    with transaction.atomic(), pytest.raises(CalledInTransaction):
+    with transaction.atomic(), pytest.raises(CalledInTransactionError):
         list(opened.compute.server_pages())
 
     assert cloud.counts()["total"] == 0  # Not even a login has left.
@@ -147,7 +152,7 @@ def test_a_cloud_is_not_called_inside_a_transaction(cloud, account):
 def test_an_application_credential_names_no_user_and_no_project(demo):
     demo.credential_kind = CloudAccount.CredentialKind.APPLICATION_CREDENTIAL
 
-    found = credentials_of(demo)
+    found = build_credentials(demo)
 
     assert (found.kind, found.application_credential_id, found.application_credential_secret) == (
         "application_credential",
@@ -161,8 +166,8 @@ def test_a_ca_bundle_is_handed_over_as_text_and_leaves_no_file(demo, tmp_path, m
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     demo.ca_bundle = certificate()
 
-    assert credentials_of(demo).ca_bundle == demo.ca_bundle
-    assert credentials_of(CloudAccount(auth_url=demo.auth_url)).ca_bundle is None
+    assert build_credentials(demo).ca_bundle == demo.ca_bundle
+    assert build_credentials(CloudAccount(auth_url=demo.auth_url)).ca_bundle is None
     open_cloud(demo, "RegionOne")
     assert list(tmp_path.iterdir()) == []
 

@@ -19,7 +19,7 @@ from rest_framework.test import APIClient
 
 from cloudaccounts.connect import fill_from_clouds_yaml
 from cloudaccounts.models import CloudAccount, CloudResource, ResourceChange, SyncLog
-from cloudaccounts.sync.resources import run_log
+from cloudaccounts.sync.resources import run_sync
 from tenants.scoping import Role
 from tests.factories import MembershipFactory
 from tests.working import work
@@ -132,7 +132,7 @@ def sync(client, url, types=None):
     answer = client.post(f"{url}sync/", {"types": types} if types else {}, format="json")
     assert answer.status_code == 202, answer.json()
     for log in answer.json()["logs"]:
-        run_log(log["id"])
+        run_sync(log["id"])
     ids = ",".join(str(log["id"]) for log in answer.json()["logs"])
     logs = client.get("/api/v1/sync-logs/?page_size=200").json()["results"]
     return {log["type"]: log for log in logs if str(log["id"]) in ids.split(",")}
@@ -159,7 +159,7 @@ def test_the_whole_life_of_an_account(administrator, wish, sdk):
     # Verified, so its first sync is under way.
     for log in SyncLog.objects.running().order_by("pk"):
         began = time.monotonic()
-        done = run_log(log.pk)
+        done = run_sync(log.pk)
         assert done.state == "success", (log.type, done.message)
         print(f"{log.type:16} {done.created:6} found {1000 * (time.monotonic() - began):8.0f} ms")  # noqa: T201 - what it is run for.
     for type_code, listed in LISTED.items():

@@ -9,13 +9,13 @@ from django.test.utils import CaptureQueriesContext
 
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CloudResource, ResourceChange, ResourceLink, SyncLog
-from cloudaccounts.registry import syncers_of
+from cloudaccounts.registry import list_syncers
 from cloudaccounts.services import sweep
 from cloudaccounts.sync import resources
-from cloudaccounts.sync.resources import run_log, sync_resource
+from cloudaccounts.sync.resources import run_sync, sync_resource
 from tasks.clock import database_now
 
-TYPES = [syncer.type for syncer in syncers_of("openstack")]
+TYPES = [syncer.type for syncer in list_syncers("openstack")]
 
 
 def resource(type_code, **which):
@@ -105,7 +105,7 @@ def test_a_mass_loss_waits_for_a_persons_word(cloud, account):
     assert (held.state, held.expired, held.held_back) == ("failed", 0, 4)
     assert "4" in held.message
     (log_id,) = SyncLog.objects.open(account.pk, ["volume"], losses_accepted=True)
-    accepted = run_log(log_id)
+    accepted = run_sync(log_id)
     assert (accepted.state, accepted.expired) == ("success", 4)
 
 
@@ -173,7 +173,7 @@ def test_one_sync_of_an_account_and_type_at_a_time_and_a_dead_one_is_closed(acco
     (running,) = SyncLog.objects.open(account.pk, ["flavor"])
     SyncLog.objects.filter(pk=running).update(owner="dead", lease_until=None)
     assert sync_resource(account.pk, "flavor") is None
-    assert run_log(running) is None, "another has it"
+    assert run_sync(running) is None, "another has it"
     assert sync_resource(account.pk, "zone") is not None, "another type is another sync"
 
     SyncLog.objects.filter(pk=running).update(lease_until=Now())
@@ -191,7 +191,7 @@ def test_who_lost_the_claim_writes_nothing(cloud, account, monkeypatch):
 
     monkeypatch.setattr(resources, "database_now", closed_meanwhile)
 
-    log = run_log(log_id)
+    log = run_sync(log_id)
 
     assert (log.state, log.message) == ("failed", "away")
     assert not CloudResource.objects.exists()

@@ -8,7 +8,7 @@ from django_celery_beat.models import IntervalSchedule
 
 from cloudaccounts import services
 from cloudaccounts.models import CloudAccount
-from cloudaccounts.schedules import keep_in_step
+from cloudaccounts.schedules import write_schedules
 from tasks.queues import change_schedule
 from tenants.scoping import Role
 from tests.cloudaccounts.scheduled import edit, is_on, ours, said, schedule_of, switch_off
@@ -101,7 +101,7 @@ def test_a_switch_off_on_the_queue_page_stays_until_the_interval_is_edited(clien
     patched(enabled=False)
     for change in ({"name": "other"}, {"access_id": "other"}, {"active": False}, {"active": True}):
         edit(account, **change)
-        keep_in_step()
+        write_schedules()
         assert not is_on(account), change
     edit(account, encrypted_secret="other")
     CloudAccount.objects.update(name="by update")

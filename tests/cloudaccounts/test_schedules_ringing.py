@@ -14,8 +14,8 @@ from django_celery_beat.schedulers import DatabaseScheduler
 
 from cloudaccounts import services, tasks
 from cloudaccounts.models import CloudAccount, ResourceType, SyncLog
-from cloudaccounts.registry import types_of
-from cloudaccounts.schedules import TASK, schedule_name
+from cloudaccounts.registry import list_synced_types
+from cloudaccounts.schedules import TASK, build_schedule_name
 from portal.celery import app
 from tests.cloudaccounts.scheduled import edit, is_on, new_accounts, ours, said, schedule_of, switch_off
 from tests.conftest import flush_broker
@@ -32,11 +32,14 @@ def test_beat_hears_of_every_change_and_of_nothing_else():
     account, made = CloudAccountFactory(), []
     changes = {
         "made": lambda: made.append(CloudAccountFactory()),
-        "made in bulk": lambda: CloudAccount.objects.bulk_create(new_accounts(1)),
+        "made in bulk": lambda: (CloudAccount.objects.bulk_create(new_accounts(1)), services.sweep()),
         "another interval": lambda: edit(account, sync_interval_minutes=3),
-        "another interval in bulk": lambda: CloudAccount.objects.update(sync_interval_minutes=4),
+        "another interval in bulk": lambda: (
+            CloudAccount.objects.update(sync_interval_minutes=4),
+            services.sweep(),
+        ),
         "off": lambda: edit(account, active=False),
-        "on": lambda: CloudAccount.objects.update(active=True),
+        "on": lambda: edit(account, active=True),
         "on the queue page": lambda: switch_off(account),
         "deleted": lambda: CloudAccount.objects.get(pk=made[0].pk).delete(),
         "deleted in bulk": lambda: CloudAccount.objects.exclude(pk=account.pk).delete(),
@@ -102,7 +105,7 @@ def test_it_rings_and_a_second_ring_joins(broker):
     for _ in range(2):
         assert ring() == [[account.pk]]
         logs = SyncLog.objects.order_by("pk")
-        assert [log.type for log in logs] == types_of(account) == ["flavor", "network", "port"]
+        assert [log.type for log in logs] == list_synced_types(account) == ["flavor", "network", "port"]
         assert {(log.account_id, log.state, log.asked_by_id) for log in logs} == {
             (account.pk, SyncLog.State.RUNNING, None)
         }
@@ -161,7 +164,7 @@ def test_what_sql_did_behind_the_portals_back_is_put_right():
         )
         cursor.execute("DELETE FROM cloudaccounts_cloudaccount WHERE id = %s", [gone.pk])
     somebody_elses = PeriodicTask.objects.create(
-        name=schedule_name(0), task="another.task", interval=schedule_of(account).interval
+        name=build_schedule_name(0), task="another.task", interval=schedule_of(account).interval
     )
 
     services.sweep()
@@ -246,7 +249,9 @@ def test_bulk_writes_saves_and_sweeps_at_once_neither_fail_nor_leave_a_gap():
 
     assert problems == []
     services.sweep()
-    assert {schedule.name for schedule in ours()} == {schedule_name(a.pk) for a in CloudAccount.objects.all()}
+    assert {schedule.name for schedule in ours()} == {
+        build_schedule_name(a.pk) for a in CloudAccount.objects.all()
+    }
     for account in CloudAccount.objects.all():
         assert said(account)[3] == account.sync_interval_minutes
 
@@ -257,14 +262,14 @@ def test_an_operator_who_switches_off_in_the_middle_of_a_write_is_not_overruled(
 
     account = CloudAccountFactory()
     thread = threading.Thread(target=lambda: (switch_off(account), connection.close()))
-    write = schedules._write
+    write = schedules._write_differing
 
     def slowly(*args):
         thread.start()
         thread.join(0.5)
         write(*args)
 
-    monkeypatch.setattr(schedules, "_write", slowly)
+    monkeypatch.setattr(schedules, "_write_differing", slowly)
     edit(account, name="other")
     thread.join(10)
 

@@ -11,10 +11,10 @@ from django_celery_beat.models import PeriodicTask
 
 from cloudaccounts import registry
 from cloudaccounts.models import CloudAccount, CloudResource, ResourceChange, ResourceType, SyncLog
-from cloudaccounts.registry import Found, Link
-from cloudaccounts.services import stale_accounts, sync_scheduled
+from cloudaccounts.registry import Link, ListedResource
+from cloudaccounts.services import list_stale_accounts, open_scheduled_syncs
 from cloudaccounts.sync.resource_writer import write_resources
-from cloudaccounts.sync.resources import run_log, sync_resource
+from cloudaccounts.sync.resources import run_sync, sync_resource
 from tenants.scoping import Role
 from tests.factories import MembershipFactory
 from tests.vms.conftest import AdminClient
@@ -54,7 +54,7 @@ def listed(api, path, **query):
 
 def run_all():
     """What a worker does of the logs that are open."""
-    return {log.type: run_log(log.pk) for log in SyncLog.objects.running().order_by("pk")}
+    return {log.type: run_sync(log.pk) for log in SyncLog.objects.running().order_by("pk")}
 
 
 def test_everything_works_with_a_provider_that_brings_two_types(api, cloud, nimbus, settings):
@@ -82,7 +82,7 @@ def test_everything_works_with_a_provider_that_brings_two_types(api, cloud, nimb
     # Changes and links, by what the schedule asks for; a machine is gone at once, a disk after two listings.
     nimbus.put("disk", [disk("b", size=20), disk("c", status="busy", size=3)])
     nimbus.put("machine", [machine("y", "c")])
-    sync_scheduled(account.pk)
+    open_scheduled_syncs(account.pk)
     logs = run_all()
     counts = {
         code: (log.created, log.updated, log.unchanged, log.missing, log.expired)
@@ -121,14 +121,14 @@ def test_everything_works_with_a_provider_that_brings_two_types(api, cloud, nimb
     assert {code: log.unchanged for code, log in run_all().items()} == {"machine": 1}
     wrong = api.post(f"/api/v1/cloud-accounts/{account.pk}/sync/", {"types": ["server"]}, format="json")
     assert (wrong.status_code, "known are: disk, machine" in str(wrong.json())) == (400, True)
-    assert registry.types_of(account) == ["disk", "machine"]
+    assert registry.list_synced_types(account) == ["disk", "machine"]
     account.resource_types.set(ResourceType.objects.filter(provider="nimbus", code="disk"))
-    assert registry.types_of(account) == ["disk"]
+    assert registry.list_synced_types(account) == ["disk"]
 
     # It goes stale by its own types, and goes away with its schedule; nothing else has changed meanwhile.
     CloudAccount.objects.filter(pk=account.pk).update(created_at=timezone.now() - timedelta(days=1))
     SyncLog.objects.filter(account=account).update(ended_at=timezone.now() - timedelta(hours=1))
-    assert [(one.account_id, one.type) for one in stale_accounts()] == [(account.pk, "disk")]
+    assert [(one.account_id, one.type) for one in list_stale_accounts()] == [(account.pk, "disk")]
     api.done(api.delete(f"/api/v1/cloud-accounts/{account.pk}/"))
     assert not CloudResource.objects.filter(account=account.pk).exists()
     assert not PeriodicTask.objects.filter(name=f"CloudAccount-{account.pk}-sync").exists()
@@ -206,7 +206,7 @@ def test_odd_attributes_are_kept_as_far_as_may_be(odd):
 
     def page(number, attributes):
         seen_at = began + timedelta(seconds=number)
-        found = [Found("1", "one", "", attributes), Found("2", "two", "", {"n": number})]
+        found = [ListedResource("1", "one", "", attributes), ListedResource("2", "two", "", {"n": number})]
         written = write_resources(place, found, seen_at)
         return written.created, written.updated, written.unchanged
 
@@ -237,7 +237,7 @@ def test_links_of_an_object_are_those_of_its_last_listing(nimbus):
     assert linked([machine("x", "b")]) == (["machine-disk d-b"], 0)
     assert linked([machine("x", "c", "b", "c")]) == (["machine-disk d-b", "machine-disk d-c"], 1)
     assert linked([machine("x")]) == ([], 1)
-    odd = Found(
+    odd = ListedResource(
         "m-x",
         "x",
         "up",
@@ -259,4 +259,4 @@ def test_two_of_one_name_are_refused_and_nothing_is_left_of_the_provider(transac
         assert ResourceType.objects.filter(provider="nimbus").count() == 2
     assert not ResourceType.objects.filter(provider="nimbus").exists()
     assert [provider.code for provider in registry.providers()] == ["openstack"]
-    assert registry.syncer_of("nimbus", "disk") is None
+    assert registry.find_syncer("nimbus", "disk") is None

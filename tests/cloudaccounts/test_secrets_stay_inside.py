@@ -10,7 +10,7 @@ from django.contrib.auth.models import Permission
 from django.urls import reverse
 from rest_framework.test import APIClient
 
-from cloudaccounts.connect import credentials_of, open_cloud
+from cloudaccounts.connect import build_credentials, open_cloud
 from cloudaccounts.models import CloudAccount
 from openstack_client import CloudError
 from tenants.scoping import Role
@@ -149,7 +149,7 @@ def test_no_text_of_an_account_or_of_its_cloud_shows_it(secretive):
         str(secretive),
         repr(opened),
         repr(opened.credentials),
-        repr(credentials_of(secretive)),
+        repr(build_credentials(secretive)),
         f"{opened.credentials}",
     ):
         assert SECRET not in text

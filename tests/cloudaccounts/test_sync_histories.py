@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from cloudaccounts.models import CloudResource, SyncLog
-from cloudaccounts.registry import syncers_of
-from cloudaccounts.sync.resources import run_log, sync_resource
+from cloudaccounts.registry import list_syncers
+from cloudaccounts.sync.resources import run_sync, sync_resource
 from tests.stories import ALL, invented
 
 from .cloud_and_rows import (
@@ -43,7 +43,7 @@ from .sync_model import Model
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(7200)]
 
-TYPES = [syncer.type for syncer in syncers_of("openstack")]
+TYPES = [syncer.type for syncer in list_syncers("openstack")]
 
 # --- Every request is broken ---
 
@@ -309,7 +309,7 @@ class History(RuleBasedStateMachine):
 
     def synced(self, kind, accepted=False):
         (log_id,) = SyncLog.objects.open(self.account.pk, [kind], losses_accepted=accepted)
-        return run_log(log_id)
+        return run_sync(log_id)
 
     def checked(self):
         self.sound = False

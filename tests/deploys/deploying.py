@@ -13,8 +13,8 @@ from uuid import UUID
 import pytest
 
 from deploys.models import Deployment, Host, MicroService, MicroServiceInstance, MicroServiceVersion
-from deploys.services import deploying
-from deploys.services.deploying import Plan, Strategy, Wish
+from deploys.services import deployments
+from deploys.services.deployments import DeployParams, Plan, Strategy
 from tenants.scoping import Role, Scope
 from tests.factories import InformationSystemFactory, MembershipFactory
 
@@ -23,7 +23,6 @@ from tests.factories import InformationSystemFactory, MembershipFactory
 PROGRAM = """\
 cd "$0" || exit 1
 echo "putting $PORTAL_VERSION on $PORTAL_HOST, password=hunter2hunter2"
-[ "$PORTAL_ACTION" = running_version ] && { echo "running=$(cat "runs-$PORTAL_HOST" 2>/dev/null)"; exit 0; }
 echo "$PORTAL_HOST $PORTAL_VERSION" >>calls
 while [ -e "asleep-$PORTAL_HOST" ]; do sleep 0.02; done
 if [ -e "sick-$PORTAL_HOST-$PORTAL_VERSION" ]; then
@@ -107,17 +106,17 @@ class Company:
         """Ask for the upgrade or the revert from one label to another, of all hosts or of those with the numbers."""
         numbers: dict[str, int] = {label: version.number for label, version in self.versions.items()}
         keys: Any = hosts if hosts == "all" else [self.hosts[n].pk for n in hosts]
-        return deploying.deploy(
+        return deployments.deploy(
             scope=scope or self.scope,
             service_id=self.service.pk,
             version_id=self.versions[before].pk,
             action="upgrade" if numbers[after] > numbers[before] else "revert",
-            wish=Wish(self.versions[after].pk, keys, Strategy(**strategy), mode, dry_run),
+            params=DeployParams(self.versions[after].pk, keys, Strategy(**strategy), mode, dry_run),
         )
 
     def retry(self, deployment_id: UUID) -> Plan:
         """Ask for those again that have not got the version."""
-        return deploying.retry(scope=self.scope, deployment_id=deployment_id)
+        return deployments.retry(scope=self.scope, deployment_id=deployment_id)
 
     def is_sick(self, host: int, label: str) -> Path:
         """Have a version fail on a host; the file to be removed when it shall not any more."""

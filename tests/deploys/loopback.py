@@ -22,6 +22,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -212,7 +213,9 @@ class Host:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.ssh_port), 1):
                 return self
             if self._sshd.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f"sshd did not start:\n{launch.last_lines(self.folder / 'sshd.log')}")
+                raise AssertionError(
+                    f"sshd did not start:\n{launch.read_last_lines(self.folder / 'sshd.log')}"
+                )
             time.sleep(0.02)
 
     @property
@@ -292,7 +295,7 @@ class Host:
 
     def stop(self) -> None:
         """End sshd and the service."""
-        launch.end(self._sshd, politely=signal.SIGTERM, seconds=5)
+        launch.end(self._sshd, stop_signal=signal.SIGTERM, seconds=5)
         with contextlib.suppress(OSError, ValueError):
             pid = int((self.folder / "pid").read_text())
             program = Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -328,3 +331,15 @@ def loopback(folder: Path) -> Iterator[Loopback]:
         yield place
     finally:
         place.stop()
+
+
+def deploy_side_by_side(executor, orders, lines=None):
+    """The outcome of each order by its host's name, as the jobs of one batch have them; `lines` gets what is printed."""
+    said = {} if lines is None else lines
+
+    def deploy(order):
+        name = order.target.name
+        return name, executor.deploy(order, said.setdefault(name, []).append)
+
+    with ThreadPoolExecutor(8) as threads:
+        return dict(threads.map(deploy, orders))

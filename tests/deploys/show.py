@@ -22,7 +22,7 @@ from devserver import launch
 from tests.deploys import loopback
 
 if TYPE_CHECKING:
-    from deploys.services.deploying import Plan
+    from deploys.services.deployments import Plan
     from tasks.models import Job
 
 HOSTS = 4
@@ -103,7 +103,7 @@ class Show:
 
     def deploy(self, before: str, after: str, **strategy: Any) -> Plan:
         """Ask for it, as the portal's page does."""
-        from deploys.services.deploying import Strategy, Wish, deploy
+        from deploys.services.deployments import DeployParams, Strategy, deploy
 
         number = {label: version.number for label, version in self.versions.items()}
         return deploy(
@@ -111,7 +111,7 @@ class Show:
             service_id=self.service.pk,
             version_id=self.versions[before].pk,
             action="upgrade" if number[after] > number[before] else "revert",
-            wish=Wish(self.versions[after].pk, "all", Strategy(**strategy)),
+            params=DeployParams(self.versions[after].pk, "all", Strategy(**strategy)),
         )
 
     def until(self, happens: Callable[[], object], seconds: float = 180) -> None:
@@ -174,7 +174,7 @@ class Show:
         plan = self.deploy("1.0", "2.0", batch=2)
         self.until(lambda: plan.deployment.items.filter(batch=1, result="running").exists())
         time.sleep(1.5)  # Ansible is at work on the second batch.
-        everybody = launch.family(worker.pid)
+        everybody = launch.process_tree(worker.pid)
         launch.kill(everybody)
         launch.wait_until_gone(everybody, seconds=5)
         self.stack.running.remove(worker)
@@ -209,7 +209,7 @@ class Show:
 
     def again(self, plan: Plan) -> Plan:
         """Ask again for those that have not got the version."""
-        from deploys.services.deploying import retry
+        from deploys.services.deployments import retry
 
         return retry(scope=self.scope, deployment_id=plan.deployment.pk)
 

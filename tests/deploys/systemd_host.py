@@ -103,12 +103,12 @@ class SystemdHost(Host):
 
     def inside(self, *program: str) -> subprocess.CompletedProcess[str]:
         """Run a program there, as root."""
-        systemd = launch.family(self._sshd.pid)[1].pid
+        systemd = launch.process_tree(self._sshd.pid)[1].pid
         enter = ["nsenter", "--target", str(systemd), "--all"]
         return subprocess.run([*enter, *program], capture_output=True, text=True, check=False)
 
     def stop(self) -> None:
-        launch.end(self._sshd, politely=signal.SIGKILL, seconds=5)
+        launch.end(self._sshd, stop_signal=signal.SIGKILL, seconds=5)
         deadline = time.monotonic() + 10
         while self.cgroup.exists():
             for folder, _folders, _files in os.walk(self.cgroup, topdown=False):

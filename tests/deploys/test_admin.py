@@ -116,10 +116,10 @@ def test_a_service_is_added_and_changed(administrator):
     ("typed", "field", "said"),
     [
         ({"folder": "srv/shop"}, "folder", "absolute path"),
-        ({"folder": "/srv/../etc"}, "folder", "Write it as"),
+        ({"folder": "/srv/../etc"}, "folder", "Enter it as"),
         ({"folder": "/srv/shop;id"}, "folder", "absolute path"),
         ({"name": "../shop"}, "name", "Letters"),
-        ({"health_path": "no slash"}, "health_path", "begins with a slash"),
+        ({"health_path": "no slash"}, "health_path", "starts with /"),
         ({"health_seconds": "61"}, "health_seconds", "60"),
         ({"executor": "magic"}, "executor", "ansible, command"),
         ({"executor_settings": "{"}, "executor_settings", "JSON"),
@@ -200,7 +200,7 @@ def test_what_a_deployment_goes_by_stays_while_it_goes_on(administrator):
     refused = send(administrator, page, folder="/srv/elsewhere")
     described = send(administrator, page, description="Sells things.")
 
-    assert "being deployed" in errors_of(refused)["__all__"][0]
+    assert "deployment is in progress" in errors_of(refused)["__all__"][0]
     assert described.status_code == 302, errors_of(described)
     service.refresh_from_db()
     assert (service.folder, service.description) == ("/srv/service", "Sells things.")
@@ -280,5 +280,5 @@ def test_a_refusal_that_comes_after_the_check_is_a_message(administrator, monkey
     answer = administrator.post(page, {"post": "yes"})
 
     assert (answer.status_code, answer["Location"]) == (302, page)
-    assert messages_of(answer) == ["It is on 1 hosts; take it off them first."]
+    assert messages_of(answer) == ["The service has instances on 1 hosts. Remove them first."]
     assert not LogEntry.objects.exists()

@@ -119,7 +119,7 @@ def test_a_host_stays_with_its_tenant_and_as_it_is_while_something_is_deployed_t
 
     busy = send(administrator, page, ip="10.9.9.9")
 
-    assert "being deployed" in errors_of(busy)["__all__"][0]
+    assert "deployment is in progress" in errors_of(busy)["__all__"][0]
     assert columns(host) == before
     MicroServiceInstance.objects.update(locked=False, locked_by=None)
     assert send(administrator, page, ip="10.9.9.9", tenant=str(TenantFactory().pk)).status_code == 302

@@ -124,7 +124,7 @@ def test_what_a_deployment_holds_is_neither_changed_nor_deleted(administrator):
     )
     deleted = administrator.post(url(MicroServiceInstance, "delete", instance.pk), {"post": "yes"})
 
-    assert "being deployed" in errors_of(changed)["__all__"][0]
+    assert "deployment is in progress" in errors_of(changed)["__all__"][0]
     assert deleted.status_code == 403
     assert columns(instance) == before
     assert not LogEntry.objects.exists()
@@ -150,7 +150,7 @@ def test_a_deployment_that_is_just_beginning_is_waited_for(administrator):
     answer = administrator.post(page, typed)
     beginning.join(20)
 
-    assert "being deployed" in errors_of(answer)["__all__"][0]
+    assert "deployment is in progress" in errors_of(answer)["__all__"][0]
     assert columns(instance)["port"] == instance.port
 
 

@@ -215,7 +215,7 @@ def test_the_trail_names_fields_and_holds_no_values(administrator):
 
     assert [json.loads(one.change_message) for one in entries if one.is_change()] == [
         [{"changed": {"fields": ["Artifact"]}}],
-        [{"changed": {"fields": ["Settings of the executor"]}}],
+        [{"changed": {"fields": ["Executor settings"]}}],
     ]
     assert entries[-1].is_deletion()
     written = " ".join(f"{one.object_repr} {one.change_message}" for one in entries)

@@ -20,9 +20,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploys.executors import Code, Credentials, ExecutorError, Order, Release, Target, executor_of, ssh
+from deploys.executors import Code, Credentials, Order, Release, Target, create_executor, ssh
 from deploys.executors.ansible import AnsibleExecutor, unsafe_yaml
-from tests.deploys.loopback import INSTALL_SSHD, SSHD, KeyPair, archive, loopback, service_archive
+from tests.deploys.loopback import (
+    INSTALL_SSHD,
+    SSHD,
+    KeyPair,
+    archive,
+    deploy_side_by_side,
+    loopback,
+    service_archive,
+)
 from tests.deploys.test_executors import TARGET
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -45,7 +53,7 @@ CAN_MOUNT = (
 
 
 def executor(**options):
-    return executor_of("ansible", {"allow_local": True, "restart_seconds": 10, "forks": 16, **options})
+    return create_executor("ansible", {"allow_local": True, "restart_seconds": 10, **options})
 
 
 @pytest.fixture
@@ -154,9 +162,7 @@ def test_each_trouble_has_its_code_and_what_ran_before_runs_on(place, tmp_path):
     hosts = Hosts(place, marker)
     lines = {}
 
-    outcomes = executor().deploy_many(
-        list(hosts.orders.values()), lambda name, line: lines.setdefault(name, []).append(line)
-    )
+    outcomes = deploy_side_by_side(executor(), list(hosts.orders.values()), lines)
     hosts.silent.close()
 
     said = "\n".join(f"{name}: {line}" for name, outcome in outcomes.items() for line in outcome.lines)
@@ -183,37 +189,10 @@ def test_each_trouble_has_its_code_and_what_ran_before_runs_on(place, tmp_path):
     assert not list(place.folder.glob("*/service/releases/.*"))
 
 
-@needs_sshd
-def test_the_version_on_a_host_can_be_asked_for(place):
-    host = place.host("asked")
-    packed = service_archive("2.0")
-    release = place.artifacts.add("2.0", packed)
-    order = host.order(release, place.key)
-    host.wait()
-
-    assert executor().running_version(order) is None
-    host.unpack("2.0", packed, release.sha256)
-    assert executor().running_version(order) == "2.0"
-
-    unknown = Credentials(place.key.private, KeyPair.new().public)
-    other = Credentials(KeyPair.new().private, order.credentials.known_hosts)
-    for changed, code in [
-        (replace(order, credentials=unknown), Code.UNKNOWN_HOST_KEY),
-        (replace(order, credentials=other), Code.KEY_REFUSED),
-        (replace(order, target=replace(order.target, ssh_port=1)), Code.UNREACHABLE),
-    ]:
-        with pytest.raises(ExecutorError) as failed:
-            executor().running_version(changed)
-        assert failed.value.code is code
-
-
 def test_the_portals_own_machine_is_refused_unless_it_is_allowed():
     order = Order(Target(**{**TARGET, "ip": "169.254.169.254"}), Release("1.0", "http://x/y", "0" * 64))
 
     assert executor(allow_local=False).deploy(order, print).code is Code.ADDRESS_REFUSED
-    with pytest.raises(ExecutorError) as failed:
-        executor(allow_local=False).running_version(order)
-    assert failed.value.code is Code.ADDRESS_REFUSED
 
 
 def processes_with(text):
@@ -246,8 +225,8 @@ def test_a_worker_that_is_killed_leaves_nothing_and_the_next_one_takes_it_up(pla
 import pickle, sys
 import django
 django.setup()
-from deploys.executors import executor_of
-executor_of("ansible", {"allow_local": True}).deploy(pickle.load(sys.stdin.buffer), print)
+from deploys.executors import create_executor
+create_executor("ansible", {"allow_local": True}).deploy(pickle.load(sys.stdin.buffer), print)
 """
     process = subprocess.Popen(
         [sys.executable, "-c", worker],
@@ -298,7 +277,7 @@ def test_a_playbook_of_the_operators_own(place, tmp_path):
     for host in place.hosts.values():
         host.wait()
 
-    outcomes = executor(playbooks={"own": str(playbook)}).deploy_many(orders, lambda *_: None)
+    outcomes = deploy_side_by_side(executor(playbooks={"own": str(playbook)}), orders)
 
     assert (outcomes["large"].code, outcomes["large"].running) == (Code.OK, "4.0")
     assert "shop 4.0 on large" in outcomes["large"].lines

@@ -313,13 +313,13 @@ def registered_at_once(member, service, count=4):
 @pytest.fixture
 def slowly(monkeypatch):
     """Between reading the last number and writing the next, time passes."""
-    look = catalogue.service_version_labelled
+    look = catalogue.find_version_by_label
 
     def look_slowly(service, label):
         time.sleep(0.1)
         return look(service, label)
 
-    monkeypatch.setattr(catalogue, "service_version_labelled", look_slowly)
+    monkeypatch.setattr(catalogue, "find_version_by_label", look_slowly)
 
 
 @pytest.mark.django_db(transaction=True)

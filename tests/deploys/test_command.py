@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,12 +14,11 @@ import pytest
 from deploys.executors import (
     Code,
     Credentials,
-    ExecutorError,
     HealthCheck,
     Order,
     Release,
     Target,
-    executor_of,
+    create_executor,
 )
 from tests.deploys.test_health import BAD, OK, service
 
@@ -34,7 +32,7 @@ def order(name="web-1", **more):
 
 
 def executor(script, **options):
-    return executor_of(
+    return create_executor(
         "command", {"programs": {"it": ["/bin/sh", "-c", script]}, "allow_local": True, **options}
     )
 
@@ -91,11 +89,7 @@ def test_each_exit_code_has_its_word(status, code):
 
 def test_a_program_says_which_version_runs_afterwards():
     assert deploy("echo running=1.0; exit 14").running == "1.0"
-    assert executor("echo running=$PORTAL_ACTION").running_version(order()) == "running_version"
-    assert executor("echo running=").running_version(order()) is None
-    with pytest.raises(ExecutorError) as failed:
-        executor("echo no way; exit 10").running_version(order())
-    assert (failed.value.code, str(failed.value)) == (Code.UNREACHABLE, "no way")
+    assert deploy("echo running=; exit 14").running == ""
 
 
 def test_a_program_that_hangs_is_killed_with_its_children(tmp_path):
@@ -165,31 +159,13 @@ def test_a_daemon_that_a_program_starts_stays(tmp_path):
     os.kill(pid, signal.SIGKILL)
 
 
-def test_many_run_side_by_side_and_each_has_its_outcome():
-    lines = {}
-    orders = [order(f"web-{number}") for number in range(60)]
-    script = 'echo "on $PORTAL_HOST"; [ "$PORTAL_HOST" != web-7 ] || exit 10'
-
-    outcomes = executor(script).deploy_many(
-        orders, lambda host, line: lines.setdefault(host, []).append(line)
-    )
-
-    assert set(outcomes) == {f"web-{number}" for number in range(60)}
-    assert [name for name, outcome in outcomes.items() if not outcome.ok] == ["web-7"]
-    assert lines["web-30"] == ["on web-30"]
-    with pytest.raises(ValueError, match="same target name"):
-        executor(script).deploy_many([orders[0], replace(orders[0])], lambda *_: None)
-
-
-def test_many_are_stopped_together():
+def test_a_program_is_stopped_with_all_that_it_started():
     begun = time.monotonic()
     stop = threading.Event()
 
-    outcomes = executor("echo go; sleep 60", at_once=3).deploy_many(
-        [order(f"web-{number}", previous=ONE) for number in range(5)],
-        lambda *_: stop.set(),
-        go_on=lambda: not stop.is_set(),
+    outcome = executor("echo go; sleep 60").deploy(
+        order(previous=ONE), lambda _line: stop.set(), should_continue=lambda: not stop.is_set()
     )
 
-    assert {outcome.code for outcome in outcomes.values()} == {Code.CANCELLED}
+    assert outcome.code is Code.CANCELLED
     assert time.monotonic() - begun < 20

@@ -10,8 +10,8 @@ from django.db.models import ProtectedError
 from api.domain_errors import DomainError
 from api.errors import status_of
 from deploys.models import Deployment, MicroServiceInstance
-from deploys.services import deploying
-from deploys.services.deploying import Strategy, Wish
+from deploys.services import deployments
+from deploys.services.deployments import DeployParams, Strategy
 from tasks.models import EntityLock, Job, JobStatus
 from tenants.scoping import Role, Scope
 from tests.deploys.deploying import company
@@ -53,7 +53,7 @@ def test_an_upgrade_goes_batch_by_batch_and_is_recorded_on_every_host(company):
 def test_a_revert_puts_back_the_one_that_ran_before_and_nothing_higher(company):
     company.deploy("1.0", "3.0")
     work()
-    offered = deploying.candidates(
+    offered = deployments.list_candidates(
         scope=company.scope,
         service_id=company.service.pk,
         version_id=company.versions["3.0"].pk,
@@ -204,7 +204,7 @@ def ask(company, **changes):
     }
     wish = {"dest_version": company.versions["3.0"].pk, "hosts": [company.hosts[0].pk]}
     wish |= {name: changes.pop(name) for name in list(changes) if name in wish}
-    return deploying.deploy(**{**values, **changes}, wish=Wish(**wish))
+    return deployments.deploy(**{**values, **changes}, params=DeployParams(**wish))
 
 
 def test_nothing_is_believed(company):

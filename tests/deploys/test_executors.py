@@ -15,9 +15,9 @@ from deploys.executors import (
     Outcome,
     Release,
     Target,
-    UnknownExecutor,
-    executor_names,
-    executor_of,
+    UnknownExecutorError,
+    create_executor,
+    list_executor_names,
     register,
 )
 from deploys.executors.masked_log import LINE_CHARACTERS, LOG_CHARACTERS, MaskedLog
@@ -185,10 +185,10 @@ def test_no_line_takes_long(piece):
 
 
 def test_executors_are_found_by_name():
-    assert {"ansible", "command"} <= set(executor_names())
-    assert executor_of("command", {"seconds": 5}).seconds == 5
-    with pytest.raises(UnknownExecutor):
-        executor_of("nothing")
+    assert {"ansible", "command"} <= set(list_executor_names())
+    assert create_executor("command", {"seconds": 5}).seconds == 5
+    with pytest.raises(UnknownExecutorError):
+        create_executor("nothing")
 
 
 def test_another_executor_is_a_class_and_a_name(monkeypatch):
@@ -199,19 +199,15 @@ def test_another_executor_is_a_class_and_a_name(monkeypatch):
         name = "pretend"
         label = "Pretend"
 
-        def deploy_many(self, orders, say, *, go_on=lambda: True):
-            for order in orders:
-                say(order.target.name, f"pretending {order.release.label}")
-            return {order.target.name: Outcome(Code.OK, running=order.release.label) for order in orders}
-
-        def running_version(self, order):
-            return order.release.label
+        def deploy(self, order, on_line, *, should_continue=lambda: True):
+            on_line(f"pretending {order.release.label}")
+            return Outcome(Code.OK, running=order.release.label)
 
         def check_settings(self, settings):
             return {}
 
     lines = []
-    outcome = executor_of("pretend").deploy(Order(Target(**TARGET), Release(**RELEASE)), lines.append)
+    outcome = create_executor("pretend").deploy(Order(Target(**TARGET), Release(**RELEASE)), lines.append)
 
     assert (outcome.ok, outcome.running, lines) == (True, "1.0", ["pretending 1.0"])
     with pytest.raises(ValueError, match="pretend"):

@@ -38,7 +38,7 @@ def test_a_folder_is_written_in_one_way(admin_client, member, folder, plain):
     answer = admin_client.patch(f"/api/v1/services/{service.pk}/", {"folder": folder}, format="json")
 
     assert answer.status_code == 400
-    assert answer.json()["errors"] == {"folder": [f"Write it as {plain}."]}
+    assert answer.json()["errors"] == {"folder": [f"Enter it as {plain}."]}
 
 
 @pytest.mark.django_db

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from deploys.executors import Code, ExecutorError, health
-from deploys.executors.addresses import check_address
+from deploys.executors.addresses import check_host_address
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nversion 2"
 BAD = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
@@ -121,7 +121,9 @@ def test_what_is_not_http_is_not_well(answer):
 
 def test_it_stops_when_it_is_told():
     with service(BAD) as (port, asked):
-        watched = health.watch("127.0.0.1", port, seconds=30, interval=0.01, go_on=lambda: len(asked) < 3)
+        watched = health.watch(
+            "127.0.0.1", port, seconds=30, interval=0.01, should_continue=lambda: len(asked) < 3
+        )
 
     assert (watched.code, watched.asked) == ("cancelled", 3)
 
@@ -132,7 +134,7 @@ def test_it_stops_when_it_is_told():
 )
 def test_where_no_host_can_be_none_is(ip, allow_local):
     with pytest.raises(ExecutorError) as refused:
-        check_address(ip, allow_local=allow_local)
+        check_host_address(ip, allow_local=allow_local)
 
     assert refused.value.code is Code.ADDRESS_REFUSED
 
@@ -140,12 +142,12 @@ def test_where_no_host_can_be_none_is(ip, allow_local):
 @pytest.mark.parametrize("ip", ["127.0.0.1", "::1", "169.254.1.1", "::ffff:127.0.0.1", "fe80::1"])
 def test_the_portals_own_machine_and_link_are_refused_unless_allowed(ip):
     with pytest.raises(ExecutorError) as refused:
-        check_address(ip, allow_local=False)
+        check_host_address(ip, allow_local=False)
 
     assert refused.value.code is Code.ADDRESS_REFUSED
-    check_address(ip, allow_local=True)
+    check_host_address(ip, allow_local=True)
 
 
 @pytest.mark.parametrize("ip", ["10.0.0.5", "203.0.113.5", "2001:4860:4860::8888"])
 def test_other_addresses_are_taken(ip):
-    check_address(ip, allow_local=False)
+    check_host_address(ip, allow_local=False)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deploys.executors.process import ProcessCancelled, ProcessTimedOut, run_to_the_end
+from deploys.executors.process import ProcessCancelledError, ProcessTimedOutError, run_program
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
@@ -37,7 +37,7 @@ def wait_until(condition, seconds=10):
 
 def run(script, on_line=lambda _line: None, **more):
     values = {"seconds": 20, "environment": ENVIRONMENT, **more}
-    return run_to_the_end(["/bin/sh", "-c", script], on_line, **values)
+    return run_program(["/bin/sh", "-c", script], on_line, **values)
 
 
 def test_lines_arrive_one_by_one_while_it_runs(tmp_path):
@@ -68,7 +68,7 @@ def test_it_reads_what_it_is_given_and_need_not():
 def test_a_program_that_is_not_there_says_so():
     seen = []
 
-    assert run_to_the_end(["/nowhere/program"], seen.append, seconds=5, environment={}) == 127
+    assert run_program(["/nowhere/program"], seen.append, seconds=5, environment={}) == 127
     assert seen == ["Cannot run /nowhere/program: [Errno 2] No such file or directory."]
 
 
@@ -97,7 +97,7 @@ def test_at_the_end_of_its_time_everything_is_ended(tmp_path, leave_daemons):
     kept = tmp_path / "private"
     kept.mkdir()
     script = STUBBORN.format(pid=tmp_path / "pid") + "; sleep 60"
-    with pytest.raises(ProcessTimedOut):
+    with pytest.raises(ProcessTimedOutError):
         run(script, seconds=1, remove=kept, leave_daemons=leave_daemons)
 
     assert not alive(int((tmp_path / "pid").read_text()))
@@ -106,8 +106,8 @@ def test_at_the_end_of_its_time_everything_is_ended(tmp_path, leave_daemons):
 
 def test_it_is_ended_when_nobody_wants_it_any_more(tmp_path):
     pid = tmp_path / "pid"
-    with pytest.raises(ProcessCancelled):
-        run(STUBBORN.format(pid=pid) + "; sleep 60", go_on=lambda: not pid.exists())
+    with pytest.raises(ProcessCancelledError):
+        run(STUBBORN.format(pid=pid) + "; sleep 60", should_continue=lambda: not pid.exists())
 
     assert not alive(int(pid.read_text()))
 
@@ -128,8 +128,8 @@ def test_nothing_outlives_a_worker_that_is_killed(tmp_path):
     script = STUBBORN.format(pid=pid) + "; sleep 60"
     worker = f"""
 from pathlib import Path
-from deploys.executors.process import run_to_the_end
-run_to_the_end(["/bin/sh", "-c", {script!r}], print, seconds=60, environment={{}}, remove=Path({str(kept)!r}))
+from deploys.executors.process import run_program
+run_program(["/bin/sh", "-c", {script!r}], print, seconds=60, environment={{}}, remove=Path({str(kept)!r}))
 """
     process = subprocess.Popen(
         [sys.executable, "-c", worker],

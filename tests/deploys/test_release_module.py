@@ -11,11 +11,14 @@ import tarfile
 from dataclasses import replace
 from pathlib import Path
 
+import ansible.module_utils
 import pytest
 
 from deploys.executors.ansible import PLAYBOOKS
 from tests.deploys.loopback import Artifacts, archive, link
 
+# Ansible finds it there by the configuration of a run.
+ansible.module_utils.__path__.append(str(PLAYBOOKS / "module_utils"))
 spec = importlib.util.spec_from_file_location("release", PLAYBOOKS / "library" / "release.py")
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
@@ -89,7 +92,7 @@ def test_what_a_killed_one_left_is_cleared_away(folder, artifacts):
 def test_an_artifact_that_is_not_what_was_promised_leaves_nothing(folder, artifacts, trouble, code):
     release = trouble(artifacts.add("1.0", archive(FILES)))
 
-    with pytest.raises(module.Trouble) as refused:
+    with pytest.raises(module.ReleaseError) as refused:
         fetch(folder, release)
 
     assert refused.value.code == code
@@ -167,7 +170,7 @@ UNSAFE = {
 
 @pytest.mark.parametrize("content", UNSAFE.values(), ids=UNSAFE)
 def test_an_unsafe_archive_leaves_nothing(folder, artifacts, tmp_path, content):
-    with pytest.raises(module.Trouble) as refused:
+    with pytest.raises(module.ReleaseError) as refused:
         fetch(folder, artifacts.add("1.0", content))
 
     assert refused.value.code == "artifact_bad"
@@ -218,7 +221,11 @@ def test_the_portals_own_file_is_not_taken_from_an_archive(folder, artifacts):
     assert text(folder.release("1.0") + "/.portal-sha256").strip() == release.sha256
 
 
-@pytest.mark.parametrize("path", sorted((PLAYBOOKS / "library").glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    sorted([*(PLAYBOOKS / "library").glob("*.py"), *(PLAYBOOKS / "module_utils").glob("*.py")]),
+    ids=lambda path: path.name,
+)
 def test_modules_are_read_by_the_oldest_python_of_hosts(path):
     ast.parse(path.read_text(), feature_version=(3, 8))
 
@@ -237,7 +244,7 @@ def test_a_disk_without_room_is_known_before_it_is_full(folder, artifacts, monke
         module.os, "statvfs", lambda _path: os.statvfs_result((4096, 4096, 9, 0, 0, 0, 0, 0, 0, 255))
     )
 
-    with pytest.raises(module.Trouble) as refused:
+    with pytest.raises(module.ReleaseError) as refused:
         fetch(folder, artifacts.add("1.0", archive(FILES)))
 
     assert refused.value.code == "disk_full"
@@ -263,39 +270,39 @@ def test_the_version_that_ran_before_is_remembered_until_it_is_settled(folder, a
     )
     for release in (one, two):
         fetch(folder, release)
-    assert folder.look("1.0", one.sha256)["current"] == ""
+    assert folder.read_state("1.0", one.sha256)["current"] == ""
 
     folder.switch("1.0")
     folder.settle(3)
-    assert folder.look("1.0", one.sha256) == {
+    assert folder.read_state("1.0", one.sha256) == {
         "current": "1.0",
         "before": "1.0",
         "already": True,
         "portal_running": "1.0",
     }
     # Another sum under the same label is another version.
-    assert not folder.look("1.0", two.sha256)["already"]
+    assert not folder.read_state("1.0", two.sha256)["already"]
 
     folder.switch("2.0")
     # It takes no room, so that one can revert on a full disk.
     assert os.readlink(folder.under_way) == "releases/1.0"
     # A second try after a crash must not take 2.0 for what ran before.
     folder.switch("2.0")
-    assert folder.look("2.0", two.sha256) == {
+    assert folder.read_state("2.0", two.sha256) == {
         "current": "2.0",
         "before": "1.0",
         "already": False,
         "portal_running": None,
     }
     folder.settle(3)
-    assert folder.look("2.0", two.sha256)["already"]
+    assert folder.read_state("2.0", two.sha256)["already"]
     assert os.readlink(folder.current) == "releases/2.0"
 
 
 def test_a_first_version_that_fails_leaves_none(folder, artifacts):
     fetch(folder, artifacts.add("1.0", archive(FILES)))
     folder.switch("1.0")
-    assert folder.before() == ""
+    assert folder.previous_version() == ""
 
     folder.switch("")
     folder.settle(3)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from deploys.executors import Code, executor_of
-from tests.deploys.loopback import loopback, service_archive
+from deploys.executors import Code, create_executor
+from tests.deploys.loopback import deploy_side_by_side, loopback, service_archive
 from tests.deploys.systemd_host import USERS, SystemdHost, why_not
 
 DOCUMENTATION = Path(__file__).resolve().parents[2] / "docs" / "deploys-executors.md"
@@ -153,8 +153,8 @@ def test_what_each_unit_becomes(place):
         orders.append(services[name].order(releases[version], place.key, settings=settings))
     # Nobody asks this one's service, so that only systemd can tell.
     orders[0] = replace(orders[0], health=None)
-    executor = executor_of("ansible", {"allow_local": True, "restart_seconds": 4, "forks": len(orders)})
-    outcomes = executor.deploy_many(orders, lambda *_: None)
+    executor = create_executor("ansible", {"allow_local": True, "restart_seconds": 4})
+    outcomes = deploy_side_by_side(executor, orders)
 
     said = "\n".join(f"{name}: {line}" for name, outcome in outcomes.items() for line in outcome.lines)
     found = {name: (end.code, end.running, services[name].answers()) for name, end in outcomes.items()}

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-# After the last wish, deaths and faults go on while its job does, but not for ever: a few wishes are wished within a second,
+# After the last wish, deaths and faults go on while its job does, but not for ever: a few wishes are apply_filters within a second,
 # and nothing would meet them.
 AFTER_THE_LAST_SECONDS = 20.0
 

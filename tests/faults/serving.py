@@ -67,13 +67,13 @@ def web_process(
         )
         if _answers(process, f"http://{address}/health/live"):
             break
-        launch.end(process, politely=signal.SIGQUIT, seconds=5)
+        launch.end(process, stop_signal=signal.SIGQUIT, seconds=5)
     else:
-        pytest.fail(f"The web process did not start:\n{launch.last_lines(log, 40)}")
+        pytest.fail(f"The web process did not start:\n{launch.read_last_lines(log, 40)}")
     try:
         yield Web(f"http://{address}", process)
     finally:
-        launch.end(process, politely=signal.SIGQUIT, seconds=2)
+        launch.end(process, stop_signal=signal.SIGQUIT, seconds=2)
 
 
 def _answers(process: subprocess.Popen[bytes], url: str) -> bool:

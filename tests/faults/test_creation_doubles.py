@@ -120,7 +120,7 @@ def test_it_is_removed_also_when_the_worker_died_after_it_had_asked_again(
     seen = "wait_until_running" if path == "/servers" else "wait_until_available"
     when(hands, ("called", kind, seen), late.arrive)
     job = stage.create(boot_volume=path == "/volumes")
-    hands.die_at(("called", kind, "request_server" if path == "/servers" else "ask_the_cloud"), 1)
+    hands.die_at(("called", kind, "request_server" if path == "/servers" else "request_creation"), 1)
 
     hands.settle()
 

@@ -8,10 +8,10 @@ import pytest
 from django.conf import settings as portal_settings
 
 from cloudaccounts.connect import open_cloud
-from cloudaccounts.placements import Place
+from cloudaccounts.placements import Placement
 from tasks.models import Job, JobStatus
 from vms.catalogue import Catalogue
-from vms.commands.orphans import RemoveOrphan
+from vms.commands.orphans import RemoveOrphanCommand
 from vms.models import Orphan
 from vms.services.orphans import remove_orphan, sweep_orphans
 from vms.sync import orphans
@@ -45,7 +45,7 @@ def hands():
 def server(stage, *, tags=None, row=None, hours_ago=3.0):
     """A server that was made by hand so long ago; its id."""
     stage.cloud.clock(advance_seconds=-hours_ago * HOURS)
-    offered = Catalogue(Place(stage.account, REGION), stage.system)
+    offered = Catalogue(Placement(stage.account, REGION), stage.system)
     compute = open_cloud(stage.account, REGION).compute
     try:
         return compute.create_server(
@@ -141,7 +141,7 @@ def test_with_the_setting_it_is_removed(stage, hands, make, settings):
         sweep_orphans(stage.account.pk, REGION)
     hands.settle()
 
-    (job,) = Job.objects.filter(kind=RemoveOrphan.kind)
+    (job,) = Job.objects.filter(kind=RemoveOrphanCommand.kind)
     assert job.status == JobStatus.SUCCEEDED
     assert not Orphan.objects.exists()
     assert stage.broken() == {}

@@ -20,7 +20,7 @@ from api.errors import status_of
 from deploys.executors import Code, Outcome
 from deploys.executors.command import CommandExecutor
 from deploys.models import Deployment, DeploymentItem, MicroServiceInstance
-from deploys.services.deploying import Plan
+from deploys.services.deployments import Plan
 from tasks import doorbell
 from tasks.models import EntityLock
 from tests.deploys.deploying import Company
@@ -41,13 +41,12 @@ def company(tmp_path, settings, monkeypatch):
     settings.DEPLOY_PROGRAMS = {"files": ["/bin/true"]}
     monkeypatch.setattr(doorbell, "_send", lambda *args: None)
 
-    def put(_executor, orders, _say, **_more):
+    def put(_executor, order, _on_line, **_more):
         """What the program does, without a process for each."""
-        for order in orders:
-            (tmp_path / f"runs-{order.target.name}").write_text(f"{order.release.label}\n")
-        return {order.target.name: Outcome(Code.OK, "", order.release.label) for order in orders}
+        (tmp_path / f"runs-{order.target.name}").write_text(f"{order.release.label}\n")
+        return Outcome(Code.OK, "", order.release.label)
 
-    monkeypatch.setattr(CommandExecutor, "deploy_many", put)
+    monkeypatch.setattr(CommandExecutor, "deploy", put)
     return Company(tmp_path, labels=LABELS, hosts=HOSTS)
 
 
@@ -109,7 +108,7 @@ def test_fifty_operators_on_the_same_hosts_end_with_one_version_on_each(company)
 def test_without_the_locks_the_same_host_is_promised_to_many(company, monkeypatch):
     """The race is real: the first test would fail if nobody locked rows, and the engine no instances."""
     monkeypatch.setattr(QuerySet, "select_for_update", lambda rows, **_options: rows)
-    monkeypatch.setattr("deploys.commands.DeployService.locks", lambda _command: [])
+    monkeypatch.setattr("deploys.commands.DeployServiceCommand.locks", lambda _command: [])
 
     answers = deploy_together(company, [[0]] * THREADS)
 

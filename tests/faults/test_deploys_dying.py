@@ -29,11 +29,10 @@ class Scene:
         self.company = Company(folder, labels=("1.0", "2.0"), hosts=HOSTS)
         self.folder = folder
         self.dies_while = ""
-        monkeypatch.setattr(CommandExecutor, "deploy_many", self.put)
+        monkeypatch.setattr(CommandExecutor, "deploy", self.put)
 
-    def put(self, orders, _say, **_more):
+    def put(self, order, _on_line, **_more):
         """What the program does, without a process for each; it may die with the effect done."""
-        (order,) = orders
         host, label = order.target.name, order.release.label
         if f"{host} {label}" == self.sick:
             outcome = Outcome(Code.UNHEALTHY, "2.0 does not start", "1.0")
@@ -43,7 +42,7 @@ class Scene:
         if self.dies_while == host:
             self.dies_while = ""
             raise Killed
-        return {host: outcome}
+        return outcome
 
     def begin(self):
         """Everything as it was before, and the deployment asked for."""

@@ -44,7 +44,7 @@ def test_a_deployment_whose_worker_is_killed_half_way_is_ended_by_another(celery
         company.sleeps(number)
 
     until("the second batch is under way", lambda: len(company.calls()) == 4)
-    everybody = launch.family(doomed.pid)
+    everybody = launch.process_tree(doomed.pid)
     launch.kill(everybody)
     assert launch.wait_until_gone(everybody, seconds=5)
     until("its programs have ended too", lambda: not programs_in(folder), seconds=5)

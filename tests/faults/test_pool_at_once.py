@@ -9,8 +9,8 @@ import pytest
 from django.db import connection
 
 from tasks import engine
-from volumepool.models import SpareVolume, StrayVolume, Volume
-from volumepool.services import backfill, reconciliation, remove_volume
+from volumepool.models import OrphanVolume, SpareVolume, Volume
+from volumepool.services import backfill, orphans, reconciliation, remove_volume
 from volumepool.sync import spares as sync_spares
 
 from .creation.worker import worker
@@ -25,12 +25,12 @@ def stage(cloud, account):
         yield PoolStage.of(cloud, account, hands)
 
 
-def stray(stage):
+def orphan(stage):
     """A good spare without a row, seen once."""
     spare = SpareVolume.objects.claimable().first()
     SpareVolume.objects.filter(pk=spare.pk).delete()
     stage.reconcile()
-    assert StrayVolume.objects.get().volume_id == spare.volume_id
+    assert OrphanVolume.objects.get().volume_id == spare.volume_id
     return spare.volume_id
 
 
@@ -53,9 +53,9 @@ def together(*works):
     return raised
 
 
-def meanwhile(monkeypatch, name, do):
+def meanwhile(monkeypatch, name, do, module=reconciliation):
     """Do something once, right before a part of a reconciliation."""
-    monkeypatch.setattr(reconciliation, name, once_before(getattr(reconciliation, name), do))
+    monkeypatch.setattr(module, name, once_before(getattr(module, name), do))
 
 
 def once_before(part, do):
@@ -71,10 +71,10 @@ def once_before(part, do):
     return first
 
 
-def test_a_stray_that_another_reconciliation_adopts_is_adopted_once(stage, monkeypatch):
+def test_an_orphan_that_another_reconciliation_adopts_is_adopted_once(stage, monkeypatch):
     stage.clear()
-    stray(stage)
-    meanwhile(monkeypatch, "_deal_with", stage.reconcile)
+    orphan(stage)
+    meanwhile(monkeypatch, "resolve_orphan", stage.reconcile, orphans)
 
     stage.reconcile()
 
@@ -84,16 +84,16 @@ def test_a_stray_that_another_reconciliation_adopts_is_adopted_once(stage, monke
 
 
 @pytest.mark.parametrize("desired", [3, 2], ids=["adopted", "removed"])
-def test_a_stray_that_was_adopted_and_claimed_meanwhile_stays_its_tenants(stage, monkeypatch, desired):
+def test_an_orphan_that_was_adopted_and_claimed_meanwhile_stays_its_tenants(stage, monkeypatch, desired):
     stage.clear()
-    volume_id = stray(stage)
+    volume_id = orphan(stage)
 
     def adopt_and_claim():
         stage.reconcile()
         stage.claim(volume_ids=[volume_id])
         type(stage.pool).objects.update(desired=desired)
 
-    meanwhile(monkeypatch, "_deal_with", adopt_and_claim)
+    meanwhile(monkeypatch, "resolve_orphan", adopt_and_claim, orphans)
     stage.reconcile()
 
     assert not SpareVolume.objects.filter(volume_id=volume_id).exists()
@@ -132,12 +132,12 @@ def test_a_claimed_volume_that_is_removed_while_it_is_compared_is_not_named_any_
 # Before which part of a comparison it is claimed, and what is wrong with it.
 MOMENTS = [
     ("_compare_spares", "error"),
-    ("_replace_old", "error"),
+    ("_replace_outdated", "error"),
     ("_compare_spares", "stale listing"),
-    ("_note_strays", "stale listing"),
+    ("handle_orphans", "stale listing"),
     ("fetch_listing", "surplus"),
-    ("_note_strays", "surplus"),
-    ("_replace_old", "surplus"),
+    ("handle_orphans", "surplus"),
+    ("_replace_outdated", "surplus"),
 ]
 
 

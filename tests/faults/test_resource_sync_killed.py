@@ -19,9 +19,9 @@ from django.utils import timezone
 
 from cloudaccounts.models import CloudResource, SyncLog
 from cloudaccounts.services import sweep
-from cloudaccounts.services.syncs import RING_AGAIN_SECONDS, sync_scheduled
+from cloudaccounts.services.syncs import RING_AGAIN_SECONDS, open_scheduled_syncs
 from cloudaccounts.sync import resources
-from cloudaccounts.sync.resources import CRASH_POINTS, run_log, sync_resource
+from cloudaccounts.sync.resources import CRASH_POINTS, run_sync, sync_resource
 from tasks import crash_points, doorbell
 from tests.cloudaccounts.cloud_and_rows import check_logs, check_rows, rows, small_pages, there
 from tests.conftest import flush_broker
@@ -79,9 +79,9 @@ class Mortal:
         self.passed.clear()
         died = False
         try:
-            sync_scheduled(account_id)
+            open_scheduled_syncs(account_id)
             for log_id in SyncLog.objects.running().order_by("pk").values_list("pk", flat=True):
-                run_log(log_id)
+                run_sync(log_id)
         except Killed:
             died = True
         self.armed = None
@@ -89,7 +89,7 @@ class Mortal:
         SyncLog.objects.exclude(owner="").update(lease_until=F("started_at"))
         move_rings_back()
         sweep()
-        rung = [run_log(log.pk) for log in SyncLog.objects.running()]
+        rung = [run_sync(log.pk) for log in SyncLog.objects.running()]
         assert {log.state for log in rung} <= {"success"}
         return died
 
@@ -171,7 +171,7 @@ def test_workers_that_are_killed_leave_no_log_running_and_no_row_wrong(
     sweep()
     with current_app.connection_for_write() as broker:
         assert broker.default_channel.client.llen("resources") == 1
-    run_log(forgotten.pk)
+    run_sync(forgotten.pk)
 
     dead = "The worker that ran it ended before it did."
     for point, account in accounts.items():

@@ -19,10 +19,10 @@ from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
 from cloudaccounts.models import CloudAccount, CloudResource, ResourceChange, SyncLog
-from cloudaccounts.registry import Found
+from cloudaccounts.registry import ListedResource
 from cloudaccounts.services import change_account, remove_account, sweep
 from cloudaccounts.sync.resource_writer import write_resources
-from cloudaccounts.sync.resources import run_log, sync_resource
+from cloudaccounts.sync.resources import run_sync, sync_resource
 from tenants.scoping import Role, Scope
 from tests.cloudaccounts.cloud_and_rows import (
     REGION,
@@ -109,7 +109,7 @@ def lose_for_a_moment(simulator):
 def sync_twice_at_once(account, odd, opened):
     """Two workers list the volumes at the very same moment, each for a log of its own if it gets one."""
     held = Held(odd)
-    with in_threads(*[lambda log_id=log_id: run_log(log_id) for log_id in opened]) as logs:
+    with in_threads(*[lambda log_id=log_id: run_sync(log_id) for log_id in opened]) as logs:
         held.until_waiting(len(opened))
         held.open.set()
     odd.be_good()
@@ -161,7 +161,7 @@ def test_of_many_who_ask_and_many_who_take_the_same_log_one_lists(simulator, kno
         together.wait(20)
         opened = SyncLog.objects.open(known.pk, ["volume"])
         together.wait(20)
-        return len(opened), run_log(SyncLog.objects.running().get().pk) is not None
+        return len(opened), run_sync(SyncLog.objects.running().get().pk) is not None
 
     with in_threads(*[ask_and_run] * 8) as found:
         held.until_waiting()
@@ -271,7 +271,7 @@ def staff(transactional_db):
 
 @pytest.fixture
 def between_pages(odd, known, monkeypatch):
-    """Do something while the second page of the volumes is on its way, and go on; what `run_log` gave back."""
+    """Do something while the second page of the volumes is on its way, and go on; what `run_sync` gave back."""
     small_pages(monkeypatch, 2)
 
     def run(action):
@@ -348,9 +348,9 @@ def test_what_a_command_writes_while_a_listing_goes_on_wins_and_is_not_missed(
     def write():
         # As the snapshot command does with what it has just made.
         found = [
-            Found("made-meanwhile", "made", "ready"),
-            Found(late, "written", "ready"),
-            Found(early, "written"),
+            ListedResource("made-meanwhile", "made", "ready"),
+            ListedResource(late, "written", "ready"),
+            ListedResource(early, "written"),
         ]
         write_resources(place, found, timezone.now())
 

@@ -49,10 +49,10 @@ def test_an_interrupted_storm_leaves_no_process():
     run = subprocess.Popen([sys.executable, *SMALL], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
     until = time.monotonic() + 60
     # The servers, PostgreSQL's own processes, and the portal's, which are only just starting.
-    while sum(b"celery" in command_of(member) for member in launch.family(run.pid)) < 1:
+    while sum(b"celery" in command_of(member) for member in launch.process_tree(run.pid)) < 1:
         assert time.monotonic() < until
         time.sleep(0.1)
-    everybody = launch.family(run.pid)
+    everybody = launch.process_tree(run.pid)
 
     run.send_signal(signal.SIGINT)
 

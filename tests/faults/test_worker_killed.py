@@ -195,7 +195,7 @@ def test_a_second_worker_takes_up_what_a_killed_one_had_in_hand(cloud, scope, vm
     cloud.faults({"kind": "delay", "seconds": 0.3, "method": "POST", "path": "/action"})
     lease = {"JOB_LEASE_SECONDS": str(LEASE_SECONDS)}
     doomed = celery_worker(concurrency=2, beside=lease)
-    everybody = launch.family(doomed.pid)
+    everybody = launch.process_tree(doomed.pid)
     for vm in vms:
         click(scope, vm, "start")
     until("some are on their way", lambda: AsyncTask.objects.filter(verdict="open").count() >= 4)

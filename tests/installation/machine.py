@@ -1,4 +1,4 @@
-"""One embedded installation under test: started, asked and killed as a person would."""
+"""One development installation under test: started, asked and killed as a person would."""
 
 import contextlib
 import json
@@ -18,25 +18,25 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 DRIVER = """
 import os, sys
 from pathlib import Path
-from devserver import __main__, launch, parts
+from devserver import __main__, launch, processes
 
-def processes(installation):
+def build_processes(installation):
     programs = [line.split("=", 1) for line in os.environ.get("TEST_PARTS", "").splitlines()]
     return [
-        parts.Part(name, lambda name=name, program=program: launch.start(
+        processes.ManagedProcess(name, lambda name=name, program=program: launch.start(
             ["sh", "-c", program], log=installation.log(name), environment=installation.environment
         ), (installation.data / f"{name}.ready").exists if program.startswith("wait") else lambda: True)
         for name, program in programs
     ]
 
-parts.preparations = lambda: []
-parts.processes = processes
+processes.list_preparations = lambda: []
+processes.build_portal_processes = build_processes
 sys.exit(__main__.main())
 """
 
 
 class Machine:
-    """One embedded installation under test, and everything that was started in it."""
+    """One development installation under test, and everything that was started in it."""
 
     def __init__(self, data: Path, *, prefix: tuple[str, ...] = (), python: str = sys.executable) -> None:
         self.data = data
@@ -95,7 +95,7 @@ class Machine:
     def everything(self) -> list[launch.ProcessId]:
         """The processes that run.json names, with all their descendants."""
         record = json.loads((self.data / "run.json").read_text())
-        return [process for entry in record.values() for process in launch.family(entry["pid"])]
+        return [process for entry in record.values() for process in launch.process_tree(entry["pid"])]
 
     def pid(self, part: str) -> int:
         return json.loads((self.data / "run.json").read_text())[part]["pid"]

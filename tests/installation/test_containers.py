@@ -52,7 +52,7 @@ def names_in_env_example() -> set[str]:
 
 
 def names_read_by_settings() -> set[str]:
-    text = (REPOSITORY / "portal/settings.py").read_text()
+    text = "\n".join(path.read_text() for path in sorted((REPOSITORY / "portal/settings").glob("*.py")))
     return set(re.findall(r"""(?:\benv(?:\.\w+)?|required_in_production)\(\s*["']([A-Z][A-Z_]+)["']""", text))
 
 
@@ -223,7 +223,7 @@ def test_redis_takes_any_password_and_is_healthy_with_it_alone(tmp_path, passwor
             assert stranger.recv(100).startswith(b"-NOAUTH")
         assert password not in Path(f"/proc/{server.pid}/cmdline").read_text()
     finally:
-        launch.end(server, politely=signal.SIGTERM, seconds=5)
+        launch.end(server, stop_signal=signal.SIGTERM, seconds=5)
 
 
 def test_the_check_of_redis_is_not_content_with_a_refusal(tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from deploys.executors import executor_class
+from deploys.executors import find_executor_class
 from deploys.models import MicroService, MicroServiceInstance
 from devserver.installation import Installation
 from portal.management.commands.demo_data import Command
@@ -36,7 +36,7 @@ def test_the_demo_has_one_service_that_can_be_deployed(programs, settings):
     service.full_clean()
     assert [version.is_built for version in service.versions.all()] == [True] * service.last_number
     assert MicroServiceInstance.objects.filter(service=service, status="running").count() == 4
-    executor = executor_class(service.executor)(programs=programs)
+    executor = find_executor_class(service.executor)(programs=programs)
     assert executor.check_settings(service.executor_settings) == {}
 
 

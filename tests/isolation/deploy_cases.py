@@ -7,7 +7,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from deploys.services import Wish, deploy
+from deploys.services import DeployParams, deploy
 from tenants.models import Membership
 from tenants.scoping import Role, Scope
 from tests.factories import (
@@ -66,7 +66,7 @@ def a_deployment_under_way(member: Membership) -> Ids:
         service_id=instance.service_id,
         version_id=instance.version_id,
         action="upgrade",
-        wish=Wish(target.pk, "all"),
+        params=DeployParams(target.pk, "all"),
     )
     return {"id": plan.deployment.pk}
 

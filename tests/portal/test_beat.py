@@ -44,7 +44,7 @@ def beat(tmp_path):
 
     yield start
     for process, _log in started:
-        launch.end(process, politely=signal.SIGTERM, seconds=5)
+        launch.end(process, stop_signal=signal.SIGTERM, seconds=5)
     flush_broker()
 
 
@@ -73,7 +73,7 @@ def test_the_second_beat_waits_and_takes_over_when_the_first_is_killed(beat):
     time.sleep(3)
     assert rung() - before <= time.monotonic() - began + 1.5, "it was rung for by both"
     assert "Sending due task" not in other_log.read_text()
-    launch.kill(launch.family(first.pid))
+    launch.kill(launch.process_tree(first.pid))
     says(other_log, "beat_rings")
     says(other_log, "Sending due task tasks.sweep")
 

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.django_db
 
 __all__ = ["operator", "programs", "service", "viewer"]
 
-BOTH = "All free hosts are chosen, and some are ticked besides"
+BOTH = "Select either all available hosts or individual hosts"
 
 
 def all_free(service, **changed):
@@ -120,7 +120,7 @@ def test_more_boxes_than_a_form_may_send_are_told_in_the_page(operator, service,
     answer = operator.post(form_of(service), entries(service, hosts=ids), follow=True)
 
     assert answer.redirect_chain == [(form_of(service), 302)]
-    assert "More hosts were ticked than one form can send (1000)" in text(answer)
+    assert "more than 1000 hosts were selected" in text(answer)
     assert nothing_was_written()
 
 
@@ -224,7 +224,7 @@ def test_an_instance_leads_to_what_was_deployed_to_it(as_role, operator, viewer,
     html = text(viewer.get(page))
     assert "What was deployed to app-01:127.0.0.1, where cart-1.2 is now:" in html
     assert f'href="/deployments/{deployment.pk}/"' in html
-    assert "failed, put back" in html
+    assert "failed, rolled back" in html
     assert "It burns." in html
     assert "There are none." in text(viewer.get(f"/deployments/?instance={two.pk}"))
 

@@ -117,10 +117,10 @@ def test_a_plan_shows_the_batches_and_writes_nothing(operator, service):
 
 
 WRONG = [
-    ({"dest_version": ""}, 400, "dest-version", "Choose a version."),
-    ({"dest_version": "nonsense"}, 400, "dest-version", "Choose a version."),
-    ({"hosts": []}, 400, "hosts", "Choose at least one host."),
-    ({"hosts": ["nonsense"]}, 400, "hosts", "Choose at least one host."),
+    ({"dest_version": ""}, 400, "dest-version", "Select a version."),
+    ({"dest_version": "nonsense"}, 400, "dest-version", "Select a version."),
+    ({"hosts": []}, 400, "hosts", "Select at least one host."),
+    ({"hosts": ["nonsense"]}, 400, "hosts", "Select at least one host."),
     ({"hosts": [str(uuid.uuid4())]}, 400, "hosts", "These hosts do not run version"),
     ({"batch": "0"}, 400, "batch", "A number of at least 1, or a share such as 25%."),
     ({"batch": "101%"}, 400, "batch", "A number of at least 1, or a share such as 25%."),
@@ -184,7 +184,7 @@ def test_hosts_that_were_taken_meanwhile_are_named_and_nothing_is_lost(operator,
     html = text(answer)
     beside = html.partition('id="hosts"')[2].partition("<table>")[0]
     assert answer.status_code == 409
-    assert f"app-01:127.0.0.1 is held by the deployment {holder.pk} of" in beside
+    assert f"app-01:127.0.0.1 is locked by deployment {holder.pk}, started by" in beside
     assert "app-02:127.0.0.2 is under maintenance." in beside
     assert "checked" in box_of(html, three)
     assert 'name="batch" value="3"' in html
@@ -197,7 +197,7 @@ def test_what_the_engine_refuses_is_said_above_the_form(operator, service, monke
     def busy(**_asked):
         raise ConflictError("busy", "It is being changed by another job.")
 
-    monkeypatch.setattr("deploys.pages.changing.deploy", busy)
+    monkeypatch.setattr("deploys.pages.version_change.deploy", busy)
 
     answer = operator.post(form_of(service), entries(service, batch="3"))
 
@@ -295,7 +295,7 @@ def test_what_failed_is_told_and_retried(operator, service):
     html = text(operator.get(page))
     item = deployment.items.exclude(started_at=None).get()
     items = html.partition('id="items"')[2].partition("not begun")[0]
-    assert items.count("The health check never came up") == 1
+    assert items.count("Health check failed") == 1
     assert html.count(">not begun<") == 2
     assert 'id="retry"' in html
     log = text(operator.get(f"{page}items/{item.pk}/log/"))
@@ -309,9 +309,7 @@ def test_what_failed_is_told_and_retried(operator, service):
     assert f"/deployments/{again.pk}/" in text(operator.get(page))
     work()
     assert set(service.instances.values_list("version__number", "locked")) == {(3, False)}
-    assert "No instance is left to which it could be done again." in text(
-        operator.post(f"{page}retry/", follow=True)
-    )
+    assert "There is no instance to retry." in text(operator.post(f"{page}retry/", follow=True))
 
 
 def test_a_kind_of_failure_is_told_where_the_message_does_not(operator, service):
@@ -320,7 +318,7 @@ def test_a_kind_of_failure_is_told_where_the_message_does_not(operator, service)
 
     html = text(operator.get(f"/deployments/{deployment.pk}/"))
 
-    assert html.count("<strong>The host does not answer</strong> No route to 127.0.0.1.") == 3
+    assert html.count("<strong>Host unreachable</strong> No route to 127.0.0.1.") == 3
 
 
 @committed
@@ -361,9 +359,9 @@ def test_a_deployment_is_cancelled_and_frees_what_never_began(operator, service)
     page = f"/deployments/{deployment.pk}/"
 
     assert 'id="cancel"' in text(operator.get(page))
-    assert "The deployment has not ended yet" in text(operator.post(f"{page}retry/", follow=True))
+    assert "The deployment is in progress" in text(operator.post(f"{page}retry/", follow=True))
     stopped = text(operator.post(f"{page}cancel/", follow=True))
-    assert "It stops; no further batch is begun." in stopped
+    assert "Canceling the deployment. No further batch will start." in stopped
     work()
 
     html = text(operator.get(page))
@@ -382,5 +380,5 @@ def test_a_deployment_whose_job_is_gone_is_still_shown(operator, service):
 
     page = f"/deployments/{deployment.pk}/"
     assert "3 have the version" in text(operator.get(page))
-    assert "Its job is gone" in text(operator.post(f"{page}cancel/", follow=True))
+    assert "task no longer exists" in text(operator.post(f"{page}cancel/", follow=True))
     assert "succeeded" in text(operator.get("/deployments/"))

@@ -24,7 +24,7 @@ from tests.factories import (
     VolumePoolFactory,
 )
 from volumepool.commands import CreateSpareCommand
-from volumepool.models import PoolClaim, PoolStock, SpareVolume, StrayVolume, VolumePool
+from volumepool.models import Claim, OrphanVolume, PoolStock, SpareVolume, VolumePool
 
 pytestmark = pytest.mark.django_db
 
@@ -41,8 +41,8 @@ def pool(account):
         PoolStock.objects.create(
             pool=pool, at=now - timedelta(minutes=ago), desired=3, available=1, creating=2
         )
-    PoolClaim.objects.create(pool=pool, at=now - timedelta(hours=2), taken=3, made=1, seconds_saved=360)
-    PoolClaim.objects.create(pool=pool, at=now - timedelta(hours=2), taken=0, made=1)
+    Claim.objects.create(pool=pool, at=now - timedelta(hours=2), taken=3, made=1, seconds_saved=360)
+    Claim.objects.create(pool=pool, at=now - timedelta(hours=2), taken=0, made=1)
     return pool
 
 
@@ -179,8 +179,10 @@ def test_the_list_is_searched_and_looks_again_sooner_while_something_moves(staff
 
 def test_the_page_shows_spares_strays_and_what_went_wrong(staff, pool):
     VolumePool.objects.update(last_error="<b>Quota</b> exceeded.", image_id="image-1")
-    StrayVolume.objects.create(account=pool.account, region=pool.region, volume_id="lost", status="available")
-    StrayVolume.objects.create(account=CloudAccountFactory(), region=pool.region, volume_id="elsewhere")
+    OrphanVolume.objects.create(
+        account=pool.account, region=pool.region, volume_id="lost", status="available"
+    )
+    OrphanVolume.objects.create(account=CloudAccountFactory(), region=pool.region, volume_id="elsewhere")
     SpareVolumeFactory(name="spare-other")
 
     html = text(staff.get(f"/pools/{pool.pk}/"))
@@ -355,10 +357,10 @@ def test_many_cost_no_more_queries_than_few(staff, pool, page):
     def grow(count):
         for number in range(count):
             other = SpareVolumeFactory(pool__desired=2).pool
-            PoolClaim.objects.create(pool=other, taken=1, made=1)
+            Claim.objects.create(pool=other, taken=1, made=1)
             PoolStock.objects.create(pool=other, desired=2, available=1, creating=0)
             SpareVolumeFactory(pool=pool)
-            StrayVolume.objects.create(
+            OrphanVolume.objects.create(
                 account=pool.account, region=pool.region, volume_id=f"{other.pk}-{number}"
             )
             a_job(pool, f"spare-debian-{other.pk:08x}")

@@ -42,7 +42,7 @@ from tests.factories import (
 )
 from tests.isolation.cases import CASES
 from vms.models import SyncRun, VMOperationLog
-from volumepool.models import PoolClaim
+from volumepool.models import Claim
 
 pytestmark = pytest.mark.django_db
 
@@ -94,7 +94,7 @@ class World:
             stock(vm.account)
             SyncRun.objects.create(account=vm.account, region="RegionOne")
             self.a_synced_account(vm.created_by)
-            PoolClaim.objects.create(pool=VolumePoolFactory(account=vm.account), taken=1)
+            Claim.objects.create(pool=VolumePoolFactory(account=vm.account), taken=1)
         ResourceType.objects.bulk_create(
             ResourceType(provider=f"test {count}", code=str(number), name="A type") for number in range(count)
         )

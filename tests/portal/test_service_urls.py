@@ -1,7 +1,8 @@
 """The addresses of database and broker, with passwords that hold any character."""
 
-import runpy
+import importlib
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from kombu import Connection
 from devserver import launch
 from devserver.postgres import Postgres
 from devserver.valkey import Valkey
-from portal.service_urls import checked_url, password_of, with_password
+from portal.service_urls import password_of, validate_url, with_password
 from tests.servers import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -36,7 +37,9 @@ def read_settings(monkeypatch):
             monkeypatch.delenv(name, raising=False)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        return runpy.run_path(str(REPOSITORY / "portal" / "settings.py"))
+        for name in [name for name in sys.modules if name.partition(".settings")[0] == "portal"]:
+            monkeypatch.delitem(sys.modules, name)
+        return vars(importlib.import_module("portal.settings"))
 
     return read
 
@@ -96,7 +99,7 @@ def test_ordinary_addresses_are_accepted():
         "unix:///run/redis.sock?db=1",
         "redis://:p@h@[::1]:6379/0",
     ):
-        assert checked_url("REDIS_URL", url) == url
+        assert validate_url("REDIS_URL", url) == url
 
 
 def test_production_does_not_start_with_a_broker_that_asks_for_no_password(read_settings):
@@ -127,4 +130,4 @@ def test_the_embedded_servers_take_any_password(tmp_path):
         psycopg2.connect(servers[1].url).close()
     finally:
         for process in processes:
-            launch.end(process, politely=signal.SIGINT, seconds=10)
+            launch.end(process, stop_signal=signal.SIGINT, seconds=10)

@@ -11,7 +11,7 @@ from django.utils import timezone
 from cloudaccounts.models import SyncLog
 from cloudaccounts.services.freshness import freshness
 from cloudaccounts.services.syncs import sweep as sweep_syncs
-from deploys.commands.deployment import DeployBatch
+from deploys.commands.deployment import DeployBatchCommand
 from tasks import engine, queues
 from tasks.clock import is_recent
 from tasks.engine.clock_repair import repair_times_ahead
@@ -106,8 +106,8 @@ def test_a_job_that_only_waits_goes_on():
 
 
 def test_the_pause_of_a_deployment_may_be_long():
-    pause = a_job(kind=DeployBatch.kind, not_before=timezone.now() + timedelta(hours=11))
-    wrong = a_job(kind=DeployBatch.kind, not_before=timezone.now() + timedelta(hours=40))
+    pause = a_job(kind=DeployBatchCommand.kind, not_before=timezone.now() + timedelta(hours=11))
+    wrong = a_job(kind=DeployBatchCommand.kind, not_before=timezone.now() + timedelta(hours=40))
     parent = a_job(not_before=timezone.now() + HOURS, children_open=2)
 
     repair_times_ahead()

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from cloudaccounts.connect import CalledInTransaction, open_cloud
+from cloudaccounts.connect import CalledInTransactionError, open_cloud
 from cloudaccounts.models import CloudAccount
 from openstack_client import Address, Server
 from openstack_client.compute import Compute
@@ -378,7 +378,7 @@ def test_a_cloud_refuses_to_be_called_inside_a_transaction(cloud, vms_of):
         lambda: list(compute.reading_pages()),
     ]
     for call in calls:
-        with pytest.raises(CalledInTransaction), transaction.atomic():
+        with pytest.raises(CalledInTransactionError), transaction.atomic():
             call()
 
     assert cloud.counts()["total"] == 0

@@ -50,7 +50,7 @@ def claimer(scope, system):
     def claim(count=1, type_code="debian", **more):
         return claim_volumes(
             scope=scope,
-            wanted=ClaimRequest(information_system=system.pk, type=type_code, count=count, **more),
+            request=ClaimRequest(information_system=system.pk, type=type_code, count=count, **more),
         )
 
     return claim

@@ -11,7 +11,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from tests.factories import SpareVolumeFactory, UserFactory, VolumePoolFactory
-from volumepool.models import PoolClaim, PoolStock
+from volumepool.models import Claim, PoolStock
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def was(pool, ago, available, *, creating=0, desired=4):
 
 
 def claimed(pool, ago, taken, made=0):
-    return PoolClaim.objects.create(pool=pool, at=timezone.now() - ago, taken=taken, made=made)
+    return Claim.objects.create(pool=pool, at=timezone.now() - ago, taken=taken, made=made)
 
 
 def minutes(count):

@@ -10,7 +10,7 @@ from tasks.models import Job
 from tests.vms.conftest import account, admin, catalogue, cloud, system
 from tests.working import work
 from vms.models import VirtualMachine
-from volumepool.models import PoolClaim, SpareVolume, Volume, VolumePool
+from volumepool.models import Claim, SpareVolume, Volume, VolumePool
 from volumepool.services import backfill, reconcile
 
 __all__ = ["account", "admin", "catalogue", "cloud", "system"]
@@ -74,7 +74,7 @@ def test_a_vm_boots_from_a_spare_of_its_image(admin, system, of_image, cinder):
     assert volume.vm == VirtualMachine.objects.get()
     seen = cinder.volumes()[spare.volume_id]
     assert (seen["name"], seen["metadata"]["portal_volume"]) == ("shop-1", str(volume.pk))
-    assert (PoolClaim.objects.get().taken, PoolClaim.objects.get().made) == (1, 0)
+    assert (Claim.objects.get().taken, Claim.objects.get().made) == (1, 0)
 
 
 def test_when_there_is_no_spare_the_volume_is_made_and_the_pool_hears_of_it(
@@ -87,7 +87,7 @@ def test_when_there_is_no_spare_the_volume_is_made_and_the_pool_hears_of_it(
     volume = Volume.objects.get()
     assert volume.source == "created"
     assert seen(volume).image_id == image.cloud_id
-    assert (PoolClaim.objects.get().taken, PoolClaim.objects.get().made) == (0, 1)
+    assert (Claim.objects.get().taken, Claim.objects.get().made) == (0, 1)
 
 
 @pytest.mark.parametrize("fields", [{"disk_gb": 50}, {"os_type": "debian"}, {"boot_volume": False}])
@@ -95,7 +95,7 @@ def test_what_is_not_just_that_is_no_claim(admin, system, of_image, fields):
     admin.done(admin.new_vm(system, **{"boot_volume": True, **fields}))
 
     assert SpareVolume.objects.count() == 1
-    assert not PoolClaim.objects.exists()
+    assert not Claim.objects.exists()
 
 
 def test_a_kind_of_system_that_only_a_pool_knows(admin, system, of_snapshot, cinder):

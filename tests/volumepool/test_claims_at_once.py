@@ -73,7 +73,7 @@ READ_FIRST = """
 
 def test_who_reads_before_he_deletes_gives_the_same_spare_to_several(stocked_pool, others, monkeypatch):
     """The race is real: what keeps the doubles out then is only that a volume's id stands in one row."""
-    monkeypatch.setattr(claims, "CLAIM", READ_FIRST)
+    monkeypatch.setattr(claims, "CLAIM_SPARES", READ_FIRST)
 
     given = simultaneously([lambda want=want: want(2).volumes for want in others(8)])
 
@@ -82,8 +82,8 @@ def test_who_reads_before_he_deletes_gives_the_same_spare_to_several(stocked_poo
 
 def test_without_the_lock_some_wait_for_others_and_get_nothing_of_plenty(stocked_pool, others, monkeypatch):
     lock = " FOR UPDATE OF spare SKIP LOCKED"
-    assert lock in claims.CLAIM
-    monkeypatch.setattr(claims, "CLAIM", claims.CLAIM.replace(lock, ""))
+    assert lock in claims.CLAIM_SPARES
+    monkeypatch.setattr(claims, "CLAIM_SPARES", claims.CLAIM_SPARES.replace(lock, ""))
 
     given = simultaneously([lambda want=want: want(2).volumes for want in others(8)])
 

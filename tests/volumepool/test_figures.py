@@ -15,7 +15,7 @@ from tests.factories import (
     SpareVolumeFactory,
     VolumePoolFactory,
 )
-from volumepool.models import PoolClaim, PoolStock, SpareVolume, StrayVolume, VolumePool
+from volumepool.models import Claim, OrphanVolume, PoolStock, SpareVolume, VolumePool
 from volumepool.services import prune, record_stock
 from volumepool.services.figures import PoolState, compute_figures, derive_state
 from volumepool.tasks import backfill_all
@@ -106,7 +106,7 @@ def test_what_is_older_than_it_is_kept_is_forgotten_in_batches(pool, settings):
 
     prune(batch=2)
 
-    assert (PoolStock.objects.get(), PoolClaim.objects.get()) == kept
+    assert (PoolStock.objects.get(), Claim.objects.get()) == kept
 
 
 def test_claims_are_kept_as_long_as_figures_look_back_on_them(pool, settings):
@@ -202,8 +202,8 @@ def test_a_prometheus_is_told_how_the_pools_do(client, pool):
     VolumePool.objects.filter(pk=pool.pk).update(paused_until=timezone.now() + timedelta(hours=1))
     claimed(pool, timedelta(hours=1), 3, 1)
     claimed(pool, timedelta(hours=25), 0, 90)
-    StrayVolume.objects.create(account=pool.account, region="RegionOne", volume_id="a")
-    StrayVolume.objects.create(account=CloudAccountFactory(name="poolless"), volume_id="b")
+    OrphanVolume.objects.create(account=pool.account, region="RegionOne", volume_id="a")
+    OrphanVolume.objects.create(account=CloudAccountFactory(name="poolless"), volume_id="b")
 
     found = told(client)
 

@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 
 from tests.factories import MembershipFactory, VolumePoolFactory
 from volumepool.charts import plot
-from volumepool.models import PoolClaim, PoolStock
+from volumepool.models import Claim, PoolStock
 from volumepool.services.stock import POINTS, build_history
 
 from .pool_fixtures import claimed, minutes, pool, queries_of, staff, was
@@ -37,10 +37,10 @@ def test_a_point_tells_what_was_in_it_weighed_by_how_long(pool):
             PoolStock.objects.create(
                 pool=pool, at=at, available=available, creating=creating, desired=desired
             )
-    PoolClaim.objects.create(pool=pool, at=began, taken=2, made=1)
-    PoolClaim.objects.create(pool=pool, at=began + timedelta(minutes=149), taken=1)
-    PoolClaim.objects.create(pool=pool, at=began - timedelta(seconds=1), taken=9)
-    PoolClaim.objects.create(pool=VolumePoolFactory(), at=began, taken=9)
+    Claim.objects.create(pool=pool, at=began, taken=2, made=1)
+    Claim.objects.create(pool=pool, at=began + timedelta(minutes=149), taken=1)
+    Claim.objects.create(pool=pool, at=began - timedelta(seconds=1), taken=9)
+    Claim.objects.create(pool=VolumePoolFactory(), at=began, taken=9)
 
     read = build_history(pool.pk, 30)
     point = point_at(read, began)

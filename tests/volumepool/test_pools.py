@@ -11,7 +11,7 @@ from django.utils import timezone
 from api.domain_errors import DomainError
 from tasks.models import Job
 from tests.working import work
-from volumepool.models import PoolClaim, SpareVolume, StrayVolume, Volume, VolumePool
+from volumepool.models import Claim, OrphanVolume, SpareVolume, Volume, VolumePool
 from volumepool.services import backfill, reconcile, select_pools_to_fill
 from volumepool.services.figures import compute_figures
 
@@ -103,7 +103,7 @@ def test_what_the_pool_lacks_is_made_and_nobody_can_tell_but_for_the_time(full, 
     assert cinder.agree()
     figures = compute_figures([full])[full.pk]
     assert (figures.hits, figures.misses, figures.hit_rate, figures.suggested) == (3, 2, 0.6, 5)
-    assert PoolClaim.objects.get().seconds_saved > 0
+    assert Claim.objects.get().seconds_saved > 0
 
 
 def test_what_is_wanted_by_id_is_kept_replaced_or_taken(full, want, cloud, cinder):
@@ -220,10 +220,10 @@ def test_a_stray_is_adopted_when_it_is_seen_twice_and_removed_when_it_is_not_wan
     SpareVolume.objects.filter(pk=lost.pk).delete()
 
     reconcile(*places(full))
-    assert StrayVolume.objects.get().volume_id == lost.volume_id
+    assert OrphanVolume.objects.get().volume_id == lost.volume_id
     reconcile(*places(full))
     assert SpareVolume.objects.get(volume_id=lost.volume_id).status == "available"
-    assert not StrayVolume.objects.exists()
+    assert not OrphanVolume.objects.exists()
 
     SpareVolume.objects.filter(volume_id=lost.volume_id).delete()
     backfill(full.pk)

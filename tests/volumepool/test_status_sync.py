@@ -19,8 +19,9 @@ from volumepool.services import (
     request_volume_sync,
     select_stale_volume_states,
 )
-from volumepool.sync.status import KNOWN_WORDS, sync_place
-from volumepool.volume_states import allowed_on
+from volumepool.sync.status import sync_region
+from volumepool.sync.volume_listing import KNOWN_WORDS
+from volumepool.volume_states import list_allowed_actions
 
 REGION = "RegionOne"
 
@@ -53,7 +54,7 @@ def make(storage, account, system):
 
 
 def sync(account):
-    state = sync_place(account.pk, REGION)
+    state = sync_region(account.pk, REGION)
     assert state.message == "", state.message
     return state.figures
 
@@ -87,8 +88,8 @@ def test_every_word_of_cinders_is_on_the_row_and_decides_what_may_be_asked(make,
     row.refresh_from_db()
     assert row.status == word
     assert figures["unknown_words"] == ({} if word in KNOWN_WORDS else {word: 1})
-    assert "attach" not in allowed_on(row)
-    assert ("remove" in allowed_on(row)) == (
+    assert "attach" not in list_allowed_actions(row)
+    assert ("remove" in list_allowed_actions(row)) == (
         (word.startswith("error") and "deleting" not in word) or word in {
             "reserved", "attaching", "detaching", "creating", "a-word-of-tomorrow",
         }
@@ -135,7 +136,7 @@ def test_another_tenants_vm_is_not_shown_and_an_unknown_server_is_told(make, acc
 
     row.refresh_from_db()
     assert (row.vm_id, row.server_id) == (None, server)
-    assert server in row.problem and allowed_on(row) == ["extend", "rename", "snapshot"]
+    assert server in row.problem and list_allowed_actions(row) == ["extend", "rename", "snapshot"]
 
 
 def test_what_is_reserved_says_for_which_server(make, account, cloud):
@@ -183,7 +184,7 @@ def test_missing_twice_is_gone_and_coming_back_is_believed(make, account, cloud,
     sync(account)
 
     row.refresh_from_db()
-    assert (row.status, allowed_on(row), row.vm_id) == (GONE, ["remove"], None)
+    assert (row.status, list_allowed_actions(row), row.vm_id) == (GONE, ["remove"], None)
     assert raw["id"] == row.volume_id
     sync(account)
     assert Volume.objects.get(pk=row.pk).status == GONE
@@ -195,7 +196,7 @@ def test_a_mass_loss_is_not_believed_until_somebody_says_so(make, account, cloud
     for row in rows:
         remove(cloud, row)
 
-    state = sync_place(account.pk, REGION)
+    state = sync_region(account.pk, REGION)
 
     assert "3 of 3" in state.message
     assert set(Volume.objects.values_list("status", "missing_count")) == {("available", 0)}

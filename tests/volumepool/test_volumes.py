@@ -16,7 +16,7 @@ from tests.factories import (
 )
 from tests.vms.conftest import AdminClient, account, admin, catalogue, cloud, system
 from tests.working import work
-from volumepool.models import PoolClaim, SpareVolume, Volume, VolumeSnapshot
+from volumepool.models import Claim, SpareVolume, Volume, VolumeSnapshot
 
 __all__ = ["account", "admin", "catalogue", "cloud", "system"]
 pytestmark = pytest.mark.usefixtures("catalogue")
@@ -105,7 +105,7 @@ def test_volumes_of_a_size_are_made_and_marked(admin, ask, cloud, cinder):
 )
 def test_a_wish_that_cannot_be_is_refused_before_anything_is_made(ask, cinder, fields, named):
     assert wrong(ask(**fields)) == named
-    assert Volume.objects.count() == PoolClaim.objects.count() == 0
+    assert Volume.objects.count() == Claim.objects.count() == 0
     assert cinder.volumes() == {}
 
 

@@ -23,7 +23,7 @@ from volumepool.commands import (
     write_observed_volume,
 )
 from volumepool.models import GONE, VOLUME_WATCHER, Volume
-from volumepool.volume_states import ON_A_SERVER
+from volumepool.volume_states import ATTACHMENT_STATUSES
 
 from ..models import VirtualMachine, VMOperationLog, VMStatus
 from .server import LONGEST_WORK, ServerCommand
@@ -303,7 +303,7 @@ class DetachVolumeCommand(_AttachmentCommand):
         """Refuse the disk that the VM boots from."""
         if Volume.objects.filter(pk=self.volume_id, is_boot=True).exists():
             return [Refusal("boot_volume", gettext_lazy("The boot volume can't be detached."))]
-        return super().validate() or self.state_refusals(ON_A_SERVER)
+        return super().validate() or self.state_refusals(ATTACHMENT_STATUSES)
 
     @step(deadline=minutes(10), title=gettext_lazy("Send request to cloud"))
     def request_detachment(self) -> Result:

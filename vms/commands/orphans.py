@@ -1,7 +1,8 @@
-"""Removing from a cloud what the portal made there and knows no more."""
+"""The command that deletes an orphan in its cloud."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -21,38 +22,42 @@ from .server import delete_servers
 
 @register
 @dataclass
-class RemoveOrphan(CloudCommand):
-    """Remove a server or volume that carries our mark and belongs to nobody; looked at once more before it goes."""
+class RemoveOrphanCommand(CloudCommand):
+    """Delete a server or volume that carries the portal's tag and belongs to no row, after checking that once more."""
 
     orphan_id: int
 
     kind: ClassVar[str] = "vms.remove_orphan"
-    title: ClassVar[str | Promise] = gettext_lazy("Remove orphan")
+    title: ClassVar[str | Promise] = gettext_lazy("Delete orphaned resource")
+    renamed_steps: ClassVar[Mapping[str, str]] = {"ask_the_cloud": "delete_object"}
 
     @cached_property
     def orphan(self) -> Orphan:
-        """What was reported."""
+        """The orphan that was reported."""
         return Orphan.objects.select_related("account").get(pk=self.orphan_id)
 
     def locks(self) -> list[str]:
-        """The orphan."""
+        """Lock the orphan."""
         return [f"orphan:{self.orphan_id}"]
 
     def entity(self) -> Entity:
-        """The orphan."""
+        """Return the orphan as the entity of the job."""
         return Entity("orphan", str(self.orphan_id), self.orphan.name or self.orphan.cloud_id)
 
-    @step(deadline=minutes(30), title=gettext_lazy("Ask the cloud to remove it"))
-    def ask_the_cloud(self) -> Result:
-        """Remove it until the cloud has nothing of it."""
+    @step(deadline=minutes(30), title=gettext_lazy("Send delete request to cloud"))
+    def delete_object(self) -> Result:
+        """Delete the object until the cloud does not have it any more."""
         orphan = self.orphan
-        if orphan.belongs_to_a_row():
-            return Failed("not_an_orphan", _("It belongs to the portal after all."))
+        if orphan.has_row():
+            return Failed(
+                "not_an_orphan",
+                _("The resource belongs to a VM or volume of the portal. It was not deleted."),
+            )
         cloud = open_cloud(orphan.account, orphan.region)
         if orphan.kind == Orphan.Kind.SERVER:
             return delete_servers(cloud.compute, [orphan.cloud_id])
         return delete_volumes(cloud, [orphan.cloud_id])
 
     def succeeded(self) -> None:
-        """It is one no more."""
+        """Delete the row."""
         Orphan.objects.filter(pk=self.orphan_id).delete()

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 from cloudaccounts.commands import CloudCommand, describe_refusal
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CloudResource
-from cloudaccounts.registry import Found
+from cloudaccounts.registry import ListedResource
 from cloudaccounts.sync.openstack.images import image_found
 from cloudaccounts.sync.resource_writer import write_resources
 from openstack_client import Cloud, Conflict, Image, NotFound
@@ -198,7 +198,7 @@ class SnapshotVmCommand(ServerCommand):
             volume_snapshots=self.data["volume_snapshots"],
         )
         place = (self.vm.account_id, self.vm.region, "image")
-        write_resources(place, [Found.from_json(self.data["found"])], database_now())
+        write_resources(place, [ListedResource.from_json(self.data["found"])], database_now())
         vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
         self.log(vm, VMOperationLog.Operation.SNAPSHOT, success=True, detail=self.snapshot.name)
 

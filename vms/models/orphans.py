@@ -1,4 +1,4 @@
-"""What the portal made in a cloud and knows no more."""
+"""Orphans: objects that the portal created in a cloud and that belong to no row."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .virtual_machine import VirtualMachine
 
 
 class Orphan(models.Model):
-    """A server or volume that carries the portal's mark and belongs to no row.
+    """A server or volume that carries the portal's tag and belongs to no row.
 
-    Seen once it is a rumour: a creation may be between two of its steps. Seen twice, and older than the longest
-    creation, it is reported, and removed if `settings.ORPHANS_REMOVE` says so.
+    The sweep (`cloudaccounts/sync/orphans.py`) confirms it at its second sighting. When it is also older than the longest
+    creation it is reported, and deleted if `settings.ORPHANS_REMOVE` is on.
     """
 
     class Kind(models.TextChoices):
@@ -48,8 +48,8 @@ class Orphan(models.Model):
     def __str__(self) -> str:
         return f"{self.kind} {self.name or self.cloud_id}"
 
-    def belongs_to_a_row(self) -> bool:
-        """Whether a VM or volume is bound to it after all."""
+    def has_row(self) -> bool:
+        """Return whether a VM or volume has been bound to it since."""
         if self.kind == self.Kind.SERVER:
             return VirtualMachine.objects.filter(openstack_id=self.cloud_id).exists()
         return Volume.objects.filter(volume_id=self.cloud_id).exists()

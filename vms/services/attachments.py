@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import ConflictError, InvalidFieldsError, NotFoundError
-from cloudaccounts.placements import Place
+from cloudaccounts.placements import Placement
 from tasks import engine
 from tasks.models import Job
 from tenants.quotas import Needs, require_quota
@@ -113,7 +113,7 @@ def _free_volume(scope: Scope, vm: VirtualMachine, volume_id: UUID) -> Volume:
 
 
 def _new_volume(vm: VirtualMachine, size_gb: int, name: str, volume_type: str) -> Volume:
-    if wrong := explain_unknown_volume_type(Place(vm.account, vm.region), volume_type):
+    if wrong := explain_unknown_volume_type(Placement(vm.account, vm.region), volume_type):
         raise InvalidFieldsError({"type": [wrong]})
     require_quota(vm.information_system.tenant, Needs(disk_gb=size_gb))
     count = Volume.objects.filter(vm=vm).count()

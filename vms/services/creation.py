@@ -14,14 +14,14 @@ from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import InvalidFieldsError
 from cloudaccounts.models import CloudAccount, CloudResource
-from cloudaccounts.placements import Errors, Place, choose_place, regions_known
+from cloudaccounts.placements import Errors, Placement, choose_placement, list_known_regions
 from tasks import engine
 from tasks.models import Job
 from tenants.models import InformationSystem
 from tenants.quotas import Needs, require_quota
 from tenants.scoping import Role, Scope
 from volumepool.models import Volume, VolumePool
-from volumepool.services import Taken, build_volume, take
+from volumepool.services import ClaimedSpare, build_volume, claim_spares
 
 from ..catalogue import Catalogue, Choice, flavor_size_columns
 from ..commands.creation import CreateVmCommand
@@ -127,8 +127,8 @@ def _usable_accounts(system: InformationSystem) -> list[CloudAccount]:
 
 def _choose(
     system: InformationSystem, params: Mapping[str, Any], problems: Errors
-) -> tuple[Place | None, Choice]:
-    place, missing = choose_place(
+) -> tuple[Placement | None, Choice]:
+    place, missing = choose_placement(
         system, _usable_accounts(system), params.get("account"), params.get("region", "")
     )
     problems.update({name: found for name, found in missing.items() if name not in problems})
@@ -138,7 +138,7 @@ def _choose(
 
 
 def _build_vm(
-    scope: Scope, system: InformationSystem, place: Place, choice: Choice, params: Mapping[str, Any]
+    scope: Scope, system: InformationSystem, place: Placement, choice: Choice, params: Mapping[str, Any]
 ) -> VirtualMachine:
     assert choice.flavor is not None
     boot_disk = params["disk_gb"] if choice.boots_from_volume else None
@@ -171,7 +171,7 @@ def _build_vm(
     )
 
 
-def _build_boot_volume(vm: VirtualMachine, pool: VolumePool | None) -> tuple[Volume, Taken | None]:
+def _build_boot_volume(vm: VirtualMachine, pool: VolumePool | None) -> tuple[Volume, ClaimedSpare | None]:
     """Return the row of the boot volume, and the spare that it is made of, when a pool has one.
 
     Else the job makes the volume.
@@ -186,7 +186,7 @@ def _build_boot_volume(vm: VirtualMachine, pool: VolumePool | None) -> tuple[Vol
             size_gb=vm.disk_gb,
         )
     else:
-        spare = next(iter(take(pool, 1)), None)
+        spare = next(iter(claim_spares(pool, 1)), None)
         volume = build_volume(pool, vm.information_system, vm.name, spare)
     # It is the VM's from the beginning, so that its size is not counted twice.
     volume.vm, volume.is_boot = vm, True
@@ -211,9 +211,9 @@ def creation_options(
         problems["information_system"] = [_("No information system yet. Create one first.")]
     known = _usable_accounts(system) if system else []
     accounts = [account for account in known if account.is_usable or (account.active and not for_new)]
-    place: Place | None = None
+    place: Placement | None = None
     if system is not None:
-        place, problems = choose_place(system, known, account_id, region, for_new=for_new)
+        place, problems = choose_placement(system, known, account_id, region, for_new=for_new)
     if system is not None and problems and (account_id is not None or region):
         raise InvalidFieldsError(problems)
     catalogue = Catalogue(place, system) if place and system else None
@@ -223,7 +223,7 @@ def creation_options(
         "information_system": system.pk if system else None,
         "accounts": accounts,
         "account": account,
-        "regions": regions_known(account) if account is not None else [],
+        "regions": list_known_regions(account) if account is not None else [],
         "region": place.region if place else "",
         "missing": problems,
         "flavors": catalogue.flavors() if catalogue else [],

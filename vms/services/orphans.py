@@ -1,4 +1,4 @@
-"""Removing orphans, by a person's word or by the setting."""
+"""Deletion of orphans, by a person or by `settings.ORPHANS_REMOVE`."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from tasks import engine
 from tasks.models import Job
 from tenants.models import User
 
-from ..commands.orphans import RemoveOrphan
+from ..commands.orphans import RemoveOrphanCommand
 from ..models import Orphan
 from ..sync.orphans import sweep_region
 
 
 def remove_orphan(*, orphan_id: int, user: User | None) -> Job:
-    """Have an orphan removed from its cloud. Raises `NotFoundError`, and 409 `busy`."""
+    """Submit the job that deletes an orphan in its cloud. Raises `NotFoundError`, and 409 `busy`."""
     with transaction.atomic():
         orphan = Orphan.objects.select_for_update().filter(pk=orphan_id).first()
         if orphan is None:
             raise NotFoundError
-        return engine.submit(RemoveOrphan(orphan.pk), user=user).job
+        return engine.submit(RemoveOrphanCommand(orphan.pk), user=user).job
 
 
 def sweep_orphans(account_id: int, region: str) -> None:
-    """Look for orphans in one account and region, and have removed what the setting says."""
+    """Sweep one account and region for orphans, and delete those that the setting allows to delete."""
     for orphan_id in sweep_region(account_id, region):
         remove_orphan(orphan_id=orphan_id, user=None)

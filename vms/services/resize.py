@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import InvalidFieldsError
 from cloudaccounts.models import CloudResource
-from cloudaccounts.placements import Place
+from cloudaccounts.placements import Placement
 from tasks import engine
 from tasks.engine import Spec
 from tenants.quotas import Needs, require_quota
@@ -79,7 +79,7 @@ def _flavor(
     if disk_gb is not None and disk_gb < vm.disk_gb:
         smaller = _("A disk can't shrink; it has %(now)s GiB.") % {"now": vm.disk_gb}
         raise InvalidFieldsError({"disk_gb": [smaller]})
-    catalogue = Catalogue(Place(vm.account, vm.region), vm.information_system)
+    catalogue = Catalogue(Placement(vm.account, vm.region), vm.information_system)
     disk = 0 if boots_from_volume else disk_gb if disk_gb is not None else vm.disk_gb
     flavor = catalogue.smallest_flavor(cpu_cores, memory_gb, disk)
     if flavor is None:

@@ -7,14 +7,16 @@ from uuid import UUID
 
 from cloudaccounts.models import CloudAccount
 from openstack_client import Cloud
-from volumepool.sync.status import Figures, note_missing, write_statuses
+from volumepool.sync.listed_statuses import SyncFigures, record_missing, write_statuses
 
 from ..models import VMSnapshot
 
 _LOCK = "vm-snapshot:"
 
 
-def sync_images(cloud: Cloud, account: CloudAccount, region: str, began: datetime, figures: Figures) -> None:
+def sync_images(
+    cloud: Cloud, account: CloudAccount, region: str, began: datetime, figures: SyncFigures
+) -> None:
     """Bring the snapshots of one account and region up to date. Raises `CloudError`, `MassLossError`."""
     rows = VMSnapshot.objects.filter(account=account, region=region, image_id__isnull=False)
     known = rows.values_list("image_id", "pk", "status", "missing_count")
@@ -33,4 +35,4 @@ def sync_images(cloud: Cloud, account: CloudAccount, region: str, began: datetim
                 by_status.setdefault(image.status[:30], []).append(row[0])
     write_statuses(VMSnapshot, by_status, began=began, figures=figures, lock=_LOCK)
     missing = [(pk, count) for pk, status, count in unseen.values() if status != "gone"]
-    note_missing(VMSnapshot, missing, total, began=began, is_believed=False, figures=figures, lock=_LOCK)
+    record_missing(VMSnapshot, missing, total, began=began, is_believed=False, figures=figures, lock=_LOCK)

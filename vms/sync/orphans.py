@@ -1,27 +1,24 @@
-"""The orphan sweep: what carries our mark in a cloud and belongs to no row.
-
-Everything that the portal makes carries `settings.CLOUD_TAG` and the id of the row that it is made for, which is
-written before the request goes out. So a server whose VM has no row, and no job that might still write one, is lost.
-"""
+"""Orphans among servers and volumes: what the portal created for a VM or a tenant's volume that has no row."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, ClassVar
 from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import transaction
-from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CloudAccount
+from cloudaccounts.sync.orphans import OrphanTable, sweep_orphans
 from openstack_client import Cloud, CloudError
 from security.encryption import UnreadableSecret
+from tasks.clock import database_now
 from tasks.models import EntityLock
 from volumepool.models import Volume
 
@@ -32,41 +29,77 @@ log = structlog.get_logger(__name__)
 # The longest that a creation may take (`CreateVmCommand.deadline`): what is younger may still get its row's binding.
 LONGEST_CREATION = timedelta(hours=2)
 _VM_TAG = "portal-vm-"
+_LOCK = "orphan:"
 
 
 @dataclass(frozen=True, slots=True)
-class Marked:
-    """Something in a cloud that carries our mark, and the id of the row that it was made for."""
+class TaggedObject:
+    """A server or volume that carries the portal's tag, and the id of the row that it was created for."""
 
     kind: str
     cloud_id: str
     name: str
     row_id: str
-    made_at: datetime | None
+    created_at: datetime | None
+
+
+class VMOrphanTable(OrphanTable[TaggedObject]):
+    """Servers without a VM, and volumes without a tenant's volume."""
+
+    model: ClassVar[Any] = Orphan
+    id_column = "cloud_id"
+
+    def get_id(self, found: TaggedObject) -> str:
+        """Return the id of the server or volume."""
+        return found.cloud_id
+
+    def select_unowned(self, page: Sequence[TaggedObject]) -> list[TaggedObject]:
+        """Return the objects that no row is bound to, and whose own row is missing or bound to another object."""
+        ids = [found.cloud_id for found in page]
+        bound = set(
+            VirtualMachine.objects.filter(openstack_id__in=ids).values_list("openstack_id", flat=True)
+        )
+        bound |= set(Volume.objects.filter(volume_id__in=ids).values_list("volume_id", flat=True))
+        # A row that is not bound yet belongs to a creation in flight, which will bind or delete what it has created.
+        row_ids = [found.row_id for found in page if _is_uuid(found.row_id)]
+        unbound = VirtualMachine.objects.filter(pk__in=row_ids, openstack_id=None)
+        in_flight = {str(pk) for pk in unbound.values_list("pk", flat=True)}
+        unbound_volumes = Volume.objects.filter(pk__in=row_ids, volume_id=None)
+        in_flight |= {str(pk) for pk in unbound_volumes.values_list("pk", flat=True)}
+        return [found for found in page if found.cloud_id not in bound and found.row_id not in in_flight]
+
+    def describe(self, found: TaggedObject) -> dict[str, Any]:
+        """Return kind, name and time of creation."""
+        now = timezone.now()
+        return {
+            "kind": found.kind,
+            "name": found.name[:255],
+            # By the cloud's clock, which may be ahead of ours or wrong: what a listing shows was created before.
+            "made_at": min(found.created_at or now, now),
+        }
+
+    def select_busy(self) -> Collection[int]:
+        """Return the orphans that a job is deleting."""
+        keys = EntityLock.objects.filter(key__startswith=_LOCK).values_list("key", flat=True)
+        return [int(key.removeprefix(_LOCK)) for key in keys]
 
 
 def sweep_region(account_id: int, region: str) -> list[int]:
-    """Look for orphans in one account and region; the ids of those that are to be removed.
+    """Sweep one account and region for orphans; return the keys of those that are to be deleted.
 
-    Nothing is reported unless it was seen twice and is older than the longest creation. What a listing no longer
-    shows, or what has found its row, is forgotten. Never raises for what the cloud does.
+    An orphan is reported once, when it is confirmed and older than the longest creation. Never raises for what the cloud
+    does.
     """
     account = CloudAccount.objects.get(pk=account_id)
-    began = timezone.now()
+    began = database_now()
     try:
-        cloud = open_cloud(account, region)
-        for page in _marked_pages(cloud):
-            _note(account, region, _without_rows(page))
+        pages = _list_tagged(open_cloud(account, region))
+        confirmed = sweep_orphans(VMOrphanTable(), account, region, pages, began)
     except (CloudError, UnreadableSecret) as error:
         log.warning("orphan_sweep_failed", account=account_id, region=region, error=str(error))
         return []
-    known = Orphan.objects.filter(account=account, region=region)
-    # One that a job is removing is gone from the listing before the job is through with it.
-    held = EntityLock.objects.filter(key__startswith="orphan:").values_list("key", flat=True)
-    busy = [key.removeprefix("orphan:") for key in held]
-    known.filter(last_seen_at__lt=began).exclude(pk__in=busy).delete()
-    ripe = known.filter(seen__gte=2, made_at__lt=began - LONGEST_CREATION)
-    for orphan in ripe.filter(reported_at=None):
+    old = confirmed.filter(made_at__lt=timezone.now() - LONGEST_CREATION)
+    for orphan in old.filter(reported_at=None):
         log.warning(
             "orphan_found",
             account=account.name,
@@ -75,14 +108,15 @@ def sweep_region(account_id: int, region: str) -> list[int]:
             cloud_id=orphan.cloud_id,
             name=orphan.name,
         )
-    ripe.filter(reported_at=None).update(reported_at=Now())
-    return list(ripe.values_list("pk", flat=True)) if settings.ORPHANS_REMOVE else []
+    old.filter(reported_at=None).update(reported_at=Now())
+    return list(old.values_list("pk", flat=True)) if settings.ORPHANS_REMOVE else []
 
 
-def _marked_pages(cloud: Cloud) -> Iterator[list[Marked]]:
+def _list_tagged(cloud: Cloud) -> Iterator[list[TaggedObject]]:
+    """Yield the servers and volumes that carry the portal's tag, page by page. Raises `CloudError`."""
     for servers in cloud.compute.server_pages(tag=settings.CLOUD_TAG):
         yield [
-            Marked(
+            TaggedObject(
                 Orphan.Kind.SERVER,
                 server.id,
                 server.name,
@@ -93,58 +127,17 @@ def _marked_pages(cloud: Cloud) -> Iterator[list[Marked]]:
         ]
     for volumes in cloud.block_storage.volume_pages(metadata={"portal": settings.CLOUD_TAG}):
         yield [
-            Marked(
+            TaggedObject(
                 Orphan.Kind.VOLUME,
                 volume.id,
                 volume.name,
                 volume.metadata.get("portal_volume", ""),
                 volume.created_at,
             )
-            # A Cinder whose policy switches the filter off shows everybody's.
+            # A Cinder whose policy disables the filter lists all volumes.
             for volume in volumes
             if volume.metadata.get("portal") == settings.CLOUD_TAG
         ]
-
-
-def _without_rows(page: Sequence[Marked]) -> list[Marked]:
-    """Those that are bound to no row, and whose own row is not there, or is bound to another."""
-    ids = [marked.cloud_id for marked in page]
-    bound = set(VirtualMachine.objects.filter(openstack_id__in=ids).values_list("openstack_id", flat=True))
-    bound |= set(Volume.objects.filter(volume_id__in=ids).values_list("volume_id", flat=True))
-    # A row that is not bound yet belongs to a creation in flight, which will bind or remove what it has made.
-    rows = [marked.row_id for marked in page if _is_uuid(marked.row_id)]
-    waiting = VirtualMachine.objects.filter(pk__in=rows, openstack_id=None).values_list("pk", flat=True)
-    in_flight = {str(pk) for pk in waiting}
-    in_flight |= {
-        str(pk) for pk in Volume.objects.filter(pk__in=rows, volume_id=None).values_list("pk", flat=True)
-    }
-    return [marked for marked in page if marked.cloud_id not in bound and marked.row_id not in in_flight]
-
-
-def _note(account: CloudAccount, region: str, found: Sequence[Marked]) -> None:
-    now = timezone.now()
-    with transaction.atomic():
-        seen_before = Orphan.objects.filter(
-            account=account, region=region, cloud_id__in=[marked.cloud_id for marked in found]
-        )
-        seen_before.update(seen=F("seen") + 1, last_seen_at=now)
-        Orphan.objects.bulk_create(
-            [
-                Orphan(
-                    account=account,
-                    region=region,
-                    kind=marked.kind,
-                    cloud_id=marked.cloud_id,
-                    name=marked.name[:255],
-                    # By the cloud's clock, which may be ahead of ours, or junk: what is seen was made before.
-                    made_at=min(marked.made_at or now, now),
-                    first_seen_at=now,
-                    last_seen_at=now,
-                )
-                for marked in found
-            ],
-            ignore_conflicts=True,
-        )
 
 
 def _is_uuid(text: str) -> bool:

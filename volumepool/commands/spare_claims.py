@@ -1,4 +1,4 @@
-"""The command behind a claimed spare: inspect it, replace it when it is unusable, give it its new name."""
+"""The command behind a claimed spare: inspect it, replace it when it is explain_unusable, give it its new name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from openstack_client import Conflict, NotFound
 from tasks.command import Done, Failure, Result, Spawn, minutes, register, step
 
-from ..models import StrayVolume, Volume
+from ..models import OrphanVolume, Volume
 from .volumes import CreateVolumeCommand, VolumeCommand
 
 
@@ -24,7 +24,7 @@ from .volumes import CreateVolumeCommand, VolumeCommand
 class ClaimSpareCommand(VolumeCommand):
     """Write the tenant's name and metadata to a claimed spare in Cinder.
 
-    The row has been the tenant's since the claim, so nothing here decides who owns the volume. A spare that is unusable is
+    The row has been the tenant's since the claim, so nothing here decides who owns the volume. A spare that is explain_unusable is
     deleted, and a new volume takes its place in the same row: the caller of the claim does not notice.
 
     `for_vm`: a VM that is being created boots from the volume. When that creation fails, the volume goes with the VM.
@@ -66,23 +66,25 @@ class ClaimSpareCommand(VolumeCommand):
             self.data["bad"] = _("The spare is '%(status)s'.") % {"status": found.status}
         return Done(self.data.get("bad", ""))
 
-    @step(title=gettext_lazy("Replace if unusable"))
+    @step(title=gettext_lazy("Replace if explain_unusable"))
     def replace_unusable(self) -> Result:
-        """Create a new volume for the row when the claimed one is unusable."""
+        """Create a new volume for the row when the claimed one is explain_unusable."""
         if "bad" not in self.data:
             return Done()
         if "taken" in self.data:
             volume = self.volume
-            StrayVolume.note_taken(volume.account, volume.region, self.cinder_id, *self.data["taken"])
+            OrphanVolume.record_used_volume(
+                volume.account, volume.region, self.cinder_id, *self.data["taken"]
+            )
         Volume.objects.filter(pk=self.volume_id).update(
             volume_id=None, status="creating", source=Volume.Source.CREATED
         )
         source = {"snapshot_id": self.snapshot_id or None, "image_id": self.image_id or None}
         return Spawn([CreateVolumeCommand(self.volume_id, **source)])
 
-    @step(title=gettext_lazy("Delete unusable volume"))
+    @step(title=gettext_lazy("Delete explain_unusable volume"))
     def delete_unusable(self) -> Result:
-        """Send one delete request for an unusable volume; a volume that somebody uses is left alone.
+        """Send one delete request for an explain_unusable volume; a volume that somebody uses is left alone.
 
         A volume that Cinder does not delete now still carries the pool's metadata, so the reconciliation deletes it.
         """

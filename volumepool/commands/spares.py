@@ -21,7 +21,7 @@ from openstack_client import Cloud, NotFound
 from tasks.command import Entity, Failure, Result, minutes, register, step
 from tasks.doorbell import ring
 
-from ..models import SpareVolume, StrayVolume, VolumePool
+from ..models import OrphanVolume, SpareVolume, VolumePool
 from ..models.pools import LONGEST_PAUSE
 from .cinder import CinderCommand, CreateObjectCommand
 
@@ -152,7 +152,7 @@ class RemoveSpareCommand(SpareCommand):
                 found = self.block_storage().get_volume(spare.volume_id)
                 if found.is_used or found.name != spare.name:
                     account = spare.pool.account
-                    StrayVolume.note_taken(account, spare.region, found.id, found.name, found.status)
+                    OrphanVolume.record_used_volume(account, spare.region, found.id, found.name, found.status)
                     ids.discard(found.id)
         return self.delete_objects(sorted(ids))
 

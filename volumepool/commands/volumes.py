@@ -19,7 +19,7 @@ from tasks.command import Done, Entity, Failed, Failure, Refusal, Result, Wait, 
 from tasks.polling import MISSING
 
 from ..models import GONE, Volume, VolumeSnapshot
-from ..volume_states import NOT_REMOVED
+from ..volume_states import UNDELETABLE_STATUSES
 from .attachments import release_attachments
 from .cinder import CinderCommand, CreateObjectCommand
 from .observations import record_if_gone, write_observed_volume
@@ -133,7 +133,7 @@ class RemoveVolumeCommand(VolumeCommand):
         if self.volume.vm_id is not None and not self.with_its_vm:
             message = gettext_lazy("The volume is attached to a VM. Detach it first.")
             return [Refusal("in_use", message)]
-        if self.volume.status != GONE and self.volume.status in NOT_REMOVED:
+        if self.volume.status != GONE and self.volume.status in UNDELETABLE_STATUSES:
             message = gettext_lazy("Can't delete the volume: the cloud deletes none that is '%(status)s'.")
             return [Refusal("wrong_state", message % {"status": self.volume.status})]
         if count := VolumeSnapshot.objects.filter(volume=self.volume).exclude(status=GONE).count():

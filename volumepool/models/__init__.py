@@ -1,6 +1,6 @@
 """Volumes of tenants, snapshots of them, and spares kept ready."""
 
-from .pools import PoolClaim, PoolStock, SpareVolume, SpareVolumeQuerySet, StrayVolume, VolumePool
+from .pools import Claim, OrphanVolume, PoolStock, SpareVolume, SpareVolumeQuerySet, VolumePool
 from .snapshots import SNAPSHOT_WATCHER, VolumeSnapshot, VolumeSnapshotQuerySet
 from .sync_state import VolumeSyncState
 from .volumes import GONE, VOLUME_WATCHER, Volume, VolumeQuerySet
@@ -9,11 +9,11 @@ __all__ = [
     "GONE",
     "SNAPSHOT_WATCHER",
     "VOLUME_WATCHER",
-    "PoolClaim",
+    "Claim",
+    "OrphanVolume",
     "PoolStock",
     "SpareVolume",
     "SpareVolumeQuerySet",
-    "StrayVolume",
     "Volume",
     "VolumePool",
     "VolumeQuerySet",

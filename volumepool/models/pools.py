@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from cloudaccounts.models import CloudAccount
 
 # More spares of one kind than this are a mistake, not a stock.
-MOST_DESIRED = 1000
+MAX_DESIRED = 1000
 
 # How long a pool pauses at the most, before its pause is spread; one that is longer was written by a clock that ran ahead.
 LONGEST_PAUSE = timedelta(hours=1)
@@ -62,7 +62,7 @@ class VolumePool(models.Model):
         help_text=_("An image's id in the cloud: VMs that boot from a volume of it take a spare."),
     )
     desired = models.PositiveIntegerField(
-        _("desired"), default=0, validators=[MaxValueValidator(MOST_DESIRED)], help_text=_("0: none is kept.")
+        _("desired"), default=0, validators=[MaxValueValidator(MAX_DESIRED)], help_text=_("0: none is kept.")
     )
     max_in_flight = models.PositiveIntegerField(
         _("creations at once"), default=3, validators=[MinValueValidator(1), MaxValueValidator(50)]
@@ -113,9 +113,14 @@ class VolumePool(models.Model):
         return bool(self.snapshot_id or self.snapshot_prefix)
 
     @property
-    def lacks_its_source(self) -> bool:
+    def is_source_missing(self) -> bool:
         """Whether nothing can be made for it now: no snapshot fits, or none has been looked for yet."""
         return self.is_of_snapshot and not self.current_snapshot_id
+
+    @property
+    def has_source_problem(self) -> bool:
+        """Whether no spare can be created, or its snapshot does not fit."""
+        return self.is_source_missing or bool(self.source_error)
 
     @property
     def source_snapshot_id(self) -> str:
@@ -195,18 +200,19 @@ class SpareVolume(models.Model):
         return f"spare:{self.pk}"
 
 
-class PoolClaim(models.Model):
-    """One answer to somebody who wanted volumes of a type: how many came out of the pool, and how many had to be made."""
+class Claim(models.Model):
+    """One claim of volumes of a type: how many spares it took from the pool, and how many had to be created."""
 
     id = models.BigAutoField(primary_key=True)
     pool = models.ForeignKey(VolumePool, models.CASCADE, related_name="claims", db_index=False)
     at = models.DateTimeField(_("at"), default=timezone.now)
     taken = models.PositiveIntegerField(_("taken from the pool"), default=0)
     made = models.PositiveIntegerField(_("created"), default=0)
-    # What the taken ones would have cost in waiting, by what creations took then.
+    # The waiting time that the taken spares saved, by the pool's mean creation time at that time.
     seconds_saved = models.FloatField(default=0)
 
     class Meta:
+        db_table = "volumepool_poolclaim"  # As the release before calls it.
         ordering = ["-id"]
         verbose_name = _("claim")
         verbose_name_plural = _("claims")
@@ -217,7 +223,7 @@ class PoolClaim(models.Model):
 
 
 class PoolStock(models.Model):
-    """How full a pool was at a moment: what its plot is drawn from. Written at each beat of the backfill."""
+    """How full a pool was at one time: the points of its chart. Written by the periodic backfill."""
 
     id = models.BigAutoField(primary_key=True)
     pool = models.ForeignKey(VolumePool, models.CASCADE, related_name="stock", db_index=False)
@@ -236,8 +242,11 @@ class PoolStock(models.Model):
         return f"{self.pool} {self.at:%Y-%m-%d %H:%M}: {self.available} / {self.desired}"
 
 
-class StrayVolume(models.Model):
-    """A volume that carries a pool's mark and belongs to no row, as a listing has shown it. Seen twice, it is dealt with."""
+class OrphanVolume(models.Model):
+    """A volume that carries the pools' metadata and belongs to no row.
+
+    The sweep (`cloudaccounts/sync/orphans.py`) confirms it at its second sighting.
+    """
 
     account = models.ForeignKey(CloudAccount, models.CASCADE, related_name="+", db_index=False)
     region = models.CharField(_("region"), max_length=100, blank=True, default="")
@@ -245,15 +254,16 @@ class StrayVolume(models.Model):
     name = models.CharField(_("name"), max_length=255, blank=True, default="")
     status = models.CharField(_("status"), max_length=50, blank=True, default="")
     seen = models.PositiveIntegerField(_("seen"), default=1)
-    # Somebody uses it, or once did: whatever is on it is his, so it is no spare again, and is not removed.
+    # Somebody uses it, or once did. What is on it is theirs, so it never becomes a spare again, and is not deleted.
     is_taken = models.BooleanField(_("taken"), default=False)
     first_seen_at = models.DateTimeField(_("first seen"), default=timezone.now)
     last_seen_at = models.DateTimeField(_("last seen"), default=timezone.now)
 
     class Meta:
+        db_table = "volumepool_strayvolume"  # As the release before calls it.
         ordering = ["account", "region", "volume_id"]
-        verbose_name = _("stray volume")
-        verbose_name_plural = _("stray volumes")
+        verbose_name = _("orphan volume")
+        verbose_name_plural = _("orphan volumes")
         constraints = [
             models.UniqueConstraint(fields=["account", "region", "volume_id"], name="stray_volume_once")
         ]
@@ -262,7 +272,9 @@ class StrayVolume(models.Model):
         return self.name or self.volume_id
 
     @classmethod
-    def note_taken(cls, account: CloudAccount, region: str, volume_id: str, name: str, status: str) -> None:
-        """Remember that somebody has taken a volume of a pool past the portal."""
+    def record_used_volume(
+        cls, account: CloudAccount, region: str, volume_id: str, name: str, status: str
+    ) -> None:
+        """Record that somebody uses a volume of a pool without the portal."""
         shown = {"name": name[:255], "status": status[:50], "is_taken": True, "last_seen_at": timezone.now()}
         cls.objects.update_or_create(account=account, region=region, volume_id=volume_id, defaults=shown)

@@ -30,9 +30,9 @@ from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import has_staff_permission
 
 from ..charts import plot
-from ..models import SpareVolume, StrayVolume, VolumePool
-from ..services.figures import Figures, PoolState, compute_figures, derive_state
-from ..services.pools import fill_now
+from ..models import OrphanVolume, SpareVolume, VolumePool
+from ..services.figures import PoolFigures, PoolState, compute_figures, derive_state
+from ..services.pools import request_backfill
 from ..services.stock import build_history
 
 POOLS = VolumePool.objects.select_related("account")
@@ -117,7 +117,7 @@ def fill_pool_page(request: PageRequest, pk: int) -> HttpResponse:
     if state in {PoolState.OFF, PoolState.SOURCE_MISSING}:
         messages.warning(request, _("Nothing is made for it now: %(state)s.") % {"state": state.label})
     else:
-        fill_now(pool)
+        request_backfill(pool)
         messages.success(request, _("It is looked at what is missing in it."))
     return _back(request, pk)
 
@@ -150,7 +150,7 @@ def _context(request: PageRequest, pool: VolumePool) -> dict[str, Any]:
     history = build_history(pool.pk, days)
     row = _row(pool, compute_figures([pool])[pool.pk])
     spares = SpareVolume.objects.filter(pool=pool)
-    strays = StrayVolume.objects.filter(account=pool.account, region=pool.region)
+    strays = OrphanVolume.objects.filter(account=pool.account, region=pool.region)
     return {
         "scope": page_scope(request),
         **row,
@@ -180,7 +180,7 @@ def _jobs_of(pool: VolumePool) -> list[Job]:
     return list(jobs.order_by("-created_at")[:JOBS_SHOWN])
 
 
-def _row(pool: VolumePool, figures: Figures) -> dict[str, Any]:
+def _row(pool: VolumePool, figures: PoolFigures) -> dict[str, Any]:
     """A pool as both pages show it."""
     rate = figures.hit_rate
     return {

@@ -58,7 +58,7 @@ def copy_snapshot_page(request: PageRequest, pk: UUID) -> HttpResponse:
             "snapshot": str(pk),
         }
         wish = checked(WantedVolumesSerializer(data=asked))
-        create_volumes(scope=scope, wanted=VolumeCreationRequest(**wish))
+        create_volumes(scope=scope, request=VolumeCreationRequest(**wish))
     except DomainError as refused:
         tell(request, refused)
         return redirect("volume-snapshot-page")

@@ -31,12 +31,12 @@ from ..services import (
     claim_volumes,
     create_volumes,
     extend_volume,
+    list_volume_options,
     remove_volume,
     rename_volume,
     take_snapshot,
-    volume_options,
 )
-from ..volume_states import allowed_on
+from ..volume_states import list_allowed_actions
 
 PAGE_SIZE = 50
 # The fields of the form for new volumes, in the order of the page.
@@ -66,7 +66,7 @@ def show_volumes(request: PageRequest, scope: Scope, refused: DomainError | None
     context = {
         "scope": scope,
         "page": page,
-        "rows": [(volume, held.get(volume.lock_key), allowed_on(volume)) for volume in rows],
+        "rows": [(volume, held.get(volume.lock_key), list_allowed_actions(volume)) for volume in rows],
         "changes": bool(held),
         "search": search,
         "attached": attached,
@@ -86,7 +86,7 @@ def _new_form(request: PageRequest, scope: Scope, refused: DomainError | None) -
     entered = {name: request.POST.get(name, "") for name in NEW_FIELDS} if refused else {"count": "1"}
     return {
         "systems": systems,
-        "types": volume_options(scope=scope),
+        "types": list_volume_options(scope=scope),
         "entered": entered,
         "errors": errors_by_field(refused) if refused else {},
         "is_open": refused is not None,
@@ -102,9 +102,9 @@ def new_volumes_page(request: PageRequest) -> HttpResponse:
         scope.require(Role.ADMIN, Volume)
         wish = checked(WantedVolumesSerializer(data=entered_in(request.POST, *NEW_FIELDS)))
         if "type" in wish:
-            claim_volumes(scope=scope, wanted=ClaimRequest(**wish))
+            claim_volumes(scope=scope, request=ClaimRequest(**wish))
         else:
-            create_volumes(scope=scope, wanted=VolumeCreationRequest(**wish))
+            create_volumes(scope=scope, request=VolumeCreationRequest(**wish))
     except DomainError as refused:
         tell(request, refused, shown_beside=NEW_FIELDS)
         return show_volumes(request, scope, refused)

@@ -11,9 +11,9 @@ from api.answers import AnswerSerializer
 from api.serializers import CloudNameField, PlainCharField, StrictSerializer
 from tasks.serializers import JobSerializer
 
-from ..actions import volume_actions
+from ..actions import list_volume_actions
 from ..models import Volume
-from ..volume_states import allowed_on
+from ..volume_states import list_allowed_actions
 from .snapshots import VolumeSnapshotSerializer
 
 
@@ -56,7 +56,7 @@ class VolumeSerializer(AnswerSerializer[Volume]):
         ]
 
     def get_allowed_actions(self, volume: Volume) -> list[str]:
-        return allowed_on(volume)
+        return list_allowed_actions(volume)
 
     def get_vm_name(self, volume: Volume) -> str | None:
         return volume.vm.name if volume.vm else None
@@ -88,7 +88,7 @@ class VolumeActionSerializer(StrictSerializer):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """The action is known, and has what it needs and nothing else."""
-        actions = volume_actions()
+        actions = list_volume_actions()
         action = actions.get(attrs["action"])
         if action is None:
             message = _("There is no action '%(action)s'; there are: %(known)s.")

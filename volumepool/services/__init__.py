@@ -1,12 +1,12 @@
-"""The verbs of the room: each locks, checks, writes and submits in one short transaction."""
+"""The room's use cases: each locks, checks, writes and submits in one short transaction."""
 
 from .backfill import backfill, select_pools_to_fill
 from .changes import extend_volume, remove_volume, rename_volume
-from .claims import Taken, build_volume, find_boot_pool, select_pools, take
-from .options import VolumeOption, volume_options
+from .claims import ClaimedSpare, build_volume, claim_spares, find_boot_pool, select_pools
+from .options import VolumeOption, list_volume_options
 from .reconciliation import reconcile, select_regions_to_reconcile
 from .snapshots import remove_snapshot, take_snapshot
-from .stock import prune, record_stock
+from .stock import prune_history, record_stock
 from .volume_sync import accept_volume_losses, request_volume_sync, select_stale_volume_states
 from .volumes import (
     ClaimRequest,
@@ -20,18 +20,20 @@ from .volumes import (
 __all__ = [
     "ClaimRequest",
     "ClaimResult",
-    "Taken",
+    "ClaimedSpare",
     "VolumeCreationRequest",
     "VolumeOption",
     "accept_volume_losses",
     "backfill",
     "build_volume",
+    "claim_spares",
     "claim_volumes",
     "create_volumes",
     "explain_unknown_volume_type",
     "extend_volume",
     "find_boot_pool",
-    "prune",
+    "list_volume_options",
+    "prune_history",
     "reconcile",
     "record_stock",
     "remove_snapshot",
@@ -42,7 +44,5 @@ __all__ = [
     "select_pools_to_fill",
     "select_regions_to_reconcile",
     "select_stale_volume_states",
-    "take",
     "take_snapshot",
-    "volume_options",
 ]

@@ -1,4 +1,4 @@
-"""Backfill: what is missing in a pool is written down, and a job made of each."""
+"""Backfill: a row and a job for each spare that a pool lacks."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ..commands import CreateSpareCommand
 from ..commands.spares import pause_pool
 from ..models import SpareVolume, Volume, VolumePool
 from ..models.pools import NO_PAUSE_IS_LONGER
-from ..sync.quotas import Room, fetch_remaining_quota
+from ..sync.quotas import RemainingQuota, fetch_remaining_quota
 
 
 def select_pools_to_fill() -> list[int]:
-    """Pools that may need more spares: those that are on, not paused, and whose account is on."""
+    """Return the pools that may lack spares: enabled, not paused, with an active account."""
     return list(_fillable().filter(desired__gt=0).order_by("pk").values_list("pk", flat=True))
 
 
@@ -29,51 +29,52 @@ def _fillable() -> QuerySet[VolumePool]:
 
 
 def backfill(pool_id: int) -> list[SpareVolume]:
-    """Write down what is missing in a pool, as far as there is room for it, and have it made; the new intents.
+    """Create the spares that a pool lacks, as far as the quota allows; return their rows.
 
-    What is counted is available, in creation, or written down already: all are rows. Cinder is asked how much the account
-    may still have, a part of which is left to its users, and before any lock is taken. A pool for which there is no room
-    pauses.
+    Spares that are available, being created, or only recorded count alike: all are rows. The remaining quota, a share of
+    which is left to users, is read from Cinder before any lock is taken. A pool without room pauses.
 
     Safe for two at once, of one pool or of two in one account: the account's pools are locked in the order of their keys,
-    so the second counts what the first has written. Claims do not wait for that.
+    so the second counts what the first has written. Claims do not wait for these locks.
     """
     pool = _fillable().select_related("account").filter(pk=pool_id).first()
-    if pool is None or pool.lacks_its_source or _missing(pool) <= 0:
+    if pool is None or pool.is_source_missing or _count_missing(pool) <= 0:
         return []
-    room = fetch_remaining_quota(pool.account, pool.region)
-    if room is None:
+    quota = fetch_remaining_quota(pool.account, pool.region)
+    if quota is None:
         return []
     with transaction.atomic():
         locked = VolumePool.objects.select_for_update(no_key=True).filter(account=pool.account_id)
         if pool_id not in [one.pk for one in locked.order_by("pk")]:
             return []
-        # As it is now: somebody may have edited it while Cinder was asked.
+        # Read again under the lock: it may have been edited while Cinder was asked.
         pool = _fillable().select_related("account").filter(pk=pool_id).first()
-        if pool is None or pool.lacks_its_source:
+        if pool is None or pool.is_source_missing:
             return []
-        missing = min(_missing(pool), _may_be_asked_for(pool))
+        missing = min(_count_missing(pool), _count_allowed(pool))
         if missing <= 0:
             return []
-        fitting = min(missing, _fits(pool, room))
+        fitting = min(missing, _count_fitting(pool, quota))
         if fitting <= 0:
-            message = _("The account's quota has no room for another %(size)s GB of spares: %(room)s.")
-            pause_pool(pool.pk, message % {"size": pool.size_gb, "room": room})
+            message = _(
+                "The cloud quota has no room for another spare of %(size)s GB. Left for spares: %(quota)s."
+            )
+            pause_pool(pool.pk, message % {"size": pool.size_gb, "quota": quota})
             return []
-        intents = SpareVolume.objects.bulk_create(_intent(pool) for _number in range(fitting))
-        engine.submit_many([Spec(CreateSpareCommand(str(intent.pk), pool.pk)) for intent in intents])
-        return intents
+        spares = SpareVolume.objects.bulk_create(_build_spare(pool) for _number in range(fitting))
+        engine.submit_many([Spec(CreateSpareCommand(str(spare.pk), pool.pk)) for spare in spares])
+        return spares
 
 
-def _missing(pool: VolumePool) -> int:
-    """How many spares are to be made. Those of an older snapshot, or too old, are replaced: new ones first."""
+def _count_missing(pool: VolumePool) -> int:
+    """Return how many spares are to be created. Outdated ones do not count: they are replaced, new ones first."""
     spares = SpareVolume.objects.filter(pool=pool)
     creating = spares.filter(status=SpareVolume.Status.CREATING).count()
     return pool.desired - spares.fresh(pool).count() - creating
 
 
-def _may_be_asked_for(pool: VolumePool) -> int:
-    """How many more may be asked for at once, of this pool and of its account. What users have asked for comes first."""
+def _count_allowed(pool: VolumePool) -> int:
+    """Return how many more creations may run at once in the pool and its account. Those of users come first."""
     creating = SpareVolume.objects.filter(status=SpareVolume.Status.CREATING)
     in_pool = creating.filter(pool=pool).count()
     in_account = creating.filter(pool__account=pool.account_id).count()
@@ -82,14 +83,14 @@ def _may_be_asked_for(pool: VolumePool) -> int:
     return min(pool.max_in_flight - in_pool, most - in_account - of_users)
 
 
-def _fits(pool: VolumePool, room: Room) -> int:
-    """How many fit into what Cinder has left, once all that is written down and may not be counted there yet is taken off."""
+def _count_fitting(pool: VolumePool, quota: RemainingQuota) -> int:
+    """Return how many fit into the quota, less the rows that Cinder may not have counted yet."""
     spares = SpareVolume.objects.filter(
         pool__account=pool.account_id, region=pool.region, status=SpareVolume.Status.CREATING
     )
     volumes = Volume.objects.filter(account=pool.account_id, region=pool.region, volume_id=None)
     waiting = [one.aggregate(count=Count("pk"), size=Sum("size_gb")) for one in (spares, volumes)]
-    return room.fits(
+    return quota.count_fitting(
         pool.size_gb,
         pool.volume_type,
         volumes=sum(one["count"] for one in waiting),
@@ -97,7 +98,7 @@ def _fits(pool: VolumePool, room: Room) -> int:
     )
 
 
-def _intent(pool: VolumePool) -> SpareVolume:
+def _build_spare(pool: VolumePool) -> SpareVolume:
     spare = SpareVolume(
         pool=pool,
         region=pool.region,

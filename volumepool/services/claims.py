@@ -1,4 +1,4 @@
-"""Claims: spares out of a pool, without asking Cinder. What takes them, and what pool there is to take them from."""
+"""Claims of spares, without a request to Cinder, and the pools that a system may claim from."""
 
 from __future__ import annotations
 
@@ -11,107 +11,91 @@ from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import ConflictError, InvalidFieldsError
 from cloudaccounts.models import CloudAccount
-from cloudaccounts.placements import unusable
+from cloudaccounts.placements import explain_unusable
 from tasks.doorbell import ring_once
 from tasks.engine.rows import insert
 from tenants.models import InformationSystem
 
-from ..models import PoolClaim, Volume, VolumePool
+from ..models import Claim, Volume, VolumePool
+from ..queries import CLAIM_SPARES
 
-# So long after the first claim its pool is looked at, with whatever else was claimed in that time.
-BACKFILL_AFTER_SECONDS = 1.0
+# The backfill runs this long after the first claim, for all claims of that time.
+BACKFILL_DELAY_SECONDS = 1.0
 
 
 def choose_pool(system: InformationSystem, type_code: str) -> VolumePool:
-    """The pool of a type for a system: in its default account, or the only one that its tenant has.
+    """Return the pool of a type for a system: the one in its default account, or the only one of its tenant.
 
-    Raises `InvalidFieldsError`: no such type, or several.
+    Raises `InvalidFieldsError` when there is no such type, or several.
     """
     pools = select_pools([system.tenant_id])
     fitting = list(pools.filter(type=type_code))
     chosen = [pool for pool in fitting if pool.account_id == system.default_account_id] or fitting
     if len(chosen) > 1:
-        message = _("Several accounts have this type; give the information system a default account.")
+        message = _("Several cloud accounts have this type. Set a default account for the application.")
         raise InvalidFieldsError({"information_system": [message]})
     if not chosen:
-        for pool in _pools_in_accounts_of([system.tenant_id]).filter(type=type_code):
-            if wrong := unusable(pool.account):
+        for pool in _select_pools_in_accounts([system.tenant_id]).filter(type=type_code):
+            if wrong := explain_unusable(pool.account):
                 raise InvalidFieldsError({"type": [wrong]})
         known = ", ".join(sorted(set(pools.values_list("type", flat=True)))) or "-"
-        message = _("There are no volumes of type '%(type)s'; there are: %(known)s.")
+        message = _("Unknown volume type '%(type)s'. Available: %(known)s.")
         raise InvalidFieldsError({"type": [message % {"type": type_code, "known": known}]})
     return chosen[0]
 
 
 def select_pools(tenants: Any) -> QuerySet[VolumePool]:
-    """The pools that tenants may have new volumes of: those in accounts of theirs, and in shared ones, that can be used."""
-    return _pools_in_accounts_of(tenants).filter(account__in=CloudAccount.objects.usable())
+    """Return the pools that tenants may claim from: in usable accounts, their own and the shared ones."""
+    return _select_pools_in_accounts(tenants).filter(account__in=CloudAccount.objects.usable())
 
 
-def _pools_in_accounts_of(tenants: Any) -> QuerySet[VolumePool]:
-    of_them = Q(account__tenant__in=tenants) | Q(account__tenant=None)
-    pools = VolumePool.objects.filter(of_them, account__active=True)
+def _select_pools_in_accounts(tenants: Any) -> QuerySet[VolumePool]:
+    visible = Q(account__tenant__in=tenants) | Q(account__tenant=None)
+    pools = VolumePool.objects.filter(visible, account__active=True)
     return pools.select_related("account").order_by("type", "account__name")
 
 
-# The oldest spares that can be claimed (`SpareVolumeQuerySet.claimable`), each locked and what is locked passed over.
-# One statement, not the ORM's three: it is what everybody waits for who claims.
-CLAIM = """
-    WITH picked AS MATERIALIZED (
-        SELECT spare.id FROM volumepool_sparevolume AS spare
-        JOIN volumepool_volumepool AS pool ON pool.id = spare.pool_id
-        WHERE pool.id = %(pool)s AND spare.status = 'available' AND spare.region = pool.region
-            AND spare.size_gb = pool.size_gb AND spare.volume_type = pool.volume_type
-            AND spare.availability_zone = pool.availability_zone AND spare.image_id = pool.image_id
-            AND (%(named)s::text[] IS NULL OR spare.volume_id = ANY(%(named)s))
-        ORDER BY spare.available_at, spare.id LIMIT %(count)s FOR UPDATE OF spare SKIP LOCKED
-    )
-    DELETE FROM volumepool_sparevolume AS spare USING picked WHERE spare.id = picked.id
-    RETURNING spare.volume_id, spare.name
-"""
-
-
-class Taken(NamedTuple):
-    """A spare that is nobody's any more: Cinder's id, and what it is called there."""
+class ClaimedSpare(NamedTuple):
+    """A claimed spare: Cinder's id, and its name there."""
 
     volume_id: str
     name: str
 
 
-def take(pool: VolumePool, count: int, named: Sequence[str] = ()) -> list[Taken]:
-    """Take spares out of a pool: those that are named by Cinder's ids, and so many others as there are, up to `count`.
+def claim_spares(pool: VolumePool, count: int, named: Sequence[str] = ()) -> list[ClaimedSpare]:
+    """Claim spares of a pool: those that are named by Cinder's ids, and up to `count` others.
 
-    In the caller's transaction, which writes whose they are: their rows are gone with it. Raises `DomainError` 409 `taken`
-    when a named one is somebody else's by now, and 400 when others are wanted, there are too few, and none can be made.
+    In the caller's transaction, which writes their new owner; the spares' rows are deleted. Raises `DomainError` 409
+    `taken` when a named one has been claimed by somebody else, and 400 when there are too few and none can be created.
 
-    Safe against others who claim at the same moment: each locks the spares that it takes and passes over those that are
-    locked, and whoever has taken one has deleted its row. So a spare is given to nobody twice.
+    Safe beside other claims: each locks the spares that it claims, passes over those that are locked, and deletes the rows.
+    So no spare is claimed twice.
     """
-    taken = _delete(pool, len(named), named=named) if named else []
+    taken = _delete_spares(pool, len(named), named=named) if named else []
     if lost := sorted({*named} - {spare.volume_id for spare in taken}):
-        message = _("The spare volume '%(id)s' has just been taken; ask for another.")
+        message = _("The pre-created volume '%(id)s' has just been claimed. Select another one.")
         raise ConflictError("taken", message % {"id": lost[0]})
     if count > 0:
-        taken += _delete(pool, count)
+        taken += _delete_spares(pool, count)
     missing = len(named) + count - len(taken)
-    if missing and pool.lacks_its_source:
-        message = _("No more volumes of type '%(type)s' can be made now: %(reason)s")
-        reason = pool.source_error or _("its snapshot has not been looked for yet.")
+    if missing and pool.is_source_missing:
+        message = _("Can't create more volumes of type '%(type)s' now: %(reason)s")
+        reason = pool.source_error or _("the pool's snapshot has not been found yet.")
         raise InvalidFieldsError({"type": [message % {"type": pool.type, "reason": reason}]})
     saved = len(taken) * (pool.creation_seconds or 0.0)
-    insert([PoolClaim(pool=pool, taken=len(taken), made=missing, seconds_saved=saved)])
-    # A thousand claims need one look at what the pool lacks, not a thousand.
-    ring_once("volumepool.backfill", [pool.pk], within=BACKFILL_AFTER_SECONDS)
+    insert([Claim(pool=pool, taken=len(taken), made=missing, seconds_saved=saved)])
+    # A thousand claims need one backfill, not a thousand.
+    ring_once("volumepool.backfill", [pool.pk], within=BACKFILL_DELAY_SECONDS)
     return taken
 
 
-def _delete(pool: VolumePool, count: int, *, named: Sequence[str] | None = None) -> list[Taken]:
+def _delete_spares(pool: VolumePool, count: int, *, named: Sequence[str] | None = None) -> list[ClaimedSpare]:
     with connection.cursor() as cursor:
         cursor.execute(
-            CLAIM,
+            CLAIM_SPARES,
             {"pool": pool.pk, "count": count, "named": None if named is None else list(named)},
         )
-        return [Taken(*row) for row in cursor.fetchall()]
+        return [ClaimedSpare(*row) for row in cursor.fetchall()]
 
 
 def find_boot_pool(
@@ -124,10 +108,9 @@ def find_boot_pool(
     image_id: str,
     type_code: str,
 ) -> VolumePool | None:
-    """The pool whose volumes are just what a VM is to boot from, or None.
+    """Find the pool whose volumes a VM can boot from: copies of its image, or of the snapshot of its system type.
 
-    Either copies of the image that was chosen, or, when only a kind of system was named, the pool of snapshots of that
-    type: who keeps a pool of type "igw" says with it what an igw boots from.
+    A pool of snapshots of type "igw" defines the boot volume of a VM for which only "igw" was chosen. None without one.
     """
     for pool in select_pools([system.tenant_id]):
         if (pool.account_id, pool.region, pool.size_gb) != (account.pk, region, size_gb):
@@ -141,8 +124,10 @@ def find_boot_pool(
     return None
 
 
-def build_volume(pool: VolumePool, system: InformationSystem, name: str, spare: Taken | None) -> Volume:
-    """The tenant's row of one of a pool's volumes, not yet saved: of a spare, or of one that is yet to be made."""
+def build_volume(
+    pool: VolumePool, system: InformationSystem, name: str, spare: ClaimedSpare | None
+) -> Volume:
+    """Build the tenant's row of a volume, unsaved: of a claimed spare, or of a volume that is to be created."""
     volume = Volume(
         information_system=system,
         account=pool.account,

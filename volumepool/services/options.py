@@ -1,4 +1,4 @@
-"""What volumes an information system can have: the types of its accounts' pools."""
+"""Volume types that information systems can claim."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tenants.scoping import Scope
 from ..models import SpareVolume
 from .claims import select_pools
 
-# So many spares are shown by name: who wants one of a thousand by name knows which.
+# The number of spares that are listed by name.
 SPARES_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
 class SpareOption:
-    """A spare that can be asked for by Cinder's id."""
+    """A spare that can be claimed by Cinder's id."""
 
     volume_id: str
     name: str
@@ -24,9 +24,9 @@ class SpareOption:
 
 @dataclass(frozen=True, slots=True)
 class VolumeOption:
-    """A type: where it is, how large, how many are ready, and those of them that would be given next.
+    """A volume type: its place, its size, the number of ready spares, and those that would be claimed next.
 
-    `problem` says why no more can be made now; "" when they can.
+    `problem` says why no more can be created now; "" when they can.
     """
 
     type: str
@@ -40,8 +40,8 @@ class VolumeOption:
     problem: str
 
 
-def volume_options(*, scope: Scope) -> list[VolumeOption]:
-    """The types of volumes that information systems of a scope can have: a fixed number of queries."""
+def list_volume_options(*, scope: Scope) -> list[VolumeOption]:
+    """List the volume types that the information systems of a scope can claim: a fixed number of queries."""
     tenants = InformationSystem.objects.within(scope).order_by().values("tenant")
     pools = list(select_pools(tenants))
     ready: dict[int, list[SpareOption]] = {pool.pk: [] for pool in pools}
@@ -58,7 +58,7 @@ def volume_options(*, scope: Scope) -> list[VolumeOption]:
             pool.volume_type,
             len(ready[pool.pk]),
             ready[pool.pk][:SPARES_SHOWN],
-            pool.source_error if pool.lacks_its_source else "",
+            pool.source_error if pool.is_source_missing else "",
         )
         for pool in pools
     ]

@@ -1,4 +1,4 @@
-"""Pools as operators write them: checked against what the last sync found, and seeded from settings."""
+"""Pools as operators define them: validated against the last sync, and seeded from settings."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from cloudaccounts.models import CloudAccount, CloudResource
-from cloudaccounts.placements import Errors, regions_known
+from cloudaccounts.placements import Errors, list_known_regions
 from tasks.doorbell import ring
 
 from ..models import VolumePool
 
-# What an entry of VOLUME_POOLS may say besides its account: columns of a pool.
-COLUMNS = frozenset(
+# The columns that an entry of VOLUME_POOLS may set, besides its account.
+SEED_COLUMNS = frozenset(
     {
         "region",
         "size_gb",
@@ -34,77 +34,77 @@ COLUMNS = frozenset(
 
 
 def find_pool_problems(pool: VolumePool) -> Errors:
-    """What is wrong with a pool, by field: what its account does not have, or what would not fit.
+    """Find the problems of a pool, by field: what its account does not have, or what does not fit.
 
-    Only of an account that has been synced; of another nothing is known, and Cinder itself will say it.
+    An account that was never synced has none: nothing is known of it, and Cinder itself will refuse.
     """
-    regions = regions_known(pool.account_id)
+    regions = list_known_regions(pool.account_id)
     if not regions:
         return {}
     if pool.region not in regions:
-        message = _("The account has no region '%(region)s'; it has: %(known)s.")
+        message = _("Unknown region '%(region)s'. Available: %(known)s.")
         return {"region": [message % {"region": pool.region, "known": ", ".join(regions)}]}
     problems: Errors = {}
     found = CloudResource.objects.present().filter(account=pool.account_id, region=pool.region)
     if pool.volume_type and not found.filter(type="volume_type", name=pool.volume_type).exists():
-        message = _("There is no volume type '%(type)s' there.")
+        message = _("Volume type not found: '%(type)s'.")
         problems["volume_type"] = [message % {"type": pool.volume_type}]
     if pool.snapshot_id:
         snapshot = found.filter(type="snapshot", cloud_id=pool.snapshot_id).first()
         if snapshot is None:
-            problems["snapshot_id"] = [_("There is no snapshot '%(id)s' there.") % {"id": pool.snapshot_id}]
+            problems["snapshot_id"] = [_("Snapshot not found: '%(id)s'.") % {"id": pool.snapshot_id}]
         elif snapshot.attributes.get("size_gb", 0) > pool.size_gb:
-            message = _("The snapshot is of %(size)s GB, which does not fit into %(pool)s GB.")
+            message = _("The snapshot has %(size)s GB. The pool's volumes have only %(pool)s GB.")
             shown = {"size": snapshot.attributes["size_gb"], "pool": pool.size_gb}
             problems["size_gb"] = [message % shown]
     if pool.image_id:
         image = found.filter(type="image", cloud_id=pool.image_id).first()
         if image is None:
-            problems["image_id"] = [_("There is no image '%(id)s' there.") % {"id": pool.image_id}]
+            problems["image_id"] = [_("Image not found: '%(id)s'.") % {"id": pool.image_id}]
         elif image.attributes.get("min_disk_gb", 0) > pool.size_gb:
-            message = _("The image '%(image)s' needs a disk of %(least)s GB at least.")
+            message = _("The image '%(image)s' needs a disk of at least %(least)s GB.")
             shown = {"image": image.name, "least": image.attributes["min_disk_gb"]}
             problems["size_gb"] = [message % shown]
     return problems
 
 
 def request_reconciliation(pool: VolumePool) -> None:
-    """Have a pool that was written or edited compared with its cloud, which finds its snapshot, and then filled."""
+    """Request the reconciliation of a pool that was created or edited: it finds the snapshot, and a backfill follows."""
     ring("volumepool.reconcile", [pool.account_id, pool.region])
 
 
-def fill_now(pool: VolumePool) -> None:
-    """Have it looked at what a pool lacks, at a person's word: it may know that there is room again, so a pause ends."""
+def request_backfill(pool: VolumePool) -> None:
+    """Request a backfill by hand. It ends a pause, as the person may know that there is room again."""
     with transaction.atomic():
         VolumePool.objects.filter(pk=pool.pk).update(paused_until=None)
         pool.paused_until = None
         ring("volumepool.backfill", [pool.pk])
 
 
-def seed_pools(wanted: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """Make the pools of a setting that are missing; each type with what became of it: "created", "kept", or why not.
+def seed_pools(pools: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Create the pools of a setting that are missing; return each type with "created", "kept", or the reason why not.
 
-    What is there is left as operators have edited it. `wanted` is `VOLUME_POOLS`: type -> {"account": name, columns …}.
-    Raises `ImproperlyConfigured` for what can never be a pool.
+    An existing pool keeps what operators have edited. `pools` is `VOLUME_POOLS`: type -> {"account": name, columns …}.
+    Raises `ImproperlyConfigured` for an entry that can never be a pool.
     """
-    for type_code, said in wanted.items():
-        strange = sorted(said.keys() - COLUMNS - {"account"})
-        if strange or "account" not in said or "size_gb" not in said:
+    for type_code, entry in pools.items():
+        unknown = sorted(entry.keys() - SEED_COLUMNS - {"account"})
+        if unknown or "account" not in entry or "size_gb" not in entry:
             raise ImproperlyConfigured(
-                f"VOLUME_POOLS: '{type_code}' needs an account and a size_gb, and may have {', '.join(sorted(COLUMNS))};"
-                f" it has {', '.join(sorted(said)) or 'nothing'}."
+                f"VOLUME_POOLS: '{type_code}' needs an account and a size_gb, and may have {', '.join(sorted(SEED_COLUMNS))};"
+                f" it has {', '.join(sorted(entry)) or 'nothing'}."
             )
-    return [(type_code, _written(type_code, said)) for type_code, said in wanted.items()]
+    return [(type_code, _seed_pool(type_code, entry)) for type_code, entry in pools.items()]
 
 
-def _written(type_code: str, said: Mapping[str, Any]) -> str:
-    account = CloudAccount.objects.filter(name=said["account"], tenant=None).first()
-    account = account or CloudAccount.objects.filter(name=said["account"]).order_by("pk").first()
+def _seed_pool(type_code: str, entry: Mapping[str, Any]) -> str:
+    account = CloudAccount.objects.filter(name=entry["account"], tenant=None).first()
+    account = account or CloudAccount.objects.filter(name=entry["account"]).order_by("pk").first()
     if account is None:
-        return f"there is no cloud account '{said['account']}' yet"
+        return f"there is no cloud account '{entry['account']}' yet"
     if VolumePool.objects.filter(account=account, type=type_code).exists():
         return "kept"
-    columns = {name: value for name, value in said.items() if name != "account"}
+    columns = {name: value for name, value in entry.items() if name != "account"}
     pool = VolumePool(account=account, type=type_code, **columns)
     try:
         pool.full_clean()

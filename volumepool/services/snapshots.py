@@ -1,4 +1,4 @@
-"""Taking snapshots of volumes, and removing them."""
+"""Creation and deletion of volume snapshots."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from .changes import lock_volume
 
 @dataclass(frozen=True, slots=True)
 class SnapshotResult:
-    """A snapshot, and the job that takes or removes it."""
+    """A snapshot and the job that creates or deletes it."""
 
     snapshot: VolumeSnapshot
     job: Job
 
     @property
     def volume(self) -> Volume:
-        """What it is a snapshot of."""
+        """The volume of the snapshot."""
         return self.snapshot.volume
 
 
 def take_snapshot(*, scope: Scope, volume_id: UUID, name: str) -> SnapshotResult:
-    """Have a snapshot taken of a volume.
+    """Submit the creation of a snapshot of a volume.
 
-    Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `busy`, `wrong_state`, `quota_exceeded`, `limit_reached`. What a snapshot holds
-    counts as disk, as Cinder itself counts it.
+    Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `busy`, `wrong_state`, `quota_exceeded`, `limit_reached`. A snapshot
+    counts as disk, as it does in Cinder.
     """
     with transaction.atomic():
         volume = lock_volume(scope, volume_id, Role.OPERATOR)
@@ -59,7 +59,7 @@ def take_snapshot(*, scope: Scope, volume_id: UUID, name: str) -> SnapshotResult
 
 
 def remove_snapshot(*, scope: Scope, snapshot_id: UUID) -> SnapshotResult:
-    """Have a snapshot removed. Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `busy`."""
+    """Submit the deletion of a snapshot. Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `busy`."""
     with transaction.atomic():
         snapshots = VolumeSnapshot.objects.select_related("information_system__tenant", "account", "volume")
         snapshot: VolumeSnapshot = locked_row(snapshots, scope, snapshot_id, Role.OPERATOR)

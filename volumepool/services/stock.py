@@ -1,4 +1,4 @@
-"""How full the pools are, and were: what is written down of it, what is read again, and what is forgotten."""
+"""The stock of the pools, now and over time."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from django.db import connection
 from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
-from ..models import PoolClaim, PoolStock, SpareVolume, VolumePool
+from ..models import Claim, PoolStock, SpareVolume, VolumePool
+from ..queries import CLAIMS_BY_POINT, STOCK_BY_POINT
 
-# A pool whose figures stay the same is written down so often: the plot can tell "the same" from "nobody looked".
-AT_LEAST_EVERY = timedelta(minutes=5)
-# What figures and suggestions look back on: claims are kept that long, whatever the settings say.
-LOOKED_BACK = timedelta(days=14)
+# A stock that does not change is recorded this often, so that the chart can tell "unchanged" from "not recorded".
+RECORD_AT_LEAST_EVERY = timedelta(minutes=5)
+# The time that figures and suggestions cover. Claims are kept this long, whatever the settings say.
+FIGURES_PERIOD = timedelta(days=14)
 POINTS = 288
 
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """How many spares of a pool can be claimed now, are being made, and are being removed."""
+    """The spares of a pool that can be claimed, are being created, and are being deleted."""
 
     available: int = 0
     creating: int = 0
@@ -31,7 +32,7 @@ class Stock:
 
 
 def count_stock(pool_ids: Collection[int]) -> dict[int, Stock]:
-    """The stock of some pools, by their keys: one query. A pool without spares is not in it."""
+    """Count the stock of some pools, by their keys: one query. A pool without spares is left out."""
     claimable = Q(pk__in=SpareVolume.objects.claimable().order_by().values("pk"))
     rows = SpareVolume.objects.filter(pool__in=pool_ids).order_by().values("pool")
     counts: Any = rows.annotate(
@@ -43,14 +44,15 @@ def count_stock(pool_ids: Collection[int]) -> dict[int, Stock]:
 
 
 def record_stock() -> int:
-    """Write down how full each pool is that is on; how many rows that were. Four statements, however many pools there are.
+    """Record the stock of each enabled pool; return the number of new rows. Four statements for any number of pools.
 
-    A row is written when something has changed, and else every few minutes. Two at once write a row too many, no more.
+    A row is written when the stock has changed, and at least every `RECORD_AT_LEAST_EVERY`. Two at once write one row
+    too many, which does no harm.
     """
     now = timezone.now()
     desired = dict(VolumePool.objects.filter(enabled=True).order_by().values_list("pk", "desired"))
     stock = count_stock(desired)
-    lately = PoolStock.objects.filter(pool__in=desired, at__gt=now - AT_LEAST_EVERY)
+    lately = PoolStock.objects.filter(pool__in=desired, at__gt=now - RECORD_AT_LEAST_EVERY)
     last = {
         row["pool_id"]: row
         for row in lately.order_by("pool_id", "-at", "-pk")
@@ -70,12 +72,12 @@ def record_stock() -> int:
     return len(PoolStock.objects.bulk_create(rows))
 
 
-def prune(batch: int = 5000) -> None:
-    """Forget old stock and old claims, in batches."""
+def prune_history(batch: int = 5000) -> None:
+    """Delete old stock rows and old claims, in batches."""
     kept = timedelta(days=settings.POOL_HISTORY_DAYS)
     now = timezone.now()
     _delete_in_batches(PoolStock.objects.filter(at__lt=now - kept), batch)
-    _delete_in_batches(PoolClaim.objects.filter(at__lt=now - max(kept, LOOKED_BACK)), batch)
+    _delete_in_batches(Claim.objects.filter(at__lt=now - max(kept, FIGURES_PERIOD)), batch)
 
 
 def _delete_in_batches(rows: QuerySet[Any], batch: int) -> None:
@@ -85,9 +87,9 @@ def _delete_in_batches(rows: QuerySet[Any], batch: int) -> None:
 
 @dataclass(slots=True)
 class Point:
-    """A pool between two moments. What nobody has looked at is None, never zero.
+    """A pool over one interval of time. A figure that was not recorded is None, never zero.
 
-    `available_avg` is weighed by how long it was so; `creating` is the most, `desired` what it was last.
+    `available_avg` is weighted by time; `creating` is the maximum, `desired` the last value.
     """
 
     at: datetime
@@ -101,7 +103,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """A pool over time: points of equal length, the oldest first; the last one is still going on."""
+    """A pool over time: points of equal length, the oldest first. The last one has not ended yet."""
 
     since: datetime
     until: datetime
@@ -110,21 +112,21 @@ class History:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing at all is known of that time."""
+        """Whether nothing was recorded in that time."""
         return not any(point.desired is not None or point.hits or point.misses for point in self.points)
 
 
 def build_history(pool_id: int, days: int) -> History:
-    """The last days of a pool: so many points whatever the days are, put together by the database in two statements."""
+    """Build the history of the last days of a pool: `POINTS` points, summed up by the database in two statements."""
     now = timezone.now()
-    # Points begin at multiples of their length, so that they stay where they are from one look to the next.
+    # Points begin at multiples of their length, so that they do not move from one request to the next.
     length = timedelta(days=days) // POINTS
     seconds = int(length.total_seconds())
     until = datetime.fromtimestamp((int(now.timestamp()) // seconds + 1) * seconds, UTC)
     since = until - POINTS * length
     points = [Point(since + number * length) for number in range(POINTS)]
-    # Of a pool that was written down no more, because it or the portal was off, nothing is known soon after.
-    known = max(3 * AT_LEAST_EVERY, 3 * timedelta(seconds=settings.POOL_BACKFILL_SECONDS))
+    # The last row before a gap (the pool or the portal was off) is true for this long and no longer.
+    known = max(3 * RECORD_AT_LEAST_EVERY, 3 * timedelta(seconds=settings.POOL_BACKFILL_SECONDS))
     given: dict[str, Any] = {
         "pool": pool_id,
         "since": since,
@@ -143,28 +145,3 @@ def build_history(pool_id: int, days: int) -> History:
         for number, hits, misses in cursor.fetchall():
             points[number].hits, points[number].misses = hits, misses
     return History(since, until, seconds, points)
-
-
-# Each row is true until the next one. It is cut where points begin, so that each point weighs what was true in it.
-STOCK_BY_POINT = """
-    WITH seen AS (
-        SELECT id, at, desired, available, creating,
-            LEAST(lead(at) OVER (ORDER BY at, id), at + %(known)s, %(now)s) AS until
-        FROM volumepool_poolstock
-        WHERE pool_id = %(pool)s AND at > %(since)s - %(known)s AND at < %(now)s
-    ), piece AS (
-        SELECT seen.*, number, extract(epoch FROM LEAST(until, %(since)s + (number + 1) * %(length)s)
-            - GREATEST(at, %(since)s + number * %(length)s)) AS lasted
-        FROM seen, generate_series(
-            GREATEST(0, floor(extract(epoch FROM at - %(since)s) / %(seconds)s)::int),
-            floor(extract(epoch FROM until - %(since)s) / %(seconds)s)::int
-        ) AS number
-    )
-    SELECT number, min(available), sum(available * lasted) / sum(lasted), max(creating),
-        (array_agg(desired ORDER BY at DESC, id DESC))[1]
-    FROM piece WHERE lasted > 0 GROUP BY number
-"""
-CLAIMS_BY_POINT = """
-    SELECT floor(extract(epoch FROM at - %(since)s) / %(seconds)s)::int AS number, sum(taken), sum(made)
-    FROM volumepool_poolclaim WHERE pool_id = %(pool)s AND at >= %(since)s AND at <= %(now)s GROUP BY number
-"""

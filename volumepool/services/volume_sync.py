@@ -1,4 +1,4 @@
-"""Status sync of volumes on demand, and whose picture is too old."""
+"""Status sync of volumes on demand, and regions whose volumes are out of date."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ..models import Volume, VolumeSyncState
 
 
 def request_volume_sync(*, scope: Scope, account_id: int | None = None) -> list[tuple[int, str]]:
-    """Have the volumes of the scope looked at as soon as a worker is free; the accounts and regions that will be.
+    """Request a sync of the scope's volumes; return the accounts and regions that will be synced.
 
-    The wish is written, so that this run also compares with Nova. Raises 403 `role_too_low`.
+    The request is recorded, so that this run also compares attachments with Nova. Raises 403 `role_too_low`.
     """
     scope.require(Role.OPERATOR)
     volumes = Volume.objects.within(scope).filter(account__active=True)
@@ -28,24 +28,24 @@ def request_volume_sync(*, scope: Scope, account_id: int | None = None) -> list[
         [VolumeSyncState(account_id=account, region=region) for account, region in places],
         ignore_conflicts=True,
     )
-    of_these = Q(pk__in=[])
+    requested = Q(pk__in=[])
     for account, region in places:
-        of_these |= Q(account=account, region=region)
-    VolumeSyncState.objects.filter(of_these).update(wanted_at=timezone.now())
+        requested |= Q(account=account, region=region)
+    VolumeSyncState.objects.filter(requested).update(wanted_at=timezone.now())
     if places:
         ring("volumepool.sync_place", *places)
     return places
 
 
 def accept_volume_losses(states: QuerySet[VolumeSyncState]) -> int:
-    """Have the next run of some places believe whatever it finds missing; how many. For staff who have looked."""
+    """Let the next run of some regions mark whatever is missing; return their number. For staff who have checked."""
     accepted = states.update(losses_accepted=True, wanted_at=timezone.now())
     ring("volumepool.sync_place", *states.values_list("account_id", "region"))
     return accepted
 
 
 def select_stale_volume_states(now: datetime | None = None) -> QuerySet[VolumeSyncState]:
-    """The places whose volumes nobody has seen for three sync intervals: an alarm, as silence is not health."""
+    """Return the regions whose volumes were not listed for three sync intervals: an alarm, as silence is not health."""
     bound = Volume.objects.filter(
         account=OuterRef("account"), region=OuterRef("region"), volume_id__isnull=False
     )

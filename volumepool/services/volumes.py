@@ -1,4 +1,4 @@
-"""Volumes for tenants: of a type, out of the pool as long as there are spares; or as large as somebody wants."""
+"""New volumes for tenants: claimed by type, or created by size or from a snapshot."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import InvalidFieldsError
 from cloudaccounts.models import CloudAccount, CloudResource
-from cloudaccounts.placements import Place, choose_place, unusable
+from cloudaccounts.placements import Placement, choose_placement, explain_unusable
 from tasks import engine
 from tasks.engine.rows import insert
 from tasks.models import Job
@@ -21,15 +21,15 @@ from tenants.scoping import Role, Scope
 
 from ..commands.claims import ClaimVolumesCommand
 from ..models import SpareVolume, Volume, VolumePool, VolumeSnapshot
-from .claims import build_volume, choose_pool, take
+from .claims import build_volume, choose_pool, claim_spares
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimRequest:
-    """What somebody wants: so many volumes of a type, of which he may have some already.
+    """A claim of `count` volumes of a type, some of which the tenant may have already.
 
-    `volume_ids` are Cinder's ids: "" for a new one; a spare's for just that one; one of the tenant's volumes to have it
-    replaced if it is in error, and left as it is if not. What is missing up to `count` is new.
+    `volume_ids` are Cinder's ids: "" for a new volume; a spare's id for that spare; the id of one of the tenant's volumes
+    to replace it if it is in error, and to keep it if not. New volumes fill up to `count`.
     """
 
     information_system: UUID
@@ -41,9 +41,9 @@ class ClaimRequest:
 
 @dataclass(frozen=True, slots=True)
 class VolumeCreationRequest:
-    """What somebody wants: so many volumes of a size, empty or copies of one of the tenant's snapshots.
+    """A request for `count` volumes of a size, blank or copied from one of the tenant's snapshots.
 
-    Without a size, they are as large as the snapshot. Of a snapshot, they are where it is.
+    Without a size, they have that of the snapshot. Copies are created in the snapshot's account and region.
     """
 
     information_system: UUID
@@ -58,33 +58,33 @@ class VolumeCreationRequest:
 
 @dataclass(slots=True)
 class ClaimResult:
-    """What came of it: the volumes in the order in which they were wanted, and the job that sees to the new ones."""
+    """The volumes, in the order of the request, and the job that processes the new ones; None when all were kept."""
 
     volumes: list[Volume] = field(default_factory=list)
     job: Job | None = None
 
 
-def claim_volumes(*, scope: Scope, wanted: ClaimRequest) -> ClaimResult:
-    """Give a tenant volumes of a type, in one transaction: spares become its own, rows are written for the rest.
+def claim_volumes(*, scope: Scope, request: ClaimRequest) -> ClaimResult:
+    """Claim volumes of a type for a tenant, in one transaction: spares become the tenant's, the rest is to be created.
 
     Raises `DomainError`: 403 `role_too_low`; 400 `invalid`, by field; 409 `quota_exceeded`, `busy`, `taken`.
     """
     scope.require(Role.ADMIN, Volume)
-    owner = get_information_system(scope, wanted.information_system)
-    pool = choose_pool(owner, wanted.type)
-    places = [*wanted.volume_ids, *[""] * (wanted.count - len(wanted.volume_ids))]
+    owner = get_information_system(scope, request.information_system)
+    pool = choose_pool(owner, request.type)
+    places = [*request.volume_ids, *[""] * (request.count - len(request.volume_ids))]
     with transaction.atomic():
-        kept, replaced, named = _sort(scope, owner, pool, places)
+        kept, replaced, named = _sort_ids(scope, owner, pool, places)
         new = [place for place in places if place not in kept]
         if not new:
             return ClaimResult([kept[place] for place in places])
-        # What is replaced is still counted, and makes its place free.
+        # Replaced volumes still count, and free their size.
         freed = sum(volume.size_gb for volume in replaced)
         require_quota(owner.tenant, Needs(disk_gb=len(new) * pool.size_gb - freed))
-        taken = {spare.volume_id: spare for spare in take(pool, len(new) - len(named), named)}
+        taken = {spare.volume_id: spare for spare in claim_spares(pool, len(new) - len(named), named)}
         others = (spare for volume_id, spare in taken.items() if volume_id not in named)
         spares = [taken[place] if place in named else next(others, None) for place in new]
-        names = _names(wanted.name or wanted.type, len(new))
+        names = _names(request.name or request.type, len(new))
         volumes = [build_volume(pool, owner, name, spare) for name, spare in zip(names, spares, strict=True)]
         insert(volumes)
         command = ClaimVolumesCommand(
@@ -104,25 +104,27 @@ def claim_volumes(*, scope: Scope, wanted: ClaimRequest) -> ClaimResult:
         return ClaimResult([kept[place] if place in kept else next(fresh) for place in places], job)
 
 
-def create_volumes(*, scope: Scope, wanted: VolumeCreationRequest) -> ClaimResult:
-    """Have volumes of a size made: empty, or copies of a snapshot.
+def create_volumes(*, scope: Scope, request: VolumeCreationRequest) -> ClaimResult:
+    """Create volumes of a size, blank or copied from a snapshot.
 
     Raises `DomainError`: 403 `role_too_low`; 400 `invalid`, by field; 409 `quota_exceeded`, `busy`.
     """
     scope.require(Role.ADMIN, Volume)
-    owner = get_information_system(scope, wanted.information_system)
+    owner = get_information_system(scope, request.information_system)
     with transaction.atomic():
-        snapshot = _snapshot(scope, owner, wanted) if wanted.snapshot else None
-        place = Place(snapshot.account, snapshot.region) if snapshot else _place(owner, wanted)
-        if snapshot and (wrong := unusable(snapshot.account)):
+        snapshot = _lock_snapshot(scope, owner, request) if request.snapshot else None
+        place = (
+            Placement(snapshot.account, snapshot.region) if snapshot else _choose_placement(owner, request)
+        )
+        if snapshot and (wrong := explain_unusable(snapshot.account)):
             raise InvalidFieldsError({"snapshot": [wrong]})
-        if wrong := explain_unknown_volume_type(place, wanted.volume_type):
+        if wrong := explain_unknown_volume_type(place, request.volume_type):
             raise InvalidFieldsError({"volume_type": [wrong]})
-        size_gb = wanted.size_gb or (snapshot.size_gb if snapshot else 0)
+        size_gb = request.size_gb or (snapshot.size_gb if snapshot else 0)
         if snapshot and size_gb < snapshot.size_gb:
-            message = _("The snapshot is of %(size)s GB; a copy of it cannot be smaller.")
+            message = _("The snapshot has %(size)s GB. A copy can't be smaller.")
             raise InvalidFieldsError({"size_gb": [message % {"size": snapshot.size_gb}]})
-        require_quota(owner.tenant, Needs(disk_gb=wanted.count * size_gb))
+        require_quota(owner.tenant, Needs(disk_gb=request.count * size_gb))
         volumes = Volume.objects.bulk_create(
             Volume(
                 information_system=owner,
@@ -130,9 +132,9 @@ def create_volumes(*, scope: Scope, wanted: VolumeCreationRequest) -> ClaimResul
                 region=place.region,
                 name=name,
                 size_gb=size_gb,
-                type=wanted.volume_type,
+                type=request.volume_type,
             )
-            for name in _names(wanted.name or (snapshot.name if snapshot else "volume"), wanted.count)
+            for name in _names(request.name or (snapshot.name if snapshot else "volume"), request.count)
         )
         command = ClaimVolumesCommand(
             made=[str(volume.pk) for volume in volumes],
@@ -143,11 +145,11 @@ def create_volumes(*, scope: Scope, wanted: VolumeCreationRequest) -> ClaimResul
 
 
 def get_information_system(scope: Scope, system_id: UUID) -> InformationSystem:
-    """The information system that something is for. Raises `InvalidFieldsError` when it is not in the scope."""
+    """Return an information system of the scope. Raises `InvalidFieldsError` when it is not in the scope."""
     systems = InformationSystem.objects.within(scope).select_related("tenant")
     owner: InformationSystem | None = systems.filter(pk=system_id).first()
     if owner is None:
-        message = _("There is no information system '%(id)s' here.") % {"id": system_id}
+        message = _("Application not found: '%(id)s'.") % {"id": system_id}
         raise InvalidFieldsError({"information_system": [message]})
     return owner
 
@@ -156,10 +158,10 @@ def _names(stem: str, count: int) -> list[str]:
     return [stem[:200] if count == 1 else f"{stem[:190]}-{number}" for number in range(1, count + 1)]
 
 
-def _sort(
+def _sort_ids(
     scope: Scope, system: InformationSystem, pool: VolumePool, places: Sequence[str]
 ) -> tuple[dict[str, Volume], list[Volume], list[str]]:
-    """Of the ids: volumes that stay, volumes in error that are replaced, and spares that are wanted by name."""
+    """Sort ids into volumes to keep (by id), volumes in error to replace, and the ids of spares."""
     ids = [place for place in places if place]
     if not ids:
         return {}, [], []
@@ -170,51 +172,54 @@ def _sort(
     strange = [found for found in ids if found not in volumes and found not in spares]
     if strange or len(set(ids)) < len(ids):
         message = (
-            _("There is no volume '%(id)s' here, and no spare of this type.") % {"id": strange[0][:64]}
+            _(
+                "Volume not found: '%(id)s'. It is neither a volume of this application nor a spare of this type."
+            )
+            % {"id": strange[0][:64]}
             if strange
-            else _("A volume is named twice.")
+            else _("The same volume is listed twice.")
         )
         raise InvalidFieldsError({"volume_ids": [message]})
     replaced = [volume for volume in volumes.values() if volume.status.startswith("error")]
     attached = [volume for volume in replaced if volume.vm_id is not None]
     if attached:
-        message = _("The volume '%(id)s' is in error, but attached to a VM; detach it first.")
+        message = _("The volume '%(id)s' is in error, but attached to a VM. Detach it first.")
         raise InvalidFieldsError({"volume_ids": [message % {"id": attached[0].volume_id}]})
     kept = {key: volume for key, volume in volumes.items() if volume not in replaced}
     return kept, replaced, sorted(spares)
 
 
-def _snapshot(scope: Scope, system: InformationSystem, wanted: VolumeCreationRequest) -> VolumeSnapshot:
-    """The tenant's snapshot, locked, so that it is not removed while copies of it are asked for."""
+def _lock_snapshot(scope: Scope, system: InformationSystem, request: VolumeCreationRequest) -> VolumeSnapshot:
+    """Return the tenant's snapshot, locked, so that it is not deleted while copies of it are submitted."""
     snapshots = VolumeSnapshot.objects.within(scope).select_related("account")
     found: VolumeSnapshot | None = (
         snapshots.filter(information_system__tenant=system.tenant_id)
         .select_for_update(of=("self",))
-        .filter(pk=wanted.snapshot)
+        .filter(pk=request.snapshot)
         .first()
     )
     if found is None:
         raise InvalidFieldsError(
-            {"snapshot": [_("There is no snapshot '%(id)s' here.") % {"id": wanted.snapshot}]}
+            {"snapshot": [_("Snapshot not found: '%(id)s'.") % {"id": request.snapshot}]}
         )
     if found.status != "available":
-        message = _("The snapshot is '%(status)s'; it has to be available.") % {"status": found.status}
+        message = _("The snapshot is '%(status)s'. It has to be available.") % {"status": found.status}
         raise InvalidFieldsError({"snapshot": [message]})
-    if wanted.account not in {None, found.account_id} or wanted.region not in {"", found.region}:
+    if request.account not in {None, found.account_id} or request.region not in {"", found.region}:
         raise InvalidFieldsError({"snapshot": [_("The snapshot is in another cloud account or region.")]})
     return found
 
 
-def _place(system: InformationSystem, wanted: VolumeCreationRequest) -> Place:
+def _choose_placement(system: InformationSystem, request: VolumeCreationRequest) -> Placement:
     accounts = CloudAccount.objects.for_tenant(system.tenant).order_by("name")
-    place, errors = choose_place(system, accounts, wanted.account, wanted.region)
+    place, errors = choose_placement(system, accounts, request.account, request.region)
     if place is None:
         raise InvalidFieldsError(errors)
     return place
 
 
-def explain_unknown_volume_type(place: Place, volume_type: str) -> str | None:
-    """What is wrong with a volume type: the last sync has not found it there. None for one that is there, and for ""."""
+def explain_unknown_volume_type(place: Placement, volume_type: str) -> str | None:
+    """Return why a volume type cannot be used: the last sync has not found it. None for a known one, and for ""."""
     if not volume_type:
         return None
     kinds = CloudResource.objects.present().filter(
@@ -223,5 +228,5 @@ def explain_unknown_volume_type(place: Place, volume_type: str) -> str | None:
     known = sorted(kinds.values_list("name", flat=True))
     if volume_type in known:
         return None
-    message = _("There is no volume type '%(type)s'; there are: %(known)s.")
+    message = _("Unknown volume type '%(type)s'. Available: %(known)s.")
     return message % {"type": volume_type, "known": ", ".join(known) or "-"}

@@ -1,4 +1,4 @@
-"""What Cinder has of the pools: the room's only reader of it, but for the watcher."""
+"""Listings of the pools' volumes and snapshots in Cinder."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ListedVolume:
-    """A volume that carries the pools' mark. `spare_id` is the row that it was made for, as the mark says.
+    """A volume that carries the pools' metadata, with the id of the spare that it was created for.
 
-    `owner_id` is the tenant's row that has it since, once the claim's job has said so in Cinder.
+    `owner_id` is the id of the tenant's volume, once the job of the claim has written it to Cinder.
     """
 
     id: str
@@ -40,7 +40,7 @@ class ListedVolume:
 
 @dataclass(frozen=True, slots=True)
 class ListedSnapshot:
-    """A snapshot that is available, and the volume that it was taken of."""
+    """An available snapshot, and the volume that it was taken of."""
 
     id: str
     volume_id: str
@@ -51,25 +51,27 @@ class ListedSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All marked volumes of an account and region, by their ids, and its available snapshots."""
+    """The pools' volumes of an account and region, by their ids, and its available snapshots."""
 
     volumes: dict[str, ListedVolume]
     snapshots: list[ListedSnapshot]
 
-    def newest_snapshot(self, prefix: str, but_of: Container[str]) -> ListedSnapshot | None:
-        """The newest one whose name begins so, and which is of none of some volumes."""
+    def find_newest_snapshot(self, prefix: str, excluded_volumes: Container[str]) -> ListedSnapshot | None:
+        """Return the newest snapshot whose name has a prefix, leaving out those of some volumes."""
         fitting = [
-            one for one in self.snapshots if one.name.startswith(prefix) and one.volume_id not in but_of
+            one
+            for one in self.snapshots
+            if one.name.startswith(prefix) and one.volume_id not in excluded_volumes
         ]
         return max(fitting, key=lambda one: (one.created_at, one.id), default=None)
 
-    def snapshot(self, snapshot_id: str) -> ListedSnapshot | None:
-        """One by its id."""
+    def find_snapshot(self, snapshot_id: str) -> ListedSnapshot | None:
+        """Return the snapshot with an id."""
         return next((one for one in self.snapshots if one.id == snapshot_id), None)
 
 
 def fetch_listing(account: CloudAccount, region: str) -> Listing | None:
-    """One complete listing; None when the cloud does not give one."""
+    """Fetch one complete listing; None when the cloud does not answer."""
     try:
         block_storage = open_cloud(account, region).block_storage
         marked = block_storage.find_volumes_by_metadata({"portal_pool": settings.CLOUD_TAG})
@@ -82,14 +84,14 @@ def fetch_listing(account: CloudAccount, region: str) -> Listing | None:
     except (CloudError, UnreadableSecret) as error:
         log.warning("pool_not_listed", account=account.pk, region=region, error=str(error))
         return None
-    return Listing({volume.id: _seen(volume) for volume in marked}, snapshots)
+    return Listing({volume.id: _read_volume(volume) for volume in marked}, snapshots)
 
 
-def _seen(volume: Volume) -> ListedVolume:
+def _read_volume(volume: Volume) -> ListedVolume:
     return ListedVolume(
         volume.id,
-        _uuid(volume.metadata.get("portal_spare")),
-        _uuid(volume.metadata.get("portal_volume")),
+        _parse_uuid(volume.metadata.get("portal_spare")),
+        _parse_uuid(volume.metadata.get("portal_volume")),
         volume.name,
         volume.status,
         volume.size_gb,
@@ -101,7 +103,7 @@ def _seen(volume: Volume) -> ListedVolume:
     )
 
 
-def _uuid(text: object) -> UUID | None:
+def _parse_uuid(text: object) -> UUID | None:
     try:
         return UUID(str(text))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Looking at volumes and their snapshots for the engine's async tasks."""
+"""Watchers that poll volumes and their snapshots for the task manager."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ..cinder_columns import to_columns
 
 
 class VolumeWatcher(CloudWatcher[Volume]):
-    """Looks at volumes. Cinder lists no changes, so many are looked at by a listing of all."""
+    """Polls volumes. Cinder cannot list changes only, so many volumes are polled by listing all of them."""
 
     def one(self, cloud: Cloud, object_id: str) -> Volume:
-        """One volume by a single get."""
+        """Fetch one volume."""
         return cloud.block_storage.get_volume(object_id)
 
     def many(self, cloud: Cloud, since: datetime) -> Iterator[RecordPage[Volume]]:
-        """All volumes of the project."""
+        """List all volumes of the project."""
         return cloud.block_storage.volume_pages()
 
     def seen(self, found: Volume) -> Observation:
-        """Cinder's word, and what it hangs on."""
+        """Return the volume's status, servers and columns."""
         data = {
             "server_ids": list(found.server_ids),
             "devices": list(found.devices),
@@ -34,16 +34,16 @@ class VolumeWatcher(CloudWatcher[Volume]):
 
 
 class SnapshotWatcher(CloudWatcher[Snapshot]):
-    """Looks at snapshots of volumes."""
+    """Polls snapshots of volumes."""
 
     def one(self, cloud: Cloud, object_id: str) -> Snapshot:
-        """One snapshot by a single get."""
+        """Fetch one snapshot."""
         return cloud.block_storage.get_snapshot(object_id)
 
     def many(self, cloud: Cloud, since: datetime) -> Iterator[RecordPage[Snapshot]]:
-        """All snapshots of the project."""
+        """List all snapshots of the project."""
         return cloud.block_storage.snapshot_pages()
 
     def seen(self, found: Snapshot) -> Observation:
-        """Cinder's word."""
+        """Return the snapshot's status."""
         return Observation(found.status)

@@ -24,7 +24,7 @@ from ..serializers import (
     VolumePoolSerializer,
 )
 from ..services.figures import compute_figures
-from ..services.pools import fill_now
+from ..services.pools import request_backfill
 from ..services.stock import build_history
 
 POOLS = VolumePool.objects.select_related("account").order_by("type", "account__name", "pk")
@@ -103,7 +103,7 @@ class PoolBackfillView(_PoolView):
     def post(self, request: Request, pk: int) -> Response:
         """Look now for what is missing in it, although it may be pausing."""
         pool = self.get_object()
-        fill_now(pool)
+        request_backfill(pool)
         return Response(self.shown([pool])[0], status=202)
 
 

@@ -16,7 +16,7 @@ from tasks.models import Job
 from tenants.scoped_views import ScopedView
 from tenants.scoping import Role
 
-from ..actions import act, volume_actions
+from ..actions import list_volume_actions, run_action
 from ..filters import VolumeFilter
 from ..models import Volume
 from ..serializers import (
@@ -35,9 +35,9 @@ from ..services import (
     VolumeCreationRequest,
     claim_volumes,
     create_volumes,
+    list_volume_options,
     remove_volume,
     rename_volume,
-    volume_options,
 )
 
 VOLUMES = Volume.objects.select_related("information_system", "vm")
@@ -67,9 +67,9 @@ class VolumeListView(CommandView, ListAPIView[Volume]):
             self.scope.require(Role.ADMIN, Volume)
             params = self.validate_body(WantedVolumesSerializer(data=request.data), Role.ADMIN)
             if "type" in params:
-                provided = claim_volumes(scope=self.scope, wanted=ClaimRequest(**params))
+                provided = claim_volumes(scope=self.scope, request=ClaimRequest(**params))
             else:
-                provided = create_volumes(scope=self.scope, wanted=VolumeCreationRequest(**params))
+                provided = create_volumes(scope=self.scope, request=VolumeCreationRequest(**params))
             return job_response(provided.job, {"volumes": VolumeSerializer(provided.volumes, many=True).data})
 
         return self.run_command(request, record)
@@ -93,7 +93,7 @@ class VolumeOptionsView(ScopedView):
     @extend_schema(responses=VolumeOptionSerializer(many=True))
     def get(self, request: Request) -> Response:
         """Each type with its size, what is ready, and what is wrong with it."""
-        options = volume_options(scope=self.scope)
+        options = list_volume_options(scope=self.scope)
         return Response(VolumeOptionSerializer([asdict(option) for option in options], many=True).data)
 
 
@@ -151,10 +151,10 @@ class VolumeActionsView(_VolumeView):
 
         def record() -> Response:
             name = request.data.get("action") if isinstance(request.data, dict) else None
-            action = volume_actions().get(name) if isinstance(name, str) else None
+            action = list_volume_actions().get(name) if isinstance(name, str) else None
             role = action.role if action else Role.OPERATOR
             params = self.validate_body(VolumeActionSerializer(data=request.data), role)
-            outcome = act(self.scope, pk, params.pop("action"), params)
+            outcome = run_action(self.scope, pk, params.pop("action"), params)
             response = _volume_response(outcome.volume, outcome.job)
             snapshot = getattr(outcome, "snapshot", None)
             if snapshot is not None:

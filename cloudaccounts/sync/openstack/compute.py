@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from openstack_client import Cloud, Flavor, Keypair, RecordPage, Server, Zone
 
-from ...registry import Found, Link, register_syncer
+from ...registry import Link, ListedResource, register_syncer
 from .provider import OpenStackSyncer
 
 
@@ -26,9 +26,9 @@ class Flavors(OpenStackSyncer):
         """All flavors that the project may use."""
         yield client.compute.list_flavors()
 
-    def found(self, record: Flavor) -> Found:
+    def found(self, record: Flavor) -> ListedResource:
         """A flavor."""
-        return Found(
+        return ListedResource(
             record.id,
             record.name,
             "disabled" if record.is_disabled else "active",
@@ -55,9 +55,9 @@ class Zones(OpenStackSyncer):
         """All zones."""
         yield client.compute.list_zones()
 
-    def found(self, record: Zone) -> Found:
+    def found(self, record: Zone) -> ListedResource:
         """A zone."""
-        return Found(record.name, record.name, "available" if record.is_available else "unavailable")
+        return ListedResource(record.name, record.name, "available" if record.is_available else "unavailable")
 
 
 @register_syncer
@@ -72,9 +72,9 @@ class Keypairs(OpenStackSyncer):
         """All keypairs."""
         yield client.compute.list_keypairs()
 
-    def found(self, record: Keypair) -> Found:
+    def found(self, record: Keypair) -> ListedResource:
         """A keypair."""
-        return Found(
+        return ListedResource(
             record.name,
             record.name,
             "",
@@ -94,9 +94,9 @@ class Servers(OpenStackSyncer):
         """All servers of the project."""
         return client.compute.server_pages()
 
-    def found(self, record: Server) -> Found:
+    def found(self, record: Server) -> ListedResource:
         """A server."""
-        return Found(
+        return ListedResource(
             record.id,
             record.name,
             record.status,

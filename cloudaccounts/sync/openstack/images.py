@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from openstack_client import Cloud, Image, RecordPage
 
-from ...registry import Found, Link, register_syncer
+from ...registry import Link, ListedResource, register_syncer
 from .provider import OpenStackSyncer
 
 
@@ -25,17 +25,17 @@ class Images(OpenStackSyncer):
         """All images that the project may use."""
         return client.image.image_pages()
 
-    def found(self, record: Image) -> Found | None:
+    def found(self, record: Image) -> ListedResource | None:
         """An image, unless it is hidden."""
         return None if record.is_hidden else image_found(record)
 
 
-def image_found(image: Image) -> Found:
+def image_found(image: Image) -> ListedResource:
     """An image: what system it holds, what it needs, whose it is, and the portal's own marks on a snapshot.
 
     Also for who has just made one and does not wait for the next listing.
     """
-    return Found(
+    return ListedResource(
         image.id,
         image.name,
         image.status,

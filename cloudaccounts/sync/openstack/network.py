@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from openstack_client import Cloud, FloatingIp, Network, Port, RecordPage, Router, SecurityGroup, Subnet
 
-from ...registry import Found, Link, register_syncer
+from ...registry import Link, ListedResource, register_syncer
 from .provider import OpenStackSyncer, found_on
 
 
@@ -22,7 +22,7 @@ class Networks(OpenStackSyncer):
     order = 20
     catalogue = True
 
-    def pages(self, client: Cloud) -> Iterator[list[Found]]:
+    def pages(self, client: Cloud) -> Iterator[list[ListedResource]]:
         """All networks that the project sees, with the ranges of their subnets."""
         cidrs: dict[str, list[str]] = {}
         for subnets in client.network.subnet_pages():
@@ -35,9 +35,9 @@ class Networks(OpenStackSyncer):
         """All networks that the project sees: its own, shared and external ones."""
         return client.network.network_pages()
 
-    def found(self, record: Network, cidrs: Mapping[str, list[str]] = MappingProxyType({})) -> Found:
+    def found(self, record: Network, cidrs: Mapping[str, list[str]] = MappingProxyType({})) -> ListedResource:
         """A network."""
-        return Found(
+        return ListedResource(
             record.id,
             record.name,
             record.status if record.is_admin_state_up else "DOWN",
@@ -61,9 +61,9 @@ class Subnets(OpenStackSyncer):
         """All subnets that the project sees."""
         return client.network.subnet_pages()
 
-    def found(self, record: Subnet) -> Found:
+    def found(self, record: Subnet) -> ListedResource:
         """A subnet."""
-        return Found(
+        return ListedResource(
             record.id,
             record.name,
             "",
@@ -90,10 +90,10 @@ class SecurityGroups(OpenStackSyncer):
         """All security groups of the project."""
         return client.network.security_group_pages()
 
-    def found(self, record: SecurityGroup) -> Found:
+    def found(self, record: SecurityGroup) -> ListedResource:
         """A security group."""
         attributes = {"description": record.description, "rules": record.rule_count}
-        return Found(record.id, record.name, "", attributes)
+        return ListedResource(record.id, record.name, "", attributes)
 
 
 @register_syncer
@@ -108,9 +108,9 @@ class Routers(OpenStackSyncer):
         """All routers of the project."""
         return client.network.router_pages()
 
-    def found(self, record: Router) -> Found:
+    def found(self, record: Router) -> ListedResource:
         """A router."""
-        return Found(
+        return ListedResource(
             record.id,
             record.name,
             record.status,
@@ -132,9 +132,9 @@ class Ports(OpenStackSyncer):
         """All ports of the project."""
         return client.network.port_pages()
 
-    def found(self, record: Port) -> Found:
+    def found(self, record: Port) -> ListedResource:
         """A port."""
-        return Found(
+        return ListedResource(
             record.id,
             record.name,
             record.status,
@@ -166,9 +166,9 @@ class FloatingIps(OpenStackSyncer):
         """All floating IPs of the project."""
         return client.network.floating_ip_pages()
 
-    def found(self, record: FloatingIp) -> Found:
+    def found(self, record: FloatingIp) -> ListedResource:
         """A floating IP."""
-        return Found(
+        return ListedResource(
             record.id,
             record.address,
             record.status,

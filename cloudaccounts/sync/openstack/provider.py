@@ -14,7 +14,15 @@ from security.encryption import UnreadableSecret
 
 from ...connect import open_cloud
 from ...models import CloudAccount
-from ...registry import Found, FoundPage, Provider, Syncer, Unreadable, found_page, register_provider
+from ...registry import (
+    ListedPage,
+    ListedResource,
+    Provider,
+    Syncer,
+    UnreadableResource,
+    build_page,
+    register_provider,
+)
 from ..clock_offsets import record_clock_offset
 
 
@@ -69,7 +77,7 @@ class OpenStackSyncer(Syncer):
 
     provider = OpenStack.code
 
-    def pages(self, client: Cloud) -> Iterator[list[Found]]:
+    def pages(self, client: Cloud) -> Iterator[list[ListedResource]]:
         """All that there is, page by page, with what of each page could not be read."""
         for page in self.listing(client):
             yield found_on(page, self.found)
@@ -79,10 +87,12 @@ class OpenStackSyncer(Syncer):
         """The wrapper's records, page by page. Raises `CloudError`."""
 
     @abstractmethod
-    def found(self, record: Any) -> Found | None:
+    def found(self, record: Any) -> ListedResource | None:
         """What a row shows of a record; None for one that is left out on purpose."""
 
 
-def found_on(page: RecordPage[Any], found_of: Callable[[Any], Found | None]) -> FoundPage:
+def found_on(page: RecordPage[Any], found_of: Callable[[Any], ListedResource | None]) -> ListedPage:
     """The findings of a page of the wrapper's records."""
-    return found_page(page, found_of, [Unreadable(one.id, one.name, one.reason) for one in page.unreadable])
+    return build_page(
+        page, found_of, [UnreadableResource(one.id, one.name, one.reason) for one in page.unreadable]
+    )

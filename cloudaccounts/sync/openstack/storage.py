@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from openstack_client import Cloud, RecordPage, Snapshot, Volume, VolumeType
 from openstack_client.records import Quota
 
-from ...registry import Found, Link, register_syncer
+from ...registry import Link, ListedResource, register_syncer
 from .provider import OpenStackSyncer
 
 
@@ -27,9 +27,9 @@ class VolumeTypes(OpenStackSyncer):
         """All types that the project may use."""
         yield client.block_storage.list_volume_types()
 
-    def found(self, record: VolumeType) -> Found:
+    def found(self, record: VolumeType) -> ListedResource:
         """A volume type."""
-        return Found(record.id, record.name, "active", {"is_public": record.is_public})
+        return ListedResource(record.id, record.name, "active", {"is_public": record.is_public})
 
 
 @register_syncer
@@ -44,9 +44,9 @@ class Snapshots(OpenStackSyncer):
         """All snapshots of the project."""
         return client.block_storage.snapshot_pages()
 
-    def found(self, record: Snapshot) -> Found:
+    def found(self, record: Snapshot) -> ListedResource:
         """A snapshot."""
-        return Found(
+        return ListedResource(
             record.id,
             record.name,
             record.status,
@@ -71,9 +71,9 @@ class Volumes(OpenStackSyncer):
         """All volumes of the project."""
         return client.block_storage.volume_pages()
 
-    def found(self, record: Volume) -> Found:
+    def found(self, record: Volume) -> ListedResource:
         """A volume."""
-        return Found(
+        return ListedResource(
             record.id,
             record.name,
             record.status,
@@ -103,9 +103,9 @@ class Quotas(OpenStackSyncer):
         for service in (client.compute, client.block_storage, client.network):
             yield RecordPage(service.list_quotas())
 
-    def found(self, record: Quota) -> Found:
+    def found(self, record: Quota) -> ListedResource:
         """A quota."""
-        return Found(
+        return ListedResource(
             f"{record.service}.{record.name}",
             record.name,
             _fullness(record.limit, record.in_use),

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from cloudaccounts.connect import fill_from_clouds_yaml
 from cloudaccounts.models import CloudAccount
-from cloudaccounts.registry import types_of
+from cloudaccounts.registry import list_synced_types
 from cloudaccounts.services import verify_account
 from cloudaccounts.sync.resources import sync_resource
 from deploys.models import Host, MicroService, MicroServiceInstance, MicroServiceVersion
@@ -60,22 +60,22 @@ class Command(BaseCommand):
                 "Make an administrator with `manage.py createsuperuser`."
             )
         with transaction.atomic():
-            systems = self.people_and_systems(os.environ.get("DEMO_PASSWORD", "demo"))
-            self.service(systems["acme", "Web shop"])
-        if not (settings.OS_CLOUD or self.simulator()):
+            systems = self.create_users_and_systems(os.environ.get("DEMO_PASSWORD", "demo"))
+            self.create_service(systems["acme", "Web shop"])
+        if not (settings.OS_CLOUD or self.find_simulator()):
             self.stdout.write("No cloud: enter an account in the admin.")
             return
-        account, region, is_new = self.account()
+        account, region, is_new = self.create_account()
         if is_new and not settings.OS_CLOUD:
-            self.seed()
+            self.seed_cloud()
         # Here and now, so that there is something to choose from when the portal opens; the workers verify it.
-        for type_code in types_of(account):
+        for type_code in list_synced_types(account):
             sync_resource(account.pk, type_code)
         if account.last_verified_at is None:
             admin = User.objects.get(username="admin")
             verify_account(scope=Scope(admin, None, Role.ADMIN), account_id=account.pk)
         adopted = adopt_servers(
-            account=account, region=region, system_for=lambda n, name: self.system_of(systems, n, name)
+            account=account, region=region, system_for=lambda n, name: self.find_system(systems, n, name)
         )
         if not settings.OS_CLOUD:
             place = {"account": account.name, "region": region}
@@ -84,14 +84,14 @@ class Command(BaseCommand):
             f"{VirtualMachine.objects.count()} VMs ({adopted} new), {len(systems)} information systems"
         )
 
-    def people_and_systems(self, password: str) -> dict[tuple[str, str], InformationSystem]:
+    def create_users_and_systems(self, password: str) -> dict[tuple[str, str], InformationSystem]:
         """Users, tenants, memberships, information systems."""
-        self.user("admin", password, is_staff=True, is_superuser=True)
+        self.create_user("admin", password, is_staff=True, is_superuser=True)
         systems = {}
         for slug, members in MEMBERS.items():
             tenant, _created = Tenant.objects.get_or_create(slug=slug, defaults={"name": slug.capitalize()})
             for username, role in members.items():
-                user = self.user(username, password)
+                user = self.create_user(username, password)
                 Membership.objects.get_or_create(user=user, tenant=tenant, defaults={"role": role})
         for slug, name in SYSTEMS:
             systems[slug, name], _created = InformationSystem.objects.get_or_create(
@@ -99,7 +99,7 @@ class Command(BaseCommand):
             )
         return systems
 
-    def service(self, system: InformationSystem) -> None:
+    def create_service(self, system: InformationSystem) -> None:
         """A service in its first version on four hosts, with newer ones to upgrade to.
 
         It is "deployed" by a program that only says so, where the installation has that one.
@@ -142,13 +142,13 @@ class Command(BaseCommand):
                 status=MicroServiceInstance.Status.RUNNING,
             )
 
-    def user(self, username: str, password: str, **flags: bool) -> User:
+    def create_user(self, username: str, password: str, **flags: bool) -> User:
         """A user; one that is there already keeps his password."""
         return User.objects.filter(username=username).first() or User.objects.create_user(
             username, f"{username}@example.org", password, **flags
         )
 
-    def account(self) -> tuple[CloudAccount, str, bool]:
+    def create_account(self) -> tuple[CloudAccount, str, bool]:
         """The demo's cloud account, its region, and whether it was made just now."""
         name = settings.OS_CLOUD or "simulator"
         account = CloudAccount.objects.filter(name=name).first()
@@ -158,31 +158,31 @@ class Command(BaseCommand):
         if settings.OS_CLOUD:
             region = fill_from_clouds_yaml(account, settings.OS_CLOUD) or region
         else:
-            account.auth_url = f"{self.simulator()}/identity/v3"
+            account.auth_url = f"{self.find_simulator()}/identity/v3"
             account.credential_kind = CloudAccount.CredentialKind.PASSWORD
             account.access_id, account.project = "demo", "demo"
             account.set_secret("demo")
         account.save()
         return account, region, is_new
 
-    def simulator(self) -> str:
+    def find_simulator(self) -> str:
         """Where the simulator listens; empty when `make up-nosim` runs without one."""
         port = os.environ.get("SIMULATOR_PORT", "5050")
         return f"http://127.0.0.1:{port}" if port else ""
 
-    def seed(self) -> None:
+    def seed_cloud(self) -> None:
         """Give the simulator the servers of the demo."""
         for batches in SYSTEMS.values():
             for prefix, count, status in batches:
                 body = {"project": "demo", "servers": count, "name_prefix": prefix, "status": status}
                 request = urllib.request.Request(  # noqa: S310 - always http, on loopback.
-                    f"{self.simulator()}/_control/seed",
+                    f"{self.find_simulator()}/_control/seed",
                     data=json.dumps(body).encode(),
                     headers={"Content-Type": "application/json"},
                 )
                 urllib.request.urlopen(request, timeout=30).close()  # noqa: S310
 
-    def system_of(
+    def find_system(
         self, systems: dict[tuple[str, str], InformationSystem], number: int, name: str
     ) -> InformationSystem | None:
         """The system that a server's name belongs to; servers of other names are shared out in turn."""

@@ -18,7 +18,7 @@ from tenants.models import Tenant
 from tenants.quotas import usage_of
 from tests.simulated import SimulatedCloud
 from vms.models import VirtualMachine
-from volumepool.models import SpareVolume, StrayVolume, Volume, VolumePool, VolumeSnapshot
+from volumepool.models import OrphanVolume, SpareVolume, Volume, VolumePool, VolumeSnapshot
 
 
 @dataclass
@@ -182,7 +182,7 @@ def wrong_usage(found: Found) -> Iterator[str]:
 
 
 def strays(found: Found) -> Iterator[str]:
-    for stray in StrayVolume.objects.exclude(volume_id__in=found.done.taken):
+    for stray in OrphanVolume.objects.exclude(volume_id__in=found.done.taken):
         yield f"{stray.volume_id} '{stray.name}' ({stray.status}), seen {stray.seen} times"
 
 

@@ -175,7 +175,7 @@ class People:
             volume_ids=named,
             name=f"data-{self.claimed}",
         )
-        provided: ClaimResult = claim_volumes(scope=tenant.scope, wanted=wanted)
+        provided: ClaimResult = claim_volumes(scope=tenant.scope, request=wanted)
         if name == "replace one in error":
             self.given_up |= set(Volume.objects.filter(volume_id__in=named).values_list("pk", flat=True))
         self.claimed += 1

@@ -9,7 +9,7 @@ from django.db.models import Sum
 from tasks.models import Job
 from tests.simulated import SimulatedCloud
 from vms.models import VirtualMachine
-from volumepool.models import PoolClaim
+from volumepool.models import Claim
 
 from . import invariants
 from .meddling import Meddler
@@ -49,5 +49,5 @@ def reasons() -> Counter[str]:
 
 def sources() -> Counter[str]:
     """How many volumes came out of pools, and how many had to be made."""
-    told = PoolClaim.objects.aggregate(taken=Sum("taken"), made=Sum("made"))
+    told = Claim.objects.aggregate(taken=Sum("taken"), made=Sum("made"))
     return Counter({"spares": told["taken"] or 0, "volumes to be made": told["made"] or 0})

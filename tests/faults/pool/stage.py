@@ -23,7 +23,7 @@ from tests.faults.creation.worker import Killed, Worker
 from tests.simulated import SimulatedCloud
 from vms.models import VirtualMachine, VMOperationLog
 from volumepool.commands.spares import SpareCommand
-from volumepool.models import PoolClaim, SpareVolume, StrayVolume, Volume, VolumePool, VolumeSnapshot
+from volumepool.models import Claim, OrphanVolume, SpareVolume, Volume, VolumePool, VolumeSnapshot
 from volumepool.services import ClaimRequest, ClaimResult, backfill, claim_volumes, reconcile
 
 from . import invariants
@@ -77,7 +77,7 @@ class PoolStage:
         self.done = invariants.BehindOurBack()
         EntityLock.objects.all().delete()
         Job.objects.all().delete()
-        for rows in (PollScope, PoolClaim, VMOperationLog, StrayVolume, VolumeSnapshot, Volume, SpareVolume):
+        for rows in (PollScope, Claim, VMOperationLog, OrphanVolume, VolumeSnapshot, Volume, SpareVolume):
             rows.objects.all().delete()
         VirtualMachine.objects.all().delete()
         VolumePool.objects.exclude(pk=self.pool.pk).delete()
@@ -118,7 +118,7 @@ class PoolStage:
     def claim(self, count: int = 1, **more: Any) -> ClaimResult:
         """Ask for volumes of the pool's type."""
         wanted = ClaimRequest(information_system=self.system.pk, type=self.pool.type, count=count, **more)
-        return claim_volumes(scope=self.scope, wanted=wanted)
+        return claim_volumes(scope=self.scope, request=wanted)
 
     def change(self, volume_id: str | None, **columns: Any) -> None:
         """Change a volume behind the portal's back."""

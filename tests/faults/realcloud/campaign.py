@@ -187,7 +187,7 @@ class RealCampaign:
         for account_id, region in known_regions():
             sync_region(account_id, region, full=True)
         for account_id, region in of_volumes.select_regions_to_sync():
-            of_volumes.sync_place(account_id, region)
+            of_volumes.sync_region(account_id, region)
 
     @staticmethod
     def _confirm() -> None:

@@ -97,7 +97,7 @@ class Fleet:
             wanted = VolumeCreationRequest(
                 information_system=self.system.pk, size_gb=1, count=lacking, name="data"
             )
-            job = create_volumes(scope=self.scope, wanted=wanted).job
+            job = create_volumes(scope=self.scope, request=wanted).job
             made.append(job)
         return [job for job in made if job is not None]
 

@@ -147,9 +147,9 @@ class Injections:
         """kill -9 of a program's main process, or of one of its pool; of another worker's while this one is dead."""
         for name in [of, *(OTHER_WORKERS if of.startswith("worker") else ())]:
             main = self.processes.main(name)
-            family = [main] if main and role == "main" else self.processes.children(name)
+            process_tree = [main] if main and role == "main" else self.processes.children(name)
             # Who sleeps is to wake.
-            victims = [process for process in family if process not in self._sleepers]
+            victims = [process for process in process_tree if process not in self._sleepers]
             if victims:
                 break
         else:
@@ -236,7 +236,7 @@ class Injections:
 
     def stop_valkey(self, *, politely: bool) -> None:
         """The broker is away."""
-        self.servers.stop_valkey(politely=politely)
+        self.servers.stop_valkey(stop_signal=politely)
 
     def start_valkey(self) -> None:
         """It is back, and empty."""

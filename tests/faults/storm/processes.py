@@ -102,32 +102,32 @@ class Processes:
     def children(self, name: str) -> list[ProcessId]:
         """The processes of its pool."""
         main = self.main(name)
-        return launch.family(main.pid)[1:] if main else []
+        return launch.process_tree(main.pid)[1:] if main else []
 
     def kill(self, name: str, process: ProcessId) -> None:
         """kill -9 of a program's main process or of one of its pool."""
         if process.pid == self.programs[name].process.pid:
             self.programs[name].was_killed = True
-            self.programs[name].relatives = launch.family(process.pid)[1:]
+            self.programs[name].relatives = launch.process_tree(process.pid)[1:]
         process.send(signal.SIGKILL)
 
     def end(self, name: str) -> None:
         """End one for good."""
         program = self.programs.pop(name)
-        launch.end(program.process, politely=signal.SIGTERM, seconds=10)
+        launch.end(program.process, stop_signal=signal.SIGTERM, seconds=10)
 
     def stop(self) -> None:
         """End all of them at once: their servers go next."""
-        families = [launch.family(program.process.pid) for program in self.programs.values()]
-        for program, family in zip(self.programs.values(), families, strict=True):
-            launch.kill(family)
+        families = [launch.process_tree(program.process.pid) for program in self.programs.values()]
+        for program, process_tree in zip(self.programs.values(), families, strict=True):
+            launch.kill(process_tree)
             program.process.wait()
         self.programs.clear()
 
     @staticmethod
     def end_descendants() -> int:
         """End whatever descends from this process, orphans included; how many were left. Servers must be gone by now."""
-        left = launch.family(os.getpid())[1:]
+        left = launch.process_tree(os.getpid())[1:]
         launch.kill(left)
         launch.wait_until_gone(left, seconds=5)
         return len(left)

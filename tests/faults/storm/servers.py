@@ -106,13 +106,13 @@ class Servers:
         until = time.monotonic() + seconds
         while not ready():
             if time.monotonic() > until:
-                raise TimeoutError(f"{what} was not ready within {seconds:.0f} s.\n{self.last_lines()}")
+                raise TimeoutError(f"{what} was not ready within {seconds:.0f} s.\n{self.read_last_lines()}")
             time.sleep(0.05)
 
-    def last_lines(self) -> str:
+    def read_last_lines(self) -> str:
         """The ends of all logs."""
         return "\n".join(
-            f"--- {log.name}\n{launch.last_lines(log, 8)}" for log in sorted(self.folder.glob("*.log"))
+            f"--- {log.name}\n{launch.read_last_lines(log, 8)}" for log in sorted(self.folder.glob("*.log"))
         )
 
     def start_valkey(self) -> None:
@@ -171,7 +171,7 @@ class Servers:
             ("postgres", signal.SIGQUIT),
         ):
             if process := self.running.pop(name, None):
-                launch.end(process, politely=politely, seconds=10)
+                launch.end(process, stop_signal=politely, seconds=10)
 
     def remove_folder(self, *, keep_logs: bool) -> None:
         """Remove the folder, or all of it but the logs."""

@@ -1,0 +1,36 @@
+"""How settings are read: from the environment and from the file `.env`."""
+
+from pathlib import Path
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from portal.service_urls import validate_url, with_password
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+env = environ.Env()
+if (BASE_DIR / ".env").is_file():
+    env.read_env(str(BASE_DIR / ".env"))
+
+PORTAL_ENV = env.str("PORTAL_ENV", default="development")
+if PORTAL_ENV not in {"development", "test", "production"}:
+    raise ImproperlyConfigured(f"PORTAL_ENV is '{PORTAL_ENV}', not 'development', 'test' or 'production'.")
+PRODUCTION = PORTAL_ENV == "production"
+
+
+def required_in_production(name: str, development: str) -> str:
+    """The value of an environment variable that has a default only outside production."""
+    value: str = env.str(name, default="" if PRODUCTION else development)
+    if not value:
+        raise ImproperlyConfigured(
+            f"{name} is not set; production does not start without it (see .env.example)."
+        )
+    return value
+
+
+def service_url(name: str, default: str, password: str) -> str:
+    """The address in an environment variable, with the password of another one where it holds none itself."""
+    try:
+        return with_password(validate_url(name, env.str(name, default="") or default), password)
+    except ValueError as error:
+        raise ImproperlyConfigured(str(error)) from None

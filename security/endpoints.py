@@ -1,0 +1,69 @@
+"""Checks of the endpoints and certificates that people enter for a cloud."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from dataclasses import replace
+from functools import partial
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+from .connections import AddressRefused, resolve_checked
+from .policies import cloud_policy
+
+MAX_CA_BUNDLE_LENGTH = 200_000
+
+
+def check_auth_url(url: str) -> None:
+    """Refuse a URL that is not http(s), or that leads to an address where no cloud may be. Raises ValidationError.
+
+    The addresses are those of `policies.cloud_policy`. This check is for the person who enters the URL; the portal is
+    protected by the same check at each connection, as a name can change its address later. With `ALLOW_LOCAL_CLOUDS`, where
+    names that no DNS knows are usual, only addresses are checked here.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:  # A port that is no number, a bracket that does not close.
+        raise ValidationError(_("Not a valid URL: %(error)s.") % {"error": error}) from None
+    has_user = parts.username is not None or parts.password is not None
+    if parts.scheme not in {"http", "https"} or not host or has_user:
+        raise ValidationError(_("Enter an http or https URL with a host and without a username."))
+    if port is None:
+        port = 443 if parts.scheme == "https" else 80
+    policy = cloud_policy()
+    if settings.ALLOW_LOCAL_CLOUDS:
+        policy = replace(policy, resolve=partial(socket.getaddrinfo, flags=socket.AI_NUMERICHOST))
+    try:
+        resolve_checked(host, port, policy=policy)
+    except AddressRefused as refused:
+        raise ValidationError(
+            _("The host '%(host)s' leads to an address where no cloud is allowed: %(reason)s.")
+            % {"host": host, "reason": refused.reason}
+        ) from None
+    except OSError:
+        if not settings.ALLOW_LOCAL_CLOUDS:
+            raise ValidationError(_("Host not found: '%(host)s'.") % {"host": host}) from None
+
+
+def check_ca_bundle(pem: str) -> None:
+    """Refuse certificates that TLS could not use. Raises ValidationError.
+
+    The empty text is valid: then the system's authorities are used.
+    """
+    if len(pem) > MAX_CA_BUNDLE_LENGTH:
+        raise ValidationError(_("Enter at most %(most)s characters.") % {"most": MAX_CA_BUNDLE_LENGTH})
+    if not pem:
+        return
+    # Between certificates there may be text in any language, which Python's ssl would refuse.
+    plain = pem.encode("ascii", "replace").decode()
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=plain)
+    except (ssl.SSLError, ValueError):
+        raise ValidationError(
+            _("No certificate in PEM format found (-----BEGIN CERTIFICATE-----).")
+        ) from None
