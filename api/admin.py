@@ -1,4 +1,4 @@
-"""API tokens in the admin: who has which, and revoking them. What a token is, is kept nowhere."""
+"""API tokens in the admin: their owners, and revoking them. The token itself is stored nowhere."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ class ApiTokenAdmin(admin.ModelAdmin[ApiToken]):
 
     @admin.display(description=_("usable"), boolean=True)
     def usable(self, token: ApiToken) -> bool:
-        """Whether it opens anything now."""
+        """Return whether the token is accepted now."""
         return token.is_usable
 
-    @admin.action(description=_("Revoke the chosen tokens"), permissions=["delete"])
+    @admin.action(description=_("Revoke the selected tokens"), permissions=["delete"])
     def revoke(self, request: HttpRequest, tokens: QuerySet[ApiToken]) -> None:
         """Delete them; they are refused from the next request on."""
         count = tokens.count()
         self.log_deletions(request, tokens)
         tokens.delete()
-        self.message_user(request, _("%(count)s tokens are revoked.") % {"count": count})
+        self.message_user(request, _("%(count)s tokens were revoked.") % {"count": count})
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """One word for one thing: to delete a token is to revoke it."""
+        """Return the actions without Django's deletion: to delete a token is to revoke it."""
         actions: dict[str, Any] = super().get_actions(request)
         actions.pop("delete_selected", None)
         return actions

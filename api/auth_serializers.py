@@ -1,4 +1,4 @@
-"""Bodies of the auth endpoints."""
+"""Serializers of the auth endpoints."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LoginSerializer(StrictSerializer):
 
 
 class NewTokenSerializer(StrictSerializer):
-    """A name for the token, and who asks, where no session says so."""
+    """A name for the token, and username and password where there is no session."""
 
     username = serializers.CharField(max_length=150, required=False)
     password = serializers.CharField(
@@ -35,7 +35,7 @@ class NewTokenSerializer(StrictSerializer):
         """User name and password come together."""
         if ("username" in attrs) != ("password" in attrs):
             missing = "password" if "username" in attrs else "username"
-            raise serializers.ValidationError({missing: [_("User name and password belong together.")]})
+            raise serializers.ValidationError({missing: [_("Send username and password together.")]})
         return attrs
 
 
@@ -52,8 +52,8 @@ class TokenSerializer(serializers.ModelSerializer[ApiToken]):
         read_only_fields = fields
 
 
-class MadeTokenSerializer(serializers.Serializer[Any]):
-    """A token just made: the one time that it is shown."""
+class CreatedTokenSerializer(serializers.Serializer[Any]):
+    """A token that was just created: it is shown this once."""
 
     id = serializers.UUIDField()
     name = serializers.CharField()
@@ -61,7 +61,7 @@ class MadeTokenSerializer(serializers.Serializer[Any]):
     expires_at = serializers.DateTimeField(source="expiry")
 
 
-class MembershipOfMeSerializer(serializers.Serializer[Any]):
+class OwnMembershipSerializer(serializers.Serializer[Any]):
     """A tenant that one belongs to, and the role there."""
 
     id = serializers.UUIDField()
@@ -71,7 +71,7 @@ class MembershipOfMeSerializer(serializers.Serializer[Any]):
 
 
 class MeSerializer(serializers.Serializer[Any]):
-    """Who am I."""
+    """The signed-in user."""
 
     id = serializers.UUIDField()
     username = serializers.CharField()
@@ -79,11 +79,11 @@ class MeSerializer(serializers.Serializer[Any]):
     is_staff = serializers.BooleanField()
     language = serializers.CharField()
     time_zone = serializers.CharField(help_text="In which times are shown; empty: the tenant's.")
-    tenants = MembershipOfMeSerializer(many=True)
+    tenants = OwnMembershipSerializer(many=True)
 
 
-class ChangedMeSerializer(StrictSerializer):
-    """What one may change of oneself."""
+class ProfileChangeSerializer(StrictSerializer):
+    """Changes of the user's own profile."""
 
     time_zone = serializers.CharField(
         max_length=64,

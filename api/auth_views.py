@@ -1,4 +1,4 @@
-"""Signing in and out, who am I, and API tokens."""
+"""Views for signing in and out, one's own profile, and API tokens."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from .auth_serializers import (
-    ChangedMeSerializer,
+    CreatedTokenSerializer,
     LoginSerializer,
-    MadeTokenSerializer,
     MeSerializer,
     NewTokenSerializer,
+    ProfileChangeSerializer,
     TokenSerializer,
 )
-from .credentials import user_for
+from .credentials import authenticate_user
 from .domain_errors import ForbiddenError, UnauthenticatedError
-from .idempotency import carry_out_once
-from .identity import description_of
+from .idempotency import run_idempotent
 from .models import ApiToken
+from .user_details import user_details
 
 log = structlog.get_logger(__name__)
 NO_STORE = {"Cache-Control": "no-store"}
 
 
-def _me(user: Any) -> dict[str, Any]:
+def _describe_me(user: Any) -> dict[str, Any]:
     return {
         "id": user.pk,
         "username": user.get_username(),
@@ -47,15 +47,15 @@ def _me(user: Any) -> dict[str, Any]:
         "language": getattr(user, "language", ""),
         "time_zone": getattr(user, "time_zone", ""),
         "tenants": [],
-        **description_of(user),
+        **user_details(user),
     }
 
 
-class Login(APIView):
+class LoginView(APIView):
     """Open a session.
 
     There is no CSRF check here, as there is no session to protect yet: another site cannot send JSON to us without
-    being asked first (CORS), and what is not JSON is refused.
+    being body first (CORS), and what is not JSON is refused.
     """
 
     authentication_classes: list[Any] = []
@@ -64,15 +64,15 @@ class Login(APIView):
 
     @extend_schema(request=LoginSerializer, responses={200: MeSerializer}, operation_id="auth_login")
     def post(self, request: Request) -> Response:
-        """Open a session for a user name and a password; the answer sets the session and the CSRF cookie."""
-        asked = LoginSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        user = user_for(request, **asked.validated_data)
+        """Open a session for a username and a password; the answer sets the session and the CSRF cookie."""
+        body = LoginSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        user = authenticate_user(request, **body.validated_data)
         login(request._request, user)  # noqa: SLF001 - the session belongs to Django's own request.
-        return Response(MeSerializer(_me(user)).data, headers=NO_STORE)
+        return Response(MeSerializer(_describe_me(user)).data, headers=NO_STORE)
 
 
-class Logout(APIView):
+class LogoutView(APIView):
     """End the session."""
 
     idempotency_key = False
@@ -85,30 +85,30 @@ class Logout(APIView):
         return Response(status=204)
 
 
-class Me(APIView):
-    """Who am I."""
+class MeView(APIView):
+    """The signed-in user."""
 
     @extend_schema(responses=MeSerializer, operation_id="auth_me")
     def get(self, request: Request) -> Response:
-        """The user, with the tenants that he belongs to and his role in each."""
+        """Return the user, with their tenants and their role in each."""
         if request.auth is None:
             get_token(request._request)  # noqa: SLF001 - it sets the CSRF cookie, which a page needs for its first POST.
-        return Response(MeSerializer(_me(request.user)).data, headers=NO_STORE)
+        return Response(MeSerializer(_describe_me(request.user)).data, headers=NO_STORE)
 
-    @extend_schema(request=ChangedMeSerializer, responses=MeSerializer, operation_id="auth_me_change")
+    @extend_schema(request=ProfileChangeSerializer, responses=MeSerializer, operation_id="auth_me_change")
     def patch(self, request: Request) -> Response:
         """Choose the time zone in which pages show times."""
-        asked = ChangedMeSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
+        body = ProfileChangeSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
         user: Any = request.user
-        if asked.validated_data:
-            user.time_zone = asked.validated_data["time_zone"]
+        if body.validated_data:
+            user.time_zone = body.validated_data["time_zone"]
             user.save(update_fields=["time_zone"])
-        return Response(MeSerializer(_me(user)).data, headers=NO_STORE)
+        return Response(MeSerializer(_describe_me(user)).data, headers=NO_STORE)
 
 
-class Tokens(GenericAPIView[ApiToken]):
-    """One's API tokens."""
+class TokenListView(GenericAPIView[ApiToken]):
+    """The caller's API tokens."""
 
     queryset = ApiToken.objects.all()
     serializer_class = TokenSerializer
@@ -117,56 +117,56 @@ class Tokens(GenericAPIView[ApiToken]):
     ordering = ["-created"]
 
     def get_queryset(self) -> QuerySet[ApiToken]:
-        """One's own."""
+        """Return the caller's own tokens."""
         tokens: QuerySet[ApiToken] = ApiToken.objects.all()
         if getattr(self, "swagger_fake_view", False):
             return tokens.none()
         return tokens.filter(user_id=self.request.user.pk)
 
     def get_permissions(self) -> list[Any]:
-        """To make one, a user name and password will do; to list them, one must have signed in."""
+        """Let everybody create a token, whose view checks the password; to list them takes authentication."""
         return [AllowAny()] if self.request.method == "POST" else [IsAuthenticated()]
 
     @extend_schema(responses=TokenSerializer(many=True), operation_id="auth_tokens_list")
     def get(self, request: Request) -> Response:
-        """One's own tokens, newest first, without the tokens themselves."""
+        """List one's own tokens, newest first, without the tokens themselves."""
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         return self.get_paginated_response(TokenSerializer(page, many=True).data)
 
     @extend_schema(
-        request=NewTokenSerializer, responses={201: MadeTokenSerializer}, operation_id="auth_tokens_create"
+        request=NewTokenSerializer, responses={201: CreatedTokenSerializer}, operation_id="auth_tokens_create"
     )
     def post(self, request: Request) -> Response:
-        """Make a token; it is shown this once. It takes a session, or a user name and password; a token is not enough."""
+        """Create a token; it is shown this once. It takes a session, or a username and password; a token is not enough."""
         if not request.user.is_authenticated and not {"username", "password"} & set(request.data):
             raise UnauthenticatedError(
-                "not_authenticated", _("Send a user name and a password, or sign in first.")
+                "not_authenticated", _("Send a username and a password, or sign in first.")
             )
-        asked = NewTokenSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        fields = asked.validated_data
+        body = NewTokenSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        fields = body.validated_data
         user: Any = request.user
         if "username" in fields:
-            user = user_for(request, fields["username"], fields["password"])
+            user = authenticate_user(request, fields["username"], fields["password"])
         elif isinstance(request.auth, ApiToken):
             raise ForbiddenError(
                 "token_makes_no_token",
-                _("A token makes no other token: sign in, or send user name and password."),
+                _("A token cannot create another token. Sign in, or send username and password."),
             )
-        return carry_out_once(request, user, lambda: _make_token(user, fields["name"]), shown_once=True)
+        return run_idempotent(request, user, lambda: _create_token(user, fields["name"]), shown_once=True)
 
 
-def _make_token(user: Any, name: str) -> Response:
+def _create_token(user: Any, name: str) -> Response:
     token, secret = ApiToken.objects.create(
         user=user, name=name, expiry=timedelta(days=settings.API_TOKEN_DAYS)
     )
     log.info("token_made", username=user.get_username(), token_id=str(token.id), token_name=name)
     token.token = secret
-    return Response(MadeTokenSerializer(token).data, status=201, headers=NO_STORE)
+    return Response(CreatedTokenSerializer(token).data, status=201, headers=NO_STORE)
 
 
-class Token(APIView):
-    """One of one's API tokens."""
+class TokenView(APIView):
+    """One of the caller's API tokens."""
 
     @extend_schema(responses={204: None}, operation_id="auth_tokens_destroy")
     def delete(self, request: Request, pk: UUID) -> Response:

@@ -1,4 +1,4 @@
-"""Who asks: a token for programs, a session with CSRF for pages."""
+"""Authentication of requests: a token for programs, a session with CSRF for pages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TokenAuthentication(authentication.BaseAuthentication):
     """
 
     def authenticate(self, request: Request) -> tuple[Any, ApiToken] | None:
-        """The token's user, or None when no token was sent."""
+        """Return the token's user, or None when no token was sent."""
         words = authentication.get_authorization_header(request).split()
         if not words or words[0].lower() != KEYWORD.lower().encode():
             return None
@@ -42,7 +42,7 @@ class TokenAuthentication(authentication.BaseAuthentication):
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:
-        """What a 401 says is wanted."""
+        """Return the value of `WWW-Authenticate` for a 401."""
         return KEYWORD
 
 
@@ -54,7 +54,7 @@ class SessionAuthentication(authentication.SessionAuthentication):
     """The session of the pages. Methods that change something need the CSRF token."""
 
     def authenticate_header(self, request: Request) -> str:
-        """Without this, Django REST framework would answer 403 to who has not signed in."""
+        """Return the value of `WWW-Authenticate`: without one, Django REST framework would answer 403 instead of 401."""
         return KEYWORD
 
     def enforce_csrf(self, request: Request) -> None:

@@ -1,4 +1,4 @@
-"""Which address a request comes from, and which name an attempt to log in is counted under.
+"""The address that a request comes from.
 
 Of addresses, only what our own proxies wrote is believed.
 """
@@ -21,7 +21,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def client_address(request: HttpRequest) -> str:
-    """The address of the client; one IPv4 address is always written in the same way, however it came.
+    """Return the address of the client; one IPv4 address is always written in the same way, however it came.
 
     `X-Forwarded-For` is read only as far as `TRUSTED_PROXY_COUNT` proxies of ours reach, from the right: what
     stands further left was written by the client.
@@ -35,11 +35,11 @@ def client_address(request: HttpRequest) -> str:
         ]
         if hops:
             direct = hops[-min(proxies, len(hops))]
-    return str(_read(direct))
+    return str(_parse_address(direct))
 
 
 def client_network(request: HttpRequest) -> str:
-    """The client's address for counting: an IPv6 client owns a whole /64, so that is counted as one."""
+    """Return the client's network for counting: an IPv6 client owns a whole /64, so that is counted as one."""
     address = ipaddress.ip_address(client_address(request))
     if address.version == 4:
         return str(address)
@@ -47,7 +47,7 @@ def client_network(request: HttpRequest) -> str:
     return str(ipaddress.ip_network((int(address), 64), strict=False).network_address)
 
 
-def _read(text: str) -> Address:
+def _parse_address(text: str) -> Address:
     if match := _WITH_PORT.fullmatch(text):
         text = match["six"] or match["four"]
     try:

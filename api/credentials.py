@@ -1,4 +1,4 @@
-"""A user for a name and a password, over REST."""
+"""Authentication by username and password, over REST."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from rest_framework.request import Request
 from .domain_errors import UnauthenticatedError
 
 
-def user_for(request: Request, username: str, password: str) -> Any:
-    """The user of a name and password.
+def authenticate_user(request: Request, username: str, password: str) -> Any:
+    """Return the user of a name and password.
 
     Raises `DomainError` 401 `wrong_credentials`, the same for a wrong name, a wrong password and a user that was
     switched off; 429 `locked_out` after too many tries; 503 `login_busy` when too many sign in at once.
     """
     user = authenticate(request._request, username=username, password=password)  # noqa: SLF001 - Django's own request.
     if user is None:
-        raise UnauthenticatedError("wrong_credentials", _("User name or password is wrong."))
+        raise UnauthenticatedError("wrong_credentials", _("Incorrect username or password."))
     return user

@@ -1,7 +1,7 @@
-"""What PostgreSQL's refusals mean to a caller, told by SQLSTATE and never by text.
+"""Database errors as problems for the caller, recognized by SQLSTATE and never by text.
 
-A service that knows better catches the error itself; this is the net under all of them, so that no input and no
-crowd ever gives a 500.
+A service that can say more catches the error itself; this is the fallback, so that neither input nor concurrency ever
+gives a 500.
 """
 
 from __future__ import annotations
@@ -36,45 +36,47 @@ class DatabaseRefusal:
 
 
 def sqlstate_of(error: BaseException) -> str | None:
-    """The SQLSTATE of a Django database error, where PostgreSQL gave one."""
+    """Return the SQLSTATE of a Django database error, where PostgreSQL gave one."""
     cause = error.__cause__
     return getattr(cause, "pgcode", None) or getattr(cause, "sqlstate", None)
 
 
-def violated(error: BaseException) -> str | None:
-    """The name of the constraint that an IntegrityError is about, where PostgreSQL gave one."""
+def violated_constraint(error: BaseException) -> str | None:
+    """Return the name of the constraint that an IntegrityError is about, where PostgreSQL gave one."""
     return getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
 
 
 def is_lock_timeout(error: BaseException) -> bool:
-    """Whether a lock was not had within `lock_timeout`."""
+    """Return whether a lock was not acquired within `lock_timeout`."""
     return sqlstate_of(error) == LOCK_NOT_AVAILABLE
 
 
 def database_refusal(error: Exception) -> DatabaseRefusal | None:
-    """What to answer for a database error; None when it is not one, or is a bug of ours."""
+    """Return the problem that a database error amounts to; None when it is not one, or is a bug of ours."""
     sqlstate = sqlstate_of(error)
     if sqlstate in {LOCK_NOT_AVAILABLE, DEADLOCK, SERIALIZATION_FAILURE}:
         return DatabaseRefusal(
-            409, "busy", _("It is being changed by many at once; try again in a moment."), sqlstate, 1
+            409, "busy", _("Many requests are changing this at once. Try again in a moment."), sqlstate, 1
         )
     if isinstance(error, ProtectedError | RestrictedError) or sqlstate == FOREIGN_KEY_VIOLATION:
-        return DatabaseRefusal(409, "in_use", _("Other things still belong to it, or it is gone."), sqlstate)
+        return DatabaseRefusal(
+            409, "in_use", _("Other objects still refer to this one, or it was deleted."), sqlstate
+        )
     if isinstance(error, IntegrityError) and sqlstate == UNIQUE_VIOLATION:
-        return DatabaseRefusal(409, "conflict", _("There is one of these values already."), sqlstate)
+        return DatabaseRefusal(409, "conflict", _("One of these values is already in use."), sqlstate)
     unfit = isinstance(error, DataError) or (isinstance(error, ValueError) and str(error) == NUL_IN_TEXT)
     if unfit or (isinstance(error, IntegrityError) and sqlstate == CHECK_VIOLATION):
         return DatabaseRefusal(
             400,
             "invalid",
-            _("A value does not fit: it is out of range, or has characters that cannot be kept."),
+            _("A value is out of range, or has characters that cannot be stored."),
             sqlstate,
         )
     if isinstance(error, OperationalError | InterfaceError):
         return DatabaseRefusal(
             503,
             "database_unavailable",
-            _("The database does not answer; try again in a moment."),
+            _("The database does not respond. Try again in a moment."),
             sqlstate,
             1,
         )

@@ -1,4 +1,4 @@
-"""Why a use case was not carried out, in words of the domain: raised by services, commands and the engine.
+"""Domain errors: why a use case was not carried out. Raised by services, commands and the engine.
 
 None of them knows HTTP. `errors.py` gives each class its status and makes a problem document or a page of it.
 """
@@ -11,7 +11,7 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from .answer_limits import cut_text, limit_errors
+from .error_limits import cut_text, limit_errors
 
 # Members that a problem document always has; details must not shadow them.
 MEMBERS = frozenset({"type", "title", "status", "detail", "code", "errors", "truncated", "request_id"})
@@ -59,7 +59,7 @@ class InvalidFieldsError(InvalidError):
 
 
 class UnauthenticatedError(DomainError):
-    """The caller is nobody that is known."""
+    """The caller is not authenticated."""
 
 
 class ForbiddenError(DomainError):
@@ -90,12 +90,12 @@ class KeyReusedError(DomainError):
 
 
 class LoginThrottledError(DomainError):
-    """A password was not even looked at, because of too many wrong ones."""
+    """A password was not checked, because of too many wrong ones."""
 
 
 class LoginBusyError(DomainError):
-    """A password was not even looked at, because too many are being hashed at this moment."""
+    """A password was not checked, because too many are being hashed at this moment."""
 
 
-INVALID = _("Some of what was sent is not right; see `errors`.")
-NOT_FOUND = _("There is no such thing here.")
+INVALID = _("Some values are not valid; see `errors`.")
+NOT_FOUND = _("Not found. It may have been deleted, or belongs to another tenant.")

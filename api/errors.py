@@ -23,7 +23,6 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.serializers import as_serializer_error
 
-from .answer_limits import cut_text, limit_errors, limit_problem
 from .database_errors import database_refusal
 from .domain_errors import (
     INVALID,
@@ -40,6 +39,7 @@ from .domain_errors import (
     TooLargeError,
     UnauthenticatedError,
 )
+from .error_limits import cut_text, limit_errors, limit_problem
 from .page_errors import csrf_page, error_page
 from .request_id import current_request_id
 
@@ -48,23 +48,23 @@ log = structlog.get_logger(__name__)
 CONTENT_TYPE = "application/problem+json"
 
 TITLES: dict[int, Promise] = {
-    400: _("The request is not right"),
-    401: _("Sign in first"),
-    403: _("Not allowed"),
+    400: _("Bad request"),
+    401: _("Unauthorized"),
+    403: _("Forbidden"),
     404: _("Not found"),
-    405: _("Not a method of this address"),
-    406: _("Not in that format"),
-    409: _("Not possible now"),
-    411: _("The length of the request is not known"),
-    412: _("It has changed meanwhile"),
-    408: _("The request came too slowly"),
-    413: _("The request is too large"),
-    414: _("The address is too long"),
-    415: _("Not a known content type"),
-    422: _("The request contradicts an earlier one"),
+    405: _("Method not allowed"),
+    406: _("Not acceptable"),
+    409: _("Conflict"),
+    411: _("Length required"),
+    412: _("Modified by someone else since you loaded it"),
+    408: _("Request timeout"),
+    413: _("Content too large"),
+    414: _("URI too long"),
+    415: _("Unsupported media type"),
+    422: _("Idempotency key reused"),
     429: _("Too many requests"),
-    500: _("An error of the portal itself"),
-    503: _("The portal is not ready"),
+    500: _("Internal error"),
+    503: _("Service unavailable"),
 }
 STATUSES: dict[type[DomainError], int] = {
     InvalidError: 400,
@@ -80,8 +80,8 @@ STATUSES: dict[type[DomainError], int] = {
 }
 
 UNREADABLE = _("The request could not be read.")
-NOT_ALLOWED = _("You may not do this.")
-ASK_WITH_ID = _("Tell your administrator the request id; the log has the rest.")
+NOT_ALLOWED = _("You don't have permission to do this.")
+ASK_WITH_ID = _("Something went wrong on our side. Give your administrator the request ID.")
 
 
 def status_of(error: DomainError) -> int:
@@ -98,7 +98,7 @@ def problem(
     truncated: bool = False,
     extra: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The members of a problem document, whose size has a limit; `truncated` is there when errors were left out."""
+    """Return the members of a problem document, limited in size; `truncated` is there when errors were left out."""
     members: dict[str, Any] = {
         "type": f"/problems/{code}",
         "title": str(TITLES.get(status, HTTPStatus(status).phrase)),
@@ -153,7 +153,7 @@ def _members(error: Exception, context: Mapping[str, Any], headers: dict[str, st
 
 
 def _of_django(error: Exception) -> tuple[int, str, str | Promise] | None:
-    """Status, code and detail for what Django raises by itself."""
+    """Return status, code and detail for an exception of Django."""
     if isinstance(error, Http404):
         return 404, "not_found", NOT_FOUND
     if isinstance(error, PermissionDenied):
@@ -166,7 +166,7 @@ def _of_django(error: Exception) -> tuple[int, str, str | Promise] | None:
 
 
 def _of_framework(error: exceptions.APIException, headers: dict[str, str]) -> dict[str, Any]:
-    """A problem for what Django REST framework raises by itself."""
+    """Return the problem for an exception of Django REST framework."""
     codes = error.get_codes()
     code = codes if isinstance(codes, str) else str(error.default_code)
     detail = str(error.detail) if isinstance(error.detail, str) else str(error.default_detail)
@@ -180,7 +180,7 @@ def _of_framework(error: exceptions.APIException, headers: dict[str, str]) -> di
 
 
 def too_large() -> str:
-    """What to say of a body that is larger than the portal reads."""
+    """Return the message about a body that is larger than the portal reads."""
     return _("The body is larger than %(limit)s bytes.") % {"limit": settings.DATA_UPLOAD_MAX_MEMORY_SIZE}
 
 
@@ -188,8 +188,8 @@ def too_large() -> str:
 # Under `/api/` they are problems as everywhere else; a person at a browser gets a page (page_errors.py).
 
 
-def _answer(request: HttpRequest, status: int, code: str, detail: Any) -> HttpResponse:
-    """A problem under `/api/`, a page elsewhere."""
+def _respond(request: HttpRequest, status: int, code: str, detail: Any) -> HttpResponse:
+    """Return a problem under `/api/`, a page elsewhere."""
     if request.path.startswith("/api/"):
         return JsonResponse(problem(status, code, detail), status=status, content_type=CONTENT_TYPE)
     return error_page(request, status, _title(status), str(detail))
@@ -199,8 +199,8 @@ def _title(status: int) -> str:
     return str(TITLES.get(status, HTTPStatus(status).phrase))
 
 
-def page_of_refusal(request: HttpRequest, error: Exception) -> HttpResponse | None:
-    """The page for what a page's view has refused without showing it, or the database was too busy for; None for others."""
+def page_for_error(request: HttpRequest, error: Exception) -> HttpResponse | None:
+    """Return the page for an error that a page's view has not shown by itself; None for an unexpected one."""
     if isinstance(error, DomainError | exceptions.APIException) or database_refusal(error) is not None:
         headers: dict[str, str] = {}
         members = _members(error, {}, headers)
@@ -211,59 +211,59 @@ def page_of_refusal(request: HttpRequest, error: Exception) -> HttpResponse | No
     return None
 
 
-def wrong_method(request: HttpRequest, response: HttpResponseBase) -> HttpResponse:
-    """405 for a page's address that is asked by another method than it answers."""
-    detail = _("This address takes forms alone; it shows no page.")
+def method_not_allowed(request: HttpRequest, response: HttpResponseBase) -> HttpResponse:
+    """Return 405 for a page that does not answer the request's method."""
+    detail = _("This address accepts forms only and shows no page.")
     page = error_page(request, 405, _title(405), str(detail))
     page["Allow"] = response.headers.get("Allow", "")
     return page
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """400 (413 for a body that is too large) for what breaks before a view."""
+    """Return 400 (413 for a body that is too large) for a request that is refused before a view."""
     if isinstance(exception, RequestDataTooBig):
-        return _answer(request, 413, "too_large", too_large())
-    return _answer(request, 400, "bad_request", UNREADABLE)
+        return _respond(request, 413, "too_large", too_large())
+    return _respond(request, 400, "bad_request", UNREADABLE)
 
 
 def address_too_long(request: HttpRequest, longest: int) -> HttpResponse:
-    """414 for a path and query that together are longer than any address of the portal."""
+    """Return 414 for a path and query that together are longer than any address of the portal."""
     detail = _("Path and query have more than %(most)s characters.") % {"most": longest}
-    return _answer(request, 414, "address_too_long", detail)
+    return _respond(request, 414, "address_too_long", detail)
 
 
 def length_required(request: HttpRequest) -> HttpResponse:
-    """411 for a body that does not say how long it is."""
-    return _answer(request, 411, "length_required", _("Send the body with a Content-Length header."))
+    """Return 411 for a body of unknown length."""
+    return _respond(request, 411, "length_required", _("Send the body with a Content-Length header."))
 
 
 def form_too_large(request: HttpRequest, largest: int) -> HttpResponse:
-    """413 for a form whose values are more than a page would show again."""
+    """Return 413 for a form whose values are larger than a page would show again."""
     detail = _("The values of the form are larger than %(limit)s bytes; use the API.") % {"limit": largest}
-    return _answer(request, 413, "too_large", detail)
+    return _respond(request, 413, "too_large", detail)
 
 
 def permission_denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """403 for what is refused outside of the API's views."""
+    """Return 403 for a request that is refused outside of the API's views."""
     # A page's view says why; Django's own refusals say nothing.
     reason = str(exception or "") if not request.path.startswith("/api/") else ""
-    return _answer(request, 403, "permission_denied", reason or NOT_ALLOWED)
+    return _respond(request, 403, "permission_denied", reason or NOT_ALLOWED)
 
 
 def page_not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """404 for an address that no view answers."""
-    return _answer(request, 404, "not_found", NOT_FOUND)
+    """Return 404 for an address that no view answers."""
+    return _respond(request, 404, "not_found", NOT_FOUND)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500 for what breaks outside of the API's views; Django has logged it with its traceback."""
-    return _answer(request, 500, "internal_error", ASK_WITH_ID)
+    """Return 500 for an error outside of the API's views; Django has logged it with its traceback."""
+    return _respond(request, 500, "internal_error", ASK_WITH_ID)
 
 
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """403 for a form without its CSRF token. For `CSRF_FAILURE_VIEW`."""
+    """Return 403 for a form without its CSRF token. For `CSRF_FAILURE_VIEW`."""
     if not request.path.startswith("/api/"):
-        return csrf_page(request, str(_("This page is older than your session")))
-    return _answer(
-        request, 403, "csrf_failed", _("The CSRF token is missing or wrong; reload the page and try again.")
+        return csrf_page(request, str(_("Your session has changed")))
+    return _respond(
+        request, 403, "csrf_failed", _("Your session has changed. Reload the page and try again.")
     )

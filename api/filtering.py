@@ -1,4 +1,4 @@
-"""Filters, search and ordering of lists. What a list does not know is refused by name, never ignored."""
+"""FiltersBackend, search and ordering of lists. Unknown parameters are refused by name, never ignored."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from rest_framework.request import Request
 from rest_framework.serializers import ValidationError
 from rest_framework.settings import api_settings
 
-from .answer_limits import MOST_ERRORS
+from .error_limits import MOST_ERRORS
 
 # An empty value filters nothing, as with every other filter.
 YES_OR_NO = frozenset({"true", "false", "1", "0", ""})
 
 
-class Filters(DjangoFilterBackend):  # type: ignore[misc]
+class FiltersBackend(DjangoFilterBackend):  # type: ignore[misc]
     """The view's named filters, and the guard over all query parameters of its list.
 
     Raises 400 by name for parameters that the list does not know, that come twice, or whose value does not fit.
@@ -30,7 +30,7 @@ class Filters(DjangoFilterBackend):  # type: ignore[misc]
     def filter_queryset(
         self, request: Request, queryset: models.QuerySet[Any], view: Any
     ) -> models.QuerySet[Any]:
-        """The rows that every named filter lets through."""
+        """Return the rows that pass every named filter."""
         filterset_class = self.get_filterset_class(view, queryset)
         filters_of = {} if filterset_class is None else filterset_class.base_filters
         named = _parameters_of(filters_of)
@@ -59,7 +59,7 @@ class Filters(DjangoFilterBackend):  # type: ignore[misc]
 
 
 def _parameters_of(named: Mapping[str, Any]) -> dict[str, bool]:
-    """The query parameters of a filterset, and whether each may come several times."""
+    """Return the query parameters of a filterset, and whether each may come several times."""
     parameters: dict[str, bool] = {}
     for name, one in named.items():
         widget = one.field.widget
@@ -74,27 +74,31 @@ def _shared_parameters(view: Any) -> Iterable[str]:
     paginator = getattr(view, "pagination_class", None)
     yield from getattr(paginator, "parameters", ())
     backends = getattr(view, "filter_backends", ())
-    if getattr(view, "search_fields", None) and any(issubclass(backend, Search) for backend in backends):
+    if getattr(view, "search_fields", None) and any(
+        issubclass(backend, SearchBackend) for backend in backends
+    ):
         yield api_settings.SEARCH_PARAM
-    if getattr(view, "ordering_fields", None) and any(issubclass(backend, Ordering) for backend in backends):
+    if getattr(view, "ordering_fields", None) and any(
+        issubclass(backend, OrderingBackend) for backend in backends
+    ):
         yield api_settings.ORDERING_PARAM
 
 
 def printable(name: str) -> str:
-    """A client's parameter name, fit to be shown: what cannot be printed is escaped."""
+    """Return a client's parameter name with unprintable characters escaped, cut to 100."""
     return "".join(
         character if character.isprintable() else ascii(character)[1:-1] for character in name[:100]
     )
 
 
-class Search(filters.SearchFilter):
+class SearchBackend(filters.SearchFilter):
     """`?search=`: every word must occur in one of the view's `search_fields`."""
 
     most_characters = 200
     most_words = 10
 
     def get_search_terms(self, request: Request) -> list[str]:
-        """The words. Raises 400 when there are too many: each costs a comparison a field and row."""
+        """Return the words. Raises 400 when there are too many: each costs a comparison for each field and row."""
         text = request.query_params.get(self.search_param, "")
         if len(text) > self.most_characters:
             raise ValidationError(
@@ -110,11 +114,11 @@ class Search(filters.SearchFilter):
         return words
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
-        """For the OpenAPI document: only where there is something to search."""
+        """Describe the parameter in the OpenAPI document, where the view has fields to search."""
         return super().get_schema_operation_parameters(view) if getattr(view, "search_fields", None) else []
 
 
-class Ordering(filters.OrderingFilter):
+class OrderingBackend(filters.OrderingFilter):
     """`?ordering=name,-created_at`, of the view's `ordering_fields`. Raises 400 for others.
 
     Ties are always broken by the key, in the direction of the last field (one index serves both): without that,
@@ -122,15 +126,15 @@ class Ordering(filters.OrderingFilter):
     """
 
     def get_ordering(self, request: Request, queryset: models.QuerySet[Any], view: Any) -> list[Any]:
-        """The fields to order by."""
+        """Return the fields to order by."""
         text = request.query_params.get(self.ordering_param, "")
-        asked = [name.strip() for name in text.split(",")] if text else []
-        self._check(asked, list(getattr(view, "ordering_fields", None) or []))
-        ordering = asked or list(self.get_default_ordering(view) or []) or _own_ordering(queryset)
+        requested = [name.strip() for name in text.split(",")] if text else []
+        self._check(requested, list(getattr(view, "ordering_fields", None) or []))
+        ordering = requested or list(self.get_default_ordering(view) or []) or _own_ordering(queryset)
         return [*ordering, *_tie_break(ordering, queryset.model)]
 
-    def _check(self, asked: list[str], known: list[str]) -> None:
-        bare = [name.removeprefix("-") for name in asked]
+    def _check(self, requested: list[str], known: list[str]) -> None:
+        bare = [name.removeprefix("-") for name in requested]
         unknown = [name for name in bare if name not in known]
         if unknown:
             raise ValidationError(
@@ -145,7 +149,7 @@ class Ordering(filters.OrderingFilter):
             raise ValidationError({self.ordering_param: [_("A field is named twice.")]})
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
-        """For the OpenAPI document: only where there is a choice, and which."""
+        """Describe the parameter in the OpenAPI document, where the view has fields to order by."""
         known = list(getattr(view, "ordering_fields", None) or [])
         if not known:
             return []

@@ -31,7 +31,7 @@ class StrictJSONField(forms.JSONField):
         super().__init__(**{**kwargs, "show_hidden_initial": False})
 
     def to_python(self, value: Any) -> Any:
-        """What was entered. Raises a validation error."""
+        """Return the parsed value. Raises a validation error."""
         if value in self.empty_values:
             return self.kind()
         try:
@@ -58,15 +58,15 @@ class StrictJSONField(forms.JSONField):
             raise forms.ValidationError(str(error.detail)) from None
 
     def bound_data(self, data: Any, initial: Any) -> Any:
-        """What is shown again beside an error: as it was typed."""
+        """Return the text as it was typed, to be shown again beside an error."""
         return initial if self.disabled else data and InvalidJSONInput(data)
 
 
-class WrittenOnlyAdmin(admin.ModelAdmin[Row]):
+class WriteOnlyFieldsAdmin(admin.ModelAdmin[Row]):
     """An admin whose form has fields of its own, which are written and never shown: secrets above all."""
 
     def get_fields(self, request: HttpRequest, obj: Row | None = None) -> Any:
-        """Without those that only the form has, for who may only look.
+        """Return the fields; for a viewer without change permission, without those that only the form has.
 
         To such a person Django shows what the row has under a field's name, and calls it if it is a method: of one that
         is named like the field, the secret itself.

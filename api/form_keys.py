@@ -1,4 +1,4 @@
-"""Forms that are sent twice are carried out once: each form has a key of its own, made when its page is.
+"""Form keys: a form that is sent twice is carried out once. Each form gets a key of its own with its page.
 
 A second press of the button, a press after coming back with the browser, and two presses at once all send the same key.
 The key is claimed in the transaction of the change itself, by the mechanism of `Idempotency-Key` (idempotency.py).
@@ -19,7 +19,7 @@ from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
 from .domain_errors import ConflictError
-from .errors import page_of_refusal
+from .errors import page_for_error
 from .idempotency import claim_key
 from .models import IdempotencyKey
 from .page_addresses import is_for_programs
@@ -29,12 +29,12 @@ _KEY = re.compile(r"[0-9a-f]{32}\Z", re.ASCII)
 
 
 def new_form_key() -> str:
-    """Return the key of a form that is being made."""
+    """Return a key for a new form."""
     return uuid.uuid4().hex
 
 
 def mark_refused(request: HttpRequest) -> None:
-    """Note that what a form asked for was refused, although the answer is a redirect: its key stays free."""
+    """Note that a form was refused although the answer is a redirect: its key stays free."""
     request.form_was_refused = True  # type: ignore[attr-defined]
 
 
@@ -57,35 +57,35 @@ class FormKeyMiddleware:
     ) -> HttpResponseBase | None:
         """Call the view of a form that has a key; any other is left alone.
 
-        So is a view that looks at the form before its token is checked: it calls `carry_out_form` itself.
+        So is a view that looks at the form before its token is checked: it calls `run_form_once` itself.
         """
         if request.method != "POST" or is_for_programs(request.path) or getattr(view, "csrf_exempt", False):
             return None
-        return carry_out_form(request, lambda: view(request, *args, **named)) if _key_of(request) else None
+        return run_form_once(request, lambda: view(request, *args, **named)) if _key_of(request) else None
 
 
-def carry_out_form(request: HttpRequest, work: Callable[[], HttpResponseBase]) -> HttpResponseBase:
+def run_form_once(request: HttpRequest, work: Callable[[], HttpResponseBase]) -> HttpResponseBase:
     """Return the answer of `work`, which is done once for each key of a form; without a key, each time."""
     key = _key_of(request)
     if not key:
         return work()
     try:
-        return submit_once(request, key, work)
+        return _run_once(request, key, work)
     except Exception as error:
         # What is raised below a middleware's own call of a view does not come to the other middleware.
-        page = page_of_refusal(request, error)
+        page = page_for_error(request, error)
         if page is None:
             raise
         return page
 
 
 def _key_of(request: HttpRequest) -> str:
-    """The key of the form of somebody who is signed in; empty for any other."""
+    """Return the key of a signed-in user's form; empty for any other."""
     key = request.POST.get(FIELD, "")
     return key if _KEY.match(key) and request.user.is_authenticated else ""
 
 
-def submit_once(request: HttpRequest, key: str, work: Callable[[], HttpResponseBase]) -> HttpResponseBase:
+def _run_once(request: HttpRequest, key: str, work: Callable[[], HttpResponseBase]) -> HttpResponseBase:
     """Return the answer of `work`; for a form that was carried out before, a redirect to what came of it.
 
     A form that was carried out is answered with a redirect. Whatever else is the answer (the form again with what is
@@ -126,7 +126,7 @@ def _digest(request: HttpRequest) -> str:
 def _result_of_first(request: HttpRequest, key: str, digest: str) -> HttpResponse:
     first = IdempotencyKey.objects.filter(user=cast("Any", request.user), key=f"form:{key}").first()
     if first is None or "Location" not in first.headers:
-        raise ConflictError("in_progress", _("The form is just being carried out; look at it in a moment."))
+        raise ConflictError("in_progress", _("The form is being processed. Reload the page in a moment."))
     if first.request_hash == digest:
         messages.info(
             request,
@@ -142,5 +142,5 @@ def _result_of_first(request: HttpRequest, key: str, digest: str) -> HttpRespons
                 " What was changed in the form since was not carried out: open the form anew for that."
             ),
         )
-    # What it leads to is shown only to those who may see it now.
+    # The target checks access again.
     return HttpResponseRedirect(first.headers["Location"])

@@ -1,7 +1,7 @@
 """`Idempotency-Key`: a POST that is sent twice is carried out once, and both get the same answer.
 
 The key's row is written in the transaction of the change itself, so there is no key without its change, and no
-lock that could stick.
+lock that could stick. A store outside of the database, as libraries use, could keep a key without its change, or lose one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import timedelta
 from functools import wraps
 from typing import Any, TypeVar
 
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, transaction
 from django.db.models.functions import Now
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
@@ -20,6 +20,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from . import queries
 from .database_errors import is_lock_timeout
 from .domain_errors import ConflictError, InvalidError, KeyReusedError
 from .models import IdempotencyKey
@@ -33,7 +34,7 @@ View = TypeVar("View", bound=Callable[..., Response])
 
 
 def idempotent(method: View) -> View:
-    """Make a view's method honour `Idempotency-Key`; see `carry_out_once`.
+    """Make a view's method honour `Idempotency-Key`; see `run_idempotent`.
 
     Decorate the method that makes the change, and wait for its work (`Prefer: wait`) around it, after the commit:
     inside, the transaction is open and nobody else sees the job yet.
@@ -41,15 +42,15 @@ def idempotent(method: View) -> View:
 
     @wraps(method)
     def answer_once(view: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return carry_out_once(request, request.user, lambda: method(view, request, *args, **kwargs))
+        return run_idempotent(request, request.user, lambda: method(view, request, *args, **kwargs))
 
     return answer_once  # type: ignore[return-value]
 
 
-def carry_out_once(
+def run_idempotent(
     request: Request, user: Any, work: Callable[[], Response], *, shown_once: bool = False
 ) -> Response:
-    """The answer of `work`, or of the request that carried it out before under the same `Idempotency-Key`.
+    """Return the answer of `work`, or of the earlier request with the same `Idempotency-Key`.
 
     Why it is safe: the row (user, key) is inserted first, in the transaction that `work` then changes things in.
     A twin that comes meanwhile waits inside its own INSERT until the first one ends. If that commits, the twin
@@ -65,8 +66,8 @@ def carry_out_once(
     key = request.headers.get(HEADER)
     if key is None:
         return work()
-    _check(key)
-    request_hash = _hash(request)
+    _validate_key(key)
+    request_hash = _hash_request(request)
     with transaction.atomic():
         row_id = claim_key(user, key, request_hash)
         if row_id is None:
@@ -87,7 +88,7 @@ def carry_out_once(
     return response
 
 
-def forget_old_keys(older_than: timedelta = KEPT_FOR) -> int:
+def delete_old_keys(older_than: timedelta = KEPT_FOR) -> int:
     """Delete the keys whose time is over, and return how many. To be called now and then by a schedule.
 
     A key that is in use right now is not deleted: its row is not committed, so nobody else sees it.
@@ -96,7 +97,7 @@ def forget_old_keys(older_than: timedelta = KEPT_FOR) -> int:
     return deleted
 
 
-def _check(key: str) -> None:
+def _validate_key(key: str) -> None:
     if not (1 <= len(key) <= 255 and key.isascii() and key.isprintable() and key.strip()):
         raise InvalidError(
             "bad_idempotency_key",
@@ -104,7 +105,7 @@ def _check(key: str) -> None:
         )
 
 
-def _hash(request: Request) -> str:
+def _hash_request(request: Request) -> str:
     body = json.dumps(request.data, sort_keys=True, default=str)
     parts = [request.method or "", request.get_full_path(), request.headers.get("X-Tenant", ""), body]
     return salted_hmac("portal.api.idempotency", "\n".join(parts), algorithm="sha256").hexdigest()
@@ -112,25 +113,16 @@ def _hash(request: Request) -> str:
 
 def claim_key(user: Any, key: str, request_hash: str) -> int | None:
     """Insert the key's row and return its id; None when there is one already. Waits for a first one still at work."""
-    table = connection.ops.quote_name(IdempotencyKey._meta.db_table)  # noqa: SLF001 - Django's documented API.
     try:
-        with connection.cursor() as cursor:
-            # Django's bulk_create(ignore_conflicts=True) would not tell whether the row is ours.
-            cursor.execute(
-                f"INSERT INTO {table} (user_id, key, request_hash, created_at) VALUES (%s, %s, %s, now())"  # noqa: S608 - no input.
-                " ON CONFLICT (user_id, key) DO NOTHING RETURNING id",
-                [user.pk, key, request_hash],
-            )
-            row = cursor.fetchone()
+        return queries.insert_idempotency_key(user.pk, key, request_hash)
     except OperationalError as error:
         if is_lock_timeout(error):
             raise ConflictError(
                 "in_progress",
-                _("The first request under this key is still being carried out."),
+                _("The first request with this key is still being processed. Try again in a moment."),
                 retry_after=1,
             ) from None
         raise
-    return int(row[0]) if row else None
 
 
 def _replay(user: Any, key: str, request_hash: str) -> Response:
@@ -138,19 +130,21 @@ def _replay(user: Any, key: str, request_hash: str) -> Response:
     if first is None:
         # It was forgotten between the two statements: it was more than a day old.
         raise ConflictError(
-            "in_progress", _("The key is just being forgotten; send the request again."), retry_after=1
+            "in_progress", _("The key has just expired. Send the request again."), retry_after=1
         )
     if first.request_hash != request_hash:
         raise KeyReusedError(
             "idempotency_key_reused",
-            _("This Idempotency-Key was used for another request; take a new one."),
+            _("This Idempotency-Key was used for another request. Use a new one."),
         )
     # About the tenant of that time, whichever one this request would be for.
     check_requirements(user, first.requirements)
     if first.shown_once:
         raise ConflictError(
             "shown_once",
-            _("This was done by an earlier request, and its answer holds a secret that is shown only once."),
+            _(
+                "An earlier request with this key succeeded, and its answer holds a secret that is shown only once."
+            ),
         )
     body = json.loads(first.body) if first.body else None
     return Response(body, status=first.status, headers={**first.headers, REPLAYED: "true"})

@@ -11,7 +11,7 @@ from django.contrib.auth.backends import ModelBackend
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from .password_checks import counted_check
+from .password_checks import count_password_check
 
 RENAMED_FROM = "portal.api.login_backend.PasswordBackend"
 
@@ -34,7 +34,7 @@ class PasswordBackend(ModelBackend):
             username = kwargs.get(get_user_model().USERNAME_FIELD)
         if username is None or password is None:
             return None
-        with counted_check(username) as check:
+        with count_password_check(username) as check:
             user = super().authenticate(request, username=username, password=password, **kwargs)
             check.passed = user is not None
         return user

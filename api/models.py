@@ -18,12 +18,12 @@ LAST_USED_EVERY = timedelta(minutes=5)
 
 
 class ApiTokenManager(models.Manager["ApiToken"]):
-    """Makes tokens."""
+    """A manager that creates tokens."""
 
     def create(  # type: ignore[override]
         self, *, user: Any, name: str, expiry: timedelta | None
     ) -> tuple[ApiToken, str]:
-        """A new token's row, and the token itself, which is kept nowhere. `expiry` counts from now."""
+        """Create a token; return its row, and the token itself, which is stored nowhere. `expiry` counts from now."""
         digest, token = get_digest_token()
         row = super().create(
             user=user,
@@ -61,7 +61,7 @@ class ApiToken(AbstractAuthToken):  # type: ignore[misc]
 
     @property
     def is_usable(self) -> bool:
-        """Whether it opens anything now. Reads the token's user."""
+        """Return whether the token is accepted now. Reads the token's user."""
         user = self.user
         if not user.is_active or user.credentials_epoch != self.credentials_epoch:
             return False

@@ -39,11 +39,11 @@ def page_part(view: View) -> View:
 
 
 def is_for_programs(path: str) -> bool:
-    """Whether an address is answered for programs: an error there is no page."""
+    """Return whether an address is for programs: an error there is no page."""
     return path.startswith(_FOR_PROGRAMS) or path.startswith("/api/")
 
 
-def page_at_or_above(address: str) -> str:
+def nearest_page(address: str) -> str:
     """Return the address itself if it shows a page, else the nearest one above it that does: its path cut segment by segment.
 
     `address` is a path with its query; of one that is cut, the query is left out.
@@ -60,7 +60,7 @@ def page_at_or_above(address: str) -> str:
     return HOME
 
 
-def page_of(request: HttpRequest) -> str:
+def current_page(request: HttpRequest) -> str:
     """Return the address of the page that a person is on, as far as the request tells it.
 
     A script's request names it, a form's by its `Referer`. Both are believed only when they are of this site; otherwise
@@ -71,16 +71,16 @@ def page_of(request: HttpRequest) -> str:
         address = _own_address(request, request.headers.get("HX-Current-URL", "")) or address
     elif request.method not in {"GET", "HEAD"}:
         address = _own_address(request, request.headers.get("Referer", "")) or address
-    return page_at_or_above(address)
+    return nearest_page(address)
 
 
-def addresses(request: HttpRequest) -> dict[str, str]:
+def navigation(request: HttpRequest) -> dict[str, str]:
     """Tell templates where to return to (`here`): the address of a form that was refused answers no GET."""
-    return {"here": page_of(request)}
+    return {"here": current_page(request)}
 
 
 def is_of_this_site(request: HttpRequest) -> bool:
-    """Whether a POST was sent by one of our own pages.
+    """Return whether a POST was sent by one of our own pages.
 
     A browser says with each POST where it comes from (`Sec-Fetch-Site`, `Origin`, `Referer`), and a page of another site
     cannot make it keep silent about that. A request without any of them comes from no other site's page.
@@ -93,7 +93,7 @@ def is_of_this_site(request: HttpRequest) -> bool:
 
 
 def _own_address(request: HttpRequest, url: str) -> str:
-    """The path and query of a URL of this site; empty for any other."""
+    """Return the path and query of a URL of this site; empty for any other."""
     if not url or len(url) > _LONGEST or not urlsplit(url).netloc:
         return ""
     if not url_has_allowed_host_and_scheme(url, {request.get_host()}, require_https=request.is_secure()):

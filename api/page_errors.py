@@ -1,4 +1,4 @@
-"""Errors as a person at a browser meets them: a page in the portal's layout, or a line above the page for its script."""
+"""Errors as pages: in the portal's layout, or for a page's script as a line above the page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
-from .page_addresses import is_of_this_site, page_of
+from .page_addresses import current_page, is_of_this_site
 from .request_id import current_request_id
 
 log = structlog.get_logger(__name__)
@@ -25,7 +25,7 @@ KEPT_FIELDS = 200
 
 
 def is_script(request: HttpRequest) -> bool:
-    """Whether a page's own script asks, which swaps the answer into the page."""
+    """Return whether a page's own script sent the request: it swaps the answer into the page."""
     return request.headers.get("HX-Request") == "true"
 
 
@@ -37,8 +37,8 @@ def error_page(request: HttpRequest, status: int, title: str, detail: str, **con
     """
     context |= {"status": status, "title": title, "detail": detail, "request_id": current_request_id()}
     if is_script(request):
-        return _line(request, status, context)
-    context["way_on"] = _way_on(request)
+        return _error_line(request, status, context)
+    context["way_on"] = _next_page(request)
     for with_session in [request, None] if status < 500 else [None]:
         try:
             return HttpResponse(render_to_string("portal/error.html", context, with_session), status=status)
@@ -60,31 +60,31 @@ def csrf_page(request: HttpRequest, title: str) -> HttpResponse:
         if of_this_site
         else _("The request did not come from a page of this portal. Nothing was done.")
     )
-    kept = _kept(request) if of_this_site and not is_script(request) else None
+    kept = _repeat_form(request) if of_this_site and not is_script(request) else None
     return error_page(
         request, 403, title, detail, form=kept, was_typed=of_this_site and kept is None, is_csrf=True
     )
 
 
-def _line(request: HttpRequest, status: int, context: dict[str, Any]) -> HttpResponse:
+def _error_line(request: HttpRequest, status: int, context: dict[str, Any]) -> HttpResponse:
     response = HttpResponse(render_to_string("portal/error_line.html", context), status=status)
-    # The element that asked may want to pick another part of the answer, or to put it elsewhere.
+    # The element that sent the request may select another part of the answer, or swap it in elsewhere.
     response["HX-Retarget"], response["HX-Reswap"] = "#messages", "innerHTML"
     response["HX-Reselect"] = "#request-error"
     return response
 
 
-def _way_on(request: HttpRequest) -> str:
+def _next_page(request: HttpRequest) -> str:
     try:
-        page = page_of(request)
+        page = current_page(request)
     except Exception:  # noqa: BLE001 - a host that is refused, or an address that cannot be read: home it is.
         return "/"
-    # Whoever asked for the very page that failed is not sent there again.
+    # The page that has failed is not offered again.
     return "/" if request.method == "GET" and page == request.get_full_path() else page
 
 
-def _kept(request: HttpRequest) -> dict[str, Any] | None:
-    """The form as it was sent, without its secrets; None when it cannot be read, or is too long to be repeated."""
+def _repeat_form(request: HttpRequest) -> dict[str, Any] | None:
+    """Return the form as it was sent, without its secrets; None when it cannot be read, or is too long to be repeated."""
     try:
         sent = [(name, value) for name, values in request.POST.lists() for value in values]
     except Exception:  # noqa: BLE001 - what cannot be read was refused for that before.

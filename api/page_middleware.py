@@ -1,4 +1,4 @@
-"""What every page answers when it is asked too late, by the wrong method, or for what is refused."""
+"""Middleware that answers people with pages: for a session that has ended, a wrong method, and a refused request."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 from django_htmx.http import HttpResponseClientRedirect
 
-from .errors import bad_request, page_of_refusal, wrong_method
-from .page_addresses import is_for_programs, page_of
+from .errors import bad_request, method_not_allowed, page_for_error
+from .page_addresses import current_page, is_for_programs
 from .page_errors import is_script
 
 log = structlog.get_logger(__name__)
@@ -24,10 +24,10 @@ ADMIN_LOGIN = "/admin/login/"
 
 
 class PageErrorsMiddleware:
-    """Answer a person as a person.
+    """Answer people with pages.
 
-    Who is not signed in is sent to the sign-in page as a whole page, also by a script, whose answer would else be
-    swapped into a row; and from there back to the page that they were on, never to a part of one or to an address that
+    A person who is not signed in is sent to the sign-in page as a whole page, also from a script, whose answer would
+    otherwise be swapped into a row; and from there back to the page that they were on, never to a part of one or to an address that
     only takes forms. Refusals that a view has not shown by itself become pages, as does a wrong method.
     """
 
@@ -40,13 +40,13 @@ class PageErrorsMiddleware:
         if is_for_programs(request.path):
             return response
         if response.status_code == 405 and not getattr(response, "content", b""):
-            return wrong_method(request, response)
+            return method_not_allowed(request, response)
         if (login := _login_asked_for(response)) is not None:
             return _to_login(request, login)
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """Show what a view or the database has refused, in the words of the API; None for a bug, which becomes a 500.
+        """Return a page for an error of a view or the database, with the API's message; None for a bug, which becomes a 500.
 
         Values that Django finds out of place are refusals too: the admin's widgets look up whatever key was sent, and
         fail when it is none.
@@ -56,7 +56,7 @@ class PageErrorsMiddleware:
         if isinstance(exception, ValidationError) or _is_of_model_field(exception):
             log.warning("page_refused", error=str(exception)[:500])
             return bad_request(request, exception)
-        return page_of_refusal(request, exception)
+        return page_for_error(request, exception)
 
 
 def _is_of_model_field(error: Exception) -> bool:
@@ -70,7 +70,7 @@ def _is_of_model_field(error: Exception) -> bool:
 
 
 def _login_asked_for(response: HttpResponseBase) -> str | None:
-    """The address of the sign-in page that a response sends to because it is needed first; None for any other response."""
+    """Return the address of the sign-in page that a response redirects to; None for any other response."""
     if response.status_code != 302:
         return None
     target = urlsplit(response.headers.get("Location", ""))
@@ -80,7 +80,7 @@ def _login_asked_for(response: HttpResponseBase) -> str | None:
 
 
 def _to_login(request: HttpRequest, login: str) -> HttpResponse:
-    address = f"{login}?{urlencode({REDIRECT_FIELD_NAME: page_of(request)}, safe='/')}"
+    address = f"{login}?{urlencode({REDIRECT_FIELD_NAME: current_page(request)}, safe='/')}"
     if is_script(request):
         return HttpResponseClientRedirect(address)
     return HttpResponse(status=302, headers={"Location": address})

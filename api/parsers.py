@@ -1,4 +1,4 @@
-"""JSON in: strict, bounded, and without what PostgreSQL cannot keep."""
+"""The parser of JSON bodies: strict, bounded, and without what PostgreSQL cannot store."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 
-from .answer_limits import MOST_ERRORS
 from .domain_errors import InvalidFieldsError, TooLargeError
+from .error_limits import MOST_ERRORS
 from .errors import too_large
 
 # What is behind the parser makes a few objects for each value, and a reason for each that is wrong.
@@ -37,7 +37,7 @@ class JSONParser(BaseParser):
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """The body as a dictionary. Raises 400 `parse_error`, 400 `invalid` by field, or 413 `too_large`."""
+        """Return the body as a dictionary. Raises 400 `parse_error`, 400 `invalid` by field, or 413 `too_large`."""
         body = stream.read(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
         if len(body) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             raise TooLargeError("too_large", too_large())
@@ -47,7 +47,10 @@ class JSONParser(BaseParser):
             raise ParseError(_("The body is not UTF-8: see byte %(byte)s.") % {"byte": error.start}) from None
         try:
             value = json.loads(
-                text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_without_doubles
+                text,
+                parse_constant=_reject_constant,
+                parse_float=_parse_finite,
+                object_pairs_hook=_reject_duplicates,
             )
         except RecursionError:
             raise ParseError(_("The JSON is nested too deeply.")) from None
@@ -60,33 +63,33 @@ class JSONParser(BaseParser):
             raise ParseError(_("The body is not JSON: %(error)s.") % {"error": error}) from None
         if not isinstance(value, dict):
             raise ParseError(_('The body must be a JSON object, as in {"name": "value"}.'))
-        errors = {path: [reason] for path, reason in islice(_unfit_texts(value), MOST_ERRORS)}
+        errors = {path: [reason] for path, reason in islice(_find_unstorable_texts(value), MOST_ERRORS)}
         if errors:
             raise InvalidFieldsError(errors)
         return value
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise ValueError(_("%(name)s is not a JSON value") % {"name": name})
 
 
-def _finite(text: str) -> float:
+def _parse_finite(text: str) -> float:
     number = float(text)
     if math.isinf(number):
         raise ValueError(_("the number %(number)s is too large") % {"number": text[:50]})
     return number
 
 
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
+def _reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    parsed = dict(pairs)
+    if len(parsed) != len(pairs):
         seen: set[str] = set()
         double = next(name for name, _value in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
         raise ValueError(_("'%(name)s' is given twice") % {"name": double[:100]})
-    return made
+    return parsed
 
 
-def _unfit_texts(body: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def _find_unstorable_texts(body: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield the fields whose texts cannot be stored, by path, and why. Raises 400 for too many values or too deep a nesting.
 
     A list instead of calls, so that depth costs no stack; a path is written out only for what is wrong.
@@ -96,8 +99,8 @@ def _unfit_texts(body: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     while left:
         path, depth, value = left.pop()
         if isinstance(value, str):
-            if reason := _why_unfit(value):
-                yield _written(path), reason
+            if reason := _reject_reason(value):
+                yield _join_path(path), reason
             continue
         if depth > DEEPEST:
             raise ParseError(_("The JSON is nested too deeply."))
@@ -106,28 +109,28 @@ def _unfit_texts(body: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             raise ParseError(_("The body has more than %(most)s values.") % {"most": MOST_VALUES})
         items: Iterable[tuple[object, Any]] = value.items() if isinstance(value, dict) else enumerate(value)
         for key, item in items:
-            if isinstance(key, str) and (reason := _why_unfit(key)):
-                yield _written((path, key)), reason
+            if isinstance(key, str) and (reason := _reject_reason(key)):
+                yield _join_path((path, key)), reason
             if isinstance(item, str | dict | list):
                 left.append(((path, key), depth + 1, item))
 
 
-def _written(path: Path) -> str:
+def _join_path(path: Path) -> str:
     """Return a path as in `disks.0.name`."""
     names: list[str] = []
     while path is not None:
         path, name = path
-        names.append(_shown(name))
+        names.append(_printable_name(name))
     return ".".join(reversed(names))
 
 
-def _shown(name: object) -> str:
+def _printable_name(name: object) -> str:
     if not isinstance(name, str):
         return str(name)
-    return ascii(name[:100])[1:-1] if _why_unfit(name) else name[:100]
+    return ascii(name[:100])[1:-1] if _reject_reason(name) else name[:100]
 
 
-def _why_unfit(text: str) -> Any:
+def _reject_reason(text: str) -> Any:
     if "\x00" in text:
         return _("Null characters are not allowed.")
     try:

@@ -1,6 +1,6 @@
-"""The one door that every password goes through: who tries too often is refused, and few are hashed at once.
+"""Checks of passwords: each is counted, and refused after too many failures, wherever it comes from.
 
-`counted_check` stands around each check of a password, in the login backend (`login_backend.py`) and in
+`count_password_check` stands around each check of a password, in the login backend (`login_backend.py`) and in
 `User.check_password`; so it does not matter which form or endpoint asks. `LoginThrottleMiddleware` says which request
 it is for.
 """
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import structlog
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils.translation import gettext as _
 
 from . import login_throttle
 from .client_address import client_address, client_network
@@ -27,38 +28,39 @@ _is_counted: ContextVar[bool] = ContextVar("password_check_is_counted", default=
 
 
 @dataclass
-class Check:
+class PasswordCheck:
     """How a check of a password came out."""
 
     passed: bool = False
 
 
 @contextmanager
-def counted_check(username: str) -> Iterator[Check]:
+def count_password_check(username: str) -> Iterator[PasswordCheck]:
     """Count a check of a password as a wrong one, unless the block sets `passed`. Raises `LoginThrottledError`.
 
     It is counted before the password is hashed, so however many try at once, only as many are hashed as the limits
     allow. A check inside of another is the same one. Outside of a request, as in a management command, nothing counts.
     """
-    request, check = _request.get(), Check()
+    request, check = _request.get(), PasswordCheck()
     if request is None or _is_counted.get():
         yield check
         return
-    counts = login_throttle.counts_of(client_network(request), username)
-    wait = login_throttle.charge(counts)
+    limits = login_throttle.limits_for(client_network(request), username)
+    wait = login_throttle.charge(limits)
     if wait is not None:
         log.warning("login_throttled", username=username, address=client_address(request), seconds=wait)
-        raise LoginThrottledError("locked_out", login_throttle.TOO_MANY, retry_after=wait)
+        message = _("Too many failed sign-ins. Try again in %(minutes)s min.") % {"minutes": -(-wait // 60)}
+        raise LoginThrottledError("locked_out", message, retry_after=wait)
     token = _is_counted.set(True)
     try:
         yield check
     except BaseException:
-        login_throttle.refund(counts)
+        login_throttle.refund(limits)
         raise
     finally:
         _is_counted.reset(token)
     if check.passed:
-        login_throttle.forgive(counts)
+        login_throttle.forgive(limits)
     else:
         log.warning("login_failed", username=username, address=client_address(request))
 

@@ -1,4 +1,7 @@
-"""Hashing passwords, few at a time: each hash takes about a hundred megabytes, which is what makes it strong."""
+"""Password hashers that hash a few passwords at a time: each hash takes about a hundred megabytes, by design.
+
+Django's hashers have no limit: every thread of the web process could hash at once, and together exceed its memory.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from .domain_errors import LoginBusyError
 
-# A login that finds all places taken waits this long, and no more than four do so for each place: each holds a thread
+# A login that finds all places acquired waits this long, and no more than four do so for each place: each holds a thread
 # of the web process, which others need.
 LONGEST_WAIT_SECONDS = 5.0
 WAITING_FOR_EACH = 4
@@ -27,7 +30,7 @@ class HashingSlots:
         self._here = threading.BoundedSemaphore(count * (1 + WAITING_FOR_EACH))
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
+    def acquired(self) -> Iterator[None]:
         """Hold a place while the block runs. Raises `LoginBusyError` when there is none in time."""
         if not self._here.acquire(blocking=False):
             raise _busy()
@@ -44,31 +47,31 @@ class HashingSlots:
 
 def _busy() -> LoginBusyError:
     return LoginBusyError(
-        "login_busy", _("Too many people are signing in at this moment; try again."), retry_after=2
+        "login_busy", _("Too many people are signing in. Try again in a moment."), retry_after=2
     )
 
 
 slots = HashingSlots(settings.PASSWORD_HASHES_AT_ONCE)
 
 
-class FewAtOnceArgon2PasswordHasher(Argon2PasswordHasher):
+class LimitedArgon2PasswordHasher(Argon2PasswordHasher):
     """Argon2, as Django sets it up."""
 
     def encode(self, *args: Any, **kwargs: Any) -> str:
         """Hash a password."""
-        with slots.taken():
+        with slots.acquired():
             return super().encode(*args, **kwargs)
 
     def verify(self, *args: Any, **kwargs: Any) -> bool:
         """Compare a password with a hash."""
-        with slots.taken():
+        with slots.acquired():
             return super().verify(*args, **kwargs)
 
 
-class FewAtOncePBKDF2PasswordHasher(PBKDF2PasswordHasher):
+class LimitedPBKDF2PasswordHasher(PBKDF2PasswordHasher):
     """PBKDF2, for the hashes of imported users. Its `verify` calls `encode`."""
 
     def encode(self, *args: Any, **kwargs: Any) -> str:
         """Hash a password."""
-        with slots.taken():
+        with slots.acquired():
             return super().encode(*args, **kwargs)

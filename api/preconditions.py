@@ -17,7 +17,7 @@ _COMPRESSED = re.compile(r"(?:--?|;|:)(?:gzip|br|zstd|deflate)\Z", re.IGNORECASE
 
 
 def etag_of(version: int | datetime) -> str:
-    """The ETag of a row with this version; for a row without one, its `updated_at` in microseconds serves."""
+    """Return the ETag of a row's version, or of its `updated_at` when it has none."""
     if isinstance(version, datetime):
         version = int(version.timestamp()) * 1_000_000 + version.microsecond
     return f'"{version}"'
@@ -39,7 +39,7 @@ def check_if_match(header: str | None, version: int | datetime) -> None:
     if current.strip('"') not in tags:
         raise OutdatedError(
             "precondition_failed",
-            _("It has changed since you read it: its ETag is now %(etag)s, not %(sent)s. Read it again.")
+            _("Modified since you read it: the ETag is now %(etag)s, not %(sent)s. Read it again.")
             % {"etag": current, "sent": header[:100]},
             etag=current,
         )

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 LONGEST_WAIT_SECONDS = 30
 
 
-def preferred_wait(request: Request) -> int:
-    """How many seconds the caller would wait; 0 when he did not say.
+def parse_preferred_wait(request: Request) -> int:
+    """Return how many seconds the caller prefers to wait; 0 without a preference.
 
-    A preference that is malformed, or that is none of ours, is ignored, as the RFC wants; of two, the first counts.
+    A preference that is malformed or unknown is ignored, as the RFC demands; of two, the first counts.
     """
     for preference in request.headers.get("Prefer", "").split(","):
         # What follows a semicolon is a parameter of the preference; `wait` has none.
@@ -24,9 +23,3 @@ def preferred_wait(request: Request) -> int:
                 return min(int(value[:9]), LONGEST_WAIT_SECONDS)
             return 0
     return 0
-
-
-def say_applied(response: Response, seconds: int) -> None:
-    """Tell the caller that his preference was honoured."""
-    response["Preference-Applied"] = f"wait={seconds}"
-    response["Vary"] = ", ".join(filter(None, [response.get("Vary", ""), "Prefer"]))

@@ -18,7 +18,7 @@ _request_id: ContextVar[str] = ContextVar("portal_request_id", default="")
 
 
 def current_request_id() -> str:
-    """The id of the request that is being answered, or that a Celery worker works for; empty outside of both."""
+    """Return the id of the request that is being answered, or that a Celery worker works for; empty outside of both."""
     return _request_id.get() or str(structlog.contextvars.get_contextvars().get("request_id") or "")
 
 

@@ -1,4 +1,4 @@
-"""What a request may be at most, whichever view it is for: its address, its body, and what a form's page would repeat."""
+"""Limits of a request, whichever view it is for: of its address, its body, and what a form's page would repeat."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class RequestLimitsMiddleware:
     def process_view(
         self, request: HttpRequest, view: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> HttpResponseBase | None:
-        """Refuse a form that is too large, after its CSRF token was looked at, and before its view shows it again."""
+        """Refuse a form that is too large, after its CSRF token was checked, and before its view shows it again."""
         if request.method != "POST" or request.path.startswith("/api/"):
             return None
         try:

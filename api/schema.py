@@ -1,4 +1,4 @@
-"""The OpenAPI document: what every operation shares."""
+"""The OpenAPI document: the parts that every operation shares."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ PROBLEM = {
         },
         "truncated": {
             "type": "boolean",
-            "description": "There and true when there are more errors than are shown, or a list was shortened.",
+            "description": "True when there are more errors than are shown, or a list was shortened; otherwise absent.",
         },
-        "request_id": {"type": "string", "description": "What the log calls this request by."},
+        "request_id": {"type": "string", "description": "The id of this request in the log."},
     },
     "additionalProperties": True,
 }
 DESCRIPTIONS = {
-    "400": "Something of what was sent is not right; see `errors`.",
+    "400": "Some values are not valid; see `errors`.",
     "401": "Not signed in.",
-    "403": "Not allowed to this user.",
-    "404": "Not there, or not visible to this user.",
-    "406": "Not in that format.",
-    "409": "Not possible now: wrong state, busy, or taken.",
-    "412": "It has changed since it was read.",
+    "403": "The user lacks the permission or the role.",
+    "404": "Not found, or not visible to this user.",
+    "406": "The format is not supported.",
+    "409": "Conflict: wrong state, busy, or taken.",
+    "412": "Modified since it was read.",
     "413": "The body is too large.",
     "415": "The body is not JSON.",
     "422": "The Idempotency-Key was used for another request.",
@@ -56,18 +56,18 @@ DESCRIPTIONS = {
 class Schema(AutoSchema):
     """Adds the shared headers and the problem answers to every operation.
 
-    A view says what is special: `tenant_scoped` (X-Tenant counts), `idempotency_key = False` (a POST that
+    A view declares its exceptions: `tenant_scoped` (X-Tenant counts), `idempotency_key = False` (a POST that
     changes nothing lasting), `honours_if_match` (PATCH and DELETE look at `If-Match`).
     """
 
     def get_override_parameters(self) -> list[Any]:
-        """The headers that operations share."""
+        """Return the headers that operations share."""
         headers = []
         if _tenant_scoped(self.view):
             headers.append(
                 _header(
                     "X-Tenant",
-                    "The tenant's slug. Needed by who belongs to several; staff see all without it.",
+                    "The tenant's slug. Required of users who belong to several tenants; staff see all tenants without it.",
                 )
             )
         if self._takes_key():
@@ -79,12 +79,12 @@ class Schema(AutoSchema):
             )
         if self._matches():
             headers.append(
-                _header("If-Match", "The ETag of what was read; refused with 412 if it has changed since.")
+                _header("If-Match", "The ETag of the object that was read; 412 if it was modified since.")
             )
         return headers
 
     def get_operation(self, *args: Any, **kwargs: Any) -> Any:
-        """The operation, with its refusals."""
+        """Return the operation, with its problem answers."""
         operation = super().get_operation(*args, **kwargs)
         if operation is not None:
             problem = self._problem_component()
@@ -127,7 +127,7 @@ def _header(name: str, description: str) -> OpenApiParameter:
 
 
 def _tenant_scoped(view: Any) -> bool:
-    # Asked by attribute: importing the class here would be a circle, as DRF's views import this module.
+    # By attribute: importing the class here would be a circle, as DRF's views import this module.
     return bool(getattr(view, "tenant_scoped", False))
 
 
@@ -138,7 +138,7 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
     name = "token"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
-        """How to send it."""
+        """Return the description of the scheme for the OpenAPI document."""
         return {
             "type": "apiKey",
             "in": "header",
@@ -154,7 +154,7 @@ class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
     name = "session"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
-        """How to send it."""
+        """Return the description of the scheme for the OpenAPI document."""
         return {
             "type": "apiKey",
             "in": "cookie",

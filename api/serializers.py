@@ -1,4 +1,4 @@
-"""Serializers that take nothing in silence."""
+"""Strict serializers, which refuse what they do not know, and fields of plain text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
-from .answer_limits import MOST_ERRORS
+from .error_limits import MOST_ERRORS
 from .filtering import printable
 
 Row = TypeVar("Row", bound=models.Model)
@@ -34,7 +34,7 @@ class PlainCharField(serializers.CharField):
     allowed: ClassVar[frozenset[str]] = frozenset()
 
     def to_internal_value(self, data: Any) -> str:
-        """The text. Raises a validation error that says where the first wrong character is."""
+        """Return the text. Raises a validation error with the position of the first invalid character."""
         text = super().to_internal_value(data)
         self._refuse_long_runs(text)
         text = unicodedata.normalize("NFC", text)
@@ -73,7 +73,7 @@ class CloudNameField(PlainCharField):
     }
 
     def to_internal_value(self, data: Any) -> str:
-        """The name. Raises a validation error that says where the first wrong character is."""
+        """Return the name. Raises a validation error with the position of the first invalid character."""
         text = super().to_internal_value(data)
         for position, character in enumerate(text, start=1):
             shown = {"position": position, "character": character}
@@ -90,24 +90,24 @@ class PlainTextField(PlainCharField):
     allowed = LINE_BREAKS
 
 
-class _Strict:
+class _StrictFieldsMixin:
     """Refuses fields that it does not know, and fields that only the portal writes, along with all other errors."""
 
     fields: Any
 
     def to_internal_value(self, data: Any) -> Any:
-        unasked = self._unasked(data) if isinstance(data, dict) else {}
+        unexpected = self._unexpected(data) if isinstance(data, dict) else {}
         try:
             value = super().to_internal_value(data)  # type: ignore[misc]
         except serializers.ValidationError as error:
-            if unasked and isinstance(error.detail, dict):
-                raise serializers.ValidationError({**error.detail, **unasked}) from None
+            if unexpected and isinstance(error.detail, dict):
+                raise serializers.ValidationError({**error.detail, **unexpected}) from None
             raise
-        if unasked:
-            raise serializers.ValidationError(unasked)
+        if unexpected:
+            raise serializers.ValidationError(unexpected)
         return value
 
-    def _unasked(self, data: dict[Any, Any]) -> dict[str, list[str]]:
+    def _unexpected(self, data: dict[Any, Any]) -> dict[str, list[str]]:
         writable = ", ".join(sorted(name for name, field in self.fields.items() if not field.read_only))
         errors: dict[str, list[str]] = {}
         for name in data:
@@ -122,14 +122,14 @@ class _Strict:
         return errors
 
 
-class StrictSerializer(_Strict, serializers.Serializer[Any]):
+class StrictSerializer(_StrictFieldsMixin, serializers.Serializer[Any]):
     """A serializer for request bodies; unknown and read-only fields are refused by name."""
 
 
-def right_and_wrong(serializer: StrictSerializer) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a request body says in the fields that are right by themselves, and what is wrong with the others.
+def split_validation(serializer: StrictSerializer) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Split a request body into the data of its valid fields and the errors of the others.
 
-    For who has more to check than single fields, and wants to say everything at once.
+    For callers that check more than single fields, and report all errors at once.
     """
     if serializer.is_valid():
         return dict(serializer.validated_data), {}
@@ -145,21 +145,21 @@ def right_and_wrong(serializer: StrictSerializer) -> tuple[dict[str, Any], dict[
 
 
 def body_with_dry_run(request: Request) -> Any:
-    """The request's body, with `dry_run` from the query (`?dry_run=true`) where that says it; the query wins.
+    """Return the request's body, with `dry_run` from the query (`?dry_run=true`) if it is there; the query wins.
 
-    Raises 400 by name for anything else in the query: who mistypes `dry_run` must not have it done in earnest.
+    Raises 400 by name for anything else in the query: a mistyped `dry_run` must not lead to a real change.
     """
     if unknown := set(request.query_params) - {"dry_run", api_settings.URL_FORMAT_OVERRIDE}:
         raise serializers.ValidationError(
             {printable(name): [_("Unknown parameter.")] for name in sorted(unknown)[:MOST_ERRORS]}
         )
-    asked = request.query_params.get("dry_run")
-    if asked is None or not isinstance(request.data, dict):
+    dry_run = request.query_params.get("dry_run")
+    if dry_run is None or not isinstance(request.data, dict):
         return request.data
-    return {**request.data, "dry_run": asked}
+    return {**request.data, "dry_run": dry_run}
 
 
-class StrictModelSerializer(_Strict, serializers.ModelSerializer[Row]):
+class StrictModelSerializer(_StrictFieldsMixin, serializers.ModelSerializer[Row]):
     """A model serializer; unknown and read-only fields are refused by name, and texts are plain."""
 
     serializer_field_mapping = {

@@ -1,4 +1,4 @@
-"""How often one user may ask, by class of action."""
+"""Throttling of requests per user, by class of action."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ log = structlog.get_logger(__name__)
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _RATE = re.compile(r"(\d+)/([smhd])")
-CACHE_REST_SECONDS = (
+CACHE_PAUSE_SECONDS = (
     5.0  # How long a cache that failed is left alone: its time-out must not be paid by every request.
 )
-SAY_EVERY_SECONDS = 60.0
+LOG_EVERY_SECONDS = 60.0
 
 
-class _Cache:
+class _CacheHealth:
     """When the cache last failed and when that was last said, for this process. Races here only cost a line of log."""
 
     failed_at: float | None = None
-    said_at: float | None = None
+    logged_at: float | None = None
 
     @classmethod
-    def rests(cls) -> bool:
-        return cls.failed_at is not None and time.monotonic() - cls.failed_at < CACHE_REST_SECONDS
+    def is_paused(cls) -> bool:
+        return cls.failed_at is not None and time.monotonic() - cls.failed_at < CACHE_PAUSE_SECONDS
 
     @classmethod
-    def failed(cls, error: Exception) -> None:
+    def note_failure(cls, error: Exception) -> None:
         cls.failed_at = time.monotonic()
-        if cls.said_at is None or cls.failed_at - cls.said_at > SAY_EVERY_SECONDS:
-            cls.said_at = cls.failed_at
+        if cls.logged_at is None or cls.failed_at - cls.logged_at > LOG_EVERY_SECONDS:
+            cls.logged_at = cls.failed_at
             log.warning("throttle_cache_unavailable", error=repr(error))
 
 
@@ -53,18 +53,18 @@ class ActionClassThrottle(BaseThrottle):
     wait_seconds: float | None = None
 
     def allow_request(self, request: Request, view: Any) -> bool:
-        """Whether the request may go on."""
+        """Return whether the request is within its rate."""
         default = "read" if request.method in SAFE_METHODS else "change"
         name = getattr(view, "throttle_class_name", None) or default
         rate = api_settings.DEFAULT_THROTTLE_RATES.get(name)
-        if not rate or _Cache.rests():
+        if not rate or _CacheHealth.is_paused():
             return True
         most, seconds = parse_rate(str(rate))
         now = time.time()
         try:
-            count = _count(f"throttle:{name}:{_who(request)}:{int(now // seconds)}", seconds)
+            count = _count(f"throttle:{name}:{_caller_key(request)}:{int(now // seconds)}", seconds)
         except Exception as error:  # noqa: BLE001 - each cache backend has errors of its own; no request may suffer.
-            _Cache.failed(error)
+            _CacheHealth.note_failure(error)
             return True
         if count <= most:
             return True
@@ -73,19 +73,19 @@ class ActionClassThrottle(BaseThrottle):
         return False
 
     def wait(self) -> float | None:
-        """Seconds until the next window, for `Retry-After`."""
+        """Return the seconds until the next window, for `Retry-After`."""
         return self.wait_seconds
 
 
 def parse_rate(rate: str) -> tuple[int, int]:
-    """How many, in how many seconds: "30/min" is (30, 60)."""
+    """Return a rate as a count and its seconds: "30/min" is (30, 60)."""
     match = _RATE.match(rate)
     if match is None:
         raise ValueError(f"The rate '{rate}' is not of the form '30/min' (s, m, h or d).")
     return int(match[1]), _SECONDS[match[2]]
 
 
-def _who(request: Request) -> str:
+def _caller_key(request: Request) -> str:
     if request.user.is_authenticated:
         return str(request.user.pk)
     return client_network(request._request)  # noqa: SLF001 - the address stands in Django's own request.
@@ -98,5 +98,5 @@ def _count(key: str, seconds: int) -> int:
     """
     try:
         return cache.incr(key)
-    except ValueError:  # Nobody has asked yet in this window.
+    except ValueError:  # The first request of this window.
         return 1 if cache.add(key, 1, timeout=seconds * 2) else cache.incr(key)

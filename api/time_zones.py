@@ -73,7 +73,7 @@ def today_in(name: str, now: datetime | None = None) -> date:
     return timezone.localdate(now or timezone.now(), zone(name))
 
 
-def show_times_of(user: Any, tenant: Any) -> None:
+def activate_time_zone(user: Any, tenant: Any) -> None:
     """Have times shown, until the request ends, as the person has chosen, else as the tenant has."""
     timezone.activate(zone(getattr(user, "time_zone", ""), getattr(tenant, "time_zone", "")))
 

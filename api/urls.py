@@ -10,17 +10,17 @@ from rest_framework.views import APIView
 from . import auth_views as views
 
 
-def _both(route: str, view: type[APIView], name: str) -> list[URLPattern]:
-    """An address as the contract writes it, and its twin, which the OpenAPI document leaves out."""
+def _with_twin(route: str, view: type[APIView], name: str) -> list[URLPattern]:
+    """Return the routes of an address: as the contract writes it, and its twin, which the OpenAPI document leaves out."""
     twin = route.removesuffix("/") if route.endswith("/") else f"{route}/"
     hidden: dict[str, Any] = {"schema": None}
     return [path(route, view.as_view(), name=name), path(twin, view.as_view(**hidden))]
 
 
 urlpatterns = [
-    *_both("auth/login", views.Login, "auth-login"),
-    *_both("auth/logout", views.Logout, "auth-logout"),
-    *_both("auth/me", views.Me, "auth-me"),
-    *_both("auth/tokens/", views.Tokens, "auth-tokens"),
-    *_both("auth/tokens/<uuid:pk>/", views.Token, "auth-token"),
+    *_with_twin("auth/login", views.LoginView, "auth-login"),
+    *_with_twin("auth/logout", views.LogoutView, "auth-logout"),
+    *_with_twin("auth/me", views.MeView, "auth-me"),
+    *_with_twin("auth/tokens/", views.TokenListView, "auth-tokens"),
+    *_with_twin("auth/tokens/<uuid:pk>/", views.TokenView, "auth-token"),
 ]

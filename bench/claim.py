@@ -114,7 +114,7 @@ def _spares_and_rows(claimer: Claimer, pool: VolumePool, count: int) -> list[str
     """The claim alone: spares taken and noted, rows of the tenant's written for them, and the pool's backfill rung for."""
     from django.db import transaction
 
-    from tasks.engine.rows import insert
+    from tasks.queries import insert
     from volumepool.services import build_volume, claim_spares
 
     with transaction.atomic():

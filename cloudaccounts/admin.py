@@ -16,9 +16,9 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import DomainError
-from api.form_fields import StrictJSONField, WrittenOnlyAdmin
+from api.form_fields import StrictJSONField, WriteOnlyFieldsAdmin
 from security.endpoints import check_auth_url, check_ca_bundle
-from tasks.admin import ReadOnly, ReadOnlyRows
+from tasks.admin import ReadOnlyAdmin, ReadOnlyInline
 from tenants.models import User
 from tenants.scoping import Role, Scope
 
@@ -125,7 +125,7 @@ class CloudAccountForm(forms.ModelForm[CloudAccount]):
 
 
 @admin.register(CloudAccount)
-class CloudAccountAdmin(WrittenOnlyAdmin[CloudAccount]):
+class CloudAccountAdmin(WriteOnlyFieldsAdmin[CloudAccount]):
     """Cloud accounts. Saving one has it verified and then synced; its schedule follows by itself."""
 
     form = CloudAccountForm
@@ -251,7 +251,7 @@ def _moment(account_status: AccountStatus | None, name: str) -> str:
 
 
 @admin.register(ResourceType)
-class ResourceTypeAdmin(ReadOnly):
+class ResourceTypeAdmin(ReadOnlyAdmin):
     """What can be synced. The code says it; here it can be looked up."""
 
     list_display = ["provider", "code", "name", "order", "catalogue"]
@@ -259,14 +259,14 @@ class ResourceTypeAdmin(ReadOnly):
     search_fields = ["code", "name"]
 
 
-class SyncLineRows(ReadOnlyRows):
+class SyncLineRows(ReadOnlyInline):
     """The lines of a sync."""
 
     model = SyncLogLine
     fields = ["at", "level", "text"]
 
 
-class ChangeRows(ReadOnlyRows):
+class ChangeRows(ReadOnlyInline):
     """What the syncs found changed."""
 
     model = ResourceChange
@@ -274,7 +274,7 @@ class ChangeRows(ReadOnlyRows):
     verbose_name_plural = _("resource changes")
 
 
-class LinkRows(ReadOnlyRows):
+class LinkRows(ReadOnlyInline):
     """What it refers to."""
 
     model = ResourceLink
@@ -283,7 +283,7 @@ class LinkRows(ReadOnlyRows):
 
 
 @admin.register(CloudResource)
-class CloudResourceAdmin(ReadOnly):
+class CloudResourceAdmin(ReadOnlyAdmin):
     """What the syncs have found in the accounts."""
 
     list_display = [
@@ -309,7 +309,7 @@ class CloudResourceAdmin(ReadOnly):
 
 
 @admin.register(SyncLog)
-class SyncLogAdmin(ReadOnly):
+class SyncLogAdmin(ReadOnlyAdmin):
     """How the resources were synced, with the lines of each sync."""
 
     list_display = [

@@ -11,7 +11,7 @@ class CloudAccountsConfig(AppConfig):
 
     def ready(self) -> None:
         """Register commands, providers and syncers, keep schedules in step, and declare the room's own."""
-        from tasks.schedules import Schedule, declare
+        from tasks.schedules import Schedule, declare_schedule
 
         from . import commands  # noqa: F401 - importing registers.
         from .registry import write_resource_types
@@ -32,4 +32,4 @@ class CloudAccountsConfig(AppConfig):
                 _("Forgets old sync logs, old changes, and resources that expired long ago."),
             ),
         ):
-            declare(Schedule(name, name, seconds, text))
+            declare_schedule(Schedule(name, name, seconds, text))

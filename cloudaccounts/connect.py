@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import connection
 
-from openstack_client import AddressRefused, Cloud, CloudCredentials, ConnectionRules
+from openstack_client import AddressRefusedError, Cloud, CloudCredentials, ConnectionRules
 from security import connections
 from security.cache import SecretCache
 from security.policies import cloud_policy
-from tasks.leases import refuse_if_lost
+from tasks.leases import check_lease
 
 from .models import CloudAccount
 
@@ -38,7 +38,7 @@ def refuse_inside_transaction() -> None:
 def refuse() -> None:
     """The guard that every `Cloud` of ours runs before a request leaves: no open transaction, no lost claim."""
     refuse_inside_transaction()
-    refuse_if_lost()
+    check_lease()
 
 
 def connection_rules() -> ConnectionRules:
@@ -47,19 +47,19 @@ def connection_rules() -> ConnectionRules:
 
 
 def connect_checked(host: str, port: int, timeout: float | None) -> socket.socket:
-    """Connect to where a cloud, or its catalog, says, if clouds may be there. Raises `AddressRefused`, OSError."""
+    """Connect to where a cloud, or its catalog, says, if clouds may be there. Raises `AddressRefusedError`, OSError."""
     try:
         return connections.open_checked(host, port, policy=cloud_policy(), timeout=timeout)
-    except connections.AddressRefused as refused:
-        raise AddressRefused(refused.reason) from None
+    except connections.AddressRefusedError as refused:
+        raise AddressRefusedError(refused.reason) from None
 
 
 def check_place(host: str, port: int) -> None:
     """Refuse a place where no cloud may be, ahead of a proxy that connects in our stead. Raises as `connect_checked`."""
     try:
         connections.resolve_checked(host, port, policy=cloud_policy())
-    except connections.AddressRefused as refused:
-        raise AddressRefused(refused.reason) from None
+    except connections.AddressRefusedError as refused:
+        raise AddressRefusedError(refused.reason) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ _tokens = SecretCache("cloud-token")
 
 
 def open_cloud(account: CloudAccount, region: str) -> Cloud:
-    """The account's cloud in a region; logs in on its first request. Raises `UnreadableSecret`.
+    """The account's cloud in a region; logs in on its first request. Raises `UnreadableSecretError`.
 
     Thread-safe: two threads that open at once get the same `Cloud`.
     """

@@ -7,7 +7,7 @@ from .cloud import Cloud, TokenCache
 from .connection_rules import ConnectionRules
 from .credentials import CloudCredentials
 from .errors import (
-    AddressRefused,
+    AddressRefusedError,
     AuthenticationFailed,
     CloudError,
     CloudUnavailable,
@@ -48,7 +48,7 @@ from .transport import last_request_id
 
 __all__ = [
     "Address",
-    "AddressRefused",
+    "AddressRefusedError",
     "AuthenticationFailed",
     "Cloud",
     "CloudCredentials",

@@ -106,7 +106,7 @@ class InvalidRequest(CloudError):
     code: ClassVar[str] = "invalid_request"
 
 
-class AddressRefused(InvalidRequest):
+class AddressRefusedError(InvalidRequest):
     """The account, or the cloud's catalog, leads to an address where no cloud may be (see `ConnectionRules`)."""
 
     code: ClassVar[str] = "address_refused"

@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 import requests
 
 from .connection_rules import AnswerRefused, ConnectionRules, check_json_tokens, format_mebibytes
-from .errors import AddressRefused, CloudError, CloudUnavailable, InvalidRequest
+from .errors import AddressRefusedError, CloudError, CloudUnavailable, InvalidRequest
 from .http_adapter import CloudAdapter
 
 # Changing nothing, these may be sent again when the connection broke. A POST may have been carried out: never.
@@ -67,7 +67,7 @@ class HttpSession(requests.Session):
     def request(self, method: str, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
         """As in requests, with our timeout and without redirects to elsewhere, whatever the caller says.
 
-        Returns an answer that is read already. Raises `AddressRefused`, `InvalidRequest` for a redirect, and
+        Returns an answer that is read already. Raises `AddressRefusedError`, `InvalidRequest` for a redirect, and
         `CloudUnavailable` for an answer beyond the rules, beside what requests raises.
         """
         kwargs |= {"timeout": self._timeout, "stream": True, "allow_redirects": False}
@@ -101,8 +101,8 @@ class HttpSession(requests.Session):
             except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
                 if retries <= 0:
                     raise
-            except AddressRefused as refused:
-                error: CloudError = AddressRefused(
+            except AddressRefusedError as refused:
+                error: CloudError = AddressRefusedError(
                     f"{self._describe_source(url)} {extract_origin(url)}, where clouds are not allowed: {refused.message}."
                 )
                 break

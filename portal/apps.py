@@ -9,9 +9,9 @@ class PortalConfig(AppConfig):
 
     def ready(self) -> None:
         """Declare the schedules that belong to no room."""
-        from tasks.schedules import Schedule, declare
+        from tasks.schedules import Schedule, declare_schedule
 
-        declare(
+        declare_schedule(
             Schedule(
                 "portal.forget_old_keys",
                 "portal.forget_old_keys",

@@ -27,7 +27,7 @@ def register_concurrency(sender: Any, **_signal: Any) -> None:
     """Have the engine know how many processes this worker has: no tenant may hold all of them."""
     from tasks import fairness
 
-    fairness.begin_worker(sender.concurrency)
+    fairness.init_worker_slots(sender.concurrency)
 
 
 @worker_process_init.connect

@@ -35,7 +35,7 @@ class PortalCollector(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Each figure with its labels."""
-        summary = queues.summary()
+        summary = queues.summarize_jobs()
         yield _build_gauge(
             "portal_jobs",
             "Jobs that have not ended, by status.",

@@ -15,8 +15,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from api.page_addresses import page_at_or_above, require_POST
-from api.time_zones import show_times_of, time_zone_names, validate_time_zone, zone
+from api.page_addresses import nearest_page, require_POST
+from api.time_zones import activate_time_zone, time_zone_names, validate_time_zone, zone
 from tenants.scoped_pages import SESSION_KEY, PageRequest, page_scope
 
 
@@ -28,7 +28,7 @@ class SignIn(LoginView):
     def get_redirect_url(self, request: HttpRequest | None = None) -> str:
         """Where `next` leads to, if that shows a page, else the page above it."""
         address = super().get_redirect_url() if request is None else super().get_redirect_url(request)
-        return page_at_or_above(address) if address else ""
+        return nearest_page(address) if address else ""
 
 
 @login_required
@@ -41,7 +41,7 @@ def preferences(request: PageRequest) -> HttpResponse:
         scope = page_scope(request)
     except PermissionDenied:  # Who belongs to no tenant yet has a time zone all the same.
         scope = None
-        show_times_of(user, None)
+        activate_time_zone(user, None)
     chosen, error = user.time_zone, ""
     if request.method == "POST":
         chosen = request.POST.get("time_zone", "")[:100].replace("\x00", "")

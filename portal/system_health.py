@@ -31,7 +31,7 @@ def system_health() -> dict[str, Any]:
         problems["schedules"] = "No schedule is switched on, so nothing rings."
     elif (since_start if beat is None else beat) > silent:
         problems["beat"] = f"Beat has not rung for more than {silent:.0f} s."
-    if ahead := queues.schedules_ahead():
+    if ahead := queues.count_schedules_ahead():
         problems["clock"] = (
             f"{ahead} schedules count from a time to come; beat puts them right when it ticks."
         )
@@ -61,7 +61,7 @@ def _is_canary_enabled() -> bool:
 
 def _list_unread_queues() -> list[str]:
     """The queues that have messages and no worker; none when that cannot be known, which the canary tells soon enough."""
-    broker = queues.broker()
+    broker = queues.broker_status()
     if broker is None:
         return []
     return sorted(name for name, depth in broker.depths.items() if depth and name not in broker.served)

@@ -2,12 +2,12 @@
 
 from celery import shared_task
 
-from api.idempotency import forget_old_keys as forget
-from api.login_throttle import forget_old_counts
+from api import idempotency
+from api.login_throttle import delete_empty_counts
 
 
 @shared_task(name="portal.forget_old_keys", expires=3600)
-def forget_old_keys() -> None:
-    """Forget idempotency keys whose replay nobody can expect any more, and counts of wrong passwords that are empty."""
-    forget()
-    forget_old_counts()
+def delete_old_keys() -> None:
+    """Delete idempotency keys that are older than a replay may be, and counts of wrong passwords that are empty."""
+    idempotency.delete_old_keys()
+    delete_empty_counts()

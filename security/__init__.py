@@ -1,4 +1,4 @@
-"""What guards secrets and addresses, for every room: see `addresses`, `connections`, `endpoints`, `encryption`, `cache`.
+"""Protection of secrets and of network addresses, for every room: see `addresses`, `connections`, `endpoints`, `encryption`, `cache`.
 
 On the ground floor: it imports no room.
 """

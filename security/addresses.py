@@ -23,7 +23,7 @@ def parse_networks(texts: Iterable[str]) -> tuple[IPNetwork, ...]:
     return tuple(ipaddress.ip_network(text.strip(), strict=False) for text in texts if text.strip())
 
 
-# The metadata services of the big clouds, and what stands beside them: who reads these gets the machine's own secrets.
+# The metadata services of the big clouds, and their neighbours: reading them gives the machine's own secrets.
 METADATA_NETWORKS = parse_networks(
     (
         "169.254.169.0/24",  # AWS, Azure, Google, OpenStack, Oracle, IBM, Huawei and others (.254; AWS also .253, .123)
@@ -77,7 +77,7 @@ class AddressPolicy:
     resolve: Callable[..., Sequence[Any]] = socket.getaddrinfo
 
     def refusal_of(self, address: str, port: int | None = None) -> Refusal | None:
-        """Return why an address is refused, or None. Without a port, no port of the portal's own servers is looked at.
+        """Return why an address is refused, or None. Without a port, the portal's own servers are not compared.
 
         An address that stands for another one (IPv4 in IPv6) is refused when either is.
         Raises ValueError for a text that is no address.
@@ -121,7 +121,7 @@ def parse_address(text: str) -> IPAddress:
 
 
 def is_local(ip: IPAddress) -> bool:
-    """Whether an address is of this machine or its link, or is reserved and so leads nowhere that anybody chose."""
+    """Return whether an address belongs to this machine or its link, or is reserved."""
     is_site_local = isinstance(ip, ipaddress.IPv6Address) and ip.is_site_local
     is_this_network = ip.version == 4 and ip.packed[0] == 0
     return (
@@ -135,7 +135,7 @@ def is_local(ip: IPAddress) -> bool:
 
 
 def is_of_this_machine(ip: IPAddress) -> bool:
-    """Whether one of this machine's network interfaces has the address.
+    """Return whether one of this machine's network interfaces has the address.
 
     The kernel knows: what it would send to an address of its own comes from that same address. (Whether an address can
     be bound says nothing where `ip_nonlocal_bind` is on, as it often is beside a load balancer.)

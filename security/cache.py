@@ -48,7 +48,7 @@ class SecretCache:
             return None
 
     def set(self, key: str, secret: str, seconds: float) -> None:
-        """Keep a secret for so many seconds."""
+        """Cache a secret for a number of seconds."""
         try:
             cache.set(f"{self._prefix}:{key}", encrypt(secret), int(seconds))
         except Exception:  # noqa: BLE001 - see get().

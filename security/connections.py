@@ -1,6 +1,6 @@
 """Connections to where tenants, clouds and hosts say: the address is checked, and the connection goes to that address.
 
-    from security.connections import AddressRefused, open_checked
+    from security.connections import AddressRefusedError, open_checked
     from security.policies import host_policy
 
     with open_checked(host, port, policy=host_policy(), timeout=3.0) as connection: ...
@@ -24,7 +24,7 @@ from .addresses import AddressPolicy, Refusal
 SocketOption = tuple[int, int, int]
 
 
-class AddressRefused(Exception):
+class AddressRefusedError(Exception):
     """A connection would have gone to an address where none may go. `host` was asked for, `address` is what it leads to.
 
     Its text is for the person who entered the host; `reason` is the part of it that says why.
@@ -59,11 +59,11 @@ def resolve_checked(host: str, port: int, *, policy: AddressPolicy) -> list[tupl
 
     One refused address refuses the host: a name that leads both to a cloud and to loopback is a trap.
     All notations of addresses (decimal, octal, hexadecimal, short) pass through the system's resolver, so it is the
-    resulting address that is judged. Raises `AddressRefused`, and OSError (`socket.gaierror`) for an unknown name.
+    resulting address that is judged. Raises `AddressRefusedError`, and OSError (`socket.gaierror`) for an unknown name.
     """
     if not 0 < port < 65536:
         reason = describe_refusal(Refusal.NO_HOST, f"{host}:{port}", policy)
-        raise AddressRefused(host, host, port, reason)
+        raise AddressRefusedError(host, host, port, reason)
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     try:
         bare.encode("idna")
@@ -76,7 +76,7 @@ def resolve_checked(host: str, port: int, *, policy: AddressPolicy) -> list[tupl
         ip = str(address[0]).partition("%")[0]
         refusal = policy.refusal_of(ip, port)
         if refusal is not None:
-            raise AddressRefused(bare, ip, port, describe_refusal(refusal, ip, policy))
+            raise AddressRefusedError(bare, ip, port, describe_refusal(refusal, ip, policy))
         found.append((family, address))
     if not found:
         raise socket.gaierror(socket.EAI_NONAME, "the name has no address")
@@ -93,7 +93,7 @@ def open_checked(
 ) -> socket.socket:
     """Connect to a host over TCP, at an address that the policy allows; the socket has `timeout` set.
 
-    `timeout` bounds all tries together, in seconds. Raises `AddressRefused`, or OSError as `socket.create_connection` does.
+    `timeout` bounds all tries together, in seconds. Raises `AddressRefusedError`, or OSError as `socket.create_connection` does.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     trouble: OSError | None = None

@@ -13,7 +13,7 @@ from django.conf import settings
 ENCRYPTED_COLUMNS = "encrypted_"
 
 
-class UnreadableSecret(Exception):
+class UnreadableSecretError(Exception):
     """A stored secret fits none of the keys in `ENCRYPTION_KEYS`: a key was dropped before rotation was done."""
 
 
@@ -23,14 +23,14 @@ def _key_ring(keys: tuple[str, ...]) -> MultiFernet:
 
 
 def encrypt(plain: str) -> str:
-    """The text to store for a secret; the empty secret stays empty."""
+    """Return the text to store for a secret; the empty secret stays empty."""
     if not plain:
         return ""
     return _key_ring(tuple(settings.ENCRYPTION_KEYS)).encrypt(plain.encode()).decode()
 
 
 def decrypt(stored: str) -> str:
-    """The secret behind a stored text. Raises `UnreadableSecret`, which never carries the text itself."""
+    """Return the secret of a stored text. Raises `UnreadableSecretError`, which never carries the text itself."""
     if not stored:
         return ""
     try:
@@ -40,14 +40,14 @@ def decrypt(stored: str) -> str:
 
 
 def rotate(stored: str) -> str:
-    """The same secret, encrypted with the first key. Raises `UnreadableSecret`."""
+    """Return the same secret, encrypted with the first key. Raises `UnreadableSecretError`."""
     try:
         return _key_ring(tuple(settings.ENCRYPTION_KEYS)).rotate(stored.encode()).decode()
     except InvalidToken:
         raise _unreadable() from None
 
 
-def _unreadable() -> UnreadableSecret:
-    return UnreadableSecret(
+def _unreadable() -> UnreadableSecretError:
+    return UnreadableSecretError(
         "A stored secret fits none of the keys in ENCRYPTION_KEYS; put the key back that it was written with."
     )

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from .connections import AddressRefused, resolve_checked
+from .connections import AddressRefusedError, resolve_checked
 from .policies import cloud_policy
 
 MAX_CA_BUNDLE_LENGTH = 200_000
@@ -40,7 +40,7 @@ def check_auth_url(url: str) -> None:
         policy = replace(policy, resolve=partial(socket.getaddrinfo, flags=socket.AI_NUMERICHOST))
     try:
         resolve_checked(host, port, policy=policy)
-    except AddressRefused as refused:
+    except AddressRefusedError as refused:
         raise ValidationError(
             _("The host '%(host)s' leads to an address where no cloud is allowed: %(reason)s.")
             % {"host": host, "reason": refused.reason}

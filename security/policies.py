@@ -12,7 +12,7 @@ from django.conf import settings
 
 from .addresses import METADATA_NETWORKS, AddressPolicy, Endpoint, parse_networks
 
-# Names of our own servers are looked up again after so long, in seconds: they change their address in a failover.
+# Seconds after which the names of our own servers are resolved again: their addresses change in a failover.
 _LOOKED_UP_AGAIN = 60.0
 _POSTGRESQL_PORT = 5432
 _REDIS_PORT = 6379

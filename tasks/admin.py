@@ -16,7 +16,7 @@ from .models import AsyncTask, EntityLock, Job, JobLogLine, Step
 from .services import DECIDE_PERMISSION
 
 
-class ReadOnly(admin.ModelAdmin[Any]):
+class ReadOnlyAdmin(admin.ModelAdmin[Any]):
     """Shows rows and changes none."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -29,7 +29,7 @@ class ReadOnly(admin.ModelAdmin[Any]):
         return False
 
 
-class ReadOnlyRows(admin.TabularInline[Any, Any]):
+class ReadOnlyInline(admin.TabularInline[Any, Any]):
     """Shows the rows of another table below one, and changes none."""
 
     extra = 0
@@ -42,7 +42,7 @@ class ReadOnlyRows(admin.TabularInline[Any, Any]):
         return False
 
 
-class StepRows(ReadOnlyRows):
+class StepInline(ReadOnlyInline):
     model = Step
     fields = [
         "position",
@@ -57,12 +57,12 @@ class StepRows(ReadOnlyRows):
     ]
 
 
-class LockRows(ReadOnlyRows):
+class LockInline(ReadOnlyInline):
     model = EntityLock
     fields = ["key", "created_at"]
 
 
-class AsyncTaskRows(ReadOnlyRows):
+class AsyncTaskInline(ReadOnlyInline):
     model = AsyncTask
     fields = [
         "step_name",
@@ -77,13 +77,13 @@ class AsyncTaskRows(ReadOnlyRows):
     ]
 
 
-class LineRows(ReadOnlyRows):
+class LineInline(ReadOnlyInline):
     model = JobLogLine
     fields = ["at", "level", "message"]
 
 
 @admin.register(Job)
-class JobAdmin(ReadOnly):
+class JobAdmin(ReadOnlyAdmin):
     """Jobs with their steps, watches, locks and lines."""
 
     list_display = [
@@ -131,16 +131,16 @@ class JobAdmin(ReadOnly):
             },
         ),
     ]
-    inlines = [StepRows, LineRows, AsyncTaskRows, LockRows]
+    inlines = [StepInline, LineInline, AsyncTaskInline, LockInline]
 
     def get_urls(self) -> list[Any]:
-        """The queue page and the buttons, before the admin's own: those take whatever follows for a job's id."""
+        """Return the routes of the queue page and the buttons before the admin's own, which take any path for a job's id."""
         return [*queue_page.urls(), *super().get_urls()]
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """A job, with what may be decided about it."""
+        """Show a job, with the decisions that are allowed now."""
         job = self.get_object(request, object_id)
         shown = {
             "decisions": allowed_decisions(job) if job else [],
@@ -150,8 +150,8 @@ class JobAdmin(ReadOnly):
 
 
 @admin.register(EntityLock)
-class EntityLockAdmin(ReadOnly):
-    """Who is busy, and with what."""
+class EntityLockAdmin(ReadOnlyAdmin):
+    """Locks of entities, and the jobs that hold them."""
 
     list_display = ["key", "job", "created_at"]
     search_fields = ["key"]
@@ -159,8 +159,8 @@ class EntityLockAdmin(ReadOnly):
 
 
 @admin.register(AsyncTask)
-class AsyncTaskAdmin(ReadOnly):
-    """What is watched."""
+class AsyncTaskAdmin(ReadOnlyAdmin):
+    """Watches of the poller."""
 
     list_display = [
         "id",

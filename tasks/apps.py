@@ -12,22 +12,22 @@ class TasksConfig(AppConfig):
     def ready(self) -> None:
         """Declare the schedules that the engine lives by."""
         from .canary import EVERY_SECONDS  # Registers its command and its watcher, too.
-        from .schedules import Schedule, declare
+        from .schedules import Schedule, declare_schedule
 
-        declare(
+        declare_schedule(
             Schedule(
                 "tasks.sweep",
                 "tasks.sweep",
                 settings.JOB_SWEEP_SECONDS,
-                _("Rings again for every job that should have moved."),
+                _("Re-queues tasks that are overdue."),
             )
         )
-        declare(
+        declare_schedule(
             Schedule(
                 "tasks.canary",
                 "tasks.canary",
                 EVERY_SECONDS,
-                _("Sends a job that does nothing through everything; its age tells whether all of it works."),
+                _("Sends a test task through the whole system; its age shows whether all parts work."),
             )
         )
-        declare(Schedule("tasks.prune", "tasks.prune", 3600, _("Deletes jobs that ended long ago.")))
+        declare_schedule(Schedule("tasks.prune", "tasks.prune", 3600, _("Purges old tasks.")))

@@ -1,7 +1,7 @@
-"""The canary: a job that does nothing, sent through everything every minute.
+"""The canary: a job without an effect, sent through the whole system every minute.
 
-Beat rings, a worker submits it, another claims it, a poller looks, and the job ends: when the last canary is long ago,
-something on that way is broken, whichever process still answers a ping.
+Beat sends it, a worker submits it, another claims it, a poller polls for it, and the job ends: when the last canary is long
+ago, something on that way is broken, whichever process still answers a ping.
 """
 
 from __future__ import annotations
@@ -24,47 +24,47 @@ from .polling import Observation, register_watcher
 SCOPE = "canary"
 ALIVE = "alive"
 EVERY_SECONDS = 60
-# Twice the time between two canaries, and some: then something on their way is broken.
+# More than twice the time between two canaries.
 LATE_SECONDS = 150
-# Canaries are many and say little.
-KEPT_FOR = timedelta(days=1)
+# Canaries are many, and their rows of no further use.
+RETENTION = timedelta(days=1)
 
 
 @register
 @dataclass
-class Canary(Command):
-    """One step that is done at once, and one that is watched for."""
+class CanaryCommand(Command):
+    """A command of one step that is done at once, and one that is polled."""
 
     kind: ClassVar[str] = "tasks.canary"
     title: ClassVar[str | Promise] = _("Canary")
     deadline: ClassVar[timedelta] = minutes(5)
 
     def locks(self) -> list[str]:
-        """One canary at a time: when they do not come back, they do not pile up either."""
+        """Return one lock for all canaries: when they do not come back, they do not pile up either."""
         return ["canary"]
 
-    @step(title=_("Sing"))
-    def sing(self) -> Result:
-        """Be carried out by a worker."""
+    renamed_steps: ClassVar[Mapping[str, str]] = {"sing": "run", "be_heard": "wait_until_polled"}
+
+    @step(title=_("Run"))
+    def run(self) -> Result:
+        """Do nothing, in a worker."""
         return Done()
 
-    @step(title=_("Be heard"))
-    def be_heard(self) -> Result:
-        """Be looked at by a poller."""
+    @step(title=_("Poll"))
+    def wait_until_polled(self) -> Result:
+        """Wait for the poller."""
         return Watch(SCOPE, SCOPE, SCOPE, until=frozenset({ALIVE}))
 
 
 class CanaryWatcher:
-    """Sees every canary alive: what counts is that it looks."""
+    """A watcher that finds every canary alive: what counts is that it polls."""
 
-    def look_at_one(self, scope: str, object_id: str) -> Observation:
-        """Alive."""
+    def poll_one(self, scope: str, object_id: str) -> Observation:
+        """Return that the canary is alive."""
         return Observation(ALIVE)
 
-    def look_at_many(
-        self, scope: str, object_ids: Sequence[str], since: datetime
-    ) -> Mapping[str, Observation]:
-        """All of them alive."""
+    def poll_many(self, scope: str, object_ids: Sequence[str], since: datetime) -> Mapping[str, Observation]:
+        """Return that all of them are alive."""
         return dict.fromkeys(object_ids, Observation(ALIVE))
 
 
@@ -72,20 +72,20 @@ register_watcher(SCOPE, CanaryWatcher())
 
 
 def send_canary() -> None:
-    """Let one fly, unless the last one is still in the air."""
+    """Submit a canary, unless the last one has not come back."""
     with transaction.atomic():
-        engine.submit(Canary())
+        engine.submit(CanaryCommand())
 
 
 def seconds_since_canary() -> float | None:
-    """How long ago the last canary came back; None when none has within the time that they are kept for."""
+    """Return how long ago the last canary came back; None when none has within `RETENTION`."""
     now = database_now()
     ended = (
         Job.objects.filter(
-            kind=Canary.kind,
+            kind=CanaryCommand.kind,
             status=JobStatus.SUCCEEDED,
-            created_at__gt=now - KEPT_FOR,
-            # One of the future came back under a clock that has been set back: it is no sign of life.
+            created_at__gt=now - RETENTION,
+            # A time that lies ahead was written before the clock was set back: it is no sign of life.
             ended_at__lte=now + TOLERANCE,
         )
         .order_by("-created_at")

@@ -1,6 +1,6 @@
-"""What a command is: locks, validation, named steps with their undo, and how it ends.
+"""Commands: locks, validation, named steps with their undo, and hooks for the end.
 
-A command is code that says how one thing is done to the outside.
+A command is code that carries out one change in the outside, such as a cloud.
 An instance is a dataclass of JSON values, so that a job can be taken up again from its row by any worker:
 
     @register
@@ -10,7 +10,7 @@ An instance is a dataclass of JSON values, so that a job can be taken up again f
         vm_id: str
 
         @step
-        def ask_the_cloud(self) -> Result: ...
+        def request_start(self) -> Result: ...
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from .models import Job, JobLogLine
 
 
 def seconds(number: float) -> timedelta:
-    """A time span for `@step(deadline=seconds(30))`."""
+    """Return a time span for `@step(deadline=seconds(30))`."""
     return timedelta(seconds=number)
 
 
 def minutes(number: float) -> timedelta:
-    """A time span for `@step(deadline=minutes(10))`."""
+    """Return a time span for `@step(deadline=minutes(10))`."""
     return timedelta(minutes=number)
 
 
-# --- What a step answers -----------------------------------------------------------------------------------
+# --- Results of a step -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Run this step again after so many seconds. The worker is free meanwhile."""
+    """Run this step again after a number of seconds. The worker is free meanwhile."""
 
     seconds: float
     message: str = ""
@@ -59,7 +59,7 @@ class Watch:
     """Go on when something outside has a status of `until`; fail when it has one of `unless`.
 
     `watcher` names a registered `polling.Watcher`; `scope` is what one listing of it covers.
-    `polling.MISSING` is the status of what is not there.
+    `polling.MISSING` is the status of an object that does not exist.
     """
 
     watcher: str
@@ -72,7 +72,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The outside said no. `code` is stable and for programs, `message` for the person."""
+    """The outside refused. `code` is stable and for programs, `message` for people."""
 
     code: str
     message: str
@@ -86,9 +86,9 @@ class Spawn:
     They borrow the locks of the root; keys that the root does not hold are taken for it, until it ends.
     Each is validated when it begins, because those before it may have made it possible.
 
-    When one does not succeed, the others are cancelled, the step fails with the child's words, and what the children
+    When one does not succeed, the others are cancelled, the step fails with the child's message, and what the children
     did is undone, unless they are `optional`: then all of them run, and a later step reads `Command.children_of`.
-    When the job itself is undone, children that succeeded are taken back, the last first, and then this step's own
+    When the job itself is undone, children that succeeded are undone, the last first, and then this step's own
     undo runs; what `permanent` children did stays.
     """
 
@@ -118,7 +118,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a job did not succeed, as its `failed` hook is told."""
+    """Why a job did not succeed, for its `on_failure` hook."""
 
     status: str  # failed, cancelled or errored
     code: str
@@ -138,7 +138,7 @@ class Entity:
 
 StepFunction = Callable[[Any], "Result | None"]
 DEFAULT_STEP_DEADLINE = minutes(10)
-# How long a watch may stay open before its step's `stalled` is asked for the first time.
+# How long a watch may stay open before its step's `stalled` is called for the first time.
 STALLED_AFTER = seconds(15)
 
 
@@ -150,24 +150,24 @@ class StepDeclaration:
         self.title = title or run.__name__.replace("_", " ")
         self.run = run
         self.deadline = deadline or DEFAULT_STEP_DEADLINE
-        # Children have deadlines of their own: without a word about it, a step waits for them as long as its job may.
+        # Children have deadlines of their own: unless one is declared, a step waits for them as long as its job may.
         self.deadline_with_children = deadline
         self.undo_run: StepFunction | None = None
         self.stalled_run: StepFunction | None = None
         self.__doc__ = run.__doc__
 
     def undo(self, function: StepFunction) -> StepFunction:
-        """Declare how this step is taken back. Retried with back-off until it answers `Done`."""
+        """Declare how this step is undone. Retried with back-off until it returns `Done`."""
         self.undo_run = function
         return function
 
     def stalled(self, function: StepFunction) -> StepFunction:
-        """Declare what looks at the other side when this step's `Watch` is not decided soon.
+        """Declare the function that checks the outside when this step's `Watch` is not decided soon.
 
-        The outside may have accepted a request and then lost it, and would never reach what is waited for. Called after
+        The outside may have accepted a request and then lost it, and would never reach the awaited status. Called after
         `STALLED_AFTER`, and again and again while the watch stays open, without a transaction, like a step; it may ask
-        again, if that is safe to repeat. It answers `Wait` to go on watching (its seconds are the time of the next look,
-        its message is shown), `Done` when what is waited for has come about, `Failed` when it will not. An error of the
+        again, if that is safe to repeat. It returns `Wait` to go on watching (its seconds are the time until the next call,
+        its message is shown), `Done` when the awaited status is reached, `Failed` when it will not be. An error of the
         outside that `translate` calls a `Wait` goes on watching too.
         """
         self.stalled_run = function
@@ -193,9 +193,9 @@ def step(
     """Make a method a step. Steps run in the order in which the class declares them.
 
     A step runs without a transaction, may run again after a crash, and so must be safe to repeat:
-    `self.retrying` says that an earlier run may have had its effect.
-    `deadline` is how long after its beginning the step may still wait before it fails with `timeout`: ten minutes
-    unless it says otherwise, or as long as the job has when it waits for children.
+    `self.retrying` is true when an earlier run may have had its effect.
+    `deadline` is how long after its beginning the step may still wait before it fails with `timeout`: by default ten
+    minutes, or as long as the job has when it waits for children.
     `title` is what people read in their language; otherwise it is the method's name.
     """
     if function is not None:
@@ -207,24 +207,24 @@ def step(
 
 
 class Command:
-    """How one thing is done to the outside. Subclasses are dataclasses of JSON values; see the module's text."""
+    """A change in the outside, step by step. Subclasses are dataclasses of JSON values; see the module's text."""
 
     kind: ClassVar[str]  # A stored string, never renamed.
     title: ClassVar[str | Promise]  # "Start VM": what people read before the entity's name.
     deadline: ClassVar[timedelta] = minutes(60)
-    # How long a step of it waits at the most: what is to wait for longer was written by a clock that ran ahead.
+    # The longest wait of its steps: a longer one was written by a clock that ran ahead.
     longest_wait: ClassVar[timedelta] = minutes(15)
     steps: ClassVar[list[StepDeclaration]] = []
-    # Steps that the release before has stored under another name: {"ask_the_cloud": "request_start"}. Its jobs go on.
+    # Steps that the release before has stored under another name, as {"old": "new"}. Its jobs go on.
     renamed_steps: ClassVar[Mapping[str, str]] = {}
-    # A Celery queue of its own, for what must neither wait for other jobs nor hold them up: a worker has to read it.
+    # A Celery queue of its own, for commands that must neither wait for other jobs nor delay them: a worker has to read it.
     queue: ClassVar[str] = ""
 
     # Set by the engine on the instance that a worker runs.
     job: Job
     # The job's: what earlier steps found out, saved with each step's record. Two names in it are the engine's:
-    # "observed", what the last `Watch` saw, and "unrecorded", the step that may have had an effect which no
-    # record speaks of (a crash, a lost answer), for its undo to look for.
+    # "observed", what the last `Watch` saw, and "unrecorded", the step that may have had an effect without
+    # a record (after a crash, a lost answer), for its undo to look for.
     data: dict[str, Any]
     retrying: bool = False
     tries: int = 0
@@ -244,61 +244,61 @@ class Command:
         return []
 
     def entity(self) -> Entity:
-        """What the job is about."""
+        """Return what the job is about."""
         return Entity("", "", "")
 
     def validate(self) -> list[Refusal]:
-        """Every reason against doing this now. Asks the database alone.
+        """Return every reason against doing this now. Reads the database alone.
 
         Called under the entity's row lock when the job is recorded, or, of a child, when it begins.
         """
         return []
 
     def children_of(self, step_name: str) -> list[Job]:
-        """The jobs that a step of this one has spawned, in their order: for a later step to read how they ended."""
+        """Return the jobs that a step of this one has spawned, in their order: for a later step to read how they ended."""
         return list(self.job.children.filter(parent_step=step_name).order_by("position"))
 
-    def say(self, message: str, level: str = JobLogLine.Level.INFO) -> None:
-        """Append a line to the job's log, at once: it stays whatever becomes of the step."""
+    def log_message(self, message: str, level: str = JobLogLine.Level.INFO) -> None:
+        """Append a line to the job's log at once, whether or not the step is recorded."""
         JobLogLine.objects.create(job=self.job, level=level, message=message)
 
     def translate(self, error: Exception) -> Wait | Failed | None:
-        """What an exception of a step means: try again, the outside's no, or (None) a bug of ours."""
+        """Return what an exception of a step means: `Wait` to try again, `Failed` for a refusal, None for a bug of ours."""
         return None
 
     def explain(self, status: str, fault: str) -> str:
-        """What to tell of a watch that the outside has decided against the job. Called without a transaction.
+        """Return an explanation of a watch that ended in one of its `unless` statuses. Called without a transaction.
 
-        `status` is the last word that was seen, `fault` the outside's own reason, or "". "" leaves it to the engine's words.
+        `status` is the last status that was seen, `fault` the outside's own reason, or "". "" leaves the message to the engine.
         """
         return ""
 
-    def succeeded(self) -> None:
-        """Write the result. Runs in the transaction that ends the job and frees its locks."""
+    def on_success(self) -> None:
+        """Write the result of a success. Runs in the transaction that ends the job and frees its locks."""
 
-    def failed(self, failure: Failure) -> None:
-        """Write that it failed, after every undo. Runs in the transaction that ends the job.
+    def on_failure(self, failure: Failure) -> None:
+        """Write the result of a failure, after every undo. Runs in the transaction that ends the job.
 
-        A child that had succeeded, and whose parent failed later, is told here (code `undone`) when it is taken back.
+        A child that had succeeded, and whose parent failed later, is told here (code `undone`) when it is undone.
         """
 
     def params(self) -> dict[str, Any]:
-        """The instance as JSON values."""
+        """Return the instance as JSON values."""
         return dataclasses.asdict(self)  # type: ignore[call-overload, no-any-return]
 
     @classmethod
     def can_be_undone(cls) -> bool:
-        """Whether any of its steps says how it is taken back."""
+        """Return whether any of its steps declares an undo."""
         return any(declared.undo_run is not None for declared in cls.steps)
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> Self:
-        """The instance that `params()` described. Unknown names, written by a later release, are left out."""
+        """Return the instance that `params()` described. Unknown names, written by a later release, are left out."""
         known = {declared.name for declared in dataclasses.fields(cls)}  # type: ignore[arg-type]
         return cls(**{name: value for name, value in params.items() if name in known})
 
 
-class UnknownKind(LookupError):
+class UnknownKindError(LookupError):
     """A job names a kind that no installed room has registered."""
 
 
@@ -315,13 +315,13 @@ def register(command: SomeCommand) -> SomeCommand:
     return command
 
 
-def title_of(kind: str) -> str:
-    """What people read of a stored kind, in their language; the kind itself when nobody has registered it."""
+def command_title(kind: str) -> str:
+    """Return the title of a stored kind in the reader's language; the kind itself when it is not registered."""
     return str(_registry[kind].title) if kind in _registry else kind
 
 
 def step_title(kind: str, name: str) -> str:
-    """What people read of a stored step, in their language; its name in words when nobody declares it any more."""
+    """Return the title of a stored step in the reader's language; its name in words when no command declares it any more."""
     declared = _registry[kind].steps if kind in _registry else []
     name = step_name(kind, name)
     return next((str(one.title) for one in declared if one.name == name), name.replace("_", " "))
@@ -333,8 +333,10 @@ def step_name(kind: str, stored: str) -> str:
 
 
 def command_class(kind: str) -> type[Command]:
-    """The class behind a stored kind. Raises `UnknownKind`."""
+    """Return the class of a stored kind. Raises `UnknownKindError`."""
     try:
         return _registry[kind]
     except KeyError:
-        raise UnknownKind(f"No command is registered as '{kind}'; is its room in INSTALLED_APPS?") from None
+        raise UnknownKindError(
+            f"No command is registered as '{kind}'; is its room in INSTALLED_APPS?"
+        ) from None

@@ -12,15 +12,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from api.idempotency import carry_out_once
-from api.prefer import preferred_wait
+from api.idempotency import run_idempotent
+from api.prefer import parse_preferred_wait
 from tenants.response_access import OpenAnswer
 from tenants.scoped_views import ScopedView
 from tenants.scoping import Role
 
 from .models import Job
 from .serializers import JobSerializer
-from .services import wait_for_end
+from .services import wait_for_job
 
 
 def job_response(job: Job | None, body: dict[str, Any]) -> Response:
@@ -65,7 +65,7 @@ class CommandView(ScopedView):
         not see the job before, and its result is not kept under the key.
         """
         is_post = request.method == "POST"
-        response = carry_out_once(request, request.user, record) if is_post else record()
+        response = run_idempotent(request, request.user, record) if is_post else record()
         if self.wait_if_preferred(request, response):
             self.refresh_body(response.data)
         return response
@@ -79,10 +79,10 @@ class CommandView(ScopedView):
         Raises 401 when the caller's credentials or membership have ended meanwhile; the work goes on. The view's scope
         is renewed, so that what it shows beside the job is cut to what the caller may see now.
         """
-        seconds = preferred_wait(request)
+        seconds = parse_preferred_wait(request)
         if response.status_code != 202 or not seconds:
             return False
-        job = wait_for_end(Job.objects.shown().get(pk=response.data["job"]["id"]), seconds)
+        job = wait_for_job(Job.objects.shown().get(pk=response.data["job"]["id"]), seconds)
         scope = OpenAnswer(request, self.scope).scope()
         if scope is None:
             raise NotAuthenticated

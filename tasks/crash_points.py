@@ -13,19 +13,19 @@ from django.db import transaction
 _armed_name, _, _armed_file = os.environ.get("PORTAL_CRASH_AT", "").partition(":")
 
 CRASH_POINTS = (
-    "submitted",  # jobs, steps and locks are committed; no doorbell has rung
-    "cancelled",  # the wish is committed; no doorbell has rung
-    "decided",  # a person's decision is committed; no doorbell has rung
+    "submitted",  # jobs, steps and locks are committed; no message is sent
+    "cancelled",  # the cancel is committed; no message is sent
+    "decided",  # a person's decision is committed; no message is sent
     "claimed",  # the job is owned; the step has not begun
     "called",  # the step, or its undo, has had its effect outside; nothing is recorded
     "recorded",  # the result is committed; the job goes on, waits, or is being undone
-    "spawned",  # children are committed, or are to be taken back; no doorbell has rung
-    "ended",  # the last word is committed and the locks are freed; no doorbell has rung
+    "spawned",  # children are committed, or are to be undone; no message is sent
+    "ended",  # the outcome is committed and the locks are freed; no message is sent
     "stuck",  # it is committed that a person has to decide
-    "poll_claimed",  # a scope is owned; nothing has been looked at
-    "polled",  # the outside has been looked at; nothing is recorded
-    "poll_recorded",  # what was seen is committed; no doorbell has rung, and the scope is still owned
-    "swept",  # what is overdue is marked as rung for; no doorbell has rung
+    "poll_claimed",  # a scope is owned; nothing has been polled
+    "polled",  # the outside has been polled; nothing is recorded
+    "poll_recorded",  # what was seen is committed; no message is sent, and the scope is still owned
+    "swept",  # overdue jobs are marked as dispatched; no message is sent
 )
 
 
@@ -41,5 +41,5 @@ def crash_point(name: str) -> None:
 
 
 def crash_point_on_commit(name: str) -> None:
-    """Pass a point right after the commit of the current transaction: register it before the rings of the same."""
+    """Pass a point right after the commit of the current transaction: register it before the messages of the same."""
     transaction.on_commit(lambda: crash_point(name))

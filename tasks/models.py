@@ -1,4 +1,4 @@
-"""The task manager's tables. The row is the truth; a Celery message is only a doorbell.
+"""The task manager's tables. The row is the truth; a Celery message only says "look at this row".
 
 Nothing but `engine/` and `polling.py` changes a status.
 """
@@ -17,19 +17,19 @@ from django.utils.translation import pgettext_lazy
 
 from tenants.scoping import TenantScoped
 
-from .progress import TREE_PROGRESS
+from .queries import TREE_PROGRESS
 
 
 class JobStatus(models.TextChoices):
-    """Where a job stands."""
+    """The states of a job."""
 
     QUEUED = "queued", _("queued")  # recorded; no worker has begun
     RUNNING = "running", _("running")  # a worker owns it, until its lease runs out
     WAITING = "waiting", _("waiting")  # for a time, or for something in the cloud; nobody owns it
-    UNDOING = "undoing", _("undoing")  # it failed or was cancelled; what it did is being taken back
+    UNDOING = "undoing", _("undoing")  # it failed or was cancelled; what it did is being undone
     SUCCEEDED = "succeeded", _("succeeded")
     FAILED = "failed", _("failed")  # the outside said no, or a deadline passed; undone
-    CANCELLED = "cancelled", _("cancelled")  # somebody asked for it; undone
+    CANCELLED = "cancelled", _("cancelled")  # by a person; undone
     ERRORED = "errored", _("errored")  # a bug of ours; undone, and the traceback is kept for staff
     STUCK = "stuck", _("stuck")  # the attempt cap is reached: a person decides; the locks stay
 
@@ -69,7 +69,7 @@ class JobQuerySet(TenantScoped):
     """Jobs of tenants; a job without a tenant is the platform's own and seen by staff alone."""
 
     def shown(self) -> Self:
-        """With what an answer shows of them: who asked, steps, the first children, progress. Three queries in all."""
+        """Add what an answer shows of jobs: their creator, steps, first children and progress. Three queries in all."""
         return (
             self.select_related("created_by")
             .prefetch_related(
@@ -86,9 +86,9 @@ class Job(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     kind = models.CharField(_("kind"), max_length=100)
     params = models.JSONField(_("parameters"), default=dict)
-    # What the steps found out and later steps need. Written with each step's record.
+    # Results of steps that later steps need. Written with each step's record.
     data = models.JSONField(_("data"), default=dict)
-    # What it is done to, as a person calls it. The command's title goes before it, in the reader's language.
+    # The name of the entity that it is about. The command's title goes before it, in the reader's language.
     subject = models.CharField(_("subject"), max_length=300, blank=True, default="")
     parent = models.ForeignKey(
         "self",
@@ -105,13 +105,13 @@ class Job(models.Model):
     # The step of the parent that spawned it, and its place among the children of that step.
     parent_step = models.CharField(_("parent's step"), max_length=100, blank=True, default="", db_default="")
     position = models.PositiveIntegerField(_("position"), default=0, db_default=0)
-    # Waits for a brother or sister to end, because only so many run at once.
+    # Waits for a sibling to end, because the number that run at once is limited.
     held = models.BooleanField(_("held"), default=False, db_default=False)
     # Is due, but its tenant holds its share of the worker's processes: see `fairness.py`.
     parked = models.BooleanField(_("parked"), default=False, db_default=False)
     # Its failure does not fail its parent.
     optional = models.BooleanField(_("optional"), default=False, db_default=False)
-    # What it did stays done when its parent is undone.
+    # Its effects stay when its parent is undone.
     permanent = models.BooleanField(_("permanent"), default=False, db_default=False)
     # The Celery queue of its own that its command has: "" for those that all jobs share.
     queue = models.CharField(_("queue"), max_length=50, blank=True, default="", db_default="")
@@ -135,7 +135,7 @@ class Job(models.Model):
     lease_until = models.DateTimeField(_("lease until"), null=True, blank=True)
     not_before = models.DateTimeField(_("not before"), db_default=Now())
     deadline = models.DateTimeField(_("deadline"))
-    # When the sweep last rang for this job, so that a long queue is not rung for at every sweep.
+    # When the sweep last dispatched this job, so that a long queue is not dispatched at every sweep.
     rung_at = models.DateTimeField(null=True, blank=True)
     cancel_requested_at = models.DateTimeField(_("cancel requested"), null=True, blank=True)
 
@@ -162,12 +162,12 @@ class Job(models.Model):
 
     # The final status that an undoing job is on its way to.
     ending = models.CharField(_("ending"), max_length=10, choices=JobStatus.choices, blank=True, default="")
-    # Messages are written in the language of the person who asked.
+    # Messages are written in the language of the person who started the job.
     language = models.CharField(_("language"), max_length=10, blank=True, default="")
     outcome_code = models.CharField(_("outcome"), max_length=50, blank=True, default="")
     outcome_message = models.TextField(_("message"), blank=True, default="")
     traceback = models.TextField(_("traceback"), blank=True, default="")
-    # When somebody of the staff has dealt with its error; until then it counts as trouble.
+    # When staff have dealt with its error; until then it needs attention.
     attended_at = models.DateTimeField(_("attended"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"), db_default=Now())
     started_at = models.DateTimeField(_("started"), null=True, blank=True)
@@ -199,7 +199,7 @@ class Job(models.Model):
             ),
         ]
         indexes = [
-            # What the sweep looks for; ended jobs are not in it, however many there are.
+            # For the sweep; ended jobs are not in it, however many there are.
             models.Index(
                 fields=["not_before"], name="job_in_flight", condition=Q(status__in=sorted(IN_FLIGHT))
             ),
@@ -216,7 +216,7 @@ class Job(models.Model):
                 fields=["parent", "position"], name="job_by_parent", condition=Q(parent__isnull=False)
             ),
             models.Index(fields=["retry_of"], name="job_by_retried", condition=Q(retry_of__isnull=False)),
-            # What waits for its tenant's share: few rows at any time.
+            # Jobs that wait for their tenant's share: few rows at any time.
             models.Index(
                 fields=["tenant", "queue", "created_at"], name="job_parked", condition=Q(parked=True)
             ),
@@ -227,12 +227,12 @@ class Job(models.Model):
 
     @property
     def has_ended(self) -> bool:
-        """Whether no more will happen. A stuck job has not ended: a person decides."""
+        """Return whether nothing more will happen. A stuck job has not ended: a person decides."""
         return self.status in ENDED
 
     @property
     def can_cancel(self) -> bool:
-        """Whether a cancel would still be heard. A tree is cancelled as a whole, by its root."""
+        """Return whether the job can still be cancelled. A tree is cancelled as a whole, by its root."""
         return (
             self.status in {JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.WAITING}
             and self.cancel_requested_at is None
@@ -241,7 +241,7 @@ class Job(models.Model):
 
 
 class StepStatus(models.TextChoices):
-    """Where a step stands."""
+    """The states of a step."""
 
     PENDING = "pending", _("pending")
     RUNNING = "running", _("running")  # begun; it may have had its effect, whatever is recorded
@@ -263,7 +263,7 @@ class Step(models.Model):
     status = models.CharField(
         _("status"), max_length=10, choices=StepStatus.choices, default=StepStatus.PENDING
     )
-    # Tries in a row that came to nothing: what the back-off of a step that tries again is counted in.
+    # Failed tries in a row: the back-off of a step depends on them.
     tries = models.PositiveIntegerField(_("tries"), default=0)
     progress = models.PositiveSmallIntegerField(_("progress"), default=0)
     # How many children it has spawned, and how many of them may run at once.
@@ -290,10 +290,10 @@ class Step(models.Model):
 
 
 class AsyncTask(models.Model):
-    """Something that goes on outside, and that one step waits for. Polled in batches by `polling.py`."""
+    """A watch: something that goes on outside, and that one step waits for. Polled in batches by `polling.py`."""
 
     class Verdict(models.TextChoices):
-        OPEN = "open", _("open")  # still looked at
+        OPEN = "open", _("open")  # still polled
         REACHED = "reached", _("reached")  # one of `until`
         REFUSED = "refused", _("refused")  # one of `unless`
         EXPIRED = "expired", _("expired")  # the step's deadline passed first
@@ -339,15 +339,15 @@ class AsyncTask(models.Model):
 
 
 class PollScope(models.Model):
-    """That somebody is polling this watcher and scope now: single-flight, with a lease."""
+    """The lease of a watcher's scope: one worker polls it at a time."""
 
     watcher = models.CharField(max_length=50)
     scope = models.CharField(max_length=200)
     owner = models.CharField(max_length=100, blank=True, default="")
     lease_until = models.DateTimeField(null=True, blank=True)
-    # The time for which somebody has rung: see `doorbell.ring_poll`.
+    # The time for which a message was sent: see `dispatch.dispatch_poll`.
     rung_for = models.DateTimeField(null=True, blank=True)
-    # Failed rounds in a row: the cloud is away, and is asked less and less often.
+    # Failed rounds in a row: the cloud does not answer, and is polled less and less often.
     failures = models.PositiveIntegerField(default=0)
 
     class Meta:
@@ -358,7 +358,7 @@ class PollScope(models.Model):
 
 
 class EntityLock(models.Model):
-    """That an entity is busy, and with which job. Freed by the job's last write."""
+    """The lock of an entity by a job. Freed by the job's last write."""
 
     key = models.CharField(_("key"), max_length=200, primary_key=True)
     job = models.ForeignKey(Job, models.CASCADE, related_name="locks")

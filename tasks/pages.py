@@ -10,8 +10,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET
 
 from api.domain_errors import DomainError
+from api.form_errors import show_error
 from api.page_addresses import page_part, require_POST
-from api.page_refusals import tell
 from tenants.response_access import OpenAnswer
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role
@@ -28,7 +28,7 @@ LINES_SHOWN = 50
 @login_required
 @require_GET
 def job_page(request: PageRequest, pk: UUID) -> HttpResponse:
-    """A job with its steps; asked by its own script, only the part that changes."""
+    """Show a job with its steps; to its own script, only the part that changes."""
     scope = page_scope(request)
     job = get_object_or_404(JOBS.within(scope), pk=pk)
     template = "tasks/job.html" if request.htmx else "tasks/page.html"
@@ -45,11 +45,11 @@ def job_page(request: PageRequest, pk: UUID) -> HttpResponse:
 @login_required
 @require_POST
 def cancel_job_page(request: PageRequest, pk: UUID) -> HttpResponse:
-    """Ask a job to stop and to undo what it did. A refusal is shown above the job, in the words of the API."""
+    """Ask a job to stop and to undo what it did. An error is shown above the job, with the API's message."""
     try:
         cancel_job(scope=page_scope(request), job_id=pk)
     except DomainError as refused:
-        tell(request, refused)
+        show_error(request, refused)
     return redirect("job-page", pk=pk)
 
 
@@ -57,7 +57,7 @@ def cancel_job_page(request: PageRequest, pk: UUID) -> HttpResponse:
 @login_required
 @require_GET
 def job_page_events(request: PageRequest, pk: UUID) -> StreamingHttpResponse:
-    """The same events as the API's, for the page: a browser cannot name a tenant when it asks for them."""
+    """Stream the same events as the API, for the page: a browser cannot name a tenant in that request."""
     scope = page_scope(request)
     job = get_object_or_404(Job.objects.within(scope), pk=pk)
     return event_stream(request, job, OpenAnswer(request, scope))

@@ -31,20 +31,20 @@ SWITCH_SCHEDULES = "django_celery_beat.change_periodictask"
 
 
 def urls() -> list[Any]:
-    """The page and what its buttons call, below the jobs of the admin."""
+    """Return the routes of the page and its buttons, below the jobs of the admin."""
     return [
-        path("queue/", _for_staff_with(VIEW_JOBS, queue_page), name="queue"),
+        path("queue/", _require_permission(VIEW_JOBS, queue_page), name="queue"),
         path(
             "queue/schedules/<int:pk>/",
-            _for_staff_with(SWITCH_SCHEDULES, switch_schedule),
+            _require_permission(SWITCH_SCHEDULES, switch_schedule),
             name="queue-switch-schedule",
         ),
-        path("<uuid:pk>/decide/", _for_staff_with(DECIDE_PERMISSION, decide), name="job-decide"),
+        path("<uuid:pk>/decide/", _require_permission(DECIDE_PERMISSION, decide), name="job-decide"),
     ]
 
 
-def _for_staff_with(permission: str, page: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """A page of the admin that takes a permission: the admin's own wrapper asks for staff alone."""
+def _require_permission(permission: str, page: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Wrap a page of the admin that needs a permission: the admin's own wrapper checks for staff alone."""
 
     @wraps(page)
     def refusing(request: HttpRequest, **names: Any) -> HttpResponse:
@@ -57,8 +57,8 @@ def _for_staff_with(permission: str, page: Callable[..., HttpResponse]) -> Calla
 
 @require_GET
 def queue_page(request: HttpRequest) -> HttpResponse:
-    """Everything at a glance; asked by its own script, only the part that changes."""
-    summary = queues.summary()
+    """Show the whole queue page; to its own script, only the part that changes."""
+    summary = queues.summarize_jobs()
     shown = {
         **admin.site.each_context(request),
         "title": _("Queue"),
@@ -66,7 +66,7 @@ def queue_page(request: HttpRequest) -> HttpResponse:
         "statuses": dict(JobStatus.choices),
         "canary_is_late": summary.canary_seconds_ago is None or summary.canary_seconds_ago > LATE_SECONDS,
         "broker": summary.broker,
-        "schedules": ScheduleSerializer(queues.schedules(), many=True).data
+        "schedules": ScheduleSerializer(queues.list_schedules(), many=True).data
         if has_staff_permission(request.user, VIEW_SCHEDULES)
         else None,
         "may_switch": has_staff_permission(request.user, SWITCH_SCHEDULES),
@@ -84,8 +84,8 @@ def switch_schedule(request: HttpRequest, pk: int) -> HttpResponse:
         schedule = queues.change_schedule(schedule_id=pk, enabled=enabled)
     except PeriodicTask.DoesNotExist:
         raise Http404 from None
-    word = _("'%(name)s' is switched on.") if enabled else _("'%(name)s' is switched off.")
-    messages.success(request, word % {"name": schedule.name})
+    message = _("'%(name)s' was enabled.") if enabled else _("'%(name)s' was disabled.")
+    messages.success(request, message % {"name": schedule.name})
     return HttpResponseRedirect(reverse("admin:queue"))
 
 
@@ -99,7 +99,7 @@ def decide(request: HttpRequest, pk: Any) -> HttpResponse:
             job = cancel_job(scope=scope, job_id=pk)
         elif not reason or len(reason) > 1000:
             raise InvalidError(
-                "invalid", _("Say why, in at most 1000 characters: it is kept in the job's log.")
+                "invalid", _("Enter a reason of at most 1000 characters; it is stored in the task log.")
             )
         else:
             undo = decision == "undo"
@@ -109,5 +109,5 @@ def decide(request: HttpRequest, pk: Any) -> HttpResponse:
     except DomainError as refusal:
         messages.error(request, refusal.detail)
         return HttpResponseRedirect(reverse("admin:tasks_job_change", args=[pk]))
-    messages.success(request, _("Done; the job's log has it."))
+    messages.success(request, _("Done. Recorded in the task log."))
     return HttpResponseRedirect(reverse("admin:tasks_job_change", args=[job.pk]))

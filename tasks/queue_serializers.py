@@ -1,4 +1,4 @@
-"""The queue page over REST."""
+"""Serializers of the queue page."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from django_celery_beat.models import PeriodicTask
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from api.answers import AnswerSerializer
+from api.read_serializers import ReadOnlyModelSerializer
 from api.serializers import StrictSerializer
 
 from .engine import allowed_decisions
 from .models import Job, JobStatus
-from .queues import Broker, Summary, is_late, known_queues, next_run_at
-from .schedules import description_of
+from .queues import BrokerStatus, Summary, is_late, known_queues, next_run_at
+from .schedules import schedule_description
 from .serializers import JobBriefSerializer
 
 
-class ScheduleSerializer(AnswerSerializer[PeriodicTask]):
+class ScheduleSerializer(ReadOnlyModelSerializer[PeriodicTask]):
     """A schedule of beat."""
 
     description = serializers.SerializerMethodField()
@@ -46,29 +46,29 @@ class ScheduleSerializer(AnswerSerializer[PeriodicTask]):
         ]
 
     def get_description(self, schedule: PeriodicTask) -> str:
-        """What it is for: our own in the reader's language, another's as it was entered."""
-        return description_of(schedule.name) or schedule.description
+        """Return its purpose: of our own schedules in the reader's language, of others as it was entered."""
+        return schedule_description(schedule.name) or schedule.description
 
     def get_every_seconds(self, schedule: PeriodicTask) -> float | None:
-        """Its interval; None for one with a crontab."""
+        """Return its interval; None for one with a crontab."""
         return schedule.interval.schedule.run_every.total_seconds() if schedule.interval else None
 
     def get_crontab(self, schedule: PeriodicTask) -> str | None:
-        """Its crontab as people write it; None for one with an interval."""
+        """Return its crontab as people write it; None for one with an interval."""
         return str(schedule.crontab) if schedule.crontab else None
 
     @extend_schema_field(serializers.DateTimeField(allow_null=True))
     def get_next_run_at(self, schedule: PeriodicTask) -> datetime | None:
-        """When beat will ring it, as far as the row tells."""
+        """Return when beat will send it next, as far as the row tells."""
         return next_run_at(schedule)
 
     def get_late(self, schedule: PeriodicTask) -> bool:
-        """Whether beat should have rung it long ago."""
+        """Return whether beat should have sent it long ago."""
         return is_late(schedule)
 
 
 class ScheduleChangeSerializer(StrictSerializer):
-    """What an operator may change of a schedule. Deploys keep it."""
+    """Changes of a schedule by an operator. Deploys keep them."""
 
     enabled = serializers.BooleanField(required=False)
     every_seconds = serializers.IntegerField(min_value=1, max_value=31 * 24 * 3600, required=False)
@@ -115,7 +115,7 @@ class TroubledJobSerializer(JobBriefSerializer):
         fields = [*JobBriefSerializer.Meta.fields, "message", "decisions"]
 
     def get_decisions(self, job: Job) -> list[str]:
-        """What `jobs/{id}/` takes now: resume, end, retry."""
+        """Return the decisions that `jobs/{id}/` accepts now: resume, end, retry."""
         return allowed_decisions(job)
 
 
@@ -128,7 +128,7 @@ class OverdueSerializer(JobBriefSerializer):
         fields = [*JobBriefSerializer.Meta.fields, "overdue_seconds"]
 
     def get_overdue_seconds(self, job: Job) -> float:
-        """Since when, in seconds."""
+        """Return for how long, in seconds."""
         return round((timezone.now() - job.not_before).total_seconds(), 1)
 
 
@@ -144,7 +144,7 @@ class SummarySerializer(serializers.Serializer[Summary]):
     """Jobs by status and age, what is late, what is in trouble, and the signs of life."""
 
     by_status = StandingSerializer(many=True)
-    # How what was asked for in the last hour stands now.
+    # The present statuses of the jobs that were submitted in the last hour.
     last_hour = serializers.DictField(child=serializers.IntegerField())
     overdue = serializers.IntegerField()
     oldest_overdue = OverdueSerializer(allow_null=True)
@@ -156,11 +156,11 @@ class SummarySerializer(serializers.Serializer[Summary]):
 
     @extend_schema_field(QueueDepthSerializer(many=True))
     def get_queues(self, summary: Summary) -> list[dict[str, Any]]:
-        """Every queue that messages are sent to."""
-        return queue_rows(summary.broker)
+        """Return every queue that messages are sent to."""
+        return describe_queues(summary.broker)
 
 
-def queue_rows(broker: Broker | None) -> list[dict[str, Any]]:
+def describe_queues(broker: BrokerStatus | None) -> list[dict[str, Any]]:
     """Each queue with its depth and whether a worker reads it; None is unknown."""
     return [
         {

@@ -29,7 +29,7 @@ class _StaffView(APIView):
     staff_model = "tasks.job"
 
 
-class Schedules(_StaffView):
+class ScheduleListView(_StaffView):
     """Every schedule of beat."""
 
     staff_model = "django_celery_beat.periodictask"
@@ -37,10 +37,10 @@ class Schedules(_StaffView):
     @extend_schema(responses=ScheduleSerializer(many=True), filters=False)
     def get(self, request: Request) -> Response:
         """List the schedules."""
-        return Response(ScheduleSerializer(queues.schedules(), many=True).data)
+        return Response(ScheduleSerializer(queues.list_schedules(), many=True).data)
 
 
-class Schedule(_StaffView):
+class ScheduleView(_StaffView):
     """One schedule of beat."""
 
     staff_model = "django_celery_beat.periodictask"
@@ -48,29 +48,29 @@ class Schedule(_StaffView):
     @extend_schema(request=ScheduleChangeSerializer, responses=ScheduleSerializer)
     def patch(self, request: Request, pk: int) -> Response:
         """Switch it on or off, or change its interval. The next deploy keeps that."""
-        asked = ScheduleChangeSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
+        body = ScheduleChangeSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
         try:
-            schedule = queues.change_schedule(schedule_id=pk, **asked.validated_data)
+            schedule = queues.change_schedule(schedule_id=pk, **body.validated_data)
         except PeriodicTask.DoesNotExist:
             raise Http404 from None
         return Response(ScheduleSerializer(schedule).data)
 
 
-class Workers(_StaffView):
+class WorkersView(_StaffView):
     """The Celery workers."""
 
     @extend_schema(responses=WorkersSerializer)
     def get(self, request: Request) -> Response:
         """List the workers that are online."""
-        broker = queues.broker()
+        broker = queues.broker_status()
         return Response({"known": broker is not None, "workers": broker and broker.workers})
 
 
-class Summary(_StaffView):
-    """Jobs and queues at a glance."""
+class SummaryView(_StaffView):
+    """Jobs and queues at a observe_object."""
 
     @extend_schema(responses=SummarySerializer)
     def get(self, request: Request) -> Response:
         """Show jobs by status and age, what is overdue or in trouble, and the depth of each queue."""
-        return Response(SummarySerializer(queues.summary()).data)
+        return Response(SummarySerializer(queues.summarize_jobs()).data)

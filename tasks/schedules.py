@@ -13,7 +13,7 @@ from django.utils.functional import Promise
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A Celery task that beat rings every so many seconds."""
+    """A Celery task that beat sends at an interval."""
 
     name: str
     task: str
@@ -24,16 +24,16 @@ class Schedule:
 _declared: dict[str, Schedule] = {}
 
 
-def declare(schedule: Schedule) -> None:
+def declare_schedule(schedule: Schedule) -> None:
     """Have a schedule written at the next deploy. Called from a room's `AppConfig.ready()`."""
     _declared[schedule.name] = schedule
 
 
-def declared() -> list[Schedule]:
-    """Every schedule that the installed rooms declare, by name."""
+def declared_schedules() -> list[Schedule]:
+    """Return every schedule that the installed rooms declare, by name."""
     return [_declared[name] for name in sorted(_declared)]
 
 
-def description_of(name: str) -> str | None:
-    """What a schedule is for, in the reader's language; None for one that the code does not declare."""
+def schedule_description(name: str) -> str | None:
+    """Return the purpose of a schedule in the reader's language; None for one that the code does not declare."""
     return str(_declared[name].description) if name in _declared else None

@@ -1,4 +1,4 @@
-"""Jobs as the API shows them."""
+"""Serializers of jobs."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from api.answers import AnswerSerializer
+from api.read_serializers import ReadOnlyModelSerializer
 from api.serializers import PlainCharField, StrictSerializer
 
-from .command import step_name, step_title, title_of
+from .command import command_title, step_name, step_title
 from .models import Job, JobLogLine, JobStatus, Step, StepStatus
 
 
-def description_of(job: Job) -> str:
-    """What a job does, in the reader's language: the command's title and what it is done to."""
-    title = title_of(job.kind)
+def describe_job(job: Job) -> str:
+    """Return what a job does, in the reader's language: the command's title and its subject."""
+    title = command_title(job.kind)
     return f"{title}: {job.subject}" if job.subject else title
 
 
-def progress_of(job: Job) -> int:
-    """Percent of a job's steps that are done; a job that succeeded is at 100.
+def job_progress(job: Job) -> int:
+    """Return the percentage of a job's steps that are done; a job that succeeded is at 100.
 
-    Of a job that waits for children it is what `with_tree_progress` has added up over all that is below it.
+    For a job that waits for children it is computed from the whole tree: see `queries.TREE_PROGRESS`.
     """
     if job.status == JobStatus.SUCCEEDED:
         return 100
@@ -34,7 +34,7 @@ def progress_of(job: Job) -> int:
     return sum(step.progress for step in steps) // len(steps) if steps else 0
 
 
-class StepSerializer(AnswerSerializer[Step]):
+class StepSerializer(ReadOnlyModelSerializer[Step]):
     """One named part of a job."""
 
     name = serializers.SerializerMethodField()
@@ -68,7 +68,7 @@ class OutcomeSerializer(serializers.Serializer[Any]):
     message = serializers.CharField()
 
 
-class JobBriefSerializer(AnswerSerializer[Job]):
+class JobBriefSerializer(ReadOnlyModelSerializer[Job]):
     """A job in a line: what another object says of the job that holds it."""
 
     status_display = serializers.CharField(source="get_status_display", read_only=True)
@@ -79,10 +79,10 @@ class JobBriefSerializer(AnswerSerializer[Job]):
         fields = ["id", "kind", "description", "status", "status_display", "created_at"]
 
     def get_description(self, job: Job) -> str:
-        return description_of(job)
+        return describe_job(job)
 
 
-class JobSerializer(AnswerSerializer[Job]):
+class JobSerializer(ReadOnlyModelSerializer[Job]):
     """One durable run of a command, with its steps."""
 
     description = serializers.SerializerMethodField()
@@ -118,16 +118,16 @@ class JobSerializer(AnswerSerializer[Job]):
         ]
 
     def get_description(self, job: Job) -> str:
-        return description_of(job)
+        return describe_job(job)
 
     def get_progress(self, job: Job) -> int:
-        return progress_of(job)
+        return job_progress(job)
 
     @extend_schema_field(StepSerializer(many=True))
     def get_steps(self, job: Job) -> Any:
         steps = list(job.steps.all())
         if job.status == JobStatus.RUNNING:
-            # A claim does not write its step (engine.py: one statement a claim); who reads sees it running.
+            # A claim does not write its step (one statement a claim), so it is shown as running here.
             current = next(
                 (step for step in steps if step.status in {StepStatus.PENDING, StepStatus.WAITING}), None
             )
@@ -138,7 +138,7 @@ class JobSerializer(AnswerSerializer[Job]):
 
     @extend_schema_field(JobBriefSerializer(many=True))
     def get_children(self, job: Job) -> Any:
-        """The first hundred; `jobs/?parent=<id>` lists all of them."""
+        """Return the first hundred; `jobs/?parent=<id>` lists all of them."""
         return JobBriefSerializer(getattr(job, "first_children", []), many=True).data
 
     @extend_schema_field(OutcomeSerializer(allow_null=True))
@@ -167,18 +167,18 @@ class AcceptedJobSerializer(serializers.Serializer[Any]):
 
 
 class DecisionSerializer(StrictSerializer):
-    """Why a person decides so; it is kept in the job's log."""
+    """The reason of a decision; it is stored in the task log."""
 
     reason = PlainCharField(max_length=1000)
 
 
 class EndSerializer(DecisionSerializer):
-    """Whether what the job did is taken back first."""
+    """The reason, and whether the job is undone first."""
 
     undo = serializers.BooleanField(default=False)
 
 
-class JobLogLineSerializer(AnswerSerializer[JobLogLine]):
+class JobLogLineSerializer(ReadOnlyModelSerializer[JobLogLine]):
     """A line of a job's log."""
 
     class Meta:

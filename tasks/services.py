@@ -1,4 +1,4 @@
-"""What people may do to jobs, and how a request waits for one."""
+"""Use cases of jobs: cancel, decide, wait."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from api.domain_errors import ConflictError, NotFoundError
 from tenants.scoping import Role, Scope, require_staff_permission
 
 from . import engine
-from .engine import decisions
 from .models import ENDED, Job, JobStatus
-from .waiting import a_thread_to_wait_in
+from .waiting import waiting_slot
 
 # What staff need to decide about jobs in trouble.
 DECIDE_PERMISSION = "tasks.change_job"
 
 
 def cancel_job(*, scope: Scope, job_id: UUID) -> Job:
-    """Ask a job to stop at its next step boundary and undo what it did.
+    """Cancel a job: it stops at its next step boundary and undoes what it did.
 
     Raises `NotFoundError` when the scope does not show it, `DomainError` 403 `role_too_low` or 409 `not_cancellable`.
     """
@@ -33,13 +32,13 @@ def cancel_job(*, scope: Scope, job_id: UUID) -> Job:
         if job.parent_id is not None:
             raise ConflictError(
                 "not_cancellable",
-                _("It is a part of job %(root)s; cancel that.") % {"root": job.root_id},
+                _("This is a subtask of %(root)s. Cancel its parent task instead.") % {"root": job.root_id},
                 root=str(job.root_id),
             )
         if not engine.cancel(job) and not (job.status not in ENDED and job.cancel_requested_at):
             raise ConflictError(
                 "not_cancellable",
-                _("The job is '%(status)s'; it can no longer be cancelled.")
+                _("A task in state '%(status)s' can no longer be canceled.")
                 % {"status": JobStatus(job.status).label},
             )
         job.refresh_from_db()
@@ -47,7 +46,7 @@ def cancel_job(*, scope: Scope, job_id: UUID) -> Job:
 
 
 def decide_job(*, scope: Scope, job_id: UUID, decision: str, reason: str, undo: bool = False) -> Job:
-    """Let a member of staff resume, end or retry a job in trouble; the job that goes on, ended or was made.
+    """Resume, end or retry a job in trouble; return the job that goes on, ended or was created.
 
     Raises `NotFoundError` when the scope does not show it; `DomainError`: 403 `staff_only`, `permission_missing`; 409 `wrong_state` (with what is
     allowed), `children_open`, `unknown_kind`, and on a retry whatever the command refuses (`busy`, ...).
@@ -57,24 +56,24 @@ def decide_job(*, scope: Scope, job_id: UUID, decision: str, reason: str, undo: 
         if job is None:
             raise NotFoundError
         require_staff_permission(scope.user, DECIDE_PERMISSION)
-        job = decisions.lock_for_decision(job, decision)
+        job = engine.lock_for_decision(job, decision)
         if decision == "resume":
-            return decisions.resume(job, scope.user, reason)
+            return engine.resume(job, scope.user, reason)
         if decision == "retry":
-            return decisions.retry(job, scope.user, reason)
+            return engine.retry(job, scope.user, reason)
         if job.status == JobStatus.ERRORED:
-            return decisions.note_errored(job, scope.user, reason)
-        return decisions.end_stuck(job, scope.user, reason, undo=undo)
+            return engine.mark_handled(job, scope.user, reason)
+        return engine.end_stuck(job, scope.user, reason, undo=undo)
 
 
-def wait_for_end(job: Job, seconds: float) -> Job:
-    """The job once it has ended or is stuck, or as it is when the time is over.
+def wait_for_job(job: Job, seconds: float) -> Job:
+    """Wait until a job has ended or is stuck; return it, or return it as it is when the time is over.
 
-    Must be called outside of any transaction; each look is one small query.
+    Must be called outside of any transaction; each check is one small query.
     """
     if seconds <= 0:
         return job
-    with a_thread_to_wait_in(job.tenant_id) as may_wait:
+    with waiting_slot(job.tenant_id) as may_wait:
         if not may_wait:
             return job
         until, pause = time.monotonic() + seconds, 0.03

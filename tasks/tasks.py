@@ -1,4 +1,4 @@
-"""Celery doorbells: primary keys only, no business words."""
+"""Celery tasks: at most a few lines each, and primary keys only."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -13,34 +13,34 @@ from .worker_report import portal_report
 
 @shared_task(name="tasks.advance")
 def advance(job_id: str) -> None:
-    """Look at one job."""
+    """Advance one job."""
     engine.advance(UUID(job_id))
 
 
 @shared_task(name="tasks.poll")
 def poll(watcher: str, scope: str) -> None:
-    """Look at what is watched in one scope."""
+    """Poll what is watched in one scope."""
     polling.poll(watcher, scope)
 
 
 @shared_task(name="tasks.sweep", expires=30)
 def sweep() -> None:
-    """Ring again for what should have moved."""
+    """Dispatch again what should have moved."""
     engine.sweep()
 
 
 @shared_task(name="tasks.canary", expires=30)
 def send_canary() -> None:
-    """Send a job that does nothing through everything."""
+    """Send a canary."""
     canary.send_canary()
 
 
 @shared_task(name="tasks.prune", expires=3600)
 def prune() -> None:
-    """Forget jobs that ended long ago."""
+    """Delete jobs that ended long ago."""
     while engine.prune(older_than=timezone.now() - timedelta(days=settings.JOB_RETENTION_DAYS)):
         pass
-    while engine.prune(older_than=timezone.now() - canary.KEPT_FOR, kind=canary.Canary.kind):
+    while engine.prune(older_than=timezone.now() - canary.RETENTION, kind=canary.CanaryCommand.kind):
         pass
 
 

@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.idempotency import idempotent
-from api.paging import CursorLines
+from api.pagination import LogPagination
 from tenants.response_access import OpenAnswer
 from tenants.scoped_views import ScopedView
 from tenants.scoping import require_staff_permission
@@ -37,7 +37,7 @@ from .services import DECIDE_PERMISSION, cancel_job, decide_job
 JOBS = Job.objects.shown()
 
 
-class JobList(ScopedView, ListAPIView[Job]):
+class JobListView(ScopedView, ListAPIView[Job]):
     """The jobs of one's tenant, newest first; `?parent=<id>` lists the children of one instead."""
 
     queryset = JOBS.order_by("-created_at", "-id")
@@ -47,19 +47,19 @@ class JobList(ScopedView, ListAPIView[Job]):
     ordering_fields = ["created_at", "ended_at", "kind", "status", "position"]
 
     def get_queryset(self) -> Any:
-        """What people asked for; what came of it below is listed by its parent."""
+        """Return the jobs that people started; children are listed by their parent."""
         jobs = super().get_queryset()
         return jobs if "parent" in self.request.query_params else jobs.filter(parent=None)
 
 
-class JobDetail(ScopedView, RetrieveAPIView[Job]):
+class JobDetailView(ScopedView, RetrieveAPIView[Job]):
     """One job with its steps, readable at any moment."""
 
     queryset = JOBS
     serializer_class = JobSerializer
 
 
-class JobCancel(ScopedView):
+class JobCancelView(ScopedView):
     """Ask a job to stop at its next step boundary and to undo what it did."""
 
     queryset = JOBS
@@ -80,7 +80,7 @@ class EventStreamRenderer(JSONRenderer):
     format = "event-stream"
 
 
-class JobEvents(ScopedView):
+class JobEventsView(ScopedView):
     """Follow a job live, as server-sent events."""
 
     queryset = Job.objects.all()
@@ -102,25 +102,25 @@ class JobEvents(ScopedView):
         return event_stream(request, self.get_object(), OpenAnswer(request, self.scope))
 
 
-class _Decision(ScopedView):
+class _DecisionView(ScopedView):
     queryset = JOBS
     serializer_class = JobSerializer
     decision: ClassVar[str]
-    asked: ClassVar[type[DecisionSerializer]] = DecisionSerializer
+    body_serializer: ClassVar[type[DecisionSerializer]] = DecisionSerializer
 
     @idempotent
     def decide(self, request: Request, pk: UUID) -> Response:
-        """Check who may, then the body, then the job's state; 202 with the job that goes on."""
-        asked = self.asked(data=request.data)
-        if not asked.is_valid():
+        """Check access, then the body, then the job's state; return 202 with the job that goes on."""
+        body = self.body_serializer(data=request.data)
+        if not body.is_valid():
             self.get_object()
             require_staff_permission(self.scope.user, DECIDE_PERMISSION)
-            raise ValidationError(asked.errors)
-        job = decide_job(scope=self.scope, job_id=pk, decision=self.decision, **asked.validated_data)
+            raise ValidationError(body.errors)
+        job = decide_job(scope=self.scope, job_id=pk, decision=self.decision, **body.validated_data)
         return job_response(JOBS.get(pk=job.pk), {})
 
 
-class JobResume(_Decision):
+class JobResumeView(_DecisionView):
     """Let a stuck job go on from where it stopped. For staff with `tasks.change_job`."""
 
     decision = "resume"
@@ -131,11 +131,11 @@ class JobResume(_Decision):
         return self.decide(request, pk)
 
 
-class JobEnd(_Decision):
+class JobEndView(_DecisionView):
     """End a stuck job, or note an errored one. For staff with `tasks.change_job`."""
 
     decision = "end"
-    asked = EndSerializer
+    body_serializer = EndSerializer
 
     @extend_schema(request=EndSerializer, responses={202: AcceptedJobSerializer})
     def post(self, request: Request, pk: UUID) -> Response:
@@ -143,7 +143,7 @@ class JobEnd(_Decision):
         return self.decide(request, pk)
 
 
-class JobRetry(_Decision):
+class JobRetryView(_DecisionView):
     """Submit the command of an errored job again. For staff with `tasks.change_job`."""
 
     decision = "retry"
@@ -154,15 +154,15 @@ class JobRetry(_Decision):
         return self.decide(request, pk)
 
 
-class JobLines(ScopedView, ListAPIView[JobLogLine]):
+class JobLinesView(ScopedView, ListAPIView[JobLogLine]):
     """The log of a job: `?after=<id>` gives what was appended since."""
 
     queryset = Job.objects.all()
     serializer_class = JobLogLineSerializer
-    pagination_class = CursorLines
+    pagination_class = LogPagination
 
     def get_queryset(self) -> Any:
-        """The lines of the job, if the scope shows it."""
+        """Return the lines of the job, if the scope shows it."""
         jobs = super().get_queryset()
         if getattr(self, "swagger_fake_view", False):
             return JobLogLine.objects.none()

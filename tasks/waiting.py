@@ -1,7 +1,7 @@
-"""Requests that wait for a job hold a thread of the web process: only so many may at once, and of one tenant only half of those.
+"""Slots for requests that wait for a job: each holds a thread of the web process, so their number is limited.
 
-Past that, the others are answered at once: waiting is a convenience, and a request that only reads must never find every
-thread taken, by one's own tenant or by another's.
+One tenant gets half of them at most. Without a slot a request is answered at once: waiting is a convenience, and a request
+that only reads must never find every thread taken, by its own tenant or by another.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _waiting: Counter[UUID | None] = Counter()
 
 
 @contextmanager
-def a_thread_to_wait_in(tenant_id: UUID | None) -> Iterator[bool]:
-    """Say whether a request for a tenant's job (None: the platform's) may wait; its place is free again when the block ends."""
+def waiting_slot(tenant_id: UUID | None) -> Iterator[bool]:
+    """Take a slot in which a request for a tenant's job (None: the platform's) may wait, until the block ends; yield whether there was one."""
     most = settings.WAITING_REQUESTS_AT_MOST
     with _lock:
         may_wait = _waiting.total() < most and _waiting[tenant_id] < max(1, most // 2)

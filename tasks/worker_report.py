@@ -1,4 +1,4 @@
-"""What a Celery worker says of itself when the queue page asks: one broadcast instead of Celery's four."""
+"""The report of a Celery worker for the queue page: one broadcast instead of Celery's four."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from celery.worker.control import inspect_command
 
 @inspect_command()
 def portal_report(state: Any) -> dict[str, Any]:
-    """Queues, what is in hand, and for how long this worker has been up. Read from memory: it costs the worker nothing."""
+    """Return this worker's queues, tasks and uptime. Read from memory: it costs the worker nothing."""
     stats = state.consumer.controller.stats()
     active = len(worker_state.active_requests)
     return {

@@ -12,12 +12,12 @@ class TenantsConfig(AppConfig):
 
     def ready(self) -> None:
         """Have `auth/me` say which tenants a user belongs to, and roles checked again before an answer is replayed."""
-        from api.identity import describe_user_with
         from api.requirements import check_requirements_with
+        from api.user_details import register_user_details
 
         from .requirements import require_again
 
-        describe_user_with(_tenants_of)
+        register_user_details(_tenants_of)
         check_requirements_with(require_again)
 
 

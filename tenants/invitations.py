@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from api.database_errors import violated
+from api.database_errors import violated_constraint
 from api.domain_errors import ConflictError, NotFoundError
 
 from .models import Invitation, Membership, Tenant, User
@@ -79,7 +79,7 @@ def accept_invitation(*, user: User, invitation_id: UUID) -> Membership:
             with transaction.atomic():
                 return Membership.objects.create(user=user, tenant=invitation.tenant, role=invitation.role)
         except IntegrityError as error:
-            if violated(error) != "membership_once_per_tenant":
+            if violated_constraint(error) != "membership_once_per_tenant":
                 raise
         # Staff have added the user meanwhile: that role stays.
         there: Membership = Membership.objects.get(user=user, tenant=invitation.tenant)

@@ -12,7 +12,7 @@ from django.db.models.functions import Lower, Now
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
-from api.password_checks import counted_check
+from api.password_checks import count_password_check
 from api.time_zones import today_in, validate_time_zone
 
 from .scoping import Role, TenantScoped
@@ -70,7 +70,7 @@ class User(AbstractUser):
                 self.save(update_fields=["password"])
                 cursor.execute("SET LOCAL portal.password_rehash = 'off'")
 
-        with counted_check(self.get_username()) as check:
+        with count_password_check(self.get_username()) as check:
             check.passed = check_password(raw_password, self.password, save_new_hash)
         return check.passed
 

@@ -19,8 +19,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from api.domain_errors import DomainError
+from api.form_errors import filled_fields, show_error, validate_form
 from api.page_addresses import require_POST
-from api.page_refusals import checked, entered_in, tell
 
 from . import invitations, services
 from .models import Invitation, Membership, Tenant, User
@@ -77,7 +77,7 @@ def _posted(act: Act) -> Callable[..., HttpResponse]:
         try:
             act(request, **names)
         except DomainError as refused:
-            tell(request, refused)
+            show_error(request, refused)
         return redirect("membership-page")
 
     return page
@@ -91,7 +91,7 @@ def _tenant(request: HttpRequest, pk: UUID, model: type[Invitation | Membership]
 def invite(request: HttpRequest, pk: UUID) -> None:
     """Invite whoever has a user name."""
     tenant = _tenant(request, pk, Invitation)
-    asked = checked(NewMembershipSerializer(data=entered_in(request.POST, "username", "role")))
+    asked = validate_form(NewMembershipSerializer(data=filled_fields(request.POST, "username", "role")))
     invitations.invite(tenant=tenant, by=cast("User", request.user), **asked)
     messages.success(
         request,
@@ -111,7 +111,7 @@ def withdraw_invitation(request: HttpRequest, pk: UUID, invitation_pk: UUID) -> 
 def change_member(request: HttpRequest, pk: UUID, member_pk: UUID) -> None:
     """Give a member another role."""
     tenant = _tenant(request, pk, Membership)
-    asked = checked(ChangedMembershipSerializer(data=entered_in(request.POST, "role")))
+    asked = validate_form(ChangedMembershipSerializer(data=filled_fields(request.POST, "role")))
     services.change_member(tenant=tenant, membership_id=member_pk, **asked)
     messages.success(request, _("The role is changed."))
 

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django_htmx.middleware import HtmxDetails
 
 from api.domain_errors import DomainError
-from api.time_zones import show_times_of
+from api.time_zones import activate_time_zone
 
 from .models import User
 from .scoped_views import scope_for
@@ -38,6 +38,6 @@ def page_scope(request: HttpRequest) -> Scope:
         except DomainError as error:
             refusal = error
         else:
-            show_times_of(user, scope.tenant)
+            activate_time_zone(user, scope.tenant)
             return scope
     raise PermissionDenied(refusal.detail)

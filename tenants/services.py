@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Model, ProtectedError
 from django.utils.translation import gettext_lazy as _
 
-from api.database_errors import violated
+from api.database_errors import violated_constraint
 from api.domain_errors import ConflictError, DomainError, InvalidError, NotFoundError
 from api.preconditions import check_if_match
 
@@ -59,7 +59,7 @@ def add_member(*, tenant: Tenant, username: str, role: str) -> Membership:
         with transaction.atomic():
             return Membership.objects.create(tenant=tenant, user=user, role=role)
     except IntegrityError as error:
-        if violated(error) != "membership_once_per_tenant":
+        if violated_constraint(error) != "membership_once_per_tenant":
             raise
         raise ConflictError(
             "already_member", _("This user is a member already; change the role instead.")
@@ -116,7 +116,7 @@ def create_information_system(*, scope: Scope, fields: dict[str, Any]) -> Inform
             require_room_for_rows(scope.tenant, "information_systems", systems)
             return InformationSystem.objects.create(tenant=scope.tenant, **fields)
     except IntegrityError as error:
-        if violated(error) != "information_system_name_once_per_tenant":
+        if violated_constraint(error) != "information_system_name_once_per_tenant":
             raise
         raise _name_taken(fields["name"]) from None
 
@@ -135,7 +135,7 @@ def change_information_system(
             system.refresh_from_db()
             return system
     except IntegrityError as error:
-        if violated(error) != "information_system_name_once_per_tenant":
+        if violated_constraint(error) != "information_system_name_once_per_tenant":
             raise
         raise _name_taken(fields["name"]) from None
 

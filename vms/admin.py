@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import DomainError
-from tasks.admin import ReadOnly
+from tasks.admin import ReadOnlyAdmin
 
 from .models import Orphan, SyncRun, SyncState, VirtualMachine, VMOperationLog, VMSnapshot
 from .services import remove_orphan
@@ -47,7 +47,7 @@ class VirtualMachineAdmin(admin.ModelAdmin[VirtualMachine]):
 
 
 @admin.register(VMOperationLog)
-class VMOperationLogAdmin(ReadOnly):
+class VMOperationLogAdmin(ReadOnlyAdmin):
     """The operation log."""
 
     list_display = ["at", "tenant", "vm_name", "operation", "operator", "success", "detail"]
@@ -59,7 +59,7 @@ class VMOperationLogAdmin(ReadOnly):
 
 
 @admin.register(SyncRun)
-class SyncRunAdmin(ReadOnly):
+class SyncRunAdmin(ReadOnlyAdmin):
     """Runs of the status sync."""
 
     list_display = [
@@ -82,7 +82,7 @@ class SyncRunAdmin(ReadOnly):
 
 
 @admin.register(SyncState)
-class SyncStateAdmin(ReadOnly):
+class SyncStateAdmin(ReadOnlyAdmin):
     """The freshness of each account and region."""
 
     list_display = [
@@ -113,7 +113,7 @@ class SyncStateAdmin(ReadOnly):
 
 
 @admin.register(VMSnapshot)
-class VMSnapshotAdmin(ReadOnly):
+class VMSnapshotAdmin(ReadOnlyAdmin):
     """Snapshots that tenants have made of VMs."""
 
     list_display = ["name", "vm_name", "information_system", "account", "region", "status", "created_at"]
@@ -124,7 +124,7 @@ class VMSnapshotAdmin(ReadOnly):
 
 
 @admin.register(Orphan)
-class OrphanAdmin(ReadOnly):
+class OrphanAdmin(ReadOnlyAdmin):
     """What the portal made in a cloud and knows no more; removed by a person's word, or by the setting."""
 
     list_display = ["kind", "name", "cloud_id", "account", "region", "made_at", "seen", "reported_at"]

@@ -12,7 +12,7 @@ class VmsConfig(AppConfig):
     def ready(self) -> None:
         """Register the commands, the watchers and the schedules."""
         from tasks.polling import register_watcher
-        from tasks.schedules import Schedule, declare
+        from tasks.schedules import Schedule, declare_schedule
         from tenants.scoping import Role
         from volumepool.actions import VolumeAction, register_action
         from volumepool.sync.status import register_follower
@@ -48,4 +48,4 @@ class VmsConfig(AppConfig):
             ("vms.confirm_resizes", 600, _("Confirms resizes whose confirmation period is over.")),
             ("vms.prune", 86400, _("Purges old status syncs and console texts.")),
         ):
-            declare(Schedule(name, name, seconds, text))
+            declare_schedule(Schedule(name, name, seconds, text))

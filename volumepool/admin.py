@@ -13,8 +13,8 @@ from django.utils.translation import gettext_lazy as _
 
 from cloudaccounts.models import CloudAccount
 from cloudaccounts.placements import explain_unusable
-from tasks.admin import ReadOnly, ReadOnlyRows
-from tasks.doorbell import ring
+from tasks.admin import ReadOnlyAdmin, ReadOnlyInline
+from tasks.dispatch import dispatch_task
 
 from .charts import plot
 from .models import Claim, OrphanVolume, SpareVolume, Volume, VolumePool, VolumeSnapshot, VolumeSyncState
@@ -27,7 +27,7 @@ PLOTTED_DAYS = 7
 
 
 @admin.register(Volume)
-class VolumeAdmin(ReadOnly):
+class VolumeAdmin(ReadOnlyAdmin):
     """Volumes of tenants. They are changed by commands alone."""
 
     list_display = [
@@ -48,7 +48,7 @@ class VolumeAdmin(ReadOnly):
 
 
 @admin.register(VolumeSnapshot)
-class VolumeSnapshotAdmin(ReadOnly):
+class VolumeSnapshotAdmin(ReadOnlyAdmin):
     """Snapshots of tenants' volumes. They are taken and removed by commands alone."""
 
     list_display = [
@@ -68,7 +68,7 @@ class VolumeSnapshotAdmin(ReadOnly):
 
 
 @admin.register(VolumeSyncState)
-class VolumeSyncStateAdmin(ReadOnly):
+class VolumeSyncStateAdmin(ReadOnlyAdmin):
     """How fresh the picture of volumes is. Losses that a sync did not believe are accepted here."""
 
     list_display = ["account", "region", "listed_at", "compared_at", "message", "losses_accepted"]
@@ -111,7 +111,7 @@ class VolumePoolForm(forms.ModelForm[VolumePool]):
         return explain_unusable(account) if "account" in self.changed_data else None
 
 
-class SpareRows(ReadOnlyRows):
+class SpareRows(ReadOnlyInline):
     """The spares of a pool."""
 
     model = SpareVolume
@@ -228,12 +228,12 @@ class VolumePoolAdmin(admin.ModelAdmin[VolumePool]):
     def compare_now(self, request: HttpRequest, pools: QuerySet[VolumePool]) -> None:
         """Compare their accounts and regions with what Cinder has."""
         places = set(pools.order_by().values_list("account_id", "region"))
-        ring("volumepool.reconcile", *places)
+        dispatch_task("volumepool.reconcile", *places)
         self.message_user(request, _("%(count)s pools are looked at.") % {"count": len(pools)})
 
 
 @admin.register(Claim)
-class ClaimAdmin(ReadOnly):
+class ClaimAdmin(ReadOnlyAdmin):
     """What was wanted of each pool, and what it had."""
 
     list_display = ["at", "pool", "taken", "made", "seconds_saved"]
@@ -244,7 +244,7 @@ class ClaimAdmin(ReadOnly):
 
 
 @admin.register(OrphanVolume)
-class OrphanVolumeAdmin(ReadOnly):
+class OrphanVolumeAdmin(ReadOnlyAdmin):
     """Volumes that carry a pool's mark and belong to no row."""
 
     list_display = [

@@ -12,7 +12,7 @@ class VolumePoolConfig(AppConfig):
     def ready(self) -> None:
         """Register the commands and the watchers, and declare the schedules."""
         from tasks.polling import register_watcher
-        from tasks.schedules import Schedule, declare
+        from tasks.schedules import Schedule, declare_schedule
         from tenants.scoping import Role
 
         from . import commands  # noqa: F401 - importing registers.
@@ -43,4 +43,4 @@ class VolumePoolConfig(AppConfig):
             ),
             ("volumepool.prune", 86400, _("Forgets how full pools were long ago, and old claims.")),
         ):
-            declare(Schedule(name, name, seconds, text))
+            declare_schedule(Schedule(name, name, seconds, text))

@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from openstack_client import CloudError, CloudUnavailable, last_request_id
-from security.encryption import UnreadableSecret
+from security.encryption import UnreadableSecretError
 from tasks.command import Command, Failed, Wait
 from tasks.engine import back_off
 from tasks.polling import MISSING
@@ -36,7 +36,7 @@ class CloudCommand(Command):
             )
         if isinstance(error, CloudError):
             return Failed(error.code, describe_refusal(error))
-        if isinstance(error, UnreadableSecret):
+        if isinstance(error, UnreadableSecretError):
             return Failed(
                 "unreadable_secret", _("The secret of the cloud account cannot be read; enter it again.")
             )

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 
 from openstack_client import AuthenticationFailed, CloudError, CloudUnavailable
 from tasks.command import Done, Entity, Failed, Failure, Result, Wait, minutes, register, step
-from tasks.doorbell import ring
+from tasks.dispatch import dispatch_task
 
 from ..models import CloudAccount, SyncLog
 from ..registry import UnknownProviderError, get_provider, list_synced_types
@@ -81,7 +81,7 @@ class VerifyAccountCommand(CloudCommand):
             said = _("The cloud does not accept the credentials: %(reason)s") % {"reason": said}
         return Failed(problem.code if isinstance(problem, CloudError) else "cloud_error", said)
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """The account says that it is good, and what the cloud says of itself."""
         verified = CloudAccount.objects.filter(pk=self.account_id)
         verified.update(last_verified_at=timezone.now(), last_error="", facts=self.data["facts"])
@@ -94,8 +94,8 @@ class VerifyAccountCommand(CloudCommand):
                 asked_by_id=self.job.created_by_id,
                 language=self.job.language,
             )
-            ring("cloudaccounts.sync_resource", *[[log_id] for log_id in opened])
+            dispatch_task("cloudaccounts.sync_resource", *[[log_id] for log_id in opened])
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """The account says what is wrong."""
         CloudAccount.objects.filter(pk=self.account_id).update(last_error=failure.message)

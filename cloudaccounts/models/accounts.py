@@ -185,5 +185,5 @@ class CloudAccount(models.Model):
         self.encrypted_secret = encrypt(plain)
 
     def secret(self) -> str:
-        """Return the secret in plain text, for opening the cloud and nothing else. Raises `UnreadableSecret`."""
+        """Return the secret in plain text, for opening the cloud and nothing else. Raises `UnreadableSecretError`."""
         return decrypt(self.encrypted_secret)

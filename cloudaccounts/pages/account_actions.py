@@ -12,9 +12,9 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 
 from api.domain_errors import DomainError, InvalidFieldsError
+from api.form_errors import errors_by_field, show_error, validate_form
 from api.form_keys import mark_refused
 from api.page_addresses import require_POST
-from api.page_refusals import checked, errors_by_field, tell
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Scope
 
@@ -50,7 +50,7 @@ def _button_of(page_name: str) -> Callable[[Act], Callable[..., HttpResponse]]:
 def _tell(request: PageRequest, refused: DomainError) -> None:
     errors = errors_by_field(refused)
     if isinstance(refused, InvalidFieldsError) or not errors:
-        tell(request, refused)
+        show_error(request, refused)
         return
     mark_refused(request)
     # A command that refuses itself gives every reason; the detail is the first of them, or points to them.
@@ -69,7 +69,7 @@ def verify_account_page(request: PageRequest, scope: Scope, pk: int) -> None:
 def sync_account_page(request: PageRequest, scope: Scope, pk: int) -> None:
     """Have the named types synced, or all that the account has chosen; the page follows them."""
     types = request.POST.getlist("types")
-    asked = checked(AccountSyncSerializer(data={"types": types} if types else {}))
+    asked = validate_form(AccountSyncSerializer(data={"types": types} if types else {}))
     request_sync(scope=scope, account_id=pk, types=asked.get("types"))
 
 
@@ -80,7 +80,7 @@ def switch_account_page(request: PageRequest, scope: Scope, pk: int) -> None:
     account, _job = change_account(
         scope=scope, account_id=pk, fields={"active": active}, if_match=if_match_of(request.POST)
     )
-    word = _("'%(name)s' is switched on.") if active else _("'%(name)s' is switched off.")
+    word = _("'%(name)s' was enabled.") if active else _("'%(name)s' was disabled.")
     messages.success(request, word % {"name": account.name})
 
 

@@ -61,7 +61,7 @@ def _context(scope: Scope, account: CloudAccount) -> dict[str, Any]:
     if not context["owned"]:
         return context
     summaries = summarize_types(account)
-    holders = engine.holders_of([account.lock_key, *VerifyAccountCommand(account.pk).locks()])
+    holders = engine.lock_holders([account.lock_key, *VerifyAccountCommand(account.pk).locks()])
     # A removal says more than a verification.
     job = holders.get(account.lock_key) or next(iter(holders.values()), None)
     is_moving = job is not None and job.status != JobStatus.STUCK

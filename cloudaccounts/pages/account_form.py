@@ -17,9 +17,9 @@ from django.views.decorators.http import require_http_methods
 
 from api.domain_errors import DomainError, InvalidFieldsError
 from api.errors import status_of
-from api.page_refusals import errors_by_field, tell
+from api.form_errors import errors_by_field, show_error
 from api.preconditions import etag_of
-from api.serializers import right_and_wrong
+from api.serializers import split_validation
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
 
@@ -46,7 +46,7 @@ def new_account_page(request: PageRequest) -> HttpResponse:
     try:
         scope.require(Role.ADMIN, CloudAccount)
     except DomainError as refused:
-        tell(request, refused)
+        show_error(request, refused)
         return redirect("account-page")
     if request.method == "GET":
         return _form(request, scope, _shown(CloudAccount(), []))
@@ -68,7 +68,7 @@ def edit_account_page(request: PageRequest, pk: int) -> HttpResponse:
     try:
         account = get_account(scope, pk)
     except DomainError as refused:
-        tell(request, refused)
+        show_error(request, refused)
         return redirect("account-detail-page", pk)
     shown = _shown(account, list(account.resource_types.values_list("code", flat=True)))
     if request.method == "GET":
@@ -142,7 +142,7 @@ def _checked(scope: Scope, account: CloudAccount | None, data: Mapping[str, Any]
     asked: Any = CloudAccountSerializer(
         account, data=data, partial=account is not None, context={"scope": scope, "account_statuses": {}}
     )
-    fields, errors = right_and_wrong(asked)
+    fields, errors = split_validation(asked)
     if errors:
         raise InvalidFieldsError(errors)
     return fields
@@ -165,7 +165,7 @@ def _form(
 ) -> HttpResponse:
     errors: dict[str, list[str]] = {}
     if refused is not None:
-        tell(request, refused, shown_beside=FIELDS)
+        show_error(request, refused, shown_beside=FIELDS)
         errors = errors_by_field(refused)
     for name, value in (now or {}).items():
         if value != entered[name]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from api.answers import AnswerSerializer
+from api.read_serializers import ReadOnlyModelSerializer
 from api.serializers import StrictSerializer
 
 from ..models import CloudResource, ResourceChange
@@ -14,7 +14,7 @@ from ..registry import type_label
 from ..services.topology import DEEPEST
 
 
-class CloudResourceSerializer(AnswerSerializer[CloudResource]):
+class CloudResourceSerializer(ReadOnlyModelSerializer[CloudResource]):
     """Something found in an account. `missing_count` says how many listings in a row did not show it."""
 
     account_name = serializers.CharField(source="account.name", read_only=True)
@@ -45,7 +45,7 @@ class CloudResourceSerializer(AnswerSerializer[CloudResource]):
         return type_label(resource.account.provider, resource.type)
 
 
-class ResourceChangeSerializer(AnswerSerializer[ResourceChange]):
+class ResourceChangeSerializer(ReadOnlyModelSerializer[ResourceChange]):
     """What one sync found changed: each field's value before and after, `{"name": ["old", "new"]}`."""
 
     class Meta:
@@ -59,7 +59,7 @@ class TopologyQuerySerializer(StrictSerializer):
     depth = serializers.IntegerField(min_value=1, max_value=DEEPEST, default=2)
 
 
-class NodeSerializer(AnswerSerializer[CloudResource]):
+class NodeSerializer(ReadOnlyModelSerializer[CloudResource]):
     """A resource of a neighbourhood."""
 
     type_display = serializers.SerializerMethodField()

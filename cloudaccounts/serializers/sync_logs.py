@@ -6,14 +6,14 @@ from typing import Any
 
 from rest_framework import serializers
 
-from api.answers import AnswerSerializer
+from api.read_serializers import ReadOnlyModelSerializer
 from api.serializers import PlainCharField, StrictSerializer
 
 from ..models import SyncLog, SyncLogLine
 from ..registry import type_label
 
 
-class SyncLogSerializer(AnswerSerializer[SyncLog]):
+class SyncLogSerializer(ReadOnlyModelSerializer[SyncLog]):
     """One sync of one type of one account. `regions` has of each "" or why it failed."""
 
     account_name = serializers.CharField(source="account.name", read_only=True)
@@ -55,7 +55,7 @@ class SyncLogSerializer(AnswerSerializer[SyncLog]):
         return log.asked_by.username if log.asked_by else None
 
 
-class SyncLogLineSerializer(AnswerSerializer[SyncLogLine]):
+class SyncLogLineSerializer(ReadOnlyModelSerializer[SyncLogLine]):
     """A line, as it was appended."""
 
     class Meta:

@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils.translation import gettext_lazy as _
 
-from api.database_errors import violated
+from api.database_errors import violated_constraint
 from api.domain_errors import ConflictError, InvalidFieldsError, NotFoundError
 from api.preconditions import check_if_match
 from tasks import engine
@@ -55,7 +55,7 @@ def change_account(
     """
     with transaction.atomic():
         account = lock_account(scope, account_id, if_match)
-        if (held := engine.holder_of(account.lock_key)) is not None:
+        if (held := engine.lock_holder(account.lock_key)) is not None:
             raise engine.BusyError(held)
         secret, types = fields.pop("secret", None), fields.pop("resource_types", None)
         changed = {name for name, value in fields.items() if getattr(account, name) != value}
@@ -151,7 +151,7 @@ def _save(account: CloudAccount) -> None:
         with transaction.atomic():
             account.save()
     except IntegrityError as error:
-        if violated(error) != "account_name_once_per_tenant":
+        if violated_constraint(error) != "account_name_once_per_tenant":
             raise
         raise ConflictError(
             "name_taken",

@@ -16,8 +16,8 @@ from django.utils.translation import gettext as _
 
 from api.domain_errors import ConflictError, InvalidFieldsError, NotFoundError
 from tasks.crash_points import crash_point_on_commit
-from tasks.doorbell import ring
-from tasks.leases import cut_leases
+from tasks.dispatch import dispatch_task
+from tasks.leases import shorten_leases
 from tenants.scoping import Role, Scope
 
 from ..models import CloudAccount, CloudResource, ResourceChange, SyncLog
@@ -116,14 +116,14 @@ def _check_types(account: CloudAccount, codes: list[str]) -> None:
 def _ring(log_ids: list[int]) -> None:
     if log_ids:
         crash_point_on_commit("sync_opened")
-        ring("cloudaccounts.sync_resource", *[[log_id] for log_id in log_ids])
+        dispatch_task("cloudaccounts.sync_resource", *[[log_id] for log_id in log_ids])
 
 
 def sweep() -> None:
     """What every half minute puts right: dead syncs are closed, lost rings are repeated, schedules fit the accounts."""
     with transaction.atomic():
         # A worker that only sleeps may hold its log's row for as long as it does; it is passed over until it wakes.
-        cut_leases(SyncLog.objects.running())
+        shorten_leases(SyncLog.objects.running())
         dead = SyncLog.objects.running().filter(lease_until__lt=Now()).select_for_update(skip_locked=True)
         SyncLog.objects.filter(pk__in=list(dead.values_list("pk", flat=True))).close(
             _("The worker that ran it ended before it did.")

@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import translation
 from django.utils.translation import gettext as _
@@ -27,8 +27,8 @@ from openstack_client.paging import prefetch_pages
 from tasks import fairness
 from tasks.clock import database_now
 from tasks.crash_points import crash_point
-from tasks.doorbell import ring
-from tasks.leases import LeaseLost, effects_under, held, lease, new_owner
+from tasks.dispatch import dispatch_task
+from tasks.leases import Lease, LeaseLostError
 
 from ..clock_offsets import build_clock_warning
 from ..connect import refuse
@@ -73,29 +73,29 @@ def run_sync(log_id: int) -> SyncLog | None:
     processes at most (`tasks/fairness.py`); its other syncs wait, and the next is rung for when one of them has ended.
     """
     tenant_id = SyncLog.objects.filter(pk=log_id).values_list("account__tenant_id", flat=True).first()
-    if not fairness.take_place(tenant_id, QUEUE):
+    if not fairness.acquire_slot(tenant_id, QUEUE):
         return None
     try:
         return _run_log(log_id)
     finally:
-        fairness.give_back(tenant_id, QUEUE)
-        if tenant_id is not None and fairness.most_places(QUEUE) is not None:
+        fairness.release_slot(tenant_id, QUEUE)
+        if tenant_id is not None and fairness.slot_limit(QUEUE) is not None:
             waiting = SyncLog.objects.running().filter(owner="", account__tenant_id=tenant_id)
-            ring("cloudaccounts.sync_resource", *waiting.order_by("pk").values_list("pk")[:1])
+            dispatch_task("cloudaccounts.sync_resource", *waiting.order_by("pk").values_list("pk")[:1])
 
 
 def _run_log(log_id: int) -> SyncLog | None:
-    owner = new_owner()
-    claimed = SyncLog.objects.running().filter(pk=log_id, owner="")
-    if not claimed.update(owner=owner, lease_until=Now() + lease()):
+    # A log whose lease has run out is closed by the sweep, and not claimed again.
+    lease = Lease.acquire(SyncLog.objects.running().filter(pk=log_id), Q(owner=""))
+    if lease is None:
         return None
     crash_point("sync_claimed")
     entry = SyncLog.objects.select_related("account").get(pk=log_id)
     try:
         language = entry.language or settings.LANGUAGE_CODE
-        with held(SyncLog, owner) as claim, effects_under(claim), translation.override(language):
-            _Run(entry, owner).carry_out()
-    except (Stopped, LeaseLost):
+        with lease.kept_alive(guard_effects=True), translation.override(language):
+            _Run(entry, lease).carry_out()
+    except (Stopped, LeaseLostError):
         log.info("resource_sync_stopped", log=log_id)
     return SyncLog.objects.filter(pk=log_id).first()
 
@@ -105,19 +105,19 @@ class _Run:
     """One run of one log, under one claim."""
 
     entry: SyncLog
-    owner: str
+    lease: Lease
     # What could not be read, in words.
     unread: list[str] = field(default_factory=list)
 
     def carry_out(self) -> None:
-        """Sync every region and write the last word. Raises `Stopped`, `LeaseLost`."""
+        """Sync every region and write the last word. Raises `Stopped`, `LeaseLostError`."""
         try:
             problems = self._regions()
-        except (Stopped, LeaseLost):
+        except (Stopped, LeaseLostError):
             raise
         except Exception:
             log.exception("resource_sync_errored", log=self.entry.pk)
-            problems = {"": _("An error of the portal itself.")}
+            problems = {"": _("Internal error.")}
         self._end(problems)
 
     def _regions(self) -> dict[str, str]:
@@ -155,11 +155,11 @@ class _Run:
             return self._region(provider, syncer, region)
         except provider.errors as error:
             problem = str(error)
-        except (Stopped, LeaseLost):
+        except (Stopped, LeaseLostError):
             raise
         except Exception:
             log.exception("resource_sync_errored", log=self.entry.pk, region=region)
-            problem = _("An error of the portal itself.")
+            problem = _("Internal error.")
         with self._claim():
             self._line(f"{region}: {problem}", SyncLogLine.Level.ERROR)
         return problem
@@ -269,13 +269,11 @@ class _Run:
                 _("Ended: %(state)s. %(words)s") % {"state": state.label, "words": " ".join(words)},
                 SyncLogLine.Level.ERROR if bad else SyncLogLine.Level.INFO,
             )
-            SyncLog.objects.filter(pk=self.entry.pk).update(
+            self.lease.release(
                 state=state,
                 regions={region: problem for region, problem in problems.items() if region},
                 message=" ".join(words)[:LONGEST_MESSAGE],
                 ended_at=Now(),
-                owner="",
-                lease_until=None,
             )
         crash_point("sync_ended")
 
@@ -287,8 +285,7 @@ class _Run:
         of this run comes after that.
         """
         with transaction.atomic():
-            mine = SyncLog.objects.running().filter(pk=self.entry.pk, owner=self.owner)
-            if not mine.update(owner=self.owner):
+            if not self.lease.write(owner=self.lease.owner):
                 raise Stopped
             yield
 

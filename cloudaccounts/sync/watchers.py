@@ -19,8 +19,8 @@ from openstack_client import (
     ServiceMissing,
     UnreadableObject,
 )
-from security.encryption import UnreadableSecret
-from tasks.polling import MISSING, LookFailed, ObjectUnreadable, Observation
+from security.encryption import UnreadableSecretError
+from tasks.polling import MISSING, Observation, PollError, UnreadableObjectError
 
 from ..connect import open_cloud
 from ..models import CloudAccount
@@ -51,8 +51,8 @@ class CloudWatcher(ABC, Generic[FoundObject]):
     def seen(self, found: FoundObject) -> Observation:
         """What the task manager is told of an object."""
 
-    def look_at_one(self, scope: str, object_id: str) -> Observation:
-        """One object. Raises `LookFailed`, `ObjectUnreadable`."""
+    def poll_one(self, scope: str, object_id: str) -> Observation:
+        """One object. Raises `PollError`, `UnreadableObjectError`."""
         try:
             return self.seen(self.one(_cloud(scope), object_id))
         except NotFound:
@@ -61,42 +61,42 @@ class CloudWatcher(ABC, Generic[FoundObject]):
             # The cloud answers: it is about this one, and so no reason to leave the others alone.
             if isinstance(error, InvalidRequest) and not _is_about_one(error):
                 raise _look_failed(error) from None
-            raise ObjectUnreadable(str(error)) from None
+            raise UnreadableObjectError(str(error)) from None
         except CloudError as error:
             raise _look_failed(error) from None
 
-    def look_at_many(
+    def poll_many(
         self, scope: str, object_ids: Sequence[str], since: datetime
-    ) -> Mapping[str, Observation | ObjectUnreadable]:
-        """Those of the objects that one listing shows, and why some of them cannot be read. Raises `LookFailed`."""
+    ) -> Mapping[str, Observation | UnreadableObjectError]:
+        """Those of the objects that one listing shows, and why some of them cannot be read. Raises `PollError`."""
         wanted = set(object_ids)
-        seen: dict[str, Observation | ObjectUnreadable] = {}
+        seen: dict[str, Observation | UnreadableObjectError] = {}
         try:
             for page in self.many(_cloud(scope), since):
                 for found in page:
                     if found.id in wanted:
                         seen[found.id] = self._seen(found)
                 seen.update(
-                    {one.id: ObjectUnreadable(str(one)) for one in page.unreadable if one.id in wanted}
+                    {one.id: UnreadableObjectError(str(one)) for one in page.unreadable if one.id in wanted}
                 )
         except CloudError as error:
             raise _look_failed(error) from None
         return seen
 
-    def _seen(self, found: FoundObject) -> Observation | ObjectUnreadable:
+    def _seen(self, found: FoundObject) -> Observation | UnreadableObjectError:
         try:
             return self.seen(found)
         except Exception as error:
             log.exception("object_unreadable", object=found.id)
-            return ObjectUnreadable(f"{type(error).__name__}: {error}")
+            return UnreadableObjectError(f"{type(error).__name__}: {error}")
 
 
 def _cloud(scope: str) -> Cloud:
     account_id, _slash, region = scope.partition("/")
     try:
         return open_cloud(CloudAccount.objects.get(pk=int(account_id)), region)
-    except UnreadableSecret as error:
-        raise LookFailed(str(error)) from None
+    except UnreadableSecretError as error:
+        raise PollError(str(error)) from None
 
 
 def _is_about_one(error: InvalidRequest) -> bool:
@@ -104,5 +104,5 @@ def _is_about_one(error: InvalidRequest) -> bool:
     return error.status_code is None and not isinstance(error, ServiceMissing)
 
 
-def _look_failed(error: CloudError) -> LookFailed:
-    return LookFailed(str(error), error.retry_after if isinstance(error, CloudUnavailable) else None)
+def _look_failed(error: CloudError) -> PollError:
+    return PollError(str(error), error.retry_after if isinstance(error, CloudUnavailable) else None)

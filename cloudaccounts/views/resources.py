@@ -14,8 +14,8 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.csv_answers import CsvRenderer, csv_answer
-from api.paging import CursorLines
+from api.csv_responses import CsvRenderer, csv_response
+from api.pagination import LogPagination
 from tenants.response_access import OpenAnswer
 from tenants.scoped_views import ScopedView
 
@@ -70,7 +70,7 @@ class ResourceExportView(ResourceListingView):
     @extend_schema(operation_id="cloud_resources_export", responses={(200, "text/csv"): OpenApiTypes.STR})
     def get(self, request: Request) -> StreamingHttpResponse:
         """All resources that the filters let through. UTF-8 with a mark, as spreadsheets want it."""
-        return csv_answer(
+        return csv_response(
             "resources",
             COLUMNS,
             self.filter_queryset(self.get_queryset()),
@@ -90,7 +90,7 @@ class ResourceChangesView(ScopedView, ListAPIView[ResourceChange]):
 
     queryset = RESOURCES
     serializer_class = ResourceChangeSerializer
-    pagination_class = CursorLines
+    pagination_class = LogPagination
 
     def get_queryset(self) -> Any:
         """The changes of the resource, if the scope shows it."""

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.idempotency import idempotent
-from api.paging import CursorLines
+from api.pagination import LogPagination
 from tenants.scoped_views import ScopedView
 
 from .. import services
@@ -44,7 +44,7 @@ class SyncLogLinesView(ScopedView, ListAPIView[SyncLogLine]):
 
     queryset = LOGS
     serializer_class = SyncLogLineSerializer
-    pagination_class = CursorLines
+    pagination_class = LogPagination
 
     def get_queryset(self) -> Any:
         """The lines of the log, if the scope shows it."""

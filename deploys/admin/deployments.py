@@ -6,12 +6,12 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from tasks.admin import ReadOnly, ReadOnlyRows
+from tasks.admin import ReadOnlyAdmin, ReadOnlyInline
 
 from ..models import Deployment, DeploymentItem
 
 
-class DeploymentItemInline(ReadOnlyRows):
+class DeploymentItemInline(ReadOnlyInline):
     """The instances of a deployment."""
 
     model = DeploymentItem
@@ -19,7 +19,7 @@ class DeploymentItemInline(ReadOnlyRows):
 
 
 @admin.register(Deployment)
-class DeploymentAdmin(ReadOnly):
+class DeploymentAdmin(ReadOnlyAdmin):
     """Upgrades and reverts."""
 
     list_display = [
@@ -40,7 +40,7 @@ class DeploymentAdmin(ReadOnly):
 
 
 @admin.register(DeploymentItem)
-class DeploymentItemAdmin(ReadOnly):
+class DeploymentItemAdmin(ReadOnlyAdmin):
     """What became of each instance."""
 
     list_display = ["host_name", "deployment", "batch", "result", "code", "started_at", "ended_at"]

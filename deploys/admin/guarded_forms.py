@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from api.database_errors import database_refusal
 from api.domain_errors import DomainError
-from api.form_fields import WrittenOnlyAdmin
+from api.form_fields import WriteOnlyFieldsAdmin
 from api.form_keys import mark_refused
 
 BEING_DEPLOYED = _("A deployment is in progress. Wait for it to end.")
@@ -59,7 +59,7 @@ class GuardedForm(forms.ModelForm[AnyRow]):
                 self.add_error(name, lines)
 
 
-class GuardedAdmin(WrittenOnlyAdmin[AnyRow]):
+class GuardedAdmin(WriteOnlyFieldsAdmin[AnyRow]):
     """An admin that locks a row from the check to the save, one row at a time: no bulk changes or deletions.
 
     What is refused in spite of the form's checks, because somebody was quicker, is a message and no error page.

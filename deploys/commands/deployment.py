@@ -100,11 +100,11 @@ class DeployServiceCommand(Command):
             % {"failed": len(failed), "not_begun": not_begun, "said": said},
         )
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """It is over."""
         self._end_deployment(_("Not started."))
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """It is over; what was not begun is as it was before."""
         cancelled = failure.code == "cancelled"
         self._end_deployment(

@@ -16,9 +16,9 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from security.encryption import UnreadableSecret
+from security.encryption import UnreadableSecretError
 from tasks.command import Command, Done, Entity, Failed, Failure, Result, minutes, register, step
-from tasks.leases import LeaseLost, refuse_if_lost
+from tasks.leases import LeaseLostError, check_lease
 
 from ..executors import (
     Code,
@@ -100,7 +100,7 @@ class DeployInstanceCommand(Command):
         try:
             order = self.build_order()
             executor = find_executor(item.deployment.service.executor)
-        except (ValueError, UnknownExecutorError, UnreadableSecret) as error:
+        except (ValueError, UnknownExecutorError, UnreadableSecretError) as error:
             return self._record_outcome(
                 Outcome(Code.FAILED, str(error), item.from_version.label, changed=False)
             )
@@ -115,7 +115,7 @@ class DeployInstanceCommand(Command):
         finally:
             log.flush()
         if outcome.code == Code.CANCELLED:
-            refuse_if_lost()
+            check_lease()
         return self._record_outcome(outcome)
 
     def holds_job(self, log: _LogBuffer) -> bool:
@@ -125,8 +125,8 @@ class DeployInstanceCommand(Command):
         """
         log.flush_if_due()
         try:
-            refuse_if_lost()
-        except LeaseLost:
+            check_lease()
+        except LeaseLostError:
             return False
         return True
 
@@ -136,7 +136,7 @@ class DeployInstanceCommand(Command):
         return Done(outcome.message) if outcome.ok else Failed(str(outcome.code), outcome.message)
 
     def build_order(self) -> Order:
-        """Return the order for the executor. Raises ValueError for an instance that cannot be deployed to, `UnreadableSecret`."""
+        """Return the order for the executor. Raises ValueError for an instance that cannot be deployed to, `UnreadableSecretError`."""
         item, instance = self.item, self.item.instance
         if instance is None:
             raise ValueError(_("The instance no longer exists."))
@@ -169,11 +169,11 @@ class DeployInstanceCommand(Command):
             put_back=bool(item.deployment.strategy.get("auto_revert", True)),
         )
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """The version runs there."""
         self._write_result(DeploymentItem.Result.SUCCEEDED)
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """What runs there now is what the executor has found; when it never got so far, nothing is known."""
         outcome = self.data.get("outcome")
         was_put_back = outcome is not None and outcome[2] == self.item.from_version.label

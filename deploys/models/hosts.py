@@ -95,7 +95,7 @@ class DeployKey(models.Model):
         self.encrypted_private_key = encrypt(text)
 
     def private_key(self) -> str:
-        """The key. Raises `UnreadableSecret`."""
+        """The key. Raises `UnreadableSecretError`."""
         return decrypt(self.encrypted_private_key)
 
 

@@ -18,8 +18,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from api.domain_errors import DomainError
+from api.form_errors import show_error
 from api.page_addresses import page_part, require_POST
-from api.page_refusals import tell
 from tasks.services import cancel_job
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
@@ -185,7 +185,7 @@ def cancel_deployment_page(request: PageRequest, pk: UUID) -> HttpResponse:
             cancel_job(scope=scope, job_id=deployment.job_id)
             messages.success(request, _("Canceling the deployment. No further batch will start."))
     except DomainError as refused:
-        tell(request, refused)
+        show_error(request, refused)
     return redirect("deployment-detail-page", pk)
 
 
@@ -196,7 +196,7 @@ def retry_deployment_page(request: PageRequest, pk: UUID) -> HttpResponse:
     try:
         plan = retry(scope=page_scope(request), deployment_id=pk)
     except DomainError as refused:
-        tell(request, refused)
+        show_error(request, refused)
         return redirect("deployment-detail-page", pk)
     report_excluded(request, plan)
     return redirect("deployment-detail-page", plan.deployment.pk)

@@ -22,8 +22,8 @@ from django.views.decorators.http import require_http_methods
 
 from api.domain_errors import DomainError
 from api.errors import status_of
-from api.form_keys import carry_out_form
-from api.page_refusals import tell, texts_of
+from api.form_errors import error_texts, show_error
+from api.form_keys import run_form_once
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
 
@@ -64,7 +64,7 @@ def report_too_many_fields(page: Callable[..., HttpResponse]) -> Callable[..., H
             )
             messages.error(request, text % shown)
             return redirect(request.get_full_path())
-        return carry_out_form(request, lambda: protected(request, *args, **named))
+        return run_form_once(request, lambda: protected(request, *args, **named))
 
     return answer
 
@@ -132,7 +132,7 @@ def _render_form(
     entered = entered or ChangeForm.propose(choices, troubles)
     errors = _collect_errors(refused)
     if refused is not None and refused.code not in FIELD_OF and "host" not in refused.details:
-        tell(request, refused, shown_beside=FIELDS)
+        show_error(request, refused, shown_beside=FIELDS)
     context: dict[str, Any] = {
         "scope": scope,
         "service": current.service,
@@ -163,6 +163,6 @@ def _collect_errors(refused: DomainError | None) -> dict[str, list[str]]:
         errors = dict(refused.errors or {})
         # The fields of the strategy stand in the form by themselves.
         of_strategy = errors.pop("strategy", {})
-        return {name: texts_of(one) for name, one in {**errors, **of_strategy}.items()}
+        return {name: error_texts(one) for name, one in {**errors, **of_strategy}.items()}
     named = [str(one["detail"]) for one in refused.details.get("instances", [])]
     return {field: named or [refused.detail]}

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from api.answers import AnswerSerializer
+from api.read_serializers import ReadOnlyModelSerializer
 from api.serializers import StrictSerializer
 from tasks.serializers import JobSerializer
 
@@ -124,7 +124,7 @@ class DeployParamsSerializer(StrictSerializer):
         return DeployParams(**{**fields, "strategy": Strategy(**fields.get("strategy", {}))})
 
 
-class DeploymentSerializer(AnswerSerializer[Deployment]):
+class DeploymentSerializer(ReadOnlyModelSerializer[Deployment]):
     """One upgrade or revert. `counts` tells its instances by how they ended."""
 
     service_name = serializers.CharField(source="service.name", read_only=True)
@@ -174,7 +174,7 @@ class DeploymentSerializer(AnswerSerializer[Deployment]):
         return dict(deployment.strategy)
 
 
-class DeploymentItemSerializer(AnswerSerializer[DeploymentItem]):
+class DeploymentItemSerializer(ReadOnlyModelSerializer[DeploymentItem]):
     """What became of one instance."""
 
     host = serializers.CharField(source="host_name", read_only=True)

@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from api.answers import AnswerSerializer
+from api.read_serializers import ReadOnlyModelSerializer
 from api.serializers import PlainCharField, StrictModelSerializer
 
 from ..models import MicroServiceInstance
@@ -22,7 +22,7 @@ class HolderSerializer(serializers.Serializer[Any]):
     since = serializers.DateTimeField()
 
 
-class InstanceSerializer(AnswerSerializer[MicroServiceInstance]):
+class InstanceSerializer(ReadOnlyModelSerializer[MicroServiceInstance]):
     """A service on a host, in one version."""
 
     version_id = serializers.UUIDField(read_only=True)

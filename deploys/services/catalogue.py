@@ -12,7 +12,7 @@ from django.db.models import F, ProtectedError, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from api.database_errors import violated
+from api.database_errors import violated_constraint
 from api.domain_errors import ConflictError, InvalidFieldsError
 from api.preconditions import check_if_match
 from tenants.models import InformationSystem
@@ -292,7 +292,7 @@ def _save_service(service: MicroService) -> None:
         with transaction.atomic():
             service.save()
     except IntegrityError as error:
-        if violated(error) != "service_name_unique_in_system":
+        if violated_constraint(error) != "service_name_unique_in_system":
             raise
         message = _("The information system has a service called '%(name)s' already.")
         errors = {"name": [_("Taken.")]}

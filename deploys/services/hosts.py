@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils.translation import gettext_lazy as _
 
-from api.database_errors import violated
+from api.database_errors import violated_constraint
 from api.domain_errors import ConflictError, InvalidError, InvalidFieldsError
 from api.preconditions import check_if_match
 from tenants.models import Tenant
@@ -139,7 +139,7 @@ def _save_host(host: Host) -> None:
         with transaction.atomic():
             host.save()
     except IntegrityError as error:
-        if violated(error) != "host_name_unique_in_tenant":
+        if violated_constraint(error) != "host_name_unique_in_tenant":
             raise
         message = _("The tenant has a host called '%(name)s' already.")
         errors = {"hostname": [_("Taken.")]}

@@ -52,7 +52,7 @@ def retry_on_conflict(work: Callable[[], Answer]) -> Answer:
         except OperationalError as error:
             if not is_lock_timeout(error):
                 raise
-    raise ConflictError("busy", _("It is being changed by many at once; try again in a moment."))
+    raise ConflictError("busy", _("Many requests are changing this at once. Try again in a moment."))
 
 
 def fetch_instances(wanted: Q) -> list[MicroServiceInstance]:
@@ -70,7 +70,7 @@ def select_deployable(
     ids = {one.locked_by_id for one in instances if one.locked_by_id is not None}
     holders = Deployment.objects.select_related("operator").in_bulk(ids) if ids else {}
     keys = {one.pk: lock_key(one.host.vm_id) for one in instances if one.host.vm_id is not None}
-    busy = engine.holders_of(keys.values()) if keys else {}
+    busy = engine.lock_holders(keys.values()) if keys else {}
     chosen, left_out = [], []
     for one in instances:
         if one.locked or one.is_maintain:

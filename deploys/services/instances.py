@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
 
-from api.database_errors import violated
+from api.database_errors import violated_constraint
 from api.domain_errors import ConflictError, InvalidFieldsError
 from api.preconditions import check_if_match
 from tasks.command import Refusal
@@ -82,7 +82,7 @@ def _create_instance(scope: Scope, service: MicroService, fields: dict[str, Any]
         with transaction.atomic():
             instance.save(force_insert=True)
     except IntegrityError as error:
-        if violated(error) != "one_version_of_a_service_on_a_host":
+        if violated_constraint(error) != "one_version_of_a_service_on_a_host":
             raise
         message = _("The service is on %(host)s already.")
         raise ConflictError("host_taken", message % {"host": host}, errors={"host": [_("Taken.")]}) from None

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import InvalidFieldsError
-from security.encryption import UnreadableSecret
+from security.encryption import UnreadableSecretError
 from tenants.scoping import Role, Scope
 
 from ..executors.ssh import check_private_key
@@ -74,7 +74,7 @@ def _derive_public_key(key: DeployKey) -> tuple[str | None, str | None]:
     """Return the public key in OpenSSH's format and its fingerprint; None for a key that cannot be read."""
     try:
         private = load_ssh_private_key((key.private_key().strip() + "\n").encode(), password=None)
-    except (UnreadableSecret, ValueError, TypeError):
+    except (UnreadableSecretError, ValueError, TypeError):
         return None, None
     public = private.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
     digest = hashlib.sha256(base64.b64decode(public.split()[1])).digest()

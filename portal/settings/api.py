@@ -6,7 +6,7 @@ from .environment import PORTAL_ENV, env
 
 AUTH_USER_MODEL = "tenants.User"
 AUTHENTICATION_BACKENDS = ["api.login_backend.PasswordBackend"]
-PASSWORD_HASHERS = [f"api.password_hashers.FewAtOnce{name}PasswordHasher" for name in ("Argon2", "PBKDF2")]
+PASSWORD_HASHERS = [f"api.password_hashers.Limited{name}PasswordHasher" for name in ("Argon2", "PBKDF2")]
 if PORTAL_ENV == "test":
     # Argon2 is slow by design; tests log in thousands of times.
     PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
@@ -53,8 +53,10 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["api.parsers.JSONParser"],
-    "DEFAULT_PAGINATION_CLASS": "api.paging.Pages",
-    "DEFAULT_FILTER_BACKENDS": [f"api.filtering.{name}" for name in ("Filters", "Search", "Ordering")],
+    "DEFAULT_PAGINATION_CLASS": "api.pagination.PagePagination",
+    "DEFAULT_FILTER_BACKENDS": [
+        f"api.filtering.{name}" for name in ("FiltersBackend", "SearchBackend", "OrderingBackend")
+    ],
     "DEFAULT_THROTTLE_CLASSES": ["api.throttling.ActionClassThrottle"],
     "DEFAULT_THROTTLE_RATES": {
         "read": env.str("RATE_READ", default="6000/min"),
@@ -66,8 +68,8 @@ REST_FRAMEWORK = {
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # No body of ours comes near one megabyte.
 FILE_UPLOAD_HANDLERS = ["api.request_limits.NoUploads"]
-# Error messages repeat the entered values; see api/answer_limits.py.
-FORM_RENDERER = "api.answer_limits.LimitedFormRenderer"
+# Error messages repeat the entered values; see api/error_limits.py.
+FORM_RENDERER = "api.error_limits.LimitedFormRenderer"
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Portal API",

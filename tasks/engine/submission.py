@@ -1,4 +1,4 @@
-"""Recording commands as jobs, with their locks, in the transaction of who asks for them."""
+"""Submit: recording commands as jobs, with their steps and locks, in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from django.utils.translation import gettext_lazy
 from api.domain_errors import ConflictError, DomainError
 
 from .. import crash_points
-from ..command import Command, Refusal, title_of
-from ..doorbell import ring_jobs
+from ..command import Command, Refusal, command_title
+from ..dispatch import dispatch_jobs
 from ..models import EntityLock, Job, Step
-from .rows import insert
+from ..queries import insert, insert_locks
 
 if TYPE_CHECKING:
     from tenants.models import Tenant, User  # Types only: this room lies below.
@@ -31,8 +31,8 @@ class BusyError(ConflictError):
         self.job = job
         super().__init__(
             "busy",
-            gettext_lazy("Another job holds it: %(job)s. Wait for it to end, or cancel it.")
-            % {"job": title_of(job.kind)},
+            gettext_lazy("'%(job)s' is in progress. Wait for it to end, or cancel it.")
+            % {"job": command_title(job.kind)},
             job={"id": str(job.id), "kind": job.kind, "status": job.status, "subject": job.subject},
         )
 
@@ -51,7 +51,7 @@ class NotValidError(ConflictError):
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """The job that does what was asked for; `joined` when it was in flight already."""
+    """The job that carries out a command; `joined` when it was in flight already."""
 
     job: Job
     joined: bool
@@ -59,18 +59,18 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A command that somebody wants to be carried out, and for which tenant."""
+    """A command to be carried out, and the tenant that it is for."""
 
     command: Command
     tenant: Tenant | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of one spec.
+class SubmitResult:
+    """The outcome of submitting one spec.
 
-    With a `refusal`, nothing. Otherwise `job` does it (`joined` when it was in flight already); it is None when
-    nothing was recorded, because it was a dry run or because of another spec's refusal.
+    With a `refusal`, nothing was recorded. Otherwise `job` carries it out (`joined` when it was in flight already); it
+    is None when nothing was recorded, because of a dry run or of another spec's refusal.
     """
 
     job: Job | None = None
@@ -78,13 +78,13 @@ class Answer:
     refusal: DomainError | None = None
 
 
-def holder_of(key: str) -> Job | None:
-    """The job that holds an entity, with what an answer shows of it; or None."""
-    return holders_of([key]).get(key)
+def lock_holder(key: str) -> Job | None:
+    """Return the job that holds an entity's lock, with what an answer shows of it; None when it is free."""
+    return lock_holders([key]).get(key)
 
 
-def holders_of(keys: Iterable[str]) -> dict[str, Job]:
-    """The jobs that hold entities, by the entity's key, with what an answer shows of them."""
+def lock_holders(keys: Iterable[str]) -> dict[str, Job]:
+    """Return the jobs that hold the locks of entities, by the entity's key, with what an answer shows of them."""
     locks = EntityLock.objects.select_related("job__created_by").prefetch_related("job__steps")
     return {lock.key: lock.job for lock in locks.filter(key__in=list(keys))}
 
@@ -95,11 +95,11 @@ def submit(command: Command, *, tenant: Tenant | None = None, user: User | None 
     The same command on the same entity joins the job in flight.
     Raises `BusyError` when another job holds one of the entities, `NotValidError` when the command refuses itself.
     """
-    (answer,) = submit_many([Spec(command, tenant)], user=user)
-    if answer.refusal is not None:
-        raise answer.refusal
-    assert answer.job is not None
-    return Submission(answer.job, answer.joined)
+    (result,) = submit_many([Spec(command, tenant)], user=user)
+    if result.refusal is not None:
+        raise result.refusal
+    assert result.job is not None
+    return Submission(result.job, result.joined)
 
 
 def submit_many(
@@ -108,11 +108,11 @@ def submit_many(
     user: User | None = None,
     mode: Literal["all", "valid"] = "all",
     dry_run: bool = False,
-) -> list[Answer]:
-    """Record many commands as jobs, in the caller's transaction; an answer for each spec, in their order.
+) -> list[SubmitResult]:
+    """Record many commands as jobs, in the caller's transaction; return a result for each spec, in their order.
 
     With `all`, nothing is recorded unless every spec passes; with `valid`, those that pass are.
-    A dry run records nothing and answers alike.
+    A dry run records nothing and returns the same results.
     However many there are, it costs the same few statements. What the commands' `validate` reads should have been
     read, and locked in the order of the keys, by the caller.
 
@@ -123,41 +123,47 @@ def submit_many(
         raise RuntimeError(
             "submit() needs the caller's transaction: the job is recorded with the change or not at all."
         )
-    jobs = [_root_of(spec, user) for spec in specs]
+    jobs = [_build_root(spec, user) for spec in specs]
     keys_of = [sorted(set(spec.command.locks())) for spec in specs]
-    wanted = {key: job.id for job, keys in reversed(list(zip(jobs, keys_of, strict=True))) for key in keys}
-    held = holders_of(wanted) if dry_run else take_locks(wanted)
-    mine: dict[str, Job] = {}
-    answers: list[Answer] = []
+    job_ids = {key: job.id for job, keys in reversed(list(zip(jobs, keys_of, strict=True))) for key in keys}
+    held = lock_holders(job_ids) if dry_run else acquire_locks(job_ids)
+    new_holders: dict[str, Job] = {}
+    results: list[SubmitResult] = []
     for spec, job, keys in zip(specs, jobs, keys_of, strict=True):
-        holder = next((holders[key] for key in keys for holders in (held, mine) if key in holders), None)
+        holder = next(
+            (holders[key] for key in keys for holders in (held, new_holders) if key in holders), None
+        )
         if holder is not None:
             same = (holder.kind, holder.params) == (job.kind, job.params)
-            answers.append(Answer(holder, joined=True) if same else Answer(refusal=BusyError(holder)))
+            results.append(
+                SubmitResult(holder, joined=True) if same else SubmitResult(refusal=BusyError(holder))
+            )
         elif refusals := spec.command.validate():
-            answers.append(Answer(refusal=NotValidError(refusals)))
+            results.append(SubmitResult(refusal=NotValidError(refusals)))
         else:
-            answers.append(Answer(job))
-            mine.update(dict.fromkeys(keys, job))
-    if dry_run or (mode == "all" and any(answer.refusal for answer in answers)):
-        _free(wanted.keys() - held.keys() if not dry_run else [])
+            results.append(SubmitResult(job))
+            new_holders.update(dict.fromkeys(keys, job))
+    if dry_run or (mode == "all" and any(result.refusal for result in results)):
+        _delete_locks(job_ids.keys() - held.keys() if not dry_run else [])
         recorded: dict[UUID, Job] = {}
     else:
-        recorded = {job.id: job for answer, job in zip(answers, jobs, strict=True) if answer.job is job}
-        _settle_locks(mine, wanted, held)
-        record([(job, spec.command) for job, spec in zip(jobs, specs, strict=True) if job.id in recorded])
+        recorded = {job.id: job for result, job in zip(results, jobs, strict=True) if result.job is job}
+        _reassign_locks(new_holders, job_ids, held)
+        insert_jobs(
+            [(job, spec.command) for job, spec in zip(jobs, specs, strict=True) if job.id in recorded]
+        )
         crash_points.crash_point_on_commit("submitted")
-        ring_jobs((job.id, job.queue) for job in recorded.values())
+        dispatch_jobs((job.id, job.queue) for job in recorded.values())
     not_recorded = {job.id for job in jobs} - recorded.keys()
     return [
-        Answer(joined=answer.joined, refusal=answer.refusal)
-        if answer.job is not None and answer.job.id in not_recorded
-        else answer
-        for answer in answers
+        SubmitResult(joined=result.joined, refusal=result.refusal)
+        if result.job is not None and result.job.id in not_recorded
+        else result
+        for result in results
     ]
 
 
-def record(jobs: Sequence[tuple[Job, Command]]) -> None:
+def insert_jobs(jobs: Sequence[tuple[Job, Command]]) -> None:
     """Insert jobs with the steps of their commands: one message to the database, however many there are.
 
     The steps go first, and so into the same message as the jobs, whose times come back. That is possible because
@@ -167,15 +173,15 @@ def record(jobs: Sequence[tuple[Job, Command]]) -> None:
         job.id: [Step(job=job, position=n, name=declared.name) for n, declared in enumerate(command.steps)]
         for job, command in jobs
     }
-    made = [job for job, _command in jobs]
-    insert([step for of_one in steps.values() for step in of_one], made)
-    for job in made:
+    new_jobs = [job for job, _command in jobs]
+    insert([step for of_one in steps.values() for step in of_one], new_jobs)
+    for job in new_jobs:
         # Where `prefetch_related` would put them: the answer shows them.
         job._prefetched_objects_cache = {"steps": steps[job.id]}  # type: ignore[attr-defined] # noqa: SLF001
 
 
-def job_of(command: Command, **columns: Any) -> Job:
-    """A job of a command, not yet recorded."""
+def build_job(command: Command, **columns: Any) -> Job:
+    """Return the job of a command, not yet recorded."""
     entity = command.entity()
     return Job(
         kind=command.kind,
@@ -188,8 +194,8 @@ def job_of(command: Command, **columns: Any) -> Job:
     )
 
 
-def _root_of(spec: Spec, user: User | None) -> Job:
-    job = job_of(
+def _build_root(spec: Spec, user: User | None) -> Job:
+    job = build_job(
         spec.command,
         tenant=spec.tenant,
         created_by=user,
@@ -201,45 +207,39 @@ def _root_of(spec: Spec, user: User | None) -> Job:
     return job
 
 
-def take_locks(wanted: Mapping[str, UUID]) -> dict[str, Job]:
-    """Take every key that is free, each for its job; the jobs that hold the others, by key.
+def acquire_locks(job_ids: Mapping[str, UUID]) -> dict[str, Job]:
+    """Acquire every lock that is free, each for its job; return the jobs that hold the others, by key.
 
-    Raises `DomainError` 409 `busy` when a key is let go and taken by others again and again.
+    Raises `DomainError` 409 `busy` when other jobs release and acquire a lock again and again meanwhile.
     """
-    missing = dict(sorted(wanted.items()))
+    missing = dict(sorted(job_ids.items()))
     held: dict[str, Job] = {}
     for _attempt in range(3):
         if not missing:
             return held
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "INSERT INTO tasks_entitylock (key, job_id, created_at)"
-                " SELECT key, job, statement_timestamp()"
-                " FROM unnest(%s::text[], %s::uuid[]) WITH ORDINALITY AS k(key, job, n)"
-                " ORDER BY n ON CONFLICT (key) DO NOTHING RETURNING key",
-                [list(missing), list(missing.values())],
-            )
-            for (key,) in cursor.fetchall():
-                del missing[key]
+        for key in insert_locks(missing):
+            del missing[key]
         if missing:
-            held.update(holders_of(missing))
+            held.update(lock_holders(missing))
             missing = {key: job for key, job in missing.items() if key not in held}
         # The holder of what is still missing ended between the two statements: try again.
     if missing:
         raise ConflictError(
-            "busy", gettext_lazy("It is being changed by many at once; try again in a moment.")
+            "busy", gettext_lazy("Many requests are changing this at once. Try again in a moment.")
         )
     return held
 
 
-def _settle_locks(mine: Mapping[str, Job], wanted: Mapping[str, UUID], held: Mapping[str, Job]) -> None:
-    """Free what was taken for a spec that was then refused, and hand over what another of the specs needs."""
-    _free(wanted.keys() - held.keys() - mine.keys())
-    for key, job in mine.items():
-        if wanted[key] != job.id:
+def _reassign_locks(
+    new_holders: Mapping[str, Job], job_ids: Mapping[str, UUID], held: Mapping[str, Job]
+) -> None:
+    """Delete locks that were acquired for a spec that was then refused, and reassign those that another spec needs."""
+    _delete_locks(job_ids.keys() - held.keys() - new_holders.keys())
+    for key, job in new_holders.items():
+        if job_ids[key] != job.id:
             EntityLock.objects.filter(key=key).update(job=job)
 
 
-def _free(keys: Iterable[str]) -> None:
+def _delete_locks(keys: Iterable[str]) -> None:
     if keys := list(keys):
         EntityLock.objects.filter(key__in=keys).delete()

@@ -14,10 +14,10 @@ from tests.factories import UserFactory
 def empty_cache() -> Iterator[None]:
     """Each test starts with nobody's requests counted."""
     cache.clear()
-    throttling._Cache.failed_at = throttling._Cache.said_at = None
+    throttling._CacheHealth.failed_at = throttling._CacheHealth.logged_at = None
     yield
     cache.clear()
-    throttling._Cache.failed_at = throttling._Cache.said_at = None
+    throttling._CacheHealth.failed_at = throttling._CacheHealth.logged_at = None
 
 
 @pytest.fixture

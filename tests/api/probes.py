@@ -21,7 +21,7 @@ from api.auth_serializers import TokenSerializer
 from api.domain_errors import ConflictError
 from api.idempotency import idempotent
 from api.models import ApiToken, IdempotencyKey
-from api.paging import CursorLines
+from api.pagination import LogPagination
 
 
 def run_sql(sql: str, *parameters: Any) -> None:
@@ -142,7 +142,7 @@ class KeySerializer(serializers.ModelSerializer[IdempotencyKey]):
 class Lines(ListAPIView[IdempotencyKey]):
     queryset = IdempotencyKey.objects.all()
     serializer_class = KeySerializer
-    pagination_class = CursorLines
+    pagination_class = LogPagination
 
 
 urlpatterns = [

@@ -13,8 +13,8 @@ from django.db import connection
 from django.test import Client, RequestFactory
 from rest_framework.test import APIClient
 
-from api import csv_answers
-from api.csv_answers import csv_answer
+from api import csv_responses
+from api.csv_responses import csv_response
 from api.models import ApiToken
 from tasks import events
 from tasks.models import Job
@@ -272,7 +272,7 @@ class TestOpenAnswers:
         self, member: Membership, end: Callable[[], None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(events, "CHECK_EVERY_SECONDS", 0.0)
-        monkeypatch.setattr(events, "LOOK_EVERY_SECONDS", 0.01)
+        monkeypatch.setattr(events, "POLL_EVERY_SECONDS", 0.01)
         job = Job.objects.get(pk=a_job(member)["id"])
         answer = events.event_stream(RequestFactory().get("/"), job, self.opened(member))
         stream: Any = iter(answer.streaming_content)  # type: ignore[call-overload]
@@ -287,12 +287,12 @@ class TestOpenAnswers:
     def test_a_file_is_broken_off(
         self, member: Membership, end: Callable[[], None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(csv_answers, "ROWS_BETWEEN_CHECKS", 1)
+        monkeypatch.setattr(csv_responses, "ROWS_BETWEEN_CHECKS", 1)
         for _ in range(3):
             VirtualMachineFactory(information_system=InformationSystemFactory(tenant=member.tenant))
         from vms.models import VirtualMachine
 
-        answer = csv_answer("vms", ["name"], VirtualMachine.objects.all(), self.opened(member).scope)
+        answer = csv_response("vms", ["name"], VirtualMachine.objects.all(), self.opened(member).scope)
         stream: Any = iter(answer.streaming_content)  # type: ignore[call-overload]
         next(stream)
         next(stream)
@@ -311,7 +311,7 @@ class TestOpenAnswers:
             end()
             return job
 
-        monkeypatch.setattr("tasks.command_views.wait_for_end", wait)
+        monkeypatch.setattr("tasks.command_views.wait_for_job", wait)
         answer = client_of(member.user).post(
             f"/api/v1/vms/{vm.pk}/actions/", {"action": "start"}, headers={"Prefer": "wait=5"}
         )

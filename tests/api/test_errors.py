@@ -136,11 +136,11 @@ def test_what_django_says_of_tables_is_not_repeated(client: APIClient) -> None:
 
 
 def test_wrong_method_and_format(client: APIClient) -> None:
-    wrong_method = client.put("/api/v1/auth/login", {})
+    method_not_allowed = client.put("/api/v1/auth/login", {})
     wrong_format = client.get("/api/v1/auth/me", headers={"Accept": "text/html"})
 
-    assert (wrong_method.status_code, wrong_method.json()["code"]) == (405, "method_not_allowed")
-    assert "POST" in wrong_method["Allow"]
+    assert (method_not_allowed.status_code, method_not_allowed.json()["code"]) == (405, "method_not_allowed")
+    assert "POST" in method_not_allowed["Allow"]
     assert (wrong_format.status_code, wrong_format.json()["code"]) == (406, "not_acceptable")
 
 

@@ -312,7 +312,7 @@ def out_of_the_way(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
     settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "DEFAULT_THROTTLE_RATES": rates}
     settings.LOGIN_FAILURE_LIMIT = settings.LOGIN_NAME_LIMIT = 1_000_000
     settings.LOGIN_NETWORK_RATE = "1000000/min"
-    monkeypatch.setattr("tasks.command_views.wait_for_end", lambda job, seconds: job)
+    monkeypatch.setattr("tasks.command_views.wait_for_job", lambda job, seconds: job)
     settings.JOB_EVENTS_SECONDS = 0
     # Hypothesis also draws constants of the modules that are loaded, and those depend on which tests ran before.
     none = providers.Constants()

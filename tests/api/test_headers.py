@@ -8,13 +8,12 @@ from django.test import RequestFactory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from api.client_address import client_address, client_network
 from api.domain_errors import DomainError
 from api.errors import status_of
 from api.preconditions import check_if_match, etag_of
-from api.prefer import preferred_wait, say_applied
+from api.prefer import parse_preferred_wait
 
 
 @pytest.mark.parametrize(
@@ -86,7 +85,7 @@ def test_a_time_serves_as_a_version_to_the_microsecond() -> None:
 
 def wait_of(header: str | None) -> int:
     headers = {} if header is None else {"Prefer": header}
-    return preferred_wait(Request(RequestFactory().get("/", headers=headers)))
+    return parse_preferred_wait(Request(RequestFactory().get("/", headers=headers)))
 
 
 @pytest.mark.parametrize(
@@ -123,13 +122,6 @@ def test_prefer_wait(header: str | None, seconds: int) -> None:
 @given(st.text(st.characters(max_codepoint=255, exclude_characters="\r\n")))
 def test_no_preference_is_an_error(header: str) -> None:
     assert 0 <= wait_of(header) <= 30
-
-
-def test_a_preference_that_was_honoured_is_said() -> None:
-    response = Response()
-    say_applied(response, 5)
-
-    assert response["Preference-Applied"] == "wait=5"
 
 
 def request_from(address: str, forwarded: str | None = None) -> Any:

@@ -11,7 +11,7 @@ from django.db import connection, connections
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from api.idempotency import forget_old_keys
+from api.idempotency import delete_old_keys
 from api.models import ApiToken, IdempotencyKey
 from tenants.models import User
 from tests.factories import UserFactory
@@ -210,6 +210,6 @@ def test_old_keys_are_forgotten_and_may_be_used_again(client: APIClient) -> None
         change(client, key)
     IdempotencyKey.objects.filter(key="old").update(created_at=timezone.now() - timedelta(hours=25))
 
-    assert forget_old_keys() == 1
+    assert delete_old_keys() == 1
     assert "Idempotent-Replayed" not in change(client, "old")
     assert "Idempotent-Replayed" in change(client, "young")

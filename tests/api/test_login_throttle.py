@@ -59,7 +59,7 @@ def test_sixty_names_from_one_address_are_cut_off(door: Any) -> None:
 
 @pytest.mark.parametrize("door", [page, admin])
 @pytest.mark.parametrize(
-    ("language", "text"), [("en", "Too many failed logins"), ("zh-hans", "登录失败次数过多")]
+    ("language", "text"), [("en", "Too many failed sign-ins"), ("zh-hans", "登录失败次数过多")]
 )
 def test_a_page_says_so_in_the_layout(door: Any, settings: Any, language: str, text: str) -> None:
     settings.LOGIN_FAILURE_LIMIT = 1
@@ -211,7 +211,7 @@ def test_empty_counts_are_forgotten() -> None:
     rest("somebody", "wrong")
     LoginCount.objects.create(key="old", empty_at=timezone.now() - timedelta(hours=1))
 
-    assert login_throttle.forget_old_counts() == 1
+    assert login_throttle.delete_empty_counts() == 1
     assert LoginCount.objects.count() == 3
 
 
@@ -280,7 +280,7 @@ class TestFewAtOnce:
                     running -= 1
 
         monkeypatch.setattr(Argon2PasswordHasher, "encode", counting)
-        hasher = password_hashers.FewAtOnceArgon2PasswordHasher()
+        hasher = password_hashers.LimitedArgon2PasswordHasher()
         hasher.memory_cost, hasher.time_cost = 8192, 1
         with ThreadPoolExecutor(8) as pool:
             hashes = list(pool.map(lambda n: hasher.encode("secret", f"saltsalt{n}"), range(8)))
@@ -292,8 +292,8 @@ class TestFewAtOnce:
         self, slots: password_hashers.HashingSlots, monkeypatch: pytest.MonkeyPatch, settings: Any
     ) -> None:
         monkeypatch.setattr(password_hashers, "LONGEST_WAIT_SECONDS", 0.05)
-        settings.PASSWORD_HASHERS = ["api.password_hashers.FewAtOnceArgon2PasswordHasher"]
-        with slots.taken(), slots.taken():
+        settings.PASSWORD_HASHERS = ["api.password_hashers.LimitedArgon2PasswordHasher"]
+        with slots.acquired(), slots.acquired():
             answers = [rest("somebody", "wrong"), page("somebody", "wrong")]
 
         for answer in answers:
@@ -308,5 +308,5 @@ class TestFewAtOnce:
         for _ in range(1 + password_hashers.WAITING_FOR_EACH):
             slots._here.acquire()
 
-        with pytest.raises(LoginBusyError), slots.taken():
+        with pytest.raises(LoginBusyError), slots.acquired():
             pass

@@ -109,7 +109,7 @@ class TestCacheAway:
         self, client: APIClient, no_cache: None, settings: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert client.get(ME).status_code == 200
-        monkeypatch.setattr(throttling, "CACHE_REST_SECONDS", 0.0)
+        monkeypatch.setattr(throttling, "CACHE_PAUSE_SECONDS", 0.0)
         settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
         cache.clear()
 

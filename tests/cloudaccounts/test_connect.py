@@ -23,7 +23,7 @@ from cloudaccounts.connect import (
 )
 from cloudaccounts.models import CloudAccount
 from openstack_client import CloudError, CloudUnavailable
-from security.encryption import UnreadableSecret
+from security.encryption import UnreadableSecretError
 from security.endpoints import check_ca_bundle
 from tests.factories import CloudAccountFactory
 
@@ -121,7 +121,7 @@ def test_a_change_of_anything_else_keeps_the_cloud(demo):
 def test_a_secret_that_cannot_be_read_opens_nothing(demo, settings, new_key):
     settings.ENCRYPTION_KEYS = [new_key()]
 
-    with pytest.raises(UnreadableSecret):
+    with pytest.raises(UnreadableSecretError):
         open_cloud(demo, "RegionOne")
 
     assert not connect._opened

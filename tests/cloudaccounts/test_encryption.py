@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings as project_settings
 
 from cloudaccounts.models import CloudAccount
-from security.encryption import UnreadableSecret, decrypt, encrypt
+from security.encryption import UnreadableSecretError, decrypt, encrypt
 from tests.factories import CloudAccountFactory
 
 SECRET = "correct horse 🐎 battery staple"
@@ -52,7 +52,7 @@ def test_a_secret_that_fits_no_key_says_so_and_never_shows_itself(settings, new_
     else:
         settings.ENCRYPTION_KEYS = [new_key()]
 
-    with pytest.raises(UnreadableSecret, match="ENCRYPTION_KEYS") as raised:
+    with pytest.raises(UnreadableSecretError, match="ENCRYPTION_KEYS") as raised:
         decrypt(stored)
 
     said = "".join(traceback.format_exception(raised.value))

@@ -110,7 +110,7 @@ def test_a_service_is_on_a_host_once(administrator, version, monkeypatch):
     quicker = administrator.post(page, typed)
 
     assert (quicker.status_code, quicker["Location"]) == (302, page)
-    assert messages_of(quicker) == ["There is one of these values already."]
+    assert messages_of(quicker) == ["One of these values is already in use."]
     assert MicroServiceInstance.objects.count() == 1
     assert not LogEntry.objects.exists()
 

@@ -91,7 +91,7 @@ def test_a_label_that_is_taken_after_the_check_is_a_message(administrator, monke
     answer = administrator.post(url(MicroServiceVersion, "add"), typed)
 
     assert answer.status_code == 302
-    assert messages_of(answer) == ["There is one of these values already."]
+    assert messages_of(answer) == ["One of these values is already in use."]
     version.service.refresh_from_db()
     assert version.service.last_number == version.number
     assert not LogEntry.objects.exists()

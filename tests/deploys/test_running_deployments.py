@@ -15,7 +15,7 @@ from api.domain_errors import DomainError
 from api.errors import status_of
 from deploys.models import Deployment, DeploymentItem, MicroServiceInstance
 from tasks import engine
-from tasks.leases import LeaseLost
+from tasks.leases import LeaseLostError
 from tasks.models import EntityLock, Job
 from tenants.scoping import Role, Scope
 from tests.deploys.deploying import company
@@ -154,10 +154,10 @@ def test_a_worker_that_has_lost_its_lease_stops_the_program_and_leaves_the_job_t
 
     def lost():
         if company.calls():
-            raise LeaseLost
+            raise LeaseLostError
 
     with monkeypatch.context() as late:
-        late.setattr("deploys.commands.instance.refuse_if_lost", lost)
+        late.setattr("deploys.commands.instance.check_lease", lost)
         for kind in ("deploys.service", "deploys.batch", "deploys.instance"):
             engine.advance(Job.objects.get(kind=kind).pk)
     company.wake()

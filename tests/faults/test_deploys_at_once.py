@@ -21,7 +21,7 @@ from deploys.executors import Code, Outcome
 from deploys.executors.command import CommandExecutor
 from deploys.models import Deployment, DeploymentItem, MicroServiceInstance
 from deploys.services.deployments import Plan
-from tasks import doorbell
+from tasks import dispatch
 from tasks.models import EntityLock
 from tests.deploys.deploying import Company
 from tests.working import work
@@ -39,7 +39,7 @@ LABELS = ("1.0", *(f"2.{n}" for n in range(OPERATORS)))
 def company(tmp_path, settings, monkeypatch):
     """A service on twelve hosts in version 1.0, with fifty versions above that; to deploy one costs nothing."""
     settings.DEPLOY_PROGRAMS = {"files": ["/bin/true"]}
-    monkeypatch.setattr(doorbell, "_send", lambda *args: None)
+    monkeypatch.setattr(dispatch, "_send", lambda *args: None)
 
     def put(_executor, order, _on_line, **_more):
         """What the program does, without a process for each."""

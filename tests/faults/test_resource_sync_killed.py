@@ -22,7 +22,7 @@ from cloudaccounts.services import sweep
 from cloudaccounts.services.syncs import RING_AGAIN_SECONDS, open_scheduled_syncs
 from cloudaccounts.sync import resources
 from cloudaccounts.sync.resources import CRASH_POINTS, run_sync, sync_resource
-from tasks import crash_points, doorbell
+from tasks import crash_points, dispatch
 from tests.cloudaccounts.cloud_and_rows import check_logs, check_rows, rows, small_pages, there
 from tests.conftest import flush_broker
 from tests.working import until
@@ -100,7 +100,7 @@ def mortal(monkeypatch):
     mortal = Mortal()
     monkeypatch.setattr(resources, "crash_point", mortal)
     monkeypatch.setattr(crash_points, "crash_point", mortal)
-    monkeypatch.setattr(doorbell, "_send", lambda *args: None)
+    monkeypatch.setattr(dispatch, "_send", lambda *args: None)
     return mortal
 
 

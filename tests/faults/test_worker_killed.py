@@ -12,7 +12,7 @@ from devserver import launch
 from devserver.launch import ProcessId
 from portal.celery import app
 from tasks import engine
-from tasks.doorbell import ring_job
+from tasks.dispatch import dispatch_job
 from tasks.models import ENDED, AsyncTask, EntityLock, Job, JobStatus, Step, StepStatus
 from tests.conftest import flush_broker
 from tests.working import until
@@ -148,7 +148,7 @@ def test_a_worker_killed_after_the_last_write_leaves_nothing_to_do(cloud, scope,
 
     ended = assert_done_once(cloud, vm, "start")  # Before anything could recover it.
     engine.sweep()
-    ring_job(job)
+    dispatch_job(job)
     time.sleep(0.5)
     assert assert_done_once(cloud, vm, "start").ended_at == ended.ended_at
 
@@ -245,7 +245,7 @@ def test_a_ring_that_comes_many_times_at_once_is_answered_once(cloud, scope, vms
     for vm in vms:
         job = click(scope, vm, action)
         for _ in range(3):
-            ring_job(job)
+            dispatch_job(job)
     assert queue_lengths()["jobs"] == 12
 
     celery_worker(concurrency=4)

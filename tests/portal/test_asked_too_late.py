@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from api.page_addresses import is_for_programs, page_at_or_above
+from api.page_addresses import is_for_programs, nearest_page
 from tasks.models import Job
 from tenants.scoping import Role
 from tests.factories import MembershipFactory
@@ -57,7 +57,7 @@ def test_after_signing_in_one_is_on_a_page(path, method):
 
     if answer.status_code == 302 and answer["Location"].startswith("/login/"):
         wanted = asked_for_next(answer["Location"])
-        assert page_at_or_above(wanted) == wanted
+        assert nearest_page(wanted) == wanted
         assert not is_get_refused(wanted)
         assert not re.search(r"/(row|live|lines|log|events|ask|remove|console)/$", wanted) or wanted == (
             f"/vms/{SAMPLES['uuid']}/log/"
@@ -106,7 +106,7 @@ def test_a_sign_in_that_is_to_lead_to_no_page_leads_to_the_one_above(wanted):
     answer = Client().post("/login/", {"username": member.user.username, "password": "demo", "next": wanted})
 
     assert answer.status_code == 302
-    assert answer["Location"] == page_at_or_above(wanted) != wanted
+    assert answer["Location"] == nearest_page(wanted) != wanted
 
 
 class TestOlderThanTheSession:
@@ -135,7 +135,7 @@ class TestOlderThanTheSession:
 
         html = refused.content.decode()
         assert refused.status_code == 403
-        assert "This page is older than your session" in html
+        assert "Your session has changed" in html
         assert "typed &lt;by&gt; hand" in html
         assert '<form class="fields" id="kept-form" method="post" action="/vms/new/">' in html
         assert not Job.objects.exists()

@@ -369,7 +369,7 @@ def test_a_deployment_is_cancelled_and_frees_what_never_began(operator, service)
     assert 'class="status cancelled"' in html
     assert '<section id="live">' in html
     assert not service.instances.filter(locked=True).exists()
-    assert "can no longer be cancelled" in text(operator.post(f"{page}cancel/", follow=True))
+    assert "can no longer be canceled" in text(operator.post(f"{page}cancel/", follow=True))
 
 
 @committed

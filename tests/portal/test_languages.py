@@ -197,12 +197,12 @@ def busy(language: str) -> Any:
 @pytest.mark.parametrize(
     ("asked", "status", "code", "titles"),
     [
-        (not_signed_in, 401, "not_authenticated", ("请先登录", "Sign in first")),
-        (role_too_low, 403, "role_too_low", ("没有权限", "Not allowed")),
+        (not_signed_in, 401, "not_authenticated", ("请先登录", "Unauthorized")),
+        (role_too_low, 403, "role_too_low", ("没有权限", "Forbidden")),
         (not_there, 404, "not_found", ("未找到", "Not found")),
-        (unknown_filter, 400, "invalid", ("请求有误", "The request is not right")),
-        (wrong_state, 409, "wrong_state", ("当前无法执行", "Not possible now")),
-        (busy, 409, "busy", ("当前无法执行", "Not possible now")),
+        (unknown_filter, 400, "invalid", ("请求有误", "Bad request")),
+        (wrong_state, 409, "wrong_state", ("当前无法执行", "Conflict")),
+        (busy, 409, "busy", ("当前无法执行", "Conflict")),
     ],
 )
 def test_refusals_are_in_the_readers_language(
@@ -260,7 +260,7 @@ def test_an_unknown_language_falls_to_english(
     ("asker", "reader", "message", "label", "description"),
     [
         (LANGUAGE, "en", "已取消。", "cancelled", "Stop VM"),
-        ("en", LANGUAGE, "Cancelled.", "已取消", "停止虚拟机"),
+        ("en", LANGUAGE, "Canceled.", "已取消", "停止虚拟机"),
     ],
 )
 def test_a_job_speaks_the_language_of_who_asked_and_its_labels_the_readers(

@@ -26,7 +26,7 @@ def figures(client):
 
 def test_jobs_and_signs_of_life_are_told(client, monkeypatch):
     # What another test has looked at is kept for some seconds.
-    monkeypatch.setattr(queues, "_broker", queues.Look(queues._ask_broker))
+    monkeypatch.setattr(queues, "_broker", queues.BackgroundProbe(queues._ask_broker))
     worlds.empty()
     canary.send_canary()
     work()
@@ -34,7 +34,7 @@ def test_jobs_and_signs_of_life_are_told(client, monkeypatch):
         engine.submit(worlds.BuildHouse())
 
     until = time.monotonic() + 20
-    while queues.broker() is None and time.monotonic() < until:
+    while queues.broker_status() is None and time.monotonic() < until:
         pass  # On a busy machine the first look may take longer than a page waits for it.
     found = figures(client)
 
@@ -46,7 +46,7 @@ def test_jobs_and_signs_of_life_are_told(client, monkeypatch):
 
 
 def test_what_is_unknown_is_left_out(client, monkeypatch):
-    monkeypatch.setattr(queues, "broker", lambda: None)
+    monkeypatch.setattr(queues, "broker_status", lambda: None)
 
     names = {name for name, *_labels in figures(client)}
 

@@ -57,7 +57,7 @@ def test_one_signs_in_and_sees_ones_own_vms(operator, vm):
 def test_a_wrong_password_is_told(operator):
     answer = Client().post("/login/", {"username": operator.user.username, "password": "wrong"})
 
-    assert b"User name or password is wrong." in answer.content
+    assert b"Incorrect username or password." in answer.content
 
 
 def test_a_click_becomes_a_job_that_the_row_follows(operator, vm):

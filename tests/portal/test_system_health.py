@@ -12,7 +12,7 @@ from django_celery_beat.models import PeriodicTask
 
 from portal import system_health
 from tasks.models import Job
-from tasks.queues import Broker
+from tasks.queues import BrokerStatus
 
 pytestmark = pytest.mark.django_db
 
@@ -22,7 +22,7 @@ def long_installed(monkeypatch):
     """Not in its first minutes; and with workers that read all queues, unless a test says otherwise."""
     with connection.cursor() as cursor:
         cursor.execute("UPDATE django_migrations SET applied = now() - interval '1 day'")
-    monkeypatch.setattr("tasks.queues.broker", lambda: Broker({"jobs": 0}, []))
+    monkeypatch.setattr("tasks.queues.broker_status", lambda: BrokerStatus({"jobs": 0}, []))
 
 
 @pytest.fixture
@@ -103,7 +103,9 @@ def test_one_schedule_of_the_future_is_told(client, running):
 
 def test_a_queue_that_nobody_reads_is_told_when_something_waits(client, running, monkeypatch):
     worker = {"name": "one", "queues": ["jobs"]}
-    monkeypatch.setattr("tasks.queues.broker", lambda: Broker({"jobs": 3, "sync": 0, "deploys": 2}, [worker]))
+    monkeypatch.setattr(
+        "tasks.queues.broker_status", lambda: BrokerStatus({"jobs": 3, "sync": 0, "deploys": 2}, [worker])
+    )
 
     answer = client.get("/health/ready")
 

@@ -24,7 +24,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from api.domain_errors import DomainError
-from tasks import crash_points, doorbell, engine, polling
+from tasks import crash_points, dispatch, engine, polling
 from tasks.command import command_class
 from tasks.models import (
     ENDED,
@@ -532,7 +532,7 @@ def stage() -> Iterator[Stage]:
         cursor.execute(_STOP_OBSERVING + _OBSERVE)
         theatre = Stage()
         patch.setattr(crash_points, "crash_point", theatre.pass_point)
-        patch.setattr(doorbell, "_send", theatre.send)
+        patch.setattr(dispatch, "_send", theatre.send)
         # A story that fails would otherwise be lost among thousands of lines of what the engine says of all of them.
         logging.disable(logging.CRITICAL)
         try:

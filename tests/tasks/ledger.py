@@ -231,10 +231,10 @@ class Planned(Command):
         answer = book.next_answer(self.name, "validate")
         return [Refusal("not_now", "Not now.")] if answer.reply == "failed" else []
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         self.tell("succeeded")
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         self.tell(failure.status)
 
     def tell(self, word: str) -> None:

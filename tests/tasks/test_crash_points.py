@@ -83,7 +83,7 @@ def one_with_a_bug(driver: Driver) -> None:
 
 def one_whose_outside_is_away(driver: Driver) -> None:
     driver.submit(Plan())
-    worlds.away.append(polling.LookFailed("the garden is closed"))
+    worlds.away.append(polling.PollError("the garden is closed"))
     driver.recover()
     worlds.away.clear()
     go_on(driver)

@@ -131,7 +131,7 @@ def test_a_stuck_job_whose_last_word_is_broken_can_still_be_ended(staff):
 
     assert fresh(job).status == JobStatus.FAILED
     assert not EntityLock.objects.exists()
-    assert any("could not write" in line.message for line in JobLogLine.objects.filter(job=job))
+    assert any("could not record" in line.message for line in JobLogLine.objects.filter(job=job))
 
 
 def test_a_job_of_an_unknown_kind_is_stuck_and_can_be_ended(staff):
@@ -262,7 +262,7 @@ def test_two_who_decide_at_once_decide_once(staff):
     job = stuck()
     decide_job(scope=staff, job_id=job.pk, decision="end", reason="Mine.")
 
-    with pytest.raises(DomainError, match="cannot be decided"):
+    with pytest.raises(DomainError, match="does not allow this decision"):
         decide_job(scope=staff, job_id=job.pk, decision="resume", reason="No, mine.")
 
 

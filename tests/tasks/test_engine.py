@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from tasks import engine
 from tasks.command import Done, Failed, Wait
-from tasks.engine import upkeep
+from tasks.engine import recovery
 from tasks.models import EntityLock, Job, JobStatus, Step, StepStatus
 
 from . import worlds
@@ -207,10 +207,10 @@ def test_two_workers_run_a_step_once():
 def test_without_the_claim_two_workers_run_a_step_twice(monkeypatch):
     """The race is real: a worker that only reads the row runs the step again."""
 
-    def unclaimed(job_id, owner):
+    def unclaimed(lease, job_id):
         return Job.objects.get(pk=job_id), list(Step.objects.filter(job=job_id).order_by("position"))
 
-    monkeypatch.setattr("tasks.engine.advancing.take", unclaimed)
+    monkeypatch.setattr("tasks.engine.execution.claim_job", unclaimed)
     worlds.script["lay"] = [lambda command: engine.advance(command.job.pk)]
     engine.advance(submitted().pk)
 
@@ -291,7 +291,7 @@ def test_when_the_last_write_fails_nothing_of_it_is_written():
 
 def test_the_sweep_rings_for_what_should_have_moved_and_for_nothing_else(monkeypatch):
     rung = []
-    monkeypatch.setattr(upkeep, "ring_jobs", lambda jobs: rung.extend(pk for pk, _queue in jobs))
+    monkeypatch.setattr(recovery, "dispatch_jobs", lambda jobs: rung.extend(pk for pk, _queue in jobs))
     lost, waiting, dead, new = (submitted(BuildHouse(key=key)) for key in ("lost", "waiting", "dead", "new"))
     done = submitted(BuildHouse(key="done"))
     engine.advance(done.pk)

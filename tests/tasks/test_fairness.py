@@ -50,7 +50,7 @@ class Processes:
         self.messages: deque[str] = deque()
         self.there = threading.Condition()
         self.over = False
-        monkeypatch.setattr("tasks.doorbell._send", self.send)
+        monkeypatch.setattr("tasks.dispatch._send", self.send)
         self.threads = [threading.Thread(target=self.run) for _number in range(count)]
         for thread in self.threads:
             thread.start()
@@ -88,7 +88,7 @@ def worker(monkeypatch):
     started = []
 
     def start(count: int) -> Processes:
-        monkeypatch.setattr(fairness, "_places", fairness.Places(count))
+        monkeypatch.setattr(fairness, "_slots", fairness.SlotTable(count))
         started.append(Processes(monkeypatch, count))
         return started[-1]
 
@@ -166,15 +166,15 @@ def test_a_share_is_at_least_one_process_and_none_where_there_is_nothing_to_shar
     monkeypatch, settings, processes, share, most
 ):
     settings.TENANT_WORKER_SHARES = {"": share}
-    monkeypatch.setattr(fairness, "_places", None)
-    fairness.begin_worker(processes)
+    monkeypatch.setattr(fairness, "_slots", None)
+    fairness.init_worker_slots(processes)
 
-    assert fairness.most_places("deploys") == most
+    assert fairness.slot_limit("deploys") == most
 
 
 def test_two_that_come_at_once_do_not_both_take_the_last_place():
     """Real processes, as a worker has them, that share its memory."""
-    places = fairness.Places(4)
+    slots = fairness.SlotTable(4)
     ready, go, stay = os.pipe(), os.pipe(), os.pipe()
     children = []
     for _number in range(6):
@@ -182,7 +182,7 @@ def test_two_that_come_at_once_do_not_both_take_the_last_place():
         if child == 0:
             os.write(ready[1], b"r")
             os.read(go[0], 1)
-            took = places.take(7, 2)
+            took = slots.acquire(7, 2)
             os.write(ready[1], b"y" if took else b"n")
             os.read(stay[0], 1)
             os._exit(0)
@@ -195,7 +195,7 @@ def test_two_that_come_at_once_do_not_both_take_the_last_place():
     for child in children:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    assert [places.take(7, 2) for _number in range(3)] == [True, True, False]
+    assert [slots.acquire(7, 2) for _number in range(3)] == [True, True, False]
 
 
 def read(descriptor, count):
@@ -209,8 +209,8 @@ def read(descriptor, count):
 def held(worker, monkeypatch):
     """The tenant that holds its share of a worker of two processes: one."""
     tenant = TenantFactory()
-    monkeypatch.setattr(fairness, "_places", fairness.Places(2))
-    assert fairness.take_place(tenant.pk, "deploys")
+    monkeypatch.setattr(fairness, "_slots", fairness.SlotTable(2))
+    assert fairness.acquire_slot(tenant.pk, "deploys")
     return tenant
 
 
@@ -234,7 +234,7 @@ def test_one_that_is_parked_is_as_it_was(held):
         ("waiting", True, "", 0, True),
         ("waiting", True, "", 1, False),
     ]
-    fairness.give_back(held.pk, "deploys")
+    fairness.release_slot(held.pk, "deploys")
     assert not Job.objects.filter(parked=True).order_by("created_at")[1:].exists()
 
 
@@ -251,6 +251,6 @@ def test_one_that_was_cancelled_before_it_began_ends_at_once(held):
 
 def test_a_platforms_job_needs_no_place_and_a_tenants_other_queue_has_its_own(held):
     for _number in range(5):
-        assert fairness.take_place(None, "deploys")
-    assert fairness.take_place(held.pk, "")
-    assert not fairness.take_place(held.pk, "deploys")
+        assert fairness.acquire_slot(None, "deploys")
+    assert fairness.acquire_slot(held.pk, "")
+    assert not fairness.acquire_slot(held.pk, "deploys")

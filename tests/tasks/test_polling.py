@@ -91,7 +91,7 @@ def test_few_are_looked_at_singly_and_many_by_one_listing():
 
 def test_a_look_that_fails_says_so_on_the_step_and_comes_back_later():
     (job,) = planted("oak")
-    worlds.away.append(polling.LookFailed("the garden is closed", retry_after=7))
+    worlds.away.append(polling.PollError("the garden is closed", retry_after=7))
     look()
 
     task = AsyncTask.objects.get(job=job)
@@ -141,7 +141,7 @@ def test_a_cancel_during_the_look_is_not_overwritten(monkeypatch):
         engine.advance(job.pk)
         return polling.Observation("grown", data={"height": 3})
 
-    monkeypatch.setattr(polling._watchers["thing"], "look_at_one", cancelled_meanwhile)
+    monkeypatch.setattr(polling._watchers["thing"], "poll_one", cancelled_meanwhile)
     look()
 
     assert Job.objects.get(pk=job.pk).status == JobStatus.CANCELLED
@@ -192,7 +192,7 @@ def test_after_a_round_of_many_the_scope_rests_and_is_rung_for_when_that_is_over
     rung = []
     planted(*(f"tree-{n}" for n in range(10)))
     look()
-    monkeypatch.setattr(polling, "ring_poll", lambda watcher, scope, after: rung.append(after))
+    monkeypatch.setattr(polling, "dispatch_poll", lambda watcher, scope, after: rung.append(after))
     all_due()
 
     polling.poll("thing", "garden")
@@ -208,7 +208,7 @@ def test_a_ring_for_a_scope_that_fails_after_the_commit_fails_nothing_else(monke
     def broken(*args):
         raise ValueError("no bell")
 
-    monkeypatch.setattr("tasks.doorbell._ring_poll_once", broken)
+    monkeypatch.setattr("tasks.dispatch._dispatch_poll_once", broken)
 
     (job,) = planted("oak")
 
@@ -224,18 +224,18 @@ class Picky:
     def __init__(self, inner, **trouble):
         self.inner, self.trouble, self.asked = inner, trouble, []
 
-    def look_at_one(self, scope, object_id):
+    def poll_one(self, scope, object_id):
         self.asked.append(object_id)
         if object_id in self.trouble:
             raise self.trouble[object_id]
-        return self.inner.look_at_one(scope, object_id)
+        return self.inner.poll_one(scope, object_id)
 
-    def look_at_many(self, scope, object_ids, since):
+    def poll_many(self, scope, object_ids, since):
         if error := self.trouble.get("listing"):
             raise error
-        seen = dict(self.inner.look_at_many(scope, object_ids, since))
+        seen = dict(self.inner.poll_many(scope, object_ids, since))
         for object_id, error in self.trouble.items():
-            if isinstance(error, polling.ObjectUnreadable) and object_id in seen:
+            if isinstance(error, polling.UnreadableObjectError) and object_id in seen:
                 seen[object_id] = error
             elif object_id in seen:
                 del seen[object_id]
@@ -255,7 +255,7 @@ def picky(monkeypatch):
 
 
 BAD = [
-    polling.ObjectUnreadable("an odd tree"),
+    polling.UnreadableObjectError("an odd tree"),
     ValueError("a bug"),
     RecursionError(),
     KeyError("\x00\ud800"),
@@ -272,7 +272,7 @@ def test_an_exception_of_one_look_ends_that_watch_alone_after_some_tries(picky, 
     worlds.things["tree-1"] = "grown"
     look()
     assert after(jobs["tree-1"]).status == JobStatus.SUCCEEDED
-    for _ in range(polling.MOST_FAILED_LOOKS - 2):
+    for _ in range(polling.MAX_FAILED_POLLS - 2):
         look()
         assert after(jobs["tree-0"]).status == JobStatus.WAITING
     look()
@@ -292,7 +292,7 @@ def test_an_exception_of_one_look_ends_that_watch_alone_after_some_tries(picky, 
 def test_a_look_that_succeeds_forgets_those_that_failed(picky):
     (job,) = planted("oak")
     watcher = picky(oak=ValueError("a bug"))
-    for _ in range(polling.MOST_FAILED_LOOKS - 1):
+    for _ in range(polling.MAX_FAILED_POLLS - 1):
         look()
     del watcher.trouble["oak"]
     look()
@@ -313,29 +313,29 @@ def test_a_listing_that_errors_leaves_the_single_looks(picky):
 
 def test_one_that_gets_no_answer_does_not_put_the_others_off(picky):
     jobs = planted("bad", "good")
-    picky(bad=polling.LookFailed("500"))
+    picky(bad=polling.PollError("500"))
     worlds.things["good"] = "grown"
     look()
     assert after(jobs[1]).status == JobStatus.SUCCEEDED
     assert PollScope.objects.get().failures == 0
     assert Step.objects.get(job=jobs[0]).message == "500"
     # By itself it tells no difference from a cloud that is away: it is asked less and less often, until its deadline.
-    for _ in range(polling.MOST_FAILED_LOOKS + 3):
+    for _ in range(polling.MAX_FAILED_POLLS + 3):
         look()
     assert after(jobs[0]).status == JobStatus.WAITING
 
 
 def test_what_the_database_refuses_of_one_observation_ends_that_watch_alone(picky, monkeypatch):
     odd, good = planted("odd", "good")
-    real = polling._watchers["thing"].look_at_one
+    real = polling._watchers["thing"].poll_one
 
-    def look_at_one(scope, object_id):
+    def poll_one(scope, object_id):
         seen = real(scope, object_id)
         return polling.Observation("grown", data={"x": "\x00"}) if object_id == "odd" else seen
 
-    monkeypatch.setattr(polling._watchers["thing"], "look_at_one", look_at_one)
+    monkeypatch.setattr(polling._watchers["thing"], "poll_one", poll_one)
     worlds.things["good"] = "grown"
-    for _ in range(polling.MOST_FAILED_LOOKS):
+    for _ in range(polling.MAX_FAILED_POLLS):
         look()
     assert after(good).status == JobStatus.SUCCEEDED
     assert after(odd).outcome_code == "unreadable"
@@ -344,7 +344,7 @@ def test_what_the_database_refuses_of_one_observation_ends_that_watch_alone(pick
 def test_a_watcher_that_nobody_registered_ends_its_watches(monkeypatch):
     (job,) = planted("oak")
     monkeypatch.delitem(polling._watchers, "thing")
-    for _ in range(polling.MOST_FAILED_LOOKS):
+    for _ in range(polling.MAX_FAILED_POLLS):
         look()
     assert after(job).outcome_code == "unreadable"
 
@@ -362,19 +362,19 @@ def late(job):
 def test_however_long_the_outside_wants_to_be_left_alone_it_is_asked_before_the_deadline(picky):
     planted("oak")
     AsyncTask.objects.update(expires_at=timezone.now() + timedelta(seconds=20))
-    picky(oak=polling.LookFailed("busy", retry_after=3600))
+    picky(oak=polling.PollError("busy", retry_after=3600))
     look()
     assert (AsyncTask.objects.get().next_look_at - timezone.now()).total_seconds() <= 20
     AsyncTask.objects.update(expires_at=timezone.now() + timedelta(hours=2))
     look()
     assert (
         AsyncTask.objects.get().next_look_at - timezone.now()
-    ).total_seconds() <= polling.LONGEST_PUT_OFF_SECONDS
+    ).total_seconds() <= polling.LONGEST_POSTPONEMENT_SECONDS
 
 
 def test_what_holds_by_the_deadline_is_done_and_not_undone(picky):
     (job,) = planted("oak")
-    picky(oak=polling.LookFailed("busy", retry_after=3600))
+    picky(oak=polling.PollError("busy", retry_after=3600))
     look()
     polling._watchers["thing"].trouble.clear()
     worlds.things["oak"] = "grown"
@@ -390,7 +390,7 @@ def test_what_is_refused_by_the_deadline_ends_with_the_outsides_own_words():
     assert after(job).outcome_code == "refused_by_cloud"
 
 
-@pytest.mark.parametrize("error", [polling.LookFailed("away"), ValueError("a bug")], ids=repr)
+@pytest.mark.parametrize("error", [polling.PollError("away"), ValueError("a bug")], ids=repr)
 def test_what_cannot_be_seen_at_the_deadline_is_late(picky, error):
     (job,) = planted("oak")
     picky(oak=error)

@@ -34,7 +34,7 @@ __all__ = ["web"]
 def nothing_known(monkeypatch):
     """A process that has not asked the broker yet."""
     worlds.empty()
-    monkeypatch.setattr(queues, "_broker", queues.Look(queues._ask_broker))
+    monkeypatch.setattr(queues, "_broker", queues.BackgroundProbe(queues._ask_broker))
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_a_look_that_hangs_costs_a_process_one_thread():
         hang.wait(20)
         return "late"
 
-    look = queues.Look(ask)
+    look = queues.BackgroundProbe(ask)
     threads = [threading.Thread(target=look.get) for _ in range(10)]
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
@@ -157,7 +157,7 @@ def test_a_schedule_that_beat_forgets_is_late():
     call_command("write_schedules", verbosity=0)
     PeriodicTask.objects.filter(name="tasks.sweep").update(last_run_at=timezone.now() - timedelta(minutes=5))
 
-    late = {schedule.name for schedule in queues.schedules() if queues.is_late(schedule)}
+    late = {schedule.name for schedule in queues.list_schedules() if queues.is_late(schedule)}
 
     assert late == {"tasks.sweep"}
 
@@ -245,7 +245,7 @@ def test_the_queue_page_shows_it_all_and_switches_a_schedule(staff):
     assert "tasks.sweep" in page
     assert "Build: stuck" in page
     assert "<html" not in part
-    assert "is switched off" in switched.content.decode()
+    assert "was disabled" in switched.content.decode()
     sweep.refresh_from_db()
     assert not sweep.enabled
 
@@ -260,9 +260,9 @@ def test_the_buttons_of_a_stuck_job(staff):
     again = staff.post(address, {"decision": "resume", "reason": "No."}, follow=True).content.decode()
 
     assert 'value="resume"' in page
-    assert "Say why" in without_reason
+    assert "Enter a reason" in without_reason
     assert "Done by hand." in done
-    assert "cannot be decided" in again
+    assert "does not allow this decision" in again
     assert Job.objects.get(pk=job.pk).status == JobStatus.FAILED
 
 

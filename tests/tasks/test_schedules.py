@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from tasks.schedules import declared
+from tasks.schedules import declared_schedules
 
 pytestmark = pytest.mark.django_db
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 def test_every_declared_schedule_is_written_and_is_due_at_once():
     call_command("write_schedules", verbosity=0)
 
-    for schedule in declared():
+    for schedule in declared_schedules():
         task = PeriodicTask.objects.get(name=schedule.name)
         assert (task.task, task.interval.every) == (schedule.task, schedule.every_seconds)
         assert task.enabled
@@ -41,7 +41,7 @@ def test_every_schedule_names_a_task_that_exists_and_a_queue_that_a_worker_reads
     current_app.loader.import_default_modules()
     queues = {"jobs", "polling", "sync", "resources", "volumepool", "deploys"}
 
-    for schedule in declared():
+    for schedule in declared_schedules():
         assert schedule.task in current_app.tasks
         route = current_app.amqp.router.route({}, schedule.task)
         assert route["queue"].name in queues

@@ -117,7 +117,7 @@ def test_a_mistake_in_the_question_decides_nothing(job, answer):
 
 def test_an_outside_that_answers_again_is_looked_at_without_waiting_for_the_back_off(job):
     worlds.things["oak"] = "grown"
-    worlds.away.append(polling.LookFailed("away", 600.0))
+    worlds.away.append(polling.PollError("away", 600.0))
     AsyncTask.objects.update(next_look_at=timezone.now())
     polling.poll("thing", "garden")
     worlds.away.clear()

@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from tasks.crash_points import CRASH_POINTS
 from tasks.models import ENDED, JobStatus
-from tasks.polling import MISSING, LookFailed
+from tasks.polling import MISSING, PollError
 from tests.stories import ALL, invented
 
 from . import worlds
@@ -232,7 +232,7 @@ class Engine(RuleBasedStateMachine):
         if worlds.away:
             worlds.away.clear()
         else:
-            worlds.away.append(LookFailed("the garden is closed"))
+            worlds.away.append(PollError("the garden is closed"))
 
     @rule(
         which=WHICH,

@@ -14,8 +14,8 @@ from cloudaccounts.services.syncs import sweep as sweep_syncs
 from deploys.commands.deployment import DeployBatchCommand
 from tasks import engine, queues
 from tasks.clock import is_recent
-from tasks.engine.clock_repair import repair_times_ahead
-from tasks.leases import cut_leases, lease
+from tasks.engine.recovery import repair_times_ahead
+from tasks.leases import lease_duration, shorten_leases
 from tasks.models import AsyncTask, Job, PollScope
 from tests.factories import CloudAccountFactory, VirtualMachineFactory
 from vms.models import SyncState
@@ -49,11 +49,11 @@ def test_the_lease_of_a_dead_worker_ends_in_the_time_of_one():
         row.refresh_from_db()
         # It is cut and not ended: an owner that lives extends it.
         assert row.owner == "dead"
-        assert timezone.now() < row.lease_until <= timezone.now() + lease()
+        assert timezone.now() < row.lease_until <= timezone.now() + lease_duration()
 
 
 def test_a_lease_that_is_in_order_is_left_alone():
-    until = timezone.now() + lease()
+    until = timezone.now() + lease_duration()
     job = a_job(status="running", owner="alive", lease_until=until)
 
     assert repair_times_ahead() == 0
@@ -135,11 +135,11 @@ def test_a_sync_whose_worker_died_under_a_clock_that_ran_ahead_is_closed():
     sweep_syncs()
 
     log = SyncLog.objects.get(pk=log_id)
-    assert log.lease_until <= timezone.now() + lease()
+    assert log.lease_until <= timezone.now() + lease_duration()
     state = SyncState.objects.create(
         account=log.account, region="R", owner="dead", lease_until=timezone.now() + HOURS
     )
-    assert cut_leases(SyncState.objects.filter(pk=state.pk)) == 1
+    assert shorten_leases(SyncState.objects.filter(pk=state.pk)) == 1
 
 
 def test_a_sync_log_that_was_rung_for_in_the_future_is_rung_for_again():

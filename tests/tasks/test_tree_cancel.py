@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from tasks import engine
 from tasks.command import Wait
-from tasks.engine.tree import cancel_below
+from tasks.engine.children import cancel_descendants
 from tasks.models import EntityLock, Job, JobStatus
 from tests.working import work
 
@@ -71,7 +71,7 @@ def test_cancelling_twice_is_heard_once():
         advance_all()
     engine.cancel(fresh(job))
     with transaction.atomic():
-        cancel_below(job.pk)
+        cancel_descendants(job.pk)
     work()
 
     assert worlds.happened.count("a:cancelled:cancelled") == 1

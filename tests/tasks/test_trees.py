@@ -90,7 +90,9 @@ def test_the_last_child_wakes_the_parent_at_once(monkeypatch):
     first, last = children(job)
     engine.advance(first.pk)
     rung = []
-    monkeypatch.setattr("tasks.engine.tree.ring_jobs", lambda jobs: rung.extend(pk for pk, _queue in jobs))
+    monkeypatch.setattr(
+        "tasks.engine.children.dispatch_jobs", lambda jobs: rung.extend(pk for pk, _queue in jobs)
+    )
 
     assert fresh(job).not_before > timezone.now()
     engine.advance(last.pk)
@@ -136,15 +138,15 @@ def test_a_child_that_ends_while_its_parent_is_looked_at_is_not_missed(monkeypat
     engine.advance(job.pk)
     (child,) = children(job)
     overdue(pk=job.pk)
-    claimed = engine.claims.take
+    claimed = engine.claims.claim_job
 
-    def slowly(job_id, owner):
-        row = claimed(job_id, owner)
+    def slowly(lease, job_id):
+        row = claimed(lease, job_id)
         if job_id == job.pk and not fresh(child).has_ended:
             engine.advance(child.pk)
         return row
 
-    monkeypatch.setattr("tasks.engine.advancing.take", slowly)
+    monkeypatch.setattr("tasks.engine.execution.claim_job", slowly)
 
     engine.advance(job.pk)
 

@@ -10,8 +10,8 @@ from django.db import connection
 from django.utils import timezone
 
 from tasks import engine, polling
-from tasks.engine.claims import Claim
-from tasks.models import AsyncTask, Job, JobLogLine, JobStatus, PollScope
+from tasks.leases import Lease
+from tasks.models import AsyncTask, JobLogLine, JobStatus, PollScope
 
 from .driving import Driver
 from .ledger import Answer, Brood, Plan, book
@@ -126,7 +126,7 @@ def test_a_job_is_ended_once_by_two_who_are_ending_it(theatre):
 
 def test_without_the_owner_in_its_writes_a_late_worker_would_be_believed(theatre, monkeypatch):
     """The race is real: the tests above fail when a write only names the job."""
-    monkeypatch.setattr(Claim, "_mine", property(lambda claim: Job.objects.filter(pk=claim.job.pk)))
+    monkeypatch.setattr(Lease, "held_row", property(lambda lease: lease.row))
     driver = theatre.new_driver()
     driver.submit(Plan(script={"buy": [Answer("done", SLOW)]}))
 
@@ -143,7 +143,7 @@ def watched(theatre, monkeypatch):
     driver.deliver_all()
     assert AsyncTask.objects.get().verdict == "open"
     watcher = polling._watchers["thing"]
-    looked = watcher.look_at_one
+    looked = watcher.poll_one
 
     def look_slowly(sees, other_sees):
         rounds = []
@@ -161,7 +161,7 @@ def watched(theatre, monkeypatch):
                 raise sees
             return polling.Observation(sees)
 
-        monkeypatch.setattr(watcher, "look_at_one", look)
+        monkeypatch.setattr(watcher, "poll_one", look)
         driver.poll()
         return driver
 
@@ -169,7 +169,7 @@ def watched(theatre, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "sees", ["small", "grown", "dead", polling.LookFailed("the garden is closed")], ids=str
+    "sees", ["small", "grown", "dead", polling.PollError("the garden is closed")], ids=str
 )
 def test_what_a_late_poller_saw_changes_nothing_that_is_decided(watched, sees):
     driver = watched(sees, other_sees="grown")
@@ -182,7 +182,7 @@ def test_what_a_late_poller_saw_changes_nothing_that_is_decided(watched, sees):
     driver.check_end()
 
 
-@pytest.mark.parametrize("sees", ["small", "grown", polling.LookFailed("the garden is closed")], ids=str)
+@pytest.mark.parametrize("sees", ["small", "grown", polling.PollError("the garden is closed")], ids=str)
 def test_a_late_poller_does_not_let_go_of_the_scope_that_another_holds(theatre, monkeypatch, sees):
     """It would be looked at by two at once from then on."""
     driver = theatre.new_driver()
@@ -195,7 +195,7 @@ def test_a_late_poller_does_not_let_go_of_the_scope_that_another_holds(theatre, 
             raise sees
         return polling.Observation(sees)
 
-    monkeypatch.setattr(polling._watchers["thing"], "look_at_one", look)
+    monkeypatch.setattr(polling._watchers["thing"], "poll_one", look)
     driver.poll()
 
     assert list(PollScope.objects.values_list("owner", "failures")) == [("somebody", 0)]

@@ -9,7 +9,8 @@ from django.utils import timezone
 
 from tasks import engine
 from tasks.command import Failed, Wait
-from tasks.engine.claims import Claim, Fenced
+from tasks.engine.claims import Claim, FencedError, job_row
+from tasks.leases import Lease
 from tasks.models import EntityLock, Job, JobStatus, Step, StepStatus
 
 from . import worlds
@@ -136,10 +137,10 @@ def test_a_cancel_during_a_step_that_then_waits_is_heard_without_waiting():
 def test_a_move_that_is_not_legal_is_refused():
     """Every move is compared with the table of legal ones, besides the owner."""
     job = submitted()
-    claim = Claim(job, "somebody", [], BuildHouse())
+    claim = Claim(job, Lease(job_row(job.pk), "somebody"), [], BuildHouse())
     Job.objects.filter(pk=job.pk).update(owner="somebody")
 
-    with pytest.raises(Fenced):
+    with pytest.raises(FencedError):
         claim.write(status=JobStatus.WAITING)  # from queued
     assert fresh(job).status == JobStatus.QUEUED
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from tasks.waiting import a_thread_to_wait_in
+from tasks.waiting import waiting_slot
 
 
 def test_a_tenant_takes_half_of_the_places_and_leaves_the_rest_to_others(settings):
@@ -12,18 +12,18 @@ def test_a_tenant_takes_half_of_the_places_and_leaves_the_rest_to_others(setting
     with ExitStack() as waiting:
 
         def enter(tenant):
-            return waiting.enter_context(a_thread_to_wait_in(tenant))
+            return waiting.enter_context(waiting_slot(tenant))
 
         assert [enter(1) for _number in range(4)] == [True, True, False, False]
         assert [enter(2) for _number in range(3)] == [True, True, False]
         # All places are taken.
         assert not enter(3)
 
-    with a_thread_to_wait_in(3) as may_wait:
+    with waiting_slot(3) as may_wait:
         assert may_wait
 
 
 def test_one_place_is_one_for_each_in_turn(settings):
     settings.WAITING_REQUESTS_AT_MOST = 1
-    with a_thread_to_wait_in(None) as first, a_thread_to_wait_in(1) as second:
+    with waiting_slot(None) as first, waiting_slot(1) as second:
         assert (first, second) == (True, False)

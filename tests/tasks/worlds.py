@@ -23,13 +23,13 @@ from tasks.command import (
     register,
     step,
 )
-from tasks.polling import MISSING, LookFailed, Observation, register_watcher
+from tasks.polling import MISSING, Observation, PollError, register_watcher
 
 happened: list[str] = []
 script: dict[str, list[Result | Exception | Callable[[Any], Any]]] = {}
 things: dict[str, str] = {}
 looks: list[tuple[str, int]] = []
-away: list[LookFailed] = []
+away: list[PollError] = []
 
 
 def empty() -> None:
@@ -95,10 +95,10 @@ class BuildHouse(Command):
     def roof(self) -> Result:
         return play(self, "roof")
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         answer(self, "succeeded", "succeeded")
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         answer(self, f"failed:{failure.status}:{failure.code}", "failed")
 
 
@@ -136,25 +136,23 @@ class GrowTree(Command):
             "thing", "garden", self.name, until=frozenset({"grown"}), unless=frozenset({"dead", MISSING})
         )
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         happened.append(f"grown:{self.data['observed']['height']}")
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         happened.append(f"failed:{failure.code}:{failure.message}")
 
 
 class ThingWatcher:
     """Looks at `things`."""
 
-    def look_at_one(self, scope: str, object_id: str) -> Observation:
+    def poll_one(self, scope: str, object_id: str) -> Observation:
         looks.append(("one", 1))
         if away:
             raise away[0]
         return self.seen(object_id)
 
-    def look_at_many(
-        self, scope: str, object_ids: Sequence[str], since: datetime
-    ) -> Mapping[str, Observation]:
+    def poll_many(self, scope: str, object_ids: Sequence[str], since: datetime) -> Mapping[str, Observation]:
         looks.append(("many", len(object_ids)))
         if away:
             raise away[0]
@@ -210,10 +208,10 @@ class BuildVillage(Command):
     def house(self, key: str) -> Command:
         return House(key, self.colour)
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         answer(self, "village:succeeded", "village:succeeded")
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         answer(self, f"village:{failure.status}:{failure.code}", "village:failed")
 
 
@@ -263,5 +261,5 @@ class House(Command):
     def roof(self) -> Result:
         return play(self, f"roof {self.key}")
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         answer(self, f"{self.key}:{failure.status}:{failure.code}", f"failed {self.key}")

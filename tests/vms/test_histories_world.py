@@ -24,7 +24,7 @@ from cloudaccounts.sync.resources import sync_resource
 from openstack_client.compute import Compute, _server_query
 from openstack_client.paging import read_records
 from openstack_client.records import ServerReading
-from tasks import doorbell, engine, polling
+from tasks import dispatch, engine, polling
 from tasks.models import IN_FLIGHT, AsyncTask, EntityLock, Job
 from tenants.scoping import Role, Scope
 from tests.factories import InformationSystemFactory, MembershipFactory, catalogue_types
@@ -73,7 +73,7 @@ class World:
         self.meanwhile = []
         self.page_size = 1000
         patch.setattr(Compute, "reading_pages", self.reading_pages())
-        patch.setattr(doorbell, "_send", lambda *args: None)
+        patch.setattr(dispatch, "_send", lambda *args: None)
 
     def begin(self, servers, strangers):
         """Forget everything; so many servers that are VMs, and as many that are not as told."""

@@ -348,4 +348,4 @@ def test_twice_the_same_wish_is_one_job(admin, vm, url):
 
     assert (again.status_code, again.json()["job"]["id"], again.json()["changed"]) == (202, one, False)
     assert code_of(admin.delete(f"{url}?force=true&volumes=keep")) == "busy"
-    assert engine.holder_of(vm.lock_key) is not None
+    assert engine.lock_holder(vm.lock_key) is not None

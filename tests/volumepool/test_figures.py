@@ -9,7 +9,7 @@ from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
 from portal.metrics import PortalCollector
-from tasks.schedules import declared
+from tasks.schedules import declared_schedules
 from tests.factories import (
     CloudAccountFactory,
     SpareVolumeFactory,
@@ -90,7 +90,7 @@ def test_beat_has_it_written_down_and_forgotten(pool):
     backfill_all.run()
 
     assert PoolStock.objects.get().available == 1
-    daily = {schedule.task for schedule in declared() if schedule.every_seconds == 86400}
+    daily = {schedule.task for schedule in declared_schedules() if schedule.every_seconds == 86400}
     assert "volumepool.prune" in daily
 
 

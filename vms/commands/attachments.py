@@ -264,7 +264,7 @@ class AttachVolumeCommand(_AttachmentCommand):
         self.data["device"] = devices.get(self.cinder_id()) or ""
         return Done()
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """Write that the volume is the VM's."""
         vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
         Volume.objects.filter(pk=self.volume_id).update(
@@ -277,7 +277,7 @@ class AttachVolumeCommand(_AttachmentCommand):
         )
         self.log(vm, VMOperationLog.Operation.ATTACH, success=True, detail=self.volume.name)
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """Delete the row of a new volume that was never created; one that was created has been deleted by its own job."""
         Volume.objects.filter(pk=self.volume_id, volume_id=None).delete()
         write_observed_volume(self.volume_id, self.data)
@@ -334,7 +334,7 @@ class DetachVolumeCommand(_AttachmentCommand):
             return self.lost(said % {"status": volume.status})
         return Wait(0.0, _("The cloud still reports %s.") % volume.status)
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """Write that the volume is on no VM."""
         vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
         Volume.objects.filter(pk=self.volume_id).update(
@@ -347,7 +347,7 @@ class DetachVolumeCommand(_AttachmentCommand):
         )
         self.log(vm, VMOperationLog.Operation.DETACH, success=True, detail=self.volume.name)
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """Write the status that Cinder reports, and the reason into the operation log."""
         write_observed_volume(self.volume_id, self.data)
         self.log_failure(VMOperationLog.Operation.DETACH, failure)

@@ -52,7 +52,7 @@ class ChangeVmCommand(ServerCommand):
             self.cloud().compute.replace_metadata(self.server_id, self.metadata | {"portal_vm": self.vm_id})
         return Done()
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """Write the new name and metadata."""
         vm = self.lock_observed_vm()
         said = []
@@ -65,7 +65,7 @@ class ChangeVmCommand(ServerCommand):
         vm.save()
         self.log(vm, VMOperationLog.Operation.CHANGE, success=True, detail="; ".join(said)[:2000])
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """Write the reason into the operation log."""
         vm = self.lock_observed_vm()
         self.log(

@@ -63,11 +63,11 @@ class ReadConsoleCommand(ServerCommand):
         )
         return Done()
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """Log that a user was given the console; reading the text is not logged."""
         if self.reading == "url":
             vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
             self.log(vm, VMOperationLog.Operation.CONSOLE, success=True)
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """Do nothing: the job has the reason."""

@@ -178,7 +178,7 @@ class CreateVmCommand(ServerCommand):
         doubles = [server_id for server_id in self.list_server_ids() if server_id != self.server_id]
         return delete_servers(self.cloud().compute, doubles)
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """Bind the row to the server, and write what the cloud reports of it."""
         vm = self.lock_observed_vm()
         vm.openstack_id = self.server_id
@@ -190,7 +190,7 @@ class CreateVmCommand(ServerCommand):
             )
         self.log(vm, VMOperationLog.Operation.CREATE, success=True)
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """Delete the rows: the cloud has nothing of the VM. The log keeps the cloud's reason."""
         vm = self.lock_observed_vm()
         self.log(

@@ -58,6 +58,6 @@ class RemoveOrphanCommand(CloudCommand):
             return delete_servers(cloud.compute, [orphan.cloud_id])
         return delete_volumes(cloud, [orphan.cloud_id])
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """Delete the row."""
         Orphan.objects.filter(pk=self.orphan_id).delete()

@@ -159,7 +159,7 @@ class PowerCommand(ServerCommand):
             _("the server shows '%(task)s', and no host works on it.") % {"task": server.task_state}
         )
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """Write the cloud's last report, the time, and the operation log."""
         vm = self.lock_observed_vm()
         if self.action.time_column:
@@ -167,7 +167,7 @@ class PowerCommand(ServerCommand):
         vm.save()
         self.log(vm, self.action_name, success=True)
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """Write the cloud's last report, if there was one, and the operation log."""
         vm = self.lock_observed_vm()
         vm.save()

@@ -194,7 +194,7 @@ class RemoveVmCommand(ServerCommand):
             return Done(_("Its volumes are kept.") if ids else "")
         return Spawn([RemoveVmVolumesCommand(self.vm_id, ids)], permanent=True)
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """Delete the row; the log stays, and so do volumes that were kept."""
         vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
         kept = Volume.objects.filter(vm=vm).update(vm=None, device="", is_boot=False)
@@ -206,7 +206,7 @@ class RemoveVmCommand(ServerCommand):
         self.log(vm, VMOperationLog.Operation.REMOVE, success=True, detail=detail)
         vm.delete()
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """Keep the row, so that the command can be repeated, and write what is known of the server."""
         vm = self.lock_observed_vm()
         if self.data.get("server_gone"):

@@ -110,14 +110,14 @@ class ResizeVmCommand(ServerCommand):
         """Fail when no host works on it; a server without a task has been seen by the watch."""
         return check_resize_progress(self)
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """Write until when the resize waits to be confirmed."""
         vm = self.lock_observed_vm()
         vm.save()
         Resize.objects.filter(vm=vm).update(confirms_at=Now() + confirmation_period())
         self.log(vm, VMOperationLog.Operation.RESIZE, success=True, detail=vm.resize.flavor_name)
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """Delete the pending resize; the VM keeps its old size."""
         vm = self.lock_observed_vm()
         vm.save()
@@ -192,7 +192,7 @@ class EndResizeCommand(ServerCommand):
         self.data["size"] = size_columns(server.vcpus, server.memory_mb, server.disk_gb, server.flavor_name)
         return Done()
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """Write the present size."""
         vm = self.lock_observed_vm()
         boots_from_volume = Volume.objects.filter(vm=vm, is_boot=True).exists()
@@ -204,7 +204,7 @@ class EndResizeCommand(ServerCommand):
         Resize.objects.filter(vm=vm).delete()
         self.log(vm, self.action_name, success=True, detail=vm.flavor_name)
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """Postpone the automatic confirmation, so that it is not tried at every beat. The resize still waits."""
         vm = self.lock_observed_vm()
         vm.save()

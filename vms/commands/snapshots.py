@@ -189,7 +189,7 @@ class SnapshotVmCommand(ServerCommand):
         """
         return self.delete_images(self.data["image_id"]) if self.data["asked_again"] else Done()
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """Write the image, so that it can be chosen at once."""
         VMSnapshot.objects.filter(pk=self.snapshot_id).update(
             image_id=self.data["image_id"],
@@ -202,7 +202,7 @@ class SnapshotVmCommand(ServerCommand):
         vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
         self.log(vm, VMOperationLog.Operation.SNAPSHOT, success=True, detail=self.snapshot.name)
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """Delete the row: the cloud has nothing of the snapshot."""
         vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
         self.log(
@@ -251,7 +251,7 @@ class RemoveSnapshotCommand(CloudCommand):
             return Failed("busy", _("The snapshot is still being created."))
         return remove_image(cloud, self.snapshot.image_id, self.snapshot.volume_snapshots)
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """Delete the row and mark the image as expired; the log stays."""
         snapshot = self.snapshot
         CloudResource.objects.filter(
@@ -260,7 +260,7 @@ class RemoveSnapshotCommand(CloudCommand):
         self.log(success=True, detail=snapshot.name)
         VMSnapshot.objects.filter(pk=self.snapshot_id).delete()
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """Write the reason into the operation log."""
         self.log(success=False, detail=f"{failure.code}: {failure.message}")
 

@@ -118,5 +118,5 @@ class ConsoleReading(models.Model):
         self.encrypted_text = encrypt(plain)
 
     def text(self) -> str:
-        """Decrypt and return the console text. Raises `UnreadableSecret`."""
+        """Decrypt and return the console text. Raises `UnreadableSecretError`."""
         return decrypt(self.encrypted_text)

@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.utils.translation import gettext as _
 
 from api.domain_errors import InvalidFieldsError
-from api.page_refusals import checked, entered_in
+from api.form_errors import filled_fields, validate_form
 from api.preconditions import etag_of
 from tenants.scoped_pages import PageRequest
 from tenants.scoping import Role, Scope
@@ -30,7 +30,7 @@ def change_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> No
         data={
             "name": form.get("name", ""),
             "description": form.get("description", ""),
-            **entered_in(form, "data_center_type"),
+            **filled_fields(form, "data_center_type"),
             "runtime_start": form.get("runtime_start") or None,
             "runtime_end": form.get("runtime_end") or None,
             "metadata": metadata,
@@ -39,7 +39,7 @@ def change_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> No
     if wrong_lines:
         serializer.is_valid()
         raise InvalidFieldsError({**serializer.errors, "metadata": wrong_lines})
-    fields = checked(serializer)
+    fields = validate_form(serializer)
     _vm, job = change_vm(scope=scope, vm_id=vm.pk, fields=fields, if_match=_if_match(request))
     if job is None:
         messages.success(request, _("Changes saved."))
@@ -48,7 +48,7 @@ def change_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> No
 @vm_form_page("resize", Role.ADMIN)
 def resize_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
     """Resize the VM to a flavor, or to the smallest that fits the figures."""
-    data: dict[str, Any] = entered_in(request.POST, "cpu_cores", "memory_gb", "disk_gb")
+    data: dict[str, Any] = filled_fields(request.POST, "cpu_cores", "memory_gb", "disk_gb")
     boots_from_volume = Volume.objects.filter(vm=vm, is_boot=True).exists()
     if boots_from_volume:
         data.pop("disk_gb", None)
@@ -66,7 +66,7 @@ def resize_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> No
         data = {"cpu_cores": flavor.cpu_cores, "memory_gb": flavor.memory_gb}
         if not boots_from_volume:
             data["disk_gb"] = flavor.disk_gb
-    params = checked(ResizeRequestSerializer(data=data))
+    params = validate_form(ResizeRequestSerializer(data=data))
     resize_vm(scope=scope, vm_id=vm.pk, **params)
 
 
@@ -75,7 +75,7 @@ def remove_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> No
     """Delete the VM if its name was typed: a click alone must not."""
     if request.POST.get("name", "").strip() != vm.name:
         raise InvalidFieldsError({"name": [_("Type '%(name)s' to confirm.") % {"name": vm.name}]})
-    params = checked(RemovalSerializer(data=entered_in(request.POST, "volumes", "force")))
+    params = validate_form(RemovalSerializer(data=filled_fields(request.POST, "volumes", "force")))
     remove_vm(scope=scope, vm_id=vm.pk, if_match=_if_match(request), **params)
 
 

@@ -15,8 +15,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from api.domain_errors import DomainError
+from api.form_errors import filled_fields, show_error, validate_form
 from api.page_addresses import page_part, require_POST
-from api.page_refusals import checked, entered_in, tell
 from tasks.models import Job, JobStatus
 from tasks.serializers import JobSerializer
 from tenants.scoped_pages import PageRequest, page_scope
@@ -40,12 +40,12 @@ def read_console_page(request: PageRequest, pk: UUID) -> HttpResponse:
     vm = get_object_or_404(VirtualMachine.objects.within(scope), pk=pk)
     try:
         scope.require(Role.OPERATOR, VirtualMachine)
-        params = checked(ReadConsoleSerializer(data=entered_in(request.POST, "reading", "lines")))
+        params = validate_form(ReadConsoleSerializer(data=filled_fields(request.POST, "reading", "lines")))
         _vm, job = read_console(scope=scope, vm_id=pk, **params)
     except DomainError as refused:
         if request.htmx:
             return _render_console(request, scope, vm, refusal=refused.detail)
-        tell(request, refused)
+        show_error(request, refused)
         return redirect("vm-detail-page", pk)
     if request.htmx:
         return _render_console(request, scope, vm, job=job, poll=1)

@@ -14,8 +14,8 @@ from django.views.decorators.http import require_http_methods
 
 from api.domain_errors import DomainError, InvalidFieldsError
 from api.errors import status_of
-from api.page_refusals import entered_in, errors_by_field, tell
-from api.serializers import right_and_wrong
+from api.form_errors import errors_by_field, filled_fields, show_error
+from api.serializers import split_validation
 from tenants.models import InformationSystem
 from tenants.quotas import Needs, usage_of
 from tenants.scoped_pages import PageRequest, page_scope
@@ -80,7 +80,7 @@ def new_vm_page(request: PageRequest) -> HttpResponse:
         _follow_snapshot(scope, entered, is_final=request.method == "POST" and "reload" not in sent)
         choices = fetch_choices(scope, entered)
     except DomainError as refused:
-        tell(request, refused)
+        show_error(request, refused)
         return redirect("vm-page")
     if request.method != "POST" or "reload" in request.POST:
         return _form(request, scope, entered, choices)
@@ -88,7 +88,7 @@ def new_vm_page(request: PageRequest) -> HttpResponse:
     try:
         new = _create(scope, entered, choices, dry_run=dry_run)
     except DomainError as refused:
-        tell(request, refused, shown_beside={*STARTS, "os_type", "os_version", "image"})
+        show_error(request, refused, shown_beside={*STARTS, "os_type", "os_version", "image"})
         errors = errors_by_field(refused) if isinstance(refused, InvalidFieldsError) else {}
         return _form(request, scope, entered, choices, errors=errors, status=status_of(refused))
     if new.job is None:
@@ -125,7 +125,7 @@ def _follow_snapshot(scope: Scope, entered: dict[str, str], *, is_final: bool) -
 def _create(scope: Scope, entered: Mapping[str, str], choices: Choices, *, dry_run: bool) -> CreationResult:
     """Call the service. Raises what `create_vm` raises, with the errors of the form's own fields as well."""
     data = _api_params(entered, choices)
-    params, errors = right_and_wrong(NewVmSerializer(data=data))
+    params, errors = split_validation(NewVmSerializer(data=data))
     params.pop("dry_run", None)
     if entered["flavor"] and choices.flavor is None:
         errors["flavor"] = [_("Flavor not found.")]
@@ -138,7 +138,7 @@ def _create(scope: Scope, entered: Mapping[str, str], choices: Choices, *, dry_r
 
 def _api_params(entered: Mapping[str, str], choices: Choices) -> dict[str, Any]:
     """Return the form as the API's parameters."""
-    data = entered_in(entered, *PLAIN)
+    data = filled_fields(entered, *PLAIN)
     if choices.flavor:
         data.update(cpu_cores=choices.flavor.cpu_cores, memory_gb=choices.flavor.memory_gb)
         if not entered["boot_volume"]:

@@ -16,8 +16,8 @@ from django.views.decorators.http import require_GET
 
 from api.domain_errors import DomainError
 from api.errors import status_of
+from api.form_errors import errors_by_field, show_error
 from api.page_addresses import page_part
-from api.page_refusals import errors_by_field, tell
 from tasks.models import EntityLock, Job, JobStatus
 from tasks.serializers import JobSerializer
 from tenants.scoped_pages import PageRequest, page_scope
@@ -95,7 +95,7 @@ def render_vm_page(
     if refused is not None:
         entered = {name: request.POST.get(name, "") for name in forms[form] if name != "version"}
         errors = errors_by_field(refused)
-        tell(request, refused, shown_beside=forms[form])
+        show_error(request, refused, shown_beside=forms[form])
         forms[form] |= {**entered, "is_open": True, "errors": errors}
     holder = jobs_in_flight([vm]).get(vm.lock_key)
     allowed = permission_context(scope)

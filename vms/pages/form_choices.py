@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from api.domain_errors import ConflictError, InvalidFieldsError
-from api.page_refusals import texts_of
+from api.form_errors import error_texts
 from cloudaccounts.models import CloudAccount, CloudResource
 from tenants.models import InformationSystem
 from tenants.scoping import Scope
@@ -49,7 +49,7 @@ def fetch_choices(scope: Scope, entered: Mapping[str, str], *, for_new: bool = T
     """
     options = _options(scope, entered, for_new=for_new)
     if options["information_system"] is None:
-        raise ConflictError("no_information_system", " ".join(texts_of([*options["missing"].values()])))
+        raise ConflictError("no_information_system", " ".join(error_texts([*options["missing"].values()])))
     system = (
         InformationSystem.objects.within(scope).select_related("tenant").get(pk=options["information_system"])
     )
@@ -60,7 +60,7 @@ def fetch_choices(scope: Scope, entered: Mapping[str, str], *, for_new: bool = T
         account=options["account"],
         regions=options["regions"],
         region=options["region"],
-        missing={name: texts_of(error) for name, error in options["missing"].items()},
+        missing={name: error_texts(error) for name, error in options["missing"].items()},
         sizes=sizes,
         flavor=next((size for size in sizes if size.id == entered.get("flavor")), None),
         systems_to_boot=_systems_to_boot(options["images"]),

@@ -19,8 +19,8 @@ from django.views.decorators.http import require_GET
 from rest_framework.filters import search_smart_split
 
 from api.domain_errors import DomainError
+from api.form_errors import show_error, validate_form
 from api.page_addresses import page_part, require_POST
-from api.page_refusals import checked, tell
 from tenants.models import InformationSystem
 from tenants.quotas import WORDS, Needs, usage_of
 from tenants.scoped_pages import PageRequest, page_scope
@@ -89,7 +89,7 @@ def control_vm_page(request: PageRequest, pk: UUID) -> HttpResponse:
             hard=request.POST.get("hard") == "true",
         )
     except DomainError as refused:
-        tell(request, refused)
+        show_error(request, refused)
         if request.htmx:
             response = HttpResponse()
             response["HX-Refresh"] = "true"
@@ -114,7 +114,7 @@ def control_vms_page(request: PageRequest) -> HttpResponse:
         if not form_data["ids"]:
             messages.error(request, _("Select at least one VM."))
         else:
-            params = checked(BulkActionSerializer(data=form_data))
+            params = validate_form(BulkActionSerializer(data=form_data))
             controls = control_vms(
                 scope=scope, vm_ids=params["ids"], action=params["action"], mode=params["mode"]
             )
@@ -122,7 +122,7 @@ def control_vms_page(request: PageRequest) -> HttpResponse:
                 request, params["ids"], params["action"], controls, needs_all=params["mode"] == "all"
             )
     except DomainError as refused:
-        tell(request, refused)
+        show_error(request, refused)
     return redirect(f"{reverse('vm-page')}?{urlencode(_read_filters(request))}")
 
 
@@ -133,7 +133,7 @@ def sync_vms_now(request: PageRequest) -> HttpResponse:
     try:
         states = request_sync(scope=page_scope(request))
     except DomainError as refused:
-        tell(request, refused)
+        show_error(request, refused)
     else:
         named = ", ".join(f"{state.account.name} {state.region}" for state in states) or "-"
         messages.success(request, _("Refreshing %(named)s.") % {"named": named})

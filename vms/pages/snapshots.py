@@ -11,8 +11,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET
 
 from api.domain_errors import DomainError
+from api.form_errors import show_error, validate_form
 from api.page_addresses import require_POST
-from api.page_refusals import checked, tell
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
 
@@ -54,7 +54,7 @@ def remove_snapshot_page(request: PageRequest, pk: UUID) -> HttpResponse:
     try:
         remove_snapshot(scope=scope, snapshot_id=pk)
     except DomainError as refused:
-        tell(request, refused)
+        show_error(request, refused)
     if request.POST.get("page") == "detail":
         return redirect("vm-detail-page", snapshot.vm_id)
     return redirect("snapshot-page")
@@ -63,5 +63,5 @@ def remove_snapshot_page(request: PageRequest, pk: UUID) -> HttpResponse:
 @vm_form_page("snapshot", Role.OPERATOR)
 def take_snapshot_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
     """Take a snapshot of the VM."""
-    params = checked(NewSnapshotSerializer(data={"name": request.POST.get("name", "")}))
+    params = validate_form(NewSnapshotSerializer(data={"name": request.POST.get("name", "")}))
     take_snapshot(scope=scope, vm_id=vm.pk, name=params["name"])

@@ -7,7 +7,7 @@ from uuid import UUID
 from django.utils.translation import gettext as _
 
 from api.domain_errors import InvalidFieldsError
-from api.page_refusals import checked, entered_in
+from api.form_errors import filled_fields, validate_form
 from tenants.scoped_pages import PageRequest
 from tenants.scoping import Role, Scope
 
@@ -20,7 +20,7 @@ from .vm_forms import vm_form_page
 @vm_form_page("attach", Role.OPERATOR)
 def attach_volume_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
     """Attach one of the tenant's free volumes."""
-    params = checked(AttachSerializer(data=entered_in(request.POST, "volume")))
+    params = validate_form(AttachSerializer(data=filled_fields(request.POST, "volume")))
     if "volume" not in params:
         raise InvalidFieldsError({"volume": [_("Select a volume.")]})
     attach_volume(scope=scope, vm_id=vm.pk, volume_id=params["volume"])
@@ -29,7 +29,7 @@ def attach_volume_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -
 @vm_form_page("new_volume", Role.ADMIN)
 def attach_new_volume_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
     """Create a volume and attach it."""
-    params = checked(AttachSerializer(data=entered_in(request.POST, "size_gb", "name", "type")))
+    params = validate_form(AttachSerializer(data=filled_fields(request.POST, "size_gb", "name", "type")))
     if "size_gb" not in params:
         raise InvalidFieldsError({"size_gb": [_("Enter a size.")]})
     attach_volume(

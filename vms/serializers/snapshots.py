@@ -6,14 +6,14 @@ from typing import Any
 
 from rest_framework import serializers
 
-from api.answers import AnswerSerializer
+from api.read_serializers import ReadOnlyModelSerializer
 from api.serializers import CloudNameField, StrictSerializer
 from tasks.serializers import JobSerializer
 
 from ..models import VMSnapshot
 
 
-class SnapshotSerializer(AnswerSerializer[VMSnapshot]):
+class SnapshotSerializer(ReadOnlyModelSerializer[VMSnapshot]):
     """An image of a VM; `image_id` is what a new VM names to boot from it."""
 
     information_system_name = serializers.CharField(source="information_system.name", read_only=True)

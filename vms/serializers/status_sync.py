@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from api.answers import AnswerSerializer
+from api.read_serializers import ReadOnlyModelSerializer
 from api.serializers import StrictSerializer
 
 from ..models import SyncRun, SyncState
@@ -18,7 +18,7 @@ class SyncRequestSerializer(StrictSerializer):
     account = serializers.IntegerField(min_value=1, max_value=2**63 - 1, required=False)
 
 
-class SyncStateSerializer(AnswerSerializer[SyncState]):
+class SyncStateSerializer(ReadOnlyModelSerializer[SyncState]):
     """The freshness of one account and region."""
 
     account_name = serializers.CharField(source="account.name", read_only=True)
@@ -34,7 +34,7 @@ class SyncAcceptedSerializer(serializers.Serializer[Any]):
     regions = SyncStateSerializer(many=True)
 
 
-class SyncRunSerializer(AnswerSerializer[SyncRun]):
+class SyncRunSerializer(ReadOnlyModelSerializer[SyncRun]):
     """One run. Of a shared account, counts are for staff, because they are of all tenants together."""
 
     account_name = serializers.CharField(source="account.name", read_only=True)

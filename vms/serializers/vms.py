@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
-from api.answers import AnswerSerializer
+from api.read_serializers import ReadOnlyModelSerializer
 from tasks.clock import is_recent
 from tasks.models import EntityLock, Job
 from tasks.serializers import JobBriefSerializer
@@ -23,7 +23,7 @@ def jobs_in_flight(vms: list[VirtualMachine]) -> dict[str, Job]:
     return {lock.key: lock.job for lock in locks}
 
 
-class PendingResizeSerializer(AnswerSerializer[Resize]):
+class PendingResizeSerializer(ReadOnlyModelSerializer[Resize]):
     """The size that a VM is being resized to; `confirms_at` is empty until the cloud has done it."""
 
     class Meta:
@@ -42,7 +42,7 @@ class VirtualMachineListSerializer(serializers.ListSerializer[VirtualMachine]):
 
 
 @extend_schema_serializer(deprecate_fields=["wanted"])
-class VirtualMachineSerializer(AnswerSerializer[VirtualMachine]):
+class VirtualMachineSerializer(ReadOnlyModelSerializer[VirtualMachine]):
     """A VM: its columns, the actions that are allowed now, and the job that holds it."""
 
     status_display = serializers.CharField(source="get_status_display", read_only=True)
@@ -143,7 +143,7 @@ class VirtualMachineSerializer(AnswerSerializer[VirtualMachine]):
         return vm.created_by.get_username() if vm.created_by else None
 
 
-class OperationLogSerializer(AnswerSerializer[VMOperationLog]):
+class OperationLogSerializer(ReadOnlyModelSerializer[VMOperationLog]):
     """An operation on a VM: who did it, when, and how it ended."""
 
     operation_display = serializers.CharField(source="get_operation_display", read_only=True)

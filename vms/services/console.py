@@ -10,7 +10,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
-from security.encryption import UnreadableSecret
+from security.encryption import UnreadableSecretError
 from tasks import engine
 from tasks.clock import is_recent
 from tasks.models import Job
@@ -57,5 +57,5 @@ def last_console(*, scope: Scope, vm: VirtualMachine) -> Console:
             log.text() if log else None,
             log.read_at if log else None,
         )
-    except UnreadableSecret:
+    except UnreadableSecretError:
         return Console()

@@ -88,7 +88,7 @@ def control_vms(
         desired_state = ACTIONS[action].desired_state if action in ACTIONS else ""
         # A VM in the requested state needs no command, unless a job is about to change that.
         settled_keys = [vm.lock_key for vm in vms.values() if _is_in_requested_state(vm, action)]
-        holders = engine.holders_of(settled_keys) if settled_keys else {}
+        holders = engine.lock_holders(settled_keys) if settled_keys else {}
         results = {pk: _settle_without_command(vms.get(pk), action, holders) for pk in vm_ids}
         pending = [vms[pk] for pk in dict.fromkeys(vm_ids) if results[pk] is None]
         stopped = mode == "all" and any(control and control.refusal for control in results.values())

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db.models.functions import Now
 
-from tasks.engine import Answer, Spec
+from tasks.engine import Spec, SubmitResult
 from tenants.scoping import Role, Scope, locked_row
 
 from ..commands.server import ServerCommand
@@ -36,7 +36,7 @@ def build_specs(command_class: Callable[[str], ServerCommand], vms: Sequence[Vir
     return [Spec(command, vm.information_system.tenant) for command, vm in commands]
 
 
-def touch_submitted(vms: Sequence[VirtualMachine], answers: Sequence[Answer]) -> int:
+def touch_submitted(vms: Sequence[VirtualMachine], answers: Sequence[SubmitResult]) -> int:
     """Move `written_at` of the locked VMs that have a new job; return how many. `answers` are theirs, in their order."""
     submitted = [
         vm.pk for vm, answer in zip(vms, answers, strict=True) if answer.job is not None and not answer.joined

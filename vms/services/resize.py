@@ -42,7 +42,7 @@ def resize_vm(
         vm = lock_vm(scope, vm_id, Role.ADMIN)
         command = ResizeVmCommand(str(vm.pk), flavor_id="")
         command.vm = vm
-        holder = engine.holder_of(vm.lock_key)
+        holder = engine.lock_holder(vm.lock_key)
         # Whether it can be resized at all is answered before what is wrong with the size.
         if holder is None and (refusals := command.validate()):
             raise engine.NotValidError(refusals)

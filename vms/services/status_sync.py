@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from tasks.clock import TOLERANCE
-from tasks.doorbell import ring
+from tasks.dispatch import dispatch_task
 from tenants.scoping import Role, Scope
 from volumepool.services import request_volume_sync
 
@@ -35,7 +35,7 @@ def request_sync(*, scope: Scope, account_id: int | None = None) -> list[SyncSta
         of_these |= Q(account=account, region=region)
     SyncState.objects.filter(of_these).update(full_wanted_at=timezone.now())
     if regions:
-        ring("vms.sync_region_status", *regions)
+        dispatch_task("vms.sync_region_status", *regions)
     # A page of VMs shows their volumes too.
     request_volume_sync(scope=scope, account_id=account_id)
     return list(
@@ -46,7 +46,7 @@ def request_sync(*, scope: Scope, account_id: int | None = None) -> list[SyncSta
 def accept_losses(states: QuerySet[SyncState]) -> int:
     """Let the next full run of some regions accept whatever it finds missing; return how many. For staff who have checked."""
     accepted = states.update(losses_accepted=True, full_wanted_at=timezone.now())
-    ring("vms.sync_region_status", *states.values_list("account_id", "region"))
+    dispatch_task("vms.sync_region_status", *states.values_list("account_id", "region"))
     return accepted
 
 

@@ -17,7 +17,7 @@ from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CloudAccount
 from cloudaccounts.sync.orphans import OrphanTable, sweep_orphans
 from openstack_client import Cloud, CloudError
-from security.encryption import UnreadableSecret
+from security.encryption import UnreadableSecretError
 from tasks.clock import database_now
 from tasks.models import EntityLock
 from volumepool.models import Volume
@@ -95,7 +95,7 @@ def sweep_region(account_id: int, region: str) -> list[int]:
     try:
         pages = _list_tagged(open_cloud(account, region))
         confirmed = sweep_orphans(VMOrphanTable(), account, region, pages, began)
-    except (CloudError, UnreadableSecret) as error:
+    except (CloudError, UnreadableSecretError) as error:
         log.warning("orphan_sweep_failed", account=account_id, region=region, error=str(error))
         return []
     old = confirmed.filter(made_at__lt=timezone.now() - LONGEST_CREATION)

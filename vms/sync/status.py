@@ -17,7 +17,6 @@ from datetime import datetime, timedelta
 
 import structlog
 from django.conf import settings
-from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -26,9 +25,9 @@ from cloudaccounts.clock_offsets import build_clock_warning
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.sync.clock_offsets import record_clock_offset
 from openstack_client import CloudError
-from security.encryption import UnreadableSecret
+from security.encryption import UnreadableSecretError
 from tasks.clock import database_now, is_recent
-from tasks.leases import cut_leases, held, lease, new_owner
+from tasks.leases import Lease, shorten_leases
 
 from ..models import SyncRun, SyncState, VirtualMachine
 from ..queries import fetch_readings
@@ -49,11 +48,10 @@ def sync_region(account_id: int, region: str, *, full: bool = False) -> SyncRun 
     it. Never raises for an error of the cloud: a failed run holds the reason and leaves everything as it was.
     """
     state, _created = SyncState.objects.get_or_create(account_id=account_id, region=region)
-    owner = new_owner()
-    mine = SyncState.objects.filter(pk=state.pk)
-    cut_leases(mine)
-    free = Q(owner="") | Q(lease_until__lt=Now())
-    if not mine.filter(free).update(owner=owner, lease_until=Now() + lease()):
+    row = SyncState.objects.filter(pk=state.pk)
+    shorten_leases(row)
+    lease = Lease.acquire(row)
+    if lease is None:
         return None
     state.refresh_from_db()
     SyncRun.objects.filter(account_id=account_id, region=region, state=SyncRun.State.RUNNING).update(
@@ -61,10 +59,10 @@ def sync_region(account_id: int, region: str, *, full: bool = False) -> SyncRun 
     )
     run = SyncRun.objects.create(account_id=account_id, region=region, full=full or is_full_run_due(state))
     counts = SyncCounts()
-    with held(SyncState, owner):
+    with lease.kept_alive():
         try:
             began = _list_and_write(state, counts, full=run.full)
-        except (CloudError, UnreadableSecret, MassLoss) as error:
+        except (CloudError, UnreadableSecretError, MassLoss) as error:
             run.state, run.message = SyncRun.State.FAILED, str(error)
             log.warning("vm_sync_failed", account=account_id, region=region, error=str(error))
         except Exception:
@@ -73,13 +71,13 @@ def sync_region(account_id: int, region: str, *, full: bool = False) -> SyncRun 
         else:
             run.state = SyncRun.State.SUCCESS
             run.message = " ".join(filter(None, (_unreadable_message(counts), _check_clock(state))))
-            mine.filter(owner=owner).update(**_state_after(state, run, counts, began))
+            lease.write(**_state_after(state, run, counts, began))
         finally:
             for name in ("synced", "updated", "skipped", "errors", "missing", "unknown_words"):
                 setattr(run, name, getattr(counts, name))
             run.ended_at = timezone.now()
             run.save()
-            mine.filter(owner=owner).update(owner="", lease_until=None)
+            lease.release()
     return run
 
 

@@ -10,7 +10,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 
-from api.csv_answers import CsvRenderer, csv_answer
+from api.csv_responses import CsvRenderer, csv_response
 from tenants.response_access import OpenAnswer
 
 from .vms import VmListingView
@@ -49,6 +49,6 @@ class VmExportView(VmListingView):
     @extend_schema(operation_id="vms_export", responses={(200, "text/csv"): OpenApiTypes.STR})
     def get(self, request: Request) -> StreamingHttpResponse:
         """Return all VMs that the filters match. UTF-8 with a byte order mark, which spreadsheets expect."""
-        return csv_answer(
+        return csv_response(
             "vms", COLUMNS, self.filter_queryset(self.get_queryset()), OpenAnswer(request, self.scope).scope
         )

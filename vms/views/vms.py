@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.preconditions import etag_of
-from api.serializers import body_with_dry_run, right_and_wrong
+from api.serializers import body_with_dry_run, split_validation
 from tasks.command_views import CommandView, job_response
 from tasks.models import Job
 from tenants.scoped_views import ScopedView
@@ -93,7 +93,7 @@ class VmListView(VmListingView, ListAPIView[VirtualMachine]):
 
         def record() -> Response:
             self.scope.require(Role.ADMIN, VirtualMachine)
-            params, errors = right_and_wrong(NewVmSerializer(data=body_with_dry_run(request)))
+            params, errors = split_validation(NewVmSerializer(data=body_with_dry_run(request)))
             dry_run = params.pop("dry_run", False)
             new = create_vm(scope=self.scope, params=params, errors=errors, dry_run=dry_run)
             jobs = {new.vm.lock_key: new.job} if new.job else {}

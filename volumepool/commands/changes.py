@@ -131,14 +131,14 @@ class ExtendVolumeCommand(BoundVolumeCommand):
             return Failed("not_extended", message)
         return Done()
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """Write the new size to the row."""
         Volume.objects.filter(pk=self.volume_id).update(size_gb=self.size_gb, extending_to_gb=None)
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """End the reservation of the new size; the row has the size that Cinder last reported."""
         Volume.objects.filter(pk=self.volume_id).update(extending_to_gb=None)
-        super().failed(failure)
+        super().on_failure(failure)
 
 
 @register
@@ -159,6 +159,6 @@ class RenameVolumeCommand(BoundVolumeCommand):
         self.write_name_and_metadata(self.cinder_id, self.name)
         return Done()
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """Write the name to the row."""
         Volume.objects.filter(pk=self.volume_id).update(name=self.name)

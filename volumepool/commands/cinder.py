@@ -132,7 +132,7 @@ class CinderCommand(CloudCommand):
         if timezone.now() - datetime.fromisoformat(since) < UNDO_TIMEOUT:
             return result
         left = _("The cloud does not delete the volume. The orphan sweep will find it.")
-        self.say(left, "warning")
+        self.log_message(left, "warning")
         return Done(left)
 
     def check_creation_progress(self, cinder_id: str) -> Result:

@@ -76,7 +76,7 @@ class ClaimVolumesCommand(Command):
             permanent=True,
         )
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """Delete the rows of volumes whose jobs never began. A child that began has dealt with its row itself."""
         Volume.objects.filter(pk__in=self.made, volume_id=None).delete()
 

@@ -107,13 +107,13 @@ class SnapshotVolumeCommand(CreateObjectCommand, SnapshotCommand):
             record_if_gone(self.data, self.cloud(), self.snapshot.volume.volume_id)
         return super().translate(error)
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """Bind the row to Cinder's snapshot."""
         VolumeSnapshot.objects.filter(pk=self.snapshot_id).update(
             snapshot_id=self.data["cinder_id"], status="available"
         )
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """Delete the row, as Cinder has no snapshot; write what was observed of the volume to its row."""
         VolumeSnapshot.objects.filter(pk=self.snapshot_id).delete()
         if "seen" in self.data:
@@ -143,6 +143,6 @@ class RemoveVolumeSnapshotCommand(SnapshotCommand):
             ids.add(self.snapshot.snapshot_id)
         return self.delete_objects(sorted(ids))
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """Delete the row."""
         VolumeSnapshot.objects.filter(pk=self.snapshot_id).delete()

@@ -107,11 +107,11 @@ class ClaimSpareCommand(VolumeCommand):
             return Done()
         return self.delete_objects([self.cinder_id])
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """Make the volume available to the tenant."""
         Volume.objects.filter(pk=self.volume_id, status="creating").update(status="available")
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """Keep the row of a volume that is there; delete the row of a replacement that never was.
 
         A VM that failed leaves no row: a volume that the undo did not reach is found by its metadata.
@@ -124,4 +124,4 @@ class ClaimSpareCommand(VolumeCommand):
             mine.delete()
         else:
             mine.update(status="available")
-            super().failed(failure)
+            super().on_failure(failure)

@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy
 from cloudaccounts.connect import open_cloud
 from openstack_client import Cloud, NotFound
 from tasks.command import Entity, Failure, Result, minutes, register, step
-from tasks.doorbell import ring
+from tasks.dispatch import dispatch_task
 
 from ..models import OrphanVolume, SpareVolume, VolumePool
 from ..models.pools import LONGEST_PAUSE
@@ -108,7 +108,7 @@ class CreateSpareCommand(CreateObjectCommand, SpareCommand):
         )
         return created.id
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """Make the spare claimable, update the pool's mean creation time and end its pause."""
         SpareVolume.objects.filter(pk=self.spare_id).update(
             volume_id=self.data["cinder_id"],
@@ -122,9 +122,9 @@ class CreateSpareCommand(CreateObjectCommand, SpareCommand):
         pool.creation_seconds = took if before is None else before + NEWEST_WEIGHT * (took - before)
         pool.paused_until, pool.pauses, pool.last_error = None, 0, ""
         pool.save(update_fields=["creation_seconds", "paused_until", "pauses", "last_error"])
-        ring("volumepool.backfill", [pool.pk])
+        dispatch_task("volumepool.backfill", [pool.pk])
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """Delete the row and pause the pool, so that a full quota is not asked again at once."""
         SpareVolume.objects.filter(pk=self.spare_id).delete()
         pause_pool(self.spare.pool_id, failure.message)
@@ -156,6 +156,6 @@ class RemoveSpareCommand(SpareCommand):
                     ids.discard(found.id)
         return self.delete_objects(sorted(ids))
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """Delete the row."""
         SpareVolume.objects.filter(pk=self.spare_id).delete()

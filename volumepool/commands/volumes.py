@@ -50,7 +50,7 @@ class VolumeCommand(CinderCommand):
             record_if_gone(self.data, self.cloud(), self.volume.volume_id)
         return super().translate(error)
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """Write what this job has observed of the volume to its row."""
         write_observed_volume(self.volume_id, self.data)
 
@@ -101,11 +101,11 @@ class CreateVolumeCommand(CreateObjectCommand, VolumeCommand):
         )
         return created.id
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """Bind the row to Cinder's volume."""
         Volume.objects.filter(pk=self.volume_id).update(volume_id=self.data["cinder_id"], status="available")
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """Delete the row, as Cinder has no volume."""
         Volume.objects.filter(pk=self.volume_id).delete()
 
@@ -225,13 +225,13 @@ class RemoveVolumeCommand(VolumeCommand):
             return Failed("conflict", describe_refusal(refusal))
         return Wait(0.0, _("The cloud lost the request. It was sent again."))
 
-    def succeeded(self) -> None:
+    def on_success(self) -> None:
         """Delete the row."""
         Volume.objects.filter(pk=self.volume_id).delete()
 
-    def failed(self, failure: Failure) -> None:
+    def on_failure(self, failure: Failure) -> None:
         """Delete the row when the deletion has ended after all; else write what was observed."""
         if self.data.get("gone"):
             Volume.objects.filter(pk=self.volume_id).delete()
         else:
-            super().failed(failure)
+            super().on_failure(failure)

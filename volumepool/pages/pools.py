@@ -23,9 +23,9 @@ from django.views.decorators.http import require_GET
 from rest_framework.permissions import SAFE_METHODS
 
 from api.page_addresses import page_part, require_POST
-from tasks.doorbell import ring
+from tasks.dispatch import dispatch_task
 from tasks.models import Job
-from tasks.serializers import description_of
+from tasks.serializers import describe_job
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import has_staff_permission
 
@@ -128,7 +128,7 @@ def compare_pool_page(request: PageRequest, pk: int) -> HttpResponse:
     """Have its account and region compared with what Cinder has."""
     pool = get_object_or_404(POOLS, pk=pk)
     if pool.account.active:
-        ring("volumepool.reconcile", [pool.account_id, pool.region])
+        dispatch_task("volumepool.reconcile", [pool.account_id, pool.region])
         messages.success(request, _("Its account and region are compared with the cloud."))
     else:
         messages.warning(request, _("The account is switched off; nothing is compared."))
@@ -163,7 +163,7 @@ def _context(request: PageRequest, pool: VolumePool) -> dict[str, Any]:
         "spare_count": spares.count(),
         "strays": strays.order_by("-last_seen_at", "pk")[:STRAYS_SHOWN],
         "stray_count": strays.count(),
-        "jobs": [(job, description_of(job)) for job in _jobs_of(pool)],
+        "jobs": [(job, describe_job(job)) for job in _jobs_of(pool)],
         "seconds": _seconds(_is_moving(row)),
         "may_change": has_staff_permission(request.user, "volumepool.change_volumepool"),
     }

@@ -11,8 +11,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET
 
 from api.domain_errors import DomainError
+from api.form_errors import filled_fields, show_error, validate_form
 from api.page_addresses import require_POST
-from api.page_refusals import checked, entered_in, tell
 from tasks import engine
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role
@@ -33,7 +33,7 @@ def volume_snapshot_page(request: PageRequest) -> HttpResponse:
     snapshots = SNAPSHOTS.within(scope).order_by("-created_at", "pk")
     page = Paginator(snapshots, PAGE_SIZE).get_page(request.GET.get("page"))
     rows = list(page.object_list)
-    held = engine.holders_of(snapshot.lock_key for snapshot in rows)
+    held = engine.lock_holders(snapshot.lock_key for snapshot in rows)
     context = {
         "scope": scope,
         "page": page,
@@ -53,14 +53,14 @@ def copy_snapshot_page(request: PageRequest, pk: UUID) -> HttpResponse:
     snapshot = get_object_or_404(VolumeSnapshot.objects.within(scope), pk=pk)
     try:
         asked = {
-            **entered_in(request.POST, "name", "size_gb"),
+            **filled_fields(request.POST, "name", "size_gb"),
             "information_system": str(snapshot.information_system_id),
             "snapshot": str(pk),
         }
-        wish = checked(WantedVolumesSerializer(data=asked))
+        wish = validate_form(WantedVolumesSerializer(data=asked))
         create_volumes(scope=scope, request=VolumeCreationRequest(**wish))
     except DomainError as refused:
-        tell(request, refused)
+        show_error(request, refused)
         return redirect("volume-snapshot-page")
     return redirect("volume-page")
 
@@ -72,5 +72,5 @@ def remove_volume_snapshot_page(request: PageRequest, pk: UUID) -> HttpResponse:
     try:
         remove_snapshot(scope=page_scope(request), snapshot_id=pk)
     except DomainError as refused:
-        tell(request, refused)
+        show_error(request, refused)
     return redirect("volume-snapshot-page")

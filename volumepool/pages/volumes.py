@@ -16,8 +16,8 @@ from django.views.decorators.http import require_GET
 
 from api.domain_errors import DomainError, InvalidFieldsError
 from api.errors import status_of
+from api.form_errors import errors_by_field, filled_fields, show_error, validate_form
 from api.page_addresses import require_POST
-from api.page_refusals import checked, entered_in, errors_by_field, tell
 from tasks import engine
 from tenants.models import InformationSystem
 from tenants.scoped_pages import PageRequest, page_scope
@@ -62,7 +62,7 @@ def show_volumes(request: PageRequest, scope: Scope, refused: DomainError | None
     kept = volumes.annotate(snapshot_count=Count("snapshots")).order_by("name", "pk")
     page = Paginator(kept, PAGE_SIZE).get_page(request.GET.get("page"))
     rows = list(page.object_list)
-    held = engine.holders_of(volume.lock_key for volume in rows)
+    held = engine.lock_holders(volume.lock_key for volume in rows)
     context = {
         "scope": scope,
         "page": page,
@@ -100,13 +100,13 @@ def new_volumes_page(request: PageRequest) -> HttpResponse:
     scope = page_scope(request)
     try:
         scope.require(Role.ADMIN, Volume)
-        wish = checked(WantedVolumesSerializer(data=entered_in(request.POST, *NEW_FIELDS)))
+        wish = validate_form(WantedVolumesSerializer(data=filled_fields(request.POST, *NEW_FIELDS)))
         if "type" in wish:
             claim_volumes(scope=scope, request=ClaimRequest(**wish))
         else:
             create_volumes(scope=scope, request=VolumeCreationRequest(**wish))
     except DomainError as refused:
-        tell(request, refused, shown_beside=NEW_FIELDS)
+        show_error(request, refused, shown_beside=NEW_FIELDS)
         return show_volumes(request, scope, refused)
     return redirect("volume-page")
 
@@ -119,11 +119,11 @@ def change_volume_page(request: PageRequest, pk: UUID) -> HttpResponse:
     action = request.POST.get("action", "")
     try:
         if action == "rename":
-            name = checked(ChangeVolumeSerializer(data=entered_in(request.POST, "name")))["name"]
+            name = validate_form(ChangeVolumeSerializer(data=filled_fields(request.POST, "name")))["name"]
             rename_volume(scope=scope, volume_id=pk, name=name)
         else:
-            asked = checked(
-                VolumeActionSerializer(data=entered_in(request.POST, "action", "name", "size_gb"))
+            asked = validate_form(
+                VolumeActionSerializer(data=filled_fields(request.POST, "action", "name", "size_gb"))
             )
             if action == "extend":
                 extend_volume(scope=scope, volume_id=pk, size_gb=asked["size_gb"])
@@ -132,7 +132,7 @@ def change_volume_page(request: PageRequest, pk: UUID) -> HttpResponse:
             else:
                 raise InvalidFieldsError({"action": [_("This is done on the page of its VM.")]})
     except DomainError as refused:
-        tell(request, refused)
+        show_error(request, refused)
     return redirect("volume-page")
 
 
@@ -143,5 +143,5 @@ def remove_volume_page(request: PageRequest, pk: UUID) -> HttpResponse:
     try:
         remove_volume(scope=page_scope(request), volume_id=pk)
     except DomainError as refused:
-        tell(request, refused)
+        show_error(request, refused)
     return redirect("volume-page")

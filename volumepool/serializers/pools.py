@@ -6,14 +6,14 @@ from typing import Any
 
 from rest_framework import serializers
 
-from api.answers import AnswerSerializer
+from api.read_serializers import ReadOnlyModelSerializer
 from api.serializers import StrictSerializer
 
 from ..models import SpareVolume, VolumePool
 from ..services.stock import History, Point
 
 
-class SpareVolumeSerializer(AnswerSerializer[SpareVolume]):
+class SpareVolumeSerializer(ReadOnlyModelSerializer[SpareVolume]):
     """A spare of a pool."""
 
     class Meta:

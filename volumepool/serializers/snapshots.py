@@ -6,13 +6,13 @@ from typing import Any
 
 from rest_framework import serializers
 
-from api.answers import AnswerSerializer
+from api.read_serializers import ReadOnlyModelSerializer
 from tasks.serializers import JobSerializer
 
 from ..models import VolumeSnapshot
 
 
-class VolumeSnapshotSerializer(AnswerSerializer[VolumeSnapshot]):
+class VolumeSnapshotSerializer(ReadOnlyModelSerializer[VolumeSnapshot]):
     """What a volume held at a moment; a new volume can be a copy of it."""
 
     information_system_name = serializers.CharField(source="information_system.name", read_only=True)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from api.answers import AnswerSerializer
+from api.read_serializers import ReadOnlyModelSerializer
 from api.serializers import CloudNameField, PlainCharField, StrictSerializer
 from tasks.serializers import JobSerializer
 
@@ -17,7 +17,7 @@ from ..volume_states import list_allowed_actions
 from .snapshots import VolumeSnapshotSerializer
 
 
-class VolumeSerializer(AnswerSerializer[Volume]):
+class VolumeSerializer(ReadOnlyModelSerializer[Volume]):
     """A tenant's volume."""
 
     information_system_name = serializers.CharField(source="information_system.name", read_only=True)

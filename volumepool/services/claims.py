@@ -12,8 +12,8 @@ from django.utils.translation import gettext_lazy as _
 from api.domain_errors import ConflictError, InvalidFieldsError
 from cloudaccounts.models import CloudAccount
 from cloudaccounts.placements import explain_unusable
-from tasks.doorbell import ring_once
-from tasks.engine.rows import insert
+from tasks.dispatch import dispatch_task_once
+from tasks.queries import insert
 from tenants.models import InformationSystem
 
 from ..models import Claim, Volume, VolumePool
@@ -85,7 +85,7 @@ def claim_spares(pool: VolumePool, count: int, named: Sequence[str] = ()) -> lis
     saved = len(taken) * (pool.creation_seconds or 0.0)
     insert([Claim(pool=pool, taken=len(taken), made=missing, seconds_saved=saved)])
     # A thousand claims need one backfill, not a thousand.
-    ring_once("volumepool.backfill", [pool.pk], within=BACKFILL_DELAY_SECONDS)
+    dispatch_task_once("volumepool.backfill", [pool.pk], within=BACKFILL_DELAY_SECONDS)
     return taken
 
 

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from cloudaccounts.models import CloudAccount, CloudResource
 from cloudaccounts.placements import Errors, list_known_regions
-from tasks.doorbell import ring
+from tasks.dispatch import dispatch_task
 
 from ..models import VolumePool
 
@@ -70,7 +70,7 @@ def find_pool_problems(pool: VolumePool) -> Errors:
 
 def request_reconciliation(pool: VolumePool) -> None:
     """Request the reconciliation of a pool that was created or edited: it finds the snapshot, and a backfill follows."""
-    ring("volumepool.reconcile", [pool.account_id, pool.region])
+    dispatch_task("volumepool.reconcile", [pool.account_id, pool.region])
 
 
 def request_backfill(pool: VolumePool) -> None:
@@ -78,7 +78,7 @@ def request_backfill(pool: VolumePool) -> None:
     with transaction.atomic():
         VolumePool.objects.filter(pk=pool.pk).update(paused_until=None)
         pool.paused_until = None
-        ring("volumepool.backfill", [pool.pk])
+        dispatch_task("volumepool.backfill", [pool.pk])
 
 
 def seed_pools(pools: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from cloudaccounts.models import CloudAccount
 from tasks import engine
 from tasks.clock import database_now
-from tasks.doorbell import ring
+from tasks.dispatch import dispatch_task
 from tasks.engine import Spec
 from tasks.models import EntityLock
 
@@ -60,7 +60,7 @@ def reconcile(account_id: int, region: str) -> bool:
     handle_orphans(account, region, listing, began)
     for pool in VolumePool.objects.filter(account=account, region=region):
         _replace_outdated(pool)
-        ring("volumepool.backfill", [pool.pk])
+        dispatch_task("volumepool.backfill", [pool.pk])
     return True
 
 

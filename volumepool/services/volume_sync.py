@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from tasks.doorbell import ring
+from tasks.dispatch import dispatch_task
 from tenants.scoping import Role, Scope
 
 from ..models import Volume, VolumeSyncState
@@ -33,14 +33,14 @@ def request_volume_sync(*, scope: Scope, account_id: int | None = None) -> list[
         requested |= Q(account=account, region=region)
     VolumeSyncState.objects.filter(requested).update(wanted_at=timezone.now())
     if places:
-        ring("volumepool.sync_place", *places)
+        dispatch_task("volumepool.sync_place", *places)
     return places
 
 
 def accept_volume_losses(states: QuerySet[VolumeSyncState]) -> int:
     """Let the next run of some regions mark whatever is missing; return their number. For staff who have checked."""
     accepted = states.update(losses_accepted=True, wanted_at=timezone.now())
-    ring("volumepool.sync_place", *states.values_list("account_id", "region"))
+    dispatch_task("volumepool.sync_place", *states.values_list("account_id", "region"))
     return accepted
 
 

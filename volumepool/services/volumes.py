@@ -13,8 +13,8 @@ from api.domain_errors import InvalidFieldsError
 from cloudaccounts.models import CloudAccount, CloudResource
 from cloudaccounts.placements import Placement, choose_placement, explain_unusable
 from tasks import engine
-from tasks.engine.rows import insert
 from tasks.models import Job
+from tasks.queries import insert
 from tenants.models import InformationSystem
 from tenants.quotas import Needs, require_quota
 from tenants.scoping import Role, Scope

@@ -10,7 +10,7 @@ from django.conf import settings
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CloudAccount
 from openstack_client import CloudError
-from security.encryption import UnreadableSecret
+from security.encryption import UnreadableSecretError
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +52,7 @@ def fetch_remaining_quota(account: CloudAccount, region: str) -> RemainingQuota 
     """Fetch the remaining quota, less the share that is reserved for users; None when the cloud does not answer."""
     try:
         quotas = open_cloud(account, region).block_storage.list_quotas()
-    except (CloudError, UnreadableSecret) as error:
+    except (CloudError, UnreadableSecretError) as error:
         log.warning("pool_quota_unknown", account=account.pk, region=region, error=str(error))
         return None
     left: dict[str, int] = {}

@@ -13,7 +13,7 @@ from django.conf import settings
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CloudAccount
 from openstack_client import CloudError, Volume
-from security.encryption import UnreadableSecret
+from security.encryption import UnreadableSecretError
 
 log = structlog.get_logger(__name__)
 
@@ -81,7 +81,7 @@ def fetch_listing(account: CloudAccount, region: str) -> Listing | None:
             for one in page
             if one.status == "available" and one.created_at
         ]
-    except (CloudError, UnreadableSecret) as error:
+    except (CloudError, UnreadableSecretError) as error:
         log.warning("pool_not_listed", account=account.pk, region=region, error=str(error))
         return None
     return Listing({volume.id: _read_volume(volume) for volume in marked}, snapshots)

@@ -15,16 +15,14 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from django.db.models import Q
-from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CloudAccount
 from openstack_client import Cloud, CloudError
-from security.encryption import UnreadableSecret
+from security.encryption import UnreadableSecretError
 from tasks.clock import database_now
-from tasks.leases import held, lease, new_owner
+from tasks.leases import Lease, shorten_leases
 
 from ..models import Volume, VolumeSnapshot, VolumeSyncState
 from .listed_statuses import MassLossError, SyncFigures
@@ -60,25 +58,24 @@ def sync_region(account_id: int, region: str) -> VolumeSyncState | None:
     Never raises for what the cloud does: a run that fails writes the reason and leaves the rows as they were.
     """
     state, _created = VolumeSyncState.objects.get_or_create(account_id=account_id, region=region)
-    owner = new_owner()
-    mine = VolumeSyncState.objects.filter(pk=state.pk)
-    free = Q(owner="") | Q(lease_until__lt=Now())
-    if not mine.filter(free).update(owner=owner, lease_until=Now() + lease()):
+    row = VolumeSyncState.objects.filter(pk=state.pk)
+    shorten_leases(row)
+    lease = Lease.acquire(row)
+    if lease is None:
         return None
     state.refresh_from_db()
     figures, written = SyncFigures(), {}
-    with held(VolumeSyncState, owner):
+    with lease.kept_alive():
         try:
             written = _sync(state, figures) | {"message": "", "losses_accepted": False}
-        except (CloudError, UnreadableSecret, MassLossError) as error:
+        except (CloudError, UnreadableSecretError, MassLossError) as error:
             written = {"message": str(error)}
             log.warning("volume_sync_failed", account=account_id, region=region, error=str(error))
         except Exception:
             written = {"message": _("Internal error. The log has the details.")}
             log.exception("volume_sync_errored", account=account_id, region=region)
         finally:
-            free_again = {"owner": "", "lease_until": None, "figures": asdict(figures)}
-            mine.filter(owner=owner).update(**written, **free_again)
+            lease.release(**written, figures=asdict(figures))
     state.refresh_from_db()
     return state
 

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.idempotency import idempotent
-from tasks.doorbell import ring
+from tasks.dispatch import dispatch_task
 from tenants.staff_permissions import StaffPermission
 
 from ..models import SpareVolume, VolumePool
@@ -115,5 +115,5 @@ class PoolReconcileView(_PoolView):
     def post(self, request: Request, pk: int) -> Response:
         """Compare its account and region with what Cinder has."""
         pool = self.get_object()
-        ring("volumepool.reconcile", [pool.account_id, pool.region])
+        dispatch_task("volumepool.reconcile", [pool.account_id, pool.region])
         return Response(self.shown([pool])[0], status=202)

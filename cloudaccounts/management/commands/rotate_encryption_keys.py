@@ -4,7 +4,7 @@ from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError
 from django.db import models
 
-from security.encryption import ENCRYPTED_COLUMNS, UnreadableSecret, rotate
+from security.encryption import ENCRYPTED_COLUMNS, UnreadableSecretError, rotate
 
 BATCH = 500
 
@@ -46,6 +46,6 @@ class Command(BaseCommand):
             for pk, stored in batch:
                 try:
                     count += rows.filter(pk=pk, **{name: stored}).order_by().update(**{name: rotate(stored)})
-                except UnreadableSecret:
+                except UnreadableSecretError:
                     unreadable.append(f"{model._meta.verbose_name} {pk}")  # noqa: SLF001
             after = batch[-1][0]

@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
 from openstack_client import Cloud, CloudError, InvalidRequest, RecordPage
-from security.encryption import UnreadableSecret
+from security.encryption import UnreadableSecretError
 
 from ...connect import open_cloud
 from ...models import CloudAccount
@@ -32,7 +32,7 @@ class OpenStack(Provider):
 
     code: ClassVar[str] = "openstack"
     label: ClassVar[str | Promise] = "OpenStack"
-    errors: ClassVar[tuple[type[Exception], ...]] = (CloudError, UnreadableSecret)
+    errors: ClassVar[tuple[type[Exception], ...]] = (CloudError, UnreadableSecretError)
 
     def regions(self, account: CloudAccount) -> list[str]:
         """Those that the account names, or all of its catalog."""

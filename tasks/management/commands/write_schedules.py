@@ -5,7 +5,7 @@ from django.core.management.base import BaseCommand
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from tasks.schedules import declared
+from tasks.schedules import declared_schedules
 
 
 class Command(BaseCommand):
@@ -15,7 +15,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Create what is missing; keep interval and enabled of what is there."""
-        for schedule in declared():
+        for schedule in declared_schedules():
             # Beat counts a schedule that never ran from its own start; a new one is due at once.
             due = timezone.now() - timedelta(seconds=schedule.every_seconds)
             interval, _created = IntervalSchedule.objects.get_or_create(

@@ -17,7 +17,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from tasks import crash_points, doorbell, engine, polling
+from tasks import crash_points, dispatch, engine, polling
 from tasks.command import command_class
 from tasks.models import IN_FLIGHT, AsyncTask, EntityLock, Job, JobStatus, PollScope
 
@@ -137,7 +137,7 @@ def worker() -> Iterator[Worker]:
     with pytest.MonkeyPatch.context() as patch:
         one = Worker()
         patch.setattr(crash_points, "crash_point", one.pass_point)
-        patch.setattr(doorbell, "_send", lambda *args: None)
+        patch.setattr(dispatch, "_send", lambda *args: None)
         yield one
 
 

@@ -16,7 +16,7 @@ def _whole_number(request: Request, name: str, default: int, least: int, most: i
     if not texts:
         return default
     text = texts[-1]
-    # The length is looked at first: Python refuses to read a number of more than 4300 digits with an error.
+    # The length is checked first: Python raises an error for a number of more than 4300 digits.
     fits = len(text) <= 19 and text.isascii() and text.isdigit() and least <= int(text) <= most
     if len(texts) > 1 or not fits:
         raise ValidationError(
@@ -30,29 +30,29 @@ def _whole_number(request: Request, name: str, default: int, least: int, most: i
     return int(text)
 
 
-class Pages(PageNumberPagination):
+class PagePagination(PageNumberPagination):
     """`?page=&page_size=`: 50 a page unless told otherwise, 200 at the most; a page past the end is 404."""
 
     page_size = 50
     page_size_query_param = "page_size"
     max_page_size = 200
-    # What `api.filtering.Filters` takes for known.
+    # What `api.filtering.FiltersBackendBackendBackendBackend` takes for known.
     parameters: ClassVar[frozenset[str]] = frozenset({"page", "page_size"})
 
     def get_page_size(self, request: Request) -> int:
-        """The page size asked for. Raises 400 when it is out of bounds, instead of cutting it in silence."""
+        """Return the page size. Raises 400 when it is out of bounds, instead of cutting it in silence."""
         return _whole_number(request, "page_size", self.page_size or 50, 1, self.max_page_size or 200)
 
     def get_page_number(self, request: Request, paginator: Any) -> int:
-        """The page asked for. Raises 400 for what is no page number; a page past the end is 404 later."""
+        """Return the page number. Raises 400 for an invalid one; a page past the end is 404 later."""
         return _whole_number(request, "page", 1, 1, 10**9)
 
 
-class CursorLines(BasePagination):
+class LogPagination(BasePagination):
     """Append-only lines by id: `?after=<id>&limit=<n>`, oldest first; ask again after the last one seen.
 
     `after` in the answer is what to send next: the id of its last line, or what was sent when there was none, so
-    that a reader who has seen all can go on asking with what he got.
+    that a reader that has seen all lines can go on with the same cursor.
     """
 
     default_limit = 200
@@ -60,7 +60,7 @@ class CursorLines(BasePagination):
     parameters: ClassVar[frozenset[str]] = frozenset({"after", "limit"})
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
-        """The lines after the cursor."""
+        """Return the lines after the cursor."""
         after = _whole_number(request, "after", 0, 0, 2**63 - 1)
         limit = _whole_number(request, "limit", self.default_limit, 1, self.most)
         lines = list(queryset.filter(pk__gt=after).order_by("pk")[:limit])
@@ -68,11 +68,11 @@ class CursorLines(BasePagination):
         return lines
 
     def get_paginated_response(self, data: Any) -> Response:
-        """The lines, and the cursor that goes on after them."""
+        """Return the lines, and the cursor that goes on after them."""
         return Response({"results": data, "after": self.after})
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """For the OpenAPI document."""
+        """Describe the pagination in the OpenAPI document."""
         return {
             "type": "object",
             "required": ["results", "after"],
@@ -83,7 +83,7 @@ class CursorLines(BasePagination):
         }
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
-        """For the OpenAPI document."""
+        """Describe the pagination in the OpenAPI document."""
         return [
             {"name": "after", "required": False, "in": "query", "schema": {"type": "integer", "minimum": 0}},
             {

@@ -1,4 +1,4 @@
-"""How much a refusal repeats of a request.
+"""Limits of how much of a request an error repeats.
 
 Errors are made of what was sent: names of fields, paths into the body, values inside sentences. Without a bound an answer
 can be thousands of times as large as its request. Everything that refuses passes through here (`api.errors`).
@@ -43,7 +43,7 @@ class _Bounds:
         self.cut = False
 
     def are_reached(self) -> bool:
-        """Whether nothing more may be copied; remembers that something was left out."""
+        """Return whether nothing more may be copied, and note that something was left out."""
         reached = self.errors <= 0 or self.characters <= 0
         self.cut = self.cut or reached
         return reached
@@ -124,10 +124,10 @@ class LimitedFormRenderer(DjangoTemplates):
         """Render a widget, a form or a list of errors."""
         errors = context.get("errors")
         if isinstance(errors, ErrorList):
-            context = {**context, "errors": first_texts(errors)}
+            context = {**context, "errors": cut_texts(errors)}
         return super().render(template_name, context, request)
 
 
-def first_texts(texts: Iterable[object]) -> list[str]:
+def cut_texts(texts: Iterable[object]) -> list[str]:
     """Return the first texts, each cut."""
     return [cut_text(text) for text in islice(texts, MOST_ERRORS)]

@@ -1,4 +1,4 @@
-"""Rows to JSON, quickly: for what is read far more often than anything else."""
+"""Read-only serializers that render rows quickly: for what is read far more often than anything else."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Row = TypeVar("Row", bound=models.Model)
 Reader = Callable[[Any, Any], Any]
 
 
-class AnswerSerializer(serializers.ModelSerializer[Row]):
-    """A model serializer that only answers, and reads its columns as they are.
+class ReadOnlyModelSerializer(serializers.ModelSerializer[Row]):
+    """A model serializer that is never written through, and reads its columns as they are.
 
     Django REST framework builds every field anew for each serializer, which costs more than the row's query; here the
     fields are built for the OpenAPI document alone. Columns must be of types that the JSON encoder knows, as text,
@@ -23,17 +23,17 @@ class AnswerSerializer(serializers.ModelSerializer[Row]):
     """
 
     def to_representation(self, instance: Row) -> dict[str, Any]:
-        """The row as plain values."""
+        """Return the row as plain values."""
         return {name: read(self, instance) for name, read in _readers(type(self))}
 
 
 @cache
-def _readers(serializer: type[AnswerSerializer[Any]]) -> list[tuple[str, Reader]]:
+def _readers(serializer: type[ReadOnlyModelSerializer[Any]]) -> list[tuple[str, Reader]]:
     declared: dict[str, Any] = serializer._declared_fields  # noqa: SLF001 - what DRF's metaclass collects there.
     return [(name, _reader(serializer, name, declared.get(name))) for name in serializer.Meta.fields]
 
 
-def _reader(serializer: type[AnswerSerializer[Any]], name: str, declared: Any) -> Reader:
+def _reader(serializer: type[ReadOnlyModelSerializer[Any]], name: str, declared: Any) -> Reader:
     if isinstance(declared, serializers.SerializerMethodField):
         method: Reader = getattr(serializer, declared.method_name or f"get_{name}")
         return method

@@ -14,8 +14,8 @@ from django.test import Client
 from rest_framework import exceptions
 from rest_framework.test import APIClient
 
-from api.answer_limits import LARGEST_PROBLEM, LONGEST_NAME, MOST_ERRORS, limit_errors
 from api.domain_errors import InvalidError
+from api.error_limits import LARGEST_PROBLEM, LONGEST_NAME, MOST_ERRORS, limit_errors
 from api.errors import problem, problem_response
 from api.serializers import PlainCharField
 from tests.factories import MembershipFactory, UserFactory

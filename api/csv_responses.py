@@ -21,16 +21,16 @@ class CsvRenderer(JSONRenderer):
 
 
 ROWS_AT_ONCE = 1000
-# How often it is asked whether the caller may still read.
+# The rows between two checks of the caller's access.
 ROWS_BETWEEN_CHECKS = 5000
 
 
-def csv_answer(
+def csv_response(
     name: str, columns: Sequence[str], rows: models.QuerySet[Any], may_read_on: Callable[[], object]
 ) -> StreamingHttpResponse:
-    """All rows, a line each, in a file called after `name` and the time. UTF-8 with a mark, as spreadsheets want it.
+    """Stream all rows, a line each, as a file named after `name` and the time; UTF-8 with a mark, as spreadsheets want it.
 
-    `may_read_on` is asked now and then; when it returns something false, the connection is broken off: half a file that
+    `may_read_on` is called now and then; when it returns something false, the connection is broken off: half a file that
     looks whole would be worse.
     """
     answer = StreamingHttpResponse(_lines(columns, rows, may_read_on), content_type="text/csv; charset=utf-8")
@@ -59,5 +59,5 @@ def _lines(
 def _cell(row: models.Model, column: str) -> str:
     value = getattr(row, column)
     text = "" if value is None else value.isoformat() if hasattr(value, "isoformat") else str(value)
-    # A spreadsheet would run a text that begins like this as a formula, with the rights of who opens it.
+    # A spreadsheet would run a text that begins like this as a formula, with the rights of the person who opens it.
     return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text

@@ -1,4 +1,4 @@
-"""What pages say of refusals: beside the fields that they are about, and the rest above the page."""
+"""Errors of forms on pages: beside the fields that they are about, and the rest above the page."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from api.form_keys import mark_refused
 from api.serializers import StrictSerializer
 
 
-def texts_of(error: Any) -> list[str]:
-    """The sentences in an error, however deep serializers have put them."""
+def error_texts(error: Any) -> list[str]:
+    """Return the messages in an error, however deep serializers have nested them."""
     if isinstance(error, Mapping):
-        return [f"{name}: {text}" for name, inner in error.items() for text in texts_of(inner)]
+        return [f"{name}: {text}" for name, inner in error.items() for text in error_texts(inner)]
     if isinstance(error, list | tuple):
-        return [text for inner in error for text in texts_of(inner)]
+        return [text for inner in error for text in error_texts(inner)]
     return [str(error)]
 
 
 def errors_by_field(refused: DomainError) -> dict[str, list[str]]:
-    """What is wrong, by the name of the field."""
-    return {name: texts_of(error) for name, error in (refused.errors or {}).items()}
+    """Return the messages of an error by the name of the field."""
+    return {name: error_texts(error) for name, error in (refused.errors or {}).items()}
 
 
-def tell(request: HttpRequest, refused: DomainError, shown_beside: Collection[str] = ()) -> None:
-    """Put a refusal above the page, in the words of the API; not what stands beside a field already.
+def show_error(request: HttpRequest, refused: DomainError, shown_beside: Collection[str] = ()) -> None:
+    """Show an error above the page, with the API's message; not what is shown beside a field already.
 
-    Raises what is not found on: there is no page to show it on.
+    Raises a `NotFoundError` again: there is no page to show it on.
     """
     if isinstance(refused, NotFoundError):
         raise refused
@@ -45,13 +45,13 @@ def tell(request: HttpRequest, refused: DomainError, shown_beside: Collection[st
             messages.error(request, f"{name}: {' '.join(texts)}")
 
 
-def checked(serializer: StrictSerializer) -> dict[str, Any]:
-    """What a form says, when all of it is right. Raises `InvalidFieldsError`."""
+def validate_form(serializer: StrictSerializer) -> dict[str, Any]:
+    """Return the validated data of a form. Raises `InvalidFieldsError`."""
     if not serializer.is_valid():
         raise InvalidFieldsError(serializer.errors)
     return dict(serializer.validated_data)
 
 
-def entered_in(form: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """Of a form, the named fields that were filled in: a browser sends the others as empty texts."""
+def filled_fields(form: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """Return those of the named form fields that were filled in: a browser sends the others as empty texts."""
     return {name: form[name] for name in names if form.get(name)}

@@ -1,4 +1,4 @@
-"""What `auth/me` says beyond the user's own row: rooms add to it, so that this module imports none."""
+"""Details of a user in `auth/me` beyond the user's own row: rooms register them, so that this module imports none."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ Describe = Callable[[Any], dict[str, Any]]
 _describers: list[Describe] = []
 
 
-def describe_user_with(describe: Describe) -> Describe:
+def register_user_details(describe: Describe) -> Describe:
     """Have `auth/me` include what `describe(user)` returns. Called from a room's `AppConfig.ready()`."""
     _describers.append(describe)
     return describe
 
 
-def description_of(user: Any) -> dict[str, Any]:
-    """Everything that the rooms say of a user."""
+def user_details(user: Any) -> dict[str, Any]:
+    """Return the details that the rooms have registered for a user."""
     return {name: value for describe in _describers for name, value in describe(user).items()}

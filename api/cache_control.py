@@ -1,4 +1,4 @@
-"""Answers are for one user and one tenant: nothing on the way may keep them, and none may be shown to another."""
+"""Cache headers: answers are for one user and one tenant, and must not be stored on the way."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 
-# What an answer depends on besides its address: who asks, for which tenant, in which language.
+# An answer depends on the user, the tenant and the language besides its address.
 VARY = ("Authorization", "Cookie", "X-Tenant", "Accept-Language")
 
 
-class PrivateAnswersMiddleware:
+class CacheControlMiddleware:
     """Forbid to store answers, unless their view has said by `Cache-Control` how long they may be kept.
 
     It stands inside of WhiteNoise, whose static files are everybody's. Whoever is told by mistake that an answer may be
