@@ -37,12 +37,33 @@ def simulated():
         yield None
         return
     with simulator.start() as server:
-        requests.post(
-            f"{server.url}/_control/clock",
-            json={"build_seconds": 0.3, "action_seconds": 0.1, "volume_seconds": 0.1},
-            timeout=5,
-        ).raise_for_status()
+        set_clock(server, **FAST)
         yield server
+
+
+FAST = {"build_seconds": 0.3, "action_seconds": 0.1, "volume_seconds": 0.1}
+
+
+def set_clock(server, **settings):
+    requests.post(f"{server.url}/_control/clock", json=settings, timeout=5).raise_for_status()
+
+
+@pytest.fixture
+def unfinished(simulated):
+    """A block in which the simulated cloud takes its time, for what it refuses while it does; a real cloud is slow by itself."""
+
+    @contextlib.contextmanager
+    def block():
+        if simulated is None:
+            yield
+            return
+        set_clock(simulated, **dict.fromkeys(FAST, 5.0))
+        try:
+            yield
+        finally:
+            set_clock(simulated, **FAST)
+
+    return block
 
 
 @pytest.fixture(scope="session")

@@ -172,18 +172,19 @@ def test_console(cloud, server_id):
     assert compute.console_output(server_id, 2) == "\n".join(whole.split("\n")[-2:])
 
 
-def test_what_cannot_be_done_while_it_is_built(cloud, make_server):
-    made = make_server()
-    for refused in (
-        cloud.compute.console_url,
-        lambda i: cloud.compute.console_output(i, 3),
-        cloud.compute.pause_server,
-        cloud.compute.shelve_server,
-        lambda i: cloud.compute.create_image(i, name="x", metadata={}),
-    ):
-        # Until a cell has it, Nova does not find it for an action.
-        with pytest.raises((Conflict, NotFound)):
-            refused(made.id)
+def test_what_cannot_be_done_while_it_is_built(cloud, make_server, unfinished):
+    with unfinished():
+        made = make_server()
+        for refused in (
+            cloud.compute.console_url,
+            lambda i: cloud.compute.console_output(i, 3),
+            cloud.compute.pause_server,
+            cloud.compute.shelve_server,
+            lambda i: cloud.compute.create_image(i, name="x", metadata={}),
+        ):
+            # Until a cell has it, Nova does not find it for an action.
+            with pytest.raises((Conflict, NotFound)):
+                refused(made.id)
     wait_status(cloud, made.id, "ACTIVE")
 
 

@@ -72,12 +72,13 @@ def test_what_changes_since_does_not_show(cloud, make_server, make_volume):
     assert compute.get_server(made.id).updated_at > after
 
 
-def test_states_that_do_not_allow_it(cloud, make_server, make_volume):
-    compute = cloud.compute
-    made, volume = make_server(), make_volume()
+def test_states_that_do_not_allow_it(cloud, make_server, make_volume, unfinished):
+    compute, volume = cloud.compute, make_volume()
     volume_status(cloud, volume.id, "available")
-    with pytest.raises((Conflict, NotFound)):
-        compute.attach_volume(made.id, volume.id)
+    with unfinished():
+        made = make_server()
+        with pytest.raises((Conflict, NotFound)):
+            compute.attach_volume(made.id, volume.id)
     wait_status(cloud, made.id, "ACTIVE")
     compute.suspend_server(made.id)
     wait_status(cloud, made.id, "SUSPENDED")

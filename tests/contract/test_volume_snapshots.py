@@ -78,17 +78,19 @@ def test_larger_volume_than_its_snapshot(cloud, volume, make_snapshot, make_volu
     assert copy.size_gb == 2 and copy.snapshot_id == snapshot.id and not copy.is_bootable
 
 
-def test_volume_of_a_snapshot_that_is_not_there_yet(cloud, volume, make_snapshot, make_volume):
-    snapshot = make_snapshot(volume.id)
-    with pytest.raises(InvalidRequest, match="Originating snapshot status"):
-        make_volume(snapshot_id=snapshot.id)
+def test_volume_of_a_snapshot_that_is_not_there_yet(cloud, volume, make_snapshot, make_volume, unfinished):
+    with unfinished():
+        snapshot = make_snapshot(volume.id)
+        with pytest.raises(InvalidRequest, match="Originating snapshot status"):
+            make_volume(snapshot_id=snapshot.id)
     available(cloud, snapshot.id)
 
 
-def test_state_that_does_not_allow_it(cloud, make_volume, make_snapshot, set_volume_status):
-    made = make_volume()
-    with pytest.raises(Conflict, match="Invalid volume"):
-        make_snapshot(made.id)
+def test_state_that_does_not_allow_it(cloud, make_volume, make_snapshot, set_volume_status, unfinished):
+    with unfinished():
+        made = make_volume()
+        with pytest.raises(Conflict, match="Invalid volume"):
+            make_snapshot(made.id)
     volume_status(cloud, made.id, "available")
     for status in ("extending", "error", "error_extending", "maintenance"):
         set_volume_status(made.id, status)

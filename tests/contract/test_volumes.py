@@ -88,10 +88,11 @@ def test_extension(cloud, make_volume):
         storage.extend_volume(made.id, 3)
 
 
-def test_extension_in_a_state_that_does_not_allow_it(cloud, make_volume, set_volume_status):
-    made = make_volume()
-    with pytest.raises(Conflict, match="creating"):
-        cloud.block_storage.extend_volume(made.id, 2)
+def test_extension_in_a_state_that_does_not_allow_it(cloud, make_volume, set_volume_status, unfinished):
+    with unfinished():
+        made = make_volume()
+        with pytest.raises(Conflict, match="creating"):
+            cloud.block_storage.extend_volume(made.id, 2)
     available(cloud, made.id)
     for status in ("extending", "error_extending", "error", "maintenance"):
         set_volume_status(made.id, status)

@@ -3,6 +3,7 @@
 import pytest
 
 from openstack_client import Cloud, CloudUnavailable, NotFound, ServiceMissing
+from tests.listings import everything
 
 LISTINGS = {
     "volumes": lambda c: c.block_storage.volume_pages,
@@ -30,15 +31,18 @@ def records(cloud, kind, **more):
 
 def test_region_without_a_service(credentials, control):
     control("POST", "reset", {"regions": ["RegionOne", "RegionTwo"]})
-    everything = ["block-storage", "compute", "identity", "image", "network"]
+    all_services = ["block-storage", "compute", "identity", "image", "network"]
     with Cloud(credentials) as cloud:
-        assert cloud.services() == {"RegionOne": everything, "RegionTwo": everything}
+        assert cloud.services() == {"RegionOne": all_services, "RegionTwo": all_services}
     assert control("POST", "services", {"region": "RegionTwo", "without": ["volumev3", "image"]}) == {
         "region": "RegionTwo",
         "without": ["block-storage", "image"],
     }
     with Cloud(credentials, region="RegionTwo") as cloud:
-        assert cloud.services() == {"RegionOne": everything, "RegionTwo": ["compute", "identity", "network"]}
+        assert cloud.services() == {
+            "RegionOne": all_services,
+            "RegionTwo": ["compute", "identity", "network"],
+        }
         assert cloud.regions() == ["RegionOne", "RegionTwo"]
         cloud.check()
         for call in (

@@ -233,7 +233,7 @@ def test_missing_once_is_noted_and_missing_twice_is_an_error(cloud, vms_of):
     second = sync(vms[0])
 
     assert (second.missing, second.updated, fresh(vms[0]).status) == (1, 1, VMStatus.ERROR)
-    assert "missing" in VMOperationLog.objects.get().detail
+    assert "Not found" in VMOperationLog.objects.get().detail
     assert sync(vms[0]).updated == 0  # said once
 
 
