@@ -104,7 +104,7 @@ def test_everything_that_is_wrong_is_said_at_once_and_what_was_entered_is_kept(a
     for said in (
         "http or https",
         "&#x27;unicorn&#x27; is no type",
-        "no certificate in PEM",
+        "No certificate in PEM",
         "integer",
         "Control",
     ):
@@ -167,7 +167,7 @@ def test_who_changes_what_was_changed_meanwhile_is_told_and_keeps_the_form(as_ro
 
     html = text(answer)
     assert answer.status_code == 412
-    assert "It has changed since you read it" in html
+    assert "Modified since you read it" in html
     assert 'value="Mine"' in html
     assert "Now it is: 30" in html
     assert "Now it is: no" in html
