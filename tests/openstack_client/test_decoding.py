@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from openstack_client import CloudUnavailable, Server, UnreadableObject, UnreadableResource
+from openstack_client import CloudUnavailable, Server, Unreadable, UnreadableObject
 from openstack_client.decoding import MAX_DEPTH, clean_text, clean_value, decode_json
 from openstack_client.paging import read_records
 from openstack_client.records import (
@@ -179,7 +179,7 @@ def test_junk_in_any_place_of_an_object_spoils_no_other_object(kind):
     for record in read:
         check(record)
     for one in read.unreadable:
-        assert isinstance(one, UnreadableResource) and one.reason and len(str(one)) < 500, one
+        assert isinstance(one, Unreadable) and one.reason and len(str(one)) < 500, one
 
 
 def _sample(objects):

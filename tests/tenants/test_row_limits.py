@@ -15,7 +15,7 @@ from deploys.models import Host
 from deploys.services.catalogue import create_service, register_version
 from deploys.services.hosts import create_host
 from deploys.services.instances import add_instance
-from tenants.row_limits import NAMES, require_row_limit
+from tenants.row_limits import KIND_LABELS, require_row_limit
 from tenants.scoping import Role, Scope
 from tenants.services import create_information_system
 from tests.factories import InformationSystemFactory, MembershipFactory
@@ -96,7 +96,7 @@ def test_one_more_than_the_limit_is_refused_with_the_figures(db, settings, kind)
 
 
 def test_every_kind_that_has_a_limit_has_a_name(settings):
-    assert set(settings.TENANT_ROWS_AT_MOST) == set(NAMES)
+    assert set(settings.TENANT_ROWS_AT_MOST) == set(KIND_LABELS)
 
 
 def test_without_a_limit_nothing_is_locked_or_counted(db, settings, django_assert_num_queries):

@@ -16,7 +16,7 @@ from tests.factories import (
     VolumePoolFactory,
 )
 from volumepool.models import Claim, OrphanVolume, PoolStock, SpareVolume, VolumePool
-from volumepool.services import prune, record_stock
+from volumepool.services import prune_history, record_stock
 from volumepool.services.figures import PoolState, compute_figures, derive_state
 from volumepool.tasks import backfill_all
 
@@ -104,7 +104,7 @@ def test_what_is_older_than_it_is_kept_is_forgotten_in_batches(pool, settings):
         claimed(pool, timedelta(days=21), 1)
     kept = was(pool, timedelta(days=19), 1), claimed(pool, timedelta(days=19), 1)
 
-    prune(batch=2)
+    prune_history(batch=2)
 
     assert (PoolStock.objects.get(), Claim.objects.get()) == kept
 
@@ -114,7 +114,7 @@ def test_claims_are_kept_as_long_as_figures_look_back_on_them(pool, settings):
     claimed(pool, timedelta(days=13), 1)
     was(pool, timedelta(days=13), 1)
 
-    prune()
+    prune_history()
 
     assert compute_figures([pool])[pool.pk].hits == 1
     assert not PoolStock.objects.exists()
