@@ -21,6 +21,7 @@ from devserver import launch
 from portal.celery import app
 from tests import tables
 from tests.servers import TABLES
+from tests.stories import ALL
 
 # What migrations write and tests leave alone.
 WRITTEN_BY_MIGRATIONS = {"django_content_type", "auth_permission"}
@@ -28,11 +29,20 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 _numbers = itertools.count(1)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def leave_stories_out(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect what is marked `story`, unless all stories are wanted (tests/stories.py)."""
+    left_out = [item for item in items if not ALL and item.get_closest_marker("story")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Give each process its share of the long tests first, or one of them would go on alone at the end.
 
     Long is what has a time limit of its own. With `--dist worksteal`, each process begins with an equal part of the list.
     """
+    leave_stories_out(config, items)
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     long = [item for item in items if item.get_closest_marker("timeout")]
     others = iter([item for item in items if not item.get_closest_marker("timeout")])

@@ -1,6 +1,7 @@
-"""How many of their stories the long tests tell: some by default, all with `PORTAL_STORIES` (`make stories`).
+"""How much the long tests do: little by default, everything with `PORTAL_STORIES` (`make stories`).
 
-It is a number: of the stories that the tests invent at random, and whatever it is, all of those that can be counted.
+It is a number: so many stories are invented at random, and whatever it is, all of those that can be counted are told. Tests
+marked `story` are whole campaigns: each of their invariants has a test of its own that always runs.
 """
 
 from __future__ import annotations

@@ -185,7 +185,7 @@ def test_an_error_on_any_request_of_any_type_expires_nothing_and_the_next_sync_i
 # --- Stories ---
 
 SETTINGS = settings(
-    max_examples=invented(6),
+    max_examples=invented(3),
     stateful_step_count=int(os.environ.get("PORTAL_STORY_STEPS", "25")),
     derandomize=not ALL,
     database=None,

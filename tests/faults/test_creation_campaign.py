@@ -13,6 +13,7 @@ from tests.faults.storm.servers import REPOSITORY
 SMALL = ["-m", "tests.faults.creation", "--runs", "6", "--kill-every", "2", "--seed", "1", "--quiet"]
 
 
+@pytest.mark.story
 @pytest.mark.timeout(180)
 def test_a_small_campaign_leaves_nothing_behind_and_loses_nothing():
     """A process of its own: it has its own servers and settings, and these are read once."""

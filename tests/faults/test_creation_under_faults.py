@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 
 SAID = "This answer was asked for from the control API."
 # Of the stories of one test, by default.
-MOST = 9
+MOST = 4
 FAULTS = {
     "400": {"kind": "status", "status": 400},
     "403": {"kind": "status", "status": 403},

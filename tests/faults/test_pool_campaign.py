@@ -13,6 +13,7 @@ from tests.faults.storm.servers import REPOSITORY
 SMALL = ["-m", "tests.faults.pool", "--runs", "5", "--kill-every", "3", "--seed", "1", "--quiet"]
 
 
+@pytest.mark.story
 @pytest.mark.timeout(240)
 def test_a_small_campaign_leaves_nothing_behind_and_loses_nothing():
     """A process of its own: it has its own servers and settings, and these are read once."""

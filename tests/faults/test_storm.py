@@ -21,6 +21,7 @@ from tests.faults.storm.servers import REPOSITORY
 SMALL = ["-m", "tests.faults.storm", "--small", "--kills", "8", "--vms", "16", "--minutes", "0.2"]
 
 
+@pytest.mark.story
 @pytest.mark.timeout(180)
 def test_a_small_storm_loses_nothing_and_does_nothing_twice(tmp_path):
     """A process of its own: it has its own servers and settings, and these are read once."""
@@ -44,6 +45,7 @@ def test_a_small_storm_loses_nothing_and_does_nothing_twice(tmp_path):
     assert report["survived"]["clicks answered 202"] >= 20
 
 
+@pytest.mark.story
 @pytest.mark.timeout(180)
 def test_an_interrupted_storm_leaves_no_process():
     run = subprocess.Popen([sys.executable, *SMALL], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)

@@ -37,7 +37,7 @@ pytestmark = [
 ]
 
 SETTINGS = settings(
-    max_examples=invented(30),
+    max_examples=invented(10),
     stateful_step_count=25,
     derandomize=not ALL,
     database=None,

@@ -40,7 +40,7 @@ pytestmark = [
 ]
 
 SETTINGS = settings(
-    max_examples=invented(8),
+    max_examples=invented(3),
     stateful_step_count=int(os.environ.get("PORTAL_STORY_STEPS", "20")),
     derandomize=not ALL,
     database=None,
