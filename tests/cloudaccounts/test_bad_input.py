@@ -343,7 +343,7 @@ def test_what_has_no_id_is_counted_and_named_and_the_others_are_synced(simulator
             log = sync_resource(known.pk, "volume")
             assert (log.state, log.unreadable, log.missing, log.expired) == ("success", 1, 0, 0)
             assert words in log.message and words in words_of(log), words_of(log)
-            assert "nothing is taken for missing" in words_of(log)
+            assert "no resource counts as missing" in words_of(log)
         assert known.resources.filter(name="new name").exists()
         assert lost in rows(type="volume"), "it may be the one that has no id"
 

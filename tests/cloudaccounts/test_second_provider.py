@@ -175,7 +175,7 @@ def test_what_goes_wrong_there_is_told_in_its_own_words(api, nimbus, settings):
     # A provider that is not installed any more: a clear log, and all that was known is still there.
     CloudAccount.objects.update(provider="cumulus")
     log = sync_resource(account.pk, "disk")
-    assert (log.state, log.message) == ("failed", "The provider 'cumulus' is not installed.")
+    assert (log.state, log.message) == ("failed", "The cloud type 'cumulus' is not installed.")
     CloudAccount.objects.update(provider="nimbus")
     assert "not supported for Nimbus" in sync_resource(account.pk, "server").message
     assert len(rows()) == 4

@@ -127,7 +127,7 @@ def test_the_quota_is_told_with_its_figures(as_role, vm):
     answer = as_role(Role.ADMIN).post("/vms/new/", wish(vm, name="new-2", flavor="large"))
 
     assert answer.status_code == 409
-    assert "it needs 4 CPU cores, 2 of 8 are left" in text(answer)
+    assert "4 CPU cores needed, 2 of 8 left" in text(answer)
     assert 'value="new-2"' in text(answer)
 
 

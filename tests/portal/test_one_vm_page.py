@@ -64,7 +64,7 @@ def test_a_change_is_refused_when_somebody_else_was_faster(as_role, vm):
     answer = client.post(f"/vms/{vm.pk}/change/", form)
 
     assert answer.status_code == 412
-    assert "It has changed since you read it" in text(answer)
+    assert "Modified since you read it" in text(answer)
     assert ">mine</textarea>" in text(answer)
     vm.refresh_from_db()
     assert (vm.description, vm.version) == ("theirs", 2)

@@ -143,13 +143,13 @@ def test_the_list_says_how_each_pool_does_and_what_would_have_been_enough(staff,
     assert "found it empty 2 times: 5 would have been enough" in row
     assert "<strong>5</strong>" in row
     assert "6 min" in row
-    assert ">filling<" in row
+    assert ">refilling<" in row
 
 
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
-        ({"desired": 1}, ">filled<"),
+        ({"desired": 1}, ">full<"),
         ({"desired": 0}, "no spares kept"),
         ({"enabled": False}, "disabled"),
         ({"snapshot_prefix": "win-"}, "snapshot missing"),

@@ -108,7 +108,7 @@ def test_a_flavor_that_exists_only_without_enough_disk(admin, system):
     answer = admin.new_vm(system, cpu_cores=1, memory_gb=1, disk_gb=600)
 
     (message,) = errors_of(answer)["cpu_cores"]
-    assert "600 GB of disk" in message
+    assert "600 GiB" in message
     assert "16c-32g-500g" in message, "the closest there is"
     assert admin.new_vm(system, cpu_cores=1, disk_gb=600, boot_volume=True, dry_run=True).status_code == 200
 
@@ -196,7 +196,7 @@ def test_the_tenants_quota_says_what_is_needed_and_what_is_left(admin, system, c
     answer = admin.new_vm(system, cpu_cores=8, memory_gb=16, disk_gb=200)
 
     assert (answer.status_code, answer.json()["code"]) == (409, "quota_exceeded")
-    assert "8 CPU cores, 3 of 3 are left" in answer.json()["detail"]
+    assert "8 CPU cores needed, 3 of 3 left" in answer.json()["detail"]
     assert answer.json()["quota"] == {
         "cpu_cores": {"needed": 8, "left": 3, "total": 3},
         "disk_gb": {"needed": 200, "left": 100, "total": 100},

@@ -171,7 +171,7 @@ def _initial_forms(vm: VirtualMachine) -> dict[str, dict[str, Any]]:
             "disk_gb": vm.disk_gb,
         },
         "attach": {"volume": ""},
-        "build_volume": {"size_gb": "", "name": "", "type": ""},
+        "new_volume": {"size_gb": "", "name": "", "type": ""},
         "snapshot": {"name": ""},
         "remove": {"name": "", "volumes": "delete", "force": "", "version": vm.version},
         "detach": {},

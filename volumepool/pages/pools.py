@@ -129,7 +129,7 @@ def compare_pool_page(request: PageRequest, pk: int) -> HttpResponse:
     pool = get_object_or_404(POOLS, pk=pk)
     if pool.account.active:
         dispatch_task("volumepool.reconcile", [pool.account_id, pool.region])
-        messages.success(request, _("Its account and region are compared with the cloud."))
+        messages.success(request, _("Reconciling with the cloud."))
     else:
         messages.warning(request, _("The account is disabled. Enable it to reconcile."))
     return _back(request, pk)
