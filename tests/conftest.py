@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.backends.postgresql.creation import DatabaseCreation
 from django.test import TransactionTestCase
+from django.utils import timezone, translation
 
 import simulator as simulated_cloud
 from cloudaccounts.registry import write_resource_types
@@ -94,6 +95,13 @@ def drop_test_database(self: DatabaseCreation, test_database_name: str, verbosit
 
 
 DatabaseCreation._destroy_test_db = drop_test_database  # type: ignore[method-assign]
+
+
+@pytest.fixture(autouse=True)
+def no_language_of_another_test() -> None:
+    """Begin each test in the language and the time zone of the settings: a request leaves those of its user behind."""
+    translation.deactivate()
+    timezone.deactivate()
 
 
 def flush_broker() -> None:
