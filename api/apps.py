@@ -7,7 +7,7 @@ log = structlog.get_logger(__name__)
 
 
 class ApiConfig(AppConfig):
-    """What every API shares."""
+    """The ground that every API shares."""
 
     name = "api"
     label = "portal_api"

@@ -39,7 +39,7 @@ def csv_response(
 
 
 class _Line:
-    """What a CSV writer writes to: hands the line back."""
+    """A target for a CSV writer that returns the line."""
 
     def write(self, line: str) -> str:
         return line

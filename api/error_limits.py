@@ -35,7 +35,7 @@ def cut_text(text: object, longest: int = LONGEST_TEXT) -> str:
 
 
 class _Bounds:
-    """What is left of the bounds while errors are copied."""
+    """The remaining bounds while errors are copied."""
 
     def __init__(self) -> None:
         self.errors = MOST_ERRORS

@@ -56,7 +56,7 @@ Take = Callable[["Claimer", "VolumePool", int], list[str]]
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one run: how long it took, how many spares went to two claimers, and how many to nobody."""
+    """The result of one run: its duration, the spares that two claimers got, and the spares that nobody got."""
 
     seconds: float
     doubles: int
@@ -214,7 +214,7 @@ class Crowd:
         return given, (began, time.monotonic())
 
     def _ticket(self) -> bool:
-        """Whether there is one more claim to make."""
+        """Return whether there is one more claim to make."""
         with self.left.get_lock():
             self.left.value -= 1
             return bool(self.left.value >= 0)

@@ -30,7 +30,7 @@ CLOSED = "closed"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an operator was told."""
+    """An answer to an operator."""
 
     status: int
     body: Any
@@ -58,7 +58,7 @@ class Operator:
         return Answer(response.status, json.loads(text or "null"), seconds)
 
     def read(self, path: str) -> Any:
-        """What is at an address. Raises for anything but 200."""
+        """Return the answer at an address. Raises for anything but 200."""
         answer = self.ask("GET", path)
         if answer.status != 200:
             raise RuntimeError(f"GET {path}: {answer.status} {answer.body}")
@@ -109,7 +109,7 @@ class Crowd:
 
     @property
     def anybody(self) -> Operator:
-        """Who looks."""
+        """A reader of pages."""
         return self.operators[0]
 
     def instances(self) -> list[dict[str, Any]]:

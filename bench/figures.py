@@ -26,7 +26,7 @@ class Figure:
 
     @property
     def reached(self) -> bool:
-        """Whether the figure is on the right side."""
+        """Return whether the figure is on the right side."""
         return self.ratio <= self.to_reach if self.side == "at most" else self.ratio >= self.to_reach
 
 

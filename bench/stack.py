@@ -163,7 +163,7 @@ class Stack:
 
 
 def answers(url: str) -> bool:
-    """Whether something answers at an address."""
+    """Return whether something answers at an address."""
     try:
         urllib.request.urlopen(url, timeout=2).close()
     except OSError:

@@ -254,7 +254,7 @@ def _format_time(account_status: AccountStatus | None, name: str) -> str:
 
 @admin.register(ResourceType)
 class ResourceTypeAdmin(ReadOnlyAdmin):
-    """What can be synced. The code says it; here it can be looked up."""
+    """The types that can be synced; read-only, as the code declares them."""
 
     list_display = ["provider", "code", "name", "order", "catalogue"]
     list_filter = ["provider", "catalogue"]
@@ -269,7 +269,7 @@ class SyncLogLineInline(ReadOnlyInline):
 
 
 class ResourceChangeInline(ReadOnlyInline):
-    """What the syncs found changed."""
+    """The changes that syncs have found."""
 
     model = ResourceChange
     fields = ["at", "log", "fields"]
@@ -277,7 +277,7 @@ class ResourceChangeInline(ReadOnlyInline):
 
 
 class ResourceLinkInline(ReadOnlyInline):
-    """What it refers to."""
+    """The references of a resource."""
 
     model = ResourceLink
     fields = ["kind", "target_type", "target_cloud_id"]
@@ -286,7 +286,7 @@ class ResourceLinkInline(ReadOnlyInline):
 
 @admin.register(CloudResource)
 class CloudResourceAdmin(ReadOnlyAdmin):
-    """What the syncs have found in the accounts."""
+    """The resources that syncs have found in the accounts."""
 
     list_display = [
         "type_name",

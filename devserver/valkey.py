@@ -57,7 +57,7 @@ class Valkey:
         )
 
     def is_ready(self) -> bool:
-        """Whether the server answers, with our password."""
+        """Return whether the server answers, with our password."""
         try:
             # By itself the client would try again for some seconds, in which its caller can look after nothing else.
             once = Retry(NoBackoff(), 0)

@@ -28,7 +28,7 @@ class Entry(ModelEntry):  # type: ignore[misc] # django-celery-beat has no types
     """
 
     def is_ahead(self) -> bool:
-        """Whether it counts from a time to come, so that it would not be rung before that."""
+        """Return whether it counts from a time to come, so that it would not be rung before that."""
         ahead: timedelta = maybe_make_aware(self.model.last_run_at) - self._default_now()
         return ahead > TOLERANCE
 

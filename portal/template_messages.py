@@ -13,7 +13,7 @@ from django.utils.translation.template import templatize
 def extract(
     file: IO[bytes], keywords: Mapping[str, Any], comment_tags: Collection[str], options: Any
 ) -> Iterator[Any]:
-    """What `{% translate %}` and `{% blocktranslate %}` say in a template."""
+    """Extract the messages of `{% translate %}` and `{% blocktranslate %}` from a template."""
     # Django makes calls of gettext of them and X of all else; how that is indented would be none of Python's.
     calls = "\n".join(line.strip() for line in templatize(file.read().decode()).splitlines())
     yield from extract_python(BytesIO(calls.encode()), keywords, comment_tags, options)

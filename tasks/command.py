@@ -127,7 +127,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """What a job is about: its type, its id, and what a person calls it."""
+    """The object of a job: its type, its id and its name."""
 
     type: str
     id: str

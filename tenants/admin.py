@@ -46,7 +46,7 @@ class TenantOfUserForm(MembershipRowForm):
 
 
 class MembershipRows(admin.TabularInline[Membership, Any]):
-    """Who belongs where."""
+    """The members of a tenant."""
 
     model = Membership
     extra = 0
@@ -72,7 +72,7 @@ class TenantOfUserRows(MembershipRows):
 
 @admin.register(Membership)
 class MembershipAdmin(admin.ModelAdmin[Membership]):
-    """Who belongs to which tenant, and in which role."""
+    """Memberships of tenants, with their roles."""
 
     list_display = ["user", "tenant", "role", "created_at"]
     list_filter = ["role", "tenant"]
@@ -141,7 +141,7 @@ class TenantAdmin(admin.ModelAdmin[Tenant]):
 
 @admin.register(Invitation)
 class InvitationAdmin(admin.ModelAdmin[Invitation]):
-    """Who is invited where. Tenants invite; here it can be seen and taken back."""
+    """Invitations: created by tenants, viewed and withdrawn here."""
 
     list_display = ["username", "tenant", "role", "invited_by", "created_at", "expires_at", "declined_at"]
     list_filter = ["role", "tenant"]

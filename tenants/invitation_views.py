@@ -46,7 +46,7 @@ class TenantInvitations(GenericAPIView[Invitation]):
 
     @extend_schema(responses=InvitationSerializer(many=True))
     def get(self, request: Request, pk: UUID) -> Response:
-        """Who is invited and has not accepted."""
+        """Open invitations of the tenant."""
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         return self.get_paginated_response(InvitationSerializer(page, many=True).data)
 
@@ -94,7 +94,7 @@ class LeaveTenant(GenericAPIView[Any]):
 
 
 class OwnInvitations(GenericAPIView[Invitation]):
-    """What one is invited to."""
+    """Open invitations of the user."""
 
     queryset = Invitation.objects.select_related("tenant", "invited_by")
     serializer_class = OwnInvitationSerializer

@@ -37,7 +37,7 @@ class TenantSerializer(serializers.ModelSerializer[Tenant]):
 
 
 class ChangedTenantSerializer(StrictSerializer):
-    """What an administrator of a tenant may change of it."""
+    """The fields of a tenant that its administrator may change."""
 
     time_zone = serializers.CharField(
         max_length=64,

@@ -70,7 +70,7 @@ class TenantDetail(_TenantView, RetrieveAPIView[Tenant]):
 
 
 class TenantUsage(_TenantView):
-    """What is used of each quota."""
+    """The usage of each quota."""
 
     serializer_class = UsageSerializer
 

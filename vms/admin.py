@@ -125,7 +125,7 @@ class VMSnapshotAdmin(ReadOnlyAdmin):
 
 @admin.register(Orphan)
 class OrphanAdmin(ReadOnlyAdmin):
-    """What the portal made in a cloud and knows no more; removed by a person's word, or by the setting."""
+    """Objects that the portal has created in a cloud and has no row of; deleted by a person or by the setting."""
 
     list_display = ["kind", "name", "cloud_id", "account", "region", "made_at", "seen", "reported_at"]
     list_filter = ["kind", "account", ("reported_at", admin.EmptyFieldListFilter)]
@@ -146,5 +146,5 @@ class OrphanAdmin(ReadOnlyAdmin):
         self.message_user(request, _("%(count)s are being removed.") % {"count": asked})
 
     def has_remove_permission(self, request: HttpRequest) -> bool:
-        """Who may delete orphans in the admin may have them removed."""
+        """Allow deletion in the cloud to users who may delete orphans in the admin."""
         return request.user.has_perm("vms.delete_orphan")

@@ -236,7 +236,7 @@ class VolumePoolAdmin(admin.ModelAdmin[VolumePool]):
 
 @admin.register(Claim)
 class ClaimAdmin(ReadOnlyAdmin):
-    """What was wanted of each pool, and what it had."""
+    """The history of each pool: requests and stock."""
 
     list_display = ["at", "pool", "taken", "made", "seconds_saved"]
     list_filter = ["pool__type"]

@@ -38,7 +38,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """What was asked for in some time: how many came out of the pool, and above them those that had to be made."""
+    """The requests of a period: those served from the pool, and above them those created on demand."""
 
     at: datetime
     hits: int
@@ -53,7 +53,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """What the template draws, and what it says in words."""
+    """The data that the template draws and describes."""
 
     width: ClassVar[int] = 800
     height: ClassVar[int] = 276

@@ -171,7 +171,7 @@ class CloudAccount(models.Model):
 
     @property
     def is_usable(self) -> bool:
-        """Whether something new may be created in it, as in `usable` of the queryset. What is in it already goes on."""
+        """Return whether something new may be created in it, as in `usable` of the queryset. What is in it already goes on."""
         return self.active and self.verification != self.Verification.FAILED
 
     def is_owned_by(self, scope: Scope) -> bool:

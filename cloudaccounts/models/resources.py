@@ -22,15 +22,15 @@ class OfAccountQuerySet(TenantScopedQuerySet):
     tenant_path: ClassVar[str] = "account__tenant"
 
     def for_tenant(self, tenant: Tenant) -> Self:
-        """What is in the tenant's own accounts and in the shared ones."""
+        """Return the rows of the tenant's own accounts and of the shared ones."""
         return self.filter(models.Q(account__tenant=tenant) | models.Q(account__tenant=None))
 
     def visible_to(self, user: User) -> Self:
-        """What is in the accounts that the user sees."""
+        """Return the rows of the accounts that the user may see."""
         return self.all() if self.is_open_to(user) else self.of_member(user)
 
     def of_member(self, user: User) -> Self:
-        """What is in the accounts of the user's tenants and in the shared ones."""
+        """Return the rows of the accounts of the user's tenants and of the shared ones."""
         return self.filter(account__in=CloudAccount.objects.of_member(user).values("pk"))
 
 
@@ -44,15 +44,15 @@ class CloudResourceQuerySet(TenantScopedQuerySet):
     tenant_path: ClassVar[str] = "account__tenant"
 
     def for_tenant(self, tenant: Tenant) -> Self:
-        """What is in the tenant's own accounts, and the catalogue of the shared ones."""
+        """Return the resources of the tenant's own accounts, and the catalog of the shared ones."""
         return self.filter(models.Q(account__tenant=tenant) | self._shared())
 
     def visible_to(self, user: User) -> Self:
-        """What is in the accounts of the user's tenants, and the catalogue of the shared ones; all for staff who may view it."""
+        """Return the resources of the accounts of the user's tenants, and the catalog of the shared ones; all of them for staff who may view them."""
         return self.all() if self.is_open_to(user) else self.of_member(user)
 
     def of_member(self, user: User) -> Self:
-        """What is in the accounts of the user's tenants, and the catalogue of the shared ones."""
+        """Return the resources of the accounts of the user's tenants, and the catalog of the shared ones."""
         own = Tenant.objects.of_member(user).values("pk")
         return self.filter(models.Q(account__tenant__in=own) | self._shared())
 
@@ -63,7 +63,7 @@ class CloudResourceQuerySet(TenantScopedQuerySet):
         )
 
     def present(self) -> Self:
-        """What the last complete listings showed."""
+        """Return the resources that are in the last complete listings."""
         return self.filter(expired_at=None)
 
 
@@ -115,7 +115,7 @@ class CloudResource(models.Model):
 
 
 class ResourceChange(models.Model):
-    """What one sync found changed about a resource: each field's value before and after.
+    """A change of a resource that one sync has found: the value of each field before and after.
 
     `fields` is `{"name": ["old", "new"], "attributes.size_gb": [10, 20]}`; that a resource expired, or came back, is a
     change of `expired`.

@@ -128,7 +128,7 @@ def _regions(text: str) -> list[str]:
 
 
 def _data(entered: Entered, before: Entered, secret: str) -> dict[str, Any]:
-    """What the form changes, in the words of the API. What stays as it was is not sent: nobody has said it."""
+    """Return the fields that the form changes, named as in the API. A field that stays as it was is left out."""
     data = {name: value for name, value in entered.items() if value != before.get(name)}
     if "regions" in data:
         data["regions"] = _regions(data["regions"])

@@ -52,7 +52,7 @@ def account_page(request: PageRequest) -> HttpResponse:
 
 
 def may(scope: Scope) -> dict[str, bool]:
-    """What the role allows, for templates: what it does not is not shown."""
+    """Return the actions that the role allows, for templates: others are not shown."""
     return {
         "may_control": scope.allows(Role.OPERATOR, CloudAccount),
         "may_administer": scope.allows(Role.ADMIN, CloudAccount),
@@ -60,7 +60,7 @@ def may(scope: Scope) -> dict[str, bool]:
 
 
 def provider_label(code: str) -> str:
-    """What people call a provider; its code when it is not installed."""
+    """Return the name of a provider; its code when it is not installed."""
     return next((str(provider.label) for provider in providers() if provider.code == code), code)
 
 

@@ -98,7 +98,7 @@ def _context(scope: Scope, log: SyncLog, after: int) -> dict[str, Any]:
 
 
 def _holds_back(log: SyncLog) -> bool:
-    """Whether a person's word is wanted on it: only of the last sync of the type."""
+    """Return whether a person's word is wanted on it: only of the last sync of the type."""
     if not log.held_back or log.ended_at is None:
         return False
     later = SyncLog.objects.filter(account=log.account_id, type=log.type, pk__gt=log.pk)

@@ -78,7 +78,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """What the template draws, and what it says in words."""
+    """The data that the template draws and describes."""
 
     box_width: ClassVar[int] = WIDTH
     box_height: ClassVar[int] = HEIGHT
@@ -156,7 +156,7 @@ def _distances(nodes: list[UUID], near: dict[UUID, list[UUID]]) -> dict[UUID, in
 
 
 def _above(box: Box, boxes: dict[UUID, Box], near: dict[UUID, list[UUID]]) -> list[Box]:
-    """What a box hangs from, as it is drawn."""
+    """Return the boxes that a box hangs from, as they are drawn."""
     others = [boxes[other] for other in near[box.resource.pk] if other in boxes]
     return [other.drawn for other in others if other.distance < box.distance]
 

@@ -162,7 +162,7 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
         return found
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """What is about more than one field."""
+        """Check the fields together."""
         if self.instance is not None and not attrs.get("secret"):
             changed = frozenset(
                 name for name, value in attrs.items() if getattr(self.instance, name, None) != value

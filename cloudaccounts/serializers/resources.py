@@ -46,7 +46,7 @@ class CloudResourceSerializer(ReadOnlyModelSerializer[CloudResource]):
 
 
 class ResourceChangeSerializer(ReadOnlyModelSerializer[ResourceChange]):
-    """What one sync found changed: each field's value before and after, `{"name": ["old", "new"]}`."""
+    """The changes that one sync has found: the value of each field before and after, `{"name": ["old", "new"]}`."""
 
     class Meta:
         model = ResourceChange

@@ -58,7 +58,7 @@ class ResourceListingView(ScopedView):
 
 
 class ResourceListView(ResourceListingView, ListAPIView[CloudResource]):
-    """What was found in one's accounts; of shared ones, what VMs are made from."""
+    """The resources of the tenant's accounts; of shared accounts, those that a VM is created from."""
 
 
 class ResourceExportView(ResourceListingView):
@@ -86,7 +86,7 @@ class ResourceDetailView(ScopedView, RetrieveAPIView[CloudResource]):
 
 
 class ResourceChangesView(ScopedView, ListAPIView[ResourceChange]):
-    """What the syncs found changed about a resource: `?after=<id>` gives what came since."""
+    """The changes of a resource that syncs have found; `?after=<id>` returns the later ones."""
 
     queryset = RESOURCES
     serializer_class = ResourceChangeSerializer

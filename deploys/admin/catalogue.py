@@ -32,7 +32,7 @@ class ServiceForm(GuardedForm[MicroService]):
     """A service that its executor can deploy."""
 
     def clean(self) -> dict[str, Any]:
-        """What was entered. Raises validation errors by field."""
+        """Return the entered data. Raises validation errors by field."""
         entered = super().clean()
         if self.errors:
             return entered
@@ -99,7 +99,7 @@ class VersionForm(GuardedForm[MicroServiceVersion]):
     """A version; of one that was deployed, the sum stays."""
 
     def clean(self) -> dict[str, Any]:
-        """What was entered. Raises validation errors by field."""
+        """Return the entered data. Raises validation errors by field."""
         entered = super().clean()
         if self.errors:
             return entered

@@ -41,7 +41,7 @@ class DeploymentAdmin(ReadOnlyAdmin):
 
 @admin.register(DeploymentItem)
 class DeploymentItemAdmin(ReadOnlyAdmin):
-    """What became of each instance."""
+    """The result of each instance."""
 
     list_display = ["host_name", "deployment", "batch", "result", "code", "started_at", "ended_at"]
     list_filter = ["result", "code"]

@@ -42,7 +42,7 @@ class GuardedForm(forms.ModelForm[AnyRow]):
         return self.instance._state.adding  # noqa: SLF001 - Django's documented API.
 
     def clean(self) -> dict[str, Any]:
-        """What was entered. Raises validation errors by field."""
+        """Return the entered data. Raises validation errors by field."""
         entered: dict[str, Any] = super().clean() or {}
         if not self.is_new and entered.get("seen") != self.initial["seen"]:
             self.add_error(None, MODIFIED_BY_SOMEONE_ELSE)
@@ -101,7 +101,7 @@ class GuardedAdmin(WriteOnlyFieldsAdmin[AnyRow]):
     def _message_on_error(
         self, request: HttpRequest, view: Callable[[], HttpResponseBase]
     ) -> HttpResponseBase:
-        """What a view answers; its transaction is undone when this turns a refusal into a message."""
+        """Return the view's response; a domain error becomes a message, and its transaction is rolled back."""
         try:
             return view()
         except DomainError as refused:

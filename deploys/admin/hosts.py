@@ -21,7 +21,7 @@ class HostForm(GuardedForm[Host]):
     """A host where the portal may go."""
 
     def clean(self) -> dict[str, Any]:
-        """What was entered. Raises validation errors by field."""
+        """Return the entered data. Raises validation errors by field."""
         entered = super().clean()
         if self.errors:
             return entered
@@ -120,7 +120,7 @@ class InstanceForm(GuardedForm[MicroServiceInstance]):
     """A version of the service, on a host of the same tenant; what a deployment holds stays as it is."""
 
     def clean(self) -> dict[str, Any]:
-        """What was entered. Raises validation errors by field."""
+        """Return the entered data. Raises validation errors by field."""
         entered = super().clean()
         if self.instance.locked:
             self.add_error(None, BEING_DEPLOYED)
@@ -154,7 +154,7 @@ class MicroServiceInstanceAdmin(GuardedAdmin[MicroServiceInstance]):
     autocomplete_fields = ["service", "version", "host"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        """What is where, is said once."""
+        """Return the fixed fields: where an instance stands is entered once."""
         told = ["status", "locked", "locked_by", "updated_by", "created_at", "updated_at"]
         return told if obj is None else ["service", "version", "host", *told]
 

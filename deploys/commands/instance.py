@@ -174,7 +174,7 @@ class DeployInstanceCommand(Command):
         self._write_result(DeploymentItem.Result.SUCCEEDED)
 
     def on_failure(self, failure: Failure) -> None:
-        """What runs there now is what the executor has found; when it never got so far, nothing is known."""
+        """Record the version that the executor has found running; unknown when it never got that far."""
         outcome = self.data.get("outcome")
         was_put_back = outcome is not None and outcome[2] == self.item.from_version.label
         begun = DeploymentItem.objects.filter(pk=self.item_id, started_at__isnull=False).exists()

@@ -163,7 +163,7 @@ class AnsibleExecutor(Executor):
         return progress.outcome(stopped)
 
     def _write_files(self, folder: Path, order: Order) -> None:
-        """What a run needs, in its own folder."""
+        """Write the files of a run into its own folder."""
         options = ["-o", "ControlMaster=auto", "-o", "ControlPersist=30s"]
         if len(str(folder)) > LONGEST_FOLDER:
             # Slower, a new connection for each task; but Ansible refuses a path that is too long for a socket.
@@ -200,7 +200,7 @@ class AnsibleExecutor(Executor):
         }
 
     def _variables(self, host: str, order: Order) -> dict[str, Any]:
-        """What a playbook is given for one host; docs/deploys-executors.md names them for operators."""
+        """Return the variables of a playbook for one host; docs/deploys-executors.md lists them for operators."""
         target, settings = order.target, order.settings
         return {
             "portal_host": target.name,
@@ -224,7 +224,7 @@ class AnsibleExecutor(Executor):
 
 
 def _check_of(order: Order) -> dict[str, Any] | None:
-    """What the health check of an order asks, from where its settings say."""
+    """Return the health check of an order, and where its settings run it from."""
     health, settings = order.health, order.settings
     if health is None:
         return None

@@ -162,7 +162,7 @@ class Order:
     put_back: bool = True
 
     def secrets(self) -> list[str]:
-        """What must stand in no log line."""
+        """Return the secrets that no log line may hold."""
         parts = urlsplit(self.release.artifact_url)
         inside = [parts.query, parts.password or "", parts.netloc.rpartition("@")[0]]
         inside += [pair.partition("=")[2] for pair in parts.query.split("&")]
@@ -226,7 +226,7 @@ class Executor(ABC):
 
     @abstractmethod
     def check_settings(self, settings: Settings) -> dict[str, str | Promise]:
-        """What is wrong with a service's settings, by field; nothing when they will do."""
+        """Return the errors of a service's settings by field; empty when they are valid."""
 
 
 def _check(pattern: re.Pattern[str], text: str, what: str) -> None:

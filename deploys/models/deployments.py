@@ -70,7 +70,7 @@ class Deployment(models.Model):
 
 
 class DeploymentItem(models.Model):
-    """What a deployment does to one instance, and how that ended. It outlives the instance."""
+    """The part of a deployment for one instance, and its result. It outlives the instance."""
 
     class Result(models.TextChoices):
         WAITING = "waiting", _("waiting")

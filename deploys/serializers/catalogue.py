@@ -61,7 +61,7 @@ class ServiceSerializer(StrictModelSerializer[MicroService]):
         validators: list[Any] = []
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """What the executors would refuse is refused here."""
+        """Refuse settings that the executors would refuse."""
         checked = {
             "folder": "",
             "health_path": "",

@@ -67,7 +67,7 @@ class HostsField(serializers.ListField):
     child = IdField()
 
     def to_internal_value(self, data: Any) -> Any:
-        """What was sent, with ids read. Raises for none at all, and for one that comes twice."""
+        """Return the sent ids, parsed. Raises for an empty list, and for an id that comes twice."""
         if data == "all":
             return data
         if not isinstance(data, list):
@@ -110,7 +110,7 @@ class StrategySerializer(StrictSerializer):
 
 
 class DeployParamsSerializer(StrictSerializer):
-    """What to bring to which version. With the mode "valid", hosts that cannot be are left out."""
+    """The hosts to deploy to, and the version. With the mode "valid", hosts that cannot be deployed to are left out."""
 
     dest_version = IdField()
     hosts = HostsField(allow_empty=False, max_length=MAX_HOSTS)
@@ -119,7 +119,7 @@ class DeployParamsSerializer(StrictSerializer):
     dry_run = serializers.BooleanField(default=False)
 
     def to_params(self) -> DeployParams:
-        """What was asked for."""
+        """Return the parameters of the deployment."""
         fields = {**self.validated_data}
         return DeployParams(**{**fields, "strategy": Strategy(**fields.get("strategy", {}))})
 
@@ -175,7 +175,7 @@ class DeploymentSerializer(ReadOnlyModelSerializer[Deployment]):
 
 
 class DeploymentItemSerializer(ReadOnlyModelSerializer[DeploymentItem]):
-    """What became of one instance."""
+    """The result of one instance."""
 
     host = serializers.CharField(source="host_name", read_only=True)
     from_version_label = serializers.CharField(source="from_version.label", read_only=True)
@@ -270,7 +270,7 @@ class LeftOutSerializer(serializers.Serializer[Any]):
 
 
 class PlanSerializer(serializers.Serializer[Plan]):
-    """What is done, batch by batch, and what is left out."""
+    """The plan, batch by batch, and the hosts that are left out."""
 
     batches = serializers.ListField(child=PlannedSerializer(many=True))
     left_out = LeftOutSerializer(many=True)

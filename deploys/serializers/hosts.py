@@ -52,7 +52,7 @@ class NewKeySerializer(StrictSerializer):
 
 
 class DeployKeySerializer(serializers.Serializer[Any]):
-    """Whether there is a key, what its public half is, and who set it when."""
+    """Return whether there is a key, what its public half is, and who set it when."""
 
     is_set = serializers.BooleanField()
     public_key = serializers.CharField(allow_null=True)

@@ -75,7 +75,7 @@ class InstanceSerializer(ReadOnlyModelSerializer[MicroServiceInstance]):
 
 
 class ChangeInstanceSerializer(StrictModelSerializer[MicroServiceInstance]):
-    """What is said of an instance. `is_maintain` is for operators, the rest for administrators."""
+    """The editable fields of an instance: `is_maintain` for operators, the others for administrators."""
 
     class Meta:
         model = MicroServiceInstance

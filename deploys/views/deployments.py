@@ -146,7 +146,7 @@ class DeploymentDetailView(_DeploymentView):
 
 
 class DeploymentItemDetailView(_DeploymentView):
-    """What a deployment did to one instance."""
+    """The result of a deployment for one instance."""
 
     @extend_schema(responses=DeploymentItemDetailSerializer)
     def get(self, request: Request, pk: UUID, item_pk: int) -> Response:

@@ -86,7 +86,7 @@ class HostKeyView(ScopedView):
     filter_backends: list[Any] = []
 
     def get(self, request: Request) -> Response:
-        """Whether there is one, its public half, and who set it when."""
+        """Return whether there is one, its public half, and who set it when."""
         return Response(DeployKeySerializer(keys.read_key_status(self.scope)).data)
 
     @extend_schema(request=NewKeySerializer, responses=DeployKeySerializer)

@@ -97,7 +97,7 @@ class InstanceDetailView(_InstanceView):
 
 
 class InstanceHistoryView(_InstanceView, ListAPIView[MicroServiceInstance]):
-    """What was deployed to an instance, the newest first."""
+    """The deployments of an instance, newest first."""
 
     serializer_class = HistorySerializer
     filter_backends: list[Any] = []

@@ -150,7 +150,7 @@ class Volume:
 
     @property
     def is_used(self) -> bool:
-        """Whether a server has the volume, is about to get it, or is about to lose it."""
+        """Return whether a server has the volume, is about to get it, or is about to lose it."""
         return self.status in {"in-use", "reserved", "attaching", "detaching"} or bool(self.server_ids)
 
 

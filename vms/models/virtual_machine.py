@@ -241,7 +241,7 @@ class VirtualMachine(models.Model):
 
     @property
     def is_past_runtime(self) -> bool:
-        """Whether the VM's end date has passed in the tenant's time zone."""
+        """Return whether the VM's end date has passed in the tenant's time zone."""
         # No zone is further than a day from UTC, so most are told without a look at the tenant.
         if self.runtime_end is None or self.runtime_end > timezone.now().date() + timedelta(days=1):
             return False
@@ -254,7 +254,7 @@ class VirtualMachine(models.Model):
 
     @property
     def polling_scope(self) -> str:
-        """What one listing covers that shows this VM's server: its account and region (`sync/watchers.py`)."""
+        """Return the polling scope of this VM's server: its account and region (`sync/watchers.py`)."""
         return f"{self.account_id}/{self.region}"
 
     @property

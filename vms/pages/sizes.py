@@ -24,7 +24,7 @@ class Size:
 
     @property
     def needs_boot_volume(self) -> bool:
-        """Whether the flavor's own disk is too small for a VM."""
+        """Return whether the flavor's own disk is too small for a VM."""
         return self.disk_gb < LEAST_DISK_GB
 
 

@@ -103,28 +103,28 @@ class VolumePool(models.Model):
 
     @property
     def is_paused(self) -> bool:
-        """Whether nothing is asked for now, as the cloud has refused."""
+        """Return whether nothing is asked for now, as the cloud has refused."""
         now = timezone.now()
         return self.paused_until is not None and now < self.paused_until <= now + NO_PAUSE_IS_LONGER
 
     @property
     def is_of_snapshot(self) -> bool:
-        """Whether its spares are copies of a snapshot."""
+        """Return whether its spares are copies of a snapshot."""
         return bool(self.snapshot_id or self.snapshot_prefix)
 
     @property
     def is_source_missing(self) -> bool:
-        """Whether nothing can be made for it now: no snapshot fits, or none has been looked for yet."""
+        """Return whether nothing can be made for it now: no snapshot fits, or none has been looked for yet."""
         return self.is_of_snapshot and not self.current_snapshot_id
 
     @property
     def has_source_problem(self) -> bool:
-        """Whether no spare can be created, or its snapshot does not fit."""
+        """Return whether no spare can be created, or its snapshot does not fit."""
         return self.is_source_missing or bool(self.source_error)
 
     @property
     def source_snapshot_id(self) -> str:
-        """What new spares are copies of: "" for empty ones, for copies of an image, and while no snapshot fits."""
+        """Return the snapshot that new spares are copies of: "" for blank spares, for copies of an image, and while no snapshot fits."""
         return self.current_snapshot_id if self.is_of_snapshot else ""
 
 

@@ -25,7 +25,7 @@ class VolumeSnapshotQuerySet(CinderQuerySet):
 
 
 class VolumeSnapshot(models.Model):
-    """What a tenant's volume held at a moment, and what new volumes can be copies of.
+    """A snapshot of a tenant's volume, which new volumes can be copies of.
 
     Cinder's object is bound by `snapshot_id`, which is empty until Cinder has made it. Cinder removes no volume that
     has snapshots, so a volume stays as long as they do.
@@ -83,5 +83,5 @@ class VolumeSnapshot(models.Model):
 
     @property
     def polling_scope(self) -> str:
-        """What one listing covers that shows this snapshot: its account and region."""
+        """Return the polling scope of this snapshot: its account and region."""
         return f"{self.account_id}/{self.region}"

@@ -119,7 +119,7 @@ class Volume(models.Model):
 
     @property
     def problem(self) -> str:
-        """What people are to know of it besides its status; "" for nothing."""
+        """Return a notice about the volume for people, besides its status; "" for none."""
         if self.status == GONE:
             return gettext("The cloud has it no more.")
         if self.views_differ:
@@ -132,10 +132,10 @@ class Volume(models.Model):
 
     @property
     def views_differ(self) -> bool:
-        """Whether Nova and Cinder disagree about which server has it."""
+        """Return whether Nova and Cinder disagree about which server has it."""
         return self.nova_server_id is not None
 
     @property
     def polling_scope(self) -> str:
-        """What one listing covers that shows this volume: its account and region."""
+        """Return the polling scope of this volume: its account and region."""
         return f"{self.account_id}/{self.region}"

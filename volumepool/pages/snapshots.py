@@ -57,8 +57,8 @@ def copy_snapshot_page(request: PageRequest, pk: UUID) -> HttpResponse:
             "information_system": str(snapshot.information_system_id),
             "snapshot": str(pk),
         }
-        wish = validate_form(WantedVolumesSerializer(data=asked))
-        create_volumes(scope=scope, request=VolumeCreationRequest(**wish))
+        params = validate_form(WantedVolumesSerializer(data=asked))
+        create_volumes(scope=scope, request=VolumeCreationRequest(**params))
     except DomainError as refused:
         show_error(request, refused)
         return redirect("volume-snapshot-page")

@@ -100,11 +100,11 @@ def new_volumes_page(request: PageRequest) -> HttpResponse:
     scope = page_scope(request)
     try:
         scope.require(Role.ADMIN, Volume)
-        wish = validate_form(WantedVolumesSerializer(data=filled_fields(request.POST, *NEW_FIELDS)))
-        if "type" in wish:
-            claim_volumes(scope=scope, request=ClaimRequest(**wish))
+        params = validate_form(WantedVolumesSerializer(data=filled_fields(request.POST, *NEW_FIELDS)))
+        if "type" in params:
+            claim_volumes(scope=scope, request=ClaimRequest(**params))
         else:
-            create_volumes(scope=scope, request=VolumeCreationRequest(**wish))
+            create_volumes(scope=scope, request=VolumeCreationRequest(**params))
     except DomainError as refused:
         show_error(request, refused, shown_beside=NEW_FIELDS)
         return show_volumes(request, scope, refused)

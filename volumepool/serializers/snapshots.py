@@ -13,7 +13,7 @@ from ..models import VolumeSnapshot
 
 
 class VolumeSnapshotSerializer(ReadOnlyModelSerializer[VolumeSnapshot]):
-    """What a volume held at a moment; a new volume can be a copy of it."""
+    """A snapshot of a volume; a new volume can be a copy of it."""
 
     information_system_name = serializers.CharField(source="information_system.name", read_only=True)
     volume_name = serializers.CharField(source="volume.name", read_only=True)

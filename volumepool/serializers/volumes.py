@@ -70,13 +70,13 @@ class VolumeChangedSerializer(serializers.Serializer[Any]):
 
 
 class ChangeVolumeSerializer(StrictSerializer):
-    """What can be changed of a volume at once."""
+    """The fields of a volume that can be changed at once."""
 
     name = CloudNameField(max_length=200)
 
 
 class VolumeActionSerializer(StrictSerializer):
-    """What to ask of a volume, with the fields that this action needs.
+    """An action on a volume, with the fields that this action needs.
 
     `extend` needs `size_gb`, `snapshot` a `name`, `attach` a `vm`, `detach` nothing.
     """

@@ -112,7 +112,7 @@ class History:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was recorded in that time."""
+        """Return whether nothing was recorded in that time."""
         return not any(point.desired is not None or point.hits or point.misses for point in self.points)
 
 

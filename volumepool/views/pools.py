@@ -72,7 +72,7 @@ class PoolHistoryView(_PoolView):
 
     @extend_schema(parameters=[PoolHistoryQuerySerializer], responses=PoolHistorySerializer)
     def get(self, request: Request, pk: int) -> Response:
-        """What it had and what it was asked for in the last days: 288 points, however many days those are."""
+        """The stock and requests of the last days: 288 points, however many days."""
         pool = self.get_object()
         asked = PoolHistoryQuerySerializer(data=request.query_params.dict())
         asked.is_valid(raise_exception=True)

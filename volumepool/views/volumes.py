@@ -139,7 +139,7 @@ class VolumeDetailView(_VolumeView, RetrieveAPIView[Volume]):
 
 
 class VolumeActionsView(_VolumeView):
-    """What can be asked of a volume."""
+    """The actions on a volume."""
 
     serializer_class = VolumeActionSerializer
 

@@ -14,7 +14,7 @@ from .provider import OpenStackSyncer
 
 @register_syncer
 class Images(OpenStackSyncer):
-    """What servers boot from; see `image_found`."""
+    """Images; see `image_found`."""
 
     type = "image"
     label = _("image")

@@ -187,7 +187,7 @@ class FloatingIps(OpenStackSyncer):
 
 
 def _device(owner: str, device_id: str | None) -> list[Link]:
-    """What a port belongs to: Neutron says it in the prefix of the owner's name."""
+    """Return the kind of a port's owner, from the prefix that Neutron gives the owner's name."""
     if not device_id:
         return []
     if owner.startswith("compute:"):

@@ -88,7 +88,7 @@ class OpenStackSyncer(Syncer):
 
     @abstractmethod
     def found(self, record: Any) -> ListedResource | None:
-        """What a row shows of a record; None for one that is left out on purpose."""
+        """Return the row of a record; None for a record that is left out on purpose."""
 
 
 def found_on(page: RecordPage[Any], found_of: Callable[[Any], ListedResource | None]) -> ListedPage:

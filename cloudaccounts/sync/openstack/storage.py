@@ -91,7 +91,7 @@ class Volumes(OpenStackSyncer):
 
 @register_syncer
 class Quotas(OpenStackSyncer):
-    """What the project may use and uses, as `<service>.<name>`: `limit` (-1 is none), `in_use`, `reserved`."""
+    """Quotas and usage of the project, as `<service>.<name>`: `limit` (-1 is none), `in_use`, `reserved`."""
 
     type = "quota"
     label = _("quota")

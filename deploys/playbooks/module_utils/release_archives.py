@@ -85,7 +85,7 @@ class CheckedMember(tarfile.TarInfo):
 
 
 class ArchiveTree:
-    """What an archive holds, by path: the text of a symbolic link, or FILE, or FOLDER."""
+    """The members of an archive by path: the target of a symbolic link, or FILE, or FOLDER."""
 
     FILE = 0
     FOLDER = 1
