@@ -12,7 +12,7 @@ from django.http import HttpRequest, JsonResponse
 from cloudaccounts.services import list_stale_accounts
 from tasks.canary import seconds_since_canary
 from tasks.queues import seconds_since_beat
-from vms.services.status_sync import stale_states
+from vms.services.status_sync import select_stale_states
 
 from .metrics import has_metrics_token
 from .system_health import system_health
@@ -80,7 +80,7 @@ def _stale_accounts() -> dict[str, Any]:
     return {
         "vm_sync_stale": [
             {"account": state.account.name, "region": state.region, "listed_at": state.listed_at}
-            for state in stale_states()
+            for state in select_stale_states()
         ],
         "resource_sync_stale": [
             {"account": one.name, "type": one.type, "synced_at": one.synced_at}

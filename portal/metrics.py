@@ -24,7 +24,7 @@ from cloudaccounts.services.freshness import measure_staleness
 from tasks import queues
 from tasks.models import Job
 from vms.models import Orphan, SyncState
-from vms.services.status_sync import stale_states
+from vms.services.status_sync import select_stale_states
 from volumepool.models import Claim, OrphanVolume, VolumePool
 from volumepool.services import select_stale_volume_states
 from volumepool.services.stock import Stock, count_stock
@@ -72,7 +72,7 @@ class PortalCollector(Collector):
         yield GaugeMetricFamily(
             "portal_vm_sync_stale",
             "Accounts and regions whose VMs nobody has seen for three sync intervals.",
-            stale_states().count(),
+            select_stale_states().count(),
         )
         yield GaugeMetricFamily(
             "portal_volume_sync_stale",

@@ -19,7 +19,7 @@ from tasks.leases import lease_duration, shorten_leases
 from tasks.models import AsyncTask, Job, PollScope
 from tests.factories import CloudAccountFactory, VirtualMachineFactory
 from vms.models import SyncState
-from vms.services.status_sync import stale_states
+from vms.services.status_sync import select_stale_states
 from vms.sync.status import is_full_run_due
 from volumepool.models import VolumePool
 
@@ -159,7 +159,7 @@ def test_a_full_listing_of_the_future_is_made_anew_and_its_picture_is_stale():
     )
 
     assert is_full_run_due(state)
-    assert list(stale_states()) == [state]
+    assert list(select_stale_states()) == [state]
 
 
 def test_a_success_of_the_future_is_stale():

@@ -271,7 +271,9 @@ def test_the_end_of_a_watch_says_what_was_seen_and_who_was_there_last(admin, vm,
 # --- Nova hides a server whose end then fails on its host ---------------------------------------------------
 
 
-def test_a_server_that_comes_back_after_a_failed_deletion_is_ended(admin, vm, url, cloud):
+@pytest.mark.parametrize("force", [True, False], ids=["by force", "where force is for administrators"])
+def test_a_server_that_comes_back_after_a_failed_deletion_is_ended(admin, vm, url, cloud, force):
+    cloud.call("POST", "soft_delete", {"enabled": False, "force": force})
     cloud.call("POST", "habits", {"failing_deletions": 1})
 
     job = job_of(admin.delete(f"{url}?force=true"))

@@ -13,7 +13,7 @@ from tenants.scoping import Role
 from tests.factories import MembershipFactory, TenantFactory, UserFactory
 from vms.models import SyncRun, SyncState, VirtualMachine, VMOperationLog
 from vms.services import request_sync
-from vms.services.status_sync import prune_runs, stale_states
+from vms.services.status_sync import prune_runs, select_stale_states
 from vms.sync.regions import moving_regions
 from vms.sync.status import sync_region
 
@@ -164,13 +164,13 @@ def test_what_moves_is_looked_at_more_often(cloud, account, synced):
 
 
 def test_silence_is_an_alarm(account, synced, client, settings):
-    assert not stale_states().exists()
+    assert not select_stale_states().exists()
     settings.METRICS_TOKEN = ""
     SyncState.objects.update(
         listed_at=timezone.now() - timedelta(seconds=3 * settings.VM_STATUS_SYNC_SECONDS + 1)
     )
 
-    assert [state.account for state in stale_states()] == [account]
+    assert [state.account for state in select_stale_states()] == [account]
     client.force_login(UserFactory(is_staff=True))
     health = client.get("/health/ready").json()
     assert [row["account"] for row in health["vm_sync_stale"]] == [account.name]
@@ -179,7 +179,7 @@ def test_silence_is_an_alarm(account, synced, client, settings):
     assert "portal_vm_sync_stale 1.0" in client.get("/metrics").content.decode()
     account.active = False
     account.save()
-    assert not stale_states().exists(), "an account that was switched off is silent on purpose"
+    assert not select_stale_states().exists(), "an account that was switched off is silent on purpose"
 
 
 def test_a_wish_made_during_a_run_is_for_the_next(account, synced, scope):

@@ -136,8 +136,12 @@ class RemoveVmCommand(ServerCommand):
                 if server.task_state == "deleting":
                     return Wait(0.5, _("Waiting for the server to be deleted."))
                 is_gone = server.status == "DELETED"
-                if not is_gone:
+                if server.status == "SOFT_DELETED":
                     cloud.compute.force_delete_server(server_id)
+                elif not is_gone:
+                    # Nova has shown it again, in error, because its deletion failed.
+                    cloud.compute.delete_server(server_id)
+                if not is_gone:
                     self.note_request()
             except NotFound:
                 is_gone = True

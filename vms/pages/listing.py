@@ -31,7 +31,7 @@ from ..filters import SEARCHED
 from ..models import SyncState, VirtualMachine, VMStatus
 from ..serializers import BulkActionSerializer, VirtualMachineSerializer
 from ..services import ControlResult, control_vm, control_vms, request_sync
-from ..services.status_sync import stale_states
+from ..services.status_sync import select_stale_states
 
 PAGE_SIZE = 25
 MOST_SEARCH_WORDS = 10
@@ -196,7 +196,7 @@ def _stale_regions(scope: Scope) -> QuerySet[SyncState]:
     of_scope = VirtualMachine.objects.within(scope).filter(
         account=OuterRef("account"), region=OuterRef("region")
     )
-    return stale_states().filter(Exists(of_scope)).order_by("account__name", "region")
+    return select_stale_states().filter(Exists(of_scope)).order_by("account__name", "region")
 
 
 def _report_results(

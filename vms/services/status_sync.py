@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
-from tasks.clock import TOLERANCE
+from cloudaccounts.services.region_syncs import request_regions, select_stale
 from tasks.dispatch import dispatch_task
 from tenants.scoping import Role, Scope
 from volumepool.services import request_volume_sync
@@ -27,20 +27,12 @@ def request_sync(*, scope: Scope, account_id: int | None = None) -> list[SyncSta
     if account_id is not None:
         vms = vms.filter(account=account_id)
     regions = sorted(set(vms.order_by().values_list("account_id", "region").distinct()))
-    SyncState.objects.bulk_create(
-        [SyncState(account_id=account, region=region) for account, region in regions], ignore_conflicts=True
-    )
-    of_these = Q(pk__in=[])
-    for account, region in regions:
-        of_these |= Q(account=account, region=region)
-    SyncState.objects.filter(of_these).update(full_wanted_at=timezone.now())
+    states: QuerySet[SyncState] = request_regions(SyncState, regions, "full_wanted_at")
     if regions:
         dispatch_task("vms.sync_region_status", *regions)
     # A page of VMs shows their volumes too.
     request_volume_sync(scope=scope, account_id=account_id)
-    return list(
-        SyncState.objects.filter(of_these).select_related("account").order_by("account__name", "region")
-    )
+    return list(states.select_related("account").order_by("account__name", "region"))
 
 
 def accept_losses(states: QuerySet[SyncState]) -> int:
@@ -50,14 +42,10 @@ def accept_losses(states: QuerySet[SyncState]) -> int:
     return accepted
 
 
-def stale_states(now: datetime | None = None) -> QuerySet[SyncState]:
-    """Return the accounts and regions whose VMs were not synced for three intervals: an alarm, as silence is not health."""
-    bound = VirtualMachine.objects.filter(
-        account=OuterRef("account"), region=OuterRef("region"), openstack_id__isnull=False
-    )
-    now = now or timezone.now()
-    old = Q(listed_at=None) | Q(listed_at__lt=now - stale_after()) | Q(listed_at__gt=now + TOLERANCE)
-    return SyncState.objects.filter(old, Exists(bound), account__active=True).select_related("account")
+def select_stale_states(now: datetime | None = None) -> QuerySet[SyncState]:
+    """Return the regions whose VMs were not listed for three sync intervals: an alarm, as silence is not health."""
+    bound = VirtualMachine.objects.filter(openstack_id__isnull=False)
+    return select_stale(SyncState, bound, stale_after(), now)
 
 
 def prune_runs(batch: int = 5000) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
+from cloudaccounts.services.region_syncs import request_regions, select_stale
 from tasks.dispatch import dispatch_task
 from tenants.scoping import Role, Scope
 
@@ -24,14 +25,7 @@ def request_volume_sync(*, scope: Scope, account_id: int | None = None) -> list[
     if account_id is not None:
         volumes = volumes.filter(account=account_id)
     places = sorted(set(volumes.order_by().values_list("account_id", "region")))
-    VolumeSyncState.objects.bulk_create(
-        [VolumeSyncState(account_id=account, region=region) for account, region in places],
-        ignore_conflicts=True,
-    )
-    requested = Q(pk__in=[])
-    for account, region in places:
-        requested |= Q(account=account, region=region)
-    VolumeSyncState.objects.filter(requested).update(wanted_at=timezone.now())
+    request_regions(VolumeSyncState, places, "wanted_at")
     if places:
         dispatch_task("volumepool.sync_place", *places)
     return places
@@ -46,10 +40,5 @@ def accept_volume_losses(states: QuerySet[VolumeSyncState]) -> int:
 
 def select_stale_volume_states(now: datetime | None = None) -> QuerySet[VolumeSyncState]:
     """Return the regions whose volumes were not listed for three sync intervals: an alarm, as silence is not health."""
-    bound = Volume.objects.filter(
-        account=OuterRef("account"), region=OuterRef("region"), volume_id__isnull=False
-    )
-    limit = (now or timezone.now()) - timedelta(seconds=3 * settings.VOLUME_STATUS_SYNC_SECONDS)
-    return VolumeSyncState.objects.filter(
-        Q(listed_at=None) | Q(listed_at__lt=limit), Exists(bound), account__active=True
-    ).select_related("account")
+    after = timedelta(seconds=3 * settings.VOLUME_STATUS_SYNC_SECONDS)
+    return select_stale(VolumeSyncState, Volume.objects.filter(volume_id__isnull=False), after, now)

@@ -1,0 +1,45 @@
+"""Status syncs by account and region, as VMs and volumes have them: request one, and find regions whose data is out of date."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from tasks.clock import TOLERANCE
+
+
+def request_regions(states: type[Model], regions: Sequence[tuple[int, str]], column: str) -> QuerySet[Any]:
+    """Record in the sync states of some accounts and regions that a sync is requested; return the states.
+
+    Regions without a state get one. `column` is the column with the time of the request: it outlives a broker that loses its
+    message. Safe beside a sync that creates the same states: what is there already is left as it is.
+    """
+    manager: Any = states._default_manager  # noqa: SLF001 - Django's documented API.
+    manager.bulk_create(
+        [states(account_id=account, region=region) for account, region in regions], ignore_conflicts=True
+    )
+    requested = Q(pk__in=[])
+    for account, region in regions:
+        requested |= Q(account=account, region=region)
+    manager.filter(requested).update(**{column: timezone.now()})
+    found: QuerySet[Any] = manager.filter(requested)
+    return found
+
+
+def select_stale(
+    states: type[Model], synced: QuerySet[Any], after: timedelta, now: datetime | None = None
+) -> QuerySet[Any]:
+    """Return the states of active accounts that were not listed for a while, or at a time that has not come yet.
+
+    `synced` are the rows that are synced: a region without any is silent on purpose.
+    """
+    now = now or timezone.now()
+    old = Q(listed_at=None) | Q(listed_at__lt=now - after) | Q(listed_at__gt=now + TOLERANCE)
+    here = synced.filter(account=OuterRef("account"), region=OuterRef("region"))
+    manager: Any = states._default_manager  # noqa: SLF001 - Django's documented API.
+    found: QuerySet[Any] = manager.filter(old, Exists(here), account__active=True)
+    return found.select_related("account")
