@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import json
+import re
 import socket
 import threading
 import tracemalloc
@@ -23,7 +24,20 @@ from openstack_client import (
 from openstack_client.http_session import HttpSession
 
 MIB = 1024 * 1024
-OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+# The server ends each connection, so it says so: a client that keeps one would send its next request into a closed one.
+OK = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/json\r\n"
+
+
+def read_request(connection):
+    """Read one request whole: what is left unread when a connection is closed makes the kernel reset it."""
+    received = b""
+    while part := connection.recv(65536):
+        received += part
+        head, end, body = received.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
+        if end and len(body) >= (int(length[1]) if length else 0):
+            break
+    return received.decode("latin-1")
 
 
 class Server:
@@ -50,7 +64,7 @@ class Server:
             with connection:
                 connection.settimeout(10)
                 try:
-                    self.requests.append(connection.recv(65536).decode("latin-1"))
+                    self.requests.append(read_request(connection))
                     for part in self.answer():
                         connection.sendall(part)
                         if self.stopped.is_set():
