@@ -56,6 +56,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [*ordered, *others]
 
 
+def pytest_configure() -> None:
+    """Have static files looked for when one is asked for, not all of them listed anew for the client of each test."""
+    settings.WHITENOISE_AUTOREFRESH = True
+
+
 @pytest.fixture(scope="session")
 def simulator() -> Iterator[simulated_cloud.SimulatorServer]:
     """A simulated cloud in this process, for all tests of it: use resources of your own, or reset it first."""

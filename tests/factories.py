@@ -9,7 +9,6 @@ from django.utils import timezone
 from factory.django import DjangoModelFactory
 
 from cloudaccounts.models import CloudAccount, CloudResource
-from cloudaccounts.registry import list_syncers
 from deploys.models import (
     Deployment,
     DeploymentItem,
@@ -22,11 +21,6 @@ from tenants.models import InformationSystem, Invitation, Membership, Tenant, Us
 from tenants.scoping import Role
 from vms.models import VirtualMachine, VMSnapshot, VMStatus
 from volumepool.models import SpareVolume, Volume, VolumePool, VolumeSnapshot
-
-
-def catalogue_types() -> list[str]:
-    """What VMs are made from: the types that a test of VMs has synced."""
-    return [syncer.type for syncer in list_syncers("openstack") if syncer.catalogue]
 
 
 class UserFactory(DjangoModelFactory[User]):

@@ -16,10 +16,11 @@ import pytest
 from deploys.executors import Code, create_executor
 from tests.deploys.loopback import deploy_side_by_side, loopback, service_archive
 from tests.deploys.systemd_host import USERS, SystemdHost, why_not
+from tests.stories import ALL
 
 DOCUMENTATION = Path(__file__).resolve().parents[2] / "docs" / "deploys-executors.md"
 WHY_NOT = why_not()
-pytestmark = [pytest.mark.timeout(120), pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
+pytestmark = [pytest.mark.timeout(180), pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
 
 # Each unit: who logs in, the version that is wanted, more settings of the unit, and how it ends: the code, and the
 # version that runs as far as the portal knows, which is the one that answers.
@@ -49,6 +50,15 @@ UNITS = {
     # The disk has no byte left; what is to be put back lies there still.
     "full": ("deploy", "0.9", "", Code.OK, "0.9"),
 }
+# What the message about it says.
+MESSAGES = {
+    "loop": "It does not stay up",
+    "hang": "activating (start-pre)",
+    "refused": "systemctl --no-block restart refused.service",
+}
+# By default: with sudo, by root and by a user's own systemd, one that fails and is put back, and one that may not.
+if not ALL:
+    UNITS = {name: unit for name, unit in UNITS.items() if name in {"sudo", "loop", "refused", "own"}}
 # What runs before, where it is not 1.0. Where it is nothing, systemd has given up on the unit before we come.
 BEFORE = {"full": "2.0", "first": ""}
 
@@ -159,12 +169,12 @@ def test_what_each_unit_becomes(place):
     said = "\n".join(f"{name}: {line}" for name, outcome in outcomes.items() for line in outcome.lines)
     found = {name: (end.code, end.running, services[name].answers()) for name, end in outcomes.items()}
     assert found == {name: (code, running, running) for name, (*_, code, running) in UNITS.items()}, said
-    assert "It does not stay up" in outcomes["loop"].message
-    assert "activating (start-pre)" in outcomes["hang"].message
-    assert "systemctl --no-block restart refused.service" in outcomes["refused"].message
+    for name in MESSAGES.keys() & UNITS.keys():
+        assert MESSAGES[name] in outcomes[name].message
     left = machine.inside("find", str(machine.folder / "services"), "-name", "under_way*")
     assert (left.returncode, left.stdout) == (0, "")
     # What the portal gave up on does not go on there.
     assert "systemctl" not in machine.inside("ps", "-e", "-o", "args").stdout
-    assert machine.inside("systemctl", "is-active", "first.service").stdout == "inactive\n"
+    if "first" in UNITS:
+        assert machine.inside("systemctl", "is-active", "first.service").stdout == "inactive\n"
     assert machine.inside("visudo", "-c").returncode == 0

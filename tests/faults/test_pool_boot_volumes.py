@@ -8,10 +8,9 @@ from __future__ import annotations
 import pytest
 
 from cloudaccounts.models import CloudResource
-from cloudaccounts.sync.resources import sync_resource
 from tasks import engine
 from tasks.models import Job
-from tests.factories import catalogue_types
+from tests.catalogue import sync_catalogue
 from tests.stories import ALL
 from vms.models import VirtualMachine
 from vms.services import create_vm
@@ -28,8 +27,7 @@ DISK_GB = 40
 
 @pytest.fixture
 def stage(cloud, account):
-    for type_code in catalogue_types():
-        assert sync_resource(account.pk, type_code).state == "success"
+    sync_catalogue(account)
     images = CloudResource.objects.present().filter(account=account, type="image", name__icontains="ubuntu")
     with worker() as hands:
         stage = PoolStage.of(cloud, account, hands)

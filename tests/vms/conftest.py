@@ -5,9 +5,9 @@ from rest_framework.test import APIClient
 
 from cloudaccounts import connect
 from cloudaccounts.models import CloudResource
-from cloudaccounts.sync.resources import sync_resource
 from tenants.scoping import Role, Scope
-from tests.factories import InformationSystemFactory, MembershipFactory, catalogue_types
+from tests.catalogue import sync_catalogue
+from tests.factories import InformationSystemFactory, MembershipFactory
 from tests.simulated import SimulatedCloud
 from tests.working import work
 from vms.models import VirtualMachine
@@ -46,9 +46,7 @@ def account(cloud, transactional_db):
 @pytest.fixture
 def catalogue(account):
     """What the account offers, as the resource sync has found it."""
-    for type_code in catalogue_types():
-        log = sync_resource(account.pk, type_code)
-        assert log.state == "success", log.message
+    sync_catalogue(account)
     return CloudResource.objects.filter(account=account)
 
 

@@ -20,14 +20,14 @@ from django.utils import timezone
 
 from api.domain_errors import DomainError
 from cloudaccounts.models import CloudResource
-from cloudaccounts.sync.resources import sync_resource
 from openstack_client.compute import Compute, _server_query
 from openstack_client.paging import read_records
 from openstack_client.records import ServerReading
 from tasks import dispatch, engine, polling
 from tasks.models import IN_FLIGHT, AsyncTask, EntityLock, Job
 from tenants.scoping import Role, Scope
-from tests.factories import InformationSystemFactory, MembershipFactory, catalogue_types
+from tests.catalogue import sync_catalogue
+from tests.factories import InformationSystemFactory, MembershipFactory
 from vms import services
 from vms.models import SyncState, VirtualMachine, VMStatus
 from vms.services.orphans import sweep_orphans
@@ -66,8 +66,7 @@ class World:
         member = MembershipFactory(role=Role.ADMIN)
         self.scope = Scope(member.user, member.tenant, Role.ADMIN)
         self.system = InformationSystemFactory(tenant=member.tenant)
-        for type_code in catalogue_types():
-            assert sync_resource(account.pk, type_code).state == "success"
+        sync_catalogue(account)
         self.resources = list(CloudResource.objects.values_list("pk", flat=True))
         self.bare = requests.Session()
         self.meanwhile = []

@@ -10,11 +10,11 @@ from django.core.cache import cache
 
 from cloudaccounts import connect
 from cloudaccounts.models import CloudAccount
-from cloudaccounts.sync.resources import sync_resource
 from tasks.models import EntityLock, Job, PollScope
 from tenants.models import InformationSystem
 from tenants.scoping import Role, Scope
-from tests.factories import InformationSystemFactory, MembershipFactory, catalogue_types
+from tests.catalogue import sync_catalogue
+from tests.factories import InformationSystemFactory, MembershipFactory
 from tests.simulated import SimulatedCloud
 from vms.models import Orphan, VirtualMachine, VMOperationLog, VMSnapshot
 from vms.services import create_vm
@@ -39,9 +39,7 @@ class Stage:
     @classmethod
     def of(cls, cloud: SimulatedCloud, account: CloudAccount) -> Stage:
         """A stage for an account, whose catalogue is read first."""
-        for type_code in catalogue_types():
-            log = sync_resource(account.pk, type_code)
-            assert log.state == "success", log.message
+        sync_catalogue(account)
         member = MembershipFactory(role=Role.ADMIN)
         scope = Scope(member.user, member.tenant, Role.ADMIN)
         return cls(cloud, account, scope, InformationSystemFactory(tenant=member.tenant))

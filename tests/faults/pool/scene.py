@@ -5,8 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from cloudaccounts.models import CloudResource
-from cloudaccounts.sync.resources import sync_resource
-from tests.factories import catalogue_types
+from tests.catalogue import sync_catalogue
 from tests.simulated import SimulatedCloud
 from volumepool.models import VolumePool
 
@@ -18,9 +17,7 @@ from .stage import REGION
 def people_and_meddler(cloud: SimulatedCloud, seed: int, claims: int) -> tuple[People, Meddler]:
     """An account whose catalogue is known, with a pool of empty volumes, one of an image and one of a snapshot."""
     account = cloud.account()
-    for type_code in catalogue_types():
-        log = sync_resource(account.pk, type_code)
-        assert log.state == "success", log.message
+    sync_catalogue(account)
     images = CloudResource.objects.present().filter(account=account, type="image")
     ubuntu = next(image for image in images.order_by("-name") if "ubuntu" in image.name.lower())
     common = {"account": account, "region": REGION, "max_in_flight": 12}

@@ -16,7 +16,8 @@ from cloudaccounts.sync.resources import sync_resource
 from openstack_client import Cloud
 from tasks.models import Job
 from tenants.scoping import Role, Scope
-from tests.factories import InformationSystemFactory, MembershipFactory, catalogue_types
+from tests.catalogue import catalogue_types
+from tests.factories import InformationSystemFactory, MembershipFactory
 from vms.models import Resize, VirtualMachine
 from vms.services import (
     attach_volume,
