@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import connection
 
-from openstack_client import AddressRefusedError, Cloud, CloudCredentials, ConnectionRules
+from openstack_client import Cloud, CloudAddressRefusedError, CloudCredentials, ConnectionRules
 from security import connections
 from security.cache import SecretCache
 from security.policies import cloud_policy
@@ -47,11 +47,11 @@ def connection_rules() -> ConnectionRules:
 
 
 def connect_checked(host: str, port: int, timeout: float | None) -> socket.socket:
-    """Connect to where a cloud, or its catalog, says, if clouds may be there. Raises `AddressRefusedError`, OSError."""
+    """Connect to where a cloud, or its catalog, says, if clouds may be there. Raises `CloudAddressRefusedError`, OSError."""
     try:
         return connections.open_checked(host, port, policy=cloud_policy(), timeout=timeout)
     except connections.AddressRefusedError as refused:
-        raise AddressRefusedError(refused.reason) from None
+        raise CloudAddressRefusedError(refused.reason) from None
 
 
 def check_address(host: str, port: int) -> None:
@@ -59,7 +59,7 @@ def check_address(host: str, port: int) -> None:
     try:
         connections.resolve_checked(host, port, policy=cloud_policy())
     except connections.AddressRefusedError as refused:
-        raise AddressRefusedError(refused.reason) from None
+        raise CloudAddressRefusedError(refused.reason) from None
 
 
 @dataclass(frozen=True, slots=True)

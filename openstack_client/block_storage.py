@@ -6,7 +6,7 @@ import json as json_text
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .errors import InvalidRequest
+from .errors import InvalidCloudRequestError
 from .paging import Page, RecordPage, join_pages, json_pages, read_records
 from .records import Quota, Snapshot, Volume, VolumeType
 from .records.json_values import mapping
@@ -39,15 +39,15 @@ class BlockStorage(VolumeAttachments):
     def find_volumes_by_metadata(self, metadata: Mapping[str, str]) -> list[Volume]:
         """List the volumes that carry all of this metadata: an earlier attempt to create one may have left them.
 
-        Raises `UnreadableObject` when one of them cannot be read: it must not be taken for none.
+        Raises `UnreadableRecordError` when one of them cannot be read: it must not be taken for none.
         """
         if not metadata:
-            raise InvalidRequest("Without metadata, every volume would be found.")
+            raise InvalidCloudRequestError("Without metadata, every volume would be found.")
         pages = self._raw_pages("volumes", 1000, metadata)
         return [Volume.from_json(raw) for page in pages for raw in page if _carries(raw, metadata)]
 
     def get_volume(self, volume_id: str) -> Volume:
-        """Get one volume. Raises `NotFound`."""
+        """Get one volume. Raises `CloudNotFoundError`."""
         path = f"/volumes/{validate_id(volume_id, 'volume')}"
         return _volume(self._call("GET", path, f"read volume {volume_id}"))
 
@@ -64,11 +64,13 @@ class BlockStorage(VolumeAttachments):
     ) -> Volume:
         """Ask for a volume: empty, from a snapshot, or from an image. Look for its metadata first: not safe to repeat.
 
-        When it raises `CloudUnavailable`, the volume may exist all the same. Raises `QuotaExceeded`, `InvalidRequest`.
+        When it raises `CloudUnavailableError`, the volume may exist all the same. Raises `CloudQuotaExceededError`, `InvalidCloudRequestError`.
         """
         validate_size(size_gb)
         if snapshot_id is not None and image_id is not None:
-            raise InvalidRequest("A volume is made from a snapshot or from an image, not from both.")
+            raise InvalidCloudRequestError(
+                "A volume is made from a snapshot or from an image, not from both."
+            )
         payload: dict[str, Any] = {
             "name": validate_name(name, "volume"),
             "size": size_gb,
@@ -85,13 +87,13 @@ class BlockStorage(VolumeAttachments):
         return _volume(self._call("POST", "/volumes", f"create volume {name}", json={"volume": payload}))
 
     def rename_volume(self, volume_id: str, name: str) -> None:
-        """Give a volume another name, whatever its state. Raises `NotFound`."""
+        """Give a volume another name, whatever its state. Raises `CloudNotFoundError`."""
         path = f"/volumes/{validate_id(volume_id, 'volume')}"
         payload = {"volume": {"name": validate_name(name, "volume")}}
         self._call("PUT", path, f"rename volume {volume_id}", json=payload)
 
     def add_metadata(self, volume_id: str, metadata: Mapping[str, str]) -> None:
-        """Put metadata on a volume, beside what it has, whatever its state. Safe to repeat. Raises `NotFound`."""
+        """Put metadata on a volume, beside what it has, whatever its state. Safe to repeat. Raises `CloudNotFoundError`."""
         path = f"/volumes/{validate_id(volume_id, 'volume')}/metadata"
         payload = {"metadata": validate_metadata(metadata)}
         self._call("POST", path, f"mark volume {volume_id}", json=payload)
@@ -99,14 +101,14 @@ class BlockStorage(VolumeAttachments):
     def extend_volume(self, volume_id: str, size_gb: int) -> None:
         """Ask for a larger volume (`extending`, then what it was before); one in use too, where Cinder's driver can.
 
-        It ends in `error_extending`, at its old size, when the driver fails. Raises `NotFound`, `Conflict` when its state
-        does not allow it, `QuotaExceeded`, and `InvalidRequest` when it would not become larger.
+        It ends in `error_extending`, at its old size, when the driver fails. Raises `CloudNotFoundError`, `CloudConflictError` when its state
+        does not allow it, `CloudQuotaExceededError`, and `InvalidCloudRequestError` when it would not become larger.
         """
         path = f"/volumes/{validate_id(volume_id, 'volume')}/action"
         payload = {"os-extend": {"new_size": validate_size(size_gb)}}
         try:
             self._call("POST", path, f"extend volume {volume_id}", json=payload)
-        except InvalidRequest as refused:
+        except InvalidCloudRequestError as refused:
             # Cinder says 400 for a wrong size and for a state alike, so what the volume is now tells them apart.
             volume = self.get_volume(volume_id)
             if volume.size_gb >= size_gb or volume.status in _EXTENSIBLE:
@@ -114,7 +116,7 @@ class BlockStorage(VolumeAttachments):
             raise state_conflict(refused) from None
 
     def delete_volume(self, volume_id: str) -> None:
-        """Ask for the end of a volume. Raises `NotFound`, and `Conflict` when its state does not allow it."""
+        """Ask for the end of a volume. Raises `CloudNotFoundError`, and `CloudConflictError` when its state does not allow it."""
         # Cinder answers 400 for a state: in use, already going, has snapshots.
         self._delete(f"/volumes/{validate_id(volume_id, 'volume')}", f"delete volume {volume_id}")
 
@@ -128,15 +130,15 @@ class BlockStorage(VolumeAttachments):
     def find_snapshots_by_metadata(self, metadata: Mapping[str, str]) -> list[Snapshot]:
         """List the snapshots that carry all of this metadata: an earlier attempt to create one may have left them.
 
-        Raises `UnreadableObject` when one of them cannot be read: it must not be taken for none.
+        Raises `UnreadableRecordError` when one of them cannot be read: it must not be taken for none.
         """
         if not metadata:
-            raise InvalidRequest("Without metadata, every snapshot would be found.")
+            raise InvalidCloudRequestError("Without metadata, every snapshot would be found.")
         pages = self._raw_pages("snapshots", 1000, metadata)
         return [Snapshot.from_json(raw) for page in pages for raw in page if _carries(raw, metadata)]
 
     def get_snapshot(self, snapshot_id: str) -> Snapshot:
-        """Get one snapshot of a volume. Raises `NotFound`."""
+        """Get one snapshot of a volume. Raises `CloudNotFoundError`."""
         path = f"/snapshots/{validate_id(snapshot_id, 'snapshot')}"
         return _snapshot(self._call("GET", path, f"read snapshot {snapshot_id}"))
 
@@ -151,8 +153,8 @@ class BlockStorage(VolumeAttachments):
         """Ask for a snapshot of a volume. Look for its metadata first: not safe to repeat.
 
         A volume in use needs `force`: its snapshot is as a disk is whose power went. The volume's own status stays as it
-        is. When it raises `CloudUnavailable`, the snapshot may exist all the same. Raises `NotFound`, `QuotaExceeded`, and
-        `Conflict` when the volume's state does not allow it.
+        is. When it raises `CloudUnavailableError`, the snapshot may exist all the same. Raises `CloudNotFoundError`, `CloudQuotaExceededError`, and
+        `CloudConflictError` when the volume's state does not allow it.
         """
         payload: dict[str, Any] = {
             "volume_id": validate_id(volume_id, "volume"),
@@ -165,14 +167,14 @@ class BlockStorage(VolumeAttachments):
             body = self._call(
                 "POST", "/snapshots", f"make a snapshot of volume {volume_id}", json={"snapshot": payload}
             )
-        except InvalidRequest as refused:
+        except InvalidCloudRequestError as refused:
             # Here Cinder says 400 for an id that is none of its own, too.
             self.get_volume(volume_id)
             raise state_conflict(refused) from None
         return _snapshot(body)
 
     def delete_snapshot(self, snapshot_id: str) -> None:
-        """Ask for the end of a snapshot. Raises `NotFound`, and `Conflict` when its state does not allow it."""
+        """Ask for the end of a snapshot. Raises `CloudNotFoundError`, and `CloudConflictError` when its state does not allow it."""
         self._delete(f"/snapshots/{validate_id(snapshot_id, 'snapshot')}", f"delete snapshot {snapshot_id}")
 
     def list_volume_types(self) -> RecordPage[VolumeType]:
@@ -211,7 +213,7 @@ class BlockStorage(VolumeAttachments):
     def _delete(self, path: str, doing: str) -> None:
         try:
             self._call("DELETE", path, doing)
-        except InvalidRequest as refused:
+        except InvalidCloudRequestError as refused:
             raise state_conflict(refused) from None
 
     def _call(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import ServiceMissing
+from .errors import CloudServiceMissingError
 from .records.json_values import text
 
 INTERFACES = ("public", "internal", "admin")
@@ -67,7 +67,7 @@ def list_endpoints(access: Any) -> Iterator[Endpoint]:
 
 
 def check_service(access: Any, service: str, region: str | None, interface: str) -> None:
-    """Raise `ServiceMissing`, with what the catalog has instead, unless it has a service in a region for an interface.
+    """Raise `CloudServiceMissingError`, with what the catalog has instead, unless it has a service in a region for an interface.
 
     Without a region, it may be in any.
     """
@@ -88,6 +88,6 @@ def check_service(access: Any, service: str, region: str | None, interface: str)
         has = f"It has {', '.join(services[:_MOST_SHOWN])}."
     else:
         has = "It is empty: has the user a role in the project?"
-    raise ServiceMissing(
+    raise CloudServiceMissingError(
         f"The cloud has no {service} service with a {interface} endpoint in {where}, as its catalog says. {has}"
     )

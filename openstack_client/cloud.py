@@ -13,7 +13,7 @@ from .catalog import INTERFACES, Endpoint, list_endpoints
 from .compute import Compute
 from .connection_rules import ConnectionRules
 from .credentials import CloudCredentials
-from .errors import InvalidRequest
+from .errors import InvalidCloudRequestError
 from .image import Images
 from .network import Networks
 from .translation import error_from_exception
@@ -29,7 +29,7 @@ class Cloud:
     `guard` is called before every HTTP request leaves and may raise anything; what it raises comes out unchanged.
     Timeouts are in seconds. `token_cache` shares the token between processes. `rules` say where connections may go
     and how much a cloud may answer. Safe for use by several threads.
-    Close it when the credentials change: requests after that raise `CloudUnavailable`.
+    Close it when the credentials change: requests after that raise `CloudUnavailableError`.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Cloud:
 
     @classmethod
     def from_clouds_yaml(cls, name: str, *, region: str | None = None, guard: Guard | None = None) -> Cloud:
-        """Open the cloud of this name in openstacksdk's `clouds.yaml`. Raises `InvalidRequest` when it is not there."""
+        """Open the cloud of this name in openstacksdk's `clouds.yaml`. Raises `InvalidCloudRequestError` when it is not there."""
         from openstack.config import OpenStackConfig  # noqa: PLC0415 - slow to import; see the package's docstring.
 
         try:
@@ -141,7 +141,7 @@ class Cloud:
         """Return the types of services that the catalog offers in each region, sorted, by the region's name.
 
         Those of this account's interface alone. The types are OpenStack's official ones: a catalog that calls block storage `volumev3` has `block-storage` here.
-        Logs in if that was not done yet. The catalog is as old as the token. What is not in it raises `ServiceMissing`.
+        Logs in if that was not done yet. The catalog is as old as the token. What is not in it raises `CloudServiceMissingError`.
         """
         found: dict[str, set[str]] = {}
         for one in self._endpoints():
@@ -185,14 +185,16 @@ class Cloud:
 
 
 def _read_ca_bundle(path: str | None) -> str | None:
-    """Return the certificates in a file that clouds.yaml names. Raises `InvalidRequest`."""
+    """Return the certificates in a file that clouds.yaml names. Raises `InvalidCloudRequestError`."""
     if not path:
         return None
     try:
         return Path(path).expanduser().read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         why = error.strerror
-    raise InvalidRequest(f"The file of trusted certificates (CA bundle) cannot be read: {path}: {why}.")
+    raise InvalidCloudRequestError(
+        f"The file of trusted certificates (CA bundle) cannot be read: {path}: {why}."
+    )
 
 
 def _normalize_interface(found: Any) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from .errors import InvalidRequest
+from .errors import InvalidCloudRequestError
 from .nova_requests import COMPUTE_MICROVERSION, SERVICE, unwrap_list, unwrap_object
 from .paging import Page, RecordPage, join_pages, json_pages, prefetch_pages, read_records
 from .records import Flavor, Keypair, Quota, Server, ServerReading, Zone
@@ -42,7 +42,7 @@ class Compute(ServerActions, ServerVolumes):
         With `changes_since` (aware, by our clock), what changed at that moment or later, deleted servers included (status
         DELETED). The cloud's clock need not be ours: it is asked by its own, as its answers say it.
         Nova keeps whole seconds, so the time is rounded down: a change within it may be seen twice, never missed.
-        Raises `CloudUnavailable` when the listing breaks off: pages already read are then not the whole fleet.
+        Raises `CloudUnavailableError` when the listing breaks off: pages already read are then not the whole fleet.
         """
         query = _server_query(self._cloud_time(changes_since), tag, statuses)
         for page in self._raw_pages(page_size, query):
@@ -54,7 +54,7 @@ class Compute(ServerActions, ServerVolumes):
         """List the project's servers as `server_pages` does, as readings: for callers that mostly find nothing new.
 
         The next page is fetched while the last one is being processed, so a reader that is no slower than the cloud
-        costs no time of its own. Raises `CloudUnavailable` when the listing breaks off.
+        costs no time of its own. Raises `CloudUnavailableError` when the listing breaks off.
         """
         pages = self._raw_pages(page_size, _server_query(self._cloud_time(changes_since), None, ()))
         for page in prefetch_pages(pages, self._transport.check_guard):
@@ -65,7 +65,7 @@ class Compute(ServerActions, ServerVolumes):
         if time is None:
             return None
         if time.tzinfo is None:
-            raise InvalidRequest("changes_since must carry its time zone.")
+            raise InvalidCloudRequestError("changes_since must carry its time zone.")
         clock = self._transport.clock
         if clock.offset(SERVICE) is None:
             # No answer has told the service's time yet.
@@ -101,14 +101,14 @@ class Compute(ServerActions, ServerVolumes):
             yield from page
 
     def get_server(self, server_id: str) -> Server:
-        """Get one server. Raises `NotFound`."""
+        """Get one server. Raises `CloudNotFoundError`."""
         path = f"/servers/{validate_id(server_id, 'server')}"
         return Server.from_json(unwrap_object(self._call("GET", path, f"read server {server_id}"), "server"))
 
     def find_servers_by_tag(self, tag: str) -> list[Server]:
         """List the servers with this tag, whatever their state: an earlier attempt to create one may have left them.
 
-        Raises `UnreadableObject` when one of them cannot be read: it must not be taken for none.
+        Raises `UnreadableRecordError` when one of them cannot be read: it must not be taken for none.
         """
         pages = self._raw_pages(1000, _server_query(None, tag, ()))
         return [Server.from_json(raw) for page in pages for raw in page]
@@ -129,15 +129,15 @@ class Compute(ServerActions, ServerVolumes):
         """Ask for a server, from an image or from a volume. Look for a tag of its own first: not safe to repeat.
 
         Nova answers with the id alone, so the record holds that and the requested values; the rest comes with
-        `get_server`. When it raises `CloudUnavailable`, the server may exist all the same.
-        Raises `QuotaExceeded`, `Conflict`, `Forbidden`, `InvalidRequest`.
+        `get_server`. When it raises `CloudUnavailableError`, the server may exist all the same.
+        Raises `CloudQuotaExceededError`, `CloudConflictError`, `CloudForbiddenError`, `InvalidCloudRequestError`.
         """
         if (image_id is None) == (boot_volume_id is None):
-            raise InvalidRequest(
+            raise InvalidCloudRequestError(
                 "A server boots from an image or from a volume: exactly one of them is needed."
             )
         if isinstance(network_ids, str) or not network_ids:
-            raise InvalidRequest("A server needs at least one network.")
+            raise InvalidCloudRequestError("A server needs at least one network.")
         payload: dict[str, Any] = {
             "name": validate_name(name, "server"),
             "flavorRef": validate_id(flavor_id, "flavor"),
@@ -175,7 +175,7 @@ class Compute(ServerActions, ServerVolumes):
         )
 
     def rename_server(self, server_id: str, name: str) -> None:
-        """Give a server another name, whatever its state. Raises `NotFound`.
+        """Give a server another name, whatever its state. Raises `CloudNotFoundError`.
 
         A name given while the server is in BUILD may be lost, though Nova accepts it (seen on Zed).
         """
@@ -186,7 +186,7 @@ class Compute(ServerActions, ServerVolumes):
     def replace_metadata(self, server_id: str, metadata: Mapping[str, str]) -> None:
         """Make this all of a server's metadata: keys that are not in it are dropped.
 
-        Raises `NotFound`, `QuotaExceeded` (too many keys), and `Conflict` when the server's state does not allow it: only a
+        Raises `CloudNotFoundError`, `CloudQuotaExceededError` (too many keys), and `CloudConflictError` when the server's state does not allow it: only a
         server that is active, stopped, paused or suspended takes it.
         """
         path = f"/servers/{validate_id(server_id, 'server')}/metadata"
@@ -194,7 +194,7 @@ class Compute(ServerActions, ServerVolumes):
         self._call("PUT", path, f"replace the metadata of server {server_id}", json=payload)
 
     def delete_server(self, server_id: str) -> None:
-        """Ask for the end of a server. Raises `NotFound`; whether that is success is the caller's to say."""
+        """Ask for the end of a server. Raises `CloudNotFoundError`; whether that is success is the caller's to say."""
         self._call("DELETE", f"/servers/{validate_id(server_id, 'server')}", f"delete server {server_id}")
 
     def list_flavors(self) -> RecordPage[Flavor]:

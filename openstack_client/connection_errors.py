@@ -13,7 +13,7 @@ from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
-from .errors import CloudError, CloudUnavailable, InvalidRequest
+from .errors import CloudError, CloudUnavailableError, InvalidCloudRequestError
 
 _MOST_LINKS = 30
 # OpenSSL's names of those of its parts that read files of certificates.
@@ -47,14 +47,17 @@ def _describe_certificate_error(
     for one in chain:
         if isinstance(one, ssl.SSLCertVerificationError):
             why = str(one.verify_message).rstrip(".")
-            return CloudUnavailable, f"the certificate of {where} is not trusted: {why}."
+            return CloudUnavailableError, f"the certificate of {where} is not trusted: {why}."
     for one in chain:
         if isinstance(one, ssl.SSLError):
             if one.library in _READERS_OF_FILES:
-                return InvalidRequest, "the file of trusted certificates (CA bundle) holds no valid PEM."
+                return (
+                    InvalidCloudRequestError,
+                    "the file of trusted certificates (CA bundle) holds no valid PEM.",
+                )
             why = (one.reason or type(one).__name__).lower().replace("_", " ")
             return (
-                CloudUnavailable,
+                CloudUnavailableError,
                 f"no secure connection to {where} came about ({why}): does it speak https?",
             )
     return None
@@ -66,9 +69,9 @@ def _describe_name_error(chain: list[BaseException], where: str) -> tuple[type[C
 
     for one in chain:
         if isinstance(one, socket.gaierror | NameResolutionError):
-            return CloudUnavailable, f"the name in {where} is not known (it does not resolve)."
+            return CloudUnavailableError, f"the name in {where} is not known (it does not resolve)."
         if isinstance(one, LocationValueError | requests.exceptions.InvalidURL):
-            return InvalidRequest, "the address is not valid: it names no host that can be."
+            return InvalidCloudRequestError, "the address is not valid: it names no host that can be."
     return None
 
 
@@ -77,9 +80,9 @@ def _describe_timeout(chain: list[BaseException], where: str) -> tuple[type[Clou
 
     for one in chain:
         if isinstance(one, requests.ConnectTimeout):
-            return CloudUnavailable, f"{where} did not take the connection in time."
+            return CloudUnavailableError, f"{where} did not take the connection in time."
         if isinstance(one, requests.Timeout):
-            return CloudUnavailable, f"{where} did not answer in time."
+            return CloudUnavailableError, f"{where} did not answer in time."
     return None
 
 
@@ -91,20 +94,20 @@ def _describe_broken_connection(
 
     for one in chain:
         if isinstance(one, ConnectionRefusedError):
-            return CloudUnavailable, f"nothing listens at {where} (connection refused)."
+            return CloudUnavailableError, f"nothing listens at {where} (connection refused)."
         if isinstance(one, requests.exceptions.ChunkedEncodingError):
-            return CloudUnavailable, f"the answer of {where} broke off before its end."
+            return CloudUnavailableError, f"the answer of {where} broke off before its end."
         if isinstance(one, DecodeError):
-            return CloudUnavailable, f"the answer of {where} came damaged."
+            return CloudUnavailableError, f"the answer of {where} came damaged."
         if isinstance(one, ConnectionResetError | BrokenPipeError | ConnectionAbortedError):
-            return CloudUnavailable, f"{where} closed the connection without an answer."
+            return CloudUnavailableError, f"{where} closed the connection without an answer."
         if isinstance(one, HTTPException):
-            return CloudUnavailable, f"{where} does not speak HTTP."
+            return CloudUnavailableError, f"{where} does not speak HTTP."
         if isinstance(one, requests.TooManyRedirects):
-            return CloudUnavailable, f"{where} sends us round in a circle of redirects."
+            return CloudUnavailableError, f"{where} sends us round in a circle of redirects."
     for one in chain:
         if isinstance(one, NewConnectionError):
-            return CloudUnavailable, f"no connection to {where} came about."
+            return CloudUnavailableError, f"no connection to {where} came about."
     return None
 
 

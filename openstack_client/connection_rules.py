@@ -17,7 +17,7 @@ class ConnectionRules:
     """The rules of one account. Without `connect`, connections go wherever the cloud's catalog says.
 
     `connect` takes host, port and timeout in seconds, and returns a connected socket: it resolves the name itself, so
-    that what it checks is what is connected to. It raises `AddressRefusedError` where no cloud may be, and OSError.
+    that what it checks is what is connected to. It raises `CloudAddressRefusedError` where no cloud may be, and OSError.
     `check` takes host and port and raises the same; with a `proxy` it is all that can be asked, as the proxy resolves
     the name. No proxy is taken from the environment.
 

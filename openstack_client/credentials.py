@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from .errors import InvalidRequest
+from .errors import InvalidCloudRequestError
 
 # The fingerprint ends up in a shared cache, beside tokens. A slow hash keeps a short password from being guessed from it.
 _FINGERPRINT_ROUNDS = 20_000
@@ -46,21 +46,23 @@ class CloudCredentials:
         return tuple(secret for secret in (self.password, self.application_credential_secret) if secret)
 
     def check(self) -> None:
-        """Raise `InvalidRequest` when something is missing, before anything is sent."""
+        """Raise `InvalidCloudRequestError` when something is missing, before anything is sent."""
         if not self.auth_url.startswith(("http://", "https://")):
-            raise InvalidRequest("The authentication address must begin with http:// or https://.")
+            raise InvalidCloudRequestError("The authentication address must begin with http:// or https://.")
         if not _names_a_host(self.auth_url):
-            raise InvalidRequest("The authentication address names no host, or one that cannot be.")
+            raise InvalidCloudRequestError("The authentication address names no host, or one that cannot be.")
         if self.ca_bundle and not _is_pem(self.ca_bundle):
-            raise InvalidRequest("The trusted certificates (CA bundle) hold no valid PEM.")
+            raise InvalidCloudRequestError("The trusted certificates (CA bundle) hold no valid PEM.")
         if self.kind == "application_credential":
             if not self.application_credential_secret:
-                raise InvalidRequest("The application credential has no secret.")
+                raise InvalidCloudRequestError("The application credential has no secret.")
             return
         if not self.username or not self.password:
-            raise InvalidRequest("A user name and a password, or an application credential, are needed.")
+            raise InvalidCloudRequestError(
+                "A user name and a password, or an application credential, are needed."
+            )
         if not self.project_name and not self.project_id:
-            raise InvalidRequest("A project is needed with a user name and password.")
+            raise InvalidCloudRequestError("A project is needed with a user name and password.")
 
     def fingerprint(self) -> str:
         """Return a hash of everything, the secret included: changed credentials never meet an old token."""

@@ -28,7 +28,7 @@ class CloudError(Exception):
         return (_rebuild, (type(self), self.message, dict(self.__dict__)))
 
 
-class CloudUnavailable(CloudError):
+class CloudUnavailableError(CloudError):
     """No usable answer: no connection, a timeout, 5xx, 429, or an answer that makes no sense. Worth trying again.
 
     A change that ended so may have been carried out all the same: look at the cloud's fresh state before repeating it.
@@ -49,7 +49,7 @@ class CloudUnavailable(CloudError):
         self.retry_after = retry_after
 
 
-class UnreadableObject(CloudUnavailable):
+class UnreadableRecordError(CloudUnavailableError):
     """One object of an answer is malformed. Nothing is wrong with the others.
 
     `name` is what the object calls itself, if it does. In a listing such an object is counted and named, and the rest is
@@ -66,56 +66,56 @@ class UnreadableObject(CloudUnavailable):
         self.name = name
 
 
-class NotFound(CloudError):
+class CloudNotFoundError(CloudError):
     """The cloud said, in its own words, that the object is not there (or is another project's).
 
-    A 404 that does not come from the service itself (a proxy's page, a wrong address) is `CloudUnavailable`, because
+    A 404 that does not come from the service itself (a proxy's page, a wrong address) is `CloudUnavailableError`, because
     for a removal "not found" means success.
     """
 
     code: ClassVar[str] = "not_found"
 
 
-class Conflict(CloudError):
+class CloudConflictError(CloudError):
     """The object's state does not allow it (409): for example a start of a server that is active."""
 
     code: ClassVar[str] = "conflict"
 
 
-class QuotaExceeded(CloudError):
+class CloudQuotaExceededError(CloudError):
     """The project's quota in the cloud does not allow it. The message holds the cloud's figures."""
 
     code: ClassVar[str] = "quota_exceeded"
 
 
-class Forbidden(CloudError):
+class CloudForbiddenError(CloudError):
     """The cloud's policy does not allow it to these credentials (403)."""
 
     code: ClassVar[str] = "forbidden"
 
 
-class AuthenticationFailed(CloudError):
+class CloudAuthenticationError(CloudError):
     """The credentials are wrong, disabled or expired (401)."""
 
     code: ClassVar[str] = "authentication_failed"
 
 
-class InvalidRequest(CloudError):
+class InvalidCloudRequestError(CloudError):
     """The request itself is wrong: refused by us before it went out (no `status_code`), or by the cloud."""
 
     code: ClassVar[str] = "invalid_request"
 
 
-class AddressRefusedError(InvalidRequest):
+class CloudAddressRefusedError(InvalidCloudRequestError):
     """The account, or the cloud's catalog, leads to an address where no cloud may be (see `ConnectionRules`)."""
 
     code: ClassVar[str] = "address_refused"
 
 
-class ServiceMissing(InvalidRequest):
+class CloudServiceMissingError(InvalidCloudRequestError):
     """The cloud has no such service in this region, as far as its catalog for these credentials says.
 
-    Not `NotFound`: for a removal that would mean success.
+    Not `CloudNotFoundError`: for a removal that would mean success.
     """
 
     code: ClassVar[str] = "service_missing"

@@ -50,7 +50,7 @@ class CloudAdapter(HTTPAdapter):
         return manager
 
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
-        """See `HTTPAdapter`. Raises `AddressRefusedError` too."""
+        """See `HTTPAdapter`. Raises `CloudAddressRefusedError` too."""
         if self._rules.check is not None and select_proxy(request.url or "", kwargs.get("proxies")):
             parts = urlsplit(request.url or "")
             port = parts.port or (443 if parts.scheme == "https" else 80)

@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 import requests
 
 from .connection_rules import AnswerRefused, ConnectionRules, check_json_tokens, format_mebibytes
-from .errors import AddressRefusedError, CloudError, CloudUnavailable, InvalidRequest
+from .errors import CloudAddressRefusedError, CloudError, CloudUnavailableError, InvalidCloudRequestError
 from .http_adapter import CloudAdapter
 
 # Changing nothing, these may be sent again when the connection broke. A POST may have been carried out: never.
@@ -67,8 +67,8 @@ class HttpSession(requests.Session):
     def request(self, method: str, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
         """As in requests, with our timeout and without redirects to elsewhere, whatever the caller says.
 
-        Returns an answer that is read already. Raises `AddressRefusedError`, `InvalidRequest` for a redirect, and
-        `CloudUnavailable` for an answer beyond the rules, beside what requests raises.
+        Returns an answer that is read already. Raises `CloudAddressRefusedError`, `InvalidCloudRequestError` for a redirect, and
+        `CloudUnavailableError` for an answer beyond the rules, beside what requests raises.
         """
         kwargs |= {"timeout": self._timeout, "stream": True, "allow_redirects": False}
         if kwargs.get("verify", True) is True and not self._has_ca_bundle:
@@ -84,7 +84,7 @@ class HttpSession(requests.Session):
             address = self._redirect_address(method, response.url, location)
             # The new address has its own query.
             kwargs.pop("params", None)
-        raise InvalidRequest(f"{extract_origin(address)} sends us round in a circle of redirects.")
+        raise InvalidCloudRequestError(f"{extract_origin(address)} sends us round in a circle of redirects.")
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """See requests, which would read a redirect's body without a bound to look where it leads."""
@@ -101,14 +101,14 @@ class HttpSession(requests.Session):
             except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
                 if retries <= 0:
                     raise
-            except AddressRefusedError as refused:
-                error: CloudError = AddressRefusedError(
+            except CloudAddressRefusedError as refused:
+                error: CloudError = CloudAddressRefusedError(
                     f"{self._describe_source(url)} {extract_origin(url)}, where clouds are not allowed: {refused.message}."
                 )
                 break
             except AnswerRefused as refused:
                 whose = f"{method} {extract_origin(url)}{urlsplit(url).path}"
-                error = CloudUnavailable(f"The answer to {whose} was not read to its end: it {refused}.")
+                error = CloudUnavailableError(f"The answer to {whose} was not read to its end: it {refused}.")
                 break
             else:
                 return response
@@ -138,18 +138,20 @@ class HttpSession(requests.Session):
         response._content_consumed = True  # noqa: SLF001
 
     def _check_url(self, url: str) -> None:
-        """Raise `InvalidRequest` for a URL that is not HTTP, or that names a user, whom requests would log in as."""
+        """Raise `InvalidCloudRequestError` for a URL that is not HTTP, or that names a user, whom requests would log in as."""
         try:
             parts = urlsplit(url)
             has_user = parts.username is not None or parts.password is not None
         except ValueError:
-            raise InvalidRequest(f"{self._describe_source(url)} an address that cannot be read.") from None
+            raise InvalidCloudRequestError(
+                f"{self._describe_source(url)} an address that cannot be read."
+            ) from None
         if parts.scheme.lower() not in _PORTS or has_user:
             why = "names a user" if has_user else "is neither http nor https"
-            raise InvalidRequest(f"{self._describe_source(url)} an address that {why}.")
+            raise InvalidCloudRequestError(f"{self._describe_source(url)} an address that {why}.")
 
     def _redirect_address(self, method: str, url: str, location: str) -> str:
-        """Return where a redirect leads, if it stays where the request was sent to. Raises `InvalidRequest`.
+        """Return where a redirect leads, if it stays where the request was sent to. Raises `InvalidCloudRequestError`.
 
         Services redirect to themselves ("/v2.1" to "/v2.1/"), and behind a proxy that speaks TLS they often name http
         for it; so what is taken of a redirect is its path. Anywhere else would get the token, or see the request.
@@ -167,7 +169,7 @@ class HttpSession(requests.Session):
             target = new._replace(scheme=old.scheme, netloc=old.netloc, fragment="").geturl()
             if target != url:
                 return target
-        raise InvalidRequest(
+        raise InvalidCloudRequestError(
             f"{extract_origin(url)} redirects {method} {old.path or '/'} to {where}, and redirects are not followed:"
             " they would carry credentials along. If that is the right address, enter it."
         )

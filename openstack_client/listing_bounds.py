@@ -18,7 +18,7 @@ Listing = Callable[Concatenate[Transport, str, str, Params], Iterator[Page]]
 
 
 def bounded_listing(fetch_pages: Listing[Params]) -> Listing[Params]:
-    """Let a listing ask for `MAX_PAGES` and show `MAX_ROWS` at the most. Beyond that it raises `CloudUnavailable`.
+    """Let a listing ask for `MAX_PAGES` and show `MAX_ROWS` at the most. Beyond that it raises `CloudUnavailableError`.
 
     Pages are counted where they are requested: an empty one, which the listing does not show, counts too.
     """

@@ -22,7 +22,7 @@ _Record = TypeVar("_Record")
 class Networks:
     """Neutron's calls.
 
-    Every listing holds what this project sees: its own, and what is shared with it. All of them raise `CloudUnavailable`
+    Every listing holds what this project sees: its own, and what is shared with it. All of them raise `CloudUnavailableError`
     when the listing breaks off: pages already read are then not all.
     """
 

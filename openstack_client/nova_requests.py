@@ -43,7 +43,7 @@ class NovaRequests:
 
 
 def unwrap_object(body: Any, key: str) -> dict[str, Any]:
-    """Return the object that Nova wraps in `key`. Raises `CloudUnavailable` when it is not there."""
+    """Return the object that Nova wraps in `key`. Raises `CloudUnavailableError` when it is not there."""
     found = body.get(key) if isinstance(body, dict) else None
     if not isinstance(found, dict):
         raise malformed_answer(f"it holds no {key}")
@@ -51,7 +51,7 @@ def unwrap_object(body: Any, key: str) -> dict[str, Any]:
 
 
 def unwrap_list(body: Any, key: str) -> list[Any]:
-    """Return the list that Nova wraps in `key`. Raises `CloudUnavailable` when it is not there."""
+    """Return the list that Nova wraps in `key`. Raises `CloudUnavailableError` when it is not there."""
     found = body.get(key) if isinstance(body, dict) else None
     if not isinstance(found, list):
         raise malformed_answer(f"it holds no list of {key}")

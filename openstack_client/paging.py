@@ -8,7 +8,7 @@ How a listing of OpenStack's may end wrongly, and what is done about it:
 | a page is shorter than requested, and no link says that there is more: perhaps a limit of the server's | the rest is requested by marker until a page is empty |
 | the marker was removed between two pages (400, 404) | the listing begins anew, at most `MAX_RESTARTS` times; what was shown before is not shown twice |
 | a page is empty, or has no id that could be a marker, and links to more | the marker in the link is followed, never its host or path |
-| a page shows nothing but what earlier ones have shown | `CloudUnavailable`: the server ignores the marker, and what else there is cannot be known |
+| a page shows nothing but what earlier ones have shown | `CloudUnavailableError`: the server ignores the marker, and what else there is cannot be known |
 | an object comes twice, on one page or on two | it is shown once |
 | an object cannot be read | it is counted and named on its page, and the others are read |
 """
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-from .errors import InvalidRequest, NotFound, UnreadableObject
+from .errors import CloudNotFoundError, InvalidCloudRequestError, UnreadableRecordError
 from .listing_bounds import bounded_listing
 from .records.json_values import is_id, text
 from .translation import malformed_answer
@@ -37,7 +37,7 @@ MAX_RESTARTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class UnreadableRecord:
     """An object of a listing that could not be read: its id, or "" when it has none, its name, and why.
 
     The id may be one that no service could have given it. Without any, the object may be each of those that are missing.
@@ -56,7 +56,7 @@ class Unreadable:
 class RecordPage(list[Record]):
     """A page of records; `unreadable` are the objects on it that none could be made of."""
 
-    def __init__(self, records: Iterable[Record] = (), unreadable: Iterable[Unreadable] = ()) -> None:
+    def __init__(self, records: Iterable[Record] = (), unreadable: Iterable[UnreadableRecord] = ()) -> None:
         super().__init__(records)
         self.unreadable = tuple(unreadable)
 
@@ -64,7 +64,7 @@ class RecordPage(list[Record]):
 def read_records(page: Iterable[Any], from_json: Callable[[Any], Record]) -> RecordPage[Record]:
     """Make records of a page's raw objects. Never raises for one of them: it is in the page's `unreadable`."""
     records: list[Record] = []
-    unreadable: list[Unreadable] = []
+    unreadable: list[UnreadableRecord] = []
     for raw in page:
         try:
             records.append(from_json(raw))
@@ -76,18 +76,20 @@ def read_records(page: Iterable[Any], from_json: Callable[[Any], Record]) -> Rec
 def join_pages(pages: Iterable[RecordPage[Record]]) -> RecordPage[Record]:
     """Return all pages as one."""
     records: list[Record] = []
-    unreadable: list[Unreadable] = []
+    unreadable: list[UnreadableRecord] = []
     for page in pages:
         records += page
         unreadable += page.unreadable
     return RecordPage(records, unreadable)
 
 
-def _unreadable(raw: Any, error: Exception) -> Unreadable:
+def _unreadable(raw: Any, error: Exception) -> UnreadableRecord:
     get = raw.get if isinstance(raw, dict) else {}.get
     found, name = get("id"), text(get("name"), 80)
-    reason = error.what if isinstance(error, UnreadableObject) else f"{type(error).__name__} while reading it"
-    return Unreadable(text(found) or "", name or "", reason)
+    reason = (
+        error.what if isinstance(error, UnreadableRecordError) else f"{type(error).__name__} while reading it"
+    )
+    return UnreadableRecord(text(found) or "", name or "", reason)
 
 
 def _id_of(raw: Any) -> Any:
@@ -112,7 +114,7 @@ def json_pages(
 
     `marker_of` says what stands for an object in a `marker`: its id, unless the service has it otherwise; None for an
     object that has none.
-    Raises `CloudUnavailable` when the listing does not come to its proven end (see the module's text): pages already
+    Raises `CloudUnavailableError` when the listing does not come to its proven end (see the module's text): pages already
     read are then not all, and nothing may be taken for gone.
     """
     validate_page_size(page_size)
@@ -129,7 +131,7 @@ def json_pages(
             body = transport.request(
                 service, "GET", path, doing=doing, params=query, microversion=microversion
             )
-        except (InvalidRequest, NotFound) as refused:
+        except (InvalidCloudRequestError, CloudNotFoundError) as refused:
             restarts += 1
             _check_restart(refused, path, marker, restarts)
             marker, tail = None, []
@@ -157,10 +159,12 @@ def json_pages(
         marker, tail = following, [] if last is None else raw_page[last + 1 :]
 
 
-def _check_restart(refused: InvalidRequest | NotFound, path: str, marker: str | None, restarts: int) -> None:
+def _check_restart(
+    refused: InvalidCloudRequestError | CloudNotFoundError, path: str, marker: str | None, restarts: int
+) -> None:
     """Raise unless a listing may begin anew because the service no longer knows the marker."""
     if marker is None or refused.status_code not in {400, 404}:
-        if isinstance(refused, NotFound):
+        if isinstance(refused, CloudNotFoundError):
             # Of a listing, and not of an object: for a removal, that would mean success.
             raise malformed_answer(f"there is no listing at {path}: {refused.message}") from None
         raise refused

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .errors import InvalidRequest
+from .errors import InvalidCloudRequestError
 from .nova_requests import NovaRequests, unwrap_list, unwrap_object
 from .paging import read_records
 from .records import ServerAction, ServerEvent
@@ -28,7 +28,7 @@ _CONSOLE_PROTOCOLS = {
 class ServerActions(NovaRequests):
     """Nova's actions. Each returns when Nova has accepted it; the server gets there later, or ends in ERROR.
 
-    Every one raises `NotFound`, and `Conflict` when the server's state does not allow it: also when it is already so,
+    Every one raises `CloudNotFoundError`, and `CloudConflictError` when the server's state does not allow it: also when it is already so,
     and while another action is under way (`task_state`).
     """
 
@@ -75,7 +75,7 @@ class ServerActions(NovaRequests):
     def resize_server(self, server_id: str, flavor_id: str) -> None:
         """Give a server another flavor. It ends as VERIFY_RESIZE, on the new flavor, to be confirmed or reverted.
 
-        Raises `QuotaExceeded` with the cloud's figures, and `InvalidRequest` for a flavor that is not there, is the
+        Raises `CloudQuotaExceededError` with the cloud's figures, and `InvalidCloudRequestError` for a flavor that is not there, is the
         same, or has too small a disk.
         """
         action = {"resize": {"flavorRef": validate_id(flavor_id, "flavor")}}
@@ -85,7 +85,7 @@ class ServerActions(NovaRequests):
         """Keep the new flavor and release the old one's resources.
 
         Nova goes on showing VERIFY_RESIZE without a task until it has done so, and answers a second confirmation in
-        that time with 400: a `Conflict` too.
+        that time with 400: a `CloudConflictError` too.
         """
         self._end_resize(server_id, "confirmResize", "confirm the resize")
 
@@ -99,7 +99,7 @@ class ServerActions(NovaRequests):
         `metadata` becomes properties of the image. The image is there at once, and "active" once its bytes are; it is
         gone when the server is removed before that. Of a server that boots from a volume, it is active at once and empty,
         and Cinder makes a snapshot of each volume; the server shows no task.
-        Raises `QuotaExceeded`, `InvalidRequest`.
+        Raises `CloudQuotaExceededError`, `InvalidCloudRequestError`.
         """
         payload = {"name": validate_name(name, "image"), "metadata": validate_properties(metadata)}
         body = self._act(server_id, {"createImage": payload}, f"make an image of server {server_id}")
@@ -111,12 +111,12 @@ class ServerActions(NovaRequests):
     def console_url(self, server_id: str, kind: str = "novnc") -> str:
         """Return the URL of the server's console. It holds a secret that grants access to anyone for some minutes.
 
-        `kind` is "novnc", "spice-html5", "rdp-html5", "serial" or "webmks". Raises `InvalidRequest` when the cloud does
-        not have that kind, and `Conflict` while the server is on no host.
+        `kind` is "novnc", "spice-html5", "rdp-html5", "serial" or "webmks". Raises `InvalidCloudRequestError` when the cloud does
+        not have that kind, and `CloudConflictError` while the server is on no host.
         """
         protocol = _CONSOLE_PROTOCOLS.get(kind)
         if protocol is None:
-            raise InvalidRequest(
+            raise InvalidCloudRequestError(
                 f"{kind!r:.40} is no kind of console; there are {', '.join(_CONSOLE_PROTOCOLS)}."
             )
         path = f"/servers/{validate_id(server_id, 'server')}/remote-consoles"
@@ -143,7 +143,7 @@ class ServerActions(NovaRequests):
     def list_action_events(self, server_id: str, request_id: str) -> list[ServerEvent]:
         """List the events of one action on Nova's services; [] while its message has not reached any.
 
-        Raises `NotFound` for an action that Nova has no record of.
+        Raises `CloudNotFoundError` for an action that Nova has no record of.
         """
         request = validate_id(request_id, "request")
         path = f"/servers/{validate_id(server_id, 'server')}/os-instance-actions/{request}"
@@ -154,12 +154,12 @@ class ServerActions(NovaRequests):
     def force_delete_server(self, server_id: str) -> None:
         """Ask for the end of a server, also where Nova would keep it as SOFT_DELETED for a while.
 
-        Raises `NotFound`, `Forbidden` where the cloud's policy leaves this to administrators, and `Conflict`.
+        Raises `CloudNotFoundError`, `CloudForbiddenError` where the cloud's policy leaves this to administrators, and `CloudConflictError`.
         """
         self._act(server_id, {"forceDelete": None}, f"delete server {server_id} for good")
 
     def _end_resize(self, server_id: str, action: str, doing: str) -> None:
         try:
             self._act(server_id, {action: None}, f"{doing} of server {server_id}")
-        except InvalidRequest as refused:
+        except InvalidCloudRequestError as refused:
             raise state_conflict(refused) from None

@@ -1,35 +1,35 @@
 """Turn answers and other libraries' exceptions into our errors, in this one place.
 
-What each status means, by service. "Again" is `CloudUnavailable`: nothing is known, and the caller may try again; after
+What each status means, by service. "Again" is `CloudUnavailableError`: nothing is known, and the caller may try again; after
 a change it looks at the cloud's fresh state first. Everything else is the cloud's word, and final.
 
 | status | service | means | error |
 |---|---|---|---|
 | 300-399 | all | a proxy's page, a redirect that is not followed | again |
-| 401 | identity | the credentials are wrong, switched off or expired | `AuthenticationFailed` |
+| 401 | identity | the credentials are wrong, switched off or expired | `CloudAuthenticationError` |
 | 401 | others | keystoneauth has logged in anew, and the new token is refused: the service cannot ask Keystone | again |
-| 403 | compute | "Quota exceeded ...", "Maximum number of ... exceeded" | `QuotaExceeded` |
-| 403 | all | policy, or a state (detaching the boot volume on old Novas) | `Forbidden` |
-| 404 | all, in the service's own form | the object is not there | `NotFound` |
+| 403 | compute | "Quota exceeded ...", "Maximum number of ... exceeded" | `CloudQuotaExceededError` |
+| 403 | all | policy, or a state (detaching the boot volume on old Novas) | `CloudForbiddenError` |
+| 404 | all, in the service's own form | the object is not there | `CloudNotFoundError` |
 | 404 | all, in another form | a proxy's page, a wrong address | again |
 | 408, 425, 429 | all | too slow, too early, too many requests | again, after `Retry-After` |
-| 409 | network, type `OverQuota` | a quota | `QuotaExceeded` |
+| 409 | network, type `OverQuota` | a quota | `CloudQuotaExceededError` |
 | 409 | network, type `RetryRequest`; all, "try again" | two requests met in the database | again |
-| 409 | all | the object's state | `Conflict` |
+| 409 | all | the object's state | `CloudConflictError` |
 | 413 | all, words of a rate ("rate-limited", "Only 10 POST request(s) ...") | Nova before Liberty, Cinder: too many requests | again, after `Retry-After` |
 | 413 | compute, `overLimit` with a `Retry-After` above 0 and no word of a quota | as above | again |
-| 413 | block-storage, in JSON | `VolumeLimitExceeded` and its like, with `Retry-After: 0` | `QuotaExceeded` |
-| 413 | image | the storage quota | `QuotaExceeded` |
-| 413 | words of a quota | a quota | `QuotaExceeded` |
-| 413 | others | the request is too large | `InvalidRequest` |
-| 423 | all | locked | `Conflict` |
-| 400, 405, 406, 410-412, 414-417, 422, 424, 426, 428, 431, 451 and the other 4xx | all | the request is wrong, or too old or new | `InvalidRequest` |
+| 413 | block-storage, in JSON | `VolumeLimitExceeded` and its like, with `Retry-After: 0` | `CloudQuotaExceededError` |
+| 413 | image | the storage quota | `CloudQuotaExceededError` |
+| 413 | words of a quota | a quota | `CloudQuotaExceededError` |
+| 413 | others | the request is too large | `InvalidCloudRequestError` |
+| 423 | all | locked | `CloudConflictError` |
+| 400, 405, 406, 410-412, 414-417, 422, 424, 426, 428, 431, 451 and the other 4xx | all | the request is wrong, or too old or new | `InvalidCloudRequestError` |
 | 421 | all | the answer is another server's | again |
 | 500 | all | a fault of the service. Of 50 stops at once a real Nova answers up to 14 so, some of them done | again |
-| 501 | all | the service or its driver cannot do it: a console of that type, an action of that hypervisor | `InvalidRequest` |
+| 501 | all | the service or its driver cannot do it: a console of that type, an action of that hypervisor | `InvalidCloudRequestError` |
 | 502, 503, 504 | all | the service, or what is behind it, is away | again, after `Retry-After` |
-| 505, 506, 510 | all | not spoken here | `InvalidRequest` |
-| 507 | all | no room in the storage; not to be repeated before somebody makes some | `QuotaExceeded` |
+| 505, 506, 510 | all | not spoken here | `InvalidCloudRequestError` |
+| 507 | all | no room in the storage; not to be repeated before somebody makes some | `CloudQuotaExceededError` |
 | 508, 509, 511-599 | all | trouble of proxies | again |
 
 The class is decided by status and form. Words are read only where OpenStack gives two things the same status.
@@ -46,15 +46,15 @@ from typing import Any
 from .connection_errors import describe_connection_error
 from .decoding import clean_text, decode_json
 from .errors import (
-    AuthenticationFailed,
+    CloudAuthenticationError,
+    CloudConflictError,
     CloudError,
-    CloudUnavailable,
-    Conflict,
-    Forbidden,
-    InvalidRequest,
-    NotFound,
-    QuotaExceeded,
-    ServiceMissing,
+    CloudForbiddenError,
+    CloudNotFoundError,
+    CloudQuotaExceededError,
+    CloudServiceMissingError,
+    CloudUnavailableError,
+    InvalidCloudRequestError,
 )
 
 _MAX_WORDS = 500
@@ -83,57 +83,59 @@ def error_from_response(
     message = f"Could not {doing}: {service} answered {status}" + (f": {said}" if said else ".")
     retry_after = seconds_to_wait(response.headers.get("retry-after"), response.headers.get("date"))
     kind = _error_class(status, service, body, retry_after)
-    if kind is AuthenticationFailed:
+    if kind is CloudAuthenticationError:
         message = f"{message.rstrip('.')}. The cloud does not accept the credentials: they are wrong, switched off or expired."
     elif status == 401:
         message = f"{message.rstrip('.')}. It refuses a token that the cloud has just given out."
-    elif status == 404 and kind is CloudUnavailable:
+    elif status == 404 and kind is CloudUnavailableError:
         message += " (the answer is not from the service itself)"
-    if kind is CloudUnavailable:
-        return CloudUnavailable(message, status_code=status, request_id=request_id, retry_after=retry_after)
+    if kind is CloudUnavailableError:
+        return CloudUnavailableError(
+            message, status_code=status, request_id=request_id, retry_after=retry_after
+        )
     return kind(message, status_code=status, request_id=request_id)
 
 
 def _error_class(status: int, service: str, body: Any, retry_after: float | None) -> type[CloudError]:  # noqa: C901 - the table above, line by line.
     """Return the class of the error for a status; see the module's table."""
     if status == 401:
-        return AuthenticationFailed if service == "identity" else CloudUnavailable
+        return CloudAuthenticationError if service == "identity" else CloudUnavailableError
     if status == 403:
-        return QuotaExceeded if _is_quota_refusal(body) else Forbidden
+        return CloudQuotaExceededError if _is_quota_refusal(body) else CloudForbiddenError
     if status == 404:
-        return NotFound if _is_from_service(service, body) else CloudUnavailable
+        return CloudNotFoundError if _is_from_service(service, body) else CloudUnavailableError
     if status == 409:
         kind = _neutron_type(body)
         if kind == "OverQuota":
-            return QuotaExceeded
-        return CloudUnavailable if kind == "RetryRequest" else Conflict
+            return CloudQuotaExceededError
+        return CloudUnavailableError if kind == "RetryRequest" else CloudConflictError
     if status == 413:
         return _error_class_of_413(service, body, retry_after)
     if status in {408, 421, 425, 429}:
-        return CloudUnavailable
+        return CloudUnavailableError
     if status == 423:
-        return Conflict
+        return CloudConflictError
     if status in {501, 505, 506, 510}:
-        return InvalidRequest
+        return InvalidCloudRequestError
     if status == 507:
-        return QuotaExceeded
-    return InvalidRequest if 400 <= status < 500 else CloudUnavailable
+        return CloudQuotaExceededError
+    return InvalidCloudRequestError if 400 <= status < 500 else CloudUnavailableError
 
 
 def _error_class_of_413(service: str, body: Any, retry_after: float | None) -> type[CloudError]:
     words = _extract_message(body).lower()
     if _RATE.search(words) or _RATE.search(_extract_details(body).lower()):
-        return CloudUnavailable
+        return CloudUnavailableError
     # Of Cinder itself, whatever it says, a 413 that is about no rate is about a quota; a proxy's is no JSON.
     if (
         service == "image"
         or _is_quota_refusal(body)
         or (service == "block-storage" and isinstance(body, dict))
     ):
-        return QuotaExceeded
+        return CloudQuotaExceededError
     if isinstance(body, dict) and any(key.startswith("overLimit") for key in body):
-        return CloudUnavailable if service == "compute" and retry_after else QuotaExceeded
-    return InvalidRequest
+        return CloudUnavailableError if service == "compute" and retry_after else CloudQuotaExceededError
+    return InvalidCloudRequestError
 
 
 def _request_id(response: Any) -> str | None:
@@ -165,11 +167,11 @@ def error_from_exception(
     if isinstance(exception, ksa.HttpError | sdk.HttpException):
         return _error_from_http(exception, service=service, doing=doing, secrets=secrets)
     if isinstance(exception, ksa.EndpointNotFound | ksa.EmptyCatalog):
-        return ServiceMissing(f"{start}the cloud has no {service} service in this region. {said}")
+        return CloudServiceMissingError(f"{start}the cloud has no {service} service in this region. {said}")
     if isinstance(exception, sdk.ConfigException | ksa.MissingRequiredOptions | ksa.NoMatchingPlugin):
-        return InvalidRequest(f"{start}{said}")
+        return InvalidCloudRequestError(f"{start}{said}")
     if isinstance(exception, ksa.AuthorizationFailure | ksa.AuthPluginException):
-        return AuthenticationFailed(f"{start}{said}")
+        return CloudAuthenticationError(f"{start}{said}")
     theirs = isinstance(exception, ksa.ClientException | sdk.SDKException | requests.RequestException)
     if not theirs and not isinstance(exception, _LEFT_BARE):
         return None
@@ -181,7 +183,7 @@ def error_from_exception(
         said = "what is at that address does not answer as OpenStack does; is it the right address?"
     elif not theirs:
         said = f"{said} ({type(exception).__name__})"
-    return CloudUnavailable(f"{start}{service} gave no usable answer: {said}")
+    return CloudUnavailableError(f"{start}{service} gave no usable answer: {said}")
 
 
 def _error_from_http(exception: Any, *, service: str, doing: str, secrets: tuple[str, ...]) -> CloudError:
@@ -190,7 +192,7 @@ def _error_from_http(exception: Any, *, service: str, doing: str, secrets: tuple
     request_id = getattr(exception, "request_id", None)
     if status == 404:
         # Never about an object: answers about those are read by us.
-        return InvalidRequest(
+        return InvalidCloudRequestError(
             f"Could not {doing}: {service}: the authentication address or the endpoint leads nowhere (404).",
             status_code=404,
             request_id=request_id,
@@ -202,23 +204,23 @@ def _error_from_http(exception: Any, *, service: str, doing: str, secrets: tuple
             service = "identity"
         return error_from_response(response, service=service, doing=doing, secrets=secrets)
     message = f"Could not {doing}: {_scrub(str(exception), secrets)}"
-    kind = AuthenticationFailed if status == 401 else CloudUnavailable
+    kind = CloudAuthenticationError if status == 401 else CloudUnavailableError
     return kind(message, status_code=status, request_id=request_id)
 
 
-def state_conflict(refused: InvalidRequest) -> InvalidRequest | Conflict:
-    """Return a `Conflict` for the cloud's 400 to a request of validated ids alone: it can only mean a state.
+def state_conflict(refused: InvalidCloudRequestError) -> InvalidCloudRequestError | CloudConflictError:
+    """Return a `CloudConflictError` for the cloud's 400 to a request of validated ids alone: it can only mean a state.
 
     A refusal of ours, which never left, stays what it is.
     """
     if refused.status_code != 400:
         return refused
-    return Conflict(refused.message, status_code=400, request_id=refused.request_id)
+    return CloudConflictError(refused.message, status_code=400, request_id=refused.request_id)
 
 
-def malformed_answer(what: str) -> CloudUnavailable:
+def malformed_answer(what: str) -> CloudUnavailableError:
     """Return the error for an answer that arrived and is malformed."""
-    return CloudUnavailable(f"The cloud's answer makes no sense: {what}.")
+    return CloudUnavailableError(f"The cloud's answer makes no sense: {what}.")
 
 
 def _is_quota_refusal(body: Any) -> bool:

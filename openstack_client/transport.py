@@ -15,7 +15,7 @@ from .clock import CloudClock
 from .connection_rules import ConnectionRules
 from .credentials import CloudCredentials
 from .decoding import decode_json
-from .errors import CloudUnavailable
+from .errors import CloudUnavailableError
 from .tokens import correct_tokens_at_login
 from .translation import error_from_exception, error_from_response, malformed_answer
 
@@ -138,7 +138,7 @@ class Transport:
         return str(self.access().project_id)
 
     def close(self) -> None:
-        """Close every connection. Requests after that raise `CloudUnavailable`."""
+        """Close every connection. Requests after that raise `CloudUnavailableError`."""
         with self._lock:
             self._closed = True
             self._drop()
@@ -146,7 +146,7 @@ class Transport:
     def _run(self, service: str, doing: str, work: Callable[[], Any]) -> Any:
         self.check_guard()
         if self._closed:
-            raise CloudUnavailable(
+            raise CloudUnavailableError(
                 f"Could not {doing}: this connection was closed, most likely for new credentials."
             )
         problem: Exception
@@ -191,7 +191,7 @@ class Transport:
         return proxy
 
     def _need_in_catalog(self, session: Any, service: str) -> None:
-        """Raise `ServiceMissing` for a service that the catalog does not have. openstacksdk raises several errors for it, one of them a plain `ValueError`."""
+        """Raise `CloudServiceMissingError` for a service that the catalog does not have. openstacksdk raises several errors for it, one of them a plain `ValueError`."""
         known = session.auth.auth_ref
         if known is not None and self._found_in.get(service) is known:
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .errors import InvalidRequest
+from .errors import InvalidCloudRequestError
 from .paging import json_pages
 from .records.history import VolumeReservation
 from .translation import state_conflict
@@ -40,7 +40,7 @@ class VolumeAttachments:
     def delete_reservation(self, reservation_id: str) -> None:
         """Remove an attachment that no server uses, which makes its volume available again.
 
-        Raises `NotFound`, and `Conflict` when a server uses it: Cinder then wants Nova to detach it (CVE-2023-2088).
+        Raises `CloudNotFoundError`, and `CloudConflictError` when a server uses it: Cinder then wants Nova to detach it (CVE-2023-2088).
         """
         path = f"/attachments/{validate_id(reservation_id, 'attachment')}"
         self._ask("DELETE", path, f"delete attachment {reservation_id}")
@@ -48,7 +48,7 @@ class VolumeAttachments:
     def roll_detaching(self, volume_id: str) -> None:
         """Make a volume that is `detaching` `in-use` again: for when the server's side of it was lost.
 
-        Raises `NotFound`, and `Conflict` when it is not being detached.
+        Raises `CloudNotFoundError`, and `CloudConflictError` when it is not being detached.
         """
         path = f"/volumes/{validate_id(volume_id, 'volume')}/action"
         self._ask(
@@ -60,5 +60,5 @@ class VolumeAttachments:
             self._transport.request(
                 _SERVICE, method, path, doing=doing, json=json, microversion=_MICROVERSION
             )
-        except InvalidRequest as refused:
+        except InvalidCloudRequestError as refused:
             raise state_conflict(refused) from None

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from openstack_client import CloudError, CloudUnavailable, last_request_id
+from openstack_client import CloudError, CloudUnavailableError, last_request_id
 from security.encryption import UnreadableSecretError
 from tasks.command import Command, Failed, Wait
 from tasks.engine import back_off
@@ -29,7 +29,7 @@ class CloudCommand(Command):
 
     def translate(self, error: Exception) -> Wait | Failed | None:
         """Translate an error of the cloud into the result of the step; None for an error that is none of the cloud's."""
-        if isinstance(error, CloudUnavailable):
+        if isinstance(error, CloudUnavailableError):
             return Wait(
                 error.retry_after or back_off(self.tries),
                 _("The cloud is unavailable: %(reason)s") % {"reason": error},

@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from openstack_client import AuthenticationFailed, CloudError, CloudUnavailable
+from openstack_client import CloudAuthenticationError, CloudError, CloudUnavailableError
 from tasks.command import Done, Entity, Failed, Failure, Result, Wait, minutes, register, step
 from tasks.dispatch import dispatch_task
 
@@ -75,9 +75,9 @@ class VerifyAccountCommand(CloudCommand):
     def _refused(self, problem: Exception) -> Result:
         message = sanitize_text(str(problem), MAX_MESSAGE_LENGTH)
         # An unavailable cloud is asked a few times only: somebody waits for the answer.
-        if isinstance(problem, CloudUnavailable) and self.tries < 3:
+        if isinstance(problem, CloudUnavailableError) and self.tries < 3:
             return Wait(min(problem.retry_after or 2.0, 20.0), message)
-        if isinstance(problem, AuthenticationFailed):
+        if isinstance(problem, CloudAuthenticationError):
             message = _("Sign-in to the cloud failed: %(reason)s") % {"reason": message}
         return Failed(problem.code if isinstance(problem, CloudError) else "cloud_error", message)
 

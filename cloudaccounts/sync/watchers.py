@@ -12,12 +12,12 @@ import structlog
 from openstack_client import (
     Cloud,
     CloudError,
-    CloudUnavailable,
-    InvalidRequest,
-    NotFound,
+    CloudNotFoundError,
+    CloudServiceMissingError,
+    CloudUnavailableError,
+    InvalidCloudRequestError,
     RecordPage,
-    ServiceMissing,
-    UnreadableObject,
+    UnreadableRecordError,
 )
 from security.encryption import UnreadableSecretError
 from tasks.polling import MISSING, Observation, PollError, UnreadableObjectError
@@ -41,7 +41,7 @@ class CloudWatcher(ABC, Generic[FoundObject]):
 
     @abstractmethod
     def one(self, cloud: Cloud, object_id: str) -> FoundObject:
-        """Fetch one object. Raises `CloudError`; `NotFound` when the cloud does not have it."""
+        """Fetch one object. Raises `CloudError`; `CloudNotFoundError` when the cloud does not have it."""
 
     @abstractmethod
     def many(self, cloud: Cloud, since: datetime) -> Iterable[RecordPage[FoundObject]]:
@@ -55,11 +55,11 @@ class CloudWatcher(ABC, Generic[FoundObject]):
         """One object. Raises `PollError`, `UnreadableObjectError`."""
         try:
             return self.seen(self.one(_cloud(scope), object_id))
-        except NotFound:
+        except CloudNotFoundError:
             return Observation(MISSING)
-        except (UnreadableObject, InvalidRequest) as error:
+        except (UnreadableRecordError, InvalidCloudRequestError) as error:
             # The cloud answers, and the error concerns this object alone: the others are polled.
-            if isinstance(error, InvalidRequest) and not _concerns_one_object(error):
+            if isinstance(error, InvalidCloudRequestError) and not _concerns_one_object(error):
                 raise _look_failed(error) from None
             raise UnreadableObjectError(str(error)) from None
         except CloudError as error:
@@ -99,10 +99,10 @@ def _cloud(scope: str) -> Cloud:
         raise PollError(str(error)) from None
 
 
-def _concerns_one_object(error: InvalidRequest) -> bool:
+def _concerns_one_object(error: InvalidCloudRequestError) -> bool:
     # An invalid id is refused before the request is sent. A missing service concerns the whole account.
-    return error.status_code is None and not isinstance(error, ServiceMissing)
+    return error.status_code is None and not isinstance(error, CloudServiceMissingError)
 
 
 def _look_failed(error: CloudError) -> PollError:
-    return PollError(str(error), error.retry_after if isinstance(error, CloudUnavailable) else None)
+    return PollError(str(error), error.retry_after if isinstance(error, CloudUnavailableError) else None)

@@ -2,7 +2,7 @@
 
 They are made from the services' raw JSON, because openstacksdk takes some 100 times as long for its own objects.
 A word that we do not know, or an optional field that is not there, never raises. Texts, numbers and lists are bounded to
-what a database takes. An object without an id, or one that is no object at all, raises `UnreadableObject`.
+what a database takes. An object without an id, or one that is no object at all, raises `UnreadableRecordError`.
 """
 
 from .compute import Address, Flavor, Keypair, Server, ServerAction, ServerReading, VolumeAttachment, Zone

@@ -8,7 +8,7 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Literal
 
-from ..errors import UnreadableObject
+from ..errors import UnreadableRecordError
 from .json_values import (
     MAX_MEMBERS,
     MAX_TEXT,
@@ -137,7 +137,7 @@ class ServerReading:
         try:
             said = repr((get("status"), get("OS-EXT-STS:task_state"), get("addresses"), get("fault")))
         except RecursionError:
-            raise UnreadableObject(f"server {server_id} is nested too deeply") from None
+            raise UnreadableRecordError(f"server {server_id} is nested too deeply") from None
         return cls(server_id, blake2b(said.encode("utf-8", "replace"), digest_size=12).hexdigest(), raw)
 
     def server(self) -> Server:
@@ -163,7 +163,7 @@ class ServerAction:
     def from_json(cls, raw: Any) -> ServerAction:
         """Return the record of one element of Nova's `instanceActions`."""
         if not isinstance(raw, dict) or not isinstance(raw.get("action"), str):
-            raise UnreadableObject("a server's action without a name")
+            raise UnreadableRecordError("a server's action without a name")
         return cls(
             action=raw["action"][:MAX_TEXT],
             request_id=text(raw.get("request_id")) or "",
@@ -213,7 +213,7 @@ class Keypair:
         """Return the record of one element of Nova's `keypairs`, which wraps each in an object of its own."""
         name = keypair_name(raw)
         if name is None:
-            raise UnreadableObject("a key pair without a name")
+            raise UnreadableRecordError("a key pair without a name")
         found = raw["keypair"]
         # Nova has said the type since microversion 2.2; before that all were of this one.
         return cls(name, text(found.get("type")) or "ssh", text(found.get("fingerprint")) or "")
@@ -235,7 +235,7 @@ class VolumeAttachment:
         """Return the record of one element of Nova's `volumeAttachments`, microversion 2.79 or later."""
         volume_id = reference(raw.get("volumeId")) if isinstance(raw, dict) else None
         if volume_id is None:
-            raise UnreadableObject("an attachment without a volume")
+            raise UnreadableRecordError("an attachment without a volume")
         return cls(
             volume_id=volume_id,
             device=text(raw.get("device")),
@@ -255,7 +255,7 @@ class Zone:
         """Return the record of one element of Nova's `availabilityZoneInfo`."""
         name = text(raw.get("zoneName")) if isinstance(raw, dict) else None
         if name is None:
-            raise UnreadableObject("an availability zone without a name")
+            raise UnreadableRecordError("an availability zone without a name")
         state = raw.get("zoneState")
         return cls(name=name, is_available=isinstance(state, dict) and state.get("available") is True)
 

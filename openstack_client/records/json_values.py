@@ -1,7 +1,7 @@
 """Read values out of a service's raw JSON: each is checked for its type and bounded.
 
 What is not of the kind that it should be is as if it were not there. Only an object without a usable id cannot be read:
-`UnreadableObject`, which a listing counts and names while it goes on with the others.
+`UnreadableRecordError`, which a listing counts and names while it goes on with the others.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ipaddress import ip_address, ip_network
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any
 
-from ..errors import UnreadableObject
+from ..errors import UnreadableRecordError
 
 # No text of a cloud's that we keep by itself needs more; longer ones are cut.
 MAX_TEXT = 255
@@ -35,14 +35,14 @@ _fromisoformat = datetime.fromisoformat
 
 
 def require_id(raw: Any, what: str) -> str:
-    """Return the object's id. Raises `UnreadableObject` when it has none, or one that no service could have given it."""
+    """Return the object's id. Raises `UnreadableRecordError` when it has none, or one that no service could have given it."""
     if not isinstance(raw, dict):
-        raise UnreadableObject(f"{what} that is no object")
+        raise UnreadableRecordError(f"{what} that is no object")
     found = raw.get("id")
     if not isinstance(found, str) or not found:
-        raise UnreadableObject(f"{what} without an id", name=text(raw.get("name")))
+        raise UnreadableRecordError(f"{what} without an id", name=text(raw.get("name")))
     if not is_id(found):
-        raise UnreadableObject(
+        raise UnreadableRecordError(
             f"{what} with an id that cannot be one: {found[:40]!r}", name=text(raw.get("name"))
         )
     return found

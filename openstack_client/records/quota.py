@@ -27,7 +27,7 @@ class Quota:
 def quotas_from_json(service: str, raw: Any) -> list[Quota]:
     """Return the quotas in a service's object of limits by name, with usage or without. Sorted by name.
 
-    What is no limit, such as the project's id among them, is left out. Raises `CloudUnavailable` for what is no object.
+    What is no limit, such as the project's id among them, is left out. Raises `CloudUnavailableError` for what is no object.
     """
     if not isinstance(raw, dict):
         raise malformed_answer("it holds no quota")

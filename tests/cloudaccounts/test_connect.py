@@ -22,7 +22,7 @@ from cloudaccounts.connect import (
     open_cloud,
 )
 from cloudaccounts.models import CloudAccount
-from openstack_client import CloudError, CloudUnavailable
+from openstack_client import CloudError, CloudUnavailableError
 from security.encryption import UnreadableSecretError
 from security.endpoints import check_ca_bundle
 from tests.factories import CloudAccountFactory
@@ -106,7 +106,7 @@ def test_a_change_of_credentials_replaces_the_cloud_and_closes_the_old_one(demo,
 
     assert new is not old
     assert new.credentials != old.credentials
-    with pytest.raises(CloudUnavailable, match="closed"):
+    with pytest.raises(CloudUnavailableError, match="closed"):
         old.check()
     assert open_cloud(again(demo), "RegionOne") is new
 

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from cloudaccounts.commands import describe_refusal
-from openstack_client import Conflict, NotFound
+from openstack_client import CloudConflictError, CloudNotFoundError
 from tasks.command import Done, Failed, Failure, Refusal, Result, Spawn, Wait, Watch, minutes, register, step
 from tasks.polling import MISSING
 from volumepool.commands import (
@@ -106,9 +106,9 @@ class _AttachmentCommand(ServerCommand):
                 return Done()
             self.cloud().compute.detach_volume(self.server_id, self.cinder_id())
             self.note_request()
-        except NotFound:
+        except CloudNotFoundError:
             return Done(_("The volume was already detached."))
-        except Conflict as refusal:
+        except CloudConflictError as refusal:
             return self.handle_refused_detachment(describe_refusal(refusal))
         return Wait(0.5, _("Waiting for the volume to be detached."))
 
@@ -123,7 +123,7 @@ class _AttachmentCommand(ServerCommand):
         cloud = self.cloud()
         try:
             status = cloud.block_storage.get_volume(self.cinder_id()).status
-        except NotFound:
+        except CloudNotFoundError:
             return Done(_("The volume is gone."))
         if not self.is_lost(cloud.compute.get_server(self.server_id), status):
             return Wait(1.0, refusal)
@@ -142,7 +142,7 @@ class _AttachmentCommand(ServerCommand):
 
     def translate(self, error: Exception) -> Wait | Failed | None:
         """Translate an error; after a 404, record at once when it is the volume that is gone."""
-        if isinstance(error, NotFound):
+        if isinstance(error, CloudNotFoundError):
             found = Volume.objects.filter(pk=self.volume_id).values_list("volume_id", flat=True).first()
             record_if_gone(self.data, self.cloud(), found)
         return super().translate(error)
@@ -189,7 +189,7 @@ class AttachVolumeCommand(_AttachmentCommand):
             return Done()
         try:
             self.cloud().compute.attach_volume(self.server_id, self.cinder_id())
-        except Conflict as refusal:
+        except CloudConflictError as refusal:
             if not self.is_attached():
                 return Failed(refusal.code, describe_refusal(refusal))
         self.note_request()
@@ -203,7 +203,7 @@ class AttachVolumeCommand(_AttachmentCommand):
             return result
         try:
             status = self.cloud().block_storage.get_volume(self.cinder_id()).status
-        except NotFound:
+        except CloudNotFoundError:
             return Done()
         self.data["seen"] = {"status": status}
         if status in {"available", "error"}:
@@ -229,7 +229,7 @@ class AttachVolumeCommand(_AttachmentCommand):
             volume = cloud.block_storage.get_volume(self.cinder_id())
             server = cloud.compute.get_server(self.server_id)
             listed = self.is_attached()
-        except NotFound as gone:
+        except CloudNotFoundError as gone:
             record_if_gone(self.data, cloud, self.cinder_id())
             return Failed("not_found", describe_refusal(gone))
         if volume.status == "in-use" and volume.server_ids and self.server_id not in volume.server_ids:
@@ -251,7 +251,7 @@ class AttachVolumeCommand(_AttachmentCommand):
             return self.lost(_("neither Nova nor Cinder has a trace of it."))
         try:
             cloud.compute.attach_volume(self.server_id, self.cinder_id())
-        except Conflict as refusal:
+        except CloudConflictError as refusal:
             return Wait(0.0, describe_refusal(refusal))
         self.note_request()
         return Wait(0.0, _("The cloud had lost the request; it was sent again."))
@@ -321,7 +321,7 @@ class DetachVolumeCommand(_AttachmentCommand):
         cloud = self.cloud()
         try:
             volume = cloud.block_storage.get_volume(self.cinder_id())
-        except NotFound as gone:
+        except CloudNotFoundError as gone:
             self.data["seen"] = {"status": MISSING}
             return Failed("not_found", describe_refusal(gone))
         if volume.status == "available":

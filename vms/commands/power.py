@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from cloudaccounts.commands import describe_refusal
-from openstack_client import Conflict, NotFound, Server
+from openstack_client import CloudConflictError, CloudNotFoundError, Server
 from openstack_client.compute import Compute
 from tasks.command import (
     Done,
@@ -91,7 +91,7 @@ class PowerCommand(ServerCommand):
             return Done()
         try:
             self.send(compute)
-        except Conflict as refusal:
+        except CloudConflictError as refusal:
             # Nova answers 409 to the second of two requests; the server's state tells whether the first has the same effect.
             if not self.is_done_or_under_way(compute.get_server(self.server_id)):
                 return Failed("wrong_state", describe_refusal(refusal))
@@ -118,9 +118,9 @@ class PowerCommand(ServerCommand):
                 reverse.request(compute, self.server_id)
             elif self.is_lost(server):
                 return Done(_("Nova does nothing about the server; it stays as it is."))
-        except NotFound:
+        except CloudNotFoundError:
             return Done(_("The server is gone."))
-        except Conflict as refusal:
+        except CloudConflictError as refusal:
             return Wait(1.0, describe_refusal(refusal))
         return Wait(1.0, _("Waiting for the cloud to report %s.") % " / ".join(sorted(reverse.nova_statuses)))
 
@@ -136,7 +136,7 @@ class PowerCommand(ServerCommand):
         compute = self.cloud().compute
         try:
             server = compute.get_server(self.server_id)
-        except NotFound:
+        except CloudNotFoundError:
             return Wait(1.0)  # The watch sees that.
         if server.task_state is not None:
             if self.is_lost(server):
@@ -148,7 +148,7 @@ class PowerCommand(ServerCommand):
             return self.lost(_("the server stays '%(status)s'.") % {"status": server.status})
         try:
             self.send(compute)
-        except Conflict as refusal:
+        except CloudConflictError as refusal:
             return Wait(0.0, describe_refusal(refusal))
         self.note_request()
         return Wait(0.0, _("The cloud had lost the request; it was sent again."))
@@ -224,7 +224,7 @@ class RestartVmCommand(PowerCommand):
             return super().handle_lost_task(compute, server)
         try:
             compute.reboot_server(self.server_id, hard=True)
-        except Conflict:
+        except CloudConflictError:
             return super().handle_lost_task(compute, server)
         self.note_request()
         return Wait(0.0, _("Nova had given up on the restart; a hard one was requested."))

@@ -20,7 +20,7 @@ from cloudaccounts.models import CloudResource
 from cloudaccounts.registry import ListedResource
 from cloudaccounts.sync.openstack.images import image_found
 from cloudaccounts.sync.resource_writer import write_resources
-from openstack_client import Cloud, Conflict, Image, NotFound
+from openstack_client import Cloud, CloudConflictError, CloudNotFoundError, Image
 from tasks.clock import database_now
 from tasks.command import Done, Entity, Failed, Failure, Refusal, Result, Wait, Watch, minutes, register, step
 from tasks.polling import MISSING
@@ -38,9 +38,9 @@ def remove_image(cloud: Cloud, image_id: str, volume_snapshots: list[str]) -> Re
         cloud.image.get_image(image_id)
         cloud.image.delete_image(image_id)
         return Wait(0.5, _("Waiting for the image to be deleted."))
-    except NotFound:
+    except CloudNotFoundError:
         pass
-    except Conflict as refusal:
+    except CloudConflictError as refusal:
         return Wait(2.0, describe_refusal(refusal))
     left = False
     for snapshot_id in volume_snapshots:
@@ -48,9 +48,9 @@ def remove_image(cloud: Cloud, image_id: str, volume_snapshots: list[str]) -> Re
             if cloud.block_storage.get_snapshot(snapshot_id).status != "deleting":
                 cloud.block_storage.delete_snapshot(snapshot_id)
             left = True
-        except NotFound:
+        except CloudNotFoundError:
             continue
-        except Conflict as refusal:
+        except CloudConflictError as refusal:
             return Wait(2.0, describe_refusal(refusal))
     return Wait(0.5, _("Waiting for its volume snapshots to be deleted.")) if left else Done()
 
@@ -158,7 +158,7 @@ class SnapshotVmCommand(ServerCommand):
         try:
             server = self.cloud().compute.get_server(self.server_id)
             image = self.cloud().image.get_image(self.data["image_id"])
-        except NotFound:
+        except CloudNotFoundError:
             return self.lost(_("the server or the image is gone."))
         if image.status != "active" and self.is_lost(server, image.status, image.size_bytes):
             return self.lost(_("the image stays '%(status)s'.") % {"status": image.status})

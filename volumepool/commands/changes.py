@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from openstack_client import NotFound
+from openstack_client import CloudNotFoundError
 from tasks.command import Done, Failed, Failure, Refusal, Result, Wait, minutes, register, step
 from tasks.polling import MISSING
 
@@ -97,7 +97,7 @@ class ExtendVolumeCommand(BoundVolumeCommand):
         """Wait until Cinder has ended the extension, then record the size that the volume has."""
         try:
             found = self.block_storage().get_volume(self.cinder_id)
-        except NotFound:
+        except CloudNotFoundError:
             self.data["seen"] = {"status": MISSING}
             return Done()
         self.data["seen"] = {"size_gb": found.size_gb, "status": found.status}

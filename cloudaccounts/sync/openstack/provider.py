@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
-from openstack_client import Cloud, CloudError, InvalidRequest, RecordPage
+from openstack_client import Cloud, CloudError, InvalidCloudRequestError, RecordPage
 from security.encryption import UnreadableSecretError
 
 from ...connect import open_cloud
@@ -52,7 +52,7 @@ class OpenStack(Provider):
         services = cloud.services()
         if not account.regions and not cloud.regions():
             has = ", ".join(cloud.interfaces())
-            raise InvalidRequest(
+            raise InvalidCloudRequestError(
                 _(
                     "The cloud's catalog has no compute service for the interface '%(interface)s'; it has some for: %(known)s."
                 )
@@ -60,7 +60,7 @@ class OpenStack(Provider):
             )
         unknown = [name for name in account.regions if name not in services]
         if unknown:
-            raise InvalidRequest(
+            raise InvalidCloudRequestError(
                 _("The cloud has no region '%(unknown)s'; it has: %(known)s.")
                 % {"unknown": unknown[0], "known": ", ".join(sorted(filter(None, services))) or "-"}
             )
