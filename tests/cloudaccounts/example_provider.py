@@ -35,24 +35,24 @@ class ExampleProvider(Provider):
     label = "Nimbus"
     errors = (NimbusError,)
 
-    def regions(self, account):
+    def list_regions(self, account):
         return list(account.regions) or list(CLOUD.pages)
 
-    def open(self, account, region):
-        if account.secret() != CLOUD.secret:
+    def open_client(self, account, region):
+        if account.decrypt_secret() != CLOUD.secret:
             raise NimbusError(CLOUD.refusal)
         return CLOUD.pages[region]
 
-    def check(self, account):
-        for region in self.regions(account):
-            self.open(account, region)
+    def verify(self, account):
+        for region in self.list_regions(account):
+            self.open_client(account, region)
         return {"project_id": account.project, "regions": {region: ["disks"] for region in CLOUD.pages}}
 
 
 class _Syncer(Syncer):
     provider = "nimbus"
 
-    def pages(self, client):
+    def list_pages(self, client):
         for number, page in enumerate(client[self.type], start=1):
             CLOUD.meanwhile(self.type, number)
             if isinstance(page, Exception):

@@ -147,7 +147,7 @@ def test_a_secret_never_goes_where_it_was_not_entered_for(client, member):
     entered = {"auth_url": "http://127.0.0.1:10/v3", "secret": "another"}
     moved = client.patch(f"{URL}{account.pk}/", entered, format="json")
     assert moved.status_code == 202, "it is verified"
-    assert CloudAccount.objects.get(pk=account.pk).secret() == "another"
+    assert CloudAccount.objects.get(pk=account.pk).decrypt_secret() == "another"
     assert "another" not in moved.content.decode()
 
 

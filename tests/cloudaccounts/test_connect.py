@@ -124,7 +124,7 @@ def test_a_secret_that_cannot_be_read_opens_nothing(demo, settings, new_key):
     with pytest.raises(UnreadableSecretError):
         open_cloud(demo, "RegionOne")
 
-    assert not connect._opened
+    assert not connect._open_clouds
 
 
 # --- Not inside a transaction ------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ def test_an_account_is_filled_from_clouds_yaml():
     account = again(account)
     assert region == "Norden"
     assert (account.auth_url, account.credential_kind) == ("https://cloud.example.org:5000/v3", "password")
-    assert (account.access_id, account.secret(), account.project) == ("ann", "p: w#", "shop")
+    assert (account.access_id, account.decrypt_secret(), account.project) == ("ann", "p: w#", "shop")
     assert (account.user_domain, account.project_domain) == ("People", "Projects")
     assert account.ca_bundle == "certificates"
 
@@ -227,7 +227,7 @@ def test_what_was_there_before_does_not_stay_beside_what_clouds_yaml_says():
 
     region = fill_from_clouds_yaml(account, "by-credential")
 
-    assert (account.credential_kind, account.access_id, account.secret()) == (
+    assert (account.credential_kind, account.access_id, account.decrypt_secret()) == (
         "application_credential",
         "4711",
         "hush",

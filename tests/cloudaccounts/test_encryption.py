@@ -70,4 +70,4 @@ def test_an_account_keeps_its_secret_encrypted_in_the_database():
     (columns,) = CloudAccount.objects.filter(pk=account.pk).values()
 
     assert SECRET not in str(columns)
-    assert CloudAccount.objects.get(pk=account.pk).secret() == SECRET
+    assert CloudAccount.objects.get(pk=account.pk).decrypt_secret() == SECRET

@@ -62,7 +62,7 @@ def wish(cloud, transactional_db):
     account = CloudAccount(name=REAL)
     fill_from_clouds_yaml(account, REAL)
     names = ("name", "auth_url", "credential_kind", "access_id", "project", "user_domain", "project_domain")
-    return {**{name: getattr(account, name) for name in names}, "secret": account.secret()}
+    return {**{name: getattr(account, name) for name in names}, "secret": account.decrypt_secret()}
 
 
 @pytest.fixture

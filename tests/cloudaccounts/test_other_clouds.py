@@ -139,6 +139,6 @@ def test_the_interface_is_entered_by_rest_and_by_the_form(account, staff, client
     edit = reverse("account-edit", args=[account.pk])
     page = client.get(edit)
     assert '<option value="internal" selected' in page.content.decode()
-    form = {**page.context["entered"], "version": fresh(account).version, "interface": "admin"}
+    form = {**page.context["form_data"], "version": fresh(account).version, "interface": "admin"}
     assert client.post(edit, form).status_code == 302
     assert fresh(account).interface == "admin"

@@ -258,5 +258,5 @@ def test_two_of_one_name_are_refused_and_nothing_is_left_of_the_provider(transac
             registry.register_syncer(type("Another", (Disks,), {}))
         assert ResourceType.objects.filter(provider="nimbus").count() == 2
     assert not ResourceType.objects.filter(provider="nimbus").exists()
-    assert [provider.code for provider in registry.providers()] == ["openstack"]
+    assert [provider.code for provider in registry.list_providers()] == ["openstack"]
     assert registry.find_syncer("nimbus", "disk") is None

@@ -125,8 +125,8 @@ def test_what_is_typed_is_stored_and_an_empty_field_keeps_what_is_there(administ
     assert administrator.post(page, fields_of(secretive, secret="another one")).status_code == 302
     changed = CloudAccount.objects.get(pk=secretive.pk)
 
-    assert (kept.project, kept.secret()) == ("shop", SECRET)
-    assert changed.secret() == "another one"
+    assert (kept.project, kept.decrypt_secret()) == ("shop", SECRET)
+    assert changed.decrypt_secret() == "another one"
     assert "another one" not in str(list(LogEntry.objects.values()))
 
 
@@ -138,7 +138,7 @@ def test_a_new_account_needs_its_secret(administrator, secretive):
 
     assert "secret" in without.context["adminform"].form.errors
     assert made.status_code == 302
-    assert CloudAccount.objects.get(name="new").secret() == SECRET
+    assert CloudAccount.objects.get(name="new").decrypt_secret() == SECRET
 
 
 def test_no_text_of_an_account_or_of_its_cloud_shows_it(secretive):

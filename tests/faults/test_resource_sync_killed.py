@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from cloudaccounts.models import CloudResource, SyncLog
 from cloudaccounts.services import sweep_syncs
-from cloudaccounts.services.syncs import RING_AGAIN_SECONDS, open_scheduled_syncs
+from cloudaccounts.services.syncs import REDISPATCH_SECONDS, open_scheduled_syncs
 from cloudaccounts.sync import resources
 from cloudaccounts.sync.resources import CRASH_POINTS, run_sync, sync_resource
 from tasks import crash_points, dispatch
@@ -36,7 +36,7 @@ CHANGED = {"port": "ports", "volume": "volumes"}
 
 def move_rings_back():
     """As if it had been long ago that somebody rang."""
-    SyncLog.objects.update(rung_at=timezone.now() - 2 * timedelta(seconds=RING_AGAIN_SECONDS))
+    SyncLog.objects.update(rung_at=timezone.now() - 2 * timedelta(seconds=REDISPATCH_SECONDS))
 
 
 def change_the_cloud(cloud, simulator, type_code):

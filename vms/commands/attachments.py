@@ -105,7 +105,7 @@ class _AttachmentCommand(ServerCommand):
             if not self.is_attached():
                 return Done()
             self.cloud().compute.detach_volume(self.server_id, self.cinder_id())
-            self.note_request()
+            self.record_request_id()
         except CloudNotFoundError:
             return Done(_("The volume was already detached."))
         except CloudConflictError as refusal:
@@ -136,7 +136,7 @@ class _AttachmentCommand(ServerCommand):
             return Done(
                 _("Nova still lists the volume, which Cinder reports as '%(status)s'.") % {"status": status}
             )
-        return self.lost(
+        return self.build_lost_failure(
             _("Nova lists the volume on the server, and Cinder reports '%(status)s'.") % {"status": status}
         )
 
@@ -192,7 +192,7 @@ class AttachVolumeCommand(_AttachmentCommand):
         except CloudConflictError as refusal:
             if not self.is_attached():
                 return Failed(refusal.code, describe_refusal(refusal))
-        self.note_request()
+        self.record_request_id()
         return Done()
 
     @request_attachment.undo
@@ -243,17 +243,17 @@ class AttachVolumeCommand(_AttachmentCommand):
         if listed:
             if self.is_lost(server, volume.status):
                 said = _("Nova lists the volume on the server, and Cinder reports '%(status)s'.")
-                return self.lost(said % {"status": volume.status})
+                return self.build_lost_failure(said % {"status": volume.status})
             return Wait(0.0, _("The cloud still reports %s.") % volume.status)
         if volume.status != "available" and not release_attachments(cloud, volume.id):
             return Wait(0.0, _("The cloud still reports %s.") % volume.status)
         if not self.can_retry_request():
-            return self.lost(_("neither Nova nor Cinder has a trace of it."))
+            return self.build_lost_failure(_("neither Nova nor Cinder has a trace of it."))
         try:
             cloud.compute.attach_volume(self.server_id, self.cinder_id())
         except CloudConflictError as refusal:
             return Wait(0.0, describe_refusal(refusal))
-        self.note_request()
+        self.record_request_id()
         return Wait(0.0, _("The cloud had lost the request; it was sent again."))
 
     @step(title=gettext_lazy("Read device name"))
@@ -331,7 +331,7 @@ class DetachVolumeCommand(_AttachmentCommand):
         if self.is_stalled(volume.status, volume.updated_at):
             self.data["seen"] = {"status": volume.status}
             said = _("the server no longer has the volume, and Cinder reports '%(status)s'.")
-            return self.lost(said % {"status": volume.status})
+            return self.build_lost_failure(said % {"status": volume.status})
         return Wait(0.0, _("The cloud still reports %s.") % volume.status)
 
     def on_success(self) -> None:

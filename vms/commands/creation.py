@@ -129,7 +129,7 @@ class CreateVmCommand(ServerCommand):
             availability_zone=self.availability_zone,
             metadata=self.vm.metadata | {"portal_vm": self.vm_id},
         ).id
-        self.note_request()
+        self.record_request_id()
         return Done()
 
     def boot_volume_cinder_id(self) -> str | None:
@@ -164,7 +164,7 @@ class CreateVmCommand(ServerCommand):
         except CloudNotFoundError:
             return Wait(1.0)  # The watch sees that.
         if server.status == "BUILD" and self.is_lost(server) and is_overtaken(compute, server):
-            return self.lost(
+            return self.build_lost_failure(
                 _("the server shows '%(task)s', and no host works on it.")
                 % {"task": server.task_state or "BUILD"}
             )

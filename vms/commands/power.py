@@ -97,7 +97,7 @@ class PowerCommand(ServerCommand):
                 return Failed("wrong_state", describe_refusal(refusal))
             return Done(_("Already in the requested state."))
         self.data["asked"] = True
-        self.note_request()
+        self.record_request_id()
         return Done()
 
     @send_request.undo
@@ -145,17 +145,17 @@ class PowerCommand(ServerCommand):
         if server.status in self.action.nova_statuses or server.status == "ERROR":
             return Wait(1.0)
         if not self.can_retry_request():
-            return self.lost(_("the server stays '%(status)s'.") % {"status": server.status})
+            return self.build_lost_failure(_("the server stays '%(status)s'.") % {"status": server.status})
         try:
             self.send(compute)
         except CloudConflictError as refusal:
             return Wait(0.0, describe_refusal(refusal))
-        self.note_request()
+        self.record_request_id()
         return Wait(0.0, _("The cloud had lost the request; it was sent again."))
 
     def handle_lost_task(self, compute: Compute, server: Server) -> Result:
         """Fail for a task that no host works on: Nova refuses every other action until its operators clear it."""
-        return self.lost(
+        return self.build_lost_failure(
             _("the server shows '%(task)s', and no host works on it.") % {"task": server.task_state}
         )
 
@@ -226,7 +226,7 @@ class RestartVmCommand(PowerCommand):
             compute.reboot_server(self.server_id, hard=True)
         except CloudConflictError:
             return super().handle_lost_task(compute, server)
-        self.note_request()
+        self.record_request_id()
         return Wait(0.0, _("Nova had given up on the restart; a hard one was requested."))
 
 

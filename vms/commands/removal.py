@@ -89,7 +89,7 @@ class RemoveVmCommand(ServerCommand):
                 compute.delete_server(server_id)
             except CloudNotFoundError:
                 continue
-            self.note_request()
+            self.record_request_id()
         return Done()
 
     @step(deadline=minutes(30), title=gettext_lazy("Wait for deletion"))
@@ -112,9 +112,11 @@ class RemoveVmCommand(ServerCommand):
             if going and not self.is_lost(server):
                 return Wait(0.0, _("The cloud still reports %s.") % server.task_state)
             if not self.can_retry_request():
-                return self.lost(_("the server stays '%(status)s'.") % {"status": server.status})
+                return self.build_lost_failure(
+                    _("the server stays '%(status)s'.") % {"status": server.status}
+                )
             compute.delete_server(self.server_id)
-            self.note_request()
+            self.record_request_id()
         except CloudNotFoundError:
             return Wait(1.0)
         except CloudConflictError as refusal:
@@ -142,7 +144,7 @@ class RemoveVmCommand(ServerCommand):
                     # Nova has shown it again, in error, because its deletion failed.
                     cloud.compute.delete_server(server_id)
                 if not is_gone:
-                    self.note_request()
+                    self.record_request_id()
             except CloudNotFoundError:
                 is_gone = True
             except CloudForbiddenError:

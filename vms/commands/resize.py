@@ -73,7 +73,7 @@ class ResizeVmCommand(ServerCommand):
         except CloudConflictError as refusal:
             if not self.is_under_way(compute.get_server(self.server_id)):
                 return Failed("wrong_state", describe_refusal(refusal))
-        self.note_request()
+        self.record_request_id()
         return Done()
 
     def is_under_way(self, server: Server) -> bool:
@@ -135,7 +135,9 @@ def check_resize_progress(command: ServerCommand) -> Result:
         return Wait(1.0)  # The watch sees that.
     if command.is_lost(server):
         state = server.task_state or server.status
-        return command.lost(_("the server shows '%(task)s', and no host works on it.") % {"task": state})
+        return command.build_lost_failure(
+            _("the server shows '%(task)s', and no host works on it.") % {"task": state}
+        )
     return Wait(0.0, _("The cloud still reports %s.") % (server.task_state or server.status))
 
 
@@ -169,10 +171,10 @@ class EndResizeCommand(ServerCommand):
             server = compute.get_server(self.server_id)
             if server.status == "VERIFY_RESIZE":
                 if self.is_lost(server):
-                    return self.lost(describe_refusal(refusal))
+                    return self.build_lost_failure(describe_refusal(refusal))
                 return Wait(2.0, describe_refusal(refusal))
             return Done()
-        self.note_request()
+        self.record_request_id()
         return Done()
 
     @step(deadline=minutes(30), title=gettext_lazy("Wait for completion"))

@@ -144,7 +144,7 @@ class ServerCommand(CloudCommand):
         if not is_worked_on(events):
             return True
         # Work that a service had begun before it died stays "begun" for ever in Nova's record.
-        return self.longest_work is not None and self.stalled_for() >= self.longest_work
+        return self.longest_work is not None and self.stall_duration() >= self.longest_work
 
     def has_failed(self) -> bool:
         """Return whether Nova reports that its work on the request has ended in an error."""

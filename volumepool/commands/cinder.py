@@ -148,7 +148,7 @@ class CinderCommand(CloudCommand):
         last = found.updated_at
         untouched = last is None or found.created_at is None or last - found.created_at < timedelta(seconds=1)
         if self.is_stalled(found.status, last) and untouched and found.status == "creating":
-            return self.lost(_("no service of the cloud has taken it up."))
+            return self.build_lost_failure(_("no service of the cloud has taken it up."))
         return Wait(0.0, _("The cloud still reports %s.") % found.status)
 
 
@@ -177,7 +177,7 @@ class CreateObjectCommand(CinderCommand):
             self.data["cinder_id"] = found[0]
             return Done(_("Already created by an earlier try."))
         self.data["cinder_id"] = self.create_object()
-        self.note_request()
+        self.record_request_id()
         return Done()
 
     @request_creation.undo

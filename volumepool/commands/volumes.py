@@ -153,7 +153,7 @@ class RemoveVolumeCommand(VolumeCommand):
             return Done(_("Already deleted."))
         except CloudConflictError as refusal:
             return self.handle_refusal(cinder_id, describe_refusal(refusal))
-        self.note_request()
+        self.record_request_id()
         return Done()
 
     def handle_refusal(self, cinder_id: str, refusal: str) -> Result:
@@ -216,9 +216,9 @@ class RemoveVolumeCommand(VolumeCommand):
             if status == "deleting":
                 return Wait(0.0, _("The cloud still reports %s.") % status)
             if not self.can_retry_request():
-                return self.lost(_("it is '%(status)s' again.") % {"status": status})
+                return self.build_lost_failure(_("it is '%(status)s' again.") % {"status": status})
             self.block_storage().delete_volume(self.volume.volume_id)
-            self.note_request()
+            self.record_request_id()
         except CloudNotFoundError:
             return Done()
         except CloudConflictError as refusal:
