@@ -1,4 +1,4 @@
-"""A thin wrapper over openstacksdk, and a simulator of the cloud. It knows no Django.
+"""A thin wrapper over openstacksdk. It does not depend on Django.
 
 Importing this package is cheap: openstacksdk itself (a third of a second) is imported by the first request.
 """

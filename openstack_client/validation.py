@@ -1,4 +1,4 @@
-"""Validate arguments before a request is sent. Everything here raises `InvalidCloudRequestError`."""
+"""Validation of arguments before a request is sent. All functions raise `InvalidCloudRequestError`."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 from .errors import InvalidCloudRequestError
 from .records.storage import IMAGE_BASE_FIELDS
 
-# Ids become part of a path, so nothing that could lead elsewhere: no slash, no leading dot, no percent sign.
+# Ids become part of a path, so characters that could change it are refused: slash, leading dot, percent sign.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,254}")
 # Nova's own limits: at most 60 characters, no slash and no comma (a comma separates tags in a query).
 _TAG = re.compile(r"[^/,\x00-\x1f]{1,60}")
-_MOST_TAGS = 50
+_MAX_TAGS = 50
 _PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9_.:\-]{0,254}")
-_NO_PROPERTIES = IMAGE_BASE_FIELDS | {
+_RESERVED_NAMES = IMAGE_BASE_FIELDS | {
     "limit", "marker", "member_status", "size_max", "size_min", "sort", "sort_dir", "sort_key", "tag",
 }  # fmt: skip
-_NOT_FOR_IMAGES = IMAGE_BASE_FIELDS | {
+_CLOUD_SET_PROPERTIES = IMAGE_BASE_FIELDS | {
     "base_image_ref", "bdm_v2", "block_device_mapping", "image_type", "instance_uuid", "root_device_name", "user_id",
 }  # fmt: skip
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -27,7 +27,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 def validate_id(value: object, what: str) -> str:
     """Return an id if it is safe in a path."""
     if not isinstance(value, str) or not _ID.fullmatch(value) or ".." in value:
-        raise InvalidCloudRequestError(f"{value!r:.80} is not an id of a {what}.")
+        raise InvalidCloudRequestError(f"{value!r:.80} is not a valid id of a {what}.")
     return value
 
 
@@ -38,7 +38,7 @@ def validate_name(value: object, what: str) -> str:
     if len(value) > 255:
         raise InvalidCloudRequestError(f"The name of a {what} has at most 255 characters.")
     if _CONTROL.search(value):
-        raise InvalidCloudRequestError(f"The name of a {what} must not hold control characters.")
+        raise InvalidCloudRequestError(f"The name of a {what} must not contain control characters.")
     return value
 
 
@@ -50,28 +50,28 @@ def validate_tag(value: object) -> str:
 
 
 def validate_tags(values: Sequence[str]) -> list[str]:
-    """Return a copy of 1 to 50 tags. Without a tag, the server could not be found again."""
-    if isinstance(values, str) or not 1 <= len(values) <= _MOST_TAGS:
-        raise InvalidCloudRequestError(f"A server has 1 to {_MOST_TAGS} tags.")
+    """Return a copy of 1 to 50 tags. A server without a tag could not be found again."""
+    if isinstance(values, str) or not 1 <= len(values) <= _MAX_TAGS:
+        raise InvalidCloudRequestError(f"A server has 1 to {_MAX_TAGS} tags.")
     return [validate_tag(value) for value in values]
 
 
 def validate_property(value: object) -> str:
     """Return the name of an image's property: not one of Glance's own fields or query parameters."""
-    if not isinstance(value, str) or not _PROPERTY.fullmatch(value) or value in _NO_PROPERTIES:
-        raise InvalidCloudRequestError(f"{value!r:.80} is not a name of an image's property.")
+    if not isinstance(value, str) or not _PROPERTY.fullmatch(value) or value in _RESERVED_NAMES:
+        raise InvalidCloudRequestError(f"{value!r:.80} is not a valid name of an image property.")
     return value
 
 
 def validate_properties(value: Mapping[str, str]) -> dict[str, str]:
-    """Return a copy of the metadata for a new image. Names that mean something to Glance or Nova are refused.
+    """Return a copy of the metadata for a new image; refuse names that Glance or Nova reserve.
 
-    Nova passes them on as they are, and answers some with 500 when the image is half made.
+    Nova passes them on unchanged, and answers some with 500 after it has created the image.
     """
     found = validate_metadata(value)
-    if taken := sorted(found.keys() & _NOT_FOR_IMAGES):
+    if reserved := sorted(found.keys() & _CLOUD_SET_PROPERTIES):
         raise InvalidCloudRequestError(
-            f"An image's metadata must not hold {', '.join(taken)}: the cloud sets it."
+            f"An image's metadata must not contain {', '.join(reserved)}: the cloud sets it."
         )
     return found
 

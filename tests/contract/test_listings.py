@@ -205,7 +205,7 @@ def test_keypairs(cloud, sdk, tag, monkeypatch):
         ]
         assert {p.name for p in cloud.compute.list_keypairs()} == {p.name for p in sdk.compute.keypairs()}
         # In pages too: their marker is a name.
-        monkeypatch.setattr("openstack_client.compute._LISTED_AT_ONCE", 2)
+        monkeypatch.setattr("openstack_client.compute._SMALL_LISTING_PAGE_SIZE", 2)
         assert [pair for pair in cloud.compute.list_keypairs() if pair not in before] == ours
     finally:
         for name in names:
@@ -238,9 +238,9 @@ def test_server_knows_its_key_and_its_groups(cloud, sdk, make_server, net, tag):
 
 
 def test_services(cloud, sdk):
-    found = cloud.services()
-    assert list(found) == sorted(found) and set(cloud.regions()) <= set(found)
-    offered = found[cloud.regions()[0]]
+    found = cloud.list_services()
+    assert list(found) == sorted(found) and set(cloud.list_regions()) <= set(found)
+    offered = found[cloud.list_regions()[0]]
     assert offered == sorted(set(offered))
     assert {"block-storage", "compute", "identity", "image", "network"} <= set(offered)
     assert not {"volumev3", "volumev2"} & set(offered)

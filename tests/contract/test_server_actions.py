@@ -73,9 +73,9 @@ def test_shelve(cloud, server_id):
         with pytest.raises(CloudConflictError):
             refused(server_id)
     with pytest.raises(CloudConflictError, match="not ready"):
-        compute.console_url(server_id)
+        compute.create_console_url(server_id)
     with pytest.raises(CloudConflictError, match="not ready"):
-        compute.console_output(server_id, 3)
+        compute.get_console_output(server_id, 3)
     compute.unshelve_server(server_id)
     back = wait_status(cloud, server_id, "ACTIVE")
     assert back.power_state == 1 and back.availability_zone == before.availability_zone
@@ -160,24 +160,24 @@ def test_rename_and_metadata(cloud, server_id):
 
 def test_console(cloud, server_id):
     compute = cloud.compute
-    assert compute.console_url(server_id).startswith("http")
+    assert compute.create_console_url(server_id).startswith("http")
     with pytest.raises(InvalidCloudRequestError, match="Unavailable console type") as caught:
-        compute.console_url(server_id, "serial")
+        compute.create_console_url(server_id, "serial")
     assert caught.value.status_code == 400
     with pytest.raises(InvalidCloudRequestError) as caught:
-        compute.console_url(server_id, "teletype")
+        compute.create_console_url(server_id, "teletype")
     assert caught.value.status_code is None
-    whole = compute.console_output(server_id, 1000)
+    whole = compute.get_console_output(server_id, 1000)
     assert whole
-    assert compute.console_output(server_id, 2) == "\n".join(whole.split("\n")[-2:])
+    assert compute.get_console_output(server_id, 2) == "\n".join(whole.split("\n")[-2:])
 
 
 def test_what_cannot_be_done_while_it_is_built(cloud, make_server, unfinished):
     with unfinished():
         made = make_server()
         for refused in (
-            cloud.compute.console_url,
-            lambda i: cloud.compute.console_output(i, 3),
+            cloud.compute.create_console_url,
+            lambda i: cloud.compute.get_console_output(i, 3),
             cloud.compute.pause_server,
             cloud.compute.shelve_server,
             lambda i: cloud.compute.create_image(i, name="x", metadata={}),
@@ -206,13 +206,13 @@ def test_nobodys(cloud, parts):
         compute.unshelve_server,
         compute.confirm_resize,
         compute.revert_resize,
-        compute.console_url,
+        compute.create_console_url,
         compute.list_volume_attachments,
         lambda i: compute.resize_server(i, parts[0].id),
         lambda i: compute.rename_server(i, "x"),
         lambda i: compute.replace_metadata(i, {}),
         lambda i: compute.create_image(i, name="x", metadata={}),
-        lambda i: compute.console_output(i, 1),
+        lambda i: compute.get_console_output(i, 1),
         lambda i: compute.attach_volume(i, NOBODY),
         lambda i: compute.detach_volume(i, NOBODY),
     ):

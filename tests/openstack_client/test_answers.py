@@ -235,10 +235,10 @@ def test_a_login_that_answers_too_much_says_so():
 
 def test_a_listing_has_an_end(cloud, control, monkeypatch):
     control("POST", "seed", {"project": "demo", "servers": 7})
-    monkeypatch.setattr(listing_bounds, "MAX_ROWS", 6)
+    monkeypatch.setattr(listing_bounds, "MAX_OBJECTS", 6)
     with pytest.raises(CloudUnavailableError, match="more than 6 objects"):
         list(cloud.compute.server_pages(page_size=2))
-    monkeypatch.setattr(listing_bounds, "MAX_ROWS", 7)
+    monkeypatch.setattr(listing_bounds, "MAX_OBJECTS", 7)
     assert sum(map(len, cloud.compute.server_pages(page_size=2))) == 7
     monkeypatch.setattr(listing_bounds, "MAX_PAGES", 3)
     with pytest.raises(CloudUnavailableError, match="more than 3 pages"):
@@ -286,7 +286,7 @@ def test_a_redirect_to_another_path_of_the_same_address_is_followed_for_reading_
 
 def test_redirects_that_go_round_end():
     with serving(lambda: [redirect(302, f"/{len(server.requests)}")]) as server, session() as http:
-        with pytest.raises(InvalidCloudRequestError, match="circle"):
+        with pytest.raises(InvalidCloudRequestError, match="loop"):
             http.get(f"{server.url}/x")
         assert len(server.requests) == 4
 
@@ -303,7 +303,7 @@ def test_the_body_of_a_redirect_is_bounded_too():
 def test_an_address_that_is_none_of_a_cloud_is_refused(url):
     with (
         session() as http,
-        pytest.raises(InvalidCloudRequestError, match="leads to an address that") as caught,
+        pytest.raises(InvalidCloudRequestError, match=r"leads to an (invalid )?address") as caught,
     ):
         http.get(url)
     assert "u:p" not in caught.value.message

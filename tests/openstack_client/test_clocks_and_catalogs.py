@@ -95,7 +95,7 @@ def test_the_first_listing_of_changes_asks_what_time_it_is(control, opened):
 
 
 def test_what_changed_before_a_clock_was_set_right_is_not_missed(control, opened, monkeypatch):
-    monkeypatch.setattr("openstack_client.clock._EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("openstack_client.clock._MIN_INTERVAL_SECONDS", 0.0)
     control("POST", "clock", {"advance_seconds": BEHIND})
     server_id = control("POST", "seed", {"project": "demo", "servers": 1})["servers"][0]
     cloud = opened()
@@ -131,7 +131,7 @@ def test_every_interface_region_and_form_of_endpoint(control, opened):
         )
         known = ["RegionOne"] if region == "named" else [""]
         cloud = opened(interface=interface)
-        assert cloud.regions() == known and "compute" in cloud.services()[known[0]]
+        assert cloud.list_regions() == known and "compute" in cloud.list_services()[known[0]]
         touch(cloud)
         touch(opened(interface=interface, region=known[0] or None))
         cloud.close()
@@ -141,9 +141,9 @@ def test_an_interface_that_the_catalog_does_not_have_is_refused_with_what_it_has
     control("POST", "habits", {"interfaces": ["internal", "admin"]})
     cloud = opened()
     assert (
-        cloud.regions() == []
-        and cloud.services() == {"RegionOne": ["identity"]}
-        and cloud.interfaces() == ["admin", "internal"]
+        cloud.list_regions() == []
+        and cloud.list_services() == {"RegionOne": ["identity"]}
+        and cloud.list_interfaces() == ["admin", "internal"]
     )
     with pytest.raises(CloudServiceMissingError, match="admin in RegionOne, internal in RegionOne"):
         cloud.compute.check()
@@ -164,7 +164,7 @@ JUNK += [
 def test_a_catalog_with_nothing_in_it_is_refused_in_words(control, opened, catalog):
     control("POST", "habits", {"catalog": catalog})
     cloud = opened()
-    assert cloud.regions() == [] and cloud.services() == {}
+    assert cloud.list_regions() == [] and cloud.list_services() == {}
     with pytest.raises(CloudError) as caught:
         cloud.compute.check()
     assert isinstance(caught.value, CloudServiceMissingError), caught.value
@@ -172,7 +172,7 @@ def test_a_catalog_with_nothing_in_it_is_refused_in_words(control, opened, catal
 
 def test_junk_in_a_catalog_hides_nothing_else(control, opened, credentials):
     with Cloud(credentials) as usual:
-        good = usual._transport.access().service_catalog.catalog
+        good = usual._transport.get_access().service_catalog.catalog
     control(
         "POST",
         "habits",

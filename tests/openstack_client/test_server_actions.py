@@ -47,7 +47,7 @@ def test_every_step_of_a_shelve(cloud, control, server_id):
         ("SHELVED_OFFLOADED", None),
     ]
     with pytest.raises(CloudConflictError, match="not ready"):
-        cloud.compute.console_url(server_id)
+        cloud.compute.create_console_url(server_id)
     cloud.compute.unshelve_server(server_id)
     assert look(cloud, server_id) == ("SHELVED_OFFLOADED", "unshelving")
     pass_time(control, 101)
@@ -250,7 +250,7 @@ def test_boot_volume_of_a_build_that_fails_stays_reserved_until_its_server_goes(
     for refused in (
         cloud.compute.start_server,
         cloud.compute.stop_server,
-        cloud.compute.console_url,
+        cloud.compute.create_console_url,
         lambda i: cloud.compute.reboot_server(i, hard=True),
     ):
         with pytest.raises(CloudConflictError, match="not ready"):
@@ -260,10 +260,10 @@ def test_boot_volume_of_a_build_that_fails_stays_reserved_until_its_server_goes(
 
 
 def test_console(cloud, server_id):
-    lines = cloud.compute.console_output(server_id, 1000).split("\n")
+    lines = cloud.compute.get_console_output(server_id, 1000).split("\n")
     assert len(lines) == 30 and "seeded-00000" in lines[-1]
-    assert cloud.compute.console_output(server_id, 4).split("\n") == lines[-4:]
-    assert cloud.compute.console_url(server_id) != cloud.compute.console_url(server_id)
+    assert cloud.compute.get_console_output(server_id, 4).split("\n") == lines[-4:]
+    assert cloud.compute.create_console_url(server_id) != cloud.compute.create_console_url(server_id)
 
 
 def test_limits_of_tags(cloud, server_id):
@@ -293,9 +293,9 @@ def test_arguments_are_checked_before_anything_is_sent(cloud, control):
         lambda: compute.create_image("a", name="x", metadata={"a": 1}),
         lambda: compute.create_image("a", name="x", metadata={"image_type": "snapshot"}),
         lambda: compute.create_image("a", name="x", metadata={"name": "y"}),
-        lambda: compute.console_output("a", 0),
-        lambda: compute.console_output("a", True),
-        lambda: compute.console_url("a", "telnet"),
+        lambda: compute.get_console_output("a", 0),
+        lambda: compute.get_console_output("a", True),
+        lambda: compute.create_console_url("a", "telnet"),
         lambda: compute.attach_volume("a", ".."),
         lambda: compute.detach_volume("a", "b/c"),
         lambda: storage.delete_snapshot(""),

@@ -14,7 +14,7 @@ from openstack_client import (
     CloudUnavailableError,
     InvalidCloudRequestError,
 )
-from openstack_client.translation import MAX_RETRY_AFTER_SECONDS, error_from_response, seconds_to_wait
+from openstack_client.translation import MAX_RETRY_AFTER_SECONDS, error_from_response, parse_retry_after
 
 SERVICES = ("identity", "compute", "block-storage", "network", "image")
 AGAIN = CloudUnavailableError
@@ -117,11 +117,13 @@ NOW = "Sun, 29 Nov 2026 12:00:00 GMT"
     ],
 )  # fmt: skip
 def test_when_to_come_back(said, date, seconds):
-    assert seconds_to_wait(said, date) == seconds
+    assert parse_retry_after(said, date) == seconds
 
 
 def test_when_to_come_back_without_a_date_is_judged_by_our_clock():
-    assert 50 < seconds_to_wait(formatdate(usegmt=True, timeval=__import__("time").time() + 60), "junk") <= 61
+    assert (
+        50 < parse_retry_after(formatdate(usegmt=True, timeval=__import__("time").time() + 60), "junk") <= 61
+    )
 
 
 def test_words_are_cleaned_and_bounded():

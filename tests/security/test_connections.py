@@ -116,10 +116,10 @@ def test_what_is_no_name_is_an_unknown_one(name):
 def test_an_address_that_carries_another_one_is_judged_by_that_one():
     policy = AddressPolicy()
 
-    assert policy.refusal_of("64:ff9b::8.8.8.8") is None
-    assert policy.refusal_of("2002:808:808::") is None
-    assert policy.refusal_of("64:ff9b::127.0.0.1") is Refusal.LOCAL
-    assert policy.refusal_of("2002:a9fe:a9fe::") is Refusal.DENIED
+    assert policy.find_refusal("64:ff9b::8.8.8.8") is None
+    assert policy.find_refusal("2002:808:808::") is None
+    assert policy.find_refusal("64:ff9b::127.0.0.1") is Refusal.LOCAL
+    assert policy.find_refusal("2002:a9fe:a9fe::") is Refusal.DENIED
 
 
 def test_the_portals_own_servers_are_refused_at_every_address_of_this_machine_and_only_at_their_ports():
@@ -128,16 +128,16 @@ def test_the_portals_own_servers_are_refused_at_every_address_of_this_machine_an
     )
 
     for address in ("127.0.0.1", "127.9.9.9", "::ffff:127.0.0.1", "::1"):
-        assert own.refusal_of(address, 5432) is Refusal.OWN_SERVER
-    assert own.refusal_of("127.0.0.1", 5433) is None
-    assert own.refusal_of("203.0.113.5", 5432) is None
+        assert own.find_refusal(address, 5432) is Refusal.OWN_SERVER
+    assert own.find_refusal("127.0.0.1", 5433) is None
+    assert own.find_refusal("203.0.113.5", 5432) is None
 
 
 def test_a_database_elsewhere_is_refused_whole_unless_local_addresses_are_allowed():
     policy = AddressPolicy(own_servers=lambda: [("10.0.0.5", 5432)])
 
-    assert policy.refusal_of("10.0.0.5", 22) is Refusal.OWN_SERVER
-    assert policy.refusal_of("10.0.0.6", 22) is None
+    assert policy.find_refusal("10.0.0.5", 22) is Refusal.OWN_SERVER
+    assert policy.find_refusal("10.0.0.6", 22) is None
 
 
 def test_this_machines_own_address_is_local(monkeypatch):
@@ -149,8 +149,8 @@ def test_this_machines_own_address_is_local(monkeypatch):
             pytest.skip("this machine has no network")
         own = probe.getsockname()[0]
 
-    assert AddressPolicy().refusal_of(own) is Refusal.LOCAL
-    assert AddressPolicy(allow_local=True).refusal_of(own) is None
+    assert AddressPolicy().find_refusal(own) is Refusal.LOCAL
+    assert AddressPolicy(allow_local=True).find_refusal(own) is None
 
 
 def test_the_portals_own_servers_are_those_of_its_settings(monkeypatch):
@@ -164,7 +164,7 @@ def test_the_portals_own_servers_are_those_of_its_settings(monkeypatch):
     )
     monkeypatch.setattr(policies, "settings", settings)
 
-    assert set(policies._own_servers()) == {
+    assert set(policies._list_own_servers()) == {
         ("127.0.0.1", 5432),
         ("127.0.0.2", 6432),
         ("127.0.0.3", 5432),

@@ -137,7 +137,7 @@ def test_regions_are_apart(control):
         opened(control, "demo", region="RegionTwo") as two,
         opened(control, "demo", region="RegionOne") as one,
     ):
-        assert one.regions() == ["RegionOne", "RegionTwo"]
+        assert one.list_regions() == ["RegionOne", "RegionTwo"]
         assert len(list(two.compute.list_servers())) == 2
         assert list(one.compute.list_servers()) == []
 

@@ -33,17 +33,17 @@ def test_region_without_a_service(credentials, control):
     control("POST", "reset", {"regions": ["RegionOne", "RegionTwo"]})
     all_services = ["block-storage", "compute", "identity", "image", "network"]
     with Cloud(credentials) as cloud:
-        assert cloud.services() == {"RegionOne": all_services, "RegionTwo": all_services}
+        assert cloud.list_services() == {"RegionOne": all_services, "RegionTwo": all_services}
     assert control("POST", "services", {"region": "RegionTwo", "without": ["volumev3", "image"]}) == {
         "region": "RegionTwo",
         "without": ["block-storage", "image"],
     }
     with Cloud(credentials, region="RegionTwo") as cloud:
-        assert cloud.services() == {
+        assert cloud.list_services() == {
             "RegionOne": all_services,
             "RegionTwo": ["compute", "identity", "network"],
         }
-        assert cloud.regions() == ["RegionOne", "RegionTwo"]
+        assert cloud.list_regions() == ["RegionOne", "RegionTwo"]
         cloud.check()
         for call in (
             cloud.block_storage.list_volume_types,
@@ -70,7 +70,7 @@ def test_service_that_leaves_the_catalog_is_missed_with_the_next_token(credentia
         cloud.compute.check()
         with pytest.raises(CloudServiceMissingError):
             cloud.block_storage.list_volume_types()
-        assert "block-storage" not in cloud.services()["RegionTwo"]
+        assert "block-storage" not in cloud.list_services()["RegionTwo"]
     control("POST", "reset", {"regions": ["RegionOne", "RegionTwo"]})
     with Cloud(credentials, region="RegionTwo") as cloud:
         cloud.block_storage.list_volume_types()

@@ -205,7 +205,7 @@ def test_quota_of_another_project_is_its_own_affair(cloud, control):
 
 def test_application_credential_that_is_over(control, cloud):
     control("POST", "clock", {"token_seconds": 10**6})
-    user_id = cloud._transport.access().user_id
+    user_id = cloud._transport.get_access().user_id
     session = cloud._transport._connection.session
     answer = session.post(
         f"{control.server.auth_url}/users/{user_id}/application_credentials",

@@ -36,7 +36,7 @@ class OpenStackProvider(Provider):
 
     def list_regions(self, account: CloudAccount) -> list[str]:
         """List the regions that the account names, or all of the catalog."""
-        return list(account.regions) or open_cloud(account, "").regions()
+        return list(account.regions) or open_cloud(account, "").list_regions()
 
     def open_client(self, account: CloudAccount, region: str) -> Cloud:
         """Open the cloud in a region."""
@@ -49,9 +49,9 @@ class OpenStackProvider(Provider):
     def verify(self, account: CloudAccount) -> dict[str, Any]:
         """Log in and call Nova in every region to sync; return `project_id`, and `regions` with their services."""
         cloud = open_cloud(account, "")
-        services = cloud.services()
-        if not account.regions and not cloud.regions():
-            interfaces = ", ".join(cloud.interfaces())
+        services = cloud.list_services()
+        if not account.regions and not cloud.list_regions():
+            interfaces = ", ".join(cloud.list_interfaces())
             raise InvalidCloudRequestError(
                 _(
                     "The cloud's catalog has no compute service for the interface '%(interface)s'; it has some for: %(known)s."
@@ -64,7 +64,7 @@ class OpenStackProvider(Provider):
                 _("The cloud has no region '%(unknown)s'; it has: %(known)s.")
                 % {"unknown": unknown[0], "known": ", ".join(sorted(filter(None, services))) or "-"}
             )
-        for region in account.regions or cloud.regions():
+        for region in account.regions or cloud.list_regions():
             if "compute" in services.get(region, ()):
                 regional = open_cloud(account, region)
                 regional.compute.check()
