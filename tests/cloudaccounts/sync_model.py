@@ -13,25 +13,25 @@ from django.conf import settings
 from cloudaccounts.models import CloudResource, ResourceChange, ResourceLink, SyncLog
 from cloudaccounts.registry import find_syncer
 
-from .cloud_and_rows import REGION, keys_of, stored
+from .resource_checks import REGION, get_stored_objects, list_visible_keys
 
 
 def seen_in(simulator, type_code):
     """What a complete listing shows now: of each id what a row has of it, as changes call it."""
-    things = stored(simulator, type_code)
-    return {key: _seen(type_code, key, things[key]) for key in keys_of(simulator, type_code)}
+    objects = get_stored_objects(simulator, type_code)
+    return {key: _seen(type_code, key, objects[key]) for key in list_visible_keys(simulator, type_code)}
 
 
-def _seen(type_code, key, thing):
+def _seen(type_code, key, stored):
     if type_code == "zone":
-        return {"name": key, "status": "available" if thing else "unavailable", "links": []}
+        return {"name": key, "status": "available" if stored else "unavailable", "links": []}
     if type_code == "volume":
-        links = [f"volume-snapshot {thing['snapshot_id']}"] if thing["snapshot_id"] else []
+        links = [f"volume-snapshot {stored['snapshot_id']}"] if stored["snapshot_id"] else []
     else:
-        links = [f"port-network {thing['network_id']}"]
-        links += [f"port-subnet {fixed['subnet_id']}" for fixed in thing["fixed_ips"]]
-        links += [f"port-security_group {group}" for group in thing["security_groups"]]
-    return {"name": thing["name"], "status": thing["status"], "links": sorted(links)}
+        links = [f"port-network {stored['network_id']}"]
+        links += [f"port-subnet {fixed['subnet_id']}" for fixed in stored["fixed_ips"]]
+        links += [f"port-security_group {group}" for group in stored["security_groups"]]
+    return {"name": stored["name"], "status": stored["status"], "links": sorted(links)}
 
 
 @dataclass

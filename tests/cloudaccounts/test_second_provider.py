@@ -19,8 +19,8 @@ from tenants.scoping import Role
 from tests.factories import MembershipFactory
 from tests.vms.conftest import AdminClient
 
-from .cloud_and_rows import check_logs, check_rows, links_of, picture, rows, words_of
-from .example_provider import Disks, NimbusError, disk, example_provider, machine
+from .example_provider import DiskSyncer, NimbusError, disk, example_provider, machine
+from .resource_checks import check_logs, check_rows, list_links, list_row_names, read_all_rows, read_log_texts
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -61,7 +61,7 @@ def test_everything_works_with_a_provider_that_brings_two_types(api, cloud, nimb
     settings.ALLOW_LOCAL_CLOUDS = True
     other = cloud.account(name="openstack", tenant=api.member.tenant)
     sync_resource(other.pk, "flavor")
-    before = picture(account=other)
+    before = read_all_rows(account=other)
 
     # Entered over REST, verified by a command, which has it synced.
     answer = entered(api)
@@ -132,7 +132,7 @@ def test_everything_works_with_a_provider_that_brings_two_types(api, cloud, nimb
     api.done(api.delete(f"/api/v1/cloud-accounts/{account.pk}/"))
     assert not CloudResource.objects.filter(account=account.pk).exists()
     assert not PeriodicTask.objects.filter(name=f"CloudAccount-{account.pk}-sync").exists()
-    assert picture(account=other) == before
+    assert read_all_rows(account=other) == before
     check_logs()
 
 
@@ -153,7 +153,7 @@ def test_what_goes_wrong_there_is_told_in_its_own_words(api, nimbus, settings):
     nimbus.put("disk", [disk("a"), disk("b")], [disk("c")])
     nimbus.put("disk", [disk("z")], region="south")
     assert sync_resource(account.pk, "disk").state == "success"
-    before = picture()
+    before = read_all_rows()
 
     # A listing that breaks off; a cloud whose words no column takes; one that is not even an error of its kind.
     for page, words in [
@@ -165,9 +165,9 @@ def test_what_goes_wrong_there_is_told_in_its_own_words(api, nimbus, settings):
         log = sync_resource(account.pk, "disk")
         assert (log.state, log.regions["south"], log.expired, log.missing) == ("failed", "", 0, 0)
         assert words in log.message and log.message.startswith("north: ")
-        assert "secret thing" not in words_of(log)
-        assert rows(region="north") == {f"d-{name}": name for name in "abc"}
-        assert picture(region="north") == tuple(
+        assert "secret thing" not in read_log_texts(log)
+        assert list_row_names(region="north") == {f"d-{name}": name for name in "abc"}
+        assert read_all_rows(region="north") == tuple(
             [row for row in part if part is not before[0] or row[2] == "north"] for part in before
         )
     check_logs()
@@ -178,7 +178,7 @@ def test_what_goes_wrong_there_is_told_in_its_own_words(api, nimbus, settings):
     assert (log.state, log.message) == ("failed", "The cloud type 'cumulus' is not installed.")
     CloudAccount.objects.update(provider="nimbus")
     assert "not supported for Nimbus" in sync_resource(account.pk, "server").message
-    assert len(rows()) == 4
+    assert len(list_row_names()) == 4
 
 
 NESTED: list = []
@@ -228,7 +228,7 @@ def test_links_of_an_object_are_those_of_its_last_listing(nimbus):
         log = sync_resource(account.pk, "machine")
         assert log.state == "success", log.message
         check_rows()
-        return links_of(CloudResource.objects.get(cloud_id="m-x")), log.updated
+        return list_links(CloudResource.objects.get(cloud_id="m-x")), log.updated
 
     assert linked([machine("x", "a")]) == (["machine-disk d-a"], 0)
     # On two pages, as it moved while it was listed: one of both is believed, whole.
@@ -255,7 +255,7 @@ def test_two_of_one_name_are_refused_and_nothing_is_left_of_the_provider(transac
         with pytest.raises(ValueError, match="Two providers"):
             registry.register_provider(type("Another", (registry._providers["nimbus"].__class__,), {}))
         with pytest.raises(ValueError, match="Two syncers"):
-            registry.register_syncer(type("Another", (Disks,), {}))
+            registry.register_syncer(type("Another", (DiskSyncer,), {}))
         assert ResourceType.objects.filter(provider="nimbus").count() == 2
     assert not ResourceType.objects.filter(provider="nimbus").exists()
     assert [provider.code for provider in registry.list_providers()] == ["openstack"]
