@@ -119,7 +119,7 @@ _REMOVALS: dict[str, Callable[[Region, str], object]] = {
 def _change_server(state: State, region: Region, request: Request, resource_id: str, now: float) -> Response:
     server = region.servers[resource_id]
     if request.method == "DELETE":
-        server.raw_status = None
+        server.odd_status = None
         server.plan = [[now, {"vm_state": "deleted", "task_state": None, "power_state": 0}, ["gone"]]]
         advance_servers(state, region, now)
         return Response(200, {})
@@ -128,7 +128,7 @@ def _change_server(state: State, region: Region, request: Request, resource_id: 
         status = str(requested["status"])
         server.plan, server.task_state = [], None
         # An unknown status is shown unchanged, for tests of clients.
-        server.raw_status = None if status in VM_STATE_BY_STATUS else status
+        server.odd_status = None if status in VM_STATE_BY_STATUS else status
         server.vm_state = VM_STATE_BY_STATUS.get(status, server.vm_state)
         server.power_state = POWER_BY_VM_STATE.get(server.vm_state, 0)
         if status == "ACTIVE" and server.launched is None:

@@ -209,7 +209,7 @@ def _force_delete(call: Call, server: SimulatedServer, argument: Any) -> Respons
 def _reset_state(call: Call, server: SimulatedServer, argument: Any) -> Response:
     call.require_admin("os_compute_api:os-admin-actions:reset_state")
     server.vm_state = "active" if (argument or {}).get("state") == "active" else "error"
-    server.task_state, server.plan, server.raw_status, server.updated, server.text = (
+    server.task_state, server.plan, server.odd_status, server.updated, server.text = (
         None,
         [],
         None,

@@ -40,7 +40,7 @@ def begin_transition(call: Call, server: SimulatedServer, transition: Transition
         "fault": None,
     }
     record_action(call, server, transition.name)
-    server.raw_status = None
+    server.odd_status = None
     server.task_state = transition.task_state
     steps: list[Step] = []
     if transition.name == "resize":
@@ -130,7 +130,7 @@ def begin_delete(call: Call, server: SimulatedServer) -> None:
     """Start the deletion of a server."""
     record_action(call, server, "delete")
     server.task_state = "deleting"
-    server.raw_status = None
+    server.odd_status = None
     server.updated = call.now
     server.text = None
     gone_at = call.now + call.state.clock.action_seconds
@@ -152,7 +152,7 @@ def begin_soft_delete(call: Call, server: SimulatedServer) -> None:
         return
     record_action(call, server, "delete")
     server.task_state = "soft-deleting"
-    server.raw_status = None
+    server.odd_status = None
     server.updated = call.now
     server.text = None
     changes: Resource = {"vm_state": "soft-delete", "task_state": None, "power_state": 4}

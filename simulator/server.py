@@ -83,15 +83,16 @@ class SimulatedServer:
     group_ids: list[str] | None = None
     # Values that are shown instead of the real ones, by field, for tests of clients.
     raw: dict[str, Any] = field(default_factory=dict)
-    raw_status: str | None = None
+    # A status that Nova does not have; the name is stored in data files.
+    odd_status: str | None = None
     plan: list[list[Any]] = field(default_factory=list)
     text: str | None = None
 
     @property
     def status(self) -> str:
         """Return Nova's status."""
-        if self.raw_status:
-            return self.raw_status
+        if self.odd_status:
+            return self.odd_status
         if (
             self.vm_state in {"active", "stopped", "resized", "error", "paused", "suspended"}
             and self.task_state

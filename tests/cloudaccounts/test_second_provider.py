@@ -1,4 +1,4 @@
-"""A second provider, of some fifty lines (`example_provider.py`), has all that OpenStack has, and nothing else changes."""
+"""A second provider of some fifty lines (`example_provider.py`) supports every feature, without other changes."""
 
 from __future__ import annotations
 
@@ -40,9 +40,20 @@ def api(transactional_db):
 
 def entered(api, **fields):
     """An account of the example provider, entered over REST; the answer."""
-    wish = {"name": "in the clouds", "provider": "nimbus", "auth_url": "http://nimbus.example.org/", **fields}
-    wish = {"access_id": "key", "secret": "nimbus", "project": "p", "sync_interval_minutes": 5, **wish}
-    return api.post("/api/v1/cloud-accounts/", wish, format="json")
+    account_data = {
+        "name": "in the clouds",
+        "provider": "nimbus",
+        "auth_url": "http://nimbus.example.org/",
+        **fields,
+    }
+    account_data = {
+        "access_id": "key",
+        "secret": "nimbus",
+        "project": "p",
+        "sync_interval_minutes": 5,
+        **account_data,
+    }
+    return api.post("/api/v1/cloud-accounts/", account_data, format="json")
 
 
 def listed(api, path, **query):
@@ -57,7 +68,7 @@ def run_all():
     return {log.type: run_sync(log.pk) for log in SyncLog.objects.running().order_by("pk")}
 
 
-def test_everything_works_with_a_provider_that_brings_two_types(api, cloud, nimbus, settings):
+def test_example_provider_supports_all_features(api, cloud, nimbus, settings):
     settings.ALLOW_LOCAL_CLOUDS = True
     other = cloud.account(name="openstack", tenant=api.member.tenant)
     sync_resource(other.pk, "flavor")
@@ -136,7 +147,7 @@ def test_everything_works_with_a_provider_that_brings_two_types(api, cloud, nimb
     check_logs()
 
 
-def test_what_goes_wrong_there_is_told_in_its_own_words(api, nimbus, settings):
+def test_errors_of_the_provider_are_shown_unchanged(api, nimbus, settings):
     settings.ALLOW_LOCAL_CLOUDS = True
     job = api.ended(entered(api, secret="wrong"))
     assert (job["status"], "does not know this key" in str(job["outcome"])) == ("failed", True)
@@ -199,7 +210,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("odd", range(len(ODD)))
-def test_odd_attributes_are_kept_as_far_as_may_be(odd):
+def test_invalid_attributes_are_kept_as_far_as_possible(odd):
     """Nothing of it stops a page, the same junk is no change, and what is told of changes is true."""
     place = (CloudAccount.objects.create(name="odd", access_id="x", auth_url="http://x").pk, "r", "disk")
     began = timezone.now()
@@ -218,7 +229,7 @@ def test_odd_attributes_are_kept_as_far_as_may_be(odd):
     assert len(json.dumps(CloudResource.objects.get(cloud_id="1").attributes)) < 130_000
 
 
-def test_links_of_an_object_are_those_of_its_last_listing(nimbus):
+def test_links_are_those_of_the_last_listing(nimbus):
     account = CloudAccount.objects.create(name="links", provider="nimbus", access_id="x", auth_url="http://x")
     account.set_secret("nimbus")
     account.save()
@@ -250,7 +261,7 @@ def test_links_of_an_object_are_those_of_its_last_listing(nimbus):
     assert linked([machine("x", "a")]) == (["machine-disk d-a"], 1)
 
 
-def test_two_of_one_name_are_refused_and_nothing_is_left_of_the_provider(transactional_db):
+def test_duplicate_registrations_are_refused(transactional_db):
     with example_provider():
         with pytest.raises(ValueError, match="Two providers"):
             registry.register_provider(type("Another", (registry._providers["nimbus"].__class__,), {}))

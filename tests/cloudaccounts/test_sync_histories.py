@@ -1,4 +1,4 @@
-"""Whatever happens to a cloud, and whatever goes wrong while it is listed: the rows are what complete listings showed.
+"""Random histories of a cloud and of failures during its listings: the rows match the complete listings.
 
 In the first test, each request of a sync of each type is broken in its turn, while there is something to find.
 
@@ -156,7 +156,7 @@ def broken_at_every_request(simulator, cloud, account, type_code, faults, *, log
     return requests, failed
 
 
-def test_an_error_on_any_request_of_any_type_expires_nothing_and_the_next_sync_is_right(
+def test_error_of_any_request_expires_nothing_and_the_next_sync_succeeds(
     simulator, cloud, account, monkeypatch
 ):
     limit_page_sizes(monkeypatch, 3)
@@ -293,7 +293,7 @@ class History(RuleBasedStateMachine):
     def a_type_is_synced(self, kind, times, accepted):
         for _ in range(times):
             log = self.synced(kind, accepted)
-            self.model.listed(log, accepted=accepted)
+            self.model.apply_complete_listing(log, accepted=accepted)
             self.checked()
 
     @rule(kind=KIND, request=st.integers(1, 4), fault=BREAKS)
@@ -304,9 +304,9 @@ class History(RuleBasedStateMachine):
         self.cloud.no_faults()
         if struck:
             assert log.state == "failed", fault
-            self.model.broke_off(log)
+            self.model.apply_incomplete_listing(log)
         else:
-            self.model.listed(log, accepted=False)
+            self.model.apply_complete_listing(log, accepted=False)
         self.checked()
 
     def synced(self, kind, accepted=False):
@@ -335,11 +335,11 @@ def history(simulator, cloud, account, monkeypatch):
         yield History
 
 
-def test_whatever_happens_rows_changes_and_links_are_what_the_listings_showed(history):
+def test_rows_changes_and_links_match_the_listings(history):
     run_state_machine_as_test(history, settings=SETTINGS)
 
 
-def test_a_story_of_all_that_must_be_in_one(history):
+def test_rows_match_the_listings_in_one_fixed_history(history):
     """Told by hand, so that it is certain that each turn is taken; what must have come of it is the model's matter."""
     story = history()
     story.begin(volumes=6, ports=3, zones=4)

@@ -35,7 +35,7 @@ def logins(control):
 
 
 @pytest.mark.parametrize("offset", [AHEAD, BEHIND, 0.0])
-def test_a_token_is_good_for_as_long_as_the_cloud_says_whatever_its_clock(control, opened, offset):
+def test_lifetime_of_a_token_does_not_depend_on_the_clouds_clock(control, opened, offset):
     # Ten minutes: for a cloud that is twenty behind, it is over by our clock before it comes.
     control("POST", "clock", {"advance_seconds": offset, "token_seconds": 600})
     control("DELETE", "requests")
@@ -57,7 +57,7 @@ def test_a_token_is_good_for_as_long_as_the_cloud_says_whatever_its_clock(contro
     assert len(kept) == 1
 
 
-def test_a_token_that_is_over_is_renewed_whatever_the_clock(control, opened):
+def test_expired_token_is_renewed_whatever_the_clock(control, opened):
     control("POST", "clock", {"advance_seconds": AHEAD, "token_seconds": 600})
     cloud = opened()
     cloud.compute.check()
@@ -70,9 +70,7 @@ def test_a_token_that_is_over_is_renewed_whatever_the_clock(control, opened):
 
 @pytest.mark.parametrize("offset", [AHEAD, BEHIND])
 @pytest.mark.parametrize("dated", [True, False], ids=["Date", "no Date"])
-def test_how_far_the_cloud_is_from_us_is_known_and_changes_are_asked_for_by_its_clock(
-    control, opened, offset, dated
-):
+def test_clock_offset_is_measured_and_applied_to_changes_since(control, opened, offset, dated):
     control("POST", "clock", {"advance_seconds": offset})
     control("POST", "habits", {"date_header": dated})
     server_id = control("POST", "seed", {"project": "demo", "servers": 1})["servers"][0]
@@ -86,7 +84,7 @@ def test_how_far_the_cloud_is_from_us_is_known_and_changes_are_asked_for_by_its_
     assert changed == [server_id]
 
 
-def test_the_first_listing_of_changes_asks_what_time_it_is(control, opened):
+def test_first_listing_of_changes_reads_the_clouds_clock(control, opened):
     control("POST", "clock", {"advance_seconds": BEHIND})
     server_id = control("POST", "seed", {"project": "demo", "servers": 1})["servers"][0]
     control("PATCH", f"servers/{server_id}", {"status": "SHUTOFF"})
@@ -94,7 +92,7 @@ def test_the_first_listing_of_changes_asks_what_time_it_is(control, opened):
     assert [one.id for one in opened().compute.list_servers(changes_since=since)] == [server_id]
 
 
-def test_what_changed_before_a_clock_was_set_right_is_not_missed(control, opened, monkeypatch):
+def test_changes_before_a_clock_correction_are_not_missed(control, opened, monkeypatch):
     monkeypatch.setattr("openstack_client.clock._MIN_INTERVAL_SECONDS", 0.0)
     control("POST", "clock", {"advance_seconds": BEHIND})
     server_id = control("POST", "seed", {"project": "demo", "servers": 1})["servers"][0]
@@ -137,7 +135,7 @@ def test_every_interface_region_and_form_of_endpoint(control, opened):
         cloud.close()
 
 
-def test_an_interface_that_the_catalog_does_not_have_is_refused_with_what_it_has(control, opened):
+def test_error_of_a_missing_interface_lists_the_existing_ones(control, opened):
     control("POST", "habits", {"interfaces": ["internal", "admin"]})
     cloud = opened()
     assert (
@@ -161,7 +159,7 @@ JUNK += [
 
 
 @pytest.mark.parametrize("catalog", [[], None, {}, "x", JUNK], ids=repr)
-def test_a_catalog_with_nothing_in_it_is_refused_in_words(control, opened, catalog):
+def test_empty_catalog_is_refused_with_a_reason(control, opened, catalog):
     control("POST", "habits", {"catalog": catalog})
     cloud = opened()
     assert cloud.list_regions() == [] and cloud.list_services() == {}
@@ -170,7 +168,7 @@ def test_a_catalog_with_nothing_in_it_is_refused_in_words(control, opened, catal
     assert isinstance(caught.value, CloudServiceMissingError), caught.value
 
 
-def test_junk_in_a_catalog_hides_nothing_else(control, opened, credentials):
+def test_invalid_entries_of_a_catalog_are_skipped(control, opened, credentials):
     with Cloud(credentials) as usual:
         good = usual._transport.get_access().service_catalog.catalog
     control(
@@ -181,7 +179,7 @@ def test_junk_in_a_catalog_hides_nothing_else(control, opened, credentials):
     touch(opened())
 
 
-def test_endpoints_come_once():
+def test_duplicate_endpoints_are_dropped():
     endpoint = {"url": "http://x", "interface": "publicURL", "region": "R", "id": "1"}
     found = normalize_catalog([{"type": "compute", "endpoints": [endpoint, {**endpoint, "id": "2"}]}])
     assert found[0]["endpoints"] == [

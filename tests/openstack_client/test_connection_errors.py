@@ -147,7 +147,7 @@ def failure(credentials):
     return caught.value
 
 
-def test_certificate_that_nobody_trusts(tls):
+def test_untrusted_certificate(tls):
     server, folder = tls
     url = f"https://127.0.0.1:{server.port}/v3"
     for more in ({}, {"ca_bundle": (folder / "other.pem").read_text()}):
@@ -165,7 +165,7 @@ def test_certificate_of_another_host(tls):
     assert type(error) is CloudUnavailableError and "is not trusted: Hostname mismatch" in error.message
 
 
-def test_certificate_is_held_against_the_host_asked_for_wherever_it_was_connected_to(tls):
+def test_certificate_is_checked_against_the_requested_host(tls):
     server, folder = tls
     asked = []
 
@@ -188,14 +188,14 @@ def test_certificate_is_held_against_the_host_asked_for_wherever_it_was_connecte
 @pytest.mark.parametrize(
     "content", ["this is no PEM", "证书", "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----"]
 )
-def test_bundle_that_is_no_pem(tls, content):
+def test_invalid_ca_bundle(tls, content):
     server, _ = tls
     error = failure(login(f"https://127.0.0.1:{server.port}/v3", ca_bundle=content))
     assert type(error) is InvalidCloudRequestError and "CA bundle" in error.message
 
 
 @pytest.mark.parametrize("name", ["none.pem", "."])
-def test_bundle_that_cannot_be_read(tmp_path, monkeypatch, name):
+def test_unreadable_ca_bundle(tmp_path, monkeypatch, name):
     path = tmp_path / name
     (tmp_path / "clouds.yaml").write_text(
         f"clouds: {{x: {{cacert: {path}, auth: {{auth_url: 'https://cloud.example/v3'}}}}}}"
@@ -207,7 +207,7 @@ def test_bundle_that_cannot_be_read(tmp_path, monkeypatch, name):
     assert caught.value.__context__ is None
 
 
-def test_https_where_only_http_is_spoken_and_the_other_way_round(scripted, tls):
+def test_https_to_an_http_port_and_the_reverse(scripted, tls):
     plain = scripted(http(b"{}"))
     error = failure(login(f"https://127.0.0.1:{plain.port}/v3"))
     assert type(error) is CloudUnavailableError and "https" in error.message
@@ -229,12 +229,12 @@ def test_https_where_only_http_is_spoken_and_the_other_way_round(scripted, tls):
         (http(b"", status="302 Found", headers="Location: http://a b/\r\n"), InvalidCloudRequestError, "redirects"),
     ],
 )  # fmt: skip
-def test_what_is_there_is_no_keystone(scripted, answer, kind, words):
+def test_server_that_is_not_keystone(scripted, answer, kind, words):
     error = failure(login(f"http://127.0.0.1:{scripted(answer).port}/v3"))
     assert isinstance(error, kind) and words in error.message
 
 
-def test_nobody_is_there():
+def test_unreachable_address():
     error = failure(login("http://no-such-host.invalid/v3"))
     assert (
         type(error) is CloudUnavailableError
@@ -248,7 +248,7 @@ def test_nobody_is_there():
     "url", ["http://", "http://[::1/v3", "http://a b/v3", "http://h:99999/", "http://h:0/", f"http://{'x' * 70}.org/",
             "http://.example.org/"]
 )  # fmt: skip
-def test_address_that_cannot_be(url):
+def test_invalid_address(url):
     assert type(failure(login(url))) is InvalidCloudRequestError
 
 
@@ -294,7 +294,7 @@ PAGE = b'{"servers": [{"id": "a"}]}'
         (b"HTTP/1.1 200 OK\r\nContent-Length: 5", "broke off"),
     ],
 )  # fmt: skip
-def test_page_that_makes_no_sense(elsewhere, answer, words):
+def test_malformed_page(elsewhere, answer, words):
     with pytest.raises(CloudUnavailableError) as caught:
         list(elsewhere(answer).compute.server_pages())
     assert words in caught.value.message
@@ -302,7 +302,7 @@ def test_page_that_makes_no_sense(elsewhere, answer, words):
     assert caught.value.__context__ is None
 
 
-def test_what_the_caller_was_busy_with_is_not_taken_for_the_reason(credentials):
+def test_outer_exception_is_not_taken_for_the_cause(credentials):
     away = dataclasses.replace(credentials, auth_url="http://127.0.0.1:9/v3")
     try:
         raise FileNotFoundError
@@ -322,7 +322,7 @@ def test_guards_own_errors_are_never_translated(credentials):
         assert caught.value is raised
 
 
-def test_reading_that_is_nested_too_deeply():
+def test_deeply_nested_reading_is_unreadable():
     deep = []
     for _ in range(100_000):
         deep = [deep]

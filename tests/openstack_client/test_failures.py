@@ -34,7 +34,7 @@ def count(control, method=None, path="servers"):
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 429])
-def test_trouble_of_the_cloud_is_unavailable(cloud, control, server_id, status):
+def test_server_errors_are_unavailable(cloud, control, server_id, status):
     control(
         "POST",
         "faults",
@@ -64,7 +64,7 @@ def test_other_statuses(cloud, control, server_id, status, kind):
         cloud.compute.delete_server(server_id)
 
 
-def test_garbage_is_unavailable(cloud, control, server_id):
+def test_invalid_json_is_unavailable(cloud, control, server_id):
     control("POST", "faults", [{"kind": "garbage", "service": "compute"}])
     with pytest.raises(CloudUnavailableError, match="is malformed"):
         cloud.compute.get_server(server_id)
@@ -192,7 +192,7 @@ def test_secrets_never_show(control, caplog, address):
         assert SECRET not in texts_of(caught.value) + repr(wrong) + str(wrong) + repr(cloud) + caplog.text
 
 
-def test_secret_that_a_cloud_echoes_is_struck_out(control, credentials):
+def test_secret_echoed_by_a_cloud_is_masked(control, credentials):
     error = error_from_exception(
         requests.ConnectionError(f"proxy says: {SECRET} gAAAAABm0123456789abcdefghij"),
         service="identity",
@@ -207,7 +207,7 @@ def test_expired_token_is_renewed(cloud, control, server_id):
     assert cloud.compute.get_server(server_id).id == server_id
 
 
-def test_tokens_are_shared_and_changed_credentials_never_meet_an_old_one(credentials, control):
+def test_tokens_are_shared_but_not_with_changed_credentials(credentials, control):
     class Cache(dict):
         def set(self, key, value, seconds):
             assert seconds > 0
@@ -231,7 +231,7 @@ def test_tokens_are_shared_and_changed_credentials_never_meet_an_old_one(credent
         fourth.check()
 
 
-def test_closed_cloud_says_so(credentials):
+def test_closed_cloud_is_unavailable(credentials):
     cloud = Cloud(credentials)
     cloud.check()
     cloud.close()
@@ -283,7 +283,7 @@ def test_errors_survive_pickling():
     assert type(again) is CloudUnavailableError and vars(again) == vars(error) and str(again) == "words"
 
 
-def test_record_survives_what_it_does_not_know():
+def test_records_tolerate_unknown_values():
     server = Server.from_json(
         {
             "id": "x",
@@ -299,19 +299,19 @@ def test_record_survives_what_it_does_not_know():
             Server.from_json(malformed_answer)
 
 
-def test_not_found_is_the_clouds_own_word(cloud):
+def test_404_of_a_proxy_is_not_not_found(cloud):
     with pytest.raises(CloudNotFoundError):
         cloud.compute.get_server("11111111-1111-4111-8111-111111111111")
 
 
-def test_listing_that_turns_in_a_circle(cloud, monkeypatch):
+def test_listing_that_loops(cloud, monkeypatch):
     page = {"servers": [{"id": "a"}, {"id": "b"}]}
     monkeypatch.setattr(cloud._transport, "request", lambda *_, **__: page)
     with pytest.raises(CloudUnavailableError, match="loop"):
         list(cloud.compute.list_servers(page_size=2))
 
 
-def test_server_on_two_pages_while_it_is_built_comes_once(cloud, monkeypatch):
+def test_server_on_two_pages_is_listed_once(cloud, monkeypatch):
     pages = iter(
         [
             {"servers": [{"id": "a", "status": "BUILD"}, {"id": "b"}]},

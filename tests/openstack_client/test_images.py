@@ -14,7 +14,7 @@ from tests.simulator.test_clients import create
 from .test_server_actions import look, pass_time
 
 
-def test_every_step_of_an_image(cloud, control, server_id):
+def test_states_of_an_image_creation(cloud, control, server_id):
     control("POST", "clock", {"action_seconds": 100})
     image_id = cloud.compute.create_image(server_id, name="x", metadata={"ours": "1"})
     for refused in (
@@ -41,7 +41,7 @@ def test_every_step_of_an_image(cloud, control, server_id):
     assert control.actions()["createImage"] == {"accepted": 1, "refused": 1}
 
 
-def test_image_of_a_server_that_goes_meanwhile(cloud, control, server_id):
+def test_image_of_a_server_that_is_deleted_meanwhile(cloud, control, server_id):
     control("POST", "clock", {"action_seconds": 100})
     image_id = cloud.compute.create_image(server_id, name="x", metadata={})
     cloud.compute.delete_server(server_id)
@@ -54,7 +54,7 @@ def test_image_of_a_server_that_goes_meanwhile(cloud, control, server_id):
             gone()
 
 
-def test_image_that_goes_or_breaks_behind_the_back(cloud, control, server_id):
+def test_image_that_is_deleted_or_fails_from_outside(cloud, control, server_id):
     image_id = cloud.compute.create_image(server_id, name="x", metadata={})
     control("PATCH", f"images/{image_id}", {"status": "killed"})
     with pytest.raises(InvalidCloudRequestError, match="is not active"):
@@ -81,13 +81,13 @@ def test_protected_image(cloud, control, server_id):
 @pytest.mark.parametrize(
     "mapping", [None, 7, "", "not json", "{}", "[7, null]", '[{"snapshot_id": null}]', "[{}]"]
 )
-def test_image_survives_what_it_does_not_know(mapping):
+def test_images_tolerate_invalid_block_device_mappings(mapping):
     found = Image.from_json({"id": "x", "block_device_mapping": mapping, "count": 7, "odd": "yes"})
     assert found.snapshot_ids == () and not found.is_snapshot
     assert found.properties["odd"] == "yes" and "count" not in found.properties
 
 
-def test_image_without_the_property_is_left_out_though_the_cloud_gave_it(cloud, monkeypatch):
+def test_images_without_the_property_are_filtered_again(cloud, monkeypatch):
     page = {"images": [{"id": "a", "ours": "1"}, {"id": "b", "ours": "2"}, {"id": "c"}]}
     pages = iter([page, {"images": []}])
     monkeypatch.setattr(cloud._transport, "request", lambda *_, **__: next(pages))

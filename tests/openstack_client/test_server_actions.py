@@ -33,7 +33,7 @@ def pass_time(control, seconds):
     control("POST", "clock", {"advance_seconds": seconds})
 
 
-def test_every_step_of_a_shelve(cloud, control, server_id):
+def test_states_of_a_shelve(cloud, control, server_id):
     control("POST", "clock", {"action_seconds": 100})
     cloud.compute.shelve_server(server_id)
     seen = [look(cloud, server_id)]
@@ -54,7 +54,7 @@ def test_every_step_of_a_shelve(cloud, control, server_id):
     assert look(cloud, server_id) == ("ACTIVE", None)
 
 
-def test_every_step_of_a_resize(cloud, control, server_id):
+def test_states_of_a_resize(cloud, control, server_id):
     control("POST", "clock", {"action_seconds": 100})
     larger = flavor(cloud, "2c-4g-40g")
     cloud.compute.resize_server(server_id, larger.id)
@@ -205,7 +205,7 @@ def test_zones(cloud, control):
             create(cloud, availability_zone=zone)
 
 
-def test_detach_takes_its_time_whatever_else_happens(cloud, control, server_id, volume_id):
+def test_detachment_continues_during_other_actions(cloud, control, server_id, volume_id):
     compute = cloud.compute
     assert compute.attach_volume(server_id, volume_id) == "/dev/vdb"
     control("POST", "clock", {"action_seconds": 100})
@@ -225,7 +225,7 @@ def test_detach_takes_its_time_whatever_else_happens(cloud, control, server_id, 
     assert control.actions()["detach_volume"] == {"accepted": 1, "refused": 1}
 
 
-def test_volumes_go_along_with_their_server_when_told(cloud, control, server_id):
+def test_volumes_with_delete_on_termination_are_deleted(cloud, control, server_id):
     taken, kept = control("POST", "seed", {"project": "demo", "volumes": 2})["volumes"]
     path = f"/servers/{server_id}/os-volume_attachments"
     for volume_id, goes in ((taken, True), (kept, False)):
@@ -241,7 +241,7 @@ def test_volumes_go_along_with_their_server_when_told(cloud, control, server_id)
     assert cloud.block_storage.get_volume(kept).status == "available"
 
 
-def test_boot_volume_of_a_build_that_fails_stays_reserved_until_its_server_goes(cloud, control):
+def test_boot_volume_of_a_failed_build_stays_reserved_until_the_deletion(cloud, control):
     base = next(v for v in everything(cloud.block_storage.volume_pages()) if v.is_bootable)
     control("POST", "failing_builds")
     made = create(cloud, image_id=None, boot_volume_id=base.id)
@@ -316,7 +316,7 @@ def test_arguments_are_checked_before_anything_is_sent(cloud, control):
 
 
 @pytest.mark.parametrize("record", [VolumeAttachment, Zone])
-def test_nonsense_is_the_clouds_fault(record):
+def test_malformed_record_is_an_error_of_the_cloud(record):
     for malformed_answer in ({}, None, [], {"volumeId": 7, "zoneName": ""}):
         with pytest.raises(CloudUnavailableError):
             record.from_json(malformed_answer)

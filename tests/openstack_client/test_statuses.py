@@ -92,11 +92,11 @@ def words(kind, message, **more):
         (400, "compute", {"badRequest": ["a list"]}, {}, InvalidCloudRequestError),
     ],
 )  # fmt: skip
-def test_what_a_service_says_besides(status, service, body, headers, expected):
+def test_statuses_that_depend_on_the_message(status, service, body, headers, expected):
     assert kind_of(status, body, service, **headers) is expected
 
 
-def test_a_token_that_is_refused_right_after_the_login_is_no_matter_of_the_credentials():
+def test_new_token_that_is_refused_is_no_authentication_error():
     error = error_from_response(Answer(401), service="compute", doing="list servers")
     assert "credentials" not in error.message and "token" in error.message
 
@@ -116,17 +116,17 @@ NOW = "Sun, 29 Nov 2026 12:00:00 GMT"
         ("Sun, 29 Nov 9999 12:00:30 GMT", NOW, None), ("Mon, 30 Nov 2026 12:00:00 GMT", NOW, MAX_RETRY_AFTER_SECONDS),
     ],
 )  # fmt: skip
-def test_when_to_come_back(said, date, seconds):
+def test_retry_after(said, date, seconds):
     assert parse_retry_after(said, date) == seconds
 
 
-def test_when_to_come_back_without_a_date_is_judged_by_our_clock():
+def test_retry_after_without_a_date_uses_our_clock():
     assert (
         50 < parse_retry_after(formatdate(usegmt=True, timeval=__import__("time").time() + 60), "junk") <= 61
     )
 
 
-def test_words_are_cleaned_and_bounded():
+def test_messages_are_cleaned_and_bounded():
     body = json.dumps({"computeFault": {"message": "a\x00b\ud800\x1b[31m" + "x" * 100_000}}).encode()
     answer = Answer(500, body, **{"x-openstack-request-id": "req-\x1b" + "1" * 5000})
     error = error_from_response(answer, service="compute", doing="do it")

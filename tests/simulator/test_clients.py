@@ -68,7 +68,7 @@ def test_another_project_sees_nothing(cloud, control, server_id):
         assert create(other, name="of the other").id not in {s.id for s in cloud.compute.list_servers()}
 
 
-def test_changes_behind_the_back(cloud, control, server_id):
+def test_changes_by_the_control_api(cloud, control, server_id):
     control("PATCH", f"servers/{server_id}", {"status": "ERROR", "fault": "the disk burnt"})
     server = cloud.compute.get_server(server_id)
     assert (server.status, server.fault) == ("ERROR", "the disk burnt")
@@ -105,7 +105,7 @@ def crowd(control, server_id, size=30):
             return list(pool.map(stop, range(size)))
 
 
-def test_crowd_is_as_untidy_as_told(control, server_id):
+def test_concurrent_actions_race_as_configured(control, server_id):
     control("POST", "clock", {"action_seconds": 60})
     control("POST", "untidy", {"duplicate_rate": 0.5, "error_rate": 0.5, "window_seconds": 0.05})
     answers = crowd(control, server_id)
@@ -113,7 +113,7 @@ def test_crowd_is_as_untidy_as_told(control, server_id):
     assert 500 in answers
 
 
-def test_crowd_is_tidy_when_told(control, server_id):
+def test_concurrent_actions_without_races(control, server_id):
     control("POST", "clock", {"action_seconds": 60})
     control("POST", "untidy", {"enabled": False})
     answers = crowd(control, server_id)
@@ -121,7 +121,7 @@ def test_crowd_is_tidy_when_told(control, server_id):
     assert control.actions()["os-stop"]["accepted"] == 1
 
 
-def test_one_after_the_other_is_never_untidy(cloud, control, server_id):
+def test_sequential_actions_never_race(cloud, control, server_id):
     control("POST", "clock", {"action_seconds": 60})
     control("POST", "untidy", {"duplicate_rate": 1, "window_seconds": 0.001})
     cloud.compute.stop_server(server_id)
@@ -130,7 +130,7 @@ def test_one_after_the_other_is_never_untidy(cloud, control, server_id):
             cloud.compute.stop_server(server_id)
 
 
-def test_regions_are_apart(control):
+def test_regions_are_separate(control):
     control("POST", "reset", {"regions": ["RegionOne", "RegionTwo"]})
     control("POST", "seed", {"project": "demo", "region": "RegionTwo", "servers": 2, "volumes": 1})
     with (
@@ -190,7 +190,7 @@ def test_data_file_keeps_everything(tmp_path):
         create(cloud)
 
 
-def test_process_starts_says_so_and_ends(tmp_path):
+def test_process_starts_reports_its_address_and_stops(tmp_path):
     command = [sys.executable, "-m", "simulator", "--port"]
     with subprocess.Popen(
         [*command, "0", "--data-file", str(tmp_path / "data.json")], stdout=subprocess.PIPE, text=True
@@ -209,7 +209,7 @@ def test_process_starts_says_so_and_ends(tmp_path):
 @pytest.mark.parametrize(
     ("work", "status"), [("create", "error"), ("extend", "error_extending"), ("snapshot", "error")]
 )
-def test_work_on_a_volume_that_fails(cloud, control, work, status):
+def test_failing_volume_operations(cloud, control, work, status):
     storage = cloud.block_storage
     control("POST", "failing_volumes", {"work": work})
     control("POST", "clock", {"volume_seconds": 5})

@@ -58,7 +58,7 @@ def test_floating_ip_needs_a_router(cloud, neutron, routed):
         neutron("PUT", path, {"subnet_id": routed["subnet"]})
 
 
-def test_what_is_in_use_stays(cloud, neutron, routed):
+def test_resources_in_use_are_not_deleted(cloud, neutron, routed):
     floating = float_on(neutron, routed)
     assert floating["router_id"] == routed["router"]
     interface = next(
@@ -85,7 +85,7 @@ def test_what_is_in_use_stays(cloud, neutron, routed):
     neutron("DELETE", f"/routers/{routed['router']}")
 
 
-def test_addresses_are_free_again(cloud, neutron, routed):
+def test_addresses_are_released(cloud, neutron, routed):
     first = float_on(neutron, routed)
     neutron("DELETE", f"/floatingips/{first['id']}")
     assert cloud.network.list_quotas()
@@ -180,7 +180,7 @@ def test_quotas_have_limits_and_figures(cloud, control):
     assert found["network", "router"] == (3, 1)
 
 
-def test_neutron_that_does_not_say_what_is_in_use(cloud, control):
+def test_neutron_without_quota_usage(cloud, control):
     control("POST", "faults", [{"kind": "status", "status": 404, "path": "quotas/.*/details"}])
     found = {q.name: q for q in cloud.network.list_quotas()}
     assert found["router"].limit == -1 and found["router"].in_use is found["router"].reserved is None
@@ -190,7 +190,7 @@ def test_neutron_that_does_not_say_what_is_in_use(cloud, control):
         cloud.network.list_quotas()
 
 
-def test_quota_of_another_project_is_its_own_affair(cloud, control):
+def test_quota_of_another_project_is_forbidden(cloud, control):
     control("GET", "objects")
     other = control("GET", "objects")["projects"]["other"]
     for service, path in (
@@ -203,7 +203,7 @@ def test_quota_of_another_project_is_its_own_affair(cloud, control):
         assert caught.value.status_code == 403
 
 
-def test_application_credential_that_is_over(control, cloud):
+def test_expired_application_credential(control, cloud):
     control("POST", "clock", {"token_seconds": 10**6})
     user_id = cloud._transport.get_access().user_id
     session = cloud._transport._connection.session

@@ -1,4 +1,4 @@
-"""Accounts of clouds that are not as ours is: their clocks, and what their catalogs have."""
+"""Accounts of clouds with unusual clocks and catalogs."""
 
 from __future__ import annotations
 
@@ -47,9 +47,7 @@ def verified(account, staff):
 # --- Clocks ---
 
 
-def test_a_clock_that_is_far_from_ours_is_said_on_the_account_its_syncs_and_in_the_metrics(
-    cloud, account, staff, client, settings
-):
+def test_large_clock_offset_is_shown_by_account_syncs_and_metrics(cloud, account, staff, client, settings):
     cloud.clock(advance_seconds=BEHIND)
     vm = VirtualMachineFactory(account=account, region=REGION, openstack_id=cloud.seed(1)[0])
 
@@ -78,7 +76,7 @@ def test_a_clock_that_is_far_from_ours_is_said_on_the_account_its_syncs_and_in_t
 
 
 @pytest.mark.parametrize("offset", [BEHIND, -BEHIND])
-def test_changes_in_a_cloud_with_another_clock_are_seen_by_the_next_run(cloud, account, offset):
+def test_changes_are_found_despite_a_clock_offset(cloud, account, offset):
     cloud.clock(advance_seconds=offset)
     server_id = cloud.seed(1)[0]
     vm = VirtualMachineFactory(account=account, region=REGION, openstack_id=server_id, status="running")
@@ -119,7 +117,7 @@ def test_an_account_of_a_cloud_without_regions(simulator, cloud, account, staff,
 
 
 @pytest.mark.parametrize("catalog", [[], None, [None, {"type": "compute", "endpoints": [None]}]])
-def test_an_account_whose_catalog_has_nothing_says_so(cloud, account, staff, catalog):
+def test_account_with_an_empty_catalog_fails_with_the_reason(cloud, account, staff, catalog):
     cloud.call("POST", "habits", {"catalog": catalog})
     found = verified(account, staff)
     assert "no compute service" in found.last_error
@@ -127,7 +125,7 @@ def test_an_account_whose_catalog_has_nothing_says_so(cloud, account, staff, cat
     assert log.state == "failed" and "error of the portal" not in read_log_texts(log)
 
 
-def test_the_interface_is_entered_by_rest_and_by_the_form(account, staff, client):
+def test_interface_is_set_by_api_and_form(account, staff, client):
     api = APIClient()
     api.force_authenticate(staff)
     url = f"/api/v1/cloud-accounts/{account.pk}/"

@@ -1,4 +1,4 @@
-"""Schedules of accounts: that beat rings them, that what went wrong is put right, and two at once."""
+"""Schedules of accounts: dispatch by beat, repair by the sweep, and concurrent writes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CHANGE = "admin:cloudaccounts_cloudaccount_change"
 # --- Beat --------------------------------------------------------------------------------------------------
 
 
-def test_beat_hears_of_every_change_and_of_nothing_else():
+def test_beat_is_notified_of_changes_only():
     account, made = CloudAccountFactory(), []
     changes = {
         "made": lambda: made.append(CloudAccountFactory()),
@@ -81,7 +81,7 @@ def broker(transactional_db):
     flush_broker()
 
 
-def test_it_rings_and_a_second_ring_joins(broker):
+def test_schedule_dispatches_and_a_second_dispatch_joins(broker):
     account = CloudAccountFactory(sync_interval_minutes=7)
     account.resource_types.set(ResourceType.objects.filter(code__in=["flavor", "network", "port"]))
     CloudAccountFactory(sync_interval_minutes=0)
@@ -121,7 +121,7 @@ def test_it_rings_and_a_second_ring_joins(broker):
     assert get_schedule(account).total_run_count == 2
 
 
-def test_an_account_that_was_switched_off_after_the_ring_opens_nothing():
+def test_account_disabled_after_the_dispatch_opens_no_log():
     account = CloudAccountFactory(active=False)
 
     tasks.sync_account(account.pk)
@@ -133,7 +133,7 @@ def test_an_account_that_was_switched_off_after_the_ring_opens_nothing():
 # --- What went wrong ---------------------------------------------------------------------------------------
 
 
-def test_a_schedule_that_was_deleted_by_hand_comes_back():
+def test_sweep_restores_a_deleted_schedule():
     account = CloudAccountFactory(sync_interval_minutes=7)
     list_account_schedules().delete()
 
@@ -143,7 +143,7 @@ def test_a_schedule_that_was_deleted_by_hand_comes_back():
     assert describe_schedule(account)[3] == 7
 
 
-def test_a_schedule_that_was_deleted_while_the_account_was_off_comes_back_with_it():
+def test_schedule_deleted_while_disabled_is_restored_with_the_account():
     account = CloudAccountFactory()
     edit_account(account, active=False)
     list_account_schedules().delete()
@@ -154,7 +154,7 @@ def test_a_schedule_that_was_deleted_while_the_account_was_off_comes_back_with_i
     assert is_schedule_enabled(account)
 
 
-def test_an_interval_that_was_deleted_by_hand_takes_schedules_along_and_they_come_back():
+def test_sweep_restores_schedules_of_a_deleted_interval():
     account = CloudAccountFactory(sync_interval_minutes=7)
     IntervalSchedule.objects.all().delete()
     assert not list_account_schedules().exists()
@@ -164,7 +164,7 @@ def test_an_interval_that_was_deleted_by_hand_takes_schedules_along_and_they_com
     assert describe_schedule(account)[3] == 7
 
 
-def test_what_sql_did_behind_the_portals_back_is_put_right():
+def test_sweep_repairs_changes_by_sql():
     account, gone = CloudAccountFactory(), CloudAccountFactory()
     with connection.cursor() as cursor:
         cursor.execute(
@@ -182,7 +182,7 @@ def test_what_sql_did_behind_the_portals_back_is_put_right():
     assert PeriodicTask.objects.filter(pk=somebody_elses.pk).exists()
 
 
-def test_two_intervals_of_one_length_do_no_harm():
+def test_duplicate_intervals_are_tolerated():
     for _ in range(3):
         IntervalSchedule.objects.create(every=7, period=IntervalSchedule.MINUTES)
     account = CloudAccountFactory(sync_interval_minutes=7)
@@ -222,7 +222,7 @@ def at_once(*works):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_who_save_the_same_account_at_once_make_one_schedule():
+def test_concurrent_saves_create_one_schedule():
     account = CloudAccountFactory()
 
     def saves(minutes):
@@ -240,7 +240,7 @@ def test_two_who_save_the_same_account_at_once_make_one_schedule():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_saves_deletions_and_sweeps_at_once_neither_fail_nor_leave_a_gap():
+def test_concurrent_saves_deletions_and_sweeps_leave_correct_schedules():
     made = CloudAccount.objects.bulk_create(build_accounts(6))
 
     def gone_and_made():
@@ -265,7 +265,7 @@ def test_saves_deletions_and_sweeps_at_once_neither_fail_nor_leave_a_gap():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_operator_who_switches_off_in_the_middle_of_a_write_is_not_overruled(monkeypatch):
+def test_operators_change_during_a_write_is_kept(monkeypatch):
     from cloudaccounts import schedules
 
     account = CloudAccountFactory()

@@ -1,4 +1,4 @@
-"""Schedules of accounts as people change them: in the admin, over REST, on the queue page."""
+"""Changes of accounts' schedules by people: in the admin, by the API, on the queue page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CHANGE = "admin:cloudaccounts_cloudaccount_change"
 # --- People ------------------------------------------------------------------------------------------------
 
 
-def test_the_form_of_the_admin_writes_the_schedule(client):
+def test_admin_form_writes_the_schedule(client):
     client.force_login(UserFactory(is_staff=True, is_superuser=True))
     account = CloudAccountFactory()
     account.set_secret("secret")
@@ -54,7 +54,7 @@ def test_the_form_of_the_admin_writes_the_schedule(client):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_rest_writes_changes_and_removes_the_schedule(client, cloud):
+def test_api_creates_updates_and_deletes_the_schedule(client, cloud):
     member = MembershipFactory(role=Role.ADMIN)
     client.force_login(member.user)
     fields = {
@@ -97,7 +97,7 @@ def test_rest_writes_changes_and_removes_the_schedule(client, cloud):
     assert not list_account_schedules().exists()
 
 
-def test_a_switch_off_on_the_queue_page_stays_until_the_interval_is_edited(client):
+def test_schedule_disabled_by_an_operator_stays_until_the_interval_is_edited(client):
     client.force_login(UserFactory(is_staff=True, is_superuser=True))
     account = CloudAccountFactory()
     path = f"/api/v1/queue/schedules/{get_schedule(account).pk}/"
@@ -120,7 +120,7 @@ def test_a_switch_off_on_the_queue_page_stays_until_the_interval_is_edited(clien
     assert describe_schedule(account)[3] == 11
 
 
-def test_another_interval_on_the_queue_page_stays_until_the_accounts_is_edited():
+def test_interval_changed_by_an_operator_stays_until_the_accounts_is_edited():
     account = CloudAccountFactory()
     change_schedule(schedule_id=get_schedule(account).pk, every_seconds=90)
 
@@ -132,7 +132,7 @@ def test_another_interval_on_the_queue_page_stays_until_the_accounts_is_edited()
     assert describe_schedule(account)[2:] == (IntervalSchedule.MINUTES, 11)
 
 
-def test_a_switch_off_and_on_of_the_account_brings_nothing_on_that_was_off():
+def test_reenabling_an_account_keeps_a_disabled_schedule_disabled():
     account = CloudAccountFactory()
     disable_schedule(account)
 
@@ -144,7 +144,7 @@ def test_a_switch_off_and_on_of_the_account_brings_nothing_on_that_was_off():
     assert not is_schedule_enabled(account)
 
 
-def test_what_is_switched_on_while_the_account_is_off_goes_off_again():
+def test_schedule_enabled_while_the_account_is_disabled_is_disabled_again():
     account = CloudAccountFactory()
     edit_account(account, active=False)
     change_schedule(schedule_id=get_schedule(account).pk, enabled=True)
@@ -154,7 +154,7 @@ def test_what_is_switched_on_while_the_account_is_off_goes_off_again():
     assert not is_schedule_enabled(account)
 
 
-def test_who_saves_a_row_that_he_made_himself_does_not_undo_the_operator():
+def test_saving_a_constructed_instance_keeps_the_operators_change():
     account = CloudAccountFactory()
     disable_schedule(account)
 
@@ -164,7 +164,7 @@ def test_who_saves_a_row_that_he_made_himself_does_not_undo_the_operator():
     assert not is_schedule_enabled(account)
 
 
-def test_who_saves_a_row_that_he_read_long_ago_writes_the_interval_that_the_account_then_has():
+def test_saving_a_stale_instance_writes_the_interval_of_the_row():
     account = CloudAccountFactory(sync_interval_minutes=10)
     old = CloudAccount.objects.get(pk=account.pk)
     edit_account(account, sync_interval_minutes=20)
@@ -176,7 +176,7 @@ def test_who_saves_a_row_that_he_read_long_ago_writes_the_interval_that_the_acco
     assert describe_schedule(account)[3] == 10
 
 
-def test_who_saves_a_row_that_he_read_while_it_was_active_brings_back_what_was_on():
+def test_saving_an_instance_read_while_active_restores_the_schedule():
     account = CloudAccountFactory()
     old = CloudAccount.objects.get(pk=account.pk)
     edit_account(account, active=False)
