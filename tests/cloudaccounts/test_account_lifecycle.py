@@ -49,7 +49,7 @@ LISTED = {
 
 @pytest.fixture
 def account_data(cloud, transactional_db):
-    """What an administrator enters."""
+    """Return the data with which an administrator creates the account."""
     if not REAL:
         return {
             "name": "shop",
@@ -93,7 +93,7 @@ def administrator(transactional_db):
 
 
 class Things:
-    """One of everything that a member may make in a project, through openstacksdk; gone at the end whatever happened."""
+    """Create one resource of each type that a member may create, by openstacksdk; delete all at the end."""
 
     def __init__(self, sdk):
         self.sdk, self.name = sdk, f"life-{uuid.uuid4().hex[:8]}"
@@ -181,7 +181,7 @@ def test_account_lifecycle(administrator, account_data, sdk):
 
 
 def life_of_things(administrator, url, sdk, made):
-    """What is made, renamed and deleted over there is seen here, and told."""
+    """Create, rename and delete resources in the cloud, and check that syncs record it."""
     types = ["network", "subnet", "security_group", "router", "port", "volume"]
     logs = sync(administrator, url, types)
     assert {name: log["state"] for name, log in logs.items()} == dict.fromkeys(types, "success")

@@ -246,7 +246,7 @@ def test_cloud_missing_from_clouds_yaml_raises():
 
 
 def certificate():
-    """One that signs itself, as PEM."""
+    """Return a self-signed certificate as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "cloud")])
     now = datetime.now(UTC)

@@ -57,14 +57,14 @@ def entered(api, **fields):
 
 
 def listed(api, path, **query):
-    """What a list has, by the names or types of its entries."""
+    """Return the results of a list of the API."""
     answer = api.get(f"/api/v1/{path}/", query)
     assert answer.status_code == 200, answer.json()
     return answer.json()["results"]
 
 
 def run_all():
-    """What a worker does of the logs that are open."""
+    """Run the open logs, as a worker does."""
     return {log.type: run_sync(log.pk) for log in SyncLog.objects.running().order_by("pk")}
 
 

@@ -81,7 +81,7 @@ class Stirred:
             self.simulator.state.regions[REGION].invalidate_order()
 
     def check(self, account, said=None):
-        """One undisturbed sync, and the rows are as the cloud."""
+        """Run one undisturbed sync, after which the rows equal the cloud."""
         good = sync_resource(account.pk, self.type)
         assert good.state == "success", (said, good.message)
         if self.type != "quota":
@@ -119,7 +119,7 @@ def break_request(cloud, number, fault):
 
 
 def losses(type_code):
-    """What has been missed so far: how often, and whether it counts as gone."""
+    """The missing counts of resources, and whether they have expired."""
     found = CloudResource.objects.filter(type=type_code, missing_count__gt=0)
     return {row.cloud_id: (row.missing_count, row.expired_at) for row in found}
 
@@ -326,7 +326,7 @@ class History(RuleBasedStateMachine):
 
 @pytest.fixture
 def history(simulator, cloud, account, monkeypatch):
-    """Where the stories happen."""
+    """The region of the histories."""
     cloud.clock(token_seconds=10**9)
     for type_code in ("volume", "port", "zone"):
         assert sync_resource(account.pk, type_code).state == "success"

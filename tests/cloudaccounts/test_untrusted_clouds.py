@@ -82,7 +82,7 @@ def keystone(settings):
 
 @pytest.fixture
 def inside():
-    """What listens on the portal's own loopback."""
+    """A server on the portal's own loopback address."""
     with recording("127.0.0.3") as server:
         yield server
 

@@ -52,7 +52,7 @@ class Held:
         self.odd = odd
         odd.rewrite_answer = self.rewrite_answer
 
-    def spoil(self, path, status, body):
+    def rewrite_answer(self, path, status, body):
         if path.endswith("/volumes/detail") and not self.open.is_set():
             self.waiting += 1
             assert self.open.wait(60)
@@ -280,7 +280,7 @@ def between_pages(odd, known, monkeypatch):
         held = Held(odd)
         pages = []
 
-        def spoil(path, status, body):
+        def rewrite_answer(path, status, body):
             if path.endswith("/volumes/detail"):
                 pages.append(path)
                 if len(pages) == 2:
@@ -288,7 +288,7 @@ def between_pages(odd, known, monkeypatch):
                     assert held.open.wait(60)
             return status, body
 
-        odd.rewrite_answer = spoil
+        odd.rewrite_answer = rewrite_answer
         with in_threads(lambda: sync_resource(known.pk, "volume")) as (found):
             held.until_waiting()
             action()

@@ -1,4 +1,4 @@
-"""What a cloud may answer, in size and time: beyond that a `CloudUnavailableError` comes out, and the request is not repeated."""
+"""Bounds of answers in size and time: exceeding one raises `CloudUnavailableError`, and the request is not repeated."""
 
 import gzip
 import itertools

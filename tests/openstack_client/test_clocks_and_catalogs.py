@@ -1,4 +1,4 @@
-"""Clouds whose clocks are not ours, and catalogs that are not as ours is."""
+"""Clouds with clock offsets, and unusual catalogs."""
 
 import itertools
 from datetime import UTC, datetime, timedelta
@@ -111,7 +111,7 @@ INTERFACES = ("public", "internal", "admin")
 
 
 def touch(cloud):
-    """One call of each service."""
+    """Call each service once."""
     cloud.check()
     cloud.block_storage.list_volume_types()
     everything(cloud.network.network_pages())

@@ -1,4 +1,4 @@
-"""Whatever is at the other end, a `CloudError` of a sensible class comes out, in words that say what was wrong."""
+"""Connection failures of all kinds raise a `CloudError` of the right class, with the reason in its message."""
 
 import dataclasses
 import datetime as dt
@@ -139,7 +139,7 @@ def login(url, **more):
 
 
 def failure(credentials):
-    """What logging in comes to."""
+    """Return the error of a login."""
     with Cloud(credentials, connect_timeout=2, read_timeout=2) as cloud, pytest.raises(CloudError) as caught:
         cloud.check()
     assert not [word for word in LIBRARY_WORDS if word in caught.value.message], caught.value.message

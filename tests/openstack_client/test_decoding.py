@@ -1,4 +1,4 @@
-"""Whatever an answer holds, what comes out of it is fit for a database, and the rest of it is read."""
+"""Decoded answers and records hold only values that the database accepts, whatever a cloud sends."""
 
 import json
 import random
@@ -132,7 +132,7 @@ def spoilt(whole):
 
 
 def check(value, path=""):
-    """What must hold of every value in a record."""
+    """Check the invariants of every value in a record."""
     if isinstance(value, str):
         assert len(value) <= 10_000, path
         value.encode()

@@ -1,4 +1,4 @@
-"""What comes out when the cloud, the network or the caller is at fault."""
+"""Errors of the client after faults of the cloud, the network or the caller."""
 
 import dataclasses
 import logging

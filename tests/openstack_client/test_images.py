@@ -1,4 +1,4 @@
-"""Images made of servers, as only the simulator shows them, and what the wrapper makes of odd ones."""
+"""Images of servers in states that only the simulator can produce, and invalid images."""
 
 import pytest
 

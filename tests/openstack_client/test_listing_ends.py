@@ -1,4 +1,4 @@
-"""Every listing of every service comes to its proven end, or says that it did not."""
+"""Every listing of every service reaches its proven end, or raises."""
 
 import pytest
 

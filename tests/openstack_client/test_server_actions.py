@@ -1,4 +1,4 @@
-"""What only the simulator can be told to do with servers, and what the wrapper makes of it."""
+"""Actions on servers with failures and states that only the simulator can produce on request."""
 
 import pytest
 

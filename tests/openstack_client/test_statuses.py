@@ -1,4 +1,4 @@
-"""What each status of each service means: the table in translation.py, line by line."""
+"""The error of each status of each service: the table in translation.py, line by line."""
 
 import json
 from email.utils import formatdate
@@ -36,7 +36,7 @@ def kind_of(status, body=b"", service="compute", **headers):
 
 
 def usual(status):
-    """What a status means without any word of the service's."""
+    """Return the expected error of a status without a message of the service."""
     if status == 401:
         return AGAIN
     if status == 403:

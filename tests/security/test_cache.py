@@ -1,4 +1,4 @@
-"""What is in Redis: no pickles, and no secret that could be read."""
+"""Values in Redis: no pickles, and no plain secrets."""
 
 from __future__ import annotations
 

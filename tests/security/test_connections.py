@@ -1,4 +1,4 @@
-"""Connections that are checked where they are made: against real sockets on loopback, with a resolver of the test's."""
+"""Checked connections, with real sockets on loopback and a resolver of the test."""
 
 from __future__ import annotations
 

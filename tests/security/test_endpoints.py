@@ -1,4 +1,4 @@
-"""Where an account may lead: never to the portal's own machine or to a metadata service, unless that is allowed."""
+"""Addresses of accounts: the portal's own machine and metadata services are refused unless allowed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulated cloud itself: state moves, the control API, untidiness, its process."""
+"""The simulated cloud: state changes, the control API, race behavior, and its process."""
 
 import concurrent.futures
 import signal

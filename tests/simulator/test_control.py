@@ -1,4 +1,4 @@
-"""The control API: services that are missing, seeds of every kind, odd objects, spoilt listings, changes behind the back."""
+"""The control API: missing services, seeding of every kind, raw objects, faults in listings, and changes of resources."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The simulated cloud: what its Neutron, key pairs and quotas refuse, as the real ones do."""
+"""The simulated Neutron, key pairs and quotas refuse the same requests as the real ones."""
 
 import pytest
 
