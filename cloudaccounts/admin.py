@@ -48,7 +48,7 @@ def _scope(request: HttpRequest) -> Scope:
     return Scope(cast("User", request.user), None, Role.ADMIN, granted_role=Role.ADMIN)
 
 
-def _regions_field(**kwargs: Any) -> StrictJSONField:
+def _build_list_field(**kwargs: Any) -> StrictJSONField:
     return StrictJSONField(kind=list, **kwargs)
 
 
@@ -64,7 +64,7 @@ class CloudAccountForm(forms.ModelForm[CloudAccount]):
         help_text=_("Leave empty to keep the stored secret."),
     )
 
-    # Without a selection the present one is kept.
+    # Not required: an empty selection keeps the present interface.
     interface = forms.ChoiceField(
         label=_("endpoint interface"), required=False, choices=CloudAccount.Interface.choices
     )
@@ -85,22 +85,22 @@ class CloudAccountForm(forms.ModelForm[CloudAccount]):
 
     def clean_provider(self) -> str:
         """Refuse a provider that is not registered."""
-        return self._checked(check_provider, "provider")
+        return self._validate_changed(check_provider, "provider")
 
     def clean_auth_url(self) -> str:
         """Refuse a URL where no cloud may be; it is resolved only when it has changed."""
-        return self._checked(check_auth_url, "auth_url")
+        return self._validate_changed(check_auth_url, "auth_url")
 
     def clean_interface(self) -> str:
         """Return the selected interface, or the present one."""
-        chosen: str = self.cleaned_data["interface"]
-        return chosen or self.instance.interface
+        selected: str = self.cleaned_data["interface"]
+        return selected or self.instance.interface
 
     def clean_ca_bundle(self) -> str:
         """Refuse a text without certificates."""
-        return self._checked(check_ca_bundle, "ca_bundle")
+        return self._validate_changed(check_ca_bundle, "ca_bundle")
 
-    def _checked(self, check: Callable[[str], None], name: str) -> str:
+    def _validate_changed(self, check: Callable[[str], None], name: str) -> str:
         value: str = self.cleaned_data[name].replace("\r\n", "\n")
         if name in self.changed_data or not self.instance.pk:
             check(value)
@@ -114,8 +114,12 @@ class CloudAccountForm(forms.ModelForm[CloudAccount]):
                 self.add_error("secret", _("Enter the secret."))
             elif is_secret_required(frozenset(self.changed_data)):
                 self.add_error("secret", SECRET_REQUIRED)
-        chosen = fields.get("resource_types") or ()
-        foreign = [kind.code for kind in chosen if kind.provider != fields.get("provider")]
+        selected = fields.get("resource_types") or ()
+        foreign = [
+            resource_type.code
+            for resource_type in selected
+            if resource_type.provider != fields.get("provider")
+        ]
         if foreign:
             self.add_error(
                 "resource_types",
@@ -126,7 +130,7 @@ class CloudAccountForm(forms.ModelForm[CloudAccount]):
 
 @admin.register(CloudAccount)
 class CloudAccountAdmin(WriteOnlyFieldsAdmin[CloudAccount]):
-    """Cloud accounts. Saving one has it verified and then synced; its schedule follows by itself."""
+    """Cloud accounts. A saved account is verified and then synced; the signal of the save writes its schedule."""
 
     form = CloudAccountForm
     list_display = [
@@ -149,10 +153,10 @@ class CloudAccountAdmin(WriteOnlyFieldsAdmin[CloudAccount]):
     filter_horizontal = ["resource_types"]
     readonly_fields = ["last_verified_at", "last_error", "clock", "facts", "last_run", "next_run", "fresh"]
     actions = ["sync_now", "verify"]
-    formfield_overrides = {models.JSONField: {"form_class": _regions_field}}
+    formfield_overrides = {models.JSONField: {"form_class": _build_list_field}}
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """The list, with the account_statuses of its page read at once."""
+        """Return the list, after loading the statuses of its page in one go."""
         changes = super().get_changelist_instance(request)
         self._statuses = load_account_statuses(list(changes.result_list))
         return changes
@@ -254,7 +258,7 @@ def _format_time(account_status: AccountStatus | None, name: str) -> str:
 
 @admin.register(ResourceType)
 class ResourceTypeAdmin(ReadOnlyAdmin):
-    """The types that can be synced; read-only, as the code declares them."""
+    """The resource types that can be synced; read-only, because the code declares them."""
 
     list_display = ["provider", "code", "name", "order", "catalogue"]
     list_filter = ["provider", "catalogue"]
@@ -312,7 +316,7 @@ class CloudResourceAdmin(ReadOnlyAdmin):
 
 @admin.register(SyncLog)
 class SyncLogAdmin(ReadOnlyAdmin):
-    """How the resources were synced, with the lines of each sync."""
+    """The logs of resource syncs, with their lines."""
 
     list_display = [
         "started_at",
@@ -338,7 +342,7 @@ class SyncLogAdmin(ReadOnlyAdmin):
 
     @admin.action(description=_("Confirm deletions on hold"), permissions=["accept"])
     def confirm_deletions(self, request: HttpRequest, logs: QuerySet[SyncLog]) -> None:
-        """Sync again, and mark whatever is missing then: somebody has checked that it is gone."""
+        """Sync again and expire whatever is missing then: a person has checked that it is gone."""
         accepted = 0
         for log in logs:
             try:

@@ -10,17 +10,17 @@ class CloudAccountsConfig(AppConfig):
     verbose_name = _("Cloud accounts")
 
     def ready(self) -> None:
-        """Register commands, providers and syncers, keep schedules in step, and declare the room's own."""
+        """Register commands, providers and syncers, connect signals, and declare periodic tasks."""
         from tasks.schedules import Schedule, declare_schedule
 
         from . import commands  # noqa: F401 - importing registers.
         from .registry import write_resource_types
         from .schedules import connect_receivers
-        from .sync import openstack  # noqa: F401 - as above.
+        from .sync import openstack  # noqa: F401 - importing registers.
 
         connect_receivers()
         post_migrate.connect(write_resource_types, sender=self)
-        for name, seconds, text in (
+        for name, seconds, description in (
             (
                 "cloudaccounts.sweep",
                 30,
@@ -32,4 +32,4 @@ class CloudAccountsConfig(AppConfig):
                 _("Purges old sync logs, old changes, and resources that expired long ago."),
             ),
         ):
-            declare_schedule(Schedule(name, name, seconds, text))
+            declare_schedule(Schedule(name, name, seconds, description))

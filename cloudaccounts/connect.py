@@ -1,4 +1,4 @@
-"""Opens cloud accounts: one `Cloud` per account and region in each process.
+"""Open cloud accounts: one `Cloud` per account and region in each process.
 
 A `Cloud` is kept and reused, because clients that leave connections open starve a small Neutron. It is closed and opened
 again when the account's credentials change.
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import connection
 
-from openstack_client import AddressRefusedError, Cloud, CloudCredentials, ConnectionRules
+from openstack_client import Cloud, CloudAddressRefusedError, CloudCredentials, ConnectionRules
 from security import connections
 from security.cache import SecretCache
 from security.policies import cloud_policy
@@ -41,47 +41,47 @@ def guard_request() -> None:
     check_lease()
 
 
-def connection_rules() -> ConnectionRules:
-    """Return the connection rules of clouds: none at an address that the installation's policy refuses."""
+def build_connection_rules() -> ConnectionRules:
+    """Build the connection rules of clouds, which refuse the addresses that the installation's policy refuses."""
     return ConnectionRules(connect=connect_checked, check=check_address, proxy=settings.CLOUD_PROXY or None)
 
 
 def connect_checked(host: str, port: int, timeout: float | None) -> socket.socket:
-    """Connect to where a cloud, or its catalog, says, if clouds may be there. Raises `AddressRefusedError`, OSError."""
+    """Connect to a host if the policy allows clouds there. Raises `CloudAddressRefusedError`, OSError."""
     try:
         return connections.open_checked(host, port, policy=cloud_policy(), timeout=timeout)
     except connections.AddressRefusedError as refused:
-        raise AddressRefusedError(refused.reason) from None
+        raise CloudAddressRefusedError(refused.reason) from None
 
 
 def check_address(host: str, port: int) -> None:
-    """Refuse an address where no cloud may be, before a proxy connects to it. Raises as `connect_checked`."""
+    """Refuse an address where the policy allows no clouds, before a proxy connects to it. Raises as `connect_checked`."""
     try:
         connections.resolve_checked(host, port, policy=cloud_policy())
     except connections.AddressRefusedError as refused:
-        raise AddressRefusedError(refused.reason) from None
+        raise CloudAddressRefusedError(refused.reason) from None
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
+class _OpenCloud:
     fingerprint: str
     cloud: Cloud
 
 
-_opened: dict[tuple[int, str], _Opened] = {}
+_open_clouds: dict[tuple[int, str], _OpenCloud] = {}
 _guard = threading.Lock()
 # Tokens are shared between processes. Without the cache each process logs in itself; that is no error.
 _tokens = SecretCache("cloud-token")
 
 
 def open_cloud(account: CloudAccount, region: str) -> Cloud:
-    """The account's cloud in a region; logs in on its first request. Raises `UnreadableSecretError`.
+    """Return the account's cloud in a region, which logs in on its first request. Raises `UnreadableSecretError`.
 
     Thread-safe: two threads that open at once get the same `Cloud`.
     """
     fingerprint = _fingerprint(account)
     with _guard:
-        opened = _opened.get((account.pk, region))
+        opened = _open_clouds.get((account.pk, region))
         if opened is not None and opened.fingerprint == fingerprint:
             return opened.cloud
         if opened is not None:
@@ -92,26 +92,26 @@ def open_cloud(account: CloudAccount, region: str) -> Cloud:
             interface=account.interface,
             guard=guard_request,
             token_cache=_tokens,
-            rules=connection_rules(),
+            rules=build_connection_rules(),
         )
-        _opened[account.pk, region] = _Opened(fingerprint, cloud)
+        _open_clouds[account.pk, region] = _OpenCloud(fingerprint, cloud)
         return cloud
 
 
 def build_credentials(account: CloudAccount) -> CloudCredentials:
-    """Build the credentials that `openstack_client` logs in with. Raises `UnreadableSecret`."""
+    """Build the credentials that `openstack_client` logs in with. Raises `UnreadableSecretError`."""
     ca_bundle = account.ca_bundle or None
     if account.credential_kind == CloudAccount.CredentialKind.APPLICATION_CREDENTIAL:
         return CloudCredentials(
             auth_url=account.auth_url,
             application_credential_id=account.access_id,
-            application_credential_secret=account.secret(),
+            application_credential_secret=account.decrypt_secret(),
             ca_bundle=ca_bundle,
         )
     return CloudCredentials(
         auth_url=account.auth_url,
         username=account.access_id,
-        password=account.secret(),
+        password=account.decrypt_secret(),
         user_domain_name=account.user_domain or None,
         project_name=account.project or None,
         project_domain_name=account.project_domain or None,
@@ -125,22 +125,22 @@ def fill_from_clouds_yaml(account: CloudAccount, name: str) -> str:
     The caller saves. Raises `CloudError` when clouds.yaml has no such cloud.
     """
     with Cloud.from_clouds_yaml(name) as cloud:
-        found = cloud.credentials
+        credentials = cloud.credentials
         region = cloud.region or ""
         account.interface = cloud.interface
-    account.auth_url = found.auth_url
-    account.credential_kind = found.kind
-    account.access_id = found.application_credential_id or found.username or ""
-    account.set_secret(found.application_credential_secret or found.password or "")
-    account.project = found.project_name or ""
-    account.user_domain = found.user_domain_name or "Default"
-    account.project_domain = found.project_domain_name or "Default"
-    account.ca_bundle = found.ca_bundle or ""
+    account.auth_url = credentials.auth_url
+    account.credential_kind = credentials.kind
+    account.access_id = credentials.application_credential_id or credentials.username or ""
+    account.set_secret(credentials.application_credential_secret or credentials.password or "")
+    account.project = credentials.project_name or ""
+    account.user_domain = credentials.user_domain_name or "Default"
+    account.project_domain = credentials.project_domain_name or "Default"
+    account.ca_bundle = credentials.ca_bundle or ""
     return region
 
 
 def _fingerprint(account: CloudAccount) -> str:
-    parts = (
+    fields = (
         account.auth_url,
         account.credential_kind,
         account.access_id,
@@ -151,4 +151,4 @@ def _fingerprint(account: CloudAccount) -> str:
         account.ca_bundle,
         account.interface,
     )
-    return hashlib.sha256("\x00".join(parts).encode()).hexdigest()
+    return hashlib.sha256("\x00".join(fields).encode()).hexdigest()

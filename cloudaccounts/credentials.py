@@ -5,9 +5,9 @@ from __future__ import annotations
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from .registry import providers
+from .registry import list_providers
 
-# The fields that the portal logs in with, besides the secret.
+# The fields with which the portal logs in, besides the secret.
 LOGIN_FIELDS = (
     "auth_url",
     "credential_kind",
@@ -23,7 +23,7 @@ SECRET_REQUIRED = _("Enter the secret again, because it will be sent to another 
 
 def check_provider(code: str) -> None:
     """Refuse a provider that is not registered. Raises ValidationError."""
-    known = [provider.code for provider in providers()]
+    known = [provider.code for provider in list_providers()]
     if code not in known:
         raise ValidationError(
             _("Unknown cloud type '%(provider)s'. Available: %(known)s.")
@@ -32,7 +32,7 @@ def check_provider(code: str) -> None:
 
 
 def is_secret_required(changed: frozenset[str]) -> bool:
-    """Return whether a change must bring the secret along: a stored one is only sent to the address it was entered for.
+    """Return whether a change must include the secret: a stored secret is sent only to the address for which it was entered.
 
     Otherwise anybody who may change an account could have the portal send its secret to a host of their own.
     """

@@ -8,12 +8,12 @@ from django_filters import rest_framework as filters
 
 from .models import CloudAccount, CloudResource, ResourceType, SyncLog
 
-# The columns that a search of resources covers, over REST and on the page.
+# The columns that a search of resources covers, in the API and on the page.
 SEARCH_FIELDS = ("name", "cloud_id", "addresses")
 
 
 class CloudAccountFilter(filters.FilterSet):
-    """Named filters of `cloud-accounts/`."""
+    """Filters of `cloud-accounts/`."""
 
     provider = filters.CharFilter(max_length=50)
     active = filters.BooleanFilter()
@@ -25,7 +25,7 @@ class CloudAccountFilter(filters.FilterSet):
 
 
 class ResourceTypeFilter(filters.FilterSet):
-    """Named filters of `resource-types/`."""
+    """Filters of `resource-types/`."""
 
     provider = filters.CharFilter(max_length=50)
 
@@ -35,7 +35,7 @@ class ResourceTypeFilter(filters.FilterSet):
 
 
 class CloudResourceFilter(filters.FilterSet):
-    """Named filters of `cloud-resources/`."""
+    """Filters of `cloud-resources/`."""
 
     account = filters.NumberFilter(field_name="account_id", min_value=1, max_value=2**63 - 1)
     provider = filters.CharFilter(field_name="account__provider", max_length=50)
@@ -50,13 +50,13 @@ class CloudResourceFilter(filters.FilterSet):
         model = CloudResource
         fields: list[str] = []
 
-    def filter_expired(self, rows: Any, name: str, value: bool) -> Any:
+    def filter_expired(self, queryset: Any, name: str, value: bool) -> Any:
         """Return the resources that have expired, or those that have not."""
-        return rows.exclude(expired_at=None) if value else rows.filter(expired_at=None)
+        return queryset.exclude(expired_at=None) if value else queryset.filter(expired_at=None)
 
 
 class SyncLogFilter(filters.FilterSet):
-    """Named filters of `sync-logs/`."""
+    """Filters of `sync-logs/`."""
 
     account = filters.NumberFilter(field_name="account_id", min_value=1, max_value=2**63 - 1)
     provider = filters.CharFilter(field_name="account__provider", max_length=50)

@@ -1,4 +1,4 @@
-"""The room's SQL that is written by hand, each statement with the reason why the ORM does not do."""
+"""Hand-written SQL, each statement with the reason why the ORM cannot replace it."""
 
 # Open a log for each type that has none running, in one statement: `bulk_create` with ignored conflicts names no
 # partial unique index, and does not return which rows it has inserted.
@@ -40,7 +40,7 @@ SUMMARIZE_TYPES = """
     ORDER BY shown."order", shown.code
 """
 
-# Find the type of each account that was synced the longest ago: joins the types that are registered in the code
+# Find for each account the type whose last success is the oldest: joins the types that are registered in the code
 # (unnest), which are no table, and needs a LATERAL join for the last success.
 MEASURE_STALENESS = """
     SELECT DISTINCT ON (account.id) account.id, account.name, kind.code, last.ended_at,
@@ -65,9 +65,9 @@ MEASURE_STALENESS = """
     ORDER BY account.id, age DESC, kind.code
 """
 
-# Mark logs that no worker has taken as rung for, and return them: the ORM has no UPDATE … RETURNING, and two
-# statements would ring twice for logs that two sweeps find at once.
-SELECT_FORGOTTEN_LOGS = """
+# Mark logs that no worker has claimed as dispatched, and return them: the ORM has no UPDATE … RETURNING, and with two
+# statements two sweeps would dispatch the same logs.
+SELECT_UNCLAIMED_LOGS = """
     UPDATE cloudaccounts_synclog SET rung_at = statement_timestamp() WHERE id IN (
         SELECT id FROM cloudaccounts_synclog
         WHERE state = 'running' AND owner = ''
@@ -84,8 +84,8 @@ LINKED_PAIRS = """
       ON (r.account_id, r.region, r.type, r.cloud_id) = (l.account_id, l.region, l.target_type, l.target_cloud_id)
 """
 
-# Find the resources that are linked with some others, in both directions; each half is limited on its own, so that a
-# network with thousands of ports costs no more.
+# Find the resources that are linked with given ones, in both directions. Each half has its own LIMIT, so that a network
+# with thousands of ports costs no more.
 SELECT_NEIGHBORS = f"""
     (SELECT target FROM ({LINKED_PAIRS} WHERE l.source_id = ANY(%(ids)s)) AS outward LIMIT %(most)s)
     UNION
@@ -95,8 +95,8 @@ SELECT_NEIGHBORS = f"""
      WHERE r.id = ANY(%(ids)s) LIMIT %(most)s)
 """  # noqa: S608 - a constant of this module.
 
-# Count a complete listing without a resource. The ORM could write it; it stands here because its conditions have to be
-# those of the two statements below, which it could not.
+# Count a complete listing for the resources that it did not show. The ORM could do this; the statement is here because
+# its conditions must equal those of the two below.
 COUNT_MISSED_LISTING = """
     UPDATE cloudaccounts_cloudresource SET missing_count = LEAST(missing_count + 1, 1000)
     WHERE account_id = %(account)s AND region = %(region)s AND type = %(type)s
@@ -124,8 +124,8 @@ EXPIRE_MISSING = """
     SELECT id, %(log)s, statement_timestamp(), '{"expired": [false, true]}' FROM gone
 """
 
-# Mark the resources of a page that have not changed as seen. The digests come as one JSON text, not as arrays: of an
-# array PostgreSQL reads every element as an expression, which takes longer than the update.
+# Mark the unchanged resources of a page as seen. The digests are passed as one JSON text, not as arrays: PostgreSQL parses
+# each element of an array as an expression, which takes longer than the update.
 TOUCH_UNCHANGED = """
     WITH new AS MATERIALIZED (SELECT key AS cloud_id, value AS digest FROM json_each_text(%(digests)s))
     UPDATE cloudaccounts_cloudresource AS r SET last_seen_at = %(seen_at)s, missing_count = 0
@@ -171,10 +171,10 @@ WRITE_CHANGED = """
             digest = old.digest, last_seen_at = %(seen_at)s, missing_count = 0, expired_at = NULL,
             changed_at = CASE WHEN old.fields IS NULL THEN r.changed_at ELSE statement_timestamp() END
         FROM old WHERE r.id = old.id
-    ), told AS (
+    ), recorded AS (
         INSERT INTO cloudaccounts_resourcechange (resource_id, log_id, at, fields)
         SELECT id, %(log)s, statement_timestamp(), fields FROM old WHERE fields IS NOT NULL
-    ), made AS (
+    ), inserted AS (
         INSERT INTO cloudaccounts_cloudresource (id, account_id, region, type, cloud_id, name, status,
             addresses, attributes, digest, first_seen_at, last_seen_at, changed_at)
         SELECT gen_random_uuid(), %(account)s, %(region)s, %(type)s, cloud_id, name, status,
@@ -182,12 +182,12 @@ WRITE_CHANGED = """
         FROM new
         ON CONFLICT ON CONSTRAINT resource_once DO NOTHING RETURNING cloud_id
     )
-    SELECT (SELECT count(*) FROM made), count(fields), count(*) - count(fields),
-           COALESCE(array_agg(cloud_id), '{}') || (SELECT COALESCE(array_agg(cloud_id), '{}') FROM made)
+    SELECT (SELECT count(*) FROM inserted), count(fields), count(*) - count(fields),
+           COALESCE(array_agg(cloud_id), '{}') || (SELECT COALESCE(array_agg(cloud_id), '{}') FROM inserted)
     FROM old
 """
 
-# Replace the links of resources: delete those that are gone and insert the new ones, in one statement for a page.
+# Replace the links of resources: delete the old ones and insert the new ones, in one statement for a page.
 WRITE_LINKS = """
     WITH found AS MATERIALIZED (
         SELECT key AS cloud_id, value AS edges FROM json_each(%(edges)s)
@@ -195,22 +195,22 @@ WRITE_LINKS = """
         SELECT id, cloud_id FROM cloudaccounts_cloudresource
         WHERE account_id = %(account)s AND region = %(region)s AND type = %(type)s
           AND cloud_id = ANY(ARRAY(SELECT cloud_id FROM found))
-    ), wanted AS (
+    ), new_links AS (
         SELECT source.id, edge->>0 AS kind, edge->>1 AS type, edge->>2 AS target
         FROM found JOIN source USING (cloud_id), json_array_elements(found.edges) AS edge
-    ), dropped AS (
+    ), deleted AS (
         DELETE FROM cloudaccounts_resourcelink AS l USING source
         WHERE l.source_id = source.id AND NOT EXISTS (
-            SELECT 1 FROM wanted AS w
+            SELECT 1 FROM new_links AS w
             WHERE w.id = l.source_id AND w.kind = l.kind AND w.target = l.target_cloud_id)
     )
     INSERT INTO cloudaccounts_resourcelink
         (source_id, kind, account_id, region, target_type, target_cloud_id)
-    SELECT id, kind, %(account)s, %(region)s, type, target FROM wanted
+    SELECT id, kind, %(account)s, %(region)s, type, target FROM new_links
     ON CONFLICT ON CONSTRAINT resource_link_once DO NOTHING
 """
 
-# Find the links between some resources.
+# Find the links between given resources: LINKED_PAIRS is no model.
 SELECT_EDGES = f"""
     SELECT source, target, kind FROM ({LINKED_PAIRS} WHERE l.source_id = ANY(%(ids)s)) AS pair
     WHERE target = ANY(%(ids)s) ORDER BY kind, source, target
@@ -222,5 +222,5 @@ RECORD_CLOCK_OFFSET = """
     SET clock_offsets = clock_offsets || jsonb_build_object(%s::text, %s::numeric) WHERE id = %s
 """
 
-# Delete schedules of beat: the model's own delete tells beat about each row, with several statements.
+# Delete beat's schedules: `PeriodicTask.delete()` notifies beat about each row, with several statements.
 DELETE_SCHEDULES = "DELETE FROM django_celery_beat_periodictask WHERE task = %s AND name = ANY(%s)"

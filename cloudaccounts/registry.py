@@ -1,8 +1,8 @@
 """The registry of providers, and of the syncer of each of their resource types.
 
 A provider opens an account's regions and names the errors that may occur there.
-A syncer is one small class, which turns the listing of one type into `ListedResource`s; what its `attributes` hold is said there,
-and nowhere else. Registering is all that either needs: rows, logs, changes, links, REST and pages follow.
+A syncer is one small class, which converts the listing of one type to `ListedResource`s; its docstring is the only
+description of their `attributes`. Once it is registered, rows, logs, changes, links, API and pages work with the type.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class UnreadableResource:
 
     def __str__(self) -> str:
         """Return the object and the reason, for messages."""
-        called = " ".join(filter(None, (self.cloud_id[:80], f'"{self.name[:80]}"' if self.name else "")))
-        return f"{called}: {self.reason}" if called else self.reason
+        identity = " ".join(filter(None, (self.cloud_id[:80], f'"{self.name[:80]}"' if self.name else "")))
+        return f"{identity}: {self.reason}" if identity else self.reason
 
 
 class ListedPage(list[ListedResource]):
@@ -97,19 +97,19 @@ class Provider(ABC):
     errors: ClassVar[tuple[type[Exception], ...]] = ()
 
     @abstractmethod
-    def regions(self, account: CloudAccount) -> list[str]:
+    def list_regions(self, account: CloudAccount) -> list[str]:
         """List the regions to sync: those that the account names, or all of the catalog. Raises one of `errors`."""
 
     @abstractmethod
-    def open(self, account: CloudAccount, region: str) -> Any:
+    def open_client(self, account: CloudAccount, region: str) -> Any:
         """Open the client that the syncers of this provider list with. Raises one of `errors`."""
 
-    def clock_offset(self, client: Any) -> float | None:
+    def read_clock_offset(self, client: Any) -> float | None:
         """Return how many seconds the cloud's clock is ahead of the portal's (negative: behind); None when unknown."""
         return None
 
     @abstractmethod
-    def check(self, account: CloudAccount) -> dict[str, Any]:
+    def verify(self, account: CloudAccount) -> dict[str, Any]:
         """Log in and read regions and services; return these facts as JSON values. Raises one of `errors`."""
 
 
@@ -121,13 +121,13 @@ class Syncer(ABC):
     label: ClassVar[str | Promise]
     # Types are synced in this order: the targets of links come first.
     order: ClassVar[int]
-    # After how many complete listings in a row without it an object counts as gone.
+    # An object expires after this number of consecutive complete listings without it.
     expires_after: ClassVar[int] = 2
     # See `ResourceType.catalogue`.
     catalogue: ClassVar[bool] = False
 
     @abstractmethod
-    def pages(self, client: Any) -> Iterator[list[ListedResource]]:
+    def list_pages(self, client: Any) -> Iterator[list[ListedResource]]:
         """Yield all objects of the type in one region, page by page. Raises one of the provider's `errors`.
 
         A `ListedPage` also holds the objects that could not be read.
@@ -160,7 +160,7 @@ def register_syncer(syncer: SomeSyncer) -> SomeSyncer:
     return syncer
 
 
-def providers() -> list[Provider]:
+def list_providers() -> list[Provider]:
     """Return every provider, ordered by code."""
     return [_providers[code] for code in sorted(_providers)]
 

@@ -1,7 +1,7 @@
 """The schedule of each account: a `PeriodicTask` of beat that says when the account is synced.
 
 `write_schedules` is the one function that writes them. The signal of a saved account calls it, whoever saves; the
-sweep calls it for all accounts and repairs what got past that: bulk updates, SQL by hand, a deleted schedule.
+sweep calls it for all accounts and repairs what the signal misses: bulk updates, SQL by hand, a deleted schedule.
 
 An operator may change or disable a schedule on the queue page. That stays until the account's interval is edited. To
 tell the two apart, a schedule remembers in its headers what was last written to it, so that the memory is lost together
@@ -134,7 +134,7 @@ def _apply_account(account: CloudAccount, task: PeriodicTask, interval: Interval
     """Set the columns of a schedule by its account; the caller saves."""
     memory = _read_memory(task)
     if account.sync_interval_minutes != memory.minutes:
-        # The interval was edited, which ends what an operator did to the schedule.
+        # The interval was edited, which overrides an operator's change of the schedule.
         task.interval, task.crontab, task.solar, task.clocked = interval, None, None, None
         # A message that no worker took within an interval is followed by the next one.
         task.expire_seconds = max(60, account.sync_interval_minutes * 60)
@@ -170,8 +170,8 @@ def _spread_first_run(account: CloudAccount) -> datetime:
 
 def _get_intervals(minutes: set[int]) -> dict[int, IntervalSchedule]:
     """Return the rows of some intervals, by their minutes. Their table may hold two of one length: any will do."""
-    rows = IntervalSchedule.objects.filter(period=IntervalSchedule.MINUTES, every__in=minutes)
-    found = {row.every: row for row in rows}
+    present = IntervalSchedule.objects.filter(period=IntervalSchedule.MINUTES, every__in=minutes)
+    found = {interval.every: interval for interval in present}
     for every in minutes - found.keys():
         found[every] = IntervalSchedule.objects.create(every=every, period=IntervalSchedule.MINUTES)
     return found

@@ -1,17 +1,17 @@
-"""Celery doorbells: primary keys only, no business words."""
+"""Celery tasks: they take primary keys and call services."""
 
 from celery import shared_task
 
 from . import services
 from .sync import resources
 
-# The listing of a large account takes long; the lease shows in the meantime that the worker lives.
+# The listing of a large account takes long; meanwhile the lease shows that its worker is alive.
 LONGEST_SYNC_SECONDS = 3600
 
 
 @shared_task(name="cloudaccounts.sync_account", expires=3600)
 def sync_account(account_id: int) -> None:
-    """Open a log for each type of one account, and ring for each."""
+    """Open and dispatch the syncs of one account."""
     services.open_scheduled_syncs(account_id)
 
 
@@ -27,7 +27,7 @@ def sync_resource(log_id: int) -> None:
 
 @shared_task(name="cloudaccounts.sweep", expires=30)
 def sweep() -> None:
-    """Close dead syncs, ring again for forgotten ones, and repair schedules."""
+    """Close dead syncs, dispatch unclaimed ones again, and repair schedules."""
     services.sweep_syncs()
 
 

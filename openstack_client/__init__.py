@@ -1,4 +1,4 @@
-"""A thin wrapper over openstacksdk, and a simulator of the cloud. It knows no Django.
+"""A thin wrapper over openstacksdk. It does not depend on Django.
 
 Importing this package is cheap: openstacksdk itself (a third of a second) is imported by the first request.
 """
@@ -7,19 +7,19 @@ from .cloud import Cloud, TokenCache
 from .connection_rules import ConnectionRules
 from .credentials import CloudCredentials
 from .errors import (
-    AddressRefusedError,
-    AuthenticationFailed,
+    CloudAddressRefusedError,
+    CloudAuthenticationError,
+    CloudConflictError,
     CloudError,
-    CloudUnavailable,
-    Conflict,
-    Forbidden,
-    InvalidRequest,
-    NotFound,
-    QuotaExceeded,
-    ServiceMissing,
-    UnreadableObject,
+    CloudForbiddenError,
+    CloudNotFoundError,
+    CloudQuotaExceededError,
+    CloudServiceMissingError,
+    CloudUnavailableError,
+    InvalidCloudRequestError,
+    UnreadableRecordError,
 )
-from .paging import RecordPage, Unreadable
+from .paging import RecordPage, UnreadableRecord
 from .records import (
     Address,
     FixedIp,
@@ -48,26 +48,27 @@ from .transport import last_request_id
 
 __all__ = [
     "Address",
-    "AddressRefusedError",
-    "AuthenticationFailed",
     "Cloud",
+    "CloudAddressRefusedError",
+    "CloudAuthenticationError",
+    "CloudConflictError",
     "CloudCredentials",
     "CloudError",
-    "CloudUnavailable",
-    "Conflict",
+    "CloudForbiddenError",
+    "CloudNotFoundError",
+    "CloudQuotaExceededError",
+    "CloudServiceMissingError",
+    "CloudUnavailableError",
     "ConnectionRules",
     "FixedIp",
     "Flavor",
     "FloatingIp",
-    "Forbidden",
     "Image",
-    "InvalidRequest",
+    "InvalidCloudRequestError",
     "Keypair",
     "Network",
-    "NotFound",
     "Port",
     "Quota",
-    "QuotaExceeded",
     "RecordPage",
     "Router",
     "SecurityGroup",
@@ -75,12 +76,11 @@ __all__ = [
     "ServerAction",
     "ServerEvent",
     "ServerReading",
-    "ServiceMissing",
     "Snapshot",
     "Subnet",
     "TokenCache",
-    "Unreadable",
-    "UnreadableObject",
+    "UnreadableRecord",
+    "UnreadableRecordError",
     "Volume",
     "VolumeAttachment",
     "VolumeReservation",

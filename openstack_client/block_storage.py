@@ -6,7 +6,7 @@ import json as json_text
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .errors import InvalidRequest
+from .errors import InvalidCloudRequestError
 from .paging import Page, RecordPage, join_pages, json_pages, read_records
 from .records import Quota, Snapshot, Volume, VolumeType
 from .records.json_values import mapping
@@ -17,9 +17,9 @@ from .validation import validate_id, validate_metadata, validate_name, validate_
 from .volume_attachments import VolumeAttachments
 
 _SERVICE = "block-storage"
-# From microversion 3.42 on also a volume in use.
+# From microversion 3.42 on, a volume in use can be extended too.
 _EXTENSIBLE = frozenset({"available", "in-use"})
-# Old enough for every cloud since Queens (2018), and what the contract suite has seen.
+# Every cloud since Queens (2018) has it, and the contract suite runs with it.
 BLOCK_STORAGE_MICROVERSION = "3.50"
 
 
@@ -32,24 +32,24 @@ class BlockStorage(VolumeAttachments):
     def volume_pages(
         self, *, page_size: int = 1000, metadata: Mapping[str, str] | None = None
     ) -> Iterator[RecordPage[Volume]]:
-        """List the project's volumes, newest first, page by page; with `metadata`, those that have all of it."""
+        """List the project's volumes, newest first, page by page; with `metadata`, only those that have all of it."""
         for page in self._raw_pages("volumes", page_size, metadata):
             yield read_records(page, Volume.from_json)
 
     def find_volumes_by_metadata(self, metadata: Mapping[str, str]) -> list[Volume]:
-        """List the volumes that carry all of this metadata: an earlier attempt to create one may have left them.
+        """List the volumes that have all of this metadata: an earlier attempt to create one may have left them.
 
-        Raises `UnreadableObject` when one of them cannot be read: it must not be taken for none.
+        Raises `UnreadableRecordError` when one of them cannot be read, because it must not count as absent.
         """
         if not metadata:
-            raise InvalidRequest("Without metadata, every volume would be found.")
+            raise InvalidCloudRequestError("Without metadata, every volume would be found.")
         pages = self._raw_pages("volumes", 1000, metadata)
-        return [Volume.from_json(raw) for page in pages for raw in page if _carries(raw, metadata)]
+        return [Volume.from_json(raw) for page in pages for raw in page if _has_metadata(raw, metadata)]
 
     def get_volume(self, volume_id: str) -> Volume:
-        """Get one volume. Raises `NotFound`."""
+        """Get one volume. Raises `CloudNotFoundError`."""
         path = f"/volumes/{validate_id(volume_id, 'volume')}"
-        return _volume(self._call("GET", path, f"read volume {volume_id}"))
+        return _read_volume(self._call("GET", path, f"read volume {volume_id}"))
 
     def create_volume(
         self,
@@ -62,13 +62,16 @@ class BlockStorage(VolumeAttachments):
         metadata: Mapping[str, str] | None = None,
         availability_zone: str | None = None,
     ) -> Volume:
-        """Ask for a volume: empty, from a snapshot, or from an image. Look for its metadata first: not safe to repeat.
+        """Request a volume: empty, from a snapshot, or from an image. Not safe to repeat: look for its metadata first.
 
-        When it raises `CloudUnavailable`, the volume may exist all the same. Raises `QuotaExceeded`, `InvalidRequest`.
+        After `CloudUnavailableError` the volume may exist nevertheless. Raises `CloudQuotaExceededError`,
+        `InvalidCloudRequestError`.
         """
         validate_size(size_gb)
         if snapshot_id is not None and image_id is not None:
-            raise InvalidRequest("A volume is made from a snapshot or from an image, not from both.")
+            raise InvalidCloudRequestError(
+                "A volume is created from a snapshot or from an image, not from both."
+            )
         payload: dict[str, Any] = {
             "name": validate_name(name, "volume"),
             "size": size_gb,
@@ -82,63 +85,63 @@ class BlockStorage(VolumeAttachments):
             payload["volume_type"] = validate_name(volume_type, "volume type")
         if availability_zone is not None:
             payload["availability_zone"] = validate_name(availability_zone, "availability zone")
-        return _volume(self._call("POST", "/volumes", f"create volume {name}", json={"volume": payload}))
+        return _read_volume(self._call("POST", "/volumes", f"create volume {name}", json={"volume": payload}))
 
     def rename_volume(self, volume_id: str, name: str) -> None:
-        """Give a volume another name, whatever its state. Raises `NotFound`."""
+        """Rename a volume, whatever its state. Raises `CloudNotFoundError`."""
         path = f"/volumes/{validate_id(volume_id, 'volume')}"
         payload = {"volume": {"name": validate_name(name, "volume")}}
         self._call("PUT", path, f"rename volume {volume_id}", json=payload)
 
     def add_metadata(self, volume_id: str, metadata: Mapping[str, str]) -> None:
-        """Put metadata on a volume, beside what it has, whatever its state. Safe to repeat. Raises `NotFound`."""
+        """Add metadata to a volume, whatever its state. Safe to repeat. Raises `CloudNotFoundError`."""
         path = f"/volumes/{validate_id(volume_id, 'volume')}/metadata"
         payload = {"metadata": validate_metadata(metadata)}
-        self._call("POST", path, f"mark volume {volume_id}", json=payload)
+        self._call("POST", path, f"add metadata to volume {volume_id}", json=payload)
 
     def extend_volume(self, volume_id: str, size_gb: int) -> None:
-        """Ask for a larger volume (`extending`, then what it was before); one in use too, where Cinder's driver can.
+        """Request an extension of a volume (`extending`, then its former status); in use too, where Cinder's driver supports it.
 
-        It ends in `error_extending`, at its old size, when the driver fails. Raises `NotFound`, `Conflict` when its state
-        does not allow it, `QuotaExceeded`, and `InvalidRequest` when it would not become larger.
+        When the driver fails, it ends in `error_extending` at its old size. Raises `CloudNotFoundError`, `CloudConflictError` when its state
+        does not allow it, `CloudQuotaExceededError`, and `InvalidCloudRequestError` when it would not become larger.
         """
         path = f"/volumes/{validate_id(volume_id, 'volume')}/action"
         payload = {"os-extend": {"new_size": validate_size(size_gb)}}
         try:
             self._call("POST", path, f"extend volume {volume_id}", json=payload)
-        except InvalidRequest as refused:
-            # Cinder says 400 for a wrong size and for a state alike, so what the volume is now tells them apart.
+        except InvalidCloudRequestError as refused:
+            # Cinder answers 400 both for an invalid size and for a state; the volume's present state tells them apart.
             volume = self.get_volume(volume_id)
             if volume.size_gb >= size_gb or volume.status in _EXTENSIBLE:
                 raise
             raise state_conflict(refused) from None
 
     def delete_volume(self, volume_id: str) -> None:
-        """Ask for the end of a volume. Raises `NotFound`, and `Conflict` when its state does not allow it."""
-        # Cinder answers 400 for a state: in use, already going, has snapshots.
+        """Request the deletion of a volume. Raises `CloudNotFoundError`, and `CloudConflictError` when its state does not allow it."""
+        # Cinder answers 400 for a state: in use, already being deleted, has snapshots.
         self._delete(f"/volumes/{validate_id(volume_id, 'volume')}", f"delete volume {volume_id}")
 
     def snapshot_pages(
         self, *, page_size: int = 1000, metadata: Mapping[str, str] | None = None
     ) -> Iterator[RecordPage[Snapshot]]:
-        """List the project's snapshots of volumes, newest first, page by page; with `metadata`, those that have all of it."""
+        """List the project's snapshots of volumes, newest first, page by page; with `metadata`, only those that have all of it."""
         for page in self._raw_pages("snapshots", page_size, metadata):
             yield read_records(page, Snapshot.from_json)
 
     def find_snapshots_by_metadata(self, metadata: Mapping[str, str]) -> list[Snapshot]:
-        """List the snapshots that carry all of this metadata: an earlier attempt to create one may have left them.
+        """List the snapshots that have all of this metadata: an earlier attempt to create one may have left them.
 
-        Raises `UnreadableObject` when one of them cannot be read: it must not be taken for none.
+        Raises `UnreadableRecordError` when one of them cannot be read, because it must not count as absent.
         """
         if not metadata:
-            raise InvalidRequest("Without metadata, every snapshot would be found.")
+            raise InvalidCloudRequestError("Without metadata, every snapshot would be found.")
         pages = self._raw_pages("snapshots", 1000, metadata)
-        return [Snapshot.from_json(raw) for page in pages for raw in page if _carries(raw, metadata)]
+        return [Snapshot.from_json(raw) for page in pages for raw in page if _has_metadata(raw, metadata)]
 
     def get_snapshot(self, snapshot_id: str) -> Snapshot:
-        """Get one snapshot of a volume. Raises `NotFound`."""
+        """Get one snapshot of a volume. Raises `CloudNotFoundError`."""
         path = f"/snapshots/{validate_id(snapshot_id, 'snapshot')}"
-        return _snapshot(self._call("GET", path, f"read snapshot {snapshot_id}"))
+        return _read_snapshot(self._call("GET", path, f"read snapshot {snapshot_id}"))
 
     def create_snapshot(
         self,
@@ -148,11 +151,11 @@ class BlockStorage(VolumeAttachments):
         metadata: Mapping[str, str] | None = None,
         force: bool = False,
     ) -> Snapshot:
-        """Ask for a snapshot of a volume. Look for its metadata first: not safe to repeat.
+        """Request a snapshot of a volume. Not safe to repeat: look for its metadata first.
 
-        A volume in use needs `force`: its snapshot is as a disk is whose power went. The volume's own status stays as it
-        is. When it raises `CloudUnavailable`, the snapshot may exist all the same. Raises `NotFound`, `QuotaExceeded`, and
-        `Conflict` when the volume's state does not allow it.
+        A volume in use needs `force`: its snapshot is crash-consistent. The volume's status does not change. After
+        `CloudUnavailableError` the snapshot may exist nevertheless. Raises `CloudNotFoundError`, `CloudQuotaExceededError`, and
+        `CloudConflictError` when the volume's state does not allow it.
         """
         payload: dict[str, Any] = {
             "volume_id": validate_id(volume_id, "volume"),
@@ -163,16 +166,16 @@ class BlockStorage(VolumeAttachments):
             payload["force"] = True
         try:
             body = self._call(
-                "POST", "/snapshots", f"make a snapshot of volume {volume_id}", json={"snapshot": payload}
+                "POST", "/snapshots", f"create a snapshot of volume {volume_id}", json={"snapshot": payload}
             )
-        except InvalidRequest as refused:
-            # Here Cinder says 400 for an id that is none of its own, too.
+        except InvalidCloudRequestError as refused:
+            # Cinder answers 400 for an unknown volume, too; `get_volume` raises `CloudNotFoundError` for it.
             self.get_volume(volume_id)
             raise state_conflict(refused) from None
-        return _snapshot(body)
+        return _read_snapshot(body)
 
     def delete_snapshot(self, snapshot_id: str) -> None:
-        """Ask for the end of a snapshot. Raises `NotFound`, and `Conflict` when its state does not allow it."""
+        """Request the deletion of a snapshot. Raises `CloudNotFoundError`, and `CloudConflictError` when its state does not allow it."""
         self._delete(f"/snapshots/{validate_id(snapshot_id, 'snapshot')}", f"delete snapshot {snapshot_id}")
 
     def list_volume_types(self) -> RecordPage[VolumeType]:
@@ -204,14 +207,14 @@ class BlockStorage(VolumeAttachments):
             kind,
             doing=f"list {kind}",
             page_size=page_size,
-            params=_metadata_filter(metadata),
+            params=_build_metadata_filter(metadata),
             microversion=BLOCK_STORAGE_MICROVERSION,
         )
 
     def _delete(self, path: str, doing: str) -> None:
         try:
             self._call("DELETE", path, doing)
-        except InvalidRequest as refused:
+        except InvalidCloudRequestError as refused:
             raise state_conflict(refused) from None
 
     def _call(
@@ -228,24 +231,24 @@ class BlockStorage(VolumeAttachments):
         )
 
 
-def _volume(body: Any) -> Volume:
+def _read_volume(body: Any) -> Volume:
     if not isinstance(body, dict):
         raise malformed_answer("it holds no volume")
     return Volume.from_json(body.get("volume"))
 
 
-def _snapshot(body: Any) -> Snapshot:
+def _read_snapshot(body: Any) -> Snapshot:
     if not isinstance(body, dict):
         raise malformed_answer("it holds no snapshot")
     return Snapshot.from_json(body.get("snapshot"))
 
 
-def _metadata_filter(metadata: Mapping[str, str] | None) -> dict[str, str]:
-    # Cinder reads this parameter as a dictionary's text.
+def _build_metadata_filter(metadata: Mapping[str, str] | None) -> dict[str, str]:
+    # Cinder parses this parameter as the text of a dictionary.
     return {"metadata": json_text.dumps(validate_metadata(metadata))} if metadata else {}
 
 
-def _carries(raw: Any, metadata: Mapping[str, str]) -> bool:
-    # A Cinder whose policy switches the filter off ignores it silently, so the answer is filtered again.
+def _has_metadata(raw: Any, metadata: Mapping[str, str]) -> bool:
+    # A Cinder whose policy disables the filter ignores it silently, so the answer is filtered again.
     found = mapping(raw.get("metadata")) if isinstance(raw, dict) else {}
     return all(found.get(key) == value for key, value in metadata.items())

@@ -1,4 +1,4 @@
-"""Read a token's catalog: which services it has, in which region, for which interface."""
+"""Read a token's catalog: services by region and interface."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import ServiceMissing
+from .errors import CloudServiceMissingError
 from .records.json_values import text
 
 INTERFACES = ("public", "internal", "admin")
-# The most that an error shows of a catalog.
-_MOST_SHOWN = 8
+# The number of entries of a catalog that an error shows.
+_MAX_SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,27 +26,29 @@ class Endpoint:
 def normalize_catalog(raw: Any) -> list[dict[str, Any]]:
     """Return the valid services of a catalog with their valid endpoints, each once.
 
-    Keystoneauth takes for granted that they are, and one that is not would keep us from all the others.
+    Keystoneauth does not check them: one malformed entry would make all others unusable.
     """
     services: list[dict[str, Any]] = []
     for service in raw if isinstance(raw, list) else []:
         if not isinstance(service, dict) or not text(service.get("type")):
             continue
         endpoints: list[dict[str, Any]] = []
-        said = service.get("endpoints")
-        for endpoint in said if isinstance(said, list) else []:
+        raw_endpoints = service.get("endpoints")
+        for endpoint in raw_endpoints if isinstance(raw_endpoints, list) else []:
             if not isinstance(endpoint, dict) or not text(endpoint.get("url"), 2000):
                 continue
             region = text(endpoint.get("region_id")) or text(endpoint.get("region"))
-            kept = {
+            normalized = {
                 "url": endpoint["url"].strip(),
                 "interface": (text(endpoint.get("interface")) or "").removesuffix("URL"),
                 "region": region,
                 "region_id": region,
                 "id": text(endpoint.get("id")) or "",
             }
-            if kept["url"] and not any({**one, "id": kept["id"]} == kept for one in endpoints):
-                endpoints.append(kept)
+            if normalized["url"] and not any(
+                {**known, "id": normalized["id"]} == normalized for known in endpoints
+            ):
+                endpoints.append(normalized)
         name = text(service.get("name")) or ""
         services.append({"type": text(service["type"]), "name": name, "id": "", "endpoints": endpoints})
     return services
@@ -55,9 +57,9 @@ def normalize_catalog(raw: Any) -> list[dict[str, Any]]:
 def list_endpoints(access: Any) -> Iterator[Endpoint]:
     """Yield each endpoint of a token's catalog.
 
-    `access` is keystoneauth's picture of a token. A catalog that calls block storage `volumev3` has `block-storage` here.
+    `access` is keystoneauth's representation of a token. A catalog's `volumev3` is `block-storage` here.
     """
-    from os_service_types import ServiceTypes  # noqa: PLC0415 - reads its data; only who asks needs it.
+    from os_service_types import ServiceTypes  # noqa: PLC0415 - slow to import: it reads its data.
 
     types = ServiceTypes()
     for service in normalize_catalog(access.service_catalog.catalog):
@@ -67,27 +69,31 @@ def list_endpoints(access: Any) -> Iterator[Endpoint]:
 
 
 def check_service(access: Any, service: str, region: str | None, interface: str) -> None:
-    """Raise `ServiceMissing`, with what the catalog has instead, unless it has a service in a region for an interface.
+    """Require a service in a region and for an interface. Raises `CloudServiceMissingError`, which names what the catalog has.
 
-    Without a region, it may be in any.
+    Without a region, any will do.
     """
     endpoints = list(list_endpoints(access))
     if any(
-        one.service == service and one.interface == interface and region in (None, one.region)
-        for one in endpoints
+        endpoint.service == service and endpoint.interface == interface and region in (None, endpoint.region)
+        for endpoint in endpoints
     ):
         return
     where = f"region {region}" if region else "any region"
     known = sorted(
-        {f"{one.interface} in {one.region or 'no region'}" for one in endpoints if one.service == service}
+        f"{endpoint.interface} in {endpoint.region or 'no region'}"
+        for endpoint in endpoints
+        if endpoint.service == service
     )
     if known:
-        has = f"It has {', '.join(known[:_MOST_SHOWN])}: choose the account's interface and regions among these."
+        hint = (
+            f"It has {', '.join(known[:_MAX_SHOWN])}: choose the account's interface and regions among these."
+        )
     elif endpoints:
-        services = sorted({one.service for one in endpoints})
-        has = f"It has {', '.join(services[:_MOST_SHOWN])}."
+        services = sorted({endpoint.service for endpoint in endpoints})
+        hint = f"It has {', '.join(services[:_MAX_SHOWN])}."
     else:
-        has = "It is empty: has the user a role in the project?"
-    raise ServiceMissing(
-        f"The cloud has no {service} service with a {interface} endpoint in {where}, as its catalog says. {has}"
+        hint = "It is empty: has the user a role in the project?"
+    raise CloudServiceMissingError(
+        f"The cloud has no {service} service with a {interface} endpoint in {where}, according to its catalog. {hint}"
     )

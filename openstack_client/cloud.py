@@ -13,7 +13,7 @@ from .catalog import INTERFACES, Endpoint, list_endpoints
 from .compute import Compute
 from .connection_rules import ConnectionRules
 from .credentials import CloudCredentials
-from .errors import InvalidRequest
+from .errors import InvalidCloudRequestError
 from .image import Images
 from .network import Networks
 from .translation import error_from_exception
@@ -23,13 +23,13 @@ __all__ = ["Cloud", "TokenCache"]
 
 
 class Cloud:
-    """One account in one region. Nothing is sent before the first call; then a login, whose token is kept.
+    """One account in one region. The first call logs in; its token is kept.
 
-    `interface` is for whom the endpoints are that are asked: "public", "internal" or "admin".
-    `guard` is called before every HTTP request leaves and may raise anything; what it raises comes out unchanged.
-    Timeouts are in seconds. `token_cache` shares the token between processes. `rules` say where connections may go
-    and how much a cloud may answer. Safe for use by several threads.
-    Close it when the credentials change: requests after that raise `CloudUnavailable`.
+    `interface` selects the endpoints: "public", "internal" or "admin".
+    `guard` is called before every HTTP request and may raise anything, which is raised unchanged.
+    Timeouts are in seconds. `token_cache` shares the token between processes. `rules` bound where connections may go
+    and how large answers may be. Safe for use by several threads.
+    Close it when the credentials change: requests after that raise `CloudUnavailableError`.
     """
 
     def __init__(
@@ -58,28 +58,28 @@ class Cloud:
 
     @classmethod
     def from_clouds_yaml(cls, name: str, *, region: str | None = None, guard: Guard | None = None) -> Cloud:
-        """Open the cloud of this name in openstacksdk's `clouds.yaml`. Raises `InvalidRequest` when it is not there."""
+        """Open the cloud of this name in openstacksdk's `clouds.yaml`. Raises `InvalidCloudRequestError` when it is not there."""
         from openstack.config import OpenStackConfig  # noqa: PLC0415 - slow to import; see the package's docstring.
 
         try:
             with warnings.catch_warnings():
-                # Every reading of the file warns that InfluxDB's support will go, asked for or not.
+                # Every read of the file warns that support for InfluxDB will be removed, even where it is not used.
                 warnings.simplefilter("ignore", PendingDeprecationWarning)
-                found = OpenStackConfig().get_one(cloud=name)
-        except Exception as exception:  # noqa: BLE001 - sorted by the translation; what is not theirs goes on.
+                cloud_config = OpenStackConfig().get_one(cloud=name)
+        except Exception as exception:  # noqa: BLE001 - translated; errors of other origins are raised unchanged.
             problem = error_from_exception(
                 exception, service="identity", doing=f"read cloud {name} of clouds.yaml"
             )
             raised: Exception = exception if problem is None else problem
         else:
-            settings: dict[str, Any] = dict(found.config.get("auth") or {})
+            settings: dict[str, Any] = dict(cloud_config.config.get("auth") or {})
             known = {key: settings[key] for key in CloudCredentials.__dataclass_fields__ if settings.get(key)}
             known.setdefault("auth_url", "")
-            ca_bundle = _read_ca_bundle(found.config.get("cacert"))
+            ca_bundle = _read_ca_bundle(cloud_config.config.get("cacert"))
             return cls(
                 CloudCredentials(**{**known, "ca_bundle": ca_bundle}),
-                region=region or found.region_name or None,
-                interface=_normalize_interface(found),
+                region=region or cloud_config.region_name or None,
+                interface=_normalize_interface(cloud_config),
                 guard=guard,
             )
         raise raised
@@ -124,48 +124,50 @@ class Cloud:
         """The id of the project that the credentials are for. Logs in if necessary."""
         return self._transport.project_id
 
-    def regions(self) -> list[str]:
+    def list_regions(self) -> list[str]:
         """List the regions in which this account's catalog has compute, sorted by name; [""] when it names none.
 
-        "" stands for the whole of a cloud that has no regions, and is no name to ask for: `region` is None then.
+        "" stands for a cloud without regions; pass `region=None` to open it.
         """
         found = {
-            one.region
-            for one in self._endpoints()
-            if one.service == "compute" and one.interface == self._transport.interface
+            endpoint.region
+            for endpoint in self._list_endpoints()
+            if endpoint.service == "compute" and endpoint.interface == self._transport.interface
         }
         named = sorted(found - {""})
         return named or sorted(found)
 
-    def services(self) -> dict[str, list[str]]:
-        """Return the types of services that the catalog offers in each region, sorted, by the region's name.
+    def list_services(self) -> dict[str, list[str]]:
+        """List the types of services that the catalog has for this account's interface, by region; both sorted.
 
-        Those of this account's interface alone. The types are OpenStack's official ones: a catalog that calls block storage `volumev3` has `block-storage` here.
-        Logs in if that was not done yet. The catalog is as old as the token. What is not in it raises `ServiceMissing`.
+        The types are OpenStack's official ones: a catalog's `volumev3` is `block-storage` here. Logs in if necessary. The
+        catalog is as old as the token. A request to a service that is not in it raises `CloudServiceMissingError`.
         """
         found: dict[str, set[str]] = {}
-        for one in self._endpoints():
-            if one.interface == self._transport.interface:
-                found.setdefault(one.region, set()).add(one.service)
+        for endpoint in self._list_endpoints():
+            if endpoint.interface == self._transport.interface:
+                found.setdefault(endpoint.region, set()).add(endpoint.service)
         return {region: sorted(found[region]) for region in sorted(found)}
 
-    def interfaces(self) -> list[str]:
-        """Return the interfaces for which the catalog has compute endpoints: "public", "internal", "admin"; sorted."""
-        return sorted({one.interface for one in self._endpoints() if one.service == "compute"})
+    def list_interfaces(self) -> list[str]:
+        """List the interfaces for which the catalog has compute endpoints, sorted."""
+        return sorted(
+            {endpoint.interface for endpoint in self._list_endpoints() if endpoint.service == "compute"}
+        )
 
     def clock_offset(self) -> float | None:
-        """Return by how many seconds the cloud's clock is ahead of ours (negative: behind), of the service that is furthest.
+        """Return how many seconds the cloud's clock is ahead of ours (negative: behind), by the service that differs most.
 
-        None when no answer has said what time it is there.
+        None when no answer was dated.
         """
         return self._transport.clock.worst_offset()
 
-    def _endpoints(self) -> list[Endpoint]:
-        return list(list_endpoints(self._transport.access()))
+    def _list_endpoints(self) -> list[Endpoint]:
+        return list(list_endpoints(self._transport.get_access()))
 
     def check(self) -> None:
-        """Log in and touch the compute endpoint. Raises a `CloudError` that says what is wrong."""
-        self._transport.access()
+        """Log in and call the compute endpoint. Raises `CloudError`."""
+        self._transport.get_access()
         self.compute.check()
 
     def close(self) -> None:
@@ -185,17 +187,19 @@ class Cloud:
 
 
 def _read_ca_bundle(path: str | None) -> str | None:
-    """Return the certificates in a file that clouds.yaml names. Raises `InvalidRequest`."""
+    """Return the certificates in a file that clouds.yaml names. Raises `InvalidCloudRequestError`."""
     if not path:
         return None
     try:
         return Path(path).expanduser().read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         why = error.strerror
-    raise InvalidRequest(f"The file of trusted certificates (CA bundle) cannot be read: {path}: {why}.")
+    raise InvalidCloudRequestError(
+        f"The file of trusted certificates (CA bundle) cannot be read: {path}: {why}."
+    )
 
 
-def _normalize_interface(found: Any) -> str:
-    """Return the interface of clouds.yaml, which may be written as Keystone's first version did (`publicURL`)."""
-    said = str(found.config.get("interface") or "").removesuffix("URL")
-    return said if said in INTERFACES else "public"
+def _normalize_interface(cloud_config: Any) -> str:
+    """Return the interface of clouds.yaml, which may have the form of Keystone v2 (`publicURL`)."""
+    interface = str(cloud_config.config.get("interface") or "").removesuffix("URL")
+    return interface if interface in INTERFACES else "public"

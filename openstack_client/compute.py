@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from .errors import InvalidRequest
+from .errors import InvalidCloudRequestError
 from .nova_requests import COMPUTE_MICROVERSION, SERVICE, unwrap_list, unwrap_object
 from .paging import Page, RecordPage, join_pages, json_pages, prefetch_pages, read_records
 from .records import Flavor, Keypair, Quota, Server, ServerReading, Zone
@@ -18,15 +18,15 @@ from .validation import validate_id, validate_metadata, validate_name, validate_
 
 __all__ = ["COMPUTE_MICROVERSION", "Compute"]
 
-# Of the few that are read as a whole. Nova gives no more than this in one page.
-_LISTED_AT_ONCE = 1000
+# For listings of few objects, which are joined. Nova returns at most this number in one page.
+_SMALL_LISTING_PAGE_SIZE = 1000
 
 
 class Compute(ServerActions, ServerVolumes):
     """Nova's calls. Each returns when Nova has accepted the request; nothing here waits for a state."""
 
     def check(self) -> None:
-        """Touch the endpoint with the cheapest call that needs a valid token."""
+        """Call the endpoint with the cheapest request that needs a valid token."""
         self._call("GET", "/servers", "list servers", params={"limit": 1})
 
     def server_pages(
@@ -39,42 +39,42 @@ class Compute(ServerActions, ServerVolumes):
     ) -> Iterator[RecordPage[Server]]:
         """List the project's servers, newest first, page by page.
 
-        With `changes_since` (aware, by our clock), what changed at that moment or later, deleted servers included (status
-        DELETED). The cloud's clock need not be ours: it is asked by its own, as its answers say it.
-        Nova keeps whole seconds, so the time is rounded down: a change within it may be seen twice, never missed.
-        Raises `CloudUnavailable` when the listing breaks off: pages already read are then not the whole fleet.
+        With `changes_since` (aware, by our clock), only servers that changed at that time or later, deleted ones included
+        (status DELETED). The time is converted to the cloud's clock, whose offset its answers show.
+        Nova stores whole seconds, so the time is rounded down: a change may be listed twice, but is never missed.
+        Raises `CloudUnavailableError` when the listing breaks off: the pages until then are not the whole fleet.
         """
-        query = _server_query(self._cloud_time(changes_since), tag, statuses)
+        query = _build_server_query(self._to_cloud_time(changes_since), tag, statuses)
         for page in self._raw_pages(page_size, query):
             yield read_records(page, Server.from_json)
 
     def reading_pages(
         self, *, changes_since: datetime | None = None, page_size: int = 1000
     ) -> Iterator[RecordPage[ServerReading]]:
-        """List the project's servers as `server_pages` does, as readings: for callers that mostly find nothing new.
+        """List the project's servers as `server_pages` does, as readings: for callers that mostly find no change.
 
-        The next page is fetched while the last one is being processed, so a reader that is no slower than the cloud
-        costs no time of its own. Raises `CloudUnavailable` when the listing breaks off.
+        The next page is fetched while the last one is being processed, so a caller that is no slower than the cloud
+        adds no time. Raises `CloudUnavailableError` when the listing breaks off.
         """
-        pages = self._raw_pages(page_size, _server_query(self._cloud_time(changes_since), None, ()))
+        pages = self._raw_pages(page_size, _build_server_query(self._to_cloud_time(changes_since), None, ()))
         for page in prefetch_pages(pages, self._transport.check_guard):
             yield read_records(page, ServerReading.from_json)
 
-    def _cloud_time(self, time: datetime | None) -> datetime | None:
-        """Return a time of ours as Nova's clock had it, or earlier: offsets of the last hour count too."""
+    def _to_cloud_time(self, time: datetime | None) -> datetime | None:
+        """Convert a time of our clock to Nova's, by the lowest offset of the last hour, so that it is never too late."""
         if time is None:
             return None
         if time.tzinfo is None:
-            raise InvalidRequest("changes_since must carry its time zone.")
+            raise InvalidCloudRequestError("changes_since must carry its time zone.")
         clock = self._transport.clock
         if clock.offset(SERVICE) is None:
-            # No answer has told the service's time yet.
+            # Without a reading of the service's clock, one request makes one.
             self.check()
         return time.astimezone(UTC) + timedelta(seconds=clock.earliest_offset(SERVICE) or 0.0)
 
     def _raw_pages(self, page_size: int, query: Mapping[str, Any]) -> Iterator[Page]:
-        # Nova keeps a server that is being built in two places, and shows it on two pages when it moves between them while
-        # we read (seen on Zed): `json_pages` shows it once.
+        # Nova stores a server that is being built in two places, and lists it on two pages when it moves between them during
+        # the listing (seen on Zed): `json_pages` yields it once.
         return json_pages(
             self._transport,
             SERVICE,
@@ -101,16 +101,16 @@ class Compute(ServerActions, ServerVolumes):
             yield from page
 
     def get_server(self, server_id: str) -> Server:
-        """Get one server. Raises `NotFound`."""
+        """Get one server. Raises `CloudNotFoundError`."""
         path = f"/servers/{validate_id(server_id, 'server')}"
         return Server.from_json(unwrap_object(self._call("GET", path, f"read server {server_id}"), "server"))
 
     def find_servers_by_tag(self, tag: str) -> list[Server]:
         """List the servers with this tag, whatever their state: an earlier attempt to create one may have left them.
 
-        Raises `UnreadableObject` when one of them cannot be read: it must not be taken for none.
+        Raises `UnreadableRecordError` when one of them cannot be read, because it must not count as absent.
         """
-        pages = self._raw_pages(1000, _server_query(None, tag, ()))
+        pages = self._raw_pages(1000, _build_server_query(None, tag, ()))
         return [Server.from_json(raw) for page in pages for raw in page]
 
     def create_server(
@@ -126,18 +126,18 @@ class Compute(ServerActions, ServerVolumes):
         metadata: Mapping[str, str] | None = None,
         key_name: str | None = None,
     ) -> Server:
-        """Ask for a server, from an image or from a volume. Look for a tag of its own first: not safe to repeat.
+        """Request a server, from an image or from a volume. Not safe to repeat: look for its tag first.
 
-        Nova answers with the id alone, so the record holds that and the requested values; the rest comes with
-        `get_server`. When it raises `CloudUnavailable`, the server may exist all the same.
-        Raises `QuotaExceeded`, `Conflict`, `Forbidden`, `InvalidRequest`.
+        Nova answers with the id alone, so the record holds the id and the requested values; `get_server` returns the
+        rest. After `CloudUnavailableError` the server may exist nevertheless.
+        Raises `CloudQuotaExceededError`, `CloudConflictError`, `CloudForbiddenError`, `InvalidCloudRequestError`.
         """
         if (image_id is None) == (boot_volume_id is None):
-            raise InvalidRequest(
+            raise InvalidCloudRequestError(
                 "A server boots from an image or from a volume: exactly one of them is needed."
             )
         if isinstance(network_ids, str) or not network_ids:
-            raise InvalidRequest("A server needs at least one network.")
+            raise InvalidCloudRequestError("A server needs at least one network.")
         payload: dict[str, Any] = {
             "name": validate_name(name, "server"),
             "flavorRef": validate_id(flavor_id, "flavor"),
@@ -163,7 +163,7 @@ class Compute(ServerActions, ServerVolumes):
             payload["key_name"] = validate_name(key_name, "key pair")
         body = self._call("POST", "/servers", f"create server {name}", json={"server": payload})
         answer = unwrap_object(body, "server")
-        # The answer also holds the server's first password (adminPass). It is dropped here.
+        # The answer also holds the server's initial password (adminPass), which must not be kept.
         return Server.from_json(
             {
                 "id": answer.get("id"),
@@ -175,7 +175,7 @@ class Compute(ServerActions, ServerVolumes):
         )
 
     def rename_server(self, server_id: str, name: str) -> None:
-        """Give a server another name, whatever its state. Raises `NotFound`.
+        """Rename a server, whatever its state. Raises `CloudNotFoundError`.
 
         A name given while the server is in BUILD may be lost, though Nova accepts it (seen on Zed).
         """
@@ -184,17 +184,17 @@ class Compute(ServerActions, ServerVolumes):
         self._call("PUT", path, f"rename server {server_id}", json=payload)
 
     def replace_metadata(self, server_id: str, metadata: Mapping[str, str]) -> None:
-        """Make this all of a server's metadata: keys that are not in it are dropped.
+        """Replace a server's metadata: keys that are not in the new one are deleted.
 
-        Raises `NotFound`, `QuotaExceeded` (too many keys), and `Conflict` when the server's state does not allow it: only a
-        server that is active, stopped, paused or suspended takes it.
+        Raises `CloudNotFoundError`, `CloudQuotaExceededError` (too many keys), and `CloudConflictError` when the server's state does not allow it: only a
+        server that is active, stopped, paused or suspended accepts it.
         """
         path = f"/servers/{validate_id(server_id, 'server')}/metadata"
         payload = {"metadata": validate_metadata(metadata)}
         self._call("PUT", path, f"replace the metadata of server {server_id}", json=payload)
 
     def delete_server(self, server_id: str) -> None:
-        """Ask for the end of a server. Raises `NotFound`; whether that is success is the caller's to say."""
+        """Request the deletion of a server. Raises `CloudNotFoundError`, which may mean success to the caller."""
         self._call("DELETE", f"/servers/{validate_id(server_id, 'server')}", f"delete server {server_id}")
 
     def list_flavors(self) -> RecordPage[Flavor]:
@@ -205,22 +205,22 @@ class Compute(ServerActions, ServerVolumes):
             "/flavors/detail",
             "flavors",
             doing="list flavors",
-            page_size=_LISTED_AT_ONCE,
+            page_size=_SMALL_LISTING_PAGE_SIZE,
             microversion=COMPUTE_MICROVERSION,
         )
         return join_pages(read_records(page, Flavor.from_json) for page in pages)
 
     def list_keypairs(self) -> RecordPage[Keypair]:
-        """List the key pairs of the user who logs in, by name. They are the user's, not the project's."""
+        """List the key pairs of the user of the credentials, by name. They belong to the user, not to the project."""
         pages = json_pages(
             self._transport,
             SERVICE,
             "/os-keypairs",
             "keypairs",
             doing="list key pairs",
-            page_size=_LISTED_AT_ONCE,
+            page_size=_SMALL_LISTING_PAGE_SIZE,
             microversion=COMPUTE_MICROVERSION,
-            marker_of=keypair_name,
+            get_marker=keypair_name,
         )
         return join_pages(read_records(page, Keypair.from_json) for page in pages)
 
@@ -235,7 +235,9 @@ class Compute(ServerActions, ServerVolumes):
         return read_records(unwrap_list(body, "availabilityZoneInfo"), Zone.from_json)
 
 
-def _server_query(changes_since: datetime | None, tag: str | None, statuses: Sequence[str]) -> dict[str, Any]:
+def _build_server_query(
+    changes_since: datetime | None, tag: str | None, statuses: Sequence[str]
+) -> dict[str, Any]:
     query: dict[str, Any] = {}
     if changes_since is not None:
         query["changes-since"] = changes_since.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from .errors import InvalidRequest
+from .errors import InvalidCloudRequestError
 
-# The fingerprint ends up in a shared cache, beside tokens. A slow hash keeps a short password from being guessed from it.
+# The fingerprint is stored in a shared cache, with tokens. A slow hash prevents guessing a short password from it.
 _FINGERPRINT_ROUNDS = 20_000
 
 
@@ -19,8 +19,8 @@ _FINGERPRINT_ROUNDS = 20_000
 class CloudCredentials:
     """A user's password, or an application credential, and the project that it is for.
 
-    `ca_bundle` are certificates in PEM form, for clouds whose certificate no public authority signed.
-    An application credential carries its project and domain in itself. Secrets never show in `repr`.
+    `ca_bundle` holds certificates in PEM form, for clouds whose certificate is not signed by a public authority.
+    An application credential implies its project and domain. `repr` hides secrets.
     """
 
     auth_url: str
@@ -38,37 +38,39 @@ class CloudCredentials:
 
     @property
     def kind(self) -> Literal["application_credential", "password"]:
-        """The type of the credentials: an application credential wins, because it can do less."""
+        """The type of the credentials: an application credential takes precedence, because it has fewer rights."""
         return "application_credential" if self.application_credential_id else "password"
 
     def secrets(self) -> tuple[str, ...]:
-        """The texts that must never be shown."""
+        """Return the texts that must never be shown."""
         return tuple(secret for secret in (self.password, self.application_credential_secret) if secret)
 
     def check(self) -> None:
-        """Raise `InvalidRequest` when something is missing, before anything is sent."""
+        """Check that the credentials are complete and valid, before anything is sent. Raises `InvalidCloudRequestError`."""
         if not self.auth_url.startswith(("http://", "https://")):
-            raise InvalidRequest("The authentication address must begin with http:// or https://.")
-        if not _names_a_host(self.auth_url):
-            raise InvalidRequest("The authentication address names no host, or one that cannot be.")
+            raise InvalidCloudRequestError("The authentication address must begin with http:// or https://.")
+        if not _has_host(self.auth_url):
+            raise InvalidCloudRequestError("The authentication address has no valid host name.")
         if self.ca_bundle and not _is_pem(self.ca_bundle):
-            raise InvalidRequest("The trusted certificates (CA bundle) hold no valid PEM.")
+            raise InvalidCloudRequestError("The trusted certificates (CA bundle) hold no valid PEM.")
         if self.kind == "application_credential":
             if not self.application_credential_secret:
-                raise InvalidRequest("The application credential has no secret.")
+                raise InvalidCloudRequestError("The application credential has no secret.")
             return
         if not self.username or not self.password:
-            raise InvalidRequest("A user name and a password, or an application credential, are needed.")
+            raise InvalidCloudRequestError(
+                "A user name and a password, or an application credential, are needed."
+            )
         if not self.project_name and not self.project_id:
-            raise InvalidRequest("A project is needed with a user name and password.")
+            raise InvalidCloudRequestError("A project is needed with a user name and password.")
 
     def fingerprint(self) -> str:
-        """Return a hash of everything, the secret included: changed credentials never meet an old token."""
+        """Return a hash of all fields, the secret included, so that changed credentials never get an old token."""
         text = json.dumps(asdict(self), sort_keys=True)
         return hashlib.pbkdf2_hmac("sha256", text.encode(), b"openstack_client", _FINGERPRINT_ROUNDS).hex()
 
-    def auth_plugin(self) -> Any:
-        """Return the keystoneauth plugin that logs in with these credentials."""
+    def build_auth_plugin(self) -> Any:
+        """Build the keystoneauth plugin that logs in with these credentials."""
         from keystoneauth1.identity import v3  # noqa: PLC0415 - importing keystoneauth is slow; only requests need it.
 
         if self.kind == "application_credential":
@@ -83,7 +85,7 @@ class CloudCredentials:
             auth_url=self.auth_url,
             username=self.username,
             password=self.password or "",
-            # Names are looked for in the domain called Default, where a cloud has its users unless told otherwise.
+            # Without a domain, names belong to the domain Default, in which clouds create users unless configured otherwise.
             user_domain_id=self.user_domain_id,
             user_domain_name=self.user_domain_name or (None if user_domain else "Default"),
             project_name=self.project_name,
@@ -95,7 +97,7 @@ class CloudCredentials:
 
 
 def _is_pem(text: str) -> bool:
-    # Between certificates there may be words in any language, of which Python's ssl takes none.
+    # Between certificates there may be comments in any language; Python's ssl refuses characters outside ASCII.
     plain = text.encode("ascii", "replace").decode()
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=plain)
@@ -104,10 +106,10 @@ def _is_pem(text: str) -> bool:
     return True
 
 
-def _names_a_host(url: str) -> bool:
+def _has_host(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        # Reading the port raises for one that is no number of a port.
+        # `port` raises ValueError for an invalid port.
         return bool(parts.hostname) and parts.port != 0 and not any(c.isspace() for c in url)
     except ValueError:
         return False

@@ -1,4 +1,4 @@
-"""The errors of a cloud: one small tree, whichever library raised first."""
+"""The errors of a cloud, whichever library raised them first."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import ClassVar
 
 
 class CloudError(Exception):
-    """Something went wrong between us and a cloud.
+    """The base class of errors of a cloud.
 
-    `message` is plain words for a person: what was being done, the service, the status and what the cloud said.
-    `status_code` is the HTTP status, or None when no answer came. `request_id` is the cloud's own id of the
-    request, for its operators' logs. `code` is a stable word for programs. None of them ever holds a secret.
+    `message` is for people: the operation, the service, the status and the cloud's own message. `status_code` is the HTTP
+    status, or None without an answer. `request_id` is the cloud's id of the request, for searches in its logs. `code` is
+    stable, for programs. None of them ever holds a secret.
     """
 
     code: ClassVar[str] = "cloud_error"
@@ -24,15 +24,15 @@ class CloudError(Exception):
         self.request_id = request_id
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Exceptions with keyword-only arguments do not pickle by themselves, and task queues pickle them.
+        # Exceptions with keyword-only arguments cannot be pickled without this, and task queues pickle them.
         return (_rebuild, (type(self), self.message, dict(self.__dict__)))
 
 
-class CloudUnavailable(CloudError):
-    """No usable answer: no connection, a timeout, 5xx, 429, or an answer that makes no sense. Worth trying again.
+class CloudUnavailableError(CloudError):
+    """No usable answer: no connection, a timeout, 5xx, 429, or a malformed answer. The request may be retried.
 
-    A change that ended so may have been carried out all the same: look at the cloud's fresh state before repeating it.
-    `retry_after` is what the cloud asked us to wait, in seconds, or None.
+    A change may have been carried out nevertheless: read the cloud's present state before repeating it.
+    `retry_after` is the time that the cloud requests to wait, in seconds, or None.
     """
 
     code: ClassVar[str] = "cloud_unavailable"
@@ -49,73 +49,73 @@ class CloudUnavailable(CloudError):
         self.retry_after = retry_after
 
 
-class UnreadableObject(CloudUnavailable):
-    """One object of an answer is malformed. Nothing is wrong with the others.
+class UnreadableRecordError(CloudUnavailableError):
+    """One object of an answer is malformed; the others are valid.
 
-    `name` is what the object calls itself, if it does. In a listing such an object is counted and named, and the rest is
-    read; the answer about a single one raises this.
+    `name` is the object's name, if it has one. A listing reports such an object and reads the others; a request for a single
+    object raises this.
     """
 
     code: ClassVar[str] = "unreadable_object"
 
     def __init__(self, what: str, *, name: str | None = None) -> None:
         super().__init__(
-            f"The cloud's answer makes no sense: {what}{f' (called {name!r:.80})' if name else ''}."
+            f"The cloud's answer is malformed: {what}{f' (called {name!r:.80})' if name else ''}."
         )
         self.what = what
         self.name = name
 
 
-class NotFound(CloudError):
-    """The cloud said, in its own words, that the object is not there (or is another project's).
+class CloudNotFoundError(CloudError):
+    """The object does not exist, or belongs to another project (404 of the service itself).
 
-    A 404 that does not come from the service itself (a proxy's page, a wrong address) is `CloudUnavailable`, because
+    A 404 that does not come from the service (a proxy's page, a wrong address) is `CloudUnavailableError`, because
     for a removal "not found" means success.
     """
 
     code: ClassVar[str] = "not_found"
 
 
-class Conflict(CloudError):
-    """The object's state does not allow it (409): for example a start of a server that is active."""
+class CloudConflictError(CloudError):
+    """The object's state does not allow the request (409): for example a start of a server that is active."""
 
     code: ClassVar[str] = "conflict"
 
 
-class QuotaExceeded(CloudError):
-    """The project's quota in the cloud does not allow it. The message holds the cloud's figures."""
+class CloudQuotaExceededError(CloudError):
+    """The project's quota in the cloud does not allow the request. The message holds the cloud's figures."""
 
     code: ClassVar[str] = "quota_exceeded"
 
 
-class Forbidden(CloudError):
-    """The cloud's policy does not allow it to these credentials (403)."""
+class CloudForbiddenError(CloudError):
+    """The cloud's policy does not allow the request with these credentials (403)."""
 
     code: ClassVar[str] = "forbidden"
 
 
-class AuthenticationFailed(CloudError):
+class CloudAuthenticationError(CloudError):
     """The credentials are wrong, disabled or expired (401)."""
 
     code: ClassVar[str] = "authentication_failed"
 
 
-class InvalidRequest(CloudError):
-    """The request itself is wrong: refused by us before it went out (no `status_code`), or by the cloud."""
+class InvalidCloudRequestError(CloudError):
+    """The request is invalid: refused before it was sent (no `status_code`), or by the cloud."""
 
     code: ClassVar[str] = "invalid_request"
 
 
-class AddressRefusedError(InvalidRequest):
-    """The account, or the cloud's catalog, leads to an address where no cloud may be (see `ConnectionRules`)."""
+class CloudAddressRefusedError(InvalidCloudRequestError):
+    """The account, or the cloud's catalog, has an address where no cloud may be (see `ConnectionRules`)."""
 
     code: ClassVar[str] = "address_refused"
 
 
-class ServiceMissing(InvalidRequest):
-    """The cloud has no such service in this region, as far as its catalog for these credentials says.
+class CloudServiceMissingError(InvalidCloudRequestError):
+    """The cloud's catalog for these credentials has no such service in this region.
 
-    Not `NotFound`: for a removal that would mean success.
+    Not a `CloudNotFoundError`: for a removal that would mean success.
     """
 
     code: ClassVar[str] = "service_missing"

@@ -1,7 +1,7 @@
-"""Connections to a cloud, as urllib3 makes them: to where the rules allow, and with answers that end.
+"""Connections to a cloud by urllib3, with bounded answers, and only to addresses that the rules allow.
 
-The time limits of HTTP libraries are for each read, so that a server which sends a byte now and then holds a worker for
-ever; and they bound neither headers nor bodies. Both are bounded here, below everything that reads.
+The timeouts of HTTP libraries are for each read, so a server that sends a byte now and then would hold a worker for ever;
+and they bound neither headers nor bodies. Both are bounded here, at the socket.
 """
 
 from __future__ import annotations
@@ -23,38 +23,38 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
-from .connection_rules import AnswerRefused, ConnectionRules, format_mebibytes
+from .connection_rules import AnswerRefusedError, ConnectionRules, format_mebibytes
 
 
 class CloudAdapter(HTTPAdapter):
-    """The adapter of one account: a bounded pool of connections that keep to its rules. Thread-safe, as the pools are.
+    """The adapter of one account: a bounded pool of connections that enforce its rules. Thread-safe, like the pools.
 
-    `ca_bundle` are certificates in PEM form that are trusted instead of the machine's own authorities.
+    `ca_bundle` holds certificates in PEM form that are trusted instead of the machine's own authorities.
     """
 
     def __init__(self, *, rules: ConnectionRules, pool_size: int, ca_bundle: str | None) -> None:
         self._rules = rules
-        # Between certificates there may be words in any language, of which Python's ssl takes none.
+        # Between certificates there may be comments in any language; Python's ssl refuses characters outside ASCII.
         self._ca_bundle = ca_bundle.encode("ascii", "replace").decode() if ca_bundle else None
         super().__init__(pool_connections=pool_size, pool_maxsize=pool_size, pool_block=True)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """See `HTTPAdapter`."""
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _pools(self._rules)
+        self.poolmanager.pool_classes_by_scheme = _build_pool_classes(self._rules)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """See `HTTPAdapter`. The proxy is the operator's, so it is connected to wherever it is."""
+        """See `HTTPAdapter`. The operator chose the proxy, so its address is not checked."""
         manager = super().proxy_manager_for(proxy, **kwargs)
-        manager.pool_classes_by_scheme = _pools(replace(self._rules, connect=None))
+        manager.pool_classes_by_scheme = _build_pool_classes(replace(self._rules, connect=None))
         return manager
 
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
-        """See `HTTPAdapter`. Raises `AddressRefusedError` too."""
+        """See `HTTPAdapter`. Raises `CloudAddressRefusedError` too."""
         if self._rules.check is not None and select_proxy(request.url or "", kwargs.get("proxies")):
             parts = urlsplit(request.url or "")
             port = parts.port or (443 if parts.scheme == "https" else 80)
-            # A name that is not known here: only the proxy can resolve it, and only the proxy can refuse it.
+            # A name that does not resolve here can only be resolved, and refused, by the proxy.
             with contextlib.suppress(OSError):
                 self._rules.check(parts.hostname or "", port)
         return super().send(request, *args, **kwargs)
@@ -77,10 +77,7 @@ class CloudAdapter(HTTPAdapter):
 
 
 class _AnswerReader(io.RawIOBase):
-    """The answer to one request, read from a socket until it is too large or takes too long.
-
-    Raises `AnswerRefused` then.
-    """
+    """A raw stream of the answer to one request. Raises `AnswerRefusedError` when it is too large or takes too long."""
 
     def __init__(self, connection: socket.socket, rules: ConnectionRules) -> None:
         super().__init__()
@@ -88,8 +85,8 @@ class _AnswerReader(io.RawIOBase):
         self._raw = connection.makefile("rb", buffering=0)
         self._seconds = rules.answer_seconds
         self._deadline = time.monotonic() + rules.answer_seconds
-        self._taken = 0
-        self.most_bytes = rules.header_bytes
+        self._bytes_read = 0
+        self.max_bytes = rules.header_bytes
         self.part = "headers of "
 
     def readable(self) -> bool:
@@ -98,7 +95,7 @@ class _AnswerReader(io.RawIOBase):
     def readinto(self, buffer: Any) -> int | None:
         left = self._deadline - time.monotonic()
         if left <= 0:
-            raise self._too_slow()
+            raise self._build_timeout_error()
         timeout = self._socket.gettimeout()
         is_last_wait = timeout is None or timeout > left
         if is_last_wait:
@@ -107,34 +104,34 @@ class _AnswerReader(io.RawIOBase):
             count = self._raw.readinto(buffer)
         except TimeoutError:
             if is_last_wait:
-                raise self._too_slow() from None
+                raise self._build_timeout_error() from None
             raise
-        self._taken += count or 0
-        if self._taken > self.most_bytes:
-            raise AnswerRefused(f"sent {self.part}more than {format_mebibytes(self.most_bytes)}")
+        self._bytes_read += count or 0
+        if self._bytes_read > self.max_bytes:
+            raise AnswerRefusedError(f"sent {self.part}more than {format_mebibytes(self.max_bytes)}")
         return int(count) if count is not None else None
 
     def close(self) -> None:
         self._raw.close()
         super().close()
 
-    def _too_slow(self) -> AnswerRefused:
-        return AnswerRefused(f"took longer than {self._seconds:g} seconds")
+    def _build_timeout_error(self) -> AnswerRefusedError:
+        return AnswerRefusedError(f"took longer than {self._seconds:g} seconds")
 
 
-def _pools(rules: ConnectionRules) -> dict[str, Any]:
+def _build_pool_classes(rules: ConnectionRules) -> dict[str, Any]:
     return {"http": partial(_Pool, rules=rules), "https": partial(_SecurePool, rules=rules)}
 
 
 class _Connection(HTTPConnection):
-    """A connection that keeps to the rules of its pool."""
+    """A connection that enforces the rules of its pool."""
 
     rules: ConnectionRules
 
     def _new_conn(self) -> socket.socket:
         if self.rules.connect is None:
             return super()._new_conn()
-        # The exceptions of urllib3's own, which tell apart what may be sent again.
+        # urllib3's own exceptions, by which requests tells which errors may be retried.
         try:
             return self.rules.connect(self._dns_host, self.port or self.default_port, self.timeout)
         except socket.gaierror as error:
@@ -160,7 +157,7 @@ class _Answer(http.client.HTTPResponse):
     def begin(self) -> None:
         super().begin()
         self._reader.part = ""
-        self._reader.most_bytes = self._rules.answer_bytes + self._rules.header_bytes
+        self._reader.max_bytes = self._rules.answer_bytes + self._rules.header_bytes
 
 
 class _Pool(HTTPConnectionPool):

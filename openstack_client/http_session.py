@@ -1,7 +1,7 @@
-"""The requests session under everything: bounded pool and answers, timeouts that cannot be forgotten, few safe retries.
+"""The session of requests that sends every request: bounded pool and answers, fixed timeouts, few safe retries.
 
-Nothing of the environment is used (`trust_env`): neither proxies, which would resolve names past the rules, nor `.netrc`,
-whose passwords belong to whoever runs the portal. Cookies are neither kept nor sent.
+The environment is ignored (`trust_env`): proxies would resolve names around the rules, and the passwords of `.netrc`
+belong to the user who runs the portal. Cookies are neither stored nor sent.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 import requests
 
-from .connection_rules import AnswerRefused, ConnectionRules, check_json_tokens, format_mebibytes
-from .errors import AddressRefusedError, CloudError, CloudUnavailable, InvalidRequest
+from .connection_rules import AnswerRefusedError, ConnectionRules, check_json_tokens, format_mebibytes
+from .errors import CloudAddressRefusedError, CloudError, CloudUnavailableError, InvalidCloudRequestError
 from .http_adapter import CloudAdapter
 
-# Changing nothing, these may be sent again when the connection broke. A POST may have been carried out: never.
+# Methods that change nothing may be sent again when the connection broke. A POST may have been carried out.
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
 _SAFE_RETRIES = 1
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_MOST_REDIRECTS = 3
+_MAX_REDIRECTS = 3
 _CHUNK_BYTES = 128 * 1024
-_NOT_SHOWN = re.compile(r"[^\x21-\x7e]")
-_LONGEST_SHOWN = 200
+_UNPRINTABLE = re.compile(r"[^\x21-\x7e]")
+_MAX_SHOWN_LENGTH = 200
 _PORTS = {"http": 80, "https": 443}
 
 
 class HttpSession(requests.Session):
-    """A session that runs `before` ahead of each request, and sends safe ones once more when a connection broke.
+    """A session that calls `before` before each request, and sends safe requests once more when a connection broke.
 
-    A timeout is not sent again: its caller has waited long enough. `timeout` is (connect, read) in seconds.
-    `auth_url` is the address that a person entered, for the words of errors; `ca_bundle` is PEM text.
+    A request that timed out is not sent again: its caller has waited long enough. `timeout` is (connect, read) in seconds.
+    `auth_url` is the address that a person entered, for error messages; `ca_bundle` is PEM text.
     """
 
     def __init__(
@@ -65,29 +65,29 @@ class HttpSession(requests.Session):
         self.mount("https://", adapter)
 
     def request(self, method: str, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
-        """As in requests, with our timeout and without redirects to elsewhere, whatever the caller says.
+        """Send a request as requests does, but always with the session's timeout and without redirects to other hosts.
 
-        Returns an answer that is read already. Raises `AddressRefusedError`, `InvalidRequest` for a redirect, and
-        `CloudUnavailable` for an answer beyond the rules, beside what requests raises.
+        Returns an answer whose body is read. Raises `CloudAddressRefusedError`, `InvalidCloudRequestError` for a redirect, and
+        `CloudUnavailableError` for an answer that exceeds the rules, besides the exceptions of requests.
         """
         kwargs |= {"timeout": self._timeout, "stream": True, "allow_redirects": False}
         if kwargs.get("verify", True) is True and not self._has_ca_bundle:
-            # The only setting of the environment that is honored: it says which certificates to trust.
+            # The only setting of the environment that is used: the trusted certificates.
             kwargs["verify"] = os.environ.get("REQUESTS_CA_BUNDLE") or True
         address = url.decode() if isinstance(url, bytes) else url
-        for _ in range(_MOST_REDIRECTS + 1):
+        for _ in range(_MAX_REDIRECTS + 1):
             self._check_url(address)
             response = self._send(method, address, *args, **kwargs)
             location = response.headers.get("location")
             if response.status_code not in _REDIRECTS or not location:
                 return response
-            address = self._redirect_address(method, response.url, location)
+            address = self._resolve_redirect(method, response.url, location)
             # The new address has its own query.
             kwargs.pop("params", None)
-        raise InvalidRequest(f"{extract_origin(address)} sends us round in a circle of redirects.")
+        raise InvalidCloudRequestError(f"{extract_origin(address)} redirects in a loop.")
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """See requests, which would read a redirect's body without a bound to look where it leads."""
+        """Return None, so that requests does not read the body of a redirect without a bound."""
 
     def _send(self, method: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:
         retries = _SAFE_RETRIES if method.upper() in _SAFE_METHODS else 0
@@ -101,98 +101,100 @@ class HttpSession(requests.Session):
             except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
                 if retries <= 0:
                     raise
-            except AddressRefusedError as refused:
-                error: CloudError = AddressRefusedError(
+            except CloudAddressRefusedError as refused:
+                error: CloudError = CloudAddressRefusedError(
                     f"{self._describe_source(url)} {extract_origin(url)}, where clouds are not allowed: {refused.message}."
                 )
                 break
-            except AnswerRefused as refused:
-                whose = f"{method} {extract_origin(url)}{urlsplit(url).path}"
-                error = CloudUnavailable(f"The answer to {whose} was not read to its end: it {refused}.")
+            except AnswerRefusedError as refused:
+                answered = f"{method} {extract_origin(url)}{urlsplit(url).path}"
+                error = CloudUnavailableError(
+                    f"The answer to {answered} was not read to its end: it {refused}."
+                )
                 break
             else:
                 return response
             retries -= 1
             time.sleep(self._retry_delay)
-        # Raised out here, so that nothing in between, which may hold a password, hangs on to it.
+        # Raised outside the `except` block: the original exceptions may hold a password and must not become the context.
         raise error
 
     def _read(self, response: requests.Response) -> None:
-        """Read and unpack an answer's body, as far as the rules allow. Raises `AnswerRefused`."""
-        most = self._rules.answer_bytes
+        """Read and decompress an answer's body within the rules. Raises `AnswerRefusedError`."""
+        max_bytes = self._rules.answer_bytes
         chunks: list[bytes] = []
         size = 0
         try:
             for chunk in response.iter_content(_CHUNK_BYTES):
                 size += len(chunk)
-                if size > most:
-                    raise AnswerRefused(f"sent more than {format_mebibytes(most)}")
+                if size > max_bytes:
+                    raise AnswerRefusedError(f"sent more than {format_mebibytes(max_bytes)}")
                 chunks.append(chunk)
             content = b"".join(chunks)
             check_json_tokens(content, self._rules.json_tokens)
         except BaseException:
             response.close()
             raise
-        # `response.content` and `response.json()` read these; requests has no public way to set them.
+        # `response.content` and `response.json()` use these attributes, which requests cannot set publicly.
         response._content = content  # noqa: SLF001
         response._content_consumed = True  # noqa: SLF001
 
     def _check_url(self, url: str) -> None:
-        """Raise `InvalidRequest` for a URL that is not HTTP, or that names a user, whom requests would log in as."""
+        """Refuse a URL that is not HTTP, or has a user, as whom requests would log in. Raises `InvalidCloudRequestError`."""
         try:
             parts = urlsplit(url)
             has_user = parts.username is not None or parts.password is not None
         except ValueError:
-            raise InvalidRequest(f"{self._describe_source(url)} an address that cannot be read.") from None
+            raise InvalidCloudRequestError(f"{self._describe_source(url)} an invalid address.") from None
         if parts.scheme.lower() not in _PORTS or has_user:
             why = "names a user" if has_user else "is neither http nor https"
-            raise InvalidRequest(f"{self._describe_source(url)} an address that {why}.")
+            raise InvalidCloudRequestError(f"{self._describe_source(url)} an address that {why}.")
 
-    def _redirect_address(self, method: str, url: str, location: str) -> str:
-        """Return where a redirect leads, if it stays where the request was sent to. Raises `InvalidRequest`.
+    def _resolve_redirect(self, method: str, url: str, location: str) -> str:
+        """Return the target of a redirect within the same host. Raises `InvalidCloudRequestError` for any other.
 
-        Services redirect to themselves ("/v2.1" to "/v2.1/"), and behind a proxy that speaks TLS they often name http
-        for it; so what is taken of a redirect is its path. Anywhere else would get the token, or see the request.
+        Services redirect to themselves ("/v2.1" to "/v2.1/"), and behind a TLS proxy often with http in the address; so
+        only the path of a redirect is used. Another host would receive the token, or see the request.
         """
         old = urlsplit(url)
-        where = "an address that cannot be read"
+        where = "an invalid address"
         try:
             full = urljoin(url, location)
             new = urlsplit(full)
             where = extract_origin(full)
-            is_same = new.hostname == old.hostname and _port_of(new, old) == _port_of(old, old)
+            is_same = new.hostname == old.hostname and _get_port(new, old) == _get_port(old, old)
         except ValueError:
             is_same = False
         if method.upper() in _SAFE_METHODS and is_same:
             target = new._replace(scheme=old.scheme, netloc=old.netloc, fragment="").geturl()
             if target != url:
                 return target
-        raise InvalidRequest(
+        raise InvalidCloudRequestError(
             f"{extract_origin(url)} redirects {method} {old.path or '/'} to {where}, and redirects are not followed:"
             " they would carry credentials along. If that is the right address, enter it."
         )
 
     def _describe_source(self, url: str) -> str:
-        """Return where an address came from: it was entered, or the cloud's catalog leads there."""
+        """Return the origin of an address for a message: the auth URL, or the cloud's catalog."""
         if extract_origin(url) == extract_origin(self._auth_url):
             return "The auth URL leads to"
         return f"The catalog of {extract_origin(self._auth_url)} leads to"
 
 
 def extract_origin(url: str) -> str:
-    """Return scheme, host and port of an address, fit to be shown; the rest, which may hold a password, is left out."""
+    """Return scheme, host and port of an address for messages; the rest, which may hold a password, is left out."""
     try:
         parts = urlsplit(url)
         port = f":{parts.port}" if parts.port is not None else ""
         host = parts.hostname or ""
     except ValueError:
-        return "an address that cannot be read"
+        return "an invalid address"
     host = f"[{host}]" if ":" in host else host
-    # A cloud may have written it: no NUL, which no database takes, and no escapes for terminals.
-    return _NOT_SHOWN.sub("?", f"{parts.scheme}://{host}{port}")[:_LONGEST_SHOWN]
+    # The address may come from a cloud: NUL, which the database refuses, and terminal escapes are replaced.
+    return _UNPRINTABLE.sub("?", f"{parts.scheme}://{host}{port}")[:_MAX_SHOWN_LENGTH]
 
 
-def _port_of(parts: SplitResult, asked: SplitResult) -> int | None:
+def _get_port(parts: SplitResult, asked: SplitResult) -> int | None:
     """Return the port of an address; the default ports of http and https count as the requested one."""
     if parts.port is not None and parts.port != _PORTS.get(parts.scheme):
         return parts.port

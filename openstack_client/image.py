@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .errors import InvalidRequest
+from .errors import InvalidCloudRequestError
 from .paging import Page, RecordPage, join_pages, json_pages, read_records
 from .records import Image
 from .transport import Transport
@@ -27,7 +27,7 @@ class Images:
     def image_pages(self, *, page_size: int = 500) -> Iterator[RecordPage[Image]]:
         """List the images of `list_images`, newest first, page by page.
 
-        Raises `CloudUnavailable` when the listing breaks off: pages already read are then not all.
+        Raises `CloudUnavailableError` when the listing breaks off: the pages until then are incomplete.
         """
         for page in self._raw_pages({}, page_size):
             yield read_records(page, Image.from_json)
@@ -35,12 +35,12 @@ class Images:
     def find_images_by_property(self, name: str, value: str) -> list[Image]:
         """List the images with this property, whatever their status: an earlier attempt to create one may have left them.
 
-        Raises `UnreadableObject` when one of them cannot be read: it must not be taken for none.
+        Raises `UnreadableRecordError` when one of them cannot be read, because it must not count as absent.
         """
         if not value:
-            raise InvalidRequest("Without a value, every image would be found.")
+            raise InvalidCloudRequestError("Without a value, every image would be found.")
         key = validate_property(name)
-        # A proxy or a Glance that drops the filter would return all images, so the answer is filtered again.
+        # A proxy, or a Glance that ignores the filter, returns all images, so the answer is filtered again.
         return [
             Image.from_json(raw)
             for page in self._raw_pages({key: value})
@@ -49,14 +49,14 @@ class Images:
         ]
 
     def get_image(self, image_id: str) -> Image:
-        """Get one image. Raises `NotFound`, also when it was deleted."""
+        """Get one image. Raises `CloudNotFoundError`, also when it was deleted."""
         path = f"/images/{validate_id(image_id, 'image')}"
         return Image.from_json(self._transport.request(_SERVICE, "GET", path, doing=f"read image {image_id}"))
 
     def delete_image(self, image_id: str) -> None:
-        """Remove an image; it is gone when this returns. The snapshots that it names stay: they are Cinder's.
+        """Delete an image; it is gone when this returns. Cinder's snapshots that it refers to stay.
 
-        Raises `NotFound`, `Forbidden` (protected, or another project's), and `Conflict` when it is in use.
+        Raises `CloudNotFoundError`, `CloudForbiddenError` (protected, or another project's), and `CloudConflictError` when it is in use.
         """
         path = f"/images/{validate_id(image_id, 'image')}"
         self._transport.request(_SERVICE, "DELETE", path, doing=f"delete image {image_id}")

@@ -1,4 +1,4 @@
-"""The bounds of a listing, far above the largest project: a cloud that always has another page must not hold a worker."""
+"""Bounds of listings, far above the largest project: a cloud whose listing never ends must not hold a worker."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec, cast
 from .translation import malformed_answer
 from .transport import Transport
 
-MAX_ROWS = 1_000_000
+MAX_OBJECTS = 1_000_000
 MAX_PAGES = 10_000
 
 Page = list[dict[str, Any]]
@@ -18,21 +18,21 @@ Listing = Callable[Concatenate[Transport, str, str, Params], Iterator[Page]]
 
 
 def bounded_listing(fetch_pages: Listing[Params]) -> Listing[Params]:
-    """Let a listing ask for `MAX_PAGES` and show `MAX_ROWS` at the most. Beyond that it raises `CloudUnavailable`.
+    """Limit a listing to `MAX_PAGES` requests and `MAX_OBJECTS` objects. More raise `CloudUnavailableError`.
 
-    Pages are counted where they are requested: an empty one, which the listing does not show, counts too.
+    Requests are counting, because the listing does not yield empty pages.
     """
 
     @wraps(fetch_pages)
     def fetch_bounded(
         transport: Transport, service: str, path: str, *args: Params.args, **kwargs: Params.kwargs
     ) -> Iterator[Page]:
-        counted = cast("Transport", _CountingTransport(transport, service, path))
-        rows = 0
-        for page in fetch_pages(counted, service, path, *args, **kwargs):
-            rows += len(page)
-            if rows > MAX_ROWS:
-                raise malformed_answer(f"{service}'s listing of {path} has more than {MAX_ROWS:,} objects")
+        counting = cast("Transport", _CountingTransport(transport, service, path))
+        objects = 0
+        for page in fetch_pages(counting, service, path, *args, **kwargs):
+            objects += len(page)
+            if objects > MAX_OBJECTS:
+                raise malformed_answer(f"{service}'s listing of {path} has more than {MAX_OBJECTS:,} objects")
             yield page
 
     return cast("Listing[Params]", fetch_bounded)

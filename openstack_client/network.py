@@ -22,8 +22,8 @@ _Record = TypeVar("_Record")
 class Networks:
     """Neutron's calls.
 
-    Every listing holds what this project sees: its own, and what is shared with it. All of them raise `CloudUnavailable`
-    when the listing breaks off: pages already read are then not all.
+    Every listing holds the objects of the project and those shared with it. It raises `CloudUnavailableError` when it breaks
+    off: the pages until then are incomplete.
     """
 
     def __init__(self, transport: Transport) -> None:
@@ -60,7 +60,7 @@ class Networks:
         try:
             body = self._transport.request(_SERVICE, "GET", f"{path}/details.json", doing=doing)
         except CloudError as refused:
-            # Without the extension quota_details there is nothing at that path, and who says so differs with its age.
+            # Without the extension quota_details the path does not exist; the form of the 404 differs between releases.
             if refused.status_code != 404:
                 raise
             body = self._transport.request(_SERVICE, "GET", path, doing=doing)

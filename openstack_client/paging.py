@@ -1,16 +1,16 @@
 """Read a listing page by page, to its proven end.
 
-How a listing of OpenStack's may end wrongly, and what is done about it:
+How a listing may end wrongly, and how this module reacts:
 
-| what happens | what is done |
+| event | reaction |
 |---|---|
-| the link to the next page has another name than the list (`volume_type_links`), or is Glance's `next`, or Keystone's `links.next` | all of them are understood |
-| a page is shorter than requested, and no link says that there is more: perhaps a limit of the server's | the rest is requested by marker until a page is empty |
-| the marker was removed between two pages (400, 404) | the listing begins anew, at most `MAX_RESTARTS` times; what was shown before is not shown twice |
-| a page is empty, or has no id that could be a marker, and links to more | the marker in the link is followed, never its host or path |
-| a page shows nothing but what earlier ones have shown | `CloudUnavailable`: the server ignores the marker, and what else there is cannot be known |
-| an object comes twice, on one page or on two | it is shown once |
-| an object cannot be read | it is counted and named on its page, and the others are read |
+| the link to the next page has another name than the list (`volume_type_links`), or is Glance's `next`, or Keystone's `links.next` | all of these are understood |
+| a page is shorter than requested, and no link to a next page: perhaps a limit of the server | the rest is requested by marker until a page is empty |
+| the marker was removed between two pages (400, 404) | the listing is restarted, at most `MAX_RESTARTS` times; objects are not yielded twice |
+| a page is empty, or has no id that could be a marker, but links to a next page | the marker of the link is used, never its host or path |
+| a page holds only objects of earlier pages | `CloudUnavailableError`: the server ignores the marker, and the rest cannot be read |
+| an object is listed twice | it is yielded once |
+| an object cannot be read | its page reports it, and the others are read |
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-from .errors import InvalidRequest, NotFound, UnreadableObject
+from .errors import CloudNotFoundError, InvalidCloudRequestError, UnreadableRecordError
 from .listing_bounds import bounded_listing
 from .records.json_values import is_id, text
 from .translation import malformed_answer
@@ -37,10 +37,10 @@ MAX_RESTARTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
-    """An object of a listing that could not be read: its id, or "" when it has none, its name, and why.
+class UnreadableRecord:
+    """An object of a listing that could not be read: its id, or "", its name, and the reason.
 
-    The id may be one that no service could have given it. Without any, the object may be each of those that are missing.
+    The id may be invalid. An object without an id may be any of the objects that the listing did not show.
     """
 
     id: str
@@ -48,49 +48,51 @@ class Unreadable:
     reason: str
 
     def __str__(self) -> str:
-        """Return the object's name, and why it could not be read."""
-        called = " ".join(filter(None, (self.id[:80], f'"{self.name[:80]}"' if self.name else "")))
-        return f"{called}: {self.reason}" if called else self.reason
+        """Return the object and the reason, for messages."""
+        identity = " ".join(filter(None, (self.id[:80], f'"{self.name[:80]}"' if self.name else "")))
+        return f"{identity}: {self.reason}" if identity else self.reason
 
 
 class RecordPage(list[Record]):
-    """A page of records; `unreadable` are the objects on it that none could be made of."""
+    """A page of records; `unreadable` are its objects that could not be read."""
 
-    def __init__(self, records: Iterable[Record] = (), unreadable: Iterable[Unreadable] = ()) -> None:
+    def __init__(self, records: Iterable[Record] = (), unreadable: Iterable[UnreadableRecord] = ()) -> None:
         super().__init__(records)
         self.unreadable = tuple(unreadable)
 
 
 def read_records(page: Iterable[Any], from_json: Callable[[Any], Record]) -> RecordPage[Record]:
-    """Make records of a page's raw objects. Never raises for one of them: it is in the page's `unreadable`."""
+    """Convert a page's raw objects to records. One that raises is reported in the page's `unreadable`."""
     records: list[Record] = []
-    unreadable: list[Unreadable] = []
+    unreadable: list[UnreadableRecord] = []
     for raw in page:
         try:
             records.append(from_json(raw))
-        except Exception as error:  # noqa: BLE001 - whatever one object does to us, the others are read.
-            unreadable.append(_unreadable(raw, error))
+        except Exception as error:  # noqa: BLE001 - one malformed object must not block the others.
+            unreadable.append(_build_unreadable(raw, error))
     return RecordPage(records, unreadable)
 
 
 def join_pages(pages: Iterable[RecordPage[Record]]) -> RecordPage[Record]:
     """Return all pages as one."""
     records: list[Record] = []
-    unreadable: list[Unreadable] = []
+    unreadable: list[UnreadableRecord] = []
     for page in pages:
         records += page
         unreadable += page.unreadable
     return RecordPage(records, unreadable)
 
 
-def _unreadable(raw: Any, error: Exception) -> Unreadable:
+def _build_unreadable(raw: Any, error: Exception) -> UnreadableRecord:
     get = raw.get if isinstance(raw, dict) else {}.get
     found, name = get("id"), text(get("name"), 80)
-    reason = error.what if isinstance(error, UnreadableObject) else f"{type(error).__name__} while reading it"
-    return Unreadable(text(found) or "", name or "", reason)
+    reason = (
+        error.what if isinstance(error, UnreadableRecordError) else f"{type(error).__name__} while reading it"
+    )
+    return UnreadableRecord(text(found) or "", name or "", reason)
 
 
-def _id_of(raw: Any) -> Any:
+def _get_id(raw: Any) -> Any:
     found = raw.get("id") if isinstance(raw, dict) else None
     return found if is_id(found) else None
 
@@ -106,20 +108,19 @@ def json_pages(
     page_size: int,
     params: Mapping[str, Any] | None = None,
     microversion: str | None = None,
-    marker_of: Callable[[Any], Any] = _id_of,
+    get_marker: Callable[[Any], Any] = _get_id,
 ) -> Iterator[Page]:
     """Yield the pages of raw JSON objects of a listing, each object once. Memory holds one page, and the ids of all.
 
-    `marker_of` says what stands for an object in a `marker`: its id, unless the service has it otherwise; None for an
-    object that has none.
-    Raises `CloudUnavailable` when the listing does not come to its proven end (see the module's text): pages already
-    read are then not all, and nothing may be taken for gone.
+    `get_marker` returns the marker of an object, which is its id for most services; None for an object without one.
+    Raises `CloudUnavailableError` when the listing does not come to its proven end (see the module's docstring): the pages
+    until then are incomplete, and no object may count as gone.
     """
     validate_page_size(page_size)
     seen: set[str] = set()
     restarts = 0
     marker: str | None = None
-    used: set[str] = set()
+    used_markers: set[str] = set()
     tail: list[Any] = []
     while True:
         query: dict[str, Any] = {**(params or {}), "limit": page_size}
@@ -129,39 +130,41 @@ def json_pages(
             body = transport.request(
                 service, "GET", path, doing=doing, params=query, microversion=microversion
             )
-        except (InvalidRequest, NotFound) as refused:
+        except (InvalidCloudRequestError, CloudNotFoundError) as refused:
             restarts += 1
             _check_restart(refused, path, marker, restarts)
             marker, tail = None, []
-            used.clear()
+            used_markers.clear()
             continue
         raw_page = body.get(key) if isinstance(body, dict) else None
         if not isinstance(raw_page, list):
             raise malformed_answer(f"a page of {path} holds no list of {key}")
-        linked = _next_marker(body)
-        if not raw_page and linked is None:
+        linked_marker = _find_next_marker(body)
+        if not raw_page and linked_marker is None:
             return
-        markers = [marker_of(raw) for raw in raw_page]
-        last = max((place for place, one in enumerate(markers) if one), default=None)
-        following = linked if last is None else markers[last]
-        if following and following in used:
-            raise malformed_answer(f"the listing of {path} turns in a circle at {following}")
+        markers = [get_marker(raw) for raw in raw_page]
+        last = max((index for index, candidate in enumerate(markers) if candidate), default=None)
+        next_marker = linked_marker if last is None else markers[last]
+        if next_marker and next_marker in used_markers:
+            raise malformed_answer(f"the listing of {path} loops at {next_marker}")
         if page := _drop_seen(raw_page, markers, seen, tail):
             yield page
-        if not following:
-            if linked is None and len(raw_page) < page_size:
-                # Nothing on it can be a marker, nothing says that there is more, and it is not a full page.
+        if not next_marker:
+            if linked_marker is None and len(raw_page) < page_size:
+                # No object can be a marker, there is no link, and the page is not full: this is the end.
                 return
-            raise malformed_answer(f"a page of {path} says that there is more, and not where")
-        used.add(following)
-        marker, tail = following, [] if last is None else raw_page[last + 1 :]
+            raise malformed_answer(f"a page of {path} announces another page without its address")
+        used_markers.add(next_marker)
+        marker, tail = next_marker, [] if last is None else raw_page[last + 1 :]
 
 
-def _check_restart(refused: InvalidRequest | NotFound, path: str, marker: str | None, restarts: int) -> None:
-    """Raise unless a listing may begin anew because the service no longer knows the marker."""
+def _check_restart(
+    refused: InvalidCloudRequestError | CloudNotFoundError, path: str, marker: str | None, restarts: int
+) -> None:
+    """Raise unless the listing may restart because the service no longer knows the marker."""
     if marker is None or refused.status_code not in {400, 404}:
-        if isinstance(refused, NotFound):
-            # Of a listing, and not of an object: for a removal, that would mean success.
+        if isinstance(refused, CloudNotFoundError):
+            # Not raised as it is: for a deletion, `CloudNotFoundError` means success.
             raise malformed_answer(f"there is no listing at {path}: {refused.message}") from None
         raise refused
     if restarts > MAX_RESTARTS:
@@ -174,22 +177,22 @@ def _check_restart(refused: InvalidRequest | NotFound, path: str, marker: str | 
 def prefetch_pages(pages: Iterator[AnyPage], check: Callable[[], None]) -> Iterator[AnyPage]:
     """Yield the same pages, each fetched in a thread while the caller works on the one before.
 
-    Memory holds two pages. What fetching raises is raised here, at the page that it happened at. Only this thread
-    and the one helper touch `pages`, never both at once, so a plain generator is safe.
-    `check` runs in the caller's own thread before each fetch: a guard that looks at the caller's transaction would
-    find none in the helper's. Who leaves early waits for the fetch under way, at the most the read timeout.
+    Memory holds two pages. Errors of a fetch are raised here, in place of its page. Only this thread and the helper use
+    `pages`, never both at once, so a plain generator is safe.
+    `check` runs in the caller's thread before each fetch, because a guard that checks for an open transaction would find
+    none in the helper's. A caller that leaves early waits for the fetch in progress, at most the read timeout.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="next-page") as fetcher:
         check()
-        coming = fetcher.submit(next, pages, None)
-        while (page := coming.result()) is not None:
+        pending = fetcher.submit(next, pages, None)
+        while (page := pending.result()) is not None:
             check()
-            coming = fetcher.submit(next, pages, None)
+            pending = fetcher.submit(next, pages, None)
             yield page
 
 
 def _drop_seen(raw_page: list[Any], markers: list[Any], seen: set[str], tail: list[Any]) -> Page:
-    """Return the objects of a page that were on none before. One without a marker is recognized only after the last one that has a marker."""
+    """Return the objects of a page that no earlier page had. Objects without a marker are only compared with `tail`, those after the last marker."""
     page = []
     for raw, marker in zip(raw_page, markers, strict=True):
         if marker:
@@ -202,11 +205,11 @@ def _drop_seen(raw_page: list[Any], markers: list[Any], seen: set[str], tail: li
     return page
 
 
-def _next_marker(body: dict[str, Any]) -> str | None:
+def _find_next_marker(body: dict[str, Any]) -> str | None:
     """Return the marker in the link to the next page, "" for a link without one, None when there is no link.
 
     Nova, Cinder and Neutron have a list of links under a name that ends in `_links`, Glance an address in `next`, Keystone
-    one in `links`. Only the marker is taken of an address: where the next page is, we know.
+    one in `links`. Only the marker of the address is used; host and path are those of the listing.
     """
     for name, links in body.items():
         if name.endswith("_links") and isinstance(links, list):
@@ -214,8 +217,8 @@ def _next_marker(body: dict[str, Any]) -> str | None:
                 if isinstance(link, dict) and link.get("rel") == "next":
                     return _parse_marker(link.get("href"))
     links = body.get("links")
-    said = body.get("next") or (links.get("next") if isinstance(links, dict) else None)
-    return _parse_marker(said) if said else None
+    href = body.get("next") or (links.get("next") if isinstance(links, dict) else None)
+    return _parse_marker(href) if href else None
 
 
 def _parse_marker(href: Any) -> str:

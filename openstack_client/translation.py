@@ -1,40 +1,40 @@
-"""Turn answers and other libraries' exceptions into our errors, in this one place.
+"""Translate answers, and exceptions of other libraries, to errors of this package.
 
-What each status means, by service. "Again" is `CloudUnavailable`: nothing is known, and the caller may try again; after
-a change it looks at the cloud's fresh state first. Everything else is the cloud's word, and final.
+The table lists the meaning of each status by service. "Again" is `CloudUnavailableError`: the result is unknown, and the
+caller may retry; after a change it reads the cloud's present state first. All other errors are final.
 
 | status | service | means | error |
 |---|---|---|---|
 | 300-399 | all | a proxy's page, a redirect that is not followed | again |
-| 401 | identity | the credentials are wrong, switched off or expired | `AuthenticationFailed` |
+| 401 | identity | the credentials are wrong, disabled or expired | `CloudAuthenticationError` |
 | 401 | others | keystoneauth has logged in anew, and the new token is refused: the service cannot ask Keystone | again |
-| 403 | compute | "Quota exceeded ...", "Maximum number of ... exceeded" | `QuotaExceeded` |
-| 403 | all | policy, or a state (detaching the boot volume on old Novas) | `Forbidden` |
-| 404 | all, in the service's own form | the object is not there | `NotFound` |
+| 403 | compute | "Quota exceeded ...", "Maximum number of ... exceeded" | `CloudQuotaExceededError` |
+| 403 | all | policy, or a state (detaching the boot volume on old Novas) | `CloudForbiddenError` |
+| 404 | all, in the service's own form | the object does not exist | `CloudNotFoundError` |
 | 404 | all, in another form | a proxy's page, a wrong address | again |
 | 408, 425, 429 | all | too slow, too early, too many requests | again, after `Retry-After` |
-| 409 | network, type `OverQuota` | a quota | `QuotaExceeded` |
+| 409 | network, type `OverQuota` | a quota | `CloudQuotaExceededError` |
 | 409 | network, type `RetryRequest`; all, "try again" | two requests met in the database | again |
-| 409 | all | the object's state | `Conflict` |
-| 413 | all, words of a rate ("rate-limited", "Only 10 POST request(s) ...") | Nova before Liberty, Cinder: too many requests | again, after `Retry-After` |
-| 413 | compute, `overLimit` with a `Retry-After` above 0 and no word of a quota | as above | again |
-| 413 | block-storage, in JSON | `VolumeLimitExceeded` and its like, with `Retry-After: 0` | `QuotaExceeded` |
-| 413 | image | the storage quota | `QuotaExceeded` |
-| 413 | words of a quota | a quota | `QuotaExceeded` |
-| 413 | others | the request is too large | `InvalidRequest` |
-| 423 | all | locked | `Conflict` |
-| 400, 405, 406, 410-412, 414-417, 422, 424, 426, 428, 431, 451 and the other 4xx | all | the request is wrong, or too old or new | `InvalidRequest` |
-| 421 | all | the answer is another server's | again |
-| 500 | all | a fault of the service. Of 50 stops at once a real Nova answers up to 14 so, some of them done | again |
-| 501 | all | the service or its driver cannot do it: a console of that type, an action of that hypervisor | `InvalidRequest` |
-| 502, 503, 504 | all | the service, or what is behind it, is away | again, after `Retry-After` |
-| 505, 506, 510 | all | not spoken here | `InvalidRequest` |
-| 507 | all | no room in the storage; not to be repeated before somebody makes some | `QuotaExceeded` |
-| 508, 509, 511-599 | all | trouble of proxies | again |
+| 409 | all | the object's state | `CloudConflictError` |
+| 413 | all, a message about a rate ("rate-limited", "Only 10 POST request(s) ...") | Nova before Liberty, Cinder: too many requests | again, after `Retry-After` |
+| 413 | compute, `overLimit` with a `Retry-After` above 0 and no message about a quota | as above | again |
+| 413 | block-storage, in JSON | `VolumeLimitExceeded` and its like, with `Retry-After: 0` | `CloudQuotaExceededError` |
+| 413 | image | the storage quota | `CloudQuotaExceededError` |
+| 413 | all, a message about a quota | a quota | `CloudQuotaExceededError` |
+| 413 | others | the request is too large | `InvalidCloudRequestError` |
+| 423 | all | locked | `CloudConflictError` |
+| 400, 405, 406, 410-412, 414-417, 422, 424, 426, 428, 431, 451 and the other 4xx | all | the request is wrong, or too old or new | `InvalidCloudRequestError` |
+| 421 | all | misdirected request | again |
+| 500 | all | a fault of the service: a real Nova answers up to 14 of 50 simultaneous stops with it, although some are done | again |
+| 501 | all | the service or its driver cannot do it: a console of that type, an action of that hypervisor | `InvalidCloudRequestError` |
+| 502, 503, 504 | all | the service, or one behind it, is down | again, after `Retry-After` |
+| 505, 506, 510 | all | not supported | `InvalidCloudRequestError` |
+| 507 | all | the storage is full; a retry fails until somebody frees space | `CloudQuotaExceededError` |
+| 508, 509, 511-599 | all | errors of proxies | again |
 
-The class is decided by status and form. Words are read only where OpenStack gives two things the same status.
-`Retry-After` is a number of seconds or a date, which is read by the answer's own `Date`; what is neither, or is negative,
-is as if it were not there, and nobody waits longer than `MAX_RETRY_AFTER_SECONDS` for it before asking again.
+The class is chosen by status and form. Messages are only read where OpenStack gives two errors the same status.
+`Retry-After` is a number of seconds or a date, which is compared with the answer's own `Date`. Other values, and negative
+ones, are ignored; values above `MAX_RETRY_AFTER_SECONDS` are reduced to it.
 """
 
 from __future__ import annotations
@@ -46,26 +46,34 @@ from typing import Any
 from .connection_errors import describe_connection_error
 from .decoding import clean_text, decode_json
 from .errors import (
-    AuthenticationFailed,
+    CloudAuthenticationError,
+    CloudConflictError,
     CloudError,
-    CloudUnavailable,
-    Conflict,
-    Forbidden,
-    InvalidRequest,
-    NotFound,
-    QuotaExceeded,
-    ServiceMissing,
+    CloudForbiddenError,
+    CloudNotFoundError,
+    CloudQuotaExceededError,
+    CloudServiceMissingError,
+    CloudUnavailableError,
+    InvalidCloudRequestError,
 )
 
-_MAX_WORDS = 500
-# A cloud may ask for an hour, and be back in a second: people and locks wait, and one request in two minutes hurts nobody.
+_MAX_MESSAGE_LENGTH = 500
+# A cloud may request an hour and be back in a second. People and locks wait, and a request in two minutes does no harm.
 MAX_RETRY_AFTER_SECONDS = 120.0
-# What Nova's and Cinder's rate limits say: "This request was rate-limited.", "Only 10 POST request(s) can be made to ...".
-_RATE = re.compile(r"rate.?limit|too many requests|only \d+ \w+ request")
-# What the libraries let out as Python raised it, when an answer or an address is odder than they expect: JSON nested too
-# deeply, a token without its fields, a file that is not there. Not every Exception: some of those are orders to stop.
-_LEFT_BARE = (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError)
-# Fernet tokens, wherever a cloud or a proxy may have echoed one.
+# The messages of Nova's and Cinder's rate limits: "This request was rate-limited.", "Only 10 POST request(s) can be made to ...".
+_RATE_LIMIT = re.compile(r"rate.?limit|too many requests|only \d+ \w+ request")
+# Python's exceptions that the libraries do not wrap, for answers or addresses that they do not expect: JSON nested too
+# deeply, a token without fields, a missing file. Not `Exception`: some exceptions stop the process or the task.
+_UNWRAPPED_ERRORS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+# Fernet tokens, which a cloud or a proxy may echo in a message.
 _TOKEN = re.compile(r"gAAAA[A-Za-z0-9_\-=]{20,}")
 
 
@@ -74,69 +82,71 @@ def error_from_response(
 ) -> CloudError:
     """Return the error for an answer with a status of 400 or more (or an unusual one below).
 
-    `service` is OpenStack's type ("compute"), `doing` says in words what was tried ("start server 1234").
+    `service` is OpenStack's type ("compute"), `doing` is the operation in words ("start server 1234").
     """
     status = int(response.status_code)
-    body = _json_or_none(response)
-    said = _scrub(_extract_message(body) or str(response.reason or ""), secrets)
-    request_id = _request_id(response)
-    message = f"Could not {doing}: {service} answered {status}" + (f": {said}" if said else ".")
-    retry_after = seconds_to_wait(response.headers.get("retry-after"), response.headers.get("date"))
-    kind = _error_class(status, service, body, retry_after)
-    if kind is AuthenticationFailed:
-        message = f"{message.rstrip('.')}. The cloud does not accept the credentials: they are wrong, switched off or expired."
+    body = _decode_body(response)
+    reason = _scrub(_extract_message(body) or str(response.reason or ""), secrets)
+    request_id = _get_request_id(response)
+    message = f"Could not {doing}: {service} answered {status}" + (f": {reason}" if reason else ".")
+    retry_after = parse_retry_after(response.headers.get("retry-after"), response.headers.get("date"))
+    kind = _choose_error_class(status, service, body, retry_after)
+    if kind is CloudAuthenticationError:
+        message = f"{message.rstrip('.')}. The cloud does not accept the credentials: they are wrong, disabled or expired."
     elif status == 401:
-        message = f"{message.rstrip('.')}. It refuses a token that the cloud has just given out."
-    elif status == 404 and kind is CloudUnavailable:
+        message = f"{message.rstrip('.')}. It refuses a token that the cloud has just issued."
+    elif status == 404 and kind is CloudUnavailableError:
         message += " (the answer is not from the service itself)"
-    if kind is CloudUnavailable:
-        return CloudUnavailable(message, status_code=status, request_id=request_id, retry_after=retry_after)
+    if kind is CloudUnavailableError:
+        return CloudUnavailableError(
+            message, status_code=status, request_id=request_id, retry_after=retry_after
+        )
     return kind(message, status_code=status, request_id=request_id)
 
 
-def _error_class(status: int, service: str, body: Any, retry_after: float | None) -> type[CloudError]:  # noqa: C901 - the table above, line by line.
+def _choose_error_class(status: int, service: str, body: Any, retry_after: float | None) -> type[CloudError]:  # noqa: C901 - the module's table, line by line.
     """Return the class of the error for a status; see the module's table."""
     if status == 401:
-        return AuthenticationFailed if service == "identity" else CloudUnavailable
+        return CloudAuthenticationError if service == "identity" else CloudUnavailableError
     if status == 403:
-        return QuotaExceeded if _is_quota_refusal(body) else Forbidden
+        return CloudQuotaExceededError if _is_quota_refusal(body) else CloudForbiddenError
     if status == 404:
-        return NotFound if _is_from_service(service, body) else CloudUnavailable
+        return CloudNotFoundError if _is_from_service(service, body) else CloudUnavailableError
     if status == 409:
-        kind = _neutron_type(body)
+        kind = _get_neutron_type(body)
         if kind == "OverQuota":
-            return QuotaExceeded
-        return CloudUnavailable if kind == "RetryRequest" else Conflict
+            return CloudQuotaExceededError
+        return CloudUnavailableError if kind == "RetryRequest" else CloudConflictError
     if status == 413:
-        return _error_class_of_413(service, body, retry_after)
+        return _choose_error_class_of_413(service, body, retry_after)
     if status in {408, 421, 425, 429}:
-        return CloudUnavailable
+        return CloudUnavailableError
     if status == 423:
-        return Conflict
+        return CloudConflictError
     if status in {501, 505, 506, 510}:
-        return InvalidRequest
+        return InvalidCloudRequestError
     if status == 507:
-        return QuotaExceeded
-    return InvalidRequest if 400 <= status < 500 else CloudUnavailable
+        return CloudQuotaExceededError
+    return InvalidCloudRequestError if 400 <= status < 500 else CloudUnavailableError
 
 
-def _error_class_of_413(service: str, body: Any, retry_after: float | None) -> type[CloudError]:
-    words = _extract_message(body).lower()
-    if _RATE.search(words) or _RATE.search(_extract_details(body).lower()):
-        return CloudUnavailable
-    # Of Cinder itself, whatever it says, a 413 that is about no rate is about a quota; a proxy's is no JSON.
+def _choose_error_class_of_413(service: str, body: Any, retry_after: float | None) -> type[CloudError]:
+    message = _extract_message(body).lower()
+    if _RATE_LIMIT.search(message) or _RATE_LIMIT.search(_extract_details(body).lower()):
+        return CloudUnavailableError
+    # Cinder's own 413 is about a quota unless it is about a rate; a proxy's 413 is no JSON.
     if (
         service == "image"
         or _is_quota_refusal(body)
         or (service == "block-storage" and isinstance(body, dict))
     ):
-        return QuotaExceeded
+        return CloudQuotaExceededError
     if isinstance(body, dict) and any(key.startswith("overLimit") for key in body):
-        return CloudUnavailable if service == "compute" and retry_after else QuotaExceeded
-    return InvalidRequest
+        return CloudUnavailableError if service == "compute" and retry_after else CloudQuotaExceededError
+    return InvalidCloudRequestError
 
 
-def _request_id(response: Any) -> str | None:
+def _get_request_id(response: Any) -> str | None:
     found = response.headers.get("x-openstack-request-id") or response.headers.get("x-compute-request-id")
     return clean_text(str(found), 100) if found else None
 
@@ -152,7 +162,7 @@ def error_from_exception(
     """Return our error for an exception of openstacksdk, keystoneauth or requests; None for any other.
 
     Raise the result outside the `except` block: the original's `__context__` chain holds the request, whose body
-    is the password when logging in. `outside` is what the caller was handling already when it began.
+    is the password when logging in. `outside` is the exception that the caller was handling when the request began.
     """
     import requests  # noqa: PLC0415 - slow to import.
     from keystoneauth1 import exceptions as ksa  # noqa: PLC0415
@@ -160,84 +170,86 @@ def error_from_exception(
 
     if isinstance(exception, CloudError):
         return exception
-    said = _scrub(str(exception), secrets)
+    reason = _scrub(str(exception), secrets)
     start = f"Could not {doing}: "
     if isinstance(exception, ksa.HttpError | sdk.HttpException):
         return _error_from_http(exception, service=service, doing=doing, secrets=secrets)
     if isinstance(exception, ksa.EndpointNotFound | ksa.EmptyCatalog):
-        return ServiceMissing(f"{start}the cloud has no {service} service in this region. {said}")
+        return CloudServiceMissingError(f"{start}the cloud has no {service} service in this region. {reason}")
     if isinstance(exception, sdk.ConfigException | ksa.MissingRequiredOptions | ksa.NoMatchingPlugin):
-        return InvalidRequest(f"{start}{said}")
+        return InvalidCloudRequestError(f"{start}{reason}")
     if isinstance(exception, ksa.AuthorizationFailure | ksa.AuthPluginException):
-        return AuthenticationFailed(f"{start}{said}")
-    theirs = isinstance(exception, ksa.ClientException | sdk.SDKException | requests.RequestException)
-    if not theirs and not isinstance(exception, _LEFT_BARE):
+        return CloudAuthenticationError(f"{start}{reason}")
+    is_library_error = isinstance(
+        exception, ksa.ClientException | sdk.SDKException | requests.RequestException
+    )
+    if not is_library_error and not isinstance(exception, _UNWRAPPED_ERRORS):
         return None
-    trouble = describe_connection_error(exception, outside=outside)
-    if trouble is not None:
-        kind, words = trouble
-        return kind(start + _scrub(words, secrets))
+    connection_error = describe_connection_error(exception, outside=outside)
+    if connection_error is not None:
+        kind, description = connection_error
+        return kind(start + _scrub(description, secrets))
     if isinstance(exception, ksa.InvalidResponse):
-        said = "what is at that address does not answer as OpenStack does; is it the right address?"
-    elif not theirs:
-        said = f"{said} ({type(exception).__name__})"
-    return CloudUnavailable(f"{start}{service} gave no usable answer: {said}")
+        reason = "the server at that address does not answer as OpenStack does; check the address."
+    elif not is_library_error:
+        reason = f"{reason} ({type(exception).__name__})"
+    return CloudUnavailableError(f"{start}{service} gave no usable answer: {reason}")
 
 
 def _error_from_http(exception: Any, *, service: str, doing: str, secrets: tuple[str, ...]) -> CloudError:
-    """Return the error for an answer that a library read before us: while logging in, or looking for the service."""
+    """Return the error for an answer that a library has read: during the login, or the discovery of the service."""
     status = getattr(exception, "http_status", None) or getattr(exception, "status_code", None)
     request_id = getattr(exception, "request_id", None)
     if status == 404:
-        # Never about an object: answers about those are read by us.
-        return InvalidRequest(
-            f"Could not {doing}: {service}: the authentication address or the endpoint leads nowhere (404).",
+        # Never about an object: this package reads the answers to requests for objects.
+        return InvalidCloudRequestError(
+            f"Could not {doing}: {service}: there is no service at the authentication address or the endpoint (404).",
             status_code=404,
             request_id=request_id,
         )
     response = getattr(exception, "response", None)
     if response is not None:
-        # Logging in is part of the first request to any service; a refusal of it is Keystone's word, not the service's.
+        # The login is part of the first request to any service; Keystone, not the service, refuses it.
         if str(getattr(response, "url", "")).endswith("/auth/tokens"):
             service = "identity"
         return error_from_response(response, service=service, doing=doing, secrets=secrets)
     message = f"Could not {doing}: {_scrub(str(exception), secrets)}"
-    kind = AuthenticationFailed if status == 401 else CloudUnavailable
+    kind = CloudAuthenticationError if status == 401 else CloudUnavailableError
     return kind(message, status_code=status, request_id=request_id)
 
 
-def state_conflict(refused: InvalidRequest) -> InvalidRequest | Conflict:
-    """Return a `Conflict` for the cloud's 400 to a request of validated ids alone: it can only mean a state.
+def state_conflict(refused: InvalidCloudRequestError) -> InvalidCloudRequestError | CloudConflictError:
+    """Return a `CloudConflictError` for the cloud's 400 to a request with only validated ids, which can only mean a state.
 
-    A refusal of ours, which never left, stays what it is.
+    Return the error of a request that was refused before it was sent unchanged.
     """
     if refused.status_code != 400:
         return refused
-    return Conflict(refused.message, status_code=400, request_id=refused.request_id)
+    return CloudConflictError(refused.message, status_code=400, request_id=refused.request_id)
 
 
-def malformed_answer(what: str) -> CloudUnavailable:
-    """Return the error for an answer that arrived and is malformed."""
-    return CloudUnavailable(f"The cloud's answer makes no sense: {what}.")
+def malformed_answer(what: str) -> CloudUnavailableError:
+    """Return the error for a malformed answer."""
+    return CloudUnavailableError(f"The cloud's answer is malformed: {what}.")
 
 
 def _is_quota_refusal(body: Any) -> bool:
     """Return whether a refusal is about a quota, by its message.
 
-    Nova answers 403 `forbidden` with words only ("Quota exceeded for instances: ...", "Maximum number of ports
-    exceeded"), as it does for policy ("Policy doesn't allow ...").
+    Nova answers 403 `forbidden` for a quota ("Quota exceeded for instances: ...", "Maximum number of ports exceeded") as
+    for a policy ("Policy doesn't allow ..."); only the messages differ.
     """
-    words = _extract_message(body).lower()
-    return "quota" in words or (words.startswith("maximum number of") and "exceed" in words)
+    message = _extract_message(body).lower()
+    return "quota" in message or (message.startswith("maximum number of") and "exceed" in message)
 
 
-def _neutron_type(body: Any) -> Any:
+def _get_neutron_type(body: Any) -> Any:
     neutron = body.get("NeutronError") if isinstance(body, dict) else None
     return neutron.get("type") if isinstance(neutron, dict) else None
 
 
 def _is_from_service(service: str, body: Any) -> bool:
-    """Return whether a 404 has the shape that the service gives it. Glance answers with HTML, so any answer of it counts."""
+    """Return whether a 404 has the service's own form. Glance answers with HTML, so any answer of it counts."""
     if service == "image":
         return True
     if not isinstance(body, dict):
@@ -245,7 +257,7 @@ def _is_from_service(service: str, body: Any) -> bool:
     return any(isinstance(body.get(key), dict) for key in ("itemNotFound", "NeutronError", "error"))
 
 
-def _json_or_none(response: Any) -> Any:
+def _decode_body(response: Any) -> Any:
     try:
         return decode_json(response.content)
     except (ValueError, RecursionError):
@@ -274,34 +286,34 @@ def _extract_details(body: Any) -> str:
 def _scrub(text: str, secrets: tuple[str, ...]) -> str:
     for secret in secrets:
         text = text.replace(secret, "***")
-    # A cloud's own words may hold anything; what shows them to people, or keeps them, takes text alone.
-    return _TOKEN.sub("***", clean_text(text))[:_MAX_WORDS]
+    # The cloud's message may hold control characters, which neither pages nor the database should get.
+    return _TOKEN.sub("***", clean_text(text))[:_MAX_MESSAGE_LENGTH]
 
 
-def seconds_to_wait(retry_after: str | None, date: str | None = None) -> float | None:
-    """Return `Retry-After` in seconds, at most `MAX_RETRY_AFTER_SECONDS`, or None for none that makes sense.
+def parse_retry_after(retry_after: str | None, date: str | None = None) -> float | None:
+    """Return `Retry-After` in seconds, at most `MAX_RETRY_AFTER_SECONDS`, or None for an invalid one.
 
-    A date is read by the answer's own `Date` if there is one: the cloud's clock need not be ours.
+    A date is compared with the answer's own `Date` if there is one, because the cloud's clock may differ from ours.
     """
-    said = (retry_after or "").strip()
-    if said.isascii() and said.isdigit():
-        # Longer numbers than that are no time that anybody waits.
-        return float(min(int(said[:10]), MAX_RETRY_AFTER_SECONDS))
-    then = http_date(said)
+    value = (retry_after or "").strip()
+    if value.isascii() and value.isdigit():
+        # Cut, because Python refuses to convert numbers of more than 4,300 digits.
+        return float(min(int(value[:10]), MAX_RETRY_AFTER_SECONDS))
+    then = parse_http_date(value)
     if then is None:
         return None
-    now = http_date(date) or datetime.now(UTC)
+    now = parse_http_date(date) or datetime.now(UTC)
     return min(max(0.0, (then - now).total_seconds()), MAX_RETRY_AFTER_SECONDS)
 
 
-def http_date(said: str | None) -> datetime | None:
+def parse_http_date(value: str | None) -> datetime | None:
     """Return the time of an HTTP date, or None for an invalid one."""
-    if not said or len(said) > 64:
+    if not value or len(value) > 64:
         return None
-    import email.utils  # noqa: PLC0415 - as slow to import as the rest of this package.
+    import email.utils  # noqa: PLC0415 - slow to import.
 
     try:
-        found = email.utils.parsedate_to_datetime(said)
+        found = email.utils.parsedate_to_datetime(value)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
     if not 1970 <= found.year <= 2200:

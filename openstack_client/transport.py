@@ -1,4 +1,4 @@
-"""Send requests: one session, one guard, a timeout on everything, and one translation of errors."""
+"""Requests to a cloud: one session, one guard, timeouts, and the translation of errors."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .clock import CloudClock
 from .connection_rules import ConnectionRules
 from .credentials import CloudCredentials
 from .decoding import decode_json
-from .errors import CloudUnavailable
+from .errors import CloudUnavailableError
 from .tokens import correct_tokens_at_login
 from .translation import error_from_exception, error_from_response, malformed_answer
 
-# A small Neutron starves when clients leave many connections open (at 100 it answered nobody), so few are kept.
+# A small Neutron starves when clients keep many connections open (with 100 it answered no requests), so few are kept.
 _POOL_SIZE = 10
 _RETRY_DELAY_SECONDS = 0.15
-# A token is not shared in its last minute: by the time another process has read it, it may be gone.
+# A token is not shared in its last minute: it may expire before another process uses it.
 _TOKEN_MARGIN_SECONDS = 60.0
 
 # The names that openstacksdk gives the services' proxies.
@@ -33,17 +33,17 @@ _last_request_id: ContextVar[str] = ContextVar("last_request_id", default="")
 
 
 class TokenCache(Protocol):
-    """A cache that shares tokens between processes. Neither call may raise; a cache that is down only costs a login."""
+    """A cache that shares tokens between processes. Neither method may raise; an unavailable cache only costs a login."""
 
     def get(self, key: str) -> str | None:
         """Return the value under the key, or None."""
 
     def set(self, key: str, value: str, seconds: float) -> None:
-        """Keep a value for that many seconds."""
+        """Store a value for a number of seconds."""
 
 
 class Transport:
-    """The JSON requests of one account in one region. It logs in when first needed. Thread-safe."""
+    """The JSON requests of one account in one region. The first request logs in. Thread-safe."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Transport:
         self._connection: Any = None
         self._http: Any = None
         self._proxies: dict[str, Any] = {}
-        # The token in whose catalog a service was found. The next one may have another catalog.
+        # For each service the token whose catalog has it; the next token may have another catalog.
         self._found_in: dict[str, Any] = {}
         self._owner_pid = 0
         self._shared_access: Any = None
@@ -106,7 +106,7 @@ class Transport:
                 log=method == "GET",
             ),
         )
-        self.clock.note(service, response.headers)
+        self.clock.record_date(service, response.headers)
         if method != "GET":
             _last_request_id.set(response.headers.get("x-openstack-request-id") or "")
         if not 200 <= response.status_code < 300:
@@ -118,13 +118,13 @@ class Transport:
         try:
             return decode_json(response.content)
         except RecursionError:
-            what = "with JSON that is nested too deeply"
+            content = "JSON that is nested too deeply"
         except ValueError:
-            what = "with something else than JSON"
-        raise malformed_answer(f"{service} answered {response.status_code} to {method} {path} {what}")
+            content = "something else than JSON"
+        raise malformed_answer(f"{service} answered {response.status_code} to {method} {path} with {content}")
 
-    def access(self) -> Any:
-        """Log in, if that was not done yet, and return keystoneauth's view of the token: project and catalog."""
+    def get_access(self) -> Any:
+        """Return keystoneauth's representation of the token, with project and catalog. Logs in if necessary."""
 
         def log_in() -> Any:
             session = self._get_connection().session
@@ -135,26 +135,26 @@ class Transport:
     @property
     def project_id(self) -> str:
         """The id of the project that the credentials are for. Logs in if necessary."""
-        return str(self.access().project_id)
+        return str(self.get_access().project_id)
 
     def close(self) -> None:
-        """Close every connection. Requests after that raise `CloudUnavailable`."""
+        """Close every connection. Requests after that raise `CloudUnavailableError`."""
         with self._lock:
             self._closed = True
-            self._drop()
+            self._close_connection()
 
     def _run(self, service: str, doing: str, work: Callable[[], Any]) -> Any:
         self.check_guard()
         if self._closed:
-            raise CloudUnavailable(
-                f"Could not {doing}: this connection was closed, most likely for new credentials."
+            raise CloudUnavailableError(
+                f"Could not {doing}: this connection was closed, most likely because the credentials have changed."
             )
         problem: Exception
         outside = sys.exception()
         try:
             result = work()
-        except Exception as exception:  # noqa: BLE001 - every library in between raises its own; sorted just below.
-            if isinstance(exception, _GuardRefused):
+        except Exception as exception:  # noqa: BLE001 - each library raises its own exceptions; translated below.
+            if isinstance(exception, _GuardRefusedError):
                 problem = exception.refusal
             else:
                 ours = error_from_exception(
@@ -168,21 +168,21 @@ class Transport:
         else:
             self._share_token()
             return result
-        # Raised out here, so that the original, which holds the request and with it perhaps the password, is not
-        # kept as the new one's context.
+        # Raised outside the `except` block: the original exception holds the request, perhaps with the password, and must
+        # not become the context.
         raise problem
 
     def _send(self, service: str, path: str, method: str, **kwargs: Any) -> Any:
         from keystoneauth1.adapter import Adapter  # noqa: PLC0415 - slow to import.
 
-        # The proxy's own `request` adds statistics and cache keys, which we do not use and which cost more than the
-        # rest of the call; this is the method of keystoneauth's that it ends in.
-        return Adapter.request(self._proxy(service), path, method, **kwargs)
+        # The proxy's own `request` adds statistics and cache keys, which are not used and cost more than the rest of the
+        # call; this is keystoneauth's method that it calls in the end.
+        return Adapter.request(self._get_proxy(service), path, method, **kwargs)
 
-    def _proxy(self, service: str) -> Any:
-        """Return openstacksdk's proxy for a service. Its first use asks the service for its versions."""
+    def _get_proxy(self, service: str) -> Any:
+        """Return openstacksdk's proxy for a service. Its first use requests the service's versions."""
         connection = self._get_connection()
-        self._need_in_catalog(connection.session, service)
+        self._require_service(connection.session, service)
         proxy = self._proxies.get(service)
         if proxy is None:
             with self._lock:
@@ -190,8 +190,8 @@ class Transport:
                 self._proxies[service] = proxy
         return proxy
 
-    def _need_in_catalog(self, session: Any, service: str) -> None:
-        """Raise `ServiceMissing` for a service that the catalog does not have. openstacksdk raises several errors for it, one of them a plain `ValueError`."""
+    def _require_service(self, session: Any, service: str) -> None:
+        """Require a service in the catalog. Raises `CloudServiceMissingError`, where openstacksdk raises various errors, even a plain `ValueError`."""
         known = session.auth.auth_ref
         if known is not None and self._found_in.get(service) is known:
             return
@@ -215,7 +215,7 @@ class Transport:
         from .http_session import HttpSession  # noqa: PLC0415
 
         self._credentials.check()
-        auth = self._credentials.auth_plugin()
+        auth = self._credentials.build_auth_plugin()
         correct_tokens_at_login(auth, self.clock)
         self._http = HttpSession(
             timeout=self._timeout,
@@ -226,7 +226,7 @@ class Transport:
             rules=self._rules,
             ca_bundle=self._credentials.ca_bundle,
         )
-        # Redirects are judged by the HTTP session: followed here, they would carry the token anywhere.
+        # The HTTP session handles redirects; keystoneauth would send the token to any address.
         session = Session(auth=auth, session=self._http, redirect=False)
         self._proxies = {}
         self._shared_access = None
@@ -246,9 +246,9 @@ class Transport:
             self._guard()
         except Exception as refusal:  # noqa: BLE001 - a guard may raise anything.
             # Wrapped so that no library in between takes the guard's exception for one of its own and retries.
-            raise _GuardRefused(refusal) from None
+            raise _GuardRefusedError(refusal) from None
 
-    def _drop(self) -> None:
+    def _close_connection(self) -> None:
         if self._connection is not None and self._owner_pid == os.getpid():
             self._connection.close()
             self._http.close()
@@ -256,7 +256,7 @@ class Transport:
         self._http = None
         self._proxies = {}
 
-    def _key(self) -> str:
+    def _get_cache_key(self) -> str:
         if self._cache_key is None:
             self._cache_key = self._credentials.fingerprint()
         return self._cache_key
@@ -264,19 +264,19 @@ class Transport:
     def _load_token(self, auth: Any) -> None:
         if self._token_cache is None:
             return
-        state = self._token_cache.get(self._key())
+        state = self._token_cache.get(self._get_cache_key())
         if not state:
             return
         try:
             auth.set_auth_state(state)
         except (ValueError, KeyError, TypeError):
-            # The cached token is not ours, or of another version: log in as if the cache were empty.
+            # The cached value is invalid, or of another version: log in as if the cache were empty.
             auth.invalidate()
         else:
             self._shared_access = auth.auth_ref
 
     def _share_token(self) -> None:
-        """Give a token that we have just got to the other processes. Does nothing for one that is shared already."""
+        """Share a new token with the other processes. Does nothing for one that is shared already."""
         if self._token_cache is None or self._connection is None:
             return
         auth = self._connection.session.auth
@@ -286,15 +286,15 @@ class Transport:
         self._shared_access = access
         left = (access.expires - datetime.now(UTC)).total_seconds() - _TOKEN_MARGIN_SECONDS
         if left > 0:
-            self._token_cache.set(self._key(), auth.get_auth_state(), left)
+            self._token_cache.set(self._get_cache_key(), auth.get_auth_state(), left)
 
 
 def last_request_id() -> str:
-    """Return the cloud's id of the last change that this thread has requested, or ""; the cloud's operators find it in their logs."""
+    """Return the cloud's id of the last change that this thread has requested, or "". The cloud logs it."""
     return _last_request_id.get()
 
 
-class _GuardRefused(Exception):
+class _GuardRefusedError(Exception):
     def __init__(self, refusal: Exception) -> None:
         super().__init__("refused by the guard")
         self.refusal = refusal

@@ -1,4 +1,4 @@
-"""Validate arguments before a request is sent. Everything here raises `InvalidRequest`."""
+"""Validation of arguments before a request is sent. All functions raise `InvalidCloudRequestError`."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .errors import InvalidRequest
+from .errors import InvalidCloudRequestError
 from .records.storage import IMAGE_BASE_FIELDS
 
-# Ids become part of a path, so nothing that could lead elsewhere: no slash, no leading dot, no percent sign.
+# Ids become part of a path, so characters that could change it are refused: slash, leading dot, percent sign.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,254}")
 # Nova's own limits: at most 60 characters, no slash and no comma (a comma separates tags in a query).
 _TAG = re.compile(r"[^/,\x00-\x1f]{1,60}")
-_MOST_TAGS = 50
+_MAX_TAGS = 50
 _PROPERTY = re.compile(r"[A-Za-z][A-Za-z0-9_.:\-]{0,254}")
-_NO_PROPERTIES = IMAGE_BASE_FIELDS | {
+_RESERVED_NAMES = IMAGE_BASE_FIELDS | {
     "limit", "marker", "member_status", "size_max", "size_min", "sort", "sort_dir", "sort_key", "tag",
 }  # fmt: skip
-_NOT_FOR_IMAGES = IMAGE_BASE_FIELDS | {
+_CLOUD_SET_PROPERTIES = IMAGE_BASE_FIELDS | {
     "base_image_ref", "bdm_v2", "block_device_mapping", "image_type", "instance_uuid", "root_device_name", "user_id",
 }  # fmt: skip
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -27,50 +27,52 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 def validate_id(value: object, what: str) -> str:
     """Return an id if it is safe in a path."""
     if not isinstance(value, str) or not _ID.fullmatch(value) or ".." in value:
-        raise InvalidRequest(f"{value!r:.80} is not an id of a {what}.")
+        raise InvalidCloudRequestError(f"{value!r:.80} is not a valid id of a {what}.")
     return value
 
 
 def validate_name(value: object, what: str) -> str:
     """Return a name of 1 to 255 visible characters."""
     if not isinstance(value, str) or not value.strip():
-        raise InvalidRequest(f"The name of a {what} must not be empty.")
+        raise InvalidCloudRequestError(f"The name of a {what} must not be empty.")
     if len(value) > 255:
-        raise InvalidRequest(f"The name of a {what} has at most 255 characters.")
+        raise InvalidCloudRequestError(f"The name of a {what} has at most 255 characters.")
     if _CONTROL.search(value):
-        raise InvalidRequest(f"The name of a {what} must not hold control characters.")
+        raise InvalidCloudRequestError(f"The name of a {what} must not contain control characters.")
     return value
 
 
 def validate_tag(value: object) -> str:
     """Return a tag of 1 to 60 characters without slash and comma, which are Nova's limits."""
     if not isinstance(value, str) or not _TAG.fullmatch(value):
-        raise InvalidRequest("A server's tag has 1 to 60 characters, without slash and comma.")
+        raise InvalidCloudRequestError("A server's tag has 1 to 60 characters, without slash and comma.")
     return value
 
 
 def validate_tags(values: Sequence[str]) -> list[str]:
-    """Return a copy of 1 to 50 tags. Without a tag, the server could not be found again."""
-    if isinstance(values, str) or not 1 <= len(values) <= _MOST_TAGS:
-        raise InvalidRequest(f"A server has 1 to {_MOST_TAGS} tags.")
+    """Return a copy of 1 to 50 tags. A server without a tag could not be found again."""
+    if isinstance(values, str) or not 1 <= len(values) <= _MAX_TAGS:
+        raise InvalidCloudRequestError(f"A server has 1 to {_MAX_TAGS} tags.")
     return [validate_tag(value) for value in values]
 
 
 def validate_property(value: object) -> str:
     """Return the name of an image's property: not one of Glance's own fields or query parameters."""
-    if not isinstance(value, str) or not _PROPERTY.fullmatch(value) or value in _NO_PROPERTIES:
-        raise InvalidRequest(f"{value!r:.80} is not a name of an image's property.")
+    if not isinstance(value, str) or not _PROPERTY.fullmatch(value) or value in _RESERVED_NAMES:
+        raise InvalidCloudRequestError(f"{value!r:.80} is not a valid name of an image property.")
     return value
 
 
 def validate_properties(value: Mapping[str, str]) -> dict[str, str]:
-    """Return a copy of the metadata for a new image. Names that mean something to Glance or Nova are refused.
+    """Return a copy of the metadata for a new image; refuse names that Glance or Nova reserve.
 
-    Nova passes them on as they are, and answers some with 500 when the image is half made.
+    Nova passes them on unchanged, and answers some with 500 after it has created the image.
     """
     found = validate_metadata(value)
-    if taken := sorted(found.keys() & _NOT_FOR_IMAGES):
-        raise InvalidRequest(f"An image's metadata must not hold {', '.join(taken)}: the cloud sets it.")
+    if reserved := sorted(found.keys() & _CLOUD_SET_PROPERTIES):
+        raise InvalidCloudRequestError(
+            f"An image's metadata must not contain {', '.join(reserved)}: the cloud sets it."
+        )
     return found
 
 
@@ -85,7 +87,7 @@ def validate_metadata(value: Mapping[str, str] | None) -> dict[str, str]:
             or not 1 <= len(key) <= 255
             or len(text) > 255
         ):
-            raise InvalidRequest(
+            raise InvalidCloudRequestError(
                 "Metadata is text to text, at most 255 characters each, and keys are not empty."
             )
         result[key] = text
@@ -95,19 +97,19 @@ def validate_metadata(value: Mapping[str, str] | None) -> dict[str, str]:
 def validate_page_size(value: int) -> int:
     """Return a page size of at least 1."""
     if value < 1:
-        raise InvalidRequest("A page holds at least one object.")
+        raise InvalidCloudRequestError("A page holds at least one object.")
     return value
 
 
 def validate_size(value: object) -> int:
     """Return the size of a disk: at least 1, in whole GiB."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidRequest("A disk has at least 1 GB, in whole GB.")
+        raise InvalidCloudRequestError("A disk has at least 1 GB, in whole GB.")
     return value
 
 
 def validate_lines(value: object) -> int:
     """Return a number of lines: at least 1."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidRequest("A console is read by whole lines, at least 1.")
+        raise InvalidCloudRequestError("A console is read by whole lines, at least 1.")
     return value

@@ -1,4 +1,1 @@
-"""Protection of secrets and of network addresses, for every room: see `addresses`, `connections`, `endpoints`, `encryption`, `cache`.
-
-On the ground floor: it imports no room.
-"""
+"""Protection of secrets and of network addresses. It imports no other room."""

@@ -1,7 +1,7 @@
 """The addresses that the portal may connect to when a tenant, a cloud or a host names them.
 
-A rule about names would be worth nothing: a name can change after it was checked. So an `AddressPolicy` judges the
-address that a connection is about to be made to, and `connections.open_checked` connects to that very address.
+A rule about names would protect nothing, because a name can change its address after the check. So an `AddressPolicy`
+checks the address of a connection, and `connections.open_checked` connects to that same address.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ Endpoint = tuple[str, int]
 
 
 def parse_networks(texts: Iterable[str]) -> tuple[IPNetwork, ...]:
-    """Return addresses and networks as networks. Raises ValueError, which names the text."""
+    """Return addresses and networks as networks. Raises ValueError with the invalid text."""
     return tuple(ipaddress.ip_network(text.strip(), strict=False) for text in texts if text.strip())
 
 
-# The metadata services of the big clouds, and their neighbours: reading them gives the machine's own secrets.
+# The metadata services of large clouds, with neighbouring addresses: they return the secrets of the portal's machine.
 METADATA_NETWORKS = parse_networks(
     (
         "169.254.169.0/24",  # AWS, Azure, Google, OpenStack, Oracle, IBM, Huawei and others (.254; AWS also .253, .123)
@@ -41,15 +41,15 @@ METADATA_NETWORKS = parse_networks(
         "fe80::a9fe:a9fe/128",  # OpenStack
     )
 )
-# Translators embed an IPv4 address in an IPv6 one; what is embedded is where the packet ends (RFC 6052). The prefixes for
-# translators of one's own (64:ff9b:1::/48) do not tell where in them it stands, and are refused as reserved.
+# NAT64 embeds an IPv4 address, the packet's destination, in an IPv6 one (RFC 6052). The position within the local-use
+# prefix (64:ff9b:1::/48) is unknown, so this prefix is refused as reserved.
 _TRANSLATED = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::ffff:0:0:0/96"))
 _IPV4_COMPATIBLE = ipaddress.IPv6Network("::/96")
 _BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 
 
 class Refusal(Enum):
-    """Why nobody may be connected to at an address."""
+    """The reason why connections to an address are refused."""
 
     NO_HOST = auto()  # Multicast, broadcast, unspecified, or port 0.
     OWN_SERVER = auto()  # The portal's database or broker.
@@ -62,10 +62,10 @@ class Refusal(Enum):
 class AddressPolicy:
     """The addresses that one kind of connection may go to. Immutable, and safe for use by several threads.
 
-    `allow_local` lets through the portal's own machine and link; `setting` is its name for people. `allow_private` lets
-    through what the public internet cannot reach. `denied` are refused whatever these say. `allowed` are exceptions
-    from all three, but never from `own_servers`: (address, port) of the portal's database and broker, asked for at each
-    check because their names may change their addresses too. `resolve` has the signature of `socket.getaddrinfo`.
+    `allow_local` allows the portal's own machine and link; `setting` is its name for people. `allow_private` allows
+    addresses that the public internet cannot reach. `denied` are refused nevertheless. `allowed` are exceptions from all
+    three, but never from `own_servers`: (address, port) of the portal's database and broker, requested at each check
+    because their names may change their addresses, too. `resolve` has the signature of `socket.getaddrinfo`.
     """
 
     allow_local: bool = False
@@ -76,23 +76,23 @@ class AddressPolicy:
     own_servers: Callable[[], Iterable[Endpoint]] = tuple
     resolve: Callable[..., Sequence[Any]] = socket.getaddrinfo
 
-    def refusal_of(self, address: str, port: int | None = None) -> Refusal | None:
+    def find_refusal(self, address: str, port: int | None = None) -> Refusal | None:
         """Return why an address is refused, or None. Without a port, the portal's own servers are not compared.
 
-        An address that stands for another one (IPv4 in IPv6) is refused when either is.
+        An address with an embedded one (IPv4 in IPv6) is refused when either is.
         Raises ValueError for a text that is no address.
         """
         whole = parse_address(address)
         if port is not None and not 0 < port < 65536:
             return Refusal.NO_HOST
-        embedded = tuple(embedded_addresses(whole))
+        embedded = tuple(list_embedded_addresses(whole))
         for ip in (whole, *embedded):
-            refusal = self._refusal_of(ip, port, is_carrier=bool(embedded) and ip is whole)
+            refusal = self._find_refusal(ip, port, is_carrier=bool(embedded) and ip is whole)
             if refusal is not None:
                 return refusal
         return None
 
-    def _refusal_of(self, ip: IPAddress, port: int | None, *, is_carrier: bool) -> Refusal | None:
+    def _find_refusal(self, ip: IPAddress, port: int | None, *, is_carrier: bool) -> Refusal | None:
         if ip.is_multicast or ip.is_unspecified or ip == _BROADCAST:
             return Refusal.NO_HOST
         own_servers = [(parse_address(address), number) for address, number in self.own_servers()]
@@ -103,7 +103,7 @@ class AddressPolicy:
         if any(ip in network for network in self.denied):
             return Refusal.DENIED
         if is_carrier:
-            # Its prefix is reserved for translators; the address that it carries is judged instead.
+            # Its prefix is reserved for NAT64; the embedded address is checked instead.
             return None
         if not self.allow_local:
             if is_local(ip):
@@ -137,14 +137,14 @@ def is_local(ip: IPAddress) -> bool:
 def is_of_this_machine(ip: IPAddress) -> bool:
     """Return whether one of this machine's network interfaces has the address.
 
-    The kernel knows: what it would send to an address of its own comes from that same address. (Whether an address can
-    be bound says nothing where `ip_nonlocal_bind` is on, as it often is beside a load balancer.)
+    The kernel sends packets to its own address from that same address, so the source address of a connected socket shows
+    it. (Binding to the address would prove nothing with `ip_nonlocal_bind`, which is common with load balancers.)
     """
     if ip.is_loopback:
         return True
     family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
     try:
-        # Connecting a datagram socket chooses its source and sends nothing. Which port it is does not matter.
+        # Connecting a datagram socket chooses its source address and sends nothing; any port will do.
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((str(ip), 9))
             return parse_address(probe.getsockname()[0]) == ip
@@ -152,8 +152,8 @@ def is_of_this_machine(ip: IPAddress) -> bool:
         return False
 
 
-def embedded_addresses(ip: IPAddress) -> Iterator[IPAddress]:
-    """Yield the IPv4 addresses that an IPv6 one stands for: mapped, compatible, NAT64, 6to4, Teredo."""
+def list_embedded_addresses(ip: IPAddress) -> Iterator[IPAddress]:
+    """Yield the IPv4 addresses that are embedded in an IPv6 one: mapped, compatible, NAT64, 6to4, Teredo."""
     if isinstance(ip, ipaddress.IPv4Address):
         return
     if ip.ipv4_mapped is not None:
@@ -162,9 +162,7 @@ def embedded_addresses(ip: IPAddress) -> Iterator[IPAddress]:
         yield ip.sixtofour
     if ip.teredo is not None:
         yield from ip.teredo
-    is_compatible = (
-        ip in _IPV4_COMPATIBLE and int(ip) > 0xFFFF
-    )  # ::1 and its neighbours are addresses of their own.
+    is_compatible = ip in _IPV4_COMPATIBLE and int(ip) > 0xFFFF  # ::1 and its neighbours embed no address.
     if is_compatible or any(ip in network for network in _TRANSLATED):
         yield ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
 

@@ -1,6 +1,6 @@
-"""How values are written to the shared cache: as JSON, and secrets encrypted.
+"""Serialization of values in the shared cache: JSON, with secrets encrypted.
 
-Django writes pickles by default, and whoever can write to Redis could then run programs in every process of the portal.
+Django writes pickles by default, with which anybody who can write to Redis could run code in every process of the portal.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from .encryption import decrypt, encrypt
 
 
 class JsonSerializer:
-    """Django's serializer of the Redis cache, with JSON. A value that JSON does not have raises TypeError when it is set.
+    """Django's serializer of the Redis cache, with JSON. Setting a value that is no JSON value raises TypeError.
 
-    Whole numbers stay bare, so that Redis can count them.
+    Integers are stored as they are, so that Redis can increment them.
     """
 
     def dumps(self, value: Any) -> int | bytes:
-        """Return what Redis keeps."""
-        if type(value) is int:  # Not a boolean, which JSON writes as a word.
+        """Return the value to store in Redis."""
+        if type(value) is int:  # Not a boolean, which is a subclass of int.
             return value
         return json.dumps(value, separators=(",", ":")).encode()
 
     def loads(self, stored: bytes) -> Any:
-        """Return the value again. Raises ValueError for what is no JSON."""
+        """Return the value of a stored text. Raises ValueError for invalid JSON."""
         return json.loads(stored)
 
 
 class SecretCache:
-    """A shared cache of secrets that can be had again elsewhere: trouble with it means "not cached", and is no error.
+    """A shared cache of secrets that can be obtained again: errors of the cache count as "not cached" and are not raised.
 
-    What is stored is encrypted with the key ring, so that reading Redis gives nothing away. `prefix` keeps its keys apart.
+    Values are encrypted with the key ring, so that Redis holds no plain secrets. `prefix` separates the keys from others.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -44,7 +44,7 @@ class SecretCache:
         try:
             stored = cache.get(f"{self._prefix}:{key}")
             return decrypt(stored) if isinstance(stored, str) and stored else None
-        except Exception:  # noqa: BLE001 - any trouble of the cache, or a key that was dropped, means "not cached".
+        except Exception:  # noqa: BLE001 - any error of the cache, or a removed encryption key, counts as "not cached".
             return None
 
     def set(self, key: str, secret: str, seconds: float) -> None:

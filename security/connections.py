@@ -1,13 +1,13 @@
-"""Connections to where tenants, clouds and hosts say: the address is checked, and the connection goes to that address.
+"""Connections to addresses that tenants, clouds and hosts name: each address is checked before the connection to it.
 
     from security.connections import AddressRefusedError, open_checked
     from security.policies import host_policy
 
     with open_checked(host, port, policy=host_policy(), timeout=3.0) as connection: ...
 
-There is no time between check and use: the name is resolved once, every address that it has is judged, and the socket is
-connected to a judged address, not to the name. `Host`, SNI and the certificate's name remain the caller's, so TLS is
-`ssl_context.wrap_socket(connection, server_hostname=host)`. Redirects are the caller's to refuse.
+The name is resolved once, each of its addresses is checked, and the socket is connected to a checked address, not to the
+name, so that the address cannot change after the check. `Host`, SNI and the name of the certificate are the caller's: use
+TLS with `ssl_context.wrap_socket(connection, server_hostname=host)`. The caller has to refuse redirects.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ SocketOption = tuple[int, int, int]
 
 
 class AddressRefusedError(Exception):
-    """A connection would have gone to an address where none may go. `host` was asked for, `address` is what it leads to.
+    """A connection to an address that the policy refuses. `host` is the requested name, `address` an address of it.
 
-    Its text is for the person who entered the host; `reason` is the part of it that says why.
+    The text is for the person who entered the host; `reason` is its part with the reason.
     """
 
     def __init__(self, host: str, address: str, port: int, reason: str) -> None:
@@ -41,7 +41,7 @@ class AddressRefusedError(Exception):
 
 
 def describe_refusal(refusal: Refusal, address: str, policy: AddressPolicy) -> str:
-    """Return why the policy refuses an address, for the person who entered it."""
+    """Describe why the policy refuses an address, for the person who entered it."""
     values = {"ip": address, "setting": policy.setting or "allow_local"}
     if refusal is Refusal.NO_HOST:
         return _("no machine can be at %(ip)s") % values
@@ -55,11 +55,11 @@ def describe_refusal(refusal: Refusal, address: str, policy: AddressPolicy) -> s
 
 
 def resolve_checked(host: str, port: int, *, policy: AddressPolicy) -> list[tuple[int, Any]]:
-    """Return (family, socket address) of everything that a host resolves to, each judged.
+    """Resolve a host and check all its addresses; return (family, socket address) of each.
 
-    One refused address refuses the host: a name that leads both to a cloud and to loopback is a trap.
-    All notations of addresses (decimal, octal, hexadecimal, short) pass through the system's resolver, so it is the
-    resulting address that is judged. Raises `AddressRefusedError`, and OSError (`socket.gaierror`) for an unknown name.
+    One refused address refuses the host, because a name that resolves both to a cloud and to loopback is an attack.
+    All notations of addresses (decimal, octal, hexadecimal, short) pass through the system's resolver, so the resulting
+    address is checked. Raises `AddressRefusedError`, and OSError (`socket.gaierror`) for an unknown name.
     """
     if not 0 < port < 65536:
         reason = describe_refusal(Refusal.NO_HOST, f"{host}:{port}", policy)
@@ -74,7 +74,7 @@ def resolve_checked(host: str, port: int, *, policy: AddressPolicy) -> list[tupl
         if family not in {socket.AF_INET, socket.AF_INET6}:
             continue
         ip = str(address[0]).partition("%")[0]
-        refusal = policy.refusal_of(ip, port)
+        refusal = policy.find_refusal(ip, port)
         if refusal is not None:
             raise AddressRefusedError(bare, ip, port, describe_refusal(refusal, ip, policy))
         found.append((family, address))
@@ -93,27 +93,27 @@ def open_checked(
 ) -> socket.socket:
     """Connect to a host over TCP, at an address that the policy allows; the socket has `timeout` set.
 
-    `timeout` bounds all tries together, in seconds. Raises `AddressRefusedError`, or OSError as `socket.create_connection` does.
+    `timeout` bounds all attempts together, in seconds. Raises `AddressRefusedError`, or OSError as `socket.create_connection` does.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
-    trouble: OSError | None = None
+    last_error: OSError | None = None
     for family, address in resolve_checked(host, port, policy=policy):
-        left = None if deadline is None else deadline - time.monotonic()
-        if left is not None and left <= 0:
+        remaining = None if deadline is None else deadline - time.monotonic()
+        if remaining is not None and remaining <= 0:
             break
         connection = socket.socket(family, socket.SOCK_STREAM)
         try:
             for option in options:
                 connection.setsockopt(*option)
-            connection.settimeout(left)
+            connection.settimeout(remaining)
             connection.connect(address)
         except OSError as error:
             connection.close()
-            trouble = error
+            last_error = error
         except BaseException:
             connection.close()
             raise
         else:
             connection.settimeout(timeout)
             return connection
-    raise trouble or TimeoutError("the connection was not made in time")
+    raise last_error or TimeoutError("the connection was not made in time")

@@ -1,7 +1,7 @@
-"""Secrets at rest: encrypted with a key ring of their own, apart from `SECRET_KEY`.
+"""Encryption of stored secrets, with a key ring that is separate from `SECRET_KEY`.
 
-`ENCRYPTION_KEYS` lists the keys newest first: the first one encrypts, every one decrypts, so a new key can be put
-in front while rows written under an older one are still there. `manage.py rotate_encryption_keys` writes those anew.
+`ENCRYPTION_KEYS` lists the keys newest first: the first one encrypts, all of them decrypt. So a new key can be added while
+rows are still encrypted with an older one; `manage.py rotate_encryption_keys` encrypts these again.
 """
 
 from functools import lru_cache
@@ -9,12 +9,12 @@ from functools import lru_cache
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
-# What a column that holds such a text is called, in every room: rotation finds them by it.
+# The prefix of the names of encrypted columns, by which the rotation finds them.
 ENCRYPTED_COLUMNS = "encrypted_"
 
 
 class UnreadableSecretError(Exception):
-    """A stored secret fits none of the keys in `ENCRYPTION_KEYS`: a key was dropped before rotation was done."""
+    """A stored secret fits none of the keys in `ENCRYPTION_KEYS`: a key was removed before the rotation."""
 
 
 @lru_cache(maxsize=4)
@@ -30,13 +30,13 @@ def encrypt(plain: str) -> str:
 
 
 def decrypt(stored: str) -> str:
-    """Return the secret of a stored text. Raises `UnreadableSecretError`, which never carries the text itself."""
+    """Return the secret of a stored text. Raises `UnreadableSecretError`, whose message does not contain the text."""
     if not stored:
         return ""
     try:
         return _key_ring(tuple(settings.ENCRYPTION_KEYS)).decrypt(stored.encode()).decode()
     except InvalidToken:
-        raise _unreadable() from None
+        raise _build_unreadable_error() from None
 
 
 def rotate(stored: str) -> str:
@@ -44,10 +44,10 @@ def rotate(stored: str) -> str:
     try:
         return _key_ring(tuple(settings.ENCRYPTION_KEYS)).rotate(stored.encode()).decode()
     except InvalidToken:
-        raise _unreadable() from None
+        raise _build_unreadable_error() from None
 
 
-def _unreadable() -> UnreadableSecretError:
+def _build_unreadable_error() -> UnreadableSecretError:
     return UnreadableSecretError(
-        "A stored secret fits none of the keys in ENCRYPTION_KEYS; put the key back that it was written with."
+        "A stored secret fits none of the keys in ENCRYPTION_KEYS; restore the key with which it was encrypted."
     )

@@ -1,4 +1,4 @@
-"""Checks of the endpoints and certificates that people enter for a cloud."""
+"""Validation of the endpoints and certificates that people enter for a cloud."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ MAX_CA_BUNDLE_LENGTH = 200_000
 
 
 def check_auth_url(url: str) -> None:
-    """Refuse a URL that is not http(s), or that leads to an address where no cloud may be. Raises ValidationError.
+    """Refuse a URL that is not http(s), or whose host resolves to an address that `policies.cloud_policy` refuses. Raises ValidationError.
 
-    The addresses are those of `policies.cloud_policy`. This check is for the person who enters the URL; the portal is
-    protected by the same check at each connection, as a name can change its address later. With `ALLOW_LOCAL_CLOUDS`, where
-    names that no DNS knows are usual, only addresses are checked here.
+    This check helps the person who enters the URL; the portal is protected by the same check at each connection, because a
+    name can change its address later. With `ALLOW_LOCAL_CLOUDS`, where names outside DNS are usual, only literal addresses
+    are checked here.
     """
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-    except ValueError as error:  # A port that is no number, a bracket that does not close.
+    except ValueError as error:  # An invalid port, or an unclosed bracket.
         raise ValidationError(_("Not a valid URL: %(error)s.") % {"error": error}) from None
     has_user = parts.username is not None or parts.password is not None
     if parts.scheme not in {"http", "https"} or not host or has_user:
@@ -59,7 +59,7 @@ def check_ca_bundle(pem: str) -> None:
         raise ValidationError(_("Enter at most %(most)s characters.") % {"most": MAX_CA_BUNDLE_LENGTH})
     if not pem:
         return
-    # Between certificates there may be text in any language, which Python's ssl would refuse.
+    # Between certificates there may be comments in any language; Python's ssl refuses characters outside ASCII.
     plain = pem.encode("ascii", "replace").decode()
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=plain)

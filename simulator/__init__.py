@@ -1,7 +1,7 @@
-"""An OpenStack that runs in one process, over real HTTP: for the demo, tests and benchmarks.
+"""An OpenStack in one process, over real HTTP, for the demo, tests and benchmarks.
 
 `python -m simulator` starts one by itself; `start()` starts one inside this process.
-Its control API (`/_control/...`) asks for no token, so it listens on this machine alone unless told otherwise.
+Its control API (`/_control/...`) needs no token, so by default it listens on the loopback address only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SAVE_EVERY_SECONDS = 5.0
 
 
 class SimulatorServer:
-    """Serve a simulated cloud. `url` is where it listens; `auth_url` is Keystone's address."""
+    """A running simulated cloud. `url` is its address; `auth_url` is Keystone's."""
 
     def __init__(
         self, *, host: str = "127.0.0.1", port: int = 0, data: Path | None = None, seed: int = 0

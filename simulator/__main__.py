@@ -18,17 +18,17 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=5050, help="0 takes a free one")
     parser.add_argument("--data-file", help="keep the cloud in this file")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same ids and chances")
-    given = parser.parse_args()
-    # Set before the ready line is written: whoever reads it may signal at once.
+    options = parser.parse_args()
+    # Set before the ready line is written, because its reader may send a signal at once.
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        server = start(host=given.host, port=given.port, data_file=given.data_file, seed=given.seed)
+        server = start(host=options.host, port=options.port, data_file=options.data_file, seed=options.seed)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             problem = (
-                f"port {given.port} of {given.host} is in use by another program; choose one with --port"
+                f"port {options.port} of {options.host} is in use by another program; choose one with --port"
             )
         else:
             problem = str(error)

@@ -25,7 +25,7 @@ _MICROVERSIONS = {"compute": ((2, 1), nova.MAX_VERSION), "volume": (cinder.MIN_V
 
 
 class Application:
-    """The simulated cloud behind HTTP. Each call holds the state's lock, but never while it waits."""
+    """The simulated cloud behind HTTP. Each call holds the state's lock, except while it waits."""
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -55,7 +55,7 @@ class Application:
             if early is not None:
                 return early
         quirks = self.state.quirks
-        listed = quirks.affect_listings and request.method == "GET" and service not in {"", "identity"}
+        listed = quirks.affects_listings and request.method == "GET" and service not in {"", "identity"}
         gone = quirks.rewrite_request(request) if listed else None
         if gone is not None:
             return gone
@@ -66,7 +66,7 @@ class Application:
         if listed:
             answer = quirks.rewrite_response(request, answer)
         answer.headers.setdefault("x-openstack-request-id", request_id)
-        return answer if fault is None else _spoil_response(fault, request, answer)
+        return answer if fault is None else _corrupt_response(fault, request, answer)
 
     def _split_path(self, path: str) -> tuple[str, str, str]:
         """Return (region, service, path in the service)."""
@@ -82,7 +82,7 @@ class Application:
         with state.lock:
             state.log_number += 1
             number = state.log_number
-            # Not from the seeded generator: ids must not depend on how many requests came before.
+            # Not from the seeded generator: the ids of resources must not depend on the number of requests.
             request_id = f"req-{uuid.uuid4()}"
             state.log.append(
                 {
@@ -104,28 +104,28 @@ class Application:
             )
         return number, request_id
 
-    def _update_log(self, number: int, **what: Any) -> None:
+    def _update_log(self, number: int, **fields: Any) -> None:
         with self.state.lock:
             log = self.state.log
-            # Numbers have no holes, so the entry's place follows from the last one's number.
-            place = number - log[-1]["number"] - 1 if log else 0
-            if place < 0 and -place <= len(log) and log[place]["number"] == number:
-                log[place].update(what)
+            # Numbers are consecutive, so the position follows from the last entry's number.
+            position = number - log[-1]["number"] - 1 if log else 0
+            if position < 0 and -position <= len(log) and log[position]["number"] == number:
+                log[position].update(fields)
 
     def _pick_fault(self, service: str, request: Request) -> Fault | None:
         with self.state.lock:
             return self.state.faults.pick(service, request.method, request.path, self.state.chance)
 
     def _apply_early_fault(self, fault: Fault, number: int) -> Response | None:
-        """Apply a fault that acts before any work. Returns a response when no work is to be done, otherwise None."""
+        """Apply a fault that acts before the work; return the response that replaces the work, or None."""
         self._update_log(number, fault=fault.kind)
         if fault.kind == "status":
             self._update_log(number, status=fault.status)
-            message = {"code": fault.status, "message": "This answer was asked for from the control API."}
+            message = {"code": fault.status, "message": "This answer was requested by the control API."}
             return Response(fault.status, {"computeFault": message}, dict(fault.headers))
         if fault.kind == "delay":
             self.stopping.wait(fault.seconds)
-            # The log says when the work was done: whatever the caller did meanwhile came before it.
+            # The log has the time of the work, which comes after everything that the caller did during the delay.
             self._update_log(number, time=time.time())
         elif fault.kind == "hang":
             self.stopping.wait(fault.seconds)
@@ -222,14 +222,14 @@ class Application:
         is_concurrent: bool,
     ) -> tuple[Response, Call | None]:
         root = f"{base}/{region}/{service}"
-        version = _version_document(service, path, root)
+        version = _find_version_document(service, path, root)
         if version is not None:
             return version, None
         calls: list[Call] = []
 
         def answer() -> Response:
             token = keystone.require_token(self.state, request)
-            microversion = _microversion(request, service)
+            microversion = _parse_microversion(request, service)
             where = {
                 "compute": f"{root}/v2.1",
                 "volume": f"{root}/v3/{token.project_id}",
@@ -246,7 +246,7 @@ class Application:
                 is_concurrent=is_concurrent,
             )
             calls.append(call)
-            return _route(call, service, path)
+            return _route_call(call, service, path)
 
         found = _catch_http_error(answer)
         if service == "compute" and calls:
@@ -257,8 +257,8 @@ class Application:
         return found, calls[0] if calls else None
 
 
-def _spoil_response(fault: Fault, request: Request, answer: Response) -> Response:
-    """Return the response as the fault leaves it. Raises `DroppedConnectionError`."""
+def _corrupt_response(fault: Fault, request: Request, answer: Response) -> Response:
+    """Return the response as the fault changes it. Raises `DroppedConnectionError`."""
     if fault.kind == "lose_answer":
         raise DroppedConnectionError(reset=False)
     if fault.kind == "garbage":
@@ -275,7 +275,7 @@ def _spoil_response(fault: Fault, request: Request, answer: Response) -> Respons
     return answer
 
 
-def _route(call: Call, service: str, path: str) -> Response:
+def _route_call(call: Call, service: str, path: str) -> Response:
     if service == "compute" and path.startswith("/v2.1/"):
         return nova.ROUTES.dispatch(call, path[len("/v2.1") :])
     # Since Yoga, the project may be left out of Cinder's paths.
@@ -294,8 +294,8 @@ def _route(call: Call, service: str, path: str) -> Response:
     raise not_found("The resource could not be found.")
 
 
-def _version_document(service: str, path: str, root: str) -> Response | None:
-    """Return the version document that a service gives without a token, or None for any other path."""
+def _find_version_document(service: str, path: str, root: str) -> Response | None:
+    """Return the version document of a service, which needs no token; None for any other path."""
     path = path.rstrip("/")
     if service == "compute" and path == "":
         return Response(200, {"versions": [nova.version_document(f"{root}/v2.1")]})
@@ -304,17 +304,17 @@ def _version_document(service: str, path: str, root: str) -> Response | None:
     if service == "volume" and path in {"", "/v3"}:
         return Response(300 if not path else 200, {"versions": [cinder.version_document(root)]})
     if service == "image" and path in {"", "/versions"}:
-        return Response(300 if not path else 200, glance.versions(root))
+        return Response(300 if not path else 200, glance.version_document(root))
     if service == "network" and path == "":
-        return Response(200, neutron.versions(root))
+        return Response(200, neutron.version_document(root))
     return None
 
 
-def _microversion(request: Request, service: str) -> tuple[int, int]:
-    """Return the microversion that the request asks for. Raises `HttpError` 406 for an unsupported one."""
+def _parse_microversion(request: Request, service: str) -> tuple[int, int]:
+    """Return the microversion of the request's headers. Raises `HttpError` 406 for an unsupported one."""
     if service not in _MICROVERSIONS:
         return (0, 0)
-    least, most = _MICROVERSIONS[service]
+    minimum, maximum = _MICROVERSIONS[service]
     text = ""
     for part in request.headers.get("openstack-api-version", "").split(","):
         name, _, value = part.strip().partition(" ")
@@ -323,9 +323,9 @@ def _microversion(request: Request, service: str) -> tuple[int, int]:
     if service == "compute" and not text:
         text = request.headers.get("x-openstack-nova-api-version", "")
     if not text:
-        return least
+        return minimum
     if text == "latest":
-        return most
+        return maximum
     match = _VERSION.fullmatch(text)
     if match is None:
         raise service_error(
@@ -334,16 +334,16 @@ def _microversion(request: Request, service: str) -> tuple[int, int]:
             f"API Version String {text} is of invalid format. Must be of format MajorNum.MinorNum.",
         )
     version = (int(match[1]), int(match[2]))
-    if not least <= version <= most:
+    if not minimum <= version <= maximum:
         raise service_error(
             406,
             "computeFault",
-            f"Version {text} is not supported by the API. Minimum is {_dotted(least)} and maximum is {_dotted(most)}.",
+            f"Version {text} is not supported by the API. Minimum is {_format_version(minimum)} and maximum is {_format_version(maximum)}.",
         )
     return version
 
 
-def _dotted(version: tuple[int, int]) -> str:
+def _format_version(version: tuple[int, int]) -> str:
     return f"{version[0]}.{version[1]}"
 
 

@@ -20,7 +20,7 @@ class Call:
     base: str
     microversion: tuple[int, int]
     request_id: str
-    # What the request log shows: the word of the action, its object, and whether the cloud did it.
+    # Shown by the request log: the action, its object, and whether the cloud accepted it.
     action: str | None = None
     object_id: str | None = None
     accepted: bool = False
@@ -36,7 +36,7 @@ class Call:
         return parse_qsl(self.request.query_text, keep_blank_values=True)
 
     def record_accepted(self, action: str, object_id: str) -> None:
-        """Note for the request log that the cloud accepted the action."""
+        """Record for the request log that the cloud accepted the action."""
         self.action = action
         self.object_id = object_id
         self.accepted = True

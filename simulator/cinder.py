@@ -116,11 +116,11 @@ def _validate_size(call: Call, requested: Resource) -> int:
 
 
 def _describe_contents(call: Call, requested: Resource) -> Resource:
-    """Return the fields that tell what the volume was made from, as they are once it is available."""
+    """Return the fields that describe the source of a volume, which are set once it is available."""
     image_id, snapshot_id = requested.get("imageRef"), requested.get("snapshot_id")
     if image_id is not None:
         image = call.region.images[image_id]
-        # Nova looks here whether a flavor is large enough. All of it is text, as Cinder has it.
+        # Nova checks here whether a flavor is large enough. All values are texts in Cinder.
         described = {
             "image_id": image_id,
             "image_name": str(image["name"]),
@@ -195,7 +195,7 @@ def change_metadata(call: Call, volume_id: str) -> Response:
 
 def list_types(call: Call) -> Response:
     """List the volume types."""
-    # Cinder's own word for these links, which is not that of the list.
+    # Cinder's name of these links differs from that of the list.
     return paginate(
         call,
         "volume_types",
@@ -211,7 +211,7 @@ def list_zones(call: Call) -> Response:
 
 
 def answer(call: Call, path: str) -> Response:
-    """Answer a call. `path` is what follows the project in the address."""
+    """Answer a call. `path` is the part after the project."""
     return _ROUTES.dispatch(call, path)
 
 

@@ -13,29 +13,29 @@ from .http_messages import Response, bad_request, service_error
 from .state import Resource
 from .transitions import schedule_change
 
-# From here on, also of a volume in use.
+# Since this microversion, a volume in use can be extended.
 _EXTENDS_IN_USE = (3, 42)
 _MAX_SIZE = 2**31 - 1
-# What Nova asks of Cinder, and what changes nothing here.
+# Actions that Nova requests of Cinder, and that change nothing here.
 _RESERVATIONS = {"os-reserve", "os-unreserve", "os-begin_detaching"}
 
 
 def run_action(call: Call, volume_id: str) -> Response:
-    """Run the action that the body's only key names."""
+    """Run the action that the only key of the body names."""
     body = call.request.json()
-    word = next(iter(body), "")
-    call.action, call.object_id = word, volume_id
-    argument: Any = body.get(word) or {}
-    size = _validate_size(argument) if word == "os-extend" else 0
+    action = next(iter(body), "")
+    call.action, call.object_id = action, volume_id
+    argument: Any = body.get(action) or {}
+    size = _validate_size(argument) if action == "os-extend" else 0
     volume = find_volume(call, volume_id)
-    if word == "os-extend":
+    if action == "os-extend":
         _extend(call, volume, size)
-    elif word in _ACTIONS:
-        _ACTIONS[word](call, volume, argument)
-    elif word not in _RESERVATIONS:
-        raise bad_request(f"There is no such action: {word}")
+    elif action in _ACTIONS:
+        _ACTIONS[action](call, volume, argument)
+    elif action not in _RESERVATIONS:
+        raise bad_request(f"There is no such action: {action}")
     call.state.dirty = True
-    call.record_accepted(word, volume_id)
+    call.record_accepted(action, volume_id)
     return Response(202)
 
 

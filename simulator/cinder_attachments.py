@@ -18,14 +18,14 @@ def list_attachments(call: Call) -> Response:
     requested = dict(call.query()).get("volume_id")
     found = [
         one
-        for volume in _volumes(call)
+        for volume in _list_own_volumes(call)
         if requested in {None, volume["id"]}
         for one in _build_attachments(volume)
     ]
     return paginate(call, "attachments", found, path="attachments/detail")
 
 
-def _volumes(call: Call) -> list[Resource]:
+def _list_own_volumes(call: Call) -> list[Resource]:
     advance_volumes(call.state, call.region, call.now)
     owned = call.region.volumes.values()
     return [volume for volume in owned if volume[VOLUME_OWNER] == call.token.project_id]
@@ -49,7 +49,7 @@ def _build_attachments(volume: Resource) -> list[Resource]:
 
 def delete_attachment(call: Call, attachment_id: str) -> Response:
     """Delete an attachment. Raises `HttpError` 409 while Nova attaches the volume to its server, as since CVE-2023-2088."""
-    for volume in _volumes(call):
+    for volume in _list_own_volumes(call):
         found = next((one for one in _build_attachments(volume) if one["id"] == attachment_id), None)
         if found is None:
             continue

@@ -24,9 +24,9 @@ def show_limits(call: Call) -> Response:
     region, project_id = call.region, call.token.project_id or ""
     used = _count_usage(call, project_id)
     absolute: Resource = {
-        "maxTotalVolumes": call.state.quota_limit(region, project_id, "volumes"),
-        "maxTotalSnapshots": call.state.quota_limit(region, project_id, "snapshots"),
-        "maxTotalVolumeGigabytes": call.state.quota_limit(region, project_id, "gigabytes"),
+        "maxTotalVolumes": call.state.get_quota_limit(region, project_id, "volumes"),
+        "maxTotalSnapshots": call.state.get_quota_limit(region, project_id, "snapshots"),
+        "maxTotalVolumeGigabytes": call.state.get_quota_limit(region, project_id, "gigabytes"),
         "totalVolumesUsed": used.get("volumes", 0), "totalGigabytesUsed": used.get("gigabytes", 0),
         "totalSnapshotsUsed": used.get("snapshots", 0),
     }  # fmt: skip
@@ -37,7 +37,9 @@ def show_quota(call: Call, project_id: str) -> Response:
     """Show a project's limits; with `?usage=true` also their usage."""
     if project_id != call.token.project_id and not call.token.is_admin:
         raise forbidden("Policy doesn't allow volume_extension:quotas:show to be performed.")
-    limits = {name: call.state.quota_limit(call.region, project_id, name) for name in _quota_names(call)}
+    limits = {
+        name: call.state.get_quota_limit(call.region, project_id, name) for name in _list_quota_names(call)
+    }
     if dict(call.query()).get("usage", "").lower() not in {"true", "1"}:
         return Response(200, {"quota_set": {"id": project_id, **limits}})
     advance_volumes(call.state, call.region, call.now)
@@ -52,7 +54,7 @@ def put_quota(call: Call, project_id: str) -> Response:
     """Set a project's limits. For administrators."""
     call.require_admin("volume_extension:quotas:update")
     requested = unwrap(call.request.json(), "quota_set")
-    names = _quota_names(call)
+    names = _list_quota_names(call)
     limits = call.region.quotas.setdefault(project_id, {})
     limits.update({name: int(value) for name, value in requested.items() if name in names})
     call.state.dirty = True
@@ -61,9 +63,9 @@ def put_quota(call: Call, project_id: str) -> Response:
 
 def check_volume_size(call: Call, size: int) -> None:
     """Raise `HttpError` 413 for a volume larger than the project's limit for one volume."""
-    limit = call.state.quota_limit(call.region, call.token.project_id or "", "per_volume_gigabytes")
+    limit = call.state.get_quota_limit(call.region, call.token.project_id or "", "per_volume_gigabytes")
     if 0 <= limit < size:
-        raise _over_limit_error(
+        raise _build_over_limit_error(
             f"VolumeSizeExceedsLimit: Requested volume size {size}G is larger than maximum allowed limit {limit}G."
         )
 
@@ -77,29 +79,29 @@ def check_quota(call: Call, what: str, count: int, gigabytes: int, volume_type: 
     used = _count_usage(call, project_id)
     for name in ("gigabytes", f"gigabytes_{volume_type}", what, f"{what}_{volume_type}"):
         more = gigabytes if name.startswith("gigabytes") else count
-        limit = call.state.quota_limit(region, project_id, name)
+        limit = call.state.get_quota_limit(region, project_id, name)
         if not more or limit < 0 or used.get(name, 0) + more <= limit:
             continue
         if name.startswith("gigabytes"):
-            raise _over_limit_error(
+            raise _build_over_limit_error(
                 f"VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed {name} quota. "
                 f"Requested {gigabytes}G, quota is {limit}G and {used.get(name, 0)}G has been consumed."
             )
         if what == "snapshots":
-            raise _over_limit_error(
+            raise _build_over_limit_error(
                 f"SnapshotLimitExceeded: Maximum number of snapshots allowed ({limit}) exceeded"
             )
-        raise _over_limit_error(
+        raise _build_over_limit_error(
             f"VolumeLimitExceeded: Maximum number of volumes allowed ({limit}) exceeded for quota '{name}'."
         )
 
 
-def _over_limit_error(message: str) -> HttpError:
+def _build_over_limit_error(message: str) -> HttpError:
     body = {"overLimit": {"code": 413, "message": message, "retryAfter": "0"}}
     return HttpError(Response(413, body, {"Retry-After": "0"}))
 
 
-def _quota_names(call: Call) -> list[str]:
+def _list_quota_names(call: Call) -> list[str]:
     kinds = [str(kind["name"]) for kind in call.region.volume_types.values()]
     by_type = [f"{name}_{kind}" for kind in kinds for name in ("volumes", "gigabytes", "snapshots")]
     return [*_QUOTA_NAMES, *by_type]

@@ -17,14 +17,14 @@ from .transitions import schedule_change
 _UUID = re.compile(r"[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 _BRIEF = ("id", "created_at", "updated_at", "name", "description", "volume_id", "status", "size", "metadata")
 _PROGRESS = "os-extended-snapshot-attributes:progress"
-# From here on, a snapshot of a volume in use needs no `force`.
+# Since this microversion, a snapshot of a volume in use needs no `force`.
 _FORCE_IMPLIED = (3, 66)
 
 
 def list_snapshots(call: Call) -> Response:
     """List the brief fields, newest first."""
     found = select_visible(call, call.region.snapshots, SNAPSHOT_OWNER)
-    return paginate(call, "snapshots", [{name: one.get(name) for name in _BRIEF} for one in found])
+    return paginate(call, "snapshots", [{name: snapshot.get(name) for name in _BRIEF} for snapshot in found])
 
 
 def list_snapshots_in_detail(call: Call) -> Response:
@@ -59,7 +59,7 @@ def create_snapshot(call: Call) -> Response:
         "user_id": call.token.user_id,
     }  # fmt: skip
     answer = Response(202, {"snapshot": serialize(new)})
-    # Who owns it, and how far it is, Cinder says to who looks again, and not here.
+    # Cinder shows owner and progress in later answers only.
     new.update({SNAPSHOT_OWNER: call.token.project_id, _PROGRESS: "0%"})
     call.region.snapshots[snapshot_id] = new
     final_fields = (
@@ -74,10 +74,10 @@ def create_snapshot(call: Call) -> Response:
 
 
 def _is_forced(call: Call, requested: Resource) -> bool:
-    asked = str(requested.get("force", False)).lower() in {"true", "1", "on", "yes", "y", "t"}
+    is_requested = str(requested.get("force", False)).lower() in {"true", "1", "on", "yes", "y", "t"}
     if call.microversion < _FORCE_IMPLIED:
-        return asked
-    if "force" in requested and not asked:
+        return is_requested
+    if "force" in requested and not is_requested:
         raise bad_request(
             "Since microversion 3.66 the 'force' flag is invalid for this request.  For backward compatability, however, "
             "when the 'force' flag is passed with a value evaluating to True, it is silently ignored."
@@ -87,8 +87,8 @@ def _is_forced(call: Call, requested: Resource) -> bool:
 
 def _check_state(volume: Resource, *, is_forced: bool) -> None:
     status = volume["status"]
-    for word, what in (("error", "error status"), ("maintenance", "maintenance mode")):
-        if status == word:
+    for refused, what in (("error", "error status"), ("maintenance", "maintenance mode")):
+        if status == refused:
             raise bad_request(f"Invalid volume: The snapshot cannot be created when the volume is in {what}.")
     allowed = ("available", "in-use") if is_forced else ("available",)
     if status not in allowed:

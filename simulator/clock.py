@@ -1,4 +1,4 @@
-"""Time in the simulated cloud: how long operations take, and how timestamps are written."""
+"""The simulated cloud's time, the durations of its operations, and the formats of timestamps."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 @dataclass(slots=True)
 class Clock:
-    """Hold durations in seconds and the time. State is computed from the time whenever it is read, so no thread is needed.
+    """The durations in seconds, and the time. State is computed from the time when it is read, so no thread is needed.
 
-    `offset` shifts the cloud's clock against the machine's, so a test need not wait.
+    `offset` shifts the cloud's clock against the machine's, so that a test need not wait.
     """
 
     build_seconds: float = 3.0

@@ -1,6 +1,6 @@
-"""The control API, below `/_control`: how tests, benchmarks and the demo change the cloud from outside.
+"""The control API, below `/_control`, by which tests, benchmarks and the demo change the cloud from outside.
 
-It asks for no token: whoever reaches a simulator may do anything to it.
+It needs no token: everybody who can connect to a simulator may change it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def handle(state: State, request: Request, path: str) -> Response:
     if method == "POST" and name in _POST_HANDLERS:
         return _POST_HANDLERS[name](state, body or {})
     if name == "clock":
-        return _clock(state, body or {})
+        return _set_clock(state, body or {})
     if name in _REQUEST_HANDLERS:
         return _REQUEST_HANDLERS[name](state, request)
     if name == "untidy":
@@ -42,11 +42,11 @@ def handle(state: State, request: Request, path: str) -> Response:
         state.tokens.clear()
         return Response(200, {"revoked": count})
     if (method, name) == ("GET", "objects"):
-        return _objects(state)
+        return _list_objects(state)
     raise not_found(f"The control API has no {method} {path}")
 
 
-def _clock(state: State, requested: Resource) -> Response:
+def _set_clock(state: State, requested: Resource) -> Response:
     clock = state.clock
     for name in ("build_seconds", "action_seconds", "volume_seconds", "token_seconds"):
         if name in requested:
@@ -64,7 +64,7 @@ def _clock(state: State, requested: Resource) -> Response:
     )
 
 
-def _faults(state: State, request: Request) -> Response:
+def _handle_faults(state: State, request: Request) -> Response:
     if request.method == "DELETE":
         state.faults.rules.clear()
     elif request.method == "POST":
@@ -102,14 +102,14 @@ def _seed(state: State, requested: Resource) -> Response:
     return Response(200, seeding.seed(state, requested))
 
 
-def _failing_builds(state: State, requested: Resource) -> Response:
+def _fail_builds(state: State, requested: Resource) -> Response:
     """Let the next server builds end in ERROR: `{"times"?, "fault"?}`."""
     fault = str(requested.get("fault") or "No valid host was found. There are not enough hosts available.")
     state.failing_builds.extend([fault] * int(requested.get("times", 1)))
     return Response(200, {"failing_builds": len(state.failing_builds)})
 
 
-def _failing_resizes(state: State, requested: Resource) -> Response:
+def _fail_resizes(state: State, requested: Resource) -> Response:
     """Let the next resizes end in ERROR, or with `"ends": "as before"` in the previous state: `{"times"?, "fault"?, "ends"?}`."""
     final_fields = str(requested.get("ends", "ERROR"))
     if final_fields not in {"ERROR", "as before"}:
@@ -121,7 +121,7 @@ def _failing_resizes(state: State, requested: Resource) -> Response:
     return Response(200, {"failing_resizes": len(state.failing_resizes)})
 
 
-def _failing_volumes(state: State, requested: Resource) -> Response:
+def _fail_volumes(state: State, requested: Resource) -> Response:
     """Let the next operations of this kind fail: `{"work": "create" | "extend" | "snapshot", "times"?}`."""
     work = requested.get("work")
     if work not in {"create", "extend", "snapshot"}:
@@ -130,22 +130,22 @@ def _failing_volumes(state: State, requested: Resource) -> Response:
     return Response(200, {"failing_volumes": state.failing_volumes})
 
 
-def _soft_delete(state: State, requested: Resource) -> Response:
-    """Let Nova keep deleted servers (reclaim_instance_interval): `{"enabled", "force"?}`; `force` tells whether owners may force their deletion."""
+def _set_soft_delete(state: State, requested: Resource) -> Response:
+    """Let Nova keep deleted servers (reclaim_instance_interval): `{"enabled", "force"?}`; `force`: whether owners may force their deletion."""
     state.soft_delete = bool(requested.get("enabled", True))
     state.force_delete = bool(requested.get("force", True))
     return Response(200, {"soft_delete": state.soft_delete, "force_delete": state.force_delete})
 
 
-def _zones(state: State, requested: Resource) -> Response:
-    """Set the availability zones of every region: `{"zones": {name: whether it is available}}`."""
+def _set_zones(state: State, requested: Resource) -> Response:
+    """Set the availability zones of every region: `{"zones": {name: is available}}`."""
     for region in state.regions.values():
         region.zones = {str(name): bool(is_up) for name, is_up in (requested.get("zones") or {}).items()}
     state.dirty = True
     return Response(200, {"zones": requested.get("zones")})
 
 
-def _quotas(state: State, requested: Resource) -> Response:
+def _set_quotas(state: State, requested: Resource) -> Response:
     project = state.find_project(str(requested.get("project", "demo")))
     if project is None:
         raise not_found("no such project")
@@ -155,16 +155,16 @@ def _quotas(state: State, requested: Resource) -> Response:
     return Response(200, {"quotas": limits})
 
 
-def _services(state: State, requested: Resource) -> Response:
+def _set_missing_services(state: State, requested: Resource) -> Response:
     """Leave services out of a region's catalog: `{"region", "without": [types]}`. An empty list brings all back.
 
-    A token keeps the catalog that it came with.
+    Existing tokens keep their catalog.
     """
     region = str(requested.get("region") or next(iter(state.regions)))
     if region not in state.regions:
         raise not_found("no such region")
-    without = {keystone.official_type(str(one)) for one in requested.get("without") or ()}
-    if unknown := without - {keystone.official_type(service) for service, _, _ in keystone.SERVICES}:
+    without = {keystone.get_official_type(str(service)) for service in requested.get("without") or ()}
+    if unknown := without - {keystone.get_official_type(service) for service, _, _ in keystone.SERVICES}:
         raise bad_request(f"there is no service {', '.join(sorted(unknown))}")
     state.missing_services[region] = sorted(without)
     state.dirty = True
@@ -174,17 +174,17 @@ def _services(state: State, requested: Resource) -> Response:
 _POST_HANDLERS: dict[str, Callable[[State, Resource], Response]] = {
     "reset": _reset,
     "seed": _seed,
-    "failing_builds": _failing_builds,
-    "failing_resizes": _failing_resizes,
-    "failing_volumes": _failing_volumes,
-    "soft_delete": _soft_delete,
-    "zones": _zones,
-    "quotas": _quotas,
-    "services": _services,
+    "failing_builds": _fail_builds,
+    "failing_resizes": _fail_resizes,
+    "failing_volumes": _fail_volumes,
+    "soft_delete": _set_soft_delete,
+    "zones": _set_zones,
+    "quotas": _set_quotas,
+    "services": _set_missing_services,
 }
 
 
-def _requests(state: State, request: Request) -> Response:
+def _handle_requests(state: State, request: Request) -> Response:
     if request.method == "DELETE":
         state.log.clear()
         return Response(200, {"requests": []})
@@ -194,14 +194,14 @@ def _requests(state: State, request: Request) -> Response:
     objects: dict[str, dict[str, dict[str, int]]] = {}
     for entry in found:
         if entry["action"]:
-            word = "accepted" if entry["accepted"] else "refused"
+            outcome = "accepted" if entry["accepted"] else "refused"
             counts = actions.setdefault(entry["action"], {"accepted": 0, "refused": 0})
-            counts[word] += 1
+            counts[outcome] += 1
             if entry["object"]:
-                of = objects.setdefault(entry["object"], {}).setdefault(
+                object_counts = objects.setdefault(entry["object"], {}).setdefault(
                     entry["action"], {"accepted": 0, "refused": 0}
                 )
-                of[word] += 1
+                object_counts[outcome] += 1
     return Response(
         200,
         {
@@ -219,7 +219,7 @@ def _requests(state: State, request: Request) -> Response:
     )
 
 
-def _habits(state: State, request: Request) -> Response:
+def _handle_quirks(state: State, request: Request) -> Response:
     if request.method == "DELETE":
         state.quirks = type(state.quirks)()
     elif request.method == "POST":
@@ -227,22 +227,22 @@ def _habits(state: State, request: Request) -> Response:
     return Response(200, state.quirks.as_json())
 
 
-# These look at the request themselves.
+# Handlers of several methods, which get the whole request.
 _REQUEST_HANDLERS: dict[str, Callable[[State, Request], Response]] = {
-    "faults": _faults,
-    "requests": _requests,
-    "habits": _habits,
+    "faults": _handle_faults,
+    "requests": _handle_requests,
+    "habits": _handle_quirks,
 }
 
 
-def _objects(state: State) -> Response:
+def _list_objects(state: State) -> Response:
     found: Resource = {}
     now = state.clock.now()
     for region in state.regions.values():
         advance_servers(state, region, now)
         advance_volumes(state, region, now)
         advance_images(region, now)
-        mine: Resource = {
+        objects: Resource = {
             "servers": [
                 {
                     "id": s.id,
@@ -260,10 +260,10 @@ def _objects(state: State) -> Response:
         }
         for kind in KINDS:
             if kind not in {"quotas", "keypairs", "flavors"}:
-                mine[kind] = [_summarize(resource) for resource in getattr(region, kind).values()]
-        found[region.name] = mine
+                objects[kind] = [_summarize(resource) for resource in getattr(region, kind).values()]
+        found[region.name] = objects
     first: Resource = next(iter(found.values()), {})
-    # The first region's also without its name, as most clouds here have only one.
+    # The objects of the first region are at the top level, too, because most simulated clouds have only one.
     return Response(
         200, {**first, "regions": found, "projects": {p["name"]: p["id"] for p in state.projects.values()}}
     )

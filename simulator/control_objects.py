@@ -1,4 +1,4 @@
-"""Changes of single resources through the control API, behind the portal's back."""
+"""Changes of single resources by the control API, of which the portal is not told."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from .clock import format_zulu
 from .http_messages import Request, Response, not_found
 from .ports import delete_port
 from .raw_resources import overlay_fields
-from .server import POWER_OF, VM_STATE_OF
+from .server import POWER_BY_VM_STATE, VM_STATE_BY_STATUS
 from .state import KINDS, Region, Resource, State
 from .transitions import advance_servers, advance_volumes, refresh_addresses
 
 
 def parse_kind(name: str) -> str | None:
-    """Return the kind that a path segment names, or None when it names none that can be changed."""
+    """Return the kind of a path segment, or None for one that cannot be changed."""
     kind = {"floating_ips": "floatingips"}.get(name.replace("-", "_"), name.replace("-", "_"))
     return kind if kind == "servers" or (kind in KINDS and kind != "quotas") else None
 
@@ -34,9 +34,9 @@ def _locate_resource(state: State, kind: str, resource_id: str) -> tuple[Region,
 
 
 def change_resource(state: State, request: Request, kind: str, resource_id: str) -> Response:
-    """Set fields (PATCH) or delete (DELETE), at once and whatever depends on it. Raises `HttpError` 404.
+    """Set fields (PATCH) or delete (DELETE) a resource, at once, whatever depends on it. Raises `HttpError` 404.
 
-    Fields below `raw` may be of any kind: those that the simulator could not go on with are only shown.
+    Fields below `raw` may have any value: those that the simulator could not work with are only shown.
     """
     region, key = _locate_resource(state, kind, resource_id)
     now = time.time() + state.clock.offset
@@ -47,7 +47,7 @@ def change_resource(state: State, request: Request, kind: str, resource_id: str)
         advance_volumes(state, region, now)
     resources: dict[str, Resource] = getattr(region, kind)
     if key not in resources:
-        raise not_found(f"no {kind} {resource_id}")  # It has ended at this moment.
+        raise not_found(f"no {kind} {resource_id}")  # Its scheduled deletion was due.
     if request.method == "DELETE":
         remove = _REMOVALS.get(kind)
         if remove is None:
@@ -56,12 +56,12 @@ def change_resource(state: State, request: Request, kind: str, resource_id: str)
             remove(region, key)
         return Response(200, {})
     resource, requested = resources[key], request.json()
-    odd_fields = requested.pop("raw", {})
+    raw_fields = requested.pop("raw", {})
     resource.update(requested)
     for name in requested:
         resource.get("_raw", {}).pop(name, None)
-    overlay_fields(resource, odd_fields)
-    # What was to become of it by itself would undo the change.
+    overlay_fields(resource, raw_fields)
+    # A scheduled change would undo this one.
     resource.pop("_plan", None)
     return Response(200, {**resource, **resource.get("_raw", {})})
 
@@ -85,14 +85,14 @@ def _remove_network(region: Region, network_id: str) -> None:
 def _remove_subnet(region: Region, subnet_id: str) -> None:
     network = region.networks.get(region.subnets.pop(subnet_id)["network_id"])
     if network is not None:
-        network["subnets"] = [one for one in network["subnets"] if one != subnet_id]
+        network["subnets"] = [other for other in network["subnets"] if other != subnet_id]
 
 
 def _remove_port(region: Region, port_id: str) -> None:
     server = region.servers.get(region.ports[port_id]["device_id"])
     delete_port(region, port_id)
     if server is not None and port_id in server.port_ids:
-        server.port_ids = [one for one in server.port_ids if one != port_id]
+        server.port_ids = [other for other in server.port_ids if other != port_id]
         refresh_addresses(region, server)
 
 
@@ -125,13 +125,13 @@ def _change_server(state: State, region: Region, request: Request, resource_id: 
         return Response(200, {})
     requested = request.json()
     if "status" in requested:
-        word = str(requested["status"])
+        status = str(requested["status"])
         server.plan, server.task_state = [], None
-        # A word that Nova does not have is shown as it is: clients must survive it.
-        server.odd_status = None if word in VM_STATE_OF else word
-        server.vm_state = VM_STATE_OF.get(word, server.vm_state)
-        server.power_state = POWER_OF.get(server.vm_state, 0)
-        if word == "ACTIVE" and server.launched is None:
+        # An unknown status is shown unchanged, for tests of clients.
+        server.odd_status = None if status in VM_STATE_BY_STATUS else status
+        server.vm_state = VM_STATE_BY_STATUS.get(status, server.vm_state)
+        server.power_state = POWER_BY_VM_STATE.get(server.vm_state, 0)
+        if status == "ACTIVE" and server.launched is None:
             server.plan = [[now, {}, ["launch", "addresses"]]]
     if "fault" in requested:
         fault = requested["fault"]
@@ -147,7 +147,7 @@ def _change_server(state: State, region: Region, request: Request, resource_id: 
         "power_state",
         "description",
         "key_name",
-        # Nova's side of its attachments alone; Cinder's is that of the volume.
+        # Nova's record of its attachments only; the volume has Cinder's.
         "volumes",
     ):
         if name in requested:

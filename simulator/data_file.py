@@ -1,4 +1,4 @@
-"""The cloud as a file, so that a restarted demo finds what was there before."""
+"""The cloud as a file, so that a restarted demo keeps its resources."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FORMAT = 1
 
 
 def save(state: State, path: Path) -> None:
-    """Write the state to a temporary file beside `path` and rename it, so that a crash leaves the old file whole."""
+    """Write the state to a temporary file beside `path` and rename it, so that a crash leaves the old file intact."""
     with state.lock:
         state.dirty = False
         text = json.dumps(
@@ -41,25 +41,25 @@ def save(state: State, path: Path) -> None:
             }
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
-    # Its passwords and tokens are a toy cloud's, yet nobody else's business.
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
+    # Readable by its owner only: it holds passwords and tokens.
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as stream:
         stream.write(text)
-    beside.replace(path)
+    temporary.replace(path)
 
 
 def load(state: State, path: Path) -> None:
-    """Read what `save` wrote. Raises `ValueError` for any other file."""
+    """Load a file that `save` has written. Raises `ValueError` for any other file."""
     found = json.loads(path.read_text())
     if not isinstance(found, dict) or found.get("format") != _FORMAT:
         raise ValueError(f"{path} was not written by this version of the simulator")
     state.seed = found["seed"]
-    # Not the seed itself: the ids that it gives were given already.
+    # Not the stored seed, which would generate existing ids again.
     state.random.seed(os.urandom(16))
     for name in ("projects", "users", "grants", "application_credentials"):
         setattr(state, name, found[name])
-    # A file of before this could be said has none.
+    # Files of earlier versions have no such field.
     state.missing_services = found.get("missing_services") or {}
     state.tokens = {raw["id"]: Token(**raw) for raw in found["tokens"]}
     state.regions = {}
@@ -67,7 +67,7 @@ def load(state: State, path: Path) -> None:
         region = Region(name)
         for kind in KINDS:
             setattr(region, kind, raw[kind])
-        # A file of before there were several has none.
+        # Files of earlier versions have no zones.
         region.zones = raw.get("zones") or region.zones
         for saved in raw["servers"]:
             region.add_server(SimulatedServer(**saved))

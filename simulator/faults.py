@@ -25,15 +25,15 @@ KINDS = (
 
 @dataclass(slots=True)
 class Fault:
-    """A rule. `rate` is a probability from 0 to 1, `times` how often it may still strike (None: always).
+    """A rule. `rate` is its probability from 0 to 1, `times` the number of times that it applies (None: always).
 
-    `status` answers so without doing the work; `delay` waits `seconds` and then works; `hang` waits `seconds` (60 unless
-    told) and closes without having worked; `lose_answer` does the work and closes the connection; `reset` closes it with
-    a TCP reset, undone; `garbage` does the work and answers with what is no JSON; `repeat` answers a listing whose last
-    element comes twice; `cut` does the work and closes in the middle of the answer, whose length was said in full.
+    `status` answers with the status, without the work; `delay` waits `seconds`, then works; `hang` waits `seconds` (60 by
+    default) and closes the connection, without the work; `lose_answer` works and closes the connection; `reset` closes it
+    with a TCP reset, without the work; `garbage` works and answers with invalid JSON; `repeat` repeats the last element of a
+    listing; `cut` works and closes the connection in the middle of the answer, whose full length it has announced.
 
-    Two lose a change inside the cloud, after it was accepted: with `lose_begun` it stays for ever where it has just begun (a
-    task that nobody works on, a volume that is `reserved` or `deleting`), with `lose_all` there is no trace of it.
+    Two lose an accepted change inside the cloud: with `lose_begun` it never continues (a task that no host works on, a
+    volume that stays `reserved` or `deleting`), with `lose_all` it leaves no trace.
     """
 
     kind: str
@@ -87,12 +87,12 @@ class Fault:
 
 @dataclass(slots=True)
 class Faults:
-    """The active rules. The first rule that matches and strikes wins."""
+    """The active rules. The first rule that matches and is due applies."""
 
     rules: list[Fault] = field(default_factory=list)
 
     def pick(self, service: str, method: str, path: str, chance: random.Random) -> Fault | None:
-        """Return the fault that strikes this request, or None."""
+        """Return the fault of this request, or None."""
         for rule in self.rules:
             if rule.service not in (None, service) or rule.method not in (None, method):
                 continue
@@ -112,14 +112,14 @@ class RaceBehavior:
     """The behavior of a real Nova when actions on one server overlap, and only then.
 
     Measured on Zed: of 50 simultaneous os-stop 3-6 were accepted, 1-14 answered 500 and the rest 409. `window_seconds`
-    is how long an action's request takes, so that a crowd overlaps. The chances are each request's.
+    is the duration of an action's request, in which others overlap with it. The rates are those of a single request.
     """
 
     enabled: bool = True
     window_seconds: float = 0.005
-    # An action that should be refused with 409 is accepted, and done again.
+    # The rate of actions that are accepted and repeated instead of refused with 409.
     duplicate_rate: float = 0.07
-    # It is answered with 500 instead of 409.
+    # The rate of actions that are answered with 500 instead of 409.
     error_rate: float = 0.15
-    # An action that was accepted and done is answered with 500.
+    # The rate of accepted actions that are answered with 500.
     done_but_error_rate: float = 0.05

@@ -1,4 +1,4 @@
-"""Glance: image records; the images' bytes are counted and dropped."""
+"""Glance: image records; the data of images is counted and dropped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .state import Resource
 from .transitions import advance_images
 
 
-def versions(base: str) -> Resource:
+def version_document(base: str) -> Resource:
     """Return the version document that clients read first."""
     link = [{"rel": "self", "href": f"{base}/v2/"}]
     return {
@@ -24,7 +24,7 @@ def versions(base: str) -> Resource:
     }
 
 
-# Words of a query that are no fields of an image.
+# Parameters of a query that are no fields of an image.
 _PAGING_PARAMETERS = {
     "limit",
     "marker",
@@ -38,7 +38,7 @@ _PAGING_PARAMETERS = {
 }
 
 
-def _visible(call: Call) -> list[Resource]:
+def _list_visible(call: Call) -> list[Resource]:
     advance_images(call.region, call.now)
     project_id, is_admin = call.token.project_id, call.token.is_admin
     return [
@@ -48,8 +48,8 @@ def _visible(call: Call) -> list[Resource]:
     ]
 
 
-def _find(call: Call, image_id: str) -> Resource:
-    found = next((image for image in _visible(call) if image["id"] == image_id), None)
+def _find_image(call: Call, image_id: str) -> Resource:
+    found = next((image for image in _list_visible(call) if image["id"] == image_id), None)
     if found is None:
         # Glance answers this in HTML.
         page = f"<html><head><title>404 Not Found</title></head><body>No image found with ID {image_id}</body></html>"
@@ -61,17 +61,17 @@ def list_images(call: Call) -> Response:
     """List images, newest first. A parameter that is not a paging parameter filters by the field or property of that name."""
     query = dict(call.query())
     is_hidden = query.pop("os_hidden", "false").lower() == "true"
-    found = [image for image in _visible(call) if image.get("os_hidden", False) is is_hidden]
+    found = [image for image in _list_visible(call) if image.get("os_hidden", False) is is_hidden]
     for key, value in query.items():
         if key not in _PAGING_PARAMETERS:
-            found = [image for image in found if _filter_text(image.get(key)) == value]
+            found = [image for image in found if _format_filter_value(image.get(key)) == value]
     if "tag" in query:
         found = [image for image in found if query["tag"] in image["tags"]]
     found.sort(key=itemgetter("created_at", "id"), reverse=True)
     return paginate(call, "images", found, glance=True)
 
 
-def _filter_text(value: object) -> str | None:
+def _format_filter_value(value: object) -> str | None:
     if isinstance(value, bool):
         return str(value).lower()
     return None if value is None else str(value)
@@ -79,7 +79,7 @@ def _filter_text(value: object) -> str | None:
 
 def show_image(call: Call, image_id: str) -> Response:
     """Show one image."""
-    return Response(200, serialize(_find(call, image_id)))
+    return Response(200, serialize(_find_image(call, image_id)))
 
 
 def create_image(call: Call) -> Response:
@@ -99,7 +99,7 @@ def create_image(call: Call) -> Response:
 
 def upload_image(call: Call, image_id: str) -> Response:
     """Count the uploaded bytes and drop them."""
-    image = _find(call, image_id)
+    image = _find_image(call, image_id)
     call.state.dirty = True
     image.update({"status": "active", "size": len(call.request.body), "updated_at": format_zulu(call.now)})
     return Response(204)
@@ -108,18 +108,18 @@ def upload_image(call: Call, image_id: str) -> Response:
 def delete_image(call: Call, image_id: str) -> Response:
     """Delete an image of the caller's project. Snapshots that it references are kept."""
     call.action, call.object_id = "delete_image", image_id
-    image = _find(call, image_id)
+    image = _find_image(call, image_id)
     if image["owner"] != call.token.project_id and not call.token.is_admin:
-        raise _forbidden("You do not own this image")
+        raise _build_forbidden_error("You do not own this image")
     if image["protected"]:
-        raise _forbidden(f"Image {image_id} is protected and cannot be deleted.")
+        raise _build_forbidden_error(f"Image {image_id} is protected and cannot be deleted.")
     del call.region.images[image_id]
     call.state.dirty = True
     call.record_accepted("delete_image", image_id)
     return Response(204)
 
 
-def _forbidden(message: str) -> HttpError:
+def _build_forbidden_error(message: str) -> HttpError:
     page = f"<html><head><title>403 Forbidden</title></head><body>{message}</body></html>"
     return HttpError(Response(403, page.encode(), content_type="text/html; charset=UTF-8"))
 

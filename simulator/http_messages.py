@@ -38,7 +38,7 @@ class Response:
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
-    # The connection ends in the middle of it.
+    # The connection is closed in the middle of the body.
     is_truncated: bool = False
 
     def payload(self) -> bytes:

@@ -1,7 +1,7 @@
 """A small threaded HTTP/1.1 server with keep-alive.
 
-Werkzeug's own server closes every connection after one answer, which would hide what a client does with kept ones
-and cost more than the answer. Here a connection has a thread, an answer is one write, and Nagle's delay is off.
+Werkzeug's own server closes every connection after one answer, which costs more than the answer and would hide errors of
+clients with kept connections. Here each connection has a thread, each answer is one write, and Nagle's algorithm is off.
 """
 
 from __future__ import annotations
@@ -44,26 +44,26 @@ class HttpServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
     def __init__(self, address: tuple[str, int], application: Application) -> None:
         self.application = application
-        self._open: set[socket.socket] = set()
-        self._open_guard = threading.Lock()
+        self._connections: set[socket.socket] = set()
+        self._connections_guard = threading.Lock()
         super().__init__(address, _Connection)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Start a thread for the connection, and remember the connection for `drop_connections`."""
-        with self._open_guard:
-            self._open.add(request)
+        with self._connections_guard:
+            self._connections.add(request)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
         """Close a connection."""
-        with self._open_guard:
-            self._open.discard(request)
+        with self._connections_guard:
+            self._connections.discard(request)
         super().shutdown_request(request)
 
     def drop_connections(self) -> None:
         """Close every open connection."""
-        with self._open_guard:
-            connections = list(self._open)
+        with self._connections_guard:
+            connections = list(self._connections)
         for connection in connections:
             try:
                 connection.shutdown(socket.SHUT_RDWR)
@@ -84,13 +84,13 @@ class _Connection(socketserver.StreamRequestHandler):
         try:
             while self._serve_one_request():
                 pass
-        except DroppedConnectionError as order:
-            if order.reset:
-                # Closing with unsent time zero makes the kernel send a reset instead of a proper end.
+        except DroppedConnectionError as dropped:
+            if dropped.reset:
+                # With a linger time of zero, the kernel sends a reset instead of an orderly close.
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 self.connection.close()
         except (OSError, ValueError):
-            # The client went away, or speaks something else than HTTP.
+            # The client has disconnected, or does not speak HTTP.
             return
 
     def _serve_one_request(self) -> bool:
@@ -106,7 +106,7 @@ class _Connection(socketserver.StreamRequestHandler):
             self.connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         path, _, query = target.partition("?")
         keep = version == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
-        request = Request(method, unquote(path), query, headers, self._body(headers), time.monotonic())
+        request = Request(method, unquote(path), query, headers, self._read_body(headers), time.monotonic())
         answer = self.server.application(request)
         payload = answer.payload()
         lines = [f"HTTP/1.1 {answer.status} {_REASONS.get(answer.status, 'Unknown')}"]
@@ -122,7 +122,7 @@ class _Connection(socketserver.StreamRequestHandler):
         self.connection.sendall(head if method == "HEAD" or answer.status == 204 else head + payload)
         return keep
 
-    def _body(self, headers: dict[str, str]) -> bytes:
+    def _read_body(self, headers: dict[str, str]) -> bytes:
         if "chunked" in headers.get("transfer-encoding", "").lower():
             parts = []
             while size := int(self.rfile.readline(_MAX_LINE).split(b";")[0], 16):

@@ -40,10 +40,10 @@ def handle(state: State, request: Request, path: str, base: str) -> Response:  #
         return Response(200, {"version": version})
     if path == "/v3/auth/tokens" and request.method == "POST":
         token = _authenticate(state, request.json())
-        return Response(201, _token_body(state, token, base), {"X-Subject-Token": token.id})
+        return Response(201, _build_token_body(state, token, base), {"X-Subject-Token": token.id})
     match = re.fullmatch(r"/v3/users/([^/]+)/application_credentials(?:/([^/]+))?", path)
     if match is None and path not in _PATHS:
-        raise _error(404, "Not Found", f"Could not find {path}.")
+        raise _build_error(404, "Not Found", f"Could not find {path}.")
     token = require_token(state, request)
     if path == "/v3/auth/tokens":
         return _show_or_revoke_token(state, request, token, base)
@@ -60,21 +60,21 @@ def handle(state: State, request: Request, path: str, base: str) -> Response:  #
             200, {"regions": [{"id": name, "description": ""} for name in state.regions], "links": {}}
         )
     if match:
-        return _application_credentials(state, request, token, match[1], match[2])
-    raise _error(404, "Not Found", f"Could not find {path}.")
+        return _handle_application_credentials(state, request, token, match[1], match[2])
+    raise _build_error(404, "Not Found", f"Could not find {path}.")
 
 
 def require_token(state: State, request: Request) -> Token:
     """Return the caller's token. Raises `HttpError` 401 when it is unknown or expired, as every service does."""
     token = state.tokens.get(request.headers.get("x-auth-token", ""))
     if token is None or token.expires <= state.clock.now():
-        raise unauthorized()
+        raise build_unauthorized_error()
     return token
 
 
-def unauthorized() -> HttpError:
-    """Return a 401 error, which deliberately does not tell what was wrong."""
-    return _error(401, "Unauthorized", "The request you have made requires authentication.")
+def build_unauthorized_error() -> HttpError:
+    """Return a 401 error, which deliberately does not reveal the reason."""
+    return _build_error(401, "Unauthorized", "The request you have made requires authentication.")
 
 
 def build_catalog(state: State, token: Token, base: str) -> list[Resource]:
@@ -82,8 +82,8 @@ def build_catalog(state: State, token: Token, base: str) -> list[Resource]:
     if token.project_id is None:
         return []
     if state.quirks.catalog != "usual":
-        found_as_said: list[Resource] = state.quirks.catalog
-        return found_as_said
+        replaced: list[Resource] = state.quirks.catalog
+        return replaced
     identity = [
         {"id": f"identity-{region}-{interface}", "interface": interface, "region": region, "region_id": region,
          "url": f"{base}/identity/v3"}
@@ -94,7 +94,7 @@ def build_catalog(state: State, token: Token, base: str) -> list[Resource]:
         {"type": "identity", "name": "keystone", "id": "identity", "endpoints": identity}
     ]
     for service_type, name, path in SERVICES:
-        official = official_type(service_type)
+        official = get_official_type(service_type)
         endpoints = [
             state.quirks.rewrite_endpoint(
                 {
@@ -115,12 +115,12 @@ def build_catalog(state: State, token: Token, base: str) -> list[Resource]:
     return found
 
 
-def official_type(service_type: str) -> str:
+def get_official_type(service_type: str) -> str:
     """Return the official service type for one that has older names too."""
     return "block-storage" if service_type in _OLD_NAMES else service_type
 
 
-def _error(status: int, title: str, message: str) -> HttpError:
+def _build_error(status: int, title: str, message: str) -> HttpError:
     headers = {"WWW-Authenticate": 'Keystone uri="/identity/v3"'} if status == 401 else {}
     return HttpError(
         Response(status, {"error": {"code": status, "message": message, "title": title}}, headers)
@@ -129,13 +129,13 @@ def _error(status: int, title: str, message: str) -> HttpError:
 
 def _require_admin(token: Token) -> None:
     if not token.is_admin:
-        raise _error(403, "Forbidden", "You are not authorized to perform the requested action.")
+        raise _build_error(403, "Forbidden", "You are not authorized to perform the requested action.")
 
 
 def _authenticate(state: State, body: Resource) -> Token:  # noqa: C901 - one branch a method, as Keystone has.
     identity = (body.get("auth") or {}).get("identity")
     if not isinstance(identity, dict) or not identity.get("methods"):
-        raise _error(400, "Bad Request", "'identity' is a required property")
+        raise _build_error(400, "Bad Request", "'identity' is a required property")
     method = identity["methods"][0]
     scope = body["auth"].get("scope") or {}
     project: Resource | None = None
@@ -143,7 +143,7 @@ def _authenticate(state: State, body: Resource) -> Token:  # noqa: C901 - one br
     if method == "password":
         user = _find_user(state, identity.get("password", {}).get("user", {}))
         if user is None or user["password"] != identity["password"]["user"].get("password"):
-            raise unauthorized()
+            raise build_unauthorized_error()
     elif method == "application_credential":
         given = identity.get("application_credential") or {}
         credential = state.application_credentials.get(given.get("id") or "")
@@ -152,30 +152,30 @@ def _authenticate(state: State, body: Resource) -> Token:  # noqa: C901 - one br
             or credential["secret"] != given.get("secret")
             or _is_expired(state, credential)
         ):
-            raise unauthorized()
+            raise build_unauthorized_error()
         user = state.users[credential["user_id"]]
         project = state.projects[credential["project_id"]]
         roles = credential["roles"]
     elif method == "token":
         old = state.tokens.get((identity.get("token") or {}).get("id") or "")
         if old is None or old.expires <= state.clock.now():
-            raise unauthorized()
+            raise build_unauthorized_error()
         user = state.users[old.user_id]
     else:
-        raise unauthorized()
+        raise build_unauthorized_error()
     if project is None and isinstance(scope, dict) and isinstance(scope.get("project"), dict):
         requested = scope["project"]
         project = state.projects.get(requested.get("id") or "") or next(
             (p for p in state.projects.values() if p["name"] == requested.get("name")), None
         )
         if project is None or not state.list_roles(user["id"], project["id"]):
-            raise unauthorized()
+            raise build_unauthorized_error()
     if roles is None:
         roles = state.list_roles(user["id"], project["id"]) if project else []
     now = state.clock.now()
     token = Token(
-        # It looks like a real one, so that whoever hides tokens hides these.
-        # Never from the seeded generator: after a reset an old token would be somebody else's new one.
+        # In the form of a real token, so that filters of tokens match it.
+        # Not from the seeded generator: after a reset, an old token could equal another user's new one.
         id="gAAAAA" + secrets.token_hex(48),
         user_id=user["id"],
         user_name=user["name"],
@@ -193,7 +193,7 @@ def _authenticate(state: State, body: Resource) -> Token:  # noqa: C901 - one br
 def _is_expired(state: State, credential: Resource) -> bool:
     if not credential["expires_at"]:
         return False
-    # Keystone writes UTC without saying so.
+    # Keystone writes UTC without an offset.
     end = datetime.fromisoformat(str(credential["expires_at"]))
     return (end if end.tzinfo else end.replace(tzinfo=UTC)).timestamp() <= state.clock.now()
 
@@ -207,7 +207,7 @@ def _find_user(state: State, given: Resource) -> Resource | None:
     return state.find_user(given.get("name") or "")
 
 
-def _token_body(state: State, token: Token, base: str) -> Resource:
+def _build_token_body(state: State, token: Token, base: str) -> Resource:
     domain = {"id": "default", "name": "Default"}
     body: Resource = {
         "methods": [token.method],
@@ -227,25 +227,25 @@ def _token_body(state: State, token: Token, base: str) -> Resource:
 def _show_or_revoke_token(state: State, request: Request, token: Token, base: str) -> Response:
     subject = state.tokens.get(request.headers.get("x-subject-token", token.id))
     if subject is None or subject.expires <= state.clock.now():
-        raise _error(404, "Not Found", "Failed to validate token")
+        raise _build_error(404, "Not Found", "Failed to validate token")
     if request.method == "DELETE":
         del state.tokens[subject.id]
         return Response(204)
-    return Response(200, _token_body(state, subject, base), {"X-Subject-Token": subject.id})
+    return Response(200, _build_token_body(state, subject, base), {"X-Subject-Token": subject.id})
 
 
-def _application_credentials(
+def _handle_application_credentials(
     state: State, request: Request, token: Token, user_id: str, credential_id: str | None
 ) -> Response:
     if user_id != token.user_id:
-        raise _error(403, "Forbidden", "You are not authorized to perform the requested action.")
+        raise _build_error(403, "Forbidden", "You are not authorized to perform the requested action.")
     if credential_id is None and request.method == "GET":
-        mine = [_shown(c) for c in state.application_credentials.values() if c["user_id"] == user_id]
+        mine = [_hide_secret(c) for c in state.application_credentials.values() if c["user_id"] == user_id]
         return Response(200, {"application_credentials": mine, "links": {}})
     if credential_id is None and request.method == "POST":
         requested = request.json().get("application_credential") or {}
         if not requested.get("name"):
-            raise _error(400, "Bad Request", "'name' is a required property")
+            raise _build_error(400, "Bad Request", "'name' is a required property")
         new: Resource = {
             "id": state.new_hex(),
             "name": requested["name"],
@@ -257,17 +257,17 @@ def _application_credentials(
             "description": requested.get("description"),
         }
         state.application_credentials[new["id"]] = new
-        return Response(201, {"application_credential": {**_shown(new), "secret": new["secret"]}})
+        return Response(201, {"application_credential": {**_hide_secret(new), "secret": new["secret"]}})
     found = state.application_credentials.get(credential_id or "")
     if found is None or found["user_id"] != user_id:
-        raise _error(404, "Not Found", f"Could not find Application Credential: {credential_id}.")
+        raise _build_error(404, "Not Found", f"Could not find Application Credential: {credential_id}.")
     if request.method == "DELETE":
         del state.application_credentials[found["id"]]
         return Response(204)
-    return Response(200, {"application_credential": _shown(found)})
+    return Response(200, {"application_credential": _hide_secret(found)})
 
 
-def _shown(credential: Resource) -> Resource:
+def _hide_secret(credential: Resource) -> Resource:
     shown = {key: value for key, value in credential.items() if key != "secret"}
     return {
         **shown,

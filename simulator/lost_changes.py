@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from .state import Region, State
 
-# Longer than any test: what is planned so far ahead never comes.
+# Longer than any test, so that a change scheduled for then never happens.
 _NEVER = 1e9
 _DURATIONS = ("build_seconds", "action_seconds", "volume_seconds")
 
@@ -18,7 +18,7 @@ def lose_changes(state: State, region: Region, *, everything: bool) -> Iterator[
     """Never continue what starts inside the block; with `everything`, leave no trace of it."""
     clock = state.clock
     durations = {name: getattr(clock, name) for name in _DURATIONS}
-    kept = copy.deepcopy((region.servers, region.volumes, region.snapshots)) if everything else None
+    snapshot = copy.deepcopy((region.servers, region.volumes, region.snapshots)) if everything else None
     for name in _DURATIONS:
         setattr(clock, name, _NEVER)
     try:
@@ -26,10 +26,10 @@ def lose_changes(state: State, region: Region, *, everything: bool) -> Iterator[
     finally:
         for name, seconds in durations.items():
             setattr(clock, name, seconds)
-        if kept is None:
+        if snapshot is None:
             _forget_plans(region, clock.now())
         else:
-            region.servers, region.volumes, region.snapshots = kept
+            region.servers, region.volumes, region.snapshots = snapshot
             region.invalidate_order()
 
 
@@ -37,7 +37,7 @@ def _forget_plans(region: Region, now: float) -> None:
     for server in region.servers.values():
         left = [step for step in server.plan if step[0] < now + _NEVER / 100]
         if len(left) < len(server.plan) and server.actions:
-            # Whose message reached nobody has no events.
+            # An action whose message was lost has no events.
             server.actions[0]["lost"] = True
         server.plan = left
     for resource in (*region.volumes.values(), *region.snapshots.values()):

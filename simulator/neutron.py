@@ -27,7 +27,7 @@ _CHANGEABLE = (
 )  # fmt: skip
 
 
-def versions(base: str) -> Resource:
+def version_document(base: str) -> Resource:
     """Return the version document that clients read first."""
     return {
         "versions": [{"id": "v2.0", "status": "CURRENT", "links": [{"rel": "self", "href": f"{base}/v2.0/"}]}]
@@ -56,7 +56,7 @@ def list_resources(call: Call, plural: str) -> Response:
         if marker not in resources:
             raise neutron_error(404, f"{name}NotFound", f"{name} {marker} could not be found.")
         found = found[bisect_right(found, marker, key=_BY_ID) :]
-    limit = _limit(query.get("limit", "0"))
+    limit = _parse_limit(query.get("limit", "0"))
     page = found[:limit] if limit else found
     key = plural.replace("-", "_")
     body: Resource = {key: [serialize(resource) for resource in page]}
@@ -68,7 +68,7 @@ def list_resources(call: Call, plural: str) -> Response:
     return Response(200, body)
 
 
-def _limit(given: str) -> int:
+def _parse_limit(given: str) -> int:
     """Parse the page limit; 0 is no limit."""
     if not given.isdecimal():
         message = f"Bad limit request: Limit must be an integer 0 or greater and not '{given}'."
@@ -108,11 +108,11 @@ def create_resource(call: Call, plural: str) -> Response:
     return Response(201, {singular: serialize(new)})
 
 
-def _new_network(call: Call, requested: Resource) -> Resource:
+def _build_network(call: Call, requested: Resource) -> Resource:
     return neutron_resources.build_network(call.state, call.token.project_id or "", requested)
 
 
-def _new_subnet(call: Call, requested: Resource) -> Resource:
+def _build_subnet(call: Call, requested: Resource) -> Resource:
     network = find_resource(call, "networks", str(requested.get("network_id")))
     try:
         net = ipaddress.ip_network(str(requested.get("cidr")))
@@ -122,12 +122,14 @@ def _new_subnet(call: Call, requested: Resource) -> Resource:
     return neutron_resources.build_subnet(call.state, call.token.project_id or "", network, net, requested)
 
 
-def _new_port(call: Call, requested: Resource) -> Resource:
+def _build_port(call: Call, requested: Resource) -> Resource:
     network = find_resource(call, "networks", str(requested.get("network_id")))
     groups = requested.get("security_groups")
     for group_id in groups or ():
         find_resource(call, "security-groups", str(group_id))
-    fixed = [_fixed(call, one) for one in requested["fixed_ips"]] if requested.get("fixed_ips") else None
+    fixed = (
+        [_build_fixed_ip(call, one) for one in requested["fixed_ips"]] if requested.get("fixed_ips") else None
+    )
     try:
         port = allocate_port(
             call.state,
@@ -148,7 +150,7 @@ def _new_port(call: Call, requested: Resource) -> Resource:
     return port
 
 
-def _fixed(call: Call, requested: Resource) -> Resource:
+def _build_fixed_ip(call: Call, requested: Resource) -> Resource:
     subnet = find_resource(call, "subnets", str(requested.get("subnet_id")))
     address = requested.get("ip_address")
     if address is None:
@@ -160,24 +162,24 @@ def _fixed(call: Call, requested: Resource) -> Resource:
     return found
 
 
-def _new_group(call: Call, requested: Resource) -> Resource:
+def _build_group(call: Call, requested: Resource) -> Resource:
     return neutron_resources.build_security_group(
         call.state, call.region, call.token.project_id or "", requested
     )
 
 
-def _new_rule(call: Call, requested: Resource) -> Resource:
+def _build_rule(call: Call, requested: Resource) -> Resource:
     group = find_resource(call, "security-groups", str(requested.get("security_group_id")))
     return neutron_resources.add_rule(call.state, call.region, group, requested)
 
 
 _BUILDERS: dict[str, Callable[[Call, Resource], Any]] = {
-    "networks": _new_network,
-    "subnets": _new_subnet,
-    "ports": _new_port,
+    "networks": _build_network,
+    "subnets": _build_subnet,
+    "ports": _build_port,
     "routers": neutron_routers.create_router,
-    "security-groups": _new_group,
-    "security-group-rules": _new_rule,
+    "security-groups": _build_group,
+    "security-group-rules": _build_rule,
     "floatingips": neutron_routers.create_floating_ip,
 }
 
@@ -207,7 +209,7 @@ def delete_resource(call: Call, plural: str, resource_id: str) -> Response:
     found = find_resource(call, plural, resource_id)
     if found.get("project_id") != call.token.project_id and not call.token.is_admin:
         raise neutron_error(404, f"{name}NotFound", f"{name} {resource_id} could not be found.")
-    check = _BEFORE_DELETE.get(plural)
+    check = _DELETION_PREPARATIONS.get(plural)
     if check is not None:
         check(call, found)
     if plural == "ports":
@@ -219,7 +221,7 @@ def delete_resource(call: Call, plural: str, resource_id: str) -> Response:
     return Response(204)
 
 
-def _delete_network(call: Call, network: Resource) -> None:
+def _prepare_network_deletion(call: Call, network: Resource) -> None:
     """Delete a network's subnets with it. Raises `HttpError` 409 while ports are on it."""
     users = [port["id"] for port in call.region.ports.values() if port["network_id"] == network["id"]]
     if users:
@@ -230,7 +232,7 @@ def _delete_network(call: Call, network: Resource) -> None:
         call.region.subnets.pop(subnet_id, None)
 
 
-def _delete_subnet(call: Call, subnet: Resource) -> None:
+def _prepare_subnet_deletion(call: Call, subnet: Resource) -> None:
     """Take a subnet from its network. Raises `HttpError` 409 while addresses of it are in use."""
     region = call.region
     if any(
@@ -242,13 +244,13 @@ def _delete_subnet(call: Call, subnet: Resource) -> None:
     network["subnets"] = [subnet_id for subnet_id in network["subnets"] if subnet_id != subnet["id"]]
 
 
-def _delete_port(call: Call, port: Resource) -> None:
+def _check_port_deletion(call: Call, port: Resource) -> None:
     if port["device_owner"].startswith("network:router_"):
         message = f"Port {port['id']} cannot be deleted directly via the port API: has device owner {port['device_owner']}."
         raise neutron_error(409, "ServicePortInUse", message)
 
 
-def _delete_group(call: Call, group: Resource) -> None:
+def _prepare_group_deletion(call: Call, group: Resource) -> None:
     if group["name"] == "default" and not call.token.is_admin:
         message = "Insufficient rights for removing default security group."
         raise neutron_error(409, "SecurityGroupCannotRemoveDefault", message)
@@ -258,30 +260,30 @@ def _delete_group(call: Call, group: Resource) -> None:
         call.region.security_group_rules.pop(rule["id"], None)
 
 
-def _delete_rule(call: Call, rule: Resource) -> None:
+def _prepare_rule_deletion(call: Call, rule: Resource) -> None:
     group = call.region.security_groups[rule["security_group_id"]]
     group["security_group_rules"] = [r for r in group["security_group_rules"] if r["id"] != rule["id"]]
 
 
-def _delete_floating(call: Call, floating: Resource) -> None:
+def _prepare_floating_ip_deletion(call: Call, floating: Resource) -> None:
     neutron_routers.associate_floating_ip(call, floating, None)
     network = call.region.networks.get(floating["floating_network_id"], {})
     for subnet_id in network.get("subnets", ()):
         release_address(call.region, subnet_id, floating["floating_ip_address"])
 
 
-_BEFORE_DELETE: dict[str, Callable[[Call, Resource], None]] = {
-    "networks": _delete_network,
-    "subnets": _delete_subnet,
-    "ports": _delete_port,
+_DELETION_PREPARATIONS: dict[str, Callable[[Call, Resource], None]] = {
+    "networks": _prepare_network_deletion,
+    "subnets": _prepare_subnet_deletion,
+    "ports": _check_port_deletion,
     "routers": neutron_routers.prepare_router_deletion,
-    "security-groups": _delete_group,
-    "security-group-rules": _delete_rule,
-    "floatingips": _delete_floating,
+    "security-groups": _prepare_group_deletion,
+    "security-group-rules": _prepare_rule_deletion,
+    "floatingips": _prepare_floating_ip_deletion,
 }
 
 
-def extensions(call: Call) -> Response:
+def list_extensions(call: Call) -> Response:
     """List the extensions that clients look for."""
     names = (
         "router", "security-group", "external-net", "quotas", "quota_details", "net-mtu", "standard-attr-tag",
@@ -293,7 +295,7 @@ def extensions(call: Call) -> Response:
 
 ROUTES = Routes(
     [
-        ("GET", "/extensions", extensions),
+        ("GET", "/extensions", list_extensions),
         ("GET", "/quotas/<project_id>", neutron_quotas.show_quota),
         ("GET", "/quotas/<project_id>/details", neutron_quotas.show_details),
         ("PUT", "/quotas/<project_id>", neutron_quotas.put_quota),

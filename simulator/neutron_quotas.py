@@ -7,14 +7,16 @@ from .http_messages import Response
 from .neutron_lookup import KINDS, neutron_error
 from .state import Resource
 
-# Kinds that have a quota and nothing else here, with Neutron's own limits.
+# Kinds that are not simulated, with Neutron's default limits.
 _UNUSED_QUOTAS = {"subnetpool": -1, "rbac_policy": 10}
 
 
 def show_quota(call: Call, project_id: str) -> Response:
     """Show a project's limits."""
     _require_own_project(call, project_id)
-    return Response(200, {"quota": {name: _limit(call, project_id, name) for name in _quota_names()}})
+    return Response(
+        200, {"quota": {name: _get_limit(call, project_id, name) for name in _list_quota_names()}}
+    )
 
 
 def show_details(call: Call, project_id: str) -> Response:
@@ -25,8 +27,8 @@ def show_details(call: Call, project_id: str) -> Response:
         resources: dict[str, Resource] = getattr(call.region, attribute)
         used[singular] = sum(resource.get("project_id") == project_id for resource in resources.values())
     details = {
-        name: {"limit": _limit(call, project_id, name), "used": used[name], "reserved": 0}
-        for name in _quota_names()
+        name: {"limit": _get_limit(call, project_id, name), "used": used[name], "reserved": 0}
+        for name in _list_quota_names()
     }
     return Response(200, {"quota": details})
 
@@ -37,26 +39,26 @@ def put_quota(call: Call, project_id: str) -> Response:
         raise neutron_error(403, "PolicyNotAuthorized", "rule:update_quota is disallowed by policy")
     limits = call.region.quotas.setdefault(project_id, {})
     requested: Resource = call.request.json().get("quota") or {}
-    limits.update({name: int(value) for name, value in requested.items() if name in _quota_names()})
+    limits.update({name: int(value) for name, value in requested.items() if name in _list_quota_names()})
     call.state.dirty = True
     return show_quota(call, project_id)
 
 
 def check_quota(call: Call, singular: str, resources: dict[str, Resource]) -> None:
     """Raise `HttpError` 409 when the project's quota has no room for one more."""
-    limit = call.state.quota_limit(call.region, call.token.project_id or "", singular)
+    limit = call.state.get_quota_limit(call.region, call.token.project_id or "", singular)
     if limit < 0:
         return
     if sum(resource.get("project_id") == call.token.project_id for resource in resources.values()) >= limit:
         raise neutron_error(409, "OverQuota", f"Quota exceeded for resources: ['{singular}'].")
 
 
-def _quota_names() -> list[str]:
+def _list_quota_names() -> list[str]:
     return [*(singular for singular, _, _ in KINDS.values()), *_UNUSED_QUOTAS]
 
 
-def _limit(call: Call, project_id: str, name: str) -> int:
-    found = call.state.quota_limit(call.region, project_id, name)
+def _get_limit(call: Call, project_id: str, name: str) -> int:
+    found = call.state.get_quota_limit(call.region, project_id, name)
     return _UNUSED_QUOTAS.get(name, -1) if found < 0 else found
 
 

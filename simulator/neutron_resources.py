@@ -1,4 +1,4 @@
-"""Neutron's resources as they are when new, for the API, the standard content and seeding."""
+"""Builders of new Neutron resources, for the API, the standard content and seeding."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def set_gateway(call: Call, router: Resource, requested: Resource | None) -> Non
                 f"Gateway cannot be updated for router {router['id']}, since a gateway to external network "
                 f"{before['network_id']} is required by one or more floating IPs.",
             )
-        for port in router_ports(call.region, router["id"], _GATEWAY):
+        for port in list_router_ports(call.region, router["id"], _GATEWAY):
             delete_port(call.region, port["id"])
     router["external_gateway_info"] = None
     if not network_id:
@@ -45,10 +45,10 @@ def set_gateway(call: Call, router: Resource, requested: Resource | None) -> Non
         message = f"Bad router request: Network {network_id} is not an external network."
         raise neutron_error(400, "BadRequest", message)
     try:
-        # It is nobody's, so projects do not see it.
+        # The port belongs to no project, so projects do not see it.
         port = create_port(call.state, call.region, network, "", device_id=router["id"], owner=_GATEWAY)
     except NoFreeAddressError:
-        raise _no_address_error(network) from None
+        raise _build_no_address_error(network) from None
     router["external_gateway_info"] = {
         "network_id": network_id,
         "external_fixed_ips": port["fixed_ips"],
@@ -56,7 +56,7 @@ def set_gateway(call: Call, router: Resource, requested: Resource | None) -> Non
     }
 
 
-def router_ports(region: Region, router_id: str, owner: str = INTERFACE) -> list[Resource]:
+def list_router_ports(region: Region, router_id: str, owner: str = INTERFACE) -> list[Resource]:
     """Return a router's ports of one owner type."""
     return [p for p in region.ports.values() if p["device_id"] == router_id and p["device_owner"] == owner]
 
@@ -97,7 +97,7 @@ def _add_interface(call: Call, router: Resource, body: Resource) -> Resource:
         port.update({"device_id": router["id"], "device_owner": INTERFACE, "status": "ACTIVE"})
         return port
     subnet = find_resource(call, "subnets", str(body.get("subnet_id")))
-    if _interface(region, router["id"], subnet["id"]) is not None:
+    if _find_interface(region, router["id"], subnet["id"]) is not None:
         message = f"Bad router request: Router already has a port on subnet {subnet['id']}."
         raise neutron_error(400, "BadRequest", message)
     if not subnet["gateway_ip"]:
@@ -128,14 +128,18 @@ def _remove_interface(call: Call, router: Resource, body: Resource) -> Resource:
             raise neutron_error(404, "RouterInterfaceNotFound", message)
     else:
         subnet_id = str(body.get("subnet_id"))
-        port = _interface(region, router["id"], subnet_id)
+        port = _find_interface(region, router["id"], subnet_id)
         if port is None:
             message = f"Router {router['id']} has no interface on subnet {subnet_id}"
             raise neutron_error(404, "RouterInterfaceNotFoundForSubnet", message)
     subnets = {fixed["subnet_id"] for fixed in port["fixed_ips"]}
     for floating in region.floatingips.values():
         target = region.ports.get(floating["port_id"] or "")
-        if floating["router_id"] == router["id"] and target is not None and subnets & _subnets_of(target):
+        if (
+            floating["router_id"] == router["id"]
+            and target is not None
+            and subnets & _list_subnet_ids(target)
+        ):
             raise neutron_error(
                 409,
                 "RouterInterfaceInUseByFloatingIP",
@@ -146,17 +150,19 @@ def _remove_interface(call: Call, router: Resource, body: Resource) -> Resource:
     return port
 
 
-def _interface(region: Region, router_id: str, subnet_id: str) -> Resource | None:
-    return next((port for port in router_ports(region, router_id) if subnet_id in _subnets_of(port)), None)
+def _find_interface(region: Region, router_id: str, subnet_id: str) -> Resource | None:
+    return next(
+        (port for port in list_router_ports(region, router_id) if subnet_id in _list_subnet_ids(port)), None
+    )
 
 
-def _subnets_of(port: Resource) -> set[str]:
+def _list_subnet_ids(port: Resource) -> set[str]:
     return {fixed["subnet_id"] for fixed in port["fixed_ips"]}
 
 
 def prepare_router_deletion(call: Call, router: Resource) -> None:
     """Remove a router's gateway. Raises `HttpError` 409 while it has interfaces."""
-    ports = router_ports(call.region, router["id"])
+    ports = list_router_ports(call.region, router["id"])
     if ports:
         ids = ",".join(port["id"] for port in ports)
         raise neutron_error(409, "RouterInUse", f"Router {router['id']} has ports still attached: {ids}")
@@ -173,7 +179,7 @@ def create_floating_ip(call: Call, requested: Resource) -> Resource:
     try:
         address = allocate_address(call.region, subnet)
     except NoFreeAddressError:
-        raise _no_address_error(network) from None
+        raise _build_no_address_error(network) from None
     new = build_floating_ip(call.state, call.token.project_id or "", network, address, requested)
     if requested.get("port_id"):
         associate_floating_ip(call, new, requested["port_id"])
@@ -204,7 +210,7 @@ def associate_floating_ip(call: Call, floating: Resource, port_id: str | None) -
         found = {"port_id": port_id, "fixed_ip_address": fixed["ip_address"], "router_id": router["id"]}
         details = {name: port[name] for name in names}
         floating.update({**found, "status": "ACTIVE", "port_details": details})
-    # The servers' addresses are worked out from what the region holds, and a new one is not there yet.
+    # Stored before the addresses of servers are computed from the region's floating IPs.
     call.region.floatingips[floating["id"]] = floating
     for touched in {before, port_id} - {None}:
         device = call.region.ports.get(touched or "", {}).get("device_id")
@@ -217,12 +223,12 @@ def associate_floating_ip(call: Call, floating: Resource, port_id: str | None) -
 def _find_gateway_router(region: Region, subnet_id: str, network_id: str) -> Resource | None:
     for router in region.routers.values():
         gateway = router["external_gateway_info"]
-        leads_there = gateway is not None and gateway["network_id"] == network_id
-        if leads_there and _interface(region, router["id"], subnet_id) is not None:
+        is_gateway_network = gateway is not None and gateway["network_id"] == network_id
+        if is_gateway_network and _find_interface(region, router["id"], subnet_id) is not None:
             return router
     return None
 
 
-def _no_address_error(network: Resource) -> Exception:
+def _build_no_address_error(network: Resource) -> Exception:
     message = f"No more IP addresses available on network {network['id']}."
     return neutron_error(409, "IpAddressGenerationFailure", message)

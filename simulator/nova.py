@@ -1,4 +1,4 @@
-"""Nova: servers: list, create, update, delete."""
+"""Nova: list, create, update and delete servers."""
 
 from __future__ import annotations
 
@@ -70,43 +70,43 @@ def show_server(call: Call, server_id: str) -> Response:
     """Show one server."""
     server = find_server(call, server_id)
     if server.task_state == "scheduling":
-        # So Nova has it until a host has the server: what is asked for is "updated" at each look.
+        # Until a host has the server, Nova shows the time of the request as "updated".
         server.updated, server.text = call.now, None
     text = server.json_text(call.base, plain_old=call.microversion < (2, 47))
     return Response(200, f'{{"server": {text}}}'.encode())
 
 
-def _select_page(  # noqa: C901 - one loop over 10,000 servers; calls in it would cost more than they tell.
+def _select_page(  # noqa: C901 - one loop over 10,000 servers, in which calls would be slow.
     call: Call, path: str
 ) -> tuple[list[SimulatedServer], list[Resource]]:
     requested = _parse_filters(call)
     limit = min(requested.pop("limit", _MAX_PAGE), _MAX_PAGE)
     marker = requested.pop("marker", None)
-    everybody = requested.pop("all", False)
+    all_projects = requested.pop("all", False)
     since = requested.pop("since", None)
-    order, places = call.region.newest_first()
+    order, positions = call.region.list_newest_first()
     start = 0
     if marker is not None:
-        if marker not in places:
+        if marker not in positions:
             raise bad_request(f"marker [{marker}] not found")
-        start = places[marker] + 1
+        start = positions[marker] + 1
     project_id, now = call.token.project_id, call.now
     found: list[SimulatedServer] = []
     if limit == 0:
         return [], []
-    for place in range(start, len(order)):
-        server = order[place]
-        if server.project_id != project_id and not everybody:
+    for position in range(start, len(order)):
+        server = order[position]
+        if server.project_id != project_id and not all_projects:
             continue
         if server.plan:
             advance_server(call.state, call.region, server, now)
         if since is None:
-            # Nova hides those that it keeps for a while, too; with changes-since it shows them.
+            # Nova hides soft-deleted servers, too; with changes-since it lists them.
             if server.is_deleted or server.vm_state == "soft-delete":
                 continue
         elif server.updated < since:
             continue
-        if requested and not _matches(server, requested):
+        if requested and not _matches_filters(server, requested):
             continue
         found.append(server)
         if len(found) == limit:
@@ -130,13 +130,13 @@ def _parse_filters(call: Call) -> dict[str, Any]:  # noqa: C901 - one branch a p
         elif name == "marker":
             requested["marker"] = value
         elif name == "changes-since":
-            requested["since"] = _now(value)
+            requested["since"] = _parse_changes_since(value)
         elif name in {"all_tenants", "all_projects"}:
             if value.lower() not in {"0", "false", ""}:
                 call.require_admin("os_compute_api:servers:detail:get_all_tenants")
                 requested["all"] = True
         elif name == "status":
-            # A word that Nova does not know is refused only when it is the only one.
+            # An unknown status is refused only when it is the only one.
             requested.setdefault("status", set()).add(value.upper())
         elif name in {"tags", "tags-any", "not-tags"}:
             requested[name] = set(value.split(","))
@@ -153,18 +153,18 @@ def _parse_filters(call: Call) -> dict[str, Any]:  # noqa: C901 - one branch a p
     return requested
 
 
-def _now(value: str) -> float:
+def _parse_changes_since(value: str) -> float:
     try:
         timestamp = datetime.fromisoformat(value)
     except ValueError:
         raise bad_request(
             f"Invalid input for query parameters changes-since. Value: {value}. '{value}' is not a 'date-time'"
         ) from None
-    # Databases keep whole seconds.
+    # Databases store whole seconds.
     return float(int((timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)).timestamp()))
 
 
-def _matches(server: SimulatedServer, requested: dict[str, Any]) -> bool:
+def _matches_filters(server: SimulatedServer, requested: dict[str, Any]) -> bool:
     tags = set(server.tags)
     return (
         ("status" not in requested or server.status in requested["status"])
@@ -204,8 +204,8 @@ def create_server(call: Call) -> Response:  # noqa: C901 - one refusal after the
     if not region.zones.get(zone):
         raise bad_request("The requested availability zone is not available")
     metadata = nova_tags.validate_metadata(call, requested.get("metadata") or {})
-    networks = _networks(call, requested.get("networks"))
-    volumes = _boot_volumes(call, requested)
+    networks = _select_networks(call, requested.get("networks"))
+    volumes = _select_boot_volumes(call, requested)
     if image is None and not volumes:
         raise bad_request("Missing imageRef attribute")
     disks = nova_images.parse_block_devices(image) if image is not None else []
@@ -233,7 +233,7 @@ def create_server(call: Call) -> Response:  # noqa: C901 - one refusal after the
         tags=tags,
         metadata=metadata,
         zone=zone,
-        image_meta=nova_images.image_meta(image, flavor),
+        image_meta=nova_images.build_image_meta(image, flavor),
         key_name=requested.get("key_name"),
         volumes=volumes,
         description=requested.get("description"),
@@ -257,7 +257,7 @@ def create_server(call: Call) -> Response:  # noqa: C901 - one refusal after the
     return Response(202, {"server": body}, {"Location": f"{call.base}/servers/{server.id}"})
 
 
-def _boot_volumes(call: Call, requested: Resource) -> list[Resource]:
+def _select_boot_volumes(call: Call, requested: Resource) -> list[Resource]:
     found: list[Resource] = []
     for mapping in requested.get("block_device_mapping_v2") or ():
         if mapping.get("source_type") != "volume":
@@ -287,7 +287,7 @@ def _boot_volumes(call: Call, requested: Resource) -> list[Resource]:
     return found
 
 
-def _networks(call: Call, requested: object) -> list[Resource]:
+def _select_networks(call: Call, requested: object) -> list[Resource]:
     visible = [
         n
         for n in call.region.networks.values()
@@ -327,13 +327,13 @@ def update_server(call: Call, server_id: str) -> Response:
 
 
 def delete_server(call: Call, server_id: str) -> Response:
-    """Start the deletion of a server. Repeating it while it goes on is accepted."""
+    """Start the deletion of a server. A repetition during the deletion is accepted."""
     call.action, call.object_id = "delete", server_id
     server = find_server(call, server_id)
     if call.state.soft_delete and server.launched is not None:
         nova_transitions.begin_soft_delete(call, server)
     elif server.task_state != "deleting" or not server.plan:
-        # A deletion that was lost is begun anew where no host has the server.
+        # A lost deletion is started again where no host has the server.
         nova_transitions.begin_delete(call, server)
     call.record_accepted("delete", server_id)
     return Response(204)

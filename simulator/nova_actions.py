@@ -9,7 +9,13 @@ from .calls import Call
 from .http_messages import Response, bad_request, conflict, not_found, service_error
 from .nova_consoles import show_console_output
 from .nova_history import record_action
-from .nova_images import build_image, check_flavor_fits, image_meta, store_disk_image, store_volume_image
+from .nova_images import (
+    build_image,
+    build_image_meta,
+    check_flavor_fits,
+    store_disk_image,
+    store_volume_image,
+)
 from .nova_lookup import find_server
 from .nova_quotas import check_server_quota
 from .nova_tags import check_name, validate_metadata
@@ -49,27 +55,27 @@ _CREATE_IMAGE = Transition(
 def run_action(call: Call, server_id: str) -> Response:
     """Run an action: `POST /servers/<id>/action`."""
     body = call.request.json()
-    word = next(iter(body), "")
-    call.action, call.object_id = word, server_id
+    action = next(iter(body), "")
+    call.action, call.object_id = action, server_id
     if len(body) != 1:
         raise bad_request("Malformed request body")
-    special = _OTHER_ACTIONS.get(word)
-    if special is None and word not in {*_TRANSITIONS, "reboot", "resize"}:
-        raise bad_request(f"There is no such action: {word}")
-    argument = body[word]
-    _check_body(call, word, argument)
+    handler = _OTHER_ACTIONS.get(action)
+    if handler is None and action not in {*_TRANSITIONS, "reboot", "resize"}:
+        raise bad_request(f"There is no such action: {action}")
+    argument = body[action]
+    _check_body(call, action, argument)
     server = find_server(call, server_id)
-    if server.task_state == "scheduling" and special is not show_console_output:
-        # So it is on a real Nova: until a cell has the server, actions do not find it.
+    if server.task_state == "scheduling" and handler is not show_console_output:
+        # On a real Nova, actions do not find a server until a cell has it.
         raise not_found(f"Instance {server_id} could not be found.")
-    if special is not None:
-        answer = special(call, server, argument)
-        call.record_accepted(word, server_id)
+    if handler is not None:
+        answer = handler(call, server, argument)
+        call.record_accepted(action, server_id)
         return answer
-    _check_on_host(server, word)
-    transition = _select_transition(call, server, word, argument)
+    _check_on_host(server, action)
+    transition = _select_transition(call, server, action, argument)
     problem = _find_conflict(server, transition)
-    if problem is None and word in {"confirmResize", "revertResize"} and _is_confirming(server):
+    if problem is None and action in {"confirmResize", "revertResize"} and _is_confirming(server):
         raise bad_request("Instance has not been resized.")
     races = call.state.race_behavior
     is_concurrent = call.is_concurrent and races.enabled
@@ -80,25 +86,25 @@ def run_action(call: Call, server_id: str) -> Response:
         if chance >= races.duplicate_rate:
             raise _race_error()
     begin_transition(call, server, transition)
-    call.record_accepted(word, server_id)
+    call.record_accepted(action, server_id)
     if is_concurrent and call.state.chance.random() < races.done_but_error_rate:
         raise _race_error()
-    return Response(204 if word == "confirmResize" else 202)
+    return Response(204 if action == "confirmResize" else 202)
 
 
-def _check_on_host(server: SimulatedServer, word: str) -> None:
-    if word not in {"os-start", "os-stop", "reboot"} or server.vm_state == "building":
+def _check_on_host(server: SimulatedServer, action: str) -> None:
+    if action not in {"os-start", "os-stop", "reboot"} or server.vm_state == "building":
         return
     if not server.is_on_host:
         raise conflict(f"Instance {server.id} is not ready")
 
 
-def _check_body(call: Call, word: str, argument: Any) -> None:
+def _check_body(call: Call, action: str, argument: Any) -> None:
     """Raise `HttpError` 400 for a body that Nova's schemas reject before the server is looked up."""
-    if word == "createImage":
+    if action == "createImage":
         check_name(argument.get("name") if isinstance(argument, dict) else None)
         validate_metadata(call, argument.get("metadata") or {})
-    if word != "reboot":
+    if action != "reboot":
         return
     kind = str(argument.get("type", "")) if isinstance(argument, dict) else ""
     if kind not in {"HARD", "Hard", "hard", "SOFT", "Soft", "soft"}:
@@ -117,10 +123,10 @@ def _race_error() -> Exception:
     )
 
 
-def _select_transition(call: Call, server: SimulatedServer, word: str, argument: Any) -> Transition:
-    if word == "reboot":
+def _select_transition(call: Call, server: SimulatedServer, action: str, argument: Any) -> Transition:
+    if action == "reboot":
         return _HARD_REBOOT if str(argument["type"]).upper() == "HARD" else _SOFT_REBOOT
-    if word == "resize":
+    if action == "resize":
         requested = argument.get("flavorRef") if isinstance(argument, dict) else None
         flavor = call.region.flavors.get(str(requested))
         if flavor is None:
@@ -130,7 +136,7 @@ def _select_transition(call: Call, server: SimulatedServer, word: str, argument:
         if _find_conflict(server, _RESIZE) is None:
             _check_resize(call, server, flavor)
         return _RESIZE
-    return _TRANSITIONS[word]
+    return _TRANSITIONS[action]
 
 
 def _find_conflict(server: SimulatedServer, transition: Transition) -> str | None:
@@ -145,11 +151,10 @@ def _find_conflict(server: SimulatedServer, transition: Transition) -> str | Non
 
 
 def _check_resize(call: Call, server: SimulatedServer, flavor: Resource) -> None:
-
     check_server_quota(call, flavor, instead_of=server.flavor)
     if not server.is_volume_booted:
         image = call.region.images.get(server.image_id or "")
-        check_flavor_fits(server.image_meta or image_meta(image, server.flavor), flavor, volume_gb=None)
+        check_flavor_fits(server.image_meta or build_image_meta(image, server.flavor), flavor, volume_gb=None)
 
 
 def _is_confirming(server: SimulatedServer) -> bool:
@@ -158,7 +163,6 @@ def _is_confirming(server: SimulatedServer) -> bool:
 
 
 def _create_image(call: Call, server: SimulatedServer, argument: Any) -> Response:
-
     problem = _find_conflict(server, _CREATE_IMAGE)
     if problem is not None:
         raise conflict(f"Cannot 'createImage' instance {server.id} while it is in {problem}")

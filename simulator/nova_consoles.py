@@ -1,4 +1,4 @@
-"""Nova: consoles of servers, as an address and as text."""
+"""Nova: consoles of servers, by URL and as text."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def show_console_output(call: Call, server: SimulatedServer, argument: Any) -> R
 
 
 def create_remote_console(call: Call, server_id: str) -> Response:
-    """Return a console address, at which nothing listens. Only VNC is configured, as in most clouds."""
+    """Return a console URL at which no server listens. Only VNC is configured, as in most clouds."""
     call.action, call.object_id = "remote_console", server_id
     requested = unwrap(call.request.json(), "remote_console")
     for name, known in (("protocol", _PROTOCOLS), ("type", _TYPES)):

@@ -13,16 +13,16 @@ from .state import Resource
 def list_flavors(call: Call) -> Response:
     """List ids and names."""
     return paginate(
-        call, "flavors", [{"id": f["id"], "name": f["name"], "links": []} for f in _flavors(call)]
+        call, "flavors", [{"id": f["id"], "name": f["name"], "links": []} for f in _list_sorted(call)]
     )
 
 
 def list_flavors_in_detail(call: Call) -> Response:
     """List all fields."""
-    return paginate(call, "flavors", [{**f, "links": []} for f in _flavors(call)])
+    return paginate(call, "flavors", [{**f, "links": []} for f in _list_sorted(call)])
 
 
-def _flavors(call: Call) -> list[Resource]:
+def _list_sorted(call: Call) -> list[Resource]:
     return sorted(call.region.flavors.values(), key=lambda f: str(f["id"]))
 
 
@@ -50,7 +50,7 @@ def create_flavor(call: Call) -> Response:
 
 
 def build_server_flavor(flavor: Resource) -> Resource:
-    """Return the copy of a flavor that a server carries."""
+    """Return the copy of a flavor that Nova stores with a server."""
     return {
         "id": flavor["id"], "vcpus": flavor["vcpus"], "ram": flavor["ram"], "disk": flavor["disk"], "ephemeral": 0,
         "swap": 0, "original_name": flavor["name"], "extra_specs": {},

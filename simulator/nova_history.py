@@ -32,23 +32,23 @@ def record_action(call: Call, server: SimulatedServer, action: str) -> None:
 def list_actions(call: Call, server_id: str) -> Response:
     """List the actions, newest first, of a deleted server too."""
     server = _find_with_history(call, server_id)
-    return Response(200, {"instanceActions": [_shown(action) for action in server.actions]})
+    return Response(200, {"instanceActions": [_serialize_action(action) for action in server.actions]})
 
 
-def _shown(action: Resource) -> Resource:
+def _serialize_action(action: Resource) -> Resource:
     return {name: value for name, value in action.items() if name != "lost"}
 
 
-def _events(server: SimulatedServer, action: Resource) -> list[Resource]:
+def _build_events(server: SimulatedServer, action: Resource) -> list[Resource]:
     """Return the action's only event, or none for an action whose message was lost."""
     if action.get("lost"):
         return []
-    goes_on = bool(server.plan) and action is server.actions[0]
+    is_running = bool(server.plan) and action is server.actions[0]
     event = {
         "event": f"compute_{action['action']}_instance",
         "start_time": action["start_time"],
-        "finish_time": None if goes_on else action["updated_at"],
-        "result": None if goes_on else action["message"] or "Success",
+        "finish_time": None if is_running else action["updated_at"],
+        "result": None if is_running else action["message"] or "Success",
         "host": None,
         "hostId": "",
         "details": None,
@@ -62,7 +62,9 @@ def show_action(call: Call, server_id: str, request_id: str) -> Response:
     found = next((a for a in server.actions if a["request_id"] == request_id), None)
     if found is None:
         raise not_found(f"Action for request_id {request_id} on instance {server_id} not found")
-    return Response(200, {"instanceAction": {**_shown(found), "events": _events(server, found)}})
+    return Response(
+        200, {"instanceAction": {**_serialize_action(found), "events": _build_events(server, found)}}
+    )
 
 
 def _find_with_history(call: Call, server_id: str) -> SimulatedServer:

@@ -14,8 +14,8 @@ from .state import Resource
 from .transitions import advance_images
 
 _GIB = 2**30
-# What an image hands on to servers, and they to the images made of them.
-_HANDED_ON = ("os_type", "os_distro", "os_version", "min_ram")
+# The properties that a server copies from its image, and an image from its server.
+_INHERITED_PROPERTIES = ("os_type", "os_distro", "os_version", "min_ram")
 
 
 def find_bootable_image(call: Call, image_id: str) -> Resource:
@@ -50,15 +50,15 @@ def check_flavor_fits(image: Resource, flavor: Resource, *, volume_gb: int | Non
 
 
 def check_volume_fits(volume: Resource, flavor: Resource) -> None:
-    """Raise `HttpError` 400 when the flavor is too small for a volume that was made from an image."""
+    """Raise `HttpError` 400 when the flavor is too small for a volume that was created from an image."""
     known = volume.get("volume_image_metadata") or {}
     least = {name: int(known.get(name) or 0) for name in ("min_ram", "min_disk")}
     check_flavor_fits(least, flavor, volume_gb=volume["size"])
 
 
-def image_meta(image: Resource | None, flavor: Resource) -> Resource:
-    """Return the image properties that a server keeps. Its flavor's disk is the minimum disk of images made of it."""
-    kept = {name: image[name] for name in _HANDED_ON if image and image.get(name)}
+def build_image_meta(image: Resource | None, flavor: Resource) -> Resource:
+    """Return the image properties that a server keeps. Its flavor's disk is the minimum disk of images created from it."""
+    kept = {name: image[name] for name in _INHERITED_PROPERTIES if image and image.get(name)}
     return {**kept, "min_disk": max(flavor["disk"], (image or {}).get("min_disk") or 0)}
 
 
@@ -98,7 +98,7 @@ def build_image(call: Call, server: SimulatedServer, name: str, metadata: dict[s
     image_id, now = call.state.new_id(), format_zulu(call.now)
     source = call.region.images.get(server.image_id or "")
     return {
-        **(server.image_meta or image_meta(source, server.flavor)),
+        **(server.image_meta or build_image_meta(source, server.flavor)),
         "base_image_ref": server.image_id or "", "owner_project_name": call.token.project_name,
         "owner_user_name": call.token.user_name, "boot_roles": ",".join(call.token.roles), **metadata,
         "id": image_id, "name": name, "status": "queued", "visibility": "private", "owner": server.project_id,
@@ -124,7 +124,7 @@ def store_disk_image(call: Call, server: SimulatedServer, image: Resource) -> No
 def store_volume_image(call: Call, server: SimulatedServer, image: Resource) -> None:
     """Store the image of a volume-booted server: empty, active at once, and referencing a snapshot of each volume.
 
-    Nova does not write on it which server it was made of.
+    Nova does not record on it the server from which it was created.
     """
     image.setdefault("min_ram", 0)
     disks = []

@@ -18,10 +18,10 @@ def list_interfaces(call: Call, server_id: str) -> Response:
     """List a server's ports."""
     server = find_server(call, server_id)
     ports = [call.region.ports[port_id] for port_id in server.port_ids if port_id in call.region.ports]
-    return Response(200, {"interfaceAttachments": [_interface(port) for port in ports]})
+    return Response(200, {"interfaceAttachments": [_serialize_interface(port) for port in ports]})
 
 
-def _interface(port: Resource) -> Resource:
+def _serialize_interface(port: Resource) -> Resource:
     return {
         "net_id": port["network_id"], "port_id": port["id"], "mac_addr": port["mac_address"],
         "port_state": port["status"], "fixed_ips": port["fixed_ips"],
@@ -43,7 +43,7 @@ def attach_interface(call: Call, server_id: str) -> Response:
     server.port_ids.append(port["id"])
     refresh_addresses(call.region, server)
     _mark_changed(call, server)
-    return Response(200, {"interfaceAttachment": _interface(port)})
+    return Response(200, {"interfaceAttachment": _serialize_interface(port)})
 
 
 def detach_interface(call: Call, server_id: str, port_id: str) -> Response:
@@ -61,8 +61,8 @@ def detach_interface(call: Call, server_id: str, port_id: str) -> Response:
 def select_security_groups(call: Call, requested: Any) -> list[Resource]:
     """Return the project's security groups that a new server names, by name or id. Raises `HttpError` 400 or 409."""
     found = []
-    for one in requested or ():
-        given = one.get("name") if isinstance(one, dict) else None
+    for reference in requested or ():
+        given = reference.get("name") if isinstance(reference, dict) else None
         groups = call.region.security_groups.values()
         mine = [
             g for g in groups if g["project_id"] == call.token.project_id and given in (g["name"], g["id"])

@@ -1,4 +1,4 @@
-"""Nova: key pairs, which belong to a user, not to a project, and are known by name."""
+"""Nova: key pairs, which belong to a user, not to a project, and are identified by name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .state import Resource
 _MAX_KEYPAIRS = 1000
 _PAGED_SINCE = (2, 35)
 _DELETED_WITH_204_SINCE = (2, 2)
-# A key that opens nothing, shown once to who did not bring one, as Nova does.
+# A useless key, returned once to a user who did not import one, as Nova does.
 _PRIVATE_KEY = "-----BEGIN SIMULATED KEY-----\nopens nothing\n-----END SIMULATED KEY-----\n"
 
 
@@ -25,7 +25,7 @@ def keypair_key(user_id: str, name: str) -> str:
 def build_keypair(user_id: str, name: str, public_key: str, created: str | None) -> Resource:
     """Return a key pair as Nova stores it."""
     digest = hashlib.md5(public_key.encode(), usedforsecurity=False).hexdigest()
-    fingerprint = ":".join(digest[place : place + 2] for place in range(0, 32, 2))
+    fingerprint = ":".join(digest[start : start + 2] for start in range(0, 32, 2))
     return {
         "name": name, "type": "ssh", "public_key": public_key, "fingerprint": fingerprint, "user_id": user_id,
         "created_at": created,

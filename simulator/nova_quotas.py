@@ -27,7 +27,7 @@ def show_limits(call: Call) -> Response:
     mine = [s for s in region.servers.values() if s.project_id == project_id and not s.is_deleted]
 
     def limit(name: str) -> int:
-        return call.state.quota_limit(region, project_id, name)
+        return call.state.get_quota_limit(region, project_id, name)
 
     absolute: Resource = {
         "maxTotalInstances": limit("instances"), "maxTotalCores": limit("cores"), "maxTotalRAMSize": limit("ram"),
@@ -41,7 +41,7 @@ def show_limits(call: Call) -> Response:
 def show_quota(call: Call, project_id: str) -> Response:
     """Show a project's limits."""
     _require_own_project(call, project_id, "show")
-    return Response(200, {"quota_set": {"id": project_id, **_quota(call, project_id)}})
+    return Response(200, {"quota_set": {"id": project_id, **_list_limits(call, project_id)}})
 
 
 def show_quota_in_detail(call: Call, project_id: str) -> Response:
@@ -55,18 +55,18 @@ def show_quota_in_detail(call: Call, project_id: str) -> Response:
     }
     details = {
         name: {"limit": limit, "in_use": used.get(name, 0), "reserved": 0}
-        for name, limit in _quota(call, project_id).items()
+        for name, limit in _list_limits(call, project_id).items()
     }
     return Response(200, {"quota_set": {"id": project_id, **details}})
 
 
-def _require_own_project(call: Call, project_id: str, word: str) -> None:
+def _require_own_project(call: Call, project_id: str, operation: str) -> None:
     if project_id != call.token.project_id:
-        call.require_admin(f"os_compute_api:os-quota-sets:{word}")
+        call.require_admin(f"os_compute_api:os-quota-sets:{operation}")
 
 
-def _quota(call: Call, project_id: str) -> dict[str, Any]:
-    return {name: call.state.quota_limit(call.region, project_id, name) for name in _QUOTA_NAMES}
+def _list_limits(call: Call, project_id: str) -> dict[str, Any]:
+    return {name: call.state.get_quota_limit(call.region, project_id, name) for name in _QUOTA_NAMES}
 
 
 def put_quota(call: Call, project_id: str) -> Response:
@@ -76,13 +76,13 @@ def put_quota(call: Call, project_id: str) -> Response:
     limits = call.region.quotas.setdefault(project_id, {})
     limits.update({name: int(value) for name, value in requested.items() if name in _QUOTA_NAMES})
     call.state.dirty = True
-    return Response(200, {"quota_set": _quota(call, project_id)})
+    return Response(200, {"quota_set": _list_limits(call, project_id)})
 
 
 def check_server_quota(call: Call, flavor: Resource, *, instead_of: Resource | None = None) -> None:
     """Raise `HttpError` 403 with the figures when the project's quota has no room for a server of this flavor.
 
-    With the flavor of a server that is resized, only what it gains counts.
+    `instead_of` is the present flavor of a server that is resized: only the difference counts.
     """
     region, project_id = call.region, call.token.project_id or ""
     limits = region.quotas.get(project_id)
@@ -96,7 +96,7 @@ def check_server_quota(call: Call, flavor: Resource, *, instead_of: Resource | N
         ("cores", flavor["vcpus"] - before["vcpus"], sum(s.flavor["vcpus"] for s in servers)),
         ("ram", flavor["ram"] - before["ram"], sum(s.flavor["ram"] for s in servers)),
     ):
-        limit = call.state.quota_limit(region, project_id, resource)
+        limit = call.state.get_quota_limit(region, project_id, resource)
         if requested <= 0:
             continue
         if limit >= 0 and used + requested > limit:

@@ -66,7 +66,7 @@ def validate_metadata(call: Call, metadata: Any) -> dict[str, str]:
             raise bad_request(f"{start} is not of type 'string'")
         if len(value) > 255:
             raise bad_request(f"{start} is too long")
-    limit = call.state.quota_limit(call.region, call.token.project_id or "", "metadata_items")
+    limit = call.state.get_quota_limit(call.region, call.token.project_id or "", "metadata_items")
     if 0 <= limit < len(metadata):
         raise forbidden(f"Maximum number of metadata items exceeds {limit}")
     return dict(metadata)

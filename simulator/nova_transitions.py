@@ -13,7 +13,7 @@ from .server import SimulatedServer
 from .state import Resource
 from .transitions import advance_server, schedule_attachment, schedule_steps
 
-# When, as a part of the whole; what changes; what happens besides.
+# The time as a fraction of the duration, the changed fields, and the events.
 Step = tuple[float, Resource, list[str]]
 
 
@@ -26,7 +26,7 @@ class Transition:
     task_state: str | None
     vm_state: str
     power_state: int
-    # Task states in which it is allowed besides none at all.
+    # Task states that allow it; no task always does.
     allowed_tasks: tuple[str, ...] = ()
 
 
@@ -44,7 +44,7 @@ def begin_transition(call: Call, server: SimulatedServer, transition: Transition
     server.task_state = transition.task_state
     steps: list[Step] = []
     if transition.name == "resize":
-        steps, changes = _resize_steps(call, server, changes)
+        steps, changes = _build_resize_steps(call, server, changes)
     elif transition.name in {"confirmResize", "revertResize"} and server.old_flavor:
         before = dict(server.old_flavor)
         was = before.pop("_was", "active")
@@ -52,9 +52,9 @@ def begin_transition(call: Call, server: SimulatedServer, transition: Transition
         if transition.name == "revertResize":
             changes["flavor"] = before
     elif transition.name == "shelve":
-        steps = _shelve_steps(call, server)
+        steps = _build_shelve_steps(call, server)
     elif transition.name == "unshelve":
-        steps, changes = _unshelve_steps(call, server, changes)
+        steps, changes = _build_unshelve_steps(call, server, changes)
     events = {"unshelve": ["launch", "unshelved"], "shelve": ["offloaded"]}.get(transition.name, [])
     if changes.pop("failed", False):
         events = ["action failed"]
@@ -72,14 +72,15 @@ def begin_transition(call: Call, server: SimulatedServer, transition: Transition
         advance_server(call.state, call.region, server, now)
 
 
-def _resize_steps(call: Call, server: SimulatedServer, changes: Resource) -> tuple[list[Step], Resource]:
-
+def _build_resize_steps(
+    call: Call, server: SimulatedServer, changes: Resource
+) -> tuple[list[Step], Resource]:
     requested = call.request.json()["resize"]["flavorRef"]
     steps: list[Step] = [(0.3, {"task_state": "resize_migrating"}, [])]
     if call.state.failing_resizes:
         fault, final_fields = call.state.failing_resizes.pop(0)
         shown = {"code": 500, "created": format_zulu(call.now), "message": fault}
-        # Nova keeps the fault and shows it with an ERROR only.
+        # Nova stores the fault and shows it only in ERROR.
         return steps, {
             "vm_state": final_fields or server.vm_state,
             "task_state": None,
@@ -98,19 +99,21 @@ def _resize_steps(call: Call, server: SimulatedServer, changes: Resource) -> tup
     return steps, {**changes, "power_state": server.power_state}
 
 
-def _unshelve_steps(call: Call, server: SimulatedServer, changes: Resource) -> tuple[list[Step], Resource]:
+def _build_unshelve_steps(
+    call: Call, server: SimulatedServer, changes: Resource
+) -> tuple[list[Step], Resource]:
     image_id = server.shelved_image_id
     if image_id is not None and image_id not in call.region.images:
         message = f"Unshelve attempted but the image {image_id} cannot be found."
         shown = {"code": 404, "created": format_zulu(call.now), "message": message}
-        # Nova leaves the task where it was.
+        # Nova leaves the task state unchanged.
         return [], {"vm_state": "error", "fault": shown, "failed": True}
     for attached in server.volumes:
         schedule_attachment(call.region, server, attached, call.now + call.state.clock.action_seconds * 0.5)
     return [(0.3, {"task_state": "spawning"}, [])], changes
 
 
-def _shelve_steps(call: Call, server: SimulatedServer) -> list[Step]:
+def _build_shelve_steps(call: Call, server: SimulatedServer) -> list[Step]:
     """Return the steps of a shelve: to an image, unless the server boots from a volume, and off the host."""
     if server.is_volume_booted:
         return [(0.5, {"task_state": "shelving_offloading"}, [])]
@@ -133,7 +136,7 @@ def begin_delete(call: Call, server: SimulatedServer) -> None:
     gone_at = call.now + call.state.clock.action_seconds
     deleted: Resource = {"vm_state": "deleted", "task_state": None, "power_state": 0}
     if call.state.quirks.failing_deletions:
-        # Seen on a real Nova whose Placement died: the record is hidden first, and the rest of the work fails.
+        # Observed on a real Nova without Placement: the record is hidden first, then the rest of the deletion fails.
         call.state.quirks.failing_deletions -= 1
         fault = {"code": 500, "message": "ConnectFailure", "created": format_zulu(gone_at + 1)}
         in_error: Resource = {"vm_state": "error", "fault": fault}
@@ -144,7 +147,7 @@ def begin_delete(call: Call, server: SimulatedServer) -> None:
 
 
 def begin_soft_delete(call: Call, server: SimulatedServer) -> None:
-    """Switch a server off and keep it, its volumes and its ports until it is reclaimed. A second call changes nothing."""
+    """Power a server off and keep it, its volumes and its ports until it is reclaimed. A second call changes nothing."""
     if server.vm_state == "soft-delete" or server.task_state in {"deleting", "soft-deleting"}:
         return
     record_action(call, server, "delete")

@@ -18,23 +18,27 @@ _STATES = {"active", "paused", "stopped", "resized", "soft-delete", "shelved", "
 def list_attachments(call: Call, server_id: str) -> Response:
     """List a server's volume attachments."""
     server = find_server(call, server_id)
-    return Response(200, {"volumeAttachments": [_attachment(call, server, v) for v in server.volumes]})
+    return Response(
+        200, {"volumeAttachments": [_serialize_attachment(call, server, v) for v in server.volumes]}
+    )
 
 
 def show_attachment(call: Call, server_id: str, volume_id: str) -> Response:
     """Show one volume attachment."""
     server = find_server(call, server_id)
-    return Response(200, {"volumeAttachment": _attachment(call, server, _attached(server, volume_id))})
+    return Response(
+        200, {"volumeAttachment": _serialize_attachment(call, server, _find_attached(server, volume_id))}
+    )
 
 
-def _attached(server: SimulatedServer, volume_id: str) -> Resource:
+def _find_attached(server: SimulatedServer, volume_id: str) -> Resource:
     found = next((v for v in server.volumes if v["id"] == volume_id), None)
     if found is None:
         raise not_found(f"Instance {server.id} is not attached to volume {volume_id}")
     return found
 
 
-def _attachment(call: Call, server: SimulatedServer, volume: Resource) -> Resource:
+def _serialize_attachment(call: Call, server: SimulatedServer, volume: Resource) -> Resource:
     shown: Resource = {
         "id": volume["id"], "volumeId": volume["id"], "serverId": server.id, "device": volume["device"],
     }  # fmt: skip
@@ -53,7 +57,7 @@ def _check_state(server: SimulatedServer, action: str) -> None:
         raise conflict(f"{start} task_state {server.task_state}")
 
 
-def _volume(call: Call, volume_id: str) -> Resource:
+def _find_volume(call: Call, volume_id: str) -> Resource:
     found = call.region.volumes.get(volume_id)
     if found is not None:
         advance_volume(call.state, call.region, found, call.now)
@@ -68,7 +72,7 @@ def attach_volume(call: Call, server_id: str) -> Response:
     call.action, call.object_id = "attach_volume", server_id
     requested = unwrap(call.request.json(), "volumeAttachment")
     server = find_server(call, server_id)
-    volume = _volume(call, str(requested.get("volumeId")))
+    volume = _find_volume(call, str(requested.get("volumeId")))
     _check_state(server, "attach_volume")
     owner = volume.get("_server") or next((a["server_id"] for a in volume["attachments"]), None)
     if owner is not None:
@@ -88,7 +92,7 @@ def attach_volume(call: Call, server_id: str) -> Response:
     reserve_volume(call.state, call.region, server, attached, call.now)
     _mark_changed(call, server)
     call.record_accepted("attach_volume", server_id)
-    return Response(200, {"volumeAttachment": _attachment(call, server, attached)})
+    return Response(200, {"volumeAttachment": _serialize_attachment(call, server, attached)})
 
 
 def next_device_name(volumes: list[Resource], *, is_volume_booted: bool) -> str:
@@ -102,10 +106,10 @@ def detach_volume(call: Call, server_id: str, volume_id: str) -> Response:
     """Start the detachment of a volume, which stays attached until it has ended."""
     call.action, call.object_id = "detach_volume", server_id
     server = find_server(call, server_id)
-    volume = _volume(call, volume_id)
-    attached = _attached(server, volume_id)
+    volume = _find_volume(call, volume_id)
+    attached = _find_attached(server, volume_id)
     if attached.get("root"):
-        # So Zed has it; older ones answered 403 with the same words.
+        # As Zed does; older releases answer 403 with the same message.
         raise bad_request("Cannot detach a root device volume")
     _check_state(server, "detach_volume")
     is_off_host = server.vm_state == "shelved_offloaded"

@@ -11,7 +11,7 @@ _GLANCE_PAGE = 25
 
 
 def serialize(resource: Resource) -> Resource:
-    """Return the resource without internal fields, and with the values that a test shows in place of the true ones."""
+    """Return the resource without internal fields, and with its raw values in place of the real ones."""
     found = {key: value for key, value in resource.items() if not key.startswith("_")}
     if "_raw" in resource:
         found.update(resource["_raw"])
@@ -46,11 +46,11 @@ def paginate(
     more = start + limit < len(resources) if glance else len(page) == limit
     if page and more:
         kept = "".join(f"{name}={value}&" for name, value in call.query() if name != "marker")
-        where = f"?{kept}marker={page[-1]['id']}"
+        suffix = f"?{kept}marker={page[-1]['id']}"
         if glance:
-            body["next"] = f"/v2/{key}{where}"
+            body["next"] = f"/v2/{key}{suffix}"
         else:
-            body[links or f"{key}_links"] = [{"rel": "next", "href": f"{call.base}/{path or key}{where}"}]
+            body[links or f"{key}_links"] = [{"rel": "next", "href": f"{call.base}/{path or key}{suffix}"}]
     if glance:
         body.update({"first": f"/v2/{key}", "schema": f"/v2/schemas/{key}"})
     return Response(200, body)

@@ -26,16 +26,16 @@ def index_used_addresses(region: Region) -> None:
 
 
 def _mark_used(region: Region, fixed: Resource) -> None:
-    """Mark an address as used when it is in the allocation pool; a gateway's is not."""
+    """Mark an address as used if it is in the allocation pool, unlike a gateway's."""
     subnet = region.subnets.get(fixed["subnet_id"])
     if subnet is not None:
-        first, last = _pool(subnet)
+        first, last = _get_pool(subnet)
         number = int(ipaddress.ip_address(fixed["ip_address"]))
         if first <= number <= last:
             region.used_addresses.setdefault(subnet["id"], set()).add(number)
 
 
-def _pool(subnet: Resource) -> tuple[int, int]:
+def _get_pool(subnet: Resource) -> tuple[int, int]:
     pool = subnet["allocation_pools"][0]
     return int(ipaddress.ip_address(pool["start"])), int(ipaddress.ip_address(pool["end"]))
 
@@ -47,7 +47,7 @@ def release_address(region: Region, subnet_id: str, address: str) -> None:
 
 def allocate_address(region: Region, subnet: Resource) -> str:
     """Return the next free address of the subnet's first pool. Raises `NoFreeAddressError`."""
-    first, last = _pool(subnet)
+    first, last = _get_pool(subnet)
     used = region.used_addresses.setdefault(subnet["id"], set())
     if len(used) > last - first:
         raise NoFreeAddressError
@@ -82,7 +82,7 @@ def create_port(
 ) -> Resource:
     """Create a port with a MAC and, when the network has a subnet, an address. Raises `NoFreeAddressError`.
 
-    Unless told otherwise it is in its project's default security group; the network's own ports are in none.
+    By default the port is in its project's default security group, and ports of the network itself are in none.
     """
     if fixed is None:
         subnet = region.subnets.get(network["subnets"][0]) if network["subnets"] else None
@@ -90,8 +90,8 @@ def create_port(
             [{"subnet_id": subnet["id"], "ip_address": allocate_address(region, subnet)}] if subnet else []
         )
     else:
-        for one in fixed:
-            _mark_used(region, one)
+        for address in fixed:
+            _mark_used(region, address)
     if groups is None:
         default = None if owner.startswith("network:") else find_default_group(region, project_id)
         groups = [default] if default else []

@@ -1,22 +1,22 @@
-"""Quirks of other clouds that a test can switch on: how listings end, what the catalog says, the clock.
+"""Quirks of other clouds that a test can enable: in listings, the catalog, and the clock.
 
-The control API's `POST /_control/habits` sets some of them and leaves the others; `DELETE` takes all away.
+The control API's `POST /_control/habits` sets some of them and leaves the others; `DELETE` resets all.
 
-| name | value | does |
+| name | value | effect |
 |---|---|---|
-| `page_limit` | 1 or more, 0 for none | no page of a listing is longer, whatever was asked for |
-| `page_links` | `true` | as the service has them |
-| | `false` | no page says that there is more |
-| | `"elsewhere"` | they lead to another host |
-| | `"loop"` | each leads back to the page that it is on |
-| `ignores_marker` | `true` | every page is the first one |
-| `gone_markers` | a number | so many pages that are asked for by marker say that it was not found |
-| `date_header` | `false` | no answer says what time it is |
-| `interfaces` | some of `public`, `internal`, `admin` | the catalog has these alone |
-| `endpoint_region` | `null` or `"absent"` | the catalog's endpoints say no region, or have no such field |
-| `endpoint_path` | `"versioned"`, `"unversioned"`, `"slash"` | where the catalog's endpoints end |
-| `catalog` | a list | the catalog is that, whatever it is |
-| `failing_deletions` | a number | so many deletions hide the server, fail on the host a second later, and show it again in error |
+| `page_limit` | 1 or more, 0 for none | pages of listings have at most this length |
+| `page_links` | `true` | the service's own links |
+| | `false` | no links to next pages |
+| | `"elsewhere"` | links to another host |
+| | `"loop"` | each link leads back to its own page |
+| `ignores_marker` | `true` | every page is the first page |
+| `gone_markers` | a number | this number of requests with a marker is refused with 400 |
+| `date_header` | `false` | answers have no `Date` |
+| `interfaces` | some of `public`, `internal`, `admin` | the catalog has only these |
+| `endpoint_region` | `null` or `"absent"` | the region of the catalog's endpoints is null, or missing |
+| `endpoint_path` | `"versioned"`, `"unversioned"`, `"slash"` | the form of the catalog's URLs |
+| `catalog` | a list | the catalog is replaced by the list |
+| `failing_deletions` | a number | this number of deletions hides the server, fails a second later, and shows it again in ERROR |
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ class Quirks:
 
     def set(self, requested: dict[str, Any]) -> None:
         """Set some quirks. Raises `HttpError` 400 for an unknown name."""
-        known = {one.name for one in fields(self)}
+        known = {quirk.name for quirk in fields(self)}
         if unknown := requested.keys() - known:
             raise bad_request(f"habits are {', '.join(sorted(known))}, and not {', '.join(sorted(unknown))}")
         for name, value in requested.items():
             setattr(self, name, tuple(value) if name == "interfaces" else value)
 
     @property
-    def affect_listings(self) -> bool:
+    def affects_listings(self) -> bool:
         """Return whether any quirk changes listings."""
         return bool(
             self.page_limit or self.page_links is not True or self.ignores_marker or self.gone_markers
@@ -63,10 +63,10 @@ class Quirks:
 
     def as_json(self) -> dict[str, Any]:
         """Return the quirks as the control API shows them."""
-        return {one.name: getattr(self, one.name) for one in fields(self)}
+        return {quirk.name: getattr(self, quirk.name) for quirk in fields(self)}
 
     def rewrite_request(self, request: Request) -> Response | None:
-        """Change the query of a listing. Returns a response when the request is refused at once, otherwise None."""
+        """Change the query of a listing; return the response of a request that is refused at once, or None."""
         query = dict(parse_qsl(request.query_text, keep_blank_values=True))
         if self.gone_markers and "marker" in query:
             self.gone_markers -= 1
@@ -75,9 +75,14 @@ class Quirks:
         if self.ignores_marker:
             query.pop("marker", None)
         if self.page_limit:
-            asked = query.get("limit", "")
+            requested_limit = query.get("limit", "")
             query["limit"] = str(
-                min(int(asked) if asked.isdecimal() and asked != "0" else self.page_limit, self.page_limit)
+                min(
+                    int(requested_limit)
+                    if requested_limit.isdecimal() and requested_limit != "0"
+                    else self.page_limit,
+                    self.page_limit,
+                )
             )
         request.query_text = urlencode(query)
         return None

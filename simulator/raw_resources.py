@@ -1,4 +1,4 @@
-"""Resources with unusual fields, as broken or newer clouds show them: for tests of clients."""
+"""Resources with invalid or unknown fields, as broken or newer clouds return them, for tests of clients."""
 
 from __future__ import annotations
 
@@ -9,46 +9,48 @@ from .resource_factory import COLLECTION_NAMES, ResourceFactory
 from .state import Region, Resource
 
 
-def create_raw_resource(maker: ResourceFactory, kind: str, raw: Resource, name: str) -> str:
-    """Create a settled resource with the fields of `raw` in place of its own, and return its id.
+def create_raw_resource(factory: ResourceFactory, kind: str, raw: Resource, name: str) -> str:
+    """Create a resource in its final state, with the fields of `raw` in place of its own; return its id.
 
-    Raises `HttpError` when it cannot be: an id that is no text or is taken.
+    Raises `HttpError` for an id that is no text, or is taken.
     """
     if kind == "keypairs":
         raise bad_request("key pairs cannot be raw")
-    resources: dict[str, Resource] = getattr(maker.region, COLLECTION_NAMES.get(kind, kind))
-    wanted_id = raw.get("id")
-    if wanted_id is not None and (not isinstance(wanted_id, str) or not wanted_id or wanted_id in resources):
-        raise bad_request("the id of a raw object is a text that is not taken yet")
-    resource_id = maker.create(kind, name)
-    if wanted_id is not None:
-        _rename(maker.region, resources, resource_id, wanted_id)
-        resource_id = wanted_id
+    resources: dict[str, Resource] = getattr(factory.region, COLLECTION_NAMES.get(kind, kind))
+    requested_id = raw.get("id")
+    if requested_id is not None and (
+        not isinstance(requested_id, str) or not requested_id or requested_id in resources
+    ):
+        raise bad_request("the id of a raw object must be a text that is not in use")
+    resource_id = factory.create(kind, name)
+    if requested_id is not None:
+        _rename(factory.region, resources, resource_id, requested_id)
+        resource_id = requested_id
     overlay_fields(resources[resource_id], raw)
     return resource_id
 
 
 def overlay_fields(resource: Resource, raw: Resource) -> None:
-    """Put unusual fields on a resource.
+    """Set fields of any value on a resource.
 
-    What could have been there goes in its place. The rest is only shown: the simulator itself goes on with sane values.
+    Valid values replace the real ones. Others are only shown, while the simulator works with the real ones.
     """
-    odd_fields: Resource = resource.setdefault("_raw", {})
+    raw_fields: Resource = resource.setdefault("_raw", {})
     for name, value in raw.items():
         if name == "id":
             continue
-        if _is_sane(resource, name, value):
+        if _is_valid(resource, name, value):
             resource[name] = value
-            odd_fields.pop(name, None)
+            raw_fields.pop(name, None)
         else:
-            odd_fields[name] = value
-    if not odd_fields:
+            raw_fields[name] = value
+    if not raw_fields:
         del resource["_raw"]
 
 
-def _is_sane(resource: Resource, name: str, value: Any) -> bool:
+def _is_valid(resource: Resource, name: str, value: Any) -> bool:
     if name not in resource:
-        # A property of an image, by which one may also filter.
+        # A property of an image, by which listings can be filtered.
         return isinstance(value, str)
     if isinstance(value, dict):
         return name == "metadata"

@@ -1,4 +1,4 @@
-"""Many settled resources at once, for benchmarks and the demo."""
+"""Creation of many resources at once, in their final state, for benchmarks and the demo."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from .nova_flavors import build_server_flavor
 from .ports import NoFreeAddressError, create_port, format_addresses
 from .raw_resources import create_raw_resource
 from .resource_factory import KINDS, ResourceFactory
-from .server import POWER_OF, VM_STATE_OF, SimulatedServer
+from .server import POWER_BY_VM_STATE, VM_STATE_BY_STATUS, SimulatedServer
 from .state import Region, Resource, State
 
 
 def seed(state: State, requested: Resource) -> Resource:
-    """Create as many resources of each kind as the request says, and return their ids by kind:
+    """Create the requested number of resources of each kind, and return their ids by kind.
 
     `{"project", "region"?, "servers"?, "volumes"?, "ports"? ..., "status"?, "name_prefix"?, "size"?, "metadata"?, "tags"?}`.
-    In `"raw": {kind: [object, ...]}` are objects whose fields take the place of proper ones, however odd they are.
-    Answers with the new ids by kind, those of raw objects at the end. Raises `HttpError`.
+    `"raw": {kind: [object, ...]}` holds objects whose fields replace the real ones, with any values. Their ids come last.
+    Raises `HttpError`.
     """
     project = state.find_project(str(requested.get("project", "demo")))
     region = state.regions.get(str(requested.get("region") or next(iter(state.regions))))
@@ -27,30 +27,32 @@ def seed(state: State, requested: Resource) -> Resource:
     raw: dict[str, list[Resource]] = requested.get("raw") or {}
     if unknown := set(raw) - {"servers", *KINDS}:
         raise bad_request(f"there are no {', '.join(sorted(unknown))} to seed")
-    found = {"servers": _servers(state, region, project["id"], requested, prefix)}
+    found = {"servers": _seed_servers(state, region, project["id"], requested, prefix)}
     if raw.get("servers"):
         more = {**requested, "servers": len(raw["servers"])}
-        ids = _servers(state, region, project["id"], more, f"{prefix}-raw")
-        _raw_servers(region, ids, raw["servers"])
+        ids = _seed_servers(state, region, project["id"], more, f"{prefix}-raw")
+        _overlay_raw_servers(region, ids, raw["servers"])
         found["servers"] += ids
-    maker = ResourceFactory(state, region, project["id"], requested)
+    factory = ResourceFactory(state, region, project["id"], requested)
     for kind in KINDS:
-        found[kind] = [maker.create(kind, f"{prefix}-{n:05d}") for n in range(int(requested.get(kind, 0)))]
+        found[kind] = [factory.create(kind, f"{prefix}-{n:05d}") for n in range(int(requested.get(kind, 0)))]
         found[kind] += [
-            create_raw_resource(maker, kind, fields, f"{prefix}-raw-{n:05d}")
+            create_raw_resource(factory, kind, fields, f"{prefix}-raw-{n:05d}")
             for n, fields in enumerate(raw.get(kind, ()))
         ]
     return found
 
 
-def _servers(state: State, region: Region, project_id: str, requested: Resource, prefix: str) -> list[str]:
+def _seed_servers(
+    state: State, region: Region, project_id: str, requested: Resource, prefix: str
+) -> list[str]:
     count = int(requested.get("servers", 0))
     if not count:
         return []
     status = str(requested.get("status", "ACTIVE"))
-    if status not in VM_STATE_OF:
+    if status not in VM_STATE_BY_STATUS:
         raise bad_request(f"unknown status {status}")
-    vm_state = VM_STATE_OF[status]
+    vm_state = VM_STATE_BY_STATUS[status]
     flavor = build_server_flavor(next(iter(region.flavors.values())))
     image_id = next(iter(region.images))
     network = next(n for n in region.networks.values() if not n["router:external"])
@@ -70,7 +72,7 @@ def _servers(state: State, region: Region, project_id: str, requested: Resource,
             updated=now,
             vm_state=vm_state,
             task_state=None,
-            power_state=POWER_OF.get(vm_state, 0),
+            power_state=POWER_BY_VM_STATE.get(vm_state, 0),
             launched=now,
             tags=[str(tag) for tag in requested.get("tags", ())],
             metadata=dict(requested.get("metadata") or {}),
@@ -81,14 +83,14 @@ def _servers(state: State, region: Region, project_id: str, requested: Resource,
         except NoFreeAddressError:
             raise bad_request("the internal network has no address left") from None
         server.port_ids.append(port["id"])
-        # A new port has no floating IP, so they need not be looked through for each server.
+        # A new port has no floating IP, so those need not be searched for each server.
         server.addresses = {network["name"]: format_addresses(port)}
         region.add_server(server)
         ids.append(server_id)
     return ids
 
 
-def _raw_servers(region: Region, ids: list[str], raw: list[Resource]) -> None:
+def _overlay_raw_servers(region: Region, ids: list[str], raw: list[Resource]) -> None:
     """Show the fields of `raw` in place of the servers' own."""
     for server_id, fields in zip(ids, raw, strict=True):
         if "id" in fields:

@@ -1,4 +1,4 @@
-"""A server as Nova keeps it: its states, its scheduled steps, and its JSON."""
+"""A server of the simulated Nova: its states, its scheduled steps, and its JSON."""
 
 from __future__ import annotations
 
@@ -35,8 +35,15 @@ _STATUS_BY_TASK = {
     "updating_password": "PASSWORD",
     "migrating": "MIGRATING",
 }
-VM_STATE_OF = {status: vm_state for vm_state, status in _STATUS.items()}
-POWER_OF = {"active": 1, "paused": 3, "stopped": 4, "suspended": 4, "shelved": 4, "shelved_offloaded": 4}
+VM_STATE_BY_STATUS = {status: vm_state for vm_state, status in _STATUS.items()}
+POWER_BY_VM_STATE = {
+    "active": 1,
+    "paused": 3,
+    "stopped": 4,
+    "suspended": 4,
+    "shelved": 4,
+    "shelved_offloaded": 4,
+}
 
 
 @dataclass(slots=True)
@@ -68,14 +75,15 @@ class SimulatedServer:
     locked: bool = False
     description: str | None = None
     old_flavor: dict[str, Any] | None = None
-    # What Nova copies of the image when it builds the server, for the images that are made of it later.
+    # The properties that Nova copies from the image at the build, for images that are created from the server.
     image_meta: dict[str, Any] = field(default_factory=dict)
     shelved_image_id: str | None = None
     group_names: list[str] = field(default_factory=lambda: ["default"])
-    # Of those that were asked for; None stands for the project's default.
+    # The requested security groups; None for the project's default.
     group_ids: list[str] | None = None
-    # What is shown instead of the truth, by field: for tests of clients.
+    # Values that are shown instead of the real ones, by field, for tests of clients.
     raw: dict[str, Any] = field(default_factory=dict)
+    # A status that Nova does not have; the name is stored in data files.
     odd_status: str | None = None
     plan: list[list[Any]] = field(default_factory=list)
     text: str | None = None
@@ -94,7 +102,7 @@ class SimulatedServer:
 
     @property
     def is_volume_booted(self) -> bool:
-        """Return whether the root disk is a volume. From an image of a volume-booted server it has an image id all the same."""
+        """Return whether the root disk is a volume. A server from an image of a volume-booted server has an image id nevertheless."""
         return self.image_id is None or any(volume.get("root") for volume in self.volumes)
 
     @property
@@ -114,7 +122,7 @@ class SimulatedServer:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "text"}
 
     def json_text(self, base: str, *, plain_old: bool = False) -> str:
-        """Return the server's details as JSON, cached until something changes: a listing of 10,000 is then a join of texts."""
+        """Return the server's details as JSON, cached until a change: a listing of 10,000 servers then only joins texts."""
         if plain_old:
             return json.dumps(self._as_json(base, plain_old=True))
         if self.text is None:

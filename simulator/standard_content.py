@@ -35,12 +35,12 @@ def reset(
     state.random = random.Random(seed)  # noqa: S311 - repeatable, not secret.
     state.chance = random.Random(seed)  # noqa: S311
     state.clock = Clock()
-    for kept in (
+    for collection in (
         state.regions, state.projects, state.users, state.grants, state.application_credentials, state.tokens,
         state.failing_builds, state.failing_resizes, state.failing_volumes, state.faults.rules, state.log,
         state.missing_services,
     ):  # fmt: skip
-        kept.clear()
+        collection.clear()
     state.race_behavior = type(state.race_behavior)()
     state.soft_delete, state.force_delete = False, True
     state.quirks = type(state.quirks)()
@@ -50,13 +50,13 @@ def reset(
         state.projects[project_id] = {"id": project_id, "name": name, "domain_id": "default", "enabled": True}
     for name in ("demo", "admin", "other"):
         user_id = state.new_hex()
-        # A password equals the user's name: this is a toy cloud.
+        # The password equals the user's name, because this cloud holds nothing of value.
         state.users[user_id] = {"id": user_id, "name": name, "password": name, "domain_id": "default"}
         _grant(state, name, name, ["admin", "member", "reader"] if name == "admin" else ["member", "reader"])
     _grant(state, "admin", "demo", ["admin", "member", "reader"])
     demo = state.find_user("demo")
     project = state.find_project("demo")
-    assert demo is not None and project is not None  # noqa: PT018 - both were made above.
+    assert demo is not None and project is not None  # noqa: PT018 - both were created above.
     state.application_credentials["sim-appcred"] = {
         "id": "sim-appcred",
         "name": "simulator",
@@ -75,9 +75,9 @@ def reset(
 
 
 def _grant(state: State, user: str, project: str, roles: list[str]) -> None:
-    found, where = state.find_user(user), state.find_project(project)
-    assert found is not None and where is not None  # noqa: PT018
-    state.grants[f"{found['id']} {where['id']}"] = roles
+    grantee, target = state.find_user(user), state.find_project(project)
+    assert grantee is not None and target is not None  # noqa: PT018
+    state.grants[f"{grantee['id']} {target['id']}"] = roles
 
 
 def _create_standard_resources(state: State, region: Region, demo: str) -> None:
@@ -100,9 +100,9 @@ def _create_standard_resources(state: State, region: Region, demo: str) -> None:
             "os_hidden": False, "checksum": None, "tags": [], "created_at": format_zulu(now), "updated_at": format_zulu(now),
             "self": f"/v2/images/{image_id}", "file": f"/v2/images/{image_id}/file", "schema": "/v2/schemas/image",
         }  # fmt: skip
-    _network(state, region, "external", admin["id"], "172.24.0.0/16", external=True)
-    # Shared, so that project other can also put servers on it.
-    _network(state, region, "internal", demo, "10.20.0.0/16", external=False)
+    _create_network(state, region, "external", admin["id"], "172.24.0.0/16", external=True)
+    # Shared, so that the project "other" can use it, too.
+    _create_network(state, region, "internal", demo, "10.20.0.0/16", external=False)
     for name in ("fake", "__DEFAULT__"):
         type_id = state.new_id()
         region.volume_types[type_id] = {
@@ -124,7 +124,9 @@ def _create_standard_resources(state: State, region: Region, demo: str) -> None:
     index_used_addresses(region)
 
 
-def _network(state: State, region: Region, name: str, project_id: str, cidr: str, *, external: bool) -> None:
+def _create_network(
+    state: State, region: Region, name: str, project_id: str, cidr: str, *, external: bool
+) -> None:
     network_id, subnet_id = state.new_id(), state.new_id()
     stamp = format_zulu(state.clock.now())
     prefix = cidr.rsplit(".", 2)[0]

@@ -71,7 +71,7 @@ class Region:
         self.default_groups: dict[str, str] = {}
         # Servers newest first, as Nova lists them; None when it has to be sorted anew.
         self._order: list[SimulatedServer] | None = None
-        self._place: dict[str, int] = {}
+        self._positions: dict[str, int] = {}
 
     def add_server(self, server: SimulatedServer) -> None:
         """Store a new server."""
@@ -79,15 +79,15 @@ class Region:
         self._order = None
 
     def invalidate_order(self) -> None:
-        """Have the servers sorted again at the next listing."""
+        """Sort the servers again at the next listing."""
         self._order = None
 
-    def newest_first(self) -> tuple[list[SimulatedServer], dict[str, int]]:
+    def list_newest_first(self) -> tuple[list[SimulatedServer], dict[str, int]]:
         """Return all servers, deleted ones included, newest first, and the position of each id."""
         if self._order is None:
             self._order = sorted(self.servers.values(), key=lambda s: (s.created, s.id), reverse=True)
-            self._place = {server.id: place for place, server in enumerate(self._order)}
-        return self._order, self._place
+            self._positions = {server.id: place for place, server in enumerate(self._order)}
+        return self._order, self._positions
 
 
 @dataclass(slots=True)
@@ -109,17 +109,17 @@ class State:
     failing_builds: list[str] = field(default_factory=list)
     # Types of services that the catalog leaves out, by region.
     missing_services: dict[str, list[str]] = field(default_factory=dict)
-    # What becomes of the next resizes: the fault, and the vm_state that it ends in, or None for the one before it.
+    # The results of the next resizes: the fault, and the final vm_state, or None for the previous one.
     failing_resizes: list[tuple[str, str | None]] = field(default_factory=list)
-    # What of Cinder's work fails next: "create", "extend" or "snapshot", once for each.
+    # Cinder's next operations that fail: "create", "extend" or "snapshot", once for each entry.
     failing_volumes: list[str] = field(default_factory=list)
-    # Whether Nova keeps servers that were deleted for a while, and whether their owners may end them for good.
+    # Whether Nova soft-deletes servers, and whether their owners may force the deletion.
     soft_delete: bool = False
     force_delete: bool = True
     log: deque[Resource] = field(default_factory=lambda: deque(maxlen=200_000))
     log_number: int = 0
     lock: threading.RLock = field(default_factory=threading.RLock)
-    # Two generators from the same seed: what chance decides does not change the ids.
+    # Two generators from the same seed, so that random decisions do not change the ids.
     random: Random = field(default_factory=Random)
     chance: Random = field(default_factory=Random)
     dirty: bool = False
@@ -152,6 +152,6 @@ class State:
         """Return the names of a user's roles in a project."""
         return self.grants.get(f"{user_id} {project_id}", [])
 
-    def quota_limit(self, region: Region, project_id: str, name: str) -> int:
+    def get_quota_limit(self, region: Region, project_id: str, name: str) -> int:
         """Return a limit; -1 is unlimited."""
         return int(region.quotas.get(project_id, {}).get(name, -1))

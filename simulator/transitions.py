@@ -19,8 +19,8 @@ def advance_server(state: State, region: Region, server: SimulatedServer, now: f
         for name, value in changes.items():
             setattr(server, name, value)
         for event in events:
-            _server_event(state, region, server, event, timestamp)
-        if not _is_detach(events):
+            _apply_server_event(state, region, server, event, timestamp)
+        if not _is_detachment(events):
             server.updated = timestamp
         server.text = None
         if server.actions:
@@ -44,8 +44,8 @@ def advance_volumes(state: State, region: Region, now: float) -> None:
 
 
 def advance_volume(state: State, region: Region, resource: Resource, now: float) -> None:
-    """Apply the due changes of a volume or snapshot, and first those of its servers, whose end releases it."""
-    # One that is reserved for a server has no attachment yet.
+    """Apply the due changes of a volume or snapshot, after those of its servers, which may release it."""
+    # A reserved volume has no attachment yet.
     for server_id in {resource.get("_server"), *(a["server_id"] for a in resource.get("attachments", ()))} - {
         None
     }:
@@ -76,12 +76,12 @@ def advance_images(region: Region, now: float) -> None:
 
 
 def schedule_steps(server: SimulatedServer, steps: list[list[Any]]) -> None:
-    """Replace a server's scheduled steps, except detachments of volumes, which go on."""
-    kept = [step for step in server.plan if _is_detach(step[2])]
+    """Replace a server's scheduled steps, except detachments of volumes."""
+    kept = [step for step in server.plan if _is_detachment(step[2])]
     server.plan = sorted([*kept, *steps], key=lambda step: step[0])
 
 
-def _is_detach(events: list[str]) -> bool:
+def _is_detachment(events: list[str]) -> bool:
     """Return whether the step is a detachment. Nova does not show it on the server: `updated` stays, and `changes-since` omits it."""
     return any(event.startswith(_DETACH_EVENT) for event in events)
 
@@ -99,7 +99,7 @@ def schedule_change(resource: Resource, due: float, changes: dict[str, Any] | No
 def allocate_port(state: State, region: Region, network: Resource, project_id: str, **more: Any) -> Resource:
     """Create a port on a network, as `create_port` does.
 
-    Raises `NoFreeAddressError`, but not before what is due has set addresses free.
+    Due changes of servers, which may release addresses, are applied first. Raises `NoFreeAddressError`.
     """
     try:
         return create_port(state, region, network, project_id, **more)
@@ -149,10 +149,12 @@ def refresh_addresses(region: Region, server: SimulatedServer) -> None:
 def refresh_group_names(region: Region, server: SimulatedServer) -> None:
     """Compute the names of a server's security groups from its ports."""
     ids = {
-        one for port_id in server.port_ids for one in region.ports.get(port_id, {}).get("security_groups", ())
+        group_id
+        for port_id in server.port_ids
+        for group_id in region.ports.get(port_id, {}).get("security_groups", ())
     }
     server.group_names = sorted(
-        {region.security_groups[one]["name"] for one in ids if one in region.security_groups}
+        {region.security_groups[group_id]["name"] for group_id in ids if group_id in region.security_groups}
     )
     server.text = None
 
@@ -163,7 +165,7 @@ def schedule_build(
     """Schedule a build: from BUILD to ACTIVE, or to ERROR for a requested failure or without a free address."""
     seconds = state.clock.build_seconds
     fault = state.failing_builds.pop(0) if state.failing_builds else None
-    # Without a host, nobody gives the volumes back before the server is removed; a host that gives up does.
+    # A host that gives up releases the volumes; without a host, only the deletion of the server does.
     found_a_host = fault is None
     if fault is None:
         try:
@@ -174,10 +176,10 @@ def schedule_build(
                 f"addresses available for network: {', '.join(n['id'] for n in networks)}, not rescheduling."
             )
     # Between scheduling and networking, Nova shows a BUILD without any task.
-    on_the_way = [(0.2, None), (0.3, "networking"), (0.45, "spawning")]
+    tasks = [(0.2, None), (0.3, "networking"), (0.45, "spawning")]
     if server.volumes:
-        on_the_way.insert(2, (0.35, "block_device_mapping"))
-    server.plan.extend([now + seconds * part, {"task_state": task}, []] for part, task in on_the_way)
+        tasks.insert(2, (0.35, "block_device_mapping"))
+    server.plan.extend([now + seconds * part, {"task_state": task}, []] for part, task in tasks)
     if fault is not None:
         shown = {"code": 500, "created": format_zulu(now + seconds), "message": fault}
         changes: dict[str, Any] = {"vm_state": "error", "task_state": None, "fault": shown}
@@ -219,7 +221,7 @@ def reserve_volume(
         schedule_attachment(region, server, attached, now + state.clock.action_seconds)
 
 
-def _server_event(
+def _apply_server_event(
     state: State, region: Region, server: SimulatedServer, event: str, timestamp: float
 ) -> None:
     if event == "launch":
@@ -236,19 +238,19 @@ def _server_event(
     elif event == "gone":
         _finish_deletion(region, server, timestamp)
     else:
-        _volume_event(region, server, event)
+        _apply_volume_event(region, server, event)
 
 
-def _volume_event(region: Region, server: SimulatedServer, event: str) -> None:
+def _apply_volume_event(region: Region, server: SimulatedServer, event: str) -> None:
     if event == "volumes free":
-        # The server goes on naming them.
+        # The server still lists them.
         for attached in server.volumes:
             _free_volume(region, server, attached["id"])
     elif event == "offloaded":
         for attached in server.volumes:
             volume = region.volumes.get(attached["id"])
             if volume is not None:
-                # That it came into use may be due too, unseen so far: it was before this.
+                # A due attachment that was not applied yet came before this.
                 volume.pop("_plan", None)
                 volume.update({"status": "reserved", "attachments": []})
     elif event.startswith(_DETACH_EVENT):
@@ -262,17 +264,17 @@ def _finish_deletion(region: Region, server: SimulatedServer, timestamp: float) 
     server.addresses = {}
     _delete_ports(region, server)
     for attached in server.volumes:
-        was_its = _free_volume(region, server, attached["id"])
-        # Cinder refuses the removal of a volume with snapshots, and Nova lets it be.
+        was_attached = _free_volume(region, server, attached["id"])
+        # Cinder refuses to delete a volume with snapshots, and Nova ignores that.
         if (
             attached["delete_on_termination"]
-            and was_its
+            and was_attached
             and not any(snapshot["volume_id"] == attached["id"] for snapshot in region.snapshots.values())
         ):
             region.volumes.pop(attached["id"], None)
     server.volumes = []
     for image in [i for i in region.images.values() if i.get("instance_uuid") == server.id]:
-        # A snapshot that was not done dies with its server, and so does what it was shelved as.
+        # An unfinished snapshot, and the shelved image, are deleted with the server.
         if image.get("_plan") or image["id"] == server.shelved_image_id:
             del region.images[image["id"]]
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from openstack_client import CloudError, CloudUnavailable, last_request_id
+from openstack_client import CloudError, CloudUnavailableError, last_request_id
 from security.encryption import UnreadableSecretError
 from tasks.command import Command, Failed, Wait
 from tasks.engine import back_off
@@ -16,7 +16,7 @@ from tasks.polling import MISSING
 # An accepted request counts as lost when nothing has changed for this time and in this many polls.
 LOST_AFTER = timedelta(seconds=45)
 LOST_AFTER_POLLS = 3
-# How often a request that the cloud has lost is sent again.
+# The number of times that a request that the cloud has lost is sent again.
 MAX_RESENDS = 3
 
 
@@ -28,8 +28,8 @@ class CloudCommand(Command):
     """
 
     def translate(self, error: Exception) -> Wait | Failed | None:
-        """Translate an error of the cloud into the result of the step; None for an error that is none of the cloud's."""
-        if isinstance(error, CloudUnavailable):
+        """Translate an error of the cloud into the result of the step; return None for any other error."""
+        if isinstance(error, CloudUnavailableError):
             return Wait(
                 error.retry_after or back_off(self.tries),
                 _("The cloud is unavailable: %(reason)s") % {"reason": error},
@@ -42,7 +42,7 @@ class CloudCommand(Command):
             )
         return None
 
-    def note_request(self) -> None:
+    def record_request_id(self) -> None:
         """Store the cloud's id of the request that was just sent, so that the cloud's operators can look it up."""
         self.data["request_id"] = last_request_id()
 
@@ -51,29 +51,29 @@ class CloudCommand(Command):
 
         Counted in polls as well as in time: an object that was not polled while the cloud was unavailable has not stalled.
         """
-        sign, now = "/".join(map(str, observed)), timezone.now()
-        kept = self.data.get("stood") or {}
-        if kept.get("sign") != sign:
-            kept = {"sign": sign, "since": now.isoformat(), "looks": 0}
-        kept["looks"] += 1
-        self.data["stood"] = kept
+        observation, now = "/".join(map(str, observed)), timezone.now()
+        stall = self.data.get("stood") or {}
+        if stall.get("sign") != observation:
+            stall = {"sign": observation, "since": now.isoformat(), "looks": 0}
+        stall["looks"] += 1
+        self.data["stood"] = stall
         limit = LOST_AFTER if after is None else after
-        return bool(kept["looks"] >= LOST_AFTER_POLLS and self.stalled_for() >= limit)
+        return bool(stall["looks"] >= LOST_AFTER_POLLS and self.stall_duration() >= limit)
 
-    def stalled_for(self) -> timedelta:
-        """Return for how long polls have shown the same, by the last call of `is_stalled`."""
+    def stall_duration(self) -> timedelta:
+        """Return the time for which polls have shown the same, by the last call of `is_stalled`."""
         return timezone.now() - datetime.fromisoformat(self.data["stood"]["since"])
 
     def can_retry_request(self) -> bool:
-        """Return whether a lost request may be sent once more, and count that."""
-        asked: int = self.data.get("asked_in_vain", 0)
-        self.data["asked_in_vain"] = asked + 1
-        return asked < MAX_RESENDS
+        """Return whether a lost request may be sent once more, and count the resend."""
+        resends: int = self.data.get("asked_in_vain", 0)
+        self.data["asked_in_vain"] = resends + 1
+        return resends < MAX_RESENDS
 
-    def lost(self, what: str) -> Failed:
-        """Build the failure of a request that the cloud has accepted and lost; `what` says how that shows."""
-        said = _("The cloud accepted the request, then lost it: %(what)s") % {"what": what}
-        return Failed("lost_by_cloud", said + self.describe_request())
+    def build_lost_failure(self, what: str) -> Failed:
+        """Build the failure of a request that the cloud accepted and lost; `what` is a clause about what polls show instead."""
+        message = _("The cloud accepted the request, then lost it: %(what)s") % {"what": what}
+        return Failed("lost_by_cloud", message + self.describe_request())
 
     def describe_request(self) -> str:
         """Return the cloud's request id in parentheses, to follow a sentence; "" when it is unknown."""
@@ -88,17 +88,19 @@ class CloudCommand(Command):
         """Return why a poll failed: the object, the status or fault that the cloud reports, and the request id."""
         name = self.watched_name()
         if status == MISSING:
-            said = _(
+            message = _(
                 "'%(name)s' is gone from the cloud. It was deleted there, or the cloud gave up creating it."
             ) % {"name": name}
         elif fault:
-            said = _("The cloud reports %(status)s: %(fault)s") % {"status": status, "fault": fault}
+            message = _("The cloud reports %(status)s: %(fault)s") % {"status": status, "fault": fault}
         else:
-            said = _("The cloud reports %(status)s for '%(name)s' without a reason.")
-            said = said % {"status": status, "name": name}
-        return said + self.describe_request()
+            message = _("The cloud reports %(status)s for '%(name)s' without a reason.") % {
+                "status": status,
+                "name": name,
+            }
+        return message + self.describe_request()
 
 
 def describe_refusal(error: CloudError) -> str:
-    """Return the message about a refusal: ours, then the cloud's own."""
+    """Return a message about a refused request, with the cloud's own message."""
     return _("The cloud refused the request: %(reason)s") % {"reason": error}

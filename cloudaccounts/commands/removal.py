@@ -45,22 +45,25 @@ class RemoveAccountCommand(Command):
 
     def validate(self) -> list[Refusal]:
         """Refuse an account in which the portal still manages resources."""
-        if not (used := count_references(self.account_id)):
+        if not (references := count_references(self.account_id)):
             return []
         message = gettext_lazy(
             "Can't delete the account: still managed here are %(what)s. Delete them first, or disable the account."
         )
-        return [Refusal("in_use", message % {"what": ", ".join(f"{what} ({count})" for what, count in used)})]
+        return [
+            Refusal(
+                "in_use", message % {"what": ", ".join(f"{what} ({count})" for what, count in references)}
+            )
+        ]
 
     @step(title=gettext_lazy("Disable account"))
     def disable_account(self) -> Result:
-        """Disable the account and close its running syncs, which notice that before their next page."""
+        """Disable the account and close its running syncs, which stop before their next page."""
         account = CloudAccount.objects.filter(pk=self.account_id).first()
         if account is not None:
             account.active = False
-            account.save(
-                update_fields=["active", "updated_at"]
-            )  # Saved as a row: the signal disables its schedule.
+            # `save`, not `update`: its signal disables the schedule.
+            account.save(update_fields=["active", "updated_at"])
         SyncLog.objects.filter(account=self.account_id).close(_("The account is being deleted."))
         # Checked again, now that nothing new can be created in it.
         refusals = self.validate()
@@ -69,14 +72,14 @@ class RemoveAccountCommand(Command):
     @step(deadline=minutes(30), title=gettext_lazy("Delete synced resources"))
     def delete_synced_rows(self) -> Result:
         """Delete resources and logs in batches, so that no transaction grows with the account."""
-        found = CloudResource.objects.filter(account=self.account_id).order_by("pk")
-        while ids := list(found.values_list("pk", flat=True)[:BATCH_SIZE]):
+        resources = CloudResource.objects.filter(account=self.account_id).order_by("pk")
+        while ids := list(resources.values_list("pk", flat=True)[:BATCH_SIZE]):
             with transaction.atomic():
                 ResourceLink.objects.filter(source__in=ids).delete()
                 ResourceChange.objects.filter(resource__in=ids).delete()
                 CloudResource.objects.filter(pk__in=ids).delete()
         logs = SyncLog.objects.filter(account=self.account_id).order_by("pk")
-        if logs.running().exists():  # Requested by hand in the meantime.
+        if logs.running().exists():  # A sync was requested by hand in the meantime.
             SyncLog.objects.filter(account=self.account_id).close(_("The account is being deleted."))
             return Wait(0.2)
         while log_ids := list(logs.values_list("pk", flat=True)[:BATCH_SIZE]):
@@ -100,13 +103,13 @@ class RemoveAccountCommand(Command):
 
 
 def count_references(account_id: int) -> list[tuple[str, int]]:
-    """Count the rows of other rooms that protect an account from deletion, by the name of their kind."""
-    used = []
+    """Count the rows that protect an account from deletion, by the verbose name of their model."""
+    references = []
     relations: list[Any] = CloudAccount._meta.get_fields(include_hidden=True)  # noqa: SLF001 - Django's documented API.
     for relation in relations:
         if getattr(relation, "on_delete", None) is PROTECT and relation.auto_created:
             model: Any = relation.related_model
             count = model.objects.filter(**{relation.field.name: account_id}).count()
             if count:
-                used.append((str(model._meta.verbose_name_plural), count))  # noqa: SLF001
-    return used
+                references.append((str(model._meta.verbose_name_plural), count))  # noqa: SLF001
+    return references

@@ -10,13 +10,13 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from openstack_client import AuthenticationFailed, CloudError, CloudUnavailable
+from openstack_client import CloudAuthenticationError, CloudError, CloudUnavailableError
+from openstack_client.decoding import clean_text
 from tasks.command import Done, Entity, Failed, Failure, Result, Wait, minutes, register, step
 from tasks.dispatch import dispatch_task
 
 from ..models import CloudAccount, SyncLog
 from ..registry import UnknownProviderError, get_provider, list_synced_types
-from ..text_sanitizer import sanitize_text
 from .cloud import CloudCommand
 
 MAX_MESSAGE_LENGTH = 4000
@@ -25,10 +25,10 @@ MAX_MESSAGE_LENGTH = 4000
 @register
 @dataclass
 class VerifyAccountCommand(CloudCommand):
-    """Log in with an account's credentials and read its regions; the result is written to the account.
+    """Log in with an account's credentials and read its regions; write the result to the account.
 
-    A second request while it runs joins this job, which notices by the account's version that the credentials have been
-    changed, and starts again.
+    A second request while this job runs joins it. The job starts again when the account's version shows that the account
+    was changed in the meantime.
     """
 
     account_id: int
@@ -62,27 +62,27 @@ class VerifyAccountCommand(CloudCommand):
             )
         problem = None
         try:
-            facts = provider.check(account)
+            facts = provider.verify(account)
         except provider.errors as error:
             problem = error
         if CloudAccount.objects.filter(pk=self.account_id).exclude(version=account.version).exists():
             return Wait(0.0, _("The account was changed in the meantime. Verifying again."))
         if problem is not None:
-            return self._refused(problem)
+            return self._translate_problem(problem)
         self.data["facts"], self.data["version"] = facts, account.version
         return Done()
 
-    def _refused(self, problem: Exception) -> Result:
-        message = sanitize_text(str(problem), MAX_MESSAGE_LENGTH)
-        # An unavailable cloud is asked a few times only: somebody waits for the answer.
-        if isinstance(problem, CloudUnavailable) and self.tries < 3:
+    def _translate_problem(self, problem: Exception) -> Result:
+        message = clean_text(str(problem), MAX_MESSAGE_LENGTH)
+        # Only a few attempts at an unavailable cloud: a person waits for the result.
+        if isinstance(problem, CloudUnavailableError) and self.tries < 3:
             return Wait(min(problem.retry_after or 2.0, 20.0), message)
-        if isinstance(problem, AuthenticationFailed):
+        if isinstance(problem, CloudAuthenticationError):
             message = _("Sign-in to the cloud failed: %(reason)s") % {"reason": message}
         return Failed(problem.code if isinstance(problem, CloudError) else "cloud_error", message)
 
     def on_success(self) -> None:
-        """The account says that it is good, and what the cloud says of itself."""
+        """Mark the account as verified, store the facts, and start its syncs if they were requested."""
         verified = CloudAccount.objects.filter(pk=self.account_id)
         verified.update(last_verified_at=timezone.now(), last_error="", facts=self.data["facts"])
         # Locked against deletion until its logs are written.
@@ -97,5 +97,5 @@ class VerifyAccountCommand(CloudCommand):
             dispatch_task("cloudaccounts.sync_resource", *[[log_id] for log_id in opened])
 
     def on_failure(self, failure: Failure) -> None:
-        """The account says what is wrong."""
+        """Store the error on the account."""
         CloudAccount.objects.filter(pk=self.account_id).update(last_error=failure.message)

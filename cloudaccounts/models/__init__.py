@@ -1,16 +1,22 @@
-"""Cloud accounts, what is in them, and how that was found out."""
+"""Cloud accounts, their resources, and the logs of their syncs."""
 
 from .accounts import CloudAccount, CloudAccountQuerySet, validate_region_list
 from .resource_types import ResourceType
-from .resources import CloudResource, CloudResourceQuerySet, OfAccountQuerySet, ResourceChange, ResourceLink
+from .resources import (
+    AccountScopedQuerySet,
+    CloudResource,
+    CloudResourceQuerySet,
+    ResourceChange,
+    ResourceLink,
+)
 from .sync_logs import SyncLog, SyncLogLine, SyncLogQuerySet
 
 __all__ = [
+    "AccountScopedQuerySet",
     "CloudAccount",
     "CloudAccountQuerySet",
     "CloudResource",
     "CloudResourceQuerySet",
-    "OfAccountQuerySet",
     "ResourceChange",
     "ResourceLink",
     "ResourceType",

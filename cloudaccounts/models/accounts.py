@@ -1,4 +1,4 @@
-"""Cloud accounts: credentials and a project on one cloud, and what is synced from it, how often."""
+"""Cloud accounts: credentials and a project on one cloud, and the schedule of its sync."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from security.encryption import decrypt, encrypt
 from tenants.models import Tenant, User
 from tenants.scoping import Scope, TenantScopedQuerySet, has_staff_permission
 
-# A week: anything rarer is a sync by hand.
+# A week.
 MAX_SYNC_INTERVAL_MINUTES = 10_080
 
 
 class CloudAccountQuerySet(TenantScopedQuerySet):
     """Cloud accounts; one without a tenant is shared by the platform and visible to everybody.
 
-    Bulk writes send no signals, so the schedules follow them by the next sweep only.
+    Bulk writes send no signals, so only the next sweep updates the schedules.
     """
 
     tenant_path: ClassVar[str] = "tenant"
 
     def usable(self) -> Self:
-        """Return the accounts in which something new may be created: active, and the last verification did not fail."""
+        """Return the accounts that take new resources: active ones whose last verification did not fail."""
         return self.filter(active=True, last_error="")
 
     def for_tenant(self, tenant: Tenant) -> Self:
@@ -66,7 +66,7 @@ class CloudAccount(models.Model):
 
     class Verification(models.TextChoices):
         VERIFIED = "verified", _("verified")  # the cloud has accepted the credentials
-        FAILED = "failed", _("verification failed")  # at the last attempt; nothing new is created in it
+        FAILED = "failed", _("verification failed")  # at the last attempt; it takes no new resources
         UNVERIFIED = "unverified", _("not verified yet")  # never tried, or the first attempt is still running
 
     name = models.CharField(_("name"), max_length=100)
@@ -126,8 +126,8 @@ class CloudAccount(models.Model):
         help_text=_("0: only when somebody asks."),
     )
     active = models.BooleanField(_("active"), default=True)
-    # Unused: the schedules remember this themselves (schedules.py). The release before reads and writes both columns,
-    # so the next release may drop them.
+    # Unused: the schedules store this themselves (schedules.py). The previous release reads and writes both columns, so
+    # only the next release may drop them.
     scheduled_minutes = models.PositiveIntegerField(null=True, editable=False)
     resume_schedule = models.BooleanField(null=True, editable=False)
     # Incremented by every change that a person makes: the ETag.
@@ -146,7 +146,7 @@ class CloudAccount(models.Model):
     class Meta:
         ordering = ["name", "id"]
         constraints = [
-            # Not over all tenants: whether another has an account of this name is nobody's business.
+            # Unique per tenant: a conflict must not reveal the names of another tenant's accounts.
             models.UniqueConstraint(
                 fields=["tenant", "name"], nulls_distinct=False, name="account_name_once_per_tenant"
             )
@@ -171,11 +171,11 @@ class CloudAccount(models.Model):
 
     @property
     def is_usable(self) -> bool:
-        """Return whether something new may be created in it, as in `usable` of the queryset. What is in it already goes on."""
+        """Return whether the account takes new resources, as in `usable` of the queryset. Existing ones are not affected."""
         return self.active and self.verification != self.Verification.FAILED
 
     def is_owned_by(self, scope: Scope) -> bool:
-        """Return whether the caller may see more than the name: the account of a tenant, or of any for staff who may view it."""
+        """Return whether the caller may see more of a visible account than its name: a tenant's own one, or, for staff with permission, any."""
         return self.tenant_id is not None or has_staff_permission(
             scope.user, "cloudaccounts.view_cloudaccount"
         )
@@ -184,6 +184,6 @@ class CloudAccount(models.Model):
         """Encrypt a secret and set it; the caller saves."""
         self.encrypted_secret = encrypt(plain)
 
-    def secret(self) -> str:
+    def decrypt_secret(self) -> str:
         """Return the secret in plain text, for opening the cloud and nothing else. Raises `UnreadableSecretError`."""
         return decrypt(self.encrypted_secret)

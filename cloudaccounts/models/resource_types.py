@@ -1,4 +1,4 @@
-"""Kinds of resources, as rows, so that an account can choose among them."""
+"""Resource types, as rows, so that an account can select among them."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from django.utils.translation import gettext_lazy as _
 
 
 class ResourceType(models.Model):
-    """A kind of resource of a provider. Written at deploy from the syncers that are registered (`sync/registry.py`)."""
+    """A resource type of a provider. Migrations write the rows from the registered syncers (`registry.py`)."""
 
     provider = models.CharField(_("provider"), max_length=50)
     code = models.CharField(_("code"), max_length=30)
     name = models.CharField(_("name"), max_length=100)
-    # Types are synced in this order: what others refer to comes first.
+    # Types are synced in this order: the targets of links come first.
     order = models.PositiveIntegerField(_("order"), default=0)
-    # Whether every tenant may see what there is of it in an account that is shared: what VMs are made from, not
-    # what others have made of it.
+    # Whether every tenant may see the resources of this type in a shared account: types from which VMs are created, such as
+    # images, not those that other tenants have created.
     catalogue = models.BooleanField(_("for everybody"), default=False)
 
     class Meta:

@@ -1,4 +1,4 @@
-"""Synced copies of what is in the accounts, what changed about them, and how they hang together."""
+"""Synced copies of the resources in the accounts, their changes, and the links between them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .accounts import CloudAccount
 from .resource_types import ResourceType
 
 
-class OfAccountQuerySet(TenantScopedQuerySet):
-    """Rows of accounts; who sees the account sees what is said of it."""
+class AccountScopedQuerySet(TenantScopedQuerySet):
+    """Rows that belong to accounts: visible to everybody who sees the account."""
 
     tenant_path: ClassVar[str] = "account__tenant"
 
@@ -37,8 +37,8 @@ class OfAccountQuerySet(TenantScopedQuerySet):
 class CloudResourceQuerySet(TenantScopedQuerySet):
     """Resources of accounts.
 
-    An account that is shared holds the servers and volumes of all tenants side by side; of such a one a tenant sees
-    the catalogue alone: what VMs are made from, but for snapshots, which are made of somebody's VM.
+    A shared account holds the servers and volumes of all tenants side by side. A tenant sees only its catalogue: the
+    resources from which VMs are created, except snapshots, which are images of somebody's VM.
     """
 
     tenant_path: ClassVar[str] = "account__tenant"
@@ -63,14 +63,14 @@ class CloudResourceQuerySet(TenantScopedQuerySet):
         )
 
     def present(self) -> Self:
-        """Return the resources that are in the last complete listings."""
+        """Return the resources that have not expired."""
         return self.filter(expired_at=None)
 
 
 class CloudResource(models.Model):
-    """A synced copy of something found in an account: a server, a flavor, a port.
+    """A synced copy of an object in an account: a server, a flavor, a port.
 
-    `type` is the code of the syncer that writes it (`sync/registry.py`), which also says what `attributes` holds.
+    `type` is the code of the syncer that writes it (`registry.py`), whose docstring lists the `attributes`.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -87,16 +87,16 @@ class CloudResource(models.Model):
     name = models.CharField(_("name"), max_length=255, blank=True, default="")
     status = models.CharField(_("status"), max_length=50, blank=True, default="")
     attributes = models.JSONField(_("attributes"), default=dict, blank=True)
-    # Its addresses, with a space between two: for who looks for one.
+    # Its addresses, separated by spaces, for searches.
     addresses = models.TextField(_("addresses"), blank=True, default="", db_default="")
-    # Stands for all that the cloud says of it: a sync that finds the same looks no further.
+    # A digest of everything that is stored of the object: a sync that computes the same one compares nothing else.
     digest = models.CharField(max_length=32, blank=True, default="", db_default="", editable=False)
     first_seen_at = models.DateTimeField(_("first seen"), default=timezone.now)
     last_seen_at = models.DateTimeField(_("last seen"), default=timezone.now)
     changed_at = models.DateTimeField(_("changed"), default=timezone.now)
-    # Complete listings in a row that did not show it. Once is a rumour.
+    # The number of consecutive complete listings that did not show it; one alone proves nothing.
     missing_count = models.PositiveSmallIntegerField(_("missing"), default=0, db_default=0)
-    # Set when it was missing often enough; empty again when it comes back.
+    # Set when it was missing `Syncer.expires_after` times; cleared when it comes back.
     expired_at = models.DateTimeField(_("expired"), null=True, blank=True)
 
     objects = CloudResourceQuerySet.as_manager()
@@ -117,8 +117,8 @@ class CloudResource(models.Model):
 class ResourceChange(models.Model):
     """A change of a resource that one sync has found: the value of each field before and after.
 
-    `fields` is `{"name": ["old", "new"], "attributes.size_gb": [10, 20]}`; that a resource expired, or came back, is a
-    change of `expired`.
+    `fields` is `{"name": ["old", "new"], "attributes.size_gb": [10, 20]}`; the expiry of a resource, and its return, are
+    changes of `expired`.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -129,7 +129,7 @@ class ResourceChange(models.Model):
         db_index=False,
         verbose_name=_("cloud resource"),
     )
-    # The sync that saw it; none for what a job of the portal has just done, or when the log is forgotten.
+    # The sync that found it; None for a change that a job of the portal recorded, or when the log was deleted.
     log = models.ForeignKey(
         "cloudaccounts.SyncLog",
         models.SET_NULL,
@@ -154,19 +154,19 @@ class ResourceChange(models.Model):
 
 
 class ResourceLink(models.Model):
-    """That a resource refers to another one: an edge of the topology.
+    """A reference from one resource to another: an edge of the topology.
 
-    The other one is named by its id in the cloud, in the same account and region, not by its row: so the order in which
-    types are synced does not matter, and what comes later, or comes back, is linked already.
+    The target is named by its id in the cloud, in the same account and region, not by its row. So the order in which types
+    are synced does not matter, and a target that appears later is linked already.
     """
 
     id = models.BigAutoField(primary_key=True)
     source = models.ForeignKey(
         CloudResource, models.CASCADE, related_name="links", db_index=False, verbose_name=_("cloud resource")
     )
-    # The two types with a dash between them: port-server.
+    # The two types, joined by a dash: port-server.
     kind = models.CharField(_("kind"), max_length=61)
-    # As the source's, for who comes from the other side.
+    # Those of the source, for queries that start from the target.
     account = models.ForeignKey(CloudAccount, models.CASCADE, related_name="+", db_index=False)
     region = models.CharField(max_length=100, blank=True, default="")
     target_type = models.CharField(_("type"), max_length=30)

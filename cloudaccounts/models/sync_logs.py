@@ -1,4 +1,4 @@
-"""How the resources of accounts were synced: one log a run, with lines that can be read while it goes on."""
+"""Logs of resource syncs: one a run, with lines that can be read while it runs."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from .accounts import CloudAccount
 
 
 class SyncLogQuerySet(TenantScopedQuerySet):
-    """Logs, and what belongs to them: a tenant's are those of its own accounts. Those of shared ones are the platform's."""
+    """Sync logs. A tenant sees those of its own accounts; the logs of shared accounts are for staff."""
 
     tenant_path: ClassVar[str] = "account__tenant"
 
     def running(self) -> Self:
-        """Those that go on, or wait for a worker."""
+        """Return the logs that are running, or waiting for a worker."""
         return self.filter(state=SyncLog.State.RUNNING)
 
     def open(
@@ -37,12 +37,12 @@ class SyncLogQuerySet(TenantScopedQuerySet):
         losses_accepted: bool = False,
         language: str | None = None,
     ) -> list[int]:
-        """Open a log for each type that has none running; the ids of those that are new. One statement.
+        """Open a log for each type that has none running; return the ids of the new ones. One statement.
 
-        `language` is that of who asked, in which the log speaks; otherwise it is the portal's own.
+        `language` is that of the person who requested the sync; without one the log is written in the portal's own.
 
-        Safe against two who ask at once: a running log is the only one of its account and type by a unique key, and who
-        comes second joins it.
+        Safe for two requests at once: a unique index allows one running log of an account and type, so the second request
+        opens none.
         """
         with connection.cursor() as cursor:
             cursor.execute(
@@ -58,9 +58,9 @@ class SyncLogQuerySet(TenantScopedQuerySet):
             return [log_id for (log_id,) in cursor.fetchall()]
 
     def close(self, reason: str) -> int:
-        """End those that run as failed; how many.
+        """End the running logs as failed; return their number.
 
-        Their workers lose their claims with it: they find that out before they write anything more.
+        Their workers lose their claims, and check these before they write anything more.
         """
         return self.running().update(
             state=SyncLog.State.FAILED, ended_at=Now(), message=reason, owner="", lease_until=None
@@ -68,19 +68,20 @@ class SyncLogQuerySet(TenantScopedQuerySet):
 
 
 class SyncLog(models.Model):
-    """One sync of one type of one account, over all its regions, with what came of it.
+    """One sync of one type of one account, over all its regions, with its result.
 
-    It is written when somebody asks, so that he can watch it from the beginning; a worker then makes it its own with a
-    lease (tasks/leases.py). A running one is the only one of its account and type: the database sees to that.
+    It is created with the request, so that its page can be watched from the beginning; a worker then claims it with a lease
+    (tasks/leases.py). A unique index allows one running log of an account and type.
     """
 
     class State(models.TextChoices):
-        RUNNING = "running", _("running")  # asked for; `owner` is the worker that has it, "" before one does
-        SUCCESS = "success", _("success")  # every region was listed to its end
-        FAILED = (
-            "failed",
-            _("failed"),
-        )  # some region was not, or its losses are not believed; `message` says why
+        RUNNING = (
+            "running",
+            _("running"),
+        )  # requested; `owner` is the worker that has claimed it, "" before that
+        SUCCESS = "success", _("success")  # every region was listed completely
+        # A region was not listed completely, or its losses are on hold; `message` holds the reason.
+        FAILED = "failed", _("failed")
 
     id = models.BigAutoField(primary_key=True)
     account = models.ForeignKey(
@@ -88,7 +89,7 @@ class SyncLog(models.Model):
     )
     type = models.CharField(_("type"), max_length=30)
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.RUNNING)
-    # Who asked; nobody when it was the schedule.
+    # The user who requested it; None for the schedule.
     asked_by = models.ForeignKey(
         User, models.SET_NULL, null=True, related_name="+", db_index=False, verbose_name=_("who asked")
     )
@@ -96,21 +97,21 @@ class SyncLog(models.Model):
     updated = models.PositiveIntegerField(pgettext_lazy("how many", "updated"), default=0)
     unchanged = models.PositiveIntegerField(_("unchanged"), default=0)
     expired = models.PositiveIntegerField(_("expired"), default=0)
-    # Not shown by this listing, and not expired yet.
+    # Resources that this listing did not show and that have not expired yet.
     missing = models.PositiveIntegerField(_("missing"), default=0, db_default=0)
-    # Would have expired, but are too many to be believed; a person may say that it is true.
+    # Resources that would have expired, but are so many that a person has to confirm it.
     held_back = models.PositiveIntegerField(_("held back"), default=0, db_default=0)
-    # Were listed, and could not be read: named in `message` and in the lines.
+    # Objects that were listed but could not be read; `message` and the lines name them.
     unreadable = models.PositiveIntegerField(_("unreadable"), default=0, db_default=0)
     losses_accepted = models.BooleanField(_("losses accepted"), default=False, db_default=False)
-    # In which its lines and its message are written: that of who asked.
+    # The language of its lines and its message: that of the person who requested it, or "" for the portal's own.
     language = models.CharField(max_length=10, blank=True, default="", db_default="", editable=False)
-    # What became of each region: its name, and "" or why it failed.
+    # The result of each region by name: "", or the reason why it failed.
     regions = models.JSONField(_("regions"), default=dict, db_default={})
     message = models.TextField(_("message"), blank=True, default="")
     started_at = models.DateTimeField(_("started"), default=timezone.now)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
-    # When a worker was last told of it; told again by the sweep while none has it.
+    # When it was last dispatched; the sweep dispatches it again while no worker has claimed it.
     rung_at = models.DateTimeField(default=timezone.now, db_default=Now(), editable=False)
     owner = models.CharField(max_length=100, blank=True, default="", editable=False)
     lease_until = models.DateTimeField(null=True, blank=True, editable=False)
@@ -139,7 +140,7 @@ class SyncLog(models.Model):
 
 
 class SyncLogLine(models.Model):
-    """A line of a sync's log, appended while it runs."""
+    """A line of a sync log, appended while the sync runs."""
 
     class Level(models.TextChoices):
         INFO = "info", _("info")

@@ -1,4 +1,4 @@
-"""Actions of an account's page. A refusal is shown above the page, with the message of the API."""
+"""The actions of an account's page. A refusal is shown above the page, with the API's message."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ from ..models import SyncLog
 from ..serializers import AccountSyncSerializer
 from ..services import accept_losses, change_account, remove_account, request_sync, verify_account
 from ..services.accounts import get_account
-from .account_form import if_match_of
+from .account_form import get_if_match
 
-Act = Callable[[PageRequest, Scope, int], HttpResponse | None]
+Action = Callable[[PageRequest, Scope, int], HttpResponse | None]
 
 
-def _action_page(page_name: str) -> Callable[[Act], Callable[..., HttpResponse]]:
+def _action_page(page_name: str) -> Callable[[Action], Callable[..., HttpResponse]]:
     """Turn an action into a page that answers POST and redirects to the action's result, or back to `page_name`."""
 
-    def page_of(act: Act) -> Callable[..., HttpResponse]:
+    def decorate(action: Action) -> Callable[..., HttpResponse]:
         @login_required
         @require_POST
-        @wraps(act)
+        @wraps(action)
         def page(request: PageRequest, pk: int) -> HttpResponse:
             try:
-                elsewhere = act(request, page_scope(request), pk)
+                response = action(request, page_scope(request), pk)
             except DomainError as refused:
-                _tell(request, refused)
-                elsewhere = None
-            return elsewhere or redirect(page_name, pk)
+                _show_refusal(request, refused)
+                response = None
+            return response or redirect(page_name, pk)
 
         return page
 
-    return page_of
+    return decorate
 
 
-def _tell(request: PageRequest, refused: DomainError) -> None:
+def _show_refusal(request: PageRequest, refused: DomainError) -> None:
     errors = errors_by_field(refused)
     if isinstance(refused, InvalidFieldsError) or not errors:
         show_error(request, refused)
         return
     mark_refused(request)
-    # A command that refuses itself gives every reason; the detail is the first of them, or points to them.
+    # `errors` of a refused command hold every reason, while its detail holds the first alone, or only points to them.
     for reasons in errors.values():
         for reason in reasons:
             messages.error(request, reason)
@@ -69,8 +69,8 @@ def verify_account_page(request: PageRequest, scope: Scope, pk: int) -> None:
 def sync_account_page(request: PageRequest, scope: Scope, pk: int) -> None:
     """Request a sync of the named types, or of all that the account has selected."""
     types = request.POST.getlist("types")
-    asked = validate_form(AccountSyncSerializer(data={"types": types} if types else {}))
-    request_sync(scope=scope, account_id=pk, types=asked.get("types"))
+    params = validate_form(AccountSyncSerializer(data={"types": types} if types else {}))
+    request_sync(scope=scope, account_id=pk, types=params.get("types"))
 
 
 @_action_page("account-detail-page")
@@ -78,10 +78,10 @@ def switch_account_page(request: PageRequest, scope: Scope, pk: int) -> None:
     """Enable or disable the account, unless somebody else has changed it since."""
     active = request.POST.get("active") == "true"
     account, _job = change_account(
-        scope=scope, account_id=pk, fields={"active": active}, if_match=if_match_of(request.POST)
+        scope=scope, account_id=pk, fields={"active": active}, if_match=get_if_match(request.POST)
     )
-    word = _("'%(name)s' was enabled.") if active else _("'%(name)s' was disabled.")
-    messages.success(request, word % {"name": account.name})
+    message = _("'%(name)s' was enabled.") if active else _("'%(name)s' was disabled.")
+    messages.success(request, message % {"name": account.name})
 
 
 @_action_page("account-detail-page")
@@ -90,7 +90,7 @@ def remove_account_page(request: PageRequest, scope: Scope, pk: int) -> HttpResp
     account = get_account(scope, pk)
     if request.POST.get("name", "").strip() != account.name.strip():
         raise InvalidFieldsError({_("Name"): [_("Type '%(name)s' to confirm.") % {"name": account.name}]})
-    _account, job = remove_account(scope=scope, account_id=pk, if_match=if_match_of(request.POST))
+    _account, job = remove_account(scope=scope, account_id=pk, if_match=get_if_match(request.POST))
     return redirect("job-page", job.pk)
 
 

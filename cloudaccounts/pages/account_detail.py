@@ -22,7 +22,7 @@ from ..commands import VerifyAccountCommand
 from ..models import CloudAccount, SyncLog
 from ..registry import type_label
 from ..services.account_status import TypeSummary, load_account_statuses, summarize_types
-from .accounts import may, provider_label
+from .accounts import get_provider_label, list_allowed_actions
 
 ACCOUNTS = CloudAccount.objects.select_related("tenant").prefetch_related("resource_types")
 
@@ -31,10 +31,10 @@ ACCOUNTS = CloudAccount.objects.select_related("tenant").prefetch_related("resou
 @never_cache
 @require_GET
 def account_detail_page(request: PageRequest, pk: int) -> HttpResponse:
-    """An account; of a shared one everybody but staff sees hardly more than the name."""
+    """Show an account; only staff see more of a shared one than the name."""
     scope = page_scope(request)
     account = get_object_or_404(ACCOUNTS.within(scope), pk=pk)
-    return render(request, "cloudaccounts/account.html", _context(scope, account))
+    return render(request, "cloudaccounts/account.html", _build_context(scope, account))
 
 
 @page_part
@@ -42,39 +42,42 @@ def account_detail_page(request: PageRequest, pk: int) -> HttpResponse:
 @never_cache
 @require_GET
 def account_live_part(request: PageRequest, pk: int) -> HttpResponse:
-    """The part that changes while a job or a sync runs. An account that is gone meanwhile takes its page along."""
+    """Render the part that changes while a job or a sync runs. Reload the page when the account has been deleted."""
     scope = page_scope(request)
     account = ACCOUNTS.within(scope).filter(pk=pk).first()
     if account is None:
         return HttpResponse(status=404, headers={"HX-Refresh": "true"})
-    return render(request, "cloudaccounts/account_live.html", _context(scope, account))
+    return render(request, "cloudaccounts/account_live.html", _build_context(scope, account))
 
 
-def _context(scope: Scope, account: CloudAccount) -> dict[str, Any]:
+def _build_context(scope: Scope, account: CloudAccount) -> dict[str, Any]:
     context = {
         "scope": scope,
         "account": account,
-        "provider": provider_label(account.provider),
+        "provider": get_provider_label(account.provider),
         "owned": account.is_owned_by(scope),
-        **may(scope),
+        **list_allowed_actions(scope),
     }
     if not context["owned"]:
         return context
     summaries = summarize_types(account)
     holders = engine.lock_holders([account.lock_key, *VerifyAccountCommand(account.pk).locks()])
-    # A removal says more than a verification.
+    # A removal is shown rather than a verification.
     job = holders.get(account.lock_key) or next(iter(holders.values()), None)
-    is_moving = job is not None and job.status != JobStatus.STUCK
-    found = account.facts.get("regions", {})
+    is_job_active = job is not None and job.status != JobStatus.STUCK
+    found_regions = account.facts.get("regions", {})
     return context | {
         "clock_warning": build_account_clock_warning(account),
         "account_status": load_account_statuses([account])[account.pk],
-        "chosen_types": [type_label(kind.provider, kind.code) for kind in account.resource_types.all()],
-        # As a list: a template that asks a dictionary for its items gets an entry of that name, if there is one.
-        "found_regions": sorted(found.items()) if isinstance(found, dict) else [],
+        "chosen_types": [
+            type_label(resource_type.provider, resource_type.code)
+            for resource_type in account.resource_types.all()
+        ],
+        # As a list: `regions.items` of a template would return the value of a region named "items".
+        "found_regions": sorted(found_regions.items()) if isinstance(found_regions, dict) else [],
         "summaries": summaries,
         "job": JobSerializer(job).data if job else None,
-        "follow": is_moving or any(map(_is_running, summaries)),
+        "follow": is_job_active or any(map(_is_running, summaries)),
     }
 
 

@@ -1,4 +1,4 @@
-"""The form of a cloud account, new or changed. The rules are the API's: its serializer says what is wrong."""
+"""The form that creates or changes a cloud account. The API's serializer validates it."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from tenants.scoping import Role, Scope
 from ..credentials import LOGIN_FIELDS
 from ..models import CloudAccount, ResourceType
 from ..models.accounts import MAX_SYNC_INTERVAL_MINUTES
-from ..registry import providers, type_label
+from ..registry import list_providers, type_label
 from ..serializers import CloudAccountSerializer
 from ..services import change_account, create_account
 from ..services.accounts import get_account
 
-Entered = dict[str, Any]
-# Entered as one text each; the others are put together.
-TEXTS = ("name", "provider", *LOGIN_FIELDS, "regions", "sync_interval_minutes")
-FIELDS = {*TEXTS, "secret", "resource_types", "active"}
+FormData = dict[str, Any]
+# Fields of one text each.
+TEXT_FIELDS = ("name", "provider", *LOGIN_FIELDS, "regions", "sync_interval_minutes")
+FIELDS = {*TEXT_FIELDS, "secret", "resource_types", "active"}
 
 
 @login_required
 @never_cache
 @require_http_methods(["GET", "POST"])
 def new_account_page(request: PageRequest) -> HttpResponse:
-    """Show the form; on POST enter the account, or show all that is wrong with what was entered."""
+    """Show the form; on POST create the account, or show the form again with all errors."""
     scope = page_scope(request)
     try:
         scope.require(Role.ADMIN, CloudAccount)
@@ -49,13 +49,13 @@ def new_account_page(request: PageRequest) -> HttpResponse:
         show_error(request, refused)
         return redirect("account-page")
     if request.method == "GET":
-        return _form(request, scope, _shown(CloudAccount(), []))
-    entered = _entered(request.POST)
+        return _render_form(request, scope, _build_initial_data(CloudAccount(), []))
+    form_data = _read_form_data(request.POST)
     try:
-        fields = _checked(scope, None, _data(entered, {}, request.POST.get("secret", "")))
+        fields = _validate(scope, None, _select_changes(form_data, {}, request.POST.get("secret", "")))
         account, _job = create_account(scope=scope, fields=fields)
     except DomainError as refused:
-        return _form(request, scope, entered, refused=refused)
+        return _render_form(request, scope, form_data, refused=refused)
     return redirect("account-detail-page", account.pk)
 
 
@@ -63,124 +63,128 @@ def new_account_page(request: PageRequest) -> HttpResponse:
 @never_cache
 @require_http_methods(["GET", "POST"])
 def edit_account_page(request: PageRequest, pk: int) -> HttpResponse:
-    """Show the form; on POST change what was changed in it, unless somebody else has changed the account meanwhile."""
+    """Show the form; on POST save the changed fields, unless somebody else has changed the account since."""
     scope = page_scope(request)
     try:
         account = get_account(scope, pk)
     except DomainError as refused:
         show_error(request, refused)
         return redirect("account-detail-page", pk)
-    shown = _shown(account, list(account.resource_types.values_list("code", flat=True)))
+    initial = _build_initial_data(account, list(account.resource_types.values_list("code", flat=True)))
     if request.method == "GET":
-        return _form(request, scope, shown, account=account)
-    entered = _entered(request.POST)
+        return _render_form(request, scope, initial, account=account)
+    form_data = _read_form_data(request.POST)
     try:
-        fields = _checked(scope, account, _data(entered, shown, request.POST.get("secret", "")))
+        fields = _validate(
+            scope, account, _select_changes(form_data, initial, request.POST.get("secret", ""))
+        )
         _account, job = change_account(
-            scope=scope, account_id=pk, fields=fields, if_match=if_match_of(request.POST)
+            scope=scope, account_id=pk, fields=fields, if_match=get_if_match(request.POST)
         )
     except DomainError as refused:
-        # Who sends the form again has seen what it is now.
-        now = shown if refused.code == "precondition_failed" else {}
-        return _form(request, scope, entered, account=account, refused=refused, now=now)
+        # The form then shows the present values, so sending it again overwrites them knowingly.
+        present = initial if refused.code == "precondition_failed" else {}
+        return _render_form(request, scope, form_data, account=account, refused=refused, present=present)
     if job is None:
         messages.success(request, _("Saved."))
     return redirect("account-detail-page", pk)
 
 
-def if_match_of(form: QueryDict) -> str | None:
-    """The version that a form was made of, as an ETag. A form without one asks for no particular version."""
+def get_if_match(form: QueryDict) -> str | None:
+    """Return the account's version in a form as an ETag; None for a form without one, which matches any version."""
     version = form.get("version", "")
     return etag_of(int(version)) if version.isascii() and version.isdigit() and len(version) < 19 else None
 
 
-def _shown(account: CloudAccount, types: list[str]) -> Entered:
-    """How the form begins: the account in the words of the form."""
-    shown: Entered = {name: str(getattr(account, name)) for name in TEXTS}
+def _build_initial_data(account: CloudAccount, types: list[str]) -> FormData:
+    """Return the initial values of the form's fields for an account."""
+    texts: FormData = {name: str(getattr(account, name)) for name in TEXT_FIELDS}
     return {
-        **shown,
-        "ca_bundle": _lines(account.ca_bundle),
+        **texts,
+        "ca_bundle": _normalize_newlines(account.ca_bundle),
         "regions": "\n".join(account.regions),
         "resource_types": sorted(types),
         "active": account.active,
     }
 
 
-def _entered(form: QueryDict) -> Entered:
-    entered: Entered = {name: form.get(name, "") for name in TEXTS}
+def _read_form_data(form: QueryDict) -> FormData:
+    texts: FormData = {name: form.get(name, "") for name in TEXT_FIELDS}
     return {
-        **entered,
-        "interface": entered["interface"] or CloudAccount.Interface.PUBLIC,
-        "ca_bundle": _lines(entered["ca_bundle"]),
-        "regions": "\n".join(_regions(entered["regions"])),
+        **texts,
+        "interface": texts["interface"] or CloudAccount.Interface.PUBLIC,
+        "ca_bundle": _normalize_newlines(texts["ca_bundle"]),
+        "regions": "\n".join(_split_regions(texts["regions"])),
         "resource_types": sorted(form.getlist("resource_types")),
         "active": "active" in form,
     }
 
 
-def _lines(text: str) -> str:
-    # A browser ends lines in its own way; a certificate that is the same must not count as changed by that.
+def _normalize_newlines(text: str) -> str:
+    # Browsers send CRLF; that alone must not count as a change of a certificate.
     return text.replace("\r\n", "\n").strip()
 
 
-def _regions(text: str) -> list[str]:
+def _split_regions(text: str) -> list[str]:
     return [name for part in re.split(r"[\n,]", text) if (name := part.strip())]
 
 
-def _data(entered: Entered, before: Entered, secret: str) -> dict[str, Any]:
+def _select_changes(form_data: FormData, initial: FormData, secret: str) -> dict[str, Any]:
     """Return the fields that the form changes, named as in the API. A field that stays as it was is left out."""
-    data = {name: value for name, value in entered.items() if value != before.get(name)}
+    data = {name: value for name, value in form_data.items() if value != initial.get(name)}
     if "regions" in data:
-        data["regions"] = _regions(data["regions"])
+        data["regions"] = _split_regions(data["regions"])
     if secret:
         data["secret"] = secret
     return data
 
 
-def _checked(scope: Scope, account: CloudAccount | None, data: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields to save. Raises `InvalidFieldsError` with everything that is wrong."""
-    asked: Any = CloudAccountSerializer(
+def _validate(scope: Scope, account: CloudAccount | None, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the validated fields. Raises `InvalidFieldsError` with all errors."""
+    serializer: Any = CloudAccountSerializer(
         account, data=data, partial=account is not None, context={"scope": scope, "account_statuses": {}}
     )
-    fields, errors = split_validation(asked)
+    fields, errors = split_validation(serializer)
     if errors:
         raise InvalidFieldsError(errors)
     return fields
 
 
-def _in_words(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     return (", ".join(value) if isinstance(value, list) else value) or "-"
 
 
-def _form(
+def _render_form(
     request: PageRequest,
     scope: Scope,
-    entered: Entered,
+    form_data: FormData,
     *,
     account: CloudAccount | None = None,
     refused: DomainError | None = None,
-    now: Entered | None = None,
+    present: FormData | None = None,
 ) -> HttpResponse:
     errors: dict[str, list[str]] = {}
     if refused is not None:
         show_error(request, refused, shown_beside=FIELDS)
         errors = errors_by_field(refused)
-    for name, value in (now or {}).items():
-        if value != entered[name]:
-            errors.setdefault(name, []).append(_("Now it is: %(value)s") % {"value": _in_words(value)})
-    kinds = ResourceType.objects.order_by("provider", "order", "code")
+    for name, value in (present or {}).items():
+        if value != form_data[name]:
+            errors.setdefault(name, []).append(_("Now it is: %(value)s") % {"value": _format_value(value)})
+    types = ResourceType.objects.order_by("provider", "order", "code")
     context = {
         "scope": scope,
         "account": account,
-        "entered": entered,
+        "form_data": form_data,
         "errors": errors,
-        "providers": [(provider.code, provider.label) for provider in providers()],
+        "providers": [(provider.code, provider.label) for provider in list_providers()],
         "credential_kinds": CloudAccount.CredentialKind.choices,
         "interfaces": CloudAccount.Interface.choices,
-        "types": [(kind, type_label(kind.provider, kind.code)) for kind in kinds],
-        "most_minutes": MAX_SYNC_INTERVAL_MINUTES,
-        "here": reverse("account-edit", args=[account.pk]) if account else reverse("account-new"),
+        "types": [
+            (resource_type, type_label(resource_type.provider, resource_type.code)) for resource_type in types
+        ],
+        "max_minutes": MAX_SYNC_INTERVAL_MINUTES,
+        "form_url": reverse("account-edit", args=[account.pk]) if account else reverse("account-new"),
     }
     return render(request, "cloudaccounts/form.html", context, status=status_of(refused) if refused else 200)

@@ -1,4 +1,4 @@
-"""The list of cloud accounts, and whose account_status is too old."""
+"""The page of the cloud accounts, and the banner about stale ones."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope, has_staff_permission
 
 from ..models import CloudAccount, SyncLog
-from ..registry import providers, type_label
+from ..registry import list_providers, type_label
 from ..services import list_stale_accounts
 from ..services.account_status import load_account_statuses
 from ..services.freshness import Staleness, measure_staleness
 
 PAGE_SIZE = 50
-STALE_TOLD = 5
-# What staff need to see more of a shared account than its name.
+MAX_STALE_SHOWN = 5
+# The permission with which staff see more of a shared account than its name.
 VIEW_ACCOUNTS = "cloudaccounts.view_cloudaccount"
 
 
 @login_required
 @require_GET
 def account_page(request: PageRequest) -> HttpResponse:
-    """The accounts of one's tenant, and the shared ones; of these everybody but staff sees hardly more than the name."""
+    """Show the accounts of the tenant, and the shared ones; only staff see more of these than the name."""
     scope = page_scope(request)
     search = request.GET.get("search", "")[:200].replace("\x00", "").strip()
     accounts = CloudAccount.objects.within(scope).select_related("tenant")
@@ -42,57 +42,65 @@ def account_page(request: PageRequest) -> HttpResponse:
     context = {
         "scope": scope,
         "page": page,
-        "rows": _rows(scope, list(page.object_list)),
+        "rows": _describe_accounts(scope, list(page.object_list)),
         "search": search,
         "query": urlencode({"search": search}) if search else "",
         **build_stale_banner(scope),
-        **may(scope),
+        **list_allowed_actions(scope),
     }
     return render(request, "cloudaccounts/accounts.html", context)
 
 
-def may(scope: Scope) -> dict[str, bool]:
-    """Return the actions that the role allows, for templates: others are not shown."""
+def list_allowed_actions(scope: Scope) -> dict[str, bool]:
+    """Return whether the role allows each kind of action: templates hide the others."""
     return {
         "may_control": scope.allows(Role.OPERATOR, CloudAccount),
         "may_administer": scope.allows(Role.ADMIN, CloudAccount),
     }
 
 
-def provider_label(code: str) -> str:
-    """Return the name of a provider; its code when it is not installed."""
-    return next((str(provider.label) for provider in providers() if provider.code == code), code)
+def get_provider_label(code: str) -> str:
+    """Return the label of a provider; its code when it is not installed."""
+    return next((str(provider.label) for provider in list_providers() if provider.code == code), code)
 
 
 def build_stale_banner(scope: Scope) -> dict[str, Any]:
-    """The accounts that have not been synced for too long, for the banner: a tenant's own, and of staff all."""
+    """Build the context of the banner about stale accounts: those that the scope owns, or all for staff."""
     sees_all = scope.tenant is None and has_staff_permission(scope.user, VIEW_ACCOUNTS)
-    stale = list_stale_accounts() if sees_all else _stale_of_tenant(scope)
-    told = stale[:STALE_TOLD]
-    kinds = dict(
-        CloudAccount.objects.filter(pk__in=[one.account_id for one in told]).values_list("pk", "provider")
+    stale = list_stale_accounts() if sees_all else _list_stale_of_tenant(scope)
+    shown = stale[:MAX_STALE_SHOWN]
+    providers = dict(
+        CloudAccount.objects.filter(pk__in=[account.account_id for account in shown]).values_list(
+            "pk", "provider"
+        )
     )
     return {
-        "stale": [(one, type_label(kinds.get(one.account_id, ""), one.type)) for one in told],
-        "more_stale": len(stale) - len(told),
+        "stale": [
+            (account, type_label(providers.get(account.account_id, ""), account.type)) for account in shown
+        ],
+        "more_stale": len(stale) - len(shown),
     }
 
 
-def _stale_of_tenant(scope: Scope) -> list[Staleness]:
+def _list_stale_of_tenant(scope: Scope) -> list[Staleness]:
     accounts = CloudAccount.objects.within(scope)
     if not has_staff_permission(scope.user, VIEW_ACCOUNTS):
         accounts = accounts.exclude(tenant=None)
-    found = measure_staleness(list(accounts.order_by().values_list("pk", flat=True)))
-    return sorted((one for one in found if one.stale), key=lambda one: one.name)
+    measured = measure_staleness(list(accounts.order_by().values_list("pk", flat=True)))
+    return sorted((account for account in measured if account.stale), key=lambda account: account.name)
 
 
-def _rows(scope: Scope, accounts: list[Any]) -> list[dict[str, Any]]:
-    """The accounts, each with what may be told of it."""
+def _describe_accounts(scope: Scope, accounts: list[Any]) -> list[dict[str, Any]]:
+    """Describe accounts for the table; of those that the scope does not own, only the name and the provider."""
     owned = [account for account in accounts if account.is_owned_by(scope)]
     account_statuses = load_account_statuses(owned)
     rows = []
     for account in accounts:
-        row = {"account": account, "provider": provider_label(account.provider), "owned": account in owned}
+        row = {
+            "account": account,
+            "provider": get_provider_label(account.provider),
+            "owned": account in owned,
+        }
         if row["owned"]:
             row |= {"host": urlsplit(account.auth_url).netloc, "account_status": account_statuses[account.pk]}
         rows.append(row)

@@ -1,4 +1,4 @@
-"""The list of what was found in the accounts."""
+"""The page of the resources in the cloud accounts."""
 
 from __future__ import annotations
 
@@ -24,25 +24,32 @@ from ..serializers import CloudResourceSerializer
 from .accounts import build_stale_banner
 
 PAGE_SIZE = 50
-SEARCH_WORDS = 10
+MAX_SEARCH_TERMS = 10
 FILTERS = ("account", "type", "region", "status", "expired")
-# The columns that one may order by, and what they are called.
-SORTED: dict[str, str | Promise] = {"type": _("Type"), "name": _("Name"), "last_seen_at": _("Last seen")}
+# The columns that the table can be ordered by, with their labels.
+SORT_COLUMNS: dict[str, str | Promise] = {
+    "type": _("Type"),
+    "name": _("Name"),
+    "last_seen_at": _("Last seen"),
+}
 
 
 @login_required
 @require_GET
 def resource_page(request: PageRequest) -> HttpResponse:
-    """The list, with the filters that the REST list and its export have too; what has expired is shown when asked for."""
+    """Show the resources, with the filters of the API's list; expired ones are left out by default."""
     scope = page_scope(request)
     resources = CloudResource.objects.within(scope)
-    wish, found = apply_filters(request, CloudResourceFilter, resources, FILTERS, {"expired": "false"})
-    if wish["expired"] not in {"true", "false"}:
-        wish["expired"] = ""
+    params, found = apply_filters(request, CloudResourceFilter, resources, FILTERS, {"expired": "false"})
+    if params["expired"] not in {"true", "false"}:
+        params["expired"] = ""
     search = request.GET.get("search", "")[:200].replace("\x00", "").strip()
     ordering = request.GET.get("ordering", "")
-    wish["search"], wish["ordering"] = search, ordering if ordering.removeprefix("-") in SORTED else ""
-    page = Paginator(_ordered(_matching(found, search), wish["ordering"]), PAGE_SIZE).get_page(
+    params["search"], params["ordering"] = (
+        search,
+        ordering if ordering.removeprefix("-") in SORT_COLUMNS else "",
+    )
+    page = Paginator(_order(_search(found, search), params["ordering"]), PAGE_SIZE).get_page(
         request.GET.get("page")
     )
     rows = page.object_list.select_related("account")  # type: ignore[attr-defined] # a queryset's page is one.
@@ -51,61 +58,69 @@ def resource_page(request: PageRequest) -> HttpResponse:
         "scope": scope,
         "page": page,
         "resources": CloudResourceSerializer(rows, many=True).data,
-        "wish": wish,
-        "query": _query(wish),
-        "columns": {name: _column(name, wish) for name in SORTED},
+        "params": params,
+        "query": _build_query(params),
+        "columns": {name: _build_sort_column(name, params) for name in SORT_COLUMNS},
         "accounts": CloudAccount.objects.within(scope).order_by("name", "pk"),
-        # Once, although two providers may have a type of the same code.
+        # By code: two providers may have a type of the same code.
         "types": {kind.code: type_label(kind.provider, kind.code) for kind in kinds},
-        **_places(resources),
+        **_list_choices(resources),
         **build_stale_banner(scope),
     }
     return render(request, "cloudaccounts/resources.html", context)
 
 
 def apply_filters(
-    request: PageRequest, filters: Any, rows: QuerySet[Any], names: tuple[str, ...], starts: dict[str, str]
+    request: PageRequest,
+    filter_class: Any,
+    queryset: QuerySet[Any],
+    names: tuple[str, ...],
+    defaults: dict[str, str],
 ) -> tuple[dict[str, str], QuerySet[Any]]:
-    """The filters that were set, and the rows that they let through: those of the REST list. Nonsense is left out."""
-    wish = {name: request.GET.get(name, starts.get(name, "")) for name in names}
-    chosen = filters(wish, queryset=rows)
-    chosen.form.is_valid()
+    """Filter a queryset as the API's list does; return the valid parameters and the result. Invalid ones are ignored."""
+    params = {name: request.GET.get(name, defaults.get(name, "")) for name in names}
+    filters = filter_class(params, queryset=queryset)
+    filters.form.is_valid()
     return {
-        name: value if name in chosen.form.cleaned_data else "" for name, value in wish.items()
-    }, chosen.qs
+        name: value if name in filters.form.cleaned_data else "" for name, value in params.items()
+    }, filters.qs
 
 
-def _query(wish: dict[str, str]) -> str:
-    """As the address has it. That nothing is asked of `expired` has to be said, since the page begins otherwise."""
-    return urlencode({name: value for name, value in wish.items() if value or name == "expired"})
+def _build_query(params: dict[str, str]) -> str:
+    """Build the query string of some parameters. An empty `expired` is kept, because it differs from the default."""
+    return urlencode({name: value for name, value in params.items() if value or name == "expired"})
 
 
-def _matching(resources: QuerySet[Any], search: str) -> QuerySet[Any]:
-    """Those that have every word of a search in one of the columns that the REST list searches."""
-    words = search_smart_split(search)  # type: ignore[arg-type] # its stub is wrong.
-    for word in list(words)[:SEARCH_WORDS]:
+def _search(resources: QuerySet[Any], search: str) -> QuerySet[Any]:
+    """Search resources as the API's list does: each term must be in one of the columns."""
+    terms = search_smart_split(search)  # type: ignore[arg-type] # its stub is wrong.
+    for term in list(terms)[:MAX_SEARCH_TERMS]:
         found = Q()
         for column in SEARCH_FIELDS:
-            found |= Q(**{f"{column}__icontains": word})
+            found |= Q(**{f"{column}__icontains": term})
         resources = resources.filter(found)
     return resources
 
 
-def _ordered(resources: QuerySet[Any], ordering: str) -> QuerySet[Any]:
+def _order(resources: QuerySet[Any], ordering: str) -> QuerySet[Any]:
     if not ordering:
         return resources.order_by("type", "name", "pk")
     return resources.order_by(ordering, "-pk" if ordering.startswith("-") else "pk")
 
 
-def _column(name: str, wish: dict[str, str]) -> dict[str, str]:
-    """The head of a column that one may order by: where a click leads, and how it is ordered now."""
-    now = {name: "ascending", f"-{name}": "descending"}.get(wish["ordering"], "")
-    turned = f"-{name}" if now == "ascending" else name
-    return {"label": str(SORTED[name]), "sort": now, "query": _query({**wish, "ordering": turned})}
+def _build_sort_column(name: str, params: dict[str, str]) -> dict[str, str]:
+    """Describe a column head: its label, its present order for `aria-sort`, and the query string that a click leads to."""
+    direction = {name: "ascending", f"-{name}": "descending"}.get(params["ordering"], "")
+    next_ordering = f"-{name}" if direction == "ascending" else name
+    return {
+        "label": str(SORT_COLUMNS[name]),
+        "sort": direction,
+        "query": _build_query({**params, "ordering": next_ordering}),
+    }
 
 
-def _places(resources: QuerySet[Any]) -> dict[str, list[str]]:
-    """The regions and the statuses that there are, to choose from: one query."""
+def _list_choices(resources: QuerySet[Any]) -> dict[str, list[str]]:
+    """List the regions and the statuses of some resources, as choices of filters: one query."""
     pairs = list(resources.order_by().values_list("region", "status").distinct())
     return {
         "regions": sorted({region for region, _status in pairs if region}),

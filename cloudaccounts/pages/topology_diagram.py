@@ -1,4 +1,4 @@
-"""A topology as a picture: bands of boxes, the nearer the higher, with lines between them. The template makes SVG of it."""
+"""The layout of a topology: bands of boxes by their distance from the first, with lines between them. A template renders it as SVG."""
 
 from __future__ import annotations
 
@@ -15,73 +15,74 @@ from ..models import CloudResource
 from ..registry import type_label
 from ..services.topology import Topology
 
-WIDTH, HEIGHT = 140, 46
-ACROSS, DOWN = WIDTH + 12, HEIGHT + 30
-# Between the last row of a band and the first of the next, so that lines can be told apart.
-BETWEEN = 34
+BOX_WIDTH, BOX_HEIGHT = 140, 46
+COLUMN_WIDTH, ROW_HEIGHT = BOX_WIDTH + 12, BOX_HEIGHT + 30
+# The gap between the last row of a band and the first of the next, in which lines stay apart.
+BAND_GAP = 34
 MARGIN = 12
-IN_A_ROW = 8
-# More than so many of one type that hang from the same are drawn as a few of them and one box for the rest.
-CROWD, FIRST_OF_CROWD = 8, 5
-# In the columns of a terminal, as Chinese letters are twice as wide.
-LETTERS = 16
+BOXES_PER_ROW = 8
+# More than MAX_ALIKE boxes of one type with the same parents are drawn as DRAWN_ALIKE boxes and one for the rest.
+MAX_ALIKE, DRAWN_ALIKE = 8, 5
+# The width of a label in terminal columns: Chinese characters take two.
+LABEL_COLUMNS = 16
 
 
 @dataclass(slots=True)
 class Box:
-    """A resource: how far it is from the first one, and where its middle is drawn."""
+    """A resource in the diagram: its distance from the first one in links, and the position of its middle."""
 
     resource: CloudResource
     type: str
     distance: int
     x: int = 0
     y: int = 0
-    # What it is linked with that is nearer, or stands before it: each link is told once.
+    # Its links to boxes that are nearer, or stand before it: each link is listed once.
     links: list[tuple[str, Box]] = field(default_factory=list)
-    # How many this one box stands for, when it is drawn for the rest of a crowd; or the box that is drawn for this one.
-    crowd: int = 0
+    # The number of boxes that this one is drawn for, itself included; 0 when it is drawn for itself alone.
+    group_size: int = 0
+    # The box that is drawn in place of this one.
     drawn_as: Box | None = None
 
     @property
-    def drawn(self) -> Box:
-        """The box that the picture has of it."""
+    def visible_box(self) -> Box:
+        """The box that is drawn for this one."""
         return self.drawn_as or self
 
     @property
     def name(self) -> str:
-        """Its name, or its id in the cloud when it has none."""
+        """The name of the resource, or its id in the cloud."""
         return self.resource.name or self.resource.cloud_id
 
     @property
     def short_name(self) -> str:
-        """As much of its name as the box has room for."""
-        return shortened(self.name)
+        """The name, shortened to the width of the box."""
+        return shorten_label(self.name)
 
     @property
     def left(self) -> int:
-        """Where the box begins."""
-        return self.x - WIDTH // 2
+        """The x of the left edge."""
+        return self.x - BOX_WIDTH // 2
 
     @property
     def top(self) -> int:
-        """Where the box begins."""
-        return self.y - HEIGHT // 2
+        """The y of the top edge."""
+        return self.y - BOX_HEIGHT // 2
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """That one refers to the other."""
+    """A line between two boxes: an SVG path, and the types that it links."""
 
     path: str
     kind: str
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
-    """The data that the template draws and describes."""
+class Diagram:
+    """The data that the template renders as a diagram and as text."""
 
-    box_width: ClassVar[int] = WIDTH
-    box_height: ClassVar[int] = HEIGHT
+    box_width: ClassVar[int] = BOX_WIDTH
+    box_height: ClassVar[int] = BOX_HEIGHT
     width: int
     height: int
     bands: list[tuple[int, list[Box]]]
@@ -90,22 +91,22 @@ class Drawing:
 
     @property
     def boxes(self) -> list[Box]:
-        """All of them, the nearest first."""
+        """All boxes, the nearest first."""
         return [box for _distance, boxes in self.bands for box in boxes]
 
     @property
-    def drawn(self) -> list[Box]:
-        """Those that the picture has."""
+    def visible_boxes(self) -> list[Box]:
+        """The boxes that are drawn."""
         return [box for box in self.boxes if box.drawn_as is None]
 
 
-def draw(topology: Topology) -> Drawing:
-    """Put each resource where it is to be drawn: in the band of its distance, below those that it is linked with."""
-    near: dict[UUID, list[UUID]] = defaultdict(list)
+def build_diagram(topology: Topology) -> Diagram:
+    """Lay out a topology: each resource in the band of its distance, below the boxes that it is linked with."""
+    neighbors: dict[UUID, list[UUID]] = defaultdict(list)
     for source, target, _kind in topology.edges:
-        near[source].append(target)
-        near[target].append(source)
-    distances = _distances([node.pk for node in topology.nodes], near)
+        neighbors[source].append(target)
+        neighbors[target].append(source)
+    distances = _measure_distances([node.pk for node in topology.nodes], neighbors)
     boxes = {
         node.pk: Box(node, type_label(node.account.provider, node.type), distances[node.pk])
         for node in topology.nodes
@@ -117,98 +118,100 @@ def draw(topology: Topology) -> Drawing:
         )
     ]
     for _distance, band in bands:
-        _gather(band, boxes, near)
-    drawn = [[box for box in band if box.drawn_as is None] for _distance, band in bands]
-    width = max(min(len(band), IN_A_ROW) for band in drawn) * ACROSS + 2 * MARGIN
+        _group_alike(band, boxes, neighbors)
+    drawn_bands = [[box for box in band if box.drawn_as is None] for _distance, band in bands]
+    width = max(min(len(band), BOXES_PER_ROW) for band in drawn_bands) * COLUMN_WIDTH + 2 * MARGIN
     below = MARGIN
-    for band in drawn:
-        band.sort(key=lambda box: _middle(box, boxes, near))
-        below = _place(band, below)
-    return Drawing(width, below - BETWEEN, bands, _lines(topology, boxes), topology.truncated)
+    for band in drawn_bands:
+        band.sort(key=lambda box: _sort_key(box, boxes, neighbors))
+        below = _place_band(band, below)
+    return Diagram(width, below - BAND_GAP, bands, _draw_lines(topology, boxes), topology.truncated)
 
 
-def shortened(text: str, most: int = LETTERS) -> str:
-    """As much of a text as fits, with a sign that there is more."""
-    taken = 0
+def shorten_label(text: str, max_columns: int = LABEL_COLUMNS) -> str:
+    """Return a text cut to a number of terminal columns, with an ellipsis if it was cut."""
+    columns = 0
     for position, letter in enumerate(text):
-        taken += 2 if unicodedata.east_asian_width(letter) in "WF" else 1
-        if taken > most:
+        columns += 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+        if columns > max_columns:
             return f"{text[: max(1, position - 1)]}…"
     return text
 
 
-def _distances(nodes: list[UUID], near: dict[UUID, list[UUID]]) -> dict[UUID, int]:
-    """How many links each is away from the first."""
+def _measure_distances(nodes: list[UUID], neighbors: dict[UUID, list[UUID]]) -> dict[UUID, int]:
+    """Return the distance of each node from the first, in links."""
     known = set(nodes)
     distances = {nodes[0]: 0}
     frontier = [nodes[0]]
     while frontier:
         following = []
         for node in frontier:
-            for other in near[node]:
+            for other in neighbors[node]:
                 if other in known and other not in distances:
                     distances[other] = distances[node] + 1
                     following.append(other)
         frontier = following
-    # A link that went while it was being looked for leaves its end with none.
+    # A link may have been deleted between the queries; its end then counts as farthest.
     last = max(distances.values())
     return {node: distances.get(node, last) for node in nodes}
 
 
-def _above(box: Box, boxes: dict[UUID, Box], near: dict[UUID, list[UUID]]) -> list[Box]:
-    """Return the boxes that a box hangs from, as they are drawn."""
-    others = [boxes[other] for other in near[box.resource.pk] if other in boxes]
-    return [other.drawn for other in others if other.distance < box.distance]
+def _list_parents(box: Box, boxes: dict[UUID, Box], neighbors: dict[UUID, list[UUID]]) -> list[Box]:
+    """Return the drawn boxes of the nearer resources that a box is linked with."""
+    others = [boxes[other] for other in neighbors[box.resource.pk] if other in boxes]
+    return [other.visible_box for other in others if other.distance < box.distance]
 
 
-def _gather(band: list[Box], boxes: dict[UUID, Box], near: dict[UUID, list[UUID]]) -> None:
-    """Let one box stand for most of those that nothing but their names tells apart."""
-    alike: dict[tuple[str, frozenset[UUID]], list[Box]] = defaultdict(list)
+def _group_alike(band: list[Box], boxes: dict[UUID, Box], neighbors: dict[UUID, list[UUID]]) -> None:
+    """Draw one box for most of those with equal type and parents."""
+    groups: dict[tuple[str, frozenset[UUID]], list[Box]] = defaultdict(list)
     for box in band:
-        above = frozenset(other.resource.pk for other in _above(box, boxes, near))
-        alike[box.type, above].append(box)
-    for crowd in alike.values():
-        if len(crowd) > CROWD:
-            first, *rest = crowd[FIRST_OF_CROWD:]
-            first.crowd = len(rest) + 1
+        parents = frozenset(other.resource.pk for other in _list_parents(box, boxes, neighbors))
+        groups[box.type, parents].append(box)
+    for group in groups.values():
+        if len(group) > MAX_ALIKE:
+            first, *rest = group[DRAWN_ALIKE:]
+            first.group_size = len(rest) + 1
             for box in rest:
                 box.drawn_as = first
 
 
-def _middle(box: Box, boxes: dict[UUID, Box], near: dict[UUID, list[UUID]]) -> tuple[float, str, bool, str]:
-    """Where a box would best stand: below the middle of those that it hangs from."""
-    above = [other.x for other in _above(box, boxes, near)]
-    return fmean(above) if above else 0.0, box.type, box.crowd > 0, box.name
+def _sort_key(
+    box: Box, boxes: dict[UUID, Box], neighbors: dict[UUID, list[UUID]]
+) -> tuple[float, str, bool, str]:
+    """Return the key that orders a band: boxes below the middle of their parents, then by type and name."""
+    parents_x = [other.x for other in _list_parents(box, boxes, neighbors)]
+    return fmean(parents_x) if parents_x else 0.0, box.type, box.group_size > 0, box.name
 
 
-def _place(band: list[Box], top: int) -> int:
-    """Give the boxes of a band their places, in rows from the left, where a narrow screen begins; where the next band begins."""
-    for start in range(0, len(band), IN_A_ROW):
-        for column, box in enumerate(band[start : start + IN_A_ROW]):
-            box.x, box.y = MARGIN + column * ACROSS + ACROSS // 2, top + HEIGHT // 2
-        top += DOWN
-    return top + BETWEEN
+def _place_band(band: list[Box], top: int) -> int:
+    """Place the boxes of a band in rows from the left; return the y of the next band."""
+    for start in range(0, len(band), BOXES_PER_ROW):
+        for column, box in enumerate(band[start : start + BOXES_PER_ROW]):
+            box.x, box.y = MARGIN + column * COLUMN_WIDTH + COLUMN_WIDTH // 2, top + BOX_HEIGHT // 2
+        top += ROW_HEIGHT
+    return top + BAND_GAP
 
 
-def _lines(topology: Topology, boxes: dict[UUID, Box]) -> list[Line]:
-    """A line for each link, and of the many of a crowd one; the boxes are told of their links as well."""
+def _draw_lines(topology: Topology, boxes: dict[UUID, Box]) -> list[Line]:
+    """Return a line for each link, one for all links of a group, and add the links to their boxes."""
     order = {pk: number for number, pk in enumerate(sorted(boxes, key=lambda pk: boxes[pk].distance))}
     lines: dict[tuple[str, str], Line] = {}
     for source, target, _kind in topology.edges:
-        one, other = boxes.get(source), boxes.get(target)
-        if one is None or other is None or one is other:
+        start, end = boxes.get(source), boxes.get(target)
+        if start is None or end is None or start is end:
             continue
-        kind = f"{one.type} → {other.type}"
-        nearer, further = (one, other) if order[source] < order[target] else (other, one)
+        kind = f"{start.type} → {end.type}"
+        nearer, further = (start, end) if order[source] < order[target] else (end, start)
         further.links.append((kind, nearer))
-        if one.drawn is not other.drawn:
-            path = _path(one.drawn, other.drawn)
+        if start.visible_box is not end.visible_box:
+            path = _draw_path(start.visible_box, end.visible_box)
             lines[path, kind] = Line(path, kind)
     return list(lines.values())
 
 
-def _path(one: Box, other: Box) -> str:
-    """A straight line; a bow between two of one row, which would have the boxes between them upon it."""
-    if one.y == other.y:
-        return f"M{one.x} {one.y}Q{(one.x + other.x) // 2} {one.y + DOWN} {other.x} {other.y}"
-    return f"M{one.x} {one.y}L{other.x} {other.y}"
+def _draw_path(start: Box, end: Box) -> str:
+    """Return a straight path; between boxes of one row a curve, which passes below the boxes between them."""
+    if start.y == end.y:
+        return f"M{start.x} {start.y}Q{(start.x + end.x) // 2} {start.y + ROW_HEIGHT} {end.x} {end.y}"
+    return f"M{start.x} {start.y}L{end.x} {end.y}"

@@ -1,4 +1,4 @@
-"""Accounts, resources and sync logs as the API shows and takes them."""
+"""Serializers of accounts, resources and sync logs."""
 
 from .accounts import (
     AccountAcceptedSerializer,

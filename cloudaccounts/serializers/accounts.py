@@ -1,4 +1,4 @@
-"""Cloud accounts as the API shows and takes them. A secret goes in and never comes out."""
+"""Serializers of cloud accounts. A secret is written and never returned."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from ..models.accounts import MAX_SYNC_INTERVAL_MINUTES
 from ..registry import type_label
 from ..services.accounts import find_types
 
-# What is nobody's business but the owner's; of a shared account that is the platform.
-OWNERS_ALONE = (*LOGIN_FIELDS, "facts", "last_error", "clock_offsets", "clock_warning")
+# Fields that only the owner of an account sees; a shared account is owned by the platform.
+OWNER_ONLY_FIELDS = (*LOGIN_FIELDS, "facts", "last_error", "clock_offsets", "clock_warning")
 
 
 class AccountScheduleSerializer(serializers.Serializer[Any]):
-    """The account's schedule: whether beat rings it, and when."""
+    """The account's schedule: whether it is enabled, and its runs."""
 
     enabled = serializers.BooleanField()
     last_run_at = serializers.DateTimeField(allow_null=True)
@@ -39,15 +39,15 @@ class AccountScheduleSerializer(serializers.Serializer[Any]):
 
 
 class TypeCodesField(serializers.ListField):
-    """The codes of the types that an account has chosen."""
+    """The codes of the resource types that an account has selected."""
 
     def to_representation(self, data: Any) -> list[str]:
-        """From the account's rows."""
-        return [kind.code for kind in data.all()]
+        """Return the codes of the related rows."""
+        return [resource_type.code for resource_type in data.all()]
 
 
 class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
-    """A cloud account. Of a shared one, everybody but staff sees what it is called and how it is synced, no more."""
+    """A cloud account. Of a shared one, only staff see more than its name and how it is synced."""
 
     secret = serializers.CharField(
         write_only=True, max_length=10_000, trim_whitespace=False, help_text="Written, and never shown."
@@ -108,7 +108,7 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
             "created_at",
             "updated_at",
         ]
-        # Uniqueness is the database's word: a name that another tenant has is free.
+        # The database checks uniqueness, per tenant; DRF's validator would check all tenants.
         validators: list[Any] = []
 
     @extend_schema_field(AccountScheduleSerializer(allow_null=True))
@@ -124,23 +124,23 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
         return build_account_clock_warning(account)
 
     def validate_regions(self, names: list[str]) -> list[str]:
-        """Each once, in the order given."""
+        """Drop duplicates and keep the order."""
         return list(dict.fromkeys(names))
 
     def validate_provider(self, code: str) -> str:
-        """One that is registered."""
-        return self._checked(check_provider, "provider", code)
+        """Refuse a provider that is not registered."""
+        return self._validate_changed(check_provider, "provider", code)
 
     def validate_auth_url(self, url: str) -> str:
-        """One that the portal may be sent to; it is looked up only when it is new."""
-        return self._checked(check_auth_url, "auth_url", url)
+        """Refuse a URL where no cloud may be; it is resolved only when it has changed."""
+        return self._validate_changed(check_auth_url, "auth_url", url)
 
     def validate_ca_bundle(self, pem: str) -> str:
-        """Certificates, or nothing."""
-        # A browser's form ends lines with two characters, which is no change.
-        return self._checked(check_ca_bundle, "ca_bundle", pem.replace("\r\n", "\n"))
+        """Refuse a text without certificates."""
+        # Browsers send CRLF; that alone is no change.
+        return self._validate_changed(check_ca_bundle, "ca_bundle", pem.replace("\r\n", "\n"))
 
-    def _checked(self, check: Callable[[str], None], name: str, value: str) -> str:
+    def _validate_changed(self, check: Callable[[str], None], name: str, value: str) -> str:
         if self.instance is None or getattr(self.instance, name) != value:
             try:
                 check(value)
@@ -149,7 +149,7 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
         return value
 
     def validate_resource_types(self, codes: list[str]) -> list[ResourceType]:
-        """Types of the account's provider."""
+        """Return the resource types with some codes; refuse codes that the provider does not have."""
         sent = self.initial_data.get("provider")
         provider = sent if isinstance(sent, str) else self.instance.provider if self.instance else "openstack"
         found, unknown = find_types(provider, codes)
@@ -162,7 +162,7 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
         return found
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Check the fields together."""
+        """Check the fields that depend on one another."""
         if self.instance is not None and not attrs.get("secret"):
             changed = frozenset(
                 name for name, value in attrs.items() if getattr(self.instance, name, None) != value
@@ -172,15 +172,15 @@ class CloudAccountSerializer(StrictModelSerializer[CloudAccount]):
         return attrs
 
     def to_representation(self, account: CloudAccount) -> dict[str, Any]:
-        """The account, without what is its owner's alone."""
+        """Return the account, with null for fields that only its owner sees."""
         shown: dict[str, Any] = super().to_representation(account)
         if not account.is_owned_by(self.context["scope"]):
-            shown.update(dict.fromkeys(OWNERS_ALONE))
+            shown.update(dict.fromkeys(OWNER_ONLY_FIELDS))
         return shown
 
 
 class TypeSummarySerializer(serializers.Serializer[Any]):
-    """One type of an account: how many are there, and how its last sync went."""
+    """One type of an account: the number of its resources, and the result of its last sync."""
 
     type = serializers.CharField()
     label = serializers.CharField()  # type: ignore[assignment] # a column of ours, not DRF's label.
@@ -193,7 +193,7 @@ class TypeSummarySerializer(serializers.Serializer[Any]):
 
 
 class CloudAccountDetailSerializer(CloudAccountSerializer):
-    """A cloud account with how each of its types was synced last."""
+    """A cloud account with a summary of each of its types."""
 
     types = serializers.SerializerMethodField()
 
@@ -206,14 +206,14 @@ class CloudAccountDetailSerializer(CloudAccountSerializer):
 
 
 class AccountAcceptedSerializer(serializers.Serializer[Any]):
-    """The account, and the job that verifies or removes it; null when there is nothing to do."""
+    """The account, and the job that verifies or deletes it; null when no job is needed."""
 
     account = CloudAccountSerializer()
     job = JobSerializer(allow_null=True)
 
 
 class ResourceTypeSerializer(serializers.ModelSerializer[ResourceType]):
-    """A kind of resource that an account can have synced."""
+    """A resource type that can be synced."""
 
     label = serializers.SerializerMethodField()  # type: ignore[assignment] # as above.
 
@@ -221,5 +221,5 @@ class ResourceTypeSerializer(serializers.ModelSerializer[ResourceType]):
         model = ResourceType
         fields = ["provider", "code", "label", "order"]
 
-    def get_label(self, kind: ResourceType) -> str:
-        return type_label(kind.provider, kind.code)
+    def get_label(self, resource_type: ResourceType) -> str:
+        return type_label(resource_type.provider, resource_type.code)

@@ -1,4 +1,4 @@
-"""Resources, what changed about them, and how they hang together."""
+"""Serializers of resources, their changes, and topologies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..services.topology import MAX_DEPTH
 
 
 class CloudResourceSerializer(ReadOnlyModelSerializer[CloudResource]):
-    """Something found in an account. `missing_count` says how many listings in a row did not show it."""
+    """A resource of an account. `missing_count` is the number of consecutive listings that did not show it."""
 
     account_name = serializers.CharField(source="account.name", read_only=True)
     type_display = serializers.SerializerMethodField()
@@ -54,13 +54,13 @@ class ResourceChangeSerializer(ReadOnlyModelSerializer[ResourceChange]):
 
 
 class TopologyQuerySerializer(StrictSerializer):
-    """How far to look."""
+    """The parameters of a topology: its depth in links."""
 
     depth = serializers.IntegerField(min_value=1, max_value=MAX_DEPTH, default=2)
 
 
 class NodeSerializer(ReadOnlyModelSerializer[CloudResource]):
-    """A resource of a neighbourhood."""
+    """A resource in a topology."""
 
     type_display = serializers.SerializerMethodField()
 
@@ -73,7 +73,7 @@ class NodeSerializer(ReadOnlyModelSerializer[CloudResource]):
 
 
 class EdgeSerializer(serializers.Serializer[Any]):
-    """That one refers to the other. `kind` is the two types: port-server."""
+    """A reference from one resource to another. `kind` is the two types: port-server."""
 
     source = serializers.UUIDField()  # type: ignore[assignment] # a column of ours, not DRF's source.
     target = serializers.UUIDField()
@@ -81,7 +81,7 @@ class EdgeSerializer(serializers.Serializer[Any]):
 
 
 class TopologySerializer(serializers.Serializer[Any]):
-    """The neighbourhood of a resource, which is the first node. `truncated` when there is more than is shown."""
+    """The topology around a resource, which is the first node. `truncated` is true when resources are left out."""
 
     nodes = NodeSerializer(many=True)
     edges = EdgeSerializer(many=True)

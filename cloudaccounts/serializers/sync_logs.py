@@ -1,4 +1,4 @@
-"""Sync logs, their lines, and how a sync is asked for."""
+"""Serializers of sync logs, their lines, and the request of a sync."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..registry import type_label
 
 
 class SyncLogSerializer(ReadOnlyModelSerializer[SyncLog]):
-    """One sync of one type of one account. `regions` has of each "" or why it failed."""
+    """One sync of one type of one account. `regions` holds for each region "" or the reason why it failed."""
 
     account_name = serializers.CharField(source="account.name", read_only=True)
     provider = serializers.CharField(source="account.provider", read_only=True)
@@ -56,7 +56,7 @@ class SyncLogSerializer(ReadOnlyModelSerializer[SyncLog]):
 
 
 class SyncLogLineSerializer(ReadOnlyModelSerializer[SyncLogLine]):
-    """A line, as it was appended."""
+    """A line of a sync log."""
 
     class Meta:
         model = SyncLogLine
@@ -64,18 +64,18 @@ class SyncLogLineSerializer(ReadOnlyModelSerializer[SyncLogLine]):
 
 
 class AccountSyncSerializer(StrictSerializer):
-    """Which types to sync now; those that the account has chosen when none are named."""
+    """The types to sync now; without them, all that the account has selected."""
 
     types = serializers.ListField(
         child=PlainCharField(max_length=30), min_length=1, max_length=200, required=False
     )
 
     def validate_types(self, codes: list[str]) -> list[str]:
-        """Each once."""
+        """Drop duplicates and keep the order."""
         return list(dict.fromkeys(codes))
 
 
 class SyncLogsSerializer(serializers.Serializer[Any]):
-    """The logs of what was asked for, new or joined; read their lines while they run."""
+    """The logs of the requested syncs, new or already running; their lines can be read while they run."""
 
     logs = SyncLogSerializer(many=True)

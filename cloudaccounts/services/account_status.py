@@ -1,4 +1,4 @@
-"""The status of accounts as pages and API show it: schedule, staleness, and the last sync of each type."""
+"""The status of accounts for pages and API: schedule, staleness, and the last sync of each type."""
 
 from __future__ import annotations
 
@@ -33,19 +33,20 @@ def load_account_statuses(accounts: Sequence[CloudAccount]) -> dict[int, Account
     names = {build_schedule_name(account.pk): account.pk for account in accounts}
     tasks = PeriodicTask.objects.filter(task=TASK, name__in=names).select_related("interval", "crontab")
     schedules = {names[task.name]: _describe_schedule(task) for task in tasks}
-    fresh = {one.account_id: one for one in measure_staleness(list(names.values()))} if names else {}
+    measured = measure_staleness(list(names.values())) if names else []
+    staleness_by_id = {staleness.account_id: staleness for staleness in measured}
     return {
         key: AccountStatus(
             schedules.get(key),
-            stale=key in fresh and fresh[key].stale,
-            synced_at=fresh[key].synced_at if key in fresh else None,
+            stale=key in staleness_by_id and staleness_by_id[key].stale,
+            synced_at=staleness_by_id[key].synced_at if key in staleness_by_id else None,
         )
         for key in names.values()
     }
 
 
 def _describe_schedule(task: PeriodicTask) -> dict[str, Any]:
-    # The last run of a new schedule is only a start for counting: it has not run then.
+    # The last run of a new schedule is only the start of its first interval: it has not run yet.
     last_run_at = task.last_run_at if task.total_run_count else None
     return {"enabled": task.enabled, "last_run_at": last_run_at, "next_run_at": next_run_at(task)}
 

@@ -38,7 +38,7 @@ def create_account(*, scope: Scope, fields: dict[str, Any]) -> tuple[CloudAccoun
         if scope.tenant is not None:
             own = CloudAccount.objects.filter(tenant=scope.tenant)
             require_row_limit(scope.tenant, "cloud_accounts", own)
-        _save(account)
+        _save_account(account)
         account.resource_types.set(types)
         job = handle_saved_account(account, user=scope.user, changed=CREDENTIAL_FIELDS)
         assert job is not None
@@ -51,12 +51,12 @@ def change_account(
 ) -> tuple[CloudAccount, Job | None]:
     """Change an account; return it with the job that verifies it, if its credentials were changed.
 
-    Raises `NotFoundError`, 403, 412 when `if_match` is of an older version, 409 `name_taken`, `busy`, 400 without the secret that it needs.
+    Raises `NotFoundError`, 403, 412 when `if_match` is of an older version, 409 `name_taken`, `busy`, 400 when the secret must be entered again.
     """
     with transaction.atomic():
         account = lock_account(scope, account_id, if_match)
-        if (held := engine.lock_holder(account.lock_key)) is not None:
-            raise engine.BusyError(held)
+        if (holder := engine.lock_holder(account.lock_key)) is not None:
+            raise engine.BusyError(holder)
         secret, types = fields.pop("secret", None), fields.pop("resource_types", None)
         changed = {name for name, value in fields.items() if getattr(account, name) != value}
         if is_secret_required(frozenset(changed)) and not secret:
@@ -67,7 +67,7 @@ def change_account(
             account.set_secret(secret)
             changed.add("secret")
         account.version = F("version") + 1
-        _save(account)
+        _save_account(account)
         if types is not None:
             account.resource_types.set(types)
         account.refresh_from_db()
@@ -84,17 +84,17 @@ def handle_saved_account(account: CloudAccount, *, user: User | None, changed: f
         SyncLog.objects.filter(account=account).close(str(_("The account was disabled.")))
     if not account.active or not changed & (CREDENTIAL_FIELDS | {"active"}):
         return None
-    return _verify(account, user, then_sync=True)
+    return _submit_verification(account, user, then_sync=True)
 
 
 def verify_account(*, scope: Scope, account_id: int) -> tuple[CloudAccount, Job]:
     """Submit the verification of an account's credentials. Raises `NotFoundError`, 403."""
     with transaction.atomic():
         account = lock_account(scope, account_id, None)
-        return account, _verify(account, scope.user, then_sync=False)
+        return account, _submit_verification(account, scope.user, then_sync=False)
 
 
-def _verify(account: CloudAccount, user: User | None, *, then_sync: bool) -> Job:
+def _submit_verification(account: CloudAccount, user: User | None, *, then_sync: bool) -> Job:
     command = VerifyAccountCommand(account.pk, then_sync=then_sync)
     try:
         with transaction.atomic():
@@ -142,11 +142,12 @@ def lock_account(scope: Scope, account_id: int, if_match: str | None) -> CloudAc
 
 def find_types(provider: str, codes: list[str]) -> tuple[list[ResourceType], list[str]]:
     """Return the types of a provider with some codes, and the codes that none has."""
-    found = {kind.code: kind for kind in ResourceType.objects.filter(provider=provider, code__in=codes)}
+    types = ResourceType.objects.filter(provider=provider, code__in=codes)
+    found = {resource_type.code: resource_type for resource_type in types}
     return list(found.values()), [code for code in codes if code not in found]
 
 
-def _save(account: CloudAccount) -> None:
+def _save_account(account: CloudAccount) -> None:
     try:
         with transaction.atomic():
             account.save()

@@ -10,9 +10,9 @@ from django.db import connection
 from tasks.clock import TOLERANCE
 
 from ..queries import MEASURE_STALENESS
-from ..registry import list_syncers, providers
+from ..registry import list_providers, list_syncers
 
-# An account is stale after this many intervals without a success: silence is not health.
+# An account is stale after this many intervals without a success.
 STALE_AFTER_INTERVALS = 3
 
 
@@ -34,7 +34,9 @@ def measure_staleness(account_ids: list[int] | None = None) -> list[Staleness]:
     The time counts from the account's creation, so that a new one is not stale. Types without a syncer are left out.
     """
     known = [
-        (provider.code, syncer.type) for provider in providers() for syncer in list_syncers(provider.code)
+        (provider.code, syncer.type)
+        for provider in list_providers()
+        for syncer in list_syncers(provider.code)
     ]
     with connection.cursor() as cursor:
         cursor.execute(
@@ -53,4 +55,6 @@ def measure_staleness(account_ids: list[int] | None = None) -> list[Staleness]:
 
 def list_stale_accounts() -> list[Staleness]:
     """List the accounts that have not synced some type for three intervals: an alarm."""
-    return sorted((one for one in measure_staleness() if one.stale), key=lambda one: one.name)
+    return sorted(
+        (account for account in measure_staleness() if account.stale), key=lambda account: account.name
+    )

@@ -1,4 +1,4 @@
-"""Status syncs by account and region, as VMs and volumes have them: request one, and find regions whose data is out of date."""
+"""Status syncs of accounts and regions, for VMs and volumes: request one, and find regions whose data is out of date."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tasks.clock import TOLERANCE
 def request_regions(states: type[Model], regions: Sequence[tuple[int, str]], column: str) -> QuerySet[Any]:
     """Record in the sync states of some accounts and regions that a sync is requested; return the states.
 
-    Regions without a state get one. `column` is the column with the time of the request: it outlives a broker that loses its
-    message. Safe beside a sync that creates the same states: what is there already is left as it is.
+    Regions without a state get one. `column` holds the time of the request, which survives the loss of the broker's
+    message. Safe beside a sync that creates the same states: existing ones are left as they are.
     """
     manager: Any = states._default_manager  # noqa: SLF001 - Django's documented API.
     manager.bulk_create(
@@ -33,9 +33,9 @@ def request_regions(states: type[Model], regions: Sequence[tuple[int, str]], col
 def select_stale(
     states: type[Model], synced: QuerySet[Any], after: timedelta, now: datetime | None = None
 ) -> QuerySet[Any]:
-    """Return the states of active accounts that were not listed for a while, or at a time that has not come yet.
+    """Return the states of active accounts whose last listing is older than `after`, missing, or in the future.
 
-    `synced` are the rows that are synced: a region without any is silent on purpose.
+    `synced` are the rows that are synced: a region without any needs no listing.
     """
     now = now or timezone.now()
     old = Q(listed_at=None) | Q(listed_at__lt=now - after) | Q(listed_at__gt=now + TOLERANCE)

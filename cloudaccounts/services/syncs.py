@@ -21,23 +21,23 @@ from tasks.leases import shorten_leases
 from tenants.scoping import Role, Scope
 
 from ..models import CloudAccount, CloudResource, ResourceChange, SyncLog
-from ..queries import SELECT_FORGOTTEN_LOGS
+from ..queries import SELECT_UNCLAIMED_LOGS
 from ..registry import list_synced_types, list_syncers
 from ..schedules import write_schedules
 from .accounts import require_account_access
 
-# A log that no worker has taken for this time is rung for again. Not more often, as a queue may take longer.
-RING_AGAIN_SECONDS = 120
-MAX_RINGS = 2000
+# A log that no worker has claimed for this time is dispatched again. Not sooner, because messages may wait in a queue.
+REDISPATCH_SECONDS = 120
+MAX_REDISPATCHED = 2000
 
 
 def open_scheduled_syncs(account_id: int) -> None:
     """Open the syncs of an account's types, when its schedule is due."""
     with transaction.atomic():
         # Locked, so that it is neither deleted nor disabled before the logs are written.
-        on = CloudAccount.objects.select_for_update(no_key=True).filter(pk=account_id, active=True)
-        if (account := on.first()) is not None:
-            _ring(SyncLog.objects.open(account.pk, list_synced_types(account)))
+        active = CloudAccount.objects.select_for_update(no_key=True).filter(pk=account_id, active=True)
+        if (account := active.first()) is not None:
+            _dispatch_syncs(SyncLog.objects.open(account.pk, list_synced_types(account)))
 
 
 def request_sync(
@@ -45,14 +45,14 @@ def request_sync(
 ) -> list[SyncLog]:
     """Request a sync of some types of an account, or of all that it has selected; return their logs.
 
-    The request joins a sync that is running. A type that cannot be synced gets a log too, which says so. Raises
-    `NotFoundError`, 403 `role_too_low` (operators may ask), 409 `account_inactive`, 400 for an unknown type.
+    The request joins a sync that is running. A type that cannot be synced gets a log, too, with that error. Raises
+    `NotFoundError`, 403 `role_too_low` below operator, 409 `account_inactive`, 400 for an unknown type.
     """
     with transaction.atomic():
-        account = _account(scope, account_id)
+        account = _lock_active_account(scope, account_id)
         codes = list(types) if types is not None else list_synced_types(account)
         _check_types(account, codes)
-        _ring(
+        _dispatch_syncs(
             SyncLog.objects.open(
                 account.pk,
                 codes,
@@ -69,7 +69,7 @@ def request_sync(
 
 
 def accept_losses(*, scope: Scope, log_id: int) -> SyncLog:
-    """Confirm the deletions that a sync holds back: start a new sync of the type, which marks whatever is missing.
+    """Confirm the deletions that a sync holds back: start a new sync of the type, which expires whatever is missing.
 
     Raises `NotFoundError`, 403 `role_too_low`, 409 `nothing_held_back`, also when a later sync of the type has ended since.
     """
@@ -89,7 +89,7 @@ def accept_losses(*, scope: Scope, log_id: int) -> SyncLog:
     return accepted
 
 
-def _account(scope: Scope, account_id: int) -> CloudAccount:
+def _lock_active_account(scope: Scope, account_id: int) -> CloudAccount:
     # Locked, so that the account is neither deleted nor disabled before the logs are written.
     visible = CloudAccount.objects.within(scope).select_for_update(of=("self",), no_key=True)
     account = require_account_access(scope, visible.filter(pk=account_id).first(), Role.OPERATOR)
@@ -113,31 +113,31 @@ def _check_types(account: CloudAccount, codes: list[str]) -> None:
         )
 
 
-def _ring(log_ids: list[int]) -> None:
+def _dispatch_syncs(log_ids: list[int]) -> None:
     if log_ids:
         crash_point_on_commit("sync_opened")
         dispatch_task("cloudaccounts.sync_resource", *[[log_id] for log_id in log_ids])
 
 
 def sweep_syncs() -> None:
-    """Close syncs whose worker died, ring again for logs that no worker took, and repair schedules of accounts."""
+    """Close syncs whose worker died, dispatch logs again that no worker has claimed, and repair schedules of accounts."""
     with transaction.atomic():
-        # A worker that only sleeps may hold its log's row for as long as it does; it is passed over until it wakes.
+        # A worker that is suspended may hold its log's row locked; the row is skipped until the worker resumes.
         shorten_leases(SyncLog.objects.running())
         dead = SyncLog.objects.running().filter(lease_until__lt=Now()).select_for_update(skip_locked=True)
         SyncLog.objects.filter(pk__in=list(dead.values_list("pk", flat=True))).close(
             _("The worker stopped before the sync ended.")
         )
-        _ring(_select_forgotten())
+        _dispatch_syncs(_select_unclaimed())
     write_schedules()
 
 
-def _select_forgotten() -> list[int]:
-    """Return logs that no worker has taken for a while, and mark them as rung for."""
+def _select_unclaimed() -> list[int]:
+    """Return the ids of logs that no worker has claimed for a while, and mark them as dispatched."""
     with connection.cursor() as cursor:
         cursor.execute(
-            SELECT_FORGOTTEN_LOGS,
-            [RING_AGAIN_SECONDS, MAX_RINGS],
+            SELECT_UNCLAIMED_LOGS,
+            [REDISPATCH_SECONDS, MAX_REDISPATCHED],
         )
         return sorted(log_id for (log_id,) in cursor.fetchall())
 
@@ -149,17 +149,17 @@ def prune_history(batch: int = 5000) -> None:
     """
     now = timezone.now()
     logs = SyncLog.objects.filter(ended_at__lt=now - timedelta(days=settings.SYNC_LOG_RETENTION_DAYS))
-    kept = (
+    last_successes = (
         SyncLog.objects.filter(state=SyncLog.State.SUCCESS)
         .order_by("account_id", "type", "-id")
         .distinct("account_id", "type")
     )
-    _delete_in_batches(logs.exclude(pk__in=list(kept.values_list("pk", flat=True))), batch)
+    _delete_in_batches(logs.exclude(pk__in=list(last_successes.values_list("pk", flat=True))), batch)
     long_ago = now - timedelta(days=settings.RESOURCE_RETENTION_DAYS)
     _delete_in_batches(ResourceChange.objects.filter(at__lt=long_ago), batch)
     _delete_in_batches(CloudResource.objects.filter(expired_at__lt=long_ago), batch)
 
 
-def _delete_in_batches(rows: QuerySet[Any], batch: int) -> None:
-    while ids := list(rows.order_by("pk").values_list("pk", flat=True)[:batch]):
-        rows.model.objects.filter(pk__in=ids).delete()
+def _delete_in_batches(queryset: QuerySet[Any], batch: int) -> None:
+    while ids := list(queryset.order_by("pk").values_list("pk", flat=True)[:batch]):
+        queryset.model.objects.filter(pk__in=ids).delete()

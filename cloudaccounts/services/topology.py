@@ -28,7 +28,7 @@ class Topology:
 
 
 def build_topology(*, scope: Scope, root: CloudResource, depth: int) -> Topology:
-    """Build the topology around a resource, following links both ways: one query a level, and two for all.
+    """Build the topology around a resource, following links both ways: two queries a level, and two more.
 
     Resources outside the scope and expired ones are left out, and nothing is reached through them.
     """
@@ -54,7 +54,7 @@ def _select_neighbors(frontier: list[UUID]) -> list[UUID]:
     with connection.cursor() as cursor:
         cursor.execute(
             SELECT_NEIGHBORS,
-            # Some of them may not be visible, or have been reached already; more than this is cut anyway.
+            # More than MAX_NODES, because some may be invisible or reached already.
             {"ids": frontier, "most": 4 * MAX_NODES},
         )
         return [found for (found,) in cursor.fetchall()]

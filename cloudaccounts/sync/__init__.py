@@ -1,1 +1,1 @@
-"""Clouds to resource rows: the room's only reader of clouds."""
+"""Syncs from clouds to resource rows. Only this package lists clouds for the room."""

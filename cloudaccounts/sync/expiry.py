@@ -1,4 +1,4 @@
-"""Expiry of resources that complete listings did not show; a mass loss waits for a person."""
+"""Expiry of resources that complete listings did not show; a mass loss waits for a person's confirmation."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from django.db import connection
 from ..queries import COUNT_LOST, COUNT_MISSED_LISTING, EXPIRE_MISSING
 from .resource_writer import SyncTarget
 
-# One lost object is no mass loss, whatever share of the whole it is.
-NO_MASS_LOSS = 1
+# The loss of one object needs no confirmation, whatever its share of all objects.
+MAX_UNCONFIRMED_LOSS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +26,17 @@ class ExpiryResult:
 
 
 def expire_unseen(
-    place: SyncTarget, began: datetime, *, after: int, accepted: bool, log_id: int | None
+    target: SyncTarget, began: datetime, *, after: int, accepted: bool, log_id: int | None
 ) -> ExpiryResult:
-    """Count a complete listing without the rows not seen since `began`; they expire after `after` such listings.
+    """Count a complete listing for the rows that were not seen since `began`; they expire after `after` such listings.
 
-    When more than `RESOURCE_MASS_LOSS_SHARE` of all rows would expire, none does, unless the losses are `accepted`. They
-    stay counted as missing, so that only a person's confirmation is needed. Call it in a transaction, under the run's claim.
+    When more than `RESOURCE_MASS_LOSS_SHARE` of all rows would expire, none does, unless the losses are `accepted`. The
+    counts stay, so a confirmation expires them at once. Call it in a transaction, under the run's claim.
     """
-    values: dict[str, str | int | datetime | None] = {
-        "account": place[0],
-        "region": place[1],
-        "type": place[2],
+    params: dict[str, str | int | datetime | None] = {
+        "account": target[0],
+        "region": target[1],
+        "type": target[2],
         "began": began,
         "after": after,
         "log": log_id,
@@ -44,18 +44,18 @@ def expire_unseen(
     with connection.cursor() as cursor:
         cursor.execute(
             COUNT_MISSED_LISTING,
-            values,
+            params,
         )
         cursor.execute(
             COUNT_LOST,
-            values,
+            params,
         )
         present, missing, due = cursor.fetchone()
-        if due > NO_MASS_LOSS and due > present * settings.RESOURCE_MASS_LOSS_SHARE and not accepted:
+        if due > MAX_UNCONFIRMED_LOSS and due > present * settings.RESOURCE_MASS_LOSS_SHARE and not accepted:
             return ExpiryResult(present, missing, expired=0, held_back=due)
         if due:
             cursor.execute(
                 EXPIRE_MISSING,
-                values,
+                params,
             )
         return ExpiryResult(present, missing - due, expired=due, held_back=0)

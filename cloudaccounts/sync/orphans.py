@@ -2,8 +2,7 @@
 
 Everything that the portal creates carries its tag and the id of a row that is written before the request goes out. So an
 object without a row, and without a job that may still write one, is an orphan. Each room that creates objects keeps a
-table of its orphans and says by an `OrphanTable` which objects are its own; what is done about a confirmed orphan is the
-room's decision, too.
+table of its orphans, recognizes its own objects by an `OrphanTable`, and decides what to do about a confirmed orphan.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ TaggedObject = TypeVar("TaggedObject")
 
 
 class OrphanTable(ABC, Generic[TaggedObject]):
-    """One room's table of orphans, and what tells an orphan from an object of the room's rows.
+    """One room's table of orphans, with the rules that tell an orphan from an object with a row.
 
     The model has the columns `account`, `region`, `seen` (sightings, 1 by default), `first_seen_at`, `last_seen_at`, and
     `id_column`, which holds the object's id in the cloud.
@@ -64,9 +63,9 @@ def sweep_orphans(
 ) -> QuerySet[Any]:
     """Record the orphans of one complete listing; return those that it has confirmed and that no job holds.
 
-    `began` is when the listing began, on the database's clock. Orphans that it did not show, or that have found their row
-    since, are forgotten. An error while `pages` are read is the caller's: sightings until then are kept, nothing is
-    forgotten, and nothing is returned.
+    `began` is when the listing began, on the database's clock. Orphans that it did not show, or that have a row now, are
+    deleted from the table. An error while `pages` are read is raised to the caller: sightings until then are kept, and
+    nothing is deleted.
 
     Safe for two sweeps at once: an orphan is counted once for each listing that began after its last sighting, and
     is returned to the sweep that counted it.

@@ -1,4 +1,4 @@
-"""Pages of resources_by_id to rows: a fixed number of statements a page, however many objects are on it."""
+"""Write pages of listed resources to rows: a fixed number of statements a page, however many objects are on it."""
 
 from __future__ import annotations
 
@@ -13,30 +13,33 @@ from typing import Any
 
 from django.db import DataError, IntegrityError, connection, transaction
 
+from openstack_client.decoding import clean_text
+
 from ..models import CloudResource
 from ..queries import TOUCH_UNCHANGED, WRITE_CHANGED, WRITE_LINKS
 from ..registry import ListedResource, UnreadableResource
-from ..text_sanitizer import sanitize_text
 
 # JSON that PostgreSQL's jsonb refuses: NUL, halves of surrogate pairs, NaN and infinities.
 _REFUSED_JSON = re.compile(r"\\u0000|\\ud[89a-f]|NaN|Infinity", re.IGNORECASE)
 # The longest JSON of one object's attributes that is stored.
 MAX_ATTRIBUTES_LENGTH = 64_000
-# An account, a region, a type: what one listing covers.
+# What one listing covers: the id of an account, a region, and the code of a type.
 SyncTarget = tuple[int, str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A resource as PostgreSQL takes it."""
+    """A resource row, serialized for the statements."""
 
     cloud_id: str
-    columns: str  # As JSON: an object with a value for each.
-    edges: list[tuple[str, str, str]]  # Kind, type and id in the cloud of the other end.
+    columns: str  # A JSON object with the value of each column.
+    edges: list[
+        tuple[str, str, str]
+    ]  # The kind of each link, and the type and the id in the cloud of its target.
 
 
 @dataclass(slots=True)
-class Written:
+class WriteCounts:
     """The numbers of rows that a page has created, updated, or left unchanged."""
 
     created: int = 0
@@ -45,80 +48,78 @@ class Written:
 
 
 def write_resources(
-    place: SyncTarget, page: Sequence[ListedResource], seen_at: datetime, *, log_id: int | None = None
-) -> Written:
+    target: SyncTarget, page: Sequence[ListedResource], seen_at: datetime, *, log_id: int | None = None
+) -> WriteCounts:
     """Write a page of resources to the rows of a target, with their changes and links.
 
-    Two statements when nothing has changed, four otherwise. A row that was seen at `seen_at` or later is left alone and
-    not counted: so an old listing never beats a newer reading, and an object that a listing shows twice counts once.
+    Two statements when nothing has changed, four otherwise. A row that was seen at `seen_at` or later is neither written nor
+    counted: so an old listing never overwrites a newer reading, and an object that a listing shows twice counts once.
     """
-    resources_by_id = {sanitize_text(found.cloud_id, 255): found for found in page}
-    digests = {cloud_id: _digest(found) for cloud_id, found in resources_by_id.items()}
-    unchanged_ids = _touch(place, digests, seen_at)
-    # Most of the time there are none, so only these are converted.
-    others = [
-        _row(place[2], cloud_id, found, digests[cloud_id])
+    resources_by_id = {clean_text(found.cloud_id, 255): found for found in page}
+    digests = {cloud_id: _compute_digest(found) for cloud_id, found in resources_by_id.items()}
+    unchanged_ids = _touch_unchanged(target, digests, seen_at)
+    # Only changed resources are serialized; most pages have none.
+    changed_rows = [
+        _build_row(target[2], cloud_id, found, digests[cloud_id])
         for cloud_id, found in resources_by_id.items()
         if cloud_id not in unchanged_ids
     ]
-    if not others:
-        return Written(unchanged=len(unchanged_ids))
-    created, updated, unchanged, ids = _write(place, others, seen_at, log_id)
-    _link(place, {row.cloud_id: row.edges for row in others if row.cloud_id in ids})
-    return Written(created, updated, unchanged + len(unchanged_ids))
+    if not changed_rows:
+        return WriteCounts(unchanged=len(unchanged_ids))
+    created, updated, unchanged, ids = _write_changed(target, changed_rows, seen_at, log_id)
+    _replace_links(target, {row.cloud_id: row.edges for row in changed_rows if row.cloud_id in ids})
+    return WriteCounts(created, updated, unchanged + len(unchanged_ids))
 
 
 def write_page(
-    place: SyncTarget, page: Sequence[ListedResource], seen_at: datetime, *, log_id: int | None = None
-) -> tuple[Written, list[UnreadableResource]]:
+    target: SyncTarget, page: Sequence[ListedResource], seen_at: datetime, *, log_id: int | None = None
+) -> tuple[WriteCounts, list[UnreadableResource]]:
     """Write a page like `write_resources`, but leave out objects that the database or Python refuses; return these.
 
-    The wrapper's objects fit the database, so this is only a safety net. A page that is refused is halved until the bad
-    object is alone: some twenty more statements for one object in a thousand, none for a page that is not.
-    Call it in a transaction; each try has a savepoint of its own.
+    The records of `openstack_client` fit the database, so this is only a safety net. A refused page is halved until the bad
+    object is alone: some twenty more statements for one bad object in a thousand, and none without one.
+    Call it in a transaction; each attempt has a savepoint of its own.
     """
     try:
         with transaction.atomic():
-            return write_resources(place, page, seen_at, log_id=log_id), []
+            return write_resources(target, page, seen_at, log_id=log_id), []
     except (DataError, IntegrityError, ValueError, TypeError, OverflowError, RecursionError) as error:
         if len(page) == 1:
-            reason = sanitize_text(f"{type(error).__name__}: {error}", 300)
-            return Written(), [
-                UnreadableResource(
-                    sanitize_text(page[0].cloud_id, 255), sanitize_text(page[0].name, 255), reason
-                )
+            reason = clean_text(f"{type(error).__name__}: {error}", 300)
+            return WriteCounts(), [
+                UnreadableResource(clean_text(page[0].cloud_id, 255), clean_text(page[0].name, 255), reason)
             ]
     half = len(page) // 2
-    first, refused = write_page(place, page[:half], seen_at, log_id=log_id)
-    second, others = write_page(place, page[half:], seen_at, log_id=log_id)
+    first, first_refused = write_page(target, page[:half], seen_at, log_id=log_id)
+    second, second_refused = write_page(target, page[half:], seen_at, log_id=log_id)
     return (
-        Written(
+        WriteCounts(
             first.created + second.created,
             first.updated + second.updated,
             first.unchanged + second.unchanged,
         ),
-        [*refused, *others],
+        [*first_refused, *second_refused],
     )
 
 
-def touch_unreadable(place: SyncTarget, cloud_ids: Sequence[str], seen_at: datetime) -> None:
-    """Mark rows as seen whose objects were listed but could not be read."""
+def touch_unreadable(target: SyncTarget, cloud_ids: Sequence[str], seen_at: datetime) -> None:
+    """Mark the rows of objects as seen that were listed but could not be read."""
     CloudResource.objects.present().filter(
-        account=place[0],
-        region=place[1],
-        type=place[2],
+        account=target[0],
+        region=target[1],
+        type=target[2],
         cloud_id__in=cloud_ids,
         last_seen_at__lt=seen_at,
     ).update(last_seen_at=seen_at, missing_count=0)
 
 
-def _digest(found: ListedResource) -> str:
+def _compute_digest(found: ListedResource) -> str:
     """Return a digest of everything that is stored of an object.
 
-    What is the same has the same digest, in whatever order the cloud lists links and keys. It is taken from what the
-    syncer found, not from JSON of it, which would cost more than all the rest of a page on which nothing is new. When
-    two Pythons have different digests for the same, or order matters further down, rows are looked at once more, and
-    found to be as they were.
+    Equal objects have equal digests, in whatever order the cloud lists links and keys. The digest is computed from Python
+    values, not from JSON, which would cost more than all the rest of a page without changes. Digests may differ for equal
+    objects (another version of Python, another order in nested values): the database then compares the rows and finds no
+    change.
     """
     links = sorted([(link.type, link.cloud_id) for link in found.links])
     try:
@@ -126,26 +127,28 @@ def _digest(found: ListedResource) -> str:
             (name, sorted(value.items())) if isinstance(value, dict) else (name, value)
             for name, value in found.attributes.items()
         ]
-        said = marshal.dumps((found.name, found.status, found.addresses, links, attributes), 2)
+        content = marshal.dumps((found.name, found.status, found.addresses, links, attributes), 2)
     except (ValueError, TypeError):
-        said = repr((found.name, found.status, found.addresses, links, _json(found.attributes))).encode()
-    return blake2b(said, digest_size=16).hexdigest()
+        content = repr(
+            (found.name, found.status, found.addresses, links, _dump_attributes(found.attributes))
+        ).encode()
+    return blake2b(content, digest_size=16).hexdigest()
 
 
-def _row(type_code: str, cloud_id: str, found: ListedResource, digest: str) -> _Row:
-    # Each once, as it is written: two ids may be the same once junk is taken out of them.
+def _build_row(type_code: str, cloud_id: str, found: ListedResource, digest: str) -> _Row:
+    # A set of cleaned ids: two ids may be equal once they are cleaned.
     edges = sorted(
         {
-            (f"{type_code}-{link.type}", link.type, sanitize_text(link.cloud_id, 255))
+            (f"{type_code}-{link.type}", link.type, clean_text(link.cloud_id, 255))
             for link in found.links
             if link.cloud_id
         }
     )
     columns = {
         "cloud_id": cloud_id,
-        "name": sanitize_text(found.name, 255),
-        "status": sanitize_text(found.status, 50),
-        "addresses": sanitize_text(" ".join(found.addresses), 4000),
+        "name": clean_text(found.name, 255),
+        "status": clean_text(found.status, 50),
+        "addresses": clean_text(" ".join(found.addresses), 4000),
         "attributes": found.attributes,
         "digest": digest,
         "links": [f"{kind} {target}" for kind, _type, target in edges],
@@ -155,20 +158,20 @@ def _row(type_code: str, cloud_id: str, found: ListedResource, digest: str) -> _
     except RecursionError:
         text = ""
     if not text or len(text) > MAX_ATTRIBUTES_LENGTH or _REFUSED_JSON.search(text):
-        # Seldom, so it may cost more.
-        text = json.dumps({**columns, "attributes": json.loads(_json(found.attributes))})
+        # Rare, so a second serialization does no harm.
+        text = json.dumps({**columns, "attributes": json.loads(_dump_attributes(found.attributes))})
     return _Row(cloud_id, text, edges)
 
 
-def _json(attributes: dict[str, Any]) -> str:
-    """Return attributes as JSON that PostgreSQL takes: bad values are replaced, and too large ones left out."""
+def _dump_attributes(attributes: dict[str, Any]) -> str:
+    """Return attributes as JSON that PostgreSQL accepts: invalid values are replaced, and too large ones left out."""
     try:
         text = json.dumps(attributes, sort_keys=True)
     except RecursionError:
         text = ""
     if text and len(text) <= MAX_ATTRIBUTES_LENGTH and not _REFUSED_JSON.search(text):
         return text
-    clean = _replace_bad_values(attributes, 8)
+    clean = _replace_invalid_values(attributes, 8)
     text = json.dumps(clean, sort_keys=True)
     if len(text) <= MAX_ATTRIBUTES_LENGTH:
         return text
@@ -177,47 +180,45 @@ def _json(attributes: dict[str, Any]) -> str:
     return json.dumps({**dict(list(small.items())[:50]), "left_out": left_out}, sort_keys=True)
 
 
-def _replace_bad_values(value: Any, depth: int) -> Any:
+def _replace_invalid_values(value: Any, depth: int) -> Any:
     if isinstance(value, str):
-        return sanitize_text(value, 4000)
+        return clean_text(value, 4000)
     if isinstance(value, float):
-        return value if value - value == 0 else None  # NaN and the infinities are no JSON.
+        return value if value - value == 0 else None  # JSON has neither NaN nor infinities.
     if isinstance(value, dict):
         return (
-            {sanitize_text(str(k), 255): _replace_bad_values(v, depth - 1) for k, v in value.items()}
+            {clean_text(str(k), 255): _replace_invalid_values(v, depth - 1) for k, v in value.items()}
             if depth
             else "…"
         )
     if isinstance(value, list | tuple):
-        return [_replace_bad_values(one, depth - 1) for one in value] if depth else "…"
+        return [_replace_invalid_values(member, depth - 1) for member in value] if depth else "…"
     return value
 
 
-def _scope(place: SyncTarget, seen_at: datetime) -> dict[str, Any]:
-    return {"account": place[0], "region": place[1], "type": place[2], "seen_at": seen_at}
+def _build_params(target: SyncTarget, seen_at: datetime) -> dict[str, Any]:
+    return {"account": target[0], "region": target[1], "type": target[2], "seen_at": seen_at}
 
 
-def _touch(place: SyncTarget, digests: Mapping[str, str], seen_at: datetime) -> set[str]:
+def _touch_unchanged(target: SyncTarget, digests: Mapping[str, str], seen_at: datetime) -> set[str]:
     """Mark unchanged rows as seen; return their ids in the cloud. `digests` are by these ids."""
     with connection.cursor() as cursor:
-        # One JSON text, not arrays: of those PostgreSQL reads every element as an expression, which takes longer than
-        # the update.
         cursor.execute(
             TOUCH_UNCHANGED,
-            {**_scope(place, seen_at), "digests": json.dumps(digests)},
+            {**_build_params(target, seen_at), "digests": json.dumps(digests)},
         )
         return {cloud_id for (cloud_id,) in cursor.fetchall()}
 
 
-def _write(
-    place: SyncTarget, rows: Sequence[_Row], seen_at: datetime, log_id: int | None
+def _write_changed(
+    target: SyncTarget, rows: Sequence[_Row], seen_at: datetime, log_id: int | None
 ) -> tuple[int, int, int, set[str]]:
-    """Insert or update rows; return the numbers of created, updated and unchanged rows, and the ids of all of them."""
+    """Insert or update rows; return the numbers of created, updated and unchanged rows, and their ids in the cloud."""
     with connection.cursor() as cursor:
         cursor.execute(
             WRITE_CHANGED,
             {
-                **_scope(place, seen_at),
+                **_build_params(target, seen_at),
                 "log": log_id,
                 "rows": f"[{','.join([row.columns for row in rows])}]",
             },
@@ -226,10 +227,10 @@ def _write(
         return created, updated, unchanged, set(written)
 
 
-def _link(place: SyncTarget, edges: Mapping[str, Sequence[tuple[str, str, str]]]) -> None:
+def _replace_links(target: SyncTarget, edges: Mapping[str, Sequence[tuple[str, str, str]]]) -> None:
     """Replace the links of rows that have just been written."""
     with connection.cursor() as cursor:
         cursor.execute(
             WRITE_LINKS,
-            {"account": place[0], "region": place[1], "type": place[2], "edges": json.dumps(edges)},
+            {"account": target[0], "region": target[1], "type": target[2], "edges": json.dumps(edges)},
         )

@@ -1,7 +1,7 @@
-"""Resource sync: one type of one account, from a complete listing of each region to rows.
+"""Resource syncs: one type of one account, from a complete listing of each region to rows.
 
-A region's listing is compared and written page by page; only after its last page is anything said about what was not on
-it. So half a listing expires nothing, and a region that fails leaves its rows as they were.
+A region's listing is compared and written page by page; resources that it did not show are counted only after its last
+page. So an incomplete listing expires nothing, and the rows of a failed region stay.
 
 Every transaction of a run begins by writing to its log under the run's own claim. A worker that has lost the claim (its
 lease ran out, the account is being deleted) finds no row there, and writes nothing.
@@ -23,6 +23,7 @@ from django.db.models.functions import Now
 from django.utils import translation
 from django.utils.translation import gettext as _
 
+from openstack_client.decoding import clean_text
 from openstack_client.paging import prefetch_pages
 from tasks import fairness
 from tasks.clock import database_now
@@ -34,10 +35,9 @@ from ..clock_offsets import build_clock_warning
 from ..connect import guard_request
 from ..models import SyncLog, SyncLogLine
 from ..registry import Provider, Syncer, UnknownProviderError, UnreadableResource, find_syncer, get_provider
-from ..text_sanitizer import sanitize_text
 from .clock_offsets import record_clock_offset
 from .expiry import expire_unseen
-from .resource_writer import SyncTarget, Written, touch_unreadable, write_page
+from .resource_writer import SyncTarget, WriteCounts, touch_unreadable, write_page
 
 log = structlog.get_logger(__name__)
 
@@ -52,12 +52,12 @@ CRASH_POINTS = (
     "sync_claimed",  # a log is owned; nothing has been listed
     "sync_page",  # a page of a listing is committed; the rest of the listing is to come
     "sync_expired",  # a region's listing is complete, and what it did not show is committed
-    "sync_ended",  # the last word is committed
+    "sync_ended",  # the result is committed
 )
 
 
 class SyncStoppedError(Exception):
-    """The run belongs to this worker no longer: its log was closed, or another worker has it."""
+    """The run has lost its claim: its log was closed, or another worker has it."""
 
 
 def sync_resource(account_id: int, type_code: str) -> SyncLog | None:
@@ -69,8 +69,8 @@ def sync_resource(account_id: int, type_code: str) -> SyncLog | None:
 def run_sync(log_id: int) -> SyncLog | None:
     """Run a requested sync; None when another worker has it, it has ended, or its tenant has no free share.
 
-    Never raises for what a cloud does: the log holds it. A tenant whose clouds are slow uses at most its share of the
-    worker's processes (`tasks/fairness.py`); its other syncs wait, and the next is rung for when one has ended.
+    Errors of clouds are not raised: the log holds them. A tenant whose clouds are slow uses at most its share of the
+    worker's processes (`tasks/fairness.py`); its other syncs wait, and the next is dispatched when one has ended.
     """
     tenant_id = SyncLog.objects.filter(pk=log_id).values_list("account__tenant_id", flat=True).first()
     if not fairness.acquire_slot(tenant_id, QUEUE):
@@ -90,11 +90,11 @@ def _run_log(log_id: int) -> SyncLog | None:
     if lease is None:
         return None
     crash_point("sync_claimed")
-    entry = SyncLog.objects.select_related("account").get(pk=log_id)
+    sync_log = SyncLog.objects.select_related("account").get(pk=log_id)
     try:
-        language = entry.language or settings.LANGUAGE_CODE
+        language = sync_log.language or settings.LANGUAGE_CODE
         with lease.kept_alive(guard_effects=True), translation.override(language):
-            _SyncRun(entry, lease).carry_out()
+            _SyncRun(sync_log, lease).run()
     except (SyncStoppedError, LeaseLostError):
         log.info("resource_sync_stopped", log=log_id)
     return SyncLog.objects.filter(pk=log_id).first()
@@ -104,144 +104,148 @@ def _run_log(log_id: int) -> SyncLog | None:
 class _SyncRun:
     """One run of one log, under one claim."""
 
-    entry: SyncLog
+    sync_log: SyncLog
     lease: Lease
-    # What could not be read, in words.
-    unread: list[str] = field(default_factory=list)
+    # Descriptions of unreadable objects, for the log's message.
+    unreadable_texts: list[str] = field(default_factory=list)
 
-    def carry_out(self) -> None:
-        """Sync every region and write the last word. Raises `SyncStoppedError`, `LeaseLostError`."""
+    def run(self) -> None:
+        """Sync every region and write the result. Raises `SyncStoppedError`, `LeaseLostError`."""
         try:
-            problems = self._regions()
+            problems = self._sync_regions()
         except (SyncStoppedError, LeaseLostError):
             raise
         except Exception:
-            log.exception("resource_sync_errored", log=self.entry.pk)
+            log.exception("resource_sync_errored", log=self.sync_log.pk)
             problems = {"": _("Internal error.")}
-        self._end(problems)
+        self._finish(problems)
 
-    def _regions(self) -> dict[str, str]:
+    def _sync_regions(self) -> dict[str, str]:
         """Sync region after region; return the error of each, "" for none; the key "" holds an error of all regions."""
-        account, type_code = self.entry.account, self.entry.type
+        account, type_code = self.sync_log.account, self.sync_log.type
         try:
             provider = get_provider(account)
         except UnknownProviderError:
             return {"": _("The cloud type '%(provider)s' is not installed.") % {"provider": account.provider}}
         syncer = find_syncer(account.provider, type_code)
         if syncer is None:
-            words = {"type": type_code, "provider": provider.label}
-            return {"": _("Syncing '%(type)s' is not supported for %(provider)s.") % words}
+            message = _("Syncing '%(type)s' is not supported for %(provider)s.")
+            return {"": message % {"type": type_code, "provider": provider.label}}
         if not account.active:
             return {"": _("The account is disabled.")}
         try:
-            regions = provider.regions(account)
+            regions = provider.list_regions(account)
         except provider.errors as error:
             return {"": str(error)}
         if not regions:
             return {"": _("The cloud's catalog has no region.")}
-        problems = {region: self._guarded(provider, syncer, region) for region in regions}
+        problems = {region: self._sync_region(provider, syncer, region) for region in regions}
         if any(problems.values()):
-            return problems  # A region that is not listed any more may only be misspelled now.
-        # A region that was removed from the account's list was dropped by a person. One that has vanished from the
-        # catalog may come back, so its losses need a confirmation.
+            return problems  # The name of a region that is not listed any more may only be misspelled in the account.
+        # A person has removed a region from the account's list, so its losses need no confirmation. A region that has
+        # vanished from the catalog may come back, so they do.
         known = account.resources.present().filter(type=type_code).order_by()
         for region in set(known.values_list("region", flat=True).distinct()) - set(regions):
-            problems[region] = self._expire(syncer, region, database_now(), accepted=bool(account.regions))
+            problems[region] = self._expire_unseen(
+                syncer, region, database_now(), accepted=bool(account.regions)
+            )
         return problems
 
-    def _guarded(self, provider: Provider, syncer: Syncer, region: str) -> str:
+    def _sync_region(self, provider: Provider, syncer: Syncer, region: str) -> str:
         """Sync a region; return the error, or "". Resources that were written before the error are kept."""
         try:
-            return self._region(provider, syncer, region)
+            return self._list_region(provider, syncer, region)
         except provider.errors as error:
             problem = str(error)
         except (SyncStoppedError, LeaseLostError):
             raise
         except Exception:
-            log.exception("resource_sync_errored", log=self.entry.pk, region=region)
+            log.exception("resource_sync_errored", log=self.sync_log.pk, region=region)
             problem = _("Internal error.")
         with self._claim():
-            self._line(f"{region}: {problem}", SyncLogLine.Level.ERROR)
+            self._append_line(f"{region}: {problem}", SyncLogLine.Level.ERROR)
         return problem
 
-    def _region(self, provider: Provider, syncer: Syncer, region: str) -> str:
+    def _list_region(self, provider: Provider, syncer: Syncer, region: str) -> str:
         began = database_now()
-        client = provider.open(self.entry.account, region)
-        place = (self.entry.account_id, region, syncer.type)
-        seen = 0
+        client = provider.open_client(self.sync_log.account, region)
+        target = (self.sync_log.account_id, region, syncer.type)
+        listed = 0
         unreadable: list[UnreadableResource] = []
-        for number, page in enumerate(prefetch_pages(syncer.pages(client), guard_request), start=1):
+        for number, page in enumerate(prefetch_pages(syncer.list_pages(client), guard_request), start=1):
             with self._claim():
-                written, refused = write_page(place, page, began, log_id=self.entry.pk)
-                seen += len(page)
-                self._note_unreadable(place, [*getattr(page, "unreadable", ()), *refused], unreadable, began)
-                self._count(written)
-                self._line(
+                written, refused = write_page(target, page, began, log_id=self.sync_log.pk)
+                listed += len(page)
+                self._record_unreadable(
+                    target, [*getattr(page, "unreadable", ()), *refused], unreadable, began
+                )
+                self._add_write_counts(written)
+                self._append_line(
                     _("%(region)s: page %(number)s, %(seen)s so far; %(created)s new, %(updated)s changed.")
                     % {
                         "region": region,
                         "number": number,
-                        "seen": seen,
+                        "seen": listed,
                         "created": written.created,
                         "updated": written.updated,
                     }
                 )
             crash_point("sync_page")
-        self._note_clock(provider, client, region)
-        if any(not one.cloud_id for one in unreadable):
-            # Any resource that was not listed may be one of these.
+        self._record_clock_offset(provider, client, region)
+        if any(not resource.cloud_id for resource in unreadable):
+            # Each resource that was not listed may be the object without an id.
             with self._claim():
-                self._line(
+                self._append_line(
                     _("%(region)s: an object without an ID was listed, so no resource counts as missing.")
                     % {"region": region},
                     SyncLogLine.Level.WARNING,
                 )
             return ""
-        return self._expire(syncer, region, began, accepted=False)
+        return self._expire_unseen(syncer, region, began, accepted=False)
 
-    def _note_unreadable(
+    def _record_unreadable(
         self,
-        place: SyncTarget,
+        target: SyncTarget,
         found: list[UnreadableResource],
         known: list[UnreadableResource],
         began: datetime,
     ) -> None:
-        """Count objects that could not be read and name them in the log. A row with the id of one counts as seen."""
+        """Count objects that could not be read, name them in the log, and mark their rows as seen."""
         if not found:
             return
-        touch_unreadable(place, [one.cloud_id for one in found if one.cloud_id], began)
-        for one in found[: max(0, MAX_NAMED - len(known))]:
-            words = {"region": place[1], "object": one}
-            self._line(_("%(region)s: unreadable object: %(object)s") % words, SyncLogLine.Level.WARNING)
-            self.unread.append(sanitize_text(str(one), 300))
+        touch_unreadable(target, [resource.cloud_id for resource in found if resource.cloud_id], began)
+        for resource in found[: max(0, MAX_NAMED - len(known))]:
+            line = _("%(region)s: unreadable object: %(object)s") % {"region": target[1], "object": resource}
+            self._append_line(line, SyncLogLine.Level.WARNING)
+            self.unreadable_texts.append(clean_text(str(resource), 300))
         known += found
-        self._add(unreadable=len(found))
+        self._add_counts(unreadable=len(found))
 
-    def _note_clock(self, provider: Provider, client: Any, region: str) -> None:
+    def _record_clock_offset(self, provider: Provider, client: Any, region: str) -> None:
         """Record the offset of the cloud's clock on the account, and warn in the log if it is large."""
-        offset = provider.clock_offset(client)
-        record_clock_offset(self.entry.account, region, offset)
-        if words := build_clock_warning(offset):
+        offset = provider.read_clock_offset(client)
+        record_clock_offset(self.sync_log.account, region, offset)
+        if warning := build_clock_warning(offset):
             with self._claim():
-                self._line(f"{region}: {words}", SyncLogLine.Level.WARNING)
+                self._append_line(f"{region}: {warning}", SyncLogLine.Level.WARNING)
 
-    def _expire(self, syncer: Syncer, region: str, began: datetime, *, accepted: bool) -> str:
-        """Mark rows that a complete listing did not show; return why a mass loss is on hold, or ""."""
+    def _expire_unseen(self, syncer: Syncer, region: str, began: datetime, *, accepted: bool) -> str:
+        """Expire rows that complete listings did not show; return why a mass loss is on hold, or ""."""
         with self._claim():
             accepted = accepted or SyncLog.objects.values_list("losses_accepted", flat=True).get(
-                pk=self.entry.pk
+                pk=self.sync_log.pk
             )
-            place = (self.entry.account_id, region, syncer.type)
+            target = (self.sync_log.account_id, region, syncer.type)
             lost = expire_unseen(
-                place, began, after=syncer.expires_after, accepted=accepted, log_id=self.entry.pk
+                target, began, after=syncer.expires_after, accepted=accepted, log_id=self.sync_log.pk
             )
-            self._add(expired=lost.expired, missing=lost.missing, held_back=lost.held_back)
+            self._add_counts(expired=lost.expired, missing=lost.missing, held_back=lost.held_back)
             problem = ""
             if lost.held_back:
                 problem = _(
                     "%(missing)s of %(total)s disappeared from the cloud. Their deletion is on hold until you confirm it."
                 ) % {"missing": lost.held_back, "total": lost.present}
-            self._line(
+            self._append_line(
                 _("%(region)s: complete; %(missing)s not found, %(expired)s deleted in cloud. %(problem)s")
                 % {
                     "region": region,
@@ -254,26 +258,24 @@ class _SyncRun:
         crash_point("sync_expired")
         return problem
 
-    def _end(self, problems: dict[str, str]) -> None:
-        problems = {
-            region: sanitize_text(problem, MAX_MESSAGE_LENGTH) for region, problem in problems.items()
-        }
-        bad = {region: problem for region, problem in problems.items() if problem}
+    def _finish(self, problems: dict[str, str]) -> None:
+        problems = {region: clean_text(problem, MAX_MESSAGE_LENGTH) for region, problem in problems.items()}
+        failed = {region: problem for region, problem in problems.items() if problem}
         several = len(problems) > 1
-        words = [f"{region}: {problem}" if several else problem for region, problem in bad.items()]
-        state = SyncLog.State.FAILED if bad else SyncLog.State.SUCCESS
-        if self.unread:
-            named = "; ".join(self.unread[:MAX_NAMED_IN_MESSAGE])
-            words.append(_("Unreadable objects, the others were synced: %(objects)s") % {"objects": named})
+        messages = [f"{region}: {problem}" if several else problem for region, problem in failed.items()]
+        state = SyncLog.State.FAILED if failed else SyncLog.State.SUCCESS
+        if self.unreadable_texts:
+            named = "; ".join(self.unreadable_texts[:MAX_NAMED_IN_MESSAGE])
+            messages.append(_("Unreadable objects, the others were synced: %(objects)s") % {"objects": named})
         with self._claim():
-            self._line(
-                _("Ended: %(state)s. %(words)s") % {"state": state.label, "words": " ".join(words)},
-                SyncLogLine.Level.ERROR if bad else SyncLogLine.Level.INFO,
+            self._append_line(
+                _("Ended: %(state)s. %(words)s") % {"state": state.label, "words": " ".join(messages)},
+                SyncLogLine.Level.ERROR if failed else SyncLogLine.Level.INFO,
             )
             self.lease.release(
                 state=state,
                 regions={region: problem for region, problem in problems.items() if region},
-                message=" ".join(words)[:MAX_MESSAGE_LENGTH],
+                message=" ".join(messages)[:MAX_MESSAGE_LENGTH],
                 ended_at=Now(),
             )
         crash_point("sync_ended")
@@ -282,23 +284,23 @@ class _SyncRun:
     def _claim(self) -> Iterator[None]:
         """Open a transaction under the run's claim. Raises `SyncStoppedError` when the claim is lost.
 
-        The log's row stays locked until the commit, so closing the log waits for a page at the most, and this run writes
-        nothing afterwards.
+        The log's row stays locked until the commit. So whoever closes the log waits for one page at the most, and this run
+        writes nothing after that.
         """
         with transaction.atomic():
             if not self.lease.write(owner=self.lease.owner):
                 raise SyncStoppedError
             yield
 
-    def _count(self, written: Written) -> None:
-        self._add(created=written.created, updated=written.updated, unchanged=written.unchanged)
+    def _add_write_counts(self, written: WriteCounts) -> None:
+        self._add_counts(created=written.created, updated=written.updated, unchanged=written.unchanged)
 
-    def _add(self, **counts: int) -> None:
-        moved = {name: F(name) + count for name, count in counts.items() if count}
-        if moved:
-            SyncLog.objects.filter(pk=self.entry.pk).update(**moved)
+    def _add_counts(self, **counts: int) -> None:
+        increments = {name: F(name) + count for name, count in counts.items() if count}
+        if increments:
+            SyncLog.objects.filter(pk=self.sync_log.pk).update(**increments)
 
-    def _line(self, text: str, level: str = SyncLogLine.Level.INFO) -> None:
+    def _append_line(self, text: str, level: str = SyncLogLine.Level.INFO) -> None:
         SyncLogLine.objects.create(
-            log_id=self.entry.pk, text=sanitize_text(text, MAX_MESSAGE_LENGTH), level=level
+            log_id=self.sync_log.pk, text=clean_text(text, MAX_MESSAGE_LENGTH), level=level
         )

@@ -12,12 +12,12 @@ import structlog
 from openstack_client import (
     Cloud,
     CloudError,
-    CloudUnavailable,
-    InvalidRequest,
-    NotFound,
+    CloudNotFoundError,
+    CloudServiceMissingError,
+    CloudUnavailableError,
+    InvalidCloudRequestError,
     RecordPage,
-    ServiceMissing,
-    UnreadableObject,
+    UnreadableRecordError,
 )
 from security.encryption import UnreadableSecretError
 from tasks.polling import MISSING, Observation, PollError, UnreadableObjectError
@@ -28,70 +28,74 @@ from ..models import CloudAccount
 log = structlog.get_logger(__name__)
 
 
-class _Found(Protocol):
+class _ObjectWithId(Protocol):
     @property
     def id(self) -> str: ...
 
 
-FoundObject = TypeVar("FoundObject", bound=_Found)
+FoundObject = TypeVar("FoundObject", bound=_ObjectWithId)
 
 
 class CloudWatcher(ABC, Generic[FoundObject]):
     """Polls objects of one type for the engine's async tasks. A scope is `<account>/<region>`."""
 
     @abstractmethod
-    def one(self, cloud: Cloud, object_id: str) -> FoundObject:
-        """Fetch one object. Raises `CloudError`; `NotFound` when the cloud does not have it."""
+    def fetch_object(self, cloud: Cloud, object_id: str) -> FoundObject:
+        """Fetch one object. Raises `CloudError`; `CloudNotFoundError` when the cloud does not have it."""
 
     @abstractmethod
-    def many(self, cloud: Cloud, since: datetime) -> Iterable[RecordPage[FoundObject]]:
+    def list_pages(self, cloud: Cloud, since: datetime) -> Iterable[RecordPage[FoundObject]]:
         """Yield the pages of one listing; objects that have not changed `since` may be left out."""
 
     @abstractmethod
-    def seen(self, found: FoundObject) -> Observation:
+    def observe(self, found: FoundObject) -> Observation:
         """Return the observation of an object for the task manager."""
 
     def poll_one(self, scope: str, object_id: str) -> Observation:
-        """One object. Raises `PollError`, `UnreadableObjectError`."""
+        """Poll one object. Raises `PollError`, `UnreadableObjectError`."""
         try:
-            return self.seen(self.one(_cloud(scope), object_id))
-        except NotFound:
+            return self.observe(self.fetch_object(_open_cloud_of(scope), object_id))
+        except CloudNotFoundError:
             return Observation(MISSING)
-        except (UnreadableObject, InvalidRequest) as error:
+        except (UnreadableRecordError, InvalidCloudRequestError) as error:
             # The cloud answers, and the error concerns this object alone: the others are polled.
-            if isinstance(error, InvalidRequest) and not _concerns_one_object(error):
-                raise _look_failed(error) from None
+            if isinstance(error, InvalidCloudRequestError) and not _concerns_one_object(error):
+                raise _build_poll_error(error) from None
             raise UnreadableObjectError(str(error)) from None
         except CloudError as error:
-            raise _look_failed(error) from None
+            raise _build_poll_error(error) from None
 
     def poll_many(
         self, scope: str, object_ids: Sequence[str], since: datetime
     ) -> Mapping[str, Observation | UnreadableObjectError]:
-        """Those of the objects that one listing shows, and why some of them cannot be read. Raises `PollError`."""
+        """Poll objects by one listing; return what it shows of them, or why one cannot be read. Raises `PollError`."""
         wanted = set(object_ids)
-        seen: dict[str, Observation | UnreadableObjectError] = {}
+        observations: dict[str, Observation | UnreadableObjectError] = {}
         try:
-            for page in self.many(_cloud(scope), since):
+            for page in self.list_pages(_open_cloud_of(scope), since):
                 for found in page:
                     if found.id in wanted:
-                        seen[found.id] = self._seen(found)
-                seen.update(
-                    {one.id: UnreadableObjectError(str(one)) for one in page.unreadable if one.id in wanted}
+                        observations[found.id] = self._observe_safely(found)
+                observations.update(
+                    {
+                        record.id: UnreadableObjectError(str(record))
+                        for record in page.unreadable
+                        if record.id in wanted
+                    }
                 )
         except CloudError as error:
-            raise _look_failed(error) from None
-        return seen
+            raise _build_poll_error(error) from None
+        return observations
 
-    def _seen(self, found: FoundObject) -> Observation | UnreadableObjectError:
+    def _observe_safely(self, found: FoundObject) -> Observation | UnreadableObjectError:
         try:
-            return self.seen(found)
+            return self.observe(found)
         except Exception as error:
             log.exception("object_unreadable", object=found.id)
             return UnreadableObjectError(f"{type(error).__name__}: {error}")
 
 
-def _cloud(scope: str) -> Cloud:
+def _open_cloud_of(scope: str) -> Cloud:
     account_id, _slash, region = scope.partition("/")
     try:
         return open_cloud(CloudAccount.objects.get(pk=int(account_id)), region)
@@ -99,10 +103,10 @@ def _cloud(scope: str) -> Cloud:
         raise PollError(str(error)) from None
 
 
-def _concerns_one_object(error: InvalidRequest) -> bool:
+def _concerns_one_object(error: InvalidCloudRequestError) -> bool:
     # An invalid id is refused before the request is sent. A missing service concerns the whole account.
-    return error.status_code is None and not isinstance(error, ServiceMissing)
+    return error.status_code is None and not isinstance(error, CloudServiceMissingError)
 
 
-def _look_failed(error: CloudError) -> PollError:
-    return PollError(str(error), error.retry_after if isinstance(error, CloudUnavailable) else None)
+def _build_poll_error(error: CloudError) -> PollError:
+    return PollError(str(error), error.retry_after if isinstance(error, CloudUnavailableError) else None)

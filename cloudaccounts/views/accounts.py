@@ -1,4 +1,4 @@
-"""Accounts: CRUD, verification, and a sync by hand."""
+"""Views of accounts: CRUD, verification, and syncs by hand."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class _AccountView(CommandView):
     serializer_class: Any = CloudAccountSerializer
 
     def get_serializer_context(self) -> dict[str, Any]:
-        """The scope, for what may be told of accounts that are shared."""
+        """Add the scope, by which fields of shared accounts are hidden, and empty statuses."""
         return {
             **super().get_serializer_context(),
             "scope": getattr(self, "scope", None),
@@ -46,39 +46,39 @@ class _AccountView(CommandView):
             "summaries": [],
         }
 
-    def shown(self, account: CloudAccount) -> dict[str, Any]:
-        """An account as the answer to a change has it."""
+    def render_account(self, account: CloudAccount) -> dict[str, Any]:
+        """Render an account for the response to a change."""
         context = {**self.get_serializer_context(), "account_statuses": load_account_statuses([account])}
         return dict(CloudAccountSerializer(ACCOUNTS.get(pk=account.pk), context=context).data)
 
     def require_access(self, role: Role) -> None:
-        """Raise 404 when the scope does not show the account, 403 when it is another's or the role is too low."""
+        """Raise 404 for an account outside the scope, and 403 for one that the caller may not change."""
         get_account(self.scope, self.kwargs["pk"], role)
 
     def account_response(self, account: CloudAccount, job: Job | None) -> Response:
         """Return 202 with the account and its job; 200 when there is no job."""
-        response = job_response(job, {"account": self.shown(account)})
+        response = job_response(job, {"account": self.render_account(account)})
         response["ETag"] = etag_of(account.version)
         return response
 
     def refresh_body(self, body: dict[str, Any]) -> None:
-        """Render the account, if it is still there."""
+        """Render the account anew, if it still exists."""
         account = CloudAccount.objects.filter(pk=body["account"]["id"]).first()
         if account is not None:
-            body["account"] = self.shown(account)
+            body["account"] = self.render_account(account)
 
 
 class AccountListView(_AccountView, ListAPIView[CloudAccount]):
-    """The accounts of one's tenant, and the shared ones."""
+    """The accounts of the tenant, and the shared ones."""
 
     filterset_class = CloudAccountFilter
-    # Not the project: of a shared account that is nobody's business, and a count would tell.
+    # Not the project: the number of results would reveal the project of a shared account.
     search_fields = ["name"]
     ordering_fields = ["name", "created_at", "last_verified_at"]
     ordering = ["name"]
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """A page of accounts, with what is shown beside them: a fixed number of queries."""
+        """List a page of accounts with their statuses, in a fixed number of queries."""
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
         context = {**self.get_serializer_context(), "account_statuses": load_account_statuses(page)}
         return self.get_paginated_response(CloudAccountSerializer(page, many=True, context=context).data)
@@ -88,7 +88,7 @@ class AccountListView(_AccountView, ListAPIView[CloudAccount]):
         responses={200: AccountAcceptedSerializer, 202: AccountAcceptedSerializer},
     )
     def post(self, request: Request) -> Response:
-        """Enter an account, for the tenant; for the platform when staff name no tenant. It is verified, then synced."""
+        """Create an account for the tenant; a shared one when staff name no tenant. It is verified, then synced."""
 
         def record() -> Response:
             self.scope.require(Role.ADMIN, CloudAccount)
@@ -107,7 +107,7 @@ class AccountDetailView(_AccountView):
 
     @extend_schema(responses=CloudAccountDetailSerializer)
     def get(self, request: Request, pk: int) -> Response:
-        """Read it, with its ETag, its schedule, and how each type was synced last."""
+        """Return the account with its ETag, its schedule, and a summary of each type."""
         account: CloudAccount = self.get_object()
         summaries = summarize_types(account) if account.is_owned_by(self.scope) else []
         context = {
@@ -123,7 +123,7 @@ class AccountDetailView(_AccountView):
         responses={200: AccountAcceptedSerializer, 202: AccountAcceptedSerializer},
     )
     def patch(self, request: Request, pk: int) -> Response:
-        """Change it; it is verified anew when its credentials change. A new address needs the secret again."""
+        """Change the account; it is verified again when its credentials change. A new address needs the secret again."""
 
         def record() -> Response:
             account = get_account(self.scope, pk)
@@ -141,7 +141,7 @@ class AccountDetailView(_AccountView):
 
     @extend_schema(responses={200: AccountAcceptedSerializer, 202: AccountAcceptedSerializer})
     def delete(self, request: Request, pk: int) -> Response:
-        """Remove it with all that is known of it, when the portal manages nothing in it. Nothing is done in the cloud."""
+        """Delete the account with everything that was synced, unless the portal manages resources in it. The cloud is not changed."""
 
         def record() -> Response:
             account, job = services.remove_account(
@@ -153,11 +153,11 @@ class AccountDetailView(_AccountView):
 
 
 class AccountVerifyView(_AccountView):
-    """Try an account's credentials."""
+    """Verify an account's credentials."""
 
     @extend_schema(request=None, responses={200: AccountAcceptedSerializer, 202: AccountAcceptedSerializer})
     def post(self, request: Request, pk: int) -> Response:
-        """Log in with them; the result stands on the account when the job has ended."""
+        """Log in with the credentials; the job writes the result to the account."""
 
         def record() -> Response:
             return self.account_response(*services.verify_account(scope=self.scope, account_id=pk))
@@ -171,14 +171,14 @@ class AccountSyncView(_AccountView):
     @extend_schema(request=AccountSyncSerializer, responses={202: SyncLogsSerializer})
     @idempotent
     def post(self, request: Request, pk: int) -> Response:
-        """Have some types listed now, or all that the account has chosen; a sync that runs already is joined."""
+        """Sync some types now, or all that the account has selected. A sync that is already running is joined."""
         params = self.validate_body(AccountSyncSerializer(data=request.data), Role.OPERATOR)
         logs = services.request_sync(scope=self.scope, account_id=pk, types=params.get("types"))
         return Response({"logs": SyncLogSerializer(logs, many=True).data}, status=202)
 
 
 class ResourceTypeListView(ListAPIView[ResourceType]):
-    """The types of resources that accounts can have synced."""
+    """The resource types that can be synced."""
 
     queryset = ResourceType.objects.order_by("provider", "order", "code")
     serializer_class = ResourceTypeSerializer

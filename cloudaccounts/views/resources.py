@@ -1,4 +1,4 @@
-"""What is in the accounts: list, detail, changes, topology, CSV."""
+"""Views of resources: list, detail, changes, topology, CSV."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ..serializers import (
 from ..services import build_topology
 
 RESOURCES = CloudResource.objects.select_related("account")
-COLUMNS = (
+CSV_COLUMNS = (
     "id",
     "account",
     "region",
@@ -46,8 +46,8 @@ COLUMNS = (
 )
 
 
-class ResourceListingView(ScopedView):
-    """The resources that the caller may see, and how they can be filtered."""
+class _FilteredResourceView(ScopedView):
+    """The base class of views that list resources, with their filters."""
 
     queryset = RESOURCES
     serializer_class = CloudResourceSerializer
@@ -57,11 +57,11 @@ class ResourceListingView(ScopedView):
     ordering = ["type", "name"]
 
 
-class ResourceListView(ResourceListingView, ListAPIView[CloudResource]):
+class ResourceListView(_FilteredResourceView, ListAPIView[CloudResource]):
     """The resources of the tenant's accounts; of shared accounts, those that a VM is created from."""
 
 
-class ResourceExportView(ResourceListingView):
+class ResourceExportView(_FilteredResourceView):
     """The resources as CSV, with the filters of the list, and without pages."""
 
     renderer_classes: ClassVar[list[type[BaseRenderer]]] = [CsvRenderer, JSONRenderer]  # type: ignore[misc]
@@ -69,10 +69,10 @@ class ResourceExportView(ResourceListingView):
 
     @extend_schema(operation_id="cloud_resources_export", responses={(200, "text/csv"): OpenApiTypes.STR})
     def get(self, request: Request) -> StreamingHttpResponse:
-        """All resources that the filters let through. UTF-8 with a mark, as spreadsheets want it."""
+        """Return all filtered resources, as UTF-8 with a byte order mark, which spreadsheets need."""
         return csv_response(
             "resources",
-            COLUMNS,
+            CSV_COLUMNS,
             self.filter_queryset(self.get_queryset()),
             ResponseAccess(request, self.scope).scope,
         )
@@ -93,7 +93,7 @@ class ResourceChangesView(ScopedView, ListAPIView[ResourceChange]):
     pagination_class = LogPagination
 
     def get_queryset(self) -> Any:
-        """The changes of the resource, if the scope shows it."""
+        """Return the changes of the resource, if it is in the scope."""
         resources = super().get_queryset()
         if getattr(self, "swagger_fake_view", False):
             return ResourceChange.objects.none()
@@ -101,7 +101,7 @@ class ResourceChangesView(ScopedView, ListAPIView[ResourceChange]):
 
 
 class ResourceTopologyView(ScopedView):
-    """How a resource hangs together with others."""
+    """The topology around a resource."""
 
     queryset = RESOURCES
     serializer_class = TopologySerializer
@@ -109,11 +109,13 @@ class ResourceTopologyView(ScopedView):
 
     @extend_schema(parameters=[TopologyQuerySerializer], responses=TopologySerializer)
     def get(self, request: Request, pk: UUID) -> Response:
-        """Its neighbourhood to a depth, as nodes and edges; the resource itself is the first node."""
+        """Return the resources within a number of links as nodes and edges; the resource itself is the first node."""
         root: CloudResource = self.get_object()
-        asked = TopologyQuerySerializer(data=request.query_params.dict())
-        asked.is_valid(raise_exception=True)
-        found = build_topology(scope=self.scope, root=root, depth=asked.validated_data["depth"])
-        edges = [{"source": source, "target": target, "kind": kind} for source, target, kind in found.edges]
-        shown = {"nodes": found.nodes, "edges": edges, "truncated": found.truncated}
-        return Response(TopologySerializer(shown).data)
+        query = TopologyQuerySerializer(data=request.query_params.dict())
+        query.is_valid(raise_exception=True)
+        topology = build_topology(scope=self.scope, root=root, depth=query.validated_data["depth"])
+        edges = [
+            {"source": source, "target": target, "kind": kind} for source, target, kind in topology.edges
+        ]
+        data = {"nodes": topology.nodes, "edges": edges, "truncated": topology.truncated}
+        return Response(TopologySerializer(data).data)

@@ -1,4 +1,4 @@
-"""Sync logs: list, detail, lines that can be read while it runs, and the word of a person on a mass loss."""
+"""Views of sync logs: list, detail, lines, and the confirmation of held-back deletions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LOGS = SyncLog.objects.select_related("account", "asked_by")
 
 
 class SyncLogListView(ScopedView, ListAPIView[SyncLog]):
-    """The syncs of one's accounts, newest first. Those of shared accounts are for staff."""
+    """The sync logs of the tenant's accounts, newest first. Those of shared accounts are for staff."""
 
     queryset = LOGS
     serializer_class = SyncLogSerializer
@@ -33,21 +33,21 @@ class SyncLogListView(ScopedView, ListAPIView[SyncLog]):
 
 
 class SyncLogDetailView(ScopedView, RetrieveAPIView[SyncLog]):
-    """One sync, readable while it runs."""
+    """One sync log, which can be read while the sync runs."""
 
     queryset = LOGS
     serializer_class = SyncLogSerializer
 
 
 class SyncLogLinesView(ScopedView, ListAPIView[SyncLogLine]):
-    """The lines of a sync: `?after=<id>` gives what was appended since."""
+    """The lines of a sync log; `?after=<id>` returns the later ones."""
 
     queryset = LOGS
     serializer_class = SyncLogLineSerializer
     pagination_class = LogPagination
 
     def get_queryset(self) -> Any:
-        """The lines of the log, if the scope shows it."""
+        """Return the lines of the log, if it is in the scope."""
         logs = super().get_queryset()
         if getattr(self, "swagger_fake_view", False):
             return SyncLogLine.objects.none()
@@ -55,7 +55,7 @@ class SyncLogLinesView(ScopedView, ListAPIView[SyncLogLine]):
 
 
 class SyncLogAcceptLossesView(ScopedView):
-    """Say that a mass loss is true."""
+    """Confirm the deletions that a sync holds back."""
 
     queryset = LOGS
     serializer_class = SyncLogSerializer
@@ -63,6 +63,6 @@ class SyncLogAcceptLossesView(ScopedView):
     @extend_schema(request=None, responses={202: SyncLogSerializer})
     @idempotent
     def post(self, request: Request, pk: int) -> Response:
-        """Have the type synced again, and believe what is missing then; the log of that sync."""
+        """Sync the type again, expire whatever is missing then, and return the log of that sync."""
         log = services.accept_losses(scope=self.scope, log_id=pk)
         return Response(SyncLogSerializer(log).data, status=202)

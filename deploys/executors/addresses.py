@@ -21,7 +21,7 @@ def check_host_address(ip: str, *, allow_local: bool, port: int | None = None) -
     """
     policy = replace(host_policy(), allow_local=allow_local)
     try:
-        refusal = policy.refusal_of(ip, port)
+        refusal = policy.find_refusal(ip, port)
     except ValueError:
         refusal = Refusal.NO_HOST
     if refusal is not None:

@@ -1,8 +1,8 @@
-"""A cloud's objects as plain records: only the fields that we use, typed, times in UTC.
+"""Records of a cloud's objects: only the fields that are used, typed, with times in UTC.
 
-They are made from the services' raw JSON, because openstacksdk takes some 100 times as long for its own objects.
-A word that we do not know, or an optional field that is not there, never raises. Texts, numbers and lists are bounded to
-what a database takes. An object without an id, or one that is no object at all, raises `UnreadableObject`.
+They are built from raw JSON, because openstacksdk takes some 100 times as long for its own objects. An unknown value, or a
+missing optional field, never raises. Texts, numbers and lists are bounded to what the database accepts. A value that is no
+object, or has no id, raises `UnreadableRecordError`.
 """
 
 from .compute import Address, Flavor, Keypair, Server, ServerAction, ServerReading, VolumeAttachment, Zone

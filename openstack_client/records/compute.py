@@ -8,18 +8,18 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Literal
 
-from ..errors import UnreadableObject
+from ..errors import UnreadableRecordError
 from .json_values import (
     MAX_MEMBERS,
     MAX_TEXT,
     address,
     count,
+    get_project_id,
     integer,
     is_id,
     long_text,
     mac_address,
     mapping,
-    project_id_of,
     reference,
     require_id,
     text,
@@ -30,7 +30,7 @@ from .json_values import (
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An address of a server. `ip` is a valid one, without a zone; `version` is 4 or 6, as the address is."""
+    """An address of a server. `ip` is valid and has no zone; `version` is 4 or 6."""
 
     network: str
     ip: str
@@ -41,11 +41,11 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server as Nova shows it. `status` is Nova's word in upper case; `task_state` what Nova is doing, or None.
+    """A server of Nova. `status` is in upper case; `task_state` is the task that Nova carries out, or None.
 
-    `image_id` is None for a server that boots from a volume. A server in a cell that is down comes with status
-    UNKNOWN and little else. `fault` is Nova's reason for ERROR. `security_groups` are names, sorted, each once; Nova says
-    none while it builds.
+    `image_id` is None for a server that boots from a volume. A server in a cell that is down has the status UNKNOWN and few
+    other fields. `fault` is Nova's reason for ERROR. `security_groups` are sorted, unique names; Nova reports none during a
+    build.
     """
 
     id: str
@@ -93,7 +93,7 @@ class Server:
             text(get("OS-EXT-STS:task_state")),
             text(get("OS-EXT-STS:vm_state")),
             integer(get("OS-EXT-STS:power_state")),
-            _addresses(addresses) if addresses else (),
+            _read_addresses(addresses) if addresses else (),
             text(flavor.get("original_name")) or text(flavor.get("id")),
             count(flavor.get("vcpus")),
             count(flavor.get("ram")),
@@ -106,23 +106,22 @@ class Server:
             long_text(fault.get("message")) if isinstance(fault, dict) else None,
             texts(get("tags")),
             mapping(get("metadata")),
-            project_id_of(raw),
+            get_project_id(raw),
             timestamp(get("created")),
             timestamp(get("updated")),
             timestamp(get("OS-SRV-USG:launched_at")),
             timestamp(get("OS-SRV-USG:terminated_at")),
             text(get("key_name")),
-            _names(groups) if groups else (),
+            _read_names(groups) if groups else (),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class ServerReading:
-    """A server as a listing shows it, not yet made into a record: making 10,000 of those costs more than fetching them.
+    """A server of a listing, not converted to a record yet: converting 10,000 servers costs more than fetching them.
 
-    `digest` stands for everything that moves by itself: status, task, addresses and fault. Who keeps it knows without
-    looking further that nothing has changed. The same text from the same cloud always gives the same digest; Nova may
-    write the same facts in another order, so another digest does not mean that something did change.
+    `digest` covers the fields that change by themselves: status, task, addresses and fault. An equal digest proves that they
+    have not changed. A different one proves nothing, because Nova may write equal values in another order.
     """
 
     id: str
@@ -135,21 +134,21 @@ class ServerReading:
         server_id = require_id(raw, "server")
         get = raw.get
         try:
-            said = repr((get("status"), get("OS-EXT-STS:task_state"), get("addresses"), get("fault")))
+            fields = repr((get("status"), get("OS-EXT-STS:task_state"), get("addresses"), get("fault")))
         except RecursionError:
-            raise UnreadableObject(f"server {server_id} is nested too deeply") from None
-        return cls(server_id, blake2b(said.encode("utf-8", "replace"), digest_size=12).hexdigest(), raw)
+            raise UnreadableRecordError(f"server {server_id} is nested too deeply") from None
+        return cls(server_id, blake2b(fields.encode("utf-8", "replace"), digest_size=12).hexdigest(), raw)
 
     def server(self) -> Server:
-        """The record."""
+        """Return the record."""
         return Server.from_json(self.raw)
 
 
 @dataclass(frozen=True, slots=True)
 class ServerAction:
-    """One entry of a server's history in Nova: `action` is Nova's word (create, start, stop, reboot ...).
+    """An action in a server's history in Nova: create, start, stop, reboot ...
 
-    Kept also for actions that failed (`message` is then "Error"). `request_id` is the one that the action's answer had.
+    Failed actions are included (`message` is then "Error"). `request_id` is that of the answer to the action's request.
     """
 
     action: str
@@ -163,7 +162,7 @@ class ServerAction:
     def from_json(cls, raw: Any) -> ServerAction:
         """Return the record of one element of Nova's `instanceActions`."""
         if not isinstance(raw, dict) or not isinstance(raw.get("action"), str):
-            raise UnreadableObject("a server's action without a name")
+            raise UnreadableRecordError("a server's action without a name")
         return cls(
             action=raw["action"][:MAX_TEXT],
             request_id=text(raw.get("request_id")) or "",
@@ -176,7 +175,7 @@ class ServerAction:
 
 @dataclass(frozen=True, slots=True)
 class Flavor:
-    """A size of servers: cores, memory in MB, root disk in GB."""
+    """A flavor: cores, memory in MB, root disk in GB."""
 
     id: str
     name: str
@@ -202,7 +201,7 @@ class Flavor:
 
 @dataclass(frozen=True, slots=True)
 class Keypair:
-    """A user's key pair; the cloud keeps its public half. It has no id: its name is unique for its user."""
+    """The public half of a user's key pair. It has no id: its name is unique for its user."""
 
     name: str
     type: str
@@ -213,17 +212,17 @@ class Keypair:
         """Return the record of one element of Nova's `keypairs`, which wraps each in an object of its own."""
         name = keypair_name(raw)
         if name is None:
-            raise UnreadableObject("a key pair without a name")
+            raise UnreadableRecordError("a key pair without a name")
         found = raw["keypair"]
-        # Nova has said the type since microversion 2.2; before that all were of this one.
+        # Nova reports the type since microversion 2.2; before that, all were ssh.
         return cls(name, text(found.get("type")) or "ssh", text(found.get("fingerprint")) or "")
 
 
 @dataclass(frozen=True, slots=True)
 class VolumeAttachment:
-    """A volume on a server. `device` is what Nova calls it ("/dev/vdb"), or None while it does not know yet.
+    """A volume on a server. `device` is its name there ("/dev/vdb"), or None while Nova has not assigned one.
 
-    A server that is removed takes along the volumes with `delete_on_termination`.
+    A volume with `delete_on_termination` is deleted with the server.
     """
 
     volume_id: str
@@ -235,7 +234,7 @@ class VolumeAttachment:
         """Return the record of one element of Nova's `volumeAttachments`, microversion 2.79 or later."""
         volume_id = reference(raw.get("volumeId")) if isinstance(raw, dict) else None
         if volume_id is None:
-            raise UnreadableObject("an attachment without a volume")
+            raise UnreadableRecordError("an attachment without a volume")
         return cls(
             volume_id=volume_id,
             device=text(raw.get("device")),
@@ -245,7 +244,7 @@ class VolumeAttachment:
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """An availability zone of compute. A server cannot be put into one that is not available."""
+    """An availability zone of compute. A server can only be created in an available one."""
 
     name: str
     is_available: bool
@@ -255,7 +254,7 @@ class Zone:
         """Return the record of one element of Nova's `availabilityZoneInfo`."""
         name = text(raw.get("zoneName")) if isinstance(raw, dict) else None
         if name is None:
-            raise UnreadableObject("an availability zone without a name")
+            raise UnreadableRecordError("an availability zone without a name")
         state = raw.get("zoneState")
         return cls(name=name, is_available=isinstance(state, dict) and state.get("available") is True)
 
@@ -266,15 +265,15 @@ def keypair_name(raw: Any) -> str | None:
     return text(found.get("name")) if isinstance(found, dict) else None
 
 
-def _names(raw: Any) -> tuple[str, ...]:
-    """Return the names of objects."""
+def _read_names(raw: Any) -> tuple[str, ...]:
+    """Return the sorted, unique names of a list of objects."""
     if not isinstance(raw, list):
         return ()
-    names = {text(one.get("name")) for one in raw[:MAX_MEMBERS] if isinstance(one, dict)}
+    names = {text(item.get("name")) for item in raw[:MAX_MEMBERS] if isinstance(item, dict)}
     return tuple(sorted(name for name in names if name))
 
 
-def _addresses(raw: Any) -> tuple[Address, ...]:
+def _read_addresses(raw: Any) -> tuple[Address, ...]:
     """Return the valid addresses of a server."""
     if not isinstance(raw, dict):
         return ()

@@ -12,9 +12,9 @@ from .json_values import require_id, text, timestamp
 
 @dataclass(frozen=True, slots=True)
 class ServerEvent:
-    """One piece of work that some service of Nova began for an action. `finished_at` is None while it goes on.
+    """An event of an action: a task that a service of Nova has begun. `finished_at` is None until it ends.
 
-    `result` is Nova's word, "Success" or "Error".
+    `result` is "Success" or "Error".
     """
 
     name: str
@@ -37,10 +37,10 @@ class ServerEvent:
 
 @dataclass(frozen=True, slots=True)
 class VolumeReservation:
-    """An attachment as Cinder keeps it: that a server has a volume, or that one is kept for it.
+    """An attachment in Cinder: a server has a volume, or a volume is reserved for it.
 
-    `status` is Cinder's word: "reserved", "attaching", "attached", "detaching", "error_attaching". Nova asks for one before
-    it attaches, so one that stays "reserved" is what a request that died inside Nova has left.
+    `status` is "reserved", "attaching", "attached", "detaching" or "error_attaching". Nova creates the attachment before it
+    attaches the volume, so one that stays "reserved" is left over from a request that died inside Nova.
     """
 
     id: str

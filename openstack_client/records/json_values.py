@@ -1,7 +1,7 @@
-"""Read values out of a service's raw JSON: each is checked for its type and bounded.
+"""Convert values of a service's raw JSON, with checks of their types and bounds.
 
-What is not of the kind that it should be is as if it were not there. Only an object without a usable id cannot be read:
-`UnreadableObject`, which a listing counts and names while it goes on with the others.
+A value of another type counts as missing. Only an object without a valid id raises: `UnreadableRecordError`, which a
+listing reports while it reads the others.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from ipaddress import ip_address, ip_network
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any
 
-from ..errors import UnreadableObject
+from ..errors import UnreadableRecordError
 
-# No text of a cloud's that we keep by itself needs more; longer ones are cut.
+# The length of texts with a column of their own; longer ones are cut.
 MAX_TEXT = 255
-# Reasons, descriptions, properties.
+# The length of reasons, descriptions and properties.
 MAX_LONG_TEXT = 10_000
-# Members of a list or an object: tags, metadata, addresses, rules.
+# The number of members of a list or an object: tags, metadata, addresses, rules.
 MAX_MEMBERS = 1000
 # PostgreSQL's integer, for counts and sizes in MB or GB; its bigint, for bytes.
 MAX_COUNT = 2**31 - 1
@@ -28,36 +28,34 @@ MAX_BYTES = 2**63 - 1
 # Ids of OpenStack are UUIDs or hex; those of flavors may be any of these.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\- ]{0,254}")
 _MAC = re.compile(r"(?:[0-9A-Fa-f]{2}[:\-]){5}[0-9A-Fa-f]{2}")
-# A year outside these is junk, and the ends of a calendar overflow when a time zone is changed.
+# Years outside these are invalid, and those at the ends of the calendar overflow when a time zone is converted.
 _FIRST_YEAR, _LAST_YEAR = 1970, 2200
 
 _fromisoformat = datetime.fromisoformat
 
 
 def require_id(raw: Any, what: str) -> str:
-    """Return the object's id. Raises `UnreadableObject` when it has none, or one that no service could have given it."""
+    """Return the object's id. Raises `UnreadableRecordError` when it has none, or an invalid one."""
     if not isinstance(raw, dict):
-        raise UnreadableObject(f"{what} that is no object")
+        raise UnreadableRecordError(f"{what} that is no JSON object")
     found = raw.get("id")
     if not isinstance(found, str) or not found:
-        raise UnreadableObject(f"{what} without an id", name=text(raw.get("name")))
+        raise UnreadableRecordError(f"{what} without an id", name=text(raw.get("name")))
     if not is_id(found):
-        raise UnreadableObject(
-            f"{what} with an id that cannot be one: {found[:40]!r}", name=text(raw.get("name"))
-        )
+        raise UnreadableRecordError(f"{what} with an invalid id: {found[:40]!r}", name=text(raw.get("name")))
     return found
 
 
 def is_id(found: Any) -> bool:
-    """Return whether a value can be an id: it becomes part of paths and queries."""
+    """Return whether a value is a valid id, which becomes part of paths and queries."""
     return isinstance(found, str) and _ID.fullmatch(found) is not None and ".." not in found
 
 
-def text(value: Any, most: int = MAX_TEXT) -> str | None:
-    """Return a text that is not empty, cut to `most` characters, or None."""
+def text(value: Any, max_length: int = MAX_TEXT) -> str | None:
+    """Return a text that is not empty, cut to `max_length` characters, or None."""
     if not isinstance(value, str) or not value:
         return None
-    return value if len(value) <= most else value[:most]
+    return value if len(value) <= max_length else value[:max_length]
 
 
 def long_text(value: Any) -> str | None:
@@ -74,7 +72,7 @@ def references(value: Any) -> tuple[str, ...]:
     """Return the ids in a list."""
     if not isinstance(value, list):
         return ()
-    return tuple([one for one in value[:MAX_MEMBERS] if is_id(one)])
+    return tuple([member for member in value[:MAX_MEMBERS] if is_id(member)])
 
 
 def integer(value: Any) -> int | None:
@@ -84,39 +82,41 @@ def integer(value: Any) -> int | None:
     return None
 
 
-def count(value: Any, most: int = MAX_COUNT) -> int | None:
-    """Return a whole number that is not negative and not more than `most`, or None."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most else None
+def count(value: Any, maximum: int = MAX_COUNT) -> int | None:
+    """Return a whole number that is not negative and not more than `maximum`, or None."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= maximum else None
 
 
 def texts(value: Any) -> tuple[str, ...]:
     """Return the texts of a list; () for any other value."""
     if not isinstance(value, list):
         return ()
-    return tuple([one[:MAX_TEXT] for one in value[:MAX_MEMBERS] if isinstance(one, str)])
+    return tuple([member[:MAX_TEXT] for member in value[:MAX_MEMBERS] if isinstance(member, str)])
 
 
 def mapping(value: Any) -> Mapping[str, str]:
-    """Return an object of texts, or an empty one. What is no text in it is left out."""
+    """Return an object of texts, or an empty one. Values of other types are left out."""
     if not isinstance(value, dict):
         return {}
     if len(value) <= MAX_MEMBERS:
-        for key, one in value.items():
-            if not isinstance(one, str) or len(one) > MAX_LONG_TEXT or len(key) > MAX_TEXT:
+        for key, member in value.items():
+            if not isinstance(member, str) or len(member) > MAX_LONG_TEXT or len(key) > MAX_TEXT:
                 break
         else:
             return value
-    kept = [(key, one) for key, one in value.items() if isinstance(one, str) and len(key) <= MAX_TEXT]
-    return {key: one[:MAX_LONG_TEXT] for key, one in kept[:MAX_MEMBERS]}
+    kept = [
+        (key, member) for key, member in value.items() if isinstance(member, str) and len(key) <= MAX_TEXT
+    ]
+    return {key: member[:MAX_LONG_TEXT] for key, member in kept[:MAX_MEMBERS]}
 
 
-def project_id_of(raw: Mapping[str, Any]) -> str | None:
+def get_project_id(raw: Mapping[str, Any]) -> str | None:
     """Return the id of an object's project, which older services call a tenant."""
     return reference(raw.get("project_id")) or reference(raw.get("tenant_id"))
 
 
 def timestamp(value: Any) -> datetime | None:
-    """Return a time, aware, or None. OpenStack writes UTC, sometimes without saying so."""
+    """Return a time, aware, or None. OpenStack writes UTC, sometimes without an offset."""
     if not isinstance(value, str) or len(value) > 64:
         return None
     try:
@@ -129,11 +129,11 @@ def timestamp(value: Any) -> datetime | None:
 
 
 def address(value: Any) -> str | None:
-    """Return an IPv4 or IPv6 address, or None. The zone of a scoped one (`fe80::1%eth0`) is dropped: it means nothing here."""
+    """Return an IPv4 or IPv6 address, or None. The zone of a scoped one (`fe80::1%eth0`) is dropped, because it has no meaning here."""
     if not isinstance(value, str) or len(value) > 100:
         return None
     try:
-        # Ten times as fast as `ipaddress`, which reads what this refuses.
+        # Ten times as fast as `ipaddress`, which then parses the unusual forms.
         inet_pton(AF_INET6 if ":" in value else AF_INET, value)
     except (OSError, ValueError):
         return _parse_unusual_address(value)

@@ -10,9 +10,9 @@ from .json_values import (
     address,
     address_range,
     count,
+    get_project_id,
     long_text,
     mac_address,
-    project_id_of,
     reference,
     references,
     require_id,
@@ -22,7 +22,7 @@ from .json_values import (
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A network. `is_external` ones carry floating addresses; servers are not put on them."""
+    """A network. An external one provides floating IPs; servers are not attached to it."""
 
     id: str
     name: str
@@ -39,18 +39,18 @@ class Network:
         return cls(
             id=require_id(raw, "network"),
             name=text(raw.get("name")) or "",
-            status=_status(raw),
+            status=_read_status(raw),
             is_external=raw.get("router:external") is True,
             is_shared=raw.get("shared") is True,
             is_admin_state_up=raw.get("admin_state_up") is not False,
             subnet_ids=references(raw.get("subnets")),
-            project_id=project_id_of(raw),
+            project_id=get_project_id(raw),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Subnet:
-    """A range of addresses on a network. `cidr` and `gateway_ip` are valid; `cidr` is "" if the cloud's is not."""
+    """A subnet. `cidr` and `gateway_ip` are valid; `cidr` is "" if the cloud's is not."""
 
     id: str
     name: str
@@ -72,7 +72,7 @@ class Subnet:
             cidr=address_range(raw.get("cidr")) or "",
             gateway_ip=address(raw.get("gateway_ip")),
             is_dhcp_enabled=raw.get("enable_dhcp") is not False,
-            project_id=project_id_of(raw),
+            project_id=get_project_id(raw),
         )
 
 
@@ -80,7 +80,7 @@ class Subnet:
 class Router:
     """A router. `external_addresses` are its addresses on `external_network_id`, the network of its gateway.
 
-    Which networks it joins is said by its ports: those with its id as their `device_id`.
+    Its ports, those with its id as their `device_id`, show the networks that it joins.
     """
 
     id: str
@@ -101,13 +101,13 @@ class Router:
         return cls(
             id=router_id,
             name=text(raw.get("name")) or "",
-            status=_status(raw),
+            status=_read_status(raw),
             is_admin_state_up=raw.get("admin_state_up") is not False,
             external_network_id=reference(gateway.get("network_id")),
             external_addresses=tuple(
-                [fixed.ip_address for fixed in _fixed(gateway.get("external_fixed_ips"))]
+                [fixed.ip_address for fixed in _read_fixed_ips(gateway.get("external_fixed_ips"))]
             ),
-            project_id=project_id_of(raw),
+            project_id=get_project_id(raw),
         )
 
 
@@ -121,9 +121,9 @@ class FixedIp:
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A port. `device_owner` says what uses it ("compute:nova", "network:router_interface"), "" for nothing.
+    """A port. `device_owner` is the type of its user ("compute:nova", "network:router_interface"), "" for an unused one.
 
-    `device_id` is then the id of the server, router ... that uses it.
+    `device_id` is the id of the server, router ... that uses it.
     """
 
     id: str
@@ -144,21 +144,21 @@ class Port:
         return cls(
             require_id(raw, "port"),
             text(raw.get("name")) or "",
-            _status(raw),
+            _read_status(raw),
             reference(raw.get("network_id")) or "",
             reference(raw.get("device_id")) or "",
             text(raw.get("device_owner")) or "",
             mac_address(raw.get("mac_address")) or "",
-            _fixed(raw.get("fixed_ips")),
+            _read_fixed_ips(raw.get("fixed_ips")),
             references(raw.get("security_groups")),
             raw.get("admin_state_up") is not False,
-            project_id_of(raw),
+            get_project_id(raw),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class FloatingIp:
-    """An address of an external network that leads to a port. Unused while `port_id` is None.
+    """A floating IP: an address of an external network that is mapped to a port. Unused while `port_id` is None.
 
     `address` and `fixed_address` are valid; `address` is "" if the cloud's is not.
     """
@@ -178,13 +178,13 @@ class FloatingIp:
         """Return the record of one element of Neutron's `floatingips`."""
         return cls(
             id=require_id(raw, "floating IP"),
-            status=_status(raw),
+            status=_read_status(raw),
             address=address(raw.get("floating_ip_address")) or "",
             fixed_address=address(raw.get("fixed_ip_address")),
             floating_network_id=reference(raw.get("floating_network_id")),
             port_id=reference(raw.get("port_id")),
             router_id=reference(raw.get("router_id")),
-            project_id=project_id_of(raw),
+            project_id=get_project_id(raw),
             description=long_text(raw.get("description")) or "",
         )
 
@@ -209,21 +209,21 @@ class SecurityGroup:
             name=text(raw.get("name")) or "",
             description=long_text(raw.get("description")) or "",
             rule_count=len(rules) if isinstance(rules, list) else 0,
-            project_id=project_id_of(raw),
+            project_id=get_project_id(raw),
         )
 
 
-def _status(raw: Any) -> str:
+def _read_status(raw: Any) -> str:
     return (text(raw.get("status")) or "UNKNOWN").upper()
 
 
-def _fixed(raw: Any) -> tuple[FixedIp, ...]:
+def _read_fixed_ips(raw: Any) -> tuple[FixedIp, ...]:
     if not isinstance(raw, list):
         return ()
     return tuple(
         [
-            FixedIp(reference(one.get("subnet_id")) or "", ip)
-            for one in raw[:MAX_MEMBERS]
-            if isinstance(one, dict) and (ip := address(one.get("ip_address"))) is not None
+            FixedIp(reference(item.get("subnet_id")) or "", ip)
+            for item in raw[:MAX_MEMBERS]
+            if isinstance(item, dict) and (ip := address(item.get("ip_address"))) is not None
         ]
     )

@@ -11,10 +11,10 @@ from .json_values import MAX_MEMBERS, MAX_TEXT, integer
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """One limit of a project. `service` is OpenStack's type ("compute"), `name` the service's own word ("cores").
+    """One limit of a project. `service` is OpenStack's type ("compute"), `name` the service's name of the limit ("cores").
 
-    A `limit` of -1 is none. `reserved` is promised to requests under way. Where the service does not say what is in use,
-    `in_use` and `reserved` are None.
+    A `limit` of -1 is none. `reserved` belongs to requests in progress. `in_use` and `reserved` are None where the service
+    does not report the usage.
     """
 
     service: str
@@ -25,19 +25,19 @@ class Quota:
 
 
 def quotas_from_json(service: str, raw: Any) -> list[Quota]:
-    """Return the quotas in a service's object of limits by name, with usage or without. Sorted by name.
+    """Return the quotas of a service's object of limits by name, with or without usage. Sorted by name.
 
-    What is no limit, such as the project's id among them, is left out. Raises `CloudUnavailable` for what is no object.
+    Members that are no limits, such as the project's id, are left out. Raises `CloudUnavailableError` for any other value.
     """
     if not isinstance(raw, dict):
         raise malformed_answer("it holds no quota")
     found = []
-    for name, said in sorted(raw.items())[:MAX_MEMBERS]:
-        figures = said if isinstance(said, dict) else {"limit": said}
+    for name, value in sorted(raw.items())[:MAX_MEMBERS]:
+        figures = value if isinstance(value, dict) else {"limit": value}
         limit = integer(figures.get("limit"))
         if limit is None or len(name) > MAX_TEXT:
             continue
-        # Neutron says `used`, Nova and Cinder `in_use`.
+        # Neutron has `used`, Nova and Cinder `in_use`.
         used = figures.get("used") if "used" in figures else figures.get("in_use")
         found.append(Quota(service, name, limit, integer(used), integer(figures.get("reserved"))))
     return found

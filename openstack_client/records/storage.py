@@ -24,7 +24,7 @@ from .json_values import (
     timestamp,
 )
 
-# The fields of Glance's own schema of an image; users set all others.
+# The fields of Glance's schema of an image; all others are properties, which users set.
 IMAGE_BASE_FIELDS = frozenset(
     {
         "checksum", "container_format", "created_at", "direct_url", "disk_format", "file", "id", "locations", "min_disk",
@@ -36,12 +36,12 @@ IMAGE_BASE_FIELDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image. `status` is Glance's word ("active"); `min_disk_gb` and `min_memory_mb` what a server needs at least.
+    """An image. `status` is Glance's ("active"); `min_disk_gb` and `min_memory_mb` are the requirements for servers.
 
-    `properties` are all texts on it that are not Glance's own fields, those given to `create_image` among them.
-    `is_snapshot` ones were made from a server: `instance_id`, unless it boots from a volume. Of such a one the image itself
-    is empty (size 0) and does not say whose it is; its contents are Cinder's snapshots `snapshot_ids`, which outlive the
-    image unless they are removed too; the root disk's comes first.
+    `properties` are all its texts that are not fields of Glance, among them those given to `create_image`. A snapshot
+    (`is_snapshot`) is the image of the server `instance_id`. For a server that boots from a volume, the image is empty
+    (size 0) and has no `instance_id`; its contents are Cinder's snapshots `snapshot_ids`, the root disk's first, which
+    outlive the image unless they are deleted, too.
     """
 
     id: str
@@ -70,7 +70,7 @@ class Image:
         """Return the record of one element of Glance's `images`."""
         image_id = require_id(raw, "image")
         # On an image of a volume-booted server, Nova writes neither image_type nor instance_uuid.
-        snapshot_ids = _snapshot_ids(raw.get("block_device_mapping"))
+        snapshot_ids = _read_snapshot_ids(raw.get("block_device_mapping"))
         return cls(
             id=image_id,
             name=text(raw.get("name")) or "",
@@ -86,7 +86,7 @@ class Image:
             tags=texts(raw.get("tags")),
             created_at=timestamp(raw.get("created_at")),
             updated_at=timestamp(raw.get("updated_at")),
-            properties=_properties(raw),
+            properties=_read_properties(raw),
             instance_id=reference(raw.get("instance_uuid")),
             is_snapshot=raw.get("image_type") == "snapshot" or bool(snapshot_ids),
             snapshot_ids=snapshot_ids,
@@ -97,11 +97,11 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """A volume. `status` is Cinder's word, lower case as Cinder has it ("available", "in-use", "error").
+    """A volume. `status` is Cinder's, in lower case ("available", "in-use", "error").
 
-    `devices` are the volume's names in the servers of `server_ids`, in the same order; "" for one not known yet.
-    `image_id` is the image that its contents come from, also by way of a snapshot; None until they are there, which is
-    before it is "available".
+    `devices` are the volume's device names in the servers of `server_ids`, in the same order; "" for an unknown one.
+    `image_id` is the image from which it was created, also through a snapshot; None until the contents are copied, before
+    it is "available".
     """
 
     id: str
@@ -145,7 +145,7 @@ class Volume:
             created_at=timestamp(raw.get("created_at")),
             updated_at=timestamp(raw.get("updated_at")),
             devices=tuple([text(a.get("device")) or "" for a in attached]),
-            image_id=_image_id(raw.get("volume_image_metadata")),
+            image_id=_read_image_id(raw.get("volume_image_metadata")),
         )
 
     @property
@@ -156,9 +156,9 @@ class Volume:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A snapshot of a volume. `size_gb` is the volume's at that time; of it, no smaller volume can be made.
+    """A snapshot of a volume. `size_gb` is the volume's size at that time, the least size of a volume created from it.
 
-    `status` is Cinder's word ("available"). `project_id` is None in the answer to its creation.
+    `status` is Cinder's ("available"). `project_id` is None in the answer to its creation.
     """
 
     id: str
@@ -208,7 +208,7 @@ class VolumeType:
         )
 
 
-def _properties(raw: dict[str, Any]) -> Mapping[str, str]:
+def _read_properties(raw: dict[str, Any]) -> Mapping[str, str]:
     """Return the texts on an image that are not Glance's own fields."""
     found = [
         (key, value[:MAX_LONG_TEXT])
@@ -218,11 +218,11 @@ def _properties(raw: dict[str, Any]) -> Mapping[str, str]:
     return dict(found[:MAX_MEMBERS])
 
 
-def _image_id(found: Any) -> str | None:
+def _read_image_id(found: Any) -> str | None:
     return reference(found.get("image_id")) if isinstance(found, dict) else None
 
 
-def _snapshot_ids(found: Any) -> tuple[str, ...]:
+def _read_snapshot_ids(found: Any) -> tuple[str, ...]:
     """Return the ids of the volume snapshots that Nova writes as JSON text on the image of a volume-booted server."""
     if not isinstance(found, str):
         return ()

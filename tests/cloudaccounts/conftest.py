@@ -1,4 +1,4 @@
-"""The simulated cloud and an account in it, as the tests of VMs have them."""
+"""Fixtures of cloud accounts: the simulated cloud and an account in it, shared with the tests of VMs."""
 
 from __future__ import annotations
 
@@ -6,21 +6,30 @@ import pytest
 from cryptography.fernet import Fernet
 
 from cloudaccounts import connect
+from cloudaccounts.sync.resources import sync_resource
 from tests.vms.conftest import account, cloud
 
 __all__ = ["account", "cloud"]
 
 
 @pytest.fixture(autouse=True)
-def nothing_stays_open():
-    """Close what a test has opened."""
+def close_opened_clouds():
+    """Close the clouds that a test has opened."""
     yield
-    for opened in connect._opened.values():
+    for opened in connect._open_clouds.values():
         opened.cloud.close()
-    connect._opened.clear()
+    connect._open_clouds.clear()
 
 
 @pytest.fixture
 def new_key():
-    """Makes keys for ENCRYPTION_KEYS."""
+    """Return a function that generates keys for ENCRYPTION_KEYS."""
     return lambda: Fernet.generate_key().decode()
+
+
+@pytest.fixture
+def synced_account(cloud, account):
+    """The account after a successful sync of its volumes."""
+    cloud.call("POST", "seed", {"project": "demo", "volumes": 3, "snapshots": 2})
+    assert sync_resource(account.pk, "volume").state == "success"
+    return account

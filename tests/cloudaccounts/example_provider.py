@@ -1,4 +1,4 @@
-"""A second provider, as small as one can be, whose cloud is a dictionary: what a provider has to bring, and no more."""
+"""A minimal second provider, whose cloud is a dictionary."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from cloudaccounts.registry import Link, ListedResource, Provider, Syncer
 
 
 class Nimbus:
-    """The cloud: pages of findings by region and type, or an exception in the place of a page."""
+    """The cloud: pages of resources by region and type, or an exception in place of a page."""
 
     def __init__(self):
         self.pages = {"north": {"disk": [], "machine": []}}
         self.secret = "nimbus"
         self.refusal = "Nimbus does not know this key."
         # Called before each page, with the type and the page's number.
-        self.meanwhile = lambda type_code, number: None
+        self.on_page = lambda type_code, number: None
 
     def put(self, type_code, *pages, region="north"):
         self.pages.setdefault(region, {})[type_code] = list(pages)
 
 
 class NimbusError(Exception):
-    """What goes wrong there."""
+    """An error of the cloud."""
 
 
 CLOUD = Nimbus()
@@ -35,52 +35,52 @@ class ExampleProvider(Provider):
     label = "Nimbus"
     errors = (NimbusError,)
 
-    def regions(self, account):
+    def list_regions(self, account):
         return list(account.regions) or list(CLOUD.pages)
 
-    def open(self, account, region):
-        if account.secret() != CLOUD.secret:
+    def open_client(self, account, region):
+        if account.decrypt_secret() != CLOUD.secret:
             raise NimbusError(CLOUD.refusal)
         return CLOUD.pages[region]
 
-    def check(self, account):
-        for region in self.regions(account):
-            self.open(account, region)
+    def verify(self, account):
+        for region in self.list_regions(account):
+            self.open_client(account, region)
         return {"project_id": account.project, "regions": {region: ["disks"] for region in CLOUD.pages}}
 
 
 class _Syncer(Syncer):
     provider = "nimbus"
 
-    def pages(self, client):
+    def list_pages(self, client):
         for number, page in enumerate(client[self.type], start=1):
-            CLOUD.meanwhile(self.type, number)
+            CLOUD.on_page(self.type, number)
             if isinstance(page, Exception):
                 raise page
             yield page
 
 
-class Disks(_Syncer):
+class DiskSyncer(_Syncer):
     type, label, order = "disk", "disk", 10
 
 
-class Machines(_Syncer):
+class MachineSyncer(_Syncer):
     type, label, order, expires_after = "machine", "machine", 20, 1
 
 
 @contextmanager
 def example_provider():
-    """The provider and its types are registered while the block runs; gives its cloud, which is empty."""
+    """Register the provider and its types during the block; yield its empty cloud."""
     CLOUD.__init__()
     registry.register_provider(ExampleProvider)
-    for syncer in (Disks, Machines):
+    for syncer in (DiskSyncer, MachineSyncer):
         registry.register_syncer(syncer)
     registry.write_resource_types()
     try:
         yield CLOUD
     finally:
         del registry._providers["nimbus"]
-        for syncer in (Disks, Machines):
+        for syncer in (DiskSyncer, MachineSyncer):
             del registry._syncers["nimbus", syncer.type]
         ResourceType.objects.filter(provider="nimbus").delete()
 

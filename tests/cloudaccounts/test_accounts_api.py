@@ -1,4 +1,4 @@
-"""Accounts over REST: entered, changed, verified, synced and removed, by whom who may."""
+"""Accounts by the API: create, change, verify, sync and delete, with permissions."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def staff():
 
 
 @pytest.fixture
-def wish(simulator):
+def account_data(simulator):
     return {
         "name": "shop",
         "auth_url": simulator.auth_url,
@@ -66,7 +66,7 @@ def code_of(answer):
     return answer.status_code, answer.json()["code"]
 
 
-def test_everything_wrong_is_said_at_once_and_nothing_is_made(client, settings):
+def test_all_errors_are_reported_at_once_and_nothing_is_created(client, settings):
     settings.ALLOW_LOCAL_CLOUDS = False
     answer = client.post(
         URL,
@@ -98,15 +98,15 @@ def test_everything_wrong_is_said_at_once_and_nothing_is_made(client, settings):
     assert not Job.objects.exists()
 
 
-def test_a_name_is_once_a_tenant_and_says_nothing_of_other_tenants(client, member, wish):
+def test_names_are_unique_per_tenant_and_reveal_no_other_tenant(client, member, account_data):
     of(MembershipFactory(), name="shop")
 
-    assert client.post(URL, wish, format="json").status_code == 202
-    assert code_of(client.post(URL, wish, format="json")) == (409, "name_taken")
+    assert client.post(URL, account_data, format="json").status_code == 202
+    assert code_of(client.post(URL, account_data, format="json")) == (409, "name_taken")
 
 
-def test_staff_enter_shared_accounts_of_which_others_see_the_name_alone(staff, client, wish):
-    made = staff.post(URL, wish, format="json").json()["account"]
+def test_staff_create_shared_accounts_of_which_others_see_only_the_name(staff, client, account_data):
+    made = staff.post(URL, account_data, format="json").json()["account"]
     assert made["tenant"] is None
 
     seen = client.get(f"{URL}{made['id']}/").json()
@@ -122,7 +122,7 @@ def test_staff_enter_shared_accounts_of_which_others_see_the_name_alone(staff, c
         )
 
 
-def test_a_change_is_checked_against_its_version(client, member):
+def test_change_requires_the_current_version(client, member):
     account = of(member)
     read = client.get(f"{URL}{account.pk}/")
 
@@ -137,7 +137,7 @@ def test_a_change_is_checked_against_its_version(client, member):
     assert late.status_code == 412
 
 
-def test_a_secret_never_goes_where_it_was_not_entered_for(client, member):
+def test_new_address_requires_the_secret_again(client, member):
     account = of(member)
     account.set_secret("secret")
     account.save()
@@ -147,12 +147,12 @@ def test_a_secret_never_goes_where_it_was_not_entered_for(client, member):
     entered = {"auth_url": "http://127.0.0.1:10/v3", "secret": "another"}
     moved = client.patch(f"{URL}{account.pk}/", entered, format="json")
     assert moved.status_code == 202, "it is verified"
-    assert CloudAccount.objects.get(pk=account.pk).secret() == "another"
+    assert CloudAccount.objects.get(pk=account.pk).decrypt_secret() == "another"
     assert "another" not in moved.content.decode()
 
 
-def test_a_change_during_a_verification_is_seen_by_it(client, member, wish):
-    account = client.post(URL, {**wish, "secret": "wrong"}, format="json").json()["account"]["id"]
+def test_verification_restarts_after_a_change(client, member, account_data):
+    account = client.post(URL, {**account_data, "secret": "wrong"}, format="json").json()["account"]["id"]
     mended = client.patch(f"{URL}{account}/", {"secret": "demo"}, format="json")
 
     assert mended.status_code == 202
@@ -161,7 +161,7 @@ def test_a_change_during_a_verification_is_seen_by_it(client, member, wish):
     assert client.get(f"{URL}{account}/").json()["last_error"] == ""
 
 
-def test_syncs_are_asked_for_by_type_and_joined(client, member):
+def test_syncs_are_requested_by_type_and_joined(client, member):
     account = of(member)
     url = f"{URL}{account.pk}/sync/"
 
@@ -178,7 +178,7 @@ def test_syncs_are_asked_for_by_type_and_joined(client, member):
     assert code_of(client.post(url, {}, format="json")) == (409, "account_inactive")
 
 
-def test_a_type_that_nobody_can_sync_gets_a_log_that_says_so(client, member):
+def test_sync_of_an_unsupported_type_gets_a_failed_log(client, member):
     account = of(member)
     account.resource_types.add(
         ResourceType.objects.create(provider="openstack", code="amphora", name="Amphora")
@@ -192,7 +192,7 @@ def test_a_type_that_nobody_can_sync_gets_a_log_that_says_so(client, member):
     assert "not supported" in log["message"]
 
 
-def test_losses_are_accepted_by_administrators_of_the_newest_log_alone(client, member):
+def test_only_administrators_accept_losses_and_only_of_the_latest_log(client, member):
     account = of(member)
     old = SyncLog.objects.create(
         account=account, type="flavor", state="failed", held_back=5, ended_at=account.created_at
@@ -209,7 +209,7 @@ def test_losses_are_accepted_by_administrators_of_the_newest_log_alone(client, m
     assert accepted.json()["id"] not in {old.pk, new.pk}
 
 
-def test_an_account_in_use_stays_and_one_that_is_not_goes_with_all_that_is_known_of_it(client, member, staff):
+def test_deletion_refuses_an_account_in_use_and_deletes_everything_of_others(client, member, staff):
     vm = VirtualMachineFactory(information_system__tenant=member.tenant, account=of(member))
     refused = client.delete(f"{URL}{vm.account_id}/")
     assert code_of(refused) == (409, "in_use")
@@ -226,7 +226,7 @@ def test_an_account_in_use_stays_and_one_that_is_not_goes_with_all_that_is_known
     assert run_sync(log_id) is None
 
 
-def test_switching_off_ends_what_runs(client, member):
+def test_disabling_closes_running_syncs(client, member):
     account = of(member)
     (log_id,) = SyncLog.objects.open(account.pk, ["flavor"])
 
@@ -236,25 +236,25 @@ def test_switching_off_ends_what_runs(client, member):
     assert SyncLog.objects.get(pk=log_id).state == "failed"
 
 
-def test_what_nobody_took_is_rung_for_again_but_not_at_once(member, monkeypatch):
+def test_unclaimed_log_is_dispatched_again_after_a_while(member, monkeypatch):
     from cloudaccounts.services import syncs
 
     (log_id,) = SyncLog.objects.open(of(member).pk, ["flavor"])
-    rung = []
-    monkeypatch.setattr(syncs, "_ring", rung.extend)
+    dispatched = []
+    monkeypatch.setattr(syncs, "_dispatch_syncs", dispatched.extend)
 
     sweep_syncs()
-    assert rung == []
+    assert dispatched == []
     SyncLog.objects.filter(pk=log_id).update(rung_at="2020-01-01T00:00:00Z")
     sweep_syncs()
     sweep_syncs()
-    assert rung == [log_id]
+    assert dispatched == [log_id]
 
 
 # --- What is in them -----------------------------------------------------------------------------------------
 
 
-def test_of_a_shared_account_a_tenant_sees_the_catalogue_alone(client, member, staff):
+def test_tenant_sees_only_the_catalogue_of_a_shared_account(client, member, staff):
     shared = CloudAccountFactory(tenant=None)
     for type_code, attributes in (
         ("flavor", {}),
@@ -275,7 +275,7 @@ def test_of_a_shared_account_a_tenant_sees_the_catalogue_alone(client, member, s
     assert client.get("/api/v1/sync-logs/").json()["count"] == 0
 
 
-def test_a_neighbourhood_ends_at_the_wall(cloud, client, member, simulator):
+def test_topology_stops_at_the_scope(cloud, client, member, simulator):
     """In a shared account a network is everybody's to see; the ports on it are not."""
     shared = cloud.account(tenant=None)
     cloud.seed(2)
@@ -292,7 +292,7 @@ def test_a_neighbourhood_ends_at_the_wall(cloud, client, member, simulator):
     assert tenants["edges"] == []
 
 
-def test_a_crowded_neighbourhood_is_cut_and_says_so(cloud, member, client):
+def test_large_topology_is_truncated(cloud, member, client):
     own = cloud.account(tenant=member.tenant)
     cloud.seed(400)
     for type_code in ("network", "port"):
@@ -304,7 +304,7 @@ def test_a_crowded_neighbourhood_is_cut_and_says_so(cloud, member, client):
     assert (len(shown["nodes"]), shown["truncated"]) == (300, True)
 
 
-def test_resources_are_found_by_name_id_and_address(cloud, member, client):
+def test_resources_are_searched_by_name_id_and_address(cloud, member, client):
     own = cloud.account(tenant=member.tenant)
     cloud.seed(3)
     sync_resource(own.pk, "server")
@@ -320,8 +320,8 @@ def test_resources_are_found_by_name_id_and_address(cloud, member, client):
     assert server.cloud_id in csv
 
 
-def test_a_verification_that_is_under_way_when_the_account_goes_just_ends(client, member, wish):
-    account = client.post(URL, wish, format="json").json()["account"]["id"]
+def test_verification_of_a_deleted_account_ends(client, member, account_data):
+    account = client.post(URL, account_data, format="json").json()["account"]["id"]
     with transaction.atomic():
         CloudAccount.objects.filter(pk=account).delete()
 

@@ -1,4 +1,4 @@
-"""The door to a cloud: one per account and region, replaced with its credentials, shut inside a transaction."""
+"""Opening clouds: one per account and region, replaced when the credentials change, refused inside a transaction."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cloudaccounts.connect import (
     open_cloud,
 )
 from cloudaccounts.models import CloudAccount
-from openstack_client import CloudError, CloudUnavailable
+from openstack_client import CloudError, CloudUnavailableError
 from security.encryption import UnreadableSecretError
 from security.endpoints import check_ca_bundle
 from tests.factories import CloudAccountFactory
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def demo():
-    """An account that leads nowhere."""
+    """An account whose address is unreachable."""
     account = CloudAccountFactory()
     account.set_secret("demo")
     account.save()
@@ -47,7 +47,7 @@ def again(account):
 # --- One for each ------------------------------------------------------------------------------------------
 
 
-def test_an_account_and_region_has_one_cloud(demo):
+def test_one_cloud_per_account_and_region(demo):
     first = open_cloud(demo, "RegionOne")
 
     assert open_cloud(again(demo), "RegionOne") is first
@@ -56,7 +56,7 @@ def test_an_account_and_region_has_one_cloud(demo):
     assert open_cloud(demo, "RegionOne") is first
 
 
-def test_two_accounts_with_the_same_credentials_are_two_clouds(demo):
+def test_accounts_with_equal_credentials_have_separate_clouds(demo):
     twin = CloudAccountFactory(auth_url=demo.auth_url, encrypted_secret=demo.encrypted_secret)
 
     assert open_cloud(twin, "RegionOne") is not open_cloud(demo, "RegionOne")
@@ -106,25 +106,25 @@ def test_a_change_of_credentials_replaces_the_cloud_and_closes_the_old_one(demo,
 
     assert new is not old
     assert new.credentials != old.credentials
-    with pytest.raises(CloudUnavailable, match="closed"):
+    with pytest.raises(CloudUnavailableError, match="closed"):
         old.check()
     assert open_cloud(again(demo), "RegionOne") is new
 
 
-def test_a_change_of_anything_else_keeps_the_cloud(demo):
+def test_change_of_other_fields_keeps_the_cloud(demo):
     old = open_cloud(demo, "RegionOne")
     CloudAccount.objects.filter(pk=demo.pk).update(name="renamed", active=False, last_error="none")
 
     assert open_cloud(again(demo), "RegionOne") is old
 
 
-def test_a_secret_that_cannot_be_read_opens_nothing(demo, settings, new_key):
+def test_unreadable_secret_opens_no_cloud(demo, settings, new_key):
     settings.ENCRYPTION_KEYS = [new_key()]
 
     with pytest.raises(UnreadableSecretError):
         open_cloud(demo, "RegionOne")
 
-    assert not connect._opened
+    assert not connect._open_clouds
 
 
 # --- Not inside a transaction ------------------------------------------------------------------------------
@@ -162,7 +162,7 @@ def test_an_application_credential_names_no_user_and_no_project(demo):
     assert (found.username, found.password, found.project_name) == (None, None, None)
 
 
-def test_a_ca_bundle_is_handed_over_as_text_and_leaves_no_file(demo, tmp_path, monkeypatch):
+def test_ca_bundle_is_passed_as_text_without_a_file(demo, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     demo.ca_bundle = certificate()
 
@@ -215,19 +215,19 @@ def test_an_account_is_filled_from_clouds_yaml():
     account = again(account)
     assert region == "Norden"
     assert (account.auth_url, account.credential_kind) == ("https://cloud.example.org:5000/v3", "password")
-    assert (account.access_id, account.secret(), account.project) == ("ann", "p: w#", "shop")
+    assert (account.access_id, account.decrypt_secret(), account.project) == ("ann", "p: w#", "shop")
     assert (account.user_domain, account.project_domain) == ("People", "Projects")
     assert account.ca_bundle == "certificates"
 
 
 @pytest.mark.usefixtures("clouds_yaml")
-def test_what_was_there_before_does_not_stay_beside_what_clouds_yaml_says():
+def test_clouds_yaml_replaces_former_fields():
     account = CloudAccount(name="old", project="old", ca_bundle="old", credential_kind="password")
     account.set_secret("old")
 
     region = fill_from_clouds_yaml(account, "by-credential")
 
-    assert (account.credential_kind, account.access_id, account.secret()) == (
+    assert (account.credential_kind, account.access_id, account.decrypt_secret()) == (
         "application_credential",
         "4711",
         "hush",
@@ -236,7 +236,7 @@ def test_what_was_there_before_does_not_stay_beside_what_clouds_yaml_says():
 
 
 @pytest.mark.usefixtures("clouds_yaml")
-def test_a_cloud_that_clouds_yaml_does_not_have_is_said_to_be_missing():
+def test_cloud_missing_from_clouds_yaml_raises():
     account = CloudAccount(name="new")
 
     with pytest.raises(CloudError, match="nowhere"):
@@ -246,7 +246,7 @@ def test_a_cloud_that_clouds_yaml_does_not_have_is_said_to_be_missing():
 
 
 def certificate():
-    """One that signs itself, as PEM."""
+    """Return a self-signed certificate as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "cloud")])
     now = datetime.now(UTC)
@@ -256,7 +256,7 @@ def certificate():
     return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
 
 
-def test_words_of_any_language_may_stand_between_certificates():
+def test_ca_bundle_may_have_comments_in_any_language():
     check_ca_bundle(f"云的证书\n{certificate()}")
 
     for nothing in ("云的证书", f"{certificate()[:-100]}云"):

@@ -1,4 +1,4 @@
-"""Secrets at rest: written with the first key, read with any."""
+"""Encryption of secrets: with the first key; decryption with any."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECRET = "correct horse 🐎 battery staple"
 
 
 @pytest.mark.parametrize("secret", [SECRET, "a\x00bcdef", "密码" * 500])
-def test_a_secret_comes_back_as_it_went_in(secret):
+def test_decryption_returns_the_encrypted_secret(secret):
     stored = encrypt(secret)
 
     assert decrypt(stored) == secret
@@ -26,12 +26,12 @@ def test_the_same_secret_is_stored_differently_each_time():
     assert encrypt(SECRET) != encrypt(SECRET)
 
 
-def test_no_secret_is_stored_as_none():
+def test_empty_secret_is_stored_as_empty_text():
     assert encrypt("") == ""
     assert decrypt("") == ""
 
 
-def test_a_secret_survives_a_new_key_in_front_of_the_old_one(settings, new_key):
+def test_secret_stays_readable_after_a_new_key_is_added(settings, new_key):
     old, new = new_key(), new_key()
     settings.ENCRYPTION_KEYS = [old]
     written_before = encrypt(SECRET)
@@ -45,7 +45,7 @@ def test_a_secret_survives_a_new_key_in_front_of_the_old_one(settings, new_key):
 
 
 @pytest.mark.parametrize("damaged", [False, True], ids=["its key was dropped", "it was changed"])
-def test_a_secret_that_fits_no_key_says_so_and_never_shows_itself(settings, new_key, damaged):
+def test_error_of_an_unreadable_secret_does_not_contain_it(settings, new_key, damaged):
     stored = encrypt(SECRET)
     if damaged:
         stored = stored[:-6] + "AAAA=="
@@ -70,4 +70,4 @@ def test_an_account_keeps_its_secret_encrypted_in_the_database():
     (columns,) = CloudAccount.objects.filter(pk=account.pk).values()
 
     assert SECRET not in str(columns)
-    assert CloudAccount.objects.get(pk=account.pk).secret() == SECRET
+    assert CloudAccount.objects.get(pk=account.pk).decrypt_secret() == SECRET

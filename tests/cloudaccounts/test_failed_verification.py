@@ -1,4 +1,4 @@
-"""An account whose last verification failed is no choice for anything new; what is in it goes on."""
+"""An account whose last verification failed takes no new resources; existing ones are not affected."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def good():
     return account
 
 
-def wish(system, **fields):
+def build_vm_data(system, **fields):
     return {
         "information_system": str(system.pk),
         "name": "new",
@@ -79,7 +79,7 @@ def ask(client, path, body):
     return answer.status_code, answer.json().get("errors")
 
 
-def test_the_only_one_that_is_good_is_taken_without_being_named(client, system, broken, good):
+def test_only_usable_account_is_chosen_by_default(client, system, broken, good):
     options = client.get("/api/v1/vms/options/").json()
 
     assert options["accounts"] == [{"id": good.pk, "name": "good", "verification": "verified"}]
@@ -88,9 +88,9 @@ def test_the_only_one_that_is_good_is_taken_without_being_named(client, system, 
     assert (status, errors) == (202, None)
 
 
-def test_one_that_is_named_is_refused_by_its_name(client, system, broken, good):
+def test_named_unusable_account_is_refused(client, system, broken, good):
     for path, body in [
-        ("vms", wish(system, account=broken.pk)),
+        ("vms", build_vm_data(system, account=broken.pk)),
         ("volumes", {"information_system": str(system.pk), "size_gb": 1, "account": broken.pk}),
     ]:
         status, errors = ask(client, path, body)
@@ -106,17 +106,17 @@ def test_one_that_is_named_is_refused_by_its_name(client, system, broken, good):
 
 
 @pytest.mark.parametrize("by", ["default", "only"])
-def test_one_that_is_the_default_or_the_only_one_is_refused_by_its_name(client, system, broken, by):
+def test_unusable_default_or_only_account_is_refused(client, system, broken, by):
     if by == "default":
         type(system).objects.update(default_account=broken)
 
-    status, errors = ask(client, "vms", wish(system))
+    status, errors = ask(client, "vms", build_vm_data(system))
 
     assert (status, errors["account"][0][: len(TOLD)]) == (400, TOLD)
     assert client.get("/api/v1/vms/options/").json()["missing"]["account"][0].startswith(TOLD)
 
 
-def test_its_pools_are_not_offered(client, system, broken):
+def test_pools_of_an_unusable_account_are_not_offered(client, system, broken):
     pool = VolumePoolFactory(account=broken, type="fast")
     SpareVolumeFactory(pool=pool, status="available", available_at=timezone.now())
 
@@ -127,7 +127,7 @@ def test_its_pools_are_not_offered(client, system, broken):
     assert (status, errors["type"][0][: len(TOLD)]) == (400, TOLD)
 
 
-def test_its_snapshots_are_not_copied(client, system, broken):
+def test_snapshots_of_an_unusable_account_are_not_cloned(client, system, broken):
     snapshot = VolumeSnapshotFactory(information_system=system, account=broken)
 
     status, errors = ask(
@@ -137,7 +137,7 @@ def test_its_snapshots_are_not_copied(client, system, broken):
     assert (status, errors["snapshot"][0][: len(TOLD)]) == (400, TOLD)
 
 
-def test_a_new_pool_is_not_put_into_it_and_an_old_one_can_be_edited(broken, good):
+def test_unusable_account_takes_no_new_pool_but_existing_ones_can_be_edited(broken, good):
     fields = {"type": "x", "account": broken.pk, "region": "RegionOne", "size_gb": 1, "desired": 1}
     fields |= {"max_in_flight": 1, "max_age_days": 0}
     form = modelform_factory(VolumePool, form=VolumePoolForm, fields=list(fields))
@@ -148,7 +148,7 @@ def test_a_new_pool_is_not_put_into_it_and_an_old_one_can_be_edited(broken, good
     assert "account" not in form({**fields, "desired": 0}, instance=pool).errors
 
 
-def test_what_is_in_it_goes_on(client, system, broken):
+def test_existing_resources_of_an_unusable_account_are_not_affected(client, system, broken):
     vm = VirtualMachineFactory(information_system=system, account=broken, status="running")
 
     answer = client.post(f"/api/v1/vms/{vm.pk}/actions/", {"action": "stop"}, format="json")
@@ -156,7 +156,7 @@ def test_what_is_in_it_goes_on(client, system, broken):
     assert answer.status_code == 202
 
 
-def test_a_vm_in_it_is_offered_the_flavors_of_its_account(admin, system, broken):
+def test_vm_of_an_unusable_account_is_offered_its_flavors(admin, system, broken):
     vm = VirtualMachineFactory(
         information_system=system, account=broken, status="running", openstack_id="server-1", disk_gb=10
     )
@@ -167,10 +167,10 @@ def test_a_vm_in_it_is_offered_the_flavors_of_its_account(admin, system, broken)
     assert "vCPU" in html[html.index('id="resize-flavor"') :].partition("</select>")[0]
 
 
-def test_one_that_is_not_verified_yet_says_so(client, system):
+def test_unverified_account_is_refused_with_the_reason(client, system):
     CloudAccountFactory(name="young")
 
-    status, errors = ask(client, "vms", wish(system))
+    status, errors = ask(client, "vms", build_vm_data(system))
 
     assert status == 400
     assert errors["account"] == [

@@ -1,4 +1,4 @@
-"""What is forgotten in time, and what never is."""
+"""Deletion of old sync logs, changes and expired resources."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def a_log(account, days, **columns):
     return log
 
 
-def test_old_logs_go_with_their_lines_but_for_the_last_success_of_each_type():
+def test_old_logs_are_deleted_except_the_last_success_of_each_type():
     account = CloudAccountFactory()
     gone = [a_log(account, 50), a_log(account, 41, state="failed"), a_log(account, 45)]
     kept = [
@@ -44,7 +44,7 @@ def test_old_logs_go_with_their_lines_but_for_the_last_success_of_each_type():
     assert not SyncLog.objects.filter(pk__in=[log.pk for log in gone]).exists()
 
 
-def test_old_changes_go_and_what_expired_long_ago_with_all_that_is_known_of_it():
+def test_old_changes_and_long_expired_resources_are_deleted():
     present = CloudResourceFactory()
     lately = CloudResourceFactory(expired_at=NOW - timedelta(days=3))
     long_ago = CloudResourceFactory(expired_at=NOW - timedelta(days=200))

@@ -1,4 +1,4 @@
-"""Resource sync: what is found becomes rows, what is gone expires, and half a listing is no listing."""
+"""Resource sync: listed objects become rows, missing ones expire, and incomplete listings expire nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def resource(type_code, **which):
 
 
 @pytest.mark.parametrize("type_code", TYPES)
-def test_every_type_is_found_and_found_unchanged_again(cloud, account, type_code):
+def test_every_type_is_synced_and_unchanged_by_the_next_sync(cloud, account, type_code):
     cloud.call(
         "POST",
         "seed",
@@ -43,7 +43,7 @@ def test_every_type_is_found_and_found_unchanged_again(cloud, account, type_code
     assert (second.created, second.updated, second.expired, second.unchanged) == (0, 0, 0, first.created)
 
 
-def test_a_change_is_counted_dated_and_told_field_by_field(cloud, account):
+def test_change_is_counted_dated_and_recorded_by_field(cloud, account):
     sync_resource(account.pk, "image")
     image = resource("image")
     cloud.call("PATCH", f"images/{image.cloud_id}", {"name": "Renamed"})
@@ -60,7 +60,7 @@ def test_a_change_is_counted_dated_and_told_field_by_field(cloud, account):
     assert change.fields == {"name": [image.name, "Renamed"]}
 
 
-def test_missing_once_is_a_rumour_twice_is_the_end_and_what_comes_back_is_back(cloud, account):
+def test_resource_expires_after_two_listings_without_it_and_returns_when_listed(cloud, account):
     sync_resource(account.pk, "image")
     image = resource("image")
     cloud.call("DELETE", f"images/{image.cloud_id}")
@@ -83,7 +83,7 @@ def test_missing_once_is_a_rumour_twice_is_the_end_and_what_comes_back_is_back(c
     assert ResourceChange.objects.get(resource=other).fields == {"expired": [True, False]}
 
 
-def test_what_is_seen_again_in_between_was_never_missing(cloud, account):
+def test_missing_count_is_reset_when_the_resource_is_listed(cloud, account):
     sync_resource(account.pk, "image")
     image = resource("image")
     CloudResource.objects.filter(pk=image.pk).update(missing_count=1)
@@ -93,7 +93,7 @@ def test_what_is_seen_again_in_between_was_never_missing(cloud, account):
     assert CloudResource.objects.get(pk=image.pk).missing_count == 0
 
 
-def test_a_mass_loss_waits_for_a_persons_word(cloud, account):
+def test_mass_loss_waits_for_confirmation(cloud, account):
     cloud.call("POST", "seed", {"project": "demo", "volumes": 6})
     sync_resource(account.pk, "volume")
     for volume in CloudResource.objects.filter(type="volume")[:4]:
@@ -109,7 +109,7 @@ def test_a_mass_loss_waits_for_a_persons_word(cloud, account):
     assert (accepted.state, accepted.expired) == ("success", 4)
 
 
-def test_a_listing_that_fails_changes_nothing_and_says_why(cloud, account):
+def test_failed_listing_changes_nothing_and_logs_the_reason(cloud, account):
     sync_resource(account.pk, "network")
     before = list(CloudResource.objects.values_list("pk", "last_seen_at", "expired_at"))
     cloud.faults({"service": "network", "path": "/networks", "kind": "status", "status": 500})
@@ -121,7 +121,7 @@ def test_a_listing_that_fails_changes_nothing_and_says_why(cloud, account):
     assert list(CloudResource.objects.values_list("pk", "last_seen_at", "expired_at")) == before
 
 
-def test_a_region_that_fails_leaves_the_others_done(cloud, account):
+def test_failed_region_does_not_affect_others(cloud, account):
     cloud.reset(regions=["RegionOne", "RegionTwo"])
     # Another user: tokens are shared between tests, and this one's catalog has a region that theirs have not.
     account.access_id = "admin"
@@ -142,7 +142,7 @@ def test_a_region_that_fails_leaves_the_others_done(cloud, account):
     assert list(regions) == ["RegionOne", "RegionTwo"]
 
 
-def test_a_region_that_the_account_names_no_more_expires(cloud, account):
+def test_resources_of_a_removed_region_expire(cloud, account):
     cloud.reset(regions=["RegionOne", "RegionTwo"])
     account.access_id = "admin"
     account.set_secret("admin")
@@ -158,7 +158,7 @@ def test_a_region_that_the_account_names_no_more_expires(cloud, account):
     assert log.expired == CloudResource.objects.filter(region="RegionTwo").count() > 0
 
 
-def test_a_region_that_is_misspelt_expires_nothing(cloud, account):
+def test_misspelled_region_expires_nothing(cloud, account):
     sync_resource(account.pk, "flavor")
     account.regions = ["RegionOn"]
     account.save()
@@ -169,7 +169,7 @@ def test_a_region_that_is_misspelt_expires_nothing(cloud, account):
     assert CloudResource.objects.present().exists()
 
 
-def test_one_sync_of_an_account_and_type_at_a_time_and_a_dead_one_is_closed(account):
+def test_one_sync_per_account_and_type_and_dead_ones_are_closed(account):
     (running,) = SyncLog.objects.open(account.pk, ["flavor"])
     SyncLog.objects.filter(pk=running).update(owner="dead", lease_until=None)
     assert sync_resource(account.pk, "flavor") is None
@@ -182,7 +182,7 @@ def test_one_sync_of_an_account_and_type_at_a_time_and_a_dead_one_is_closed(acco
     assert sync_resource(account.pk, "flavor").state == "success"
 
 
-def test_who_lost_the_claim_writes_nothing(cloud, account, monkeypatch):
+def test_worker_without_the_claim_writes_nothing(cloud, account, monkeypatch):
     (log_id,) = SyncLog.objects.open(account.pk, ["flavor"])
 
     def closed_meanwhile():
@@ -197,7 +197,7 @@ def test_who_lost_the_claim_writes_nothing(cloud, account, monkeypatch):
     assert not CloudResource.objects.exists()
 
 
-def test_links_name_the_other_end_whatever_is_synced_first(cloud, account):
+def test_links_do_not_depend_on_the_order_of_syncs(cloud, account):
     cloud.call("POST", "seed", {"project": "demo", "servers": 1})
     for type_code in ("port", "network", "server"):
         sync_resource(account.pk, type_code)
@@ -209,7 +209,7 @@ def test_links_name_the_other_end_whatever_is_synced_first(cloud, account):
     assert ("port-network", "network", network.cloud_id) in links
 
 
-def test_a_page_costs_the_same_however_many_are_in_it(cloud, account):
+def test_page_takes_a_fixed_number_of_statements(cloud, account):
     sync_resource(account.pk, "volume")
 
     def queries(volumes):
@@ -221,7 +221,7 @@ def test_a_page_costs_the_same_however_many_are_in_it(cloud, account):
     assert queries(3) == queries(300)
 
 
-def test_an_account_that_is_switched_off_is_not_asked(cloud, account):
+def test_disabled_account_is_not_synced(cloud, account):
     account.active = False
     account.save()
 

@@ -1,4 +1,4 @@
-"""Each account has its schedule, whoever writes the account and however; what an operator did to it stays."""
+"""Schedules follow their accounts, however these are written, and keep an operator's changes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ from django_celery_beat.models import IntervalSchedule
 
 from cloudaccounts.models import CloudAccount
 from cloudaccounts.schedules import build_schedule_name, write_schedules
-from tests.cloudaccounts.scheduled import edit, is_on, new_accounts, ours, said, schedule_of
+from tests.cloudaccounts.schedule_checks import (
+    build_accounts,
+    describe_schedule,
+    edit_account,
+    get_schedule,
+    is_schedule_enabled,
+    list_account_schedules,
+)
 from tests.factories import CloudAccountFactory
 
 pytestmark = pytest.mark.django_db
@@ -22,99 +29,104 @@ CHANGE = "admin:cloudaccounts_cloudaccount_change"
 # --- One account -------------------------------------------------------------------------------------------
 
 
-def test_saving_an_account_makes_its_schedule():
+def test_saving_an_account_creates_its_schedule():
     account = CloudAccountFactory(sync_interval_minutes=7)
 
-    (schedule,) = ours()
+    (schedule,) = list_account_schedules()
     assert schedule.name == f"CloudAccount-{account.pk}-sync"
-    assert said(account) == ("cloudaccounts.sync_account", [account.pk], IntervalSchedule.MINUTES, 7)
+    assert describe_schedule(account) == (
+        "cloudaccounts.sync_account",
+        [account.pk],
+        IntervalSchedule.MINUTES,
+        7,
+    )
     assert schedule.enabled
     assert schedule.expire_seconds == 7 * 60
     assert timezone.now() - timedelta(minutes=7) <= schedule.last_run_at <= timezone.now()
 
 
-def test_another_interval_and_name_are_written():
+def test_changed_interval_and_name_are_written():
     account = CloudAccountFactory(sync_interval_minutes=7)
-    edit(account, sync_interval_minutes=30, name="Renamed")
+    edit_account(account, sync_interval_minutes=30, name="Renamed")
 
-    assert said(account)[2:] == (IntervalSchedule.MINUTES, 30)
-    assert schedule_of(account).description == "Renamed"
-    assert ours().count() == 1
+    assert describe_schedule(account)[2:] == (IntervalSchedule.MINUTES, 30)
+    assert get_schedule(account).description == "Renamed"
+    assert list_account_schedules().count() == 1
 
 
-def test_an_interval_of_nothing_switches_it_off_and_a_new_one_on():
+def test_interval_zero_disables_the_schedule_and_a_new_one_enables_it():
     account = CloudAccountFactory(sync_interval_minutes=7)
-    edit(account, sync_interval_minutes=0)
-    assert not is_on(account)
+    edit_account(account, sync_interval_minutes=0)
+    assert not is_schedule_enabled(account)
 
-    edit(account, sync_interval_minutes=7)
-    assert is_on(account)
-    assert said(account)[3] == 7
+    edit_account(account, sync_interval_minutes=7)
+    assert is_schedule_enabled(account)
+    assert describe_schedule(account)[3] == 7
 
 
-def test_an_account_that_begins_without_an_interval_has_no_schedule_that_rings():
+def test_account_without_an_interval_has_no_schedule():
     account = CloudAccountFactory(sync_interval_minutes=0)
-    assert not ours().filter(enabled=True).exists()
+    assert not list_account_schedules().filter(enabled=True).exists()
 
-    edit(account, sync_interval_minutes=5)
-    assert is_on(account)
+    edit_account(account, sync_interval_minutes=5)
+    assert is_schedule_enabled(account)
 
 
-def test_an_inactive_account_is_not_rung_for_and_an_active_one_is_again():
+def test_schedule_follows_the_account_being_active():
     account = CloudAccountFactory(sync_interval_minutes=7)
-    before = said(account)
-    edit(account, active=False)
-    assert not is_on(account)
+    before = describe_schedule(account)
+    edit_account(account, active=False)
+    assert not is_schedule_enabled(account)
 
-    edit(account, active=True)
-    assert is_on(account)
-    assert said(account) == before
+    edit_account(account, active=True)
+    assert is_schedule_enabled(account)
+    assert describe_schedule(account) == before
 
 
-def test_an_account_that_begins_inactive_is_rung_for_once_it_is_active():
+def test_account_created_inactive_is_scheduled_once_active():
     account = CloudAccountFactory(active=False)
-    assert not is_on(account)
+    assert not is_schedule_enabled(account)
 
-    edit(account, active=True)
-    assert is_on(account)
+    edit_account(account, active=True)
+    assert is_schedule_enabled(account)
 
 
-def test_an_interval_edited_while_it_is_inactive_counts_from_then_on():
+def test_interval_edited_while_inactive_applies_later():
     account = CloudAccountFactory(sync_interval_minutes=7)
-    edit(account, active=False)
-    edit(account, sync_interval_minutes=9)
-    assert not is_on(account)
+    edit_account(account, active=False)
+    edit_account(account, sync_interval_minutes=9)
+    assert not is_schedule_enabled(account)
 
-    edit(account, active=True)
-    assert is_on(account)
-    assert said(account)[3] == 9
+    edit_account(account, active=True)
+    assert is_schedule_enabled(account)
+    assert describe_schedule(account)[3] == 9
 
 
-def test_a_deleted_account_takes_its_schedule_along():
+def test_deleting_an_account_deletes_its_schedule():
     account, other = CloudAccountFactory(), CloudAccountFactory()
 
     CloudAccount.objects.get(pk=account.pk).delete()
 
-    assert list(ours()) == [schedule_of(other)]
+    assert list(list_account_schedules()) == [get_schedule(other)]
 
 
-def test_a_save_that_is_rolled_back_leaves_no_schedule():
+def test_rolled_back_save_leaves_no_schedule():
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         CloudAccountFactory()
-        assert ours().exists()
+        assert list_account_schedules().exists()
         _ = 1 / 0
-    assert not ours().exists()
+    assert not list_account_schedules().exists()
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_schedule_that_cannot_be_written_takes_the_change_back(monkeypatch):
+def test_failed_write_of_the_schedule_rolls_the_change_back(monkeypatch):
     from cloudaccounts import schedules
 
     account = CloudAccountFactory(name="before")
     monkeypatch.setattr(schedules, "_write_differing", lambda *_args: 1 / 0)
 
     with pytest.raises(ZeroDivisionError), transaction.atomic():
-        edit(account, name="after")
+        edit_account(account, name="after")
 
     assert CloudAccount.objects.get(pk=account.pk).name == "before"
 
@@ -122,13 +134,13 @@ def test_a_schedule_that_cannot_be_written_takes_the_change_back(monkeypatch):
 # --- Many at once: bulk writes send no signal, so the next sweep writes the schedules -------------------------
 
 
-def test_bulk_create_makes_schedules_by_the_next_sweep():
-    made = CloudAccount.objects.bulk_create(new_accounts(3))
+def test_sweep_creates_schedules_after_bulk_create():
+    made = CloudAccount.objects.bulk_create(build_accounts(3))
 
     write_schedules()
 
     names = {build_schedule_name(account.pk) for account in made}
-    assert {schedule.name for schedule in ours().filter(enabled=True)} == names
+    assert {schedule.name for schedule in list_account_schedules().filter(enabled=True)} == names
 
 
 @pytest.mark.parametrize(
@@ -140,35 +152,35 @@ def test_bulk_create_makes_schedules_by_the_next_sweep():
         ({"access_id": "other"}, True, 10),
     ],
 )
-def test_a_bulk_update_changes_the_schedules_by_the_next_sweep(values, enabled, minutes):
+def test_sweep_updates_schedules_after_a_bulk_update(values, enabled, minutes):
     changed, other = [CloudAccountFactory(), CloudAccountFactory()], CloudAccountFactory()
     CloudAccount.objects.filter(pk__in=[account.pk for account in changed]).update(**values)
 
     write_schedules()
 
     for account in changed:
-        assert is_on(account) == enabled
+        assert is_schedule_enabled(account) == enabled
         if enabled:
-            assert said(account)[3] == minutes
-    assert is_on(other)
-    assert said(other)[3] == 10
+            assert describe_schedule(account)[3] == minutes
+    assert is_schedule_enabled(other)
+    assert describe_schedule(other)[3] == 10
 
 
-def test_deleting_a_queryset_takes_the_schedules_along():
+def test_deleting_a_queryset_deletes_the_schedules():
     made = [CloudAccountFactory() for _ in range(3)]
 
     CloudAccount.objects.filter(pk__in=[made[0].pk, made[2].pk]).delete()
 
-    assert list(ours()) == [schedule_of(made[1])]
+    assert list(list_account_schedules()) == [get_schedule(made[1])]
 
 
-def test_a_deletion_that_is_rolled_back_leaves_the_schedules():
+def test_rolled_back_deletion_keeps_the_schedules():
     account = CloudAccountFactory()
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         CloudAccount.objects.filter(pk=account.pk).delete()
-        assert not ours().exists()
+        assert not list_account_schedules().exists()
         _ = 1 / 0
-    assert list(ours()) == [schedule_of(account)]
+    assert list(list_account_schedules()) == [get_schedule(account)]
 
 
 def statements(work):
@@ -177,16 +189,19 @@ def statements(work):
     return len(captured)
 
 
-def test_the_sweep_of_five_hundred_takes_as_many_statements_as_that_of_two():
+def test_sweep_takes_a_fixed_number_of_statements():
     CloudAccountFactory()  # With the first one, the interval itself is written.
 
     def counted(count):
         CloudAccount.objects.all().delete()
-        CloudAccount.objects.bulk_create(new_accounts(count))
+        CloudAccount.objects.bulk_create(build_accounts(count))
         created = statements(write_schedules)
         CloudAccount.objects.update(sync_interval_minutes=60 + count)
         changed = statements(write_schedules)
         return created, changed, statements(write_schedules)
 
     assert counted(2) == counted(500)
-    assert ours().filter(enabled=True, interval__every=560).count() == CloudAccount.objects.count()
+    assert (
+        list_account_schedules().filter(enabled=True, interval__every=560).count()
+        == CloudAccount.objects.count()
+    )

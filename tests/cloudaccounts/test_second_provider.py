@@ -1,4 +1,4 @@
-"""A second provider, of some fifty lines (`example_provider.py`), has all that OpenStack has, and nothing else changes."""
+"""A second provider of some fifty lines (`example_provider.py`) supports every feature, without other changes."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tenants.scoping import Role
 from tests.factories import MembershipFactory
 from tests.vms.conftest import AdminClient
 
-from .cloud_and_rows import check_logs, check_rows, links_of, picture, rows, words_of
-from .example_provider import Disks, NimbusError, disk, example_provider, machine
+from .example_provider import DiskSyncer, NimbusError, disk, example_provider, machine
+from .resource_checks import check_logs, check_rows, list_links, list_row_names, read_all_rows, read_log_texts
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -40,28 +40,39 @@ def api(transactional_db):
 
 def entered(api, **fields):
     """An account of the example provider, entered over REST; the answer."""
-    wish = {"name": "in the clouds", "provider": "nimbus", "auth_url": "http://nimbus.example.org/", **fields}
-    wish = {"access_id": "key", "secret": "nimbus", "project": "p", "sync_interval_minutes": 5, **wish}
-    return api.post("/api/v1/cloud-accounts/", wish, format="json")
+    account_data = {
+        "name": "in the clouds",
+        "provider": "nimbus",
+        "auth_url": "http://nimbus.example.org/",
+        **fields,
+    }
+    account_data = {
+        "access_id": "key",
+        "secret": "nimbus",
+        "project": "p",
+        "sync_interval_minutes": 5,
+        **account_data,
+    }
+    return api.post("/api/v1/cloud-accounts/", account_data, format="json")
 
 
 def listed(api, path, **query):
-    """What a list has, by the names or types of its entries."""
+    """Return the results of a list of the API."""
     answer = api.get(f"/api/v1/{path}/", query)
     assert answer.status_code == 200, answer.json()
     return answer.json()["results"]
 
 
 def run_all():
-    """What a worker does of the logs that are open."""
+    """Run the open logs, as a worker does."""
     return {log.type: run_sync(log.pk) for log in SyncLog.objects.running().order_by("pk")}
 
 
-def test_everything_works_with_a_provider_that_brings_two_types(api, cloud, nimbus, settings):
+def test_example_provider_supports_all_features(api, cloud, nimbus, settings):
     settings.ALLOW_LOCAL_CLOUDS = True
     other = cloud.account(name="openstack", tenant=api.member.tenant)
     sync_resource(other.pk, "flavor")
-    before = picture(account=other)
+    before = read_all_rows(account=other)
 
     # Entered over REST, verified by a command, which has it synced.
     answer = entered(api)
@@ -132,11 +143,11 @@ def test_everything_works_with_a_provider_that_brings_two_types(api, cloud, nimb
     api.done(api.delete(f"/api/v1/cloud-accounts/{account.pk}/"))
     assert not CloudResource.objects.filter(account=account.pk).exists()
     assert not PeriodicTask.objects.filter(name=f"CloudAccount-{account.pk}-sync").exists()
-    assert picture(account=other) == before
+    assert read_all_rows(account=other) == before
     check_logs()
 
 
-def test_what_goes_wrong_there_is_told_in_its_own_words(api, nimbus, settings):
+def test_errors_of_the_provider_are_shown_unchanged(api, nimbus, settings):
     settings.ALLOW_LOCAL_CLOUDS = True
     job = api.ended(entered(api, secret="wrong"))
     assert (job["status"], "does not know this key" in str(job["outcome"])) == ("failed", True)
@@ -153,7 +164,7 @@ def test_what_goes_wrong_there_is_told_in_its_own_words(api, nimbus, settings):
     nimbus.put("disk", [disk("a"), disk("b")], [disk("c")])
     nimbus.put("disk", [disk("z")], region="south")
     assert sync_resource(account.pk, "disk").state == "success"
-    before = picture()
+    before = read_all_rows()
 
     # A listing that breaks off; a cloud whose words no column takes; one that is not even an error of its kind.
     for page, words in [
@@ -165,9 +176,9 @@ def test_what_goes_wrong_there_is_told_in_its_own_words(api, nimbus, settings):
         log = sync_resource(account.pk, "disk")
         assert (log.state, log.regions["south"], log.expired, log.missing) == ("failed", "", 0, 0)
         assert words in log.message and log.message.startswith("north: ")
-        assert "secret thing" not in words_of(log)
-        assert rows(region="north") == {f"d-{name}": name for name in "abc"}
-        assert picture(region="north") == tuple(
+        assert "secret thing" not in read_log_texts(log)
+        assert list_row_names(region="north") == {f"d-{name}": name for name in "abc"}
+        assert read_all_rows(region="north") == tuple(
             [row for row in part if part is not before[0] or row[2] == "north"] for part in before
         )
     check_logs()
@@ -178,7 +189,7 @@ def test_what_goes_wrong_there_is_told_in_its_own_words(api, nimbus, settings):
     assert (log.state, log.message) == ("failed", "The cloud type 'cumulus' is not installed.")
     CloudAccount.objects.update(provider="nimbus")
     assert "not supported for Nimbus" in sync_resource(account.pk, "server").message
-    assert len(rows()) == 4
+    assert len(list_row_names()) == 4
 
 
 NESTED: list = []
@@ -199,7 +210,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("odd", range(len(ODD)))
-def test_odd_attributes_are_kept_as_far_as_may_be(odd):
+def test_invalid_attributes_are_kept_as_far_as_possible(odd):
     """Nothing of it stops a page, the same junk is no change, and what is told of changes is true."""
     place = (CloudAccount.objects.create(name="odd", access_id="x", auth_url="http://x").pk, "r", "disk")
     began = timezone.now()
@@ -218,7 +229,7 @@ def test_odd_attributes_are_kept_as_far_as_may_be(odd):
     assert len(json.dumps(CloudResource.objects.get(cloud_id="1").attributes)) < 130_000
 
 
-def test_links_of_an_object_are_those_of_its_last_listing(nimbus):
+def test_links_are_those_of_the_last_listing(nimbus):
     account = CloudAccount.objects.create(name="links", provider="nimbus", access_id="x", auth_url="http://x")
     account.set_secret("nimbus")
     account.save()
@@ -228,7 +239,7 @@ def test_links_of_an_object_are_those_of_its_last_listing(nimbus):
         log = sync_resource(account.pk, "machine")
         assert log.state == "success", log.message
         check_rows()
-        return links_of(CloudResource.objects.get(cloud_id="m-x")), log.updated
+        return list_links(CloudResource.objects.get(cloud_id="m-x")), log.updated
 
     assert linked([machine("x", "a")]) == (["machine-disk d-a"], 0)
     # On two pages, as it moved while it was listed: one of both is believed, whole.
@@ -250,13 +261,13 @@ def test_links_of_an_object_are_those_of_its_last_listing(nimbus):
     assert linked([machine("x", "a")]) == (["machine-disk d-a"], 1)
 
 
-def test_two_of_one_name_are_refused_and_nothing_is_left_of_the_provider(transactional_db):
+def test_duplicate_registrations_are_refused(transactional_db):
     with example_provider():
         with pytest.raises(ValueError, match="Two providers"):
             registry.register_provider(type("Another", (registry._providers["nimbus"].__class__,), {}))
         with pytest.raises(ValueError, match="Two syncers"):
-            registry.register_syncer(type("Another", (Disks,), {}))
+            registry.register_syncer(type("Another", (DiskSyncer,), {}))
         assert ResourceType.objects.filter(provider="nimbus").count() == 2
     assert not ResourceType.objects.filter(provider="nimbus").exists()
-    assert [provider.code for provider in registry.providers()] == ["openstack"]
+    assert [provider.code for provider in registry.list_providers()] == ["openstack"]
     assert registry.find_syncer("nimbus", "disk") is None

@@ -1,4 +1,4 @@
-"""Whatever happens to a cloud, and whatever goes wrong while it is listed: the rows are what complete listings showed.
+"""Random histories of a cloud and of failures during its listings: the rows match the complete listings.
 
 In the first test, each request of a sync of each type is broken in its turn, while there is something to find.
 
@@ -28,16 +28,16 @@ from cloudaccounts.registry import list_syncers
 from cloudaccounts.sync.resources import run_sync, sync_resource
 from tests.stories import ALL, invented
 
-from .cloud_and_rows import (
+from .resource_checks import (
     REGION,
     check_logs,
     check_rows,
-    keys_of,
-    log_out,
-    rows,
-    small_pages,
-    stored,
-    there,
+    close_clouds,
+    get_stored_objects,
+    limit_page_sizes,
+    list_cloud_names,
+    list_row_names,
+    list_visible_keys,
 )
 from .sync_model import Model
 
@@ -73,26 +73,28 @@ class Stirred:
             return
         self.number += 1
         with self.simulator.state.lock:
-            things = stored(self.simulator, self.type)
-            mine = keys_of(self.simulator, self.type)
+            things = get_stored_objects(self.simulator, self.type)
+            mine = list_visible_keys(self.simulator, self.type)
             back, self.away = self.away, {mine[0]: things.pop(mine[0])}
             things.update(back)
             rename(things, mine[-1], f"renamed {self.number}")
             self.simulator.state.regions[REGION].invalidate_order()
 
     def check(self, account, said=None):
-        """One undisturbed sync, and the rows are as the cloud."""
+        """Run one undisturbed sync, after which the rows equal the cloud."""
         good = sync_resource(account.pk, self.type)
         assert good.state == "success", (said, good.message)
         if self.type != "quota":
-            assert rows(type=self.type, missing_count=0) == there(self.simulator, self.type), said
+            assert list_row_names(type=self.type, missing_count=0) == list_cloud_names(
+                self.simulator, self.type
+            ), said
             assert len(losses(self.type)) == len(self.away), said
 
     def end(self, account):
         """All are there again."""
         with self.simulator.state.lock:
             if self.away:
-                stored(self.simulator, self.type).update(self.away)
+                get_stored_objects(self.simulator, self.type).update(self.away)
                 self.simulator.state.regions[REGION].invalidate_order()
         self.away = {}
         self.check(account)
@@ -117,7 +119,7 @@ def break_request(cloud, number, fault):
 
 
 def losses(type_code):
-    """What has been missed so far: how often, and whether it counts as gone."""
+    """The missing counts of resources, and whether they have expired."""
     found = CloudResource.objects.filter(type=type_code, missing_count__gt=0)
     return {row.cloud_id: (row.missing_count, row.expired_at) for row in found}
 
@@ -129,7 +131,7 @@ def broken_at_every_request(simulator, cloud, account, type_code, faults, *, log
     world.check(account)
     world.stir()
     if not logged_in:
-        log_out()
+        close_clouds()
     since = cloud.call("GET", "requests")["next"]
     assert sync_resource(account.pk, type_code).state == "success"
     requests = cloud.call("GET", "requests", since=since)["counts"]["total"]
@@ -137,7 +139,7 @@ def broken_at_every_request(simulator, cloud, account, type_code, faults, *, log
         world.stir()
         before = losses(type_code)
         if not logged_in:
-            log_out()
+            close_clouds()
         fault = next(faults)
         break_request(cloud, number, fault)
         log = sync_resource(account.pk, type_code)
@@ -154,10 +156,10 @@ def broken_at_every_request(simulator, cloud, account, type_code, faults, *, log
     return requests, failed
 
 
-def test_an_error_on_any_request_of_any_type_expires_nothing_and_the_next_sync_is_right(
+def test_error_of_any_request_expires_nothing_and_the_next_sync_succeeds(
     simulator, cloud, account, monkeypatch
 ):
-    small_pages(monkeypatch, 3)
+    limit_page_sizes(monkeypatch, 3)
     cloud.call("POST", "seed", {"project": "demo", "volumes": 1})
     cloud.call(
         "POST",
@@ -165,7 +167,7 @@ def test_an_error_on_any_request_of_any_type_expires_nothing_and_the_next_sync_i
         {"project": "demo", **dict.fromkeys(SEEDED, 4), "keypairs": 5, "servers": 5, "routers": 5},
     )
     cloud.call("POST", "zones", {"zones": {"a": True, "b": True, "c": True}})
-    kinds = stored(simulator, "volume_type")
+    kinds = get_stored_objects(simulator, "volume_type")
     for name in ("slow", "slower", "slowest"):
         kinds[name] = {**next(iter(kinds.values())), "id": name, "name": name}
     faults, broken, failed = cycle([*KINDS, HANGS] if ALL else KINDS), 0, 0
@@ -217,7 +219,7 @@ class History(RuleBasedStateMachine):
         for rows_of in (CloudResource, SyncLog):
             rows_of.objects.all().delete()
         for type_code in ("volume", "port", "zone"):
-            stored(self.simulator, type_code).clear()
+            get_stored_objects(self.simulator, type_code).clear()
         self.gone = {"volume": {}, "port": {}, "zone": {}}
         self.make("volume", volumes)
         self.make("port", ports)
@@ -227,14 +229,14 @@ class History(RuleBasedStateMachine):
 
     def make(self, type_code, number):
         if type_code == "zone":
-            zones = stored(self.simulator, "zone")
+            zones = get_stored_objects(self.simulator, "zone")
             zones.update({f"zone-{len(zones) + n}": True for n in range(number)})
         elif number:
             self.cloud.call("POST", "seed", {"project": "demo", f"{type_code}s": number})
 
     def one(self, type_code, which):
         """The key and the object; None when there is none."""
-        things = stored(self.simulator, type_code)
+        things = get_stored_objects(self.simulator, type_code)
         if not things:
             return None
         key = list(things)[which % len(things)]
@@ -255,7 +257,7 @@ class History(RuleBasedStateMachine):
     def ones_status_changes(self, kind, which, status):
         if found := self.one(kind, which):
             if kind == "zone":
-                stored(self.simulator, kind)[found[0]] = not found[1]
+                get_stored_objects(self.simulator, kind)[found[0]] = not found[1]
             else:
                 # Neutron's words are in capitals, Cinder's are not.
                 found[1]["status"] = status.upper() if kind == "port" else status.lower()
@@ -272,18 +274,18 @@ class History(RuleBasedStateMachine):
     def some_are_deleted(self, kind, which, number):
         for _ in range(number):
             if found := self.one(kind, which):
-                self.gone[kind][found[0]] = stored(self.simulator, kind).pop(found[0])
+                self.gone[kind][found[0]] = get_stored_objects(self.simulator, kind).pop(found[0])
 
     @rule(kind=KIND, number=st.integers(1, 3))
     def some_come_back(self, kind, number):
         for _ in range(min(number, len(self.gone[kind]))):
             key, thing = self.gone[kind].popitem()
-            stored(self.simulator, kind).setdefault(key, thing)
+            get_stored_objects(self.simulator, kind).setdefault(key, thing)
 
     @rule(size=st.sampled_from([1, 2, 3, 1000]))
     def the_page_size_changes(self, size):
         self.patch.undo()
-        small_pages(self.patch, size)
+        limit_page_sizes(self.patch, size)
 
     # --- Syncs ---
 
@@ -291,7 +293,7 @@ class History(RuleBasedStateMachine):
     def a_type_is_synced(self, kind, times, accepted):
         for _ in range(times):
             log = self.synced(kind, accepted)
-            self.model.listed(log, accepted=accepted)
+            self.model.apply_complete_listing(log, accepted=accepted)
             self.checked()
 
     @rule(kind=KIND, request=st.integers(1, 4), fault=BREAKS)
@@ -302,9 +304,9 @@ class History(RuleBasedStateMachine):
         self.cloud.no_faults()
         if struck:
             assert log.state == "failed", fault
-            self.model.broke_off(log)
+            self.model.apply_incomplete_listing(log)
         else:
-            self.model.listed(log, accepted=False)
+            self.model.apply_complete_listing(log, accepted=False)
         self.checked()
 
     def synced(self, kind, accepted=False):
@@ -324,7 +326,7 @@ class History(RuleBasedStateMachine):
 
 @pytest.fixture
 def history(simulator, cloud, account, monkeypatch):
-    """Where the stories happen."""
+    """The region of the histories."""
     cloud.clock(token_seconds=10**9)
     for type_code in ("volume", "port", "zone"):
         assert sync_resource(account.pk, type_code).state == "success"
@@ -333,11 +335,11 @@ def history(simulator, cloud, account, monkeypatch):
         yield History
 
 
-def test_whatever_happens_rows_changes_and_links_are_what_the_listings_showed(history):
+def test_rows_changes_and_links_match_the_listings(history):
     run_state_machine_as_test(history, settings=SETTINGS)
 
 
-def test_a_story_of_all_that_must_be_in_one(history):
+def test_rows_match_the_listings_in_one_fixed_history(history):
     """Told by hand, so that it is certain that each turn is taken; what must have come of it is the model's matter."""
     story = history()
     story.begin(volumes=6, ports=3, zones=4)

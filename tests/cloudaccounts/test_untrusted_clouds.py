@@ -1,4 +1,4 @@
-"""A tenant's own Keystone tries to lead the portal to its loopback: by its catalog, by redirects, by a name that changes.
+"""A tenant's own Keystone tries to make the portal connect to loopback: by catalog, redirects, or DNS rebinding.
 
 Here 127.0.0.2 is where clouds are allowed, and 127.0.0.3 is what must never be reached.
 """
@@ -20,7 +20,7 @@ from django.utils import timezone
 from cloudaccounts import connect
 from cloudaccounts.connect import open_cloud
 from cloudaccounts.models import CloudAccount
-from openstack_client import AddressRefusedError, CloudError, InvalidRequest
+from openstack_client import CloudAddressRefusedError, CloudError, InvalidCloudRequestError
 from security.policies import cloud_policy
 
 PASSWORD = "the tenant's password"
@@ -82,7 +82,7 @@ def keystone(settings):
 
 @pytest.fixture
 def inside():
-    """What listens on the portal's own loopback."""
+    """A server on the portal's own loopback address."""
     with recording("127.0.0.3") as server:
         yield server
 
@@ -135,35 +135,33 @@ def failure(url):
     "host",
     ["127.0.0.3", "127.3", "2130706435", "0x7f000003", "0177.0.0.3", "[::ffff:127.0.0.3]"],
 )
-def test_a_catalog_that_leads_to_loopback_leads_nowhere(keystone, inside, host):
+def test_catalog_with_loopback_addresses_is_refused(keystone, inside, host):
     logs_in_to(keystone, f"http://{host}:{inside.server_port}")
 
     error = failure(keystone.url)
 
-    assert type(error) is AddressRefusedError
+    assert type(error) is CloudAddressRefusedError
     assert f"The catalog of {keystone.url} leads to http://" in error.message
     assert "127.0.0.3 is the portal's own machine" in error.message
     assert inside.sent == []
 
 
-def test_a_host_that_is_none_until_it_is_normalized_leads_nowhere(keystone, inside):
+def test_host_that_normalizes_to_a_refused_address_is_refused(keystone, inside):
     for host in ("①②⑦.⓪.⓪.③", "127。0。0。3", "127.0.0.3%00", "[::1%25lo]"):
         logs_in_to(keystone, f"http://{host}:{inside.server_port}")
         assert isinstance(failure(keystone.url), CloudError)
     assert inside.sent == []
 
 
-def test_a_catalog_that_leads_to_metadata_leads_nowhere_even_where_local_clouds_are_allowed(
-    keystone, settings
-):
+def test_catalog_with_metadata_addresses_is_refused_despite_allow_local_clouds(keystone, settings):
     settings.ALLOW_LOCAL_CLOUDS = True
     for host in ("169.254.169.254", "[fd00:ec2::254]", "[::ffff:100.100.100.200]"):
         logs_in_to(keystone, f"http://{host}")
         error = failure(keystone.url)
-        assert type(error) is AddressRefusedError and "metadata" in error.message
+        assert type(error) is CloudAddressRefusedError and "metadata" in error.message
 
 
-def test_the_portals_database_and_broker_are_no_cloud_even_where_local_clouds_are_allowed(keystone, settings):
+def test_database_and_broker_are_refused_despite_allow_local_clouds(keystone, settings):
     settings.ALLOW_LOCAL_CLOUDS = True
     for port in (settings.DATABASES["default"]["PORT"], urlsplit(settings.REDIS_URL).port):
         logs_in_to(keystone, f"http://127.0.0.1:{port}")
@@ -171,7 +169,7 @@ def test_the_portals_database_and_broker_are_no_cloud_even_where_local_clouds_ar
         assert "own database or broker" in failure(f"http://127.0.0.2:{port}").message
 
 
-def test_an_address_that_was_entered_is_refused_in_the_words_of_who_entered_it(inside, settings):
+def test_refusal_of_an_entered_address_names_it_as_entered(inside, settings):
     settings.ALLOW_LOCAL_CLOUDS = False
 
     error = failure(inside.url)
@@ -184,26 +182,26 @@ def test_an_address_that_was_entered_is_refused_in_the_words_of_who_entered_it(i
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_a_login_that_is_redirected_takes_no_password_along(keystone, inside, status):
+def test_redirected_login_does_not_send_the_password(keystone, inside, status):
     keystone.answers["/v3/auth/tokens"] = (status, {"Location": f"{inside.url}/v3/auth/tokens"}, {})
 
     error = failure(keystone.url)
 
-    assert type(error) is InvalidRequest and f"to {inside.url}" in error.message
+    assert type(error) is InvalidCloudRequestError and f"to {inside.url}" in error.message
     assert inside.sent == []
 
 
-def test_a_service_that_redirects_elsewhere_takes_no_token_along(keystone, settings):
+def test_redirect_to_another_host_does_not_send_the_token(keystone, settings):
     """Not even where clouds are allowed: another host is not the one that the token was for."""
     settings.ALLOWED_ADDRESSES = ["127.0.0.0/8"]
     with recording("127.0.0.4") as other:
         del keystone.answers["/compute/v2.1"]
         keystone.elsewhere = (302, {"Location": f"{other.url}/compute/v2.1"}, {})
-        assert type(failure(keystone.url)) is InvalidRequest
+        assert type(failure(keystone.url)) is InvalidCloudRequestError
         assert other.sent == []
 
 
-def test_a_name_that_changes_its_address_between_two_connections_is_refused(keystone, inside, monkeypatch):
+def test_rebound_name_is_refused(keystone, inside, monkeypatch):
     """DNS rebinding: the name was right when it was saved, and when the portal logged in."""
     answers = iter(["127.0.0.2"] + ["127.0.0.3"] * 9)
 
@@ -217,5 +215,5 @@ def test_a_name_that_changes_its_address_between_two_connections_is_refused(keys
 
     assert [sent[:2] for sent in keystone.sent] == [("POST", "/v3/auth/tokens")]
     assert keystone.sent[0][2]["Host"] == f"cloud.example:{keystone.server_port}"
-    assert type(error) is AddressRefusedError and "127.0.0.3" in error.message
+    assert type(error) is CloudAddressRefusedError and "127.0.0.3" in error.message
     assert inside.sent == []

@@ -9,16 +9,16 @@ import uuid
 import pytest
 
 from openstack_client import (
-    AuthenticationFailed,
     Cloud,
+    CloudAuthenticationError,
     CloudCredentials,
+    CloudServiceMissingError,
     FixedIp,
     FloatingIp,
     Keypair,
     Port,
     Router,
     SecurityGroup,
-    ServiceMissing,
 )
 from tests.listings import everything
 
@@ -205,7 +205,7 @@ def test_keypairs(cloud, sdk, tag, monkeypatch):
         ]
         assert {p.name for p in cloud.compute.list_keypairs()} == {p.name for p in sdk.compute.keypairs()}
         # In pages too: their marker is a name.
-        monkeypatch.setattr("openstack_client.compute._LISTED_AT_ONCE", 2)
+        monkeypatch.setattr("openstack_client.compute._SMALL_LISTING_PAGE_SIZE", 2)
         assert [pair for pair in cloud.compute.list_keypairs() if pair not in before] == ours
     finally:
         for name in names:
@@ -238,9 +238,9 @@ def test_server_knows_its_key_and_its_groups(cloud, sdk, make_server, net, tag):
 
 
 def test_services(cloud, sdk):
-    found = cloud.services()
-    assert list(found) == sorted(found) and set(cloud.regions()) <= set(found)
-    offered = found[cloud.regions()[0]]
+    found = cloud.list_services()
+    assert list(found) == sorted(found) and set(cloud.list_regions()) <= set(found)
+    offered = found[cloud.list_regions()[0]]
     assert offered == sorted(set(offered))
     assert {"block-storage", "compute", "identity", "image", "network"} <= set(offered)
     assert not {"volumev3", "volumev2"} & set(offered)
@@ -255,7 +255,7 @@ def test_service_that_a_region_does_not_have(credentials):
             cloud.image.list_images,
             cloud.block_storage.list_quotas,
         ):
-            with pytest.raises(ServiceMissing, match="Nowhere") as caught:
+            with pytest.raises(CloudServiceMissingError, match="Nowhere") as caught:
                 call()
             assert caught.value.code == "service_missing" and caught.value.status_code is None
 
@@ -315,7 +315,7 @@ def test_application_credential_that_is_over(credentials, sdk, tag):
         with Cloud(login) as cloud:
             assert cloud.project_id
         time.sleep(max(0.0, (ends - dt.datetime.now(dt.UTC)).total_seconds() + 1))
-        with Cloud(login) as cloud, pytest.raises(AuthenticationFailed, match="expired") as caught:
+        with Cloud(login) as cloud, pytest.raises(CloudAuthenticationError, match="expired") as caught:
             cloud.check()
         assert caught.value.status_code == 401
     finally:

@@ -19,11 +19,17 @@ from django.utils import timezone
 
 from cloudaccounts.models import CloudResource, SyncLog
 from cloudaccounts.services import sweep_syncs
-from cloudaccounts.services.syncs import RING_AGAIN_SECONDS, open_scheduled_syncs
+from cloudaccounts.services.syncs import REDISPATCH_SECONDS, open_scheduled_syncs
 from cloudaccounts.sync import resources
 from cloudaccounts.sync.resources import CRASH_POINTS, run_sync, sync_resource
 from tasks import crash_points, dispatch
-from tests.cloudaccounts.cloud_and_rows import check_logs, check_rows, rows, small_pages, there
+from tests.cloudaccounts.resource_checks import (
+    check_logs,
+    check_rows,
+    limit_page_sizes,
+    list_cloud_names,
+    list_row_names,
+)
 from tests.conftest import flush_broker
 from tests.working import until
 
@@ -36,13 +42,13 @@ CHANGED = {"port": "ports", "volume": "volumes"}
 
 def move_rings_back():
     """As if it had been long ago that somebody rang."""
-    SyncLog.objects.update(rung_at=timezone.now() - 2 * timedelta(seconds=RING_AGAIN_SECONDS))
+    SyncLog.objects.update(rung_at=timezone.now() - 2 * timedelta(seconds=REDISPATCH_SECONDS))
 
 
 def change_the_cloud(cloud, simulator, type_code):
     """One is renamed, one is new, one is gone."""
     kind = CHANGED[type_code]
-    first, *_others, last = there(simulator, type_code)
+    first, *_others, last = list_cloud_names(simulator, type_code)
     cloud.call("PATCH", f"{kind}/{first}", {"name": "renamed"})
     cloud.call("DELETE", f"{kind}/{last}")
     cloud.call("POST", "seed", {"project": "demo", kind: 1})
@@ -56,7 +62,9 @@ def check_after_death(simulator, account, type_code, lost):
     assert rumours <= 1
     log = sync_resource(account.pk, type_code)
     assert log.state == "success", log.message
-    assert rows(account=account, type=type_code, missing_count=0) == there(simulator, type_code)
+    assert list_row_names(account=account, type=type_code, missing_count=0) == list_cloud_names(
+        simulator, type_code
+    )
     assert gone.get().missing_count == rumours + 1
     assert (gone.get().expired_at is None) == (rumours == 0)
 
@@ -107,7 +115,7 @@ def mortal(monkeypatch):
 def test_dying_at_any_pass_of_any_point_leaves_nothing_that_the_next_sync_does_not_right(
     simulator, cloud, account, mortal, monkeypatch
 ):
-    small_pages(monkeypatch, 3)
+    limit_page_sizes(monkeypatch, 3)
     cloud.call("POST", "seed", {"project": "demo", "volumes": 1})
     cloud.call("POST", "seed", {"project": "demo", "volumes": 6, "ports": 7})
     account.resource_types.set(account.resource_types.model.objects.filter(code__in=CHANGED))
@@ -137,7 +145,7 @@ def test_workers_that_are_killed_leave_no_log_running_and_no_row_wrong(
     simulator, cloud, celery_worker, starting, tmp_path, monkeypatch
 ):
     """One worker, one account and one queue for each point. They live together, as starting them takes its time."""
-    small_pages(monkeypatch, 3)
+    limit_page_sizes(monkeypatch, 3)
     cloud.call("POST", "seed", {"project": "demo", "volumes": 7})
     accounts = {point: cloud.account(name=point) for point in CRASH_POINTS}
     for account in accounts.values():

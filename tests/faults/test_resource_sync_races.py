@@ -24,17 +24,17 @@ from cloudaccounts.services import change_account, remove_account, sweep_syncs
 from cloudaccounts.sync.resource_writer import write_resources
 from cloudaccounts.sync.resources import run_sync, sync_resource
 from tenants.scoping import Role, Scope
-from tests.cloudaccounts.cloud_and_rows import (
+from tests.cloudaccounts.faulty_cloud import faulty_cloud
+from tests.cloudaccounts.resource_checks import (
     REGION,
     check_logs,
     check_rows,
-    log_out,
-    picture,
-    rows,
-    small_pages,
-    there,
+    close_clouds,
+    limit_page_sizes,
+    list_cloud_names,
+    list_row_names,
+    read_all_rows,
 )
-from tests.cloudaccounts.odd_cloud import odd_cloud
 from tests.conftest import flush_broker
 from tests.factories import UserFactory
 from tests.working import until, work
@@ -50,9 +50,9 @@ class Held:
     def __init__(self, odd):
         self.waiting, self.open = 0, threading.Event()
         self.odd = odd
-        odd.spoil = self.spoil
+        odd.rewrite_answer = self.rewrite_answer
 
-    def spoil(self, path, status, body):
+    def rewrite_answer(self, path, status, body):
         if path.endswith("/volumes/detail") and not self.open.is_set():
             self.waiting += 1
             assert self.open.wait(60)
@@ -64,7 +64,7 @@ class Held:
 
 @pytest.fixture
 def odd(simulator):
-    with odd_cloud(simulator) as odd:
+    with faulty_cloud(simulator) as odd:
         yield odd
 
 
@@ -101,7 +101,7 @@ def in_threads(*actions):
 def lose_for_a_moment(simulator):
     """Take a volume out of the cloud, and give back what puts it in again."""
     volumes = simulator.state.regions[REGION].volumes
-    key = next(iter(there(simulator, "volume")))
+    key = next(iter(list_cloud_names(simulator, "volume")))
     thing = volumes.pop(key)
     return key, lambda: volumes.update({key: thing})
 
@@ -112,7 +112,7 @@ def sync_twice_at_once(account, odd, opened):
     with in_threads(*[lambda log_id=log_id: run_sync(log_id) for log_id in opened]) as logs:
         held.until_waiting(len(opened))
         held.open.set()
-    odd.be_good()
+    odd.reset()
     return logs
 
 
@@ -149,12 +149,14 @@ def test_with_the_key_who_comes_second_joins_and_a_moments_absence_is_a_rumour(s
 
 def listings_begun(odd):
     """The first pages that were asked for: what follows them by a marker belongs to the same listing."""
-    return [target for target in odd.asked if "/volumes/detail" in target and "marker=" not in target]
+    return [
+        target for target in odd.requested_targets if "/volumes/detail" in target and "marker=" not in target
+    ]
 
 
 def test_of_many_who_ask_and_many_who_take_the_same_log_one_lists(simulator, known, odd):
     SyncLog.objects.all().delete()
-    odd.asked.clear()
+    odd.requested_targets.clear()
     held, together = Held(odd), threading.Barrier(8)
 
     def ask_and_run():
@@ -172,7 +174,7 @@ def test_of_many_who_ask_and_many_who_take_the_same_log_one_lists(simulator, kno
     assert [ran for _count, ran in found].count(True) == 1
     assert len(listings_begun(odd)) == held.waiting == 1
     (log,) = SyncLog.objects.all()
-    assert (log.state, log.unchanged) == ("success", len(there(simulator, "volume")))
+    assert (log.state, log.unchanged) == ("success", len(list_cloud_names(simulator, "volume")))
     check_rows()
 
 
@@ -186,7 +188,7 @@ def ring(log_id):
 
 
 def test_two_workers_that_are_rung_many_times_list_once(simulator, known, odd, celery_worker):
-    odd.asked.clear()
+    odd.requested_targets.clear()
     (log_id,) = SyncLog.objects.open(known.pk, ["volume"])
     for _ in range(10):
         ring(log_id)
@@ -217,13 +219,13 @@ def test_a_worker_that_slept_through_its_lease_writes_nothing_when_it_wakes(
         until("its lease is over", lambda: sweep_syncs() or not SyncLog.objects.running().exists())
         dead = SyncLog.objects.get(pk=log_id)
         assert (dead.state, "worker" in dead.message) == ("failed", True)
-        renamed, removed, *_rest = there(simulator, "volume")
+        renamed, removed, *_rest = list_cloud_names(simulator, "volume")
         cloud.call("PATCH", f"volumes/{renamed}", {"name": "new"})
         cloud.call("DELETE", f"volumes/{removed}")
         cloud.call("POST", "seed", {"project": "demo", "volumes": 1})
-        odd.be_good()
+        odd.reset()
         assert sync_resource(known.pk, "volume").state == "success"
-        after = picture()
+        after = read_all_rows()
         held.open.set()
     finally:
         os.kill(sleeper, signal.SIGCONT)
@@ -232,7 +234,7 @@ def test_a_worker_that_slept_through_its_lease_writes_nothing_when_it_wakes(
     ring(next_log)
     until("it is through", lambda: not SyncLog.objects.running().exists())
 
-    assert picture(type="volume") == after
+    assert read_all_rows(type="volume") == after
     assert SyncLog.objects.get(pk=log_id).lines.count() == 0
     check_logs()
 
@@ -272,13 +274,13 @@ def staff(transactional_db):
 @pytest.fixture
 def between_pages(odd, known, monkeypatch):
     """Do something while the second page of the volumes is on its way, and go on; what `run_sync` gave back."""
-    small_pages(monkeypatch, 2)
+    limit_page_sizes(monkeypatch, 2)
 
     def run(action):
         held = Held(odd)
         pages = []
 
-        def spoil(path, status, body):
+        def rewrite_answer(path, status, body):
             if path.endswith("/volumes/detail"):
                 pages.append(path)
                 if len(pages) == 2:
@@ -286,12 +288,12 @@ def between_pages(odd, known, monkeypatch):
                     assert held.open.wait(60)
             return status, body
 
-        odd.spoil = spoil
+        odd.rewrite_answer = rewrite_answer
         with in_threads(lambda: sync_resource(known.pk, "volume")) as (found):
             held.until_waiting()
             action()
             held.open.set()
-        odd.be_good()
+        odd.reset()
         return found[0]
 
     return run
@@ -300,7 +302,7 @@ def between_pages(odd, known, monkeypatch):
 def test_an_account_that_is_switched_off_while_it_is_listed_stops_at_the_next_page(
     simulator, cloud, known, staff, between_pages
 ):
-    for key in there(simulator, "volume"):
+    for key in list_cloud_names(simulator, "volume"):
         cloud.call("PATCH", f"volumes/{key}", {"name": "new"})
     pages = []
 
@@ -341,7 +343,7 @@ def test_what_a_command_writes_while_a_listing_goes_on_wins_and_is_not_missed(
     simulator, cloud, known, between_pages
 ):
     place = (known.pk, REGION, "volume")
-    late, *_others, early = there(simulator, "volume")  # Cinder lists the newest first.
+    late, *_others, early = list_cloud_names(simulator, "volume")  # Cinder lists the newest first.
     for key in (late, early):
         cloud.call("PATCH", f"volumes/{key}", {"name": "as listed"})
 
@@ -357,13 +359,13 @@ def test_what_a_command_writes_while_a_listing_goes_on_wins_and_is_not_missed(
     log = between_pages(write)
 
     assert (log.state, log.missing, log.expired) == ("success", 0, 0)
-    names = rows(type="volume")
+    names = list_row_names(type="volume")
     assert (names["made-meanwhile"], names[late], names[early]) == ("made", "written", "written")
     check_rows()
     # The next listing is newer than what was written; of what it does not show there is a rumour.
     log = sync_resource(known.pk, "volume")
     assert (log.updated, log.missing, log.expired) == (2, 1, 0)
-    assert rows(missing_count=0) == there(simulator, "volume")
+    assert list_row_names(missing_count=0) == list_cloud_names(simulator, "volume")
     check_rows()
-    log_out()
+    close_clouds()
     flush_broker()

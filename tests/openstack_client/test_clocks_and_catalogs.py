@@ -1,11 +1,11 @@
-"""Clouds whose clocks are not ours, and catalogs that are not as ours is."""
+"""Clouds with clock offsets, and unusual catalogs."""
 
 import itertools
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from openstack_client import Cloud, CloudError, ServiceMissing
+from openstack_client import Cloud, CloudError, CloudServiceMissingError
 from openstack_client.catalog import normalize_catalog
 from tests.listings import everything
 
@@ -35,7 +35,7 @@ def logins(control):
 
 
 @pytest.mark.parametrize("offset", [AHEAD, BEHIND, 0.0])
-def test_a_token_is_good_for_as_long_as_the_cloud_says_whatever_its_clock(control, opened, offset):
+def test_lifetime_of_a_token_does_not_depend_on_the_clouds_clock(control, opened, offset):
     # Ten minutes: for a cloud that is twenty behind, it is over by our clock before it comes.
     control("POST", "clock", {"advance_seconds": offset, "token_seconds": 600})
     control("DELETE", "requests")
@@ -57,7 +57,7 @@ def test_a_token_is_good_for_as_long_as_the_cloud_says_whatever_its_clock(contro
     assert len(kept) == 1
 
 
-def test_a_token_that_is_over_is_renewed_whatever_the_clock(control, opened):
+def test_expired_token_is_renewed_whatever_the_clock(control, opened):
     control("POST", "clock", {"advance_seconds": AHEAD, "token_seconds": 600})
     cloud = opened()
     cloud.compute.check()
@@ -70,9 +70,7 @@ def test_a_token_that_is_over_is_renewed_whatever_the_clock(control, opened):
 
 @pytest.mark.parametrize("offset", [AHEAD, BEHIND])
 @pytest.mark.parametrize("dated", [True, False], ids=["Date", "no Date"])
-def test_how_far_the_cloud_is_from_us_is_known_and_changes_are_asked_for_by_its_clock(
-    control, opened, offset, dated
-):
+def test_clock_offset_is_measured_and_applied_to_changes_since(control, opened, offset, dated):
     control("POST", "clock", {"advance_seconds": offset})
     control("POST", "habits", {"date_header": dated})
     server_id = control("POST", "seed", {"project": "demo", "servers": 1})["servers"][0]
@@ -86,7 +84,7 @@ def test_how_far_the_cloud_is_from_us_is_known_and_changes_are_asked_for_by_its_
     assert changed == [server_id]
 
 
-def test_the_first_listing_of_changes_asks_what_time_it_is(control, opened):
+def test_first_listing_of_changes_reads_the_clouds_clock(control, opened):
     control("POST", "clock", {"advance_seconds": BEHIND})
     server_id = control("POST", "seed", {"project": "demo", "servers": 1})["servers"][0]
     control("PATCH", f"servers/{server_id}", {"status": "SHUTOFF"})
@@ -94,8 +92,8 @@ def test_the_first_listing_of_changes_asks_what_time_it_is(control, opened):
     assert [one.id for one in opened().compute.list_servers(changes_since=since)] == [server_id]
 
 
-def test_what_changed_before_a_clock_was_set_right_is_not_missed(control, opened, monkeypatch):
-    monkeypatch.setattr("openstack_client.clock._EVERY_SECONDS", 0.0)
+def test_changes_before_a_clock_correction_are_not_missed(control, opened, monkeypatch):
+    monkeypatch.setattr("openstack_client.clock._MIN_INTERVAL_SECONDS", 0.0)
     control("POST", "clock", {"advance_seconds": BEHIND})
     server_id = control("POST", "seed", {"project": "demo", "servers": 1})["servers"][0]
     cloud = opened()
@@ -113,7 +111,7 @@ INTERFACES = ("public", "internal", "admin")
 
 
 def touch(cloud):
-    """One call of each service."""
+    """Call each service once."""
     cloud.check()
     cloud.block_storage.list_volume_types()
     everything(cloud.network.network_pages())
@@ -131,23 +129,23 @@ def test_every_interface_region_and_form_of_endpoint(control, opened):
         )
         known = ["RegionOne"] if region == "named" else [""]
         cloud = opened(interface=interface)
-        assert cloud.regions() == known and "compute" in cloud.services()[known[0]]
+        assert cloud.list_regions() == known and "compute" in cloud.list_services()[known[0]]
         touch(cloud)
         touch(opened(interface=interface, region=known[0] or None))
         cloud.close()
 
 
-def test_an_interface_that_the_catalog_does_not_have_is_refused_with_what_it_has(control, opened):
+def test_error_of_a_missing_interface_lists_the_existing_ones(control, opened):
     control("POST", "habits", {"interfaces": ["internal", "admin"]})
     cloud = opened()
     assert (
-        cloud.regions() == []
-        and cloud.services() == {"RegionOne": ["identity"]}
-        and cloud.interfaces() == ["admin", "internal"]
+        cloud.list_regions() == []
+        and cloud.list_services() == {"RegionOne": ["identity"]}
+        and cloud.list_interfaces() == ["admin", "internal"]
     )
-    with pytest.raises(ServiceMissing, match="admin in RegionOne, internal in RegionOne"):
+    with pytest.raises(CloudServiceMissingError, match="admin in RegionOne, internal in RegionOne"):
         cloud.compute.check()
-    with pytest.raises(ServiceMissing, match="It has admin in RegionOne"):
+    with pytest.raises(CloudServiceMissingError, match="It has admin in RegionOne"):
         opened(interface="internal", region="Nowhere").compute.check()
 
 
@@ -161,18 +159,18 @@ JUNK += [
 
 
 @pytest.mark.parametrize("catalog", [[], None, {}, "x", JUNK], ids=repr)
-def test_a_catalog_with_nothing_in_it_is_refused_in_words(control, opened, catalog):
+def test_empty_catalog_is_refused_with_a_reason(control, opened, catalog):
     control("POST", "habits", {"catalog": catalog})
     cloud = opened()
-    assert cloud.regions() == [] and cloud.services() == {}
+    assert cloud.list_regions() == [] and cloud.list_services() == {}
     with pytest.raises(CloudError) as caught:
         cloud.compute.check()
-    assert isinstance(caught.value, ServiceMissing), caught.value
+    assert isinstance(caught.value, CloudServiceMissingError), caught.value
 
 
-def test_junk_in_a_catalog_hides_nothing_else(control, opened, credentials):
+def test_invalid_entries_of_a_catalog_are_skipped(control, opened, credentials):
     with Cloud(credentials) as usual:
-        good = usual._transport.access().service_catalog.catalog
+        good = usual._transport.get_access().service_catalog.catalog
     control(
         "POST",
         "habits",
@@ -181,7 +179,7 @@ def test_junk_in_a_catalog_hides_nothing_else(control, opened, credentials):
     touch(opened())
 
 
-def test_endpoints_come_once():
+def test_duplicate_endpoints_are_dropped():
     endpoint = {"url": "http://x", "interface": "publicURL", "region": "R", "id": "1"}
     found = normalize_catalog([{"type": "compute", "endpoints": [endpoint, {**endpoint, "id": "2"}]}])
     assert found[0]["endpoints"] == [

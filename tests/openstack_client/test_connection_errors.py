@@ -1,4 +1,4 @@
-"""Whatever is at the other end, a `CloudError` of a sensible class comes out, in words that say what was wrong."""
+"""Connection failures of all kinds raise a `CloudError` of the right class, with the reason in its message."""
 
 import dataclasses
 import datetime as dt
@@ -15,13 +15,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from openstack_client import (
-    AuthenticationFailed,
     Cloud,
+    CloudAuthenticationError,
     CloudCredentials,
     CloudError,
-    CloudUnavailable,
+    CloudUnavailableError,
     ConnectionRules,
-    InvalidRequest,
+    InvalidCloudRequestError,
     ServerReading,
 )
 
@@ -139,7 +139,7 @@ def login(url, **more):
 
 
 def failure(credentials):
-    """What logging in comes to."""
+    """Return the error of a login."""
     with Cloud(credentials, connect_timeout=2, read_timeout=2) as cloud, pytest.raises(CloudError) as caught:
         cloud.check()
     assert not [word for word in LIBRARY_WORDS if word in caught.value.message], caught.value.message
@@ -147,25 +147,25 @@ def failure(credentials):
     return caught.value
 
 
-def test_certificate_that_nobody_trusts(tls):
+def test_untrusted_certificate(tls):
     server, folder = tls
     url = f"https://127.0.0.1:{server.port}/v3"
     for more in ({}, {"ca_bundle": (folder / "other.pem").read_text()}):
         error = failure(login(url, **more))
-        assert type(error) is CloudUnavailable
+        assert type(error) is CloudUnavailableError
         assert f"the certificate of https://127.0.0.1:{server.port} is not trusted" in error.message
     # The right one gets through to an answer that is not Keystone's.
     error = failure(login(url, ca_bundle=(folder / "own.pem").read_text()))
-    assert "certificate" not in error.message and "right address" in error.message
+    assert "certificate" not in error.message and "check the address" in error.message
 
 
 def test_certificate_of_another_host(tls):
     server, folder = tls
     error = failure(login(f"https://localhost:{server.port}/v3", ca_bundle=(folder / "own.pem").read_text()))
-    assert type(error) is CloudUnavailable and "is not trusted: Hostname mismatch" in error.message
+    assert type(error) is CloudUnavailableError and "is not trusted: Hostname mismatch" in error.message
 
 
-def test_certificate_is_held_against_the_host_asked_for_wherever_it_was_connected_to(tls):
+def test_certificate_is_checked_against_the_requested_host(tls):
     server, folder = tls
     asked = []
 
@@ -174,12 +174,12 @@ def test_certificate_is_held_against_the_host_asked_for_wherever_it_was_connecte
         return socket.create_connection(("127.0.0.1", server.port), timeout)
 
     bundle = (folder / "own.pem").read_text()
-    for host, words in (("cloud.example", "Hostname mismatch"), ("127.0.0.1:9", "is it the right address")):
+    for host, words in (("cloud.example", "Hostname mismatch"), ("127.0.0.1:9", "check the address")):
         with (
             Cloud(
                 login(f"https://{host}/v3", ca_bundle=bundle), rules=ConnectionRules(connect=connect)
             ) as cloud,
-            pytest.raises(CloudUnavailable, match=words),
+            pytest.raises(CloudUnavailableError, match=words),
         ):
             cloud.check()
     assert asked == [("cloud.example", 443), ("127.0.0.1", 9)]
@@ -188,71 +188,74 @@ def test_certificate_is_held_against_the_host_asked_for_wherever_it_was_connecte
 @pytest.mark.parametrize(
     "content", ["this is no PEM", "证书", "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----"]
 )
-def test_bundle_that_is_no_pem(tls, content):
+def test_invalid_ca_bundle(tls, content):
     server, _ = tls
     error = failure(login(f"https://127.0.0.1:{server.port}/v3", ca_bundle=content))
-    assert type(error) is InvalidRequest and "CA bundle" in error.message
+    assert type(error) is InvalidCloudRequestError and "CA bundle" in error.message
 
 
 @pytest.mark.parametrize("name", ["none.pem", "."])
-def test_bundle_that_cannot_be_read(tmp_path, monkeypatch, name):
+def test_unreadable_ca_bundle(tmp_path, monkeypatch, name):
     path = tmp_path / name
     (tmp_path / "clouds.yaml").write_text(
         f"clouds: {{x: {{cacert: {path}, auth: {{auth_url: 'https://cloud.example/v3'}}}}}}"
     )
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
 
-    with pytest.raises(InvalidRequest, match="CA bundle") as caught:
+    with pytest.raises(InvalidCloudRequestError, match="CA bundle") as caught:
         Cloud.from_clouds_yaml("x")
     assert caught.value.__context__ is None
 
 
-def test_https_where_only_http_is_spoken_and_the_other_way_round(scripted, tls):
+def test_https_to_an_http_port_and_the_reverse(scripted, tls):
     plain = scripted(http(b"{}"))
     error = failure(login(f"https://127.0.0.1:{plain.port}/v3"))
-    assert type(error) is CloudUnavailable and "https" in error.message
+    assert type(error) is CloudUnavailableError and "https" in error.message
     error = failure(login(f"http://127.0.0.1:{tls[0].port}/v3"))
-    assert type(error) is CloudUnavailable
+    assert type(error) is CloudUnavailableError
 
 
 @pytest.mark.parametrize(
     ("answer", "kind", "words"),
     [
-        (http(b"<html>Welcome</html>"), CloudUnavailable, "is it the right address"),
-        (http(b"[1]"), CloudUnavailable, "is it the right address"),
-        (http(b"[" * 100_000), CloudUnavailable, "no usable answer"),
-        (http(b"{}", status="404 Not Found"), InvalidRequest, "leads nowhere"),
-        (http(b"{}", status="401 Unauthorized"), AuthenticationFailed, "does not accept the credentials"),
-        (http(b"{", length=1000), CloudUnavailable, "broke off"),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", CloudUnavailable, "does not speak HTTP"),
-        (b"", CloudUnavailable, "closed the connection"),
-        (http(b"", status="302 Found", headers="Location: http://a b/\r\n"), InvalidRequest, "redirects"),
+        (http(b"<html>Welcome</html>"), CloudUnavailableError, "check the address"),
+        (http(b"[1]"), CloudUnavailableError, "check the address"),
+        (http(b"[" * 100_000), CloudUnavailableError, "no usable answer"),
+        (http(b"{}", status="404 Not Found"), InvalidCloudRequestError, "there is no service at"),
+        (http(b"{}", status="401 Unauthorized"), CloudAuthenticationError, "does not accept the credentials"),
+        (http(b"{", length=1000), CloudUnavailableError, "broke off"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", CloudUnavailableError, "does not speak HTTP"),
+        (b"", CloudUnavailableError, "closed the connection"),
+        (http(b"", status="302 Found", headers="Location: http://a b/\r\n"), InvalidCloudRequestError, "redirects"),
     ],
 )  # fmt: skip
-def test_what_is_there_is_no_keystone(scripted, answer, kind, words):
+def test_server_that_is_not_keystone(scripted, answer, kind, words):
     error = failure(login(f"http://127.0.0.1:{scripted(answer).port}/v3"))
     assert isinstance(error, kind) and words in error.message
 
 
-def test_nobody_is_there():
+def test_unreachable_address():
     error = failure(login("http://no-such-host.invalid/v3"))
-    assert type(error) is CloudUnavailable and "http://no-such-host.invalid is not known" in error.message
+    assert (
+        type(error) is CloudUnavailableError
+        and "http://no-such-host.invalid does not resolve" in error.message
+    )
     error = failure(login("http://127.0.0.1:9/v3"))
-    assert type(error) is CloudUnavailable and "nothing listens at http://127.0.0.1:9" in error.message
+    assert type(error) is CloudUnavailableError and "nothing listens at http://127.0.0.1:9" in error.message
 
 
 @pytest.mark.parametrize(
     "url", ["http://", "http://[::1/v3", "http://a b/v3", "http://h:99999/", "http://h:0/", f"http://{'x' * 70}.org/",
             "http://.example.org/"]
 )  # fmt: skip
-def test_address_that_cannot_be(url):
-    assert type(failure(login(url))) is InvalidRequest
+def test_invalid_address(url):
+    assert type(failure(login(url))) is InvalidCloudRequestError
 
 
 def test_wrong_password_and_expired_application_credential(credentials, control):
     error = failure(dataclasses.replace(credentials, password="wrong"))
-    assert type(error) is AuthenticationFailed and error.status_code == 401
-    assert "wrong, switched off or expired" in error.message
+    assert type(error) is CloudAuthenticationError and error.status_code == 401
+    assert "wrong, disabled or expired" in error.message
 
 
 @pytest.fixture
@@ -278,7 +281,7 @@ PAGE = b'{"servers": [{"id": "a"}]}'
         (http(b"<html></html>"), "something else than JSON"),
         (http(b'[{"id": "a"}]'), "holds no list of servers"),
         (http(b'{"servers": {"id": "a"}}'), "holds no list of servers"),
-        (http(b'{"servers": [{"id": "a"}, {"id": 7}]}'), "turns in a circle"),
+        (http(b'{"servers": [{"id": "a"}, {"id": 7}]}'), "loops at"),
         (http(b"null"), "holds no list of servers"),
         (http(b""), "holds no list of servers"),
         (http(PAGE[:10], length=len(PAGE)), "broke off"),
@@ -286,25 +289,25 @@ PAGE = b'{"servers": [{"id": "a"}]}'
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n" + PAGE[:5], "broke off"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n" + PAGE, "broke off"),
         (http(gzip.compress(PAGE * 100)[:30], headers="Content-Encoding: gzip\r\n"), "something else than JSON"),
-        (http(b"no gzip at all", headers="Content-Encoding: gzip\r\n"), "came damaged"),
+        (http(b"no gzip at all", headers="Content-Encoding: gzip\r\n"), "could not be decompressed"),
         (http(b"[" * 100_000, status="500 Oops"), "compute answered 500"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 5", "broke off"),
     ],
 )  # fmt: skip
-def test_page_that_makes_no_sense(elsewhere, answer, words):
-    with pytest.raises(CloudUnavailable) as caught:
+def test_malformed_page(elsewhere, answer, words):
+    with pytest.raises(CloudUnavailableError) as caught:
         list(elsewhere(answer).compute.server_pages())
     assert words in caught.value.message
     assert not [word for word in LIBRARY_WORDS if word in caught.value.message], caught.value.message
     assert caught.value.__context__ is None
 
 
-def test_what_the_caller_was_busy_with_is_not_taken_for_the_reason(credentials):
+def test_outer_exception_is_not_taken_for_the_cause(credentials):
     away = dataclasses.replace(credentials, auth_url="http://127.0.0.1:9/v3")
     try:
         raise FileNotFoundError
     except FileNotFoundError:
-        with Cloud(away) as cloud, pytest.raises(CloudUnavailable, match="nothing listens"):
+        with Cloud(away) as cloud, pytest.raises(CloudUnavailableError, match="nothing listens"):
             cloud.check()
 
 
@@ -319,11 +322,11 @@ def test_guards_own_errors_are_never_translated(credentials):
         assert caught.value is raised
 
 
-def test_reading_that_is_nested_too_deeply():
+def test_deeply_nested_reading_is_unreadable():
     deep = []
     for _ in range(100_000):
         deep = [deep]
-    with pytest.raises(CloudUnavailable, match="nested too deeply"):
+    with pytest.raises(CloudUnavailableError, match="nested too deeply"):
         ServerReading.from_json({"id": "a", "addresses": deep})
     while deep:
         deep = deep[0]

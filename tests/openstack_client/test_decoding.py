@@ -1,11 +1,11 @@
-"""Whatever an answer holds, what comes out of it is fit for a database, and the rest of it is read."""
+"""Decoded answers and records hold only values that the database accepts, whatever a cloud sends."""
 
 import json
 import random
 
 import pytest
 
-from openstack_client import CloudUnavailable, Server, Unreadable, UnreadableObject
+from openstack_client import CloudUnavailableError, Server, UnreadableRecord, UnreadableRecordError
 from openstack_client.decoding import MAX_DEPTH, clean_text, clean_value, decode_json
 from openstack_client.paging import read_records
 from openstack_client.records import (
@@ -50,11 +50,11 @@ GOOD_ID = "11111111-1111-4111-8111-111111111111"
         (rb'{"id": "a\u0000b"}', {"id": "a\ufffdb"}),
     ],
 )
-def test_what_a_database_would_refuse_is_taken_out(raw, value):
+def test_characters_that_the_database_refuses_are_removed(raw, value):
     assert decode_json(raw) == value
 
 
-def test_one_object_that_is_nested_without_end_keeps_nobody_from_reading_the_others():
+def test_deeply_nested_object_does_not_affect_others():
     deep = b"[" * 100_000 + b"]" * 100_000
     found = decode_json(b'{"servers": [{"id": "a", "x": ' + deep + b'}, {"id": "b", "s": "]}{["}]}')
     assert [one["id"] for one in found["servers"]] == ["a", "b"]
@@ -68,12 +68,12 @@ def test_one_object_that_is_nested_without_end_keeps_nobody_from_reading_the_oth
 
 
 @pytest.mark.parametrize("raw", [b"", b"<html>", b'{"a": ', b"{'a': 1}"])
-def test_what_is_no_json_is_none(raw):
+def test_constants_that_are_no_json_become_none(raw):
     with pytest.raises(ValueError):
         decode_json(raw)
 
 
-def test_an_answer_with_nothing_odd_is_not_walked_through(monkeypatch):
+def test_clean_answer_is_not_traversed(monkeypatch):
     def walked(_value, _depth=0):
         raise AssertionError("walked through")
 
@@ -132,7 +132,7 @@ def spoilt(whole):
 
 
 def check(value, path=""):
-    """What must hold of every value in a record."""
+    """Check the invariants of every value in a record."""
     if isinstance(value, str):
         assert len(value) <= 10_000, path
         value.encode()
@@ -158,7 +158,7 @@ def check(value, path=""):
 
 
 @pytest.mark.parametrize("kind", WHOLE, ids=lambda kind: kind.__name__)
-def test_junk_in_any_place_of_an_object_spoils_no_other_object(kind):
+def test_invalid_values_in_an_object_do_not_affect_others(kind):
     # What `decode_json` leaves of junk that JSON can hold.
     everything = [json.loads(json.dumps(one)) for one in _sample(spoilt(WHOLE[kind]))]
     everything += [
@@ -179,7 +179,7 @@ def test_junk_in_any_place_of_an_object_spoils_no_other_object(kind):
     for record in read:
         check(record)
     for one in read.unreadable:
-        assert isinstance(one, Unreadable) and one.reason and len(str(one)) < 500, one
+        assert isinstance(one, UnreadableRecord) and one.reason and len(str(one)) < 500, one
 
 
 def _sample(objects):
@@ -188,11 +188,11 @@ def _sample(objects):
     return [one for one in objects if chance.random() < 0.3]
 
 
-def test_a_name_of_ten_megabytes_is_cut():
+def test_long_name_is_cut():
     assert len(Volume.from_json({"id": GOOD_ID, "name": "x" * 10_000_000}).name) == 255
 
 
-def test_addresses_of_a_server_are_addresses():
+def test_invalid_addresses_of_a_server_are_dropped():
     raw = {
         "id": GOOD_ID,
         "addresses": {
@@ -209,7 +209,7 @@ def test_addresses_of_a_server_are_addresses():
     assert found == [("fe80::1", 6, None), ("10.0.0.1", 4, None)]
 
 
-def test_what_cannot_be_read_says_what_it_is():
+def test_unreadable_objects_are_described():
     page = read_records([{"id": 7, "name": "seven"}, {"id": GOOD_ID}, "x"], Server.from_json)
     assert [one.id for one in page] == [GOOD_ID]
     assert [(one.id, one.name) for one in page.unreadable] == [("", "seven"), ("", "")]
@@ -220,12 +220,12 @@ def test_what_cannot_be_read_says_what_it_is():
     assert [one.id for one in page] == ["b"] and page.unreadable[0].id == GOOD_ID
     while deep:
         deep = deep[0]
-    with pytest.raises(UnreadableObject) as caught:
+    with pytest.raises(UnreadableRecordError) as caught:
         Server.from_json({"name": "x"})
-    assert isinstance(caught.value, CloudUnavailable)
+    assert isinstance(caught.value, CloudUnavailableError)
 
 
-def test_quotas_that_are_none_are_left_out():
+def test_members_that_are_no_quotas_are_left_out():
     raw = {"cores": {"limit": 2**70}, "ram": {"limit": 5, "in_use": "x"}, "x": None, "k" * 300: 1, "n": -1}
     assert [(one.name, one.limit, one.in_use) for one in quotas_from_json("compute", raw)] == [
         ("n", -1, None),

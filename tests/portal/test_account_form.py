@@ -63,7 +63,7 @@ def test_an_account_is_entered_and_its_page_follows_the_verification(as_role, te
 
     account = CloudAccount.objects.get(name="Ours too")
     assert answer["Location"] == f"/accounts/{account.pk}/"
-    assert (account.tenant, account.secret()) == (tenant, "hush-hush")
+    assert (account.tenant, account.decrypt_secret()) == (tenant, "hush-hush")
     assert account.regions == ["RegionOne", "RegionTwo"]
     assert account.sync_interval_minutes == 15
     assert set(account.resource_types.values_list("code", flat=True)) == {"server", "port"}
@@ -131,10 +131,14 @@ def test_an_account_is_changed_and_an_empty_secret_stays(as_role, own):
 
     assert "Saved." in text(answer)
     changed = CloudAccount.objects.get(pk=own.pk)
-    assert (changed.name, changed.secret(), changed.regions) == ("Renamed", "hush-hush", ["RegionOne"])
+    assert (changed.name, changed.decrypt_secret(), changed.regions) == (
+        "Renamed",
+        "hush-hush",
+        ["RegionOne"],
+    )
     assert not Job.objects.exists(), "a name is no credential"
     client.post(f"/accounts/{own.pk}/edit/", sent(changed, name="Renamed", secret="other", version=2))
-    assert CloudAccount.objects.get(pk=own.pk).secret() == "other"
+    assert CloudAccount.objects.get(pk=own.pk).decrypt_secret() == "other"
     assert Job.objects.get().kind == "cloudaccounts.verify"
 
 

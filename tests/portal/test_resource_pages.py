@@ -13,8 +13,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from cloudaccounts.models import CloudResource, ResourceChange, ResourceLink, SyncLog
-from cloudaccounts.pages.resource_detail import indented
-from cloudaccounts.pages.topology_diagram import shortened
+from cloudaccounts.pages.resource_detail import format_json_value
+from cloudaccounts.pages.topology_diagram import shorten_label
 from tenants.scoping import Role
 from tests.factories import CloudAccountFactory, CloudResourceFactory, TenantFactory, UserFactory
 
@@ -179,10 +179,12 @@ def test_attributes_that_are_junk_are_shown_as_far_as_that_goes():
     for _level in range(200):
         deep = {"in": deep, "at": 1}
 
-    assert indented(deep).count("\n") < 40
-    assert "…" in indented(deep)
-    assert indented({"b": None, "a": [[1, True], {"c": ""}]}) == "a:\n  - 1, yes\n  -\n    c: -\nb: -"
-    assert (indented([]), indented(0), indented(False)) == ("-", "0", "no")
+    assert format_json_value(deep).count("\n") < 40
+    assert "…" in format_json_value(deep)
+    assert (
+        format_json_value({"b": None, "a": [[1, True], {"c": ""}]}) == "a:\n  - 1, yes\n  -\n    c: -\nb: -"
+    )
+    assert (format_json_value([]), format_json_value(0), format_json_value(False)) == ("-", "0", "no")
 
 
 def test_the_picture_has_a_box_and_a_line_for_each_and_says_the_same_in_words(as_role, server):
@@ -236,9 +238,9 @@ def test_a_picture_that_is_cut_says_so(as_role, server, monkeypatch):
 
 
 def test_names_are_cut_to_the_width_that_they_have():
-    assert shortened("short", 5) == "short"
-    assert shortened("longer", 5) == "long…"
-    assert shortened("数据库服务器", 7) == "数据…"
+    assert shorten_label("short", 5) == "short"
+    assert shorten_label("longer", 5) == "long…"
+    assert shorten_label("数据库服务器", 7) == "数据…"
 
 
 # --- Sync logs ---------------------------------------------------------------------------------------------
@@ -295,7 +297,7 @@ def test_a_log_is_followed_and_gets_only_the_lines_that_are_new(as_role, log):
 
 
 def test_many_lines_come_in_parts(as_role, log, monkeypatch):
-    monkeypatch.setattr("cloudaccounts.pages.sync_logs.LINES_AT_ONCE", 2)
+    monkeypatch.setattr("cloudaccounts.pages.sync_logs.MAX_LINES", 2)
     SyncLog.objects.filter(pk=log.pk).update(state="failed", ended_at=timezone.now())
     lines = [log.lines.create(text=f"line-{number}") for number in range(3)]
     client = as_role(Role.VIEWER)

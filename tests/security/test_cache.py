@@ -1,4 +1,4 @@
-"""What is in Redis: no pickles, and no secret that could be read."""
+"""Values in Redis: no pickles, and no plain secrets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def kept(settings, word):
 
 
 @pytest.mark.parametrize("value", [1, 0, -3, True, False, 1.5, "1", "text ä密", "", [1.5, "a"], {"a": None}])
-def test_a_value_comes_back_as_it_went_in(value):
+def test_cached_value_is_returned_unchanged(value):
     cache.set("security-test", value, 5)
 
     found = cache.get("security-test")
@@ -29,7 +29,7 @@ def test_a_value_comes_back_as_it_went_in(value):
     assert found == value and type(found) is type(value)
 
 
-def test_numbers_are_counted_and_nothing_is_a_pickle(settings):
+def test_integers_can_be_incremented_and_nothing_is_pickled(settings):
     cache.set("security-count", 1, 5)
     cache.set("security-list", ["a"], 5)
 
@@ -53,12 +53,12 @@ def test_a_pickle_in_redis_is_not_run(settings):
     assert SecretCache("tokens").get("harm") is None
 
 
-def test_what_json_does_not_have_is_refused_when_it_is_set():
+def test_values_that_are_no_json_are_refused():
     with pytest.raises(TypeError):
         cache.set("security-test", object(), 5)
 
 
-def test_a_secret_cannot_be_read_in_redis(settings):
+def test_secrets_are_encrypted_in_redis(settings):
     SecretCache("tokens").set("one", SECRET, 5)
 
     found = kept(settings, "tokens:one")
@@ -67,7 +67,7 @@ def test_a_secret_cannot_be_read_in_redis(settings):
     assert SecretCache("tokens").get("one") == SECRET
 
 
-def test_a_secret_of_a_dropped_key_or_a_dead_cache_is_not_cached(settings):
+def test_removed_key_or_dead_cache_counts_as_not_cached(settings):
     SecretCache("tokens").set("two", SECRET, 5)
     settings.ENCRYPTION_KEYS = ["A" * 43 + "="]
     assert SecretCache("tokens").get("two") is None

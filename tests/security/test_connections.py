@@ -1,4 +1,4 @@
-"""Connections that are checked where they are made: against real sockets on loopback, with a resolver of the test's."""
+"""Checked connections, with real sockets on loopback and a resolver of the test."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def resolving(*answers):
     return resolve
 
 
-def test_a_connection_goes_to_what_is_allowed_and_to_nothing_beside_it():
+def test_only_allowed_addresses_are_connected_to():
     with listening("127.0.0.2") as port, open_checked("127.0.0.2", port, policy=ONLY_2, timeout=5) as made:
         assert made.getpeername() == ("127.0.0.2", port)
     with listening("127.0.0.3") as port, pytest.raises(AddressRefusedError, match=r"127\.0\.0\.3"):
         open_checked("127.0.0.3", port, policy=ONLY_2, timeout=5)
 
 
-def test_a_name_is_judged_by_what_it_leads_to_now_and_each_time():
+def test_name_is_resolved_and_checked_each_time():
     policy = AddressPolicy(allowed=ONLY_2.allowed, resolve=resolving(["127.0.0.2"], ["127.0.0.3"]))
 
     with listening("127.0.0.2") as port:
@@ -50,14 +50,14 @@ def test_a_name_is_judged_by_what_it_leads_to_now_and_each_time():
     assert "cloud.example" in str(refused.value) and "127.0.0.3" in str(refused.value)
 
 
-def test_a_name_with_one_refused_address_is_refused_whole():
+def test_name_with_one_refused_address_is_refused():
     policy = AddressPolicy(allowed=ONLY_2.allowed, resolve=resolving(["127.0.0.2", "127.0.0.3"]))
 
     with listening("127.0.0.2") as port, pytest.raises(AddressRefusedError):
         open_checked("cloud.example", port, policy=policy, timeout=5)
 
 
-def test_the_second_address_is_tried_when_nothing_listens_at_the_first():
+def test_second_address_is_tried_when_the_first_refuses():
     policy = AddressPolicy(allow_local=True, resolve=resolving(["127.0.0.4", "127.0.0.2"]))
 
     with listening("127.0.0.2") as port, open_checked("x.example", port, policy=policy, timeout=5) as made:
@@ -102,42 +102,42 @@ def test_every_notation_of_a_refused_address_is_refused(host):
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536, 65616])
-def test_a_port_that_is_none_is_refused(port):
+def test_invalid_port_is_refused(port):
     with pytest.raises(AddressRefusedError):
         open_checked("127.0.0.2", port, policy=ONLY_2, timeout=1)
 
 
 @pytest.mark.parametrize("name", ["a" * 64, "", "x..y", "\ud800"])
-def test_what_is_no_name_is_an_unknown_one(name):
+def test_invalid_name_is_unknown(name):
     with pytest.raises(OSError):
         open_checked(name, 80, policy=AddressPolicy(), timeout=1)
 
 
-def test_an_address_that_carries_another_one_is_judged_by_that_one():
+def test_embedded_address_is_checked():
     policy = AddressPolicy()
 
-    assert policy.refusal_of("64:ff9b::8.8.8.8") is None
-    assert policy.refusal_of("2002:808:808::") is None
-    assert policy.refusal_of("64:ff9b::127.0.0.1") is Refusal.LOCAL
-    assert policy.refusal_of("2002:a9fe:a9fe::") is Refusal.DENIED
+    assert policy.find_refusal("64:ff9b::8.8.8.8") is None
+    assert policy.find_refusal("2002:808:808::") is None
+    assert policy.find_refusal("64:ff9b::127.0.0.1") is Refusal.LOCAL
+    assert policy.find_refusal("2002:a9fe:a9fe::") is Refusal.DENIED
 
 
-def test_the_portals_own_servers_are_refused_at_every_address_of_this_machine_and_only_at_their_ports():
+def test_own_servers_are_refused_at_all_own_addresses_but_only_at_their_ports():
     own = AddressPolicy(
         allow_local=True, allowed=parse_networks(["127.0.0.0/8"]), own_servers=lambda: [("127.0.0.1", 5432)]
     )
 
     for address in ("127.0.0.1", "127.9.9.9", "::ffff:127.0.0.1", "::1"):
-        assert own.refusal_of(address, 5432) is Refusal.OWN_SERVER
-    assert own.refusal_of("127.0.0.1", 5433) is None
-    assert own.refusal_of("203.0.113.5", 5432) is None
+        assert own.find_refusal(address, 5432) is Refusal.OWN_SERVER
+    assert own.find_refusal("127.0.0.1", 5433) is None
+    assert own.find_refusal("203.0.113.5", 5432) is None
 
 
-def test_a_database_elsewhere_is_refused_whole_unless_local_addresses_are_allowed():
+def test_remote_database_host_is_refused_unless_local_addresses_are_allowed():
     policy = AddressPolicy(own_servers=lambda: [("10.0.0.5", 5432)])
 
-    assert policy.refusal_of("10.0.0.5", 22) is Refusal.OWN_SERVER
-    assert policy.refusal_of("10.0.0.6", 22) is None
+    assert policy.find_refusal("10.0.0.5", 22) is Refusal.OWN_SERVER
+    assert policy.find_refusal("10.0.0.6", 22) is None
 
 
 def test_this_machines_own_address_is_local(monkeypatch):
@@ -149,11 +149,11 @@ def test_this_machines_own_address_is_local(monkeypatch):
             pytest.skip("this machine has no network")
         own = probe.getsockname()[0]
 
-    assert AddressPolicy().refusal_of(own) is Refusal.LOCAL
-    assert AddressPolicy(allow_local=True).refusal_of(own) is None
+    assert AddressPolicy().find_refusal(own) is Refusal.LOCAL
+    assert AddressPolicy(allow_local=True).find_refusal(own) is None
 
 
-def test_the_portals_own_servers_are_those_of_its_settings(monkeypatch):
+def test_own_servers_are_read_from_the_settings(monkeypatch):
     settings = SimpleNamespace(
         DATABASES={
             "default": {"HOST": "127.0.0.1,127.0.0.2", "PORT": "5432,6432"},
@@ -164,7 +164,7 @@ def test_the_portals_own_servers_are_those_of_its_settings(monkeypatch):
     )
     monkeypatch.setattr(policies, "settings", settings)
 
-    assert set(policies._own_servers()) == {
+    assert set(policies._list_own_servers()) == {
         ("127.0.0.1", 5432),
         ("127.0.0.2", 6432),
         ("127.0.0.3", 5432),

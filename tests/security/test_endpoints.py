@@ -1,4 +1,4 @@
-"""Where an account may lead: never to the portal's own machine or to a metadata service, unless that is allowed."""
+"""Addresses of accounts: the portal's own machine and metadata services are refused unless allowed."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_local_address_is_refused_unless_it_is_allowed(url, settings):
 
 @pytest.mark.parametrize("url", NOWHERE)
 @pytest.mark.parametrize("allowed", [True, False])
-def test_what_no_cloud_can_be_at_is_always_refused(url, allowed, settings):
+def test_addresses_that_are_no_hosts_are_always_refused(url, allowed, settings):
     settings.ALLOW_LOCAL_CLOUDS = allowed
 
     with pytest.raises(ValidationError, match="no cloud is allowed"):
@@ -81,7 +81,7 @@ def test_what_no_cloud_can_be_at_is_always_refused(url, allowed, settings):
 
 
 @pytest.mark.parametrize("server", ["DATABASE", "REDIS"])
-def test_the_portals_own_servers_are_refused_even_where_local_clouds_are_allowed(server, settings):
+def test_own_servers_are_refused_despite_allow_local_clouds(server, settings):
     settings.ALLOW_LOCAL_CLOUDS = True
     ports = {
         "DATABASE": int(settings.DATABASES["default"]["PORT"]),
@@ -105,7 +105,7 @@ def test_the_operator_denies_and_allows_addresses(settings):
             check_auth_url(f"https://{refused}/v3")
 
 
-def test_private_addresses_are_refused_where_the_operator_says_so(settings):
+def test_private_addresses_are_refused_by_setting(settings):
     settings.ALLOW_PRIVATE_ADDRESSES = False
 
     for refused in ("10.1.2.3", "172.16.0.1", "192.168.1.1", "100.64.0.1", "[fc00::1]", "[64:ff9b::a00:1]"):
@@ -116,7 +116,7 @@ def test_private_addresses_are_refused_where_the_operator_says_so(settings):
 
 @pytest.mark.parametrize("url", ELSEWHERE)
 @pytest.mark.parametrize("allowed", [True, False])
-def test_an_address_elsewhere_is_taken(url, allowed, settings):
+def test_remote_address_is_accepted(url, allowed, settings):
     settings.ALLOW_LOCAL_CLOUDS = allowed
 
     check_auth_url(url)
@@ -124,7 +124,7 @@ def test_an_address_elsewhere_is_taken(url, allowed, settings):
 
 @pytest.mark.parametrize("url", NEVER)
 @pytest.mark.parametrize("allowed", [True, False])
-def test_what_is_no_web_address_or_names_a_user_is_always_refused(url, allowed, settings):
+def test_url_that_is_not_http_or_has_a_user_is_refused(url, allowed, settings):
     settings.ALLOW_LOCAL_CLOUDS = allowed
 
     with pytest.raises(ValidationError) as refused:
@@ -137,7 +137,7 @@ def test_what_is_no_web_address_or_names_a_user_is_always_refused(url, allowed, 
     "url", ["https://203.0.113.5:99999/v3", "https://[203.0.113.5/v3", "https://203.0.113.5:x/"]
 )
 @pytest.mark.parametrize("allowed", [True, False])
-def test_what_cannot_be_read_as_an_address_is_refused_and_breaks_nothing(url, allowed, settings):
+def test_invalid_url_is_refused(url, allowed, settings):
     settings.ALLOW_LOCAL_CLOUDS = allowed
 
     with pytest.raises(ValidationError):
@@ -148,7 +148,7 @@ def test_what_cannot_be_read_as_an_address_is_refused_and_breaks_nothing(url, al
 @pytest.mark.parametrize(
     "url", ["http://169.254.169.254/v3", "https://ann:secret@203.0.113.5/v3", "https://203.0.113.5:99999/v3"]
 )
-def test_the_admins_form_says_so_at_the_field(url, settings):
+def test_admin_form_shows_the_error_at_the_field(url, settings):
     settings.ALLOW_LOCAL_CLOUDS = False
 
     form = CloudAccountForm({"name": "bad", "provider": "openstack", "auth_url": url, "secret": "x"})

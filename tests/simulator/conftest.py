@@ -1,4 +1,4 @@
-"""A simulator of this folder's own, set back before every test."""
+"""Fixtures of the simulator, which is reset before every test."""
 
 import pytest
 import requests

@@ -1,4 +1,4 @@
-"""The simulated cloud itself: state moves, the control API, untidiness, its process."""
+"""The simulated cloud: state changes, the control API, race behavior, and its process."""
 
 import concurrent.futures
 import signal
@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import simulator
-from openstack_client import Cloud, CloudCredentials, CloudError, Conflict, NotFound
+from openstack_client import Cloud, CloudConflictError, CloudCredentials, CloudError, CloudNotFoundError
 from tests.listings import everything
 
 
@@ -38,7 +38,7 @@ def test_state_moves_with_the_clock(cloud, control):
     made = create(cloud)
     assert cloud.compute.get_server(made.id).task_state == "scheduling"
     # As in a real Nova: no cell has it yet, so an action does not find it.
-    with pytest.raises(NotFound):
+    with pytest.raises(CloudNotFoundError):
         cloud.compute.stop_server(made.id)
     control("POST", "clock", {"advance_seconds": 50})
     assert cloud.compute.get_server(made.id).task_state == "spawning"
@@ -63,25 +63,25 @@ def test_another_project_sees_nothing(cloud, control, server_id):
     with opened(control, "other") as other:
         assert list(other.compute.list_servers()) == []
         for call in (other.compute.get_server, other.compute.stop_server, other.compute.delete_server):
-            with pytest.raises(NotFound):
+            with pytest.raises(CloudNotFoundError):
                 call(server_id)
         assert create(other, name="of the other").id not in {s.id for s in cloud.compute.list_servers()}
 
 
-def test_changes_behind_the_back(cloud, control, server_id):
+def test_changes_by_the_control_api(cloud, control, server_id):
     control("PATCH", f"servers/{server_id}", {"status": "ERROR", "fault": "the disk burnt"})
     server = cloud.compute.get_server(server_id)
     assert (server.status, server.fault) == ("ERROR", "the disk burnt")
     control("PATCH", f"servers/{server_id}", {"status": "WEIRD"})
     assert cloud.compute.get_server(server_id).status == "WEIRD"
     control("DELETE", f"servers/{server_id}")
-    with pytest.raises(NotFound):
+    with pytest.raises(CloudNotFoundError):
         cloud.compute.get_server(server_id)
 
 
 def test_every_accepted_action_is_counted(cloud, control, server_id):
     cloud.compute.stop_server(server_id)
-    with pytest.raises(Conflict):
+    with pytest.raises(CloudConflictError):
         cloud.compute.stop_server(server_id)
     counts = control("GET", "requests")["counts"]
     assert counts["actions"]["os-stop"] == {"accepted": 1, "refused": 1}
@@ -105,7 +105,7 @@ def crowd(control, server_id, size=30):
             return list(pool.map(stop, range(size)))
 
 
-def test_crowd_is_as_untidy_as_told(control, server_id):
+def test_concurrent_actions_race_as_configured(control, server_id):
     control("POST", "clock", {"action_seconds": 60})
     control("POST", "untidy", {"duplicate_rate": 0.5, "error_rate": 0.5, "window_seconds": 0.05})
     answers = crowd(control, server_id)
@@ -113,7 +113,7 @@ def test_crowd_is_as_untidy_as_told(control, server_id):
     assert 500 in answers
 
 
-def test_crowd_is_tidy_when_told(control, server_id):
+def test_concurrent_actions_without_races(control, server_id):
     control("POST", "clock", {"action_seconds": 60})
     control("POST", "untidy", {"enabled": False})
     answers = crowd(control, server_id)
@@ -121,23 +121,23 @@ def test_crowd_is_tidy_when_told(control, server_id):
     assert control.actions()["os-stop"]["accepted"] == 1
 
 
-def test_one_after_the_other_is_never_untidy(cloud, control, server_id):
+def test_sequential_actions_never_race(cloud, control, server_id):
     control("POST", "clock", {"action_seconds": 60})
     control("POST", "untidy", {"duplicate_rate": 1, "window_seconds": 0.001})
     cloud.compute.stop_server(server_id)
     for _ in range(5):
-        with pytest.raises(Conflict):
+        with pytest.raises(CloudConflictError):
             cloud.compute.stop_server(server_id)
 
 
-def test_regions_are_apart(control):
+def test_regions_are_separate(control):
     control("POST", "reset", {"regions": ["RegionOne", "RegionTwo"]})
     control("POST", "seed", {"project": "demo", "region": "RegionTwo", "servers": 2, "volumes": 1})
     with (
         opened(control, "demo", region="RegionTwo") as two,
         opened(control, "demo", region="RegionOne") as one,
     ):
-        assert one.regions() == ["RegionOne", "RegionTwo"]
+        assert one.list_regions() == ["RegionOne", "RegionTwo"]
         assert len(list(two.compute.list_servers())) == 2
         assert list(one.compute.list_servers()) == []
 
@@ -190,7 +190,7 @@ def test_data_file_keeps_everything(tmp_path):
         create(cloud)
 
 
-def test_process_starts_says_so_and_ends(tmp_path):
+def test_process_starts_reports_its_address_and_stops(tmp_path):
     command = [sys.executable, "-m", "simulator", "--port"]
     with subprocess.Popen(
         [*command, "0", "--data-file", str(tmp_path / "data.json")], stdout=subprocess.PIPE, text=True
@@ -209,7 +209,7 @@ def test_process_starts_says_so_and_ends(tmp_path):
 @pytest.mark.parametrize(
     ("work", "status"), [("create", "error"), ("extend", "error_extending"), ("snapshot", "error")]
 )
-def test_work_on_a_volume_that_fails(cloud, control, work, status):
+def test_failing_volume_operations(cloud, control, work, status):
     storage = cloud.block_storage
     control("POST", "failing_volumes", {"work": work})
     control("POST", "clock", {"volume_seconds": 5})

@@ -1,8 +1,8 @@
-"""The control API: services that are missing, seeds of every kind, odd objects, spoilt listings, changes behind the back."""
+"""The control API: missing services, seeding of every kind, raw objects, faults in listings, and changes of resources."""
 
 import pytest
 
-from openstack_client import Cloud, CloudUnavailable, NotFound, ServiceMissing
+from openstack_client import Cloud, CloudNotFoundError, CloudServiceMissingError, CloudUnavailableError
 from tests.listings import everything
 
 LISTINGS = {
@@ -33,24 +33,24 @@ def test_region_without_a_service(credentials, control):
     control("POST", "reset", {"regions": ["RegionOne", "RegionTwo"]})
     all_services = ["block-storage", "compute", "identity", "image", "network"]
     with Cloud(credentials) as cloud:
-        assert cloud.services() == {"RegionOne": all_services, "RegionTwo": all_services}
+        assert cloud.list_services() == {"RegionOne": all_services, "RegionTwo": all_services}
     assert control("POST", "services", {"region": "RegionTwo", "without": ["volumev3", "image"]}) == {
         "region": "RegionTwo",
         "without": ["block-storage", "image"],
     }
     with Cloud(credentials, region="RegionTwo") as cloud:
-        assert cloud.services() == {
+        assert cloud.list_services() == {
             "RegionOne": all_services,
             "RegionTwo": ["compute", "identity", "network"],
         }
-        assert cloud.regions() == ["RegionOne", "RegionTwo"]
+        assert cloud.list_regions() == ["RegionOne", "RegionTwo"]
         cloud.check()
         for call in (
             cloud.block_storage.list_volume_types,
             cloud.block_storage.list_quotas,
             cloud.image.list_images,
         ):
-            with pytest.raises(ServiceMissing, match="in region RegionTwo"):
+            with pytest.raises(CloudServiceMissingError, match="in region RegionTwo"):
                 call()
         assert everything(cloud.network.network_pages())
     with Cloud(credentials, region="RegionOne") as cloud:
@@ -60,7 +60,7 @@ def test_region_without_a_service(credentials, control):
         assert cloud.image.list_images()
 
 
-def test_service_that_leaves_the_catalog_is_missed_with_the_next_token(credentials, control):
+def test_service_removed_from_the_catalog_is_missing_with_the_next_token(credentials, control):
     control("POST", "reset", {"regions": ["RegionOne", "RegionTwo"]})
     with Cloud(credentials, region="RegionTwo") as cloud:
         cloud.block_storage.list_volume_types()
@@ -68,9 +68,9 @@ def test_service_that_leaves_the_catalog_is_missed_with_the_next_token(credentia
         cloud.block_storage.list_volume_types()
         control("DELETE", "tokens")
         cloud.compute.check()
-        with pytest.raises(ServiceMissing):
+        with pytest.raises(CloudServiceMissingError):
             cloud.block_storage.list_volume_types()
-        assert "block-storage" not in cloud.services()["RegionTwo"]
+        assert "block-storage" not in cloud.list_services()["RegionTwo"]
     control("POST", "reset", {"regions": ["RegionOne", "RegionTwo"]})
     with Cloud(credentials, region="RegionTwo") as cloud:
         cloud.block_storage.list_volume_types()
@@ -114,7 +114,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("kind", LISTINGS)
-def test_odd_objects_are_shown_and_survived(cloud, control, kind):
+def test_raw_objects_are_listed(cloud, control, kind):
     wanted_id = "11111111-1111-4111-8111-111111111111"
     made = control("POST", "seed", {"project": "demo", "raw": {kind: [{**ODD[kind], "id": wanted_id}, {}]}})[
         kind
@@ -144,7 +144,7 @@ def test_odd_objects_are_shown_and_survived(cloud, control, kind):
     assert wanted_id not in records(cloud, kind)
 
 
-def test_odd_server(cloud, control):
+def test_raw_server(cloud, control):
     odd = {
         "security_groups": [{"name": "b"}, {"name": "a"}, {"name": "b"}, 5, {"name": 6}],
         "key_name": ["k"],
@@ -162,7 +162,7 @@ def test_odd_server(cloud, control):
     assert cloud.compute.get_server(server_id).security_groups == ()
 
 
-def test_listing_that_repeats_itself(cloud, control):
+def test_fault_repeat(cloud, control):
     control("POST", "seed", {"project": "demo", "ports": 4})
     control("POST", "faults", [{"kind": "repeat", "path": "/ports", "method": "GET", "times": 1}])
     pages = [[port.id for port in page] for page in cloud.network.port_pages(page_size=2)]
@@ -170,18 +170,18 @@ def test_listing_that_repeats_itself(cloud, control):
     assert len({one for page in pages for one in page}) == 4
 
 
-def test_answer_that_is_cut(cloud, control):
+def test_fault_cut(cloud, control):
     control("POST", "seed", {"project": "demo", "volumes": 4})
     control("POST", "faults", [{"kind": "cut", "path": "volumes/detail", "times": 1}])
     # Read once more, as whenever a connection broke.
     assert len(records(cloud, "volumes")) == 5
     control("POST", "faults", [{"kind": "cut", "path": "volumes/detail"}])
-    with pytest.raises(CloudUnavailable, match="broke off"):
+    with pytest.raises(CloudUnavailableError, match="broke off"):
         records(cloud, "volumes")
 
 
 @pytest.mark.parametrize("kind", LISTINGS)
-def test_changes_behind_the_back_of_every_kind(cloud, control, kind):
+def test_changes_of_every_kind_by_the_control_api(cloud, control, kind):
     thing_id = control("POST", "seed", {"project": "demo", kind: 1})[kind][0]
     name = "description" if kind == "floating_ips" else "name"
     control("PATCH", f"{kind}/{thing_id}", {name: "another"})
@@ -194,7 +194,7 @@ def test_changes_behind_the_back_of_every_kind(cloud, control, kind):
     assert thing_id not in records(cloud, kind)
 
 
-def test_what_hangs_on_it_goes_too(cloud, control, server_id):
+def test_dependent_resources_are_deleted(cloud, control, server_id):
     (port,) = [p for p in records(cloud, "ports").values() if p.device_id == server_id]
     control("DELETE", f"ports/{port.id}")
     assert cloud.compute.get_server(server_id).addresses == ()
@@ -206,5 +206,5 @@ def test_what_hangs_on_it_goes_too(cloud, control, server_id):
     control("DELETE", f"keypairs/{pair.name}")
     assert cloud.compute.list_keypairs() == []
     cloud.compute.delete_server(server_id)
-    with pytest.raises(NotFound):
+    with pytest.raises(CloudNotFoundError):
         cloud.compute.get_server(server_id)

@@ -48,9 +48,9 @@ class ReadConsoleCommand(ServerCommand):
         """Read the console and store it encrypted: a URL grants access, and a log may hold a password."""
         compute = self.cloud().compute
         text = (
-            compute.console_url(self.server_id)
+            compute.create_console_url(self.server_id)
             if self.reading == "url"
-            else compute.console_output(self.server_id, self.lines)
+            else compute.get_console_output(self.server_id, self.lines)
         )
         kept = ConsoleReading(vm=self.vm, user_id=UUID(self.user_id), kind=self.reading)
         kept.set_text(text[-100_000:])

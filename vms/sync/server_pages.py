@@ -10,8 +10,8 @@ from datetime import datetime
 import structlog
 from django.db import DataError, IntegrityError
 
-from cloudaccounts.text_sanitizer import sanitize_text
 from openstack_client import RecordPage, ServerReading
+from openstack_client.decoding import clean_text
 
 from ..queries import write_server_columns
 from .server_columns import ServerColumns, map_server_columns
@@ -40,7 +40,7 @@ class SyncCounts:
         """Count a server that could not be read, and keep the message if it is one of the first."""
         self.errors += 1
         if len(self.unreadable) < MOST_NAMED:
-            self.unreadable.append(sanitize_text(message, 300))
+            self.unreadable.append(clean_text(message, 300))
 
 
 def sync_page(

@@ -10,16 +10,16 @@ BATCH = 500
 
 
 class Command(BaseCommand):
-    """Write every stored secret anew with the first key of ENCRYPTION_KEYS. After that the older keys can be dropped.
+    """Encrypt every stored secret again with the first key of ENCRYPTION_KEYS. After that the older keys can be removed.
 
-    Put the new key in front, restart every process, run this, then take the old key away. Safe while the portal runs, and
-    to run again.
+    Put the new key first, restart every process, run this command, then remove the old key. It is safe to run while the
+    portal runs, and to run again.
     """
 
     help = __doc__ or ""
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Rotate column by column. Raises `CommandError` when some secret fits none of the keys."""
+        """Rotate column by column. Raises `CommandError` when a secret fits none of the keys."""
         unreadable: list[str] = []
         for model in apps.get_models():
             for column in model._meta.concrete_fields:  # noqa: SLF001 - Django's documented API.
@@ -32,9 +32,9 @@ class Command(BaseCommand):
             )
 
     def rotate_column(self, model: type[models.Model], name: str, unreadable: list[str]) -> int:
-        """Rotate one column, a batch of rows at a time; how many were written.
+        """Rotate one column in batches of rows; return the number of rows written.
 
-        A row that somebody changes meanwhile is left alone: what he writes is of the first key already.
+        A row that is changed in the meantime is skipped: the change was encrypted with the first key.
         """
         rows, after, count = model._base_manager.exclude(**{name: ""}).order_by("pk"), None, 0  # noqa: SLF001
         while True:

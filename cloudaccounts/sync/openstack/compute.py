@@ -1,4 +1,4 @@
-"""What Nova has."""
+"""Syncers of Nova: flavors, zones, keypairs, servers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .provider import OpenStackSyncer
 
 
 @register_syncer
-class Flavors(OpenStackSyncer):
-    """Sizes of servers: `vcpus`, `memory_mb`, `disk_gb`, `is_public`."""
+class FlavorSyncer(OpenStackSyncer):
+    """Flavors: `vcpus`, `memory_mb`, `disk_gb`, `is_public`."""
 
     type = "flavor"
     label = _("flavor")
@@ -22,12 +22,12 @@ class Flavors(OpenStackSyncer):
     expires_after = 1
     catalogue = True
 
-    def listing(self, client: Cloud) -> Iterator[RecordPage[Flavor]]:
-        """All flavors that the project may use."""
+    def list_records(self, client: Cloud) -> Iterator[RecordPage[Flavor]]:
+        """Yield the flavors that the project may use."""
         yield client.compute.list_flavors()
 
-    def found(self, record: Flavor) -> ListedResource:
-        """A flavor."""
+    def convert(self, record: Flavor) -> ListedResource:
+        """Convert a flavor."""
         return ListedResource(
             record.id,
             record.name,
@@ -42,7 +42,7 @@ class Flavors(OpenStackSyncer):
 
 
 @register_syncer
-class Zones(OpenStackSyncer):
+class ZoneSyncer(OpenStackSyncer):
     """Availability zones of servers; their name is their id."""
 
     type = "zone"
@@ -51,29 +51,29 @@ class Zones(OpenStackSyncer):
     expires_after = 1
     catalogue = True
 
-    def listing(self, client: Cloud) -> Iterator[RecordPage[Zone]]:
-        """All zones."""
+    def list_records(self, client: Cloud) -> Iterator[RecordPage[Zone]]:
+        """Yield the zones."""
         yield client.compute.list_zones()
 
-    def found(self, record: Zone) -> ListedResource:
-        """A zone."""
+    def convert(self, record: Zone) -> ListedResource:
+        """Convert a zone."""
         return ListedResource(record.name, record.name, "available" if record.is_available else "unavailable")
 
 
 @register_syncer
-class Keypairs(OpenStackSyncer):
+class KeypairSyncer(OpenStackSyncer):
     """Public keys of the user, by name: `type`, `fingerprint`. Nova has them per user, not per project."""
 
     type = "keypair"
     label = _("keypair")
     order = 60
 
-    def listing(self, client: Cloud) -> Iterator[RecordPage[Keypair]]:
-        """All keypairs."""
+    def list_records(self, client: Cloud) -> Iterator[RecordPage[Keypair]]:
+        """Yield the keypairs of the user."""
         yield client.compute.list_keypairs()
 
-    def found(self, record: Keypair) -> ListedResource:
-        """A keypair."""
+    def convert(self, record: Keypair) -> ListedResource:
+        """Convert a keypair."""
         return ListedResource(
             record.name,
             record.name,
@@ -83,19 +83,19 @@ class Keypairs(OpenStackSyncer):
 
 
 @register_syncer
-class Servers(OpenStackSyncer):
+class ServerSyncer(OpenStackSyncer):
     """Servers: flavor and its size, `zone`, `fault`, `task`, `metadata`, `tags`, `created_at`."""
 
     type = "server"
     label = _("server")
     order = 70
 
-    def listing(self, client: Cloud) -> Iterator[RecordPage[Server]]:
-        """All servers of the project."""
+    def list_records(self, client: Cloud) -> Iterator[RecordPage[Server]]:
+        """Yield the servers of the project."""
         return client.compute.server_pages()
 
-    def found(self, record: Server) -> ListedResource:
-        """A server."""
+    def convert(self, record: Server) -> ListedResource:
+        """Convert a server."""
         return ListedResource(
             record.id,
             record.name,

@@ -1,4 +1,4 @@
-"""What Glance has."""
+"""The syncer of Glance's images."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from .provider import OpenStackSyncer
 
 
 @register_syncer
-class Images(OpenStackSyncer):
-    """Images; see `image_found`."""
+class ImageSyncer(OpenStackSyncer):
+    """Images, with the attributes of `build_image_resource`."""
 
     type = "image"
     label = _("image")
     order = 12
     catalogue = True
 
-    def listing(self, client: Cloud) -> Iterator[RecordPage[Image]]:
-        """All images that the project may use."""
+    def list_records(self, client: Cloud) -> Iterator[RecordPage[Image]]:
+        """Yield the images that the project may use."""
         return client.image.image_pages()
 
-    def found(self, record: Image) -> ListedResource | None:
-        """An image, unless it is hidden."""
-        return None if record.is_hidden else image_found(record)
+    def convert(self, record: Image) -> ListedResource | None:
+        """Convert an image; None for a hidden one."""
+        return None if record.is_hidden else build_image_resource(record)
 
 
-def image_found(image: Image) -> ListedResource:
-    """An image: what system it holds, what it needs, whose it is, and the portal's own marks on a snapshot.
+def build_image_resource(image: Image) -> ListedResource:
+    """Build the resource of an image: its operating system, requirements, visibility, and the portal's properties of a snapshot.
 
-    Also for who has just made one and does not wait for the next listing.
+    A job that has just created an image writes its resource with this, without waiting for the next listing.
     """
     return ListedResource(
         image.id,

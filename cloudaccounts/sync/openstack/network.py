@@ -1,4 +1,4 @@
-"""What Neutron has."""
+"""Syncers of Neutron: networks, subnets, security groups, routers, ports, floating IPs."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from django.utils.translation import gettext_lazy as _
 from openstack_client import Cloud, FloatingIp, Network, Port, RecordPage, Router, SecurityGroup, Subnet
 
 from ...registry import Link, ListedResource, register_syncer
-from .provider import OpenStackSyncer, found_on
+from .provider import OpenStackSyncer, convert_page
 
 
 @register_syncer
-class Networks(OpenStackSyncer):
+class NetworkSyncer(OpenStackSyncer):
     """Networks: `is_external`, `is_shared`, and `cidrs`, the address ranges of their subnets."""
 
     type = "network"
@@ -22,21 +22,23 @@ class Networks(OpenStackSyncer):
     order = 20
     catalogue = True
 
-    def pages(self, client: Cloud) -> Iterator[list[ListedResource]]:
-        """All networks that the project sees, with the ranges of their subnets."""
+    def list_pages(self, client: Cloud) -> Iterator[list[ListedResource]]:
+        """Yield the networks that the project sees, with the address ranges of their subnets."""
         cidrs: dict[str, list[str]] = {}
         for subnets in client.network.subnet_pages():
             for subnet in subnets:
                 cidrs.setdefault(subnet.network_id, []).append(subnet.cidr)
-        for page in self.listing(client):
-            yield found_on(page, lambda network: self.found(network, cidrs))
+        for page in self.list_records(client):
+            yield convert_page(page, lambda network: self.convert(network, cidrs))
 
-    def listing(self, client: Cloud) -> Iterator[RecordPage[Network]]:
-        """All networks that the project sees: its own, shared and external ones."""
+    def list_records(self, client: Cloud) -> Iterator[RecordPage[Network]]:
+        """Yield the networks that the project sees: its own, shared and external ones."""
         return client.network.network_pages()
 
-    def found(self, record: Network, cidrs: Mapping[str, list[str]] = MappingProxyType({})) -> ListedResource:
-        """A network."""
+    def convert(
+        self, record: Network, cidrs: Mapping[str, list[str]] = MappingProxyType({})
+    ) -> ListedResource:
+        """Convert a network."""
         return ListedResource(
             record.id,
             record.name,
@@ -50,19 +52,19 @@ class Networks(OpenStackSyncer):
 
 
 @register_syncer
-class Subnets(OpenStackSyncer):
-    """Ranges of addresses: `cidr`, `gateway_ip`, `ip_version`, `is_dhcp_enabled`."""
+class SubnetSyncer(OpenStackSyncer):
+    """Subnets: `cidr`, `gateway_ip`, `ip_version`, `is_dhcp_enabled`."""
 
     type = "subnet"
     label = _("subnet")
     order = 21
 
-    def listing(self, client: Cloud) -> Iterator[RecordPage[Subnet]]:
-        """All subnets that the project sees."""
+    def list_records(self, client: Cloud) -> Iterator[RecordPage[Subnet]]:
+        """Yield the subnets that the project sees."""
         return client.network.subnet_pages()
 
-    def found(self, record: Subnet) -> ListedResource:
-        """A subnet."""
+    def convert(self, record: Subnet) -> ListedResource:
+        """Convert a subnet."""
         return ListedResource(
             record.id,
             record.name,
@@ -79,37 +81,37 @@ class Subnets(OpenStackSyncer):
 
 
 @register_syncer
-class SecurityGroups(OpenStackSyncer):
-    """Security groups: `description`, `rules`, how many there are."""
+class SecurityGroupSyncer(OpenStackSyncer):
+    """Security groups: `description`, and `rules`, their number."""
 
     type = "security_group"
     label = _("security group")
     order = 22
 
-    def listing(self, client: Cloud) -> Iterator[RecordPage[SecurityGroup]]:
-        """All security groups of the project."""
+    def list_records(self, client: Cloud) -> Iterator[RecordPage[SecurityGroup]]:
+        """Yield the security groups of the project."""
         return client.network.security_group_pages()
 
-    def found(self, record: SecurityGroup) -> ListedResource:
-        """A security group."""
+    def convert(self, record: SecurityGroup) -> ListedResource:
+        """Convert a security group."""
         attributes = {"description": record.description, "rules": record.rule_count}
         return ListedResource(record.id, record.name, "", attributes)
 
 
 @register_syncer
-class Routers(OpenStackSyncer):
+class RouterSyncer(OpenStackSyncer):
     """Routers: `is_admin_state_up`. Their interfaces are ports."""
 
     type = "router"
     label = _("router")
     order = 23
 
-    def listing(self, client: Cloud) -> Iterator[RecordPage[Router]]:
-        """All routers of the project."""
+    def list_records(self, client: Cloud) -> Iterator[RecordPage[Router]]:
+        """Yield the routers of the project."""
         return client.network.router_pages()
 
-    def found(self, record: Router) -> ListedResource:
-        """A router."""
+    def convert(self, record: Router) -> ListedResource:
+        """Convert a router."""
         return ListedResource(
             record.id,
             record.name,
@@ -121,19 +123,19 @@ class Routers(OpenStackSyncer):
 
 
 @register_syncer
-class Ports(OpenStackSyncer):
+class PortSyncer(OpenStackSyncer):
     """Ports: `mac_address`, `device_owner`, `fixed_ips`, `is_admin_state_up`. They join servers and routers to networks."""
 
     type = "port"
     label = _("port")
     order = 24
 
-    def listing(self, client: Cloud) -> Iterator[RecordPage[Port]]:
-        """All ports of the project."""
+    def list_records(self, client: Cloud) -> Iterator[RecordPage[Port]]:
+        """Yield the ports of the project."""
         return client.network.port_pages()
 
-    def found(self, record: Port) -> ListedResource:
-        """A port."""
+    def convert(self, record: Port) -> ListedResource:
+        """Convert a port."""
         return ListedResource(
             record.id,
             record.name,
@@ -149,25 +151,25 @@ class Ports(OpenStackSyncer):
                 *([Link("network", record.network_id)] if record.network_id else []),
                 *(Link("subnet", fixed.subnet_id) for fixed in record.fixed_ips if fixed.subnet_id),
                 *(Link("security_group", group_id) for group_id in record.security_group_ids),
-                *_device(record.device_owner, record.device_id),
+                *_link_device(record.device_owner, record.device_id),
             ),
         )
 
 
 @register_syncer
-class FloatingIps(OpenStackSyncer):
+class FloatingIpSyncer(OpenStackSyncer):
     """Floating IPs, named by their address: `fixed_address`, `description`."""
 
     type = "floating_ip"
     label = _("floating IP")
     order = 25
 
-    def listing(self, client: Cloud) -> Iterator[RecordPage[FloatingIp]]:
-        """All floating IPs of the project."""
+    def list_records(self, client: Cloud) -> Iterator[RecordPage[FloatingIp]]:
+        """Yield the floating IPs of the project."""
         return client.network.floating_ip_pages()
 
-    def found(self, record: FloatingIp) -> ListedResource:
-        """A floating IP."""
+    def convert(self, record: FloatingIp) -> ListedResource:
+        """Convert a floating IP."""
         return ListedResource(
             record.id,
             record.address,
@@ -186,8 +188,8 @@ class FloatingIps(OpenStackSyncer):
         )
 
 
-def _device(owner: str, device_id: str | None) -> list[Link]:
-    """Return the kind of a port's owner, from the prefix that Neutron gives the owner's name."""
+def _link_device(owner: str, device_id: str | None) -> list[Link]:
+    """Return the link to a port's server or router, whose type Neutron tells by the prefix of `device_owner`; [] for others."""
     if not device_id:
         return []
     if owner.startswith("compute:"):

@@ -1,4 +1,4 @@
-"""How OpenStack accounts are opened and looked at."""
+"""The OpenStack provider, and the base class of its syncers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
-from openstack_client import Cloud, CloudError, InvalidRequest, RecordPage
+from openstack_client import Cloud, CloudError, InvalidCloudRequestError, RecordPage
 from security.encryption import UnreadableSecretError
 
 from ...connect import open_cloud
@@ -27,44 +27,44 @@ from ..clock_offsets import record_clock_offset
 
 
 @register_provider
-class OpenStack(Provider):
-    """An account is a project; a client is the wrapper's `Cloud`, one a region."""
+class OpenStackProvider(Provider):
+    """OpenStack: an account is a project, and a client is a `Cloud` of one region."""
 
     code: ClassVar[str] = "openstack"
     label: ClassVar[str | Promise] = "OpenStack"
     errors: ClassVar[tuple[type[Exception], ...]] = (CloudError, UnreadableSecretError)
 
-    def regions(self, account: CloudAccount) -> list[str]:
-        """Those that the account names, or all of its catalog."""
-        return list(account.regions) or open_cloud(account, "").regions()
+    def list_regions(self, account: CloudAccount) -> list[str]:
+        """List the regions that the account names, or all of the catalog."""
+        return list(account.regions) or open_cloud(account, "").list_regions()
 
-    def open(self, account: CloudAccount, region: str) -> Cloud:
-        """The cloud in a region."""
+    def open_client(self, account: CloudAccount, region: str) -> Cloud:
+        """Open the cloud in a region."""
         return open_cloud(account, region)
 
-    def clock_offset(self, client: Cloud) -> float | None:
-        """As the answers of its services say it."""
+    def read_clock_offset(self, client: Cloud) -> float | None:
+        """Return the offset that the dates of the cloud's answers show."""
         return client.clock_offset()
 
-    def check(self, account: CloudAccount) -> dict[str, Any]:
-        """Log in, and touch Nova in every region that is to be synced: `project_id`, `regions` with their services."""
+    def verify(self, account: CloudAccount) -> dict[str, Any]:
+        """Log in and call Nova in every region to sync; return `project_id`, and `regions` with their services."""
         cloud = open_cloud(account, "")
-        services = cloud.services()
-        if not account.regions and not cloud.regions():
-            has = ", ".join(cloud.interfaces())
-            raise InvalidRequest(
+        services = cloud.list_services()
+        if not account.regions and not cloud.list_regions():
+            interfaces = ", ".join(cloud.list_interfaces())
+            raise InvalidCloudRequestError(
                 _(
                     "The cloud's catalog has no compute service for the interface '%(interface)s'; it has some for: %(known)s."
                 )
-                % {"interface": account.interface, "known": has or "-"}
+                % {"interface": account.interface, "known": interfaces or "-"}
             )
         unknown = [name for name in account.regions if name not in services]
         if unknown:
-            raise InvalidRequest(
+            raise InvalidCloudRequestError(
                 _("The cloud has no region '%(unknown)s'; it has: %(known)s.")
                 % {"unknown": unknown[0], "known": ", ".join(sorted(filter(None, services))) or "-"}
             )
-        for region in account.regions or cloud.regions():
+        for region in account.regions or cloud.list_regions():
             if "compute" in services.get(region, ()):
                 regional = open_cloud(account, region)
                 regional.compute.check()
@@ -73,26 +73,28 @@ class OpenStack(Provider):
 
 
 class OpenStackSyncer(Syncer):
-    """How one type of OpenStack's is listed; its client is a `Cloud`."""
+    """Lists one resource type of OpenStack; its client is a `Cloud`."""
 
-    provider = OpenStack.code
+    provider = OpenStackProvider.code
 
-    def pages(self, client: Cloud) -> Iterator[list[ListedResource]]:
-        """All that there is, page by page, with what of each page could not be read."""
-        for page in self.listing(client):
-            yield found_on(page, self.found)
-
-    @abstractmethod
-    def listing(self, client: Cloud) -> Iterator[RecordPage[Any]]:
-        """The wrapper's records, page by page. Raises `CloudError`."""
+    def list_pages(self, client: Cloud) -> Iterator[list[ListedResource]]:
+        """Yield the converted pages, each with its unreadable objects."""
+        for page in self.list_records(client):
+            yield convert_page(page, self.convert)
 
     @abstractmethod
-    def found(self, record: Any) -> ListedResource | None:
-        """Return the row of a record; None for a record that is left out on purpose."""
+    def list_records(self, client: Cloud) -> Iterator[RecordPage[Any]]:
+        """Yield the pages of records that `openstack_client` reads. Raises `CloudError`."""
+
+    @abstractmethod
+    def convert(self, record: Any) -> ListedResource | None:
+        """Convert a record to a resource; None leaves it out on purpose."""
 
 
-def found_on(page: RecordPage[Any], found_of: Callable[[Any], ListedResource | None]) -> ListedPage:
-    """The findings of a page of the wrapper's records."""
+def convert_page(page: RecordPage[Any], convert: Callable[[Any], ListedResource | None]) -> ListedPage:
+    """Convert a page of records, with its unreadable objects."""
     return build_page(
-        page, found_of, [UnreadableResource(one.id, one.name, one.reason) for one in page.unreadable]
+        page,
+        convert,
+        [UnreadableResource(record.id, record.name, record.reason) for record in page.unreadable],
     )

@@ -1,4 +1,4 @@
-"""What Cinder has, and what is left of the quotas of all services."""
+"""Syncers of Cinder: volume types, snapshots, volumes; and of the quotas of all services."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from .provider import OpenStackSyncer
 
 
 @register_syncer
-class VolumeTypes(OpenStackSyncer):
-    """Kinds of volumes: `is_public`."""
+class VolumeTypeSyncer(OpenStackSyncer):
+    """Volume types: `is_public`."""
 
     type = "volume_type"
     label = _("volume type")
@@ -23,29 +23,29 @@ class VolumeTypes(OpenStackSyncer):
     expires_after = 1
     catalogue = True
 
-    def listing(self, client: Cloud) -> Iterator[RecordPage[VolumeType]]:
-        """All types that the project may use."""
+    def list_records(self, client: Cloud) -> Iterator[RecordPage[VolumeType]]:
+        """Yield the volume types that the project may use."""
         yield client.block_storage.list_volume_types()
 
-    def found(self, record: VolumeType) -> ListedResource:
-        """A volume type."""
+    def convert(self, record: VolumeType) -> ListedResource:
+        """Convert a volume type."""
         return ListedResource(record.id, record.name, "active", {"is_public": record.is_public})
 
 
 @register_syncer
-class Snapshots(OpenStackSyncer):
+class SnapshotSyncer(OpenStackSyncer):
     """Snapshots of volumes: `size_gb`, `metadata`, `created_at`."""
 
     type = "snapshot"
     label = _("volume snapshot")
     order = 50
 
-    def listing(self, client: Cloud) -> Iterator[RecordPage[Snapshot]]:
-        """All snapshots of the project."""
+    def list_records(self, client: Cloud) -> Iterator[RecordPage[Snapshot]]:
+        """Yield the snapshots of the project."""
         return client.block_storage.snapshot_pages()
 
-    def found(self, record: Snapshot) -> ListedResource:
-        """A snapshot."""
+    def convert(self, record: Snapshot) -> ListedResource:
+        """Convert a snapshot."""
         return ListedResource(
             record.id,
             record.name,
@@ -60,19 +60,19 @@ class Snapshots(OpenStackSyncer):
 
 
 @register_syncer
-class Volumes(OpenStackSyncer):
+class VolumeSyncer(OpenStackSyncer):
     """Volumes: `size_gb`, `volume_type`, `is_bootable`, `zone`, `metadata`, `created_at`."""
 
     type = "volume"
     label = _("volume")
     order = 51
 
-    def listing(self, client: Cloud) -> Iterator[RecordPage[Volume]]:
-        """All volumes of the project."""
+    def list_records(self, client: Cloud) -> Iterator[RecordPage[Volume]]:
+        """Yield the volumes of the project."""
         return client.block_storage.volume_pages()
 
-    def found(self, record: Volume) -> ListedResource:
-        """A volume."""
+    def convert(self, record: Volume) -> ListedResource:
+        """Convert a volume."""
         return ListedResource(
             record.id,
             record.name,
@@ -90,25 +90,25 @@ class Volumes(OpenStackSyncer):
 
 
 @register_syncer
-class Quotas(OpenStackSyncer):
-    """Quotas and usage of the project, as `<service>.<name>`: `limit` (-1 is none), `in_use`, `reserved`."""
+class QuotaSyncer(OpenStackSyncer):
+    """Quotas and usage of the project, as `<service>.<name>`: `limit` (-1: unlimited), `in_use`, `reserved`."""
 
     type = "quota"
     label = _("quota")
     order = 90
     expires_after = 1
 
-    def listing(self, client: Cloud) -> Iterator[RecordPage[Quota]]:
-        """The quotas of compute, block storage and network."""
+    def list_records(self, client: Cloud) -> Iterator[RecordPage[Quota]]:
+        """Yield the quotas of compute, block storage and network."""
         for service in (client.compute, client.block_storage, client.network):
             yield RecordPage(service.list_quotas())
 
-    def found(self, record: Quota) -> ListedResource:
-        """A quota."""
+    def convert(self, record: Quota) -> ListedResource:
+        """Convert a quota, whose status says whether it is full."""
         return ListedResource(
             f"{record.service}.{record.name}",
             record.name,
-            _fullness(record.limit, record.in_use),
+            _quota_status(record.limit, record.in_use),
             {
                 "service": record.service,
                 "limit": record.limit,
@@ -118,7 +118,7 @@ class Quotas(OpenStackSyncer):
         )
 
 
-def _fullness(limit: int, in_use: int | None) -> str:
+def _quota_status(limit: int, in_use: int | None) -> str:
     if limit < 0 or in_use is None:
         return "unlimited" if limit < 0 else ""
     return "full" if in_use >= limit else "free"

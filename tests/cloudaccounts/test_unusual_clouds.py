@@ -1,4 +1,4 @@
-"""Accounts of clouds that are not as ours is: their clocks, and what their catalogs have."""
+"""Accounts of clouds with unusual clocks and catalogs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.factories import UserFactory, VirtualMachineFactory
 from tests.working import work
 from vms.sync.status import sync_region
 
-from .cloud_and_rows import REGION, log_out, there, words_of
+from .resource_checks import REGION, close_clouds, list_cloud_names, read_log_texts
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -24,9 +24,9 @@ BEHIND = -1200.0
 @pytest.fixture(autouse=True)
 def logged_out():
     """A token keeps the catalog that it came with, and a client what it knows of a clock."""
-    log_out()
+    close_clouds()
     yield
-    log_out()
+    close_clouds()
 
 
 @pytest.fixture
@@ -47,9 +47,7 @@ def verified(account, staff):
 # --- Clocks ---
 
 
-def test_a_clock_that_is_far_from_ours_is_said_on_the_account_its_syncs_and_in_the_metrics(
-    cloud, account, staff, client, settings
-):
+def test_large_clock_offset_is_shown_by_account_syncs_and_metrics(cloud, account, staff, client, settings):
     cloud.clock(advance_seconds=BEHIND)
     vm = VirtualMachineFactory(account=account, region=REGION, openstack_id=cloud.seed(1)[0])
 
@@ -57,7 +55,7 @@ def test_a_clock_that_is_far_from_ours_is_said_on_the_account_its_syncs_and_in_t
     run = sync_region(account.pk, vm.region)
 
     assert (log.state, run.state) == ("success", "success")
-    for said in (words_of(log), run.message):
+    for said in (read_log_texts(log), run.message):
         assert "behind the portal's" in said, said
     assert fresh(account).clock_offsets == {REGION: pytest.approx(BEHIND, abs=5)}
     client.force_login(staff)
@@ -71,14 +69,14 @@ def test_a_clock_that_is_far_from_ours_is_said_on_the_account_its_syncs_and_in_t
     assert 'portal_cloud_clock_offset_seconds{account="simulator"' in metrics
 
     cloud.clock(advance_seconds=-BEHIND)
-    log_out()
+    close_clouds()
     log = sync_resource(account.pk, "flavor")
-    assert "behind" not in words_of(log)
+    assert "behind" not in read_log_texts(log)
     assert abs(fresh(account).clock_offsets[REGION]) < 5
 
 
 @pytest.mark.parametrize("offset", [BEHIND, -BEHIND])
-def test_changes_in_a_cloud_with_another_clock_are_seen_by_the_next_run(cloud, account, offset):
+def test_changes_are_found_despite_a_clock_offset(cloud, account, offset):
     cloud.clock(advance_seconds=offset)
     server_id = cloud.seed(1)[0]
     vm = VirtualMachineFactory(account=account, region=REGION, openstack_id=server_id, status="running")
@@ -99,9 +97,9 @@ def test_an_account_of_internal_endpoints(cloud, account, staff):
     log = sync_resource(account.pk, "flavor")
 
     assert "'public'" in found.last_error and "admin, internal" in found.last_error
-    assert log.state == "failed" and "error of the portal" not in words_of(log)
+    assert log.state == "failed" and "error of the portal" not in read_log_texts(log)
     CloudAccount.objects.filter(pk=account.pk).update(interface="internal")
-    log_out()
+    close_clouds()
     assert verified(account, staff).last_error == ""
     assert sync_resource(account.pk, "flavor").state == "success"
 
@@ -112,22 +110,22 @@ def test_an_account_of_a_cloud_without_regions(simulator, cloud, account, staff,
     found = verified(account, staff)
     assert found.last_error == "" and "compute" in found.facts["regions"][""]
     log = sync_resource(account.pk, "flavor")
-    assert log.state == "success", words_of(log)
+    assert log.state == "success", read_log_texts(log)
     assert set(account.resources.values_list("region", "cloud_id")) == {
-        ("", cloud_id) for cloud_id in there(simulator, "flavor")
+        ("", cloud_id) for cloud_id in list_cloud_names(simulator, "flavor")
     }
 
 
 @pytest.mark.parametrize("catalog", [[], None, [None, {"type": "compute", "endpoints": [None]}]])
-def test_an_account_whose_catalog_has_nothing_says_so(cloud, account, staff, catalog):
+def test_account_with_an_empty_catalog_fails_with_the_reason(cloud, account, staff, catalog):
     cloud.call("POST", "habits", {"catalog": catalog})
     found = verified(account, staff)
     assert "no compute service" in found.last_error
     log = sync_resource(account.pk, "flavor")
-    assert log.state == "failed" and "error of the portal" not in words_of(log)
+    assert log.state == "failed" and "error of the portal" not in read_log_texts(log)
 
 
-def test_the_interface_is_entered_by_rest_and_by_the_form(account, staff, client):
+def test_interface_is_set_by_api_and_form(account, staff, client):
     api = APIClient()
     api.force_authenticate(staff)
     url = f"/api/v1/cloud-accounts/{account.pk}/"
@@ -139,6 +137,6 @@ def test_the_interface_is_entered_by_rest_and_by_the_form(account, staff, client
     edit = reverse("account-edit", args=[account.pk])
     page = client.get(edit)
     assert '<option value="internal" selected' in page.content.decode()
-    form = {**page.context["entered"], "version": fresh(account).version, "interface": "admin"}
+    form = {**page.context["form_data"], "version": fresh(account).version, "interface": "admin"}
     assert client.post(edit, form).status_code == 302
     assert fresh(account).interface == "admin"

@@ -1,8 +1,9 @@
-"""A proxy before the simulated cloud that spoils answers on their way, as broken clouds and proxies do."""
+"""A proxy in front of the simulated cloud that rewrites answers, as broken clouds and proxies do."""
 
 from __future__ import annotations
 
 import http.client
+import json
 import ssl
 import threading
 from contextlib import contextmanager
@@ -16,24 +17,24 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from django.utils import timezone
 
 
-class OddCloud(ThreadingHTTPServer):
-    """`spoil` gets the path and the answer's status and body, and gives back what is to be sent: (status, body)."""
+class FaultyCloud(ThreadingHTTPServer):
+    """The proxy. `rewrite_answer` gets the path, the status and the body of an answer, and returns (status, body) to send."""
 
     daemon_threads = True
 
     def __init__(self, simulator):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.simulator = simulator
-        self.asked = []
-        self.be_good()
+        self.requested_targets = []
+        self.reset()
 
-    def be_good(self):
-        """From now on, answers pass as they are."""
-        self.steer = lambda target: target
-        self.spoil = lambda path, status, body: (status, body)
+    def reset(self):
+        """Pass requests and answers unchanged from now on."""
+        self.rewrite_target = lambda target: target
+        self.rewrite_answer = lambda path, status, body: (status, body)
 
     def handle_error(self, request, client_address):
-        """Says nothing of clients that go away."""
+        """Ignore clients that disconnect."""
 
     @property
     def auth_url(self):
@@ -42,17 +43,17 @@ class OddCloud(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: OddCloud
+    server: FaultyCloud
 
     def do_GET(self):
-        target = self.server.steer(self.path)
-        self.server.asked.append(target)
+        target = self.server.rewrite_target(self.path)
+        self.server.requested_targets.append(target)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         inner = http.client.HTTPConnection(self.server.simulator.host, self.server.simulator.port, timeout=30)
-        # The cloud is asked under our own name, so that its catalog leads here.
+        # The Host header stays that of the proxy, so that the catalog leads to the proxy.
         inner.request(self.command, target, body=body, headers=dict(self.headers))
         answer = inner.getresponse()
-        status, text = self.server.spoil(urlsplit(target).path, answer.status, answer.read())
+        status, text = self.server.rewrite_answer(urlsplit(target).path, answer.status, answer.read())
         inner.close()
         self.send_response(status)
         for name, value in answer.getheaders():
@@ -65,13 +66,13 @@ class _Handler(BaseHTTPRequestHandler):
     do_POST = do_GET  # noqa: N815 - the library's name.
 
     def log_message(self, *_words):
-        """Says nothing."""
+        """Log nothing."""
 
 
 @contextmanager
-def odd_cloud(simulator, *, tls_folder=None):
+def faulty_cloud(simulator, *, tls_folder=None):
     """Serve one while the block runs; with a folder, over TLS with a certificate that nobody has signed."""
-    server = OddCloud(simulator)
+    server = FaultyCloud(simulator)
     if tls_folder is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(_certificate(tls_folder))
@@ -102,3 +103,21 @@ def _certificate(folder):
         + made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
     )
     return file
+
+
+def is_volume_listing(path):
+    """Return whether a path is that of the listing of volumes."""
+    return path.endswith("/volumes/detail")
+
+
+def rewrite_volume_pages(change):
+    """Return a function for `rewrite_answer` that passes pages of volumes to `change`, which edits the JSON or returns bytes."""
+
+    def rewrite_answer(path, status, body):
+        if not is_volume_listing(path):
+            return status, body
+        page = json.loads(body)
+        replacement = change(page)
+        return status, replacement if isinstance(replacement, bytes) else json.dumps(page).encode()
+
+    return rewrite_answer

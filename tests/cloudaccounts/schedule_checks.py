@@ -1,4 +1,4 @@
-"""How tests look at the schedules of accounts, and change them as an operator does."""
+"""Reads of the schedules of accounts, and changes of them as an operator makes them."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from tests.factories import CloudAccountFactory
 CHANGE = "admin:cloudaccounts_cloudaccount_change"
 
 
-def schedule_of(account):
+def get_schedule(account):
     return PeriodicTask.objects.select_related("interval").get(name=build_schedule_name(account.pk))
 
 
-def ours():
+def list_account_schedules():
     return PeriodicTask.objects.filter(task=TASK)
 
 
-def switch_off(account):
-    """As an operator does it on the queue page."""
-    change_schedule(schedule_id=schedule_of(account).pk, enabled=False)
+def disable_schedule(account):
+    """Disable the schedule as an operator does on the queue page."""
+    change_schedule(schedule_id=get_schedule(account).pk, enabled=False)
 
 
-def is_on(account):
-    return schedule_of(account).enabled
+def is_schedule_enabled(account):
+    return get_schedule(account).enabled
 
 
-def edit(account, **columns):
-    """As who has just read the row does it."""
+def edit_account(account, **columns):
+    """Change a freshly read account and save it."""
     fresh = CloudAccount.objects.get(pk=account.pk)
     for name, value in columns.items():
         setattr(fresh, name, value)
     fresh.save()
 
 
-def new_accounts(count):
+def build_accounts(count):
     return [CloudAccountFactory.build(name=f"many {number}") for number in range(count)]
 
 
-def said(account):
-    """What of a schedule follows from the account."""
-    schedule = schedule_of(account)
+def describe_schedule(account):
+    """Return the columns of the schedule that the account determines."""
+    schedule = get_schedule(account)
     return schedule.task, json.loads(schedule.args), schedule.interval.period, schedule.interval.every

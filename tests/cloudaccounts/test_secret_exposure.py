@@ -1,4 +1,4 @@
-"""A secret goes in and never comes out: not in the admin, not over REST, not in a text, not in the logs."""
+"""A stored secret is never shown: in the admin, by the API, in texts, or in logs."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def shows_no_secret(text, account):
     assert account.encrypted_secret not in text
 
 
-def test_who_may_only_look_in_the_admin_does_not_see_it(client, secretive):
+def test_admin_viewer_does_not_see_the_secret(client, secretive):
     """Django shows such a person what the row has under a field's name, and calls it."""
     viewer = UserFactory(is_staff=True)
     viewer.user_permissions.add(Permission.objects.get(codename="view_cloudaccount"))
@@ -107,7 +107,7 @@ def test_regions_are_a_list_of_names_or_an_error_beside_the_field(administrator,
         assert answer.status_code == 302
 
 
-def test_no_page_of_the_admin_shows_it(administrator, secretive):
+def test_no_admin_page_shows_the_secret(administrator, secretive):
     page = reverse(CHANGE, args=[secretive.pk])
     refused = administrator.post(page, fields_of(secretive, auth_url="no address", secret=SECRET))
     assert refused.status_code == 200
@@ -117,7 +117,7 @@ def test_no_page_of_the_admin_shows_it(administrator, secretive):
         shows_no_secret(answer.content.decode(), secretive)
 
 
-def test_what_is_typed_is_stored_and_an_empty_field_keeps_what_is_there(administrator, secretive):
+def test_entered_secret_is_stored_and_an_empty_field_keeps_it(administrator, secretive):
     page = reverse(CHANGE, args=[secretive.pk])
 
     assert administrator.post(page, fields_of(secretive, project="shop")).status_code == 302
@@ -125,8 +125,8 @@ def test_what_is_typed_is_stored_and_an_empty_field_keeps_what_is_there(administ
     assert administrator.post(page, fields_of(secretive, secret="another one")).status_code == 302
     changed = CloudAccount.objects.get(pk=secretive.pk)
 
-    assert (kept.project, kept.secret()) == ("shop", SECRET)
-    assert changed.secret() == "another one"
+    assert (kept.project, kept.decrypt_secret()) == ("shop", SECRET)
+    assert changed.decrypt_secret() == "another one"
     assert "another one" not in str(list(LogEntry.objects.values()))
 
 
@@ -138,10 +138,10 @@ def test_a_new_account_needs_its_secret(administrator, secretive):
 
     assert "secret" in without.context["adminform"].form.errors
     assert made.status_code == 302
-    assert CloudAccount.objects.get(name="new").secret() == SECRET
+    assert CloudAccount.objects.get(name="new").decrypt_secret() == SECRET
 
 
-def test_no_text_of_an_account_or_of_its_cloud_shows_it(secretive):
+def test_no_text_of_an_account_or_cloud_shows_the_secret(secretive):
     opened = open_cloud(secretive, "RegionOne")
 
     for text in (
@@ -156,7 +156,7 @@ def test_no_text_of_an_account_or_of_its_cloud_shows_it(secretive):
         assert secretive.encrypted_secret not in text
 
 
-def test_no_answer_over_rest_shows_it(secretive):
+def test_no_api_response_shows_the_secret(secretive):
     member = MembershipFactory(role=Role.ADMIN)
     VirtualMachineFactory(account=secretive, information_system__tenant=member.tenant)
     client = APIClient()
@@ -173,7 +173,7 @@ def test_no_answer_over_rest_shows_it(secretive):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_no_log_line_and_no_error_shows_it(account, caplog):
+def test_no_log_line_or_error_shows_the_secret(account, caplog):
     """Also when the cloud refuses it, and when everything is logged."""
     caplog.set_level(logging.DEBUG)
     account.set_secret(SECRET)

@@ -1,4 +1,4 @@
-"""Schedules of accounts: that beat rings them, that what went wrong is put right, and two at once."""
+"""Schedules of accounts: dispatch by beat, repair by the sweep, and concurrent writes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,15 @@ from cloudaccounts.models import CloudAccount, ResourceType, SyncLog
 from cloudaccounts.registry import list_synced_types
 from cloudaccounts.schedules import TASK, build_schedule_name
 from portal.celery import app
-from tests.cloudaccounts.scheduled import edit, is_on, new_accounts, ours, said, schedule_of, switch_off
+from tests.cloudaccounts.schedule_checks import (
+    build_accounts,
+    describe_schedule,
+    disable_schedule,
+    edit_account,
+    get_schedule,
+    is_schedule_enabled,
+    list_account_schedules,
+)
 from tests.conftest import flush_broker
 from tests.factories import CloudAccountFactory
 
@@ -28,30 +36,30 @@ CHANGE = "admin:cloudaccounts_cloudaccount_change"
 # --- Beat --------------------------------------------------------------------------------------------------
 
 
-def test_beat_hears_of_every_change_and_of_nothing_else():
+def test_beat_is_notified_of_changes_only():
     account, made = CloudAccountFactory(), []
     changes = {
         "made": lambda: made.append(CloudAccountFactory()),
-        "made in bulk": lambda: (CloudAccount.objects.bulk_create(new_accounts(1)), services.sweep_syncs()),
-        "another interval": lambda: edit(account, sync_interval_minutes=3),
+        "made in bulk": lambda: (CloudAccount.objects.bulk_create(build_accounts(1)), services.sweep_syncs()),
+        "another interval": lambda: edit_account(account, sync_interval_minutes=3),
         "another interval in bulk": lambda: (
             CloudAccount.objects.update(sync_interval_minutes=4),
             services.sweep_syncs(),
         ),
-        "off": lambda: edit(account, active=False),
-        "on": lambda: edit(account, active=True),
-        "on the queue page": lambda: switch_off(account),
+        "off": lambda: edit_account(account, active=False),
+        "on": lambda: edit_account(account, active=True),
+        "on the queue page": lambda: disable_schedule(account),
         "deleted": lambda: CloudAccount.objects.get(pk=made[0].pk).delete(),
         "deleted in bulk": lambda: CloudAccount.objects.exclude(pk=account.pk).delete(),
-        "healed": lambda: (schedule_of(account).delete(), _long_ago(), services.sweep_syncs()),
+        "healed": lambda: (get_schedule(account).delete(), _long_ago(), services.sweep_syncs()),
     }
     for what, change in changes.items():
         _long_ago()
         change()
         assert timezone.now() - PeriodicTasks.last_change() < timedelta(minutes=1), what
     quiet = {
-        "saved as it is": lambda: edit(account),
-        "another secret": lambda: edit(account, encrypted_secret="other"),
+        "saved as it is": lambda: edit_account(account),
+        "another secret": lambda: edit_account(account, encrypted_secret="other"),
         "the sweep": services.sweep_syncs,
     }
     for what, change in quiet.items():
@@ -73,7 +81,7 @@ def broker(transactional_db):
     flush_broker()
 
 
-def test_it_rings_and_a_second_ring_joins(broker):
+def test_schedule_dispatches_and_a_second_dispatch_joins(broker):
     account = CloudAccountFactory(sync_interval_minutes=7)
     account.resource_types.set(ResourceType.objects.filter(code__in=["flavor", "network", "port"]))
     CloudAccountFactory(sync_interval_minutes=0)
@@ -88,7 +96,7 @@ def test_it_rings_and_a_second_ring_joins(broker):
 
     def ring():
         """Let a beat tick until nothing is due, and do what it has rung for; what that was."""
-        ours().update(last_run_at=Now() - timedelta(minutes=8))
+        list_account_schedules().update(last_run_at=Now() - timedelta(minutes=8))
         beat = DatabaseScheduler(app=app)
         while beat.tick() == 0:
             pass
@@ -109,11 +117,11 @@ def test_it_rings_and_a_second_ring_joins(broker):
         assert {(log.account_id, log.state, log.asked_by_id) for log in logs} == {
             (account.pk, SyncLog.State.RUNNING, None)
         }
-    assert schedule_of(account).last_run_at > timezone.now() - timedelta(minutes=1)
-    assert schedule_of(account).total_run_count == 2
+    assert get_schedule(account).last_run_at > timezone.now() - timedelta(minutes=1)
+    assert get_schedule(account).total_run_count == 2
 
 
-def test_an_account_that_was_switched_off_after_the_ring_opens_nothing():
+def test_account_disabled_after_the_dispatch_opens_no_log():
     account = CloudAccountFactory(active=False)
 
     tasks.sync_account(account.pk)
@@ -125,38 +133,38 @@ def test_an_account_that_was_switched_off_after_the_ring_opens_nothing():
 # --- What went wrong ---------------------------------------------------------------------------------------
 
 
-def test_a_schedule_that_was_deleted_by_hand_comes_back():
+def test_sweep_restores_a_deleted_schedule():
     account = CloudAccountFactory(sync_interval_minutes=7)
-    ours().delete()
+    list_account_schedules().delete()
 
     services.sweep_syncs()
 
-    assert is_on(account)
-    assert said(account)[3] == 7
+    assert is_schedule_enabled(account)
+    assert describe_schedule(account)[3] == 7
 
 
-def test_a_schedule_that_was_deleted_while_the_account_was_off_comes_back_with_it():
+def test_schedule_deleted_while_disabled_is_restored_with_the_account():
     account = CloudAccountFactory()
-    edit(account, active=False)
-    ours().delete()
+    edit_account(account, active=False)
+    list_account_schedules().delete()
 
     services.sweep_syncs()
-    assert not is_on(account)
-    edit(account, active=True)
-    assert is_on(account)
+    assert not is_schedule_enabled(account)
+    edit_account(account, active=True)
+    assert is_schedule_enabled(account)
 
 
-def test_an_interval_that_was_deleted_by_hand_takes_schedules_along_and_they_come_back():
+def test_sweep_restores_schedules_of_a_deleted_interval():
     account = CloudAccountFactory(sync_interval_minutes=7)
     IntervalSchedule.objects.all().delete()
-    assert not ours().exists()
+    assert not list_account_schedules().exists()
 
     services.sweep_syncs()
 
-    assert said(account)[3] == 7
+    assert describe_schedule(account)[3] == 7
 
 
-def test_what_sql_did_behind_the_portals_back_is_put_right():
+def test_sweep_repairs_changes_by_sql():
     account, gone = CloudAccountFactory(), CloudAccountFactory()
     with connection.cursor() as cursor:
         cursor.execute(
@@ -164,27 +172,27 @@ def test_what_sql_did_behind_the_portals_back_is_put_right():
         )
         cursor.execute("DELETE FROM cloudaccounts_cloudaccount WHERE id = %s", [gone.pk])
     somebody_elses = PeriodicTask.objects.create(
-        name=build_schedule_name(0), task="another.task", interval=schedule_of(account).interval
+        name=build_schedule_name(0), task="another.task", interval=get_schedule(account).interval
     )
 
     services.sweep_syncs()
 
-    assert list(ours()) == [schedule_of(account)]
-    assert said(account)[3] == 42
+    assert list(list_account_schedules()) == [get_schedule(account)]
+    assert describe_schedule(account)[3] == 42
     assert PeriodicTask.objects.filter(pk=somebody_elses.pk).exists()
 
 
-def test_two_intervals_of_one_length_do_no_harm():
+def test_duplicate_intervals_are_tolerated():
     for _ in range(3):
         IntervalSchedule.objects.create(every=7, period=IntervalSchedule.MINUTES)
     account = CloudAccountFactory(sync_interval_minutes=7)
-    edit(account, name="other")
+    edit_account(account, name="other")
     _long_ago()
     for _ in range(3):
         services.sweep_syncs()
 
-    assert said(account)[3] == 7
-    assert ours().count() == 1
+    assert describe_schedule(account)[3] == 7
+    assert list_account_schedules().count() == 1
     assert timezone.now() - PeriodicTasks.last_change() > timedelta(hours=1), "any will do"
 
 
@@ -214,34 +222,34 @@ def at_once(*works):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_who_save_the_same_account_at_once_make_one_schedule():
+def test_concurrent_saves_create_one_schedule():
     account = CloudAccountFactory()
 
     def saves(minutes):
         def work():
-            ours()._raw_delete("default")
-            edit(account, sync_interval_minutes=minutes)
+            list_account_schedules()._raw_delete("default")
+            edit_account(account, sync_interval_minutes=minutes)
 
         return work
 
     assert at_once(saves(3), saves(4), services.sweep_syncs, saves(3)) == []
 
     services.sweep_syncs()
-    assert ours().count() == 1
-    assert said(account)[3] == CloudAccount.objects.get().sync_interval_minutes
+    assert list_account_schedules().count() == 1
+    assert describe_schedule(account)[3] == CloudAccount.objects.get().sync_interval_minutes
 
 
 @pytest.mark.django_db(transaction=True)
-def test_saves_deletions_and_sweeps_at_once_neither_fail_nor_leave_a_gap():
-    made = CloudAccount.objects.bulk_create(new_accounts(6))
+def test_concurrent_saves_deletions_and_sweeps_leave_correct_schedules():
+    made = CloudAccount.objects.bulk_create(build_accounts(6))
 
     def gone_and_made():
         CloudAccount.objects.filter(pk__in=CloudAccount.objects.order_by("-pk").values("pk")[:1]).delete()
         CloudAccountFactory()
 
     problems = at_once(
-        lambda: edit(made[1], sync_interval_minutes=3),
-        lambda: edit(made[0], sync_interval_minutes=4),
+        lambda: edit_account(made[1], sync_interval_minutes=3),
+        lambda: edit_account(made[0], sync_interval_minutes=4),
         services.sweep_syncs,
         services.sweep_syncs,
         gone_and_made,
@@ -249,19 +257,19 @@ def test_saves_deletions_and_sweeps_at_once_neither_fail_nor_leave_a_gap():
 
     assert problems == []
     services.sweep_syncs()
-    assert {schedule.name for schedule in ours()} == {
+    assert {schedule.name for schedule in list_account_schedules()} == {
         build_schedule_name(a.pk) for a in CloudAccount.objects.all()
     }
     for account in CloudAccount.objects.all():
-        assert said(account)[3] == account.sync_interval_minutes
+        assert describe_schedule(account)[3] == account.sync_interval_minutes
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_operator_who_switches_off_in_the_middle_of_a_write_is_not_overruled(monkeypatch):
+def test_operators_change_during_a_write_is_kept(monkeypatch):
     from cloudaccounts import schedules
 
     account = CloudAccountFactory()
-    thread = threading.Thread(target=lambda: (switch_off(account), connection.close()))
+    thread = threading.Thread(target=lambda: (disable_schedule(account), connection.close()))
     write = schedules._write_differing
 
     def slowly(*args):
@@ -270,7 +278,7 @@ def test_an_operator_who_switches_off_in_the_middle_of_a_write_is_not_overruled(
         write(*args)
 
     monkeypatch.setattr(schedules, "_write_differing", slowly)
-    edit(account, name="other")
+    edit_account(account, name="other")
     thread.join(10)
 
-    assert not is_on(account)
+    assert not is_schedule_enabled(account)

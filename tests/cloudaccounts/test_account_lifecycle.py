@@ -1,6 +1,6 @@
-"""An account's life over REST, on the simulated cloud, or on the one that PORTAL_TEST_CLOUD names.
+"""The lifecycle of an account by the API, on the simulated cloud, or on the one in PORTAL_TEST_CLOUD.
 
-    PORTAL_TEST_CLOUD=demo python -m pytest -n 0 -s tests/cloudaccounts/test_life.py
+    PORTAL_TEST_CLOUD=demo python -m pytest -n 0 -s tests/cloudaccounts/test_account_lifecycle.py
 
 prints what was found of each type, and how long that took.
 """
@@ -48,8 +48,8 @@ LISTED = {
 
 
 @pytest.fixture
-def wish(cloud, transactional_db):
-    """What an administrator enters."""
+def account_data(cloud, transactional_db):
+    """Return the data with which an administrator creates the account."""
     if not REAL:
         return {
             "name": "shop",
@@ -62,20 +62,20 @@ def wish(cloud, transactional_db):
     account = CloudAccount(name=REAL)
     fill_from_clouds_yaml(account, REAL)
     names = ("name", "auth_url", "credential_kind", "access_id", "project", "user_domain", "project_domain")
-    return {**{name: getattr(account, name) for name in names}, "secret": account.secret()}
+    return {**{name: getattr(account, name) for name in names}, "secret": account.decrypt_secret()}
 
 
 @pytest.fixture
-def sdk(wish):
+def sdk(account_data):
     """Openstacksdk itself."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PendingDeprecationWarning)
         connection = openstack.connection.Connection(
             auth={
-                "auth_url": wish["auth_url"],
-                "username": wish["access_id"],
-                "password": wish["secret"],
-                "project_name": wish["project"],
+                "auth_url": account_data["auth_url"],
+                "username": account_data["access_id"],
+                "password": account_data["secret"],
+                "project_name": account_data["project"],
                 "user_domain_name": "Default",
                 "project_domain_name": "Default",
             }
@@ -93,7 +93,7 @@ def administrator(transactional_db):
 
 
 class Things:
-    """One of everything that a member may make in a project, through openstacksdk; gone at the end whatever happened."""
+    """Create one resource of each type that a member may create, by openstacksdk; delete all at the end."""
 
     def __init__(self, sdk):
         self.sdk, self.name = sdk, f"life-{uuid.uuid4().hex[:8]}"
@@ -146,8 +146,8 @@ def changes_of(client, cloud_id):
     ]
 
 
-def test_the_whole_life_of_an_account(administrator, wish, sdk):
-    entered = administrator.post("/api/v1/cloud-accounts/", wish, format="json")
+def test_account_lifecycle(administrator, account_data, sdk):
+    entered = administrator.post("/api/v1/cloud-accounts/", account_data, format="json")
     assert entered.status_code == 202, entered.json()
     url = f"/api/v1/cloud-accounts/{entered.json()['account']['id']}/"
     work()
@@ -181,7 +181,7 @@ def test_the_whole_life_of_an_account(administrator, wish, sdk):
 
 
 def life_of_things(administrator, url, sdk, made):
-    """What is made, renamed and deleted over there is seen here, and told."""
+    """Create, rename and delete resources in the cloud, and check that syncs record it."""
     types = ["network", "subnet", "security_group", "router", "port", "volume"]
     logs = sync(administrator, url, types)
     assert {name: log["state"] for name, log in logs.items()} == dict.fromkeys(types, "success")
@@ -210,8 +210,10 @@ def life_of_things(administrator, url, sdk, made):
     assert (again["state"], again["expired"], again["missing"]) == ("success", 0, 0)
 
 
-def test_wrong_credentials_are_told_and_the_right_ones_mend_it(administrator, wish):
-    entered = administrator.post("/api/v1/cloud-accounts/", {**wish, "secret": "wrong"}, format="json")
+def test_wrong_credentials_are_reported_and_can_be_corrected(administrator, account_data):
+    entered = administrator.post(
+        "/api/v1/cloud-accounts/", {**account_data, "secret": "wrong"}, format="json"
+    )
     url = f"/api/v1/cloud-accounts/{entered.json()['account']['id']}/"
     work()
     account = administrator.get(url).json()
@@ -219,7 +221,7 @@ def test_wrong_credentials_are_told_and_the_right_ones_mend_it(administrator, wi
     assert account["last_verified_at"] is None
     assert not SyncLog.objects.exists(), "nothing is listed before the credentials are good"
 
-    administrator.patch(url, {"secret": wish["secret"]}, format="json")
+    administrator.patch(url, {"secret": account_data["secret"]}, format="json")
     work()
     account = administrator.get(url).json()
     assert (account["last_error"], bool(account["last_verified_at"])) == ("", True)

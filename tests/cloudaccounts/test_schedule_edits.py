@@ -1,4 +1,4 @@
-"""Schedules of accounts as people change them: in the admin, over REST, on the queue page."""
+"""Changes of accounts' schedules by people: in the admin, by the API, on the queue page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from cloudaccounts.models import CloudAccount
 from cloudaccounts.schedules import write_schedules
 from tasks.queues import change_schedule
 from tenants.scoping import Role
-from tests.cloudaccounts.scheduled import edit, is_on, ours, said, schedule_of, switch_off
+from tests.cloudaccounts.schedule_checks import (
+    describe_schedule,
+    disable_schedule,
+    edit_account,
+    get_schedule,
+    is_schedule_enabled,
+    list_account_schedules,
+)
 from tests.factories import CloudAccountFactory, MembershipFactory, UserFactory
 from tests.working import work
 
@@ -22,7 +29,7 @@ CHANGE = "admin:cloudaccounts_cloudaccount_change"
 # --- People ------------------------------------------------------------------------------------------------
 
 
-def test_the_form_of_the_admin_writes_the_schedule(client):
+def test_admin_form_writes_the_schedule(client):
     client.force_login(UserFactory(is_staff=True, is_superuser=True))
     account = CloudAccountFactory()
     account.set_secret("secret")
@@ -36,18 +43,18 @@ def test_the_form_of_the_admin_writes_the_schedule(client):
         assert answer.status_code == 302, answer.context["errors"]
 
     sent(active="on", sync_interval_minutes="25")
-    assert (is_on(account), said(account)[3]) == (True, 25)
-    switch_off(account)
+    assert (is_schedule_enabled(account), describe_schedule(account)[3]) == (True, 25)
+    disable_schedule(account)
     sent(active="on", sync_interval_minutes="25", name="renamed", secret="other")
-    assert not is_on(account), "a form that leaves the interval as it was switches nothing on"
+    assert not is_schedule_enabled(account), "a form that leaves the interval as it was switches nothing on"
     sent(active="on", sync_interval_minutes="26")
-    assert is_on(account)
+    assert is_schedule_enabled(account)
     sent(sync_interval_minutes="26")
-    assert not is_on(account), "no longer active"
+    assert not is_schedule_enabled(account), "no longer active"
 
 
 @pytest.mark.django_db(transaction=True)
-def test_rest_writes_changes_and_removes_the_schedule(client, cloud):
+def test_api_creates_updates_and_deletes_the_schedule(client, cloud):
     member = MembershipFactory(role=Role.ADMIN)
     client.force_login(member.user)
     fields = {
@@ -63,23 +70,23 @@ def test_rest_writes_changes_and_removes_the_schedule(client, cloud):
     assert answer.status_code == 202, answer.content
     account = CloudAccount.objects.get()
     assert answer.json()["account"]["schedule"]["enabled"]
-    assert said(account)[3] == 15
+    assert describe_schedule(account)[3] == 15
     path = f"/api/v1/cloud-accounts/{account.pk}/"
 
     def patched(**changed):
         assert client.patch(path, changed, content_type="application/json").status_code in {200, 202}
 
     patched(sync_interval_minutes=20)
-    assert said(account)[3] == 20
-    switch_off(account)
+    assert describe_schedule(account)[3] == 20
+    disable_schedule(account)
     patched(name="renamed", secret="another")
-    assert not is_on(account)
+    assert not is_schedule_enabled(account)
     patched(active=False)
     patched(active=True)
-    assert not is_on(account)
+    assert not is_schedule_enabled(account)
     patched(sync_interval_minutes=0)
     patched(sync_interval_minutes=20)
-    assert is_on(account)
+    assert is_schedule_enabled(account)
     shown = client.get(path).json()["schedule"]
     assert shown["enabled"]
     assert shown["next_run_at"]
@@ -87,94 +94,94 @@ def test_rest_writes_changes_and_removes_the_schedule(client, cloud):
     assert client.delete(path).status_code == 202
     work(30)
     assert not CloudAccount.objects.exists()
-    assert not ours().exists()
+    assert not list_account_schedules().exists()
 
 
-def test_a_switch_off_on_the_queue_page_stays_until_the_interval_is_edited(client):
+def test_schedule_disabled_by_an_operator_stays_until_the_interval_is_edited(client):
     client.force_login(UserFactory(is_staff=True, is_superuser=True))
     account = CloudAccountFactory()
-    path = f"/api/v1/queue/schedules/{schedule_of(account).pk}/"
+    path = f"/api/v1/queue/schedules/{get_schedule(account).pk}/"
 
     def patched(**changed):
         assert client.patch(path, changed, content_type="application/json").status_code == 200
 
     patched(enabled=False)
     for change in ({"name": "other"}, {"access_id": "other"}, {"active": False}, {"active": True}):
-        edit(account, **change)
+        edit_account(account, **change)
         write_schedules()
-        assert not is_on(account), change
-    edit(account, encrypted_secret="other")
+        assert not is_schedule_enabled(account), change
+    edit_account(account, encrypted_secret="other")
     CloudAccount.objects.update(name="by update")
     services.sweep_syncs()
-    assert not is_on(account)
+    assert not is_schedule_enabled(account)
 
-    edit(account, sync_interval_minutes=11)
-    assert is_on(account)
-    assert said(account)[3] == 11
+    edit_account(account, sync_interval_minutes=11)
+    assert is_schedule_enabled(account)
+    assert describe_schedule(account)[3] == 11
 
 
-def test_another_interval_on_the_queue_page_stays_until_the_accounts_is_edited():
+def test_interval_changed_by_an_operator_stays_until_the_accounts_is_edited():
     account = CloudAccountFactory()
-    change_schedule(schedule_id=schedule_of(account).pk, every_seconds=90)
+    change_schedule(schedule_id=get_schedule(account).pk, every_seconds=90)
 
-    edit(account, name="other")
+    edit_account(account, name="other")
     services.sweep_syncs()
-    assert said(account)[2:] == (IntervalSchedule.SECONDS, 90)
+    assert describe_schedule(account)[2:] == (IntervalSchedule.SECONDS, 90)
 
-    edit(account, sync_interval_minutes=11)
-    assert said(account)[2:] == (IntervalSchedule.MINUTES, 11)
+    edit_account(account, sync_interval_minutes=11)
+    assert describe_schedule(account)[2:] == (IntervalSchedule.MINUTES, 11)
 
 
-def test_a_switch_off_and_on_of_the_account_brings_nothing_on_that_was_off():
+def test_reenabling_an_account_keeps_a_disabled_schedule_disabled():
     account = CloudAccountFactory()
-    switch_off(account)
+    disable_schedule(account)
 
     CloudAccount.objects.update(active=False)
     services.sweep_syncs()
     CloudAccount.objects.update(active=True)
     services.sweep_syncs()
 
-    assert not is_on(account)
+    assert not is_schedule_enabled(account)
 
 
-def test_what_is_switched_on_while_the_account_is_off_goes_off_again():
+def test_schedule_enabled_while_the_account_is_disabled_is_disabled_again():
     account = CloudAccountFactory()
-    edit(account, active=False)
-    change_schedule(schedule_id=schedule_of(account).pk, enabled=True)
+    edit_account(account, active=False)
+    change_schedule(schedule_id=get_schedule(account).pk, enabled=True)
 
     services.sweep_syncs()
 
-    assert not is_on(account)
+    assert not is_schedule_enabled(account)
 
 
-def test_who_saves_a_row_that_he_made_himself_does_not_undo_the_operator():
+def test_saving_a_constructed_instance_keeps_the_operators_change():
     account = CloudAccountFactory()
-    switch_off(account)
+    disable_schedule(account)
 
     account.name = "other"
     account.save()
 
-    assert not is_on(account)
+    assert not is_schedule_enabled(account)
 
 
-def test_who_saves_a_row_that_he_read_long_ago_writes_the_interval_that_the_account_then_has():
+def test_saving_a_stale_instance_writes_the_interval_of_the_row():
     account = CloudAccountFactory(sync_interval_minutes=10)
     old = CloudAccount.objects.get(pk=account.pk)
-    edit(account, sync_interval_minutes=20)
+    edit_account(account, sync_interval_minutes=20)
 
     old.name = "other"
     old.save()
 
     assert CloudAccount.objects.get(pk=account.pk).sync_interval_minutes == 10
-    assert said(account)[3] == 10
+    assert describe_schedule(account)[3] == 10
 
 
-def test_who_saves_a_row_that_he_read_while_it_was_active_brings_back_what_was_on():
+def test_saving_an_instance_read_while_active_restores_the_schedule():
     account = CloudAccountFactory()
     old = CloudAccount.objects.get(pk=account.pk)
-    edit(account, active=False)
+    edit_account(account, active=False)
 
     old.save()
 
     assert CloudAccount.objects.get(pk=account.pk).active
-    assert is_on(account)
+    assert is_schedule_enabled(account)
