@@ -126,6 +126,10 @@ def _build_shelve_steps(call: Call, server: SimulatedServer) -> list[Step]:
     ]
 
 
+# Long enough that what is done meanwhile is done, however slow the machine is; tests move the clock on.
+_FAILING_DELETION_SECONDS = 60
+
+
 def begin_delete(call: Call, server: SimulatedServer) -> None:
     """Start the deletion of a server."""
     record_action(call, server, "delete")
@@ -138,9 +142,10 @@ def begin_delete(call: Call, server: SimulatedServer) -> None:
     if call.state.quirks.failing_deletions:
         # Observed on a real Nova without Placement: the record is hidden first, then the rest of the deletion fails.
         call.state.quirks.failing_deletions -= 1
-        fault = {"code": 500, "message": "ConnectFailure", "created": format_zulu(gone_at + 1)}
+        failed_at = gone_at + _FAILING_DELETION_SECONDS
+        fault = {"code": 500, "message": "ConnectFailure", "created": format_zulu(failed_at)}
         in_error: Resource = {"vm_state": "error", "fault": fault}
-        server.plan = [[gone_at, deleted, ["volumes free"]], [gone_at + 1, in_error, ["action failed"]]]
+        server.plan = [[gone_at, deleted, ["volumes free"]], [failed_at, in_error, ["action failed"]]]
     else:
         server.plan = [[gone_at, deleted, ["gone"]]]
     call.state.dirty = True

@@ -16,7 +16,7 @@ The control API's `POST /_control/habits` sets some of them and leaves the other
 | `endpoint_region` | `null` or `"absent"` | the region of the catalog's endpoints is null, or missing |
 | `endpoint_path` | `"versioned"`, `"unversioned"`, `"slash"` | the form of the catalog's URLs |
 | `catalog` | a list | the catalog is replaced by the list |
-| `failing_deletions` | a number | this number of deletions hides the server, fails a second later, and shows it again in ERROR |
+| `failing_deletions` | a number | this number of deletions hides the server, fails a minute later, and shows it again in ERROR |
 """
 
 from __future__ import annotations

@@ -284,7 +284,7 @@ def test_a_server_that_comes_back_after_a_failed_deletion_is_ended(admin, vm, ur
     assert [server["status"] for server in hidden] in ([], ["DELETED"])
     assert job.status in IN_FLIGHT
 
-    cloud.call("POST", "clock", {"advance_seconds": 2})
+    cloud.call("POST", "clock", {"advance_seconds": 61})
     work_with_losses()
     job.refresh_from_db()
 
@@ -295,7 +295,7 @@ def test_a_server_that_comes_back_after_a_failed_deletion_is_ended(admin, vm, ur
 
 def test_a_creation_taken_back_ends_a_server_that_comes_back(admin, system, cloud):
     cloud.call("POST", "habits", {"failing_deletions": 1})
-    cloud.call("POST", "clock", {"build_seconds": 60})
+    cloud.call("POST", "clock", {"build_seconds": 1e6})
 
     job = job_of(admin.new_vm(system))
     look_again(2)
@@ -304,7 +304,7 @@ def test_a_creation_taken_back_ends_a_server_that_comes_back(admin, system, clou
     job.refresh_from_db()
     assert job.status == "undoing"
 
-    cloud.call("POST", "clock", {"advance_seconds": 2})
+    cloud.call("POST", "clock", {"advance_seconds": 61})
     work_with_losses()
     job.refresh_from_db()
 
