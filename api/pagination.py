@@ -36,7 +36,7 @@ class PagePagination(PageNumberPagination):
     page_size = 50
     page_size_query_param = "page_size"
     max_page_size = 200
-    # What `api.filtering.FiltersBackendBackendBackendBackend` takes for known.
+    # What `api.filtering.FiltersBackend` takes for known.
     parameters: ClassVar[frozenset[str]] = frozenset({"page", "page_size"})
 
     def get_page_size(self, request: Request) -> int:

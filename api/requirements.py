@@ -2,7 +2,7 @@
 
 A role may be lost between a request and its replay. Whatever checks a right notes that with `note_requirement`;
 `collect_requirements` gathers the notes of one piece of work, `idempotency.py` keeps them with the answer, and the room that
-knows roles and permissions says with `check_requirements_with` how they are checked again.
+knows roles and permissions says with `register_requirement_check` how they are checked again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def collect_requirements() -> Iterator[set[Requirement]]:
         _collected.reset(token)
 
 
-def check_requirements_with(check: Check) -> Check:
+def register_requirement_check(check: Check) -> Check:
     """Have `check(user, requirements)` called before each replay; it raises what the caller is told.
 
     Called from a room's `AppConfig.ready()`.

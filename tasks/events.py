@@ -128,7 +128,7 @@ def _events(reader: _Reader, connection_to_reader: socket | None) -> Iterator[by
 
 
 def _job(job_id: UUID) -> bytes:
-    job = Job.objects.shown().get(pk=job_id)
+    job = Job.objects.for_display().get(pk=job_id)
     return JSONRenderer().render(JobSerializer(job).data)
 
 

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from .models import InformationSystem, Invitation, Membership, Tenant, User
 
 
-class MembershipRowForm(forms.ModelForm[Membership]):
+class MembershipForm(forms.ModelForm[Membership]):
     """A row that is there shows its other end as text: a choice in each row would cost queries each."""
 
     other_end: ClassVar[str]
@@ -33,19 +33,19 @@ class MembershipRowForm(forms.ModelForm[Membership]):
         return fields
 
 
-class MemberForm(MembershipRowForm):
+class TenantMembershipForm(MembershipForm):
     """On the page of a tenant."""
 
     other_end = "user"
 
 
-class TenantOfUserForm(MembershipRowForm):
+class UserMembershipForm(MembershipForm):
     """On the page of a user."""
 
     other_end = "tenant"
 
 
-class MembershipRows(admin.TabularInline[Membership, Any]):
+class MembershipInline(admin.TabularInline[Membership, Any]):
     """The members of a tenant."""
 
     model = Membership
@@ -56,17 +56,17 @@ class MembershipRows(admin.TabularInline[Membership, Any]):
         return super().get_queryset(request).select_related("user", "tenant")
 
 
-class MemberRows(MembershipRows):
+class TenantMembershipInline(MembershipInline):
     """The members of a tenant."""
 
-    form = MemberForm
+    form = TenantMembershipForm
     autocomplete_fields = ["user"]
 
 
-class TenantOfUserRows(MembershipRows):
+class UserMembershipInline(MembershipInline):
     """The tenants of a user."""
 
-    form = TenantOfUserForm
+    form = UserMembershipForm
     autocomplete_fields = ["tenant"]
 
 
@@ -85,7 +85,7 @@ class MembershipAdmin(admin.ModelAdmin[Membership]):
 class UserAdmin(DjangoUserAdmin[User]):
     """Users, with the tenants they belong to."""
 
-    inlines = [TenantOfUserRows]
+    inlines = [UserMembershipInline]
     list_display = ["username", "email", "is_active", "is_staff", "last_login"]
     fieldsets = (*(DjangoUserAdmin.fieldsets or ()), (_("Portal"), {"fields": ["language", "time_zone"]}))
     actions = ["end_credentials"]
@@ -136,7 +136,7 @@ class TenantAdmin(admin.ModelAdmin[Tenant]):
     list_filter = ["active"]
     search_fields = ["name", "slug", "description"]
     prepopulated_fields = {"slug": ["name"]}
-    inlines = [MemberRows]
+    inlines = [TenantMembershipInline]
 
 
 @admin.register(Invitation)

@@ -12,13 +12,13 @@ class TenantsConfig(AppConfig):
 
     def ready(self) -> None:
         """Have `auth/me` say which tenants a user belongs to, and roles checked again before an answer is replayed."""
-        from api.requirements import check_requirements_with
+        from api.requirements import register_requirement_check
         from api.user_details import register_user_details
 
         from .requirements import recheck_requirements
 
         register_user_details(_tenants_of)
-        check_requirements_with(recheck_requirements)
+        register_requirement_check(recheck_requirements)
 
 
 def _tenants_of(user: Any) -> dict[str, Any]:

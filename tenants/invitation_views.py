@@ -27,7 +27,7 @@ from .serializers import (
 from .services import get_tenant
 
 
-class TenantInvitations(GenericAPIView[Invitation]):
+class TenantInvitationListView(GenericAPIView[Invitation]):
     """The invitations of a tenant, for its administrators."""
 
     queryset = Invitation.objects.select_related("invited_by")
@@ -62,7 +62,7 @@ class TenantInvitations(GenericAPIView[Invitation]):
         return Response(InvitationSerializer(invitation).data, status=201)
 
 
-class TenantInvitation(GenericAPIView[Invitation]):
+class TenantInvitationDetailView(GenericAPIView[Invitation]):
     """One invitation of a tenant."""
 
     queryset = Invitation.objects.all()
@@ -80,7 +80,7 @@ class TenantInvitation(GenericAPIView[Invitation]):
         return Response(status=204)
 
 
-class LeaveTenant(GenericAPIView[Any]):
+class LeaveTenantView(GenericAPIView[Any]):
     """The end of one's own membership."""
 
     queryset = Invitation.objects.none()
@@ -93,7 +93,7 @@ class LeaveTenant(GenericAPIView[Any]):
         return Response(status=204)
 
 
-class OwnInvitations(GenericAPIView[Invitation]):
+class OwnInvitationListView(GenericAPIView[Invitation]):
     """Open invitations of the user."""
 
     queryset = Invitation.objects.select_related("tenant", "invited_by")
@@ -108,7 +108,7 @@ class OwnInvitations(GenericAPIView[Invitation]):
         return self.get_paginated_response(OwnInvitationSerializer(page, many=True).data)
 
 
-class AcceptInvitation(GenericAPIView[Any]):
+class AcceptInvitationView(GenericAPIView[Any]):
     """Saying yes to an invitation."""
 
     queryset = Invitation.objects.all()
@@ -122,7 +122,7 @@ class AcceptInvitation(GenericAPIView[Any]):
         return Response(AcceptedInvitationSerializer(membership).data)
 
 
-class DeclineInvitation(GenericAPIView[Invitation]):
+class DeclineInvitationView(GenericAPIView[Invitation]):
     """Saying no to an invitation."""
 
     queryset = Invitation.objects.all()

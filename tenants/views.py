@@ -48,7 +48,7 @@ class _TenantView(GenericAPIView[Any]):
         return services.get_tenant(get_user(self.request), self.kwargs["pk"], needed, model)
 
 
-class TenantList(_TenantView, ListAPIView[Tenant]):
+class TenantListView(_TenantView, ListAPIView[Tenant]):
     """The tenants that one belongs to."""
 
     search_fields = ["name", "slug"]
@@ -56,7 +56,7 @@ class TenantList(_TenantView, ListAPIView[Tenant]):
     ordering = ["name"]
 
 
-class TenantDetail(_TenantView, RetrieveAPIView[Tenant]):
+class TenantDetailView(_TenantView, RetrieveAPIView[Tenant]):
     """One tenant."""
 
     @extend_schema(request=ChangedTenantSerializer, responses=TenantSerializer)
@@ -69,7 +69,7 @@ class TenantDetail(_TenantView, RetrieveAPIView[Tenant]):
         return Response(TenantSerializer(changed).data)
 
 
-class TenantUsage(_TenantView):
+class TenantUsageView(_TenantView):
     """The usage of each quota."""
 
     serializer_class = UsageSerializer
@@ -80,7 +80,7 @@ class TenantUsage(_TenantView):
         return Response(UsageSerializer(quotas.measure_usage(self.tenant())).data)
 
 
-class MemberList(_TenantView):
+class MemberListView(_TenantView):
     """The members of a tenant."""
 
     serializer_class = MembershipSerializer
@@ -110,7 +110,7 @@ class MemberList(_TenantView):
         return Response(MembershipSerializer(membership).data, status=201)
 
 
-class MemberDetail(_TenantView):
+class MemberDetailView(_TenantView):
     """One member of a tenant."""
 
     serializer_class = MembershipSerializer
@@ -138,7 +138,7 @@ class MemberDetail(_TenantView):
         return self.tenant(Role.ADMIN, Membership)
 
 
-class _SystemView(ScopedView):
+class _InformationSystemView(ScopedView):
     queryset = InformationSystem.objects.select_related("tenant")
     serializer_class: Any = InformationSystemSerializer
 
@@ -152,7 +152,7 @@ class _SystemView(ScopedView):
         return Response(self.get_serializer(system).data, status=status, headers=headers)
 
 
-class SystemList(_SystemView, ListAPIView[InformationSystem]):
+class InformationSystemListView(_InformationSystemView, ListAPIView[InformationSystem]):
     """The information systems of one's tenant."""
 
     filterset_class = InformationSystemFilter
@@ -172,7 +172,7 @@ class SystemList(_SystemView, ListAPIView[InformationSystem]):
         )
 
 
-class SystemDetail(_SystemView):
+class InformationSystemDetailView(_InformationSystemView):
     """One information system."""
 
     honours_if_match = True

@@ -5,7 +5,7 @@ from django_filters import rest_framework as filters
 from .models import SyncRun, VirtualMachine, VMOperationLog, VMStatus
 
 # The columns that a search of VMs reads, over REST and on the page.
-SEARCHED = ("name", "description", "openstack_id", "ip_address", "information_system__name")
+SEARCH_FIELDS = ("name", "description", "openstack_id", "ip_address", "information_system__name")
 
 
 class VirtualMachineFilter(filters.FilterSet):

@@ -5,21 +5,21 @@ from celery import shared_task
 from . import services
 from .services.orphans import sweep_orphans
 from .services.status_sync import prune_runs
-from .sync.regions import known_regions, moving_regions, regions_with_vms
+from .sync.regions import select_known_regions, select_moving_regions, select_regions_with_vms
 from .sync.status import sync_region
 
 
 @shared_task(name="vms.sync_status", expires=120)
 def sync_status() -> None:
     """Ring once for every account and region that has VMs."""
-    for account_id, region in regions_with_vms():
+    for account_id, region in select_regions_with_vms():
         sync_region_status.delay(account_id, region)
 
 
 @shared_task(name="vms.sync_moving", expires=20)
 def sync_moving() -> None:
     """Ring once for every account and region in which something moves."""
-    for account_id, region in moving_regions():
+    for account_id, region in select_moving_regions():
         sync_region_status.delay(account_id, region)
 
 
@@ -32,7 +32,7 @@ def sync_region_status(account_id: int, region: str) -> None:
 @shared_task(name="vms.sweep_orphans", expires=300)
 def sweep_all_orphans() -> None:
     """Ring once for every account and region that may hold orphans."""
-    for account_id, region in known_regions():
+    for account_id, region in select_known_regions():
         sweep_region_orphans.delay(account_id, region)
 
 

@@ -37,11 +37,11 @@ def reconcile(account_id: int, region: str) -> None:
 def sync_status() -> None:
     """Ring for every account and region that has volumes of tenants."""
     for account_id, region in status.select_regions_to_sync():
-        sync_place.delay(account_id, region)
+        sync_region_volumes.delay(account_id, region)
 
 
-@shared_task(name="volumepool.sync_place", expires=240)
-def sync_place(account_id: int, region: str) -> None:
+@shared_task(name="volumepool.sync_region_volumes", expires=240)
+def sync_region_volumes(account_id: int, region: str) -> None:
     """Sync the volumes of one account and region."""
     status.sync_region(account_id, region)
 

@@ -40,21 +40,21 @@ class CloudWatcher(ABC, Generic[FoundObject]):
     """Polls objects of one type for the engine's async tasks. A scope is `<account>/<region>`."""
 
     @abstractmethod
-    def one(self, cloud: Cloud, object_id: str) -> FoundObject:
+    def fetch_object(self, cloud: Cloud, object_id: str) -> FoundObject:
         """Fetch one object. Raises `CloudError`; `NotFound` when the cloud does not have it."""
 
     @abstractmethod
-    def many(self, cloud: Cloud, since: datetime) -> Iterable[RecordPage[FoundObject]]:
+    def list_objects(self, cloud: Cloud, since: datetime) -> Iterable[RecordPage[FoundObject]]:
         """Yield the pages of one listing; objects that have not changed `since` may be left out."""
 
     @abstractmethod
-    def seen(self, found: FoundObject) -> Observation:
+    def build_observation(self, found: FoundObject) -> Observation:
         """Return the observation of an object for the task manager."""
 
     def poll_one(self, scope: str, object_id: str) -> Observation:
         """One object. Raises `PollError`, `UnreadableObjectError`."""
         try:
-            return self.seen(self.one(_cloud(scope), object_id))
+            return self.build_observation(self.fetch_object(_cloud(scope), object_id))
         except NotFound:
             return Observation(MISSING)
         except (UnreadableObject, InvalidRequest) as error:
@@ -72,10 +72,10 @@ class CloudWatcher(ABC, Generic[FoundObject]):
         wanted = set(object_ids)
         seen: dict[str, Observation | UnreadableObjectError] = {}
         try:
-            for page in self.many(_cloud(scope), since):
+            for page in self.list_objects(_cloud(scope), since):
                 for found in page:
                     if found.id in wanted:
-                        seen[found.id] = self._seen(found)
+                        seen[found.id] = self._try_build_observation(found)
                 seen.update(
                     {one.id: UnreadableObjectError(str(one)) for one in page.unreadable if one.id in wanted}
                 )
@@ -83,9 +83,9 @@ class CloudWatcher(ABC, Generic[FoundObject]):
             raise _look_failed(error) from None
         return seen
 
-    def _seen(self, found: FoundObject) -> Observation | UnreadableObjectError:
+    def _try_build_observation(self, found: FoundObject) -> Observation | UnreadableObjectError:
         try:
-            return self.seen(found)
+            return self.build_observation(found)
         except Exception as error:
             log.exception("object_unreadable", object=found.id)
             return UnreadableObjectError(f"{type(error).__name__}: {error}")

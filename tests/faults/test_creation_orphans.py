@@ -16,7 +16,7 @@ from vms.models import Orphan
 from vms.services.orphans import remove_orphan, sweep_orphans
 from vms.sync import orphans
 from vms.sync.orphans import sweep_region
-from vms.sync.regions import known_regions
+from vms.sync.regions import select_known_regions
 
 from .creation.stage import Stage
 from .creation.stories import STORIES, Telling
@@ -200,4 +200,4 @@ def test_an_account_whose_first_creation_was_lost_is_swept_too(stage, hands):
     stage.create()
     hands.settle()
 
-    assert (stage.account.pk, REGION) in known_regions()
+    assert (stage.account.pk, REGION) in select_known_regions()

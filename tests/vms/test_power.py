@@ -29,7 +29,7 @@ POWER = sorted(POWER_COMMANDS)
 
 
 def fresh(vm):
-    return VirtualMachine.objects.shown().get(pk=vm.pk)
+    return VirtualMachine.objects.for_display().get(pk=vm.pk)
 
 
 def test_every_action_has_a_command_and_is_an_operation_of_the_log():

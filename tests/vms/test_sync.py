@@ -17,7 +17,14 @@ from openstack_client.compute import Compute
 from tasks import engine
 from tests.factories import VirtualMachineFactory
 from vms.commands.power import POWER_COMMANDS
-from vms.models import STATUS_OF_SERVER, SyncRun, SyncState, VirtualMachine, VMOperationLog, VMStatus
+from vms.models import (
+    VM_STATUS_BY_SERVER_STATUS,
+    SyncRun,
+    SyncState,
+    VirtualMachine,
+    VMOperationLog,
+    VMStatus,
+)
 from vms.services.status_sync import accept_losses
 from vms.sync import server_pages, status
 from vms.sync.server_columns import map_server_columns
@@ -50,7 +57,7 @@ NOVA_TO_OURS = {
 
 
 def fresh(vm):
-    return VirtualMachine.objects.shown().get(pk=vm.pk)
+    return VirtualMachine.objects.for_display().get(pk=vm.pk)
 
 
 def sync(vm):
@@ -62,7 +69,7 @@ def sync(vm):
 
 
 def test_the_status_map_is_the_designs():
-    assert STATUS_OF_SERVER == NOVA_TO_OURS
+    assert VM_STATUS_BY_SERVER_STATUS == NOVA_TO_OURS
 
 
 def test_an_unknown_word_maps_to_none():
@@ -128,8 +135,8 @@ def test_nothing_is_written_for_what_did_not_change(cloud, vms_of):
         if 'UPDATE "vms_virtualmachine"' in query["sql"] and '"status"' in query["sql"]
     ]
     vm = fresh(vms[0])
-    assert vm.seen_at > timezone.now() - timedelta(seconds=20)
-    assert vm.seen_at > vm.observed_at
+    assert vm.synced_at > timezone.now() - timedelta(seconds=20)
+    assert vm.synced_at > vm.observed_at
 
 
 def test_the_number_of_statements_does_not_grow_with_the_fleet(cloud, vms_of):

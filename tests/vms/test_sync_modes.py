@@ -14,7 +14,7 @@ from tests.factories import MembershipFactory, TenantFactory, UserFactory
 from vms.models import SyncRun, SyncState, VirtualMachine, VMOperationLog
 from vms.services import request_sync
 from vms.services.status_sync import prune_runs, select_stale_states
-from vms.sync.regions import moving_regions
+from vms.sync.regions import select_moving_regions
 from vms.sync.status import sync_region
 
 REGION = "RegionOne"
@@ -152,15 +152,15 @@ def test_the_runs_of_a_shared_account_tell_a_tenant_no_counts(account, synced, m
 
 
 def test_what_moves_is_looked_at_more_often(cloud, account, synced):
-    assert moving_regions() == []
+    assert select_moving_regions() == []
     cloud.change(synced[0].openstack_id, task_state="rebooting")
     run(account)
-    assert moving_regions() == [(account.pk, REGION)]
+    assert select_moving_regions() == [(account.pk, REGION)]
 
     cloud.change(synced[0].openstack_id, task_state=None)
     run(account)
 
-    assert moving_regions() == []
+    assert select_moving_regions() == []
 
 
 def test_silence_is_an_alarm(account, synced, client, settings):

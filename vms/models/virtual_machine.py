@@ -37,7 +37,7 @@ class VMStatus(models.TextChoices):
 
 
 # Nova's statuses to ours. An unknown one keeps the old status and is counted by the sync.
-STATUS_OF_SERVER: dict[str, VMStatus] = {
+VM_STATUS_BY_SERVER_STATUS: dict[str, VMStatus] = {
     **dict.fromkeys(
         (
             "ACTIVE",
@@ -79,8 +79,8 @@ class VirtualMachineQuerySet(TenantScopedQuerySet):
             information_system__in=InformationSystem.objects.filter(tenant=tenant).values("pk")
         )
 
-    def shown(self) -> Self:
-        """Add what an answer shows: the related rows, and `seen_at`, when the cloud was last known to agree with the row.
+    def for_display(self) -> Self:
+        """Add what an answer shows: the related rows, and `synced_at`, when the cloud was last known to agree with the row.
 
         That is the row's own `observed_at`, or the last complete listing of its account and region, unless that
         listing did not show the VM.
@@ -89,7 +89,7 @@ class VirtualMachineQuerySet(TenantScopedQuerySet):
         # never a join.
         listed_at = SyncState.objects.filter(pk=OuterRef("sync_state")).values("listed_at")
         return self.select_related("information_system__tenant", "account", "created_by", "resize").annotate(
-            seen_at=Case(
+            synced_at=Case(
                 When(missing_count__gt=0, then=F("observed_at")),
                 default=Greatest(F("observed_at"), Subquery(listed_at)),
             )

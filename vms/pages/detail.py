@@ -43,7 +43,7 @@ _FAILED = frozenset({JobStatus.FAILED, JobStatus.ERRORED, JobStatus.CANCELLED})
 def vm_detail_page(request: PageRequest, pk: UUID) -> HttpResponse:
     """Show a VM; of a deleted one, what the operation log still has."""
     scope = page_scope(request)
-    vm = VirtualMachine.objects.within(scope).shown().filter(pk=pk).first()
+    vm = VirtualMachine.objects.within(scope).for_display().filter(pk=pk).first()
     return render_vm_page(request, scope, vm) if vm is not None else _render_deleted_vm(request, scope, pk)
 
 
@@ -54,7 +54,7 @@ def vm_detail_page(request: PageRequest, pk: UUID) -> HttpResponse:
 def vm_live_part(request: PageRequest, pk: UUID) -> HttpResponse:
     """Render the part of the page that follows a job. When that job no longer holds the VM, the whole page is reloaded."""
     scope = page_scope(request)
-    vm = VirtualMachine.objects.within(scope).shown().filter(pk=pk).first()
+    vm = VirtualMachine.objects.within(scope).for_display().filter(pk=pk).first()
     holder = jobs_in_flight([vm]).get(vm.lock_key) if vm is not None else None
     if vm is None or holder is None or str(holder.pk) != request.GET.get("job"):
         return HttpResponse(headers={"HX-Refresh": "true"})
@@ -132,7 +132,7 @@ def live_context(scope: Scope, vm: VirtualMachine, holder: Job | None) -> dict[s
     """Return the context of the part that follows a job."""
     jobs = {vm.lock_key: holder} if holder else {}
     shown: Any = VirtualMachineSerializer(vm, context={"scope": scope, "jobs_in_flight": jobs}).data
-    job = Job.objects.shown().filter(pk=holder.pk).first() if holder else None
+    job = Job.objects.for_display().filter(pk=holder.pk).first() if holder else None
     names = [name for name in shown["allowed_actions"] if not ACTIONS[name].ends_resize]
     return {
         "scope": scope,

@@ -27,7 +27,7 @@ from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
 
 from ..actions import ACTIONS
-from ..filters import SEARCHED
+from ..filters import SEARCH_FIELDS
 from ..models import SyncState, VirtualMachine, VMStatus
 from ..serializers import BulkActionSerializer, VirtualMachineSerializer
 from ..services import ControlResult, control_vm, control_vms, request_sync
@@ -45,7 +45,7 @@ def vm_page(request: PageRequest) -> HttpResponse:
     """Show the list, with the filters that the REST list and its export have."""
     scope = page_scope(request)
     filters = _read_filters(request)
-    vms = _filter_vms(VirtualMachine.objects.within(scope).shown(), filters).order_by("name", "pk")
+    vms = _filter_vms(VirtualMachine.objects.within(scope).for_display(), filters).order_by("name", "pk")
     page = Paginator(vms, PAGE_SIZE).get_page(request.GET.get("page"))
     return render(
         request,
@@ -181,7 +181,7 @@ def _filter_vms(vms: QuerySet[VirtualMachine], filters: Mapping[str, str]) -> Qu
     words = search_smart_split(filters.get("search", ""))  # type: ignore[arg-type] # its stub is wrong.
     for word in list(words)[:MOST_SEARCH_WORDS]:
         found = Q()
-        for column in SEARCHED:
+        for column in SEARCH_FIELDS:
             found |= Q(**{f"{column}__icontains": word})
         vms = vms.filter(found)
     if "status" in filters:
@@ -246,6 +246,6 @@ def _render_rows(vms: list[VirtualMachine], scope: Scope) -> list[dict[str, Any]
 
 
 def _render_row(request: PageRequest, scope: Scope, pk: UUID) -> HttpResponse:
-    vm = get_object_or_404(VirtualMachine.objects.within(scope).shown(), pk=pk)
+    vm = get_object_or_404(VirtualMachine.objects.within(scope).for_display(), pk=pk)
     (row,) = _render_rows([vm], scope)
     return render(request, "vms/row.html", {"vm": row, **permission_context(scope)})

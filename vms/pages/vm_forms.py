@@ -37,7 +37,7 @@ def vm_form_page(form: str, needed: Role) -> Callable[[FormHandler], Callable[..
         @wraps(handle)
         def page(request: PageRequest, pk: UUID, **ids: Any) -> HttpResponse:
             scope: Scope = page_scope(request)
-            vm = get_object_or_404(VirtualMachine.objects.within(scope).shown(), pk=pk)
+            vm = get_object_or_404(VirtualMachine.objects.within(scope).for_display(), pk=pk)
             try:
                 scope.require(needed, VirtualMachine)
                 handle(request, scope, vm, **ids)

@@ -39,7 +39,7 @@ class RemovalSerializer(StrictSerializer):
     dry_run = serializers.BooleanField(default=False)
 
 
-class ControlSerializer(serializers.Serializer[Any]):
+class ControlResultSerializer(serializers.Serializer[Any]):
     """The result of a request: the VM, and its job."""
 
     changed = serializers.BooleanField()
@@ -77,7 +77,7 @@ class BulkResultSerializer(serializers.Serializer[Any]):
     refusal = BulkRefusalSerializer(allow_null=True)
 
 
-class BulkControlSerializer(serializers.Serializer[Any]):
+class BulkControlResultSerializer(serializers.Serializer[Any]):
     """The results for all VMs, in the order of the request."""
 
     changed = serializers.IntegerField()

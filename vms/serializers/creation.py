@@ -72,7 +72,7 @@ class NewVmSerializer(ChangeVmSerializer):
     dry_run = serializers.BooleanField(default=False)
 
 
-class NewVmAnswerSerializer(serializers.Serializer[Any]):
+class VmJobSerializer(serializers.Serializer[Any]):
     """The VM, and the job that creates it; no job after a dry run."""
 
     vm = VirtualMachineSerializer()

@@ -28,7 +28,7 @@ class SyncStateSerializer(ReadOnlyModelSerializer[SyncState]):
         fields = ["account", "account_name", "region", "listed_at", "full_listed_at", "full_wanted_at"]
 
 
-class SyncAcceptedSerializer(serializers.Serializer[Any]):
+class SyncRegionsSerializer(serializers.Serializer[Any]):
     """The accounts and regions that will be synced."""
 
     regions = SyncStateSerializer(many=True)

@@ -116,11 +116,11 @@ class VirtualMachineSerializer(ReadOnlyModelSerializer[VirtualMachine]):
 
     @extend_schema_field(serializers.DateTimeField(allow_null=True))
     def get_observed_at(self, vm: VirtualMachine) -> Any:
-        return getattr(vm, "seen_at", vm.observed_at)
+        return getattr(vm, "synced_at", vm.observed_at)
 
     def get_stale(self, vm: VirtualMachine) -> bool:
-        seen_at = getattr(vm, "seen_at", vm.observed_at)
-        return not is_recent(seen_at, stale_after())
+        synced_at = getattr(vm, "synced_at", vm.observed_at)
+        return not is_recent(synced_at, stale_after())
 
     @extend_schema_field(serializers.ListField(child=serializers.CharField()))
     def get_allowed_actions(self, vm: VirtualMachine) -> list[str]:

@@ -80,7 +80,7 @@ def control_vms(
     The rows are locked in the order of their keys, so two such requests never wait for each other.
     """
     with transaction.atomic():
-        rows = VirtualMachine.objects.within(scope).shown().filter(pk__in=vm_ids).order_by("pk")
+        rows = VirtualMachine.objects.within(scope).for_display().filter(pk__in=vm_ids).order_by("pk")
         vms = {vm.pk: vm for vm in rows.select_for_update(of=("self",))}
         if vms:
             scope.require(Role.OPERATOR, VirtualMachine)

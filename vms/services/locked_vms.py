@@ -17,7 +17,7 @@ from ..models import VirtualMachine
 
 def lock_vm(scope: Scope, vm_id: UUID, needed: Role) -> VirtualMachine:
     """Lock and return a VM with all that an answer shows of it. Raises as `lock_row`."""
-    vm: VirtualMachine = lock_row(VirtualMachine.objects.shown(), scope, vm_id, needed)
+    vm: VirtualMachine = lock_row(VirtualMachine.objects.for_display(), scope, vm_id, needed)
     return vm
 
 
@@ -36,7 +36,7 @@ def build_specs(command_class: Callable[[str], ServerCommand], vms: Sequence[Vir
     return [Spec(command, vm.information_system.tenant) for command, vm in commands]
 
 
-def touch_submitted(vms: Sequence[VirtualMachine], answers: Sequence[SubmitResult]) -> int:
+def touch_submitted_vms(vms: Sequence[VirtualMachine], answers: Sequence[SubmitResult]) -> int:
     """Move `written_at` of the locked VMs that have a new job; return how many. `answers` are theirs, in their order."""
     submitted = [
         vm.pk for vm, answer in zip(vms, answers, strict=True) if answer.job is not None and not answer.joined

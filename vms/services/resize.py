@@ -21,7 +21,7 @@ from ..catalogue import Catalogue, flavor_size_columns
 from ..commands.resize import ConfirmResizeCommand, ResizeVmCommand
 from ..models import Resize, VirtualMachine, VMStatus
 from .control import ControlResult
-from .locked_vms import build_specs, lock_vm, touch, touch_submitted
+from .locked_vms import build_specs, lock_vm, touch, touch_submitted_vms
 
 
 def resize_vm(
@@ -97,8 +97,8 @@ def confirm_due_resizes(limit: int = 500) -> int:
     left to whoever holds it.
     """
     with transaction.atomic():
-        due = VirtualMachine.objects.shown().filter(resize__confirms_at__lt=timezone.now())
+        due = VirtualMachine.objects.for_display().filter(resize__confirms_at__lt=timezone.now())
         due = due.exclude(status__in=[VMStatus.REMOVED, VMStatus.ERROR])
         vms = list(due.order_by("pk").select_for_update(of=("self",), skip_locked=True)[:limit])
         answers = engine.submit_many(build_specs(ConfirmResizeCommand, vms), mode="valid")
-        return touch_submitted(vms, answers)
+        return touch_submitted_vms(vms, answers)

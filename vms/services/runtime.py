@@ -15,7 +15,7 @@ from tenants.models import Tenant
 
 from ..commands.power import StopVmAtRuntimeEndCommand
 from ..models import VirtualMachine, VMOperationLog, VMStatus
-from .locked_vms import build_specs, touch_submitted
+from .locked_vms import build_specs, touch_submitted_vms
 
 AT_ONCE = 500
 
@@ -30,12 +30,12 @@ def stop_at_runtime_end() -> int:
         is_over = Q(pk__in=[])
         for today, of_these in _tenants_by_day():
             is_over |= of_these & Q(runtime_end__lt=today)
-        over = VirtualMachine.objects.shown().filter(
+        over = VirtualMachine.objects.for_display().filter(
             is_over, status=VMStatus.RUNNING, openstack_id__isnull=False
         )
         vms = list(over.order_by("pk").select_for_update(of=("self",), skip_locked=True)[:AT_ONCE])
         answers = engine.submit_many(build_specs(StopVmAtRuntimeEndCommand, vms), mode="valid")
-        return touch_submitted(vms, answers)
+        return touch_submitted_vms(vms, answers)
 
 
 def _tenants_by_day() -> list[tuple[date, Q]]:

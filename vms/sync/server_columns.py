@@ -8,7 +8,7 @@ from typing import Any
 
 from openstack_client import Server
 
-from ..models import STATUS_OF_SERVER, VMStatus
+from ..models import VM_STATUS_BY_SERVER_STATUS, VMStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def map_server_columns(server: Server) -> ServerColumns:
     moving = server.task_state is not None or server.status in _MOVING
     fault = (server.fault or "")[:2000]
     return ServerColumns(
-        STATUS_OF_SERVER.get(server.status), ip_address, mac_address, addresses, fault, moving
+        VM_STATUS_BY_SERVER_STATUS.get(server.status), ip_address, mac_address, addresses, fault, moving
     )
 
 

@@ -20,15 +20,15 @@ CLOCK_SKEW = timedelta(minutes=5)
 class ServerWatcher(CloudWatcher[Server]):
     """A watcher of servers. Its scopes are those of `VirtualMachine.polling_scope`."""
 
-    def one(self, cloud: Cloud, object_id: str) -> Server:
+    def fetch_object(self, cloud: Cloud, object_id: str) -> Server:
         """Get one server."""
         return cloud.compute.get_server(object_id)
 
-    def many(self, cloud: Cloud, since: datetime) -> Iterator[RecordPage[Server]]:
+    def list_objects(self, cloud: Cloud, since: datetime) -> Iterator[RecordPage[Server]]:
         """List what has changed since the first of the servers was watched."""
         return cloud.compute.server_pages(changes_since=since - CLOCK_SKEW)
 
-    def seen(self, found: Server) -> Observation:
+    def build_observation(self, found: Server) -> Observation:
         """Return Nova's status, the fault, and the VM's columns."""
         status = MISSING if found.status == "DELETED" else found.status
         return Observation(status, found.fault or "", {"columns": asdict(map_server_columns(found))})
@@ -37,15 +37,15 @@ class ServerWatcher(CloudWatcher[Server]):
 class ImageWatcher(CloudWatcher[Image]):
     """A watcher of images. Glance lists no changes, and there are few images, so all are listed."""
 
-    def one(self, cloud: Cloud, object_id: str) -> Image:
+    def fetch_object(self, cloud: Cloud, object_id: str) -> Image:
         """Get one image."""
         return cloud.image.get_image(object_id)
 
-    def many(self, cloud: Cloud, since: datetime) -> Iterator[RecordPage[Image]]:
+    def list_objects(self, cloud: Cloud, since: datetime) -> Iterator[RecordPage[Image]]:
         """List all images that the project may use."""
         return cloud.image.image_pages()
 
-    def seen(self, found: Image) -> Observation:
+    def build_observation(self, found: Image) -> Observation:
         """Return Glance's status, and the image's size."""
         status = MISSING if found.status in {"deleted", "pending_delete"} else found.status
         return Observation(status, "", {"size_bytes": found.size_bytes})

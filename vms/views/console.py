@@ -13,7 +13,7 @@ from tasks.command_views import job_response
 from tenants.scoping import Role
 
 from ..models import VirtualMachine
-from ..serializers import ConsoleAnswerSerializer, ConsoleSerializer, ReadConsoleSerializer
+from ..serializers import ConsoleJobSerializer, ConsoleSerializer, ReadConsoleSerializer
 from ..services import read_console
 from ..services.console import last_console
 from .vm_children import VmChildView
@@ -33,7 +33,7 @@ class VmConsoleView(VmChildView):
         return Response(asdict(last_console(scope=self.scope, vm=vm)))
 
     @extend_schema(
-        request=ReadConsoleSerializer, responses={200: ConsoleAnswerSerializer, 202: ConsoleAnswerSerializer}
+        request=ReadConsoleSerializer, responses={200: ConsoleJobSerializer, 202: ConsoleJobSerializer}
     )
     def post(self, request: Request, pk: UUID) -> Response:
         """Request the console URL or the last lines of the log from the cloud; `Prefer: wait=10` answers with them."""

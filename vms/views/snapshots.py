@@ -16,7 +16,7 @@ from tenants.scoped_views import ScopedView
 from tenants.scoping import Role
 
 from ..models import VMSnapshot
-from ..serializers import NewSnapshotSerializer, SnapshotSerializer, SnapshotTakenSerializer
+from ..serializers import NewSnapshotSerializer, SnapshotJobSerializer, SnapshotSerializer
 from ..services import remove_snapshot, take_snapshot
 from .vm_children import VmChildView
 
@@ -38,7 +38,7 @@ class VmSnapshotsView(VmChildView, ListAPIView[VMSnapshot]):
             return snapshots
         return snapshots.filter(vm_id=self.get_vm().pk)
 
-    @extend_schema(request=NewSnapshotSerializer, responses={202: SnapshotTakenSerializer})
+    @extend_schema(request=NewSnapshotSerializer, responses={202: SnapshotJobSerializer})
     def post(self, request: Request, pk: UUID) -> Response:
         """Create an image of the VM, from which others can be created."""
 
@@ -73,7 +73,7 @@ class SnapshotDetailView(CommandView):
     queryset = SNAPSHOTS
     serializer_class = SnapshotSerializer
 
-    @extend_schema(responses={202: SnapshotTakenSerializer})
+    @extend_schema(responses={202: SnapshotJobSerializer})
     def delete(self, request: Request, pk: UUID) -> Response:
         """Delete it, with its image."""
 

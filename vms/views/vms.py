@@ -19,23 +19,23 @@ from tasks.models import Job
 from tenants.scoped_views import ScopedView
 from tenants.scoping import Role
 
-from ..filters import SEARCHED, OperationLogFilter, VirtualMachineFilter
+from ..filters import SEARCH_FIELDS, OperationLogFilter, VirtualMachineFilter
 from ..models import VirtualMachine, VMOperationLog
 from ..serializers import (
     ChangeVmSerializer,
-    ControlSerializer,
-    NewVmAnswerSerializer,
+    ControlResultSerializer,
     NewVmSerializer,
     OperationLogSerializer,
     OptionsRequestSerializer,
     OptionsSerializer,
     RemovalSerializer,
     VirtualMachineSerializer,
+    VmJobSerializer,
     jobs_in_flight,
 )
 from ..services import ControlResult, change_vm, create_vm, creation_options, remove_vm
 
-VMS = VirtualMachine.objects.shown()
+VMS = VirtualMachine.objects.for_display()
 DRY_RUN = OpenApiParameter("dry_run", bool, description="Say what would be done, and do nothing.")
 
 
@@ -71,7 +71,7 @@ class VmListingView(VmView):
     """The filters, search and order that the list and the export of VMs share."""
 
     filterset_class = VirtualMachineFilter
-    search_fields = SEARCHED
+    search_fields = SEARCH_FIELDS
     ordering_fields = ["name", "status", "created_at", "cpu_cores", "memory_gb", "disk_gb", "ip_address"]
     ordering = ["name"]
 
@@ -82,7 +82,7 @@ class VmListView(VmListingView, ListAPIView[VirtualMachine]):
     @extend_schema(
         parameters=[DRY_RUN],
         request=NewVmSerializer,
-        responses={200: NewVmAnswerSerializer, 202: NewVmAnswerSerializer},
+        responses={200: VmJobSerializer, 202: VmJobSerializer},
     )
     def post(self, request: Request) -> Response:
         """Create a VM. All errors of the request are returned at once, by field.
@@ -137,9 +137,7 @@ class VmDetailView(VmView, RetrieveAPIView[VirtualMachine]):
         vm = self.get_object()
         return Response(self.get_serializer(vm).data, headers={"ETag": etag_of(vm.version)})
 
-    @extend_schema(
-        request=ChangeVmSerializer, responses={200: NewVmAnswerSerializer, 202: NewVmAnswerSerializer}
-    )
+    @extend_schema(request=ChangeVmSerializer, responses={200: VmJobSerializer, 202: VmJobSerializer})
     def patch(self, request: Request, pk: UUID) -> Response:
         """Change it; 202 with the job when its server has to follow (name, metadata), 200 otherwise."""
 
@@ -155,7 +153,9 @@ class VmDetailView(VmView, RetrieveAPIView[VirtualMachine]):
 
         return self.run_command(request, record)
 
-    @extend_schema(parameters=[RemovalSerializer], responses={200: ControlSerializer, 202: ControlSerializer})
+    @extend_schema(
+        parameters=[RemovalSerializer], responses={200: ControlResultSerializer, 202: ControlResultSerializer}
+    )
     def delete(self, request: Request, pk: UUID) -> Response:
         """Delete it, with its volumes or without. A running VM is refused unless forced."""
 

@@ -22,10 +22,10 @@ from tasks.command import Entity, Failure, Result, minutes, register, step
 from tasks.dispatch import dispatch_task
 
 from ..models import OrphanVolume, SpareVolume, VolumePool
-from ..models.pools import LONGEST_PAUSE
+from ..models.pools import MAX_PAUSE
 from .cinder import CinderCommand, CreateObjectCommand
 
-# A pool whose creations fail pauses: a minute the first time, then twice as long each time, `LONGEST_PAUSE` at most.
+# A pool whose creations fail pauses: a minute the first time, then twice as long each time, `MAX_PAUSE` at most.
 FIRST_PAUSE = timedelta(minutes=1)
 # The weight of the newest creation in the moving mean of `creation_seconds`.
 NEWEST_WEIGHT = 0.2
@@ -40,7 +40,7 @@ def pause_pool(pool_id: int, reason: str) -> None:
     pool.last_error = reason[:4000]
     now = timezone.now()
     if not pool.is_paused:
-        length = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(pool.pauses, 10))
+        length = min(MAX_PAUSE, FIRST_PAUSE * 2 ** min(pool.pauses, 10))
         # Spread, or all pools of a full account would try again at the same time.
         pool.paused_until = now + length * uniform(1, 1.3)  # noqa: S311 - no secret depends on it.
         pool.pauses += 1

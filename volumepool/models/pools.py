@@ -19,8 +19,8 @@ from cloudaccounts.models import CloudAccount
 MAX_DESIRED = 1000
 
 # How long a pool pauses at the most, before its pause is spread; one that is longer was written by a clock that ran ahead.
-LONGEST_PAUSE = timedelta(hours=1)
-NO_PAUSE_IS_LONGER = 1.5 * LONGEST_PAUSE
+MAX_PAUSE = timedelta(hours=1)
+MAX_SPREAD_PAUSE = 1.5 * MAX_PAUSE
 
 
 class VolumePool(models.Model):
@@ -105,17 +105,17 @@ class VolumePool(models.Model):
     def is_paused(self) -> bool:
         """Return whether nothing is asked for now, as the cloud has refused."""
         now = timezone.now()
-        return self.paused_until is not None and now < self.paused_until <= now + NO_PAUSE_IS_LONGER
+        return self.paused_until is not None and now < self.paused_until <= now + MAX_SPREAD_PAUSE
 
     @property
-    def is_of_snapshot(self) -> bool:
+    def has_snapshot_source(self) -> bool:
         """Return whether its spares are copies of a snapshot."""
         return bool(self.snapshot_id or self.snapshot_prefix)
 
     @property
     def is_source_missing(self) -> bool:
         """Return whether nothing can be made for it now: no snapshot fits, or none has been looked for yet."""
-        return self.is_of_snapshot and not self.current_snapshot_id
+        return self.has_snapshot_source and not self.current_snapshot_id
 
     @property
     def has_source_problem(self) -> bool:
@@ -125,7 +125,7 @@ class VolumePool(models.Model):
     @property
     def source_snapshot_id(self) -> str:
         """Return the snapshot that new spares are copies of: "" for blank spares, for copies of an image, and while no snapshot fits."""
-        return self.current_snapshot_id if self.is_of_snapshot else ""
+        return self.current_snapshot_id if self.has_snapshot_source else ""
 
 
 class SpareVolumeQuerySet(models.QuerySet["SpareVolume"]):

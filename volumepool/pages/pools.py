@@ -110,7 +110,7 @@ def pool_live_part(request: PageRequest, pk: int) -> HttpResponse:
 
 @_for_staff
 @require_POST
-def fill_pool_page(request: PageRequest, pk: int) -> HttpResponse:
+def refill_pool_page(request: PageRequest, pk: int) -> HttpResponse:
     """Request a backfill, or say why nothing can be created."""
     pool = get_object_or_404(POOLS, pk=pk)
     state = derive_state(pool, compute_figures([pool])[pk].available)
@@ -124,7 +124,7 @@ def fill_pool_page(request: PageRequest, pk: int) -> HttpResponse:
 
 @_for_staff
 @require_POST
-def compare_pool_page(request: PageRequest, pk: int) -> HttpResponse:
+def reconcile_pool_page(request: PageRequest, pk: int) -> HttpResponse:
     """Request the reconciliation of the pool's account and region."""
     pool = get_object_or_404(POOLS, pk=pk)
     if pool.account.active:

@@ -18,7 +18,7 @@ from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role
 
 from ..models import VolumeSnapshot
-from ..serializers import WantedVolumesSerializer
+from ..serializers import NewVolumesSerializer
 from ..services import VolumeCreationRequest, create_volumes, remove_snapshot
 
 PAGE_SIZE = 50
@@ -57,7 +57,7 @@ def copy_snapshot_page(request: PageRequest, pk: UUID) -> HttpResponse:
             "information_system": str(snapshot.information_system_id),
             "snapshot": str(pk),
         }
-        params = validate_form(WantedVolumesSerializer(data=asked))
+        params = validate_form(NewVolumesSerializer(data=asked))
         create_volumes(scope=scope, request=VolumeCreationRequest(**params))
     except DomainError as refused:
         show_error(request, refused)

@@ -24,7 +24,7 @@ from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
 
 from ..models import Volume
-from ..serializers import ChangeVolumeSerializer, VolumeActionSerializer, WantedVolumesSerializer
+from ..serializers import ChangeVolumeSerializer, NewVolumesSerializer, VolumeActionSerializer
 from ..services import (
     ClaimRequest,
     VolumeCreationRequest,
@@ -100,7 +100,7 @@ def new_volumes_page(request: PageRequest) -> HttpResponse:
     scope = page_scope(request)
     try:
         scope.require(Role.ADMIN, Volume)
-        params = validate_form(WantedVolumesSerializer(data=filled_fields(request.POST, *NEW_FIELDS)))
+        params = validate_form(NewVolumesSerializer(data=filled_fields(request.POST, *NEW_FIELDS)))
         if "type" in params:
             claim_volumes(scope=scope, request=ClaimRequest(**params))
         else:

@@ -6,31 +6,31 @@ from .pools import (
     SpareVolumeSerializer,
     VolumePoolSerializer,
 )
-from .snapshots import VolumeSnapshotRemovedSerializer, VolumeSnapshotSerializer
+from .snapshots import VolumeSnapshotJobSerializer, VolumeSnapshotSerializer
 from .volumes import (
     ChangeVolumeSerializer,
-    VolumeActedSerializer,
+    NewVolumesSerializer,
+    VolumeActionJobSerializer,
     VolumeActionSerializer,
-    VolumeChangedSerializer,
+    VolumeJobSerializer,
     VolumeOptionSerializer,
     VolumeSerializer,
-    VolumesProvidedSerializer,
-    WantedVolumesSerializer,
+    VolumesJobSerializer,
 )
 
 __all__ = [
     "ChangeVolumeSerializer",
+    "NewVolumesSerializer",
     "PoolHistoryQuerySerializer",
     "PoolHistorySerializer",
     "SpareVolumeSerializer",
-    "VolumeActedSerializer",
+    "VolumeActionJobSerializer",
     "VolumeActionSerializer",
-    "VolumeChangedSerializer",
+    "VolumeJobSerializer",
     "VolumeOptionSerializer",
     "VolumePoolSerializer",
     "VolumeSerializer",
-    "VolumeSnapshotRemovedSerializer",
+    "VolumeSnapshotJobSerializer",
     "VolumeSnapshotSerializer",
-    "VolumesProvidedSerializer",
-    "WantedVolumesSerializer",
+    "VolumesJobSerializer",
 ]

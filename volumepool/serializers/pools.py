@@ -21,7 +21,7 @@ class SpareVolumeSerializer(ReadOnlyModelSerializer[SpareVolume]):
         fields = ["id", "volume_id", "name", "snapshot_id", "size_gb", "status", "created_at", "available_at"]
 
 
-class _OfFigures:
+class _PoolFigureMixin:
     """A field that the figures of a pool hold, not its row."""
 
     field_name: str | None
@@ -32,11 +32,11 @@ class _OfFigures:
         return getattr(self.context["figures"][pool.pk], str(self.field_name))
 
 
-class CountOfFigures(_OfFigures, serializers.IntegerField):
+class PoolCountField(_PoolFigureMixin, serializers.IntegerField):
     """How many."""
 
 
-class ShareOfFigures(_OfFigures, serializers.FloatField):
+class PoolRateField(_PoolFigureMixin, serializers.FloatField):
     """A share, or seconds."""
 
 
@@ -44,14 +44,14 @@ class VolumePoolSerializer(serializers.ModelSerializer[VolumePool]):
     """A pool, with its figures: of now, of today, and what it was worth in the last two weeks."""
 
     account_name = serializers.CharField(source="account.name", read_only=True)
-    available = CountOfFigures(read_only=True)
-    creating = CountOfFigures(read_only=True)
-    claimed_today = CountOfFigures(read_only=True)
-    hits = CountOfFigures(read_only=True)
-    misses = CountOfFigures(read_only=True)
-    hit_rate = ShareOfFigures(read_only=True, allow_null=True)
-    seconds_saved = ShareOfFigures(read_only=True)
-    suggested = CountOfFigures(read_only=True, allow_null=True)
+    available = PoolCountField(read_only=True)
+    creating = PoolCountField(read_only=True)
+    claimed_today = PoolCountField(read_only=True)
+    hits = PoolCountField(read_only=True)
+    misses = PoolCountField(read_only=True)
+    hit_rate = PoolRateField(read_only=True, allow_null=True)
+    seconds_saved = PoolRateField(read_only=True)
+    suggested = PoolCountField(read_only=True, allow_null=True)
 
     class Meta:
         model = VolumePool

@@ -41,7 +41,7 @@ class VolumeSnapshotSerializer(ReadOnlyModelSerializer[VolumeSnapshot]):
         return snapshot.created_by.get_username() if snapshot.created_by else None
 
 
-class VolumeSnapshotRemovedSerializer(serializers.Serializer[Any]):
+class VolumeSnapshotJobSerializer(serializers.Serializer[Any]):
     """The snapshot, and the job that removes it."""
 
     snapshot = VolumeSnapshotSerializer()

@@ -62,7 +62,7 @@ class VolumeSerializer(ReadOnlyModelSerializer[Volume]):
         return volume.vm.name if volume.vm else None
 
 
-class VolumeChangedSerializer(serializers.Serializer[Any]):
+class VolumeJobSerializer(serializers.Serializer[Any]):
     """The volume, and the job that changes or removes it; null when there was nothing to change."""
 
     volume = VolumeSerializer()
@@ -107,13 +107,13 @@ class VolumeActionSerializer(StrictSerializer):
         return attrs
 
 
-class VolumeActedSerializer(VolumeChangedSerializer):
+class VolumeActionJobSerializer(VolumeJobSerializer):
     """The volume, the job, and the snapshot when one is taken."""
 
     snapshot = VolumeSnapshotSerializer(required=False)
 
 
-class WantedVolumesSerializer(StrictSerializer):
+class NewVolumesSerializer(StrictSerializer):
     """Volumes: of a `type`, of a `size_gb`, or copies of a `snapshot`; exactly one of the first two, or the last.
 
     `volume_ids` goes with `type`: those that one has ("" for a new one), or a spare's that is wanted.
@@ -173,7 +173,7 @@ class VolumeOptionSerializer(serializers.Serializer[Any]):
     problem = serializers.CharField(allow_blank=True)
 
 
-class VolumesProvidedSerializer(serializers.Serializer[Any]):
+class VolumesJobSerializer(serializers.Serializer[Any]):
     """The volumes in the order in which they were wanted, and the job that sees to the new ones; null when none is."""
 
     volumes = VolumeSerializer(many=True)

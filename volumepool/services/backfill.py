@@ -14,7 +14,7 @@ from tasks.engine import Spec
 from ..commands import CreateSpareCommand
 from ..commands.spares import pause_pool
 from ..models import SpareVolume, Volume, VolumePool
-from ..models.pools import NO_PAUSE_IS_LONGER
+from ..models.pools import MAX_SPREAD_PAUSE
 from ..sync.quotas import RemainingQuota, fetch_remaining_quota
 
 
@@ -24,7 +24,7 @@ def select_pools_to_fill() -> list[int]:
 
 
 def _fillable() -> QuerySet[VolumePool]:
-    ready = Q(paused_until=None) | Q(paused_until__lt=Now()) | Q(paused_until__gt=Now() + NO_PAUSE_IS_LONGER)
+    ready = Q(paused_until=None) | Q(paused_until__lt=Now()) | Q(paused_until__gt=Now() + MAX_SPREAD_PAUSE)
     return VolumePool.objects.filter(ready, enabled=True, account__active=True)
 
 

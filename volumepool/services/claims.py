@@ -119,7 +119,7 @@ def find_boot_pool(
             continue
         if image_id and pool.image_id == image_id:
             return pool
-        if type_code and pool.is_of_snapshot and pool.type == type_code:
+        if type_code and pool.has_snapshot_source and pool.type == type_code:
             return pool
     return None
 

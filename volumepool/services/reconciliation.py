@@ -72,7 +72,7 @@ def _choose_snapshots(account: CloudAccount, region: str, listing: Listing) -> N
     sources = [snapshot.volume_id for snapshot in listing.snapshots]
     of_tenants = set(Volume.objects.filter(volume_id__in=sources).values_list("volume_id", flat=True))
     for pool in VolumePool.objects.filter(account=account, region=region):
-        if not pool.is_of_snapshot:
+        if not pool.has_snapshot_source:
             continue
         found = (
             listing.find_snapshot(pool.snapshot_id)

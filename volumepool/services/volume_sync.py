@@ -27,14 +27,14 @@ def request_volume_sync(*, scope: Scope, account_id: int | None = None) -> list[
     places = sorted(set(volumes.order_by().values_list("account_id", "region")))
     request_regions(VolumeSyncState, places, "wanted_at")
     if places:
-        dispatch_task("volumepool.sync_place", *places)
+        dispatch_task("volumepool.sync_region_volumes", *places)
     return places
 
 
 def accept_volume_losses(states: QuerySet[VolumeSyncState]) -> int:
     """Let the next run of some regions mark whatever is missing; return their number. For staff who have checked."""
     accepted = states.update(losses_accepted=True, wanted_at=timezone.now())
-    dispatch_task("volumepool.sync_place", *states.values_list("account_id", "region"))
+    dispatch_task("volumepool.sync_region_volumes", *states.values_list("account_id", "region"))
     return accepted
 
 

@@ -15,15 +15,15 @@ from ..cinder_columns import to_columns
 class VolumeWatcher(CloudWatcher[Volume]):
     """Polls volumes. Cinder cannot list changes only, so many volumes are polled by listing all of them."""
 
-    def one(self, cloud: Cloud, object_id: str) -> Volume:
+    def fetch_object(self, cloud: Cloud, object_id: str) -> Volume:
         """Fetch one volume."""
         return cloud.block_storage.get_volume(object_id)
 
-    def many(self, cloud: Cloud, since: datetime) -> Iterator[RecordPage[Volume]]:
+    def list_objects(self, cloud: Cloud, since: datetime) -> Iterator[RecordPage[Volume]]:
         """List all volumes of the project."""
         return cloud.block_storage.volume_pages()
 
-    def seen(self, found: Volume) -> Observation:
+    def build_observation(self, found: Volume) -> Observation:
         """Return the volume's status, servers and columns."""
         data = {
             "server_ids": list(found.server_ids),
@@ -36,14 +36,14 @@ class VolumeWatcher(CloudWatcher[Volume]):
 class SnapshotWatcher(CloudWatcher[Snapshot]):
     """Polls snapshots of volumes."""
 
-    def one(self, cloud: Cloud, object_id: str) -> Snapshot:
+    def fetch_object(self, cloud: Cloud, object_id: str) -> Snapshot:
         """Fetch one snapshot."""
         return cloud.block_storage.get_snapshot(object_id)
 
-    def many(self, cloud: Cloud, since: datetime) -> Iterator[RecordPage[Snapshot]]:
+    def list_objects(self, cloud: Cloud, since: datetime) -> Iterator[RecordPage[Snapshot]]:
         """List all snapshots of the project."""
         return cloud.block_storage.snapshot_pages()
 
-    def seen(self, found: Snapshot) -> Observation:
+    def build_observation(self, found: Snapshot) -> Observation:
         """Return the snapshot's status."""
         return Observation(found.status)

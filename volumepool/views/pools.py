@@ -42,7 +42,7 @@ class _PoolView(GenericAPIView[VolumePool]):
         """The figures of what is shown."""
         return {**super().get_serializer_context(), "figures": {}}
 
-    def shown(self, pools: Sequence[VolumePool]) -> Any:
+    def render_pools(self, pools: Sequence[VolumePool]) -> Any:
         """Pools with their figures: a fixed number of queries."""
         context = {**self.get_serializer_context(), "figures": compute_figures(pools)}
         return VolumePoolSerializer(pools, many=True, context=context).data
@@ -54,7 +54,7 @@ class PoolListView(_PoolView, ListAPIView[VolumePool]):
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """A page of pools."""
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
-        return self.get_paginated_response(self.shown(page))
+        return self.get_paginated_response(self.render_pools(page))
 
 
 class PoolDetailView(_PoolView):
@@ -62,7 +62,7 @@ class PoolDetailView(_PoolView):
 
     def get(self, request: Request, pk: int) -> Response:
         """Read it."""
-        return Response(self.shown([self.get_object()])[0])
+        return Response(self.render_pools([self.get_object()])[0])
 
 
 class PoolHistoryView(_PoolView):
@@ -104,7 +104,7 @@ class PoolBackfillView(_PoolView):
         """Look now for what is missing in it, although it may be pausing."""
         pool = self.get_object()
         request_backfill(pool)
-        return Response(self.shown([pool])[0], status=202)
+        return Response(self.render_pools([pool])[0], status=202)
 
 
 class PoolReconcileView(_PoolView):
@@ -116,4 +116,4 @@ class PoolReconcileView(_PoolView):
         """Compare its account and region with what Cinder has."""
         pool = self.get_object()
         dispatch_task("volumepool.reconcile", [pool.account_id, pool.region])
-        return Response(self.shown([pool])[0], status=202)
+        return Response(self.render_pools([pool])[0], status=202)

@@ -14,7 +14,7 @@ from tenants.scoped_views import ScopedView
 
 from ..filters import VolumeSnapshotFilter
 from ..models import VolumeSnapshot
-from ..serializers import VolumeSnapshotRemovedSerializer, VolumeSnapshotSerializer
+from ..serializers import VolumeSnapshotJobSerializer, VolumeSnapshotSerializer
 from ..services import remove_snapshot
 
 SNAPSHOTS = VolumeSnapshot.objects.select_related("information_system", "volume", "created_by")
@@ -37,7 +37,7 @@ class VolumeSnapshotDetailView(CommandView, RetrieveAPIView[VolumeSnapshot]):
     queryset = SNAPSHOTS
     serializer_class = VolumeSnapshotSerializer
 
-    @extend_schema(responses={202: VolumeSnapshotRemovedSerializer})
+    @extend_schema(responses={202: VolumeSnapshotJobSerializer})
     def delete(self, request: Request, pk: UUID) -> Response:
         """Remove it."""
 

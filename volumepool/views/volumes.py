@@ -21,14 +21,14 @@ from ..filters import VolumeFilter
 from ..models import Volume
 from ..serializers import (
     ChangeVolumeSerializer,
-    VolumeActedSerializer,
+    NewVolumesSerializer,
+    VolumeActionJobSerializer,
     VolumeActionSerializer,
-    VolumeChangedSerializer,
+    VolumeJobSerializer,
     VolumeOptionSerializer,
     VolumeSerializer,
+    VolumesJobSerializer,
     VolumeSnapshotSerializer,
-    VolumesProvidedSerializer,
-    WantedVolumesSerializer,
 )
 from ..services import (
     ClaimRequest,
@@ -54,8 +54,8 @@ class VolumeListView(CommandView, ListAPIView[Volume]):
     ordering = ["name"]
 
     @extend_schema(
-        request=WantedVolumesSerializer,
-        responses={200: VolumesProvidedSerializer, 202: VolumesProvidedSerializer},
+        request=NewVolumesSerializer,
+        responses={200: VolumesJobSerializer, 202: VolumesJobSerializer},
     )
     def post(self, request: Request) -> Response:
         """Get volumes. Of a type: spares as far as there are any, new ones for the rest; `source` says which is which.
@@ -65,7 +65,7 @@ class VolumeListView(CommandView, ListAPIView[Volume]):
 
         def record() -> Response:
             self.scope.require(Role.ADMIN, Volume)
-            params = self.validate_body(WantedVolumesSerializer(data=request.data), Role.ADMIN)
+            params = self.validate_body(NewVolumesSerializer(data=request.data), Role.ADMIN)
             if "type" in params:
                 provided = claim_volumes(scope=self.scope, request=ClaimRequest(**params))
             else:
@@ -115,7 +115,7 @@ class VolumeDetailView(_VolumeView, RetrieveAPIView[Volume]):
 
     @extend_schema(
         request=ChangeVolumeSerializer,
-        responses={200: VolumeChangedSerializer, 202: VolumeChangedSerializer},
+        responses={200: VolumeJobSerializer, 202: VolumeJobSerializer},
     )
     def patch(self, request: Request, pk: UUID) -> Response:
         """Give it another name, in the cloud too."""
@@ -127,7 +127,7 @@ class VolumeDetailView(_VolumeView, RetrieveAPIView[Volume]):
 
         return self.run_command(request, record)
 
-    @extend_schema(responses={202: VolumeChangedSerializer})
+    @extend_schema(responses={202: VolumeJobSerializer})
     def delete(self, request: Request, pk: UUID) -> Response:
         """Remove it, with what is on it, when no VM has it."""
 
@@ -144,7 +144,8 @@ class VolumeActionsView(_VolumeView):
     serializer_class = VolumeActionSerializer
 
     @extend_schema(
-        request=VolumeActionSerializer, responses={200: VolumeActedSerializer, 202: VolumeActedSerializer}
+        request=VolumeActionSerializer,
+        responses={200: VolumeActionJobSerializer, 202: VolumeActionJobSerializer},
     )
     def post(self, request: Request, pk: UUID) -> Response:
         """Extend it, take a snapshot of it, put it on a VM, take it off."""
