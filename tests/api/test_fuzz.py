@@ -188,7 +188,7 @@ class Caller:
             self.member.user.is_staff = self.member.user.is_superuser = True
             self.member.user.save()
         token, secret = ApiToken.objects.create(user=self.member.user, name="fuzz", expiry=None)
-        token.note_use()
+        token.record_use()
         # A token makes no token: that operation takes name and password, of a request without one.
         makes_token = self.operation.label == "POST /api/v1/auth/tokens/"
         self.authorization = "" if makes_token else f"Token {secret}"
@@ -336,13 +336,13 @@ def test_every_operation_is_fuzzed(document):
 def test_bad_input_is_refused_and_changes_nothing(document, method, path):
     caller = caller_of(document, method, path)
     # Junk proves nothing around a request that is refused for another reason.
-    assert caller.call(caller.right()) == caller.case.ok
+    assert caller.call(caller.right()) == caller.case.success_status
 
     caller.fuzz(Phase.generate, Phase.shrink)
 
     assert caller.answers.total() >= EXAMPLES // 2
     if ALL:  # Of a few requests, it may well be that all are wrong, or none.
-        assert caller.answers[caller.case.ok] > 1, "Nothing of the junk comes near what is right."
+        assert caller.answers[caller.case.success_status] > 1, "Nothing of the junk comes near what is right."
         assert not caller.can_go_wrong or max(caller.answers) >= 400, "Nothing of the junk is wrong."
 
 
