@@ -76,7 +76,7 @@ class _Reader:
 
     def may_read(self) -> bool:
         """Return whether the reader may still see the job: a few small queries."""
-        scope = self.opened.scope()
+        scope = self.opened.get_scope()
         return scope is not None and Job.objects.within(scope).filter(pk=self.job_id).exists()
 
     def pending_events(self, versions: tuple[Any, ...]) -> Iterator[bytes]:

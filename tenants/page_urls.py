@@ -8,7 +8,7 @@ from . import pages
 urlpatterns = [
     path("login/", pages.SignInView.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
-    path("tenant/", pages.select_tenant_page, name="choose-tenant"),
+    path("tenant/", pages.select_tenant_page, name="select-tenant"),
     path("preferences/", pages.preferences_page, name="preferences"),
     path("membership/", pages.membership_page, name="membership-page"),
     path(

@@ -26,7 +26,7 @@ from .. import invitations, services
 from ..models import Invitation, Membership, Tenant, User
 from ..scoped_pages import page_scope
 from ..scoping import Role
-from ..serializers import ChangedMembershipSerializer, NewMembershipSerializer
+from ..serializers import ChangeMembershipSerializer, NewMembershipSerializer
 
 PAGE_SIZE = 50
 FormHandler = Callable[..., None]
@@ -92,7 +92,7 @@ def invite_page(request: HttpRequest, pk: UUID) -> None:
     """Invite the user of a username."""
     tenant = _get_tenant(request, pk, Invitation)
     fields = validate_form(NewMembershipSerializer(data=filled_fields(request.POST, "username", "role")))
-    invitations.invite(tenant=tenant, by=cast("User", request.user), **fields)
+    invitations.invite_user(tenant=tenant, by=cast("User", request.user), **fields)
     messages.success(
         request,
         _("If there is a user called '%(name)s', the invitation is shown there.")
@@ -111,7 +111,7 @@ def withdraw_invitation_page(request: HttpRequest, pk: UUID, invitation_pk: UUID
 def change_member_page(request: HttpRequest, pk: UUID, member_pk: UUID) -> None:
     """Change the role of a member."""
     tenant = _get_tenant(request, pk, Membership)
-    fields = validate_form(ChangedMembershipSerializer(data=filled_fields(request.POST, "role")))
+    fields = validate_form(ChangeMembershipSerializer(data=filled_fields(request.POST, "role")))
     services.change_member(tenant=tenant, membership_id=member_pk, **fields)
     messages.success(request, _("The role is changed."))
 

@@ -15,8 +15,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from api.page_addresses import nearest_page, require_POST
-from api.time_zones import activate_time_zone, time_zone_names, validate_time_zone, zone
+from api.page_addresses import find_nearest_page, require_POST
+from api.time_zones import activate_time_zone, find_time_zone, list_time_zone_names, validate_time_zone
 
 from ..scoped_pages import SESSION_KEY, PageRequest, page_scope
 
@@ -29,7 +29,7 @@ class SignInView(LoginView):
     def get_redirect_url(self, request: HttpRequest | None = None) -> str:
         """Return the address in `next` if it shows a page, else that of the nearest page above it."""
         address = super().get_redirect_url() if request is None else super().get_redirect_url(request)
-        return nearest_page(address) if address else ""
+        return find_nearest_page(address) if address else ""
 
 
 @login_required
@@ -61,8 +61,8 @@ def preferences_page(request: PageRequest) -> HttpResponse:
         "scope": scope,
         "chosen": chosen,
         "error": error,
-        "names": sorted(time_zone_names()),
-        "without_choice": zone(getattr(tenant, "time_zone", "")).key,
+        "names": sorted(list_time_zone_names()),
+        "without_choice": find_time_zone(getattr(tenant, "time_zone", "")).key,
         "now": timezone.now(),
     }
     return render(request, "tenants/preferences.html", context, status=400 if error else 200)

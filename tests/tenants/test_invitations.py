@@ -158,12 +158,14 @@ def test_an_invitation_is_accepted_once(at_once):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_crowd_gets_no_more_than_the_tenant_may_have(at_once, settings):
+def test_simultaneous_creations_do_not_pass_the_limit(at_once, settings):
     settings.INVITATIONS_PER_TENANT = 2
     tenant, user = TenantFactory(), UserFactory()
 
     def one(number):
-        return lambda: invitations.invite(tenant=tenant, username=f"name-{number}", role="viewer", by=user)
+        return lambda: invitations.invite_user(
+            tenant=tenant, username=f"name-{number}", role="viewer", by=user
+        )
 
     came = at_once(*[one(number) for number in range(6)])
 

@@ -127,7 +127,7 @@ def test_an_inactive_tenant_is_invisible_to_its_members(tenants, client_of):
     assert [row["slug"] for row in client.get("/api/v1/auth/me").json()["tenants"]] == [active.slug]
 
 
-def test_who_belongs_to_an_inactive_tenant_alone_belongs_to_none(client_of):
+def test_a_member_of_inactive_tenants_alone_has_no_tenant(client_of):
     client = client_of(MembershipFactory(tenant__active=False).user)
 
     assert refusal(client)[:2] == refusal(client_of(UserFactory()))[:2] == (403, "no_tenant")
