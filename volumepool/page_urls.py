@@ -19,6 +19,6 @@ urlpatterns = [
     path("pools/", pages.pool_page, name="pool-page"),
     path("pools/<int:pk>/", pages.pool_detail_page, name="pool-detail-page"),
     path("pools/<int:pk>/backfill/", pages.refill_pool_page, name="pool-backfill"),
-    path("pools/<int:pk>/live/", pages.pool_live_part, name="pool-live"),
+    path("pools/<int:pk>/live/", pages.pool_live_fragment, name="pool-live"),
     path("pools/<int:pk>/reconcile/", pages.reconcile_pool_page, name="pool-reconcile"),
 ]

@@ -71,7 +71,7 @@ READ_FIRST = """
 """
 
 
-def test_who_reads_before_he_deletes_gives_the_same_spare_to_several(stocked_pool, others, monkeypatch):
+def test_a_claim_without_locks_gives_one_spare_to_several_tenants(stocked_pool, others, monkeypatch):
     """The race is real: what keeps the doubles out then is only that a volume's id stands in one row."""
     monkeypatch.setattr(claims, "CLAIM_SPARES", READ_FIRST)
 

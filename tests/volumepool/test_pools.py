@@ -93,7 +93,7 @@ def test_a_claim_takes_spares_as_they_are_and_renames_them_afterwards(full, want
     assert cinder.agree()
 
 
-def test_what_the_pool_lacks_is_made_and_nobody_can_tell_but_for_the_time(full, want, cinder):
+def test_volumes_that_the_pool_lacks_are_created_for_the_claim(full, want, cinder):
     claim = want(5)
 
     assert [v.source for v in claim.volumes] == ["pool"] * 3 + ["created"] * 2
@@ -106,7 +106,7 @@ def test_what_the_pool_lacks_is_made_and_nobody_can_tell_but_for_the_time(full, 
     assert Claim.objects.get().seconds_saved > 0
 
 
-def test_what_is_wanted_by_id_is_kept_replaced_or_taken(full, want, cloud, cinder):
+def test_volumes_named_by_id_are_kept_replaced_or_claimed(full, want, cloud, cinder):
     healthy, broken = want(2).volumes
     work()
     Volume.objects.filter(pk=broken.pk).update(status="error")
@@ -135,7 +135,7 @@ def test_when_all_are_healthy_nothing_is_done(full, want):
     assert available() == 2
 
 
-def test_a_spare_that_turns_out_bad_is_replaced_unseen(full, want, cloud, cinder):
+def test_an_unusable_boot_spare_is_replaced(full, want, cloud, cinder):
     first = SpareVolume.objects.claimable().first()
     cloud.call("PATCH", f"volumes/{first.volume_id}", {"status": "error"})
 
@@ -190,7 +190,7 @@ def test_a_spare_in_error_goes_in_cinder_too_and_is_made_anew(full, cloud, cinde
     assert cinder.agree()
 
 
-def test_a_spare_that_is_gone_is_believed_the_second_time(full, cloud, cinder):
+def test_a_spare_is_deleted_after_two_listings_without_it(full, cloud, cinder):
     gone = SpareVolume.objects.claimable().first()
     cloud.call("DELETE", f"volumes/{gone.volume_id}")
 
@@ -203,7 +203,7 @@ def test_a_spare_that_is_gone_is_believed_the_second_time(full, cloud, cinder):
 
 
 @pytest.mark.parametrize("change", [{"name": "mine now"}, {"status": "in-use"}])
-def test_what_somebody_has_taken_behind_our_back_stays_his(full, cloud, cinder, change):
+def test_a_spare_used_without_the_portal_is_left_alone(full, cloud, cinder, change):
     taken = SpareVolume.objects.claimable().first()
     cloud.call("PATCH", f"volumes/{taken.volume_id}", change)
 
@@ -215,7 +215,7 @@ def test_what_somebody_has_taken_behind_our_back_stays_his(full, cloud, cinder, 
     assert taken.volume_id in cinder.volumes(), "nobody removes what somebody uses"
 
 
-def test_a_stray_is_adopted_when_it_is_seen_twice_and_removed_when_it_is_not_wanted(full, cloud, cinder):
+def test_an_orphan_is_adopted_or_deleted_at_its_second_sighting(full, cloud, cinder):
     lost = SpareVolume.objects.claimable().first()
     SpareVolume.objects.filter(pk=lost.pk).delete()
 
@@ -282,7 +282,7 @@ def test_spares_that_are_too_old_are_replaced_new_ones_first(full, cinder):
     assert cinder.agree()
 
 
-def test_a_pool_that_is_to_be_smaller_gives_up_its_oldest(full, cinder):
+def test_a_pool_whose_size_is_reduced_deletes_its_oldest_spares(full, cinder):
     VolumePool.objects.update(desired=1)
 
     reconcile(*places(full))

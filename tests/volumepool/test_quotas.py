@@ -14,7 +14,7 @@ from tests.vms.conftest import account, catalogue, cloud
 from tests.working import work
 from volumepool.models import SpareVolume, VolumePool
 from volumepool.services import backfill, reconcile, select_pools_to_fill
-from volumepool.services.pools import find_pool_problems, seed_pools
+from volumepool.services.pools import seed_pools, validate_pool
 from volumepool.sync.quotas import RemainingQuota
 
 __all__ = ["account", "catalogue", "cloud"]
@@ -75,7 +75,7 @@ def test_two_pools_of_an_account_share_its_room_and_what_it_makes_at_once(pool, 
     assert len(backfill(other.pk)) == 1
 
 
-def test_what_users_have_asked_for_comes_first(pool, account, settings):
+def test_creations_of_users_come_before_those_of_spares(pool, account, settings):
     settings.POOL_IN_FLIGHT_PER_ACCOUNT = 3
     system = InformationSystemFactory()
     VolumeFactory.create_batch(
@@ -85,7 +85,7 @@ def test_what_users_have_asked_for_comes_first(pool, account, settings):
     assert len(backfill(pool.pk)) == 1
 
 
-def test_while_cinder_is_away_nothing_is_written_down(pool, cloud):
+def test_without_an_answer_of_cinder_no_row_is_created(pool, cloud):
     cloud.faults({"kind": "status", "status": 503})
 
     assert backfill(pool.pk) == []
@@ -198,4 +198,4 @@ def test_a_pool_that_its_account_cannot_have_is_refused_by_field(account, catalo
         columns = {**columns, "snapshot_id": catalogue.get(type="snapshot", name="igw-base").cloud_id}
     pool = VolumePool(**{"account": account, "region": "RegionOne", "type": "x", "size_gb": 10, **columns})
 
-    assert list(find_pool_problems(pool)) == [field]
+    assert list(validate_pool(pool)) == [field]

@@ -103,7 +103,7 @@ def test_volumes_of_a_size_are_made_and_marked(admin, ask, cloud, cinder):
         ({"type": "no-such-type"}, {"type"}),
     ],
 )
-def test_a_wish_that_cannot_be_is_refused_before_anything_is_made(ask, cinder, fields, named):
+def test_an_impossible_request_is_refused_before_anything_is_created(ask, cinder, fields, named):
     assert wrong(ask(**fields)) == named
     assert Volume.objects.count() == Claim.objects.count() == 0
     assert cinder.volumes() == {}
@@ -253,7 +253,7 @@ def test_a_snapshot_that_cinder_refuses_leaves_no_row(admin, act, cloud):
 # --- On VMs ------------------------------------------------------------------------------------------------
 
 
-def test_a_volume_is_put_on_a_vm_and_taken_off(admin, act, system, volume):
+def test_a_volume_is_attached_and_detached(admin, act, system, volume):
     assert code(act("detach")) == "not_attached"
     assert wrong(act("attach", vm="00000000-0000-4000-8000-000000000000")) == {"vm"}
     admin.done(admin.new_vm(system))

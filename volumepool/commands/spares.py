@@ -32,16 +32,16 @@ NEWEST_WEIGHT = 0.2
 
 
 def pause_pool(pool_id: int, reason: str) -> None:
-    """Pause the backfill of a pool, in the caller's transaction: the longer, the more often in a row.
+    """Pause the backfill of a pool, in the caller's transaction; each pause in a row is longer than the last.
 
-    Several failures of one cause count once: the pause of a pool that is paused already is not prolonged.
+    A pool that is paused already keeps its pause, so that several failures of one cause count once.
     """
     pool = VolumePool.objects.select_for_update(no_key=True).get(pk=pool_id)
     pool.last_error = reason[:4000]
     now = timezone.now()
     if not pool.is_paused:
         length = min(MAX_PAUSE, FIRST_PAUSE * 2 ** min(pool.pauses, 10))
-        # Spread, or all pools of a full account would try again at the same time.
+        # A random share is added, so that the pools of a full account do not all retry at the same time.
         pool.paused_until = now + length * uniform(1, 1.3)  # noqa: S311 - no secret depends on it.
         pool.pauses += 1
     pool.save(update_fields=["last_error", "paused_until", "pauses"])
@@ -53,7 +53,7 @@ class SpareCommand(CinderCommand):
     spare_id: str
     pool_id: int  # A job outlives its spare; this tells which pool it belonged to.
 
-    # A queue of their own: users' volumes never wait until spares have been created.
+    # A queue of their own, so that users' volumes do not wait for spares.
     queue: ClassVar[str] = "volumepool"
 
     @cached_property
@@ -125,7 +125,7 @@ class CreateSpareCommand(CreateObjectCommand, SpareCommand):
         dispatch_task("volumepool.backfill", [pool.pk])
 
     def on_failure(self, failure: Failure) -> None:
-        """Delete the row and pause the pool, so that a full quota is not asked again at once."""
+        """Delete the row and pause the pool, so that the backfill does not retry a full quota at once."""
         SpareVolume.objects.filter(pk=self.spare_id).delete()
         pause_pool(self.spare.pool_id, failure.message)
 
@@ -144,7 +144,7 @@ class RemoveSpareCommand(SpareCommand):
 
     @step(title=gettext_lazy("Send delete request to cloud"), deadline=minutes(60))
     def delete_volume(self) -> Result:
-        """Delete every volume that was created for the spare, but none that somebody has put to use since."""
+        """Delete every volume that was created for the spare, except one that somebody uses without the portal."""
         ids, spare = set(self.find_created()), self.spare
         if spare.volume_id is not None:
             ids.add(spare.volume_id)

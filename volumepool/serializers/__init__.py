@@ -1,4 +1,4 @@
-"""What the API of the room takes and shows, a file for each subject."""
+"""The serializers of the room's API, a module for each subject."""
 
 from .pools import (
     PoolHistoryQuerySerializer,

@@ -15,7 +15,7 @@ from cloudaccounts.sync.listed_statuses import SyncCounts, record_missing, write
 from openstack_client import Cloud, NotFound
 from openstack_client import Volume as CinderVolume
 
-from ..cinder_columns import VolumeColumns, to_columns
+from ..cinder_columns import VolumeColumns, map_volume_columns
 from ..models import GONE, Volume, VolumeSnapshot, VolumeSyncState
 from ..queries import WRITE_VOLUMES
 
@@ -102,7 +102,7 @@ class VolumeComparison:
 
     def _read_columns(self, cloud: Cloud, volume: CinderVolume) -> VolumeColumns:
         """Return the columns of a volume, with the server that it is reserved for, which only its attachments name."""
-        columns = to_columns(volume)
+        columns = map_volume_columns(volume)
         if (
             columns.server_id
             or volume.status not in _RESERVED_STATUSES

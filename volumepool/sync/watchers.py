@@ -9,7 +9,7 @@ from cloudaccounts.sync.watchers import CloudWatcher
 from openstack_client import Cloud, RecordPage, Snapshot, Volume
 from tasks.polling import Observation
 
-from ..cinder_columns import to_columns
+from ..cinder_columns import map_volume_columns
 
 
 class VolumeWatcher(CloudWatcher[Volume]):
@@ -28,7 +28,7 @@ class VolumeWatcher(CloudWatcher[Volume]):
         data = {
             "server_ids": list(found.server_ids),
             "devices": list(found.devices),
-            "columns": to_columns(found).as_json(),
+            "columns": map_volume_columns(found).as_json(),
         }
         return Observation(found.status, "", data)
 

@@ -21,7 +21,7 @@ SNAPSHOTS = VolumeSnapshot.objects.select_related("information_system", "volume"
 
 
 class VolumeSnapshotListView(ScopedView, ListAPIView[VolumeSnapshot]):
-    """The snapshots of one's tenant's volumes. One is taken by `volumes/{id}/actions/`."""
+    """The snapshots of volumes of the caller's tenant. `volumes/{id}/actions/` creates one."""
 
     queryset = SNAPSHOTS
     serializer_class = VolumeSnapshotSerializer
@@ -39,10 +39,10 @@ class VolumeSnapshotDetailView(CommandView, RetrieveAPIView[VolumeSnapshot]):
 
     @extend_schema(responses={202: VolumeSnapshotJobSerializer})
     def delete(self, request: Request, pk: UUID) -> Response:
-        """Remove it."""
+        """Delete the snapshot."""
 
         def record() -> Response:
-            removed = remove_snapshot(scope=self.scope, snapshot_id=pk)
-            return job_response(removed.job, {"snapshot": VolumeSnapshotSerializer(removed.snapshot).data})
+            result = remove_snapshot(scope=self.scope, snapshot_id=pk)
+            return job_response(result.job, {"snapshot": VolumeSnapshotSerializer(result.snapshot).data})
 
         return self.run_command(request, record)
