@@ -31,7 +31,7 @@ def ask(client, vms, action="start", **options):
     return client.post("/api/v1/vms/actions/", {"ids": ids, "action": action, **options}, format="json")
 
 
-def test_many_are_asked_at_once_and_each_is_started(cloud, client, vms_of):
+def test_a_bulk_start_starts_each_vm(cloud, client, vms_of):
     vms = vms_of(20, status="SHUTOFF")
 
     answer = ask(client, vms)
@@ -43,7 +43,7 @@ def test_many_are_asked_at_once_and_each_is_started(cloud, client, vms_of):
     assert all(cloud.accepted(vm.openstack_id, "os-start") == 1 for vm in vms)
 
 
-def test_with_all_one_refusal_stops_every_one(client, vms_of, scope):
+def test_mode_all_starts_no_vm_when_one_is_refused(client, vms_of, scope):
     stopped, busy = vms_of(2, status="SHUTOFF")
     (paused,) = vms_of(1, status="PAUSED")
     other = VirtualMachineFactory()
@@ -58,7 +58,7 @@ def test_with_all_one_refusal_stops_every_one(client, vms_of, scope):
     assert EntityLock.objects.count() == 1
 
 
-def test_with_valid_those_that_can_are_asked(client, vms_of):
+def test_mode_valid_starts_the_vms_that_allow_it(client, vms_of):
     stopped = vms_of(2, status="SHUTOFF")
     (running,) = vms_of(1)
     (paused,) = vms_of(1, status="PAUSED")
@@ -84,7 +84,7 @@ def test_a_dry_run_says_what_would_be_and_does_nothing(client, vms_of):
     assert not Job.objects.exists()
 
 
-def test_the_same_vm_named_twice_is_asked_once(client, vms_of):
+def test_a_vm_named_twice_gets_one_action(client, vms_of):
     (vm,) = vms_of(1, status="SHUTOFF")
 
     answer = ask(client, [vm, vm])

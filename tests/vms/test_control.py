@@ -66,7 +66,7 @@ def test_a_hard_restart_is_asked_for_as_such(cloud, scope, vms_of):
 # --- Refusals ----------------------------------------------------------------------------------------------
 
 
-def test_what_is_so_already_changes_nothing(cloud, scope, vms_of):
+def test_an_action_in_the_requested_state_changes_nothing(cloud, scope, vms_of):
     (vm,) = vms_of(1)
 
     asked = control(scope, vm, "start")

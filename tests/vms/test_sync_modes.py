@@ -65,7 +65,7 @@ def test_what_the_cloud_says_is_deleted_is_removed_at_once_and_not_missing_later
     assert set(gone.values_list("status", "missing_count")) == {("removed", 0)}
 
 
-def test_sudden_mass_loss_is_not_believed_and_old_losses_do_not_block_the_sync(
+def test_a_sudden_mass_loss_is_held_back_and_earlier_losses_do_not_block_the_sync(
     cloud, account, synced, settings
 ):
     def vanish(vms):
@@ -151,7 +151,7 @@ def test_the_runs_of_a_shared_account_tell_a_tenant_no_counts(account, synced, m
     assert client.get("/api/v1/vms/sync/").json()["count"] == 0, "another tenant's account"
 
 
-def test_what_moves_is_looked_at_more_often(cloud, account, synced):
+def test_regions_with_a_moving_vm_are_synced_more_often(cloud, account, synced):
     assert select_moving_regions() == []
     cloud.change(synced[0].openstack_id, task_state="rebooting")
     run(account)
@@ -163,7 +163,7 @@ def test_what_moves_is_looked_at_more_often(cloud, account, synced):
     assert select_moving_regions() == []
 
 
-def test_silence_is_an_alarm(account, synced, client, settings):
+def test_regions_without_a_recent_sync_are_stale(account, synced, client, settings):
     assert not select_stale_states().exists()
     settings.METRICS_TOKEN = ""
     SyncState.objects.update(
@@ -182,7 +182,7 @@ def test_silence_is_an_alarm(account, synced, client, settings):
     assert not select_stale_states().exists(), "an account that was switched off is silent on purpose"
 
 
-def test_a_wish_made_during_a_run_is_for_the_next(account, synced, scope):
+def test_a_request_during_a_run_is_for_the_next_run(account, synced, scope):
     began = SyncState.objects.get().full_listed_at
 
     request_sync(scope=scope)

@@ -18,13 +18,12 @@ from .creation import (
 )
 from .snapshots import NewSnapshotSerializer, SnapshotJobSerializer, SnapshotSerializer
 from .status_sync import SyncRegionsSerializer, SyncRequestSerializer, SyncRunSerializer, SyncStateSerializer
-from .vms import OperationLogSerializer, VirtualMachineSerializer, jobs_in_flight
-from .volumes import AttachedSerializer, AttachSerializer
+from .vms import OperationLogSerializer, VirtualMachineSerializer, fetch_holding_jobs
+from .volumes import AttachVolumeSerializer
 
 __all__ = [
     "ActionSerializer",
-    "AttachSerializer",
-    "AttachedSerializer",
+    "AttachVolumeSerializer",
     "BulkActionSerializer",
     "BulkControlResultSerializer",
     "ChangeVmSerializer",
@@ -47,5 +46,5 @@ __all__ = [
     "SyncStateSerializer",
     "VirtualMachineSerializer",
     "VmJobSerializer",
-    "jobs_in_flight",
+    "fetch_holding_jobs",
 ]

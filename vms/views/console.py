@@ -36,7 +36,7 @@ class VmConsoleView(VmChildView):
         request=ReadConsoleSerializer, responses={200: ConsoleJobSerializer, 202: ConsoleJobSerializer}
     )
     def post(self, request: Request, pk: UUID) -> Response:
-        """Request the console URL or the last lines of the log from the cloud; `Prefer: wait=10` answers with them."""
+        """Request the console URL or the last lines of the log from the cloud; with `Prefer: wait=10`, return them in the response."""
 
         def record() -> Response:
             params = self.validate_body(ReadConsoleSerializer(data=request.data), Role.OPERATOR)
@@ -44,7 +44,7 @@ class VmConsoleView(VmChildView):
             return job_response(job, {})
 
         response = self.run_command(request, record)
-        # Only now, and not in the answer that is kept under an Idempotency-Key: it is a secret.
+        # Added after the response was stored under its Idempotency-Key, because the texts are secret.
         self.scope.require(Role.OPERATOR, VirtualMachine)
         response.data.update(asdict(last_console(scope=self.scope, vm=self.get_vm())))
         return response

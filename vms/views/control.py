@@ -1,4 +1,4 @@
-"""Actions on VMs over REST, and resizes."""
+"""Actions on VMs and resizes over REST."""
 
 from __future__ import annotations
 

@@ -40,17 +40,17 @@ class VmSnapshotsView(VmChildView, ListAPIView[VMSnapshot]):
 
     @extend_schema(request=NewSnapshotSerializer, responses={202: SnapshotJobSerializer})
     def post(self, request: Request, pk: UUID) -> Response:
-        """Create an image of the VM, from which others can be created."""
+        """Create a snapshot of the VM, from which other VMs can be created."""
 
         def record() -> Response:
             params = self.validate_body(NewSnapshotSerializer(data=request.data), Role.OPERATOR)
-            taken = take_snapshot(scope=self.scope, vm_id=pk, name=params["name"])
-            return job_response(taken.job, {"snapshot": SnapshotSerializer(taken.snapshot).data})
+            result = take_snapshot(scope=self.scope, vm_id=pk, name=params["name"])
+            return job_response(result.job, {"snapshot": SnapshotSerializer(result.snapshot).data})
 
         return self.run_command(request, record)
 
     def refresh_body(self, body: dict[str, Any]) -> None:
-        """Render the snapshot, if it is still there."""
+        """Replace the snapshot in the body by its present state, if it still exists."""
         snapshot = SNAPSHOTS.filter(pk=body["snapshot"]["id"]).first()
         if snapshot is not None:
             body["snapshot"] = SnapshotSerializer(snapshot).data
@@ -75,10 +75,10 @@ class SnapshotDetailView(CommandView):
 
     @extend_schema(responses={202: SnapshotJobSerializer})
     def delete(self, request: Request, pk: UUID) -> Response:
-        """Delete it, with its image."""
+        """Delete the snapshot, with its image."""
 
         def record() -> Response:
-            removed = remove_snapshot(scope=self.scope, snapshot_id=pk)
-            return job_response(removed.job, {"snapshot": SnapshotSerializer(removed.snapshot).data})
+            result = remove_snapshot(scope=self.scope, snapshot_id=pk)
+            return job_response(result.job, {"snapshot": SnapshotSerializer(result.snapshot).data})
 
         return self.run_command(request, record)

@@ -35,7 +35,7 @@ class VmSyncView(CommandView, ListAPIView[SyncRun]):
     ordering = ["-started_at"]
 
     def get_serializer_context(self) -> dict[str, Any]:
-        """Add the scope, for what may be told of accounts that are shared."""
+        """Add the scope, which decides whether the counts of shared accounts are shown."""
         return {**super().get_serializer_context(), "scope": getattr(self, "scope", None)}
 
     @extend_schema(request=SyncRequestSerializer, responses={202: SyncRegionsSerializer})
