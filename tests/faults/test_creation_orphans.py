@@ -50,7 +50,7 @@ def server(stage, *, tags=None, row=None, hours_ago=3.0):
     try:
         return compute.create_server(
             name="by-hand",
-            flavor_id=offered.smallest_flavor(2, 4, 40).cloud_id,
+            flavor_id=offered.find_smallest_flavor(2, 4, 40).cloud_id,
             network_ids=[offered.networks()[0].cloud_id],
             image_id=offered.images()[0].cloud_id,
             tags=[portal_settings.CLOUD_TAG, f"portal-vm-{row or uuid.uuid4()}"] if tags is None else tags,

@@ -45,7 +45,7 @@ def differences(fleet: Fleet) -> list[str]:
                     f"volume {row.name} is '{row.status}' on {row_server}, Cinder's {volume.id} '{volume.status}' on {server_id}"
                 )
             by_nova = [one for one, server in servers.items() if volume.id in server.volume_ids]
-            if by_nova != ([server_id] if server_id else []) and not row.views_differ:
+            if by_nova != ([server_id] if server_id else []) and not row.has_conflicting_servers:
                 found.append(
                     f"volume {row.name} is on {by_nova} by Nova, on {server_id} by Cinder: nobody says so"
                 )
