@@ -282,9 +282,9 @@ class Catalogue:
 
 def os_names(image: CloudResource) -> set[str]:
     """Return the names by which `os_type` finds an image: its type, its distribution, the first word of its name."""
-    words = [image.attributes.get("os_type", ""), image.attributes.get("os_distro", "")]
-    words += re.split(r"[\s_-]", image.name.strip(), maxsplit=1)[:1]
-    return {word.casefold() for word in words if word}
+    names = [image.attributes.get("os_type", ""), image.attributes.get("os_distro", "")]
+    names += re.split(r"[\s_-]", image.name.strip(), maxsplit=1)[:1]
+    return {name.casefold() for name in names if name}
 
 
 def os_version(image: CloudResource) -> str:

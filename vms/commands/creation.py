@@ -38,11 +38,15 @@ def is_overtaken(compute: Compute, server: Server) -> bool:
     if created is None:
         return True
     since = min(created, timezone.now() - QUEUE_STUCK_AFTER)
-    built = [other for other in compute.list_servers(changes_since=since) if other.launched_at is not None]
-    if any(other.created_at is not None and other.created_at > created for other in built):
+    built = [
+        (candidate.created_at, candidate.launched_at)
+        for candidate in compute.list_servers(changes_since=since)
+        if candidate.launched_at is not None
+    ]
+    if any(requested_at is not None and requested_at > created for requested_at, _launched_at in built):
         return True
-    lately = timezone.now() - QUEUE_STUCK_AFTER
-    return not any(other.launched_at is not None and other.launched_at > lately for other in built)
+    stuck_since = timezone.now() - QUEUE_STUCK_AFTER
+    return not any(launched_at > stuck_since for _requested_at, launched_at in built)
 
 
 @register

@@ -129,7 +129,7 @@ class RemoveVmCommand(ServerCommand):
         until Nova purges it.
         """
         cloud = self.cloud()
-        kept = False
+        is_kept = False
         for server_id in self.data["servers"]:
             try:
                 server = cloud.compute.get_server(server_id)
@@ -146,15 +146,15 @@ class RemoveVmCommand(ServerCommand):
             except NotFound:
                 is_gone = True
             except Forbidden:
-                kept = True
+                is_kept = True
                 self.detach_data_volumes(cloud, server_id)
                 continue
             except Conflict as refusal:
                 return Wait(1.0, describe_refusal(refusal))
             if not is_gone or is_deletion_running(cloud.compute, server_id, self.data.get("request_id", "")):
                 return Wait(0.5, _("Waiting for the server to be deleted."))
-        self.data["kept_by_nova"] = kept
-        return Done(_("Nova keeps the deleted server for a while and then purges it.") if kept else "")
+        self.data["kept_by_nova"] = is_kept
+        return Done(_("Nova keeps the deleted server for a while and then purges it.") if is_kept else "")
 
     def detach_data_volumes(self, cloud: Cloud, server_id: str) -> None:
         """Detach the volumes that a server kept by Nova does not boot from."""
@@ -176,13 +176,13 @@ class RemoveVmCommand(ServerCommand):
             return Done()
         for volume in Volume.objects.filter(vm=self.vm, volume_id__isnull=False):
             try:
-                seen = cloud.block_storage.get_volume(str(volume.volume_id))
+                observed = cloud.block_storage.get_volume(str(volume.volume_id))
             except NotFound:
                 found[str(volume.pk)] = {"status": MISSING}
                 continue
-            found[str(volume.pk)] = map_volume_columns(seen).as_json()
-            if seen.is_used and not (volume.is_boot and self.data.get("kept_by_nova")):
-                release_attachments(cloud, seen.id)
+            found[str(volume.pk)] = map_volume_columns(observed).as_json()
+            if observed.is_used and not (volume.is_boot and self.data.get("kept_by_nova")):
+                release_attachments(cloud, observed.id)
                 is_waiting = True
         statuses = sorted((pk, columns["status"]) for pk, columns in found.items())
         if is_waiting and not self.is_stalled(statuses):
@@ -202,12 +202,12 @@ class RemoveVmCommand(ServerCommand):
     def on_success(self) -> None:
         """Delete the row. The operation log and kept volumes stay."""
         vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
-        kept = Volume.objects.filter(vm=vm).update(vm=None, device="", is_boot=False)
+        kept_count = Volume.objects.filter(vm=vm).update(vm=None, device="", is_boot=False)
         for volume_id, seen in self.data.get("kept", {}).items():
             write_observed_volume(
                 volume_id, {"seen": {name: seen[name] for name in ("status", "server_id") if name in seen}}
             )
-        detail = _("%(count)s volumes were kept.") % {"count": kept} if kept else ""
+        detail = _("%(count)s volumes were kept.") % {"count": kept_count} if kept_count else ""
         self.log(vm, VMOperationLog.Operation.REMOVE, success=True, detail=detail)
         vm.delete()
 
@@ -242,8 +242,8 @@ class RemoveVmVolumesCommand(ServerCommand):
     @step(title=gettext_lazy("Delete each volume"))
     def delete_each(self) -> Result:
         """Spawn one child for each volume."""
-        left = Volume.objects.filter(pk__in=self.volume_ids).values_list("pk", flat=True)
-        children = [RemoveVolumeCommand(str(pk), with_its_vm=True) for pk in left]
+        remaining = Volume.objects.filter(pk__in=self.volume_ids).values_list("pk", flat=True)
+        children = [RemoveVolumeCommand(str(pk), with_its_vm=True) for pk in remaining]
         return Spawn(children, at_once=self.AT_ONCE, optional=True, permanent=True)
 
     @step(title=gettext_lazy("Check that all are deleted"))

@@ -40,12 +40,12 @@ def delete_servers(compute: Compute, server_ids: Iterable[str]) -> Result:
     A server that Nova would keep for a while (SOFT_DELETED) is deleted permanently where the cloud's policy allows it; else it
     counts as gone.
     """
-    left, pause = False, 0.5
+    is_waiting, pause = False, 0.5
     for server_id in server_ids:
         try:
             server = compute.get_server(server_id)
             if server.status == "DELETED":
-                left |= is_deletion_running(compute, server_id)
+                is_waiting |= is_deletion_running(compute, server_id)
                 continue
             if server.status == "SOFT_DELETED" and server.task_state is None:
                 compute.force_delete_server(server_id)
@@ -54,14 +54,14 @@ def delete_servers(compute: Compute, server_ids: Iterable[str]) -> Result:
                 # killed). A second request makes Nova delete it at once, unless a host is already deleting it.
                 compute.delete_server(server_id)
                 pause = 2.0 if server.task_state else pause
-            left = True
+            is_waiting = True
         except NotFound:
-            left |= is_deletion_running(compute, server_id)
+            is_waiting |= is_deletion_running(compute, server_id)
         except Forbidden:
             continue
         except Conflict as refusal:
             return Wait(2.0, describe_refusal(refusal))
-    return Wait(pause, _("Waiting for the server to be deleted.")) if left else Done()
+    return Wait(pause, _("Waiting for the server to be deleted.")) if is_waiting else Done()
 
 
 def is_deletion_running(compute: Compute, server_id: str, request_id: str = "") -> bool:
@@ -71,8 +71,8 @@ def is_deletion_running(compute: Compute, server_id: str, request_id: str = "") 
     Placement was killed). Work that a host began longer ago than `LONGEST_DELETION` is lost.
     """
     events = fetch_request_events(compute, server_id, request_id)
-    lately = timezone.now() - LONGEST_DELETION
-    return is_worked_on([event for event in events if event.started_at is None or event.started_at > lately])
+    oldest = timezone.now() - LONGEST_DELETION
+    return is_worked_on([event for event in events if event.started_at is None or event.started_at > oldest])
 
 
 @dataclass

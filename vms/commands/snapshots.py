@@ -42,17 +42,17 @@ def delete_image(cloud: Cloud, image_id: str, volume_snapshots: list[str]) -> Re
         pass
     except Conflict as refusal:
         return Wait(2.0, describe_refusal(refusal))
-    left = False
+    is_waiting = False
     for snapshot_id in volume_snapshots:
         try:
             if cloud.block_storage.get_snapshot(snapshot_id).status != "deleting":
                 cloud.block_storage.delete_snapshot(snapshot_id)
-            left = True
+            is_waiting = True
         except NotFound:
             continue
         except Conflict as refusal:
             return Wait(2.0, describe_refusal(refusal))
-    return Wait(0.5, _("Waiting for its volume snapshots to be deleted.")) if left else Done()
+    return Wait(0.5, _("Waiting for its volume snapshots to be deleted.")) if is_waiting else Done()
 
 
 @register

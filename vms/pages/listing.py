@@ -178,8 +178,8 @@ def _read_filters(request: PageRequest) -> dict[str, str]:
 
 def _filter_vms(vms: QuerySet[VirtualMachine], filters: Mapping[str, str]) -> QuerySet[VirtualMachine]:
     """Return the VMs that the filters match, as the REST list does, so that the export has the VMs of the page."""
-    words = search_smart_split(filters.get("search", ""))  # type: ignore[arg-type] # its stub is wrong.
-    for word in list(words)[:MAX_SEARCH_WORDS]:
+    search_words = search_smart_split(filters.get("search", ""))  # type: ignore[arg-type] # its stub is wrong.
+    for word in list(search_words)[:MAX_SEARCH_WORDS]:
         found = Q()
         for column in SEARCH_FIELDS:
             found |= Q(**{f"{column}__icontains": word})

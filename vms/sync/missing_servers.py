@@ -43,8 +43,8 @@ def mark_missing(
     # is searched for the unseen ones.
     for page in cloud.compute.reading_pages():
         unseen.difference_update(reading.id for reading in page)
-        unseen.difference_update(one.id for one in page.unreadable)
-        if any(not one.id for one in page.unreadable):
+        unseen.difference_update(record.id for record in page.unreadable)
+        if any(not record.id for record in page.unreadable):
             return
     total = bound.count()
     missing = list(bound.filter(openstack_id__in=unseen).values_list("pk", "status", "missing_count"))

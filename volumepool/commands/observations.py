@@ -39,8 +39,8 @@ def write_observed_volume(volume_id: str, data: Mapping[str, Any]) -> None:
         seen = {"status": MISSING}
     if seen is None:
         return
-    rows = Volume.objects.filter(pk=volume_id, volume_id__isnull=False)
+    volumes = Volume.objects.filter(pk=volume_id, volume_id__isnull=False)
     if seen["status"] == MISSING:
-        rows.mark_gone()
+        volumes.mark_gone()
     else:
-        rows.update(missing_count=0, **seen)
+        volumes.update(missing_count=0, **seen)

@@ -116,10 +116,10 @@ class CreateSpareCommand(CreateObjectCommand, SpareCommand):
             available_at=Now(),
             updated_at=Now(),
         )
-        took = (timezone.now() - self.spare.created_at).total_seconds()
+        seconds = (timezone.now() - self.spare.created_at).total_seconds()
         pool = VolumePool.objects.select_for_update(no_key=True).get(pk=self.spare.pool_id)
         before = pool.creation_seconds
-        pool.creation_seconds = took if before is None else before + NEWEST_WEIGHT * (took - before)
+        pool.creation_seconds = seconds if before is None else before + NEWEST_WEIGHT * (seconds - before)
         pool.paused_until, pool.pauses, pool.last_error = None, 0, ""
         pool.save(update_fields=["creation_seconds", "paused_until", "pauses", "last_error"])
         dispatch_task("volumepool.backfill", [pool.pk])

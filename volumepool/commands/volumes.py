@@ -171,11 +171,11 @@ class RemoveVolumeCommand(VolumeCommand):
 
     def is_server_being_deleted(self, cinder_id: str) -> bool:
         """Return whether the server of the volume is being deleted. A SOFT_DELETED server keeps its volumes."""
-        for kept in self.block_storage().list_reservations(cinder_id):
-            if kept.server_id is None:
+        for attachment in self.block_storage().list_reservations(cinder_id):
+            if attachment.server_id is None:
                 continue
             try:
-                server = self.cloud().compute.get_server(kept.server_id)
+                server = self.cloud().compute.get_server(attachment.server_id)
             except NotFound:
                 continue
             if server.status == "SOFT_DELETED" and server.task_state is None:

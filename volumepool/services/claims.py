@@ -73,22 +73,22 @@ def claim_spares(pool: VolumePool, count: int, named: Sequence[str] = ()) -> lis
     Safe beside other claims: each skips locked spares, locks those that it claims, and deletes their rows, so no spare is
     claimed twice.
     """
-    taken = _delete_spares(pool, len(named), named=named) if named else []
-    if lost := sorted({*named} - {spare.volume_id for spare in taken}):
+    spares = _delete_spares(pool, len(named), named=named) if named else []
+    if lost := sorted({*named} - {spare.volume_id for spare in spares}):
         message = _("The pre-created volume '%(id)s' has just been claimed. Select another one.")
         raise ConflictError("taken", message % {"id": lost[0]})
     if count > 0:
-        taken += _delete_spares(pool, count)
-    missing = len(named) + count - len(taken)
+        spares += _delete_spares(pool, count)
+    missing = len(named) + count - len(spares)
     if missing and pool.is_source_missing:
         message = _("Can't create more volumes of type '%(type)s' now: %(reason)s")
         reason = pool.source_error or _("the pool's snapshot has not been found yet.")
         raise InvalidFieldsError({"type": [message % {"type": pool.type, "reason": reason}]})
-    saved = len(taken) * (pool.creation_seconds or 0.0)
-    insert([Claim(pool=pool, taken=len(taken), made=missing, seconds_saved=saved)])
+    saved = len(spares) * (pool.creation_seconds or 0.0)
+    insert([Claim(pool=pool, taken=len(spares), made=missing, seconds_saved=saved)])
     # Many claims at once need one backfill.
     dispatch_task_once("volumepool.backfill", [pool.pk], within=BACKFILL_DELAY_SECONDS)
-    return taken
+    return spares
 
 
 def _delete_spares(pool: VolumePool, count: int, *, named: Sequence[str] | None = None) -> list[ClaimedSpare]:

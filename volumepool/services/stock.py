@@ -74,10 +74,10 @@ def record_stock() -> int:
 
 def prune_history(batch: int = 5000) -> None:
     """Delete old stock rows and old claims, in batches."""
-    kept = timedelta(days=settings.POOL_HISTORY_DAYS)
+    retention = timedelta(days=settings.POOL_HISTORY_DAYS)
     now = timezone.now()
-    _delete_in_batches(PoolStock.objects.filter(at__lt=now - kept), batch)
-    _delete_in_batches(Claim.objects.filter(at__lt=now - max(kept, FIGURES_PERIOD)), batch)
+    _delete_in_batches(PoolStock.objects.filter(at__lt=now - retention), batch)
+    _delete_in_batches(Claim.objects.filter(at__lt=now - max(retention, FIGURES_PERIOD)), batch)
 
 
 def _delete_in_batches(rows: QuerySet[Any], batch: int) -> None:

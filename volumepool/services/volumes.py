@@ -81,9 +81,9 @@ def claim_volumes(*, scope: Scope, request: ClaimRequest) -> ClaimResult:
         # The present usage includes the replaced volumes, whose size will be freed.
         freed = sum(volume.size_gb for volume in replaced)
         require_quota(owner.tenant, Needs(disk_gb=len(new) * pool.size_gb - freed))
-        taken = {spare.volume_id: spare for spare in claim_spares(pool, len(new) - len(named), named)}
-        others = (spare for volume_id, spare in taken.items() if volume_id not in named)
-        spares = [taken[slot] if slot in named else next(others, None) for slot in new]
+        claimed = {spare.volume_id: spare for spare in claim_spares(pool, len(new) - len(named), named)}
+        unnamed = (spare for volume_id, spare in claimed.items() if volume_id not in named)
+        spares = [claimed[slot] if slot in named else next(unnamed, None) for slot in new]
         names = _build_names(request.name or request.type, len(new))
         volumes = [build_volume(pool, owner, name, spare) for name, spare in zip(names, spares, strict=True)]
         insert(volumes)
@@ -93,15 +93,15 @@ def claim_volumes(*, scope: Scope, request: ClaimRequest) -> ClaimResult:
                 for volume, spare in zip(volumes, spares, strict=True)
                 if spare is not None
             ],
-            made=[str(v.pk) for v in volumes if v.source == Volume.Source.CREATED],
+            made=[str(volume.pk) for volume in volumes if volume.source == Volume.Source.CREATED],
             replaced=[str(volume.pk) for volume in replaced],
             snapshot_id=pool.source_snapshot_id,
             image_id=pool.image_id,
             name=volumes[0].name,
         )
         job = engine.submit(command, tenant=owner.tenant, user=scope.user).job
-        fresh = iter(volumes)
-        return ClaimResult([kept[slot] if slot in kept else next(fresh) for slot in slots], job)
+        new_volumes = iter(volumes)
+        return ClaimResult([kept[slot] if slot in kept else next(new_volumes) for slot in slots], job)
 
 
 def create_volumes(*, scope: Scope, request: VolumeCreationRequest) -> ClaimResult:

@@ -111,10 +111,10 @@ class VolumeComparison:
             return columns
         self.reservation_requests += 1
         try:
-            reserved_for = [one.server_id for one in cloud.block_storage.list_reservations(volume.id)]
+            reservations = cloud.block_storage.list_reservations(volume.id)
         except NotFound:
             return columns
-        server_id = next((one for one in reserved_for if one), "")
+        server_id = next((reservation.server_id for reservation in reservations if reservation.server_id), "")
         return VolumeColumns(**{**columns.as_json(), "server_id": server_id[:64]})
 
     def record_missing(self, model: type[Volume | VolumeSnapshot], unseen: dict[str, Any], key: str) -> None:
