@@ -1,4 +1,4 @@
-"""Sessions, tokens, replays and open answers end with what they stand for, whoever ends it and however."""
+"""Sessions, tokens, replays and open responses end with the credentials of their user."""
 
 from collections.abc import Callable
 from io import StringIO

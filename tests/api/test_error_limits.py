@@ -1,4 +1,4 @@
-"""No answer to a bad request is large, whatever was sent: at most twenty errors, names and texts cut, never 100 kB."""
+"""No response to an invalid request is large: at most twenty errors, with names and texts cut, and never 100 kB."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The small headers: `If-Match`, `Prefer`, and whose address it is."""
+"""The headers `If-Match` and `Prefer`, and those with the client's address."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""Every door that takes a password: how many wrong ones it takes, from whom, and how many are hashed at once."""
+"""The limits of wrong passwords at every page and endpoint, and of simultaneous hashes."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

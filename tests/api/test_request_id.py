@@ -37,5 +37,5 @@ def test_outside_of_a_request_there_is_none() -> None:
 
 
 def test_the_middleware_stands_first(settings: object) -> None:
-    """What breaks in any other middleware has an id then."""
+    """Errors in other middleware then have an id."""
     assert settings.MIDDLEWARE[0] == "api.request_id.RequestIdMiddleware"  # type: ignore[attr-defined]

@@ -84,7 +84,7 @@ def test_simultaneous_requests_do_not_pass_the_rate(client: APIClient) -> None:
 class TestCacheAway:
     @pytest.fixture(params=["refuses", "never answers"])
     def no_cache(self, request: pytest.FixtureRequest, settings: Any) -> Iterator[None]:
-        """A cache whose port is closed, or takes connections and says nothing."""
+        """Configure a cache whose port is closed, or accepts connections without a response."""
         with socket.socket() as silent:
             silent.bind(("127.0.0.1", 0))
             if request.param == "never answers":

@@ -83,7 +83,7 @@ _moves: dict[Any, Any] = {}
 
 
 def create_running_version(member: Membership) -> Ids:
-    """The second of three versions, with an instance; `build_revert_request` and `build_upgrade_request` are wishes for it."""
+    """Create the second of three versions, with an instance, for `build_revert_request` and `build_upgrade_request`."""
     first = VersionFactory(service__information_system__tenant=member.tenant)
     second, third = VersionFactory.create_batch(2, service=first.service)
     InstanceFactory(version=second)

@@ -54,7 +54,7 @@ def build_vm_request(member: Membership) -> dict[str, Any]:
 
 
 def create_running_vm(member: Membership) -> Ids:
-    """One in an account with a catalogue."""
+    """Create a VM in an account with a catalogue."""
     account = CloudAccountFactory(tenant=member.tenant)
     stock(account)
     vm = VirtualMachineFactory(

@@ -1,6 +1,6 @@
-"""Tenants are walls: every operation of the API × anonymous, other tenant, role too low, ok, malformed.
+"""Try every operation of the API as an anonymous user, for another tenant, with a too low role, validly, and malformed.
 
-The operations come from the OpenAPI schema, so one that nobody put into `cases.py` fails the first test here.
+The operations come from the OpenAPI schema, so an operation without a case in `cases.py` fails the first test.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def client_of(member):
 
 
 def client_for(case, member):
-    """The client of the member, or of staff where nobody else may."""
+    """Return the client of the member, or of staff for an operation of staff alone."""
     client = APIClient()
     client.force_authenticate(UserFactory(is_staff=True, is_superuser=True) if case.staff else member.user)
     return client
@@ -66,7 +66,7 @@ def send(client, method, path, ids=None, body=None):
 
 
 def refusal(response):
-    """What a refusal says, without what differs by request."""
+    """Return the problem of a refusal without the members that differ by request."""
     return {name: value for name, value in response.json().items() if name != "request_id"}
 
 
@@ -180,7 +180,7 @@ def test_a_user_who_is_not_staff_is_refused(method, path, case):
 
 
 def staff_with(*permissions):
-    """A client of staff who have these permissions alone."""
+    """Return the client of a staff user with these permissions alone."""
     user = UserFactory(is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
     client = APIClient()
@@ -223,7 +223,7 @@ def test_staff_with_view_permission_alone_change_nothing(method, path, case):
     ("method", "path", "case"), cases(lambda case: case.required_role is not None and not case.staff)
 )
 def test_staff_without_permissions_do_nothing_in_tenants(method, path, case):
-    """Neither with a tenant named nor without: rows are not there, lists are empty, nothing is made."""
+    """With a tenant and without: rows are not found, lists are empty, nothing is created."""
     member = MembershipFactory(role=Role.ADMIN)
     ids = case.ids(member) if case.ids else {}
     body = case.body(member) if case.body else None

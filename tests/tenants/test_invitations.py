@@ -1,4 +1,4 @@
-"""Invitations: nobody is made a member unasked, and nobody learns who exists."""
+"""Nobody becomes a member without accepting an invitation, and invitations do not reveal which users exist."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_the_invited_accepts_and_is_a_member_in_that_role(client, client_of, adm
 
 
 def test_a_known_an_unknown_and_a_switched_off_name_look_the_same(client, admin):
-    """The same status, the same shape and the same statements; so the same time."""
+    """Status, fields and statements are the same, and so is the time."""
     MembershipFactory(user__username="known")
     UserFactory(username="idle", is_active=False)
     answers, work = [], []

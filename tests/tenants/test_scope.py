@@ -1,4 +1,4 @@
-"""The wall: which tenant a request is for, and which rows it may see."""
+"""The separation of tenants: the tenant of a request, and the rows that it may see."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def refusal(client, slug=None):
 
 @pytest.fixture
 def tenants():
-    """Two tenants, each with an information system."""
+    """Create two tenants, each with an information system."""
     made = TenantFactory.create_batch(2)
     for tenant in made:
         InformationSystemFactory(tenant=tenant)

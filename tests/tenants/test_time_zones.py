@@ -1,4 +1,4 @@
-"""Times are shown in the person's zone, else the tenant's; and a day is the tenant's."""
+"""Times are shown in the user's zone, else the tenant's; dates are in the tenant's."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def it_is(monkeypatch):
 
 @pytest.fixture
 def vms():
-    """VMs that run until 29 November, of tenants in the east, in the west, and of no zone in particular."""
+    """Create VMs with the end date 29 November, of tenants in the east, in the west, and without a zone."""
     made = {}
     for name in ("Asia/Shanghai", "America/New_York", ""):
         made[name] = VirtualMachineFactory(

@@ -7,7 +7,7 @@ from vms.sync.status import sync_region
 
 
 def reload_vm(vm):
-    """Return the VM as an answer shows it now."""
+    """Return the VM's present row, with the columns of an answer."""
     return VirtualMachine.objects.for_display().get(pk=vm.pk)
 
 

@@ -1,4 +1,4 @@
-"""The same action for many VMs in one request."""
+"""Requests for the same action on many VMs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may be asked of a new VM: each field at its bounds, all errors at once, and nothing left of what is refused."""
+"""Requests for new VMs: each field at its limits, all errors at once, and no trace of a refused request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("catalogue")
 
 
 def nothing_is_left(cloud):
-    """Neither rows nor anything in the cloud."""
+    """Check that neither rows nor objects in the cloud are left."""
     assert not VirtualMachine.objects.exists()
     assert not Volume.objects.exists()
     objects = cloud.call("GET", "objects")

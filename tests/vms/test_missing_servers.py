@@ -1,4 +1,4 @@
-"""VMs whose servers a listing does not show are marked at the second listing, and many at once not without a confirmation."""
+"""VMs whose servers are missing from a listing are marked the second time; a mass loss needs a confirmation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def vanish(vms):
-    """Have the cloud know nothing of the servers of some VMs, not even that they were deleted."""
+    """Bind VMs to ids that the cloud has never had, so that not even a listing of deletions shows them."""
     for vm in vms:
         VirtualMachine.objects.filter(pk=vm.pk).update(openstack_id=f"lost-{vm.pk}", reading="")
 
@@ -89,7 +89,7 @@ def test_a_full_run_after_many_removals_is_no_mass_loss(cloud, vms_of):
 
 
 def test_a_listing_that_breaks_off_marks_no_vm_as_missing(cloud, vms_of, monkeypatch):
-    """An error on a later page: what was read is used, what was not is not missing."""
+    """After an error on a later page, the pages before are used, and no VM counts as missing."""
     vms = vms_of(30)
     pages = Compute.reading_pages
 

@@ -1,4 +1,4 @@
-"""The nine power actions: from where each is allowed, where it leads, and what becomes of one that fails."""
+"""The nine power actions: the statuses that allow them, their results, and their failures."""
 
 from __future__ import annotations
 

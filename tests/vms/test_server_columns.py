@@ -1,4 +1,4 @@
-"""Servers are mapped to VM columns."""
+"""The mapping of servers to VM columns."""
 
 from __future__ import annotations
 

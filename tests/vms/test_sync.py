@@ -122,7 +122,7 @@ def test_a_vm_that_a_job_holds_is_left_alone(cloud, vms_of, member):
 
 
 def test_a_vm_that_was_written_after_the_listing_began_is_left_alone(cloud, vms_of, monkeypatch):
-    """A job that began and ended while the listing was under way: its word is newer than the listing's."""
+    """A job that began and ended during the listing has written newer data than the listing."""
     (vm,) = vms_of(1)
     cloud.change(vm.openstack_id, status="PAUSED")
 
@@ -137,7 +137,7 @@ def test_a_vm_that_was_written_after_the_listing_began_is_left_alone(cloud, vms_
 
 
 def test_without_the_check_an_old_listing_would_win(cloud, vms_of, monkeypatch):
-    """The danger is real: a sync that thinks it began later overwrites the newer word."""
+    """Show the danger: a sync with a later start time overwrites newer data."""
     (vm,) = vms_of(1)
     cloud.change(vm.openstack_id, status="PAUSED")
     monkeypatch.setattr(status, "database_now", lambda: timezone.now() + timedelta(hours=1))
@@ -216,7 +216,7 @@ def test_a_vm_of_another_account_is_not_missing_here(cloud, vms_of):
 
 
 def test_a_cloud_refuses_to_be_called_inside_a_transaction(cloud, vms_of):
-    """By a single call, by a listing, and by one whose pages are fetched in another thread."""
+    """Try a single call, a listing, and a listing whose pages another thread fetches."""
     (vm,) = vms_of(1)
     compute = open_cloud(vm.account, vm.region).compute
     calls = [

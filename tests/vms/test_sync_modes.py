@@ -1,4 +1,4 @@
-"""The two ways of a status sync (all servers, or what has changed), on demand, in motion, and when it goes stale."""
+"""Full syncs and syncs of changes, syncs on request, faster syncs of moving VMs, and stale regions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REGION = "RegionOne"
 
 @pytest.fixture
 def synced(account, vms_of):
-    """Ten running VMs, all listed once; gives their rows by name."""
+    """Create ten running VMs, sync them, and return their rows by name."""
     vms = vms_of(10, status="ACTIVE", name_prefix="shop")
     assert sync_region(account.pk, REGION).full
     return vms
@@ -35,7 +35,7 @@ def run(account, **options):
 
 
 def servers_listed(cloud):
-    """The queries of the listings since the log was emptied."""
+    """Return the queries of the listings since the log was cleared."""
     requests = cloud.call("GET", "requests")["requests"]
     return [entry for entry in requests if entry["path"].endswith("/servers/detail")]
 

@@ -1,4 +1,4 @@
-"""Resize, volumes, snapshots, console, changes, removal, export: what is refused, what is kept, and who sees what."""
+"""The services of VMs: resize, volumes, snapshots, console, changes, deletion and export."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("catalogue")
 
 @pytest.fixture
 def vm(admin, system):
-    """A running VM that the portal has made."""
+    """Create a running VM by the portal."""
     admin.done(admin.new_vm(system))
     return VirtualMachine.objects.get()
 

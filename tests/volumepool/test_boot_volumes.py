@@ -1,4 +1,4 @@
-"""VMs that boot from a volume take a spare when a pool has just what they are to boot from."""
+"""VMs that boot from a volume claim a spare when a pool has a matching one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def image(catalogue):
 
 @pytest.fixture
 def of_image(account, image):
-    """A pool of copies of it, filled."""
+    """Create and fill a pool of copies of the image."""
     pool = VolumePool.objects.create(
         account=account, region="RegionOne", type="ubuntu-40", size_gb=40, desired=1, image_id=image.cloud_id
     )
@@ -35,7 +35,7 @@ def of_image(account, image):
 
 @pytest.fixture
 def of_snapshot(account, catalogue):
-    """A pool of what an igw boots from, filled."""
+    """Create and fill a pool of boot volumes of igws."""
     pool = VolumePool.objects.create(
         account=account, region="RegionOne", type="igw", size_gb=20, desired=1, snapshot_prefix="igw-"
     )
@@ -51,7 +51,7 @@ def filled(pool):
 
 
 def seen(volume):
-    """What the wrapper reads of it."""
+    """Return the volume as the client reads it."""
     return open_cloud(volume.account, volume.region).block_storage.get_volume(volume.volume_id)
 
 

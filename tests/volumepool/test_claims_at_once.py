@@ -1,4 +1,4 @@
-"""Many who claim at the same moment: nobody gets what another has, and nothing is lost."""
+"""Simultaneous claims: no spare is given twice, and none is lost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLAIMERS, SPARES = 16, 160
 
 @pytest.fixture
 def stocked_pool(pool):
-    """A pool with spares that no Cinder has: a claim does not ask."""
+    """Create a pool with spares that Cinder does not have, because a claim sends no request."""
     SpareVolume.objects.bulk_create(
         SpareVolume(
             pool=pool,
@@ -72,7 +72,7 @@ READ_FIRST = """
 
 
 def test_a_claim_without_locks_gives_one_spare_to_several_tenants(stocked_pool, others, monkeypatch):
-    """The race is real: what keeps the doubles out then is only that a volume's id stands in one row."""
+    """Show the race: without the lock, only the unique id of a volume prevents duplicates."""
     monkeypatch.setattr(claims, "CLAIM_SPARES", READ_FIRST)
 
     given = simultaneously([lambda want=want: want(2).volumes for want in others(8)])

@@ -1,4 +1,4 @@
-"""How full pools are: written down, forgotten in time, told by the API and to a Prometheus."""
+"""The stock of pools: recorded, pruned, returned by the API and exported to Prometheus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pool over time: read in points, told by the API, and drawn."""
+"""The history of a pool: its points, the API, and the chart."""
 
 from __future__ import annotations
 

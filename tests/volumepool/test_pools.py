@@ -1,4 +1,4 @@
-"""The pool: filled, claimed from, compared with Cinder, and rolled over."""
+"""Pools are filled, claimed from, reconciled with Cinder, and moved to new snapshots."""
 
 from __future__ import annotations
 

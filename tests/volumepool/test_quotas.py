@@ -1,4 +1,4 @@
-"""What a pool asks for: no more than its account has room for, and users first; and where pools come from."""
+"""Pools create no more spares than the quota of their account allows, and users come first; pools come from the admin and from settings."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_room(left, size, fits):
 
 
 def test_a_tenants_own_snapshot_never_becomes_what_others_get(pool, account, cloud):
-    """Its name may be anything, and the newest would win."""
+    """A tenant's snapshot may have any name, and could be the newest."""
     VolumePool.objects.update(snapshot_prefix="golden-", size_gb=20)
     made = cloud.call("POST", "seed", {"project": "demo", "volumes": 1})["volumes"][0]
     VolumeFactory(account=account, region="RegionOne", volume_id=made)

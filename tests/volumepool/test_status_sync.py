@@ -1,4 +1,4 @@
-"""Status sync of volumes: what was done to them behind the portal's back is on their rows after the next run."""
+"""The status sync of volumes writes changes outside of the portal to their rows."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def storage(account):
 
 @pytest.fixture
 def make(storage, account, system):
-    """Makes volumes of the tenant's that Cinder has, too."""
+    """Return a function that creates volumes of the tenant, in Cinder too."""
 
     def one(name="data", size_gb=2, **columns):
         made = storage.create_volume(name=name, size_gb=size_gb)

@@ -1,4 +1,4 @@
-"""Volumes of tenants over REST: made, extended, renamed, attached, kept as snapshots, copied from them, removed."""
+"""Volumes over REST: created, extended, renamed, attached, snapshotted, copied and deleted."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def ask(admin, system):
 
 @pytest.fixture
 def volume(admin, ask):
-    """A volume of 2 GB that the portal has made."""
+    """Create a volume of 2 GB by the portal."""
     admin.done(ask(size_gb=2, name="data"))
     return Volume.objects.get()
 
@@ -64,7 +64,7 @@ def in_cinder(cloud, volume):
 
 
 def seen(volume):
-    """What the wrapper reads of it."""
+    """Return the volume as the client reads it."""
     return open_cloud(volume.account, volume.region).block_storage.get_volume(volume.volume_id)
 
 
