@@ -306,7 +306,7 @@ def one_connection() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def out_of_the_way(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def disable_limits(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Disable the limits of requests and failed logins, and waits for workers."""
     rates = dict.fromkeys(settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"], "1000000/min")
     settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "DEFAULT_THROTTLE_RATES": rates}

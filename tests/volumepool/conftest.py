@@ -45,7 +45,7 @@ def system(scope):
 
 
 def claimer(scope, system):
-    """Return a function that claims for one tenant: `want(2)`, `want(1, volume_ids=[...])`."""
+    """Return a function that claims for one tenant: `request_claim(2)`, `request_claim(1, volume_ids=[...])`."""
 
     def claim(count=1, type_code="debian", **more):
         return claim_volumes(
@@ -57,7 +57,7 @@ def claimer(scope, system):
 
 
 @pytest.fixture
-def want(scope, system):
+def request_claim(scope, system):
     """Claims of the tenant."""
     return claimer(scope, system)
 
@@ -89,7 +89,7 @@ class Cinder:
         objects = self.cloud.call("GET", "objects")["volumes"]
         return {one["id"]: one for one in objects if any(key.startswith("portal") for key in one["metadata"])}
 
-    def agree(self):
+    def is_consistent(self):
         """Return whether each volume of the portal has exactly one row, and each row a volume."""
         rows = [
             *SpareVolume.objects.values_list("volume_id", flat=True),

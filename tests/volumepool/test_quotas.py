@@ -126,12 +126,12 @@ def test_a_tenants_own_snapshot_never_becomes_what_others_get(pool, account, clo
     assert "golden-" in pool.source_error
 
 
-def test_a_snapshot_that_is_gone_is_said_before_anything_is_made(pool, account, want, cloud, cinder):
+def test_a_snapshot_that_is_gone_is_said_before_anything_is_made(pool, account, request_claim, cloud, cinder):
     VolumePool.objects.update(snapshot_id="11111111-1111-4111-8111-111111111111")
     reconcile(account.pk, "RegionOne")
 
     with pytest.raises(InvalidFieldsError) as refused:
-        want(1)
+        request_claim(1)
 
     assert "11111111" in str(refused.value.errors)
     assert cinder.volumes() == {}
