@@ -292,7 +292,7 @@ class TestOpenAnswers:
             VirtualMachineFactory(information_system=InformationSystemFactory(tenant=member.tenant))
         from vms.models import VirtualMachine
 
-        answer = csv_response("vms", ["name"], VirtualMachine.objects.all(), self.opened(member).scope)
+        answer = csv_response("vms", ["name"], VirtualMachine.objects.all(), self.opened(member).get_scope)
         stream: Any = iter(answer.streaming_content)  # type: ignore[call-overload]
         next(stream)
         next(stream)

@@ -155,7 +155,7 @@ def test_pools_are_made_from_settings_once_and_then_left_alone(account, catalogu
     VolumePool.objects.update(desired=9)
     assert seed_pools(settings.VOLUME_POOLS) == [
         ("igw", "kept"),
-        ("other", "there is no cloud account 'nowhere' yet"),
+        ("other", "not created: the cloud account 'nowhere' does not exist yet"),
     ]
     pool = VolumePool.objects.get()
     assert (pool.type, pool.snapshot_prefix, pool.desired) == ("igw", "igw-", 9)
