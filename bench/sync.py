@@ -37,7 +37,7 @@ def _prepare(stack: Stack, count: int = VMS) -> tuple[str, CloudAccount]:
     from cloudaccounts import connect
 
     # A connection remembers for an hour how far back the cloud's clock was, and would ask for a day of changes.
-    connect._opened.clear()  # noqa: SLF001 - as a process does that begins now.
+    connect._open_clouds.clear()  # noqa: SLF001 - as a process does that begins now.
     return url, account
 
 

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 import simulator
-from openstack_client import Cloud, CloudCredentials, CloudError, Conflict, NotFound
+from openstack_client import Cloud, CloudCredentials, CloudError, CloudConflictError, CloudNotFoundError
 from tests.listings import everything
 
 REAL = os.environ.get("PORTAL_TEST_CLOUD")
@@ -123,10 +123,10 @@ def wait_for(look, wanted, what="it"):
 
 
 def gone(look):
-    """Whether looking raises NotFound."""
+    """Whether looking raises CloudNotFoundError."""
     try:
         look()
-    except NotFound:
+    except CloudNotFoundError:
         return True
     return False
 
@@ -165,7 +165,7 @@ def make_server(cloud, parts, tag, make_volume):
 
     yield make
     for server_id in {*made, *(s.id for s in cloud.compute.find_servers_by_tag(tag))}:
-        with contextlib.suppress(NotFound):
+        with contextlib.suppress(CloudNotFoundError):
             cloud.compute.delete_server(server_id)
     for server_id in made:
         wait_for(
@@ -190,7 +190,7 @@ def make_volume(cloud, tag):
         def remove(volume_id=volume_id):
             try:
                 cloud.block_storage.delete_volume(volume_id)
-            except NotFound:
+            except CloudNotFoundError:
                 return True
             except CloudError:
                 return False
@@ -284,7 +284,7 @@ def made_images(cloud):
     made = []
     yield made
     for image_id in made:
-        with contextlib.suppress(NotFound):
+        with contextlib.suppress(CloudNotFoundError):
             image = cloud.image.get_image(image_id)
             cloud.image.delete_image(image_id)
             for snapshot_id in image.snapshot_ids:
@@ -295,14 +295,14 @@ def remove_snapshot(cloud, snapshot_id):
     """Ask for its end when it can be, and wait for that."""
 
     def remove():
-        with contextlib.suppress(Conflict):
+        with contextlib.suppress(CloudConflictError):
             cloud.block_storage.delete_snapshot(snapshot_id)
         return gone(lambda: cloud.block_storage.get_snapshot(snapshot_id))
 
     def done():
         try:
             return remove()
-        except NotFound:
+        except CloudNotFoundError:
             return True
 
     wait_for(done, bool, "the snapshot's removal")

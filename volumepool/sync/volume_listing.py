@@ -12,7 +12,7 @@ from django.apps import apps
 from django.db import connection
 
 from cloudaccounts.sync.listed_statuses import SyncCounts, record_missing, write_statuses
-from openstack_client import Cloud, NotFound
+from openstack_client import Cloud, CloudNotFoundError
 from openstack_client import Volume as CinderVolume
 
 from ..cinder_columns import VolumeColumns, map_volume_columns
@@ -112,7 +112,7 @@ class VolumeComparison:
         self.reservation_requests += 1
         try:
             reservations = cloud.block_storage.list_reservations(volume.id)
-        except NotFound:
+        except CloudNotFoundError:
             return columns
         server_id = next((reservation.server_id for reservation in reservations if reservation.server_id), "")
         return VolumeColumns(**{**columns.as_json(), "server_id": server_id[:64]})

@@ -48,9 +48,9 @@ class Stage:
 
     def clear(self) -> None:
         """An empty cloud, in which the catalogue has the same ids as ever, and no VM; nobody is logged in."""
-        for opened in connect._opened.values():
+        for opened in connect._open_clouds.values():
             opened.cloud.close()
-        connect._opened.clear()
+        connect._open_clouds.clear()
         cache.clear()
         self.cloud.reset()
         EntityLock.objects.all().delete()

@@ -68,9 +68,9 @@ class PoolStage:
 
     def clear(self, spares: int = DESIRED) -> None:
         """An empty cloud, no volume, and a pool with so many spares."""
-        for opened in connect._opened.values():
+        for opened in connect._open_clouds.values():
             opened.cloud.close()
-        connect._opened.clear()
+        connect._open_clouds.clear()
         cache.clear()
         self.cloud.reset()
         self.hands.armed, self.hands.at_point = None, None
