@@ -1,1 +1,1 @@
-"""What every API shares: errors, authentication, paging, idempotency. It imports no room."""
+"""The base of the API: errors, authentication, pagination, idempotency. It imports no room."""

@@ -1,4 +1,4 @@
-"""API tokens in the admin: their owners, and revoking them. The token itself is stored nowhere."""
+"""API tokens in the admin, to view and revoke. The token itself is stored nowhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .models import ApiToken
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(admin.ModelAdmin[ApiToken]):
-    """Tokens of everybody. Nobody makes one here: only its owner may have it."""
+    """The tokens of all users. None can be created here, because only its owner may see it."""
 
     list_display = ["name", "user", "created", "last_used_at", "expiry", "usable"]
     list_filter = ["created", "last_used_at", "expiry"]
@@ -31,7 +31,7 @@ class ApiTokenAdmin(admin.ModelAdmin[ApiToken]):
 
     @admin.action(description=_("Revoke the selected tokens"), permissions=["delete"])
     def revoke(self, request: HttpRequest, tokens: QuerySet[ApiToken]) -> None:
-        """Delete them; they are refused from the next request on."""
+        """Delete the tokens; they are refused from the next request on."""
         count = tokens.count()
         self.log_deletions(request, tokens)
         tokens.delete()

@@ -7,14 +7,14 @@ log = structlog.get_logger(__name__)
 
 
 class ApiConfig(AppConfig):
-    """The ground that every API shares."""
+    """The base of the API."""
 
     name = "api"
     label = "portal_api"
     verbose_name = "API"
 
     def ready(self) -> None:
-        """Have every login logged, through whichever door it came."""
+        """Log every login, whichever page or endpoint it came through."""
         from django.contrib.auth.signals import user_logged_in
 
         user_logged_in.connect(_log_login, dispatch_uid="api.log_login")

@@ -12,14 +12,14 @@ from .serializers import PlainCharField, StrictSerializer
 from .time_zones import validate_time_zone
 
 # Longer than any password in use, short enough to hash at once.
-LONGEST_PASSWORD = 1024
+MAX_PASSWORD_LENGTH = 1024
 
 
 class LoginSerializer(StrictSerializer):
-    """A user name and a password."""
+    """A username and a password."""
 
     username = serializers.CharField(max_length=150)
-    password = serializers.CharField(max_length=LONGEST_PASSWORD, trim_whitespace=False, write_only=True)
+    password = serializers.CharField(max_length=MAX_PASSWORD_LENGTH, trim_whitespace=False, write_only=True)
 
 
 class NewTokenSerializer(StrictSerializer):
@@ -27,12 +27,12 @@ class NewTokenSerializer(StrictSerializer):
 
     username = serializers.CharField(max_length=150, required=False)
     password = serializers.CharField(
-        max_length=LONGEST_PASSWORD, required=False, trim_whitespace=False, write_only=True
+        max_length=MAX_PASSWORD_LENGTH, required=False, trim_whitespace=False, write_only=True
     )
     name = PlainCharField(max_length=100)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """User name and password come together."""
+        """Refuse a username without a password, and a password without a username."""
         if ("username" in attrs) != ("password" in attrs):
             missing = "password" if "username" in attrs else "username"
             raise serializers.ValidationError({missing: [_("Send username and password together.")]})
@@ -40,7 +40,7 @@ class NewTokenSerializer(StrictSerializer):
 
 
 class TokenSerializer(serializers.ModelSerializer[ApiToken]):
-    """A token as its owner sees it afterwards: without the token itself."""
+    """A token without the token itself."""
 
     created_at = serializers.DateTimeField(source="created", read_only=True)
     last_used_at = serializers.DateTimeField(read_only=True, allow_null=True)
@@ -53,7 +53,7 @@ class TokenSerializer(serializers.ModelSerializer[ApiToken]):
 
 
 class CreatedTokenSerializer(serializers.Serializer[Any]):
-    """A token that was just created: it is shown this once."""
+    """A token that was just created, with the token itself, which is shown only once."""
 
     id = serializers.UUIDField()
     name = serializers.CharField()
@@ -62,7 +62,7 @@ class CreatedTokenSerializer(serializers.Serializer[Any]):
 
 
 class OwnMembershipSerializer(serializers.Serializer[Any]):
-    """A tenant that one belongs to, and the role there."""
+    """A tenant of the user, and the user's role there."""
 
     id = serializers.UUIDField()
     slug = serializers.CharField()
@@ -78,7 +78,7 @@ class MeSerializer(serializers.Serializer[Any]):
     email = serializers.CharField()
     is_staff = serializers.BooleanField()
     language = serializers.CharField()
-    time_zone = serializers.CharField(help_text="In which times are shown; empty: the tenant's.")
+    time_zone = serializers.CharField(help_text="The zone in which times are shown. Empty: the tenant's.")
     tenants = OwnMembershipSerializer(many=True)
 
 

@@ -1,4 +1,4 @@
-"""Views for signing in and out, one's own profile, and API tokens."""
+"""Views for signing in and out, the user's profile, and API tokens."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from .credentials import authenticate_user
 from .domain_errors import ForbiddenError, UnauthenticatedError
 from .idempotency import run_idempotent
 from .models import ApiToken
-from .user_details import user_details
+from .user_details import collect_user_details
 
 log = structlog.get_logger(__name__)
 NO_STORE = {"Cache-Control": "no-store"}
 
 
-def _describe_me(user: Any) -> dict[str, Any]:
+def _describe_user(user: Any) -> dict[str, Any]:
     return {
         "id": user.pk,
         "username": user.get_username(),
@@ -47,15 +47,15 @@ def _describe_me(user: Any) -> dict[str, Any]:
         "language": getattr(user, "language", ""),
         "time_zone": getattr(user, "time_zone", ""),
         "tenants": [],
-        **user_details(user),
+        **collect_user_details(user),
     }
 
 
 class LoginView(APIView):
     """Open a session.
 
-    There is no CSRF check here, as there is no session to protect yet: another site cannot send JSON to us without
-    being body first (CORS), and what is not JSON is refused.
+    There is no CSRF check, because there is no session to protect yet: a page of another site can send JSON only after a
+    CORS preflight, which is refused, and a body that is not JSON is refused too.
     """
 
     authentication_classes: list[Any] = []
@@ -69,7 +69,7 @@ class LoginView(APIView):
         body.is_valid(raise_exception=True)
         user = authenticate_user(request, **body.validated_data)
         login(request._request, user)  # noqa: SLF001 - the session belongs to Django's own request.
-        return Response(MeSerializer(_describe_me(user)).data, headers=NO_STORE)
+        return Response(MeSerializer(_describe_user(user)).data, headers=NO_STORE)
 
 
 class LogoutView(APIView):
@@ -93,18 +93,18 @@ class MeView(APIView):
         """Return the user, with their tenants and their role in each."""
         if request.auth is None:
             get_token(request._request)  # noqa: SLF001 - it sets the CSRF cookie, which a page needs for its first POST.
-        return Response(MeSerializer(_describe_me(request.user)).data, headers=NO_STORE)
+        return Response(MeSerializer(_describe_user(request.user)).data, headers=NO_STORE)
 
     @extend_schema(request=ProfileChangeSerializer, responses=MeSerializer, operation_id="auth_me_change")
     def patch(self, request: Request) -> Response:
-        """Choose the time zone in which pages show times."""
+        """Set the time zone in which pages show times."""
         body = ProfileChangeSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         user: Any = request.user
         if body.validated_data:
             user.time_zone = body.validated_data["time_zone"]
             user.save(update_fields=["time_zone"])
-        return Response(MeSerializer(_describe_me(user)).data, headers=NO_STORE)
+        return Response(MeSerializer(_describe_user(user)).data, headers=NO_STORE)
 
 
 class TokenListView(GenericAPIView[ApiToken]):
@@ -124,12 +124,12 @@ class TokenListView(GenericAPIView[ApiToken]):
         return tokens.filter(user_id=self.request.user.pk)
 
     def get_permissions(self) -> list[Any]:
-        """Let everybody create a token, whose view checks the password; to list them takes authentication."""
+        """Return the permissions: anybody may POST, which checks the password; the list requires authentication."""
         return [AllowAny()] if self.request.method == "POST" else [IsAuthenticated()]
 
     @extend_schema(responses=TokenSerializer(many=True), operation_id="auth_tokens_list")
     def get(self, request: Request) -> Response:
-        """List one's own tokens, newest first, without the tokens themselves."""
+        """List the caller's tokens, newest first, without the tokens themselves."""
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         return self.get_paginated_response(TokenSerializer(page, many=True).data)
 
@@ -137,7 +137,7 @@ class TokenListView(GenericAPIView[ApiToken]):
         request=NewTokenSerializer, responses={201: CreatedTokenSerializer}, operation_id="auth_tokens_create"
     )
     def post(self, request: Request) -> Response:
-        """Create a token; it is shown this once. It takes a session, or a username and password; a token is not enough."""
+        """Create a token; it is shown this once. Requires a session, or a username and password; a token is not enough."""
         if not request.user.is_authenticated and not {"username", "password"} & set(request.data):
             raise UnauthenticatedError(
                 "not_authenticated", _("Send a username and a password, or sign in first.")

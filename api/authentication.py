@@ -18,27 +18,27 @@ KEYWORD = "Token"
 class TokenAuthentication(authentication.BaseAuthentication):
     """`Authorization: Token <token>`.
 
-    One query a request, and a write every few minutes. An expired, a revoked and an unknown token, that of a user who
-    was switched off, and one from before the user's password changed, give the same 401.
+    Costs one query a request, and a write every few minutes. An expired, a revoked and an unknown token, the token of a
+    disabled user, and a token from before a change of the password give the same 401.
     """
 
     def authenticate(self, request: Request) -> tuple[Any, ApiToken] | None:
         """Return the token's user, or None when no token was sent."""
-        words = authentication.get_authorization_header(request).split()
-        if not words or words[0].lower() != KEYWORD.lower().encode():
+        parts = authentication.get_authorization_header(request).split()
+        if not parts or parts[0].lower() != KEYWORD.lower().encode():
             return None
-        if len(words) != 2:
+        if len(parts) != 2:
             raise exceptions.AuthenticationFailed(
-                _("The header is 'Authorization: Token <token>'."), code="bad_token"
+                _("Send the header as 'Authorization: Token <token>'."), code="bad_token"
             )
         try:
-            digest = hash_token(words[1].decode("ascii"))
+            digest = hash_token(parts[1].decode("ascii"))
         except UnicodeDecodeError:
-            raise _bad_token() from None
+            raise _invalid_token_error() from None
         token = ApiToken.objects.select_related("user").filter(digest=digest).first()
         if token is None or not token.is_usable:
-            raise _bad_token()
-        token.note_use()
+            raise _invalid_token_error()
+        token.record_use()
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:
@@ -46,7 +46,7 @@ class TokenAuthentication(authentication.BaseAuthentication):
         return KEYWORD
 
 
-def _bad_token() -> exceptions.AuthenticationFailed:
+def _invalid_token_error() -> exceptions.AuthenticationFailed:
     return exceptions.AuthenticationFailed(_("The token is unknown, revoked or expired."), code="bad_token")
 
 

@@ -1,4 +1,4 @@
-"""Cache headers: answers are for one user and one tenant, and must not be stored on the way."""
+"""Cache headers: a response is for one user and one tenant, and no cache may store it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 
-# An answer depends on the user, the tenant and the language besides its address.
+# Besides its address, a response depends on the user, the tenant and the language.
 VARY = ("Authorization", "Cookie", "X-Tenant", "Accept-Language")
 
 
 class CacheControlMiddleware:
-    """Forbid to store answers, unless their view has said by `Cache-Control` how long they may be kept.
+    """Forbid caches to store responses, unless the view has set `Cache-Control`.
 
-    It stands inside of WhiteNoise, whose static files are everybody's. Whoever is told by mistake that an answer may be
-    kept is still told by `Vary` for whom.
+    It comes after WhiteNoise in `MIDDLEWARE`, whose static files are public. `Vary` is set too, as a second guard for a view
+    that allows caching by mistake.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:

@@ -1,7 +1,4 @@
-"""The address that a request comes from.
-
-Of addresses, only what our own proxies wrote is believed.
-"""
+"""The client address of a request, as the portal's own proxies report it."""
 
 from __future__ import annotations
 
@@ -14,18 +11,17 @@ from django.http import HttpRequest
 UNKNOWN = "0.0.0.0"  # noqa: S104 - a stand-in for "unknown" (a Unix socket has no address), never listened on.
 # Some proxies write the port too: "192.0.2.1:4711", "[2001:db8::1]:4711".
 _WITH_PORT = re.compile(r"\[(?P<six>[^\]]+)\](?::\d+)?|(?P<four>[0-9.]+):\d+", re.ASCII)
-# The world's IPv4 as an IPv6-only network sees it (RFC 6052).
+# IPv4 addresses in an IPv6-only network (RFC 6052).
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def client_address(request: HttpRequest) -> str:
-    """Return the address of the client; one IPv4 address is always written in the same way, however it came.
+    """Return the client's address; an IPv4 address has the same form, however it arrived.
 
-    `X-Forwarded-For` is read only as far as `TRUSTED_PROXY_COUNT` proxies of ours reach, from the right: what
-    stands further left was written by the client.
-    Believing that would let a guesser of passwords come from a new address with each try, and never be locked out.
+    Of `X-Forwarded-For`, only the last `TRUSTED_PROXY_COUNT` entries are read: those of the portal's own proxies. The client
+    writes the entries before them. An attacker who could choose the address would never be locked out after wrong passwords.
     """
     direct = str(request.META.get("REMOTE_ADDR") or "")
     proxies = getattr(settings, "TRUSTED_PROXY_COUNT", 0)
@@ -39,11 +35,11 @@ def client_address(request: HttpRequest) -> str:
 
 
 def client_network(request: HttpRequest) -> str:
-    """Return the client's network for counting: an IPv6 client owns a whole /64, so that is counted as one."""
+    """Return the client's network for rate limits: an IPv6 client owns a whole /64, which counts as one."""
     address = ipaddress.ip_address(client_address(request))
     if address.version == 4:
         return str(address)
-    # Of a link-local address only the part before its zone counts.
+    # The zone of a link-local address is ignored.
     return str(ipaddress.ip_network((int(address), 64), strict=False).network_address)
 
 

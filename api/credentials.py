@@ -14,8 +14,8 @@ from .domain_errors import UnauthenticatedError
 def authenticate_user(request: Request, username: str, password: str) -> Any:
     """Return the user of a name and password.
 
-    Raises `DomainError` 401 `wrong_credentials`, the same for a wrong name, a wrong password and a user that was
-    switched off; 429 `locked_out` after too many tries; 503 `login_busy` when too many sign in at once.
+    Raises `DomainError`: 401 `wrong_credentials`, the same for a wrong username, a wrong password and a disabled user; 429
+    `locked_out` after too many attempts; 503 `login_busy` when too many users sign in at once.
     """
     user = authenticate(request._request, username=username, password=password)  # noqa: SLF001 - Django's own request.
     if user is None:

@@ -1,4 +1,4 @@
-"""Lists as CSV: streamed, for spreadsheets."""
+"""Stream lists as CSV, for spreadsheets."""
 
 from __future__ import annotations
 
@@ -14,26 +14,28 @@ from rest_framework.renderers import JSONRenderer
 
 
 class CsvRenderer(JSONRenderer):
-    """Lets a reader ask for `text/csv`. What is refused is a problem in JSON all the same."""
+    """Accepts requests for `text/csv`. An error is a problem in JSON even so."""
 
     media_type = "text/csv"
     format = "csv"
 
 
-ROWS_AT_ONCE = 1000
+ROWS_PER_FETCH = 1000
 # The rows between two checks of the caller's access.
 ROWS_BETWEEN_CHECKS = 5000
 
 
 def csv_response(
-    name: str, columns: Sequence[str], rows: models.QuerySet[Any], may_read_on: Callable[[], object]
+    name: str, columns: Sequence[str], rows: models.QuerySet[Any], has_access: Callable[[], object]
 ) -> StreamingHttpResponse:
-    """Stream all rows, a line each, as a file named after `name` and the time; UTF-8 with a mark, as spreadsheets want it.
+    """Return a streamed file of all rows, named after `name` and the time. UTF-8 with a byte order mark, which spreadsheets expect.
 
-    `may_read_on` is called now and then; when it returns something false, the connection is broken off: half a file that
-    looks whole would be worse.
+    `has_access` is called every `ROWS_BETWEEN_CHECKS` rows; when it returns something false, the connection is broken off,
+    because half a file would look complete.
     """
-    answer = StreamingHttpResponse(_lines(columns, rows, may_read_on), content_type="text/csv; charset=utf-8")
+    answer = StreamingHttpResponse(
+        _generate_lines(columns, rows, has_access), content_type="text/csv; charset=utf-8"
+    )
     answer["Content-Disposition"] = f'attachment; filename="{name}-{timezone.now():%Y%m%d-%H%M%S}.csv"'
     return answer
 
@@ -45,18 +47,18 @@ class _Line:
         return line
 
 
-def _lines(
-    columns: Sequence[str], rows: models.QuerySet[Any], may_read_on: Callable[[], object]
+def _generate_lines(
+    columns: Sequence[str], rows: models.QuerySet[Any], has_access: Callable[[], object]
 ) -> Iterator[str]:
     writer = csv.writer(_Line())
     yield "\ufeff" + writer.writerow(columns)
-    for number, row in enumerate(rows.iterator(chunk_size=ROWS_AT_ONCE), start=1):
-        if number % ROWS_BETWEEN_CHECKS == 0 and not may_read_on():
-            raise PermissionDenied("The caller may not read on.")
-        yield writer.writerow([_cell(row, column) for column in columns])
+    for number, row in enumerate(rows.iterator(chunk_size=ROWS_PER_FETCH), start=1):
+        if number % ROWS_BETWEEN_CHECKS == 0 and not has_access():
+            raise PermissionDenied("The caller's access has ended.")
+        yield writer.writerow([_format_cell(row, column) for column in columns])
 
 
-def _cell(row: models.Model, column: str) -> str:
+def _format_cell(row: models.Model, column: str) -> str:
     value = getattr(row, column)
     text = "" if value is None else value.isoformat() if hasattr(value, "isoformat") else str(value)
     # A spreadsheet would run a text that begins like this as a formula, with the rights of the person who opens it.

@@ -1,7 +1,7 @@
-"""Database errors as problems for the caller, recognized by SQLSTATE and never by text.
+"""Translate database errors into problems for the caller, by SQLSTATE and never by their text.
 
-A service that can say more catches the error itself; this is the fallback, so that neither input nor concurrency ever
-gives a 500.
+A service that knows more catches the error itself; this is the fallback, so that neither input nor concurrency gives a
+500.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NUL_IN_TEXT = (
 
 @dataclass(frozen=True, slots=True)
 class DatabaseRefusal:
-    """A problem that a database error amounts to."""
+    """The problem for a database error."""
 
     status: int
     code: str
@@ -35,25 +35,25 @@ class DatabaseRefusal:
     retry_after: int | None = None
 
 
-def sqlstate_of(error: BaseException) -> str | None:
-    """Return the SQLSTATE of a Django database error, where PostgreSQL gave one."""
+def get_sqlstate(error: BaseException) -> str | None:
+    """Return the SQLSTATE of a Django database error, if PostgreSQL has set one."""
     cause = error.__cause__
     return getattr(cause, "pgcode", None) or getattr(cause, "sqlstate", None)
 
 
 def violated_constraint(error: BaseException) -> str | None:
-    """Return the name of the constraint that an IntegrityError is about, where PostgreSQL gave one."""
+    """Return the name of the constraint that an IntegrityError is about, if PostgreSQL has set one."""
     return getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
 
 
 def is_lock_timeout(error: BaseException) -> bool:
     """Return whether a lock was not acquired within `lock_timeout`."""
-    return sqlstate_of(error) == LOCK_NOT_AVAILABLE
+    return get_sqlstate(error) == LOCK_NOT_AVAILABLE
 
 
 def database_refusal(error: Exception) -> DatabaseRefusal | None:
-    """Return the problem that a database error amounts to; None when it is not one, or is a bug of ours."""
-    sqlstate = sqlstate_of(error)
+    """Return the problem for a database error; None for any other error, and for one that is a bug of the portal."""
+    sqlstate = get_sqlstate(error)
     if sqlstate in {LOCK_NOT_AVAILABLE, DEADLOCK, SERIALIZATION_FAILURE}:
         return DatabaseRefusal(
             409, "busy", _("Many requests are changing this at once. Try again in a moment."), sqlstate, 1
@@ -64,8 +64,10 @@ def database_refusal(error: Exception) -> DatabaseRefusal | None:
         )
     if isinstance(error, IntegrityError) and sqlstate == UNIQUE_VIOLATION:
         return DatabaseRefusal(409, "conflict", _("One of these values is already in use."), sqlstate)
-    unfit = isinstance(error, DataError) or (isinstance(error, ValueError) and str(error) == NUL_IN_TEXT)
-    if unfit or (isinstance(error, IntegrityError) and sqlstate == CHECK_VIOLATION):
+    is_unstorable = isinstance(error, DataError) or (
+        isinstance(error, ValueError) and str(error) == NUL_IN_TEXT
+    )
+    if is_unstorable or (isinstance(error, IntegrityError) and sqlstate == CHECK_VIOLATION):
         return DatabaseRefusal(
             400,
             "invalid",

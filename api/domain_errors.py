@@ -1,6 +1,6 @@
-"""Domain errors: why a use case was not carried out. Raised by services, commands and the engine.
+"""Domain errors: the reasons why a use case was refused. Raised by services, commands and the engine.
 
-None of them knows HTTP. `errors.py` gives each class its status and makes a problem document or a page of it.
+They do not depend on HTTP. `errors.py` maps each class to a status, and an error to a problem document or a page.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ MEMBERS = frozenset({"type", "title", "status", "detail", "code", "errors", "tru
 
 
 class DomainError(Exception):
-    """A request that is understood and not carried out: a stable code for programs, and the reason in a sentence.
+    """The refusal of a request: a stable code for programs, and the reason as a sentence.
 
-    `errors` are reasons by field. `details` are more facts that help the caller (`job`, `allowed`). `retry_after` is in seconds.
+    `errors` are reasons by field. `details` are further facts for the caller (`job`, `allowed`). `retry_after` is in seconds.
     """
 
     def __init__(
@@ -33,10 +33,9 @@ class DomainError(Exception):
         **details: Any,
     ) -> None:
         if shadowed := MEMBERS & details.keys():
-            raise TypeError(f"A problem has these members already: {', '.join(sorted(shadowed))}.")
+            raise TypeError(f"Details must not have names of problem members: {', '.join(sorted(shadowed))}.")
         self.code = code
-        # Translated now, in the language of the caller. Cut here, so that pages, which show errors in their own way, repeat
-        # no more than the API does.
+        # Translated now, in the language of the caller. Cut here, so that pages repeat no more of a request than the API does.
         self.detail = cut_text(detail)
         self.errors: dict[str, Any] | None = None
         self.truncated = False
@@ -48,11 +47,11 @@ class DomainError(Exception):
 
 
 class InvalidError(DomainError):
-    """The data does not fit."""
+    """The data is not valid."""
 
 
 class InvalidFieldsError(InvalidError):
-    """The data does not fit, told by field in the shape that serializers use. The code is `invalid`."""
+    """The data is not valid, with errors by field as serializers report them. The code is `invalid`."""
 
     def __init__(self, errors: Mapping[str, Any]) -> None:
         super().__init__("invalid", INVALID, errors=errors)
@@ -67,7 +66,7 @@ class ForbiddenError(DomainError):
 
 
 class NotFoundError(DomainError):
-    """There is no such object, or none that the caller may know of: both read the same."""
+    """The object does not exist or is not visible to the caller; both cases give the same error."""
 
     def __init__(self, code: str = "not_found", detail: str | Promise = "", **details: Any) -> None:
         super().__init__(code, detail or NOT_FOUND, **details)
@@ -82,7 +81,7 @@ class OutdatedError(DomainError):
 
 
 class TooLargeError(DomainError):
-    """The request has more data than is read."""
+    """The request has more data than the portal accepts."""
 
 
 class KeyReusedError(DomainError):
@@ -90,11 +89,11 @@ class KeyReusedError(DomainError):
 
 
 class LoginThrottledError(DomainError):
-    """A password was not checked, because of too many wrong ones."""
+    """A password was not checked, because too many wrong ones came before."""
 
 
 class LoginBusyError(DomainError):
-    """A password was not checked, because too many are being hashed at this moment."""
+    """A password was not checked, because too many are being hashed at once."""
 
 
 INVALID = _("Some values are not valid; see `errors`.")

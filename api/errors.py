@@ -1,7 +1,7 @@
-"""Refusals and errors, as RFC 9457 `application/problem+json`.
+"""Map errors to RFC 9457 problem documents (`application/problem+json`), and to pages outside of the API.
 
-`code` is stable and for programs; `title` and `detail` are for people, in the language of the request.
-A 500 shows a request id and nothing else.
+`code` is stable, for programs; `title` and `detail` are for people, in the language of the request. A 500 shows nothing but
+the request id.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ STATUSES: dict[type[DomainError], int] = {
 }
 
 UNREADABLE = _("The request could not be read.")
-NOT_ALLOWED = _("You don't have permission to do this.")
-ASK_WITH_ID = _("Something went wrong on our side. Give your administrator the request ID.")
+FORBIDDEN = _("You don't have permission to do this.")
+INTERNAL_ERROR = _("Something went wrong on our side. Give your administrator the request ID.")
 
 
 def status_of(error: DomainError) -> int:
@@ -117,15 +117,15 @@ def problem(
 
 
 def problem_response(error: Exception, context: Mapping[str, Any]) -> Response:
-    """DRF's exception handler: every exception becomes a problem, none a page of HTML."""
+    """Return a problem document for any exception of a view. For `EXCEPTION_HANDLER`."""
     headers: dict[str, str] = {}
-    members = _members(error, context, headers)
+    members = _build_members(error, context, headers)
     if members["status"] == 401:
         headers.setdefault("WWW-Authenticate", "Token")
     return Response(members, status=members["status"], headers=headers, content_type=CONTENT_TYPE)
 
 
-def _members(error: Exception, context: Mapping[str, Any], headers: dict[str, str]) -> dict[str, Any]:
+def _build_members(error: Exception, context: Mapping[str, Any], headers: dict[str, str]) -> dict[str, Any]:
     if isinstance(error, DomainError):
         if error.retry_after is not None:
             headers["Retry-After"] = str(error.retry_after)
@@ -140,24 +140,24 @@ def _members(error: Exception, context: Mapping[str, Any], headers: dict[str, st
     if isinstance(error, exceptions.ValidationError | DjangoValidationError):
         return problem(400, "invalid", INVALID, errors=as_serializer_error(error))
     if isinstance(error, exceptions.APIException):
-        return _of_framework(error, headers)
-    if (refusal := _of_django(error)) is not None:
+        return _build_framework_problem(error, headers)
+    if (refusal := _describe_django_error(error)) is not None:
         return problem(*refusal)
-    if (trouble := database_refusal(error)) is not None:
-        if trouble.retry_after is not None:
-            headers["Retry-After"] = str(trouble.retry_after)
-        log.warning("database_refused", code=trouble.code, sqlstate=trouble.sqlstate, error=str(error))
-        return problem(trouble.status, trouble.code, trouble.detail)
+    if (refused := database_refusal(error)) is not None:
+        if refused.retry_after is not None:
+            headers["Retry-After"] = str(refused.retry_after)
+        log.warning("database_refused", code=refused.code, sqlstate=refused.sqlstate, error=str(error))
+        return problem(refused.status, refused.code, refused.detail)
     log.error("request_errored", view=type(context.get("view")).__name__, exc_info=error)
-    return problem(500, "internal_error", ASK_WITH_ID)
+    return problem(500, "internal_error", INTERNAL_ERROR)
 
 
-def _of_django(error: Exception) -> tuple[int, str, str | Promise] | None:
+def _describe_django_error(error: Exception) -> tuple[int, str, str | Promise] | None:
     """Return status, code and detail for an exception of Django."""
     if isinstance(error, Http404):
         return 404, "not_found", NOT_FOUND
     if isinstance(error, PermissionDenied):
-        return 403, "permission_denied", NOT_ALLOWED
+        return 403, "permission_denied", FORBIDDEN
     if isinstance(error, RequestDataTooBig):
         return 413, "too_large", too_large()
     if isinstance(error, SuspiciousOperation | BadRequest | UnreadablePostError):
@@ -165,7 +165,7 @@ def _of_django(error: Exception) -> tuple[int, str, str | Promise] | None:
     return None
 
 
-def _of_framework(error: exceptions.APIException, headers: dict[str, str]) -> dict[str, Any]:
+def _build_framework_problem(error: exceptions.APIException, headers: dict[str, str]) -> dict[str, Any]:
     """Return the problem for an exception of Django REST framework."""
     codes = error.get_codes()
     code = codes if isinstance(codes, str) else str(error.default_code)
@@ -184,8 +184,8 @@ def too_large() -> str:
     return _("The body is larger than %(limit)s bytes.") % {"limit": settings.DATA_UPLOAD_MAX_MEMORY_SIZE}
 
 
-# --- Outside of the views: addresses that nothing answers, and what breaks before a view is reached -----------
-# Under `/api/` they are problems as everywhere else; a person at a browser gets a page (page_errors.py).
+# --- Errors outside of the API's views: unknown addresses, and requests that are refused before a view ----------
+# Under `/api/` they are problem documents; elsewhere they are pages (page_errors.py).
 
 
 def _respond(request: HttpRequest, status: int, code: str, detail: Any) -> HttpResponse:
@@ -200,10 +200,10 @@ def _title(status: int) -> str:
 
 
 def page_for_error(request: HttpRequest, error: Exception) -> HttpResponse | None:
-    """Return the page for an error that a page's view has not shown by itself; None for an unexpected one."""
+    """Return a page for an error that a view has not handled; None for an unexpected one."""
     if isinstance(error, DomainError | exceptions.APIException) or database_refusal(error) is not None:
         headers: dict[str, str] = {}
-        members = _members(error, {}, headers)
+        members = _build_members(error, {}, headers)
         page = error_page(request, members["status"], members["title"], members["detail"])
         for name, value in headers.items():
             page[name] = value
@@ -226,9 +226,9 @@ def bad_request(request: HttpRequest, exception: Exception | None = None) -> Htt
     return _respond(request, 400, "bad_request", UNREADABLE)
 
 
-def address_too_long(request: HttpRequest, longest: int) -> HttpResponse:
+def address_too_long(request: HttpRequest, max_length: int) -> HttpResponse:
     """Return 414 for a path and query that together are longer than any address of the portal."""
-    detail = _("Path and query have more than %(most)s characters.") % {"most": longest}
+    detail = _("Path and query have more than %(most)s characters.") % {"most": max_length}
     return _respond(request, 414, "address_too_long", detail)
 
 
@@ -237,17 +237,17 @@ def length_required(request: HttpRequest) -> HttpResponse:
     return _respond(request, 411, "length_required", _("Send the body with a Content-Length header."))
 
 
-def form_too_large(request: HttpRequest, largest: int) -> HttpResponse:
-    """Return 413 for a form whose values are larger than a page would show again."""
-    detail = _("The values of the form are larger than %(limit)s bytes; use the API.") % {"limit": largest}
+def form_too_large(request: HttpRequest, max_bytes: int) -> HttpResponse:
+    """Return 413 for a form whose values are larger than a page may repeat."""
+    detail = _("The values of the form are larger than %(limit)s bytes; use the API.") % {"limit": max_bytes}
     return _respond(request, 413, "too_large", detail)
 
 
 def permission_denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Return 403 for a request that is refused outside of the API's views."""
-    # A page's view says why; Django's own refusals say nothing.
+    # The view of a page gives a reason; Django's own refusals give none.
     reason = str(exception or "") if not request.path.startswith("/api/") else ""
-    return _respond(request, 403, "permission_denied", reason or NOT_ALLOWED)
+    return _respond(request, 403, "permission_denied", reason or FORBIDDEN)
 
 
 def page_not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
@@ -257,7 +257,7 @@ def page_not_found(request: HttpRequest, exception: Exception | None = None) -> 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Return 500 for an error outside of the API's views; Django has logged it with its traceback."""
-    return _respond(request, 500, "internal_error", ASK_WITH_ID)
+    return _respond(request, 500, "internal_error", INTERNAL_ERROR)
 
 
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:

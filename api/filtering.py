@@ -1,4 +1,4 @@
-"""FiltersBackend, search and ordering of lists. Unknown parameters are refused by name, never ignored."""
+"""Filter, search and order lists. Unknown parameters are refused by name, never ignored."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from rest_framework.request import Request
 from rest_framework.serializers import ValidationError
 from rest_framework.settings import api_settings
 
-from .error_limits import MOST_ERRORS
+from .error_limits import MAX_ERRORS
 
-# An empty value filters nothing, as with every other filter.
-YES_OR_NO = frozenset({"true", "false", "1", "0", ""})
+# An empty value filters nothing, as in every other filter.
+BOOLEAN_VALUES = frozenset({"true", "false", "1", "0", ""})
 
 
 class FiltersBackend(DjangoFilterBackend):  # type: ignore[misc]
-    """The view's named filters, and the guard over all query parameters of its list.
+    """Applies the view's named filters, and validates all query parameters of its list.
 
-    Raises 400 by name for parameters that the list does not know, that come twice, or whose value does not fit.
+    Raises 400 by name for unknown parameters, parameters that are given twice, and invalid values.
     """
 
     def filter_queryset(
@@ -32,24 +32,28 @@ class FiltersBackend(DjangoFilterBackend):  # type: ignore[misc]
     ) -> models.QuerySet[Any]:
         """Return the rows that pass every named filter."""
         filterset_class = self.get_filterset_class(view, queryset)
-        filters_of = {} if filterset_class is None else filterset_class.base_filters
-        named = _parameters_of(filters_of)
-        yes_or_no = {name for name, one in filters_of.items() if isinstance(one, BooleanFilter)}
-        known = {*named, *_shared_parameters(view)}
+        named_filters = {} if filterset_class is None else filterset_class.base_filters
+        named = _list_parameters(named_filters)
+        boolean_names = {
+            name for name, filter_ in named_filters.items() if isinstance(filter_, BooleanFilter)
+        }
+        known = {*named, *_list_shared_parameters(view)}
         errors: dict[str, list[Any]] = {}
         for name, values in request.query_params.lists():
             if name == api_settings.URL_FORMAT_OVERRIDE:
                 continue
-            if len(errors) == MOST_ERRORS:
+            if len(errors) == MAX_ERRORS:
                 break
             if name not in known:
                 names = ", ".join(sorted(known))
-                errors[printable(name)] = [_("Unknown parameter; known are: %(known)s.") % {"known": names}]
+                errors[escape_unprintable(name)] = [
+                    _("Unknown parameter; known are: %(known)s.") % {"known": names}
+                ]
             elif any("\x00" in value for value in values):
                 errors[name] = [_("Null characters are not allowed.")]
-            elif name in yes_or_no and values[-1].lower() not in YES_OR_NO:
-                # django-filter takes it for no filter at all, and would show everything.
-                errors[name] = [_("It is true or false.")]
+            elif name in boolean_names and values[-1].lower() not in BOOLEAN_VALUES:
+                # django-filter would ignore the filter and return everything.
+                errors[name] = [_("Must be true or false.")]
             elif len(values) > 1 and not named.get(name):
                 errors[name] = [_("Given more than once.")]
         if errors:
@@ -58,11 +62,11 @@ class FiltersBackend(DjangoFilterBackend):  # type: ignore[misc]
         return rows
 
 
-def _parameters_of(named: Mapping[str, Any]) -> dict[str, bool]:
+def _list_parameters(named: Mapping[str, Any]) -> dict[str, bool]:
     """Return the query parameters of a filterset, and whether each may come several times."""
     parameters: dict[str, bool] = {}
-    for name, one in named.items():
-        widget = one.field.widget
+    for name, filter_ in named.items():
+        widget = filter_.field.widget
         if isinstance(widget, SuffixedMultiWidget):  # A range: `created_after` and `created_before`.
             parameters.update({widget.suffixed(name, suffix): False for suffix in widget.suffixes})
         else:
@@ -70,7 +74,7 @@ def _parameters_of(named: Mapping[str, Any]) -> dict[str, bool]:
     return parameters
 
 
-def _shared_parameters(view: Any) -> Iterable[str]:
+def _list_shared_parameters(view: Any) -> Iterable[str]:
     paginator = getattr(view, "pagination_class", None)
     yield from getattr(paginator, "parameters", ())
     backends = getattr(view, "filter_backends", ())
@@ -84,7 +88,7 @@ def _shared_parameters(view: Any) -> Iterable[str]:
         yield api_settings.ORDERING_PARAM
 
 
-def printable(name: str) -> str:
+def escape_unprintable(name: str) -> str:
     """Return a client's parameter name with unprintable characters escaped, cut to 100."""
     return "".join(
         character if character.isprintable() else ascii(character)[1:-1] for character in name[:100]
@@ -94,22 +98,22 @@ def printable(name: str) -> str:
 class SearchBackend(filters.SearchFilter):
     """`?search=`: every word must occur in one of the view's `search_fields`."""
 
-    most_characters = 200
-    most_words = 10
+    max_characters = 200
+    max_words = 10
 
     def get_search_terms(self, request: Request) -> list[str]:
-        """Return the words. Raises 400 when there are too many: each costs a comparison for each field and row."""
+        """Return the search words. Raises 400 when there are too many: each is compared with each field of each row."""
         text = request.query_params.get(self.search_param, "")
-        if len(text) > self.most_characters:
+        if len(text) > self.max_characters:
             raise ValidationError(
-                {self.search_param: [_("At most %(most)s characters.") % {"most": self.most_characters}]}
+                {self.search_param: [_("At most %(most)s characters.") % {"most": self.max_characters}]}
             )
         if "\x00" in text:
             raise ValidationError({self.search_param: [_("Null characters are not allowed.")]})
         words = [word for word in super().get_search_terms(request) if word]
-        if len(words) > self.most_words:
+        if len(words) > self.max_words:
             raise ValidationError(
-                {self.search_param: [_("At most %(most)s words.") % {"most": self.most_words}]}
+                {self.search_param: [_("At most %(most)s words.") % {"most": self.max_words}]}
             )
         return words
 
@@ -121,8 +125,8 @@ class SearchBackend(filters.SearchFilter):
 class OrderingBackend(filters.OrderingFilter):
     """`?ordering=name,-created_at`, of the view's `ordering_fields`. Raises 400 for others.
 
-    Ties are always broken by the key, in the direction of the last field (one index serves both): without that,
-    rows with equal values could come twice, or never, from page to page.
+    The key breaks ties, in the direction of the last field, so that one index serves both. Without that, a row could be on two
+    pages, or on none.
     """
 
     def get_ordering(self, request: Request, queryset: models.QuerySet[Any], view: Any) -> list[Any]:
@@ -130,8 +134,8 @@ class OrderingBackend(filters.OrderingFilter):
         text = request.query_params.get(self.ordering_param, "")
         requested = [name.strip() for name in text.split(",")] if text else []
         self._check(requested, list(getattr(view, "ordering_fields", None) or []))
-        ordering = requested or list(self.get_default_ordering(view) or []) or _own_ordering(queryset)
-        return [*ordering, *_tie_break(ordering, queryset.model)]
+        ordering = requested or list(self.get_default_ordering(view) or []) or _get_default_ordering(queryset)
+        return [*ordering, *_list_tie_breakers(ordering, queryset.model)]
 
     def _check(self, requested: list[str], known: list[str]) -> None:
         bare = [name.removeprefix("-") for name in requested]
@@ -141,7 +145,7 @@ class OrderingBackend(filters.OrderingFilter):
                 {
                     self.ordering_param: [
                         _("Cannot order by '%(unknown)s'; known are: %(known)s.")
-                        % {"unknown": printable(unknown[0]), "known": ", ".join(sorted(known))}
+                        % {"unknown": escape_unprintable(unknown[0]), "known": ", ".join(sorted(known))}
                     ]
                 }
             )
@@ -166,11 +170,11 @@ class OrderingBackend(filters.OrderingFilter):
         ]
 
 
-def _own_ordering(queryset: models.QuerySet[Any]) -> list[Any]:
+def _get_default_ordering(queryset: models.QuerySet[Any]) -> list[Any]:
     return list(queryset.query.order_by or queryset.model._meta.ordering or [])  # noqa: SLF001 - Django's documented API.
 
 
-def _tie_break(ordering: list[Any], model: type[models.Model]) -> list[str]:
+def _list_tie_breakers(ordering: list[Any], model: type[models.Model]) -> list[str]:
     keys = {"pk", "-pk", model._meta.pk.name, f"-{model._meta.pk.name}"}  # noqa: SLF001 - as above.
     if keys & {field for field in ordering if isinstance(field, str)}:
         return []

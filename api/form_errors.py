@@ -1,4 +1,4 @@
-"""Errors of forms on pages: beside the fields that they are about, and the rest above the page."""
+"""Show the errors of forms on pages: beside their fields, and the rest above the page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from api.serializers import StrictSerializer
 
 
 def error_texts(error: Any) -> list[str]:
-    """Return the messages in an error, however deep serializers have nested them."""
+    """Return the messages of an error, at any depth of nesting."""
     if isinstance(error, Mapping):
         return [f"{name}: {text}" for name, inner in error.items() for text in error_texts(inner)]
     if isinstance(error, list | tuple):
@@ -23,14 +23,14 @@ def error_texts(error: Any) -> list[str]:
 
 
 def errors_by_field(refused: DomainError) -> dict[str, list[str]]:
-    """Return the messages of an error by the name of the field."""
+    """Return the messages of an error by field."""
     return {name: error_texts(error) for name, error in (refused.errors or {}).items()}
 
 
 def show_error(request: HttpRequest, refused: DomainError, shown_beside: Collection[str] = ()) -> None:
-    """Show an error above the page, with the API's message; not what is shown beside a field already.
+    """Show an error above the page with the API's message, except errors of the fields `shown_beside`.
 
-    Raises a `NotFoundError` again: there is no page to show it on.
+    A `NotFoundError` is raised again, because there is no page to show it on.
     """
     if isinstance(refused, NotFoundError):
         raise refused
@@ -53,5 +53,5 @@ def validate_form(serializer: StrictSerializer) -> dict[str, Any]:
 
 
 def filled_fields(form: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """Return those of the named form fields that were filled in: a browser sends the others as empty texts."""
+    """Return the named form fields that have a value: a browser sends the others as empty texts."""
     return {name: form[name] for name in names if form.get(name)}

@@ -1,4 +1,4 @@
-"""Fields of the admin's forms: as strict as the API, and as silent about secrets."""
+"""Fields of the admin's forms, which are as strict as the API and show secrets no more than it does."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Row = TypeVar("Row", bound=Model)
 
 
 class StrictJSONField(forms.JSONField):
-    """A JSON object, or a list, read as strictly as over REST: by itself Django stumbles over endless numbers and deep nesting.
+    """A JSON object or list, parsed as strictly as by the API: Django's own field fails on huge numbers and deep nesting.
 
-    Nothing at all is an empty one. `kind` is what it has to be: dict or list.
+    No value is an empty object or list. `kind` is the required type: dict or list.
     """
 
     def __init__(self, *, kind: type[dict[str, Any] | list[Any]] = dict, **kwargs: Any) -> None:
         self.kind = kind
-        # Whether it has changed is told by the row, and not by a second copy that the page sends along.
+        # Changes are found by comparison with the row, not with a second copy in a hidden field.
         super().__init__(**{**kwargs, "show_hidden_initial": False})
 
     def to_python(self, value: Any) -> Any:
@@ -43,7 +43,7 @@ class StrictJSONField(forms.JSONField):
                 _("Expected an object.") if self.kind is dict else _("Expected a list.")
             )
         try:
-            # The parser reads objects alone.
+            # The parser accepts objects alone.
             return JSONParser().parse(BytesIO(f'{{"value": {value}}}'.encode(errors="surrogatepass")))[
                 "value"
             ]
@@ -58,18 +58,18 @@ class StrictJSONField(forms.JSONField):
             raise forms.ValidationError(str(error.detail)) from None
 
     def bound_data(self, data: Any, initial: Any) -> Any:
-        """Return the text as it was typed, to be shown again beside an error."""
+        """Return the entered text, to be shown again beside an error."""
         return initial if self.disabled else data and InvalidJSONInput(data)
 
 
 class WriteOnlyFieldsAdmin(admin.ModelAdmin[Row]):
-    """An admin whose form has fields of its own, which are written and never shown: secrets above all."""
+    """An admin whose form has write-only fields, which are no columns of the model, such as secrets."""
 
     def get_fields(self, request: HttpRequest, obj: Row | None = None) -> Any:
-        """Return the fields; for a viewer without change permission, without those that only the form has.
+        """Return the fields; without the write-only ones for a user without change permission.
 
-        To such a person Django shows what the row has under a field's name, and calls it if it is a method: of one that
-        is named like the field, the secret itself.
+        To such a user Django shows the row's attribute of the field's name, and calls it if it is a method, which could return
+        the secret itself.
         """
         names = super().get_fields(request, obj)
         if self.has_add_permission(request) if obj is None else self.has_change_permission(request, obj):

@@ -1,7 +1,7 @@
-"""Form keys: a form that is sent twice is carried out once. Each form gets a key of its own with its page.
+"""Form keys: a form that is submitted twice is carried out once. Each rendered form has a key of its own.
 
-A second press of the button, a press after coming back with the browser, and two presses at once all send the same key.
-The key is claimed in the transaction of the change itself, by the mechanism of `Idempotency-Key` (idempotency.py).
+A second click on the button, a click after going back in the browser, and two simultaneous clicks all send the same key. The
+key is claimed in the transaction of the change itself, as for `Idempotency-Key` (idempotency.py).
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ def new_form_key() -> str:
 
 
 def mark_refused(request: HttpRequest) -> None:
-    """Note that a form was refused although the answer is a redirect: its key stays free."""
+    """Record that a form was refused although the response is a redirect, so that its key stays free."""
     request.form_was_refused = True  # type: ignore[attr-defined]
 
 
 class FormKeyMiddleware:
-    """Carry out each form with a key once; it stands last, so that whatever else refuses a request comes first."""
+    """Carry out each form with a key once. It is last in `MIDDLEWARE`, so that every other refusal comes first."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -55,51 +55,51 @@ class FormKeyMiddleware:
         args: tuple[Any, ...],
         named: dict[str, Any],
     ) -> HttpResponseBase | None:
-        """Call the view of a form that has a key; any other is left alone.
+        """Call the view of a form that has a key; return None for any other request.
 
-        So is a view that looks at the form before its token is checked: it calls `run_form_once` itself.
+        A view that reads the form before its CSRF token is checked calls `run_form_once` itself.
         """
         if request.method != "POST" or is_for_programs(request.path) or getattr(view, "csrf_exempt", False):
             return None
-        return run_form_once(request, lambda: view(request, *args, **named)) if _key_of(request) else None
+        return run_form_once(request, lambda: view(request, *args, **named)) if _get_key(request) else None
 
 
 def run_form_once(request: HttpRequest, work: Callable[[], HttpResponseBase]) -> HttpResponseBase:
-    """Return the answer of `work`, which is done once for each key of a form; without a key, each time."""
-    key = _key_of(request)
+    """Call `work` once for each form key and return its response; without a key, call it each time."""
+    key = _get_key(request)
     if not key:
         return work()
     try:
         return _run_once(request, key, work)
     except Exception as error:
-        # What is raised below a middleware's own call of a view does not come to the other middleware.
+        # Other middleware does not see an exception of a view that this middleware has called.
         page = page_for_error(request, error)
         if page is None:
             raise
         return page
 
 
-def _key_of(request: HttpRequest) -> str:
+def _get_key(request: HttpRequest) -> str:
     """Return the key of a signed-in user's form; empty for any other."""
     key = request.POST.get(FIELD, "")
     return key if _KEY.match(key) and request.user.is_authenticated else ""
 
 
 def _run_once(request: HttpRequest, key: str, work: Callable[[], HttpResponseBase]) -> HttpResponseBase:
-    """Return the answer of `work`; for a form that was carried out before, a redirect to what came of it.
+    """Return the response of `work`; for a form that was carried out before, a redirect to its result.
 
-    A form that was carried out is answered with a redirect. Whatever else is the answer (the form again with what is
-    wrong with it, or a redirect after `mark_refused`) leaves the key free: the form may be put right and sent again.
+    A form that was carried out is answered with a redirect. Any other response (the form with its errors, or a redirect after
+    `mark_refused`) leaves the key free, so that the form can be corrected and submitted again.
 
-    Why it is safe: the key's row is inserted first, in the transaction that `work` changes things in. A twin that comes
-    meanwhile waits inside its own INSERT until the first one ends (409 `in_progress` after the lock timeout), and finds
-    its result, or becomes the first when that was refused or died.
+    It is safe because the key's row is inserted first, in the transaction of `work`. A simultaneous submission waits in its
+    own INSERT until the first one ends (409 `in_progress` after the lock timeout). Then it finds the result, or is carried
+    out itself if the first one was refused or died.
     """
-    digest = _digest(request)
+    digest = _hash_form(request)
     with transaction.atomic():
         row_id = claim_key(request.user, f"form:{key}", digest)
         if row_id is None:
-            return _result_of_first(request, key, digest)
+            return _redirect_to_first_result(request, key, digest)
         response = work()
         if response.status_code >= 400:
             transaction.set_rollback(True)
@@ -112,7 +112,7 @@ def _run_once(request: HttpRequest, key: str, work: Callable[[], HttpResponseBas
     return response
 
 
-def _digest(request: HttpRequest) -> str:
+def _hash_form(request: HttpRequest) -> str:
     fields = sorted(
         (name, values)
         for name, values in request.POST.lists()
@@ -123,23 +123,21 @@ def _digest(request: HttpRequest) -> str:
     ).hexdigest()
 
 
-def _result_of_first(request: HttpRequest, key: str, digest: str) -> HttpResponse:
+def _redirect_to_first_result(request: HttpRequest, key: str, digest: str) -> HttpResponse:
     first = IdempotencyKey.objects.filter(user=cast("Any", request.user), key=f"form:{key}").first()
     if first is None or "Location" not in first.headers:
         raise ConflictError("in_progress", _("The form is being processed. Reload the page in a moment."))
     if first.request_hash == digest:
         messages.info(
             request,
-            _(
-                "This form was sent before and carried out then; this is what came of it. Nothing was done twice."
-            ),
+            _("This form was already submitted and carried out; this is the result. Nothing was done twice."),
         )
     else:
         messages.warning(
             request,
             _(
-                "This form was sent before and carried out then; this is what came of it."
-                " What was changed in the form since was not carried out: open the form anew for that."
+                "This form was already submitted and carried out; this is the result."
+                " Later changes to the form were not carried out. Open the form again to submit them."
             ),
         )
     # The target checks access again.

@@ -1,7 +1,7 @@
-"""`Idempotency-Key`: a POST that is sent twice is carried out once, and both get the same answer.
+"""`Idempotency-Key`: a POST that is sent twice is carried out once, and both requests get the same response.
 
-The key's row is written in the transaction of the change itself, so there is no key without its change, and no
-lock that could stick. A store outside of the database, as libraries use, could keep a key without its change, or lose one.
+The key's row is written in the transaction of the change itself, so there is no key without its change, and no lock that a
+crash could leave. A store outside of the database could have one without the other.
 """
 
 from __future__ import annotations
@@ -28,40 +28,39 @@ from .requirements import check_requirements, collect_requirements
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
-KEPT_HEADERS = ("Location", "ETag")
-KEPT_FOR = timedelta(hours=24)
+STORED_HEADERS = ("Location", "ETag")
+KEY_RETENTION = timedelta(hours=24)
 View = TypeVar("View", bound=Callable[..., Response])
 
 
 def idempotent(method: View) -> View:
     """Make a view's method honour `Idempotency-Key`; see `run_idempotent`.
 
-    Decorate the method that makes the change, and wait for its work (`Prefer: wait`) around it, after the commit:
-    inside, the transaction is open and nobody else sees the job yet.
+    Decorate the method that makes the change, and wait for its job (`Prefer: wait`) outside of it, after the commit: no worker
+    sees the job before.
     """
 
     @wraps(method)
-    def answer_once(view: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
+    def run_once(view: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
         return run_idempotent(request, request.user, lambda: method(view, request, *args, **kwargs))
 
-    return answer_once  # type: ignore[return-value]
+    return run_once  # type: ignore[return-value]
 
 
 def run_idempotent(
     request: Request, user: Any, work: Callable[[], Response], *, shown_once: bool = False
 ) -> Response:
-    """Return the answer of `work`, or of the earlier request with the same `Idempotency-Key`.
+    """Return the response of `work`, or of the earlier request with the same `Idempotency-Key`.
 
-    Why it is safe: the row (user, key) is inserted first, in the transaction that `work` then changes things in.
-    A twin that comes meanwhile waits inside its own INSERT until the first one ends. If that commits, the twin
-    finds the row with its answer; if it is refused or dies, the row is rolled back along with the change, and the
-    twin's INSERT goes through: it is the first now.
-    So only what was carried out is kept, and a refusal may be tried again under the same key.
+    It is safe because the row (user, key) is inserted first, in the transaction of `work`. A simultaneous request waits in its
+    own INSERT until the first one ends. If that commits, the second finds the row with the response; if it is refused or
+    dies, the row is rolled back with the change, and the second is carried out.
+    So only requests that were carried out are kept, and a refused one may be repeated under the same key.
 
     Raises 400 `bad_idempotency_key`; 422 `idempotency_key_reused` for another request under a key that was used;
     409 `in_progress` when the first takes longer than the lock timeout.
-    What the first request was required to have (a role, a permission) a replay is required to have too: 404, 403.
-    `shown_once` is for answers with a secret: they are not kept, and a replay raises 409 `shown_once`.
+    A replay requires the roles and permissions that the first request required: 404, 403.
+    `shown_once` is for responses with a secret: they are not stored, and a replay raises 409 `shown_once`.
     """
     key = request.headers.get(HEADER)
     if key is None:
@@ -75,23 +74,23 @@ def run_idempotent(
         with collect_requirements() as requirements:
             response = work()
         if response.status_code >= 400:
-            # A refusal that was returned, not raised: nothing of it may stay, and its key is free again.
+            # A refusal that was returned, not raised: it must leave nothing, and its key is free again.
             transaction.set_rollback(True)
             return response
         IdempotencyKey.objects.filter(pk=row_id).update(
             status=response.status_code,
             body="" if shown_once else JSONRenderer().render(response.data).decode(),
             shown_once=shown_once,
-            headers={name: response[name] for name in KEPT_HEADERS if name in response},
+            headers={name: response[name] for name in STORED_HEADERS if name in response},
             requirements=[list(requirement) for requirement in sorted(requirements)],
         )
     return response
 
 
-def delete_old_keys(older_than: timedelta = KEPT_FOR) -> int:
-    """Delete the keys whose time is over, and return how many. To be called now and then by a schedule.
+def delete_old_keys(older_than: timedelta = KEY_RETENTION) -> int:
+    """Delete old keys; return their number. A schedule calls it.
 
-    A key that is in use right now is not deleted: its row is not committed, so nobody else sees it.
+    A key that is in use is not deleted: its row is not committed, so this transaction does not see it.
     """
     deleted, _by_model = IdempotencyKey.objects.filter(created_at__lt=Now() - older_than).delete()
     return deleted
@@ -101,18 +100,18 @@ def _validate_key(key: str) -> None:
     if not (1 <= len(key) <= 255 and key.isascii() and key.isprintable() and key.strip()):
         raise InvalidError(
             "bad_idempotency_key",
-            _("An Idempotency-Key has 1 to 255 printable ASCII characters; a random UUID is a good one."),
+            _("An Idempotency-Key has 1 to 255 printable ASCII characters; use a random UUID."),
         )
 
 
 def _hash_request(request: Request) -> str:
     body = json.dumps(request.data, sort_keys=True, default=str)
-    parts = [request.method or "", request.get_full_path(), request.headers.get("X-Tenant", ""), body]
-    return salted_hmac("portal.api.idempotency", "\n".join(parts), algorithm="sha256").hexdigest()
+    identity = [request.method or "", request.get_full_path(), request.headers.get("X-Tenant", ""), body]
+    return salted_hmac("portal.api.idempotency", "\n".join(identity), algorithm="sha256").hexdigest()
 
 
 def claim_key(user: Any, key: str, request_hash: str) -> int | None:
-    """Insert the key's row and return its id; None when there is one already. Waits for a first one still at work."""
+    """Insert the key's row and return its id; None when there is one already. Waits for a request that holds the key."""
     try:
         return queries.insert_idempotency_key(user.pk, key, request_hash)
     except OperationalError as error:
@@ -128,7 +127,7 @@ def claim_key(user: Any, key: str, request_hash: str) -> int | None:
 def _replay(user: Any, key: str, request_hash: str) -> Response:
     first = IdempotencyKey.objects.filter(user=user, key=key).first()
     if first is None:
-        # It was forgotten between the two statements: it was more than a day old.
+        # It was deleted between the two statements, because it had expired.
         raise ConflictError(
             "in_progress", _("The key has just expired. Send the request again."), retry_after=1
         )
@@ -137,7 +136,7 @@ def _replay(user: Any, key: str, request_hash: str) -> Response:
             "idempotency_key_reused",
             _("This Idempotency-Key was used for another request. Use a new one."),
         )
-    # About the tenant of that time, whichever one this request would be for.
+    # The requirements concern the tenant of the first request, whatever tenant this one names.
     check_requirements(user, first.requirements)
     if first.shown_once:
         raise ConflictError(

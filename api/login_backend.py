@@ -1,4 +1,4 @@
-"""The login backend: Django's own, with every try counted."""
+"""The authentication backend: Django's own, with every attempt counted."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ RENAMED_FROM = "portal.api.login_backend.PasswordBackend"
 
 
 class PasswordBackend(ModelBackend):
-    """A user for a name and a password, whichever page or endpoint asks.
+    """Authenticates by username and password, for every page and endpoint.
 
-    A name that does not exist is counted and hashed like one that does, so neither the answer nor its time tells.
+    An unknown username is counted, and its password hashed, like those of a known one, so neither the response nor its time
+    reveals which usernames exist.
     """
 
     def authenticate(
@@ -41,9 +42,9 @@ class PasswordBackend(ModelBackend):
 
 
 class RenamedBackendMiddleware:
-    """Keep people signed in who signed in under the release before, in which the backend had another name.
+    """Keep users signed in who signed in under the release before, in which the backend had another name.
 
-    A session holds the name of its backend, and Django takes a session with an unknown one for nobody's. It stands between
+    A session holds the name of its backend, and Django treats a session with an unknown backend as anonymous. It comes between
     the middleware of sessions and that of authentication. To be deleted with the next release.
     """
 
@@ -51,8 +52,8 @@ class RenamedBackendMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Rename the backend in the session, and answer."""
-        # Only with a cookie: to look into the session would make every answer vary by it.
+        """Rename the backend in the session, and answer the request."""
+        # Only with a session cookie: reading the session would make every response vary by the cookie.
         if (
             settings.SESSION_COOKIE_NAME in request.COOKIES
             and request.session.get(BACKEND_SESSION_KEY) == RENAMED_FROM

@@ -1,13 +1,13 @@
-"""Limits of wrong passwords: from a network, for a name, and for a name from one network.
+"""Limit wrong passwords: from a network, for a username, and for a username from one network.
 
-Counted in PostgreSQL: without it nobody can sign in anyway, so there is no second place whose absence would leave the
-door open or shut. Each count is one row with one time, `empty_at`: a try moves it on by the time that one try takes to
-be forgotten, and is refused when that would lead further ahead than the limit allows. So a limit of 10 in 15 minutes
-lets ten tries through at once, and afterwards one every 90 seconds.
+They are counted in PostgreSQL, without which nobody can sign in anyway: a second store could fail alone, and leave the limits
+open or every login closed. Each count is a row with one time, `empty_at` (a leaky bucket). An attempt moves it by the time
+after which one attempt is forgotten, and is refused when that exceeds the limit. So a limit of 10 in 15 minutes allows ten
+attempts at once, and then one every 90 seconds.
 
-Only wrong passwords count in the end. A company behind one address can sign in as often as it likes; thirty mistakes
-within a minute are what it has in common. A name is refused from everywhere only after more mistakes than one network
-can make, so one neighbour cannot lock a colleague out.
+In the end only wrong passwords count: a company behind one address can sign in as often as it likes, and shares the limit of
+wrong passwords from a network. A username is refused from everywhere only after more wrong passwords than one network can
+send, so no single attacker can lock a colleague out.
 """
 
 from __future__ import annotations
@@ -30,28 +30,28 @@ from .throttling import parse_rate
 
 @dataclass(frozen=True, slots=True)
 class FailureLimit:
-    """A limit under one key: `most` wrong passwords, forgotten evenly within `seconds`."""
+    """A limit under one key: `max_failures` wrong passwords, which are forgotten evenly within `seconds`."""
 
     key: str
-    most: int
+    max_failures: int
     seconds: float
-    # Whether the right password resets it.
+    # True when a correct password resets the count.
     cleared_by_success: bool = False
 
     @property
-    def one(self) -> float:
-        """Return the seconds in which one try is forgotten."""
-        return self.seconds / self.most
+    def seconds_per_attempt(self) -> float:
+        """Return the seconds after which one attempt is forgotten."""
+        return self.seconds / self.max_failures
 
     @property
-    def others(self) -> float:
-        """Return the seconds of all other tries that the limit allows."""
-        return self.seconds - self.one
+    def seconds_of_others(self) -> float:
+        """Return the seconds of all other attempts that the limit allows."""
+        return self.seconds - self.seconds_per_attempt
 
 
-def limits_for(network: str, username: str) -> list[FailureLimit]:
-    """Return the limits of a try, the narrowest first: a try that it refuses does not count in the wider ones."""
-    name = normalize_name(username)
+def build_limits(network: str, username: str) -> list[FailureLimit]:
+    """Return the limits of an attempt, the narrowest first: an attempt that it refuses does not count in the wider ones."""
+    name = normalize_username(username)
     most, seconds = parse_rate(settings.LOGIN_NETWORK_RATE)
     cool_off = settings.LOGIN_COOLOFF_HOURS * 3600
     return [
@@ -66,44 +66,46 @@ def limits_for(network: str, username: str) -> list[FailureLimit]:
     ]
 
 
-def normalize_name(username: str) -> str:
-    """Return one spelling of a name for counting: width, case and surrounding space do not make another name."""
+def normalize_username(username: str) -> str:
+    """Return the spelling of a username for counting, without differences of width, case and surrounding space."""
     return unicodedata.normalize("NFKC", username).strip().casefold()
 
 
-def charge(limits: list[FailureLimit]) -> int | None:
-    """Count a try; when a limit is reached count nothing, and return the seconds after which it may be repeated.
+def charge_attempt(limits: list[FailureLimit]) -> int | None:
+    """Count an attempt; when a limit is reached, count nothing and return the seconds until the next attempt is allowed.
 
-    Every request locks its rows in the same order of kinds, and commits before anything is hashed.
+    Every request locks its rows in the same order, and commits before a password is hashed.
     """
     with transaction.atomic():
         for limit in limits:
-            if not queries.charge_login(limit.key, one=limit.one, others=limit.others):
-                wait = queries.fetch_login_wait(limit.key, others=limit.others)
+            if not queries.charge_login(
+                limit.key, seconds=limit.seconds_per_attempt, max_seconds=limit.seconds_of_others
+            ):
+                wait = queries.fetch_login_wait(limit.key, max_seconds=limit.seconds_of_others)
                 transaction.set_rollback(True)
                 return max(1, math.ceil(wait or 0))
     return None
 
 
-def refund(limits: list[FailureLimit]) -> None:
-    """Uncount a try that was not a wrong password."""
+def refund_attempt(limits: list[FailureLimit]) -> None:
+    """Uncount an attempt that did not end in a wrong password."""
     with transaction.atomic():
         for limit in limits:
             LoginCount.objects.filter(key=limit.key).update(
-                empty_at=F("empty_at") - timedelta(seconds=limit.one)
+                empty_at=F("empty_at") - timedelta(seconds=limit.seconds_per_attempt)
             )
 
 
-def forgive(limits: list[FailureLimit]) -> None:
-    """Uncount a try that was the right password, and with it the user's own mistakes from this network."""
+def clear_failures(limits: list[FailureLimit]) -> None:
+    """Uncount an attempt with the correct password, and reset the count of the username from this network."""
     with transaction.atomic():
         cleared = [limit.key for limit in limits if limit.cleared_by_success]
         LoginCount.objects.filter(key__in=cleared).delete()
-        refund([limit for limit in limits if not limit.cleared_by_success])
+        refund_attempt([limit for limit in limits if not limit.cleared_by_success])
 
 
 def delete_empty_counts() -> int:
-    """Delete the counts that are empty, and return how many. To be called now and then by a schedule."""
+    """Delete empty counts; return their number. A schedule calls it."""
     deleted, _by_model = LoginCount.objects.filter(empty_at__lt=Now() - timedelta(minutes=1)).delete()
     return deleted
 

@@ -1,4 +1,4 @@
-"""Tokens, the answers that belong to idempotency keys, and counts of wrong passwords."""
+"""API tokens, idempotency keys with their responses, and counts of wrong passwords."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from django.utils.translation import gettext_lazy as _
 from knox.models import AbstractAuthToken, get_digest_token
 from knox.settings import CONSTANTS
 
-# How exact `ApiToken.last_used_at` is: a program that asks ten times a second must not write as often.
-LAST_USED_EVERY = timedelta(minutes=5)
+# The precision of `ApiToken.last_used_at`: a program that sends ten requests a second must not cause as many writes.
+LAST_USED_PRECISION = timedelta(minutes=5)
 
 
 class ApiTokenManager(models.Manager["ApiToken"]):
@@ -23,15 +23,15 @@ class ApiTokenManager(models.Manager["ApiToken"]):
     def create(  # type: ignore[override]
         self, *, user: Any, name: str, expiry: timedelta | None
     ) -> tuple[ApiToken, str]:
-        """Create a token; return its row, and the token itself, which is stored nowhere. `expiry` counts from now."""
+        """Create a token; return its row and the token itself, which is stored nowhere. `expiry` counts from now."""
         digest, token = get_digest_token()
         row = super().create(
             user=user,
-            # As the caller has read it: should the password change at this moment, the token is born ended.
+            # The epoch that the caller has read: if the password changes at the same time, the token is not valid.
             credentials_epoch=user.credentials_epoch,
             name=name,
             digest=digest,
-            # knox's own column. Part of the token, but far too little of it to guess the rest.
+            # A column of knox: the beginning of the token, too short to guess the rest.
             token_key=token[: CONSTANTS.TOKEN_KEY_LENGTH],
             expiry=None if expiry is None else timezone.now() + expiry,
         )
@@ -39,14 +39,14 @@ class ApiTokenManager(models.Manager["ApiToken"]):
 
 
 class ApiToken(AbstractAuthToken):  # type: ignore[misc]
-    """A program's key to the API: named, expiring, revocable; only its hash is kept."""
+    """An API token of a user. Only its hash is stored."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
     id = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     name = models.CharField(_("name"), max_length=100)
-    # It ends when the user's own has moved on (tenants/models.py).
+    # The token ends when the user's epoch is incremented (tenants/models.py).
     credentials_epoch = models.PositiveBigIntegerField(default=0, db_default=0, editable=False)
-    # Written at most once in LAST_USED_EVERY.
+    # Written at most once in `LAST_USED_PRECISION`.
     last_used_at = models.DateTimeField(_("last used"), null=True, editable=False)
 
     objects: ClassVar[ApiTokenManager] = ApiTokenManager()
@@ -67,32 +67,32 @@ class ApiToken(AbstractAuthToken):  # type: ignore[misc]
             return False
         return self.expiry is None or self.expiry > timezone.now()
 
-    def note_use(self) -> None:
-        """Remember when it was used last; no more than one request in LAST_USED_EVERY writes."""
+    def record_use(self) -> None:
+        """Write the time of the last use, at most once in `LAST_USED_PRECISION`."""
         now = timezone.now()
-        if self.last_used_at is not None and now - self.last_used_at < LAST_USED_EVERY:
+        if self.last_used_at is not None and now - self.last_used_at < LAST_USED_PRECISION:
             return
-        not_noted = models.Q(last_used_at=None) | models.Q(last_used_at__lt=now - LAST_USED_EVERY)
-        ApiToken.objects.filter(not_noted, pk=self.pk).update(last_used_at=now)
+        is_outdated = models.Q(last_used_at=None) | models.Q(last_used_at__lt=now - LAST_USED_PRECISION)
+        ApiToken.objects.filter(is_outdated, pk=self.pk).update(last_used_at=now)
 
 
 class IdempotencyKey(models.Model):
-    """A request that was carried out, and its answer. Written in the transaction of the change itself.
+    """A request that was carried out, and its response. Written in the transaction of the change itself.
 
-    `status` is empty only inside that transaction: nobody else ever sees it so.
+    `status` is null only inside that transaction, so no other transaction sees it as null.
     """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
     key = models.CharField(max_length=255)
-    # Keyed with SECRET_KEY: bodies hold passwords, and a bare hash of one could be guessed from a stolen table.
+    # Keyed with SECRET_KEY: a body may hold a password, which could be guessed from an unkeyed hash in a stolen table.
     request_hash = models.CharField(max_length=64)
     status = models.PositiveSmallIntegerField(null=True)
-    # The rendered JSON as it was sent, so that a replay is the same to the byte.
+    # The rendered JSON, so that a replay is identical.
     body = models.TextField(blank=True, default="", db_default="")
     headers = models.JSONField(default=dict, db_default=models.Value({}, models.JSONField()))
-    # The answer held a secret that is kept nowhere: the body is empty, and a replay is refused.
+    # The response held a secret, which is stored nowhere: the body is empty, and a replay is refused.
     shown_once = models.BooleanField(default=False, db_default=False)
-    # What the caller was required to have (requirements.py): a replay requires it again.
+    # The roles and permissions that the request required (requirements.py); a replay requires them again.
     requirements = models.JSONField(default=list, db_default=models.Value([], models.JSONField()))
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -107,11 +107,11 @@ class IdempotencyKey(models.Model):
 
 
 class LoginCount(models.Model):
-    """How many wrong passwords came lately from a network, or for a name (login_throttle.py)."""
+    """A count of recent wrong passwords under the key of a limit (login_throttle.py)."""
 
-    # A keyed hash: people type passwords into the field for their name.
+    # A keyed hash, because users enter passwords into the username field by mistake.
     key = models.CharField(max_length=64, primary_key=True)
-    # When everything counted is forgotten; each try moves it on.
+    # When all counted attempts are forgotten; each attempt moves it.
     empty_at = models.DateTimeField()
 
     class Meta:

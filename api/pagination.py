@@ -1,4 +1,4 @@
-"""Lists by pages, with a count; logs by cursor."""
+"""Paginate lists by page number, and logs by cursor."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from rest_framework.response import Response
 from rest_framework.serializers import ValidationError
 
 
-def _whole_number(request: Request, name: str, default: int, least: int, most: int) -> int:
+def _parse_parameter(request: Request, name: str, default: int, minimum: int, maximum: int) -> int:
     texts = request.query_params.getlist(name)
     if not texts:
         return default
     text = texts[-1]
     # The length is checked first: Python raises an error for a number of more than 4300 digits.
-    fits = len(text) <= 19 and text.isascii() and text.isdigit() and least <= int(text) <= most
-    if len(texts) > 1 or not fits:
+    is_valid = len(text) <= 19 and text.isascii() and text.isdigit() and minimum <= int(text) <= maximum
+    if len(texts) > 1 or not is_valid:
         raise ValidationError(
             {
                 name: [
-                    _("It must be one whole number from %(least)s to %(most)s.")
-                    % {"least": least, "most": most}
+                    _("Must be one whole number from %(least)s to %(most)s.")
+                    % {"least": minimum, "most": maximum}
                 ]
             }
         )
@@ -31,44 +31,44 @@ def _whole_number(request: Request, name: str, default: int, least: int, most: i
 
 
 class PagePagination(PageNumberPagination):
-    """`?page=&page_size=`: 50 a page unless told otherwise, 200 at the most; a page past the end is 404."""
+    """`?page=&page_size=`: 50 rows a page by default, 200 at most; a page past the end is 404."""
 
     page_size = 50
     page_size_query_param = "page_size"
     max_page_size = 200
-    # What `api.filtering.FiltersBackendBackendBackendBackend` takes for known.
+    # The parameters that `api.filtering.FiltersBackend` accepts.
     parameters: ClassVar[frozenset[str]] = frozenset({"page", "page_size"})
 
     def get_page_size(self, request: Request) -> int:
-        """Return the page size. Raises 400 when it is out of bounds, instead of cutting it in silence."""
-        return _whole_number(request, "page_size", self.page_size or 50, 1, self.max_page_size or 200)
+        """Return the page size. Raises 400 when it is out of bounds, instead of reducing it silently."""
+        return _parse_parameter(request, "page_size", self.page_size or 50, 1, self.max_page_size or 200)
 
     def get_page_number(self, request: Request, paginator: Any) -> int:
         """Return the page number. Raises 400 for an invalid one; a page past the end is 404 later."""
-        return _whole_number(request, "page", 1, 1, 10**9)
+        return _parse_parameter(request, "page", 1, 1, 10**9)
 
 
 class LogPagination(BasePagination):
-    """Append-only lines by id: `?after=<id>&limit=<n>`, oldest first; ask again after the last one seen.
+    """Append-only lines by id: `?after=<id>&limit=<n>`, oldest first.
 
-    `after` in the answer is what to send next: the id of its last line, or what was sent when there was none, so
-    that a reader that has seen all lines can go on with the same cursor.
+    `after` in the response is the cursor of the next request: the id of the last line, or the cursor that was sent when there
+    were no lines.
     """
 
     default_limit = 200
-    most = 1000
+    max_limit = 1000
     parameters: ClassVar[frozenset[str]] = frozenset({"after", "limit"})
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         """Return the lines after the cursor."""
-        after = _whole_number(request, "after", 0, 0, 2**63 - 1)
-        limit = _whole_number(request, "limit", self.default_limit, 1, self.most)
+        after = _parse_parameter(request, "after", 0, 0, 2**63 - 1)
+        limit = _parse_parameter(request, "limit", self.default_limit, 1, self.max_limit)
         lines = list(queryset.filter(pk__gt=after).order_by("pk")[:limit])
         self.after = lines[-1].pk if lines else after
         return lines
 
     def get_paginated_response(self, data: Any) -> Response:
-        """Return the lines, and the cursor that goes on after them."""
+        """Return the lines, and the cursor of the next request."""
         return Response({"results": data, "after": self.after})
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
@@ -78,7 +78,7 @@ class LogPagination(BasePagination):
             "required": ["results", "after"],
             "properties": {
                 "results": schema,
-                "after": {"type": "integer", "description": "To be sent next."},
+                "after": {"type": "integer", "description": "The cursor of the next request."},
             },
         }
 
@@ -93,7 +93,7 @@ class LogPagination(BasePagination):
                 "schema": {
                     "type": "integer",
                     "minimum": 1,
-                    "maximum": self.most,
+                    "maximum": self.max_limit,
                     "default": self.default_limit,
                 },
             },

@@ -1,4 +1,4 @@
-"""The parser of JSON bodies: strict, bounded, and without what PostgreSQL cannot store."""
+"""The parser of JSON bodies: strict, limited, and without texts that PostgreSQL cannot store."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 
 from .domain_errors import InvalidFieldsError, TooLargeError
-from .error_limits import MOST_ERRORS
+from .error_limits import MAX_ERRORS
 from .errors import too_large
 
-# What is behind the parser makes a few objects for each value, and a reason for each that is wrong.
-MOST_VALUES = 10_000
-DEEPEST = 32
-# Names of a path from the body to a value, innermost first; as a chain, it costs the same at any depth.
+# The code after the parser creates several objects for each value, and an error for each invalid one.
+MAX_VALUES = 10_000
+MAX_DEPTH = 32
+# The names from the body to a value, innermost first. As a linked list, a step costs the same at any depth.
 Path = tuple["Path", object] | None
 
 
 class JSONParser(BaseParser):
     """Parses one JSON object.
 
-    What other parsers let through is refused: NaN and Infinity, also as 1e999; a name that comes twice in one
-    object, where two readers could each believe another value; null characters and halves of surrogate pairs,
-    which cannot be stored; bodies over the size limit, with more than `MOST_VALUES` values, or nested deeper than `DEEPEST`.
+    It refuses what other parsers accept: NaN and Infinity, also as 1e999; a name that is given twice in one object, for which
+    two readers could use different values; null characters and unpaired surrogates, which cannot be stored; bodies over the
+    size limit, with more than `MAX_VALUES` values, or nested deeper than `MAX_DEPTH`.
     """
 
     media_type = "application/json"
@@ -63,7 +63,7 @@ class JSONParser(BaseParser):
             raise ParseError(_("The body is not JSON: %(error)s.") % {"error": error}) from None
         if not isinstance(value, dict):
             raise ParseError(_('The body must be a JSON object, as in {"name": "value"}.'))
-        errors = {path: [reason] for path, reason in islice(_find_unstorable_texts(value), MOST_ERRORS)}
+        errors = {path: [reason] for path, reason in islice(_find_unstorable_texts(value), MAX_ERRORS)}
         if errors:
             raise InvalidFieldsError(errors)
         return value
@@ -84,35 +84,35 @@ def _reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     parsed = dict(pairs)
     if len(parsed) != len(pairs):
         seen: set[str] = set()
-        double = next(name for name, _value in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise ValueError(_("'%(name)s' is given twice") % {"name": double[:100]})
+        duplicate = next(name for name, _value in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise ValueError(_("'%(name)s' is given twice") % {"name": duplicate[:100]})
     return parsed
 
 
 def _find_unstorable_texts(body: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the fields whose texts cannot be stored, by path, and why. Raises 400 for too many values or too deep a nesting.
+    """Yield path and reason for each text that cannot be stored. Raises 400 for too many values or too deep nesting.
 
-    A list instead of calls, so that depth costs no stack; a path is written out only for what is wrong.
+    It uses a list instead of recursion, so that depth costs no stack; a path is joined only for an error.
     """
-    left: list[tuple[Path, int, Any]] = [(None, 1, body)]
+    pending: list[tuple[Path, int, Any]] = [(None, 1, body)]
     values = 0
-    while left:
-        path, depth, value = left.pop()
+    while pending:
+        path, depth, value = pending.pop()
         if isinstance(value, str):
-            if reason := _reject_reason(value):
+            if reason := _explain_unstorable(value):
                 yield _join_path(path), reason
             continue
-        if depth > DEEPEST:
+        if depth > MAX_DEPTH:
             raise ParseError(_("The JSON is nested too deeply."))
         values += len(value)
-        if values > MOST_VALUES:
-            raise ParseError(_("The body has more than %(most)s values.") % {"most": MOST_VALUES})
+        if values > MAX_VALUES:
+            raise ParseError(_("The body has more than %(most)s values.") % {"most": MAX_VALUES})
         items: Iterable[tuple[object, Any]] = value.items() if isinstance(value, dict) else enumerate(value)
         for key, item in items:
-            if isinstance(key, str) and (reason := _reject_reason(key)):
+            if isinstance(key, str) and (reason := _explain_unstorable(key)):
                 yield _join_path((path, key)), reason
             if isinstance(item, str | dict | list):
-                left.append(((path, key), depth + 1, item))
+                pending.append(((path, key), depth + 1, item))
 
 
 def _join_path(path: Path) -> str:
@@ -127,14 +127,14 @@ def _join_path(path: Path) -> str:
 def _printable_name(name: object) -> str:
     if not isinstance(name, str):
         return str(name)
-    return ascii(name[:100])[1:-1] if _reject_reason(name) else name[:100]
+    return ascii(name[:100])[1:-1] if _explain_unstorable(name) else name[:100]
 
 
-def _reject_reason(text: str) -> Any:
+def _explain_unstorable(text: str) -> Any:
     if "\x00" in text:
         return _("Null characters are not allowed.")
     try:
         text.encode()
     except UnicodeEncodeError:
-        return _("Half of a surrogate pair is not a character.")
+        return _("Unpaired surrogates are not allowed.")
     return None

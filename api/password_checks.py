@@ -1,8 +1,7 @@
-"""Checks of passwords: each is counted, and refused after too many failures, wherever it comes from.
+"""Count each check of a password, and refuse it after too many failures.
 
-`count_password_check` stands around each check of a password, in the login backend (`login_backend.py`) and in
-`User.check_password`; so it does not matter which form or endpoint asks. `LoginThrottleMiddleware` says which request
-it is for.
+`count_password_check` surrounds each check, in the authentication backend (`login_backend.py`) and in `User.check_password`, so
+it covers every form and endpoint. `LoginThrottleMiddleware` provides the request.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _is_counted: ContextVar[bool] = ContextVar("password_check_is_counted", default=
 
 @dataclass
 class PasswordCheck:
-    """How a check of a password came out."""
+    """The result of a check of a password."""
 
     passed: bool = False
 
@@ -38,15 +37,15 @@ class PasswordCheck:
 def count_password_check(username: str) -> Iterator[PasswordCheck]:
     """Count a check of a password as a wrong one, unless the block sets `passed`. Raises `LoginThrottledError`.
 
-    It is counted before the password is hashed, so however many try at once, only as many are hashed as the limits
-    allow. A check inside of another is the same one. Outside of a request, as in a management command, nothing counts.
+    It is counted before the password is hashed, so that the limits also bound the number of simultaneous hashes. A check inside
+    another one counts once. Outside of a request, as in a management command, nothing is counted.
     """
     request, check = _request.get(), PasswordCheck()
     if request is None or _is_counted.get():
         yield check
         return
-    limits = login_throttle.limits_for(client_network(request), username)
-    wait = login_throttle.charge(limits)
+    limits = login_throttle.build_limits(client_network(request), username)
+    wait = login_throttle.charge_attempt(limits)
     if wait is not None:
         log.warning("login_throttled", username=username, address=client_address(request), seconds=wait)
         message = _("Too many failed sign-ins. Try again in %(minutes)s min.") % {"minutes": -(-wait // 60)}
@@ -55,18 +54,18 @@ def count_password_check(username: str) -> Iterator[PasswordCheck]:
     try:
         yield check
     except BaseException:
-        login_throttle.refund(limits)
+        login_throttle.refund_attempt(limits)
         raise
     finally:
         _is_counted.reset(token)
     if check.passed:
-        login_throttle.forgive(limits)
+        login_throttle.clear_failures(limits)
     else:
         log.warning("login_failed", username=username, address=client_address(request))
 
 
 class LoginThrottleMiddleware:
-    """Say which request passwords are checked for. A refusal becomes a page as any other does (`page_middleware.py`)."""
+    """Provide the request to `count_password_check`. Refusals become pages in `page_middleware.py`."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response

@@ -1,6 +1,6 @@
-"""Password hashers that hash a few passwords at a time: each hash takes about a hundred megabytes, by design.
+"""Password hashers with a limit of simultaneous hashes, because each takes about a hundred megabytes by design.
 
-Django's hashers have no limit: every thread of the web process could hash at once, and together exceed its memory.
+With Django's hashers, all threads of the web process could hash at once and exceed its memory.
 """
 
 from __future__ import annotations
@@ -16,36 +16,36 @@ from django.utils.translation import gettext_lazy as _
 
 from .domain_errors import LoginBusyError
 
-# A login that finds all places acquired waits this long, and no more than four do so for each place: each holds a thread
-# of the web process, which others need.
-LONGEST_WAIT_SECONDS = 5.0
-WAITING_FOR_EACH = 4
+# When all slots are taken, a login waits this long, and at most four do so for each slot: each holds a thread of the web
+# process.
+MAX_WAIT_SECONDS = 5.0
+WAITERS_PER_SLOT = 4
 
 
 class HashingSlots:
-    """The places in which passwords are hashed: of one process, whose threads share them."""
+    """The slots for hashing passwords, which the threads of a process share."""
 
     def __init__(self, count: int) -> None:
         self._running = threading.BoundedSemaphore(count)
-        self._here = threading.BoundedSemaphore(count * (1 + WAITING_FOR_EACH))
+        self._admitted = threading.BoundedSemaphore(count * (1 + WAITERS_PER_SLOT))
 
     @contextmanager
     def acquired(self) -> Iterator[None]:
-        """Hold a place while the block runs. Raises `LoginBusyError` when there is none in time."""
-        if not self._here.acquire(blocking=False):
-            raise _busy()
+        """Hold a slot while the block runs. Raises `LoginBusyError` when none becomes free in time."""
+        if not self._admitted.acquire(blocking=False):
+            raise _login_busy_error()
         try:
-            if not self._running.acquire(timeout=LONGEST_WAIT_SECONDS):
-                raise _busy()
+            if not self._running.acquire(timeout=MAX_WAIT_SECONDS):
+                raise _login_busy_error()
             try:
                 yield
             finally:
                 self._running.release()
         finally:
-            self._here.release()
+            self._admitted.release()
 
 
-def _busy() -> LoginBusyError:
+def _login_busy_error() -> LoginBusyError:
     return LoginBusyError(
         "login_busy", _("Too many people are signing in. Try again in a moment."), retry_after=2
     )
@@ -55,7 +55,7 @@ slots = HashingSlots(settings.PASSWORD_HASHES_AT_ONCE)
 
 
 class LimitedArgon2PasswordHasher(Argon2PasswordHasher):
-    """Argon2, as Django sets it up."""
+    """Argon2 with Django's parameters."""
 
     def encode(self, *args: Any, **kwargs: Any) -> str:
         """Hash a password."""

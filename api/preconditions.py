@@ -1,4 +1,4 @@
-"""`ETag` and `If-Match`: nobody overwrites a change that they have not seen."""
+"""`ETag` and `If-Match`, so that nobody overwrites a change that they have not read."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from django.utils.translation import gettext_lazy as _
 
 from .domain_errors import InvalidError, OutdatedError
 
-LONGEST_HEADER = 1000
-# RFC 9110, 8.8.3: visible characters but the quotation mark, in quotes, with `W/` before a weak one.
+MAX_HEADER_LENGTH = 1000
+# RFC 9110, 8.8.3: visible characters without the quotation mark, in quotes, after `W/` for a weak tag.
 _TAG = re.compile(r'[ \t]*(?:(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)")?[ \t]*(?:,|\Z)')
-# What proxies write into a tag when they compress an answer: Apache and Caddy `-gzip`, Jetty `--gzip`, others `;gzip`.
+# Suffixes that proxies add to a tag when they compress a response: Apache and Caddy `-gzip`, Jetty `--gzip`, others `;gzip`.
 _COMPRESSED = re.compile(r"(?:--?|;|:)(?:gzip|br|zstd|deflate)\Z", re.IGNORECASE)
 
 
@@ -24,17 +24,17 @@ def etag_of(version: int | datetime) -> str:
 
 
 def check_if_match(header: str | None, version: int | datetime) -> None:
-    """Raise 412 `precondition_failed` unless the `If-Match` header allows this version; without a header all is allowed.
+    """Raise 412 `precondition_failed` unless the `If-Match` header allows this version; without a header any is allowed.
 
     Call it with the row locked, or the version may change between the check and the write.
-    A tag that a proxy has made weak (`W/"3"`), or marked as that of a compressed answer (`"3-gzip"`), is ours all the
-    same. RFC 9110 asks for the strong comparison, which those would never pass; but a version is no digest of bytes: it
-    says which state of the row was read, and that is what is compared.
-    Raises 400 `bad_if_match` for what is no list of tags.
+    Tags that a proxy has made weak (`W/"3"`) or marked as compressed (`"3-gzip"`) match too. RFC 9110 requires the strong
+    comparison, which they would never pass; but a version is no digest of bytes: it identifies the state of the row that was
+    read.
+    Raises 400 `bad_if_match` for an invalid list of tags.
     """
     if header is None or header.strip() == "*":
         return
-    tags = read_tags(header)
+    tags = parse_tags(header)
     current = etag_of(version)
     if current.strip('"') not in tags:
         raise OutdatedError(
@@ -45,11 +45,11 @@ def check_if_match(header: str | None, version: int | datetime) -> None:
         )
 
 
-def read_tags(header: str) -> set[str]:
-    """Return the tags of an `If-Match` header without quotes, as the portal made them. Raises 400 `bad_if_match`."""
+def parse_tags(header: str) -> set[str]:
+    """Return the tags of an `If-Match` header as the portal wrote them, without quotes. Raises 400 `bad_if_match`."""
     tags: set[str] = set()
     position = 0
-    if len(header) <= LONGEST_HEADER:
+    if len(header) <= MAX_HEADER_LENGTH:
         while position < len(header) and (match := _TAG.match(header, position)):
             if match[1] is not None:
                 tags.add(_COMPRESSED.sub("", match[1]))

@@ -1,4 +1,4 @@
-"""SQL that is written by hand, because the ORM cannot say it in one statement."""
+"""The room's SQL that is written by hand, because the ORM cannot express it in one statement."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from typing import Any
 from django.db import connection
 
 
-def charge_login(key: str, *, one: float, others: float) -> bool:
-    """Count one try under a key, in seconds until it is forgotten; return False when the limit is reached.
+def charge_login(key: str, *, seconds: float, max_seconds: float) -> bool:
+    """Count one attempt under a key, which is forgotten after `seconds`; return False when more than `max_seconds` are counted.
 
-    One statement, so that tries that come at once are counted one by one: the row is locked by its own update. The ORM's
-    upsert has no condition on its update.
+    One statement, so that simultaneous attempts are counted one by one: the update locks the row. The ORM's upsert has no
+    condition on its update.
     """
     with connection.cursor() as cursor:
         cursor.execute(
             """
             INSERT INTO portal_api_logincount AS counted (key, empty_at)
-            VALUES (%(key)s, clock_timestamp() + %(one)s * interval '1 second')
+            VALUES (%(key)s, clock_timestamp() + %(seconds)s * interval '1 second')
             ON CONFLICT (key) DO UPDATE
-            SET empty_at = greatest(counted.empty_at, clock_timestamp()) + %(one)s * interval '1 second'
-            WHERE counted.empty_at <= clock_timestamp() + %(others)s * interval '1 second'
+            SET empty_at = greatest(counted.empty_at, clock_timestamp()) + %(seconds)s * interval '1 second'
+            WHERE counted.empty_at <= clock_timestamp() + %(max_seconds)s * interval '1 second'
             RETURNING 1
             """,
-            {"key": key, "one": one, "others": others},
+            {"key": key, "seconds": seconds, "max_seconds": max_seconds},
         )
         return cursor.fetchone() is not None
 
 
-def fetch_login_wait(key: str, *, others: float) -> float | None:
-    """Return the seconds until a try under a key is within its limit; None for an unknown key.
+def fetch_login_wait(key: str, *, max_seconds: float) -> float | None:
+    """Return the seconds until an attempt under a key is within its limit; None for an unknown key.
 
-    By the clock at this moment, which the ORM's `Now()` is not: that is the time of the statement.
+    It uses `clock_timestamp()`, because the ORM's `Now()` is the time at which the statement began.
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT extract(epoch FROM empty_at - clock_timestamp()) - %(others)s"
+            "SELECT extract(epoch FROM empty_at - clock_timestamp()) - %(max_seconds)s"
             " FROM portal_api_logincount WHERE key = %(key)s",
-            {"key": key, "others": others},
+            {"key": key, "max_seconds": max_seconds},
         )
         row = cursor.fetchone()
     return None if row is None else float(row[0])

@@ -1,4 +1,4 @@
-"""Limits of a request, whichever view it is for: of its address, its body, and what a form's page would repeat."""
+"""Limit the address and the body of requests, and the values of a form that its page would repeat."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from django.http.response import HttpResponseBase
 
 from . import errors
 
-# As gunicorn's limit of the request line; with another server in front, or none, it holds as well.
-LONGEST_ADDRESS = 4094
-# Bytes of all values of a form, written as HTML: a page that refuses a form shows once more what was entered.
-LARGEST_FORM = 50_000
+# The same as gunicorn's limit of the request line, for installations with another server.
+MAX_ADDRESS_LENGTH = 4094
+# The values of a form as HTML, in bytes: a page that refuses a form repeats the entered values.
+MAX_FORM_BYTES = 50_000
 
 
 class RequestLimitsMiddleware:
-    """Refuse what is too large before anything reads it: 414 for the address, 413 for the body, 411 for one of unknown length.
+    """Refuse too large requests before anything reads them: 414 for the address, 413 for the body, 411 for unknown length.
 
-    It stands behind the check of CSRF tokens, whose refusal comes before that of a form.
-    Bodies for the API are read by its parser alone, which has limits of its own (`api.parsers`).
+    It comes after the check of CSRF tokens in `MIDDLEWARE`, whose refusal comes before that of a form. Bodies for the API are
+    read by its parser alone, which has limits of its own (`api.parsers`).
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -33,10 +33,10 @@ class RequestLimitsMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Answer the request, or refuse it."""
-        if len(request.path) + len(request.META.get("QUERY_STRING", "")) > LONGEST_ADDRESS:
-            return errors.address_too_long(request, LONGEST_ADDRESS)
+        if len(request.path) + len(request.META.get("QUERY_STRING", "")) > MAX_ADDRESS_LENGTH:
+            return errors.address_too_long(request, MAX_ADDRESS_LENGTH)
         if "HTTP_TRANSFER_ENCODING" in request.META:
-            # Django reads as many bytes as Content-Length says: none, and would take the body for an empty one.
+            # Django reads Content-Length bytes, which is none here, and would treat the body as empty.
             return errors.length_required(request)
         if _content_length(request) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
             return errors.bad_request(request, RequestDataTooBig())
@@ -45,19 +45,19 @@ class RequestLimitsMiddleware:
     def process_view(
         self, request: HttpRequest, view: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> HttpResponseBase | None:
-        """Refuse a form that is too large, after its CSRF token was checked, and before its view shows it again."""
+        """Refuse a form that is too large, after the check of its CSRF token and before its view repeats it."""
         if request.method != "POST" or request.path.startswith("/api/"):
             return None
         try:
             size = _size_as_html(request)
         except TooManyFieldsSent as error:
-            # A view that can have more boxes than that says so itself, when it meets the same error. By itself Django
-            # would give it an empty form the second time, if that came as multipart.
+            # A view whose form may have more fields handles the same error itself. Without this line, Django would give it
+            # an empty form at the second access, if the body is multipart.
             request._load_post_and_files = partial(_raise, error)  # type: ignore[method-assign] # noqa: SLF001
             return None
         except (SuspiciousOperation, UnreadablePostError) as error:
             return errors.bad_request(request, error)
-        return errors.form_too_large(request, LARGEST_FORM) if size > LARGEST_FORM else None
+        return errors.form_too_large(request, MAX_FORM_BYTES) if size > MAX_FORM_BYTES else None
 
 
 def _raise(error: Exception) -> NoReturn:
@@ -66,7 +66,7 @@ def _raise(error: Exception) -> NoReturn:
 
 def _content_length(request: HttpRequest) -> int:
     text = request.META.get("CONTENT_LENGTH") or "0"
-    # A longer number is none that a server lets through; Python refuses to read very long ones.
+    # Servers refuse longer numbers, and Python raises an error for very long ones.
     return int(text) if len(text) <= 19 and text.isascii() and text.isdigit() else 0
 
 
@@ -78,15 +78,15 @@ def _size_as_html(request: HttpRequest) -> int:
     )
 
 
-class NoUploads(FileUploadHandler):
-    """Refuses files: no form of the portal takes any, and Django would write them to the disk for anybody."""
+class RefusingUploadHandler(FileUploadHandler):
+    """Refuses files: no form of the portal takes any, and Django would write them to disk even for anonymous users."""
 
     def new_file(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Raise 400 at the first file of a form."""
-        raise SuspiciousOperation("A form came with a file, and no form of the portal takes files.")
+        raise SuspiciousOperation("The form has a file, and no form of the portal accepts files.")
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:
-        """Return the data: never called, as `new_file` refuses."""
+        """Return the data. Never called, because `new_file` raises."""
         return raw_data
 
     def file_complete(self, file_size: int) -> None:

@@ -1,8 +1,8 @@
-"""Require of a replayed answer what its first request was required to have.
+"""Record the roles and permissions that a request required, and require them again before its response is replayed.
 
-A role may be lost between a request and its replay. Whatever checks a right notes that with `note_requirement`;
-`collect_requirements` gathers the notes of one piece of work, `idempotency.py` keeps them with the answer, and the room that
-knows roles and permissions says with `check_requirements_with` how they are checked again.
+A user may lose a role between a request and its replay. Each check of a role or permission calls `record_requirement`;
+`collect_requirements` collects those of one request, `idempotency.py` stores them with the response, and the room that knows
+roles and permissions registers with `register_requirement_check` how to check them again.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ _collected: ContextVar[set[Requirement] | None] = ContextVar("requirements", def
 _checks: list[Check] = []
 
 
-def note_requirement(requirement: Requirement) -> None:
-    """Add a requirement to the collection; nothing happens when there is none."""
+def record_requirement(requirement: Requirement) -> None:
+    """Add a requirement to the present collection, if there is one."""
     collected = _collected.get()
     if collected is not None:
         collected.add(requirement)
@@ -27,7 +27,7 @@ def note_requirement(requirement: Requirement) -> None:
 
 @contextmanager
 def collect_requirements() -> Iterator[set[Requirement]]:
-    """Collect what is required while the block runs."""
+    """Collect the requirements that are recorded while the block runs."""
     collected: set[Requirement] = set()
     token = _collected.set(collected)
     try:
@@ -36,17 +36,14 @@ def collect_requirements() -> Iterator[set[Requirement]]:
         _collected.reset(token)
 
 
-def check_requirements_with(check: Check) -> Check:
-    """Have `check(user, requirements)` called before each replay; it raises what the caller is told.
-
-    Called from a room's `AppConfig.ready()`.
-    """
+def register_requirement_check(check: Check) -> Check:
+    """Register a check that is called before each replay and raises the refusal. For a room's `AppConfig.ready()`."""
     _checks.append(check)
     return check
 
 
 def check_requirements(user: Any, requirements: Iterable[Requirement]) -> None:
     """Raise the refusal of the first check that a user no longer passes."""
-    noted = [tuple(requirement) for requirement in requirements]
-    for check in _checks if noted else ():
-        check(user, noted)
+    recorded = [tuple(requirement) for requirement in requirements]
+    for check in _checks if recorded else ():
+        check(user, recorded)

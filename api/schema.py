@@ -1,4 +1,4 @@
-"""The OpenAPI document: the parts that every operation shares."""
+"""The parts of the OpenAPI document that all operations share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .errors import CONTENT_TYPE
 TEXTS = {"type": "array", "items": {"type": "string"}}
 PROBLEM = {
     "type": "object",
-    "description": "Why a request was refused (RFC 9457). Some codes add members that help, as `job` and `allowed`.",
+    "description": "Why a request was refused (RFC 9457). Some codes add members, such as `job` and `allowed`.",
     "required": ["type", "title", "status", "detail", "code", "request_id"],
     "properties": {
         "type": {"type": "string", "format": "uri-reference", "examples": ["/problems/busy"]},
@@ -32,7 +32,7 @@ PROBLEM = {
         },
         "truncated": {
             "type": "boolean",
-            "description": "True when there are more errors than are shown, or a list was shortened; otherwise absent.",
+            "description": "True when errors were left out or a list was shortened; otherwise absent.",
         },
         "request_id": {"type": "string", "description": "The id of this request in the log."},
     },
@@ -53,68 +53,70 @@ DESCRIPTIONS = {
 }
 
 
-class Schema(AutoSchema):
-    """Adds the shared headers and the problem answers to every operation.
+class PortalSchema(AutoSchema):
+    """Adds the shared headers and the problem responses to every operation.
 
-    A view declares its exceptions: `tenant_scoped` (X-Tenant counts), `idempotency_key = False` (a POST that
-    changes nothing lasting), `honours_if_match` (PATCH and DELETE look at `If-Match`).
+    Attributes of a view control it: `tenant_scoped` (it reads `X-Tenant`), `idempotency_key = False` (its POST takes no
+    `Idempotency-Key`), `honours_if_match` (its PATCH and DELETE read `If-Match`).
     """
 
     def get_override_parameters(self) -> list[Any]:
         """Return the headers that operations share."""
         headers = []
-        if _tenant_scoped(self.view):
+        if _is_tenant_scoped(self.view):
             headers.append(
-                _header(
+                _build_header(
                     "X-Tenant",
                     "The tenant's slug. Required of users who belong to several tenants; staff see all tenants without it.",
                 )
             )
-        if self._takes_key():
+        if self._takes_idempotency_key():
             headers.append(
-                _header(
+                _build_header(
                     "Idempotency-Key",
                     "1 to 255 printable ASCII characters. The request is carried out once under each key.",
                 )
             )
-        if self._matches():
+        if self._honours_if_match():
             headers.append(
-                _header("If-Match", "The ETag of the object that was read; 412 if it was modified since.")
+                _build_header(
+                    "If-Match", "The ETag of the object that was read; 412 if it was modified since."
+                )
             )
         return headers
 
     def get_operation(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the operation, with its problem answers."""
+        """Return the operation with its problem responses."""
         operation = super().get_operation(*args, **kwargs)
         if operation is not None:
-            problem = self._problem_component()
-            for status in sorted(self._refusals()):
-                answer = {
+            problem = self._build_problem_component()
+            for status in sorted(self._list_error_statuses()):
+                response = {
                     "description": DESCRIPTIONS[status],
                     "content": {CONTENT_TYPE: {"schema": problem.ref}},
                 }
-                operation["responses"].setdefault(status, answer)
+                operation["responses"].setdefault(status, response)
         return operation
 
-    def _refusals(self) -> set[str]:
+    def _list_error_statuses(self) -> set[str]:
         statuses = {"400", "401", "403", "406", "429"}
-        if "{" in self.path or _tenant_scoped(self.view) or self._is_list_view():
+        if "{" in self.path or _is_tenant_scoped(self.view) or self._is_list_view():
             statuses.add("404")
         if self.method not in {"GET", "HEAD"}:
             statuses |= {"409", "413", "415"}
-        if self._takes_key():
+        if self._takes_idempotency_key():
             statuses.add("422")
-        if self._matches():
+        if self._honours_if_match():
             statuses.add("412")
         return statuses
 
-    def _takes_key(self) -> bool:
+    def _takes_idempotency_key(self) -> bool:
         return self.method == "POST" and getattr(self.view, "idempotency_key", True)
 
-    def _matches(self) -> bool:
+    def _honours_if_match(self) -> bool:
         return self.method in {"PATCH", "PUT", "DELETE"} and getattr(self.view, "honours_if_match", False)
 
-    def _problem_component(self) -> Any:
+    def _build_problem_component(self) -> Any:
         component = ResolvedComponent(  # type: ignore[no-untyped-call]
             name="Problem", type=ResolvedComponent.SCHEMA, schema=PROBLEM, object="Problem"
         )
@@ -122,12 +124,12 @@ class Schema(AutoSchema):
         return component
 
 
-def _header(name: str, description: str) -> OpenApiParameter:
+def _build_header(name: str, description: str) -> OpenApiParameter:
     return OpenApiParameter(name, str, OpenApiParameter.HEADER, description=description)
 
 
-def _tenant_scoped(view: Any) -> bool:
-    # By attribute: importing the class here would be a circle, as DRF's views import this module.
+def _is_tenant_scoped(view: Any) -> bool:
+    # An attribute, because importing `ScopedView` here would be a circular import.
     return bool(getattr(view, "tenant_scoped", False))
 
 
@@ -143,7 +145,7 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
             "type": "apiKey",
             "in": "header",
             "name": "Authorization",
-            "description": "`Token <token>`, of `POST auth/tokens/`.",
+            "description": "`Token <token>`, from `POST auth/tokens/`.",
         }
 
 
@@ -159,5 +161,5 @@ class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
             "type": "apiKey",
             "in": "cookie",
             "name": settings.SESSION_COOKIE_NAME,
-            "description": "Of `POST auth/login`; methods that change something need the X-CSRFToken header too.",
+            "description": "From `POST auth/login`. Methods that change data also require the X-CSRFToken header.",
         }

@@ -1,4 +1,4 @@
-"""Throttling of requests per user, by class of action."""
+"""Throttle the requests of each user, by class of action."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ log = structlog.get_logger(__name__)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _RATE = re.compile(r"(\d+)/([smhd])")
 CACHE_PAUSE_SECONDS = (
-    5.0  # How long a cache that failed is left alone: its time-out must not be paid by every request.
+    5.0  # A cache that failed is not used for this long, so that not every request waits for its timeout.
 )
 LOG_EVERY_SECONDS = 60.0
 
 
 class _CacheHealth:
-    """When the cache last failed and when that was last said, for this process. Races here only cost a line of log."""
+    """The times of the last failure of the cache and of its last log line, for this process. Races only cost a log line."""
 
     failed_at: float | None = None
     logged_at: float | None = None
@@ -36,7 +36,7 @@ class _CacheHealth:
         return cls.failed_at is not None and time.monotonic() - cls.failed_at < CACHE_PAUSE_SECONDS
 
     @classmethod
-    def note_failure(cls, error: Exception) -> None:
+    def record_failure(cls, error: Exception) -> None:
         cls.failed_at = time.monotonic()
         if cls.logged_at is None or cls.failed_at - cls.logged_at > LOG_EVERY_SECONDS:
             cls.logged_at = cls.failed_at
@@ -46,8 +46,8 @@ class _CacheHealth:
 class ActionClassThrottle(BaseThrottle):
     """Rates "read" and "change", or the one that a view names as `throttle_class_name`; per user, else per address.
 
-    Requests are counted in windows of the rate's length, by one atomic increment in the cache.
-    When the cache is away, requests pass: a portal without limits is better than none.
+    Requests are counted in windows of the rate's length, by one atomic increment in the cache. Without the cache, requests pass:
+    a portal without limits is better than none.
     """
 
     wait_seconds: float | None = None
@@ -59,14 +59,14 @@ class ActionClassThrottle(BaseThrottle):
         rate = api_settings.DEFAULT_THROTTLE_RATES.get(name)
         if not rate or _CacheHealth.is_paused():
             return True
-        most, seconds = parse_rate(str(rate))
+        max_requests, seconds = parse_rate(str(rate))
         now = time.time()
         try:
-            count = _count(f"throttle:{name}:{_caller_key(request)}:{int(now // seconds)}", seconds)
-        except Exception as error:  # noqa: BLE001 - each cache backend has errors of its own; no request may suffer.
-            _CacheHealth.note_failure(error)
+            count = _increment(f"throttle:{name}:{_caller_key(request)}:{int(now // seconds)}", seconds)
+        except Exception as error:  # noqa: BLE001 - each cache backend has errors of its own, and none may fail a request.
+            _CacheHealth.record_failure(error)
             return True
-        if count <= most:
+        if count <= max_requests:
             return True
         self.wait_seconds = seconds - now % seconds
         log.warning("throttled", action_class=name, rate=rate)
@@ -88,13 +88,13 @@ def parse_rate(rate: str) -> tuple[int, int]:
 def _caller_key(request: Request) -> str:
     if request.user.is_authenticated:
         return str(request.user.pk)
-    return client_network(request._request)  # noqa: SLF001 - the address stands in Django's own request.
+    return client_network(request._request)  # noqa: SLF001 - the address is in Django's own request.
 
 
-def _count(key: str, seconds: int) -> int:
-    """Add one to a window's count; each request gets a number of its own, however many come at once.
+def _increment(key: str, seconds: int) -> int:
+    """Add one to the count of a window, and return it.
 
-    Safe with a crowd: `add` lets exactly one of them start the count, and `incr` is atomic in the cache.
+    Safe for simultaneous requests: `add` lets exactly one of them start the count, and `incr` is atomic in the cache.
     """
     try:
         return cache.incr(key)

@@ -1,8 +1,8 @@
-"""Time zones: which ones there are, how their times are written, and whose holds for what is shown.
+"""Validate time zones, and activate the zone in which pages show times.
 
-Stored times are instants, and REST writes them in UTC. Pages and the admin show them in the zone of the person, else of the
-tenant, else of the setting; each with its distance from UTC, as names such as CST mean several zones.
-What a day is (the last day of a VM's runtime) is the tenant's: everybody in it means the same day.
+Stored times are in UTC, and so are those of the API. Pages and the admin show them in the user's zone, else the tenant's, else
+that of the setting, with the offset from UTC, because names such as CST mean several zones. Dates, such as the end date of a
+VM, are in the tenant's zone, so that they mean the same day for all its members.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from django.utils.translation import gettext_lazy as _
 from .page_addresses import is_for_programs
 
 
-class ShownZone(ZoneInfo):
-    """A time zone whose times are called by their distance from UTC: "UTC+8"."""
+class OffsetNamedZone(ZoneInfo):
+    """A time zone that names its times by their offset from UTC: "UTC+8"."""
 
     def tzname(self, dt: datetime | None, /) -> str | None:
-        """Return "UTC", "UTC+1", "UTC-3:30"; for no time in particular what the zone itself says."""
+        """Return "UTC", "UTC+1", "UTC-3:30"; without a time, the zone's own name."""
         if dt is None:
             return super().tzname(None)
         minutes = (self.utcoffset(dt) or timedelta(0)) // timedelta(minutes=1)
@@ -38,8 +38,8 @@ class ShownZone(ZoneInfo):
 
 
 @lru_cache(maxsize=1)
-def time_zone_names() -> frozenset[str]:
-    """Return the IANA names that are known here, without those that are no place and no UTC."""
+def list_time_zone_names() -> frozenset[str]:
+    """Return the known IANA names of places, and "UTC"."""
     return frozenset(
         name
         for name in available_timezones()
@@ -48,41 +48,40 @@ def time_zone_names() -> frozenset[str]:
 
 
 def validate_time_zone(name: str) -> None:
-    """Raise a validation error for what is no IANA name that is known here."""
-    if name not in time_zone_names():
+    """Raise a validation error for a name that is no known IANA name."""
+    if name not in list_time_zone_names():
         raise ValidationError(
-            _("There is no time zone '%(name)s'; name one as IANA does, such as Europe/Berlin."),
+            _("Unknown time zone '%(name)s'. Enter an IANA name, such as Europe/Berlin."),
             code="no_such_time_zone",
             params={"name": name[:100]},
         )
 
 
-def zone(*names: str) -> ShownZone:
-    """Return the first zone that is named and known, else that of the setting.
+def find_time_zone(*names: str) -> OffsetNamedZone:
+    """Return the first named zone that is known, else that of the setting.
 
-    A name that was stored once and is known no more costs nobody a page.
+    A stored name may have become unknown, which must not fail a page.
     """
     for name in names:
-        if name in time_zone_names():
-            return ShownZone(name)
-    return ShownZone(settings.DEFAULT_TIME_ZONE)
+        if name in list_time_zone_names():
+            return OffsetNamedZone(name)
+    return OffsetNamedZone(settings.DEFAULT_TIME_ZONE)
 
 
 def today_in(name: str, now: datetime | None = None) -> date:
-    """Return the day that it is in a tenant's zone ("" is that of the setting)."""
-    return timezone.localdate(now or timezone.now(), zone(name))
+    """Return the present date in a tenant's zone; "" is the zone of the setting."""
+    return timezone.localdate(now or timezone.now(), find_time_zone(name))
 
 
 def activate_time_zone(user: Any, tenant: Any) -> None:
-    """Have times shown, until the request ends, as the person has chosen, else as the tenant has."""
-    timezone.activate(zone(getattr(user, "time_zone", ""), getattr(tenant, "time_zone", "")))
+    """Activate the user's zone, else the tenant's, until the request ends."""
+    timezone.activate(find_time_zone(getattr(user, "time_zone", ""), getattr(tenant, "time_zone", "")))
 
 
 class TimeZoneMiddleware:
-    """Show times in the person's zone, and forget it with the end of the request.
+    """Reset the active time zone after each request; in the admin, activate the user's zone.
 
-    A page that belongs to a tenant takes the tenant's zone when the person has chosen none: `page_scope` says so.
-    REST stays in UTC.
+    `page_scope` activates the zone of other pages. The API stays in UTC.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -93,5 +92,5 @@ class TimeZoneMiddleware:
         if is_for_programs(request.path):
             return self.get_response(request)
         user = request.user if request.path.startswith("/admin/") else None
-        with timezone.override(zone(getattr(user, "time_zone", ""))):
+        with timezone.override(find_time_zone(getattr(user, "time_zone", ""))):
             return self.get_response(request)

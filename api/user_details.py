@@ -1,4 +1,4 @@
-"""Details of a user in `auth/me` beyond the user's own row: rooms register them, so that this module imports none."""
+"""Details of a user in `auth/me`, which rooms register, so that `api` imports none of them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _describers: list[Describe] = []
 
 
 def register_user_details(describe: Describe) -> Describe:
-    """Have `auth/me` include what `describe(user)` returns. Called from a room's `AppConfig.ready()`."""
+    """Register a function whose result `auth/me` includes. For a room's `AppConfig.ready()`."""
     _describers.append(describe)
     return describe
 
 
-def user_details(user: Any) -> dict[str, Any]:
-    """Return the details that the rooms have registered for a user."""
+def collect_user_details(user: Any) -> dict[str, Any]:
+    """Return the registered details of a user."""
     return {name: value for describe in _describers for name, value in describe(user).items()}

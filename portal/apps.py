@@ -8,7 +8,7 @@ class PortalConfig(AppConfig):
     name = "portal"
 
     def ready(self) -> None:
-        """Declare the schedules that belong to no room."""
+        """Declare the schedule of `api/tasks.py`: `api` is below the task manager and cannot declare it."""
         from tasks.schedules import Schedule, declare_schedule
 
         declare_schedule(

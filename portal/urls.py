@@ -1,14 +1,13 @@
 """The URL map."""
 
 from django.contrib import admin
-from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 from django.utils.translation import gettext_lazy as _
 from django.views.generic import RedirectView
 
 from api import errors
 
-from . import health, pages
+from . import health
 from .api_document import DocumentPage, DocumentView
 from .metrics import metrics
 
@@ -18,10 +17,6 @@ rooms = ["tenants", "cloudaccounts", "volumepool", "vms", "deploys", "tasks"]
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="vm-page"), name="home"),
-    path("login/", pages.SignIn.as_view(), name="login"),
-    path("logout/", LogoutView.as_view(), name="logout"),
-    path("tenant/", pages.choose_tenant, name="choose-tenant"),
-    path("preferences/", pages.preferences, name="preferences"),
     path("language/", include("django.conf.urls.i18n")),
     *(path("", include(f"{room}.page_urls")) for room in rooms),
     path("admin/", admin.site.urls),

@@ -76,7 +76,7 @@ class _Reader:
 
     def may_read(self) -> bool:
         """Return whether the reader may still see the job: a few small queries."""
-        scope = self.opened.scope()
+        scope = self.opened.get_scope()
         return scope is not None and Job.objects.within(scope).filter(pk=self.job_id).exists()
 
     def pending_events(self, versions: tuple[Any, ...]) -> Iterator[bytes]:
@@ -128,7 +128,7 @@ def _events(reader: _Reader, connection_to_reader: socket | None) -> Iterator[by
 
 
 def _job(job_id: UUID) -> bytes:
-    job = Job.objects.shown().get(pk=job_id)
+    job = Job.objects.for_display().get(pk=job_id)
     return JSONRenderer().render(JobSerializer(job).data)
 
 

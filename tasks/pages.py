@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET
 
 from api.domain_errors import DomainError
 from api.form_errors import show_error
-from api.page_addresses import page_part, require_POST
+from api.page_addresses import page_fragment, require_POST
 from tenants.response_access import ResponseAccess
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role
@@ -53,7 +53,7 @@ def cancel_job_page(request: PageRequest, pk: UUID) -> HttpResponse:
     return redirect("job-page", pk=pk)
 
 
-@page_part
+@page_fragment
 @login_required
 @require_GET
 def job_page_events(request: PageRequest, pk: UUID) -> StreamingHttpResponse:

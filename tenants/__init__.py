@@ -1,1 +1,1 @@
-"""Who: tenants, their members, their information systems, and the wall between them."""
+"""Tenants, their members and information systems, and the separation of tenants."""

@@ -14,59 +14,62 @@ from django.utils.translation import gettext_lazy as _
 from .models import InformationSystem, Invitation, Membership, Tenant, User
 
 
-class MembershipRowForm(forms.ModelForm[Membership]):
-    """A row that is there shows its other end as text: a choice in each row would cost queries each."""
+class MembershipForm(forms.ModelForm[Membership]):
+    """A membership on the page of its user or tenant.
+
+    An existing row shows the other end as text: a select field in each row would cost queries for each row.
+    """
 
     other_end: ClassVar[str]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if not self.instance._state.adding:  # noqa: SLF001 - how Django itself tells a new row.
+        if not self.instance._state.adding:  # noqa: SLF001 - as Django itself recognizes a new row.
             self.fields[self.other_end] = forms.CharField(disabled=True, required=False)
             self.initial[self.other_end] = str(getattr(self.instance, self.other_end))
 
     def clean(self) -> dict[str, Any]:
-        """The other end of a row that is there stays."""
+        """Return the cleaned fields; the other end of an existing row is not changed."""
         fields = super().clean() or self.cleaned_data
         if not self.instance._state.adding:  # noqa: SLF001
             fields[self.other_end] = getattr(self.instance, self.other_end)
         return fields
 
 
-class MemberForm(MembershipRowForm):
-    """On the page of a tenant."""
+class TenantMembershipForm(MembershipForm):
+    """A membership on the page of its tenant."""
 
     other_end = "user"
 
 
-class TenantOfUserForm(MembershipRowForm):
-    """On the page of a user."""
+class UserMembershipForm(MembershipForm):
+    """A membership on the page of its user."""
 
     other_end = "tenant"
 
 
-class MembershipRows(admin.TabularInline[Membership, Any]):
-    """The members of a tenant."""
+class MembershipInline(admin.TabularInline[Membership, Any]):
+    """The memberships of a tenant or of a user."""
 
     model = Membership
     extra = 0
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
-        """With both of its ends, which each row names."""
+        """Return the memberships with user and tenant, which each row shows."""
         return super().get_queryset(request).select_related("user", "tenant")
 
 
-class MemberRows(MembershipRows):
+class TenantMembershipInline(MembershipInline):
     """The members of a tenant."""
 
-    form = MemberForm
+    form = TenantMembershipForm
     autocomplete_fields = ["user"]
 
 
-class TenantOfUserRows(MembershipRows):
+class UserMembershipInline(MembershipInline):
     """The tenants of a user."""
 
-    form = TenantOfUserForm
+    form = UserMembershipForm
     autocomplete_fields = ["tenant"]
 
 
@@ -83,40 +86,40 @@ class MembershipAdmin(admin.ModelAdmin[Membership]):
 
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin[User]):
-    """Users, with the tenants they belong to."""
+    """Users, with their memberships."""
 
-    inlines = [TenantOfUserRows]
+    inlines = [UserMembershipInline]
     list_display = ["username", "email", "is_active", "is_staff", "last_login"]
     fieldsets = (*(DjangoUserAdmin.fieldsets or ()), (_("Portal"), {"fields": ["language", "time_zone"]}))
     actions = ["end_credentials"]
 
     @admin.action(
-        description=_("End all sessions and revoke all tokens of the chosen users"), permissions=["change"]
+        description=_("End all sessions and revoke all tokens of the selected users"), permissions=["change"]
     )
     def end_credentials(self, request: HttpRequest, users: QuerySet[User]) -> None:
-        """Move their epoch on: what they have signed in with before is no longer good."""
+        """Increment the epoch of the users, which ends their sessions and tokens. Superusers are ended by superusers alone."""
         if not request.user.is_superuser:
             users = users.filter(is_superuser=False)
         count = users.order_by().update(credentials_epoch=F("credentials_epoch") + 1)
         self.message_user(request, _("%(count)s users have to sign in again.") % {"count": count})
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
-        """Rights are given by superusers alone: who may change users could else give himself all of them."""
+        """Return the read-only fields: superusers alone grant permissions, or a user administrator could grant them to themselves."""
         fields = super().get_readonly_fields(request, obj)
         if request.user.is_superuser:
             return fields
         return (*fields, "is_staff", "is_superuser", "groups", "user_permissions")
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """A superuser is changed by superusers alone, the password above all."""
-        return super().has_change_permission(request, obj) and _may_touch(request, obj)
+        """Return whether the user may be changed. Superusers alone may change a superuser, above all the password."""
+        return super().has_change_permission(request, obj) and _can_edit(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """As for changing."""
-        return super().has_delete_permission(request, obj) and _may_touch(request, obj)
+        """Return whether the user may be deleted, as in `has_change_permission`."""
+        return super().has_delete_permission(request, obj) and _can_edit(request, obj)
 
 
-def _may_touch(request: HttpRequest, user: User | None) -> bool:
+def _can_edit(request: HttpRequest, user: User | None) -> bool:
     return user is None or not user.is_superuser or bool(request.user.is_superuser)
 
 
@@ -136,7 +139,7 @@ class TenantAdmin(admin.ModelAdmin[Tenant]):
     list_filter = ["active"]
     search_fields = ["name", "slug", "description"]
     prepopulated_fields = {"slug": ["name"]}
-    inlines = [MemberRows]
+    inlines = [TenantMembershipInline]
 
 
 @admin.register(Invitation)

@@ -11,17 +11,17 @@ class TenantsConfig(AppConfig):
     verbose_name = _("Tenants")
 
     def ready(self) -> None:
-        """Have `auth/me` say which tenants a user belongs to, and roles checked again before an answer is replayed."""
-        from api.requirements import check_requirements_with
+        """Register the tenants of a user for `auth/me`, and the check of roles before an answer is replayed."""
+        from api.requirements import register_requirement_check
         from api.user_details import register_user_details
 
         from .requirements import recheck_requirements
 
-        register_user_details(_tenants_of)
-        check_requirements_with(recheck_requirements)
+        register_user_details(_describe_memberships)
+        register_requirement_check(recheck_requirements)
 
 
-def _tenants_of(user: Any) -> dict[str, Any]:
+def _describe_memberships(user: Any) -> dict[str, Any]:
     return {
         "tenants": [
             {

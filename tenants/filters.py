@@ -1,4 +1,4 @@
-"""Filters of the lists of this room."""
+"""Filters of the list of information systems."""
 
 from django_filters import rest_framework as filters
 

@@ -1,4 +1,4 @@
-"""Invitations over REST: from the side of the tenant, and from that of the invited."""
+"""Invitations over REST, for the tenant and for the invited user."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .serializers import (
 from .services import get_tenant
 
 
-class TenantInvitations(GenericAPIView[Invitation]):
+class TenantInvitationListView(GenericAPIView[Invitation]):
     """The invitations of a tenant, for its administrators."""
 
     queryset = Invitation.objects.select_related("invited_by")
@@ -37,32 +37,32 @@ class TenantInvitations(GenericAPIView[Invitation]):
     ordering = ["-created_at"]
 
     def get_queryset(self) -> models.QuerySet[Invitation]:
-        """Those of the tenant of the path. Raises 404, 403."""
-        rows = super().get_queryset()
+        """Return the invitations of the tenant of the path. Raises 404, 403."""
+        queryset = super().get_queryset()
         if getattr(self, "swagger_fake_view", False):
-            return rows.none()
+            return queryset.none()
         tenant = get_tenant(get_user(self.request), self.kwargs["pk"], Role.ADMIN, Invitation)
-        return rows.filter(tenant=tenant)
+        return queryset.filter(tenant=tenant)
 
     @extend_schema(responses=InvitationSerializer(many=True))
     def get(self, request: Request, pk: UUID) -> Response:
-        """Open invitations of the tenant."""
+        """Return the invitations of the tenant."""
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         return self.get_paginated_response(InvitationSerializer(page, many=True).data)
 
     @extend_schema(request=NewMembershipSerializer, responses={201: InvitationSerializer})
     @idempotent
     def post(self, request: Request, pk: UUID) -> Response:
-        """Invite whoever has the user name. The answer is the same whether anybody has it or not."""
+        """Invite the user of a username. The answer is the same whether such a user exists or not."""
         user = get_user(request)
         tenant = get_tenant(user, pk, Role.ADMIN, Invitation)
-        asked = NewMembershipSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        invitation = invitations.invite(tenant=tenant, by=user, **asked.validated_data)
+        serializer = NewMembershipSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        invitation = invitations.invite_user(tenant=tenant, by=user, **serializer.validated_data)
         return Response(InvitationSerializer(invitation).data, status=201)
 
 
-class TenantInvitation(GenericAPIView[Invitation]):
+class TenantInvitationDetailView(GenericAPIView[Invitation]):
     """One invitation of a tenant."""
 
     queryset = Invitation.objects.all()
@@ -70,7 +70,7 @@ class TenantInvitation(GenericAPIView[Invitation]):
 
     @extend_schema(responses={204: None})
     def delete(self, request: Request, pk: UUID, invitation_pk: UUID) -> Response:
-        """Withdraw it."""
+        """Withdraw the invitation."""
         user = get_user(request)
         tenant = get_tenant(user, pk)
         if not Invitation.objects.filter(tenant=tenant, pk=invitation_pk).exists():
@@ -80,21 +80,21 @@ class TenantInvitation(GenericAPIView[Invitation]):
         return Response(status=204)
 
 
-class LeaveTenant(GenericAPIView[Any]):
-    """The end of one's own membership."""
+class LeaveTenantView(GenericAPIView[Any]):
+    """The end of the caller's own membership."""
 
     queryset = Invitation.objects.none()
 
     @extend_schema(request=None, responses={204: None})
     @idempotent
     def post(self, request: Request, pk: UUID) -> Response:
-        """Leave the tenant; its last administrator cannot."""
+        """Leave the tenant; its last administrator can't."""
         invitations.leave_tenant(user=get_user(request), tenant_id=pk)
         return Response(status=204)
 
 
-class OwnInvitations(GenericAPIView[Invitation]):
-    """Open invitations of the user."""
+class OwnInvitationListView(GenericAPIView[Invitation]):
+    """The open invitations of the caller."""
 
     queryset = Invitation.objects.select_related("tenant", "invited_by")
     serializer_class = OwnInvitationSerializer
@@ -102,14 +102,16 @@ class OwnInvitations(GenericAPIView[Invitation]):
 
     @extend_schema(responses=OwnInvitationSerializer(many=True))
     def get(self, request: Request) -> Response:
-        """The invitations that one may accept or decline."""
-        mine = Invitation.objects.of_invited(get_user(request)).select_related("tenant", "invited_by")
-        page = self.paginate_queryset(mine.order_by("-created_at"))
+        """Return the invitations that the caller may accept or decline."""
+        invitations_of_user = Invitation.objects.of_invited(get_user(request)).select_related(
+            "tenant", "invited_by"
+        )
+        page = self.paginate_queryset(invitations_of_user.order_by("-created_at"))
         return self.get_paginated_response(OwnInvitationSerializer(page, many=True).data)
 
 
-class AcceptInvitation(GenericAPIView[Any]):
-    """Saying yes to an invitation."""
+class AcceptInvitationView(GenericAPIView[Any]):
+    """The acceptance of an invitation."""
 
     queryset = Invitation.objects.all()
     serializer_class = AcceptedInvitationSerializer
@@ -117,13 +119,13 @@ class AcceptInvitation(GenericAPIView[Any]):
     @extend_schema(request=None, responses=AcceptedInvitationSerializer)
     @idempotent
     def post(self, request: Request, pk: UUID) -> Response:
-        """Become a member of the tenant."""
+        """Accept the invitation: become a member of the tenant."""
         membership = invitations.accept_invitation(user=get_user(request), invitation_id=pk)
         return Response(AcceptedInvitationSerializer(membership).data)
 
 
-class DeclineInvitation(GenericAPIView[Invitation]):
-    """Saying no to an invitation."""
+class DeclineInvitationView(GenericAPIView[Invitation]):
+    """The refusal of an invitation."""
 
     queryset = Invitation.objects.all()
     serializer_class = OwnInvitationSerializer
@@ -131,6 +133,6 @@ class DeclineInvitation(GenericAPIView[Invitation]):
     @extend_schema(request=None, responses={204: None})
     @idempotent
     def post(self, request: Request, pk: UUID) -> Response:
-        """Decline it."""
+        """Decline the invitation."""
         invitations.decline_invitation(user=get_user(request), invitation_id=pk)
         return Response(status=204)

@@ -1,6 +1,7 @@
-"""Invitations: nobody becomes a member of a tenant without accepting one.
+"""Invite users to tenants, and accept, decline and withdraw invitations.
 
-An invitation reveals nothing about which users exist: no user is looked up, and the answer shows the written row.
+Nobody becomes a member of a tenant without accepting an invitation, except by staff. An invitation does not reveal which
+users exist: no user is looked up, and the answer shows the written row.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from .models import Invitation, Membership, Tenant, User
 from .services import require_other_administrator
 
 
-def invite(*, tenant: Tenant, username: str, role: str, by: User) -> Invitation:
-    """Invite the user of a username, whether there is one or not.
+def invite_user(*, tenant: Tenant, username: str, role: str, by: User) -> Invitation:
+    """Invite the user of a username, whether such a user exists or not.
 
     Raises 409 `already_member` (the tenant's own list shows that too), `invited_already`, `too_many_invitations`.
     """
     username = User.normalize_username(username)
     with transaction.atomic():
-        # The tenant's row is the one lock for its invitations, so that they are counted one after another.
+        # The lock on the tenant's row serializes its invitations, so that each is counted.
         Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
         invitations = Invitation.objects.filter(tenant=tenant)
         invitations.filter(expires_at__lte=Now()).delete()
@@ -38,7 +39,7 @@ def invite(*, tenant: Tenant, username: str, role: str, by: User) -> Invitation:
             )
         if invitations.filter(username=username).exists():
             raise ConflictError("invited_already", _("This user has already been invited."))
-        # Declined ones count too: they are rows, and nobody is to be invited again and again.
+        # Declined ones count too, so that nobody is invited again and again.
         if invitations.count() >= settings.INVITATIONS_PER_TENANT:
             raise ConflictError(
                 "too_many_invitations",
@@ -81,9 +82,9 @@ def accept_invitation(*, user: User, invitation_id: UUID) -> Membership:
         except IntegrityError as error:
             if violated_constraint(error) != "membership_once_per_tenant":
                 raise
-        # Staff have added the user in the meantime: that role stays.
-        there: Membership = Membership.objects.get(user=user, tenant=invitation.tenant)
-        return there
+        # Staff have added the user in the meantime; the role that they gave stays.
+        existing: Membership = Membership.objects.get(user=user, tenant=invitation.tenant)
+        return existing
 
 
 def decline_invitation(*, user: User, invitation_id: UUID) -> None:
@@ -95,7 +96,7 @@ def decline_invitation(*, user: User, invitation_id: UUID) -> None:
 
 
 def leave_tenant(*, user: User, tenant_id: UUID) -> None:
-    """End one's own membership. Raises `NotFoundError`, 409 `last_administrator`."""
+    """End the user's own membership. Raises `NotFoundError`, 409 `last_administrator`."""
     with transaction.atomic():
         tenant = Tenant.objects.of_member(user).select_for_update(of=("self",)).filter(pk=tenant_id).first()
         if tenant is None:
@@ -108,8 +109,8 @@ def leave_tenant(*, user: User, tenant_id: UUID) -> None:
 
 
 def _lock_invitation(user: User, invitation_id: UUID) -> Invitation:
-    mine = Invitation.objects.of_invited(user).select_related("tenant").select_for_update(of=("self",))
-    invitation: Invitation | None = mine.filter(pk=invitation_id).first()
+    pending = Invitation.objects.of_invited(user).select_related("tenant").select_for_update(of=("self",))
+    invitation: Invitation | None = pending.filter(pk=invitation_id).first()
     if invitation is None:
         raise NotFoundError
     return invitation

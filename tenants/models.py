@@ -17,8 +17,8 @@ from api.time_zones import today_in, validate_time_zone
 
 from .scoping import Role, TenantScopedQuerySet
 
-_network_id = RegexValidator(r"^[0-9A-Za-z-]+\Z", _("A network is named by its OpenStack id."))
-# The columns whose change may end credentials; the trigger decides.
+_network_id = RegexValidator(r"^[0-9A-Za-z-]+\Z", _("Enter the OpenStack ID of a network."))
+# The columns whose change may end credentials, as the trigger decides.
 ENDS_CREDENTIALS = frozenset({"password", "is_active", "is_staff", "is_superuser"})
 
 
@@ -27,9 +27,9 @@ class User(AbstractUser):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     language = models.CharField(_("language"), max_length=10, blank=True, default="")
-    # Sessions and tokens are good for the epoch in which they were made. A trigger of the database moves it (migration
-    # `credentials_epoch`), whoever writes the row: when the password changes, the user is switched off, or stops being
-    # staff or superuser. It never moves back, so what has ended stays ended.
+    # Sessions and tokens are valid for the epoch in which they were created. A database trigger (migration
+    # `credentials_epoch`) increments it on any write that changes the password, disables the user, or ends being staff or
+    # superuser. It is never decremented, so what has ended stays ended.
     credentials_epoch = models.PositiveBigIntegerField(default=0, db_default=0, editable=False)
     time_zone = models.CharField(
         _("time zone"),
@@ -38,17 +38,19 @@ class User(AbstractUser):
         default="",
         db_default="",
         validators=[validate_time_zone],
-        help_text=_("In which times are shown; an IANA name such as Europe/Berlin. Empty: the tenant's."),
+        help_text=_(
+            "Times are shown in this zone: an IANA name such as Europe/Berlin. Empty = the tenant's."
+        ),
     )
 
     class Meta(AbstractUser.Meta):
         db_table = "tenants_user"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save as Django does, and read the epoch that the trigger may have moved.
+        """Save, and read the epoch, which the trigger may have incremented.
 
-        Without that, users who change their own password would be signed out: Django computes the session's new hash from
-        this object.
+        Otherwise users who change their own password would be signed out: Django computes the session's new hash from this
+        object.
         """
         is_new, names = self._state.adding, kwargs.get("update_fields")
         super().save(*args, **kwargs)
@@ -58,7 +60,7 @@ class User(AbstractUser):
     def check_password(self, raw_password: str | None) -> bool:
         """Check a password; the attempt is counted (api/password_checks.py).
 
-        A password that is only rehashed, because its hash was made by older settings, is still the same one: no token ends.
+        A password is only rehashed when its hash is of older settings. It is still the same password, so no token ends.
         """
 
         def save_new_hash(raw: str) -> None:
@@ -77,7 +79,7 @@ class User(AbstractUser):
         """Return the hash that a session keeps of the user; a session ends when it changes."""
         password_hash: str = super()._get_session_auth_hash(secret=secret)  # type: ignore[misc]
         if not self.credentials_epoch:
-            return password_hash  # As before epochs were introduced, so that sessions of that time go on.
+            return password_hash  # As before epochs were introduced, so that older sessions stay valid.
         return salted_hmac(
             "tenants.User.credentials_epoch",
             f"{password_hash}:{self.credentials_epoch}",
@@ -98,15 +100,15 @@ class TenantQuerySet(TenantScopedQuerySet):
 
 
 class Tenant(models.Model):
-    """A customer department. It owns everything else.
+    """A department of the company. It owns everything else.
 
-    A quota that is empty is unlimited. Quotas are checked under a lock on this row and count what is in flight.
+    A quota of null is unlimited. Quotas are checked under a lock on this row and count jobs in flight.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(_("name"), max_length=100, unique=True)
     slug = models.SlugField(
-        _("slug"), max_length=50, unique=True, help_text=_("What the X-Tenant header says.")
+        _("slug"), max_length=50, unique=True, help_text=_("The value of the X-Tenant header.")
     )
     description = models.TextField(_("description"), blank=True, default="", max_length=2000)
     active = models.BooleanField(_("active"), default=True)
@@ -121,7 +123,7 @@ class Tenant(models.Model):
         default="",
         db_default="",
         validators=[_network_id],
-        help_text=_("For new VMs of information systems that name none."),
+        help_text=_("For new VMs of information systems without a default network."),
     )
     time_zone = models.CharField(
         _("time zone"),
@@ -131,8 +133,8 @@ class Tenant(models.Model):
         db_default="",
         validators=[validate_time_zone],
         help_text=_(
-            "What a day is, such as the last one of a VM's runtime, and in which times are shown to members who have"
-            " chosen none; an IANA name such as Europe/Berlin. Empty: that of the portal."
+            "Days, such as the end date of a VM, begin and end in this zone, and times are shown in it to members"
+            " who have selected none. An IANA name such as Europe/Berlin. Empty = the portal's."
         ),
     )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
@@ -196,14 +198,14 @@ class InvitationQuerySet(TenantScopedQuerySet):
 class Invitation(models.Model):
     """An invitation into a tenant, until it is accepted, declined or withdrawn, or expires.
 
-    It holds a username and no reference to a user: the row is the same whether a user has that name or not, so inviting
+    It holds a username and no reference to a user: the row is the same whether a user has that name or not, so an invitation
     does not reveal it. Accepted and withdrawn invitations are deleted; a declined one stays until it expires, so that the
     same person is not invited again at once.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="invitations", verbose_name=_("tenant"))
-    username = models.CharField(_("user name"), max_length=150)
+    username = models.CharField(_("username"), max_length=150)
     role = models.CharField(_("role"), max_length=10, choices=Role.choices, default=Role.VIEWER)
     invited_by = models.ForeignKey(
         User, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("invited by")
@@ -233,7 +235,7 @@ class InformationSystemQuerySet(TenantScopedQuerySet):
 
 
 class InformationSystem(models.Model):
-    """An application of a tenant; it owns VMs, volumes and services."""
+    """An information system of a tenant. It owns VMs, volumes and services."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey(

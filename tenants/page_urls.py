@@ -1,36 +1,41 @@
-"""Addresses of the pages of memberships and invitations."""
+"""Addresses of the pages of the room."""
 
+from django.contrib.auth.views import LogoutView
 from django.urls import path
 
 from . import pages
 
 urlpatterns = [
+    path("login/", pages.SignInView.as_view(), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("tenant/", pages.select_tenant_page, name="select-tenant"),
+    path("preferences/", pages.preferences_page, name="preferences"),
     path("membership/", pages.membership_page, name="membership-page"),
     path(
         "membership/invitations/<uuid:pk>/accept/",
-        pages.accept_invitation,
+        pages.accept_invitation_page,
         name="invitation-page-accept",
     ),
     path(
         "membership/invitations/<uuid:pk>/decline/",
-        pages.decline_invitation,
+        pages.decline_invitation_page,
         name="invitation-page-decline",
     ),
-    path("membership/<uuid:pk>/leave/", pages.leave, name="tenant-page-leave"),
-    path("membership/<uuid:pk>/invite/", pages.invite, name="tenant-page-invite"),
+    path("membership/<uuid:pk>/leave/", pages.leave_page, name="tenant-page-leave"),
+    path("membership/<uuid:pk>/invite/", pages.invite_page, name="tenant-page-invite"),
     path(
         "membership/<uuid:pk>/invitations/<uuid:invitation_pk>/withdraw/",
-        pages.withdraw_invitation,
+        pages.withdraw_invitation_page,
         name="tenant-page-withdraw",
     ),
     path(
         "membership/<uuid:pk>/members/<uuid:member_pk>/change/",
-        pages.change_member,
+        pages.change_member_page,
         name="member-page-change",
     ),
     path(
         "membership/<uuid:pk>/members/<uuid:member_pk>/remove/",
-        pages.remove_member,
+        pages.remove_member_page,
         name="member-page-remove",
     ),
 ]

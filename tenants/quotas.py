@@ -1,4 +1,4 @@
-"""Quotas of tenants: usage, and the check before something new is created."""
+"""Measure the usage of a tenant's quotas, and check it before anything is created."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RESOURCE_LABELS = {
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The resources that something new would use, in addition to the present usage."""
+    """The resources that a request needs in addition to the present usage."""
 
     vms: int = 0
     cpu_cores: int = 0
@@ -35,28 +35,30 @@ def measure_usage(tenant: Tenant) -> dict[str, dict[str, int | None]]:
 
     Jobs in flight count: a VM from its request until its deletion has ended, and a VM that is being resized, or a volume that
     is being extended, with the larger of its two sizes. A boot volume counts as its VM's disk, not twice. Snapshots of
-    volumes count as disk, as they do in Cinder. Objects that are gone from the cloud do not count.
+    volumes count as disk, as they do in Cinder. Objects that no longer exist in the cloud do not count.
     """
     systems = InformationSystem.objects.filter(tenant=tenant)
 
-    def larger(name: str) -> Sum:
+    def sum_larger_size(name: str) -> Sum:
         return Sum(Greatest(F(f"vms__{name}"), Coalesce(F(f"vms__resize__{name}"), 0)))
 
     used = systems.aggregate(
         used_vms=Count("vms"),
-        used_cpu_cores=larger("cpu_cores"),
-        used_memory_gb=larger("memory_gb"),
-        used_disk_gb=larger("disk_gb"),
+        used_cpu_cores=sum_larger_size("cpu_cores"),
+        used_memory_gb=sum_larger_size("memory_gb"),
+        used_disk_gb=sum_larger_size("disk_gb"),
     )
-    data = systems.aggregate(
+    data_volumes = systems.aggregate(
         size=Sum(
             Greatest(F("volumes__size_gb"), Coalesce(F("volumes__extending_to_gb"), 0)),
             filter=~Q(volumes__is_boot=True, volumes__vm__isnull=False) & ~Q(volumes__status="gone"),
         )
     )
-    there = ~Q(volume_snapshots__status="gone")
-    kept = systems.aggregate(size=Sum("volume_snapshots__size_gb", filter=there))
-    used["used_disk_gb"] = (used["used_disk_gb"] or 0) + (data["size"] or 0) + (kept["size"] or 0)
+    exists = ~Q(volume_snapshots__status="gone")
+    snapshots = systems.aggregate(size=Sum("volume_snapshots__size_gb", filter=exists))
+    used["used_disk_gb"] = (
+        (used["used_disk_gb"] or 0) + (data_volumes["size"] or 0) + (snapshots["size"] or 0)
+    )
     return {
         name: {"used": used[f"used_{name}"] or 0, "total": getattr(tenant, f"quota_{name}")}
         for name in Needs.__dataclass_fields__
@@ -64,10 +66,10 @@ def measure_usage(tenant: Tenant) -> dict[str, dict[str, int | None]]:
 
 
 def require_quota(tenant: Tenant, needs: Needs) -> None:
-    """Refuse what exceeds the tenant's quotas: 409 `quota_exceeded`, with the figures of each quota that is hit.
+    """Refuse needs that exceed the tenant's quotas: 409 `quota_exceeded`, with the figures of each exceeded quota.
 
     Call it in the transaction that creates the new rows, before they are written. Safe beside other requests: the tenant's
-    row is locked, so that they are counted one after another, each reading what the last has written.
+    row is locked, so each request counts the rows of the one before.
     """
     # Without the key: jobs and VMs that only refer to the tenant do not wait for this lock.
     locked = Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)

@@ -1,4 +1,4 @@
-"""Roles and permissions that a request required: recorded at each check, and required again before a replay."""
+"""Check the roles and permissions of a request again before its answer is replayed."""
 
 from __future__ import annotations
 

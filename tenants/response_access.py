@@ -1,4 +1,4 @@
-"""Access checks for responses that take long or stay open (event streams, exports): credentials may end meanwhile."""
+"""Check access during responses that take long (event streams, exports), because credentials may end meanwhile."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .scoping import Scope
 
 
 class ResponseAccess:
-    """The credentials and the scope of a request, checked again while its response goes on."""
+    """The credentials and the scope of a request, checked again during its response."""
 
     def __init__(self, request: Request | HttpRequest, scope: Scope) -> None:
         self._user = scope.user
@@ -28,9 +28,9 @@ class ResponseAccess:
             None if self._token_pk else cast("SessionBase | None", getattr(request, "session", None))
         )
 
-    def scope(self) -> Scope | None:
+    def get_scope(self) -> Scope | None:
         """Return the scope as it is now; None when the request would be refused now."""
-        user = self._current_user()
+        user = self._find_user()
         if user is None or not self._has_credentials(user):
             return None
         try:
@@ -38,7 +38,7 @@ class ResponseAccess:
         except DomainError:
             return None
 
-    def _current_user(self) -> User | None:
+    def _find_user(self) -> User | None:
         return User.objects.filter(
             pk=self._user.pk, is_active=True, credentials_epoch=self._user.credentials_epoch
         ).first()
@@ -48,5 +48,5 @@ class ResponseAccess:
             token = ApiToken.objects.filter(pk=self._token_pk).select_related("user").first()
             return token is not None and token.is_usable
         if self._session is None or self._session.session_key is None:
-            return True  # Neither: the caller is the portal itself.
+            return True  # Neither token nor session: the portal itself has made the request.
         return self._session.exists(self._session.session_key)

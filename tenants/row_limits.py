@@ -1,7 +1,7 @@
-"""Limits on the rows of each kind that a tenant may have, so that no tenant fills the tables that all share.
+"""Limit the rows of each kind that a tenant may have, so that no tenant fills the shared tables.
 
-Rows that are measured by size (VMs, volumes) have quotas: see `quotas.py`. These limits are the installation's
-(`TENANT_ROWS_AT_MOST`), the same for all tenants, and far above what one needs.
+VMs and volumes have quotas instead (`quotas.py`). These limits are settings (`TENANT_ROWS_AT_MOST`), the same for all
+tenants, and far above what one needs.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def require_row_limit(tenant: Tenant, kind: str, rows: QuerySet[Any], adding: in
     """Refuse rows beyond the limit of their kind: 409 `limit_reached`, with the figures.
 
     `rows` are those that the tenant has. Call it in the transaction that adds rows, before they are written. Safe beside
-    other requests: the tenant's row is locked, so that they are counted one after another, each reading what the last has
-    written. The count stops at the limit.
+    other requests: the tenant's row is locked, so each request counts the rows of the one before. The count stops at the
+    limit.
     """
     total = settings.TENANT_ROWS_AT_MOST.get(kind)
     if total is None:

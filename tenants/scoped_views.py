@@ -17,7 +17,7 @@ from .scoping import Role, Scope, TenantScopedQuerySet
 
 def get_user(request: Request) -> User:
     """Return the user of a request that has passed the permission classes."""
-    user: User = request.user  # type: ignore[assignment] # never anonymous behind IsAuthenticated.
+    user: User = request.user  # type: ignore[assignment] # IsAuthenticated has refused anonymous users.
     return user
 
 
@@ -31,7 +31,7 @@ def build_scope(user: User, slug: str) -> Scope:
 
     A user with one tenant needs no slug; a user with several gets 400 `tenant_required`.
     A slug that does not exist and that of a tenant that the user does not belong to give the same 404.
-    Staff may name any tenant; what they see and do there takes the permissions of each model (`Scope.allows`).
+    Staff may name any tenant; their access to its rows takes the permissions of each model (`Scope.allows`).
     Costs one query, two for staff who name a tenant.
     """
     if user.is_staff:
@@ -39,14 +39,14 @@ def build_scope(user: User, slug: str) -> Scope:
             return Scope(user, None, Role.ADMIN)
         tenant = Tenant.objects.filter(slug=slug).first() if "\x00" not in slug else None
         if tenant is None:
-            raise _no_such_tenant(slug)
+            raise _tenant_not_found(slug)
         member = user.active_memberships().filter(tenant=tenant).first()
         return Scope(user, tenant, Role.ADMIN, Role(member.role) if member else None)
     memberships = list(user.active_memberships())
     if slug:
         memberships = [membership for membership in memberships if membership.tenant.slug == slug]
         if not memberships:
-            raise _no_such_tenant(slug)
+            raise _tenant_not_found(slug)
     if not memberships:
         raise ForbiddenError(
             "no_tenant",
@@ -63,7 +63,7 @@ def build_scope(user: User, slug: str) -> Scope:
     return Scope(user, memberships[0].tenant, Role(memberships[0].role))
 
 
-def _no_such_tenant(slug: str) -> NotFoundError:
+def _tenant_not_found(slug: str) -> NotFoundError:
     return NotFoundError(
         "no_such_tenant",
         _("Tenant not found: '%(slug)s'. You may not be a member of it.") % {"slug": slug[:100]},

@@ -1,9 +1,8 @@
-"""The wall between tenants: which rows a request may see, and in which role.
+"""The separation of tenants: the rows that a request may see, and the role of its user.
 
-Every queryset that a view uses comes from `Model.objects.within(scope)`, where the model's manager is made of
-`TenantScopedQuerySet`.
-A row outside of the scope does not exist for the caller: another tenant's id and an id that never existed give the
-same 404.
+Every queryset of a view comes from `Model.objects.within(scope)`, where the model's manager is a `TenantScopedQuerySet`.
+A row outside of the scope does not exist for the caller: the id of another tenant's row and an id that never existed give
+the same 404.
 
 Tables are reached by relation names (`memberships`), because the models of every room import this module.
 """
@@ -18,7 +17,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from api.domain_errors import DomainError, ForbiddenError, NotFoundError
-from api.requirements import note_requirement
+from api.requirements import record_requirement
 
 if TYPE_CHECKING:
     from .models import Tenant, User  # Types only: the models import this module.
@@ -29,7 +28,7 @@ class Role(models.TextChoices):
 
     VIEWER = "viewer", _("viewer")  # reads
     OPERATOR = "operator", _("operator")  # also controls VMs and deploys
-    ADMIN = "admin", _("administrator")  # also creates, removes, and manages members and accounts
+    ADMIN = "admin", _("administrator")  # also creates, deletes, and manages members and accounts
 
     def covers(self, needed: Role) -> bool:
         """Return whether this role includes another one."""
@@ -71,7 +70,7 @@ class Scope:
 
         The requirement is recorded for the replay of an answer, see `api/requirements.py`.
         """
-        note_requirement(
+        record_requirement(
             (str(self.tenant.pk) if self.tenant else "", needed.value, _permission(needed, model))
         )
         if self.allows(needed, model):
@@ -94,7 +93,7 @@ def _permission(needed: Role, model: type[models.Model] | None) -> str:
 
 
 def has_staff_permission(user: Any, permission: str) -> bool:
-    """Return whether the user is staff and has a Django permission: the one place that decides what staff may do.
+    """Return whether the user is staff and has a Django permission. Every decision about staff access is made here.
 
     As in the admin, superusers have all of them, and "change" includes "view".
     """
@@ -107,7 +106,7 @@ def has_staff_permission(user: Any, permission: str) -> bool:
 
 def require_staff_permission(user: Any, permission: str) -> None:
     """Refuse users who are not staff with 403 `staff_only`, and staff without the permission with `permission_missing`."""
-    note_requirement((permission,))
+    record_requirement((permission,))
     if not user.is_staff:
         raise ForbiddenError("staff_only", _("Platform administrators only."))
     if not has_staff_permission(user, permission):
@@ -139,7 +138,7 @@ class TenantScopedQuerySet(models.QuerySet[Any]):
         return self.filter(**{self._path() or "pk": tenant.pk})
 
     def of_member(self, user: User) -> Self:
-        """Return the rows of the tenants that the user is a member of, whatever else they may see as staff."""
+        """Return the rows of the tenants that the user is a member of, even if they may see more as staff."""
         return self.filter(**{self._path("memberships", "user"): user, self._path("active"): True})
 
     def visible_to(self, user: User) -> Self:

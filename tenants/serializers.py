@@ -1,4 +1,4 @@
-"""Tenants, members and information systems as the API shows and takes them."""
+"""The serializers of tenants, members, invitations and information systems."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TenantSerializer(serializers.ModelSerializer[Tenant]):
         ]
 
 
-class ChangedTenantSerializer(StrictSerializer):
+class ChangeTenantSerializer(StrictSerializer):
     """The fields of a tenant that its administrator may change."""
 
     time_zone = serializers.CharField(
@@ -44,12 +44,12 @@ class ChangedTenantSerializer(StrictSerializer):
         allow_blank=True,
         required=False,
         validators=[validate_time_zone],
-        help_text="What a day is; an IANA name, such as Europe/Berlin. Empty: that of the portal.",
+        help_text="The zone of dates and of members without a zone: an IANA name, such as Europe/Berlin. Empty: the portal's.",
     )
 
 
 class MembershipSerializer(serializers.ModelSerializer[Membership]):
-    """That a user belongs to the tenant, and in which role."""
+    """The membership of a user in the tenant, with the role."""
 
     username = serializers.CharField(source="user.username", read_only=True)
     role_display = serializers.CharField(source="get_role_display", read_only=True)
@@ -60,13 +60,13 @@ class MembershipSerializer(serializers.ModelSerializer[Membership]):
 
 
 class NewMembershipSerializer(StrictSerializer):
-    """Whom to add or to invite, and in which role."""
+    """The user to add or to invite, and the role."""
 
     username = PlainCharField(max_length=150)
     role = serializers.ChoiceField(choices=Role.choices)
 
 
-class ChangedMembershipSerializer(StrictSerializer):
+class ChangeMembershipSerializer(StrictSerializer):
     """The member's new role."""
 
     role = serializers.ChoiceField(choices=Role.choices)
@@ -102,7 +102,7 @@ class InvitationSerializer(serializers.ModelSerializer[Invitation]):
 
 
 class OwnInvitationSerializer(serializers.ModelSerializer[Invitation]):
-    """An invitation, as the invited sees it."""
+    """An invitation, as the invited user sees it."""
 
     tenant = serializers.CharField(source="tenant.slug", read_only=True)
     tenant_name = serializers.CharField(source="tenant.name", read_only=True)
@@ -136,7 +136,7 @@ class AcceptedInvitationSerializer(serializers.ModelSerializer[Membership]):
         fields = ["id", "tenant", "role", "role_display", "created_at"]
 
 
-class UsedSerializer(serializers.Serializer[Any]):
+class QuotaUsageSerializer(serializers.Serializer[Any]):
     """Used and total of one quota; a total of null is unlimited."""
 
     used = serializers.IntegerField()
@@ -144,16 +144,16 @@ class UsedSerializer(serializers.Serializer[Any]):
 
 
 class UsageSerializer(serializers.Serializer[Any]):
-    """A tenant's quotas, and what is used of them."""
+    """The usage of a tenant's quotas."""
 
-    vms = UsedSerializer()
-    cpu_cores = UsedSerializer()
-    memory_gb = UsedSerializer()
-    disk_gb = UsedSerializer()
+    vms = QuotaUsageSerializer()
+    cpu_cores = QuotaUsageSerializer()
+    memory_gb = QuotaUsageSerializer()
+    disk_gb = QuotaUsageSerializer()
 
 
 class InformationSystemSerializer(StrictModelSerializer[InformationSystem]):
-    """An application of a tenant."""
+    """An information system of a tenant."""
 
     name = PlainCharField(max_length=100)
     owner = PlainCharField(max_length=100, required=False, allow_blank=True)
@@ -176,7 +176,7 @@ class InformationSystemSerializer(StrictModelSerializer[InformationSystem]):
         read_only_fields = ["id", "version", "created_at", "updated_at"]
 
     def validate_default_account(self, account: Any) -> Any:
-        """Another tenant's account is as unknown as one that does not exist."""
+        """Refuse an account that the scope does not show, with the error for one that does not exist."""
         scope = self.context["scope"]
         if account is not None and not type(account).objects.within(scope).filter(pk=account.pk).exists():
             raise serializers.ValidationError(

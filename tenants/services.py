@@ -1,4 +1,4 @@
-"""Use cases of members and information systems."""
+"""Change tenants, their members and their information systems."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.db.models import F, Model, ProtectedError
 from django.utils.translation import gettext_lazy as _
 
 from api.database_errors import violated_constraint
-from api.domain_errors import ConflictError, DomainError, InvalidError, NotFoundError
+from api.domain_errors import ConflictError, DomainError, InvalidError, InvalidFieldsError, NotFoundError
 from api.preconditions import check_if_match
 
 from .models import InformationSystem, Membership, Tenant, User
@@ -25,7 +25,7 @@ def get_tenant(
 
     Raises `NotFoundError`, or 403 when the user's role there is too low or staff lack the permission.
 
-    Requests to `tenants/` name no tenant in a header, so the role is looked up for the tenant in the path.
+    Requests to `tenants/` have no X-Tenant header, so the role is that in the tenant of the path.
     """
     tenant: Tenant | None = Tenant.objects.visible_to(user).filter(pk=tenant_id).first()
     if tenant is None:
@@ -52,11 +52,7 @@ def add_member(*, tenant: Tenant, username: str, role: str) -> Membership:
     """Add a user to a tenant. Raises 400 for an unknown user, 409 `already_member`."""
     user = User.objects.filter(username=username, is_active=True).first()
     if user is None:
-        raise InvalidError(
-            "invalid",
-            _("Some fields are invalid."),
-            errors={"username": [_("User not found.")]},
-        )
+        raise InvalidFieldsError({"username": [_("User not found.")]})
     try:
         with transaction.atomic():
             return Membership.objects.create(tenant=tenant, user=user, role=role)
@@ -71,7 +67,7 @@ def add_member(*, tenant: Tenant, username: str, role: str) -> Membership:
 def change_member(*, tenant: Tenant, membership_id: UUID, role: str) -> Membership:
     """Change the role of a member. Raises `NotFoundError`, 409 `last_administrator`."""
     with transaction.atomic():
-        membership = _locked_member(tenant, membership_id)
+        membership = _lock_member(tenant, membership_id)
         if role != Role.ADMIN:
             require_other_administrator(tenant, membership)
         membership.role = role
@@ -82,13 +78,13 @@ def change_member(*, tenant: Tenant, membership_id: UUID, role: str) -> Membersh
 def remove_member(*, tenant: Tenant, membership_id: UUID) -> None:
     """Remove a member from a tenant. Raises `NotFoundError`, 409 `last_administrator`."""
     with transaction.atomic():
-        membership = _locked_member(tenant, membership_id)
+        membership = _lock_member(tenant, membership_id)
         require_other_administrator(tenant, membership)
         membership.delete()
 
 
-def _locked_member(tenant: Tenant, membership_id: UUID) -> Membership:
-    # The tenant's row is the one lock for its members: two administrators cannot each remove the other.
+def _lock_member(tenant: Tenant, membership_id: UUID) -> Membership:
+    # The lock on the tenant's row serializes changes of its members: two administrators can't remove each other.
     Tenant.objects.select_for_update().get(pk=tenant.pk)
     members = Membership.objects.select_related("user")
     membership: Membership | None = members.filter(tenant=tenant, pk=membership_id).first()
@@ -98,7 +94,7 @@ def _locked_member(tenant: Tenant, membership_id: UUID) -> Membership:
 
 
 def require_other_administrator(tenant: Tenant, leaving: Membership) -> None:
-    """Refuse with 409 `last_administrator` when no other administrator would be left. Under a lock on the tenant's row."""
+    """Refuse with 409 `last_administrator` when no other administrator would be left. Call it under a lock on the tenant's row."""
     others = Membership.objects.filter(tenant=tenant, role=Role.ADMIN, user__is_active=True)
     others = others.exclude(pk=leaving.pk)
     if leaving.role == Role.ADMIN and not others.exists():
@@ -129,7 +125,7 @@ def change_information_system(
     """Change an information system. Raises `NotFoundError`, 403, 412 when `if_match` is of an older version, 409."""
     try:
         with transaction.atomic():
-            system = _locked_system(scope, system_id, if_match)
+            system = _lock_system(scope, system_id, if_match)
             for name, value in fields.items():
                 setattr(system, name, value)
             system.version = F("version") + 1
@@ -143,20 +139,20 @@ def change_information_system(
 
 
 def remove_information_system(*, scope: Scope, system_id: UUID, if_match: str | None) -> None:
-    """Delete an information system that nothing belongs to. Raises `NotFoundError`, 403, 412, 409 `in_use`."""
+    """Delete an information system that owns nothing. Raises `NotFoundError`, 403, 412, 409 `in_use`."""
     with transaction.atomic():
-        system = _locked_system(scope, system_id, if_match)
+        system = _lock_system(scope, system_id, if_match)
         try:
             system.delete()
         except ProtectedError as error:
             raise ConflictError(
                 "in_use",
-                _("%(count)s resources still belong to it. Delete them first.")
+                _("%(count)s resources still belong to the information system. Delete them first.")
                 % {"count": len(error.protected_objects)},
             ) from None
 
 
-def _locked_system(scope: Scope, system_id: UUID, if_match: str | None) -> InformationSystem:
+def _lock_system(scope: Scope, system_id: UUID, if_match: str | None) -> InformationSystem:
     visible = InformationSystem.objects.within(scope).select_for_update(of=("self",)).select_related("tenant")
     system: InformationSystem | None = visible.filter(pk=system_id).first()
     if system is None:
@@ -169,6 +165,6 @@ def _locked_system(scope: Scope, system_id: UUID, if_match: str | None) -> Infor
 def _name_taken(name: str) -> DomainError:
     return ConflictError(
         "name_taken",
-        _("The tenant already has an application named '%(name)s'.") % {"name": name},
+        _("The tenant already has an information system named '%(name)s'.") % {"name": name},
         errors={"name": [_("This name is already in use.")]},
     )

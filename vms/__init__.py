@@ -1,1 +1,1 @@
-"""Virtual machines: what the cloud says of them, and what is done to them."""
+"""Virtual machines: their status in the cloud, and the commands that change them."""

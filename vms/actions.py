@@ -1,7 +1,7 @@
-"""The one table of the actions on a VM, which `POST vms/{id}/actions/` requests.
+"""The table of the actions on a VM, which `POST vms/{id}/actions/` requests.
 
 The refusals, the API's `allowed_actions`, the buttons of the pages, the commands of the workers and the undo of a failed job
-are all read from it.
+all read it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tasks.command import Refusal
 
-from .models import VirtualMachine, VMOperationLog, VMStatus
+from .models import VirtualMachine, VMStatus
 
 if TYPE_CHECKING:
     from openstack_client.compute import Compute
@@ -29,11 +29,12 @@ class Action:
 
     title: str | Promise  # The text of its button.
     allowed_from: frozenset[VMStatus]
-    desired_state: str = ""  # What the user wants from then on; "" when that does not change.
+    verb: str | Promise = ""  # Its name inside a sentence: "start". One that ends a resize needs none.
+    desired_state: str = ""  # The VM's desired state from then on; "" when it does not change.
     # The status in which there is nothing left to do, and to which the action leads; None for one that always acts.
     leads_to: VMStatus | None = None
-    starts_vm: bool = False  # It makes a VM run that does not.
-    # While a VM is being resized, only these are allowed, and otherwise they are not.
+    starts_vm: bool = False  # It starts the VM, so it is refused after the VM's end date.
+    # It confirms or reverts a resize: allowed while one is pending, when no other action is, and at no other time.
     ends_resize: bool = False
     is_rare: bool = False  # Its button is in a VM's own page, not in the list.
 
@@ -42,10 +43,10 @@ class Action:
 class PowerAction(Action):
     """An action that Nova carries out on a server's power."""
 
-    command_title: str | Promise  # What people read before the VM's name: "Start VM".
-    request: Callable[[Compute, str], None]  # How Nova is asked, with the server's id.
-    nova_statuses: frozenset[str]  # Nova's statuses of a server on which it is done.
-    task_states: frozenset[str]  # Nova's task states of a server on which it is under way.
+    command_title: str | Promise  # The title of its job, before the VM's name: "Start VM".
+    request: Callable[[Compute, str], None]  # Sends the request to Nova, with the server's id.
+    nova_statuses: frozenset[str]  # Nova's statuses of a server after the action.
+    task_states: frozenset[str]  # Nova's task states of a server during the action.
     undone_by: str = ""  # The action that brings the server back when the job fails; "" when there is none.
     time_column: str = ""  # The VM's column that holds when it was last done.
     # Nova moves an image of the disk, so the time that a host may work on it has no limit.
@@ -57,6 +58,7 @@ _ACTIVE = frozenset({"ACTIVE"})
 POWER_ACTIONS: dict[str, PowerAction] = {
     "start": PowerAction(
         title=_("Start"),
+        verb=_("start"),
         command_title=_("Start VM"),
         allowed_from=_STOPPED,
         leads_to=VMStatus.RUNNING,
@@ -70,6 +72,7 @@ POWER_ACTIONS: dict[str, PowerAction] = {
     ),
     "stop": PowerAction(
         title=_("Stop"),
+        verb=_("stop"),
         command_title=_("Stop VM"),
         allowed_from=_RUNNING,
         leads_to=VMStatus.STOPPED,
@@ -80,9 +83,10 @@ POWER_ACTIONS: dict[str, PowerAction] = {
         undone_by="start",
         time_column="last_stop_time",
     ),
-    # Softly, as the guest's own reboot; `RestartVmCommand` asks for a hard one otherwise.
+    # A soft reboot; `RestartVmCommand` requests a hard one when the caller does.
     "restart": PowerAction(
         title=_("Restart"),
+        verb=_("restart"),
         command_title=_("Restart VM"),
         allowed_from=_RUNNING,
         desired_state=DesiredState.RUNNING,
@@ -102,6 +106,7 @@ POWER_ACTIONS: dict[str, PowerAction] = {
     ),
     "pause": PowerAction(
         title=_("Pause"),
+        verb=_("pause"),
         command_title=_("Pause VM"),
         allowed_from=_RUNNING,
         leads_to=VMStatus.PAUSED,
@@ -114,6 +119,7 @@ POWER_ACTIONS: dict[str, PowerAction] = {
     ),
     "unpause": PowerAction(
         title=_("Unpause"),
+        verb=_("unpause"),
         command_title=_("Unpause VM"),
         allowed_from=frozenset({VMStatus.PAUSED}),
         leads_to=VMStatus.RUNNING,
@@ -126,6 +132,7 @@ POWER_ACTIONS: dict[str, PowerAction] = {
     ),
     "suspend": PowerAction(
         title=_("Suspend"),
+        verb=_("suspend"),
         command_title=_("Suspend VM"),
         allowed_from=_RUNNING,
         leads_to=VMStatus.SUSPENDED,
@@ -139,6 +146,7 @@ POWER_ACTIONS: dict[str, PowerAction] = {
     ),
     "resume": PowerAction(
         title=_("Resume"),
+        verb=_("resume"),
         command_title=_("Resume VM"),
         allowed_from=frozenset({VMStatus.SUSPENDED}),
         leads_to=VMStatus.RUNNING,
@@ -153,6 +161,7 @@ POWER_ACTIONS: dict[str, PowerAction] = {
     # A failed job leaves the server as the cloud has it: from some of these statuses there is no exact way back.
     "shelve": PowerAction(
         title=_("Shelve"),
+        verb=_("shelve"),
         command_title=_("Shelve VM"),
         allowed_from=frozenset({VMStatus.RUNNING, VMStatus.STOPPED, VMStatus.PAUSED, VMStatus.SUSPENDED}),
         leads_to=VMStatus.SHELVED,
@@ -169,6 +178,7 @@ POWER_ACTIONS: dict[str, PowerAction] = {
     ),
     "unshelve": PowerAction(
         title=_("Unshelve"),
+        verb=_("unshelve"),
         command_title=_("Unshelve VM"),
         allowed_from=frozenset({VMStatus.SHELVED}),
         leads_to=VMStatus.RUNNING,
@@ -187,8 +197,8 @@ ACTIONS: dict[str, Action] = {
     "confirm_resize": Action(title=_("Confirm resize"), allowed_from=_RUNNING, ends_resize=True),
     "revert_resize": Action(title=_("Revert resize"), allowed_from=_RUNNING, ends_resize=True),
 }
-# Statuses in which a server stays until another action: in one that the action does not lead to, waiting is in vain.
-_RESTING = frozenset({VMStatus.PAUSED, VMStatus.SUSPENDED, VMStatus.SHELVED})
+# Statuses that a server leaves only by another action. When an action does not lead to one of them, it is no use to wait on.
+_RESTING_STATUSES = frozenset({VMStatus.PAUSED, VMStatus.SUSPENDED, VMStatus.SHELVED})
 
 
 def foreign_statuses(action: PowerAction) -> set[str]:
@@ -196,26 +206,27 @@ def foreign_statuses(action: PowerAction) -> set[str]:
     return {
         status
         for other in POWER_ACTIONS.values()
-        if other.leads_to in _RESTING and other.leads_to not in action.allowed_from
+        if other.leads_to in _RESTING_STATUSES and other.leads_to not in action.allowed_from
         for status in other.nova_statuses
     } - action.nova_statuses
 
 
 def allowed_actions(vm: VirtualMachine) -> list[str]:
     """Return the actions that the VM's state allows when no job holds it. Reads `vm.pending_resize`."""
-    return [name for name in ACTIONS if _reason_against(vm, name) is None]
+    return [name for name in ACTIONS if _find_refusal_reason(vm, name) is None]
 
 
 def action_refusals(vm: VirtualMachine, name: str) -> list[Refusal]:
     """Return why the VM's state does not allow an action, with the actions that it does allow; [] when it does."""
-    reason = _reason_against(vm, name)
+    reason = _find_refusal_reason(vm, name)
     if reason is None:
         return []
     code, message = reason
     return [Refusal(code, message, details={"allowed": allowed_actions(vm)})]
 
 
-def _reason_against(vm: VirtualMachine, name: str) -> tuple[str, str | Promise] | None:
+def _find_refusal_reason(vm: VirtualMachine, name: str) -> tuple[str, str | Promise] | None:
+    """Return code and message of the reason against an action; None when the VM's state allows it."""
     action, status = ACTIONS[name], VMStatus(vm.status)
     is_resizing = vm.pending_resize is not None
     if vm.openstack_id is None:
@@ -226,8 +237,7 @@ def _reason_against(vm: VirtualMachine, name: str) -> tuple[str, str | Promise] 
         return None if is_resizing else ("wrong_state", _("This VM is not being resized."))
     if status not in action.allowed_from:
         message = _("Can't %(action)s a VM in state '%(status)s'.")
-        verb = VMOperationLog.Operation(name).label
-        return "wrong_state", message % {"status": status.label, "action": verb}
+        return "wrong_state", message % {"status": status.label, "action": action.verb}
     if action.starts_vm and vm.is_past_runtime:
         message = _("The VM's end date was %(date)s. Extend it first.")
         return "runtime_over", message % {"date": vm.runtime_end}

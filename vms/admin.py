@@ -17,7 +17,7 @@ from .services.status_sync import accept_losses
 
 @admin.register(VirtualMachine)
 class VirtualMachineAdmin(admin.ModelAdmin[VirtualMachine]):
-    """VMs. What the cloud says of them is shown, not edited."""
+    """VMs. The columns that follow the cloud are read-only."""
 
     list_display = ["name", "information_system", "tenant", "account", "status", "ip_address", "observed_at"]
     list_filter = ["status", "information_system__tenant", "account", "data_center_type"]
@@ -48,7 +48,7 @@ class VirtualMachineAdmin(admin.ModelAdmin[VirtualMachine]):
 
 @admin.register(VMOperationLog)
 class VMOperationLogAdmin(ReadOnlyAdmin):
-    """The operation log."""
+    """The operation log of VMs."""
 
     list_display = ["at", "tenant", "vm_name", "operation", "operator", "success", "detail"]
     list_filter = ["operation", "success", "tenant"]
@@ -96,15 +96,15 @@ class SyncStateAdmin(ReadOnlyAdmin):
     ]
     list_filter = ["account", "losses_accepted"]
     list_select_related = ["account"]
-    actions = ["believe_losses"]
+    actions = ["confirm_deletions"]
 
-    @admin.action(description=_("Accept missing resources in the next full sync"), permissions=["accept"])
-    def believe_losses(self, request: HttpRequest, states: QuerySet[SyncState]) -> None:
-        """Open the brake on mass loss for one run: somebody has looked, and the servers are gone indeed."""
+    @admin.action(description=_("Confirm deletions on hold"), permissions=["accept"])
+    def confirm_deletions(self, request: HttpRequest, states: QuerySet[SyncState]) -> None:
+        """Let the next full run mark every missing VM: a person has checked that the servers are gone."""
         count = accept_losses(states)
         self.message_user(
             request,
-            _("%(count)s regions will be synced in full, and missing VMs accepted.") % {"count": count},
+            _("%(count)s regions will be synced, and their deletions confirmed.") % {"count": count},
         )
 
     def has_accept_permission(self, request: HttpRequest) -> bool:
@@ -114,7 +114,7 @@ class SyncStateAdmin(ReadOnlyAdmin):
 
 @admin.register(VMSnapshot)
 class VMSnapshotAdmin(ReadOnlyAdmin):
-    """Snapshots that tenants have made of VMs."""
+    """Snapshots of VMs."""
 
     list_display = ["name", "vm_name", "information_system", "account", "region", "status", "created_at"]
     list_filter = ["status", "account", "information_system__tenant"]
@@ -125,25 +125,25 @@ class VMSnapshotAdmin(ReadOnlyAdmin):
 
 @admin.register(Orphan)
 class OrphanAdmin(ReadOnlyAdmin):
-    """Objects that the portal has created in a cloud and has no row of; deleted by a person or by the setting."""
+    """Objects in a cloud that the portal has created and has no row of."""
 
     list_display = ["kind", "name", "cloud_id", "account", "region", "made_at", "seen", "reported_at"]
     list_filter = ["kind", "account", ("reported_at", admin.EmptyFieldListFilter)]
     search_fields = ["name", "=cloud_id"]
     list_select_related = ["account"]
-    actions = ["remove_from_cloud"]
+    actions = ["delete_in_cloud"]
 
-    @admin.action(description=_("Remove the chosen ones from their clouds"), permissions=["remove"])
-    def remove_from_cloud(self, request: HttpRequest, orphans: QuerySet[Orphan]) -> None:
-        """Have each removed by a job of its own; only what was reported."""
-        asked = 0
+    @admin.action(description=_("Delete selected orphans in their clouds"), permissions=["remove"])
+    def delete_in_cloud(self, request: HttpRequest, orphans: QuerySet[Orphan]) -> None:
+        """Submit a job for each orphan that was reported; an orphan that was not is left alone."""
+        submitted = 0
         for orphan in orphans.filter(reported_at__isnull=False):
             try:
                 remove_orphan(orphan_id=orphan.pk, user=request.user)  # type: ignore[arg-type]
-                asked += 1
+                submitted += 1
             except DomainError as refused:
                 self.message_user(request, f"{orphan}: {refused.detail}", messages.WARNING)
-        self.message_user(request, _("%(count)s are being removed.") % {"count": asked})
+        self.message_user(request, _("Deleting %(count)s orphans.") % {"count": submitted})
 
     def has_remove_permission(self, request: HttpRequest) -> bool:
         """Allow deletion in the cloud to users who may delete orphans in the admin."""

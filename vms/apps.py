@@ -17,7 +17,7 @@ class VmsConfig(AppConfig):
         from volumepool.actions import VolumeAction, register_action
         from volumepool.sync.status import register_follower
 
-        from . import commands  # noqa: F401 - importing registers.
+        from . import commands  # noqa: F401 - importing registers the commands.
         from .models import IMAGE_WATCHER, SERVER_WATCHER
         from .services.attachments import attach_by_volume, detach_by_volume
         from .sync.images import sync_images
@@ -42,9 +42,9 @@ class VmsConfig(AppConfig):
             (
                 "vms.sweep_orphans",
                 settings.ORPHAN_SWEEP_SECONDS,
-                _("Looks for servers and volumes that the portal made and knows no more."),
+                _("Finds orphaned servers and volumes."),
             ),
-            ("vms.runtime_window", 600, _("Stops VMs after their end date, and announces it before.")),
+            ("vms.runtime_window", 600, _("Stops VMs after their end date, and announces it in advance.")),
             ("vms.confirm_resizes", 600, _("Confirms resizes whose confirmation period is over.")),
             ("vms.prune", 86400, _("Purges old status syncs and console texts.")),
         ):

@@ -1,6 +1,6 @@
 """Choose flavor, image, network and zone of a VM from what the last sync found in the account.
 
-What cannot be found is refused here, before anything is recorded, with the value that was looked for and the closest match.
+A choice that fails is refused here, before anything is recorded, with the requested value and the closest match.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Choice:
     boots_from_volume: bool = False
     # The Cinder snapshot that the boot volume is a copy of; empty when it is a copy of the image.
     volume_snapshot_id: str = ""
-    # The pool whose volumes are what it is to boot from. With one of snapshots there is no image.
+    # The pool whose volumes it can boot from. With a pool of snapshots no image is chosen.
     pool: VolumePool | None = None
     errors: Errors = field(default_factory=dict)
 
@@ -50,19 +50,21 @@ class Catalogue:
             region=place.region,
             type__in=["flavor", "image", "network", "zone", "volume_type"],
         )
-        self._of: dict[str, list[CloudResource]] = {}
+        self._by_type: dict[str, list[CloudResource]] = {}
         for resource in present.order_by("name", "cloud_id"):
-            self._of.setdefault(resource.type, []).append(resource)
+            self._by_type.setdefault(resource.type, []).append(resource)
         self._snapshots: dict[str, VMSnapshot] | None = None
 
     def flavors(self) -> list[CloudResource]:
         """Return the flavors that a VM may have, the smallest first."""
         usable = [
             flavor
-            for flavor in self._of.get("flavor", [])
+            for flavor in self._by_type.get("flavor", [])
             if flavor.status == "active" and _cores(flavor) <= 64 and _memory_gb(flavor) <= 512
         ]
-        return sorted(usable, key=lambda one: (_cores(one), _memory_gb(one), _disk(one), one.name))
+        return sorted(
+            usable, key=lambda flavor: (_cores(flavor), _memory_gb(flavor), _disk(flavor), flavor.name)
+        )
 
     def images(self) -> list[CloudResource]:
         """Return the images that this tenant may boot from, the newest first.
@@ -72,10 +74,10 @@ class Catalogue:
         return sorted(
             (
                 image
-                for image in self._of.get("image", [])
+                for image in self._by_type.get("image", [])
                 if image.status == "active" and self._is_bootable(image)
             ),
-            key=lambda one: (one.attributes.get("created_at", ""), one.name),
+            key=lambda image: (image.attributes.get("created_at", ""), image.name),
             reverse=True,
         )
 
@@ -84,7 +86,7 @@ class Catalogue:
         if owner:
             return self.find_snapshot(image) is not None
         if image.attributes.get("is_volume_backed"):
-            return False  # Nova would make volumes of it that nobody knows of and that outlive their VM.
+            return False  # Nova would create volumes of it that have no row and outlive their VM.
         private = image.attributes.get("visibility") not in {"public", "community", "shared"}
         foreign = bool(image.attributes.get("is_snapshot")) and private
         return not foreign or self.place.account.tenant_id == self.system.tenant_id
@@ -92,20 +94,22 @@ class Catalogue:
     def find_snapshot(self, image: CloudResource) -> VMSnapshot | None:
         """Return the tenant's snapshot that an image is, or None.
 
-        Our rows say so, not the image: that could be written by anybody who may write to the project.
+        The portal's rows decide, not the image's properties: anybody with access to the project can write those.
         """
         if self._snapshots is None:
             own = VMSnapshot.objects.filter(
                 information_system__tenant=self.system.tenant_id, account=self.place.account
             )
-            self._snapshots = {one.image_id: one for one in own if one.image_id is not None}
+            self._snapshots = {
+                snapshot.image_id: snapshot for snapshot in own if snapshot.image_id is not None
+            }
         return self._snapshots.get(image.cloud_id)
 
     def networks(self) -> list[CloudResource]:
         """Return the networks that a VM can be put on: no external ones, and none without addresses."""
         return [
             network
-            for network in self._of.get("network", [])
+            for network in self._by_type.get("network", [])
             if not network.attributes.get("is_external")
             and network.status == "ACTIVE"
             and network.attributes.get("cidrs")
@@ -113,39 +117,39 @@ class Catalogue:
 
     def zones(self) -> list[CloudResource]:
         """Return the availability zones that take servers."""
-        return [zone for zone in self._of.get("zone", []) if zone.status == "available"]
+        return [zone for zone in self._by_type.get("zone", []) if zone.status == "available"]
 
     def volume_types(self) -> list[CloudResource]:
         """Return the volume types."""
-        return self._of.get("volume_type", [])
+        return self._by_type.get("volume_type", [])
 
     def choose(self, params: Mapping[str, Any]) -> Choice:
-        """Choose for the parameters of a request; every field that could not be chosen is named, not only the first."""
+        """Choose for the parameters of a request; the errors name every field that could not be chosen."""
         choice = Choice()
-        choice.pool = self._pool_of_type(params)
+        choice.pool = self._find_pool_by_type(params)
         if params.keys() & {"os_type", "image"} and choice.pool is None:
-            choice.image = self._image(params, choice.errors)
+            choice.image = self._choose_image(params, choice.errors)
         if params.keys() >= {"cpu_cores", "memory_gb", "disk_gb"}:
-            choice.flavor = self._flavor(params, choice.image, choice.errors)
+            choice.flavor = self._choose_flavor(params, choice.image, choice.errors)
         choice.boots_from_volume = self.boots_from_volume(params, choice.image)
         snapshot = self.find_snapshot(choice.image) if choice.image else None
         if snapshot is not None and snapshot.volume_snapshots:
             choice.volume_snapshot_id = snapshot.volume_snapshots[0]
-        choice.network = self._network(params, choice.errors)
-        choice.zone = self._zone(params, choice.errors)
+        choice.network = self._choose_network(params, choice.errors)
+        choice.zone = self._choose_zone(params, choice.errors)
         if choice.pool is not None:
             choice.volume_snapshot_id = choice.pool.source_snapshot_id
         elif choice.boots_from_volume and choice.image is not None and not choice.volume_snapshot_id:
-            choice.pool = self._pool(params, image_id=choice.image.cloud_id)
+            choice.pool = self._find_pool(params, image_id=choice.image.cloud_id)
         return choice
 
-    def _pool_of_type(self, params: Mapping[str, Any]) -> VolumePool | None:
+    def _find_pool_by_type(self, params: Mapping[str, Any]) -> VolumePool | None:
         """Return the pool whose type is the requested system: a pool of type "igw" defines what an igw boots from."""
         if not params.get("boot_volume") or params.get("image") or params.get("os_version"):
             return None
-        return self._pool(params, type_code=params.get("os_type", "").casefold())
+        return self._find_pool(params, type_code=params.get("os_type", "").casefold())
 
-    def _pool(
+    def _find_pool(
         self, params: Mapping[str, Any], *, type_code: str = "", image_id: str = ""
     ) -> VolumePool | None:
         return find_boot_pool(
@@ -158,7 +162,7 @@ class Catalogue:
             image_id=image_id,
         )
 
-    def _flavor(
+    def _choose_flavor(
         self, params: Mapping[str, Any], image: CloudResource | None, errors: Errors
     ) -> CloudResource | None:
         cores, memory, disk = params["cpu_cores"], params["memory_gb"], params["disk_gb"]
@@ -175,27 +179,27 @@ class Catalogue:
                 errors.setdefault("memory_gb", []).append(
                     message % {"image": image.name, "least": least_memory}
                 )
-        flavor = self.smallest_flavor(cores, memory, needs_disk)
+        flavor = self.find_smallest_flavor(cores, memory, needs_disk)
         if flavor is None:
-            errors.setdefault("cpu_cores", []).append(self.no_flavor_message(cores, memory, needs_disk))
+            errors.setdefault("cpu_cores", []).append(self.describe_missing_flavor(cores, memory, needs_disk))
         return flavor
 
     def boots_from_volume(self, params: Mapping[str, Any], image: CloudResource | None) -> bool:
-        """Return whether a VM is to boot from a volume: by request, or because its image is one of a volume.
+        """Return whether a VM is to boot from a volume: by request, or because its image is a snapshot of a boot volume.
 
-        Of the latter Nova itself would make a volume that nobody knows of.
+        Of such an image Nova itself would create a volume without a row.
         """
         snapshot = self.find_snapshot(image) if image is not None else None
         return bool(params.get("boot_volume") or (snapshot is not None and snapshot.volume_snapshots))
 
-    def smallest_flavor(self, cores: int, memory_gb: int, disk_gb: int) -> CloudResource | None:
+    def find_smallest_flavor(self, cores: int, memory_gb: int, disk_gb: int) -> CloudResource | None:
         """Return the smallest flavor with at least this much of each, or None."""
         for flavor in self.flavors():
             if _cores(flavor) >= cores and _memory_gb(flavor) >= memory_gb and _disk(flavor) >= disk_gb:
                 return flavor
         return None
 
-    def no_flavor_message(self, cores: int, memory_gb: int, disk_gb: int) -> Promise | str:
+    def describe_missing_flavor(self, cores: int, memory_gb: int, disk_gb: int) -> Promise | str:
         """Return the error that no flavor fits, with the closest one."""
         flavors = self.flavors()
         if not flavors:
@@ -222,7 +226,7 @@ class Catalogue:
             "its_disk": _disk(closest),
         }
 
-    def _image(self, params: Mapping[str, Any], errors: Errors) -> CloudResource | None:
+    def _choose_image(self, params: Mapping[str, Any], errors: Errors) -> CloudResource | None:
         images = self.images()
         if params.get("image"):
             found = next((image for image in images if image.cloud_id == params["image"]), None)
@@ -230,7 +234,7 @@ class Catalogue:
                 errors["image"] = [_("Image not found: %(id)s.") % {"id": params["image"]}]
             return found
         os_type, version = params["os_type"].casefold(), params.get("os_version", "").casefold()
-        # A request for a system means its image, not somebody's snapshot of it.
+        # A request for an operating system means its image, not a snapshot of a VM.
         of_type = [
             image
             for image in images
@@ -251,9 +255,9 @@ class Catalogue:
             ]
         return found
 
-    def _network(self, params: Mapping[str, Any], errors: Errors) -> CloudResource | None:
+    def _choose_network(self, params: Mapping[str, Any], errors: Errors) -> CloudResource | None:
         networks = {network.cloud_id: network for network in self.networks()}
-        known = ", ".join(f"{one.name} ({one.cloud_id})" for one in networks.values()) or "-"
+        known = ", ".join(f"{network.name} ({network.cloud_id})" for network in networks.values()) or "-"
         requested = params.get("network") or self.system.default_network or self.system.tenant.default_network
         if requested:
             if requested not in networks:
@@ -268,7 +272,7 @@ class Catalogue:
             errors["network"] = [_("The cloud account has no network for VMs.")]
         return None
 
-    def _zone(self, params: Mapping[str, Any], errors: Errors) -> str | None:
+    def _choose_zone(self, params: Mapping[str, Any], errors: Errors) -> str | None:
         requested, known = params.get("availability_zone", ""), [zone.cloud_id for zone in self.zones()]
         if requested and requested not in known:
             message = _("Availability zone '%(zone)s' not found. Available: %(known)s.")
@@ -278,9 +282,9 @@ class Catalogue:
 
 def os_names(image: CloudResource) -> set[str]:
     """Return the names by which `os_type` finds an image: its type, its distribution, the first word of its name."""
-    words = [image.attributes.get("os_type", ""), image.attributes.get("os_distro", "")]
-    words += re.split(r"[\s_-]", image.name.strip(), maxsplit=1)[:1]
-    return {word.casefold() for word in words if word}
+    names = [image.attributes.get("os_type", ""), image.attributes.get("os_distro", "")]
+    names += re.split(r"[\s_-]", image.name.strip(), maxsplit=1)[:1]
+    return {name.casefold() for name in names if name}
 
 
 def os_version(image: CloudResource) -> str:

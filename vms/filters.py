@@ -1,17 +1,17 @@
-"""Filters of the VM list and of the operation log."""
+"""Filters of the lists of VMs, operations and sync runs."""
 
 from django_filters import rest_framework as filters
 
 from .models import SyncRun, VirtualMachine, VMOperationLog, VMStatus
 
-# The columns that a search of VMs reads, over REST and on the page.
-SEARCHED = ("name", "description", "openstack_id", "ip_address", "information_system__name")
+# The columns that a search of VMs matches, over REST and on the page.
+SEARCH_FIELDS = ("name", "description", "openstack_id", "ip_address", "information_system__name")
 
 
 class VirtualMachineFilter(filters.FilterSet):
     """Named filters of `vms/`."""
 
-    # One column: no row comes twice, so nothing has to be made distinct, which would sort everything.
+    # A filter on the row's own column finds no row twice, and `distinct` would sort the whole list.
     status = filters.MultipleChoiceFilter(choices=VMStatus.choices, distinct=False)
     information_system = filters.UUIDFilter(field_name="information_system_id")
     account = filters.NumberFilter(field_name="account_id", min_value=1, max_value=2**63 - 1)

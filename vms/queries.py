@@ -11,14 +11,14 @@ from typing import Any
 
 from django.db import connection
 
-# The readings of every bound VM of a region. The ORM could express this statement; it stands here because it is the next one
-# without the lock, and both have to change together.
+# The readings of every bound VM of a region. The ORM could express this statement; it stands here because it has to change
+# together with the next one.
 READINGS_OF_REGION = """
     SELECT openstack_id, CASE WHEN missing_count = 0 THEN reading ELSE '' END
     FROM vms_virtualmachine WHERE account_id = %s AND region = %s AND openstack_id IS NOT NULL
 """
 
-# The readings of some servers, "" for those that a job holds. The lock's key is text made of the VM's id, which no
+# The readings of some servers, "" for VMs that a job holds. The lock's key is text made of the VM's id, which no
 # relation of the ORM can join on.
 READINGS_OF_SERVERS = """
     SELECT openstack_id, CASE WHEN missing_count = 0 AND held.key IS NULL THEN reading ELSE '' END
@@ -26,7 +26,7 @@ READINGS_OF_SERVERS = """
     WHERE account_id = %s AND region = %s AND openstack_id = ANY(%s)
 """
 
-# A page of servers into the rows that no job holds and that are not newer than the listing, with a line of the operation
+# Write a page of servers to the rows that no job holds and that are not newer than the listing, with a line of the operation
 # log for each changed status. The ORM would need a lock, a read, two writes, and a round trip for each: in one statement
 # the check and the write are under the same row locks, and a page costs one round trip.
 WRITE_SERVER_COLUMNS = """
@@ -86,8 +86,8 @@ def write_server_columns(columns: dict[str, list[Any]], began: datetime) -> tupl
 
     `columns` are the lists that `WRITE_SERVER_COLUMNS` unnests, all of one length; `began` is when the listing began.
 
-    Safe against a click at the same moment: that locks the VM row and moves `written_at`, so this statement either waits
-    for the row and then sees that, or has written before the click reads it.
+    Safe beside a user's action: the action locks the VM's row and moves `written_at`, so this statement either waits for
+    the row and then skips it, or has written before the action reads it.
     """
     with connection.cursor() as cursor:
         cursor.execute(WRITE_SERVER_COLUMNS, {**columns, "began": began})

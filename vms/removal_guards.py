@@ -1,4 +1,4 @@
-"""Reasons of rooms above this one against the removal of a VM."""
+"""Checks of the rooms above this one before a VM is deleted."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from uuid import UUID
 
 from tasks.command import Refusal
 
-# Returns why a VM, by its key, must not be removed now. Asks the database alone.
+# Returns why a VM, by its key, must not be deleted now. Reads the database alone.
 RemovalGuard = Callable[[UUID], list[Refusal]]
 _guards: list[RemovalGuard] = []
 
 
 def register_removal_guard(guard: RemovalGuard) -> None:
-    """Have a room above asked before a VM is removed."""
+    """Register a check of a room above, to run before a VM is deleted."""
     if guard not in _guards:
         _guards.append(guard)
 
 
 def removal_refusals(vm_id: UUID) -> list[Refusal]:
-    """Return every reason that other rooms have against the removal of a VM."""
+    """Return every reason of the registered checks against the deletion of a VM."""
     return [refusal for guard in _guards for refusal in guard(vm_id)]

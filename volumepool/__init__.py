@@ -1,1 +1,1 @@
-"""Volumes, and spares of them kept ready."""
+"""Volumes of tenants, and pools of spare volumes."""

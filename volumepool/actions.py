@@ -1,4 +1,4 @@
-"""Actions on a volume by `volumes/{id}/actions/`: the room's own, and those that rooms above register."""
+"""Actions on a volume by `volumes/{id}/actions/`: those of this room, and those that rooms above register."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _actions: dict[str, VolumeAction] = {}
 def register_action(name: str, action: VolumeAction) -> None:
     """Register an action under a name. Raises `ValueError` when another one has the name."""
     if _actions.setdefault(name, action) != action:
-        raise ValueError(f"There are two actions on volumes called '{name}'.")
+        raise ValueError(f"Another action on volumes is registered as '{name}'.")
 
 
 def list_volume_actions() -> Mapping[str, VolumeAction]:

@@ -16,10 +16,10 @@ from cloudaccounts.placements import explain_unusable
 from tasks.admin import ReadOnlyAdmin, ReadOnlyInline
 from tasks.dispatch import dispatch_task
 
-from .charts import plot
+from .charts import build_plot
 from .models import Claim, OrphanVolume, SpareVolume, Volume, VolumePool, VolumeSnapshot, VolumeSyncState
 from .services.figures import PoolFigures, compute_figures
-from .services.pools import find_pool_problems, request_backfill, request_reconciliation
+from .services.pools import request_backfill, request_reconciliation, validate_pool
 from .services.stock import build_history
 from .services.volume_sync import accept_volume_losses
 
@@ -49,7 +49,7 @@ class VolumeAdmin(ReadOnlyAdmin):
 
 @admin.register(VolumeSnapshot)
 class VolumeSnapshotAdmin(ReadOnlyAdmin):
-    """Snapshots of tenants' volumes. They are taken and removed by commands alone."""
+    """Snapshots of tenants' volumes. They are created and deleted by commands alone."""
 
     list_display = [
         "name",
@@ -69,7 +69,7 @@ class VolumeSnapshotAdmin(ReadOnlyAdmin):
 
 @admin.register(VolumeSyncState)
 class VolumeSyncStateAdmin(ReadOnlyAdmin):
-    """How fresh the picture of volumes is. Losses that a sync did not believe are accepted here."""
+    """The freshness of the volumes of each account and region, and the confirmation of deletions on hold."""
 
     list_display = ["account", "region", "listed_at", "compared_at", "message", "losses_accepted"]
     list_filter = ["account"]
@@ -78,7 +78,7 @@ class VolumeSyncStateAdmin(ReadOnlyAdmin):
 
     @admin.action(description=_("Confirm deletions on hold"), permissions=["accept"])
     def confirm_deletions(self, request: HttpRequest, states: QuerySet[VolumeSyncState]) -> None:
-        """Let the next run mark whatever is missing: somebody has checked that it is gone."""
+        """Let the next run mark every missing volume: a person has checked that they are gone."""
         count = accept_volume_losses(states)
         self.message_user(
             request, _("%(count)s regions will be synced, and their deletions confirmed.") % {"count": count}
@@ -99,16 +99,16 @@ class VolumePoolForm(forms.ModelForm[VolumePool]):
         if len(sources) > 1:
             message = _("Select one source: a snapshot, a snapshot prefix, or an image.")
             self.add_error(sources[-1], message)
-        elif not self.errors and (wrong := self._unusable(entered["account"])):
+        elif not self.errors and (wrong := self._explain_unusable(entered["account"])):
             self.add_error("account", wrong)
         elif not self.errors:
-            # The form's own fields only: the instance gets them after this.
+            # The instance gets the entered values only after this method.
             columns = {name: value for name, value in entered.items() if name in self.fields}
-            for name, texts in find_pool_problems(VolumePool(**columns)).items():
+            for name, texts in validate_pool(VolumePool(**columns)).items():
                 self.add_error(name, [str(text) for text in texts])
         return entered
 
-    def _unusable(self, account: CloudAccount) -> str | None:
+    def _explain_unusable(self, account: CloudAccount) -> str | None:
         """Return why an account takes no new pool. An existing pool stays editable, whatever the state of its account."""
         return explain_unusable(account) if "account" in self.changed_data else None
 
@@ -146,7 +146,7 @@ class VolumePoolAdmin(admin.ModelAdmin[VolumePool]):
     list_select_related = ["account"]
     autocomplete_fields = ["account"]
     readonly_fields = [
-        "over_time",
+        "history",
         "current_snapshot_id",
         "source_error",
         "paused_until",
@@ -155,7 +155,7 @@ class VolumePoolAdmin(admin.ModelAdmin[VolumePool]):
     ]
     form = VolumePoolForm
     inlines = [SpareInline]
-    actions = ["fill_now", "compare_now"]
+    actions = ["refill_pools", "reconcile_pools"]
 
     class Media:
         css = {"all": ["volumepool/pools.css"]}
@@ -165,13 +165,13 @@ class VolumePoolAdmin(admin.ModelAdmin[VolumePool]):
         super().save_model(request, obj, form, change)
         request_reconciliation(obj)
 
-    @admin.display(description=_("over time"))
-    def over_time(self, pool: VolumePool) -> str:
+    @admin.display(description=_("history"))
+    def history(self, pool: VolumePool) -> str:
         """Return the chart of the pool's page."""
         if pool.pk is None:
             return "-"
         history = build_history(pool.pk, CHART_DAYS)
-        context = {"pool": pool, "history": history, "plot": plot(history)}
+        context = {"pool": pool, "history": history, "plot": build_plot(history)}
         return render_to_string("volumepool/pool_plot.html", context)
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
@@ -180,63 +180,63 @@ class VolumePoolAdmin(admin.ModelAdmin[VolumePool]):
         self._figures = compute_figures(list(changes.result_list))
         return changes
 
-    def _of(self, pool: VolumePool) -> PoolFigures:
+    def _get_figures(self, pool: VolumePool) -> PoolFigures:
         return self._figures[pool.pk]
 
     @admin.display(description=_("available"))
     def available(self, pool: VolumePool) -> int:
-        """Return how many spares can be claimed."""
-        return self._of(pool).available
+        """Return the number of spares that can be claimed."""
+        return self._get_figures(pool).available
 
     @admin.display(description=_("creating"))
     def creating(self, pool: VolumePool) -> int:
-        """Return how many spares are being created."""
-        return self._of(pool).creating
+        """Return the number of spares that are being created."""
+        return self._get_figures(pool).creating
 
     @admin.display(description=_("claimed today"))
     def claimed_today(self, pool: VolumePool) -> int:
-        """Return how many volumes were claimed today."""
-        return self._of(pool).claimed_today
+        """Return the number of volumes that were claimed today."""
+        return self._get_figures(pool).claimed_today
 
     @admin.display(description=_("hit rate"))
     def hit_rate(self, pool: VolumePool) -> str:
         """Return the share of recent claims that the pool served."""
-        rate = self._of(pool).hit_rate
+        rate = self._get_figures(pool).hit_rate
         return "-" if rate is None else f"{100 * rate:.0f} %"
 
     @admin.display(description=_("misses"))
     def misses(self, pool: VolumePool) -> int:
-        """Return how many volumes had to be created for a claim."""
-        return self._of(pool).misses
+        """Return the number of volumes that had to be created for a claim."""
+        return self._get_figures(pool).misses
 
     @admin.display(description=_("seconds saved"))
     def seconds_saved(self, pool: VolumePool) -> float:
         """Return the waiting time that claims were saved."""
-        return self._of(pool).seconds_saved
+        return self._get_figures(pool).seconds_saved
 
     @admin.display(description=_("suggested"))
     def suggested(self, pool: VolumePool) -> str:
         """Return the suggested size of the pool."""
-        return str(self._of(pool).suggested or "-")
+        return str(self._get_figures(pool).suggested or "-")
 
     @admin.action(description=_("Refill selected pools"), permissions=["change"])
-    def fill_now(self, request: HttpRequest, pools: QuerySet[VolumePool]) -> None:
+    def refill_pools(self, request: HttpRequest, pools: QuerySet[VolumePool]) -> None:
         """Request a backfill of each pool."""
         for pool in pools:
             request_backfill(pool)
         self.message_user(request, _("Checking %(count)s pools.") % {"count": len(pools)})
 
     @admin.action(description=_("Reconcile selected pools"), permissions=["change"])
-    def compare_now(self, request: HttpRequest, pools: QuerySet[VolumePool]) -> None:
+    def reconcile_pools(self, request: HttpRequest, pools: QuerySet[VolumePool]) -> None:
         """Request the reconciliation of the pools' accounts and regions."""
-        places = set(pools.order_by().values_list("account_id", "region"))
-        dispatch_task("volumepool.reconcile", *places)
-        self.message_user(request, _("%(count)s pools are looked at.") % {"count": len(pools)})
+        regions = set(pools.order_by().values_list("account_id", "region"))
+        dispatch_task("volumepool.reconcile", *regions)
+        self.message_user(request, _("Reconciling %(count)s pools.") % {"count": len(pools)})
 
 
 @admin.register(Claim)
 class ClaimAdmin(ReadOnlyAdmin):
-    """The history of each pool: requests and stock."""
+    """Claims of volumes from pools."""
 
     list_display = ["at", "pool", "taken", "made", "seconds_saved"]
     list_filter = ["pool__type"]
@@ -247,7 +247,7 @@ class ClaimAdmin(ReadOnlyAdmin):
 
 @admin.register(OrphanVolume)
 class OrphanVolumeAdmin(ReadOnlyAdmin):
-    """Volumes that carry a pool's mark and belong to no row."""
+    """Volumes that carry the pools' metadata and belong to no row."""
 
     list_display = [
         "name",

@@ -4,7 +4,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class VolumePoolConfig(AppConfig):
-    """Volumes, and spares of them kept ready."""
+    """Volumes of tenants, and pools of spare volumes."""
 
     name = "volumepool"
     verbose_name = _("Volumes")
@@ -15,7 +15,7 @@ class VolumePoolConfig(AppConfig):
         from tasks.schedules import Schedule, declare_schedule
         from tenants.scoping import Role
 
-        from . import commands  # noqa: F401 - importing registers.
+        from . import commands  # noqa: F401 - importing registers the commands.
         from .actions import VolumeAction, register_action
         from .models import SNAPSHOT_WATCHER, VOLUME_WATCHER
         from .services import extend_volume, take_snapshot

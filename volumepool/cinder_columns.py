@@ -31,10 +31,10 @@ class VolumeColumns:
         }
 
 
-def to_columns(found: CinderVolume) -> VolumeColumns:
-    """Return a volume's columns. An unknown status is kept as it is: people see Cinder's own word.
+def map_volume_columns(found: CinderVolume) -> VolumeColumns:
+    """Map a volume of Cinder's to columns. An unknown status is kept as it is.
 
-    The name is followed on volumes that carry the metadata of a tenant's row: until a claimed spare has that, its name in
+    The name is taken only from volumes that carry the metadata of a tenant's row: until a claimed spare does, its name in
     Cinder is still the pool's.
     """
     return VolumeColumns(
@@ -51,4 +51,6 @@ def list_attached_volume_ids(raw_server: Mapping[str, Any]) -> list[str]:
     volumes = raw_server.get("os-extended-volumes:volumes_attached")
     if not isinstance(volumes, list):
         return []
-    return [one["id"] for one in volumes if isinstance(one, dict) and isinstance(one.get("id"), str)]
+    return [
+        volume["id"] for volume in volumes if isinstance(volume, dict) and isinstance(volume.get("id"), str)
+    ]

@@ -18,7 +18,7 @@ urlpatterns = [
     path("volumes/<uuid:pk>/remove/", pages.remove_volume_page, name="volume-remove"),
     path("pools/", pages.pool_page, name="pool-page"),
     path("pools/<int:pk>/", pages.pool_detail_page, name="pool-detail-page"),
-    path("pools/<int:pk>/backfill/", pages.fill_pool_page, name="pool-backfill"),
-    path("pools/<int:pk>/live/", pages.pool_live_part, name="pool-live"),
-    path("pools/<int:pk>/reconcile/", pages.compare_pool_page, name="pool-reconcile"),
+    path("pools/<int:pk>/backfill/", pages.refill_pool_page, name="pool-backfill"),
+    path("pools/<int:pk>/live/", pages.pool_live_fragment, name="pool-live"),
+    path("pools/<int:pk>/reconcile/", pages.reconcile_pool_page, name="pool-reconcile"),
 ]

@@ -30,7 +30,7 @@ MEASURE_PEAKS = """
     ) AS each GROUP BY id
 """
 
-# Summarize the stock of a pool by point. A row is true until the next one; it is cut where points begin, so that each
+# Summarize the stock of a pool by point. A row holds until the next one; it is cut where points begin, so that each
 # point weighs what was true in it: the ORM has no `generate_series` to cut it by.
 STOCK_BY_POINT = """
     WITH seen AS (
@@ -57,7 +57,7 @@ CLAIMS_BY_POINT = """
     FROM volumepool_poolclaim WHERE pool_id = %(pool)s AND at >= %(since)s AND at <= %(now)s GROUP BY number
 """
 
-# Write what a listing says of volumes that differ, unless a job holds the volume or its VM, or the row is newer than
+# Write the volumes that differ from a listing, unless a job holds the volume or its VM, or the row is newer than
 # the listing: the conditions are decided row by row under the row's lock, which `bulk_update` does not do.
 WRITE_VOLUMES = """
     WITH new AS (

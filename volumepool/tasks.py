@@ -1,4 +1,4 @@
-"""Celery doorbells: primary keys only, no business words. They have a worker of their own."""
+"""Celery tasks: each takes keys alone and calls a service or a sync. They have a worker of their own."""
 
 from celery import shared_task
 
@@ -8,7 +8,7 @@ from .sync import status
 
 @shared_task(name="volumepool.backfill_all", expires=60)
 def backfill_all() -> None:
-    """Ring for every pool that may lack spares, and record the stock of all."""
+    """Send a backfill for every pool that may lack spares, and record the stock of all pools."""
     for pool_id in services.select_pools_to_fill():
         backfill.delay(pool_id)
     services.record_stock()
@@ -22,7 +22,7 @@ def backfill(pool_id: int) -> None:
 
 @shared_task(name="volumepool.reconcile_all", expires=60)
 def reconcile_all() -> None:
-    """Ring for every account and region that has pools."""
+    """Send a reconciliation for every account and region that has pools."""
     for account_id, region in services.select_regions_to_reconcile():
         reconcile.delay(account_id, region)
 
@@ -34,19 +34,19 @@ def reconcile(account_id: int, region: str) -> None:
 
 
 @shared_task(name="volumepool.sync_status", expires=120)
-def sync_status() -> None:
-    """Ring for every account and region that has volumes of tenants."""
+def sync_all_regions() -> None:
+    """Send a sync for every account and region that has volumes of tenants."""
     for account_id, region in status.select_regions_to_sync():
-        sync_place.delay(account_id, region)
+        sync_region_volumes.delay(account_id, region)
 
 
-@shared_task(name="volumepool.sync_place", expires=240)
-def sync_place(account_id: int, region: str) -> None:
+@shared_task(name="volumepool.sync_region_volumes", expires=240)
+def sync_region_volumes(account_id: int, region: str) -> None:
     """Sync the volumes of one account and region."""
     status.sync_region(account_id, region)
 
 
 @shared_task(name="volumepool.prune", expires=3600)
-def prune() -> None:
-    """Delete history that has expired."""
+def prune_old_rows() -> None:
+    """Delete old stock rows and claims."""
     services.prune_history()

@@ -1,11 +1,11 @@
-"""Actions that a volume's status allows."""
+"""The actions that a volume's status allows."""
 
 from __future__ import annotations
 
 from .models import GONE, Volume
 
-# Cinder extends and takes snapshots of these, and Nova attaches what is available.
-USABLE = frozenset({"available", "in-use"})
+# Cinder extends volumes in these statuses and creates snapshots of them.
+USABLE_STATUSES = frozenset({"available", "in-use"})
 # A volume in these can be detached: "reserved", "attaching" and "detaching" are also left behind by failed requests.
 ATTACHMENT_STATUSES = frozenset({"in-use", "reserved", "attaching", "detaching"})
 # Cinder deletes no volume in these: a cloud administrator has to reset the state first, or it changes by itself.
@@ -28,9 +28,9 @@ def list_allowed_actions(volume: Volume) -> list[str]:
         allowed.append("attach")
     if volume.status in ATTACHMENT_STATUSES and volume.vm_id is not None and not volume.is_boot:
         allowed.append("detach")
-    if volume.status in USABLE and not (volume.is_boot and volume.vm_id is not None):
+    if volume.status in USABLE_STATUSES and not (volume.is_boot and volume.vm_id is not None):
         allowed.append("extend")
-    if volume.status in USABLE:
+    if volume.status in USABLE_STATUSES:
         allowed.append("snapshot")
     if volume.vm_id is None and volume.status not in UNDELETABLE_STATUSES | {"in-use"}:
         allowed.append("remove")

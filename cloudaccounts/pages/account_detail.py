@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from api.page_addresses import page_part
+from api.page_addresses import page_fragment
 from tasks import engine
 from tasks.models import JobStatus
 from tasks.serializers import JobSerializer
@@ -37,7 +37,7 @@ def account_detail_page(request: PageRequest, pk: int) -> HttpResponse:
     return render(request, "cloudaccounts/account.html", _build_context(scope, account))
 
 
-@page_part
+@page_fragment
 @login_required
 @never_cache
 @require_GET

@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from api.page_addresses import page_part
+from api.page_addresses import page_fragment
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Scope
 
@@ -68,7 +68,7 @@ def sync_log_detail_page(request: PageRequest, pk: int) -> HttpResponse:
     return render(request, "cloudaccounts/sync_log.html", _build_context(scope, log, 0))
 
 
-@page_part
+@page_fragment
 @login_required
 @never_cache
 @require_GET

@@ -48,13 +48,13 @@ class CloudWatcher(ABC, Generic[FoundObject]):
         """Yield the pages of one listing; objects that have not changed `since` may be left out."""
 
     @abstractmethod
-    def observe(self, found: FoundObject) -> Observation:
+    def build_observation(self, found: FoundObject) -> Observation:
         """Return the observation of an object for the task manager."""
 
     def poll_one(self, scope: str, object_id: str) -> Observation:
         """Poll one object. Raises `PollError`, `UnreadableObjectError`."""
         try:
-            return self.observe(self.fetch_object(_open_cloud_of(scope), object_id))
+            return self.build_observation(self.fetch_object(_open_cloud_of(scope), object_id))
         except CloudNotFoundError:
             return Observation(MISSING)
         except (UnreadableRecordError, InvalidCloudRequestError) as error:
@@ -75,7 +75,7 @@ class CloudWatcher(ABC, Generic[FoundObject]):
             for page in self.list_pages(_open_cloud_of(scope), since):
                 for found in page:
                     if found.id in wanted:
-                        observations[found.id] = self._observe_safely(found)
+                        observations[found.id] = self._try_build_observation(found)
                 observations.update(
                     {
                         record.id: UnreadableObjectError(str(record))
@@ -87,9 +87,9 @@ class CloudWatcher(ABC, Generic[FoundObject]):
             raise _build_poll_error(error) from None
         return observations
 
-    def _observe_safely(self, found: FoundObject) -> Observation | UnreadableObjectError:
+    def _try_build_observation(self, found: FoundObject) -> Observation | UnreadableObjectError:
         try:
-            return self.observe(found)
+            return self.build_observation(found)
         except Exception as error:
             log.exception("object_unreadable", object=found.id)
             return UnreadableObjectError(f"{type(error).__name__}: {error}")

@@ -74,7 +74,7 @@ class ResourceExportView(_FilteredResourceView):
             "resources",
             CSV_COLUMNS,
             self.filter_queryset(self.get_queryset()),
-            ResponseAccess(request, self.scope).scope,
+            ResponseAccess(request, self.scope).get_scope,
         )
 
 

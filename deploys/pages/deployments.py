@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET
 
 from api.domain_errors import DomainError
 from api.form_errors import show_error
-from api.page_addresses import page_part, require_POST
+from api.page_addresses import page_fragment, require_POST
 from tasks.services import cancel_job
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
@@ -151,7 +151,7 @@ def _failure_label(item: DeploymentItem) -> str:
     return "" if item.message.startswith(label) else label
 
 
-@page_part
+@page_fragment
 @login_required
 @never_cache
 @require_GET

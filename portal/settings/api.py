@@ -62,12 +62,12 @@ REST_FRAMEWORK = {
         "read": env.str("RATE_READ", default="6000/min"),
         "change": env.str("RATE_CHANGE", default="1200/min"),
     },
-    "DEFAULT_SCHEMA_CLASS": "api.schema.Schema",
+    "DEFAULT_SCHEMA_CLASS": "api.schema.PortalSchema",
     "EXCEPTION_HANDLER": "api.errors.problem_response",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # No body of ours comes near one megabyte.
-FILE_UPLOAD_HANDLERS = ["api.request_limits.NoUploads"]
+FILE_UPLOAD_HANDLERS = ["api.request_limits.RefusingUploadHandler"]
 # Error messages repeat the entered values; see api/error_limits.py.
 FORM_RENDERER = "api.error_limits.LimitedFormRenderer"
 

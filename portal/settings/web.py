@@ -90,7 +90,7 @@ TEMPLATES: list[dict[str, Any]] = [
             "context_processors": [
                 *(f"django.template.context_processors.{name}" for name in ("request", "i18n")),
                 *(f"django.contrib.{name}.context_processors.{name}" for name in ("auth", "messages")),
-                "api.page_addresses.navigation",
+                "api.page_addresses.add_return_address",
             ],
         },
     },

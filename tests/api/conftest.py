@@ -12,7 +12,7 @@ from tests.factories import UserFactory
 
 @pytest.fixture(autouse=True)
 def empty_cache() -> Iterator[None]:
-    """Each test starts with nobody's requests counted."""
+    """Start each test without counted requests."""
     cache.clear()
     throttling._CacheHealth.failed_at = throttling._CacheHealth.logged_at = None
     yield
@@ -28,7 +28,7 @@ def user(db: None) -> User:
 
 @pytest.fixture
 def anonymous() -> APIClient:
-    """Nobody, with CSRF checked as for a browser."""
+    """Return an anonymous client with CSRF checks, as for a browser."""
     return APIClient(enforce_csrf_checks=True)
 
 

@@ -1,4 +1,4 @@
-"""Views that exist for these tests alone, and the addresses they have: what no real endpoint does on demand."""
+"""Views for tests, which do on request what no endpoint does."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Echo(APIView):
 
 
 class Change(APIView):
-    """Makes a token row: slowly, so that twins meet; and refuses when asked to."""
+    """Creates a token row slowly, so that simultaneous requests meet; refuses on request."""
 
     seconds = 0.2
 

@@ -23,7 +23,7 @@ def me(header: str) -> Any:
     return APIClient().get("/api/v1/auth/me", headers={"Authorization": header})
 
 
-def test_a_token_says_who_asks(user: User) -> None:
+def test_a_token_authenticates_its_user(user: User) -> None:
     response = me(f"Token {make(user, timedelta(days=1))}")
 
     assert response.status_code == 200

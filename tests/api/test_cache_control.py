@@ -1,4 +1,4 @@
-"""Nothing that is one tenant's is kept on the way; what is everybody's is made once, and has an ETag."""
+"""No cache may store a tenant's responses; public documents are rendered once and have an ETag."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions, tokens, replays and open answers end with what they stand for, whoever ends it and however."""
+"""Sessions, tokens, replays and open responses end with the credentials of their user."""
 
 from collections.abc import Callable
 from io import StringIO
@@ -23,7 +23,7 @@ from tenants.response_access import ResponseAccess
 from tenants.scoped_views import build_scope
 from tenants.scoping import Role
 from tests.factories import InformationSystemFactory, MembershipFactory, UserFactory, VirtualMachineFactory
-from tests.isolation.cases import a_job
+from tests.isolation.objects import create_job
 
 from .conftest import client_of
 
@@ -127,7 +127,7 @@ def test_an_object_that_was_read_before_brings_nothing_back(user: User) -> None:
 @pytest.mark.parametrize(
     "change", [{"email": "a@example.org"}, {"is_staff": True}, {"language": "en"}], ids=str
 )
-def test_what_takes_nothing_away_ends_nothing(user: User, change: dict[str, Any]) -> None:
+def test_other_changes_of_a_user_end_no_credentials(user: User, change: dict[str, Any]) -> None:
     program, browser = client_of(user), browser_of(user)
 
     User.objects.filter(pk=user.pk).update(**change)
@@ -273,7 +273,7 @@ class TestOpenAnswers:
     ) -> None:
         monkeypatch.setattr(events, "CHECK_EVERY_SECONDS", 0.0)
         monkeypatch.setattr(events, "POLL_EVERY_SECONDS", 0.01)
-        job = Job.objects.get(pk=a_job(member)["id"])
+        job = Job.objects.get(pk=create_job(member)["id"])
         answer = events.event_stream(RequestFactory().get("/"), job, self.opened(member))
         stream: Any = iter(answer.streaming_content)  # type: ignore[call-overload]
         assert b"retry" in next(stream)
@@ -292,7 +292,7 @@ class TestOpenAnswers:
             VirtualMachineFactory(information_system=InformationSystemFactory(tenant=member.tenant))
         from vms.models import VirtualMachine
 
-        answer = csv_response("vms", ["name"], VirtualMachine.objects.all(), self.opened(member).scope)
+        answer = csv_response("vms", ["name"], VirtualMachine.objects.all(), self.opened(member).get_scope)
         stream: Any = iter(answer.streaming_content)  # type: ignore[call-overload]
         next(stream)
         next(stream)
@@ -324,8 +324,8 @@ class TestOpenAnswers:
         request = RequestFactory().get("/")
         request.session = browser.session
         opened = ResponseAccess(request, build_scope(member.user, ""))
-        assert opened.scope() is not None
+        assert opened.get_scope() is not None
 
         browser.post("/logout/")
 
-        assert opened.scope() is None
+        assert opened.get_scope() is None

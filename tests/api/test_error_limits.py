@@ -1,4 +1,4 @@
-"""No answer to a bad request is large, whatever was sent: at most twenty errors, names and texts cut, never 100 kB."""
+"""No response to an invalid request is large: at most twenty errors, with names and texts cut, and never 100 kB."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rest_framework import exceptions
 from rest_framework.test import APIClient
 
 from api.domain_errors import InvalidError
-from api.error_limits import LARGEST_PROBLEM, LONGEST_NAME, MOST_ERRORS, limit_errors
+from api.error_limits import MAX_ERRORS, MAX_NAME_LENGTH, MAX_PROBLEM_BYTES, limit_errors
 from api.errors import problem, problem_response
 from api.serializers import PlainCharField
 from tests.factories import MembershipFactory, UserFactory
@@ -69,7 +69,7 @@ def texts_in(errors: Any) -> int:
 
 def check_small(response: Any) -> None:
     assert len(response.content) < LARGEST_ANSWER
-    assert texts_in(response.json().get("errors", {})) <= MOST_ERRORS
+    assert texts_in(response.json().get("errors", {})) <= MAX_ERRORS
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
@@ -250,9 +250,9 @@ def deep(levels: int) -> Any:
 def test_errors_are_limited_in_number_length_and_depth(errors: Any) -> None:
     kept, cut = limit_errors(errors)
 
-    assert cut or len(str(errors)) > LONGEST_NAME
-    assert texts_in(kept) <= MOST_ERRORS
-    assert len(json.dumps(kept).encode()) < LARGEST_PROBLEM
+    assert cut or len(str(errors)) > MAX_NAME_LENGTH
+    assert texts_in(kept) <= MAX_ERRORS
+    assert len(json.dumps(kept).encode()) < MAX_PROBLEM_BYTES
 
 
 class Endless(dict[str, Any]):
@@ -266,7 +266,7 @@ def test_the_walk_stops_at_its_bounds() -> None:
     kept, cut = limit_errors({"outer": Endless()})
 
     assert cut
-    assert texts_in(kept) == MOST_ERRORS
+    assert texts_in(kept) == MAX_ERRORS
 
 
 def test_few_errors_are_as_they_were() -> None:

@@ -1,8 +1,8 @@
-"""Bad input never gives a 500 and never leaves half a change behind: every operation of the API, called with junk.
+"""Fuzz every operation of the API: invalid input gives no 500 and leaves no partial change.
 
-Schemathesis reads the OpenAPI document of the running project and invents requests that fit it and requests that do
-not. To these come values that no document describes: odd headers, ids that are real, bodies that are almost right.
-Each request is made by an administrator of the tenant and rolled back afterwards, so every one meets the same rows.
+Schemathesis reads the OpenAPI document of the running project and generates valid and invalid requests. Others are added
+that no document describes: unusual headers, existing ids, almost valid bodies.
+Each request is sent by an administrator of the tenant and rolled back afterwards, so each one meets the same rows.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ ODDITIES = [{"request", "headers", "ids", "body"}, {"request"}, {"headers"}, {"i
 
 
 def ids_around(real: dict[str, Any]) -> st.SearchStrategy[dict[str, str]]:
-    """For each id of the path: the real one, one that never was, one written oddly, or none (what was generated)."""
+    """Return for each id of the path the real one, an unknown one, an unusual spelling, or the generated text."""
     one = {
         name: st.one_of(
             st.just(str(value)),
@@ -125,7 +125,7 @@ def ids_around(real: dict[str, Any]) -> st.SearchStrategy[dict[str, str]]:
 
 
 def bodies_around(good: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """A body that is right, with one or two of its fields, or fields of other names, turned into junk."""
+    """Generate a valid body in which one or two fields, or unknown fields, are junk."""
     names = st.sampled_from([*good, "id", "description", "owner", "default_account", "hard", "dry_run"])
     return st.dictionaries(names, junk, min_size=1, max_size=2).map(lambda changed: {**good, **changed})
 
@@ -134,7 +134,7 @@ def bodies_around(good: dict[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
 
 
 def rows() -> str:
-    """A digest of every row of the database, but for what `LEFT_OUT` names."""
+    """Return a digest of every row of the database, without the tables of `LEFT_OUT`."""
     tables = sorted(
         {
             model._meta.db_table
@@ -152,19 +152,19 @@ def rows() -> str:
 
 
 def written() -> int:
-    """How many rows this transaction has written so far, also those that it has taken back."""
+    """Return the number of rows that this transaction has written, including rolled back ones."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_xact_user_tables")
         return int(cursor.fetchone()[0])
 
 
 def is_aborted() -> bool:
-    """Whether PostgreSQL has given the transaction up."""
+    """Return whether PostgreSQL has aborted the transaction."""
     return bool(connection.connection.info.transaction_status == TRANSACTION_STATUS_INERROR)
 
 
 def check_refusal(response: Any) -> None:
-    """A 4xx is a problem that a program can read."""
+    """Check that a 4xx is a problem document."""
     assert response.headers["content-type"] == ["application/problem+json"]
     assert len(response.content) < 100_000
     members = response.json()
@@ -177,7 +177,7 @@ def check_refusal(response: Any) -> None:
 
 @dataclass
 class Caller:
-    """An administrator who calls one operation, again and again, on the same rows."""
+    """Calls one operation repeatedly on the same rows, as an administrator."""
 
     operation: Any
     case: Case
@@ -188,7 +188,7 @@ class Caller:
             self.member.user.is_staff = self.member.user.is_superuser = True
             self.member.user.save()
         token, secret = ApiToken.objects.create(user=self.member.user, name="fuzz", expiry=None)
-        token.note_use()
+        token.record_use()
         # A token makes no token: that operation takes name and password, of a request without one.
         makes_token = self.operation.label == "POST /api/v1/auth/tokens/"
         self.authorization = "" if makes_token else f"Token {secret}"
@@ -204,13 +204,13 @@ class Caller:
         self.can_go_wrong = bool(raw.get("parameters") or raw.get("requestBody"))
 
     def right(self) -> Any:
-        """A request that is right in everything."""
+        """Return a valid request."""
         if self.body is None:
             return self.operation.Case(path_parameters=self.ids)
         return self.operation.Case(path_parameters=self.ids, body=self.body, media_type="application/json")
 
     def call(self, request: Any, **kwargs: Any) -> int:
-        """Send a request, check the answer and what it left in the database, and take it back."""
+        """Send a request, check the response and its writes to the database, and roll it back."""
         if self.authorization:
             request.headers["Authorization"] = self.authorization
         # The language of a request stays with its thread.
@@ -230,7 +230,7 @@ class Caller:
         return int(response.status_code)
 
     def fuzz(self, *phases: Phase) -> None:
-        """Call it with many requests: some odd in all that they have, and others, which come further, in one thing alone."""
+        """Send many requests: some with junk everywhere, and others with junk in one place, which get further."""
         modes = [GenerationMode.POSITIVE, *([GenerationMode.NEGATIVE] if self.can_go_wrong else [])]
         requests = st.one_of([self.operation.as_strategy(generation_mode=mode) for mode in modes])
         bodies = sent = st.none()
@@ -290,13 +290,13 @@ def read_document() -> Any:
 
 @pytest.fixture
 def document(db: None, one_connection: None) -> Any:
-    """The document as the running project gives it; read once, but within a test, as a request wants its database."""
+    """Return the OpenAPI document, fetched once, within a test, because the request needs the database."""
     return read_document()
 
 
 @pytest.fixture(autouse=True)
 def one_connection() -> Iterator[None]:
-    """The connection of the test, in its transaction, serves every request (Django's own test client does the same)."""
+    """Serve every request by the test's connection, in its transaction, as Django's test client does."""
     kinds = (signals.request_started, signals.request_finished)
     for kind in kinds:
         kind.disconnect(close_old_connections)
@@ -306,8 +306,8 @@ def one_connection() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def out_of_the_way(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No limit of requests or of failed logins is reached, and nobody waits for a worker that is not there."""
+def disable_limits(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Disable the limits of requests and failed logins, and waits for workers."""
     rates = dict.fromkeys(settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"], "1000000/min")
     settings.REST_FRAMEWORK = {**settings.REST_FRAMEWORK, "DEFAULT_THROTTLE_RATES": rates}
     settings.LOGIN_FAILURE_LIMIT = settings.LOGIN_NAME_LIMIT = 1_000_000
@@ -336,13 +336,13 @@ def test_every_operation_is_fuzzed(document):
 def test_bad_input_is_refused_and_changes_nothing(document, method, path):
     caller = caller_of(document, method, path)
     # Junk proves nothing around a request that is refused for another reason.
-    assert caller.call(caller.right()) == caller.case.ok
+    assert caller.call(caller.right()) == caller.case.success_status
 
     caller.fuzz(Phase.generate, Phase.shrink)
 
     assert caller.answers.total() >= EXAMPLES // 2
     if ALL:  # Of a few requests, it may well be that all are wrong, or none.
-        assert caller.answers[caller.case.ok] > 1, "Nothing of the junk comes near what is right."
+        assert caller.answers[caller.case.success_status] > 1, "Nothing of the junk comes near what is right."
         assert not caller.can_go_wrong or max(caller.answers) >= 400, "Nothing of the junk is wrong."
 
 

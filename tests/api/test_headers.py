@@ -1,4 +1,4 @@
-"""The small headers: `If-Match`, `Prefer`, and whose address it is."""
+"""The headers `If-Match` and `Prefer`, and those with the client's address."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -144,7 +144,7 @@ def request_from(address: str, forwarded: str | None = None) -> Any:
         (1, "2001:DB8::1", "2001:db8::1"),
     ],
 )
-def test_only_our_own_proxies_are_believed(
+def test_only_the_entries_of_trusted_proxies_are_used(
     settings: Any, proxies: int, forwarded: str | None, address: str
 ) -> None:
     settings.TRUSTED_PROXY_COUNT = proxies

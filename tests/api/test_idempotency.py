@@ -1,4 +1,4 @@
-"""A POST under an Idempotency-Key is carried out once: by threads and connections of their own, as in production."""
+"""A POST with an Idempotency-Key is carried out once, tried with threads and connections as in production."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -41,7 +41,7 @@ def made() -> int:
 
 @pytest.fixture
 def crowd() -> Iterator[Any]:
-    """Runs a call many times at once; each thread closes its connection, or the test database could not be dropped."""
+    """Run a call many times simultaneously; each thread closes its connection, so that the test database can be dropped."""
     with ThreadPoolExecutor(20) as pool:
 
         def run(call: Any, times: int = 20) -> list[Any]:
@@ -61,7 +61,7 @@ def crowd() -> Iterator[Any]:
 
 class TestTwentyAtOnce:
     def test_without_a_key_each_is_carried_out(self, user: User, client: APIClient, crowd: Any) -> None:
-        """The race is real: this is what the next test prevents."""
+        """Show the race that the next test excludes."""
         answers = crowd(lambda: change(client))
 
         assert [answer.status_code for answer in answers] == [201] * 20
@@ -79,7 +79,7 @@ class TestTwentyAtOnce:
         assert sum("Idempotent-Replayed" in answer for answer in answers) == 19
 
     def test_when_the_first_is_refused_the_next_is_the_first(self, client: APIClient, crowd: Any) -> None:
-        """Whichever comes first rolls back, and so does the next: none hangs on a key that was never kept."""
+        """Both requests roll back, and neither waits for a key that was not stored."""
         answers = crowd(lambda: change(client, "k", {"refuse": "raise"}))
 
         assert [answer.status_code for answer in answers] == [409] * 20
@@ -198,7 +198,7 @@ def test_the_longest_key_is_fine(client: APIClient) -> None:
 
 
 def test_a_password_cannot_be_guessed_from_the_hash(client: APIClient, settings: Any) -> None:
-    """The hash is keyed: under another SECRET_KEY the same request has another one."""
+    """The hash is keyed: with another SECRET_KEY it differs for the same request."""
     change(client, "k")
     settings.SECRET_KEY = "another"
 

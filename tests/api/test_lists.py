@@ -17,7 +17,7 @@ LIST = "/api/list/"
 
 @pytest.fixture
 def tokens(user: User, client: APIClient) -> list[ApiToken]:
-    """Twelve with two names, and the client's own, "test"."""
+    """Create twelve tokens with two names, and the client's own, "test"."""
     for number in range(12):
         ApiToken.objects.create(user=user, name="ab"[number % 2], expiry=None)
     return list(ApiToken.objects.all())

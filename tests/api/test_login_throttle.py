@@ -1,4 +1,4 @@
-"""Every door that takes a password: how many wrong ones it takes, from whom, and how many are hashed at once."""
+"""The limits of wrong passwords at every page and endpoint, and of simultaneous hashes."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -148,7 +148,7 @@ def test_a_wait_is_told_and_is_enough(settings: Any) -> None:
     assert [rest("somebody", "wrong").status_code for _ in range(2)] == [401, 429]
 
 
-def test_it_counts_without_redis(settings: Any) -> None:
+def test_logins_are_counted_without_redis(settings: Any) -> None:
     settings.LOGIN_FAILURE_LIMIT = 3
     settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": "redis://127.0.0.1:9/0"}}
 
@@ -156,7 +156,7 @@ def test_it_counts_without_redis(settings: Any) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_a_crowd_only_as_many_are_hashed_as_the_limit_allows(settings: Any) -> None:
+def test_simultaneous_logins_hash_no_more_passwords_than_the_limit(settings: Any) -> None:
     settings.LOGIN_FAILURE_LIMIT = 5
     together = threading.Barrier(20)
 
@@ -288,10 +288,10 @@ class TestFewAtOnce:
         assert most <= 2
         assert all(hasher.verify("secret", one) for one in hashes)
 
-    def test_who_finds_every_place_taken_is_told_to_come_again(
+    def test_a_login_without_a_free_slot_is_refused_with_retry_after(
         self, slots: password_hashers.HashingSlots, monkeypatch: pytest.MonkeyPatch, settings: Any
     ) -> None:
-        monkeypatch.setattr(password_hashers, "LONGEST_WAIT_SECONDS", 0.05)
+        monkeypatch.setattr(password_hashers, "MAX_WAIT_SECONDS", 0.05)
         settings.PASSWORD_HASHERS = ["api.password_hashers.LimitedArgon2PasswordHasher"]
         with slots.acquired(), slots.acquired():
             answers = [rest("somebody", "wrong"), page("somebody", "wrong")]
@@ -303,10 +303,10 @@ class TestFewAtOnce:
         assert rest("somebody", "wrong").status_code == 401
         assert LoginCount.objects.filter(empty_at__gt=timezone.now() + timedelta(seconds=91)).count() == 0
 
-    def test_few_wait_for_a_place(self) -> None:
+    def test_few_logins_wait_for_a_slot(self) -> None:
         slots = password_hashers.HashingSlots(1)
-        for _ in range(1 + password_hashers.WAITING_FOR_EACH):
-            slots._here.acquire()
+        for _ in range(1 + password_hashers.WAITERS_PER_SLOT):
+            slots._admitted.acquire()
 
         with pytest.raises(LoginBusyError), slots.acquired():
             pass

@@ -14,12 +14,12 @@ def answered_id(sent: str | None) -> str:
 
 
 @pytest.mark.parametrize("sent", ["a", "deploy-7/step.3", "~" * 128])
-def test_a_fit_id_is_kept(sent: str) -> None:
+def test_a_safe_request_id_is_kept(sent: str) -> None:
     assert answered_id(sent) == sent
 
 
 @pytest.mark.parametrize("sent", [None, "", "two words", "x" * 129, "line\nbreak", "caf\xe9", "字", "\x00"])
-def test_anything_else_is_replaced(sent: str | None) -> None:
+def test_an_unsafe_request_id_is_replaced(sent: str | None) -> None:
     answered = answered_id(sent)
 
     assert answered != sent
@@ -37,5 +37,5 @@ def test_outside_of_a_request_there_is_none() -> None:
 
 
 def test_the_middleware_stands_first(settings: object) -> None:
-    """What breaks in any other middleware has an id then."""
+    """Errors in other middleware then have an id."""
     assert settings.MIDDLEWARE[0] == "api.request_id.RequestIdMiddleware"  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Which tenant a request is for."""
+"""The tenant of a request."""
 
 from typing import Any
 
@@ -31,14 +31,14 @@ def refusal(user: User, slug: str | None = None) -> tuple[int, str]:
     return status_of(caught.value), caught.value.code
 
 
-def test_who_has_one_tenant_need_not_name_it() -> None:
+def test_a_member_of_one_tenant_needs_no_header() -> None:
     member = MembershipFactory(role=Role.ADMIN)
 
     for found in [scope(member.user), scope(member.user, member.tenant.slug)]:
         assert (found.tenant, found.role) == (member.tenant, Role.ADMIN)
 
 
-def test_who_has_several_must_and_gets_the_role_of_that_one(user: User) -> None:
+def test_a_member_of_several_tenants_gets_the_role_in_the_named_one(user: User) -> None:
     viewer, admin = (
         MembershipFactory(user=user, role=Role.VIEWER),
         MembershipFactory(user=user, role=Role.ADMIN),

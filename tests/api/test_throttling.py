@@ -66,7 +66,7 @@ def test_the_next_window_starts_afresh(client: APIClient, settings: Any) -> None
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_crowd_gets_the_rate_and_not_one_more(client: APIClient) -> None:
+def test_simultaneous_requests_do_not_pass_the_rate(client: APIClient) -> None:
     def one(_number: int) -> int:
         try:
             status: int = client.get(ME).status_code
@@ -84,7 +84,7 @@ def test_a_crowd_gets_the_rate_and_not_one_more(client: APIClient) -> None:
 class TestCacheAway:
     @pytest.fixture(params=["refuses", "never answers"])
     def no_cache(self, request: pytest.FixtureRequest, settings: Any) -> Iterator[None]:
-        """A cache whose port is closed, or takes connections and says nothing."""
+        """Configure a cache whose port is closed, or accepts connections without a response."""
         with socket.socket() as silent:
             silent.bind(("127.0.0.1", 0))
             if request.param == "never answers":
@@ -95,7 +95,7 @@ class TestCacheAway:
             yield
             caches["default"].close()
 
-    def test_requests_pass_soon_and_it_is_said_once(
+    def test_without_the_cache_requests_pass_and_one_line_is_logged(
         self, client: APIClient, no_cache: None, caplog: pytest.LogCaptureFixture
     ) -> None:
         started = time.monotonic()

@@ -123,7 +123,7 @@ def wait_for(look, wanted, what="it"):
 
 
 def gone(look):
-    """Return whether looking raises CloudNotFoundError."""
+    """Whether looking raises CloudNotFoundError."""
     try:
         look()
     except CloudNotFoundError:

@@ -73,9 +73,9 @@ def test_shelve(cloud, server_id):
         with pytest.raises(CloudConflictError):
             refused(server_id)
     with pytest.raises(CloudConflictError, match="not ready"):
-        compute.create_console_url(server_id)
+        compute.console_url(server_id)
     with pytest.raises(CloudConflictError, match="not ready"):
-        compute.get_console_output(server_id, 3)
+        compute.console_output(server_id, 3)
     compute.unshelve_server(server_id)
     back = wait_status(cloud, server_id, "ACTIVE")
     assert back.power_state == 1 and back.availability_zone == before.availability_zone
@@ -160,12 +160,12 @@ def test_rename_and_metadata(cloud, server_id):
 
 def test_console(cloud, server_id):
     compute = cloud.compute
-    assert compute.create_console_url(server_id).startswith("http")
+    assert compute.console_url(server_id).startswith("http")
     with pytest.raises(InvalidCloudRequestError, match="Unavailable console type") as caught:
-        compute.create_console_url(server_id, "serial")
+        compute.console_url(server_id, "serial")
     assert caught.value.status_code == 400
     with pytest.raises(InvalidCloudRequestError) as caught:
-        compute.create_console_url(server_id, "teletype")
+        compute.console_url(server_id, "teletype")
     assert caught.value.status_code is None
     whole = compute.get_console_output(server_id, 1000)
     assert whole

@@ -13,7 +13,7 @@ from tests.factories import (
     TenantFactory,
     VirtualMachineFactory,
 )
-from tests.isolation.deploy_cases import a_key
+from tests.isolation.deploy_cases import build_key_request
 
 from .test_admin import (
     administrator,
@@ -145,7 +145,7 @@ def test_a_host_that_services_run_on_is_kept(administrator):
 
 
 def a_private_key():
-    return a_key(None)["private_key"]
+    return build_key_request(None)["private_key"]
 
 
 def test_a_key_is_set_and_replaced_and_never_shown(administrator):

@@ -16,7 +16,7 @@ from tests.factories import (
     VersionFactory,
     VirtualMachineFactory,
 )
-from tests.isolation.deploy_cases import a_key
+from tests.isolation.deploy_cases import build_key_request
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/hosts/"
@@ -138,7 +138,7 @@ def test_a_host_that_something_runs_on_stays(admin_client, service):
 
 
 def test_a_key_goes_in_and_never_comes_out(admin_client, client, member):
-    body = a_key(member)
+    body = build_key_request(member)
     secret = body["private_key"].splitlines()[2]
 
     before = client.get(f"{URL}key/").json()

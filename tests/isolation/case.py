@@ -1,4 +1,4 @@
-"""What is known of one operation of the API, so that the matrix can try it."""
+"""The description of an operation of the API, by which the matrix tries it."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ Ids = dict[str, Any]
 
 @dataclass(frozen=True)
 class Case:
-    """One operation: what it takes, and what it answers to whom.
+    """An operation of the API: its success status, the role that it requires, its objects and its bodies.
 
-    `ids` makes the objects that the path names, in a tenant; empty for lists.
-    `needs` is the lowest role that may; None when every signed-in user may.
+    `ids` creates the objects that the path names, in the tenant of a member; None for lists.
+    `required_role` is the lowest role that may use it; None when every signed-in user may.
     """
 
-    ok: int
-    needs: Role | None = Role.VIEWER
+    success_status: int
+    required_role: Role | None = Role.VIEWER
     ids: Callable[[Membership], Ids] | None = None
     body: Callable[[Membership], dict[str, Any]] | None = None
     bad_body: dict[str, Any] | None = None
     public: bool = False
-    # Only for the portal's staff. `tenants_own`: what the path names belongs to a tenant.
+    # Whether it is for staff alone, and whether the object of the path belongs to a tenant.
     staff: bool = False
-    tenants_own: bool = True
+    belongs_to_tenant: bool = True

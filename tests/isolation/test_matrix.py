@@ -1,6 +1,6 @@
-"""Tenants are walls: every operation of the API × anonymous, other tenant, role too low, ok, malformed.
+"""Try every operation of the API as an anonymous user, for another tenant, with a too low role, validly, and malformed.
 
-The operations come from the OpenAPI schema, so one that nobody put into `cases.py` fails the first test here.
+The operations come from the OpenAPI schema, so an operation without a case in `cases.py` fails the first test.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from rest_framework.test import APIClient
 from tenants.scoping import Role
 from tests.factories import MembershipFactory, UserFactory
 
-from .cases import (
-    CASES,
-    a_job,
-    a_resource,
-    a_run,
-    a_snapshot,
-    a_sync_log,
-    a_system,
-    a_vm,
-    a_volume,
-    a_volume_snapshot,
+from .cases import CASES
+from .deploy_cases import create_deployment, create_host
+from .objects import (
+    create_job,
+    create_resource,
+    create_sync_log,
+    create_sync_run,
+    create_system,
+    create_vm,
+    create_vm_snapshot,
+    create_volume,
+    create_volume_snapshot,
 )
-from .deploy_cases import a_deployment, a_host
 
 pytestmark = pytest.mark.django_db
 
@@ -55,7 +55,7 @@ def client_of(member):
 
 
 def client_for(case, member):
-    """The client of the member, or of staff where nobody else may."""
+    """Return the client of the member, or of staff for an operation of staff alone."""
     client = APIClient()
     client.force_authenticate(UserFactory(is_staff=True, is_superuser=True) if case.staff else member.user)
     return client
@@ -66,7 +66,7 @@ def send(client, method, path, ids=None, body=None):
 
 
 def refusal(response):
-    """What a refusal says, without what differs by request."""
+    """Return the problem of a refusal without the members that differ by request."""
     return {name: value for name, value in response.json().items() if name != "request_id"}
 
 
@@ -92,7 +92,7 @@ def test_anonymous(method, path, case):
     assert response["WWW-Authenticate"]
 
 
-@pytest.mark.parametrize(("method", "path", "case"), cases(lambda case: case.ids and case.tenants_own))
+@pytest.mark.parametrize(("method", "path", "case"), cases(lambda case: case.ids and case.belongs_to_tenant))
 def test_another_tenants_object_is_as_unknown_as_one_that_never_was(method, path, case):
     owner, stranger = MembershipFactory(role=Role.ADMIN), MembershipFactory(role=Role.ADMIN)
     theirs, body = case.ids(owner), case.body(owner) if case.body else None
@@ -120,7 +120,7 @@ NO_LISTS = {
 LISTS = sorted(
     path
     for (method, path), case in CASES.items()
-    if method == "GET" and not case.ids and case.needs and path not in NO_LISTS
+    if method == "GET" and not case.ids and case.required_role and path not in NO_LISTS
 )
 
 
@@ -128,17 +128,17 @@ LISTS = sorted(
 def test_a_list_shows_ones_own_tenant_alone(path):
     owner, stranger = MembershipFactory(), MembershipFactory()
     for make in (
-        a_job,
-        a_system,
-        a_vm,
-        a_volume,
-        a_volume_snapshot,
-        a_snapshot,
-        a_run,
-        a_resource,
-        a_sync_log,
-        a_host,
-        a_deployment,
+        create_job,
+        create_system,
+        create_vm,
+        create_volume,
+        create_volume_snapshot,
+        create_vm_snapshot,
+        create_sync_run,
+        create_resource,
+        create_sync_log,
+        create_host,
+        create_deployment,
     ):
         make(owner)
 
@@ -152,11 +152,11 @@ def test_a_list_shows_ones_own_tenant_alone(path):
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "case"), cases(lambda case: case.needs in {Role.OPERATOR, Role.ADMIN})
+    ("method", "path", "case"), cases(lambda case: case.required_role in {Role.OPERATOR, Role.ADMIN})
 )
 def test_a_role_that_is_too_low(method, path, case):
     admin = MembershipFactory(role=Role.ADMIN)
-    low = Role.VIEWER if case.needs == Role.OPERATOR else Role.OPERATOR
+    low = Role.VIEWER if case.required_role == Role.OPERATOR else Role.OPERATOR
     member = MembershipFactory(tenant=admin.tenant, role=low)
     ids = case.ids(admin) if case.ids else {}
 
@@ -169,7 +169,7 @@ def test_a_role_that_is_too_low(method, path, case):
 
 
 @pytest.mark.parametrize(("method", "path", "case"), cases(lambda case: case.staff))
-def test_who_is_not_of_the_staff(method, path, case):
+def test_a_user_who_is_not_staff_is_refused(method, path, case):
     member = MembershipFactory(role=Role.ADMIN)
     ids = case.ids(member) if case.ids else {}
 
@@ -180,7 +180,7 @@ def test_who_is_not_of_the_staff(method, path, case):
 
 
 def staff_with(*permissions):
-    """A client of staff who have these permissions alone."""
+    """Return the client of a staff user with these permissions alone."""
     user = UserFactory(is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
     client = APIClient()
@@ -196,7 +196,7 @@ def test_staff_without_the_permission(method, path, case):
     # What belongs to a tenant is not there for staff who may see no tenant.
     client = staff_with()
     response = send(client, method, path, ids, case.body(member) if case.body else None)
-    if case.ids and case.tenants_own:
+    if case.ids and case.belongs_to_tenant:
         assert response.status_code == 404
     else:
         assert (response.status_code, response.json()["code"]) == (403, "permission_missing")
@@ -208,9 +208,9 @@ VIEWING = ["view_tenant", "view_membership", "view_job", "view_volumepool", "vie
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "case"), cases(lambda case: case.staff and case.ids and case.ok != 200)
+    ("method", "path", "case"), cases(lambda case: case.staff and case.ids and case.success_status != 200)
 )
-def test_staff_who_may_only_look(method, path, case):
+def test_staff_with_view_permission_alone_change_nothing(method, path, case):
     member = MembershipFactory(role=Role.ADMIN)
     ids = case.ids(member)
 
@@ -220,10 +220,10 @@ def test_staff_who_may_only_look(method, path, case):
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "case"), cases(lambda case: case.needs is not None and not case.staff)
+    ("method", "path", "case"), cases(lambda case: case.required_role is not None and not case.staff)
 )
 def test_staff_without_permissions_do_nothing_in_tenants(method, path, case):
-    """Neither with a tenant named nor without: rows are not there, lists are empty, nothing is made."""
+    """With a tenant and without: rows are not found, lists are empty, nothing is created."""
     member = MembershipFactory(role=Role.ADMIN)
     ids = case.ids(member) if case.ids else {}
     body = case.body(member) if case.body else None
@@ -248,12 +248,12 @@ def test_staff_without_permissions_do_nothing_in_tenants(method, path, case):
 
 @pytest.mark.parametrize(("method", "path", "case"), cases())
 def test_ok_for_the_lowest_role_that_may(method, path, case):
-    member = MembershipFactory(role=case.needs or Role.VIEWER)
+    member = MembershipFactory(role=case.required_role or Role.VIEWER)
     ids = case.ids(member) if case.ids else {}
 
     response = send(client_for(case, member), method, path, ids, case.body(member) if case.body else None)
 
-    assert response.status_code == case.ok, response.getvalue()
+    assert response.status_code == case.success_status, response.getvalue()
 
 
 @pytest.mark.parametrize(("method", "path", "case"), cases(lambda case: case.bad_body is not None))

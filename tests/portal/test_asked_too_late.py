@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from api.page_addresses import is_for_programs, nearest_page
+from api.page_addresses import find_nearest_page, is_for_programs
 from tasks.models import Job
 from tenants.scoping import Role
 from tests.factories import MembershipFactory
@@ -57,7 +57,7 @@ def test_after_signing_in_one_is_on_a_page(path, method):
 
     if answer.status_code == 302 and answer["Location"].startswith("/login/"):
         wanted = asked_for_next(answer["Location"])
-        assert nearest_page(wanted) == wanted
+        assert find_nearest_page(wanted) == wanted
         assert not is_get_refused(wanted)
         assert not re.search(r"/(row|live|lines|log|events|ask|remove|console)/$", wanted) or wanted == (
             f"/vms/{SAMPLES['uuid']}/log/"
@@ -106,7 +106,7 @@ def test_a_sign_in_that_is_to_lead_to_no_page_leads_to_the_one_above(wanted):
     answer = Client().post("/login/", {"username": member.user.username, "password": "demo", "next": wanted})
 
     assert answer.status_code == 302
-    assert answer["Location"] == nearest_page(wanted) != wanted
+    assert answer["Location"] == find_nearest_page(wanted) != wanted
 
 
 class TestOlderThanTheSession:

@@ -111,7 +111,7 @@ def test_a_form_changed_after_coming_back_is_not_carried_out_and_says_so(browser
     again = browser.post("/vms/new/", {**form, "name": "new-2"}, follow=True)
 
     assert new_vms() == 1
-    assert "open the form anew" in again.content.decode()
+    assert "Open the form again" in again.content.decode()
 
 
 def test_what_is_wrong_may_be_put_right_under_the_same_key(browser, vm):

@@ -104,7 +104,7 @@ def test_an_error_page_does_without_the_session_when_that_fails(monkeypatch):
         raise OperationalError("the database is away")
 
     request = RequestFactory().get("/nothing/")
-    monkeypatch.setattr("api.page_errors.current_page", fails)
+    monkeypatch.setattr("api.page_errors.find_current_page", fails)
     monkeypatch.setattr("django.contrib.auth.context_processors.auth", fails)
     request.session = request.user = None
     answer = errors.page_not_found(request, Http404())

@@ -1,4 +1,4 @@
-"""Clients that are signed in as somebody, and what is done by many at the same moment."""
+"""Signed-in clients, and simultaneous calls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.factories import MembershipFactory
 
 @pytest.fixture
 def client_of():
-    """A client that is signed in as a user."""
+    """Return a function that signs a client in as a user."""
 
     def client(user):
         get_user = APIClient()
@@ -26,7 +26,7 @@ def client_of():
 
 @pytest.fixture
 def admin(db):
-    """The only administrator of a tenant."""
+    """Return the only administrator of a tenant."""
     return MembershipFactory(role=Role.ADMIN)
 
 
@@ -38,7 +38,7 @@ def client(admin, client_of):
 
 @pytest.fixture
 def at_once():
-    """Run functions at the same moment, each in a thread with a connection of its own; what they gave or raised."""
+    """Return a function that runs functions simultaneously, each in a thread with its own connection, and returns their results or errors."""
 
     def run(*functions):
         together, came = threading.Barrier(len(functions)), [None] * len(functions)

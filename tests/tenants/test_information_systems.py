@@ -1,4 +1,4 @@
-"""Information systems: made, read, changed and deleted; nobody overwrites what he has not seen."""
+"""Information systems are created, read, changed and deleted, and nobody overwrites an unread change."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_who_has_seen_it_may(client, system, of):
 
 
 def test_a_tag_that_a_proxy_has_made_weak_is_still_the_portals_own(client, system):
-    """The tag stands for a version, which compression on the way does not change."""
+    """The tag identifies a version, which compression by a proxy does not change."""
     tag = "W/" + client.get(url_of(system))["ETag"]
 
     assert (
@@ -217,7 +217,7 @@ def test_an_account_of_ones_own_and_a_shared_one_may_be_chosen(client, system, w
 def test_an_account_that_is_deleted_while_it_is_being_chosen_is_not_a_taken_name(
     client_of, monkeypatch, method
 ):
-    """The row of the account goes between the check of the body and the write."""
+    """The row of the account is deleted between the validation of the body and the write."""
     member, account = MembershipFactory(role=Role.ADMIN), CloudAccountFactory()
     system = InformationSystemFactory(tenant=member.tenant)
 

@@ -1,4 +1,4 @@
-"""Invitations: nobody is made a member unasked, and nobody learns who exists."""
+"""Nobody becomes a member without accepting an invitation, and invitations do not reveal which users exist."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_the_invited_accepts_and_is_a_member_in_that_role(client, client_of, adm
 
 
 def test_a_known_an_unknown_and_a_switched_off_name_look_the_same(client, admin):
-    """The same status, the same shape and the same statements; so the same time."""
+    """Status, fields and statements are the same, and so is the time."""
     MembershipFactory(user__username="known")
     UserFactory(username="idle", is_active=False)
     answers, work = [], []
@@ -158,12 +158,14 @@ def test_an_invitation_is_accepted_once(at_once):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_crowd_gets_no_more_than_the_tenant_may_have(at_once, settings):
+def test_simultaneous_creations_do_not_pass_the_limit(at_once, settings):
     settings.INVITATIONS_PER_TENANT = 2
     tenant, user = TenantFactory(), UserFactory()
 
     def one(number):
-        return lambda: invitations.invite(tenant=tenant, username=f"name-{number}", role="viewer", by=user)
+        return lambda: invitations.invite_user(
+            tenant=tenant, username=f"name-{number}", role="viewer", by=user
+        )
 
     came = at_once(*[one(number) for number in range(6)])
 

@@ -1,4 +1,4 @@
-"""Members of a tenant: added, changed and removed, and never without an administrator."""
+"""Members are added, changed and removed, and a tenant always has an administrator."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_one_of_two_administrators_may_go(client, admin):
 
 @pytest.fixture
 def hesitant(monkeypatch):
-    """Who has looked for another administrator waits a little for whoever else is looking, before he writes."""
+    """Wait after the search for another administrator until the other request has searched too, before the write."""
     both_have_looked, look = threading.Barrier(2), services.require_other_administrator
 
     def look_and_hesitate(tenant, leaving):
@@ -198,7 +198,7 @@ def test_of_two_administrators_who_take_each_other_out_at_once_one_remains(two_a
 @pytest.mark.usefixtures("hesitant")
 @pytest.mark.parametrize("way", ["remove", "change"])
 def test_without_the_lock_on_the_tenant_none_remains(two_administrators, at_once, monkeypatch, way):
-    """The race is real: both see the other, and both write."""
+    """Show the race without the lock: both find the other, and both write."""
     monkeypatch.setattr(TenantQuerySet, "select_for_update", lambda self, **options: self)
 
     came = at_once(*_each_other(two_administrators, way))

@@ -1,4 +1,4 @@
-"""A tenant makes only so many rows of each kind; one more is refused with the figures, and another tenant's do not count."""
+"""A row beyond the tenant's limit is refused with the figures, and rows of other tenants do not count."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ADDRESSES = iter(f"10.{n // 65536}.{n // 256 % 256}.{n % 256}" for n in range(1,
 
 
 class Maker:
-    """An administrator of a tenant who makes one more of each kind."""
+    """Return an administrator who creates one more row of each kind."""
 
     def __init__(self):
         member = MembershipFactory(role=Role.ADMIN)
@@ -110,7 +110,7 @@ def test_without_a_limit_nothing_is_locked_or_counted(db, settings, django_asser
 
 @pytest.mark.django_db(transaction=True)
 def test_many_who_add_at_once_do_not_pass_the_limit_together(settings):
-    """Each counts, waits for all others to have counted or to be held up by the lock, and only then writes."""
+    """Each request counts, waits until all others have counted or wait for the lock, and then writes."""
     settings.TENANT_ROWS_AT_MOST = {"hosts": 2}
     maker = Maker()
     counted = threading.Semaphore(0)

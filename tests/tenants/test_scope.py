@@ -1,4 +1,4 @@
-"""The wall: which tenant a request is for, and which rows it may see."""
+"""The separation of tenants: the tenant of a request, and the rows that it may see."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def refusal(client, slug=None):
 
 @pytest.fixture
 def tenants():
-    """Two tenants, each with an information system."""
+    """Create two tenants, each with an information system."""
     made = TenantFactory.create_batch(2)
     for tenant in made:
         InformationSystemFactory(tenant=tenant)
@@ -127,7 +127,7 @@ def test_an_inactive_tenant_is_invisible_to_its_members(tenants, client_of):
     assert [row["slug"] for row in client.get("/api/v1/auth/me").json()["tenants"]] == [active.slug]
 
 
-def test_who_belongs_to_an_inactive_tenant_alone_belongs_to_none(client_of):
+def test_a_member_of_inactive_tenants_alone_has_no_tenant(client_of):
     client = client_of(MembershipFactory(tenant__active=False).user)
 
     assert refusal(client)[:2] == refusal(client_of(UserFactory()))[:2] == (403, "no_tenant")

@@ -1,4 +1,4 @@
-"""Times are shown in the person's zone, else the tenant's; and a day is the tenant's."""
+"""Times are shown in the user's zone, else the tenant's; dates are in the tenant's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from api.time_zones import ShownZone, time_zone_names, today_in, validate_time_zone, zone
+from api.time_zones import OffsetNamedZone, find_time_zone, list_time_zone_names, today_in, validate_time_zone
 from tasks.models import Job
 from tenants.scoping import Role
 from tests.factories import (
@@ -26,7 +26,7 @@ from tests.factories import (
 )
 from vms.models import VirtualMachine, VMOperationLog, VMStatus
 from vms.services import stop_at_runtime_end, warn_of_runtime_end
-from volumepool.charts import _times
+from volumepool.charts import _build_time_marks
 
 pytestmark = pytest.mark.django_db
 
@@ -47,7 +47,7 @@ def utc(text):
     ],
 )
 def test_a_time_is_shown_with_its_distance_from_utc(name, at, shown):
-    with timezone.override(ShownZone(name)):
+    with timezone.override(OffsetNamedZone(name)):
         text = Template('{{ at|date:"Y-m-d H:i T" }}').render(Context({"at": utc(at)}))
 
     assert text == shown
@@ -57,15 +57,15 @@ def test_a_time_is_shown_with_its_distance_from_utc(name, at, shown):
     "name",
     ["", "Moon/Base", "CET", "UTC+1", "Etc/GMT+5", "../../etc/passwd", "Europe/Berlin ", "x" * 200, "\0"],
 )
-def test_what_is_no_place_is_refused(name):
+def test_names_that_are_no_places_are_refused(name):
     with pytest.raises(ValidationError):
         validate_time_zone(name)
-    assert zone(name).key == "UTC"
+    assert find_time_zone(name).key == "UTC"
 
 
 def test_every_zone_that_is_offered_can_be_kept():
-    assert {"UTC", "Asia/Shanghai", "Europe/Berlin"} <= time_zone_names()
-    assert all(len(name) <= 64 for name in time_zone_names())
+    assert {"UTC", "Asia/Shanghai", "Europe/Berlin"} <= list_time_zone_names()
+    assert all(len(name) <= 64 for name in list_time_zone_names())
 
 
 # Berlin's clocks are put forward on 2026-03-29 and back on 2026-10-25.
@@ -84,7 +84,7 @@ def test_every_zone_that_is_offered_can_be_kept():
         ("2026-06-01 09:30", "", "2026-06-01"),
     ],
 )
-def test_a_day_is_the_zones(now, name, day):
+def test_today_is_the_date_in_the_zone(now, name, day):
     assert today_in(name, utc(now)) == date.fromisoformat(day)
 
 
@@ -95,7 +95,7 @@ def it_is(monkeypatch):
 
 @pytest.fixture
 def vms():
-    """VMs that run until 29 November, of tenants in the east, in the west, and of no zone in particular."""
+    """Create VMs with the end date 29 November, of tenants in the east, in the west, and without a zone."""
     made = {}
     for name in ("Asia/Shanghai", "America/New_York", ""):
         made[name] = VirtualMachineFactory(
@@ -201,23 +201,23 @@ class TestPages:
         answer = browser.post("/preferences/", {"time_zone": "Moon/Base"})
 
         assert answer.status_code == 400
-        assert "There is no time zone &#x27;Moon/Base&#x27;" in answer.content.decode()
+        assert "Unknown time zone &#x27;Moon/Base&#x27;" in answer.content.decode()
         member.user.refresh_from_db()
         assert member.user.time_zone == ""
 
-    def test_a_zone_that_was_known_once_breaks_no_page(self, member, browser, page):
+    def test_a_stored_zone_that_has_become_unknown_fails_no_page(self, member, browser, page):
         type(member.user).objects.update(time_zone="Moon/Base")
 
         assert "UTC+8" in browser.get(page).content.decode()
 
-    def test_who_has_no_tenant_chooses_too(self):
+    def test_a_user_without_a_tenant_sets_a_time_zone(self):
         client = Client()
         client.force_login(UserFactory())
 
         assert client.post("/preferences/", {"time_zone": "Asia/Tokyo"}).status_code == 302
         assert "UTC+9" in client.get("/preferences/").content.decode()
 
-    def test_over_rest(self, member):
+    def test_the_api_sets_the_time_zone(self, member):
         client = APIClient()
         client.force_authenticate(member.user)
 
@@ -239,7 +239,7 @@ def test_the_plots_days_begin_where_one_is():
         until = since + timedelta(days=7)
 
     with timezone.override(ZoneInfo("Europe/Berlin")):
-        marks = [mark.text for mark in _times(History)]
+        marks = [mark.text for mark in _build_time_marks(History)]
 
     # The clocks are put back on the 25th: that day has 25 hours, and the next begins at midnight all the same.
     assert marks == ["10-21", "10-22", "10-23", "10-24", "10-25", "10-26", "10-27"]

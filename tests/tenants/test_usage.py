@@ -1,4 +1,4 @@
-"""What a tenant has used of its quotas."""
+"""The usage of a tenant's quotas."""
 
 from __future__ import annotations
 

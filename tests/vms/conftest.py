@@ -36,7 +36,7 @@ def member(transactional_db):
 
 @pytest.fixture
 def scope(member):
-    """What the operator's requests are scoped to."""
+    """Return the scope of the operator's requests."""
     return Scope(member.user, member.tenant, Role.OPERATOR)
 
 
@@ -48,7 +48,7 @@ def account(cloud, transactional_db):
 
 @pytest.fixture
 def catalogue(account):
-    """What the account offers, as the resource sync has found it."""
+    """Sync the resources of the account that VMs are made of, and return them."""
     sync_catalogue(account)
     return CloudResource.objects.filter(account=account)
 
@@ -66,7 +66,7 @@ def system(admin):
 
 
 class AdminClient(APIClient):
-    """A client that is signed in, creates VMs with few words, and works jobs off."""
+    """A signed-in client that creates VMs with defaults and runs jobs to their end."""
 
     def __init__(self, member):
         super().__init__()
@@ -75,7 +75,7 @@ class AdminClient(APIClient):
         self.force_authenticate(member.user)
 
     def new_vm(self, system, **fields):
-        """Ask for a VM; the answer."""
+        """Request a VM and return the response."""
         params = {
             "information_system": str(system.pk),
             "name": "shop-1",
@@ -89,13 +89,13 @@ class AdminClient(APIClient):
         return self.post("/api/v1/vms/", params, format="json")
 
     def done(self, answer, seconds=20.0):
-        """Work an accepted request's job off; the job, which has succeeded."""
+        """Run the job of an accepted request to its end, and return it; it has to succeed."""
         job = self.ended(answer, seconds)
         assert job["status"] == "succeeded", job["outcome"]
         return job
 
     def ended(self, answer, seconds=20.0):
-        """Work an accepted request's job off; the job."""
+        """Run the job of an accepted request to its end, and return it."""
         assert answer.status_code == 202, str(answer.json())
         work(seconds)
         return self.get(f"/api/v1/jobs/{answer.json()['job']['id']}/").json()
@@ -103,7 +103,7 @@ class AdminClient(APIClient):
 
 @pytest.fixture
 def vms_of(cloud, account, member):
-    """Makes so many VMs, bound to servers of a status, in the operator's tenant."""
+    """Return a function that creates VMs of the operator's tenant, bound to servers of a status."""
     system = InformationSystemFactory(tenant=member.tenant)
 
     def make(count, **options):

@@ -1,4 +1,4 @@
-"""How tests ask for an action on a VM, and look at the VM again."""
+"""Helpers that request actions on VMs and read the VMs again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same action for many VMs in one request."""
+"""Requests for the same action on many VMs."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def client(member):
     return client
 
 
-def ask(client, vms, action="start", **options):
+def request_bulk_action(client, vms, action="start", **options):
     ids = [str(getattr(vm, "pk", vm)) for vm in vms]
     return client.post("/api/v1/vms/actions/", {"ids": ids, "action": action, **options}, format="json")
 
 
-def test_many_are_asked_at_once_and_each_is_started(cloud, client, vms_of):
+def test_a_bulk_start_starts_each_vm(cloud, client, vms_of):
     vms = vms_of(20, status="SHUTOFF")
 
-    answer = ask(client, vms)
+    answer = request_bulk_action(client, vms)
     work()
 
     assert (answer.status_code, answer.json()["changed"], answer.json()["refused"]) == (202, 20, 0)
@@ -43,13 +43,13 @@ def test_many_are_asked_at_once_and_each_is_started(cloud, client, vms_of):
     assert all(cloud.accepted(vm.openstack_id, "os-start") == 1 for vm in vms)
 
 
-def test_with_all_one_refusal_stops_every_one(client, vms_of, scope):
+def test_mode_all_starts_no_vm_when_one_is_refused(client, vms_of, scope):
     stopped, busy = vms_of(2, status="SHUTOFF")
     (paused,) = vms_of(1, status="PAUSED")
     other = VirtualMachineFactory()
     control_vm(scope=scope, vm_id=busy.pk, action="start")
 
-    answer = ask(client, [stopped, busy, paused, other, uuid.uuid4()], action="stop")
+    answer = request_bulk_action(client, [stopped, busy, paused, other, uuid.uuid4()], action="stop")
 
     assert (answer.status_code, answer.json()["code"]) == (409, "not_all_valid")
     codes = [result["refusal"] and result["refusal"]["code"] for result in answer.json()["results"]]
@@ -58,12 +58,12 @@ def test_with_all_one_refusal_stops_every_one(client, vms_of, scope):
     assert EntityLock.objects.count() == 1
 
 
-def test_with_valid_those_that_can_are_asked(client, vms_of):
+def test_mode_valid_starts_the_vms_that_allow_it(client, vms_of):
     stopped = vms_of(2, status="SHUTOFF")
     (running,) = vms_of(1)
     (paused,) = vms_of(1, status="PAUSED")
 
-    answer = ask(client, [*stopped, running, paused], mode="valid")
+    answer = request_bulk_action(client, [*stopped, running, paused], mode="valid")
 
     results = answer.json()["results"]
     assert (answer.status_code, answer.json()["changed"], answer.json()["refused"]) == (202, 2, 1)
@@ -78,16 +78,16 @@ def test_a_dry_run_says_what_would_be_and_does_nothing(client, vms_of):
     stopped = vms_of(2, status="SHUTOFF")
     (paused,) = vms_of(1, status="PAUSED")
 
-    answer = ask(client, [*stopped, paused], dry_run=True)
+    answer = request_bulk_action(client, [*stopped, paused], dry_run=True)
 
     assert (answer.status_code, answer.json()["changed"], answer.json()["refused"]) == (200, 2, 1)
     assert not Job.objects.exists()
 
 
-def test_the_same_vm_named_twice_is_asked_once(client, vms_of):
+def test_a_vm_named_twice_gets_one_action(client, vms_of):
     (vm,) = vms_of(1, status="SHUTOFF")
 
-    answer = ask(client, [vm, vm])
+    answer = request_bulk_action(client, [vm, vm])
 
     results = answer.json()["results"]
     assert answer.status_code == 202
@@ -99,13 +99,13 @@ def test_the_same_vm_named_twice_is_asked_once(client, vms_of):
     ("options", "code"), [({"action": "explode"}, "unknown_action"), ({"hard": True}, "hard_not_known")]
 )
 def test_what_is_wrong_with_all_is_said_once(client, vms_of, options, code):
-    answer = ask(client, vms_of(2, status="SHUTOFF"), **options)
+    answer = request_bulk_action(client, vms_of(2, status="SHUTOFF"), **options)
 
     assert (answer.status_code, answer.json()["code"]) == (400, code)
 
 
 def test_more_than_five_hundred_are_refused(client):
-    answer = ask(client, [uuid.uuid4() for _ in range(501)])
+    answer = request_bulk_action(client, [uuid.uuid4() for _ in range(501)])
 
     assert (answer.status_code, list(answer.json()["errors"])) == (400, ["ids"])
 

@@ -1,4 +1,4 @@
-"""Start, stop, restart: by many at once, and over REST."""
+"""Start, stop and restart by simultaneous requests, and over REST."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_many_at_once_are_one_job_and_one_action(cloud, scope, vms_of):
 
 
 def test_without_the_locks_many_at_once_go_wrong(cloud, scope, vms_of, monkeypatch):
-    """The race is real: with the VM's row and its lock left open, one click becomes several jobs."""
+    """Show the race: without the locks on the VM's row and entity, one click becomes several jobs."""
     (vm,) = vms_of(1, status="SHUTOFF")
     monkeypatch.setattr(ServerCommand, "locks", lambda self: [])
     monkeypatch.setattr("vms.models.VirtualMachineQuerySet.select_for_update", lambda self, **options: self)

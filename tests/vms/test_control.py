@@ -1,4 +1,4 @@
-"""Start, stop, restart: from the click to what the cloud then says, whatever goes wrong between."""
+"""Start, stop and restart, from the request to the final status, with faults in between."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_hard_restart_is_asked_for_as_such(cloud, scope, vms_of):
 # --- Refusals ----------------------------------------------------------------------------------------------
 
 
-def test_what_is_so_already_changes_nothing(cloud, scope, vms_of):
+def test_an_action_in_the_requested_state_changes_nothing(cloud, scope, vms_of):
     (vm,) = vms_of(1)
 
     asked = control(scope, vm, "start")
@@ -147,7 +147,7 @@ def test_a_dry_run_refuses_alike_and_does_nothing(scope, vms_of):
 
 
 class Killed(BaseException):
-    """As if by kill -9."""
+    """Die as if killed by SIGKILL."""
 
 
 @pytest.mark.parametrize("point", ["claimed", "called", "recorded"])
@@ -158,7 +158,7 @@ class Killed(BaseException):
 def test_a_worker_that_dies_anywhere_leaves_one_action(
     cloud, scope, vms_of, monkeypatch, point, action, before, nova
 ):
-    """Die at every pass of a point in turn: each time the job ends, and the cloud has counted one action."""
+    """Die at every pass of a point in turn: each time the job ends, and the cloud counts one action."""
     vms = vms_of(4, status=before)
     cloud.clock(action_seconds=0.05)
     for passes, vm in enumerate(vms):
@@ -208,7 +208,7 @@ def test_an_answer_that_is_lost_is_not_asked_for_twice(cloud, scope, vms_of, act
 
 
 def test_a_restart_that_did_not_look_first_would_restart_twice(cloud, scope, vms_of, monkeypatch):
-    """The danger is real: without the look at Nova's record, a lost answer costs a second reboot."""
+    """Show the danger: without Nova's record of actions, a lost response causes a second reboot."""
     (vm,) = vms_of(1)
     monkeypatch.setattr(RestartVmCommand, "was_done_before", lambda self, compute: False)
     cloud.faults(

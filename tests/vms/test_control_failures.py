@@ -1,4 +1,4 @@
-"""Start, stop, restart, when the cloud says no, or nothing, or nonsense."""
+"""Start, stop and restart when the cloud refuses, does not answer, or answers with garbage."""
 
 from __future__ import annotations
 

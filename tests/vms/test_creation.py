@@ -1,4 +1,4 @@
-"""What may be asked of a new VM: each field at its bounds, all errors at once, and nothing left of what is refused."""
+"""Requests for new VMs: each field at its limits, all errors at once, and no trace of a refused request."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from .conftest import AdminClient
 pytestmark = pytest.mark.usefixtures("catalogue")
 
 
-def nothing_is_left(cloud):
-    """Neither rows nor anything in the cloud."""
+def is_nothing_left(cloud):
+    """Check that neither rows nor objects in the cloud are left."""
     assert not VirtualMachine.objects.exists()
     assert not Volume.objects.exists()
     objects = cloud.call("GET", "objects")
@@ -79,7 +79,7 @@ def test_each_field_at_its_bounds(admin, system, cloud, field, right, wrong):
         assert list(errors_of(answer)) == [field], value
 
     assert not Job.objects.exists()
-    assert nothing_is_left(cloud)
+    assert is_nothing_left(cloud)
 
 
 def test_all_errors_are_said_at_once_also_of_what_has_to_be_chosen(admin, system):
@@ -160,7 +160,7 @@ def test_an_image_that_went_away_between_choice_and_boot(admin, system, cloud, a
 
     assert (job["status"], job["outcome"]["code"]) == ("failed", "invalid_request")
     assert "image" in job["outcome"]["message"].lower()
-    assert nothing_is_left(cloud)
+    assert is_nothing_left(cloud)
     entry = VMOperationLog.objects.get()
     assert (entry.operation, entry.success, str(entry.job_id)) == ("create", False, job["id"])
     assert entry.detail == f"{job['outcome']['code']}: {job['outcome']['message']}"
@@ -175,7 +175,7 @@ def test_a_server_that_ends_in_error_keeps_novas_reason_and_nothing_else(admin, 
 
     assert job["status"] == "failed"
     assert "No valid host was found." in job["outcome"]["message"]
-    assert nothing_is_left(cloud)
+    assert is_nothing_left(cloud)
 
 
 def test_a_quota_that_the_cloud_has_is_said_in_its_words(admin, system, cloud, account):
@@ -185,7 +185,7 @@ def test_a_quota_that_the_cloud_has_is_said_in_its_words(admin, system, cloud, a
 
     assert (job["status"], job["outcome"]["code"]) == ("failed", "quota_exceeded")
     assert "cores" in job["outcome"]["message"]
-    assert nothing_is_left(cloud)
+    assert is_nothing_left(cloud)
 
 
 def test_the_tenants_quota_says_what_is_needed_and_what_is_left(admin, system, cloud):
@@ -201,7 +201,7 @@ def test_the_tenants_quota_says_what_is_needed_and_what_is_left(admin, system, c
         "cpu_cores": {"needed": 8, "left": 3, "total": 3},
         "disk_gb": {"needed": 200, "left": 100, "total": 100},
     }
-    assert nothing_is_left(cloud)
+    assert is_nothing_left(cloud)
     assert admin.new_vm(system, dry_run=True).status_code == 200
     assert admin.new_vm(system, boot_volume=True).status_code == 202
     assert admin.new_vm(system).json()["quota"]["cpu_cores"] == {"needed": 2, "left": 1, "total": 3}
@@ -221,7 +221,7 @@ def test_a_dry_run_by_query_writes_nothing(admin, system, cloud):
     assert (answer.status_code, answer.json()["job"]) == (200, None)
     assert answer.json()["vm"]["image_name"] == "Ubuntu 22.04"
     assert admin.post("/api/v1/vms/?dry_run=perhaps", {**params, **size}, format="json").status_code == 400
-    assert nothing_is_left(cloud)
+    assert is_nothing_left(cloud)
 
 
 def test_who_may_create(admin, system):
@@ -284,7 +284,7 @@ def test_a_creation_that_is_cancelled_leaves_nothing(admin, system, cloud):
     work()
 
     assert admin.get(f"/api/v1/jobs/{job_id}/").json()["status"] == "cancelled"
-    assert nothing_is_left(cloud)
+    assert is_nothing_left(cloud)
 
 
 def test_a_snapshot_is_chosen_by_its_own_tenant_alone(admin, system, account):

@@ -1,13 +1,13 @@
-"""Whatever happens to servers and VMs, in whatever order: in the end the rows say what the cloud says.
+"""After any history of servers and VMs, the rows agree with the cloud.
 
-Hypothesis writes the stories. In a story servers are started, stopped, changed and removed behind the portal's back,
-people ask for everything that may be asked for, workers come or do not, syncs run whole, in part or in the middle of
-something else, the cloud is quick or slow, fails, and loses answers.
-Then nothing goes wrong any more, all jobs end, and a listing of changes and two of everything must have made the
-rows the cloud's. What must hold at any moment (`test_histories_checks.check`) is looked at after every move.
+Hypothesis generates the histories. In a history servers are started, stopped, changed and deleted without the portal, users
+request every action, jobs run or wait, syncs run in full, in part or between other events, and the cloud is fast or slow,
+fails, and loses responses.
+Then all faults end, all jobs run to their end, and after a listing of changes and two full listings the rows have to agree
+with the cloud. The invariants (`test_histories_checks.check`) are checked after every event.
 
-The stories are the same at every run, so that a change that breaks nothing fails nothing.
-For a search with other stories: `PORTAL_STORIES=1000 python -m pytest tests/vms/test_histories.py`.
+The histories are the same in every run, so that a failure is due to a change of the code.
+For a search with other histories: `PORTAL_STORIES=1000 python -m pytest tests/vms/test_histories.py`.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ MEANWHILE = st.one_of(
 
 
 class History(RuleBasedStateMachine):
-    """A portal and its cloud, and everything that can happen to both."""
+    """A state machine of a portal and its cloud."""
 
     world: ClassVar[World]
 

@@ -1,7 +1,7 @@
-"""What must hold in a history, at every moment and in the end (`test_histories.py`).
+"""The invariants of the histories of `test_histories.py`, after every event and at the end.
 
-A trigger writes down every write of what the sync keeps, with who wrote it, whether a job held the row then, and
-whether the row had been written after the sync began.
+A trigger records every write of the columns that the sync writes, with the writer, whether a job held the row, and whether
+the row had been written since the sync began.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def check_jobs(entries):
 
 
 def check_losses(run, lost, held, total):
-    """The brake: more than a third, at least two, newly missing are not believed; others are, the second time."""
+    """Check mass losses: more than a third and at least two newly missing VMs mark none; fewer are marked the second time."""
     # What a listing of changes shows as deleted is not missing; what a job holds may go by our own doing.
     removed = set(
         VirtualMachine.objects.filter(pk__in=lost, status=VMStatus.REMOVED).values_list("pk", flat=True)
@@ -165,7 +165,7 @@ def compare(listed, *, noted=False):
 
 
 def compare_volumes(listed, objects):
-    """Each volume of ours is on the VM that its row says; nothing of ours is left in the cloud without a row."""
+    """Check that each volume is attached as its row says, and that the cloud has no object of the portal without a row."""
     on = {
         volume["id"]: server_id
         for server_id, server in listed.items()

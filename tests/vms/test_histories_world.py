@@ -1,9 +1,8 @@
-"""The world in which the histories of `test_histories.py` happen: a cloud, its portal, a worker, and a clock.
+"""The environment of the histories of `test_histories.py`: a cloud, its portal, a worker, and a clock.
 
-All of it runs in one thread against the real database and the simulated cloud, so that a story can be told again:
-a worker does something when it is told to, a sync can be stopped between two pages for something else to happen, and
-time passes by moving every time in the database back and the cloud's clock on.
-What must hold is in `test_histories_checks.py`.
+Everything runs in one thread with a real database and the simulated cloud, so that a history is reproducible: a job runs on
+request, an event can happen between two pages of a sync, and time passes by moving every time in the database back and the
+cloud's clock forward. The invariants are in `test_histories_checks.py`.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ TIMES = {
 
 
 class World:
-    """A cloud with servers of which most are the portal's, and everything that can happen to both."""
+    """A cloud with servers, most of them the portal's, and the events that can happen to both."""
 
     def __init__(self, cloud, account, patch):
         self.cloud, self.account, self.patch = cloud, account, patch
@@ -75,7 +74,7 @@ class World:
         patch.setattr(dispatch, "_send", lambda *args: None)
 
     def begin(self, servers, strangers):
-        """Forget everything; so many servers that are VMs, and as many that are not as told."""
+        """Reset the cloud, and create servers with and without VMs."""
         with connection.cursor() as cursor:
             cursor.execute("SELECT set_config('portal.writer', 'other', false)")
             cursor.execute("SELECT set_config('portal.sync_began', 'infinity', false)")
@@ -118,7 +117,7 @@ class World:
     # --- Time ---
 
     def pass_time(self, seconds):
-        """Time passes, for the portal and for the cloud."""
+        """Let time pass, for the portal and for the cloud."""
         if seconds:
             self.cloud.clock(advance_seconds=seconds)
             self.offset += seconds
@@ -137,7 +136,7 @@ class World:
 
     @contextmanager
     def writer(self, name):
-        """Who writes from here on, for the trigger."""
+        """Set the name of the writer for the trigger."""
         with connection.cursor() as cursor:
             cursor.execute("SELECT set_config('portal.writer', %s, false)", [name])
             try:
@@ -148,7 +147,7 @@ class World:
     # --- The cloud, behind the portal's back ---
 
     def servers(self):
-        """What Nova lists, as another client of the same project sees it."""
+        """List the servers as another client of the project."""
         answer = self.bare.get(f"{self.nova}/servers/detail", timeout=30)
         answer.raise_for_status()
         return {server["id"]: server for server in answer.json()["servers"]}
@@ -158,7 +157,7 @@ class World:
         return ids[which % len(ids)] if ids else None
 
     def act(self, which, word, argument=None):
-        """Another client asks Nova for an action. Nova may refuse, or have no such server any more."""
+        """Request an action as another client. Nova may refuse it, or no longer have the server."""
         if server_id := self.server_of(which):
             url = f"{self.nova}/servers/{server_id}"
             with suppress(requests.RequestException):
@@ -168,17 +167,17 @@ class World:
                     self.bare.post(f"{url}/action", json={word: argument}, timeout=30)
 
     def there(self):
-        """The servers that there are, without asking Nova: what may go wrong is to strike the portal."""
+        """Return the servers without a request to Nova, so that faults hit the portal alone."""
         return {server["id"] for server in self.cloud.call("GET", "objects")["servers"]}
 
     def change(self, which, columns):
-        """Something becomes of a server that nobody asked for."""
+        """Change a server without a request."""
         server_id = self.server_of(which)
         if server_id in self.there():
             self.cloud.change(server_id, **columns)
 
     def lose(self, which):
-        """A server is gone from one moment to the next."""
+        """Remove a server at once."""
         server_id = self.server_of(which)
         if server_id in self.there():
             # The simulator would go on showing an odd word of a server that is gone.
@@ -192,7 +191,7 @@ class World:
         return vms[which % len(vms)] if vms else None
 
     def ask(self, which, verb, **options):
-        """Call one of the services for a VM; whether it was not refused."""
+        """Call a service for a VM; return whether it was accepted."""
         vm = self.vm(which)
         if vm is None:
             return False
@@ -209,7 +208,7 @@ class World:
         services.create_vm(scope=self.scope, params=params)
 
     def move_volume(self, which, volume):
-        """Attach what is free, detach what is not."""
+        """Attach a free volume, or detach an attached one."""
         volumes = list(Volume.objects.exclude(volume_id=None).order_by("volume_id"))
         if not volumes:
             self.ask(which, "attach_volume", size_gb=1)
@@ -222,7 +221,7 @@ class World:
             services.detach_volume(scope=self.scope, vm_id=moved.vm_id, volume_id=moved.pk)
 
     def run_until(self, which, days):
-        """The end of a VM's runtime is set to some days from now, and the window looks."""
+        """Set a VM's end date to some days from now, and run the check of end dates."""
         self.ask(
             which,
             "change_vm",
@@ -236,12 +235,12 @@ class World:
         return list(Job.objects.filter(status__in=IN_FLIGHT).order_by("created_at", "position"))
 
     def work_on(self, which):
-        """A worker takes one job as far as it goes."""
+        """Run one job as far as it goes."""
         if jobs := self.jobs():
             engine.advance(jobs[which % len(jobs)].pk)
 
     def work_round(self):
-        """All jobs are rung for, and all that is watched is looked at."""
+        """Run all due jobs, and poll all watched objects."""
         for job in self.jobs():
             engine.advance(job.pk)
         watched = (
@@ -251,7 +250,7 @@ class World:
             polling.poll(watcher, scope)
 
     def work(self, rounds=60):
-        """Until all jobs have ended, or so many rounds have passed, each longer than the one before."""
+        """Work in rounds of growing length until all jobs have ended, or the rounds are used up."""
         for number in range(rounds):
             self.work_round()
             if not self.jobs():
@@ -266,7 +265,7 @@ class World:
         world = self
 
         def pages(compute, *, changes_since=None, page_size=1000):
-            """As the real one, but a page is fetched when it is asked for: a story must be the same each time."""
+            """List pages as the client does, but without prefetching, so that a history is reproducible."""
             query = _server_query(compute._cloud_time(changes_since), None, ())
             for page in compute._raw_pages(world.page_size, query):
                 with world.writer("other"):
@@ -280,7 +279,7 @@ class World:
         return pages
 
     def sync(self, *, full=False, meanwhile=(), page_size=1000):
-        """One run, during which something else happens after each of its first pages was read."""
+        """Run a sync in which an event happens after each of the first pages."""
         self.meanwhile, self.page_size = list(meanwhile), page_size
         before = None if meanwhile else self.losses()
         with connection.cursor() as cursor, self.writer("sync"):
@@ -292,7 +291,7 @@ class World:
         return run
 
     def losses(self):
-        """What a full run would miss, each with its row; and how many VMs there are to be missed."""
+        """Return the VMs that a full run would miss, and the number of bound VMs."""
         bound = VirtualMachine.objects.exclude(openstack_id=None).exclude(status=VMStatus.REMOVED)
         listed = self.there()
         held = set(EntityLock.objects.values_list("key", flat=True))
@@ -305,7 +304,7 @@ class World:
     # --- The end ---
 
     def settle(self):
-        """Nothing goes wrong any more and nobody asks for anything: everything ends, and the rows are the cloud's."""
+        """End all faults and requests, and let everything come to rest: the rows have to agree with the cloud."""
         self.cloud.no_faults()
         self.cloud.clock(build_seconds=0, action_seconds=0, volume_seconds=0)
         self.work()
@@ -332,7 +331,7 @@ class World:
 
 @contextmanager
 def world_of(cloud, account):
-    """A world, with its trigger and its patches."""
+    """Provide a world with its trigger and patches."""
     with pytest.MonkeyPatch.context() as patch, connection.cursor() as cursor:
         cursor.execute(OBSERVE)
         # A story that fails would otherwise be lost among thousands of lines.

@@ -1,4 +1,4 @@
-"""What Nova's record of a request tells."""
+"""Nova's record of a request."""
 
 from __future__ import annotations
 

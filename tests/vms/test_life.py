@@ -1,8 +1,8 @@
-"""The whole life of a VM over REST, on the simulated cloud, or on the one that PORTAL_TEST_CLOUD names.
+"""The life of a VM over REST, in the simulated cloud, or in the cloud of PORTAL_TEST_CLOUD.
 
     PORTAL_TEST_CLOUD=demo python -m pytest -n 0 -s tests/vms/test_life.py
 
-prints every state that was seen, and how long it took to get there.
+prints every observed state, and how long it took to reach it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def account(cloud, transactional_db):
 
 
 class Diary:
-    """Does one thing after another to a VM, and writes down what was seen and when."""
+    """Runs one request after another on a VM, and records the observations with their times."""
 
     def __init__(self, client, url):
         self.client, self.url, self.lines = client, url, []

@@ -1,4 +1,4 @@
-"""What a cloud accepted and lost: the job looks at the other side, asks again, or ends and says so."""
+"""Requests that a cloud has accepted and lost: the job sends them again, or fails with the reason."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def job_of(answer):
 
 
 def volumes_of_ours(cloud):
-    """What carries the portal's mark in Cinder."""
+    """Return the volumes with the portal's metadata in Cinder."""
     found = cloud.call("GET", "objects")["volumes"]
     return [volume for volume in found if "portal" in volume.get("metadata", {})]
 
 
 def ended(answer):
-    """The job of an accepted request, worked off while time passes."""
+    """Run the job of an accepted request to its end while time passes."""
     assert answer.status_code == 202, answer.json()
     work_with_losses()
     return job_of(answer)

@@ -1,4 +1,4 @@
-"""The nine power actions: from where each is allowed, where it leads, and what becomes of one that fails."""
+"""The nine power actions: the statuses that allow them, their results, and their failures."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ POWER = sorted(POWER_COMMANDS)
 
 
 def fresh(vm):
-    return VirtualMachine.objects.shown().get(pk=vm.pk)
+    return VirtualMachine.objects.for_display().get(pk=vm.pk)
 
 
 def test_every_action_has_a_command_and_is_an_operation_of_the_log():

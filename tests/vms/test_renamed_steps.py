@@ -1,4 +1,4 @@
-"""Steps that the release before has stored under other names."""
+"""Former names of steps, which the release before has stored."""
 
 from __future__ import annotations
 

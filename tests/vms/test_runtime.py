@@ -1,4 +1,4 @@
-"""The runtime window: announced, stopped when it is over, and never what was extended meanwhile."""
+"""End dates: they are announced, VMs are stopped after them, and extended VMs keep running."""
 
 from __future__ import annotations
 

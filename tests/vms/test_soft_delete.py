@@ -81,7 +81,7 @@ def test_where_only_administrators_may_end_it_a_removal_with_delete_ends_and_say
     assert VirtualMachine.objects.get().status == "removed"
 
 
-def test_a_creation_that_failed_leaves_nothing_there_either(admin, system, cloud):
+def test_a_failed_creation_leaves_nothing_in_the_portal(admin, system, cloud):
     keep_deleted(cloud, force=True)
     cloud.call("POST", "failing_builds", {"times": 1})
 

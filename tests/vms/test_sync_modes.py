@@ -1,4 +1,4 @@
-"""The two ways of a status sync (all servers, or what has changed), on demand, in motion, and when it goes stale."""
+"""Full syncs and syncs of changes, syncs on request, faster syncs of moving VMs, and stale regions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.factories import MembershipFactory, TenantFactory, UserFactory
 from vms.models import SyncRun, SyncState, VirtualMachine, VMOperationLog
 from vms.services import request_sync
 from vms.services.status_sync import prune_runs, select_stale_states
-from vms.sync.regions import moving_regions
+from vms.sync.regions import select_moving_regions
 from vms.sync.status import sync_region
 
 REGION = "RegionOne"
@@ -22,7 +22,7 @@ REGION = "RegionOne"
 
 @pytest.fixture
 def synced(account, vms_of):
-    """Ten running VMs, all listed once; gives their rows by name."""
+    """Create ten running VMs, sync them, and return their rows by name."""
     vms = vms_of(10, status="ACTIVE", name_prefix="shop")
     assert sync_region(account.pk, REGION).full
     return vms
@@ -35,7 +35,7 @@ def run(account, **options):
 
 
 def servers_listed(cloud):
-    """The queries of the listings since the log was emptied."""
+    """Return the queries of the listings since the log was cleared."""
     requests = cloud.call("GET", "requests")["requests"]
     return [entry for entry in requests if entry["path"].endswith("/servers/detail")]
 
@@ -65,7 +65,7 @@ def test_what_the_cloud_says_is_deleted_is_removed_at_once_and_not_missing_later
     assert set(gone.values_list("status", "missing_count")) == {("removed", 0)}
 
 
-def test_sudden_mass_loss_is_not_believed_and_old_losses_do_not_block_the_sync(
+def test_a_sudden_mass_loss_is_held_back_and_earlier_losses_do_not_block_the_sync(
     cloud, account, synced, settings
 ):
     def vanish(vms):
@@ -151,19 +151,19 @@ def test_the_runs_of_a_shared_account_tell_a_tenant_no_counts(account, synced, m
     assert client.get("/api/v1/vms/sync/").json()["count"] == 0, "another tenant's account"
 
 
-def test_what_moves_is_looked_at_more_often(cloud, account, synced):
-    assert moving_regions() == []
+def test_regions_with_a_moving_vm_are_synced_more_often(cloud, account, synced):
+    assert select_moving_regions() == []
     cloud.change(synced[0].openstack_id, task_state="rebooting")
     run(account)
-    assert moving_regions() == [(account.pk, REGION)]
+    assert select_moving_regions() == [(account.pk, REGION)]
 
     cloud.change(synced[0].openstack_id, task_state=None)
     run(account)
 
-    assert moving_regions() == []
+    assert select_moving_regions() == []
 
 
-def test_silence_is_an_alarm(account, synced, client, settings):
+def test_regions_without_a_recent_sync_are_stale(account, synced, client, settings):
     assert not select_stale_states().exists()
     settings.METRICS_TOKEN = ""
     SyncState.objects.update(
@@ -182,7 +182,7 @@ def test_silence_is_an_alarm(account, synced, client, settings):
     assert not select_stale_states().exists(), "an account that was switched off is silent on purpose"
 
 
-def test_a_wish_made_during_a_run_is_for_the_next(account, synced, scope):
+def test_a_request_during_a_run_is_for_the_next_run(account, synced, scope):
     began = SyncState.objects.get().full_listed_at
 
     request_sync(scope=scope)

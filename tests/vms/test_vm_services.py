@@ -1,4 +1,4 @@
-"""Resize, volumes, snapshots, console, changes, removal, export: what is refused, what is kept, and who sees what."""
+"""The services of VMs: resize, volumes, snapshots, console, changes, deletion and export."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("catalogue")
 
 @pytest.fixture
 def vm(admin, system):
-    """A running VM that the portal has made."""
+    """Create a running VM by the portal."""
     admin.done(admin.new_vm(system))
     return VirtualMachine.objects.get()
 
@@ -80,7 +80,7 @@ def test_while_a_resize_waits_nothing_else_is_done_and_the_quota_counts_the_larg
         ({"cpu_cores": 0, "memory_gb": 8}, "cpu_cores"),
     ],
 )
-def test_sizes_that_cannot_be_had(admin, url, params, field):
+def test_sizes_without_a_flavor_are_refused(admin, url, params, field):
     answer = admin.post(f"{url}resize/", params)
 
     assert (code_of(answer, 400), list(answer.json()["errors"])) == ("invalid", [field])
@@ -197,7 +197,7 @@ def test_a_snapshot_outlives_its_vm(admin, vm, url, cloud):
     assert not CloudResource.objects.present().filter(cloud_id=snapshot["image_id"]).exists()
 
 
-def test_a_console_is_for_who_asked_and_is_kept_encrypted(admin, vm, url, settings):
+def test_a_console_text_is_for_its_user_and_encrypted(admin, vm, url, settings):
     assert code_of(
         AdminClient(MembershipFactory(tenant=admin.member.tenant, role=Role.VIEWER)).get(f"{url}console/"),
         403,
@@ -216,14 +216,14 @@ def test_a_console_is_for_who_asked_and_is_kept_encrypted(admin, vm, url, settin
     assert admin.get(f"{url}console/").json()["url"] is None, "forgotten when the cloud has"
 
 
-def test_the_console_of_what_does_not_run(admin, vm, url):
+def test_the_console_url_of_a_stopped_vm_is_refused(admin, vm, url):
     admin.done(admin.post(f"{url}actions/", {"action": "stop"}))
 
     assert code_of(admin.post(f"{url}console/", {"reading": "url"})) == "wrong_state"
     admin.done(admin.post(f"{url}console/", {"reading": "log"}))
 
 
-def test_reading_a_console_holds_nobody_up(admin, vm, url):
+def test_a_console_reading_does_not_lock_the_vm(admin, vm, url):
     assert admin.post(f"{url}console/", {"reading": "log"}).status_code == 202
 
     assert admin.post(f"{url}actions/", {"action": "stop"}).status_code == 202
@@ -305,7 +305,7 @@ def test_a_vm_that_never_had_a_server_is_removed(admin, system, account):
     assert not VirtualMachine.objects.exists()
 
 
-def test_what_is_gone_already_is_removed(admin, vm, url, cloud):
+def test_a_vm_whose_server_is_gone_is_deleted(admin, vm, url, cloud):
     cloud.remove(vm.openstack_id)
 
     admin.done(admin.delete(f"{url}?force=true"))
@@ -341,7 +341,7 @@ def test_the_export_has_the_filters_of_the_list_and_no_formulas(admin, vm):
     assert admin.get("/api/v1/vms/export/?colour=red").status_code == 400
 
 
-def test_twice_the_same_wish_is_one_job(admin, vm, url):
+def test_two_identical_requests_are_one_job(admin, vm, url):
     one = admin.delete(f"{url}?force=true").json()["job"]["id"]
 
     again = admin.delete(f"{url}?force=true")

@@ -1,4 +1,4 @@
-"""A pool in the simulated cloud, and who claims from it."""
+"""A pool in the simulated cloud, and tenants that claim from it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["account", "cloud"]
 
 @pytest.fixture
 def pool(account):
-    """A pool of three empty volumes."""
+    """Create a pool of three blank volumes."""
     return VolumePool.objects.create(
         account=account, region="RegionOne", type="debian", size_gb=2, desired=3, max_in_flight=5
     )
@@ -24,7 +24,7 @@ def pool(account):
 
 @pytest.fixture
 def full(pool):
-    """The pool, filled."""
+    """Fill the pool."""
     backfill(pool.pk)
     work()
     assert SpareVolume.objects.claimable().count() == 3
@@ -45,7 +45,7 @@ def system(scope):
 
 
 def claimer(scope, system):
-    """Claims for one tenant: `want(2)`, `want(1, volume_ids=[...])`."""
+    """Return a function that claims for one tenant: `request_claim(2)`, `request_claim(1, volume_ids=[...])`."""
 
     def claim(count=1, type_code="debian", **more):
         return claim_volumes(
@@ -57,14 +57,14 @@ def claimer(scope, system):
 
 
 @pytest.fixture
-def want(scope, system):
+def request_claim(scope, system):
     """Claims of the tenant."""
     return claimer(scope, system)
 
 
 @pytest.fixture
 def others(account):
-    """Claims of so many tenants, each its own: the quota's lock makes those of one wait for each other."""
+    """Return claims of several tenants, because the quota's lock serializes those of one tenant."""
 
     def make(count):
         members = [MembershipFactory(role=Role.ADMIN) for _ in range(count)]
@@ -79,18 +79,18 @@ def others(account):
 
 
 class Cinder:
-    """What the simulated Cinder has, by id."""
+    """Return the volumes of the simulated Cinder by id."""
 
     def __init__(self, cloud):
         self.cloud = cloud
 
     def volumes(self):
-        """Those of ours: with a mark of the portal's."""
+        """Return the volumes with the portal's metadata."""
         objects = self.cloud.call("GET", "objects")["volumes"]
         return {one["id"]: one for one in objects if any(key.startswith("portal") for key in one["metadata"])}
 
-    def agree(self):
-        """Whether every volume of ours belongs to exactly one row, and every row to a volume."""
+    def is_consistent(self):
+        """Return whether each volume of the portal has exactly one row, and each row a volume."""
         rows = [
             *SpareVolume.objects.values_list("volume_id", flat=True),
             *Volume.objects.values_list("volume_id", flat=True),

@@ -1,4 +1,4 @@
-"""A pool without a cloud: what it has, what it had and what was wanted of it is simply written down."""
+"""Pools without a cloud, whose spares, stock and claims are written as rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from volumepool.models import Claim, PoolStock
 
 @pytest.fixture
 def pool():
-    """A pool that has two spares, of which one can be claimed no more, and a third in creation."""
+    """Create a pool with a claimable spare, an outdated one, and one in creation."""
     pool = VolumePoolFactory(desired=4)
     SpareVolumeFactory(pool=pool)
     SpareVolumeFactory(pool=pool, size_gb=7)

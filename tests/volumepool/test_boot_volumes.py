@@ -1,4 +1,4 @@
-"""VMs that boot from a volume take a spare when a pool has just what they are to boot from."""
+"""VMs that boot from a volume claim a spare when a pool has a matching one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def image(catalogue):
 
 @pytest.fixture
 def of_image(account, image):
-    """A pool of copies of it, filled."""
+    """Create and fill a pool of copies of the image."""
     pool = VolumePool.objects.create(
         account=account, region="RegionOne", type="ubuntu-40", size_gb=40, desired=1, image_id=image.cloud_id
     )
@@ -35,7 +35,7 @@ def of_image(account, image):
 
 @pytest.fixture
 def of_snapshot(account, catalogue):
-    """A pool of what an igw boots from, filled."""
+    """Create and fill a pool of boot volumes of igws."""
     pool = VolumePool.objects.create(
         account=account, region="RegionOne", type="igw", size_gb=20, desired=1, snapshot_prefix="igw-"
     )
@@ -51,7 +51,7 @@ def filled(pool):
 
 
 def seen(volume):
-    """What the wrapper reads of it."""
+    """Return the volume as the client reads it."""
     return open_cloud(volume.account, volume.region).block_storage.get_volume(volume.volume_id)
 
 
@@ -77,7 +77,7 @@ def test_a_vm_boots_from_a_spare_of_its_image(admin, system, of_image, cinder):
     assert (Claim.objects.get().taken, Claim.objects.get().made) == (1, 0)
 
 
-def test_when_there_is_no_spare_the_volume_is_made_and_the_pool_hears_of_it(
+def test_without_a_spare_the_volume_is_created_and_the_miss_is_counted(
     admin, system, of_image, image, cinder
 ):
     SpareVolume.objects.all().delete()
@@ -91,14 +91,14 @@ def test_when_there_is_no_spare_the_volume_is_made_and_the_pool_hears_of_it(
 
 
 @pytest.mark.parametrize("fields", [{"disk_gb": 50}, {"os_type": "debian"}, {"boot_volume": False}])
-def test_what_is_not_just_that_is_no_claim(admin, system, of_image, fields):
+def test_invalid_claims_are_refused(admin, system, of_image, fields):
     admin.done(admin.new_vm(system, **{"boot_volume": True, **fields}))
 
     assert SpareVolume.objects.count() == 1
     assert not Claim.objects.exists()
 
 
-def test_a_kind_of_system_that_only_a_pool_knows(admin, system, of_snapshot, cinder):
+def test_a_pool_of_snapshots_defines_the_system_of_a_vm(admin, system, of_snapshot, cinder):
     spare = SpareVolume.objects.get()
     admin.done(boots(admin, system, os_type="igw", disk_gb=20))
     SpareVolume.objects.all().delete()
@@ -111,7 +111,7 @@ def test_a_kind_of_system_that_only_a_pool_knows(admin, system, of_snapshot, cin
     assert (refused.status_code, set(refused.json()["errors"])) == (400, {"os_type"})
 
 
-def test_a_spare_that_is_bad_is_replaced_unseen(admin, system, of_image, cloud, cinder):
+def test_an_unusable_spare_is_replaced(admin, system, of_image, cloud, cinder):
     spare = SpareVolume.objects.get()
     cloud.call("PATCH", f"volumes/{spare.volume_id}", {"status": "error"})
 
@@ -120,10 +120,10 @@ def test_a_spare_that_is_bad_is_replaced_unseen(admin, system, of_image, cloud, 
     volume = Volume.objects.get()
     assert volume.volume_id != spare.volume_id
     assert (volume.source, volume.is_boot) == ("created", True)
-    assert cinder.agree()
+    assert cinder.is_consistent()
 
 
-def test_a_vm_that_comes_to_nothing_takes_its_volume_along(admin, system, of_image, cloud, cinder):
+def test_a_failed_creation_deletes_its_boot_volume(admin, system, of_image, cloud, cinder):
     cloud.faults({"kind": "status", "status": 400, "method": "POST", "path": "/servers", "times": 1})
 
     job = admin.ended(boots(admin, system))
@@ -133,7 +133,7 @@ def test_a_vm_that_comes_to_nothing_takes_its_volume_along(admin, system, of_ima
     assert cinder.volumes() == {}
 
 
-def test_a_vm_that_is_cancelled_before_it_begins_gives_the_spare_back(admin, system, of_image, cinder):
+def test_a_creation_cancelled_before_its_start_returns_the_spare(admin, system, of_image, cinder):
     spare = SpareVolume.objects.get()
     answer = boots(admin, system)
     engine.cancel(Job.objects.get(pk=answer.json()["job"]["id"]))
@@ -143,4 +143,4 @@ def test_a_vm_that_is_cancelled_before_it_begins_gives_the_spare_back(admin, sys
     for _twice in range(2):
         reconcile(of_image.account_id, "RegionOne")
     assert SpareVolume.objects.get().volume_id == spare.volume_id
-    assert cinder.agree()
+    assert cinder.is_consistent()

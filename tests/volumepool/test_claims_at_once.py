@@ -1,4 +1,4 @@
-"""Many who claim at the same moment: nobody gets what another has, and nothing is lost."""
+"""Simultaneous claims: no spare is given twice, and none is lost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLAIMERS, SPARES = 16, 160
 
 @pytest.fixture
 def stocked_pool(pool):
-    """A pool with spares that no Cinder has: a claim does not ask."""
+    """Create a pool with spares that Cinder does not have, because a claim sends no request."""
     SpareVolume.objects.bulk_create(
         SpareVolume(
             pool=pool,
@@ -53,10 +53,10 @@ def simultaneously(works):
 
 
 def test_no_spare_is_given_twice_and_none_is_lost(stocked_pool, others):
-    def five_times(want):
-        return lambda: [volume for _ in range(5) for volume in want(2).volumes]
+    def five_times(request_claim):
+        return lambda: [volume for _ in range(5) for volume in request_claim(2).volumes]
 
-    given = simultaneously([five_times(want) for want in others(CLAIMERS)])
+    given = simultaneously([five_times(request_claim) for request_claim in others(CLAIMERS)])
 
     assert [one for one in given if isinstance(one, Exception)] == []
     assert max(Counter(volume.volume_id for volume in given).values()) == 1
@@ -71,11 +71,13 @@ READ_FIRST = """
 """
 
 
-def test_who_reads_before_he_deletes_gives_the_same_spare_to_several(stocked_pool, others, monkeypatch):
-    """The race is real: what keeps the doubles out then is only that a volume's id stands in one row."""
+def test_a_claim_without_locks_gives_one_spare_to_several_tenants(stocked_pool, others, monkeypatch):
+    """Show the race: without the lock, only the unique id of a volume prevents duplicates."""
     monkeypatch.setattr(claims, "CLAIM_SPARES", READ_FIRST)
 
-    given = simultaneously([lambda want=want: want(2).volumes for want in others(8)])
+    given = simultaneously(
+        [lambda request_claim=request_claim: request_claim(2).volumes for request_claim in others(8)]
+    )
 
     assert [one for one in given if isinstance(one, IntegrityError)]
 
@@ -85,7 +87,9 @@ def test_without_the_lock_some_wait_for_others_and_get_nothing_of_plenty(stocked
     assert lock in claims.CLAIM_SPARES
     monkeypatch.setattr(claims, "CLAIM_SPARES", claims.CLAIM_SPARES.replace(lock, ""))
 
-    given = simultaneously([lambda want=want: want(2).volumes for want in others(8)])
+    given = simultaneously(
+        [lambda request_claim=request_claim: request_claim(2).volumes for request_claim in others(8)]
+    )
 
     assert {volume.source for volume in given} == {"pool", "created"}
 

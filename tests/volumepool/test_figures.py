@@ -1,4 +1,4 @@
-"""How full pools are: written down, forgotten in time, told by the API and to a Prometheus."""
+"""The stock of pools: recorded, pruned, returned by the API and exported to Prometheus."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = ["pool", "staff"]
 # --- Writing down ------------------------------------------------------------------------------------------
 
 
-def test_what_can_be_claimed_is_written_down_and_again_when_it_changes(pool):
+def test_the_stock_is_recorded_when_it_changes(pool):
     assert record_stock() == 1
     assert record_stock() == 0, "nothing has changed"
 
@@ -49,7 +49,7 @@ def test_what_can_be_claimed_is_written_down_and_again_when_it_changes(pool):
     assert (newest.desired, newest.available, newest.creating) == (5, 0, 0)
 
 
-def test_what_stays_the_same_is_written_down_every_five_minutes(pool):
+def test_an_unchanged_stock_is_recorded_every_five_minutes(pool):
     record_stock()
     PoolStock.objects.update(at=timezone.now() - timedelta(minutes=4, seconds=58))
     assert record_stock() == 0
@@ -60,7 +60,7 @@ def test_what_stays_the_same_is_written_down_every_five_minutes(pool):
     assert record_stock() == 0
 
 
-def test_it_is_compared_with_the_newest_row_and_with_that_of_the_same_pool(pool):
+def test_the_stock_is_compared_with_the_newest_row_of_the_same_pool(pool):
     VolumePoolFactory(desired=9)
     record_stock()
     was(pool, minutes(0), 3)
@@ -69,13 +69,13 @@ def test_it_is_compared_with_the_newest_row_and_with_that_of_the_same_pool(pool)
     assert PoolStock.objects.filter(pool=pool).latest("at").available == 1
 
 
-def test_a_pool_that_is_off_is_not_written_down(pool):
+def test_the_stock_of_a_disabled_pool_is_not_recorded(pool):
     VolumePool.objects.update(enabled=False)
 
     assert record_stock() == 0
 
 
-def test_many_pools_are_written_down_in_as_many_statements_as_one(pool):
+def test_recording_many_pools_takes_as_many_statements_as_one(pool):
     few = queries_of(record_stock)
     for _ in range(20):
         SpareVolumeFactory(pool__desired=2)
@@ -97,7 +97,7 @@ def test_beat_has_it_written_down_and_forgotten(pool):
 # --- Forgetting --------------------------------------------------------------------------------------------
 
 
-def test_what_is_older_than_it_is_kept_is_forgotten_in_batches(pool, settings):
+def test_old_history_is_deleted_in_batches(pool, settings):
     settings.POOL_HISTORY_DAYS = 20
     for _ in range(5):
         was(pool, timedelta(days=21), 1)
@@ -197,7 +197,7 @@ def told(client):
     }
 
 
-def test_a_prometheus_is_told_how_the_pools_do(client, pool):
+def test_the_metrics_have_the_figures_of_the_pools(client, pool):
     quiet = VolumePoolFactory(desired=3, enabled=False, snapshot_prefix="none-")
     VolumePool.objects.filter(pk=pool.pk).update(paused_until=timezone.now() + timedelta(hours=1))
     claimed(pool, timedelta(hours=1), 3, 1)

@@ -1,8 +1,8 @@
-"""Pools of every kind from empty to empty, over REST, on the simulated cloud, or on the one that PORTAL_TEST_CLOUD names.
+"""The life of pools of every kind over REST, in the simulated cloud, or in the cloud of PORTAL_TEST_CLOUD.
 
     PORTAL_TEST_CLOUD=demo python -m pytest -n 0 -s tests/volumepool/test_life.py
 
-prints how long it takes to get a spare, and how long to get a volume that has to be made.
+prints the time to claim a spare, and the time to create a volume.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ def region(account):
 
 @pytest.fixture
 def mark(settings):
-    """Unique: whatever the portal makes in this test carries it, so that nothing else is taken for its own."""
+    """Return a unique tag for everything that the portal creates in this test."""
     settings.CLOUD_TAG = f"life-{uuid.uuid4().hex[:8]}"
     return settings.CLOUD_TAG
 
 
 @pytest.fixture
 def storage(account, region, mark):
-    """Cinder; at the end, nothing is left of what the test has made there, whatever happened."""
+    """Return Cinder's client, and delete everything that the test has created at the end."""
     storage = open_cloud(account, region).block_storage
     yield storage
     for snapshot in ours(storage, mark)[1]:
@@ -69,7 +69,7 @@ def storage(account, region, mark):
 
 
 def ours(storage, mark):
-    """Volumes and snapshots in Cinder that carry the test's mark, by whichever key."""
+    """Return the volumes and snapshots in Cinder with the test's metadata, under any key."""
     return [
         [one.id for page in pages for one in page if mark in one.metadata.values()]
         for pages in (storage.volume_pages(), storage.snapshot_pages())
@@ -77,7 +77,7 @@ def ours(storage, mark):
 
 
 def gone(remove, look, cinder_id):
-    """See something gone; what its state does not allow yet is asked for again."""
+    """Delete an object and wait until it is gone; repeat a deletion that its state does not allow yet."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         try:
@@ -90,14 +90,14 @@ def gone(remove, look, cinder_id):
 
 
 class Golden:
-    """A volume of the operator's, of which he makes a new snapshot now and then."""
+    """The operator's volume, of which new snapshots are created."""
 
     def __init__(self, storage, mark):
         self.storage, self.mark = storage, mark
         self.volume = storage.create_volume(name=f"{mark}-golden", size_gb=1, metadata={"life": mark})
 
     def snapshot(self):
-        """A new one, once it is there."""
+        """Create a snapshot, and wait until it is available."""
         until = time.monotonic() + PATIENCE
         while True:
             try:
@@ -124,7 +124,7 @@ def golden(storage, mark):
 
 @pytest.fixture
 def pools(account, region, mark, storage, golden):
-    """One of empty volumes, one of a snapshot by its name, one of an image."""
+    """Create a pool of blank volumes, one of a snapshot by its name, and one of an image."""
     image = min(
         (one for one in open_cloud(account, region).image.list_images() if one.status == "active"),
         key=lambda one: one.min_disk_gb,
@@ -142,7 +142,7 @@ def pools(account, region, mark, storage, golden):
 
 
 def beat(account, region):
-    """What the schedules and the rings between them do, until the pools are as they are to be."""
+    """Run the scheduled tasks until the pools have their desired stock."""
     for _round in range(6):
         before = list(SpareVolume.objects.order_by("pk").values_list("pk", "status", "snapshot_id"))
         assert reconcile(account.pk, region)
@@ -156,14 +156,14 @@ def beat(account, region):
 
 
 def stock():
-    """How many spares each pool has ready."""
+    """Return the number of ready spares of each pool."""
     ready = SpareVolume.objects.claimable().order_by()
     return Counter(ready.values_list("pool__type", flat=True))
 
 
 @contextmanager
 def sampled(seen):
-    """Look at the stock again and again, in a thread of its own, while something goes on."""
+    """Read the stock repeatedly in a thread while the block runs."""
     over = threading.Event()
 
     def look():
@@ -184,7 +184,7 @@ def sampled(seen):
 
 
 def claimed(admin, system, type_code, count):
-    """Ask over REST for volumes of a type; them, and the seconds until they are theirs and until all is done."""
+    """Claim volumes over REST; return them, and the seconds until the claim and until the end of its job."""
     began = time.monotonic()
     wish = {"information_system": str(system.pk), "type": type_code, "count": count}
     answer = admin.post("/api/v1/volumes/", wish, format="json")
@@ -254,7 +254,7 @@ def test_the_whole_life_of_pools(admin, system, account, region, mark, storage, 
 
 
 def look_at_contents(storage, pools, snapshot_id):
-    """What Cinder says that the spares are copies of."""
+    """Return the sources of the spares according to Cinder."""
     for type_code, pool in pools.items():
         for spare in SpareVolume.objects.filter(pool=pool):
             found = storage.get_volume(spare.volume_id)

@@ -1,4 +1,4 @@
-"""A pool over time: read in points, told by the API, and drawn."""
+"""The history of a pool: its points, the API, and the chart."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from tests.factories import MembershipFactory, VolumePoolFactory
-from volumepool.charts import plot
+from volumepool.charts import build_plot
 from volumepool.models import Claim, PoolStock
 from volumepool.services.stock import POINTS, build_history
 
@@ -28,7 +28,7 @@ def point_at(history, moment):
     return max((point for point in history.points if point.at <= moment), key=lambda point: point.at)
 
 
-def test_a_point_tells_what_was_in_it_weighed_by_how_long(pool):
+def test_a_point_averages_the_stock_by_time(pool):
     history = build_history(pool.pk, 30)
     began = history.points[-3].at  # It is two and a half hours long.
     for seconds, available, creating, desired in ((-60, 4, 0, 4), (2250, 1, 2, 4), (4500, 3, 0, 6)):
@@ -68,7 +68,7 @@ def test_a_pool_stays_as_it_was_for_a_quarter_of_an_hour_and_then_nobody_knows(p
     assert history.points[-1].available_min == 3, "it is still so"
 
 
-def test_what_was_so_when_the_range_began_is_known(pool):
+def test_the_stock_at_the_start_of_the_range_is_included(pool):
     history = build_history(pool.pk, 1)
     PoolStock.objects.create(pool=pool, at=history.since - minutes(6), available=3, creating=0, desired=4)
 
@@ -129,32 +129,38 @@ def test_no_tenant_sees_a_pool_over_time(pool):
 # --- The picture -------------------------------------------------------------------------------------------
 
 
-def test_the_picture_has_gaps_where_nothing_is_known_and_bars_where_something_was_wanted(pool):
+def test_the_chart_has_gaps_without_records_and_bars_for_claims(pool):
     for ago in (600, 595, 590, 20, 15, 10, 5):
         was(pool, minutes(ago), 2)
     claimed(pool, minutes(600), 3, 1)
 
-    drawn = plot(build_history(pool.pk, 1))
+    drawn = build_plot(build_history(pool.pk, 1))
 
     assert drawn.available.count("M") == drawn.desired.count("M") == 2
     assert drawn.area.count("Z") == 2
     (bar,) = drawn.bars
-    assert (bar.hits, bar.misses, drawn.most_wanted) == (3, 1, 4)
+    assert (bar.hits, bar.misses, drawn.max_claimed) == (3, 1, 4)
     assert bar.hits_height == 3 * bar.misses_height
     assert bar.misses_top + bar.misses_height == bar.hits_top
-    assert (drawn.fewest, drawn.most, drawn.last_desired, drawn.hits, drawn.misses) == (2, 2, 4, 3, 1)
+    assert (drawn.min_available, drawn.max_available, drawn.last_desired, drawn.hits, drawn.misses) == (
+        2,
+        2,
+        4,
+        3,
+        1,
+    )
 
 
 @pytest.mark.parametrize(
     ("highest", "texts"), [(1, "0 1"), (4, "0 1 2 3 4"), (7, "0 2 4 6 8"), (1000, "0 200 400 600 800 1000")]
 )
-def test_the_picture_is_as_high_as_what_is_desired(pool, highest, texts):
+def test_the_chart_is_as_high_as_the_desired_stock(pool, highest, texts):
     was(pool, minutes(1), 0, desired=highest)
 
-    drawn = plot(build_history(pool.pk, 1))
+    drawn = build_plot(build_history(pool.pk, 1))
 
-    assert [mark.text for mark in drawn.counts] == texts.split()
-    places = [mark.place for mark in drawn.counts]
+    assert [mark.text for mark in drawn.count_marks] == texts.split()
+    places = [mark.place for mark in drawn.count_marks]
     assert places == sorted(places, reverse=True)
     assert places[0] == drawn.stock_bottom
     assert places[-1] == drawn.stock_top
@@ -162,8 +168,8 @@ def test_the_picture_is_as_high_as_what_is_desired(pool, highest, texts):
 
 
 @pytest.mark.parametrize(("days", "fewest"), [(1, 7), (7, 6), (30, 5), (90, 4)])
-def test_the_picture_names_round_times(pool, days, fewest):
-    times = plot(build_history(pool.pk, days)).times
+def test_the_chart_marks_round_times(pool, days, fewest):
+    times = build_plot(build_history(pool.pk, days)).time_marks
 
     assert fewest <= len(times) <= 9
     shape = r"\d\d:00" if days == 1 else r"\d\d-\d\d"
@@ -171,11 +177,15 @@ def test_the_picture_names_round_times(pool, days, fewest):
     assert [mark.place for mark in times] == sorted({mark.place for mark in times})
 
 
-def test_a_pool_of_which_nothing_is_known_is_drawn_empty(pool):
+def test_a_pool_without_history_has_an_empty_chart(pool):
     history = build_history(pool.pk, 7)
 
     assert history.is_empty
-    assert (plot(history).available, plot(history).bars, plot(history).fewest) == ("", [], None)
+    assert (build_plot(history).available, build_plot(history).bars, build_plot(history).min_available) == (
+        "",
+        [],
+        None,
+    )
 
 
 def test_a_range_begins_where_a_point_does(pool):

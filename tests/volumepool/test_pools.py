@@ -1,4 +1,4 @@
-"""The pool: filled, claimed from, compared with Cinder, and rolled over."""
+"""Pools are filled, claimed from, reconciled with Cinder, and moved to new snapshots."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_pool_is_filled_up_to_what_is_desired_and_no_further(pool, cinder):
     assert backfill(pool.pk) == []
 
     assert available() == len(cinder.volumes()) == 3
-    assert cinder.agree()
+    assert cinder.is_consistent()
     pool.refresh_from_db()
     assert pool.creation_seconds is not None
 
@@ -78,8 +78,8 @@ def test_a_full_quota_makes_the_pool_wait_longer_each_time(pool, cloud, cinder):
 # --- Claims ------------------------------------------------------------------------------------------------
 
 
-def test_a_claim_takes_spares_as_they_are_and_renames_them_afterwards(full, want, cinder):
-    claim = want(2, name="data")
+def test_a_claim_takes_spares_as_they_are_and_renames_them_afterwards(full, request_claim, cinder):
+    claim = request_claim(2, name="data")
 
     assert [(v.source, v.status, v.name) for v in claim.volumes] == [
         ("pool", "available", "data-1"),
@@ -90,30 +90,30 @@ def test_a_claim_takes_spares_as_they_are_and_renames_them_afterwards(full, want
     named = {one["name"]: one["metadata"] for one in cinder.volumes().values()}
     assert {"data-1", "data-2"} < set(named)
     assert named["data-1"]["portal_volume"] == str(claim.volumes[0].pk)
-    assert cinder.agree()
+    assert cinder.is_consistent()
 
 
-def test_what_the_pool_lacks_is_made_and_nobody_can_tell_but_for_the_time(full, want, cinder):
-    claim = want(5)
+def test_volumes_that_the_pool_lacks_are_created_for_the_claim(full, request_claim, cinder):
+    claim = request_claim(5)
 
     assert [v.source for v in claim.volumes] == ["pool"] * 3 + ["created"] * 2
     work()
     assert Job.objects.get(pk=claim.job.pk).status == "succeeded"
     assert set(Volume.objects.values_list("status", flat=True)) == {"available"}
-    assert cinder.agree()
+    assert cinder.is_consistent()
     figures = compute_figures([full])[full.pk]
     assert (figures.hits, figures.misses, figures.hit_rate, figures.suggested) == (3, 2, 0.6, 5)
     assert Claim.objects.get().seconds_saved > 0
 
 
-def test_what_is_wanted_by_id_is_kept_replaced_or_taken(full, want, cloud, cinder):
-    healthy, broken = want(2).volumes
+def test_volumes_named_by_id_are_kept_replaced_or_claimed(full, request_claim, cloud, cinder):
+    healthy, broken = request_claim(2).volumes
     work()
     Volume.objects.filter(pk=broken.pk).update(status="error")
     cloud.call("PATCH", f"volumes/{broken.volume_id}", {"status": "error"})
     spare = SpareVolume.objects.claimable().get()
 
-    claim = want(4, volume_ids=[healthy.volume_id, broken.volume_id, spare.volume_id, ""])
+    claim = request_claim(4, volume_ids=[healthy.volume_id, broken.volume_id, spare.volume_id, ""])
 
     assert claim.volumes[0].pk == healthy.pk
     assert broken.pk not in {volume.pk for volume in claim.volumes}
@@ -122,44 +122,44 @@ def test_what_is_wanted_by_id_is_kept_replaced_or_taken(full, want, cloud, cinde
     assert not Volume.objects.filter(pk=broken.pk).exists()
     assert broken.volume_id not in cinder.volumes()
     assert Volume.objects.count() == 4
-    assert cinder.agree()
+    assert cinder.is_consistent()
 
 
-def test_when_all_are_healthy_nothing_is_done(full, want):
-    (healthy,) = want(1).volumes
+def test_when_all_are_healthy_nothing_is_done(full, request_claim):
+    (healthy,) = request_claim(1).volumes
     work()
 
-    claim = want(1, volume_ids=[healthy.volume_id])
+    claim = request_claim(1, volume_ids=[healthy.volume_id])
 
     assert (claim.volumes, claim.job) == ([healthy], None)
     assert available() == 2
 
 
-def test_a_spare_that_turns_out_bad_is_replaced_unseen(full, want, cloud, cinder):
+def test_an_unusable_boot_spare_is_replaced(full, request_claim, cloud, cinder):
     first = SpareVolume.objects.claimable().first()
     cloud.call("PATCH", f"volumes/{first.volume_id}", {"status": "error"})
 
-    (volume,) = want(1).volumes
+    (volume,) = request_claim(1).volumes
     work()
 
     volume.refresh_from_db()
     assert (volume.status, volume.source) == ("available", "created")
     assert volume.volume_id != first.volume_id
     assert first.volume_id not in cinder.volumes()
-    assert cinder.agree()
+    assert cinder.is_consistent()
 
 
-def test_nothing_is_made_of_what_is_refused(full, want, system):
+def test_nothing_is_made_of_what_is_refused(full, request_claim, system):
     refusals = {}
-    for what, ask in {
-        "type": lambda: want(1, "unicorn"),
-        "volume_ids": lambda: want(1, volume_ids=["no such volume"]),
-        "quota": lambda: want(50),
+    for what, send_request in {
+        "type": lambda: request_claim(1, "unicorn"),
+        "volume_ids": lambda: request_claim(1, volume_ids=["no such volume"]),
+        "quota": lambda: request_claim(50),
     }.items():
         system.tenant.quota_disk_gb = 20
         system.tenant.save()
         with pytest.raises(DomainError) as refused:
-            ask()
+            send_request()
         refusals[what] = refused.value
 
     assert set(refusals["type"].errors) == {"type"}
@@ -187,10 +187,10 @@ def test_a_spare_in_error_goes_in_cinder_too_and_is_made_anew(full, cloud, cinde
 
     assert bad.volume_id not in cinder.volumes()
     assert available() == 3
-    assert cinder.agree()
+    assert cinder.is_consistent()
 
 
-def test_a_spare_that_is_gone_is_believed_the_second_time(full, cloud, cinder):
+def test_a_spare_is_deleted_after_two_listings_without_it(full, cloud, cinder):
     gone = SpareVolume.objects.claimable().first()
     cloud.call("DELETE", f"volumes/{gone.volume_id}")
 
@@ -199,11 +199,11 @@ def test_a_spare_that_is_gone_is_believed_the_second_time(full, cloud, cinder):
     reconcile(*places(full))
 
     assert not SpareVolume.objects.filter(pk=gone.pk).exists()
-    assert cinder.agree()
+    assert cinder.is_consistent()
 
 
 @pytest.mark.parametrize("change", [{"name": "mine now"}, {"status": "in-use"}])
-def test_what_somebody_has_taken_behind_our_back_stays_his(full, cloud, cinder, change):
+def test_a_spare_used_without_the_portal_is_left_alone(full, cloud, cinder, change):
     taken = SpareVolume.objects.claimable().first()
     cloud.call("PATCH", f"volumes/{taken.volume_id}", change)
 
@@ -215,7 +215,7 @@ def test_what_somebody_has_taken_behind_our_back_stays_his(full, cloud, cinder, 
     assert taken.volume_id in cinder.volumes(), "nobody removes what somebody uses"
 
 
-def test_a_stray_is_adopted_when_it_is_seen_twice_and_removed_when_it_is_not_wanted(full, cloud, cinder):
+def test_an_orphan_is_adopted_or_deleted_at_its_second_sighting(full, cloud, cinder):
     lost = SpareVolume.objects.claimable().first()
     SpareVolume.objects.filter(pk=lost.pk).delete()
 
@@ -233,7 +233,7 @@ def test_a_stray_is_adopted_when_it_is_seen_twice_and_removed_when_it_is_not_wan
     work()
     assert lost.volume_id not in cinder.volumes()
     assert available() == 3
-    assert cinder.agree()
+    assert cinder.is_consistent()
 
 
 def test_another_snapshot_rolls_the_pool_over_without_falling_below_what_is_desired(pool, cloud, cinder):
@@ -261,7 +261,7 @@ def test_another_snapshot_rolls_the_pool_over_without_falling_below_what_is_desi
         work()
     assert set(SpareVolume.objects.values_list("snapshot_id", flat=True)) == {new}
     assert available() == 3
-    assert cinder.agree()
+    assert cinder.is_consistent()
 
 
 def test_spares_that_are_too_old_are_replaced_new_ones_first(full, cinder):
@@ -279,17 +279,17 @@ def test_spares_that_are_too_old_are_replaced_new_ones_first(full, cinder):
 
     assert before.isdisjoint(SpareVolume.objects.values_list("volume_id", flat=True))
     assert available() == 3
-    assert cinder.agree()
+    assert cinder.is_consistent()
 
 
-def test_a_pool_that_is_to_be_smaller_gives_up_its_oldest(full, cinder):
+def test_a_pool_whose_size_is_reduced_deletes_its_oldest_spares(full, cinder):
     VolumePool.objects.update(desired=1)
 
     reconcile(*places(full))
     work()
 
     assert available() == 1
-    assert cinder.agree()
+    assert cinder.is_consistent()
 
 
 def test_a_cloud_that_is_away_changes_nothing(full, cloud):

@@ -1,4 +1,4 @@
-"""What a pool asks for: no more than its account has room for, and users first; and where pools come from."""
+"""Pools create no more spares than the quota of their account allows, and users come first; pools come from the admin and from settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.vms.conftest import account, catalogue, cloud
 from tests.working import work
 from volumepool.models import SpareVolume, VolumePool
 from volumepool.services import backfill, reconcile, select_pools_to_fill
-from volumepool.services.pools import find_pool_problems, seed_pools
+from volumepool.services.pools import seed_pools, validate_pool
 from volumepool.sync.quotas import RemainingQuota
 
 __all__ = ["account", "catalogue", "cloud"]
@@ -75,7 +75,7 @@ def test_two_pools_of_an_account_share_its_room_and_what_it_makes_at_once(pool, 
     assert len(backfill(other.pk)) == 1
 
 
-def test_what_users_have_asked_for_comes_first(pool, account, settings):
+def test_creations_of_users_come_before_those_of_spares(pool, account, settings):
     settings.POOL_IN_FLIGHT_PER_ACCOUNT = 3
     system = InformationSystemFactory()
     VolumeFactory.create_batch(
@@ -85,7 +85,7 @@ def test_what_users_have_asked_for_comes_first(pool, account, settings):
     assert len(backfill(pool.pk)) == 1
 
 
-def test_while_cinder_is_away_nothing_is_written_down(pool, cloud):
+def test_without_an_answer_of_cinder_no_row_is_created(pool, cloud):
     cloud.faults({"kind": "status", "status": 503})
 
     assert backfill(pool.pk) == []
@@ -111,7 +111,7 @@ def test_room(left, size, fits):
 
 
 def test_a_tenants_own_snapshot_never_becomes_what_others_get(pool, account, cloud):
-    """Its name may be anything, and the newest would win."""
+    """A tenant's snapshot may have any name, and could be the newest."""
     VolumePool.objects.update(snapshot_prefix="golden-", size_gb=20)
     made = cloud.call("POST", "seed", {"project": "demo", "volumes": 1})["volumes"][0]
     VolumeFactory(account=account, region="RegionOne", volume_id=made)
@@ -126,12 +126,12 @@ def test_a_tenants_own_snapshot_never_becomes_what_others_get(pool, account, clo
     assert "golden-" in pool.source_error
 
 
-def test_a_snapshot_that_is_gone_is_said_before_anything_is_made(pool, account, want, cloud, cinder):
+def test_a_snapshot_that_is_gone_is_said_before_anything_is_made(pool, account, request_claim, cloud, cinder):
     VolumePool.objects.update(snapshot_id="11111111-1111-4111-8111-111111111111")
     reconcile(account.pk, "RegionOne")
 
     with pytest.raises(InvalidFieldsError) as refused:
-        want(1)
+        request_claim(1)
 
     assert "11111111" in str(refused.value.errors)
     assert cinder.volumes() == {}
@@ -155,7 +155,7 @@ def test_pools_are_made_from_settings_once_and_then_left_alone(account, catalogu
     VolumePool.objects.update(desired=9)
     assert seed_pools(settings.VOLUME_POOLS) == [
         ("igw", "kept"),
-        ("other", "there is no cloud account 'nowhere' yet"),
+        ("other", "not created: the cloud account 'nowhere' does not exist yet"),
     ]
     pool = VolumePool.objects.get()
     assert (pool.type, pool.snapshot_prefix, pool.desired) == ("igw", "igw-", 9)
@@ -198,4 +198,4 @@ def test_a_pool_that_its_account_cannot_have_is_refused_by_field(account, catalo
         columns = {**columns, "snapshot_id": catalogue.get(type="snapshot", name="igw-base").cloud_id}
     pool = VolumePool(**{"account": account, "region": "RegionOne", "type": "x", "size_gb": 10, **columns})
 
-    assert list(find_pool_problems(pool)) == [field]
+    assert list(validate_pool(pool)) == [field]

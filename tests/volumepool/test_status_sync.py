@@ -1,4 +1,4 @@
-"""Status sync of volumes: what was done to them behind the portal's back is on their rows after the next run."""
+"""The status sync of volumes writes changes outside of the portal to their rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from volumepool.services import (
     select_stale_volume_states,
 )
 from volumepool.sync.status import sync_region
-from volumepool.sync.volume_listing import KNOWN_WORDS
+from volumepool.sync.volume_listing import KNOWN_STATUSES
 from volumepool.volume_states import list_allowed_actions
 
 REGION = "RegionOne"
@@ -33,7 +33,7 @@ def storage(account):
 
 @pytest.fixture
 def make(storage, account, system):
-    """Makes volumes of the tenant's that Cinder has, too."""
+    """Return a function that creates volumes of the tenant, in Cinder too."""
 
     def one(name="data", size_gb=2, **columns):
         made = storage.create_volume(name=name, size_gb=size_gb)
@@ -78,7 +78,7 @@ def test_a_run_that_finds_nothing_new_writes_no_row(make, account):
     assert Volume.objects.get(pk=row.pk).written_at == before
 
 
-@pytest.mark.parametrize("word", [*sorted(KNOWN_WORDS - {"available"}), "a-word-of-tomorrow"])
+@pytest.mark.parametrize("word", [*sorted(KNOWN_STATUSES - {"available"}), "a-word-of-tomorrow"])
 def test_every_word_of_cinders_is_on_the_row_and_decides_what_may_be_asked(make, account, cloud, word):
     row = make()
     put(cloud, row, status=word)
@@ -87,7 +87,7 @@ def test_every_word_of_cinders_is_on_the_row_and_decides_what_may_be_asked(make,
 
     row.refresh_from_db()
     assert row.status == word
-    assert figures["unknown_words"] == ({} if word in KNOWN_WORDS else {word: 1})
+    assert figures["unknown_words"] == ({} if word in KNOWN_STATUSES else {word: 1})
     assert "attach" not in list_allowed_actions(row)
     assert ("remove" in list_allowed_actions(row)) == (
         (word.startswith("error") and "deleting" not in word) or word in {
@@ -165,15 +165,15 @@ def test_nova_and_cinder_disagree_and_people_are_told(make, account, cloud, by):
     figures = sync(account)
 
     row.refresh_from_db()
-    assert row.views_differ and server in row.problem and figures["differing"] == 1
+    assert row.has_conflicting_servers and server in row.problem and figures["differing"] == 1
     cloud.change(server, volumes=[])
     put(cloud, row, status="available", attachments=[])
     sync(account)
     row.refresh_from_db()
-    assert not row.views_differ and row.problem == ""
+    assert not row.has_conflicting_servers and row.problem == ""
 
 
-def test_missing_twice_is_gone_and_coming_back_is_believed(make, account, cloud, storage):
+def test_a_volume_missing_twice_is_gone_until_it_is_listed_again(make, account, cloud, storage):
     row, _other, _third = make(), make(), make()
     raw = {"id": row.volume_id}
     remove(cloud, row)
@@ -190,7 +190,7 @@ def test_missing_twice_is_gone_and_coming_back_is_believed(make, account, cloud,
     assert Volume.objects.get(pk=row.pk).status == GONE
 
 
-def test_a_mass_loss_is_not_believed_until_somebody_says_so(make, account, cloud):
+def test_a_mass_loss_is_marked_only_after_confirmation(make, account, cloud):
     rows = [make() for _ in range(3)]
     sync(account)
     for row in rows:
@@ -261,7 +261,7 @@ def test_snapshots_follow_too(make, account, cloud, storage, system):
     assert image.status == "gone"
 
 
-def test_people_ask_for_a_look_and_silence_is_noticed(make, account, scope):
+def test_a_sync_is_requested_and_stale_regions_are_found(make, account, scope):
     make()
     VolumeSyncState.objects.create(account=account, region=REGION)
     assert [state.region for state in select_stale_volume_states()] == [REGION]

@@ -1,4 +1,4 @@
-"""Volumes of tenants over REST: made, extended, renamed, attached, kept as snapshots, copied from them, removed."""
+"""Volumes over REST: created, extended, renamed, attached, snapshotted, copied and deleted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ URL = "/api/v1/volumes/"
 
 
 @pytest.fixture
-def ask(admin, system):
+def request_volumes(admin, system):
     """`POST volumes/` for the administrator's system."""
 
     def post(**fields):
@@ -34,9 +34,9 @@ def ask(admin, system):
 
 
 @pytest.fixture
-def volume(admin, ask):
-    """A volume of 2 GB that the portal has made."""
-    admin.done(ask(size_gb=2, name="data"))
+def volume(admin, request_volumes):
+    """Create a volume of 2 GB by the portal."""
+    admin.done(request_volumes(size_gb=2, name="data"))
     return Volume.objects.get()
 
 
@@ -64,15 +64,15 @@ def in_cinder(cloud, volume):
 
 
 def seen(volume):
-    """What the wrapper reads of it."""
+    """Return the volume as the client reads it."""
     return open_cloud(volume.account, volume.region).block_storage.get_volume(volume.volume_id)
 
 
 # --- New ones ----------------------------------------------------------------------------------------------
 
 
-def test_volumes_of_a_size_are_made_and_marked(admin, ask, cloud, cinder):
-    admin.done(ask(size_gb=3, count=2, name="data", volume_type="fake"))
+def test_volumes_of_a_size_are_made_and_marked(admin, request_volumes, cloud, cinder):
+    admin.done(request_volumes(size_gb=3, count=2, name="data", volume_type="fake"))
 
     volumes = list(Volume.objects.order_by("name"))
     assert [(v.name, v.size_gb, v.type, v.status) for v in volumes] == [
@@ -80,7 +80,7 @@ def test_volumes_of_a_size_are_made_and_marked(admin, ask, cloud, cinder):
         ("data-2", 3, "fake", "available"),
     ]
     assert {(one["name"], one["size"]) for one in cinder.volumes().values()} == {("data-1", 3), ("data-2", 3)}
-    assert cinder.agree()
+    assert cinder.is_consistent()
 
 
 @pytest.mark.parametrize(
@@ -103,25 +103,25 @@ def test_volumes_of_a_size_are_made_and_marked(admin, ask, cloud, cinder):
         ({"type": "no-such-type"}, {"type"}),
     ],
 )
-def test_a_wish_that_cannot_be_is_refused_before_anything_is_made(ask, cinder, fields, named):
-    assert wrong(ask(**fields)) == named
+def test_an_impossible_request_is_refused_before_anything_is_created(request_volumes, cinder, fields, named):
+    assert wrong(request_volumes(**fields)) == named
     assert Volume.objects.count() == Claim.objects.count() == 0
     assert cinder.volumes() == {}
 
 
-def test_the_tenants_quota_counts_all_of_them(admin, ask, cinder):
+def test_the_tenants_quota_counts_all_of_them(admin, request_volumes, cinder):
     admin.member.tenant.quota_disk_gb = 5
     admin.member.tenant.save()
 
-    assert code(ask(size_gb=2, count=3)) == "quota_exceeded"
+    assert code(request_volumes(size_gb=2, count=3)) == "quota_exceeded"
     assert Volume.objects.count() == 0
-    admin.done(ask(size_gb=2, count=2))
+    admin.done(request_volumes(size_gb=2, count=2))
 
 
-def test_a_full_cinder_ends_the_job_with_its_reason_and_leaves_nothing(admin, ask, cloud, cinder):
+def test_a_full_cinder_ends_the_job_with_its_reason_and_leaves_nothing(admin, request_volumes, cloud, cinder):
     cloud.call("POST", "quotas", {"project": "demo", "volumes": 0})
 
-    job = admin.ended(ask(size_gb=2))
+    job = admin.ended(request_volumes(size_gb=2))
 
     assert job["status"] == "failed"
     assert "quota" in job["outcome"]["message"].lower() or "exceed" in job["outcome"]["message"].lower()
@@ -208,15 +208,15 @@ def snapshot(admin, act):
     return VolumeSnapshot.objects.get()
 
 
-def test_a_snapshot_is_taken_copied_and_removed(admin, ask, act, volume, snapshot, cloud, cinder):
+def test_a_snapshot_is_taken_copied_and_removed(admin, request_volumes, act, volume, snapshot, cloud, cinder):
     (kept,) = [s for s in cloud.call("GET", "objects")["snapshots"] if s["name"] == "before"]
     assert (snapshot.snapshot_id, snapshot.status, snapshot.size_gb) == (kept["id"], "available", 2)
     assert measure_usage(admin.member.tenant)["disk_gb"]["used"] == 4
     assert admin.get(f"{URL}snapshots/", {"volume": str(volume.pk)}).json()["results"][0]["name"] == "before"
     assert code(admin.delete(f"{URL}{volume.pk}/")) == "has_snapshots"
 
-    assert wrong(ask(snapshot=str(snapshot.pk), size_gb=1)) == {"size_gb"}
-    admin.done(ask(snapshot=str(snapshot.pk), size_gb=5, name="copy"))
+    assert wrong(request_volumes(snapshot=str(snapshot.pk), size_gb=1)) == {"size_gb"}
+    admin.done(request_volumes(snapshot=str(snapshot.pk), size_gb=5, name="copy"))
     copy = Volume.objects.get(name="copy")
     assert (seen(copy).snapshot_id, copy.size_gb) == (kept["id"], 5)
 
@@ -253,7 +253,7 @@ def test_a_snapshot_that_cinder_refuses_leaves_no_row(admin, act, cloud):
 # --- On VMs ------------------------------------------------------------------------------------------------
 
 
-def test_a_volume_is_put_on_a_vm_and_taken_off(admin, act, system, volume):
+def test_a_volume_is_attached_and_detached(admin, act, system, volume):
     assert code(act("detach")) == "not_attached"
     assert wrong(act("attach", vm="00000000-0000-4000-8000-000000000000")) == {"vm"}
     admin.done(admin.new_vm(system))
@@ -282,7 +282,7 @@ def test_a_vm_is_not_removed_with_volumes_that_have_snapshots(admin, act, system
 # --- Walls -------------------------------------------------------------------------------------------------
 
 
-def test_another_tenants_volumes_and_snapshots_are_not_there(ask, act, volume, snapshot):
+def test_another_tenants_volumes_and_snapshots_are_not_there(request_volumes, act, volume, snapshot):
     others = AdminClient(MembershipFactory(role=Role.ADMIN))
     theirs = InformationSystemFactory(tenant=others.member.tenant)
     account = volume.account
@@ -296,7 +296,7 @@ def test_another_tenants_volumes_and_snapshots_are_not_there(ask, act, volume, s
         URL, {"information_system": str(theirs.pk), "snapshot": str(snapshot.pk)}, format="json"
     )
     assert wrong(copied) == {"snapshot"}
-    stolen = ask(type="debian", volume_ids=[volume.volume_id])
+    stolen = request_volumes(type="debian", volume_ids=[volume.volume_id])
     assert wrong(stolen) == {"type"}, "there is no pool of it"
 
 
@@ -311,13 +311,13 @@ def test_an_operator_may_take_snapshots_but_not_make_remove_or_extend(admin, act
     operator.done(operator.post(actions, {"action": "snapshot", "name": "mine"}, format="json"))
 
 
-def test_a_volume_in_error_that_is_attached_is_not_replaced(ask, system, pool, account):
+def test_a_volume_in_error_that_is_attached_is_not_replaced(request_volumes, system, pool, account):
     vm = VirtualMachineFactory(information_system=system, account=account)
     broken = VolumeFactory(
         information_system=system, account=account, volume_id="broken", status="error", vm=vm
     )
 
-    assert wrong(ask(type="debian", volume_ids=["broken"])) == {"volume_ids"}
+    assert wrong(request_volumes(type="debian", volume_ids=["broken"])) == {"volume_ids"}
     assert Volume.objects.get() == broken
 
 

@@ -28,8 +28,8 @@ from volumepool.volume_states import ATTACHMENT_STATUSES
 from ..models import VirtualMachine, VMOperationLog, VMStatus
 from .server import LONGEST_WORK, ServerCommand
 
-# Nova refuses a suspended server, and of a shelved one it only notes what it will do.
-ATTACHABLE = frozenset({VMStatus.RUNNING, VMStatus.STOPPED, VMStatus.PAUSED})
+# Nova refuses a suspended server; on a shelved one it only records the attachment.
+ATTACHABLE_STATUSES = frozenset({VMStatus.RUNNING, VMStatus.STOPPED, VMStatus.PAUSED})
 
 
 class _AttachmentCommand(ServerCommand):
@@ -41,11 +41,11 @@ class _AttachmentCommand(ServerCommand):
 
     @cached_property
     def volume(self) -> Volume:
-        """The volume as it was when the command first read it."""
+        """Return the volume as it was when the command first read it."""
         return Volume.objects.get(pk=self.volume_id)
 
     def cinder_id(self) -> str:
-        """Return Cinder's id of the volume, read anew: a volume that this job creates gets it on the way."""
+        """Return Cinder's id of the volume, read anew: a volume that this job creates gets it during the job."""
         return str(Volume.objects.values_list("volume_id", flat=True).get(pk=self.volume_id))
 
     def locks(self) -> list[str]:
@@ -59,13 +59,13 @@ class _AttachmentCommand(ServerCommand):
         if refusals := self.unbound_refusals():
             return refusals
         status = VMStatus(self.vm.status)
-        if status in ATTACHABLE and self.vm.pending_resize is None:
+        if status in ATTACHABLE_STATUSES and self.vm.pending_resize is None:
             return []
         message = gettext_lazy("Can't change the volumes of a VM in state '%(status)s'.")
         return [Refusal("wrong_state", message % {"status": status.label})]
 
-    def state_refusals(self, allowed: frozenset[str]) -> list[Refusal]:
-        """Return the refusal of a volume whose state in Cinder is not one of these; [] for one that is yet to be created."""
+    def volume_status_refusals(self, allowed: frozenset[str]) -> list[Refusal]:
+        """Return the refusal of a volume whose Cinder status is not in `allowed`; [] for one that is yet to be created."""
         status, cinder_id = Volume.objects.values_list("status", "volume_id").get(pk=self.volume_id)
         if status == GONE:
             return [
@@ -76,8 +76,8 @@ class _AttachmentCommand(ServerCommand):
         if cinder_id is None or status in allowed:
             return []
         message = gettext_lazy("The volume is in state '%(status)s'; it must be %(allowed)s.")
-        shown = {"status": status, "allowed": " / ".join(sorted(allowed))}
-        return [Refusal("wrong_state", message % shown)]
+        values = {"status": status, "allowed": " / ".join(sorted(allowed))}
+        return [Refusal("wrong_state", message % values)]
 
     def is_attached(self) -> bool:
         """Return whether Nova has the volume on the server."""
@@ -89,7 +89,7 @@ class _AttachmentCommand(ServerCommand):
         return Volume.objects.values_list("name", flat=True).get(pk=self.volume_id)
 
     def watch_volume(self, until: str) -> Watch:
-        """Wait until Cinder reports a status of it."""
+        """Watch the volume until Cinder reports a status."""
         return Watch(
             VOLUME_WATCHER,
             self.vm.polling_scope,
@@ -113,12 +113,12 @@ class _AttachmentCommand(ServerCommand):
         return Wait(0.5, _("Waiting for the volume to be detached."))
 
     def handle_refused_detachment(self, refusal: str) -> Result:
-        """Wait while Nova works on another request for the volume, and clear what a lost request has left.
+        """Wait while Nova works on another request for the volume, and clean up after a lost request.
 
-        Nova begins a detachment by making the volume `detaching` in Cinder, and an attachment by having it reserved; when its
-        request died after that, it refuses every other one. The first is taken back and asked for again; of the second,
-        Cinder's reservation goes, and the server's list keeps a volume that it never had, as only the cloud's operators can
-        change that.
+        Nova begins a detachment by setting the volume to `detaching` in Cinder, and an attachment by reserving it. After a
+        request that was lost at that point, Nova refuses every other one. A lost detachment is rolled back and requested
+        again. Of a lost attachment, Cinder's reservation is deleted; Nova goes on listing the volume on the server, which
+        only the cloud's operators can change.
         """
         cloud = self.cloud()
         try:
@@ -157,7 +157,7 @@ class _AttachmentCommand(ServerCommand):
 @register
 @dataclass
 class AttachVolumeCommand(_AttachmentCommand):
-    """Put a volume on a server; one whose row has no volume in the cloud yet is made first."""
+    """Attach a volume to a server. A volume that does not exist in the cloud yet is created first."""
 
     vm_id: str
     volume_id: str
@@ -173,7 +173,7 @@ class AttachVolumeCommand(_AttachmentCommand):
 
     def validate(self) -> list[Refusal]:
         """Refuse also a volume that is not available in Cinder."""
-        return super().validate() or self.state_refusals(frozenset({"available"}))
+        return super().validate() or self.volume_status_refusals(frozenset({"available"}))
 
     @step(title=gettext_lazy("Create volume"))
     def create_volume(self) -> Result:
@@ -208,7 +208,7 @@ class AttachVolumeCommand(_AttachmentCommand):
         self.data["seen"] = {"status": status}
         if status in {"available", "error"}:
             return Done()
-        # "reserved" and "attaching" are on their way to one of the others, unless the request was lost.
+        # "reserved" and "attaching" end in another status by themselves, unless the request was lost.
         if self.is_stalled(status) and not release_attachments(self.cloud(), self.cinder_id()):
             return Done(
                 _("Nova lists the volume on the server, and Cinder reports '%(status)s'.")
@@ -223,7 +223,7 @@ class AttachVolumeCommand(_AttachmentCommand):
 
     @wait_until_attached.stalled
     def compare_nova_and_cinder(self) -> Result:
-        """Compare Nova's view and Cinder's: ask again for what neither has, and give up on what died between them."""
+        """Compare Nova's view and Cinder's: repeat a request that neither has, and fail one that was lost between them."""
         cloud = self.cloud()
         try:
             volume = cloud.block_storage.get_volume(self.cinder_id())
@@ -235,15 +235,15 @@ class AttachVolumeCommand(_AttachmentCommand):
         if volume.status == "in-use" and volume.server_ids and self.server_id not in volume.server_ids:
             return Failed("taken", _("The volume was attached to another server in the meantime."))
         if volume.status == "in-use":
-            return Wait(1.0)  # The watch sees that.
+            return Wait(1.0)  # The watch reports that.
         if self.has_failed() and volume.status == "available":
             return Failed(
                 "refused_by_cloud", _("Nova could not attach the volume.") + self.describe_request()
             )
         if listed:
             if self.is_lost(server, volume.status):
-                said = _("Nova lists the volume on the server, and Cinder reports '%(status)s'.")
-                return self.build_lost_failure(said % {"status": volume.status})
+                reason = _("Nova lists the volume on the server, and Cinder reports '%(status)s'.")
+                return self.build_lost_failure(reason % {"status": volume.status})
             return Wait(0.0, _("The cloud still reports %s.") % volume.status)
         if volume.status != "available" and not release_attachments(cloud, volume.id):
             return Wait(0.0, _("The cloud still reports %s.") % volume.status)
@@ -265,7 +265,7 @@ class AttachVolumeCommand(_AttachmentCommand):
         return Done()
 
     def on_success(self) -> None:
-        """Write that the volume is the VM's."""
+        """Write the attachment to the volume's row."""
         vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
         Volume.objects.filter(pk=self.volume_id).update(
             vm=vm,
@@ -278,7 +278,7 @@ class AttachVolumeCommand(_AttachmentCommand):
         self.log(vm, VMOperationLog.Operation.ATTACH, success=True, detail=self.volume.name)
 
     def on_failure(self, failure: Failure) -> None:
-        """Delete the row of a new volume that was never created; one that was created has been deleted by its own job."""
+        """Delete the row of a new volume that was not created; the job of a created one has deleted its row."""
         Volume.objects.filter(pk=self.volume_id, volume_id=None).delete()
         write_observed_volume(self.volume_id, self.data)
         self.log_failure(VMOperationLog.Operation.ATTACH, failure)
@@ -287,7 +287,7 @@ class AttachVolumeCommand(_AttachmentCommand):
 @register
 @dataclass
 class DetachVolumeCommand(_AttachmentCommand):
-    """Take a volume off a server; the tenant keeps it."""
+    """Detach a volume from a server; the tenant keeps it."""
 
     vm_id: str
     volume_id: str
@@ -303,7 +303,7 @@ class DetachVolumeCommand(_AttachmentCommand):
         """Refuse the disk that the VM boots from."""
         if Volume.objects.filter(pk=self.volume_id, is_boot=True).exists():
             return [Refusal("boot_volume", gettext_lazy("The boot volume can't be detached."))]
-        return super().validate() or self.state_refusals(ATTACHMENT_STATUSES)
+        return super().validate() or self.volume_status_refusals(ATTACHMENT_STATUSES)
 
     @step(deadline=minutes(10), title=gettext_lazy("Send request to cloud"))
     def request_detachment(self) -> Result:
@@ -317,7 +317,7 @@ class DetachVolumeCommand(_AttachmentCommand):
 
     @wait_until_available.stalled
     def compare_nova_and_cinder(self) -> Result:
-        """Compare Nova's view and Cinder's: release what Cinder keeps for a server that no longer has the volume."""
+        """Compare Nova's view and Cinder's: release an attachment of Cinder's to a server that no longer has the volume."""
         cloud = self.cloud()
         try:
             volume = cloud.block_storage.get_volume(self.cinder_id())
@@ -325,17 +325,17 @@ class DetachVolumeCommand(_AttachmentCommand):
             self.data["seen"] = {"status": MISSING}
             return Failed("not_found", describe_refusal(gone))
         if volume.status == "available":
-            return Wait(1.0)  # The watch sees that.
+            return Wait(1.0)  # The watch reports that.
         if release_attachments(cloud, volume.id):
             return Wait(0.0, _("Waiting for the volume."))
         if self.is_stalled(volume.status, volume.updated_at):
             self.data["seen"] = {"status": volume.status}
-            said = _("the server no longer has the volume, and Cinder reports '%(status)s'.")
-            return self.build_lost_failure(said % {"status": volume.status})
+            reason = _("the server no longer has the volume, and Cinder reports '%(status)s'.")
+            return self.build_lost_failure(reason % {"status": volume.status})
         return Wait(0.0, _("The cloud still reports %s.") % volume.status)
 
     def on_success(self) -> None:
-        """Write that the volume is on no VM."""
+        """Write the detachment to the volume's row."""
         vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
         Volume.objects.filter(pk=self.volume_id).update(
             vm=None,

@@ -13,13 +13,13 @@ from tasks.command import Done, Failure, Refusal, Result, register, step
 from ..models import VMOperationLog, VMStatus
 from .server import ServerCommand
 
-_TAKES_METADATA = frozenset({VMStatus.RUNNING, VMStatus.STOPPED, VMStatus.PAUSED, VMStatus.SUSPENDED})
+_METADATA_STATUSES = frozenset({VMStatus.RUNNING, VMStatus.STOPPED, VMStatus.PAUSED, VMStatus.SUSPENDED})
 
 
 @register
 @dataclass
 class ChangeVmCommand(ServerCommand):
-    """Give a server another name, other metadata, or both. Each request holds the whole value, so it is safe to repeat."""
+    """Change the name of a server, its metadata, or both. Each request holds the whole value, so it is safe to repeat."""
 
     vm_id: str
     name: str | None = None
@@ -29,25 +29,25 @@ class ChangeVmCommand(ServerCommand):
     title: ClassVar[str | Promise] = gettext_lazy("Change VM")
 
     def validate(self) -> list[Refusal]:
-        """Refuse one without a server, and metadata where Nova takes none."""
+        """Refuse a VM without a server, and metadata in a status in which Nova takes none."""
         if refusals := self.unbound_refusals():
             return refusals
         status = VMStatus(self.vm.status)
-        if self.metadata is None or status in _TAKES_METADATA:
+        if self.metadata is None or status in _METADATA_STATUSES:
             return []
         message = gettext_lazy("Can't change the metadata of a VM in state '%(status)s'.")
         return [Refusal("wrong_state", message % {"status": status.label}, field="metadata")]
 
     @step(title=gettext_lazy("Rename"))
     def rename(self) -> Result:
-        """Give the server the VM's name."""
+        """Rename the server."""
         if self.name is not None:
             self.cloud().compute.rename_server(self.server_id, self.name)
         return Done()
 
     @step(title=gettext_lazy("Set metadata"))
     def set_metadata(self) -> Result:
-        """Give the server the VM's metadata; the portal's own mark stays."""
+        """Replace the server's metadata; the portal's own key stays."""
         if self.metadata is not None:
             self.cloud().compute.replace_metadata(self.server_id, self.metadata | {"portal_vm": self.vm_id})
         return Done()
@@ -55,15 +55,15 @@ class ChangeVmCommand(ServerCommand):
     def on_success(self) -> None:
         """Write the new name and metadata."""
         vm = self.lock_observed_vm()
-        said = []
+        details = []
         if self.name is not None:
-            said.append(f"{vm.name} -> {self.name}")
+            details.append(f"{vm.name} -> {self.name}")
             vm.name = self.name
         if self.metadata is not None:
             vm.metadata = self.metadata
-            said.append(", ".join(f"{key}={value}" for key, value in sorted(self.metadata.items())))
+            details.append(", ".join(f"{key}={value}" for key, value in sorted(self.metadata.items())))
         vm.save()
-        self.log(vm, VMOperationLog.Operation.CHANGE, success=True, detail="; ".join(said)[:2000])
+        self.log(vm, VMOperationLog.Operation.CHANGE, success=True, detail="; ".join(details)[:2000])
 
     def on_failure(self, failure: Failure) -> None:
         """Write the reason into the operation log."""

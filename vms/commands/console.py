@@ -1,4 +1,4 @@
-"""Asking a server's console: the address of its screen, or the end of its text."""
+"""Read a server's console: its URL, or the last lines of its log."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .server import ServerCommand
 @register
 @dataclass
 class ReadConsoleCommand(ServerCommand):
-    """Read a console and keep the text for one user. It changes nothing, so it locks not the VM, only a second reading like it."""
+    """Read a console and keep the text for one user. It changes nothing, so it does not lock the VM, only another reading like it."""
 
     vm_id: str
     user_id: str
@@ -52,11 +52,11 @@ class ReadConsoleCommand(ServerCommand):
             if self.reading == "url"
             else compute.get_console_output(self.server_id, self.lines)
         )
-        kept = ConsoleReading(vm=self.vm, user_id=UUID(self.user_id), kind=self.reading)
-        kept.set_text(text[-100_000:])
-        kept.read_at = timezone.now()
+        stored = ConsoleReading(vm=self.vm, user_id=UUID(self.user_id), kind=self.reading)
+        stored.set_text(text[-100_000:])
+        stored.read_at = timezone.now()
         ConsoleReading.objects.bulk_create(
-            [kept],
+            [stored],
             update_conflicts=True,
             unique_fields=["vm", "user", "kind"],
             update_fields=["encrypted_text", "read_at"],
@@ -64,7 +64,7 @@ class ReadConsoleCommand(ServerCommand):
         return Done()
 
     def on_success(self) -> None:
-        """Log that a user was given the console; reading the text is not logged."""
+        """Log that a user was given the console URL; readings of the log are not logged."""
         if self.reading == "url":
             vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
             self.log(vm, VMOperationLog.Operation.CONSOLE, success=True)

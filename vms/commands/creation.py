@@ -1,4 +1,4 @@
-"""Create a VM in the cloud: boot volume, server, wait until it runs; and leave nothing when that fails."""
+"""Create a VM in the cloud: boot volume, server, wait until it runs. A failure leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -31,28 +31,32 @@ QUEUE_STUCK_AFTER = timedelta(seconds=40)
 def is_overtaken(compute: Compute, server: Server) -> bool:
     """Return whether Nova has passed over a server that is not built yet.
 
-    That is so when Nova has built one that was requested later, and when it has built none of ours for
-    `QUEUE_STUCK_AFTER`. Otherwise the server only waits for its turn.
+    It has when it has built a server of ours that was requested later, or none of ours for `QUEUE_STUCK_AFTER`.
+    Otherwise the server is still queued.
     """
     created = server.created_at
     if created is None:
         return True
     since = min(created, timezone.now() - QUEUE_STUCK_AFTER)
-    built = [other for other in compute.list_servers(changes_since=since) if other.launched_at is not None]
-    if any(other.created_at is not None and other.created_at > created for other in built):
+    built = [
+        (candidate.created_at, candidate.launched_at)
+        for candidate in compute.list_servers(changes_since=since)
+        if candidate.launched_at is not None
+    ]
+    if any(requested_at is not None and requested_at > created for requested_at, _launched_at in built):
         return True
-    lately = timezone.now() - QUEUE_STUCK_AFTER
-    return not any(other.launched_at is not None and other.launched_at > lately for other in built)
+    stuck_since = timezone.now() - QUEUE_STUCK_AFTER
+    return not any(launched_at > stuck_since for _requested_at, launched_at in built)
 
 
 @register
 @dataclass
 class CreateVmCommand(ServerCommand):
-    """Create the server of a VM's row. Image, flavor and network were chosen, and the quota checked, when it was recorded.
+    """Create the server of a VM's row. Image, flavor and network were chosen, and the quota was checked, when the row was written.
 
-    The server carries the VM's and the job's id as tags from the moment in which it exists, so whatever dies in
-    between, it is found again. When the job fails, the server and its volume are removed until the cloud confirms
-    it, and the row goes; the operation log stays.
+    The server carries the ids of the VM and the job as tags from its creation, so it is found again after any crash. When
+    the job fails, the server and its volume are deleted until the cloud confirms it, and so is the row; the operation log
+    stays.
     """
 
     vm_id: str
@@ -60,9 +64,11 @@ class CreateVmCommand(ServerCommand):
     network_id: str
     image_id: str
     availability_zone: str | None = None
-    boot_volume_id: str | None = None  # The row of the volume to be made and booted from.
-    volume_snapshot_id: str | None = None  # The snapshot that volume is a copy of, when it is not the image.
-    spare_id: str | None = None  # Cinder's id of the spare that the row has been given, when one was ready.
+    boot_volume_id: str | None = None  # The row of the volume that the server boots from.
+    volume_snapshot_id: str | None = (
+        None  # The snapshot that the volume is copied from, if it is not the image.
+    )
+    spare_id: str | None = None  # Cinder's id of the spare that the row has claimed, if one was ready.
     spare_name: str = ""
 
     kind: ClassVar[str] = "vms.create"
@@ -76,24 +82,24 @@ class CreateVmCommand(ServerCommand):
     deadline: ClassVar[timedelta] = minutes(120)
 
     def locks(self) -> list[str]:
-        """Lock the VM and its boot volume: a spare would else be reconciled as a claim of its own."""
+        """Lock the VM and its boot volume: otherwise the reconciliation would treat the spare as a separate claim."""
         volume = [f"volume:{self.boot_volume_id}"] if self.boot_volume_id else []
         return [*super().locks(), *volume]
 
     @property
     def server_id(self) -> str:
-        """Nova's id of the server that this job has created."""
+        """Return Nova's id of the server that this job has created."""
         return str(self.data["server_id"])
 
     @step(title=gettext_lazy("Create boot volume"))
     def create_boot_volume(self) -> Result:
-        """Copy the image to a volume, if the VM boots from one; a spare is a copy already."""
+        """Create the boot volume, if the VM boots from one, or claim the spare that is a copy of the image already."""
         if self.boot_volume_id is None:
             return Done(_("Skipped: the VM boots from its image."))
         snapshot_id = self.volume_snapshot_id or ""
         image_id = "" if snapshot_id else self.image_id
         if self.spare_id is not None:
-            taken = ClaimSpareCommand(
+            claim = ClaimSpareCommand(
                 self.boot_volume_id,
                 self.spare_id,
                 snapshot_id,
@@ -101,7 +107,7 @@ class CreateVmCommand(ServerCommand):
                 for_vm=True,
                 spare_name=self.spare_name,
             )
-            return Spawn([taken])
+            return Spawn([claim])
         return Spawn(
             [
                 CreateVolumeCommand(
@@ -112,9 +118,9 @@ class CreateVmCommand(ServerCommand):
 
     @step(title=gettext_lazy("Request server from cloud"))
     def request_server(self) -> Result:
-        """Create the server, unless an earlier try has. If that cannot be found out, nothing is created."""
+        """Create the server, unless an earlier attempt has. If that is unknown, nothing is created."""
         compute = self.cloud().compute
-        # A second try may have sent the request before, and that may still be on its way.
+        # An earlier attempt may have sent a request that Nova has not processed yet.
         self.data["asked_again"] = self.retrying
         if self.retrying and (found := compute.find_servers_by_tag(vm_tag(self.vm_id))):
             self.data["server_id"] = found[0].id
@@ -144,7 +150,7 @@ class CreateVmCommand(ServerCommand):
 
     @request_server.undo
     def delete_server(self) -> Result:
-        """Delete every server that was created, until the cloud has none: also one whose id was never received."""
+        """Delete every server that was created, until the cloud has none, including one whose id was never received."""
         ids = set(self.list_server_ids())
         if "server_id" in self.data:
             ids.add(self.server_id)
@@ -157,12 +163,12 @@ class CreateVmCommand(ServerCommand):
 
     @wait_until_running.stalled
     def check_progress(self) -> Result:
-        """Fail for a server that stands still while servers requested later are built: its request was lost."""
+        """Fail for a server without progress while servers that were requested later are built: its request was lost."""
         compute = self.cloud().compute
         try:
             server = compute.get_server(self.server_id)
         except CloudNotFoundError:
-            return Wait(1.0)  # The watch sees that.
+            return Wait(1.0)  # The watch reports that.
         if server.status == "BUILD" and self.is_lost(server) and is_overtaken(compute, server):
             return self.build_lost_failure(
                 _("the server shows '%(task)s', and no host works on it.")
@@ -172,14 +178,14 @@ class CreateVmCommand(ServerCommand):
 
     @step(title=gettext_lazy("Check for duplicates"))
     def delete_duplicates(self) -> Result:
-        """Delete the second server of a lost request, when a request may have been lost."""
+        """Delete the server of an earlier request whose answer was lost, if there may have been one."""
         if not self.data["asked_again"]:
             return Done()
-        doubles = [server_id for server_id in self.list_server_ids() if server_id != self.server_id]
-        return delete_servers(self.cloud().compute, doubles)
+        duplicates = [server_id for server_id in self.list_server_ids() if server_id != self.server_id]
+        return delete_servers(self.cloud().compute, duplicates)
 
     def on_success(self) -> None:
-        """Bind the row to the server, and write what the cloud reports of it."""
+        """Bind the row to the server, and write the last observation of it."""
         vm = self.lock_observed_vm()
         vm.openstack_id = self.server_id
         vm.last_start_time = Now()
@@ -191,7 +197,7 @@ class CreateVmCommand(ServerCommand):
         self.log(vm, VMOperationLog.Operation.CREATE, success=True)
 
     def on_failure(self, failure: Failure) -> None:
-        """Delete the rows: the cloud has nothing of the VM. The log keeps the cloud's reason."""
+        """Delete the rows, because the cloud has nothing of the VM. The operation log keeps the reason."""
         vm = self.lock_observed_vm()
         self.log(
             vm,
@@ -199,8 +205,8 @@ class CreateVmCommand(ServerCommand):
             success=False,
             detail=f"{failure.code}: {failure.message}",
         )
-        # A volume that was asked for and never begun; one that was made has been removed by its own job. A spare that was
-        # never touched carries its pool's mark and goes back there.
+        # The row of a volume whose creation never began; the job of a created volume has deleted its row. A spare that was
+        # not renamed yet still carries its pool's metadata, so the reconciliation returns it to the pool.
         if self.boot_volume_id is not None:
             never_begun = Q(volume_id=None) | Q(volume_id=self.spare_id)
             Volume.objects.filter(never_begun, pk=self.boot_volume_id).delete()

@@ -23,7 +23,7 @@ from .server import delete_servers
 @register
 @dataclass
 class RemoveOrphanCommand(CloudCommand):
-    """Delete a server or volume that carries the portal's tag and belongs to no row, after checking that once more."""
+    """Delete a server or volume that carries the portal's tag and belongs to no row, after checking that again."""
 
     orphan_id: int
 
@@ -33,7 +33,7 @@ class RemoveOrphanCommand(CloudCommand):
 
     @cached_property
     def orphan(self) -> Orphan:
-        """The orphan that was reported."""
+        """Return the orphan that was reported."""
         return Orphan.objects.select_related("account").get(pk=self.orphan_id)
 
     def locks(self) -> list[str]:
@@ -46,7 +46,7 @@ class RemoveOrphanCommand(CloudCommand):
 
     @step(deadline=minutes(30), title=gettext_lazy("Send delete request to cloud"))
     def delete_object(self) -> Result:
-        """Delete the object until the cloud does not have it any more."""
+        """Delete the object until the cloud no longer has it."""
         orphan = self.orphan
         if orphan.has_row():
             return Failed(

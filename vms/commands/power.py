@@ -1,8 +1,8 @@
-"""Start, stop, restart, pause, suspend and shelve servers, and back.
+"""Start, stop, restart, pause, suspend and shelve servers, and the reverse.
 
-Nova does not give exactly-once: of simultaneous actions several may be accepted, and an error may mean that the
-action was done. So an action's refusal is judged by the server's fresh state, and a step that may have had its
-effect reads that state before it asks again.
+Nova guarantees no exactly-once: it may accept several of simultaneous actions, and an error may mean that the action was
+done. So a refusal is judged by the server's present state, and a step that may have had its effect reads that state before
+it sends the request again.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from .server import LONGEST_WORK, ServerCommand
 
 
 class PowerCommand(ServerCommand):
-    """Ask a server for an action of `POWER_ACTIONS`, wait until it is done, and write what the cloud then reports."""
+    """Request an action of `POWER_ACTIONS`, wait until it is done, and write what the cloud then reports."""
 
     deadline: ClassVar[timedelta] = minutes(40)
     longest_work: ClassVar[timedelta | None] = LONGEST_WORK
@@ -52,11 +52,11 @@ class PowerCommand(ServerCommand):
 
     @property
     def action(self) -> PowerAction:
-        """The row of the table."""
+        """Return the action's row of the table."""
         return POWER_ACTIONS[self.action_name]
 
     def validate(self) -> list[Refusal]:
-        """Refuse what the VM's status does not allow; the caller holds its row lock."""
+        """Refuse an action that the VM's status does not allow; the caller holds the lock on the row."""
         return action_refusals(self.vm, self.action_name)
 
     @classmethod
@@ -65,7 +65,7 @@ class PowerCommand(ServerCommand):
         return bool(POWER_ACTIONS[cls.action_name].undone_by)
 
     def check_still_due(self) -> Failed | None:
-        """Return why the action is not to be carried out any more, now that a worker has come to it."""
+        """Return a failure when the action has become unnecessary since the job was recorded; else None."""
         return None
 
     def send(self, compute: Compute) -> None:
@@ -73,16 +73,16 @@ class PowerCommand(ServerCommand):
         self.action.request(compute, self.server_id)
 
     def was_done_before(self, compute: Compute) -> bool:
-        """Return whether an earlier, unrecorded try of this job has had its effect."""
+        """Return whether an earlier attempt of this job, which was not recorded, has had its effect."""
         return self.is_done_or_under_way(compute.get_server(self.server_id))
 
     def is_done_or_under_way(self, server: Server) -> bool:
-        """Return whether the server is where the action leads, or on its way there."""
+        """Return whether the action has been done on the server, or is under way."""
         return server.status in self.action.nova_statuses or server.task_state in self.action.task_states
 
     @step(title=gettext_lazy("Send request to cloud"))
     def send_request(self) -> Result:
-        """Send the action once. A try after one that may have sent it reads the server first, and so does a refusal."""
+        """Send the action once. A retry reads the server before it sends the action again, and so does the handling of a refusal."""
         if (reason := self.check_still_due()) is not None:
             return reason
         compute = self.cloud().compute
@@ -102,7 +102,7 @@ class PowerCommand(ServerCommand):
 
     @send_request.undo
     def undo_request(self) -> Result:
-        """Bring the server back to its former state, if it was this job that moved it."""
+        """Return the server to its former state, if this job has changed it."""
         if not self.action.undone_by or not (self.data.get("asked") or self.data.get("unrecorded")):
             return Done()
         compute, reverse = self.cloud().compute, POWER_ACTIONS[self.action.undone_by]
@@ -113,7 +113,7 @@ class PowerCommand(ServerCommand):
             if server.status == "ERROR":
                 return Done(_("The server is in error; it stays as it is."))
             if server.task_state is None and server.status not in self.action.nova_statuses:
-                return Done(_("Somebody else has moved the server on; it stays as it is."))
+                return Done(_("Another request has changed the server; it stays as it is."))
             if server.task_state is None:
                 reverse.request(compute, self.server_id)
             elif self.is_lost(server):
@@ -126,18 +126,18 @@ class PowerCommand(ServerCommand):
 
     @step(deadline=minutes(30), title=gettext_lazy("Wait for completion"))
     def wait_for_completion(self) -> Result:
-        """Wait until the cloud reports that it is done, or that somebody has moved the server elsewhere."""
+        """Wait until the cloud reports that the action is done, or that another request has changed the server."""
         until = self.action.nova_statuses
         return self.watch(*sorted(until), unless={"ERROR", MISSING, *foreign_statuses(self.action)} - until)
 
     @wait_for_completion.stalled
     def resend_if_lost(self) -> Result:
-        """Ask again when Nova shows no trace of the action; give up when it has begun one that nothing works on."""
+        """Send the action again when Nova shows no trace of it; fail when Nova has begun it and no host works on it."""
         compute = self.cloud().compute
         try:
             server = compute.get_server(self.server_id)
         except CloudNotFoundError:
-            return Wait(1.0)  # The watch sees that.
+            return Wait(1.0)  # The watch reports that.
         if server.task_state is not None:
             if self.is_lost(server):
                 return self.handle_lost_task(compute, server)
@@ -154,7 +154,7 @@ class PowerCommand(ServerCommand):
         return Wait(0.0, _("The cloud had lost the request; it was sent again."))
 
     def handle_lost_task(self, compute: Compute, server: Server) -> Result:
-        """Fail for a task that no host works on: Nova refuses every other action until its operators clear it."""
+        """Fail for a task that no host works on: Nova refuses every other action until the cloud's operators reset it."""
         return self.build_lost_failure(
             _("the server shows '%(task)s', and no host works on it.") % {"task": server.task_state}
         )
@@ -179,8 +179,8 @@ class PowerCommand(ServerCommand):
 class RestartVmCommand(PowerCommand):
     """Restart a running VM: softly, as the guest's own reboot, or hard, as by the power button.
 
-    A reboot leaves no trace in the server's status, so a try that died after asking could not tell.
-    Nova's list of a server's actions tells: reboots that are not on the list of before are this job's.
+    A reboot leaves no trace in the server's status, so an attempt that died after the request could not be recognized. Nova's
+    list of the server's actions shows it: reboots that were not on the list before are this job's.
     """
 
     vm_id: str
@@ -194,7 +194,7 @@ class RestartVmCommand(PowerCommand):
     # Before the steps that every power command has.
     @step(title=gettext_lazy("Record current state"))
     def record_reboots(self) -> Result:
-        """Record the reboots that Nova knows of, so that this job's can be told from them."""
+        """Record the reboots that Nova has on record, to tell this job's reboot from them."""
         self.data["reboots_before"] = self.list_reboots(self.cloud().compute)
         return Done()
 
@@ -207,19 +207,21 @@ class RestartVmCommand(PowerCommand):
     def list_reboots(self, compute: Compute) -> list[str]:
         """Return the request ids of every reboot that Nova has on record for the server."""
         return [
-            act.request_id for act in compute.list_server_actions(self.server_id) if act.action == "reboot"
+            action.request_id
+            for action in compute.list_server_actions(self.server_id)
+            if action.action == "reboot"
         ]
 
     def was_done_before(self, compute: Compute) -> bool:
-        """Return whether there is a reboot on record that was not there before this job."""
+        """Return whether Nova has a reboot on record that was not there before this job."""
         return bool(set(self.list_reboots(compute)) - set(self.data["reboots_before"]))
 
     def is_done_or_under_way(self, server: Server) -> bool:
-        """Return whether a reboot is under way, which is as good as ours; ACTIVE alone tells nothing."""
+        """Return whether a reboot is under way, whoever has requested it; ACTIVE alone shows nothing."""
         return server.task_state in self.action.task_states
 
     def handle_lost_task(self, compute: Compute, server: Server) -> Result:
-        """Ask for a hard reboot: Nova accepts it for a server whose reboot it has given up on."""
+        """Request a hard reboot, which Nova accepts for a server whose soft reboot it has given up."""
         if server.task_state not in self.action.task_states or not self.can_retry_request():
             return super().handle_lost_task(compute, server)
         try:
@@ -251,25 +253,25 @@ POWER_COMMANDS: dict[str, type[PowerCommand]] = {
 
 @register
 class StopVmAtRuntimeEndCommand(PowerCommand):
-    """Stop a VM whose runtime is over, unless it was extended meanwhile."""
+    """Stop a VM after its end date, unless that has been extended."""
 
     kind: ClassVar[str] = "vms.stop_at_runtime_end"
     title: ClassVar[str | Promise] = gettext_lazy("Stop VM at its end date")
     action_name: ClassVar[str] = "stop"
 
     def validate(self) -> list[Refusal]:
-        """Refuse one whose runtime is not over."""
+        """Refuse a VM whose end date has not passed."""
         if not self.is_past_runtime():
             return [Refusal("extended", gettext_lazy("The VM's end date has not passed."))]
         return super().validate()
 
     def is_past_runtime(self) -> bool:
-        """Return whether the VM's runtime is over by its present row."""
+        """Read the VM's row again; return whether its end date has passed."""
         vm = VirtualMachine.objects.select_related("information_system__tenant").get(pk=self.vm_id)
         return bool(vm.is_past_runtime)
 
     def check_still_due(self) -> Failed | None:
-        """Return a failure when somebody has extended the runtime since the job was recorded."""
+        """Return a failure when the end date has been extended since the job was recorded."""
         if self.is_past_runtime():
             return None
         return Failed("extended", _("The VM's end date was extended meanwhile; the VM keeps running."))

@@ -16,7 +16,7 @@ from openstack_client import Cloud, CloudConflictError, CloudForbiddenError, Clo
 from tasks.command import Done, Failed, Failure, Refusal, Result, Spawn, Wait, minutes, register, step
 from tasks.models import JobStatus
 from tasks.polling import MISSING
-from volumepool.cinder_columns import to_columns
+from volumepool.cinder_columns import map_volume_columns
 from volumepool.commands import RemoveVolumeCommand, release_attachments, write_observed_volume
 from volumepool.models import Volume, VolumeSnapshot
 
@@ -26,15 +26,15 @@ from ..removal_guards import removal_refusals
 from .server import ServerCommand, delete_servers, is_deletion_running, vm_tag
 
 # The statuses in which a VM may be deleted without force: nothing runs in it.
-_REMOVABLE = frozenset({VMStatus.STOPPED, VMStatus.SHELVED, VMStatus.ERROR, VMStatus.REMOVED})
+_REMOVABLE_STATUSES = frozenset({VMStatus.STOPPED, VMStatus.SHELVED, VMStatus.ERROR, VMStatus.REMOVED})
 
 
 @register
 @dataclass
 class RemoveVmCommand(ServerCommand):
-    """Delete a VM. What is gone already counts as success, so the command can be repeated after it failed half-way.
+    """Delete a VM. An object that is gone already counts as deleted, so the command can be repeated after a failure.
 
-    Nothing of it can be undone: Nova cannot be asked to keep a server that it deletes.
+    It cannot be undone: Nova does not keep a server that it is deleting.
     """
 
     vm_id: str
@@ -54,7 +54,7 @@ class RemoveVmCommand(ServerCommand):
     def validate(self) -> list[Refusal]:
         """Refuse a running VM, unless forced, and volumes that have snapshots."""
         refusals = removal_refusals(self.vm.pk)
-        if self.vm.openstack_id and not self.force and VMStatus(self.vm.status) not in _REMOVABLE:
+        if self.vm.openstack_id and not self.force and VMStatus(self.vm.status) not in _REMOVABLE_STATUSES:
             message = gettext_lazy("The VM is '%(status)s'. Stop it first, or select Force delete.")
             refusals.append(
                 Refusal(
@@ -74,7 +74,7 @@ class RemoveVmCommand(ServerCommand):
         return refusals
 
     def list_server_ids(self) -> list[str]:
-        """Return the id of its server; of a VM that was never bound, of every server with its tag."""
+        """Return the id of the VM's server; for a VM that was never bound, the id of every server with its tag."""
         if self.vm.openstack_id is not None:
             return [self.vm.openstack_id]
         return [server.id for server in self.cloud().compute.find_servers_by_tag(vm_tag(self.vm_id))]
@@ -97,19 +97,19 @@ class RemoveVmCommand(ServerCommand):
         """Wait until Nova no longer has the server."""
         if self.vm.openstack_id is None:
             return delete_servers(self.cloud().compute, self.data["servers"])
-        # ERROR is no reason to give up: a server that was in error shows it until it is gone.
+        # ERROR is no failure here: a server that was in error shows it until it is gone.
         return self.watch(MISSING, "SOFT_DELETED", unless=())
 
     @wait_until_deleted.stalled
     def resend_if_lost(self) -> Result:
-        """Ask again when Nova has given up (ERROR, no task), or shows no trace of the request."""
+        """Send the request again when Nova has given up (ERROR, no task), or shows no trace of it."""
         compute = self.cloud().compute
         try:
             server = compute.get_server(self.server_id)
             if server.status == "DELETED" or (server.status == "SOFT_DELETED" and server.task_state is None):
-                return Wait(1.0)  # The watch sees that.
-            going = server.task_state in {"deleting", "soft-deleting"} and server.status != "ERROR"
-            if going and not self.is_lost(server):
+                return Wait(1.0)  # The watch reports that.
+            is_deleting = server.task_state in {"deleting", "soft-deleting"} and server.status != "ERROR"
+            if is_deleting and not self.is_lost(server):
                 return Wait(0.0, _("The cloud still reports %s.") % server.task_state)
             if not self.can_retry_request():
                 return self.build_lost_failure(
@@ -127,11 +127,11 @@ class RemoveVmCommand(ServerCommand):
     def force_delete(self) -> Result:
         """Delete now a server that Nova would keep for a while (SOFT_DELETED): until then it keeps its volumes.
 
-        Where the cloud's policy leaves that to its administrators, its data volumes are taken off; what it boots from stays on
-        it until Nova reclaims it.
+        Where the cloud's policy leaves that to administrators, the data volumes are detached; the boot volume stays on the server
+        until Nova purges it.
         """
         cloud = self.cloud()
-        kept = False
+        is_kept = False
         for server_id in self.data["servers"]:
             try:
                 server = cloud.compute.get_server(server_id)
@@ -141,22 +141,22 @@ class RemoveVmCommand(ServerCommand):
                 if server.status == "SOFT_DELETED":
                     cloud.compute.force_delete_server(server_id)
                 elif not is_gone:
-                    # Nova has shown it again, in error, because its deletion failed.
+                    # Nova shows it again, in error, because its deletion has failed.
                     cloud.compute.delete_server(server_id)
                 if not is_gone:
                     self.record_request_id()
             except CloudNotFoundError:
                 is_gone = True
             except CloudForbiddenError:
-                kept = True
+                is_kept = True
                 self.detach_data_volumes(cloud, server_id)
                 continue
             except CloudConflictError as refusal:
                 return Wait(1.0, describe_refusal(refusal))
             if not is_gone or is_deletion_running(cloud.compute, server_id, self.data.get("request_id", "")):
                 return Wait(0.5, _("Waiting for the server to be deleted."))
-        self.data["kept_by_nova"] = kept
-        return Done(_("Nova keeps the deleted server for a while and then purges it.") if kept else "")
+        self.data["kept_by_nova"] = is_kept
+        return Done(_("Nova keeps the deleted server for a while and then purges it.") if is_kept else "")
 
     def detach_data_volumes(self, cloud: Cloud, server_id: str) -> None:
         """Detach the volumes that a server kept by Nova does not boot from."""
@@ -168,31 +168,32 @@ class RemoveVmCommand(ServerCommand):
 
     @step(deadline=minutes(10), title=gettext_lazy("Wait until volumes are free"))
     def wait_until_volumes_free(self) -> Result:
-        """Read the status of volumes that stay, and release those that Cinder keeps for a server that is gone.
+        """Read the status of volumes that are kept, and release those that Cinder keeps attached to the deleted server.
 
-        A volume that the cloud does not give back stays as Cinder says, and the job goes on.
+        The job goes on without a volume that the cloud does not release; its row gets the status that Cinder reports.
         """
         self.data["server_gone"] = True
-        cloud, found, left = self.cloud(), self.data.setdefault("kept", {}), False
+        cloud, found, is_waiting = self.cloud(), self.data.setdefault("kept", {}), False
         if self.volumes != "keep":
             return Done()
         for volume in Volume.objects.filter(vm=self.vm, volume_id__isnull=False):
             try:
-                seen = cloud.block_storage.get_volume(str(volume.volume_id))
+                observed = cloud.block_storage.get_volume(str(volume.volume_id))
             except CloudNotFoundError:
                 found[str(volume.pk)] = {"status": MISSING}
                 continue
-            found[str(volume.pk)] = to_columns(seen).as_json()
-            if seen.is_used and not (volume.is_boot and self.data.get("kept_by_nova")):
-                release_attachments(cloud, seen.id)
-                left = True
-        if left and not self.is_stalled(sorted((pk, one["status"]) for pk, one in found.items())):
+            found[str(volume.pk)] = map_volume_columns(observed).as_json()
+            if observed.is_used and not (volume.is_boot and self.data.get("kept_by_nova")):
+                release_attachments(cloud, observed.id)
+                is_waiting = True
+        statuses = sorted((pk, columns["status"]) for pk, columns in found.items())
+        if is_waiting and not self.is_stalled(statuses):
             return Wait(0.5, _("Waiting for the volume."))
         return Done()
 
     @step(title=gettext_lazy("Delete volumes"))
     def delete_volumes(self) -> Result:
-        """Delete the volumes, or leave them to the tenant."""
+        """Delete the volumes, unless the tenant keeps them."""
         self.data["server_gone"] = True
         of_vm = Volume.objects.filter(vm=self.vm).order_by("created_at")
         ids = [str(pk) for pk in of_vm.values_list("pk", flat=True)]
@@ -201,19 +202,19 @@ class RemoveVmCommand(ServerCommand):
         return Spawn([RemoveVmVolumesCommand(self.vm_id, ids)], permanent=True)
 
     def on_success(self) -> None:
-        """Delete the row; the log stays, and so do volumes that were kept."""
+        """Delete the row. The operation log and kept volumes stay."""
         vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
-        kept = Volume.objects.filter(vm=vm).update(vm=None, device="", is_boot=False)
+        kept_count = Volume.objects.filter(vm=vm).update(vm=None, device="", is_boot=False)
         for volume_id, seen in self.data.get("kept", {}).items():
             write_observed_volume(
                 volume_id, {"seen": {name: seen[name] for name in ("status", "server_id") if name in seen}}
             )
-        detail = _("%(count)s volumes were kept.") % {"count": kept} if kept else ""
+        detail = _("%(count)s volumes were kept.") % {"count": kept_count} if kept_count else ""
         self.log(vm, VMOperationLog.Operation.REMOVE, success=True, detail=detail)
         vm.delete()
 
     def on_failure(self, failure: Failure) -> None:
-        """Keep the row, so that the command can be repeated, and write what is known of the server."""
+        """Keep the row, so that the command can be repeated, and write the last observation of the server."""
         vm = self.lock_observed_vm()
         if self.data.get("server_gone"):
             vm.status = VMStatus.REMOVED
@@ -226,7 +227,7 @@ class RemoveVmCommand(ServerCommand):
 @register
 @dataclass
 class RemoveVmVolumesCommand(ServerCommand):
-    """Delete the volumes of a VM whose server is gone. All are tried; those that remain are named."""
+    """Delete the volumes of a VM whose server is gone. All are tried; the failure names those that remain."""
 
     vm_id: str
     volume_ids: list[str] = field(default_factory=list)
@@ -237,14 +238,14 @@ class RemoveVmVolumesCommand(ServerCommand):
         "remove_each": "delete_each",
         "see_all_gone": "report_remaining",
     }
-    # How many are removed side by side: more would only wait in Cinder.
+    # The number of deletions that run at once: more would only wait in Cinder.
     AT_ONCE: ClassVar[int] = 5
 
     @step(title=gettext_lazy("Delete each volume"))
     def delete_each(self) -> Result:
         """Spawn one child for each volume."""
-        left = Volume.objects.filter(pk__in=self.volume_ids).values_list("pk", flat=True)
-        children = [RemoveVolumeCommand(str(pk), with_its_vm=True) for pk in left]
+        remaining = Volume.objects.filter(pk__in=self.volume_ids).values_list("pk", flat=True)
+        children = [RemoveVolumeCommand(str(pk), with_its_vm=True) for pk in remaining]
         return Spawn(children, at_once=self.AT_ONCE, optional=True, permanent=True)
 
     @step(title=gettext_lazy("Check that all are deleted"))
@@ -253,5 +254,5 @@ class RemoveVmVolumesCommand(ServerCommand):
         failed = [child for child in self.children_of("delete_each") if child.status != JobStatus.SUCCEEDED]
         if not failed:
             return Done()
-        said = " ".join(f"{child.subject}: {child.outcome_message}" for child in failed)
-        return Failed("volumes_left", _("Some volumes could not be deleted. %(said)s") % {"said": said})
+        reasons = " ".join(f"{child.subject}: {child.outcome_message}" for child in failed)
+        return Failed("volumes_left", _("Some volumes could not be deleted. %(said)s") % {"said": reasons})

@@ -24,8 +24,8 @@ from ..actions import action_refusals, allowed_actions
 from ..models import Resize, VMOperationLog, VMStatus, size_columns
 from .server import ServerCommand
 
-RESIZABLE = frozenset({VMStatus.RUNNING, VMStatus.STOPPED})
-_SETTLED = frozenset({"ACTIVE", "SHUTOFF"})
+RESIZABLE_STATUSES = frozenset({VMStatus.RUNNING, VMStatus.STOPPED})
+_SETTLED_STATUSES = frozenset({"ACTIVE", "SHUTOFF"})
 
 
 def confirmation_period() -> timedelta:
@@ -36,7 +36,7 @@ def confirmation_period() -> timedelta:
 @register
 @dataclass
 class ResizeVmCommand(ServerCommand):
-    """Give a server another flavor. Nova then keeps both sizes until the resize is confirmed or reverted."""
+    """Resize a server to another flavor. Nova keeps both sizes until the resize is confirmed or reverted."""
 
     vm_id: str
     flavor_id: str
@@ -57,14 +57,14 @@ class ResizeVmCommand(ServerCommand):
         if self.vm.pending_resize is not None:
             message = gettext_lazy("This VM is being resized; confirm or revert that first.")
             return [Refusal("wrong_state", message, details={"allowed": allowed_actions(self.vm)})]
-        if status in RESIZABLE:
+        if status in RESIZABLE_STATUSES:
             return []
-        said = gettext_lazy("Can't resize a VM in state '%(status)s'.") % {"status": status.label}
-        return [Refusal("wrong_state", said)]
+        message = gettext_lazy("Can't resize a VM in state '%(status)s'.")
+        return [Refusal("wrong_state", message % {"status": status.label})]
 
     @step(title=gettext_lazy("Send request to cloud"))
     def request_resize(self) -> Result:
-        """Request the resize, unless an earlier try of this job has."""
+        """Request the resize, unless an earlier attempt of this job has."""
         compute = self.cloud().compute
         if self.retrying and self.is_under_way(compute.get_server(self.server_id)):
             return Done()
@@ -86,7 +86,7 @@ class ResizeVmCommand(ServerCommand):
         compute = self.cloud().compute
         try:
             server = compute.get_server(self.server_id)
-            if server.status in _SETTLED and server.task_state is None:
+            if server.status in _SETTLED_STATUSES and server.task_state is None:
                 return Done()
             if server.status == "ERROR":
                 return Done(_("The server is in error; it stays as it is."))
@@ -102,16 +102,16 @@ class ResizeVmCommand(ServerCommand):
 
     @step(deadline=minutes(90), title=gettext_lazy("Wait until resized"))
     def wait_until_resized(self) -> Result:
-        """Wait for VERIFY_RESIZE. A server that is as before was not resized: no host had room for it."""
-        return self.watch("VERIFY_RESIZE", unless={"ERROR", MISSING, *_SETTLED})
+        """Wait for VERIFY_RESIZE. A server that returns to its former status was not resized: no host had room for it."""
+        return self.watch("VERIFY_RESIZE", unless={"ERROR", MISSING, *_SETTLED_STATUSES})
 
     @wait_until_resized.stalled
     def check_progress(self) -> Result:
-        """Fail when no host works on it; a server without a task has been seen by the watch."""
+        """Fail when no host works on the resize."""
         return check_resize_progress(self)
 
     def on_success(self) -> None:
-        """Write until when the resize waits to be confirmed."""
+        """Write when the resize will be confirmed automatically."""
         vm = self.lock_observed_vm()
         vm.save()
         Resize.objects.filter(vm=vm).update(confirms_at=Now() + confirmation_period())
@@ -132,7 +132,7 @@ def check_resize_progress(command: ServerCommand) -> Result:
     try:
         server = command.cloud().compute.get_server(command.server_id)
     except CloudNotFoundError:
-        return Wait(1.0)  # The watch sees that.
+        return Wait(1.0)  # The watch reports that.
     if command.is_lost(server):
         state = server.task_state or server.status
         return command.build_lost_failure(
@@ -142,7 +142,7 @@ def check_resize_progress(command: ServerCommand) -> Result:
 
 
 class EndResizeCommand(ServerCommand):
-    """Confirm or revert a resize. One that somebody has ended elsewhere is done: the size is what the cloud reports."""
+    """Confirm or revert a resize. A resize that was ended outside of the portal counts as done, with the size that the cloud reports."""
 
     action_name: ClassVar[str]
     send: ClassVar[Callable[[Compute, str], None]]
@@ -158,7 +158,7 @@ class EndResizeCommand(ServerCommand):
 
     @step(deadline=minutes(5), title=gettext_lazy("Send request to cloud"))
     def send_request(self) -> Result:
-        """Ask Nova, unless the resize is over.
+        """Send the request, unless the resize is over.
 
         Nova may go on showing VERIFY_RESIZE while it carries a confirmation out, and refuses a second one then.
         """
@@ -180,11 +180,11 @@ class EndResizeCommand(ServerCommand):
     @step(deadline=minutes(30), title=gettext_lazy("Wait for completion"))
     def wait_for_completion(self) -> Result:
         """Wait until Nova has finished."""
-        return self.watch(*sorted(_SETTLED))
+        return self.watch(*sorted(_SETTLED_STATUSES))
 
     @wait_for_completion.stalled
     def check_progress(self) -> Result:
-        """Fail when no host works on it."""
+        """Fail when no host works on the request."""
         return check_resize_progress(self)
 
     @step(title=gettext_lazy("Read size"))
@@ -199,7 +199,7 @@ class EndResizeCommand(ServerCommand):
         vm = self.lock_observed_vm()
         boots_from_volume = Volume.objects.filter(vm=vm, is_boot=True).exists()
         for name, value in self.data["size"].items():
-            # A flavor's disk is nothing to a VM that boots from a volume.
+            # A VM that boots from a volume does not have the disk of its flavor.
             if name != "disk_gb" or not boots_from_volume:
                 setattr(vm, name, value)
         vm.save()
@@ -207,7 +207,7 @@ class EndResizeCommand(ServerCommand):
         self.log(vm, self.action_name, success=True, detail=vm.flavor_name)
 
     def on_failure(self, failure: Failure) -> None:
-        """Postpone the automatic confirmation, so that it is not tried at every beat. The resize still waits."""
+        """Postpone the automatic confirmation, so that it is not tried in every run of the schedule. The resize still waits."""
         vm = self.lock_observed_vm()
         vm.save()
         Resize.objects.filter(vm=vm).update(confirms_at=Now() + confirmation_period())

@@ -30,10 +30,10 @@ from tasks.polling import MISSING
 from ..models import SERVER_WATCHER, VirtualMachine, VMOperationLog, lock_key
 from .server_history import describe_last_action, fetch_request_events, has_failed, is_worked_on
 
-# Nova waits one minute for a guest to shut down, two for a reboot, and tries a detachment for almost three.
+# Nova waits one minute for a guest to shut down, two for a reboot, and retries a detachment for almost three.
 LONGEST_WORK = timedelta(minutes=3)
-# From the moment in which a host begins with the end of a server until it has ended, with time to spare.
-LONGEST_END = timedelta(minutes=1)
+# The longest that a host takes to delete a server, with a margin.
+LONGEST_DELETION = timedelta(minutes=1)
 
 
 def vm_tag(vm_id: str) -> str:
@@ -44,41 +44,42 @@ def vm_tag(vm_id: str) -> str:
 def delete_servers(compute: Compute, server_ids: Iterable[str]) -> Result:
     """Delete servers until the cloud has none of them; return `Done` when they are gone. For an undo.
 
-    One that Nova would keep for a while (SOFT_DELETED) is ended for good, where the cloud lets us; else it counts as gone.
+    A server that Nova would keep for a while (SOFT_DELETED) is deleted permanently where the cloud's policy allows it; else it
+    counts as gone.
     """
-    left, pause = False, 0.5
+    is_waiting, pause = False, 0.5
     for server_id in server_ids:
         try:
             server = compute.get_server(server_id)
             if server.status == "DELETED":
-                left |= is_deletion_running(compute, server_id)
+                is_waiting |= is_deletion_running(compute, server_id)
                 continue
             if server.status == "SOFT_DELETED" and server.task_state is None:
                 compute.force_delete_server(server_id)
             elif server.task_state not in {"deleting", "soft-deleting"} or server.status == "ERROR":
-                # Of one in error, "deleting" may be what a request has left that died inside Nova (seen when its Keystone was
-                # killed). Asked again, Nova removes it at once; one that a host is removing it leaves to that.
+                # On a server in error, "deleting" may be left from a request that died inside Nova (seen when Keystone was
+                # killed). A second request makes Nova delete it at once, unless a host is already deleting it.
                 compute.delete_server(server_id)
                 pause = 2.0 if server.task_state else pause
-            left = True
+            is_waiting = True
         except CloudNotFoundError:
-            left |= is_deletion_running(compute, server_id)
+            is_waiting |= is_deletion_running(compute, server_id)
         except CloudForbiddenError:
             continue
         except CloudConflictError as refusal:
             return Wait(2.0, describe_refusal(refusal))
-    return Wait(pause, _("Waiting for the server to be deleted.")) if left else Done()
+    return Wait(pause, _("Waiting for the server to be deleted.")) if is_waiting else Done()
 
 
 def is_deletion_running(compute: Compute, server_id: str, request_id: str = "") -> bool:
     """Return whether a host still works on the deletion of a server that Nova no longer shows.
 
-    Nova hides a server before its end is through. When the rest fails, it shows the server again, in error: seen when
-    Placement was killed. What a host has begun ages ago was lost by it.
+    Nova hides a server before its deletion is complete. When the rest fails, Nova shows the server again, in error (seen when
+    Placement was killed). Work that a host began longer ago than `LONGEST_DELETION` is lost.
     """
     events = fetch_request_events(compute, server_id, request_id)
-    lately = timezone.now() - LONGEST_END
-    return is_worked_on([event for event in events if event.started_at is None or event.started_at > lately])
+    oldest = timezone.now() - LONGEST_DELETION
+    return is_worked_on([event for event in events if event.started_at is None or event.started_at > oldest])
 
 
 @dataclass
@@ -87,19 +88,19 @@ class ServerCommand(CloudCommand):
 
     vm_id: str
 
-    # How long Nova may be at work on what was asked without anything to see; None for as long as the step may take.
+    # How long Nova may work on a request without visible progress; None for as long as the step may take.
     longest_work: ClassVar[timedelta | None] = None
 
     @cached_property
     def vm(self) -> VirtualMachine:
-        """The VM as it was when the command first read it; the service that submits puts its locked row here."""
+        """Return the VM as it was when the command first read it; the submitting service sets its locked row here."""
         vms = VirtualMachine.objects.select_related("account", "information_system")
         vm: VirtualMachine = vms.get(pk=self.vm_id)
         return vm
 
     @property
     def server_id(self) -> str:
-        """Nova's id of the server of a bound VM."""
+        """Return Nova's id of the server of a bound VM."""
         assert self.vm.openstack_id is not None
         return self.vm.openstack_id
 
@@ -122,7 +123,7 @@ class ServerCommand(CloudCommand):
         return [Refusal("not_bound", gettext_lazy("This VM has no server in the cloud yet."))]
 
     def watch(self, *until: str, unless: Iterable[str] = ("ERROR", MISSING)) -> Watch:
-        """Wait until the cloud reports one of some statuses of the server."""
+        """Watch the server until the cloud reports one of the statuses `until`; one of `unless` fails the step."""
         return Watch(
             SERVER_WATCHER,
             self.vm.polling_scope,
@@ -135,15 +136,15 @@ class ServerCommand(CloudCommand):
         )
 
     def is_lost(self, server: Server, *more: object) -> bool:
-        """Return whether Nova has lost the request: nothing moves, and no host works on it."""
+        """Return whether Nova has lost the request: there is no progress, and no host works on it."""
         events = fetch_request_events(self.cloud().compute, server.id, self.data.get("request_id", ""))
-        # Until a host has it, Nova says of a server at each look that it has just been updated.
+        # Until a host has taken the server, each answer of Nova's gives the present time as its last update.
         updated = None if server.status == "BUILD" else server.updated_at
         if not self.is_stalled(server.status, server.task_state, updated, len(events), *more):
             return False
         if not is_worked_on(events):
             return True
-        # Work that a service had begun before it died stays "begun" for ever in Nova's record.
+        # Work that a service began before it died stays unfinished in Nova's record for ever.
         return self.longest_work is not None and self.stall_duration() >= self.longest_work
 
     def has_failed(self) -> bool:
@@ -154,13 +155,13 @@ class ServerCommand(CloudCommand):
 
     def explain(self, status: str, fault: str) -> str:
         """Return what the cloud reports, and the server's last action when that was not this job's."""
-        said = super().explain(status, fault)
+        explanation = super().explain(status, fault)
         try:
-            return said + describe_last_action(
+            return explanation + describe_last_action(
                 self.cloud().compute, self.server_id, self.data.get("request_id", "")
             )
         except CloudError:
-            return said
+            return explanation
 
     def lock_observed_vm(self) -> VirtualMachine:
         """Lock and return the VM's row with this job's last observation put into it; the caller saves."""

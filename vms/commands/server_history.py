@@ -1,4 +1,4 @@
-"""Read Nova's record of requests: whether a host works on one, and what was requested last."""
+"""Read Nova's record of a server's actions: whether a host works on a request, and which action was the last."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from openstack_client.compute import Compute
 
 
 def fetch_request_events(compute: Compute, server_id: str, request_id: str) -> list[ServerEvent]:
-    """Return the events of a request on Nova's services; of the server's last action when its id is not known."""
+    """Return the events of a request on Nova's services; of the server's last action when the request's id is not known."""
     try:
         if not request_id:
             actions = compute.list_server_actions(server_id)
             request_id = actions[0].request_id if actions else ""
         return compute.list_action_events(server_id, request_id) if request_id else []
     except CloudNotFoundError:
-        return []  # The request died before Nova wrote it down.
+        return []  # The request died before Nova recorded it.
 
 
 def is_worked_on(events: list[ServerEvent]) -> bool:
     """Return whether a host has begun and not ended its work on a request.
 
-    What the conductor begins ("cold_migrate") is over in a moment or never: a conductor that was killed leaves it begun.
+    Events of the conductor ("cold_migrate") do not count: they last for a moment, or for ever when the conductor was killed.
     """
     return any(event.finished_at is None and event.name.startswith("compute") for event in events)
 

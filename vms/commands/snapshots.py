@@ -28,11 +28,11 @@ from tasks.polling import MISSING
 from ..models import IMAGE_WATCHER, VirtualMachine, VMOperationLog, VMSnapshot, VMStatus
 from .server import ServerCommand
 
-SNAPSHOTABLE = frozenset({VMStatus.RUNNING, VMStatus.STOPPED, VMStatus.PAUSED, VMStatus.SUSPENDED})
-_NO_IMAGE = frozenset({"killed", "deleted", "deactivated", MISSING})
+SNAPSHOT_STATUSES = frozenset({VMStatus.RUNNING, VMStatus.STOPPED, VMStatus.PAUSED, VMStatus.SUSPENDED})
+_FAILED_IMAGE_STATUSES = frozenset({"killed", "deleted", "deactivated", MISSING})
 
 
-def remove_image(cloud: Cloud, image_id: str, volume_snapshots: list[str]) -> Result:
+def delete_image(cloud: Cloud, image_id: str, volume_snapshots: list[str]) -> Result:
     """Delete an image, then the volume snapshots that it points to, until the cloud has none of them."""
     try:
         cloud.image.get_image(image_id)
@@ -42,17 +42,17 @@ def remove_image(cloud: Cloud, image_id: str, volume_snapshots: list[str]) -> Re
         pass
     except CloudConflictError as refusal:
         return Wait(2.0, describe_refusal(refusal))
-    left = False
+    is_waiting = False
     for snapshot_id in volume_snapshots:
         try:
             if cloud.block_storage.get_snapshot(snapshot_id).status != "deleting":
                 cloud.block_storage.delete_snapshot(snapshot_id)
-            left = True
+            is_waiting = True
         except CloudNotFoundError:
             continue
         except CloudConflictError as refusal:
             return Wait(2.0, describe_refusal(refusal))
-    return Wait(0.5, _("Waiting for its volume snapshots to be deleted.")) if left else Done()
+    return Wait(0.5, _("Waiting for its volume snapshots to be deleted.")) if is_waiting else Done()
 
 
 @register
@@ -76,7 +76,7 @@ class SnapshotVmCommand(ServerCommand):
 
     @cached_property
     def snapshot(self) -> VMSnapshot:
-        """The snapshot's row, which was written with the job."""
+        """Return the snapshot's row, which was written with the job."""
         snapshots = VMSnapshot.objects.select_related("information_system")
         snapshot: VMSnapshot = snapshots.get(pk=self.snapshot_id)
         return snapshot
@@ -88,7 +88,7 @@ class SnapshotVmCommand(ServerCommand):
         if refusals := self.unbound_refusals():
             return refusals
         status = VMStatus(self.vm.status)
-        if status in SNAPSHOTABLE and self.vm.pending_resize is None:
+        if status in SNAPSHOT_STATUSES and self.vm.pending_resize is None:
             return []
         message = gettext_lazy("Can't create a snapshot of a VM in state '%(status)s'.")
         return [Refusal("wrong_state", message % {"status": status.label})]
@@ -103,11 +103,11 @@ class SnapshotVmCommand(ServerCommand):
 
     @step(title=gettext_lazy("Send request to cloud"))
     def request_image(self) -> Result:
-        """Request an image from Nova, unless an earlier try has."""
-        # A second try may have sent the request before, and that may still be on its way.
+        """Request an image from Nova, unless an earlier attempt has."""
+        # An earlier attempt may have sent a request that Nova has not processed yet.
         self.data["asked_again"] = self.retrying
-        if self.retrying and (made := self.list_images()):
-            self.data["image_id"] = made[0].id
+        if self.retrying and (created := self.list_images()):
+            self.data["image_id"] = created[0].id
             return Done(_("Already created by an earlier attempt."))
         self.data["image_id"] = self.cloud().compute.create_image(
             self.server_id,
@@ -131,30 +131,30 @@ class SnapshotVmCommand(ServerCommand):
         removing: dict[str, list[str]] = self.data.setdefault("removing", {})
         new = [image for image in self.list_images() if image.id != but and image.id not in removing]
         if new:
-            # Recorded before an image goes: it alone says which volume snapshots are its own.
+            # Recorded before the image is deleted: nothing else knows its volume snapshots.
             removing.update({image.id: list(image.snapshot_ids) for image in new})
             return Wait(0.1, _("Waiting for the image to be deleted."))
         for image_id, volume_snapshots in removing.items():
-            result = remove_image(self.cloud(), image_id, volume_snapshots)
+            result = delete_image(self.cloud(), image_id, volume_snapshots)
             if not isinstance(result, Done):
                 return result
         return Done()
 
     @step(deadline=minutes(150), title=gettext_lazy("Wait until image is active"))
     def wait_until_image_active(self) -> Result:
-        """Wait until Glance has all of the image."""
+        """Wait until the image is complete in Glance."""
         return Watch(
             IMAGE_WATCHER,
             self.vm.polling_scope,
             self.data["image_id"],
             until=frozenset({"active"}),
-            unless=_NO_IMAGE,
+            unless=_FAILED_IMAGE_STATUSES,
             message=_("Waiting for the cloud to report %s.") % "active",
         )
 
     @wait_until_image_active.stalled
     def check_progress(self) -> Result:
-        """Fail for an image that Nova no longer fills: it would stay `queued` for ever."""
+        """Fail for an image that Nova no longer writes: it would stay `queued` for ever."""
         try:
             server = self.cloud().compute.get_server(self.server_id)
             image = self.cloud().image.get_image(self.data["image_id"])
@@ -183,14 +183,14 @@ class SnapshotVmCommand(ServerCommand):
 
     @step(deadline=minutes(30), title=gettext_lazy("Check for duplicates"))
     def delete_duplicates(self) -> Result:
-        """Delete the second image of a lost request, when a request may have been lost.
+        """Delete the image of an earlier request whose answer was lost, if there may have been one.
 
-        At the end, because Nova lets a late one through when the server is free again.
+        This is the last step, because Nova processes a late request only when the server is free again.
         """
         return self.delete_images(self.data["image_id"]) if self.data["asked_again"] else Done()
 
     def on_success(self) -> None:
-        """Write the image, so that it can be chosen at once."""
+        """Write the image to the catalogue, so that it can be chosen at once."""
         VMSnapshot.objects.filter(pk=self.snapshot_id).update(
             image_id=self.data["image_id"],
             status="active",
@@ -203,7 +203,7 @@ class SnapshotVmCommand(ServerCommand):
         self.log(vm, VMOperationLog.Operation.SNAPSHOT, success=True, detail=self.snapshot.name)
 
     def on_failure(self, failure: Failure) -> None:
-        """Delete the row: the cloud has nothing of the snapshot."""
+        """Delete the row, because the cloud has nothing of the snapshot."""
         vm = VirtualMachine.objects.select_related("information_system").get(pk=self.vm_id)
         self.log(
             vm, VMOperationLog.Operation.SNAPSHOT, success=False, detail=f"{failure.code}: {failure.message}"
@@ -214,7 +214,7 @@ class SnapshotVmCommand(ServerCommand):
 @register
 @dataclass
 class RemoveSnapshotCommand(CloudCommand):
-    """Delete a snapshot's image and its volume snapshots. What is gone already counts as success."""
+    """Delete a snapshot's image and its volume snapshots. An object that is gone already counts as deleted."""
 
     snapshot_id: str
 
@@ -224,7 +224,7 @@ class RemoveSnapshotCommand(CloudCommand):
 
     @cached_property
     def snapshot(self) -> VMSnapshot:
-        """The snapshot as it was when the command first read it."""
+        """Return the snapshot as it was when the command first read it."""
         snapshots = VMSnapshot.objects.select_related("account", "information_system")
         snapshot: VMSnapshot = snapshots.get(pk=self.snapshot_id)
         return snapshot
@@ -245,11 +245,11 @@ class RemoveSnapshotCommand(CloudCommand):
 
     @step(deadline=minutes(30), title=gettext_lazy("Delete image in cloud"))
     def request_delete(self) -> Result:
-        """Delete the image until the cloud has nothing of it."""
+        """Delete the image until the cloud no longer has it or its volume snapshots."""
         cloud = open_cloud(self.snapshot.account, self.snapshot.region)
         if self.snapshot.image_id is None:
             return Failed("busy", _("The snapshot is still being created."))
-        return remove_image(cloud, self.snapshot.image_id, self.snapshot.volume_snapshots)
+        return delete_image(cloud, self.snapshot.image_id, self.snapshot.volume_snapshots)
 
     def on_success(self) -> None:
         """Delete the row and mark the image as expired; the log stays."""
@@ -265,7 +265,7 @@ class RemoveSnapshotCommand(CloudCommand):
         self.log(success=False, detail=f"{failure.code}: {failure.message}")
 
     def log(self, *, success: bool, detail: str) -> None:
-        """Append to the log of the VM that the snapshot is of."""
+        """Append to the operation log of the snapshot's VM."""
         creator = self.job.created_by
         VMOperationLog.objects.create(
             tenant_id=self.snapshot.information_system.tenant_id,

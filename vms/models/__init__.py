@@ -7,7 +7,7 @@ from .status_sync import SyncRun, SyncState
 from .virtual_machine import (
     IMAGE_WATCHER,
     SERVER_WATCHER,
-    STATUS_OF_SERVER,
+    VM_STATUS_BY_SERVER_STATUS,
     Resize,
     VirtualMachine,
     VirtualMachineQuerySet,
@@ -20,7 +20,7 @@ from .virtual_machine import (
 __all__ = [
     "IMAGE_WATCHER",
     "SERVER_WATCHER",
-    "STATUS_OF_SERVER",
+    "VM_STATUS_BY_SERVER_STATUS",
     "ConsoleReading",
     "Orphan",
     "Resize",

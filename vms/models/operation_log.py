@@ -1,4 +1,4 @@
-"""The log of what was done to VMs."""
+"""The operation log of VMs."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ class VMOperationLog(models.Model):
     """
 
     class Operation(models.TextChoices):
-        CREATE = "create", _("create")
-        START = "start", _("start")
-        STOP = "stop", _("stop")
-        RESTART = "restart", _("restart")
-        PAUSE = "pause", _("pause")
-        UNPAUSE = "unpause", _("unpause")
-        SUSPEND = "suspend", _("suspend")
-        RESUME = "resume", _("resume")
-        SHELVE = "shelve", _("shelve")
-        UNSHELVE = "unshelve", _("unshelve")
-        RESIZE = "resize", _("resize")
-        CONFIRM_RESIZE = "confirm_resize", _("confirm resize")
-        REVERT_RESIZE = "revert_resize", _("revert resize")
-        CHANGE = "change", _("change")
-        ATTACH = "attach", _("attach")
-        DETACH = "detach", _("detach")
-        SNAPSHOT = "snapshot", _("snapshot")
-        REMOVE_SNAPSHOT = "remove_snapshot", _("remove snapshot")
-        CONSOLE = "console", _("console")
-        REMOVE = "remove", _("remove")
-        RUNTIME = "runtime", _("runtime")
-        SYNC = "sync", _("sync")
+        CREATE = "create", _("Create")
+        START = "start", _("Start")
+        STOP = "stop", _("Stop")
+        RESTART = "restart", _("Restart")
+        PAUSE = "pause", _("Pause")
+        UNPAUSE = "unpause", _("Unpause")
+        SUSPEND = "suspend", _("Suspend")
+        RESUME = "resume", _("Resume")
+        SHELVE = "shelve", _("Shelve")
+        UNSHELVE = "unshelve", _("Unshelve")
+        RESIZE = "resize", _("Resize")
+        CONFIRM_RESIZE = "confirm_resize", _("Confirm resize")
+        REVERT_RESIZE = "revert_resize", _("Revert resize")
+        CHANGE = "change", _("Edit")
+        ATTACH = "attach", _("Attach volume")
+        DETACH = "detach", _("Detach volume")
+        SNAPSHOT = "snapshot", _("Create snapshot")
+        REMOVE_SNAPSHOT = "remove_snapshot", _("Delete snapshot")
+        CONSOLE = "console", _("Open console")
+        REMOVE = "remove", _("Delete")
+        RUNTIME = "runtime", _("Announce end date")
+        SYNC = "sync", _("Sync")
 
     id = models.BigAutoField(primary_key=True)
     tenant = models.ForeignKey(
@@ -51,7 +51,7 @@ class VMOperationLog(models.Model):
         db_index=False,  # operation_log_by_tenant begins with it.
         verbose_name=_("tenant"),
     )
-    vm_id = models.UUIDField(_("VM id"))
+    vm_id = models.UUIDField(_("VM ID"))
     vm_name = models.CharField(_("VM"), max_length=200)
     operation = models.CharField(_("operation"), max_length=20, choices=Operation.choices)
     operator = models.CharField(
@@ -66,7 +66,7 @@ class VMOperationLog(models.Model):
 
     class Meta:
         ordering = ["-id"]
-        verbose_name = _("operation log entry")
+        verbose_name = _("operation")
         verbose_name_plural = _("operation log")
         indexes = [
             models.Index(fields=["vm_id", "-id"], name="operation_log_by_vm"),

@@ -29,10 +29,10 @@ class Orphan(models.Model):
     )
     region = models.CharField(_("region"), max_length=100, blank=True, default="")
     kind = models.CharField(_("kind"), max_length=10, choices=Kind.choices)
-    cloud_id = models.CharField(_("id in the cloud"), max_length=64)
+    cloud_id = models.CharField(_("cloud ID"), max_length=64)
     name = models.CharField(_("name"), max_length=255, blank=True, default="")
     seen = models.PositiveIntegerField(_("times seen"), default=1)
-    made_at = models.DateTimeField(_("made"), null=True, blank=True)
+    made_at = models.DateTimeField(_("created"), null=True, blank=True)
     first_seen_at = models.DateTimeField(_("first seen"), default=timezone.now)
     last_seen_at = models.DateTimeField(_("last seen"), default=timezone.now)
     reported_at = models.DateTimeField(_("reported"), null=True, blank=True)
@@ -49,7 +49,7 @@ class Orphan(models.Model):
         return f"{self.kind} {self.name or self.cloud_id}"
 
     def has_row(self) -> bool:
-        """Return whether a VM or volume has been bound to it since."""
+        """Return whether a VM or volume has been bound to the object since it was listed."""
         if self.kind == self.Kind.SERVER:
             return VirtualMachine.objects.filter(openstack_id=self.cloud_id).exists()
         return Volume.objects.filter(volume_id=self.cloud_id).exists()

@@ -1,4 +1,4 @@
-"""Snapshots of VMs, and the texts that were read of their consoles."""
+"""Snapshots of VMs, and the console texts that were read for users."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class SnapshotQuerySet(TenantScopedQuerySet):
     tenant_path: ClassVar[str] = "information_system__tenant"
 
     def mark_gone(self) -> int:
-        """Write that Glance has their images no more."""
+        """Write that Glance no longer has the images; return the number of rows."""
         return self.update(status="gone", missing_count=2, written_at=Now())
 
 
 class VMSnapshot(models.Model):
-    """An image that a tenant has made of a VM. It keeps the VM's id and name, and outlives it.
+    """An image that a tenant has created of a VM. It keeps the VM's id and name, because it may outlive the VM.
 
     `image_id` is Glance's, empty until Nova has accepted the snapshot.
     """
@@ -44,17 +44,17 @@ class VMSnapshot(models.Model):
         CloudAccount, models.PROTECT, related_name="+", verbose_name=_("cloud account")
     )
     region = models.CharField(_("region"), max_length=100, blank=True, default="")
-    vm_id = models.UUIDField(_("VM id"), db_index=True)
+    vm_id = models.UUIDField(_("VM ID"), db_index=True)
     vm_name = models.CharField(_("VM"), max_length=200)
     name = models.CharField(_("name"), max_length=200)
-    image_id = models.CharField(_("image id"), max_length=64, null=True, blank=True, unique=True)
-    # Glance's own word, as it was last seen; "queued" until then, and "gone" when Glance has it no more.
+    image_id = models.CharField(_("image ID"), max_length=64, null=True, blank=True, unique=True)
+    # Glance's status at the last sync: "queued" before the first one, "gone" when Glance no longer has the image.
     status = models.CharField(_("status"), max_length=30, default="queued")
-    # The disk that a VM made from it needs at least; 0 when the image itself says it.
+    # The least disk of a VM that is created from it; 0 when the image has its own minimum.
     min_disk_gb = models.PositiveIntegerField(default=0, editable=False)
     size_bytes = models.BigIntegerField(_("size (bytes)"), null=True, blank=True)
-    # Cinder's snapshots behind the image of a VM that boots from a volume, the boot disk's first: they go with it, and
-    # a VM that is made from it boots from a copy of the first.
+    # Cinder's snapshots behind the image of a VM that boots from a volume, the boot disk's first. They are deleted with
+    # it, and a VM that is created from it boots from a copy of the first.
     volume_snapshots = models.JSONField(default=list, blank=True, editable=False)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -64,7 +64,7 @@ class VMSnapshot(models.Model):
         related_name="+",
         verbose_name=_("created by"),
     )
-    # Complete listings in a row without it; and when a column that follows Glance was last written.
+    # The number of complete listings in a row that did not show it; and when a column that follows Glance was last written.
     missing_count = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)
     written_at = models.DateTimeField(default=timezone.now, db_default=Now(), editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
@@ -82,20 +82,20 @@ class VMSnapshot(models.Model):
 
     @property
     def lock_key(self) -> str:
-        """The key of the engine's lock on this snapshot."""
+        """Return the key of the engine's lock on this snapshot."""
         return f"vm-snapshot:{self.pk}"
 
 
 class ConsoleReading(models.Model):
     """The console text that was last read for one user: the console URL, or the last lines of the log.
 
-    An address lets its holder in without a password, so it is for that user alone, kept encrypted, and forgotten
-    after `settings.CONSOLE_URL_SECONDS`.
+    A URL grants access without a password, so it is for that user alone, encrypted, and not returned after
+    `settings.CONSOLE_URL_SECONDS`.
     """
 
     class Kind(models.TextChoices):
-        URL = "url", _("address")
-        LOG = "log", _("text")
+        URL = "url", _("URL")
+        LOG = "log", _("log")
 
     vm = models.ForeignKey(VirtualMachine, models.CASCADE, related_name="console_readings")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")

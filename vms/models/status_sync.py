@@ -18,17 +18,17 @@ class SyncState(models.Model):
 
     account = models.ForeignKey(CloudAccount, models.CASCADE, related_name="vm_sync_states")
     region = models.CharField(max_length=100, blank=True, default="")
-    # When the last complete listing began: what the cloud said then is what our rows say.
+    # When the last complete listing began: the rows agree with what it showed.
     listed_at = models.DateTimeField(null=True, blank=True)
     # When the last listing of all servers began; runs in between list what has changed.
     full_listed_at = models.DateTimeField(null=True, blank=True)
-    # Where the next listing of changes has to begin: earlier than `listed_at` when a run had to leave rows alone.
+    # Where the next listing of changes has to begin: earlier than `listed_at` when a run skipped rows.
     changes_from = models.DateTimeField(null=True, blank=True)
     # When a full run was last requested; the next run is full when this is later than `full_listed_at`.
     full_wanted_at = models.DateTimeField(null=True, blank=True)
-    # Staff have confirmed a mass loss: the next full run marks the VMs.
+    # Staff have confirmed a mass loss: the next full run marks the missing VMs.
     losses_accepted = models.BooleanField(_("losses accepted"), default=False, db_default=False)
-    # The present run: single-flight, with a lease (tasks/leases.py).
+    # The lease of the present run (tasks/leases.py): one run at a time.
     owner = models.CharField(max_length=100, blank=True, default="")
     lease_until = models.DateTimeField(null=True, blank=True)
 
@@ -54,7 +54,7 @@ class SyncRun(models.Model):
         CloudAccount, models.CASCADE, related_name="vm_sync_runs", verbose_name=_("cloud account")
     )
     region = models.CharField(_("region"), max_length=100, blank=True, default="")
-    # Whether all servers were listed, or those alone that have changed since the last run.
+    # True when all servers were listed, False when only those that had changed since the last run.
     full = models.BooleanField(_("full"), default=True, db_default=True)
     state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.RUNNING)
     synced = models.PositiveIntegerField(_("synced"), default=0)

@@ -23,7 +23,7 @@ from .status_sync import SyncState
 
 
 class VMStatus(models.TextChoices):
-    """The cloud's last report about a VM, in our words."""
+    """The status of a VM, mapped from Nova's status of its server."""
 
     BUILDING = "building", _("building")
     RUNNING = "running", _("running")
@@ -36,8 +36,8 @@ class VMStatus(models.TextChoices):
     UNKNOWN = "unknown", _("unknown")
 
 
-# Nova's statuses to ours. An unknown one keeps the old status and is counted by the sync.
-STATUS_OF_SERVER: dict[str, VMStatus] = {
+# An unknown status of Nova's is counted by the sync, and the VM keeps its old status.
+VM_STATUS_BY_SERVER_STATUS: dict[str, VMStatus] = {
     **dict.fromkeys(
         (
             "ACTIVE",
@@ -63,7 +63,7 @@ STATUS_OF_SERVER: dict[str, VMStatus] = {
 }
 
 
-# The names under which `sync/watchers.py` looks at servers and images for the task manager.
+# The names of the watchers of servers and images in the task manager (`sync/watchers.py`).
 SERVER_WATCHER = "server"
 IMAGE_WATCHER = "image"
 
@@ -79,17 +79,16 @@ class VirtualMachineQuerySet(TenantScopedQuerySet):
             information_system__in=InformationSystem.objects.filter(tenant=tenant).values("pk")
         )
 
-    def shown(self) -> Self:
-        """Add what an answer shows: the related rows, and `seen_at`, when the cloud was last known to agree with the row.
+    def for_display(self) -> Self:
+        """Select what an answer shows: related rows, and `synced_at`, when the row last agreed with the cloud.
 
-        That is the row's own `observed_at`, or the last complete listing of its account and region, unless that
-        listing did not show the VM.
+        That is the later of the row's `observed_at` and the last complete listing of its account and region; only
+        `observed_at` when that listing did not show the VM.
         """
-        # Looked up for each row that is shown, not joined: a list that is only counted drops what it does not need, but
-        # never a join.
+        # A subquery, not a join: `count()` drops an annotation that it does not need, but never a join.
         listed_at = SyncState.objects.filter(pk=OuterRef("sync_state")).values("listed_at")
         return self.select_related("information_system__tenant", "account", "created_by", "resize").annotate(
-            seen_at=Case(
+            synced_at=Case(
                 When(missing_count__gt=0, then=F("observed_at")),
                 default=Greatest(F("observed_at"), Subquery(listed_at)),
             )
@@ -99,7 +98,7 @@ class VirtualMachineQuerySet(TenantScopedQuerySet):
 class VirtualMachine(models.Model):
     """A tenant's virtual machine. Its *server* is Nova's object, bound by `openstack_id`.
 
-    Three facts stay three: `status` is what the cloud last said; the job in flight is read from the task manager;
+    Three facts are kept apart: `status` is the cloud's last report; the job in flight is read from the task manager;
     `desired_state` is what the user requested last. No column is written in the expectation that it will become true.
     """
 
@@ -119,7 +118,7 @@ class VirtualMachine(models.Model):
         InformationSystem,
         models.PROTECT,
         related_name="vms",
-        db_index=False,  # vm_by_system begins with it, and every index slows the sync.
+        db_index=False,  # vm_by_system begins with it, and each index slows the sync.
         verbose_name=_("information system"),
     )
     account = models.ForeignKey(
@@ -154,22 +153,22 @@ class VirtualMachine(models.Model):
     availability_zone = models.CharField(_("availability zone"), max_length=100, blank=True, default="")
     os_type = models.CharField(_("OS type"), max_length=50, blank=True, default="")
     os_version = models.CharField(_("OS version"), max_length=50, blank=True, default="")
-    runtime_start = models.DateField(_("runs from"), null=True, blank=True)
-    runtime_end = models.DateField(_("runs until"), null=True, blank=True)
+    runtime_start = models.DateField(_("start date"), null=True, blank=True)
+    runtime_end = models.DateField(_("end date"), null=True, blank=True)
 
-    # The names of what it was made from, or was last resized to; empty when the portal did not do it.
+    # The names of its flavor and of the image that it was created from, as far as they are known.
     flavor_name = models.CharField(_("flavor"), max_length=255, blank=True, default="", db_default="")
     image_name = models.CharField(_("image"), max_length=255, blank=True, default="", db_default="")
     metadata = models.JSONField(_("metadata"), default=dict, db_default={}, blank=True)
 
-    openstack_id = models.CharField(_("server id"), max_length=64, null=True, blank=True)
+    openstack_id = models.CharField(_("server ID"), max_length=64, null=True, blank=True)
     status = models.CharField(_("status"), max_length=20, choices=VMStatus.choices, default=VMStatus.UNKNOWN)
     desired_state = models.CharField(
         _("desired state"),
         max_length=10,
         choices=DesiredState.choices,
         default=DesiredState.RUNNING,
-        db_column="wanted",  # Its name before; the release before reads it.
+        db_column="wanted",  # The former name, which the release before still reads.
     )
     ip_address = models.GenericIPAddressField(_("IP address"), null=True, blank=True)
     mac_address = models.CharField(_("MAC address"), max_length=17, blank=True, default="")
@@ -177,20 +176,20 @@ class VirtualMachine(models.Model):
     fault = models.TextField(_("fault"), blank=True, default="")
     last_start_time = models.DateTimeField(_("last started"), null=True, blank=True)
     last_stop_time = models.DateTimeField(_("last stopped"), null=True, blank=True)
-    observed_at = models.DateTimeField(_("observed"), null=True, blank=True)
+    observed_at = models.DateTimeField(_("last synced"), null=True, blank=True)
     # The digest of the reading that the columns above were written from (`ServerReading.digest`); empty when
     # something else wrote them.
     reading = models.CharField(max_length=24, blank=True, default="", editable=False)
-    # Complete listings in a row without it: one may be a gap in the listing, two are believed.
+    # The number of complete listings in a row that did not show it: one may be a gap in the listing, after two it is lost.
     missing_count = models.PositiveSmallIntegerField(default=0, editable=False)
-    # Nova is changing it: its region is synced more often.
+    # Nova is changing the server, so its region is synced more often.
     moving = models.BooleanField(default=False, db_default=False, editable=False)
-    # The end date that was announced.
+    # The end date that the operation log has announced.
     warned_of_end = models.DateField(null=True, blank=True, editable=False)
     # Counts the changes that people make to its description; the ETag.
     version = models.PositiveIntegerField(default=1, db_default=1, editable=False)
-    # When one of the columns that the sync writes was last written, by whom ever: a listing that began earlier is
-    # older than the row and leaves it alone.
+    # When a column that the sync writes was last written, by the sync or anything else: a listing that began earlier is
+    # older than the row and does not change it.
     written_at = models.DateTimeField(default=timezone.now, editable=False)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -242,14 +241,14 @@ class VirtualMachine(models.Model):
     @property
     def is_past_runtime(self) -> bool:
         """Return whether the VM's end date has passed in the tenant's time zone."""
-        # No zone is further than a day from UTC, so most are told without a look at the tenant.
+        # No time zone is more than a day from UTC, so most VMs are decided without reading the tenant.
         if self.runtime_end is None or self.runtime_end > timezone.now().date() + timedelta(days=1):
             return False
         return bool(self.runtime_end < self.information_system.tenant.today())
 
     @property
     def lock_key(self) -> str:
-        """The key of the engine's lock on this VM."""
+        """Return the key of the engine's lock on this VM."""
         return lock_key(self.pk)
 
     @property
@@ -259,12 +258,12 @@ class VirtualMachine(models.Model):
 
     @property
     def pending_resize(self) -> Resize | None:
-        """The resize that is under way or waits to be confirmed, or None."""
+        """Return the resize that is under way or waits to be confirmed, or None."""
         return getattr(self, "resize", None)
 
 
 class Resize(models.Model):
-    """A resize that is under way or waits to be confirmed. The row goes when it is confirmed or reverted.
+    """A resize that is under way or waits to be confirmed. The row is deleted when it is confirmed or reverted.
 
     Until then the VM's own columns keep its old size, and its quota counts the larger of the two.
     """
@@ -275,8 +274,8 @@ class Resize(models.Model):
     cpu_cores = models.PositiveSmallIntegerField(_("CPU cores"))
     memory_gb = models.PositiveSmallIntegerField(_("memory (GB)"))
     disk_gb = models.PositiveSmallIntegerField(_("disk (GB)"))
-    # When it is confirmed by itself; empty until the cloud has done the resize.
-    confirms_at = models.DateTimeField(_("confirmed by itself at"), null=True, blank=True)
+    # When it is confirmed automatically; null until the cloud has resized the server.
+    confirms_at = models.DateTimeField(_("confirmed automatically at"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
@@ -305,5 +304,5 @@ def size_columns(
 
 
 def lock_key(vm_id: uuid.UUID | str) -> str:
-    """The key of the engine's lock on a VM."""
+    """Return the key of the engine's lock on a VM."""
     return f"vm:{vm_id}"

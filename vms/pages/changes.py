@@ -23,9 +23,9 @@ from .vm_forms import vm_form_page
 
 @vm_form_page("change", Role.OPERATOR)
 def change_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
-    """Change name, description, environment, start and end date, and metadata, unless somebody else has meanwhile."""
+    """Change name, description, environment, start and end date, and metadata, unless the VM was modified since."""
     form = request.POST
-    metadata, wrong_lines = _parse_metadata(form.get("metadata", ""))
+    metadata, line_errors = _parse_metadata(form.get("metadata", ""))
     serializer = ChangeVmSerializer(
         data={
             "name": form.get("name", ""),
@@ -36,9 +36,9 @@ def change_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> No
             "metadata": metadata,
         }
     )
-    if wrong_lines:
+    if line_errors:
         serializer.is_valid()
-        raise InvalidFieldsError({**serializer.errors, "metadata": wrong_lines})
+        raise InvalidFieldsError({**serializer.errors, "metadata": line_errors})
     fields = validate_form(serializer)
     _vm, job = change_vm(scope=scope, vm_id=vm.pk, fields=fields, if_match=_if_match(request))
     if job is None:
@@ -72,7 +72,7 @@ def resize_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> No
 
 @vm_form_page("remove", Role.ADMIN)
 def remove_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
-    """Delete the VM if its name was typed: a click alone must not."""
+    """Delete the VM if the form repeats its name, so that no single click deletes it."""
     if request.POST.get("name", "").strip() != vm.name:
         raise InvalidFieldsError({"name": [_("Type '%(name)s' to confirm.") % {"name": vm.name}]})
     params = validate_form(RemovalSerializer(data=filled_fields(request.POST, "volumes", "force")))
@@ -80,22 +80,22 @@ def remove_vm_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> No
 
 
 def _if_match(request: PageRequest) -> str | None:
-    """Return the version that the form was made of, as an ETag; None for a form without one."""
+    """Return the version of the VM that the form was rendered from, as an ETag; None for a form without one."""
     version = request.POST.get("version", "")
     return etag_of(int(version)) if version.isascii() and version.isdigit() and len(version) < 19 else None
 
 
 def _parse_metadata(text: str) -> tuple[dict[str, str], list[str]]:
-    """Parse lines of `key=value`; return the metadata, and the errors of lines that are not."""
-    found: dict[str, str] = {}
-    wrong = []
+    """Parse lines of `key=value`; return the metadata, and the errors of invalid lines."""
+    metadata: dict[str, str] = {}
+    errors = []
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
         name, equals, value = line.partition("=")
         if not equals:
-            wrong.append(_("Line %(number)s has no '='. Write key=value.") % {"number": number})
-        elif name.strip() in found:
-            wrong.append(_("Line %(number)s repeats the key '%(name)s'.") % {"number": number, "name": name})
-        found[name.strip()] = value.strip()
-    return found, wrong
+            errors.append(_("Line %(number)s has no '='. Write key=value.") % {"number": number})
+        elif name.strip() in metadata:
+            errors.append(_("Line %(number)s repeats the key '%(name)s'.") % {"number": number, "name": name})
+        metadata[name.strip()] = value.strip()
+    return metadata, errors

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET
 
 from api.domain_errors import DomainError
 from api.form_errors import filled_fields, show_error, validate_form
-from api.page_addresses import page_part, require_POST
+from api.page_addresses import page_fragment, require_POST
 from tasks.models import Job, JobStatus
 from tasks.serializers import JobSerializer
 from tenants.scoped_pages import PageRequest, page_scope
@@ -27,7 +27,7 @@ from ..serializers import ReadConsoleSerializer
 from ..services import read_console
 from ..services.console import last_console
 
-# The page polls once a second; after this many polls it leaves reloading to the reader.
+# The page polls once a second; after this many polls the user has to reload it.
 MAX_POLLS = 20
 
 
@@ -53,12 +53,12 @@ def read_console_page(request: PageRequest, pk: UUID) -> HttpResponse:
     return redirect(f"{reverse('vm-detail-page', args=[pk])}#console")
 
 
-@page_part
+@page_fragment
 @login_required
 @never_cache
 @require_GET
-def console_part(request: PageRequest, pk: UUID) -> HttpResponse:
-    """Render the console text that was last read for this user, and whether more is to come."""
+def console_fragment(request: PageRequest, pk: UUID) -> HttpResponse:
+    """Render the console texts that were last read for this user, and poll while a job is reading."""
     scope = page_scope(request)
     vm = get_object_or_404(VirtualMachine.objects.within(scope), pk=pk)
     try:

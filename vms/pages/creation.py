@@ -25,10 +25,10 @@ from ..models import VirtualMachine, VMSnapshot
 from ..serializers import NewVmSerializer
 from ..services import CreationResult, create_vm
 from .form_choices import Choices, fetch_choices
-from .listing import quota_lines
+from .listing import build_quota_lines
 
 # The fields of the form, with their initial values.
-STARTS = {
+INITIAL_VALUES = {
     "information_system": "",
     "account": "",
     "region": "",
@@ -46,8 +46,8 @@ STARTS = {
     "runtime_end": "",
     "description": "",
 }
-# The fields that are sent as they are entered; size and image are composed of several fields.
-PLAIN = (
+# The fields that the API takes as they are entered; image and size are derived from several fields.
+COPIED_FIELDS = (
     "information_system",
     "account",
     "region",
@@ -70,35 +70,35 @@ PLAIN = (
 def new_vm_page(request: PageRequest) -> HttpResponse:
     """Show the form; on POST, create the VM (or show the summary of a dry run), or show every error.
 
-    A POST with `reload` only shows the choices of another system, account or size: nothing is checked then.
+    A POST with `reload` shows the choices for another system, account or size, and validates nothing.
     """
     scope = page_scope(request)
     try:
         scope.require(Role.ADMIN, VirtualMachine)
         sent = request.POST if request.method == "POST" else request.GET
         entered = _read_form(sent)
-        _follow_snapshot(scope, entered, is_final=request.method == "POST" and "reload" not in sent)
+        _apply_snapshot(scope, entered, is_submitted=request.method == "POST" and "reload" not in sent)
         choices = fetch_choices(scope, entered)
     except DomainError as refused:
         show_error(request, refused)
         return redirect("vm-page")
     if request.method != "POST" or "reload" in request.POST:
-        return _form(request, scope, entered, choices)
+        return _render_form(request, scope, entered, choices)
     dry_run = "dry_run" in request.POST
     try:
         new = _create(scope, entered, choices, dry_run=dry_run)
     except DomainError as refused:
-        show_error(request, refused, shown_beside={*STARTS, "os_type", "os_version", "image"})
+        show_error(request, refused, shown_beside={*INITIAL_VALUES, "os_type", "os_version", "image"})
         errors = errors_by_field(refused) if isinstance(refused, InvalidFieldsError) else {}
-        return _form(request, scope, entered, choices, errors=errors, status=status_of(refused))
+        return _render_form(request, scope, entered, choices, errors=errors, status=status_of(refused))
     if new.job is None:
-        return _form(request, scope, entered, choices, would=new)
+        return _render_form(request, scope, entered, choices, planned=new)
     return redirect("vm-detail-page", new.vm.pk)
 
 
 def _read_form(sent: Mapping[str, Any]) -> dict[str, str]:
     """Read the form, or the query of a link to it (`?image=` is a snapshot to create a VM from)."""
-    entered = {name: str(sent.get(name, start)) for name, start in STARTS.items()}
+    entered = {name: str(sent.get(name, initial)) for name, initial in INITIAL_VALUES.items()}
     if not entered["boot"] and sent.get("image"):
         entered["boot"] = f"image:{sent['image']}"
     if any("\x00" in text for text in entered.values()):
@@ -106,10 +106,10 @@ def _read_form(sent: Mapping[str, Any]) -> dict[str, str]:
     return entered
 
 
-def _follow_snapshot(scope: Scope, entered: dict[str, str], *, is_final: bool) -> None:
+def _apply_snapshot(scope: Scope, entered: dict[str, str], *, is_submitted: bool) -> None:
     """Set the boot volume for a snapshot of a volume-booted VM, at least as large as the snapshot needs.
 
-    The size is filled in while the form is being put together; in what was finally entered, nothing is changed unseen.
+    The size is raised while the form is being filled in; a submitted form is not changed without the user's knowledge.
     """
     kind, _colon, image_id = entered["boot"].partition(":")
     snapshots = VMSnapshot.objects.within(scope).exclude(volume_snapshots=[])
@@ -118,7 +118,7 @@ def _follow_snapshot(scope: Scope, entered: dict[str, str], *, is_final: bool) -
         return
     entered["boot_volume"] = "true"
     disk = entered["disk_gb"]
-    if not is_final and (not disk.isdecimal() or int(disk[:9]) < snapshot.min_disk_gb):
+    if not is_submitted and (not disk.isdecimal() or int(disk[:9]) < snapshot.min_disk_gb):
         entered["disk_gb"] = str(snapshot.min_disk_gb)
 
 
@@ -138,32 +138,32 @@ def _create(scope: Scope, entered: Mapping[str, str], choices: Choices, *, dry_r
 
 def _api_params(entered: Mapping[str, str], choices: Choices) -> dict[str, Any]:
     """Return the form as the API's parameters."""
-    data = filled_fields(entered, *PLAIN)
+    data = filled_fields(entered, *COPIED_FIELDS)
     if choices.flavor:
         data.update(cpu_cores=choices.flavor.cpu_cores, memory_gb=choices.flavor.memory_gb)
         if not entered["boot_volume"]:
             data["disk_gb"] = choices.flavor.disk_gb
-    kind, _colon, what = entered["boot"].partition(":")
+    kind, _colon, value = entered["boot"].partition(":")
     if kind == "os":
-        os_type, _bar, os_version = what.partition("|")
+        os_type, _bar, os_version = value.partition("|")
         data.update(os_type=os_type, os_version=os_version)
     elif kind == "image":
-        data["image"] = what
+        data["image"] = value
     return data
 
 
-def _form(
+def _render_form(
     request: PageRequest,
     scope: Scope,
     entered: dict[str, str],
     choices: Choices,
     *,
     errors: Mapping[str, Any] | None = None,
-    would: CreationResult | None = None,
+    planned: CreationResult | None = None,
     status: int = 200,
 ) -> HttpResponse:
     system: InformationSystem = choices.system
-    vm = would.vm if would else None
+    vm = planned.vm if planned else None
     needs = vm and Needs(1, vm.cpu_cores, vm.memory_gb, vm.disk_gb)
     if choices.flavor:
         entered.update(cpu_cores=str(choices.flavor.cpu_cores), memory_gb=str(choices.flavor.memory_gb))
@@ -173,14 +173,14 @@ def _form(
     context = {
         "scope": scope,
         "entered": entered,
-        # A field that has to be selected first is no error yet, but its message has the same place.
+        # A selection that is still missing is no error, but its message is shown in the same place.
         "errors": {**choices.missing, **(errors or {})},
         "choices": choices,
         "system": system,
         "systems": InformationSystem.objects.within(scope).select_related("tenant").order_by("name"),
         "data_center_types": VirtualMachine.DataCenterType.choices,
-        "usage": quota_lines(measure_usage(system.tenant), needs or Needs()),
+        "usage": build_quota_lines(measure_usage(system.tenant), needs or Needs()),
         "would": vm,
-        "network": would and would.network,
+        "network": planned and planned.network,
     }
     return render(request, template, context, status=status)

@@ -1,4 +1,4 @@
-"""The choices of the forms for VMs: the services' options, arranged for people."""
+"""The choices of the forms for VMs, as `list_creation_options` returns them, arranged for the forms."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tenants.models import InformationSystem
 from tenants.scoping import Scope
 
 from ..catalogue import os_names, os_version
-from ..services import creation_options
+from ..services import list_creation_options
 from .sizes import Size, list_sizes
 
 
@@ -32,7 +32,7 @@ class Choices:
     sizes: Sequence[Size]
     # The one of `sizes` that was chosen.
     flavor: Size | None
-    # Each as the form's value ("os:ubuntu|22.04", "image:<id>") and what it is called.
+    # Pairs of the form's value ("os:ubuntu|22.04", "image:<id>") and the label.
     systems_to_boot: Sequence[tuple[str, str]]
     snapshots: Sequence[tuple[str, str]]
     networks: Sequence[CloudResource]
@@ -44,10 +44,9 @@ class Choices:
 def fetch_choices(scope: Scope, entered: Mapping[str, str], *, for_new: bool = True) -> Choices:
     """Return the choices for the system, account and region that were entered.
 
-    Who changes the system may have an account on the form that the new one does not have: it is then forgotten.
-    `for_new` is as in `creation_options`. Raises 409 `no_information_system`.
+    An account or region that a newly selected system does not have is ignored. `for_new` is as in `list_creation_options`. Raises 409 `no_information_system`.
     """
-    options = _options(scope, entered, for_new=for_new)
+    options = _fetch_options(scope, entered, for_new=for_new)
     if options["information_system"] is None:
         raise ConflictError("no_information_system", " ".join(error_texts([*options["missing"].values()])))
     system = (
@@ -63,7 +62,7 @@ def fetch_choices(scope: Scope, entered: Mapping[str, str], *, for_new: bool = T
         missing={name: error_texts(error) for name, error in options["missing"].items()},
         sizes=sizes,
         flavor=next((size for size in sizes if size.id == entered.get("flavor")), None),
-        systems_to_boot=_systems_to_boot(options["images"]),
+        systems_to_boot=_list_systems_to_boot(options["images"]),
         snapshots=[
             (f"image:{image.cloud_id}", image.name) for image in options["images"] if _is_snapshot(image)
         ],
@@ -74,9 +73,9 @@ def fetch_choices(scope: Scope, entered: Mapping[str, str], *, for_new: bool = T
     )
 
 
-def _options(scope: Scope, entered: Mapping[str, str], *, for_new: bool) -> dict[str, Any]:
-    system_id = _uuid(entered.get("information_system", ""))
-    account_id, region = _number(entered.get("account", "")), entered.get("region", "")
+def _fetch_options(scope: Scope, entered: Mapping[str, str], *, for_new: bool) -> dict[str, Any]:
+    system_id = _parse_uuid(entered.get("information_system", ""))
+    account_id, region = _parse_key(entered.get("account", "")), entered.get("region", "")
     attempts: list[tuple[UUID | None, int | None, str]] = [
         (system_id, account_id, region),
         (system_id, account_id, ""),
@@ -84,7 +83,7 @@ def _options(scope: Scope, entered: Mapping[str, str], *, for_new: bool) -> dict
     ]
     for tried_system, tried_account, tried_region in attempts:
         try:
-            return creation_options(
+            return list_creation_options(
                 scope=scope,
                 system_id=tried_system,
                 account_id=tried_account,
@@ -93,39 +92,39 @@ def _options(scope: Scope, entered: Mapping[str, str], *, for_new: bool) -> dict
             )
         except InvalidFieldsError:
             continue
-    return creation_options(scope=scope, system_id=None, account_id=None, region="", for_new=for_new)
+    return list_creation_options(scope=scope, system_id=None, account_id=None, region="", for_new=for_new)
 
 
-def _systems_to_boot(images: Sequence[CloudResource]) -> list[tuple[str, str]]:
-    """Return each system and version once: choosing it gives its newest image. An image without a version is chosen by its id."""
+def _list_systems_to_boot(images: Sequence[CloudResource]) -> list[tuple[str, str]]:
+    """Return each operating system and version once, for its newest image; an image without a version by its id."""
     found: dict[str, str] = {}
     for image in images:  # The newest first.
         if _is_snapshot(image):
             continue
-        word, version = _os_word(image), os_version(image)
-        if word.casefold() in os_names(image) and version:
-            found.setdefault(f"os:{word}|{version}", f"{word} {version} ({image.name})")
+        name, version = _find_os_name(image), os_version(image)
+        if name.casefold() in os_names(image) and version:
+            found.setdefault(f"os:{name}|{version}", f"{name} {version} ({image.name})")
         else:
             found[f"image:{image.cloud_id}"] = image.name
     return sorted(found.items(), key=lambda choice: choice[1].casefold())
 
 
-def _os_word(image: CloudResource) -> str:
-    said: str = image.attributes.get("os_distro") or ""
-    return said or re.split(r"[\s_-]", image.name.strip(), maxsplit=1)[0]
+def _find_os_name(image: CloudResource) -> str:
+    distribution: str = image.attributes.get("os_distro") or ""
+    return distribution or re.split(r"[\s_-]", image.name.strip(), maxsplit=1)[0]
 
 
 def _is_snapshot(image: CloudResource) -> bool:
     return bool(image.attributes.get("is_snapshot"))
 
 
-def _uuid(text: str) -> UUID | None:
+def _parse_uuid(text: str) -> UUID | None:
     try:
         return UUID(text)
     except ValueError:
         return None
 
 
-def _number(text: str) -> int | None:
-    # More digits than a key of the database has would be refused by it, as an error of ours.
+def _parse_key(text: str) -> int | None:
+    # The database would refuse a number with more digits, and the request would end with 500.
     return int(text) if text.isascii() and text.isdigit() and 0 < len(text) <= 18 else None

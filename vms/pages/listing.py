@@ -20,22 +20,22 @@ from rest_framework.filters import search_smart_split
 
 from api.domain_errors import DomainError
 from api.form_errors import show_error, validate_form
-from api.page_addresses import page_part, require_POST
+from api.page_addresses import page_fragment, require_POST
 from tenants.models import InformationSystem
 from tenants.quotas import RESOURCE_LABELS, Needs, measure_usage
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
 
 from ..actions import ACTIONS
-from ..filters import SEARCHED
+from ..filters import SEARCH_FIELDS
 from ..models import SyncState, VirtualMachine, VMStatus
 from ..serializers import BulkActionSerializer, VirtualMachineSerializer
 from ..services import ControlResult, control_vm, control_vms, request_sync
 from ..services.status_sync import select_stale_states
 
 PAGE_SIZE = 25
-MOST_SEARCH_WORDS = 10
-MOST_NAMED = 10
+MAX_SEARCH_WORDS = 10
+MAX_NAMED_VMS = 10
 NO_NEEDS = Needs()
 
 
@@ -45,7 +45,7 @@ def vm_page(request: PageRequest) -> HttpResponse:
     """Show the list, with the filters that the REST list and its export have."""
     scope = page_scope(request)
     filters = _read_filters(request)
-    vms = _filter_vms(VirtualMachine.objects.within(scope).shown(), filters).order_by("name", "pk")
+    vms = _filter_vms(VirtualMachine.objects.within(scope).for_display(), filters).order_by("name", "pk")
     page = Paginator(vms, PAGE_SIZE).get_page(request.GET.get("page"))
     return render(
         request,
@@ -59,16 +59,16 @@ def vm_page(request: PageRequest) -> HttpResponse:
             "actions": [(name, action.title) for name, action in ACTIONS.items()],
             "filters": filters,
             "query": urlencode(filters),
-            "usage": quota_lines(measure_usage(scope.tenant))
+            "usage": build_quota_lines(measure_usage(scope.tenant))
             if scope.tenant and scope.allows(Role.VIEWER)
             else [],
-            "stale_states": _stale_regions(scope),
-            **permission_context(scope),
+            "stale_states": _select_stale_states(scope),
+            **build_permission_context(scope),
         },
     )
 
 
-@page_part
+@page_fragment
 @login_required
 @require_GET
 def vm_row(request: PageRequest, pk: UUID) -> HttpResponse:
@@ -102,7 +102,7 @@ def control_vm_page(request: PageRequest, pk: UUID) -> HttpResponse:
 @login_required
 @require_POST
 def control_vms_page(request: PageRequest) -> HttpResponse:
-    """Request an action on the selected VMs, and report for how many, and the reasons against the rest."""
+    """Request an action on the selected VMs, and report the number of requests and the reasons against the others."""
     scope = page_scope(request)
     form_data = {
         "action": request.POST.get("action", ""),
@@ -140,15 +140,15 @@ def sync_vms_now(request: PageRequest) -> HttpResponse:
     return redirect(f"{reverse('vm-page')}?{urlencode(_read_filters(request))}")
 
 
-def permission_context(scope: Scope) -> dict[str, bool]:
-    """Return what the caller's role allows, for templates, which hide the rest."""
+def build_permission_context(scope: Scope) -> dict[str, bool]:
+    """Return what the caller's role allows, by which templates show or hide buttons."""
     return {
         "may_control": scope.allows(Role.OPERATOR, VirtualMachine),
         "may_administer": scope.allows(Role.ADMIN, VirtualMachine),
     }
 
 
-def quota_lines(
+def build_quota_lines(
     usage: Mapping[str, Mapping[str, int | None]], needs: Needs = NO_NEEDS
 ) -> list[dict[str, Any]]:
     """Return the use of each quota, and what is left after `needs`; no limit is None."""
@@ -161,7 +161,7 @@ def quota_lines(
 
 
 def _read_filters(request: PageRequest) -> dict[str, str]:
-    """Return the filters that are set, without invalid ones."""
+    """Return the valid filters of the query."""
     search = request.GET.get("search", "")[:200].replace("\x00", "").strip()
     status, system = request.GET.get("status", ""), request.GET.get("information_system", "")
     try:
@@ -177,11 +177,11 @@ def _read_filters(request: PageRequest) -> dict[str, str]:
 
 
 def _filter_vms(vms: QuerySet[VirtualMachine], filters: Mapping[str, str]) -> QuerySet[VirtualMachine]:
-    """Return the VMs that the filters match: the same as in the REST list, so that the export has what the page shows."""
-    words = search_smart_split(filters.get("search", ""))  # type: ignore[arg-type] # its stub is wrong.
-    for word in list(words)[:MOST_SEARCH_WORDS]:
+    """Return the VMs that the filters match, as the REST list does, so that the export has the VMs of the page."""
+    search_words = search_smart_split(filters.get("search", ""))  # type: ignore[arg-type] # its stub is wrong.
+    for word in list(search_words)[:MAX_SEARCH_WORDS]:
         found = Q()
-        for column in SEARCHED:
+        for column in SEARCH_FIELDS:
             found |= Q(**{f"{column}__icontains": word})
         vms = vms.filter(found)
     if "status" in filters:
@@ -191,7 +191,7 @@ def _filter_vms(vms: QuerySet[VirtualMachine], filters: Mapping[str, str]) -> Qu
     return vms
 
 
-def _stale_regions(scope: Scope) -> QuerySet[SyncState]:
+def _select_stale_states(scope: Scope) -> QuerySet[SyncState]:
     """Return the accounts and regions of the scope's VMs whose data is out of date."""
     of_scope = VirtualMachine.objects.within(scope).filter(
         account=OuterRef("account"), region=OuterRef("region")
@@ -232,8 +232,8 @@ def _report_results(
             message = _("%(others)s skipped: already in the requested state, or a task is in progress.")
             messages.success(request, message % {"others": skipped})
     for reason, names in refused.items():
-        more = " …" if len(names) > MOST_NAMED else ""
-        messages.error(request, f"{reason} ({', '.join(names[:MOST_NAMED])}{more})")
+        more = " …" if len(names) > MAX_NAMED_VMS else ""
+        messages.error(request, f"{reason} ({', '.join(names[:MAX_NAMED_VMS])}{more})")
 
 
 def _render_rows(vms: list[VirtualMachine], scope: Scope) -> list[dict[str, Any]]:
@@ -246,6 +246,6 @@ def _render_rows(vms: list[VirtualMachine], scope: Scope) -> list[dict[str, Any]
 
 
 def _render_row(request: PageRequest, scope: Scope, pk: UUID) -> HttpResponse:
-    vm = get_object_or_404(VirtualMachine.objects.within(scope).shown(), pk=pk)
+    vm = get_object_or_404(VirtualMachine.objects.within(scope).for_display(), pk=pk)
     (row,) = _render_rows([vm], scope)
-    return render(request, "vms/row.html", {"vm": row, **permission_context(scope)})
+    return render(request, "vms/row.html", {"vm": row, **build_permission_context(scope)})

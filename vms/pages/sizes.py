@@ -1,4 +1,4 @@
-"""Flavors as a form offers them, and sizes as it says them."""
+"""Flavors as forms offer them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cloudaccounts.models import CloudResource
 
 from ..catalogue import flavor_size_columns
 
-LEAST_DISK_GB = 10
+MIN_DISK_GB = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,24 +25,24 @@ class Size:
     @property
     def needs_boot_volume(self) -> bool:
         """Return whether the flavor's own disk is too small for a VM."""
-        return self.disk_gb < LEAST_DISK_GB
+        return self.disk_gb < MIN_DISK_GB
 
 
 def list_sizes(flavors: Sequence[CloudResource], *, boots_from_volume: bool = False) -> list[Size]:
     """Return the flavors that a request with their figures would choose, in the order of `flavors`, the smallest first.
 
-    The services take figures and choose the smallest flavor that has so much. Of two flavors with the same figures the
-    second can thus not be had, and offering it would be a lie.
+    The services take figures and choose the smallest flavor that fits. Of two flavors with the same figures, the second is
+    never chosen, so it is not offered.
     """
-    sizes = [_size(flavor) for flavor in flavors]
+    sizes = [_build_size(flavor) for flavor in flavors]
 
     def disk(size: Size) -> int:
         return 0 if boots_from_volume or size.needs_boot_volume else size.disk_gb
 
-    return [size for size in sizes if _smallest(sizes, size, disk(size)) is size]
+    return [size for size in sizes if _find_smallest(sizes, size, disk(size)) is size]
 
 
-def _smallest(sizes: Sequence[Size], requested: Size, disk_gb: int) -> Size | None:
+def _find_smallest(sizes: Sequence[Size], requested: Size, disk_gb: int) -> Size | None:
     if requested.memory_gb < 1:
         return None
     for size in sizes:
@@ -55,7 +55,7 @@ def _smallest(sizes: Sequence[Size], requested: Size, disk_gb: int) -> Size | No
     return None
 
 
-def _size(flavor: CloudResource) -> Size:
+def _build_size(flavor: CloudResource) -> Size:
     figures = flavor_size_columns(flavor)
     return Size(
         flavor.cloud_id,

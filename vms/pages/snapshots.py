@@ -1,4 +1,4 @@
-"""The page of the tenant's snapshots, also of VMs that were deleted, and the form that takes one."""
+"""The page of the tenant's snapshots, including those of deleted VMs, and the form that creates one."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tenants.scoping import Role, Scope
 from ..models import VirtualMachine, VMSnapshot
 from ..serializers import NewSnapshotSerializer
 from ..services import remove_snapshot, take_snapshot
-from .detail import attach_jobs, is_held
-from .listing import permission_context
+from .detail import is_held, set_holding_jobs
+from .listing import build_permission_context
 from .vm_forms import vm_form_page
 
 PAGE_SIZE = 50
@@ -30,17 +30,19 @@ SNAPSHOTS = VMSnapshot.objects.select_related("information_system", "account", "
 @login_required
 @require_GET
 def snapshot_page(request: PageRequest) -> HttpResponse:
-    """Show the list, newest first."""
+    """Show the snapshots, newest first."""
     scope = page_scope(request)
     snapshots = SNAPSHOTS.within(scope).order_by("-created_at", "pk")
     page = Paginator(snapshots, PAGE_SIZE).get_page(request.GET.get("page"))
-    rows = attach_jobs(list(page.object_list))
+    snapshots_of_page = set_holding_jobs(list(page.object_list))
     context = {
         "scope": scope,
         "page": page,
-        "snapshots": rows,
-        "snapshots_change": any(is_held(row) or row.image_id is None for row in rows),
-        **permission_context(scope),
+        "snapshots": snapshots_of_page,
+        "snapshots_change": any(
+            is_held(snapshot) or snapshot.image_id is None for snapshot in snapshots_of_page
+        ),
+        **build_permission_context(scope),
     }
     return render(request, "vms/snapshot_page.html", context)
 
@@ -48,7 +50,7 @@ def snapshot_page(request: PageRequest) -> HttpResponse:
 @login_required
 @require_POST
 def remove_snapshot_page(request: PageRequest, pk: UUID) -> HttpResponse:
-    """Have a snapshot removed, from the list or from the page of the VM that it was made of."""
+    """Delete a snapshot, from the list of snapshots or from the page of its VM."""
     scope = page_scope(request)
     snapshot = get_object_or_404(VMSnapshot.objects.within(scope), pk=pk)
     try:
@@ -62,6 +64,6 @@ def remove_snapshot_page(request: PageRequest, pk: UUID) -> HttpResponse:
 
 @vm_form_page("snapshot", Role.OPERATOR)
 def take_snapshot_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
-    """Take a snapshot of the VM."""
+    """Create a snapshot of the VM."""
     params = validate_form(NewSnapshotSerializer(data={"name": request.POST.get("name", "")}))
     take_snapshot(scope=scope, vm_id=vm.pk, name=params["name"])

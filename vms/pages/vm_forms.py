@@ -26,8 +26,9 @@ FormHandler = Callable[..., None]
 def vm_form_page(form: str, needed: Role) -> Callable[[FormHandler], Callable[..., HttpResponse]]:
     """Turn a function that handles a form on a VM's page into a page.
 
-    Errors come in the order of the API: 404 not visible, 403 role, then the form's own. A refused form is shown on the VM's page
-    with what was entered; an accepted one redirects to the page, so that reloading it does not submit again.
+    Errors come in the order of the API: 404 for a VM that is not visible, 403 for the role, then those of the form. A refused
+    form is shown on the VM's page with the entered values; an accepted one redirects there, so that a reload does not
+    submit it again.
     """
 
     def decorate(handle: FormHandler) -> Callable[..., HttpResponse]:
@@ -37,7 +38,7 @@ def vm_form_page(form: str, needed: Role) -> Callable[[FormHandler], Callable[..
         @wraps(handle)
         def page(request: PageRequest, pk: UUID, **ids: Any) -> HttpResponse:
             scope: Scope = page_scope(request)
-            vm = get_object_or_404(VirtualMachine.objects.within(scope).shown(), pk=pk)
+            vm = get_object_or_404(VirtualMachine.objects.within(scope).for_display(), pk=pk)
             try:
                 scope.require(needed, VirtualMachine)
                 handle(request, scope, vm, **ids)

@@ -12,7 +12,7 @@ from tenants.scoped_pages import PageRequest
 from tenants.scoping import Role, Scope
 
 from ..models import VirtualMachine
-from ..serializers import AttachSerializer
+from ..serializers import AttachVolumeSerializer
 from ..services import attach_volume, detach_volume
 from .vm_forms import vm_form_page
 
@@ -20,7 +20,7 @@ from .vm_forms import vm_form_page
 @vm_form_page("attach", Role.OPERATOR)
 def attach_volume_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
     """Attach one of the tenant's free volumes."""
-    params = validate_form(AttachSerializer(data=filled_fields(request.POST, "volume")))
+    params = validate_form(AttachVolumeSerializer(data=filled_fields(request.POST, "volume")))
     if "volume" not in params:
         raise InvalidFieldsError({"volume": [_("Select a volume.")]})
     attach_volume(scope=scope, vm_id=vm.pk, volume_id=params["volume"])
@@ -29,7 +29,9 @@ def attach_volume_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -
 @vm_form_page("new_volume", Role.ADMIN)
 def attach_new_volume_page(request: PageRequest, scope: Scope, vm: VirtualMachine) -> None:
     """Create a volume and attach it."""
-    params = validate_form(AttachSerializer(data=filled_fields(request.POST, "size_gb", "name", "type")))
+    params = validate_form(
+        AttachVolumeSerializer(data=filled_fields(request.POST, "size_gb", "name", "type"))
+    )
     if "size_gb" not in params:
         raise InvalidFieldsError({"size_gb": [_("Enter a size.")]})
     attach_volume(

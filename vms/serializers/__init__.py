@@ -1,38 +1,36 @@
 """The serializers of the room's API, a module for each subject."""
 
-from .console import ConsoleAnswerSerializer, ConsoleSerializer, ReadConsoleSerializer
+from .console import ConsoleJobSerializer, ConsoleSerializer, ReadConsoleSerializer
 from .control import (
     ActionSerializer,
     BulkActionSerializer,
-    BulkControlSerializer,
-    ControlSerializer,
+    BulkControlResultSerializer,
+    ControlResultSerializer,
     RemovalSerializer,
     ResizeRequestSerializer,
 )
 from .creation import (
     ChangeVmSerializer,
-    NewVmAnswerSerializer,
     NewVmSerializer,
     OptionsRequestSerializer,
     OptionsSerializer,
+    VmJobSerializer,
 )
-from .snapshots import NewSnapshotSerializer, SnapshotSerializer, SnapshotTakenSerializer
-from .status_sync import SyncAcceptedSerializer, SyncRequestSerializer, SyncRunSerializer, SyncStateSerializer
-from .vms import OperationLogSerializer, VirtualMachineSerializer, jobs_in_flight
-from .volumes import AttachedSerializer, AttachSerializer
+from .snapshots import NewSnapshotSerializer, SnapshotJobSerializer, SnapshotSerializer
+from .status_sync import SyncRegionsSerializer, SyncRequestSerializer, SyncRunSerializer, SyncStateSerializer
+from .vms import OperationLogSerializer, VirtualMachineSerializer, fetch_holding_jobs
+from .volumes import AttachVolumeSerializer
 
 __all__ = [
     "ActionSerializer",
-    "AttachSerializer",
-    "AttachedSerializer",
+    "AttachVolumeSerializer",
     "BulkActionSerializer",
-    "BulkControlSerializer",
+    "BulkControlResultSerializer",
     "ChangeVmSerializer",
-    "ConsoleAnswerSerializer",
+    "ConsoleJobSerializer",
     "ConsoleSerializer",
-    "ControlSerializer",
+    "ControlResultSerializer",
     "NewSnapshotSerializer",
-    "NewVmAnswerSerializer",
     "NewVmSerializer",
     "OperationLogSerializer",
     "OptionsRequestSerializer",
@@ -40,12 +38,13 @@ __all__ = [
     "ReadConsoleSerializer",
     "RemovalSerializer",
     "ResizeRequestSerializer",
+    "SnapshotJobSerializer",
     "SnapshotSerializer",
-    "SnapshotTakenSerializer",
-    "SyncAcceptedSerializer",
+    "SyncRegionsSerializer",
     "SyncRequestSerializer",
     "SyncRunSerializer",
     "SyncStateSerializer",
     "VirtualMachineSerializer",
-    "jobs_in_flight",
+    "VmJobSerializer",
+    "fetch_holding_jobs",
 ]

@@ -26,7 +26,7 @@ class ConsoleSerializer(serializers.Serializer[Any]):
     log_read_at = serializers.DateTimeField(allow_null=True)
 
 
-class ConsoleAnswerSerializer(ConsoleSerializer):
+class ConsoleJobSerializer(ConsoleSerializer):
     """The texts that are known, and the job that reads them anew."""
 
     job = JobSerializer(allow_null=True)

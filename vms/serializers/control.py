@@ -23,7 +23,7 @@ class ActionSerializer(StrictSerializer):
 
 
 class ResizeRequestSerializer(StrictSerializer):
-    """The least size that a VM is to have. Without a disk, at least the present one."""
+    """The least size that a VM is resized to. Without a disk, at least the present one."""
 
     cpu_cores = serializers.IntegerField(min_value=1, max_value=64)
     memory_gb = serializers.IntegerField(min_value=1, max_value=512)
@@ -39,7 +39,7 @@ class RemovalSerializer(StrictSerializer):
     dry_run = serializers.BooleanField(default=False)
 
 
-class ControlSerializer(serializers.Serializer[Any]):
+class ControlResultSerializer(serializers.Serializer[Any]):
     """The result of a request: the VM, and its job."""
 
     changed = serializers.BooleanField()
@@ -50,21 +50,21 @@ class ControlSerializer(serializers.Serializer[Any]):
 class BulkActionSerializer(ActionSerializer):
     """An action to request on many VMs: on all of them or none, or on those that allow it."""
 
-    MOST = 500
+    MAX_IDS = 500
 
-    ids = serializers.ListField(child=serializers.UUIDField(), min_length=1, max_length=MOST)
+    ids = serializers.ListField(child=serializers.UUIDField(), min_length=1, max_length=MAX_IDS)
     mode = serializers.ChoiceField(choices=["all", "valid"], default="all")
 
 
 class BulkRefusalSerializer(serializers.Serializer[Any]):
-    """The reason against one of the VMs, as the problem of a request for it alone."""
+    """The reason against the action on one of the VMs, as in the problem of a request for that VM alone."""
 
     status = serializers.SerializerMethodField()
     code = serializers.CharField()
     detail = serializers.CharField()
 
     def get_status(self, refusal: DomainError) -> int:
-        """Return the HTTP status that it would have alone."""
+        """Return the HTTP status that the refusal would have in a request for one VM."""
         return status_of(refusal)
 
 
@@ -77,7 +77,7 @@ class BulkResultSerializer(serializers.Serializer[Any]):
     refusal = BulkRefusalSerializer(allow_null=True)
 
 
-class BulkControlSerializer(serializers.Serializer[Any]):
+class BulkControlResultSerializer(serializers.Serializer[Any]):
     """The results for all VMs, in the order of the request."""
 
     changed = serializers.IntegerField()

@@ -15,7 +15,7 @@ from ..catalogue import os_names, os_version
 from ..models import VirtualMachine
 from .vms import VirtualMachineSerializer
 
-METADATA_AT_MOST = 50
+MAX_METADATA_ENTRIES = 50
 
 
 class MetadataField(serializers.DictField):
@@ -26,14 +26,16 @@ class MetadataField(serializers.DictField):
     def to_internal_value(self, data: Any) -> dict[str, str]:
         """Validate the metadata. Raises a validation error by key."""
         found: dict[str, str] = super().to_internal_value(data)
-        if len(found) > METADATA_AT_MOST:
-            message = _("At most %(most)s entries.") % {"most": METADATA_AT_MOST}
+        if len(found) > MAX_METADATA_ENTRIES:
+            message = _("At most %(most)s entries.") % {"most": MAX_METADATA_ENTRIES}
             raise serializers.ValidationError(message, code="max_length")
         errors = {}
         for name in found:
             if name.startswith("portal_"):
                 errors[name] = [_("Names that begin with 'portal_' are the portal's own.")]
-            elif not 1 <= len(name) <= 255 or not all(part.isalnum() or part in "-_:. " for part in name):
+            elif not 1 <= len(name) <= 255 or not all(
+                character.isalnum() or character in "-_:. " for character in name
+            ):
                 errors[name[:100]] = [_("A name has 1 to 255 letters, digits, spaces and - _ : .")]
         if errors:
             raise serializers.ValidationError(errors)
@@ -41,7 +43,7 @@ class MetadataField(serializers.DictField):
 
 
 class ChangeVmSerializer(StrictSerializer):
-    """The fields of a VM that can be changed. Its server follows where it has the same."""
+    """The fields of a VM that can be changed. Name and metadata are changed on its server too."""
 
     name = CloudNameField(max_length=200, required=False)
     description = PlainTextField(max_length=2000, required=False, allow_blank=True)
@@ -52,16 +54,16 @@ class ChangeVmSerializer(StrictSerializer):
 
 
 class NewVmSerializer(ChangeVmSerializer):
-    """A VM to be created from the choices of the catalogue; see `vms/options/`."""
+    """A VM to create from the choices of `vms/options/`."""
 
     information_system = serializers.UUIDField()
     name = CloudNameField(max_length=200)
     cpu_cores = serializers.IntegerField(min_value=1, max_value=64)
     memory_gb = serializers.IntegerField(min_value=1, max_value=512)
     disk_gb = serializers.IntegerField(min_value=10, max_value=10000)
-    os_type = PlainCharField(max_length=50, required=False, help_text="Needed unless `image` names one.")
+    os_type = PlainCharField(max_length=50, required=False, help_text="Required without `image`.")
     os_version = PlainCharField(max_length=50, required=False, allow_blank=True)
-    image = PlainCharField(max_length=64, required=False, help_text="An image's id in the cloud.")
+    image = PlainCharField(max_length=64, required=False, help_text="The ID of an image in the cloud.")
     network = PlainCharField(max_length=64, required=False, allow_blank=True)
     availability_zone = PlainCharField(max_length=100, required=False, allow_blank=True)
     account = serializers.IntegerField(min_value=1, max_value=2**63 - 1, required=False)
@@ -72,7 +74,7 @@ class NewVmSerializer(ChangeVmSerializer):
     dry_run = serializers.BooleanField(default=False)
 
 
-class NewVmAnswerSerializer(serializers.Serializer[Any]):
+class VmJobSerializer(serializers.Serializer[Any]):
     """The VM, and the job that creates it; no job after a dry run."""
 
     vm = VirtualMachineSerializer()
@@ -118,7 +120,7 @@ class NetworkOptionSerializer(_OptionSerializer):
 
 
 class NamedOptionSerializer(_OptionSerializer):
-    """A choice that is its name: a zone, a volume type."""
+    """A choice that has a name alone: a zone, a volume type."""
 
 
 class AccountOptionSerializer(serializers.Serializer[Any]):

@@ -47,7 +47,7 @@ class NewSnapshotSerializer(StrictSerializer):
     name = CloudNameField(max_length=200)
 
 
-class SnapshotTakenSerializer(serializers.Serializer[Any]):
+class SnapshotJobSerializer(serializers.Serializer[Any]):
     """The snapshot, and the job that creates or deletes it."""
 
     snapshot = SnapshotSerializer()

@@ -13,7 +13,7 @@ from ..models import SyncRun, SyncState
 
 
 class SyncRequestSerializer(StrictSerializer):
-    """The account to sync; without one, all that have VMs of the tenant."""
+    """The account to sync; without one, all accounts with VMs of the tenant."""
 
     account = serializers.IntegerField(min_value=1, max_value=2**63 - 1, required=False)
 
@@ -28,14 +28,14 @@ class SyncStateSerializer(ReadOnlyModelSerializer[SyncState]):
         fields = ["account", "account_name", "region", "listed_at", "full_listed_at", "full_wanted_at"]
 
 
-class SyncAcceptedSerializer(serializers.Serializer[Any]):
+class SyncRegionsSerializer(serializers.Serializer[Any]):
     """The accounts and regions that will be synced."""
 
     regions = SyncStateSerializer(many=True)
 
 
 class SyncRunSerializer(ReadOnlyModelSerializer[SyncRun]):
-    """One run. Of a shared account, counts are for staff, because they are of all tenants together."""
+    """One run. The counts of a shared account are for staff alone, because they cover all tenants."""
 
     account_name = serializers.CharField(source="account.name", read_only=True)
     state_display = serializers.CharField(source="get_state_display", read_only=True)
@@ -64,9 +64,9 @@ class SyncRunSerializer(ReadOnlyModelSerializer[SyncRun]):
         }
 
     def to_representation(self, run: SyncRun) -> dict[str, Any]:
-        """Leave out the counts and the message when they would tell one tenant about others."""
-        shown: dict[str, Any] = super().to_representation(run)
+        """Return the run, without counts and message when they would tell one tenant about others."""
+        fields: dict[str, Any] = super().to_representation(run)
         scope = self.context.get("scope")
         if not (scope and run.account.is_owned_by(scope)):
-            shown.update(dict.fromkeys(("synced", "updated", "skipped", "errors", "missing")), message="")
-        return shown
+            fields.update(dict.fromkeys(("synced", "updated", "skipped", "errors", "missing")), message="")
+        return fields

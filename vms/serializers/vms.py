@@ -17,7 +17,7 @@ from ..actions import allowed_actions
 from ..models import Resize, VirtualMachine, VMOperationLog, lock_key, stale_after
 
 
-def jobs_in_flight(vms: list[VirtualMachine]) -> dict[str, Job]:
+def fetch_holding_jobs(vms: list[VirtualMachine]) -> dict[str, Job]:
     """Return the job that holds each of the VMs, by lock key: one query for a whole page."""
     locks = EntityLock.objects.filter(key__in=[vm.lock_key for vm in vms]).select_related("job")
     return {lock.key: lock.job for lock in locks}
@@ -32,12 +32,12 @@ class PendingResizeSerializer(ReadOnlyModelSerializer[Resize]):
 
 
 class VirtualMachineListSerializer(serializers.ListSerializer[VirtualMachine]):
-    """A page of VMs; looks up the jobs of all of them at once."""
+    """A page of VMs; one query finds the jobs of all of them."""
 
     def to_representation(self, data: Any) -> Any:
         vms = list(data)
-        # A child's context is its parent's.
-        self._context = {**self.context, "jobs_in_flight": jobs_in_flight(vms)}
+        # A child serializer reads the context of its parent.
+        self._context = {**self.context, "holding_jobs": fetch_holding_jobs(vms)}
         return super().to_representation(vms)
 
 
@@ -109,18 +109,18 @@ class VirtualMachineSerializer(ReadOnlyModelSerializer[VirtualMachine]):
         read_only_fields = fields
 
     def find_job(self, vm: VirtualMachine) -> Job | None:
-        if "jobs_in_flight" not in self.context:
-            self._context = {**self.context, "jobs_in_flight": jobs_in_flight([vm])}
-        job: Job | None = self.context["jobs_in_flight"].get(lock_key(vm.pk))
+        if "holding_jobs" not in self.context:
+            self._context = {**self.context, "holding_jobs": fetch_holding_jobs([vm])}
+        job: Job | None = self.context["holding_jobs"].get(lock_key(vm.pk))
         return job
 
     @extend_schema_field(serializers.DateTimeField(allow_null=True))
     def get_observed_at(self, vm: VirtualMachine) -> Any:
-        return getattr(vm, "seen_at", vm.observed_at)
+        return getattr(vm, "synced_at", vm.observed_at)
 
     def get_stale(self, vm: VirtualMachine) -> bool:
-        seen_at = getattr(vm, "seen_at", vm.observed_at)
-        return not is_recent(seen_at, stale_after())
+        synced_at = getattr(vm, "synced_at", vm.observed_at)
+        return not is_recent(synced_at, stale_after())
 
     @extend_schema_field(serializers.ListField(child=serializers.CharField()))
     def get_allowed_actions(self, vm: VirtualMachine) -> list[str]:

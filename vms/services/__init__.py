@@ -1,10 +1,10 @@
-"""The verbs of the room: each locks, checks, writes and submits in one short transaction."""
+"""The use cases of the room: each locks, checks, writes and submits in one short transaction."""
 
 from .attachments import attach_volume, detach_volume
 from .changes import change_vm
 from .console import read_console
 from .control import ControlResult, control_vm, control_vms
-from .creation import CreationResult, create_vm, creation_options
+from .creation import CreationResult, create_vm, list_creation_options
 from .orphans import remove_orphan
 from .removal import remove_vm
 from .resize import confirm_due_resizes, resize_vm
@@ -21,8 +21,8 @@ __all__ = [
     "control_vm",
     "control_vms",
     "create_vm",
-    "creation_options",
     "detach_volume",
+    "list_creation_options",
     "read_console",
     "remove_orphan",
     "remove_snapshot",

@@ -19,7 +19,7 @@ from volumepool.services import explain_unknown_volume_type
 
 from ..commands.attachments import AttachVolumeCommand, DetachVolumeCommand
 from ..models import VirtualMachine
-from .locked_vms import lock_vm, touch
+from .locked_vms import lock_vm, update_locked_vm
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +46,20 @@ def attach_volume(
     """
     if (volume_id is None) == (size_gb is None):
         message = _("Enter either the volume to attach or the size of a new one.")
-        _check_visible(scope, vm_id)
+        _require_visible_vm(scope, vm_id)
         raise InvalidFieldsError({"volume": [message]})
     with transaction.atomic():
         vm = lock_vm(scope, vm_id, Role.ADMIN if volume_id is None else Role.OPERATOR)
         if volume_id is not None:
-            volume = _free_volume(scope, vm, volume_id)
+            volume = _lock_free_volume(scope, vm, volume_id)
         else:
             assert size_gb is not None
-            volume = _new_volume(vm, size_gb, name, volume_type)
+            volume = _create_volume(vm, size_gb, name, volume_type)
         return _submit(scope, vm, volume, AttachVolumeCommand(str(vm.pk), str(volume.pk)))
 
 
-def _check_visible(scope: Scope, vm_id: UUID) -> None:
-    """Raise 404 and 403 before a wrong body is answered with 400."""
+def _require_visible_vm(scope: Scope, vm_id: UUID) -> None:
+    """Raise 404 and 403, which come before the 400 of an invalid body."""
     with transaction.atomic():
         lock_vm(scope, vm_id, Role.OPERATOR)
 
@@ -96,7 +96,7 @@ def _get_visible_volume(scope: Scope, volume_id: UUID) -> Volume:
     return volume
 
 
-def _free_volume(scope: Scope, vm: VirtualMachine, volume_id: UUID) -> Volume:
+def _lock_free_volume(scope: Scope, vm: VirtualMachine, volume_id: UUID) -> Volume:
     volume: Volume | None = (
         Volume.objects.within(scope).select_for_update(of=("self",)).filter(pk=volume_id).first()
     )
@@ -112,7 +112,7 @@ def _free_volume(scope: Scope, vm: VirtualMachine, volume_id: UUID) -> Volume:
     return volume
 
 
-def _new_volume(vm: VirtualMachine, size_gb: int, name: str, volume_type: str) -> Volume:
+def _create_volume(vm: VirtualMachine, size_gb: int, name: str, volume_type: str) -> Volume:
     if wrong := explain_unknown_volume_type(Placement(vm.account, vm.region), volume_type):
         raise InvalidFieldsError({"type": [wrong]})
     require_quota(vm.information_system.tenant, Needs(disk_gb=size_gb))
@@ -133,5 +133,5 @@ def _submit(
     command.vm = vm
     submitted = engine.submit(command, tenant=vm.information_system.tenant, user=scope.user)
     if not submitted.joined:
-        touch(vm)
+        update_locked_vm(vm)
     return AttachmentResult(volume, submitted.job)

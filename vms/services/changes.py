@@ -17,19 +17,19 @@ from tenants.scoping import Role, Scope
 
 from ..commands.changes import ChangeVmCommand
 from ..models import VirtualMachine
-from .locked_vms import lock_vm, touch
+from .locked_vms import lock_vm, update_locked_vm
 
-# The fields that the server has too: a command changes it there, and the row when the cloud has confirmed.
-_IN_THE_CLOUD = ("name", "metadata")
+# The fields that the server has too: a command changes them there first, then in the row.
+_SERVER_FIELDS = ("name", "metadata")
 
 
 def change_vm(
     *, scope: Scope, vm_id: UUID, fields: dict[str, Any], if_match: str | None
 ) -> tuple[VirtualMachine, Job | None]:
-    """Change a VM; return it with the job, when its server has to follow.
+    """Change a VM; return it with the job that changes its server, or None when the server is not concerned.
 
     Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 412 when `if_match` is of an older version; 400 `invalid`;
-    409 `busy`, `not_bound`. All of it is written, or nothing.
+    409 `busy`, `not_bound`. Everything is written, or nothing.
     """
     with transaction.atomic():
         vm = lock_vm(scope, vm_id, Role.OPERATOR)
@@ -38,18 +38,18 @@ def change_vm(
         ends = fields.get("runtime_end", vm.runtime_end)
         if starts is not None and ends is not None and ends < starts:
             raise InvalidFieldsError({"runtime_end": [_("The end date is before the start date.")]})
-        ours = {name: value for name, value in fields.items() if name not in _IN_THE_CLOUD}
-        theirs = {
+        row_fields = {name: value for name, value in fields.items() if name not in _SERVER_FIELDS}
+        server_fields = {
             name: fields[name]
-            for name in _IN_THE_CLOUD
+            for name in _SERVER_FIELDS
             if name in fields and fields[name] != getattr(vm, name)
         }
         job = None
-        if theirs:
-            command = ChangeVmCommand(str(vm.pk), **theirs)
+        if server_fields:
+            command = ChangeVmCommand(str(vm.pk), **server_fields)
             command.vm = vm
             job = engine.submit(command, tenant=vm.information_system.tenant, user=scope.user).job
         if fields:
-            touch(vm, **ours, version=F("version") + 1)
+            update_locked_vm(vm, **row_fields, version=F("version") + 1)
             vm.version = VirtualMachine.objects.values_list("version", flat=True).get(pk=vm.pk)
         return vm, job

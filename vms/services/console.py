@@ -1,4 +1,4 @@
-"""Read a VM's console, and return the last text to the user who requested it."""
+"""Request console readings of a VM, and return the last texts to the user who requested them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Console:
 def read_console(
     *, scope: Scope, vm_id: UUID, reading: Literal["url", "log"], lines: int = 100
 ) -> tuple[VirtualMachine, Job]:
-    """Have a console read. Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `not_bound`, `wrong_state`."""
+    """Submit the reading of a console. Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `not_bound`, `wrong_state`."""
     with transaction.atomic():
         vm = lock_vm(scope, vm_id, Role.OPERATOR)
         command = ReadConsoleCommand(str(vm.pk), str(scope.user.pk), reading, lines)

@@ -34,8 +34,8 @@ _COMMANDS: dict[str, type[ServerCommand]] = {
 class ControlResult:
     """The result of a request for an action on a VM.
 
-    `refusal` is the reason against it; `vm` is None when the scope shows no such VM. `job` carries it out; None when there was
-    nothing to do, on a dry run, and when another VM's refusal stopped all. `holder` is the job that holds the VM now.
+    `refusal` is the reason against it; `vm` is None when the scope has no such VM. `job` carries the action out; None when
+    there was nothing to do, on a dry run, and when another VM's refusal stopped all. `holder` is the job that holds the VM now.
     """
 
     vm: VirtualMachine | None
@@ -53,7 +53,7 @@ def control_vm(
     Raises `NotFoundError` when the scope does not show it, and `DomainError`: 403 `role_too_low`; 400 `unknown_action`;
     409 `not_bound`, `busy` (with the job) or `wrong_state` (with what is allowed).
 
-    Two hundred at once are safe: each locks the VM's row, and all but the first find the first one's job there.
+    Safe for many requests at once: each locks the VM's row, and all but the first find the first one's job there.
     """
     (control,) = control_vms(scope=scope, vm_ids=[vm_id], action=action, hard=hard, dry_run=dry_run)
     if control.vm is None:
@@ -75,12 +75,12 @@ def control_vms(
     """Request the same action on many VMs; return the results in their order. A fixed number of statements.
 
     With `all`, nothing is done unless every VM allows the action; with `valid`, it is done for those that do.
-    Raises `DomainError` for what is wrong with all of them: 403 `role_too_low`; 400 `unknown_action`, `hard_not_known`.
+    Raises `DomainError` for the request as a whole: 403 `role_too_low`; 400 `unknown_action`, `hard_not_known`.
 
     The rows are locked in the order of their keys, so two such requests never wait for each other.
     """
     with transaction.atomic():
-        rows = VirtualMachine.objects.within(scope).shown().filter(pk__in=vm_ids).order_by("pk")
+        rows = VirtualMachine.objects.within(scope).for_display().filter(pk__in=vm_ids).order_by("pk")
         vms = {vm.pk: vm for vm in rows.select_for_update(of=("self",))}
         if vms:
             scope.require(Role.OPERATOR, VirtualMachine)
@@ -91,28 +91,32 @@ def control_vms(
         holders = engine.lock_holders(settled_keys) if settled_keys else {}
         results = {pk: _settle_without_command(vms.get(pk), action, holders) for pk in vm_ids}
         pending = [vms[pk] for pk in dict.fromkeys(vm_ids) if results[pk] is None]
-        stopped = mode == "all" and any(control and control.refusal for control in results.values())
-        answers = engine.submit_many(
+        is_stopped = mode == "all" and any(control and control.refusal for control in results.values())
+        submissions = engine.submit_many(
             [Spec(_build_command(vm, action, hard=hard), vm.information_system.tenant) for vm in pending],
             user=scope.user,
             mode=mode,
-            dry_run=dry_run or stopped,
+            dry_run=dry_run or is_stopped,
         )
-        for vm, answer in zip(pending, answers, strict=True):
-            is_new = answer.refusal is None and not answer.joined and (dry_run or answer.job is not None)
-            job = None if dry_run else answer.job
+        for vm, submission in zip(pending, submissions, strict=True):
+            is_new = (
+                submission.refusal is None
+                and not submission.joined
+                and (dry_run or submission.job is not None)
+            )
+            job = None if dry_run else submission.job
             results[vm.pk] = ControlResult(
-                vm, changed=is_new, job=job, holder=answer.job, refusal=answer.refusal
+                vm, changed=is_new, job=job, holder=submission.job, refusal=submission.refusal
             )
             if job is not None and is_new and desired_state:
                 vm.desired_state = desired_state
-        # The rows' `written_at` moves in the same transaction as the locks: a sync that listed before leaves them alone.
-        changed = [
+        # `written_at` moves in the same transaction as the locks, so that a sync that listed earlier skips the rows.
+        changed_ids = [
             control.vm.pk for control in results.values() if control and control.vm and control.changed
         ]
-        if changed and not dry_run:
+        if changed_ids and not dry_run:
             columns = {"desired_state": desired_state} if desired_state else {}
-            VirtualMachine.objects.filter(pk__in=changed).update(
+            VirtualMachine.objects.filter(pk__in=changed_ids).update(
                 **columns, written_at=Now(), updated_at=Now()
             )
         return [control for pk in vm_ids if (control := results[pk]) is not None]

@@ -1,4 +1,4 @@
-"""Create VMs: validation, choice, quota, row and job, in one short transaction."""
+"""Create VMs: validate, choose, check the quota, then write the row and submit the job in one short transaction."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ..models import VirtualMachine, VMStatus
 
 @dataclass(frozen=True, slots=True)
 class CreationResult:
-    """A new VM, the job that creates it, and the network that it is put on.
+    """A new VM, the job that creates it, and its network.
 
     `job` is None after a dry run, which wrote nothing.
     """
@@ -49,11 +49,11 @@ def create_vm(
 ) -> CreationResult:
     """Record a new VM and the job that creates it.
 
-    `params` are the valid fields of the request; `errors` are those of the others, so that all are raised at once. The VM's size
-    is that of the smallest flavor that fits.
+    `params` are the valid fields of the request; `errors` are the errors of the others, which are raised together with those
+    found here. The VM gets the size of the smallest flavor that fits.
 
     Raises `DomainError`: 403 `role_too_low`; 400 `invalid`, by field; 409 `quota_exceeded`, with the figures.
-    Safe against others who create at the same moment: the tenant's quota is counted under a lock.
+    Safe beside other creations: the tenant's quota is counted under a lock.
     """
     scope.require(Role.ADMIN, VirtualMachine)
     problems: Errors = {name: list(found) for name, found in (errors or {}).items()}
@@ -61,7 +61,7 @@ def create_vm(
     _check_runtime(params, system.tenant.today() if system else None, problems)
     if not {"os_type", "image"} & {*params, *problems}:
         problems["os_type"] = [_("Enter an operating system (os_type) or an image.")]
-    place, choice = _choose(system, params, problems) if system else (None, Choice())
+    place, choice = _choose_from_catalogue(system, params, problems) if system else (None, Choice())
     for name, found in choice.errors.items():
         problems.setdefault(name, []).extend(found)
     if problems:
@@ -76,10 +76,10 @@ def create_vm(
         needs = Needs(1, vm.cpu_cores, vm.memory_gb, vm.disk_gb)
         require_quota(system.tenant, needs)
         if dry_run:
-            vm.created_at = vm.updated_at = timezone.now()  # As it would be.
+            vm.created_at = vm.updated_at = timezone.now()  # As in the row that would be written.
             return CreationResult(vm, None, choice.network)
         vm.save(force_insert=True)
-        volume, spare = _build_boot_volume(vm, choice.pool) if choice.boots_from_volume else (None, None)
+        volume, spare = _save_boot_volume(vm, choice.pool) if choice.boots_from_volume else (None, None)
         command = CreateVmCommand(
             str(vm.pk),
             flavor_id=choice.flavor.cloud_id,
@@ -125,7 +125,7 @@ def _usable_accounts(system: InformationSystem) -> list[CloudAccount]:
     return list(CloudAccount.objects.for_tenant(system.tenant).order_by("name"))
 
 
-def _choose(
+def _choose_from_catalogue(
     system: InformationSystem, params: Mapping[str, Any], problems: Errors
 ) -> tuple[Placement | None, Choice]:
     place, missing = choose_placement(
@@ -143,7 +143,7 @@ def _build_vm(
     assert choice.flavor is not None
     boot_disk = params["disk_gb"] if choice.boots_from_volume else None
     attributes = choice.image.attributes if choice.image else {}
-    made_of = choice.image.name if choice.image else str(choice.pool and choice.pool.type)
+    source_name = choice.image.name if choice.image else str(choice.pool and choice.pool.type)
     return VirtualMachine(
         information_system=system,
         account=place.account,
@@ -151,7 +151,7 @@ def _build_vm(
         status=VMStatus.BUILDING,
         desired_state=VirtualMachine.DesiredState.RUNNING,
         created_by=scope.user,
-        image_name=made_of[:255],
+        image_name=source_name[:255],
         os_type=(params.get("os_type") or attributes.get("os_type") or "")[:50],
         os_version=(params.get("os_version") or attributes.get("os_version") or "")[:50],
         availability_zone=choice.zone or "",
@@ -171,11 +171,8 @@ def _build_vm(
     )
 
 
-def _build_boot_volume(vm: VirtualMachine, pool: VolumePool | None) -> tuple[Volume, ClaimedSpare | None]:
-    """Return the row of the boot volume, and the spare that it is made of, when a pool has one.
-
-    Else the job makes the volume.
-    """
+def _save_boot_volume(vm: VirtualMachine, pool: VolumePool | None) -> tuple[Volume, ClaimedSpare | None]:
+    """Save and return the row of the boot volume, with the spare that it claims; None when the job has to create the volume."""
     spare = None
     if pool is None:
         volume = Volume(
@@ -188,18 +185,18 @@ def _build_boot_volume(vm: VirtualMachine, pool: VolumePool | None) -> tuple[Vol
     else:
         spare = next(iter(claim_spares(pool, 1)), None)
         volume = build_volume(pool, vm.information_system, vm.name, spare)
-    # It is the VM's from the beginning, so that its size is not counted twice.
+    # It belongs to the VM from the beginning, so that the quota does not count its size twice.
     volume.vm, volume.is_boot = vm, True
     volume.save(force_insert=True)
     return volume, spare
 
 
-def creation_options(
+def list_creation_options(
     *, scope: Scope, system_id: UUID | None, account_id: int | None, region: str, for_new: bool = True
 ) -> dict[str, Any]:
     """Return the choices for a new VM of an information system. Raises 400 `invalid`, as `create_vm` does.
 
-    Not `for_new`: the choices for changing an existing VM, also in an account in which no new one may be created.
+    With `for_new` false, return the choices for changing an existing VM, also in an account that takes no new VMs.
     """
     problems: Errors = {}
     systems = InformationSystem.objects.within(scope).select_related("tenant").order_by("name")
@@ -218,7 +215,7 @@ def creation_options(
         raise InvalidFieldsError(problems)
     catalogue = Catalogue(place, system) if place and system else None
     account = place.account.pk if place else account_id or (system.default_account_id if system else None)
-    account = account if account in {one.pk for one in accounts} else None
+    account = account if account in {usable.pk for usable in accounts} else None
     return {
         "information_system": system.pk if system else None,
         "accounts": accounts,

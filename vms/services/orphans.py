@@ -1,4 +1,4 @@
-"""Deletion of orphans, by a person or by `settings.ORPHANS_REMOVE`."""
+"""Delete orphans, on request or when `settings.ORPHANS_REMOVE` allows it."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from tenants.scoping import Role, Scope
 from ..commands.removal import RemoveVmCommand
 from ..models import VirtualMachine
 from .control import ControlResult
-from .locked_vms import lock_vm, touch
+from .locked_vms import lock_vm, update_locked_vm
 
 
 def remove_vm(
@@ -42,5 +42,5 @@ def remove_vm(
         if answer.refusal is not None:
             raise answer.refusal
         if answer.job is not None and not answer.joined:
-            touch(vm, desired_state=VirtualMachine.DesiredState.REMOVED)
+            update_locked_vm(vm, desired_state=VirtualMachine.DesiredState.REMOVED)
         return ControlResult(vm, changed=not answer.joined, job=answer.job, holder=answer.job)

@@ -21,7 +21,7 @@ from ..catalogue import Catalogue, flavor_size_columns
 from ..commands.resize import ConfirmResizeCommand, ResizeVmCommand
 from ..models import Resize, VirtualMachine, VMStatus
 from .control import ControlResult
-from .locked_vms import build_specs, lock_vm, touch, touch_submitted
+from .locked_vms import build_specs, lock_vm, touch_submitted_vms, update_locked_vm
 
 
 def resize_vm(
@@ -33,7 +33,7 @@ def resize_vm(
     disk_gb: int | None = None,
     dry_run: bool = False,
 ) -> ControlResult:
-    """Give a VM the smallest flavor that has so much; without `disk_gb`, at least the disk that it has.
+    """Resize a VM to the smallest flavor that fits; without `disk_gb`, to one with at least the present disk.
 
     Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 400 `invalid`, by field; 409 `busy`, `wrong_state`,
     `quota_exceeded`. While it waits to be confirmed, the tenant's quota counts the larger of the two sizes.
@@ -43,11 +43,11 @@ def resize_vm(
         command = ResizeVmCommand(str(vm.pk), flavor_id="")
         command.vm = vm
         holder = engine.lock_holder(vm.lock_key)
-        # Whether it can be resized at all is answered before what is wrong with the size.
+        # A VM that can't be resized at all is refused before the size is checked.
         if holder is None and (refusals := command.validate()):
             raise engine.NotValidError(refusals)
         boot = Volume.objects.filter(vm=vm, is_boot=True).first()
-        flavor = _flavor(vm, cpu_cores, memory_gb, disk_gb, boots_from_volume=boot is not None)
+        flavor = _choose_flavor(vm, cpu_cores, memory_gb, disk_gb, boots_from_volume=boot is not None)
         command.flavor_id = flavor.cloud_id
         size = flavor_size_columns(flavor, boot_disk_gb=vm.disk_gb if boot else None)
         if holder is None:
@@ -65,11 +65,11 @@ def resize_vm(
             raise answer.refusal
         if answer.job is not None and not answer.joined:
             vm.resize = Resize.objects.create(vm=vm, flavor_id=flavor.cloud_id, **size)
-            touch(vm)
+            update_locked_vm(vm)
         return ControlResult(vm, changed=not answer.joined, job=answer.job, holder=answer.job)
 
 
-def _flavor(
+def _choose_flavor(
     vm: VirtualMachine, cpu_cores: int, memory_gb: int, disk_gb: int | None, *, boots_from_volume: bool
 ) -> CloudResource:
     if disk_gb is not None and boots_from_volume and disk_gb != vm.disk_gb:
@@ -81,9 +81,11 @@ def _flavor(
         raise InvalidFieldsError({"disk_gb": [smaller]})
     catalogue = Catalogue(Placement(vm.account, vm.region), vm.information_system)
     disk = 0 if boots_from_volume else disk_gb if disk_gb is not None else vm.disk_gb
-    flavor = catalogue.smallest_flavor(cpu_cores, memory_gb, disk)
+    flavor = catalogue.find_smallest_flavor(cpu_cores, memory_gb, disk)
     if flavor is None:
-        raise InvalidFieldsError({"cpu_cores": [catalogue.no_flavor_message(cpu_cores, memory_gb, disk)]})
+        raise InvalidFieldsError(
+            {"cpu_cores": [catalogue.describe_missing_flavor(cpu_cores, memory_gb, disk)]}
+        )
     if flavor.name == vm.flavor_name:
         message = _("The VM already has '%(name)s', the smallest flavor that fits.")
         raise InvalidFieldsError({"cpu_cores": [message % {"name": flavor.name}]})
@@ -94,11 +96,11 @@ def confirm_due_resizes(limit: int = 500) -> int:
     """Confirm resizes whose confirmation period is over; return how many.
 
     Safe beside a person who confirms or reverts at the same moment: the rows are locked, and one that is busy is
-    left to whoever holds it.
+    skipped.
     """
     with transaction.atomic():
-        due = VirtualMachine.objects.shown().filter(resize__confirms_at__lt=timezone.now())
+        due = VirtualMachine.objects.for_display().filter(resize__confirms_at__lt=timezone.now())
         due = due.exclude(status__in=[VMStatus.REMOVED, VMStatus.ERROR])
         vms = list(due.order_by("pk").select_for_update(of=("self",), skip_locked=True)[:limit])
         answers = engine.submit_many(build_specs(ConfirmResizeCommand, vms), mode="valid")
-        return touch_submitted(vms, answers)
+        return touch_submitted_vms(vms, answers)

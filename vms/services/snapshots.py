@@ -15,7 +15,7 @@ from volumepool.models import Volume
 
 from ..commands.snapshots import RemoveSnapshotCommand, SnapshotVmCommand
 from ..models import VMSnapshot
-from .locked_vms import lock_vm, touch
+from .locked_vms import lock_vm, update_locked_vm
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class SnapshotResult:
 
 
 def take_snapshot(*, scope: Scope, vm_id: UUID, name: str) -> SnapshotResult:
-    """Have an image made of a VM. Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `busy`, `wrong_state`, `limit_reached`."""
+    """Submit the creation of a snapshot of a VM. Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `busy`, `wrong_state`, `limit_reached`."""
     with transaction.atomic():
         vm = lock_vm(scope, vm_id, Role.OPERATOR)
         tenant = vm.information_system.tenant
@@ -48,12 +48,12 @@ def take_snapshot(*, scope: Scope, vm_id: UUID, name: str) -> SnapshotResult:
         command = SnapshotVmCommand(str(vm.pk), str(snapshot.pk))
         command.vm = vm
         job = engine.submit(command, tenant=vm.information_system.tenant, user=scope.user).job
-        touch(vm)
+        update_locked_vm(vm)
         return SnapshotResult(snapshot, job)
 
 
 def remove_snapshot(*, scope: Scope, snapshot_id: UUID) -> SnapshotResult:
-    """Have a snapshot's image removed. Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `busy`."""
+    """Submit the deletion of a snapshot. Raises `NotFoundError`, and other domain errors: 403 `role_too_low`; 409 `busy`."""
     with transaction.atomic():
         snapshots = VMSnapshot.objects.select_related("account", "information_system__tenant")
         snapshot: VMSnapshot = lock_row(snapshots, scope, snapshot_id, Role.OPERATOR)

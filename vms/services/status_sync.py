@@ -19,8 +19,8 @@ from ..models import ConsoleReading, SyncRun, SyncState, VirtualMachine, stale_a
 def request_sync(*, scope: Scope, account_id: int | None = None) -> list[SyncState]:
     """Request a full sync of the scope's VMs as soon as a worker is free; return the regions.
 
-    The request is written to the row, so it outlives a broker that loses its message: the next run is then a full one.
-    A request during a run is for the next run. Raises 403 `role_too_low`.
+    The request is written to the row, so it survives a message that the broker loses: the next run is a full one.
+    A request during a run concerns the next run. Raises 403 `role_too_low`.
     """
     scope.require(Role.OPERATOR, VirtualMachine)
     vms = VirtualMachine.objects.within(scope).filter(openstack_id__isnull=False, account__active=True)
@@ -30,20 +30,20 @@ def request_sync(*, scope: Scope, account_id: int | None = None) -> list[SyncSta
     states: QuerySet[SyncState] = request_regions(SyncState, regions, "full_wanted_at")
     if regions:
         dispatch_task("vms.sync_region_status", *regions)
-    # A page of VMs shows their volumes too.
+    # Pages of VMs show their volumes too.
     request_volume_sync(scope=scope, account_id=account_id)
     return list(states.select_related("account").order_by("account__name", "region"))
 
 
 def accept_losses(states: QuerySet[SyncState]) -> int:
-    """Let the next full run of some regions accept whatever it finds missing; return how many. For staff who have checked."""
+    """Let the next full run of some regions mark every missing VM; return the number of regions. For staff who have checked."""
     accepted = states.update(losses_accepted=True, full_wanted_at=timezone.now())
     dispatch_task("vms.sync_region_status", *states.values_list("account_id", "region"))
     return accepted
 
 
 def select_stale_states(now: datetime | None = None) -> QuerySet[SyncState]:
-    """Return the regions whose VMs were not listed for three sync intervals: an alarm, as silence is not health."""
+    """Return the regions whose VMs were not listed for three sync intervals: an alarm, because a sync that does not run reports no error."""
     bound = VirtualMachine.objects.filter(openstack_id__isnull=False)
     return select_stale(SyncState, bound, stale_after(), now)
 

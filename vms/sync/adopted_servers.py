@@ -1,4 +1,4 @@
-"""Adopt servers that exist in a cloud already as VMs of an information system."""
+"""Adopt the existing servers of a cloud as VMs of information systems."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from .server_columns import map_server_columns
 def adopt_servers(
     *, account: CloudAccount, region: str, system_for: Callable[[int, str], InformationSystem | None]
 ) -> int:
-    """Create a VM for every server that has none yet; return how many.
+    """Create a VM for every server that has none yet; return their number.
 
-    `system_for(n, name)` says to which information system the n-th of them belongs, or None to leave it alone.
+    `system_for(n, name)` returns the information system of the n-th server, or None to leave the server alone.
     Sizes are the flavor's, cut to what a VM may have. Raises `CloudError`.
     """
     state, _created = SyncState.objects.get_or_create(account=account, region=region)
@@ -38,14 +38,14 @@ def adopt_servers(
                 continue
             system = system_for(adopted + len(vms), server.name)
             if system is not None:
-                vms.append(_vm_of(server, system, state))
+                vms.append(_build_vm(server, system, state))
         with transaction.atomic():
             VirtualMachine.objects.bulk_create(vms, batch_size=1000)
         adopted += len(vms)
     return adopted
 
 
-def _vm_of(server: Server, system: InformationSystem, state: SyncState) -> VirtualMachine:
+def _build_vm(server: Server, system: InformationSystem, state: SyncState) -> VirtualMachine:
     columns = map_server_columns(server)
     status = columns.status or VMStatus.UNKNOWN
     stopped = VirtualMachine.DesiredState.STOPPED

@@ -1,4 +1,4 @@
-"""Snapshots of VMs: bring the status of their images into the rows, in the same run as volumes."""
+"""Write the status of the images of VM snapshots to their rows, in the same run as volumes."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from datetime import datetime
 from uuid import UUID
 
 from cloudaccounts.models import CloudAccount
+from cloudaccounts.sync.listed_statuses import SyncCounts, record_missing, write_statuses
 from openstack_client import Cloud
-from volumepool.sync.listed_statuses import SyncFigures, record_missing, write_statuses
 
 from ..models import VMSnapshot
 
-_LOCK = "vm-snapshot:"
+_LOCK_PREFIX = "vm-snapshot:"
 
 
 def sync_images(
-    cloud: Cloud, account: CloudAccount, region: str, began: datetime, figures: SyncFigures
+    cloud: Cloud, account: CloudAccount, region: str, began: datetime, counts: SyncCounts
 ) -> None:
-    """Bring the snapshots of one account and region up to date. Raises `CloudError`, `MassLossError`."""
+    """Update the VM snapshots of one account and region from Glance. Raises `CloudError`, `MassLossError`."""
     rows = VMSnapshot.objects.filter(account=account, region=region, image_id__isnull=False)
     known = rows.values_list("image_id", "pk", "status", "missing_count")
     unseen = {str(image_id): (pk, status, missing) for image_id, pk, status, missing in known}
@@ -30,9 +30,17 @@ def sync_images(
             row = unseen.pop(image.id, None)
             if row is None:
                 continue
-            figures.synced += 1
+            counts.synced += 1
             if row[1] != image.status or row[2]:
                 by_status.setdefault(image.status[:30], []).append(row[0])
-    write_statuses(VMSnapshot, by_status, began=began, figures=figures, lock=_LOCK)
+    write_statuses(VMSnapshot, by_status, began=began, counts=counts, lock_prefix=_LOCK_PREFIX)
     missing = [(pk, count) for pk, status, count in unseen.values() if status != "gone"]
-    record_missing(VMSnapshot, missing, total, began=began, is_believed=False, figures=figures, lock=_LOCK)
+    record_missing(
+        VMSnapshot,
+        missing,
+        total,
+        began=began,
+        losses_accepted=False,
+        counts=counts,
+        lock_prefix=_LOCK_PREFIX,
+    )

@@ -1,4 +1,4 @@
-"""VMs whose servers a complete listing did not show."""
+"""Mark the VMs whose servers a complete listing did not show."""
 
 from __future__ import annotations
 
@@ -10,22 +10,19 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
+from cloudaccounts.sync.listed_statuses import MassLossError, SyncCounts
 from openstack_client import Cloud
 from tasks.models import EntityLock
 
 from ..models import SyncState, VirtualMachine, VMOperationLog, VMStatus, lock_key
-from .server_pages import SyncCounts, sync_page
+from .server_pages import sync_page
 from .watchers import CLOCK_SKEW
-
-
-class MassLoss(Exception):
-    """More VMs are missing from a listing than can be believed; nothing is marked."""
 
 
 def mark_missing(
     cloud: Cloud, state: SyncState, unseen: set[str], began: datetime, counts: SyncCounts
 ) -> None:
-    """Count the VMs of `unseen` as missing; one that is missing for the second time becomes `error`. Raises `MassLoss`."""
+    """Count the VMs of `unseen` as missing; one that is missing for the second time becomes `error`. Raises `MassLossError`."""
     # A VM that the cloud has reported as deleted is not missing.
     bound = VirtualMachine.objects.filter(
         account=state.account, region=state.region, openstack_id__isnull=False
@@ -33,8 +30,8 @@ def mark_missing(
     unseen.intersection_update(bound.filter(openstack_id__in=unseen).values_list("openstack_id", flat=True))
     if not unseen:
         return
-    # A server that was deleted since the last run is not missing either: a listing of changes shows it. Without this, a full run
-    # after many removals would be taken for a mass loss, and so would every later one.
+    # A server that was deleted since the last run is not missing either: a listing of changes shows it. Otherwise a full run
+    # after many deletions would be taken for a mass loss, and so would every later one.
     if unseen and state.changes_from is not None:
         deleted = dict.fromkeys(unseen, "")
         for page in cloud.compute.reading_pages(changes_since=state.changes_from - CLOCK_SKEW):
@@ -42,12 +39,12 @@ def mark_missing(
         unseen.intersection_update(deleted)
     if not unseen:
         return
-    # A server may have been on no page because others were created or deleted during the listing: unseen ones are
-    # looked for in a second listing.
+    # A server may have been on no page because others were created or deleted during the listing, so a second listing
+    # is searched for the unseen ones.
     for page in cloud.compute.reading_pages():
         unseen.difference_update(reading.id for reading in page)
-        unseen.difference_update(one.id for one in page.unreadable)
-        if any(not one.id for one in page.unreadable):
+        unseen.difference_update(record.id for record in page.unreadable)
+        if any(not record.id for record in page.unreadable):
             return
     total = bound.count()
     missing = list(bound.filter(openstack_id__in=unseen).values_list("pk", "status", "missing_count"))
@@ -62,10 +59,10 @@ def mark_missing(
     # A VM that a job holds may be about to be deleted by that job.
     free = [(pk, status, count) for pk, status, count in missing if lock_key(pk) not in held_keys]
     counts.skipped += len(missing) - len(free)
-    # Those that were missing before were confirmed then; only a sudden loss is held back.
+    # VMs that were missing in an earlier run passed this check then; only a sudden loss is held back.
     sudden = sum(count == 0 for _pk, _status, count in free)
     if not state.losses_accepted and sudden >= 2 and sudden > total * settings.VM_SYNC_MASS_LOSS_SHARE:
-        raise MassLoss(
+        raise MassLossError(
             _(
                 "%(missing)s of %(total)s VMs disappeared from the cloud. Nothing was marked until you confirm the deletions."
             )

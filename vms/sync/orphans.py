@@ -1,4 +1,4 @@
-"""Orphans among servers and volumes: what the portal created for a VM or a tenant's volume that has no row."""
+"""Find orphans: servers and volumes that the portal has created for a VM or volume without a row."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from ..models import Orphan, VirtualMachine
 
 log = structlog.get_logger(__name__)
 
-# The longest that a creation may take (`CreateVmCommand.deadline`): what is younger may still get its row's binding.
+# The longest that a creation may take (`CreateVmCommand.deadline`): a younger object may still be bound to its row.
 LONGEST_CREATION = timedelta(hours=2)
 _VM_TAG = "portal-vm-"
-_LOCK = "orphan:"
+_LOCK_PREFIX = "orphan:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +74,21 @@ class VMOrphanTable(OrphanTable[TaggedObject]):
         return {
             "kind": found.kind,
             "name": found.name[:255],
-            # By the cloud's clock, which may be ahead of ours or wrong: what a listing shows was created before.
+            # The time comes from the cloud's clock, which may be ahead of ours; no listed object is younger than now.
             "made_at": min(found.created_at or now, now),
         }
 
     def select_busy(self) -> Collection[int]:
         """Return the orphans that a job is deleting."""
-        keys = EntityLock.objects.filter(key__startswith=_LOCK).values_list("key", flat=True)
-        return [int(key.removeprefix(_LOCK)) for key in keys]
+        keys = EntityLock.objects.filter(key__startswith=_LOCK_PREFIX).values_list("key", flat=True)
+        return [int(key.removeprefix(_LOCK_PREFIX)) for key in keys]
 
 
 def sweep_region(account_id: int, region: str) -> list[int]:
     """Sweep one account and region for orphans; return the keys of those that are to be deleted.
 
-    An orphan is reported once, when it is confirmed and older than the longest creation. Never raises for what the cloud
-    does.
+    An orphan is reported once, when it is confirmed and older than the longest creation. Never raises for an error of
+    the cloud.
     """
     account = CloudAccount.objects.get(pk=account_id)
     began = database_now()

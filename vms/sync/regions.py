@@ -1,4 +1,4 @@
-"""Accounts and regions that the syncs visit, as (account, region)."""
+"""Select the accounts and regions that the syncs visit, as (account, region)."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from cloudaccounts.models import CloudResource
 from ..models import SyncState, VirtualMachine
 
 
-def regions_with_vms() -> list[tuple[int, str]]:
+def select_regions_with_vms() -> list[tuple[int, str]]:
     """Return the regions of active accounts that have VMs bound to servers."""
     bound = VirtualMachine.objects.filter(openstack_id__isnull=False, account__active=True)
     return list(bound.order_by("account_id", "region").values_list("account_id", "region").distinct())
 
 
-def known_regions() -> list[tuple[int, str]]:
-    """Return the regions of active accounts in which anything was ever seen or made."""
+def select_known_regions() -> list[tuple[int, str]]:
+    """Return the regions of active accounts that have or had VMs or listed resources."""
     states = SyncState.objects.filter(account__active=True)
     resources = CloudResource.objects.filter(account__active=True).order_by()
     return sorted(
         {
-            *regions_with_vms(),
+            *select_regions_with_vms(),
             *states.values_list("account_id", "region"),
             *resources.values_list("account_id", "region").distinct(),
         }
     )
 
 
-def moving_regions() -> list[tuple[int, str]]:
-    """Return the regions with VMs in which the cloud was last seen doing something to one of them."""
+def select_moving_regions() -> list[tuple[int, str]]:
+    """Return the regions with a VM that the cloud was changing at the last sync."""
     moving = VirtualMachine.objects.filter(moving=True, openstack_id__isnull=False, account__active=True)
     return list(moving.order_by("account_id", "region").values_list("account_id", "region").distinct())

@@ -1,4 +1,4 @@
-"""The one mapper from a server to VM columns, for the status sync, for adoption and for the commands."""
+"""Map servers to VM columns, for the status sync, the adoption of servers, and the commands."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Any
 
 from openstack_client import Server
 
-from ..models import STATUS_OF_SERVER, VMStatus
+from ..models import VM_STATUS_BY_SERVER_STATUS, VMStatus
 
 
 @dataclass(frozen=True, slots=True)
 class ServerColumns:
-    """A server as the VM columns that follow it. `status` is None for a status word that we do not know."""
+    """The VM columns that follow a server. `status` is None for an unknown status."""
 
     status: VMStatus | None
     ip_address: str | None
     mac_address: str
     addresses: list[dict[str, Any]]
     fault: str
-    # Nova is doing something to it now.
+    # Nova is changing the server.
     moving: bool
 
 
 def map_server_columns(server: Server) -> ServerColumns:
-    """Map a server to VM columns. The first valid fixed address wins; floating ones are kept in `addresses` alone.
+    """Map a server to VM columns. `ip_address` is the first valid fixed one; floating ones are kept in `addresses` alone.
 
     An address that is not IPv4 or IPv6 is left out.
     """
@@ -42,14 +42,14 @@ def map_server_columns(server: Server) -> ServerColumns:
         )
         if ip_address is None and kind == "fixed":
             ip_address, mac_address = address.ip, (address.mac or "")[:17]
-    moving = server.task_state is not None or server.status in _MOVING
+    moving = server.task_state is not None or server.status in _TRANSITIONAL_STATUSES
     fault = (server.fault or "")[:2000]
     return ServerColumns(
-        STATUS_OF_SERVER.get(server.status), ip_address, mac_address, addresses, fault, moving
+        VM_STATUS_BY_SERVER_STATUS.get(server.status), ip_address, mac_address, addresses, fault, moving
     )
 
 
-# Statuses from which Nova goes on by itself. VERIFY_RESIZE is none: it waits for a person.
-_MOVING = frozenset(
+# Statuses that Nova leaves by itself. VERIFY_RESIZE is not one of them: it waits for a person.
+_TRANSITIONAL_STATUSES = frozenset(
     {"BUILD", "REBUILD", "REBOOT", "HARD_REBOOT", "MIGRATING", "PASSWORD", "RESIZE", "REVERT_RESIZE"}
 )

@@ -1,4 +1,4 @@
-"""VMs over REST, a file for each subject."""
+"""The views of the room's API, a module for each subject."""
 
 from .console import VmConsoleView
 from .control import VmActionsView, VmBulkActionsView, VmResizeView

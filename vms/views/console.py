@@ -13,7 +13,7 @@ from tasks.command_views import job_response
 from tenants.scoping import Role
 
 from ..models import VirtualMachine
-from ..serializers import ConsoleAnswerSerializer, ConsoleSerializer, ReadConsoleSerializer
+from ..serializers import ConsoleJobSerializer, ConsoleSerializer, ReadConsoleSerializer
 from ..services import read_console
 from ..services.console import last_console
 from .vm_children import VmChildView
@@ -33,10 +33,10 @@ class VmConsoleView(VmChildView):
         return Response(asdict(last_console(scope=self.scope, vm=vm)))
 
     @extend_schema(
-        request=ReadConsoleSerializer, responses={200: ConsoleAnswerSerializer, 202: ConsoleAnswerSerializer}
+        request=ReadConsoleSerializer, responses={200: ConsoleJobSerializer, 202: ConsoleJobSerializer}
     )
     def post(self, request: Request, pk: UUID) -> Response:
-        """Request the console URL or the last lines of the log from the cloud; `Prefer: wait=10` answers with them."""
+        """Request the console URL or the last lines of the log from the cloud; with `Prefer: wait=10`, return them in the response."""
 
         def record() -> Response:
             params = self.validate_body(ReadConsoleSerializer(data=request.data), Role.OPERATOR)
@@ -44,7 +44,7 @@ class VmConsoleView(VmChildView):
             return job_response(job, {})
 
         response = self.run_command(request, record)
-        # Only now, and not in the answer that is kept under an Idempotency-Key: it is a secret.
+        # Added after the response was stored under its Idempotency-Key, because the texts are secret.
         self.scope.require(Role.OPERATOR, VirtualMachine)
         response.data.update(asdict(last_console(scope=self.scope, vm=self.get_vm())))
         return response

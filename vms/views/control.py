@@ -1,4 +1,4 @@
-"""Actions on VMs over REST, and resizes."""
+"""Actions on VMs and resizes over REST."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tenants.scoping import Role
 from ..serializers import (
     ActionSerializer,
     BulkActionSerializer,
-    BulkControlSerializer,
-    ControlSerializer,
+    BulkControlResultSerializer,
+    ControlResultSerializer,
     ResizeRequestSerializer,
 )
 from ..services import control_vm, control_vms, resize_vm
@@ -32,7 +32,7 @@ class VmActionsView(VmView):
     @extend_schema(
         parameters=[DRY_RUN],
         request=ActionSerializer,
-        responses={200: ControlSerializer, 202: ControlSerializer},
+        responses={200: ControlResultSerializer, 202: ControlResultSerializer},
     )
     def post(self, request: Request, pk: UUID) -> Response:
         """Request an action on a VM; 202 with the job, or 200 when there is nothing to do."""
@@ -48,7 +48,8 @@ class VmResizeView(VmView):
     """Resize a VM."""
 
     @extend_schema(
-        request=ResizeRequestSerializer, responses={200: ControlSerializer, 202: ControlSerializer}
+        request=ResizeRequestSerializer,
+        responses={200: ControlResultSerializer, 202: ControlResultSerializer},
     )
     def post(self, request: Request, pk: UUID) -> Response:
         """Resize a VM to the smallest flavor that fits; then confirm or revert it by an action."""
@@ -64,13 +65,13 @@ class VmBulkActionsView(CommandView):
     """Request the same action on many VMs."""
 
     queryset = VMS
-    serializer_class = BulkControlSerializer
+    serializer_class = BulkControlResultSerializer
 
     @extend_schema(
         operation_id="vms_bulk_actions_create",
         parameters=[DRY_RUN],
         request=BulkActionSerializer,
-        responses={200: BulkControlSerializer, 202: BulkControlSerializer},
+        responses={200: BulkControlResultSerializer, 202: BulkControlResultSerializer},
     )
     @idempotent
     def post(self, request: Request) -> Response:
@@ -93,7 +94,7 @@ class VmBulkActionsView(CommandView):
         ]
         refused = sum(control.refusal is not None for control in controls)
         changed = sum(control.changed for control in controls)
-        body = BulkControlSerializer({"changed": changed, "refused": refused, "results": results}).data
+        body = BulkControlResultSerializer({"changed": changed, "refused": refused, "results": results}).data
         if refused and mode == "all" and not dry_run:
             raise ConflictError(
                 "not_all_valid",

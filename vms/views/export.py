@@ -53,5 +53,5 @@ class VmExportView(VmListingView):
             "vms",
             COLUMNS,
             self.filter_queryset(self.get_queryset()),
-            ResponseAccess(request, self.scope).scope,
+            ResponseAccess(request, self.scope).get_scope,
         )

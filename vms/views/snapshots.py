@@ -16,7 +16,7 @@ from tenants.scoped_views import ScopedView
 from tenants.scoping import Role
 
 from ..models import VMSnapshot
-from ..serializers import NewSnapshotSerializer, SnapshotSerializer, SnapshotTakenSerializer
+from ..serializers import NewSnapshotSerializer, SnapshotJobSerializer, SnapshotSerializer
 from ..services import remove_snapshot, take_snapshot
 from .vm_children import VmChildView
 
@@ -38,19 +38,19 @@ class VmSnapshotsView(VmChildView, ListAPIView[VMSnapshot]):
             return snapshots
         return snapshots.filter(vm_id=self.get_vm().pk)
 
-    @extend_schema(request=NewSnapshotSerializer, responses={202: SnapshotTakenSerializer})
+    @extend_schema(request=NewSnapshotSerializer, responses={202: SnapshotJobSerializer})
     def post(self, request: Request, pk: UUID) -> Response:
-        """Create an image of the VM, from which others can be created."""
+        """Create a snapshot of the VM, from which other VMs can be created."""
 
         def record() -> Response:
             params = self.validate_body(NewSnapshotSerializer(data=request.data), Role.OPERATOR)
-            taken = take_snapshot(scope=self.scope, vm_id=pk, name=params["name"])
-            return job_response(taken.job, {"snapshot": SnapshotSerializer(taken.snapshot).data})
+            result = take_snapshot(scope=self.scope, vm_id=pk, name=params["name"])
+            return job_response(result.job, {"snapshot": SnapshotSerializer(result.snapshot).data})
 
         return self.run_command(request, record)
 
     def refresh_body(self, body: dict[str, Any]) -> None:
-        """Render the snapshot, if it is still there."""
+        """Replace the snapshot in the body by its present state, if it still exists."""
         snapshot = SNAPSHOTS.filter(pk=body["snapshot"]["id"]).first()
         if snapshot is not None:
             body["snapshot"] = SnapshotSerializer(snapshot).data
@@ -73,12 +73,12 @@ class SnapshotDetailView(CommandView):
     queryset = SNAPSHOTS
     serializer_class = SnapshotSerializer
 
-    @extend_schema(responses={202: SnapshotTakenSerializer})
+    @extend_schema(responses={202: SnapshotJobSerializer})
     def delete(self, request: Request, pk: UUID) -> Response:
-        """Delete it, with its image."""
+        """Delete the snapshot, with its image."""
 
         def record() -> Response:
-            removed = remove_snapshot(scope=self.scope, snapshot_id=pk)
-            return job_response(removed.job, {"snapshot": SnapshotSerializer(removed.snapshot).data})
+            result = remove_snapshot(scope=self.scope, snapshot_id=pk)
+            return job_response(result.job, {"snapshot": SnapshotSerializer(result.snapshot).data})
 
         return self.run_command(request, record)

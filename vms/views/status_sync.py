@@ -16,7 +16,7 @@ from tenants.scoping import Role
 from ..filters import SyncRunFilter
 from ..models import SyncRun, VirtualMachine
 from ..serializers import (
-    SyncAcceptedSerializer,
+    SyncRegionsSerializer,
     SyncRequestSerializer,
     SyncRunSerializer,
     SyncStateSerializer,
@@ -35,10 +35,10 @@ class VmSyncView(CommandView, ListAPIView[SyncRun]):
     ordering = ["-started_at"]
 
     def get_serializer_context(self) -> dict[str, Any]:
-        """Add the scope, for what may be told of accounts that are shared."""
+        """Add the scope, which decides whether the counts of shared accounts are shown."""
         return {**super().get_serializer_context(), "scope": getattr(self, "scope", None)}
 
-    @extend_schema(request=SyncRequestSerializer, responses={202: SyncAcceptedSerializer})
+    @extend_schema(request=SyncRequestSerializer, responses={202: SyncRegionsSerializer})
     @idempotent
     def post(self, request: Request) -> Response:
         """Request a full sync of the tenant's VMs; returns the accounts and regions that will be synced."""

@@ -19,24 +19,24 @@ from tasks.models import Job
 from tenants.scoped_views import ScopedView
 from tenants.scoping import Role
 
-from ..filters import SEARCHED, OperationLogFilter, VirtualMachineFilter
+from ..filters import SEARCH_FIELDS, OperationLogFilter, VirtualMachineFilter
 from ..models import VirtualMachine, VMOperationLog
 from ..serializers import (
     ChangeVmSerializer,
-    ControlSerializer,
-    NewVmAnswerSerializer,
+    ControlResultSerializer,
     NewVmSerializer,
     OperationLogSerializer,
     OptionsRequestSerializer,
     OptionsSerializer,
     RemovalSerializer,
     VirtualMachineSerializer,
-    jobs_in_flight,
+    VmJobSerializer,
+    fetch_holding_jobs,
 )
-from ..services import ControlResult, change_vm, create_vm, creation_options, remove_vm
+from ..services import ControlResult, change_vm, create_vm, list_creation_options, remove_vm
 
-VMS = VirtualMachine.objects.shown()
-DRY_RUN = OpenApiParameter("dry_run", bool, description="Say what would be done, and do nothing.")
+VMS = VirtualMachine.objects.for_display()
+DRY_RUN = OpenApiParameter("dry_run", bool, description="Return what would be done, and change nothing.")
 
 
 class VmView(CommandView):
@@ -50,8 +50,8 @@ class VmView(CommandView):
         return {**super().get_serializer_context(), "scope": getattr(self, "scope", None)}
 
     def render_vm(self, vm: VirtualMachine, jobs: dict[str, Job]) -> Any:
-        """Render a VM with jobs in flight that are known already."""
-        context = {**self.get_serializer_context(), "jobs_in_flight": jobs}
+        """Return a VM as JSON values. `jobs` are the holding jobs by lock key, so that they are not queried."""
+        context = {**self.get_serializer_context(), "holding_jobs": jobs}
         return VirtualMachineSerializer(vm, context=context).data
 
     def control_response(self, control: ControlResult) -> Response:
@@ -61,17 +61,17 @@ class VmView(CommandView):
         return job_response(control.job, {"changed": control.changed, "vm": self.render_vm(control.vm, jobs)})
 
     def refresh_body(self, body: dict[str, Any]) -> None:
-        """Render the VM, if it is still there."""
+        """Replace the VM in the body by its present state, if it still exists."""
         vm = VMS.filter(pk=body["vm"]["id"]).first()
         if vm is not None:
-            body["vm"] = self.render_vm(vm, jobs_in_flight([vm]))
+            body["vm"] = self.render_vm(vm, fetch_holding_jobs([vm]))
 
 
 class VmListingView(VmView):
     """The filters, search and order that the list and the export of VMs share."""
 
     filterset_class = VirtualMachineFilter
-    search_fields = SEARCHED
+    search_fields = SEARCH_FIELDS
     ordering_fields = ["name", "status", "created_at", "cpu_cores", "memory_gb", "disk_gb", "ip_address"]
     ordering = ["name"]
 
@@ -82,7 +82,7 @@ class VmListView(VmListingView, ListAPIView[VirtualMachine]):
     @extend_schema(
         parameters=[DRY_RUN],
         request=NewVmSerializer,
-        responses={200: NewVmAnswerSerializer, 202: NewVmAnswerSerializer},
+        responses={200: VmJobSerializer, 202: VmJobSerializer},
     )
     def post(self, request: Request) -> Response:
         """Create a VM. All errors of the request are returned at once, by field.
@@ -118,7 +118,7 @@ class VmOptionsView(ScopedView):
         query = OptionsRequestSerializer(data=request.query_params)
         query.is_valid(raise_exception=True)
         params = query.validated_data
-        options = creation_options(
+        options = list_creation_options(
             scope=self.scope,
             system_id=params.get("information_system"),
             account_id=params.get("account"),
@@ -133,15 +133,13 @@ class VmDetailView(VmView, RetrieveAPIView[VirtualMachine]):
     honours_if_match = True
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Read it, with its ETag."""
+        """Return the VM, with its ETag."""
         vm = self.get_object()
         return Response(self.get_serializer(vm).data, headers={"ETag": etag_of(vm.version)})
 
-    @extend_schema(
-        request=ChangeVmSerializer, responses={200: NewVmAnswerSerializer, 202: NewVmAnswerSerializer}
-    )
+    @extend_schema(request=ChangeVmSerializer, responses={200: VmJobSerializer, 202: VmJobSerializer})
     def patch(self, request: Request, pk: UUID) -> Response:
-        """Change it; 202 with the job when its server has to follow (name, metadata), 200 otherwise."""
+        """Change the VM; 202 with the job when its server changes too (name, metadata), 200 otherwise."""
 
         def record() -> Response:
             fields = self.validate_body(ChangeVmSerializer(data=request.data), Role.OPERATOR)
@@ -155,9 +153,11 @@ class VmDetailView(VmView, RetrieveAPIView[VirtualMachine]):
 
         return self.run_command(request, record)
 
-    @extend_schema(parameters=[RemovalSerializer], responses={200: ControlSerializer, 202: ControlSerializer})
+    @extend_schema(
+        parameters=[RemovalSerializer], responses={200: ControlResultSerializer, 202: ControlResultSerializer}
+    )
     def delete(self, request: Request, pk: UUID) -> Response:
-        """Delete it, with its volumes or without. A running VM is refused unless forced."""
+        """Delete the VM, with its volumes or without. A running VM is refused unless forced."""
 
         def record() -> Response:
             params = self.validate_body(RemovalSerializer(data=request.query_params), Role.ADMIN)
@@ -176,10 +176,10 @@ class VmOperationsView(ScopedView, ListAPIView[VMOperationLog]):
 
     def get_queryset(self) -> models.QuerySet[Any]:
         """Return the log of the VM, if the scope shows it, or of a deleted one."""
-        entries = super().get_queryset()
+        operations = super().get_queryset()
         if getattr(self, "swagger_fake_view", False):
-            return entries
-        of_vm = entries.filter(vm_id=self.kwargs["pk"])
+            return operations
+        of_vm = operations.filter(vm_id=self.kwargs["pk"])
         vm = VirtualMachine.objects.within(self.scope).filter(pk=self.kwargs["pk"])
         if not vm.exists() and not of_vm.exists():
             raise Http404

@@ -12,17 +12,17 @@ def release_attachments(cloud: Cloud, cinder_id: str, *, also_of: str = "") -> b
     attachment that is only reserved for that server is deleted although the server lists the volume: for a request that
     is known to be lost. An attachment that Cinder refuses to delete, because Nova uses it, stays.
     """
-    found = False
-    for kept in cloud.block_storage.list_reservations(cinder_id):
-        is_lost = kept.server_id == also_of and kept.status == "reserved"
-        if kept.server_id and not is_lost and has_volume(cloud, kept.server_id, cinder_id):
+    has_released = False
+    for attachment in cloud.block_storage.list_reservations(cinder_id):
+        is_lost = attachment.server_id == also_of and attachment.status == "reserved"
+        if attachment.server_id and not is_lost and has_volume(cloud, attachment.server_id, cinder_id):
             continue
         try:
-            cloud.block_storage.delete_reservation(kept.id)
+            cloud.block_storage.delete_reservation(attachment.id)
         except (CloudNotFoundError, CloudConflictError):
             continue
-        found = True
-    return found
+        has_released = True
+    return has_released
 
 
 def has_volume(cloud: Cloud, server_id: str, cinder_id: str) -> bool:

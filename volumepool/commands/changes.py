@@ -15,7 +15,7 @@ from tasks.command import Done, Failed, Failure, Refusal, Result, Wait, minutes,
 from tasks.polling import MISSING
 
 from ..models import GONE, Volume
-from ..volume_states import USABLE
+from ..volume_states import USABLE_STATUSES
 from .volumes import VolumeCommand
 
 # Cinder shows no progress of an extension, and some drivers take minutes for large volumes.
@@ -23,15 +23,15 @@ EXTENSION_STALLED_AFTER = minutes(5)
 
 
 class BoundVolumeCommand(VolumeCommand):
-    """A command about a volume that Cinder has."""
+    """A command about a volume that exists in Cinder."""
 
     @property
     def cinder_id(self) -> str:
-        """Cinder's id of the volume."""
+        """Return Cinder's id of the volume."""
         return str(self.volume.volume_id)
 
     def validate(self) -> list[Refusal]:
-        """Refuse a volume that has not been created yet, or that the cloud does not have any more."""
+        """Refuse a volume that has not been created yet, or that the cloud no longer has."""
         if self.volume.volume_id is None:
             return [
                 Refusal(
@@ -53,7 +53,7 @@ class BoundVolumeCommand(VolumeCommand):
 class ExtendVolumeCommand(BoundVolumeCommand):
     """Extend a volume, also an attached one: the guest sees the new size, its file system does not grow by itself.
 
-    An extension cannot be undone, so the row says what Cinder has, however the job ends.
+    An extension cannot be undone, so the row gets the size that Cinder reports, however the job ends.
     """
 
     volume_id: str
@@ -74,7 +74,7 @@ class ExtendVolumeCommand(BoundVolumeCommand):
         if self.volume.is_boot and self.volume.vm_id is not None:
             message = gettext_lazy("Can't extend the boot volume of a VM. Resize the VM instead.")
             return [Refusal("in_use", message)]
-        if self.volume.status not in USABLE:
+        if self.volume.status not in USABLE_STATUSES:
             message = gettext_lazy(
                 "Can't extend the volume: it is '%(status)s'. It has to be available or in use."
             )
@@ -83,11 +83,11 @@ class ExtendVolumeCommand(BoundVolumeCommand):
 
     @step(title=gettext_lazy("Send extend request to cloud"))
     def request_extension(self) -> Result:
-        """Send the request, unless an earlier try has."""
+        """Send the request, unless an earlier attempt has."""
         if self.retrying:
             found = self.block_storage().get_volume(self.cinder_id)
             if found.status == "extending" or found.size_gb >= self.size_gb:
-                return Done(_("Already requested by an earlier try."))
+                return Done(_("Already requested by an earlier attempt."))
         self.block_storage().extend_volume(self.cinder_id, self.size_gb)
         self.record_request_id()
         return Done()
@@ -112,7 +112,7 @@ class ExtendVolumeCommand(BoundVolumeCommand):
 
     @wait_until_extended.stalled
     def check_extension(self) -> Result:
-        """Fail an extension that has not moved for long: Cinder has lost it. It shows no progress of a running one."""
+        """Fail an extension without a change for `EXTENSION_STALLED_AFTER`: Cinder has lost it."""
         found = self.block_storage().get_volume(self.cinder_id)
         if found.status != "extending":
             return Wait(1.0)
@@ -124,7 +124,7 @@ class ExtendVolumeCommand(BoundVolumeCommand):
 
     @step(title=gettext_lazy("Verify size"))
     def verify_size(self) -> Result:
-        """Fail when the volume has not the new size: some drivers refuse in silence."""
+        """Fail when the volume does not have the new size: some drivers report no refusal."""
         found = self.block_storage().get_volume(self.cinder_id)
         if found.size_gb < self.size_gb:
             message = _("The cloud ended the extension, but the volume still has %(size)s GB.") % {
@@ -157,7 +157,7 @@ class RenameVolumeCommand(BoundVolumeCommand):
 
     @step(title=gettext_lazy("Send rename request to cloud"))
     def request_rename(self) -> Result:
-        """Write name and metadata: a spare whose claim was canceled half-way has neither of them in Cinder."""
+        """Write name and metadata: a spare whose claim was canceled has neither of them in Cinder."""
         self.write_name_and_metadata(self.cinder_id, self.name)
         return Done()
 

@@ -1,4 +1,4 @@
-"""Commands about an object of Cinder: find what a job created, create it once, and wait until it is gone."""
+"""Base classes of commands about an object in Cinder: create it once, find it again, and delete it."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def delete_volumes(cloud: Cloud, cinder_ids: Iterable[str]) -> Result:
                 raise
             block_storage.delete_volume(cinder_id)
 
-    return _until_gone(
+    return _delete_until_gone(
         cinder_ids, block_storage.get_volume, delete, _("Waiting for the volume to be deleted.")
     )
 
 
 def delete_snapshots(block_storage: BlockStorage, cinder_ids: Iterable[str]) -> Result:
     """Delete snapshots in Cinder; `Done` once all are gone, else `Wait`. Safe to repeat."""
-    return _until_gone(
+    return _delete_until_gone(
         cinder_ids,
         block_storage.get_snapshot,
         block_storage.delete_snapshot,
@@ -54,27 +54,27 @@ def delete_snapshots(block_storage: BlockStorage, cinder_ids: Iterable[str]) -> 
     )
 
 
-def _until_gone(
+def _delete_until_gone(
     cinder_ids: Iterable[str],
     get: Callable[[str], Volume | Snapshot],
     delete: Callable[[str], None],
-    waiting: str,
+    message: str,
 ) -> Result:
-    left = False
+    is_waiting = False
     for cinder_id in cinder_ids:
         try:
             if get(cinder_id).status != "deleting":
                 delete(cinder_id)
-            left = True
+            is_waiting = True
         except CloudNotFoundError:
             continue
         except CloudConflictError as refusal:
             return Wait(2.0, describe_refusal(refusal))
-    return Wait(0.5, waiting) if left else Done()
+    return Wait(0.5, message) if is_waiting else Done()
 
 
 class CinderCommand(CloudCommand):
-    """A command about the volume of one row, which carries the row's mark in Cinder."""
+    """A command about the Cinder object of one row. The object carries the row's id in its metadata."""
 
     # The name of the watcher that polls the object.
     watcher: ClassVar[str] = VOLUME_WATCHER
@@ -131,9 +131,9 @@ class CinderCommand(CloudCommand):
         since = self.data.setdefault("undoing_since", timezone.now().isoformat())
         if timezone.now() - datetime.fromisoformat(since) < UNDO_TIMEOUT:
             return result
-        left = _("The cloud does not delete the volume. The orphan sweep will find it.")
-        self.log_message(left, "warning")
-        return Done(left)
+        message = _("The cloud does not delete the volume. The orphan sweep will find it.")
+        self.log_message(message, "warning")
+        return Done(message)
 
     def check_creation_progress(self, cinder_id: str) -> Result:
         """Fail when Cinder has lost the creation request, else go on watching. For `stalled` of a step.
@@ -146,8 +146,10 @@ class CinderCommand(CloudCommand):
         except CloudNotFoundError:
             return Wait(1.0)  # The watch reports that it is gone.
         last = found.updated_at
-        untouched = last is None or found.created_at is None or last - found.created_at < timedelta(seconds=1)
-        if self.is_stalled(found.status, last) and untouched and found.status == "creating":
+        is_untouched = (
+            last is None or found.created_at is None or last - found.created_at < timedelta(seconds=1)
+        )
+        if self.is_stalled(found.status, last) and is_untouched and found.status == "creating":
             return self.build_lost_failure(_("no service of the cloud has taken it up."))
         return Wait(0.0, _("The cloud still reports %s.") % found.status)
 
@@ -155,7 +157,7 @@ class CinderCommand(CloudCommand):
 class CreateObjectCommand(CinderCommand):
     """A command that creates the object of a row: exactly once, and a failure leaves nothing behind in Cinder.
 
-    Named first among the bases: a class has the steps of its first base.
+    It has to be the first base of a command: a class inherits the steps of its first base.
     """
 
     renamed_steps: ClassVar[Mapping[str, str]] = {
@@ -170,12 +172,12 @@ class CreateObjectCommand(CinderCommand):
 
     @step(title=gettext_lazy("Send create request to cloud"))
     def request_creation(self) -> Result:
-        """Create the object, unless an earlier try has. When that cannot be found out, nothing is created."""
-        # A second try may follow a request whose answer was lost, and which may still be on its way to Cinder.
+        """Create the object, unless an earlier attempt has. If that is unknown, nothing is created."""
+        # An earlier attempt may have sent a request that Cinder has not processed yet.
         self.data["asked_again"] = self.retrying
         if self.retrying and (found := self.find_created()):
             self.data["cinder_id"] = found[0]
-            return Done(_("Already created by an earlier try."))
+            return Done(_("Already created by an earlier attempt."))
         self.data["cinder_id"] = self.create_object()
         self.record_request_id()
         return Done()
@@ -197,7 +199,7 @@ class CreateObjectCommand(CinderCommand):
 
     @step(title=gettext_lazy("Check for duplicates"))
     def delete_duplicates(self) -> Result:
-        """Delete what a request whose answer was lost has created besides."""
+        """Delete the objects of earlier requests whose answers were lost."""
         if not self.data["asked_again"]:
             return Done()
         return self.delete_objects(

@@ -26,8 +26,8 @@ CHILDREN_AT_ONCE = 5
 class ClaimVolumesCommand(Command):
     """Process volumes whose rows have been written: claim spares, create new ones, delete replaced ones.
 
-    Each volume has a job of its own and stays when that succeeds, whatever becomes of the others. This job fails when one
-    of them does, and says which.
+    Each volume has a job of its own and stays when that succeeds, however the others end. This job fails when one of them
+    does, with its message.
     """
 
     taken: list[list[str]] = field(

@@ -1,4 +1,4 @@
-"""Observations of volumes that jobs made, written to the rows however the job ended."""
+"""Write what jobs have observed of volumes to the rows, however the job ends."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 from openstack_client import Cloud, CloudError, CloudNotFoundError
 from tasks.polling import MISSING
 
-from ..cinder_columns import to_columns
+from ..cinder_columns import map_volume_columns
 from ..models import Volume
 
 
 def record_if_gone(data: dict[str, Any], cloud: Cloud, cinder_id: str | None) -> None:
-    """Record after a 404 whether the volume is gone. When Cinder does not answer, the status sync finds out."""
+    """Record after a 404 whether the volume is gone. When Cinder does not answer, the status sync will record it."""
     if cinder_id is None:
         return
     try:
-        found = to_columns(cloud.block_storage.get_volume(cinder_id))
+        found = map_volume_columns(cloud.block_storage.get_volume(cinder_id))
     except CloudNotFoundError:
         data["seen"] = {"status": MISSING}
     except CloudError:
@@ -39,8 +39,8 @@ def write_observed_volume(volume_id: str, data: Mapping[str, Any]) -> None:
         seen = {"status": MISSING}
     if seen is None:
         return
-    rows = Volume.objects.filter(pk=volume_id, volume_id__isnull=False)
+    volumes = Volume.objects.filter(pk=volume_id, volume_id__isnull=False)
     if seen["status"] == MISSING:
-        rows.mark_gone()
+        volumes.mark_gone()
     else:
-        rows.update(missing_count=0, **seen)
+        volumes.update(missing_count=0, **seen)

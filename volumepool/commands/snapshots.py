@@ -16,7 +16,7 @@ from openstack_client import Cloud, CloudNotFoundError, Snapshot
 from tasks.command import Entity, Failed, Failure, Refusal, Result, Wait, minutes, register, step
 
 from ..models import SNAPSHOT_WATCHER, VolumeSnapshot
-from ..volume_states import USABLE
+from ..volume_states import USABLE_STATUSES
 from .cinder import CinderCommand, CreateObjectCommand, delete_snapshots
 from .observations import record_if_gone, write_observed_volume
 
@@ -83,7 +83,7 @@ class SnapshotVolumeCommand(CreateObjectCommand, SnapshotCommand):
     def validate(self) -> list[Refusal]:
         """Refuse a volume in a state of which Cinder takes no snapshot."""
         volume = self.snapshot.volume
-        if volume.volume_id is not None and volume.status in USABLE:
+        if volume.volume_id is not None and volume.status in USABLE_STATUSES:
             return []
         message = gettext_lazy(
             "Can't create a snapshot: the volume is '%(status)s'. It has to be available or in use."

@@ -24,10 +24,10 @@ from .volumes import CreateVolumeCommand, VolumeCommand
 class ClaimSpareCommand(VolumeCommand):
     """Write the tenant's name and metadata to a claimed spare in Cinder.
 
-    The row has been the tenant's since the claim, so nothing here decides who owns the volume. A spare that is unusable is
-    deleted, and a new volume takes its place in the same row: the caller of the claim does not notice.
+    The volume has belonged to the tenant since the claim, so nothing here decides that. A spare that is unusable is deleted,
+    and a new volume takes its place in the same row.
 
-    `for_vm`: a VM that is being created boots from the volume. When that creation fails, the volume goes with the VM.
+    `for_vm`: a VM that is being created boots from the volume. When that creation fails, the volume is deleted with the VM.
     """
 
     volume_id: str
@@ -57,9 +57,9 @@ class ClaimSpareCommand(VolumeCommand):
         except CloudNotFoundError:
             self.data["bad"] = _("The spare is gone from the cloud.")
             return Done(self.data["bad"])
-        # An earlier try may have given it its new name already.
-        renamed = bool(self.spare_name) and found.name not in {self.spare_name, self.volume.name}
-        if found.is_used or renamed:
+        # An earlier attempt may have renamed it already.
+        is_renamed = bool(self.spare_name) and found.name not in {self.spare_name, self.volume.name}
+        if found.is_used or is_renamed:
             self.data["bad"] = _("Somebody uses the spare without the portal.")
             self.data["taken"] = [found.name, found.status]
         elif found.status != "available" or found.size_gb != self.volume.size_gb:
@@ -112,16 +112,16 @@ class ClaimSpareCommand(VolumeCommand):
         Volume.objects.filter(pk=self.volume_id, status="creating").update(status="available")
 
     def on_failure(self, failure: Failure) -> None:
-        """Keep the row of a volume that is there; delete the row of a replacement that never was.
+        """Keep the row of an existing volume; delete the row of a replacement that was not created.
 
-        A VM that failed leaves no row: a volume that the undo did not reach is found by its metadata.
+        A failed VM leaves no row: a volume that the undo did not delete is found by its metadata.
         """
         Volume.objects.filter(
             pk=self.volume_id, volume_id=None
         ).delete()  # Its replacement was never created.
-        mine = Volume.objects.filter(pk=self.volume_id, volume_id=self.cinder_id)
+        existing = Volume.objects.filter(pk=self.volume_id, volume_id=self.cinder_id)
         if self.for_vm:
-            mine.delete()
+            existing.delete()
         else:
-            mine.update(status="available")
+            existing.update(status="available")
             super().on_failure(failure)

@@ -22,26 +22,26 @@ from tasks.command import Entity, Failure, Result, minutes, register, step
 from tasks.dispatch import dispatch_task
 
 from ..models import OrphanVolume, SpareVolume, VolumePool
-from ..models.pools import LONGEST_PAUSE
+from ..models.pools import MAX_PAUSE
 from .cinder import CinderCommand, CreateObjectCommand
 
-# A pool whose creations fail pauses: a minute the first time, then twice as long each time, `LONGEST_PAUSE` at most.
+# A pool whose creations fail pauses: a minute the first time, then twice as long each time, `MAX_PAUSE` at most.
 FIRST_PAUSE = timedelta(minutes=1)
 # The weight of the newest creation in the moving mean of `creation_seconds`.
 NEWEST_WEIGHT = 0.2
 
 
 def pause_pool(pool_id: int, reason: str) -> None:
-    """Pause the backfill of a pool, in the caller's transaction: the longer, the more often in a row.
+    """Pause the backfill of a pool, in the caller's transaction; each pause in a row is longer than the last.
 
-    Several failures of one cause count once: the pause of a pool that is paused already is not prolonged.
+    A pool that is paused already keeps its pause, so that several failures of one cause count once.
     """
     pool = VolumePool.objects.select_for_update(no_key=True).get(pk=pool_id)
     pool.last_error = reason[:4000]
     now = timezone.now()
     if not pool.is_paused:
-        length = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(pool.pauses, 10))
-        # Spread, or all pools of a full account would try again at the same time.
+        length = min(MAX_PAUSE, FIRST_PAUSE * 2 ** min(pool.pauses, 10))
+        # A random share is added, so that the pools of a full account do not all retry at the same time.
         pool.paused_until = now + length * uniform(1, 1.3)  # noqa: S311 - no secret depends on it.
         pool.pauses += 1
     pool.save(update_fields=["last_error", "paused_until", "pauses"])
@@ -53,7 +53,7 @@ class SpareCommand(CinderCommand):
     spare_id: str
     pool_id: int  # A job outlives its spare; this tells which pool it belonged to.
 
-    # A queue of their own: users' volumes never wait until spares have been created.
+    # A queue of their own, so that users' volumes do not wait for spares.
     queue: ClassVar[str] = "volumepool"
 
     @cached_property
@@ -116,16 +116,16 @@ class CreateSpareCommand(CreateObjectCommand, SpareCommand):
             available_at=Now(),
             updated_at=Now(),
         )
-        took = (timezone.now() - self.spare.created_at).total_seconds()
+        seconds = (timezone.now() - self.spare.created_at).total_seconds()
         pool = VolumePool.objects.select_for_update(no_key=True).get(pk=self.spare.pool_id)
         before = pool.creation_seconds
-        pool.creation_seconds = took if before is None else before + NEWEST_WEIGHT * (took - before)
+        pool.creation_seconds = seconds if before is None else before + NEWEST_WEIGHT * (seconds - before)
         pool.paused_until, pool.pauses, pool.last_error = None, 0, ""
         pool.save(update_fields=["creation_seconds", "paused_until", "pauses", "last_error"])
         dispatch_task("volumepool.backfill", [pool.pk])
 
     def on_failure(self, failure: Failure) -> None:
-        """Delete the row and pause the pool, so that a full quota is not asked again at once."""
+        """Delete the row and pause the pool, so that the backfill does not retry a full quota at once."""
         SpareVolume.objects.filter(pk=self.spare_id).delete()
         pause_pool(self.spare.pool_id, failure.message)
 
@@ -144,7 +144,7 @@ class RemoveSpareCommand(SpareCommand):
 
     @step(title=gettext_lazy("Send delete request to cloud"), deadline=minutes(60))
     def delete_volume(self) -> Result:
-        """Delete every volume that was created for the spare, but none that somebody has put to use since."""
+        """Delete every volume that was created for the spare, except one that somebody uses without the portal."""
         ids, spare = set(self.find_created()), self.spare
         if spare.volume_id is not None:
             ids.add(spare.volume_id)

@@ -19,13 +19,10 @@ from tasks.command import Done, Entity, Failed, Failure, Refusal, Result, Wait, 
 from tasks.polling import MISSING
 
 from ..models import GONE, Volume, VolumeSnapshot
-from ..volume_states import UNDELETABLE_STATUSES
+from ..volume_states import ATTACHMENT_STATUSES, UNDELETABLE_STATUSES
 from .attachments import release_attachments
 from .cinder import CinderCommand, CreateObjectCommand
 from .observations import record_if_gone, write_observed_volume
-
-# Statuses of a volume that a server has, gets or loses.
-_ATTACHMENT_STATUSES = frozenset({"in-use", "reserved", "attaching", "detaching"})
 
 
 class VolumeCommand(CinderCommand):
@@ -71,7 +68,7 @@ class VolumeCommand(CinderCommand):
         return {"portal": settings.CLOUD_TAG, "portal_volume": self.volume_id}
 
     def write_name_and_metadata(self, cinder_id: str, name: str) -> None:
-        """Write the name to Cinder's volume, then the metadata, which says that both are written."""
+        """Write the name to Cinder's volume, then the metadata: a volume with the metadata has the name too."""
         self.block_storage().rename_volume(cinder_id, name)
         self.block_storage().add_metadata(cinder_id, self.ownership_metadata())
 
@@ -129,7 +126,7 @@ class RemoveVolumeCommand(VolumeCommand):
     }
 
     def validate(self) -> list[Refusal]:
-        """Refuse an attached volume, a volume with snapshots, and a status in which Cinder deletes none."""
+        """Refuse an attached volume, a volume with snapshots, and a status in which Cinder deletes no volume."""
         if self.volume.vm_id is not None and not self.with_its_vm:
             message = gettext_lazy("The volume is attached to a VM. Detach it first.")
             return [Refusal("in_use", message)]
@@ -164,21 +161,21 @@ class RemoveVolumeCommand(VolumeCommand):
             return Done(_("Already deleted."))
         if status == "deleting":
             return Done()
-        if status in _ATTACHMENT_STATUSES and release_attachments(self.cloud(), cinder_id):
-            # Its server is gone, and Cinder was never told.
+        if status in ATTACHMENT_STATUSES and release_attachments(self.cloud(), cinder_id):
+            # Its server is gone, and Cinder was not notified.
             return Wait(0.5, refusal)
-        if status in _ATTACHMENT_STATUSES and self.with_its_vm and self.is_server_going(cinder_id):
+        if status in ATTACHMENT_STATUSES and self.with_its_vm and self.is_server_being_deleted(cinder_id):
             return Wait(1.0, refusal)
-        # Nothing is about to change it: a snapshot depends on the volume, or a server that is not ours has it.
+        # No wait would help: a snapshot depends on the volume, or a server outside of the portal has it.
         return Failed("conflict", refusal)
 
-    def is_server_going(self, cinder_id: str) -> bool:
+    def is_server_being_deleted(self, cinder_id: str) -> bool:
         """Return whether the server of the volume is being deleted. A SOFT_DELETED server keeps its volumes."""
-        for kept in self.block_storage().list_reservations(cinder_id):
-            if kept.server_id is None:
+        for attachment in self.block_storage().list_reservations(cinder_id):
+            if attachment.server_id is None:
                 continue
             try:
-                server = self.cloud().compute.get_server(kept.server_id)
+                server = self.cloud().compute.get_server(attachment.server_id)
             except CloudNotFoundError:
                 continue
             if server.status == "SOFT_DELETED" and server.task_state is None:
@@ -187,7 +184,7 @@ class RemoveVolumeCommand(VolumeCommand):
 
     @request_deletion.undo
     def wait_for_begun_deletion(self) -> Result:
-        """Wait for a deletion that the cloud has begun: it cannot be undone, and the row has to say how it ended."""
+        """Wait for a deletion that the cloud has begun: it cannot be undone, and the row has to show its result."""
         if self.volume.volume_id is None:
             return self.delete_objects(self.find_created())
         try:
@@ -202,7 +199,7 @@ class RemoveVolumeCommand(VolumeCommand):
 
     @step(title=gettext_lazy("Wait for deletion"), deadline=minutes(30))
     def wait_until_deleted(self) -> Result:
-        """Wait until Cinder does not have the volume any more."""
+        """Wait until Cinder no longer has the volume."""
         if self.volume.volume_id is None:
             return Done()
         return self.watch(self.volume.volume_id, MISSING)

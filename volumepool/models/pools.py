@@ -1,4 +1,4 @@
-"""Pools: what spare volumes are to be kept ready, and those that are."""
+"""Pools of spare volumes, the spares, and the history of claims."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from django.utils.translation import gettext_lazy as _
 
 from cloudaccounts.models import CloudAccount
 
-# More spares of one kind than this are a mistake, not a stock.
+# More spares in one pool than this are a typing error.
 MAX_DESIRED = 1000
 
-# How long a pool pauses at the most, before its pause is spread; one that is longer was written by a clock that ran ahead.
-LONGEST_PAUSE = timedelta(hours=1)
-NO_PAUSE_IS_LONGER = 1.5 * LONGEST_PAUSE
+# The longest pause of a pool, before a random share is added; a longer one was written by a clock that ran ahead.
+MAX_PAUSE = timedelta(hours=1)
+MAX_SPREAD_PAUSE = 1.5 * MAX_PAUSE
 
 
 class VolumePool(models.Model):
-    """A kind of volumes in one account, and how many of them are to be ready before anybody asks.
+    """A type of volumes in one account, and how many spares of it are kept ready.
 
-    Everything about a volume that cannot be changed after its creation is said here.
+    It has every property of a volume that cannot be changed after its creation.
     """
 
     account = models.ForeignKey(
@@ -37,18 +37,18 @@ class VolumePool(models.Model):
         _("type"),
         max_length=50,
         validators=[RegexValidator(r"^[a-z0-9][a-z0-9._-]*$")],
-        help_text=_("What people ask for: igw, debian, windows."),
+        help_text=_("The type that users select, such as igw, debian or windows."),
     )
     size_gb = models.PositiveIntegerField(
         _("size (GB)"), validators=[MinValueValidator(1), MaxValueValidator(10000)]
     )
     volume_type = models.CharField(_("volume type"), max_length=100, blank=True, default="")
     availability_zone = models.CharField(_("availability zone"), max_length=100, blank=True, default="")
-    # What they are copies of: one snapshot by its id, the newest available one whose name begins so, or an image; with
-    # none of them they are empty.
+    # The source of its volumes: a snapshot by its id, the newest available snapshot whose name has a prefix, or an image;
+    # with none of these its volumes are blank.
     snapshot_id = models.CharField(_("snapshot"), max_length=64, blank=True, default="")
     snapshot_prefix = models.CharField(
-        _("prefix of the snapshot's name"),
+        _("snapshot name prefix"),
         max_length=200,
         blank=True,
         default="",
@@ -59,26 +59,26 @@ class VolumePool(models.Model):
         max_length=64,
         blank=True,
         default="",
-        help_text=_("An image's id in the cloud: VMs that boot from a volume of it take a spare."),
+        help_text=_("The ID of an image in the cloud. VMs that boot from a volume of it claim a spare."),
     )
     desired = models.PositiveIntegerField(
-        _("desired"), default=0, validators=[MaxValueValidator(MAX_DESIRED)], help_text=_("0: none is kept.")
+        _("desired"), default=0, validators=[MaxValueValidator(MAX_DESIRED)], help_text=_("0 = no spares")
     )
     max_in_flight = models.PositiveIntegerField(
-        _("creations at once"), default=3, validators=[MinValueValidator(1), MaxValueValidator(50)]
+        _("maximum concurrent creations"), default=3, validators=[MinValueValidator(1), MaxValueValidator(50)]
     )
     max_age_days = models.PositiveIntegerField(
-        _("replaced after days"), default=0, help_text=_("0: never for their age.")
+        _("maximum age (days)"), default=0, help_text=_("0 = unlimited")
     )
     enabled = models.BooleanField(_("enabled"), default=True)
-    # The snapshot that new spares are made from now, as the last reconciliation has found it; what was wrong with it.
+    # The snapshot of new spares, as the last reconciliation has found it, and the reason why it has found none.
     current_snapshot_id = models.CharField(max_length=64, blank=True, default="", editable=False)
-    source_error = models.TextField(_("what its snapshot lacks"), blank=True, default="", editable=False)
-    # When the cloud's quota was full: nothing is asked for before then, and the longer, the more often it was.
+    source_error = models.TextField(_("snapshot problem"), blank=True, default="", editable=False)
+    # Until then no spare is created, because a creation failed or the cloud's quota was full. Each pause in a row is longer.
     paused_until = models.DateTimeField(null=True, blank=True, editable=False)
     pauses = models.PositiveIntegerField(default=0, editable=False)
     last_error = models.TextField(_("last error"), blank=True, default="", editable=False)
-    # How long a creation takes, in seconds: a moving mean. What a claim saves.
+    # The moving mean of the creation time in seconds: the waiting time that a claimed spare saves.
     creation_seconds = models.FloatField(null=True, blank=True, editable=False)
     version = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
@@ -103,19 +103,19 @@ class VolumePool(models.Model):
 
     @property
     def is_paused(self) -> bool:
-        """Return whether nothing is asked for now, as the cloud has refused."""
+        """Return whether no spare is created now, because the cloud has refused."""
         now = timezone.now()
-        return self.paused_until is not None and now < self.paused_until <= now + NO_PAUSE_IS_LONGER
+        return self.paused_until is not None and now < self.paused_until <= now + MAX_SPREAD_PAUSE
 
     @property
-    def is_of_snapshot(self) -> bool:
+    def has_snapshot_source(self) -> bool:
         """Return whether its spares are copies of a snapshot."""
         return bool(self.snapshot_id or self.snapshot_prefix)
 
     @property
     def is_source_missing(self) -> bool:
-        """Return whether nothing can be made for it now: no snapshot fits, or none has been looked for yet."""
-        return self.is_of_snapshot and not self.current_snapshot_id
+        """Return whether no spare can be created: no snapshot fits, or the first reconciliation is still to come."""
+        return self.has_snapshot_source and not self.current_snapshot_id
 
     @property
     def has_source_problem(self) -> bool:
@@ -125,16 +125,16 @@ class VolumePool(models.Model):
     @property
     def source_snapshot_id(self) -> str:
         """Return the snapshot that new spares are copies of: "" for blank spares, for copies of an image, and while no snapshot fits."""
-        return self.current_snapshot_id if self.is_of_snapshot else ""
+        return self.current_snapshot_id if self.has_snapshot_source else ""
 
 
 class SpareVolumeQuerySet(models.QuerySet["SpareVolume"]):
     """Spares of pools."""
 
     def claimable(self) -> Self:
-        """Those that can be handed out: ready, and of just what their pool says now but for the snapshot, oldest first.
+        """Return the spares that can be claimed, oldest first: available, with the present properties of their pool.
 
-        One of an older snapshot is still better than none; it is replaced as soon as there is a newer one.
+        A spare of an older snapshot can be claimed until it is replaced.
         """
         return self.filter(
             status=SpareVolume.Status.AVAILABLE,
@@ -146,7 +146,7 @@ class SpareVolumeQuerySet(models.QuerySet["SpareVolume"]):
         ).order_by("available_at", "pk")
 
     def fresh(self, pool: VolumePool) -> Self:
-        """Those of a pool that count as what is desired: claimable, of the present snapshot, and not too old."""
+        """Return the spares of a pool that count towards `desired`: claimable, of the present snapshot, and not too old."""
         spares = self.claimable().filter(pool=pool, snapshot_id=pool.source_snapshot_id)
         if not pool.max_age_days:
             return spares
@@ -154,22 +154,22 @@ class SpareVolumeQuerySet(models.QuerySet["SpareVolume"]):
 
 
 class SpareVolume(models.Model):
-    """A volume that is ready for whoever asks first, or is being made so.
+    """A volume that is kept ready for a claim, or is being created for that.
 
-    The row is the intent: it is written before the request goes out, and Cinder's volume carries its id. Who claims one
-    deletes the row in the transaction that inserts his `Volume`; there is no other sign of being taken.
+    The row is written before the request is sent, and Cinder's volume carries its id. A claim deletes the row in the
+    transaction that inserts the tenant's `Volume`.
     """
 
     class Status(models.TextChoices):
-        CREATING = "creating", _("creating")  # asked for, or about to be
+        CREATING = "creating", _("creating")  # requested, or about to be
         AVAILABLE = "available", _("available")  # can be claimed
-        REMOVING = "removing", _("removing")  # too old, or in error; a job removes it in Cinder
+        REMOVING = "removing", _("removing")  # too old, or in error; a job deletes it in Cinder
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     pool = models.ForeignKey(VolumePool, models.PROTECT, related_name="spares", verbose_name=_("volume pool"))
-    volume_id = models.CharField(_("volume id"), max_length=64, null=True, blank=True, unique=True)
+    volume_id = models.CharField(_("volume ID"), max_length=64, null=True, blank=True, unique=True)
     name = models.CharField(_("name"), max_length=200)
-    # What it was made as; the pool may say something else by now.
+    # Its properties at its creation; those of the pool may have changed since.
     region = models.CharField(_("region"), max_length=100, blank=True, default="")
     size_gb = models.PositiveIntegerField(_("size (GB)"))
     volume_type = models.CharField(_("volume type"), max_length=100, blank=True, default="")
@@ -177,7 +177,7 @@ class SpareVolume(models.Model):
     snapshot_id = models.CharField(_("snapshot"), max_length=64, blank=True, default="")
     image_id = models.CharField(_("image"), max_length=64, blank=True, default="")
     status = models.CharField(_("status"), max_length=10, choices=Status.choices, default=Status.CREATING)
-    # How many listings in a row did not show it.
+    # The number of listings in a row that did not show it.
     missing_count = models.PositiveSmallIntegerField(default=0, editable=False)
     created_at = models.DateTimeField(_("created"), default=timezone.now)
     available_at = models.DateTimeField(_("available since"), null=True, blank=True)
@@ -196,7 +196,7 @@ class SpareVolume(models.Model):
 
     @property
     def lock_key(self) -> str:
-        """The engine's lock on this spare."""
+        """Return the key of the engine's lock on this spare."""
         return f"spare:{self.pk}"
 
 
@@ -205,14 +205,14 @@ class Claim(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     pool = models.ForeignKey(VolumePool, models.CASCADE, related_name="claims", db_index=False)
-    at = models.DateTimeField(_("at"), default=timezone.now)
-    taken = models.PositiveIntegerField(_("taken from the pool"), default=0)
-    made = models.PositiveIntegerField(_("created"), default=0)
+    at = models.DateTimeField(_("time"), default=timezone.now)
+    taken = models.PositiveIntegerField(_("served from pool"), default=0)
+    made = models.PositiveIntegerField(_("created on demand"), default=0)
     # The waiting time that the taken spares saved, by the pool's mean creation time at that time.
     seconds_saved = models.FloatField(default=0)
 
     class Meta:
-        db_table = "volumepool_poolclaim"  # As the release before calls it.
+        db_table = "volumepool_poolclaim"  # The former name, which the release before still reads.
         ordering = ["-id"]
         verbose_name = _("claim")
         verbose_name_plural = _("claims")
@@ -223,11 +223,11 @@ class Claim(models.Model):
 
 
 class PoolStock(models.Model):
-    """How full a pool was at one time: the points of its chart. Written by the periodic backfill."""
+    """The stock of a pool at one time, for its chart. Written by the periodic backfill."""
 
     id = models.BigAutoField(primary_key=True)
     pool = models.ForeignKey(VolumePool, models.CASCADE, related_name="stock", db_index=False)
-    at = models.DateTimeField(_("at"), default=timezone.now)
+    at = models.DateTimeField(_("time"), default=timezone.now)
     desired = models.PositiveIntegerField(_("desired"))
     available = models.PositiveIntegerField(_("available"))
     creating = models.PositiveIntegerField(_("creating"))
@@ -250,17 +250,17 @@ class OrphanVolume(models.Model):
 
     account = models.ForeignKey(CloudAccount, models.CASCADE, related_name="+", db_index=False)
     region = models.CharField(_("region"), max_length=100, blank=True, default="")
-    volume_id = models.CharField(_("volume id"), max_length=64)
+    volume_id = models.CharField(_("volume ID"), max_length=64)
     name = models.CharField(_("name"), max_length=255, blank=True, default="")
     status = models.CharField(_("status"), max_length=50, blank=True, default="")
-    seen = models.PositiveIntegerField(_("seen"), default=1)
-    # Somebody uses it, or once did. What is on it is theirs, so it never becomes a spare again, and is not deleted.
-    is_taken = models.BooleanField(_("taken"), default=False)
+    seen = models.PositiveIntegerField(_("times seen"), default=1)
+    # Somebody uses it or has used it. It holds their data, so it never becomes a spare again and is not deleted.
+    is_taken = models.BooleanField(_("in use"), default=False)
     first_seen_at = models.DateTimeField(_("first seen"), default=timezone.now)
     last_seen_at = models.DateTimeField(_("last seen"), default=timezone.now)
 
     class Meta:
-        db_table = "volumepool_strayvolume"  # As the release before calls it.
+        db_table = "volumepool_strayvolume"  # The former name, which the release before still reads.
         ordering = ["account", "region", "volume_id"]
         verbose_name = _("orphan volume")
         verbose_name_plural = _("orphan volumes")
@@ -276,5 +276,10 @@ class OrphanVolume(models.Model):
         cls, account: CloudAccount, region: str, volume_id: str, name: str, status: str
     ) -> None:
         """Record that somebody uses a volume of a pool without the portal."""
-        shown = {"name": name[:255], "status": status[:50], "is_taken": True, "last_seen_at": timezone.now()}
-        cls.objects.update_or_create(account=account, region=region, volume_id=volume_id, defaults=shown)
+        columns = {
+            "name": name[:255],
+            "status": status[:50],
+            "is_taken": True,
+            "last_seen_at": timezone.now(),
+        }
+        cls.objects.update_or_create(account=account, region=region, volume_id=volume_id, defaults=columns)

@@ -1,4 +1,4 @@
-"""Snapshots that tenants take of their volumes."""
+"""Snapshots of tenants' volumes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tenants.models import InformationSystem
 
 from .volumes import CinderQuerySet
 
-# The name under which `sync/watchers.py` looks at snapshots of volumes for the task manager.
+# The name of the watcher of volume snapshots in the task manager (`sync/watchers.py`).
 SNAPSHOT_WATCHER = "volume_snapshot"
 
 
@@ -25,10 +25,10 @@ class VolumeSnapshotQuerySet(CinderQuerySet):
 
 
 class VolumeSnapshot(models.Model):
-    """A snapshot of a tenant's volume, which new volumes can be copies of.
+    """A snapshot of a tenant's volume; new volumes can be copied from it.
 
-    Cinder's object is bound by `snapshot_id`, which is empty until Cinder has made it. Cinder removes no volume that
-    has snapshots, so a volume stays as long as they do.
+    It is bound to Cinder's snapshot by `snapshot_id`, which is null until Cinder has created that. Cinder deletes no volume
+    with snapshots, so the volume stays as long as they do.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -48,7 +48,7 @@ class VolumeSnapshot(models.Model):
     snapshot_id = models.CharField(_("snapshot"), max_length=64, null=True, blank=True, unique=True)
     name = models.CharField(_("name"), max_length=200)
     size_gb = models.PositiveIntegerField(_("size (GB)"))
-    # Cinder's own word, as it was last seen; "creating" until then, and `GONE` when Cinder has it no more.
+    # Cinder's status at the last sync: "creating" before the first one, `GONE` when Cinder no longer has the snapshot.
     status = models.CharField(_("status"), max_length=50, default="creating")
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -58,7 +58,7 @@ class VolumeSnapshot(models.Model):
         related_name="+",
         verbose_name=_("created by"),
     )
-    # As on a volume's row.
+    # As in `Volume`.
     missing_count = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)
     written_at = models.DateTimeField(default=timezone.now, db_default=Now(), editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
@@ -78,7 +78,7 @@ class VolumeSnapshot(models.Model):
 
     @property
     def lock_key(self) -> str:
-        """The engine's lock on this snapshot."""
+        """Return the key of the engine's lock on this snapshot."""
         return f"volume-snapshot:{self.pk}"
 
     @property

@@ -1,4 +1,4 @@
-"""How fresh the picture of an account's volumes is."""
+"""The freshness of the volumes of each account and region."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cloudaccounts.models import CloudAccount
 
 
 class VolumeSyncState(models.Model):
-    """One account and region: when its volumes and snapshots were last listed, and what came of it.
+    """The last sync of the volumes and snapshots of one account and region, with its result.
 
     One row stands for all volumes that did not change: a sync that finds nothing changed writes this row alone.
     """
@@ -21,14 +21,14 @@ class VolumeSyncState(models.Model):
     # When the last complete listing of Cinder began, and the last one of Nova that attachments were compared with.
     listed_at = models.DateTimeField(_("listed"), null=True, blank=True)
     compared_at = models.DateTimeField(_("compared"), null=True, blank=True)
-    # When somebody last asked for a look; the next one compares with Nova too.
+    # When a sync was last requested; the next run also compares attachments with Nova.
     wanted_at = models.DateTimeField(null=True, blank=True)
-    # A person has looked at a mass loss and believes it: the next run does, too.
+    # Staff have confirmed a mass loss: the next run marks the missing volumes.
     losses_accepted = models.BooleanField(_("losses accepted"), default=False, db_default=False)
-    # What the last run found; why it failed, "" when it did not.
+    # The counts of the last run, and the reason why it failed; "" when it did not.
     figures = models.JSONField(_("figures"), default=dict, blank=True)
     message = models.TextField(_("message"), blank=True, default="")
-    # The run that goes on now: single-flight, with a lease (tasks/leases.py).
+    # The lease of the present run (tasks/leases.py): one run at a time.
     owner = models.CharField(max_length=100, blank=True, default="")
     lease_until = models.DateTimeField(null=True, blank=True)
 

@@ -17,23 +17,23 @@ from cloudaccounts.models import CloudAccount
 from tenants.models import InformationSystem
 from tenants.scoping import TenantScopedQuerySet
 
-# The name under which `sync/watchers.py` looks at volumes for the task manager.
+# The name of the watcher of volumes in the task manager (`sync/watchers.py`).
 VOLUME_WATCHER = "volume"
-# Our own word for what Cinder does not have any more; all other statuses are Cinder's.
+# The status of an object that Cinder no longer has; all other statuses are Cinder's.
 GONE = "gone"
 
 
 class CinderQuerySet(TenantScopedQuerySet):
-    """Rows that follow an object of Cinder's. Every write moves `written_at`, so that no older listing overwrites it."""
+    """Rows that follow an object in Cinder. Every write moves `written_at`, so that no older listing overwrites it."""
 
     tenant_path: ClassVar[str] = "information_system__tenant"
 
     def update(self, **columns: Any) -> int:
-        """Write columns, and when that was."""
+        """Write columns, and the time of the write."""
         return super().update(**{"written_at": Now(), **columns})
 
     def mark_gone(self) -> int:
-        """Write that the cloud has the objects of these rows no more; how many. For the sync, and for a job that was told so."""
+        """Write that the cloud no longer has the objects of these rows; return the number of rows."""
         return self.update(status=GONE, missing_count=2)
 
 
@@ -41,19 +41,19 @@ class VolumeQuerySet(CinderQuerySet):
     """Volumes; their tenant is that of their information system."""
 
     def mark_gone(self) -> int:
-        """Write that Cinder has them no more: they are on no server either."""
-        nowhere = {"vm": None, "device": "", "is_boot": False, "server_id": "", "nova_server_id": None}
-        return self.update(status=GONE, missing_count=2, extending_to_gb=None, updated_at=Now(), **nowhere)
+        """Write that Cinder no longer has the volumes, and that they are attached to no server."""
+        detached = {"vm": None, "device": "", "is_boot": False, "server_id": "", "nova_server_id": None}
+        return self.update(status=GONE, missing_count=2, extending_to_gb=None, updated_at=Now(), **detached)
 
 
 class Volume(models.Model):
-    """A tenant's volume. Cinder's object is bound by `volume_id`, which is empty until Cinder has made it.
+    """A tenant's volume, bound to Cinder's by `volume_id`, which is null until Cinder has created that.
 
-    The row is written before the request goes out, so a volume of ours is never without one.
+    The row is written before the request is sent, so no volume that the portal creates is without a row.
     """
 
     class Source(models.TextChoices):
-        POOL = "pool", _("taken from the pool")
+        POOL = "pool", _("served from pool")
         CREATED = "created", pgettext_lazy("volume", "created")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -64,17 +64,17 @@ class Volume(models.Model):
         CloudAccount, models.PROTECT, related_name="volumes", verbose_name=_("cloud account")
     )
     region = models.CharField(_("region"), max_length=100, blank=True, default="")
-    volume_id = models.CharField(_("volume id"), max_length=64, null=True, blank=True, unique=True)
+    volume_id = models.CharField(_("volume ID"), max_length=64, null=True, blank=True, unique=True)
     name = models.CharField(_("name"), max_length=200)
     type = models.CharField(_("volume type"), max_length=100, blank=True, default="")
-    # What it was asked for with; empty when Cinder chose.
+    # The zone that was requested; empty when Cinder chose one.
     availability_zone = models.CharField(_("availability zone"), max_length=100, blank=True, default="")
     size_gb = models.PositiveIntegerField(
         _("size (GB)"), validators=[MinValueValidator(1), MaxValueValidator(10000)]
     )
-    # What it is being extended to: it counts against the quota from the moment it is asked for.
+    # The size to which it is being extended; it counts against the quota from the request on.
     extending_to_gb = models.PositiveIntegerField(null=True, blank=True, editable=False)
-    # Cinder's own word, as it was last seen; "creating" until then, and `GONE` when Cinder has it no more.
+    # Cinder's status at the last sync: "creating" before the first one, `GONE` when Cinder no longer has the volume.
     status = models.CharField(_("status"), max_length=50, default="creating")
     source = models.CharField(_("source"), max_length=10, choices=Source.choices, default=Source.CREATED)
     vm = models.ForeignKey(
@@ -86,14 +86,14 @@ class Volume(models.Model):
         verbose_name=_("attached to"),
     )
     device = models.CharField(_("device"), max_length=50, blank=True, default="")
-    # The server that has it by Cinder, also when that is no VM of the tenant's; and the one by Nova ("" for none), where a
-    # listing of both has shown that they disagree.
+    # The server that it is attached to according to Cinder, also when that is no VM of the tenant's; and the server according
+    # to Nova ("" for none), when the two disagree.
     server_id = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
     nova_server_id = models.CharField(max_length=64, null=True, blank=True, editable=False)
     is_boot = models.BooleanField(_("boot volume"), default=False)
-    # Complete listings in a row without it: one is a rumour, two are news.
+    # The number of complete listings in a row that did not show it: one may be a gap in the listing, after two it is gone.
     missing_count = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)
-    # When a column that follows Cinder was last written, by whom ever: an older listing leaves the row alone.
+    # When a column that follows Cinder was last written, by the sync or anything else: an older listing does not change it.
     written_at = models.DateTimeField(default=timezone.now, db_default=Now(), editable=False)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
@@ -114,25 +114,28 @@ class Volume(models.Model):
 
     @property
     def lock_key(self) -> str:
-        """The engine's lock on this volume."""
+        """Return the key of the engine's lock on this volume."""
         return f"volume:{self.pk}"
 
     @property
     def problem(self) -> str:
-        """Return a notice about the volume for people, besides its status; "" for none."""
+        """Return a problem of the volume that its status does not show; "" for none."""
         if self.status == GONE:
-            return gettext("The cloud has it no more.")
-        if self.views_differ:
-            shown = {"nova": self.nova_server_id or "-", "cinder": self.server_id or "-"}
-            return gettext("Nova and Cinder disagree about its server: %(nova)s, %(cinder)s.") % shown
+            return gettext("The cloud no longer has this volume.")
+        if self.has_conflicting_servers:
+            servers = {"nova": self.nova_server_id or "-", "cinder": self.server_id or "-"}
+            return (
+                gettext("Nova and Cinder report different servers for this volume: %(nova)s, %(cinder)s.")
+                % servers
+            )
         if self.server_id and self.vm_id is None and self.volume_id:
-            shown = {"server": self.server_id}
-            return gettext("It is on the server %(server)s, which is none of this tenant's VMs.") % shown
+            message = gettext("The volume is attached to server %(server)s, which is no VM of this tenant.")
+            return message % {"server": self.server_id}
         return ""
 
     @property
-    def views_differ(self) -> bool:
-        """Return whether Nova and Cinder disagree about which server has it."""
+    def has_conflicting_servers(self) -> bool:
+        """Return whether Nova and Cinder report different servers for the volume."""
         return self.nova_server_id is not None
 
     @property

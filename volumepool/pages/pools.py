@@ -22,14 +22,14 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 from rest_framework.permissions import SAFE_METHODS
 
-from api.page_addresses import page_part, require_POST
+from api.page_addresses import page_fragment, require_POST
 from tasks.dispatch import dispatch_task
 from tasks.models import Job
 from tasks.serializers import describe_job
 from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import has_staff_permission
 
-from ..charts import plot
+from ..charts import build_plot
 from ..models import OrphanVolume, SpareVolume, VolumePool
 from ..services.figures import PoolFigures, PoolState, compute_figures, derive_state
 from ..services.pools import request_backfill
@@ -40,14 +40,14 @@ PAGE_SIZE = 50
 RANGES = (1, 7, 30)
 SPARES_SHOWN, ORPHANS_SHOWN, JOBS_SHOWN = 50, 20, 10
 JOB_KINDS = ("volumepool.create_spare", "volumepool.remove_spare")
-# How soon a page looks again: while something is made, and else, as somebody may claim at any moment.
-MOVING_SECONDS, QUIET_SECONDS = 2, 10
+# The refresh interval of a page: while spares are being created, and otherwise, because a claim may come at any time.
+BUSY_REFRESH_SECONDS, IDLE_REFRESH_SECONDS = 2, 10
 
 Page = Callable[..., HttpResponse]
 
 
-def _for_staff(page: Page) -> Page:
-    """Require the permission to view pools for reading a page, and that to change them for posting to it.
+def require_pool_permission(page: Page) -> Page:
+    """Require the permission to view pools for a page's GET, and to change pools for its POST.
 
     Other users are refused before anything is looked up.
     """
@@ -55,16 +55,16 @@ def _for_staff(page: Page) -> Page:
     @login_required
     @never_cache
     @wraps(page)
-    def refusing(request: PageRequest, **names: int) -> HttpResponse:
+    def check_and_call(request: PageRequest, **ids: int) -> HttpResponse:
         action = "view" if request.method in SAFE_METHODS else "change"
         if not has_staff_permission(request.user, f"volumepool.{action}_volumepool"):
             raise PermissionDenied
-        return page(request, **names)
+        return page(request, **ids)
 
-    return refusing
+    return check_and_call
 
 
-@_for_staff
+@require_pool_permission
 @require_GET
 def pool_page(request: PageRequest) -> HttpResponse:
     """Show the list of pools with their figures."""
@@ -73,45 +73,45 @@ def pool_page(request: PageRequest) -> HttpResponse:
     if search:
         pools = pools.filter(Q(type__icontains=search) | Q(account__name__icontains=search))
     page = Paginator(pools, PAGE_SIZE).get_page(request.GET.get("page"))
-    shown = list(page.object_list)
-    figures = compute_figures(shown)
-    rows = [_row(pool, figures[pool.pk]) for pool in shown]
+    pools_of_page = list(page.object_list)
+    figures = compute_figures(pools_of_page)
+    rows = [_build_pool_context(pool, figures[pool.pk]) for pool in pools_of_page]
     context = {
         "scope": page_scope(request),
         "page": page,
         "rows": rows,
         "search": search,
         "query": urlencode({"search": search}) if search else "",
-        "seconds": _seconds(any(_is_moving(row) for row in rows)),
+        "seconds": _choose_refresh_interval(any(_is_refilling(row) for row in rows)),
     }
     return render(request, "volumepool/pools.html", context)
 
 
-@_for_staff
+@require_pool_permission
 @require_GET
 def pool_detail_page(request: PageRequest, pk: int) -> HttpResponse:
     """Show a pool with its chart, its spares and their jobs."""
     pool = get_object_or_404(POOLS, pk=pk)
-    # The table beside the chart is not refreshed: its readers would lose their place.
-    context = {**_context(request, pool), "history_read_at": timezone.now()}
+    # The table beside the chart is not refreshed, because that would move the rows under the reader.
+    context = {**_build_context(request, pool), "history_read_at": timezone.now()}
     return render(request, "volumepool/pool.html", context)
 
 
-@page_part
-@_for_staff
+@page_fragment
+@require_pool_permission
 @require_GET
-def pool_live_part(request: PageRequest, pk: int) -> HttpResponse:
-    """Show the fragment that is refreshed. When the pool is gone, the page is reloaded."""
+def pool_live_fragment(request: PageRequest, pk: int) -> HttpResponse:
+    """Render the fragment that is refreshed. When the pool is gone, the page is reloaded."""
     pool = POOLS.filter(pk=pk).first()
     if pool is None:
         return HttpResponse(status=404, headers={"HX-Refresh": "true"})
-    return render(request, "volumepool/pool_live.html", _context(request, pool))
+    return render(request, "volumepool/pool_live.html", _build_context(request, pool))
 
 
-@_for_staff
+@require_pool_permission
 @require_POST
-def fill_pool_page(request: PageRequest, pk: int) -> HttpResponse:
-    """Request a backfill, or say why nothing can be created."""
+def refill_pool_page(request: PageRequest, pk: int) -> HttpResponse:
+    """Request a backfill, or report why no spare can be created."""
     pool = get_object_or_404(POOLS, pk=pk)
     state = derive_state(pool, compute_figures([pool])[pk].available)
     if state in {PoolState.OFF, PoolState.SOURCE_MISSING}:
@@ -119,12 +119,12 @@ def fill_pool_page(request: PageRequest, pk: int) -> HttpResponse:
     else:
         request_backfill(pool)
         messages.success(request, _("Checking the pool; missing volumes will be created."))
-    return _back(request, pk)
+    return _redirect_to_pool(request, pk)
 
 
-@_for_staff
+@require_pool_permission
 @require_POST
-def compare_pool_page(request: PageRequest, pk: int) -> HttpResponse:
+def reconcile_pool_page(request: PageRequest, pk: int) -> HttpResponse:
     """Request the reconciliation of the pool's account and region."""
     pool = get_object_or_404(POOLS, pk=pk)
     if pool.account.active:
@@ -132,23 +132,23 @@ def compare_pool_page(request: PageRequest, pk: int) -> HttpResponse:
         messages.success(request, _("Reconciling with the cloud."))
     else:
         messages.warning(request, _("The account is disabled. Enable it to reconcile."))
-    return _back(request, pk)
+    return _redirect_to_pool(request, pk)
 
 
-def _back(request: PageRequest, pk: int) -> HttpResponse:
-    days = _days(request.POST.get("days"))
+def _redirect_to_pool(request: PageRequest, pk: int) -> HttpResponse:
+    days = _parse_days(request.POST.get("days"))
     return redirect(f"{reverse('pool-detail-page', args=[pk])}?days={days}")
 
 
-def _days(text: str | None) -> int:
+def _parse_days(text: str | None) -> int:
     """Return the requested range in days, or the default."""
     return next((days for days in RANGES if str(days) == text), RANGES[0])
 
 
-def _context(request: PageRequest, pool: VolumePool) -> dict[str, Any]:
-    days = _days(request.GET.get("days"))
+def _build_context(request: PageRequest, pool: VolumePool) -> dict[str, Any]:
+    days = _parse_days(request.GET.get("days"))
     history = build_history(pool.pk, days)
-    row = _row(pool, compute_figures([pool])[pool.pk])
+    row = _build_pool_context(pool, compute_figures([pool])[pool.pk])
     spares = SpareVolume.objects.filter(pool=pool)
     orphans = OrphanVolume.objects.filter(account=pool.account, region=pool.region)
     return {
@@ -158,18 +158,18 @@ def _context(request: PageRequest, pool: VolumePool) -> dict[str, Any]:
         "days": days,
         "ranges": RANGES,
         "history": history,
-        "plot": plot(history),
+        "plot": build_plot(history),
         "spares": spares.order_by("status", "available_at", "pk")[:SPARES_SHOWN],
         "spare_count": spares.count(),
-        "strays": orphans.order_by("-last_seen_at", "pk")[:ORPHANS_SHOWN],
-        "stray_count": orphans.count(),
-        "jobs": [(job, describe_job(job)) for job in _jobs_of(pool)],
-        "seconds": _seconds(_is_moving(row)),
+        "orphans": orphans.order_by("-last_seen_at", "pk")[:ORPHANS_SHOWN],
+        "orphan_count": orphans.count(),
+        "jobs": [(job, describe_job(job)) for job in _fetch_spare_jobs(pool)],
+        "seconds": _choose_refresh_interval(_is_refilling(row)),
         "may_change": has_staff_permission(request.user, "volumepool.change_volumepool"),
     }
 
 
-def _jobs_of(pool: VolumePool) -> list[Job]:
+def _fetch_spare_jobs(pool: VolumePool) -> list[Job]:
     """Return the latest jobs of the pool's spares, also of deleted ones."""
     jobs = Job.objects.filter(
         tenant=None,
@@ -180,7 +180,7 @@ def _jobs_of(pool: VolumePool) -> list[Job]:
     return list(jobs.order_by("-created_at")[:JOBS_SHOWN])
 
 
-def _row(pool: VolumePool, figures: PoolFigures) -> dict[str, Any]:
+def _build_pool_context(pool: VolumePool, figures: PoolFigures) -> dict[str, Any]:
     """Return the context of a pool for both pages."""
     rate = figures.hit_rate
     return {
@@ -188,20 +188,20 @@ def _row(pool: VolumePool, figures: PoolFigures) -> dict[str, Any]:
         "figures": figures,
         "state": derive_state(pool, figures.available),
         "hit_rate": "-" if rate is None else f"{100 * rate:.0f} %",
-        "saved": _span(figures.seconds_saved),
-        "creation": _span(pool.creation_seconds),
+        "saved": _format_seconds(figures.seconds_saved),
+        "creation": _format_seconds(pool.creation_seconds),
     }
 
 
-def _is_moving(row: dict[str, Any]) -> bool:
+def _is_refilling(row: dict[str, Any]) -> bool:
     return bool(row["figures"].creating) or row["state"] == PoolState.FILLING
 
 
-def _seconds(moving: bool) -> int:
-    return MOVING_SECONDS if moving else QUIET_SECONDS
+def _choose_refresh_interval(is_refilling: bool) -> int:
+    return BUSY_REFRESH_SECONDS if is_refilling else IDLE_REFRESH_SECONDS
 
 
-def _span(seconds: float | None) -> str:
+def _format_seconds(seconds: float | None) -> str:
     """Format a time span in a suitable unit."""
     if not seconds:
         return "-"

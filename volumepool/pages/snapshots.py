@@ -1,4 +1,4 @@
-"""Snapshots of the tenant's volumes: what there is, copies of them, and removing them."""
+"""The page of the tenant's volume snapshots, and the forms to copy and delete one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role
 
 from ..models import VolumeSnapshot
-from ..serializers import WantedVolumesSerializer
+from ..serializers import NewVolumesSerializer
 from ..services import VolumeCreationRequest, create_volumes, remove_snapshot
 
 PAGE_SIZE = 50
@@ -28,17 +28,17 @@ SNAPSHOTS = VolumeSnapshot.objects.select_related("information_system", "account
 @login_required
 @require_GET
 def volume_snapshot_page(request: PageRequest) -> HttpResponse:
-    """The list, newest first."""
+    """Show the snapshots, newest first."""
     scope = page_scope(request)
     snapshots = SNAPSHOTS.within(scope).order_by("-created_at", "pk")
     page = Paginator(snapshots, PAGE_SIZE).get_page(request.GET.get("page"))
-    rows = list(page.object_list)
-    held = engine.lock_holders(snapshot.lock_key for snapshot in rows)
+    listed = list(page.object_list)
+    holders = engine.lock_holders(snapshot.lock_key for snapshot in listed)
     context = {
         "scope": scope,
         "page": page,
-        "rows": [(snapshot, held.get(snapshot.lock_key)) for snapshot in rows],
-        "changes": bool(held),
+        "rows": [(snapshot, holders.get(snapshot.lock_key)) for snapshot in listed],
+        "changes": bool(holders),
         "may_administer": scope.allows(Role.ADMIN, VolumeSnapshot),
         "may_control": scope.allows(Role.OPERATOR, VolumeSnapshot),
     }
@@ -48,16 +48,16 @@ def volume_snapshot_page(request: PageRequest) -> HttpResponse:
 @login_required
 @require_POST
 def copy_snapshot_page(request: PageRequest, pk: UUID) -> HttpResponse:
-    """Have a volume made of a snapshot, for the information system that it is of."""
+    """Create a volume from a snapshot, for the snapshot's information system."""
     scope = page_scope(request)
     snapshot = get_object_or_404(VolumeSnapshot.objects.within(scope), pk=pk)
     try:
-        asked = {
+        data = {
             **filled_fields(request.POST, "name", "size_gb"),
             "information_system": str(snapshot.information_system_id),
             "snapshot": str(pk),
         }
-        params = validate_form(WantedVolumesSerializer(data=asked))
+        params = validate_form(NewVolumesSerializer(data=data))
         create_volumes(scope=scope, request=VolumeCreationRequest(**params))
     except DomainError as refused:
         show_error(request, refused)
@@ -68,7 +68,7 @@ def copy_snapshot_page(request: PageRequest, pk: UUID) -> HttpResponse:
 @login_required
 @require_POST
 def remove_volume_snapshot_page(request: PageRequest, pk: UUID) -> HttpResponse:
-    """Have a snapshot removed. A refusal is shown in the words of the API."""
+    """Delete a snapshot. An error is shown with the message of the API."""
     try:
         remove_snapshot(scope=page_scope(request), snapshot_id=pk)
     except DomainError as refused:

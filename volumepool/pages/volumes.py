@@ -1,4 +1,4 @@
-"""The tenant's volumes: what there is and on which VM, new ones, and what can be done to each."""
+"""The page of the tenant's volumes, and the forms to create, change and delete volumes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tenants.scoped_pages import PageRequest, page_scope
 from tenants.scoping import Role, Scope
 
 from ..models import Volume
-from ..serializers import ChangeVolumeSerializer, VolumeActionSerializer, WantedVolumesSerializer
+from ..serializers import ChangeVolumeSerializer, NewVolumesSerializer, VolumeActionSerializer
 from ..services import (
     ClaimRequest,
     VolumeCreationRequest,
@@ -40,18 +40,18 @@ from ..volume_states import list_allowed_actions
 
 PAGE_SIZE = 50
 # The fields of the form for new volumes, in the order of the page.
-NEW_FIELDS = ("information_system", "type", "size_gb", "count", "name")
+FORM_FIELDS = ("information_system", "type", "size_gb", "count", "name")
 
 
 @login_required
 @require_GET
 def volume_page(request: PageRequest) -> HttpResponse:
-    """The list, with a search by name and a filter by whether a VM has it."""
-    return show_volumes(request, page_scope(request))
+    """Show the volumes, with a search by name and a filter by attachment."""
+    return render_volumes(request, page_scope(request))
 
 
-def show_volumes(request: PageRequest, scope: Scope, refused: DomainError | None = None) -> HttpResponse:
-    """The list; after a refusal of new volumes, with the form as it was filled in and what was wrong."""
+def render_volumes(request: PageRequest, scope: Scope, refused: DomainError | None = None) -> HttpResponse:
+    """Render the list of volumes; after an error of the form, with the entered values and the errors."""
     volumes = Volume.objects.within(scope).select_related("information_system", "account", "vm")
     search = request.GET.get("search", "")[:200].replace("\x00", "").strip()
     attached = request.GET.get("attached", "")
@@ -59,15 +59,15 @@ def show_volumes(request: PageRequest, scope: Scope, refused: DomainError | None
         volumes = volumes.filter(name__icontains=search)
     if attached in {"true", "false"}:
         volumes = volumes.filter(vm__isnull=attached == "false")
-    kept = volumes.annotate(snapshot_count=Count("snapshots")).order_by("name", "pk")
-    page = Paginator(kept, PAGE_SIZE).get_page(request.GET.get("page"))
-    rows = list(page.object_list)
-    held = engine.lock_holders(volume.lock_key for volume in rows)
+    volumes = volumes.annotate(snapshot_count=Count("snapshots")).order_by("name", "pk")
+    page = Paginator(volumes, PAGE_SIZE).get_page(request.GET.get("page"))
+    listed = list(page.object_list)
+    holders = engine.lock_holders(volume.lock_key for volume in listed)
     context = {
         "scope": scope,
         "page": page,
-        "rows": [(volume, held.get(volume.lock_key), list_allowed_actions(volume)) for volume in rows],
-        "changes": bool(held),
+        "rows": [(volume, holders.get(volume.lock_key), list_allowed_actions(volume)) for volume in listed],
+        "changes": bool(holders),
         "search": search,
         "attached": attached,
         "query": urlencode({"search": search, "attached": attached}),
@@ -75,15 +75,15 @@ def show_volumes(request: PageRequest, scope: Scope, refused: DomainError | None
         "may_control": scope.allows(Role.OPERATOR, Volume),
     }
     if context["may_administer"]:
-        context |= _new_form(request, scope, refused)
+        context |= _build_form_context(request, scope, refused)
     return render(request, "volumepool/page.html", context, status=status_of(refused) if refused else 200)
 
 
-def _new_form(request: PageRequest, scope: Scope, refused: DomainError | None) -> dict[str, Any]:
+def _build_form_context(request: PageRequest, scope: Scope, refused: DomainError | None) -> dict[str, Any]:
     systems = (
         InformationSystem.objects.within(scope).select_related("tenant").order_by("tenant__name", "name")
     )
-    entered = {name: request.POST.get(name, "") for name in NEW_FIELDS} if refused else {"count": "1"}
+    entered = {name: request.POST.get(name, "") for name in FORM_FIELDS} if refused else {"count": "1"}
     return {
         "systems": systems,
         "types": list_volume_options(scope=scope),
@@ -96,25 +96,25 @@ def _new_form(request: PageRequest, scope: Scope, refused: DomainError | None) -
 @login_required
 @require_POST
 def new_volumes_page(request: PageRequest) -> HttpResponse:
-    """Get volumes: of a type, or of a size."""
+    """Create volumes of a type or of a size."""
     scope = page_scope(request)
     try:
         scope.require(Role.ADMIN, Volume)
-        params = validate_form(WantedVolumesSerializer(data=filled_fields(request.POST, *NEW_FIELDS)))
+        params = validate_form(NewVolumesSerializer(data=filled_fields(request.POST, *FORM_FIELDS)))
         if "type" in params:
             claim_volumes(scope=scope, request=ClaimRequest(**params))
         else:
             create_volumes(scope=scope, request=VolumeCreationRequest(**params))
     except DomainError as refused:
-        show_error(request, refused, shown_beside=NEW_FIELDS)
-        return show_volumes(request, scope, refused)
+        show_error(request, refused, shown_beside=FORM_FIELDS)
+        return render_volumes(request, scope, refused)
     return redirect("volume-page")
 
 
 @login_required
 @require_POST
 def change_volume_page(request: PageRequest, pk: UUID) -> HttpResponse:
-    """Extend, rename or keep a snapshot of a volume. A refusal is shown in the words of the API."""
+    """Rename or extend a volume, or create a snapshot of it. An error is shown with the message of the API."""
     scope = page_scope(request)
     action = request.POST.get("action", "")
     try:
@@ -122,15 +122,15 @@ def change_volume_page(request: PageRequest, pk: UUID) -> HttpResponse:
             name = validate_form(ChangeVolumeSerializer(data=filled_fields(request.POST, "name")))["name"]
             rename_volume(scope=scope, volume_id=pk, name=name)
         else:
-            asked = validate_form(
+            params = validate_form(
                 VolumeActionSerializer(data=filled_fields(request.POST, "action", "name", "size_gb"))
             )
             if action == "extend":
-                extend_volume(scope=scope, volume_id=pk, size_gb=asked["size_gb"])
+                extend_volume(scope=scope, volume_id=pk, size_gb=params["size_gb"])
             elif action == "snapshot":
-                take_snapshot(scope=scope, volume_id=pk, name=asked["name"])
+                take_snapshot(scope=scope, volume_id=pk, name=params["name"])
             else:
-                raise InvalidFieldsError({"action": [_("This is done on the page of its VM.")]})
+                raise InvalidFieldsError({"action": [_("Attach and detach volumes on the page of the VM.")]})
     except DomainError as refused:
         show_error(request, refused)
     return redirect("volume-page")
@@ -139,7 +139,7 @@ def change_volume_page(request: PageRequest, pk: UUID) -> HttpResponse:
 @login_required
 @require_POST
 def remove_volume_page(request: PageRequest, pk: UUID) -> HttpResponse:
-    """Have a volume removed, with what is on it. A refusal is shown in the words of the API."""
+    """Delete a volume and its data. An error is shown with the message of the API."""
     try:
         remove_volume(scope=page_scope(request), volume_id=pk)
     except DomainError as refused:

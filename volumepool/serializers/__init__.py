@@ -1,4 +1,4 @@
-"""What the API of the room takes and shows, a file for each subject."""
+"""The serializers of the room's API, a module for each subject."""
 
 from .pools import (
     PoolHistoryQuerySerializer,
@@ -6,31 +6,31 @@ from .pools import (
     SpareVolumeSerializer,
     VolumePoolSerializer,
 )
-from .snapshots import VolumeSnapshotRemovedSerializer, VolumeSnapshotSerializer
+from .snapshots import VolumeSnapshotJobSerializer, VolumeSnapshotSerializer
 from .volumes import (
     ChangeVolumeSerializer,
-    VolumeActedSerializer,
+    NewVolumesSerializer,
+    VolumeActionJobSerializer,
     VolumeActionSerializer,
-    VolumeChangedSerializer,
+    VolumeJobSerializer,
     VolumeOptionSerializer,
     VolumeSerializer,
-    VolumesProvidedSerializer,
-    WantedVolumesSerializer,
+    VolumesJobSerializer,
 )
 
 __all__ = [
     "ChangeVolumeSerializer",
+    "NewVolumesSerializer",
     "PoolHistoryQuerySerializer",
     "PoolHistorySerializer",
     "SpareVolumeSerializer",
-    "VolumeActedSerializer",
+    "VolumeActionJobSerializer",
     "VolumeActionSerializer",
-    "VolumeChangedSerializer",
+    "VolumeJobSerializer",
     "VolumeOptionSerializer",
     "VolumePoolSerializer",
     "VolumeSerializer",
-    "VolumeSnapshotRemovedSerializer",
+    "VolumeSnapshotJobSerializer",
     "VolumeSnapshotSerializer",
-    "VolumesProvidedSerializer",
-    "WantedVolumesSerializer",
+    "VolumesJobSerializer",
 ]

@@ -1,4 +1,4 @@
-"""Pools and their spares as the API shows them."""
+"""Pools and their spares in the API."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ class SpareVolumeSerializer(ReadOnlyModelSerializer[SpareVolume]):
         fields = ["id", "volume_id", "name", "snapshot_id", "size_gb", "status", "created_at", "available_at"]
 
 
-class _OfFigures:
-    """A field that the figures of a pool hold, not its row."""
+class _PoolFigureMixin:
+    """A field whose value is in the figures of the pool, not in its row."""
 
     field_name: str | None
     context: dict[str, Any]
 
     def get_attribute(self, pool: VolumePool) -> Any:
-        """The figure of the field's name."""
+        """Return the figure of the field's name."""
         return getattr(self.context["figures"][pool.pk], str(self.field_name))
 
 
-class CountOfFigures(_OfFigures, serializers.IntegerField):
-    """How many."""
+class PoolCountField(_PoolFigureMixin, serializers.IntegerField):
+    """A count among the figures of a pool."""
 
 
-class ShareOfFigures(_OfFigures, serializers.FloatField):
-    """A share, or seconds."""
+class PoolRateField(_PoolFigureMixin, serializers.FloatField):
+    """A share or a number of seconds among the figures of a pool."""
 
 
 class VolumePoolSerializer(serializers.ModelSerializer[VolumePool]):
-    """A pool, with its figures: of now, of today, and what it was worth in the last two weeks."""
+    """A pool, with its present stock and its figures of the last two weeks."""
 
     account_name = serializers.CharField(source="account.name", read_only=True)
-    available = CountOfFigures(read_only=True)
-    creating = CountOfFigures(read_only=True)
-    claimed_today = CountOfFigures(read_only=True)
-    hits = CountOfFigures(read_only=True)
-    misses = CountOfFigures(read_only=True)
-    hit_rate = ShareOfFigures(read_only=True, allow_null=True)
-    seconds_saved = ShareOfFigures(read_only=True)
-    suggested = CountOfFigures(read_only=True, allow_null=True)
+    available = PoolCountField(read_only=True)
+    creating = PoolCountField(read_only=True)
+    claimed_today = PoolCountField(read_only=True)
+    hits = PoolCountField(read_only=True)
+    misses = PoolCountField(read_only=True)
+    hit_rate = PoolRateField(read_only=True, allow_null=True)
+    seconds_saved = PoolRateField(read_only=True)
+    suggested = PoolCountField(read_only=True, allow_null=True)
 
     class Meta:
         model = VolumePool
@@ -90,13 +90,13 @@ class VolumePoolSerializer(serializers.ModelSerializer[VolumePool]):
 
 
 class PoolHistoryQuerySerializer(StrictSerializer):
-    """How far to look back."""
+    """The length of the history in days; query parameters."""
 
     days = serializers.IntegerField(min_value=1, max_value=90, default=1)
 
 
 class PoolPointSerializer(serializers.Serializer[Point]):
-    """A pool between two moments; null where nobody has looked."""
+    """A pool in one interval of its history; null where nothing was recorded."""
 
     at = serializers.DateTimeField()
     available_min = serializers.IntegerField(allow_null=True)

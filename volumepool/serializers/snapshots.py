@@ -1,4 +1,4 @@
-"""Snapshots of volumes as the API shows them."""
+"""Snapshots of volumes in the API."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..models import VolumeSnapshot
 
 
 class VolumeSnapshotSerializer(ReadOnlyModelSerializer[VolumeSnapshot]):
-    """A snapshot of a volume; a new volume can be a copy of it."""
+    """A snapshot of a volume, which new volumes can be copied from."""
 
     information_system_name = serializers.CharField(source="information_system.name", read_only=True)
     volume_name = serializers.CharField(source="volume.name", read_only=True)
@@ -41,8 +41,8 @@ class VolumeSnapshotSerializer(ReadOnlyModelSerializer[VolumeSnapshot]):
         return snapshot.created_by.get_username() if snapshot.created_by else None
 
 
-class VolumeSnapshotRemovedSerializer(serializers.Serializer[Any]):
-    """The snapshot, and the job that removes it."""
+class VolumeSnapshotJobSerializer(serializers.Serializer[Any]):
+    """The snapshot, and the job that deletes it."""
 
     snapshot = VolumeSnapshotSerializer()
     job = JobSerializer()

@@ -1,4 +1,4 @@
-"""Volumes as the API shows them."""
+"""Volumes in the API."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class VolumeSerializer(ReadOnlyModelSerializer[Volume]):
     information_system_name = serializers.CharField(source="information_system.name", read_only=True)
     vm_name = serializers.SerializerMethodField()
     allowed_actions = serializers.SerializerMethodField(
-        help_text="What its status in the cloud allows: a job in flight and the role of who asks are told elsewhere."
+        help_text="The actions that its status in the cloud allows, whatever job is in flight and whatever the caller's role is."
     )
     problem = serializers.CharField(
         read_only=True,
-        help_text="What is wrong with it: Nova and Cinder disagree, or the cloud has it no more.",
+        help_text="A problem that the status does not show: Nova and Cinder disagree, or the cloud no longer has the volume.",
     )
 
     class Meta:
@@ -62,15 +62,15 @@ class VolumeSerializer(ReadOnlyModelSerializer[Volume]):
         return volume.vm.name if volume.vm else None
 
 
-class VolumeChangedSerializer(serializers.Serializer[Any]):
-    """The volume, and the job that changes or removes it; null when there was nothing to change."""
+class VolumeJobSerializer(serializers.Serializer[Any]):
+    """The volume, and the job that changes or deletes it; null when there was nothing to change."""
 
     volume = VolumeSerializer()
     job = JobSerializer(allow_null=True)
 
 
 class ChangeVolumeSerializer(StrictSerializer):
-    """The fields of a volume that can be changed at once."""
+    """The fields of a volume that can be changed."""
 
     name = CloudNameField(max_length=200)
 
@@ -87,19 +87,19 @@ class VolumeActionSerializer(StrictSerializer):
     vm = serializers.UUIDField(required=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """The action is known, and has what it needs and nothing else."""
+        """Refuse an unknown action, missing fields, and fields that the action does not take."""
         actions = list_volume_actions()
         action = actions.get(attrs["action"])
         if action is None:
-            message = _("There is no action '%(action)s'; there are: %(known)s.")
-            shown = {"action": attrs["action"], "known": ", ".join(sorted(actions))}
-            raise serializers.ValidationError({"action": [message % shown]})
+            message = _("Unknown action '%(action)s'. Known: %(known)s.")
+            values = {"action": attrs["action"], "known": ", ".join(sorted(actions))}
+            raise serializers.ValidationError({"action": [message % values]})
         given = attrs.keys() - {"action"}
         errors: dict[str, list[Any]] = {
             name: [_("This field is required.")] for name in action.needs if name not in given
         }
         errors |= {
-            name: [_("'%(action)s' does not take it.") % {"action": attrs["action"]}]
+            name: [_("The action '%(action)s' does not take this field.") % {"action": attrs["action"]}]
             for name in sorted(given - {*action.needs})
         }
         if errors:
@@ -107,20 +107,20 @@ class VolumeActionSerializer(StrictSerializer):
         return attrs
 
 
-class VolumeActedSerializer(VolumeChangedSerializer):
-    """The volume, the job, and the snapshot when one is taken."""
+class VolumeActionJobSerializer(VolumeJobSerializer):
+    """The volume, the job, and the snapshot if the action creates one."""
 
     snapshot = VolumeSnapshotSerializer(required=False)
 
 
-class WantedVolumesSerializer(StrictSerializer):
-    """Volumes: of a `type`, of a `size_gb`, or copies of a `snapshot`; exactly one of the first two, or the last.
+class NewVolumesSerializer(StrictSerializer):
+    """New volumes: of a `type`, of a `size_gb`, or copied from a `snapshot`, which `size_gb` may enlarge.
 
-    `volume_ids` goes with `type`: those that one has ("" for a new one), or a spare's that is wanted.
+    `volume_ids` are for a `type` alone: Cinder's IDs of volumes that the tenant has, of spares to claim, or "" for a new volume.
     """
 
-    OF_A_TYPE: ClassVar[frozenset[str]] = frozenset({"volume_ids"})
-    OF_A_SIZE: ClassVar[frozenset[str]] = frozenset(
+    TYPE_FIELDS: ClassVar[frozenset[str]] = frozenset({"volume_ids"})
+    SIZE_FIELDS: ClassVar[frozenset[str]] = frozenset(
         {"size_gb", "snapshot", "volume_type", "account", "region"}
     )
 
@@ -138,29 +138,33 @@ class WantedVolumesSerializer(StrictSerializer):
     name = CloudNameField(max_length=190, required=False, allow_blank=True)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """One way of saying what is wanted, and as many ids as places at the most."""
+        """Refuse a request without type, size and snapshot, with fields that exclude each other, or with too many IDs."""
         if "type" not in attrs and not attrs.keys() & {"size_gb", "snapshot"}:
-            message = _("Name a type, a size (size_gb), or a snapshot to copy.")
+            message = _("Select a type or enter a size.")
             raise serializers.ValidationError({"type": [message]})
-        besides = attrs.keys() & (self.OF_A_SIZE if "type" in attrs else self.OF_A_TYPE)
-        if besides:
-            said = _("A type says that already.") if "type" in attrs else _("This goes with a type only.")
-            raise serializers.ValidationError({name: [said] for name in sorted(besides)})
+        conflicting = attrs.keys() & (self.SIZE_FIELDS if "type" in attrs else self.TYPE_FIELDS)
+        if conflicting:
+            message = (
+                _("The volume type defines this already.")
+                if "type" in attrs
+                else _("This is valid with a volume type only.")
+            )
+            raise serializers.ValidationError({name: [message] for name in sorted(conflicting)})
         if len(attrs.get("volume_ids", ())) > attrs["count"]:
-            too_many = _("More ids than volumes are wanted (%(count)s).") % {"count": attrs["count"]}
+            too_many = _("More IDs than volumes (%(count)s).") % {"count": attrs["count"]}
             raise serializers.ValidationError({"volume_ids": [too_many]})
         return attrs
 
 
 class SpareOptionSerializer(serializers.Serializer[Any]):
-    """A spare that can be named in `volume_ids`."""
+    """A spare that `volume_ids` can name."""
 
     volume_id = serializers.CharField()
     name = serializers.CharField()
 
 
 class VolumeOptionSerializer(serializers.Serializer[Any]):
-    """A type of volumes that an information system can have: how large they are, and what is ready."""
+    """A volume type that information systems can claim, with its size and its ready spares."""
 
     type = serializers.CharField()
     account = serializers.IntegerField()
@@ -173,8 +177,8 @@ class VolumeOptionSerializer(serializers.Serializer[Any]):
     problem = serializers.CharField(allow_blank=True)
 
 
-class VolumesProvidedSerializer(serializers.Serializer[Any]):
-    """The volumes in the order in which they were wanted, and the job that sees to the new ones; null when none is."""
+class VolumesJobSerializer(serializers.Serializer[Any]):
+    """The volumes in the order of the request, and the job that processes the new ones; null when there is none."""
 
     volumes = VolumeSerializer(many=True)
     job = JobSerializer(allow_null=True)

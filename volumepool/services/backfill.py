@@ -14,30 +14,32 @@ from tasks.engine import Spec
 from ..commands import CreateSpareCommand
 from ..commands.spares import pause_pool
 from ..models import SpareVolume, Volume, VolumePool
-from ..models.pools import NO_PAUSE_IS_LONGER
+from ..models.pools import MAX_SPREAD_PAUSE
 from ..sync.quotas import RemainingQuota, fetch_remaining_quota
 
 
 def select_pools_to_fill() -> list[int]:
     """Return the pools that may lack spares: enabled, not paused, with an active account."""
-    return list(_fillable().filter(desired__gt=0).order_by("pk").values_list("pk", flat=True))
+    return list(_select_fillable_pools().filter(desired__gt=0).order_by("pk").values_list("pk", flat=True))
 
 
-def _fillable() -> QuerySet[VolumePool]:
-    ready = Q(paused_until=None) | Q(paused_until__lt=Now()) | Q(paused_until__gt=Now() + NO_PAUSE_IS_LONGER)
-    return VolumePool.objects.filter(ready, enabled=True, account__active=True)
+def _select_fillable_pools() -> QuerySet[VolumePool]:
+    is_not_paused = (
+        Q(paused_until=None) | Q(paused_until__lt=Now()) | Q(paused_until__gt=Now() + MAX_SPREAD_PAUSE)
+    )
+    return VolumePool.objects.filter(is_not_paused, enabled=True, account__active=True)
 
 
 def backfill(pool_id: int) -> list[SpareVolume]:
     """Create the spares that a pool lacks, as far as the quota allows; return their rows.
 
-    Spares that are available, being created, or only recorded count alike: all are rows. The remaining quota, a share of
-    which is left to users, is read from Cinder before any lock is taken. A pool without room pauses.
+    Spares that are available, being created, or only recorded all count, because all have rows. The remaining quota, less
+    the share of users, is read from Cinder before any lock is taken. A pool whose quota is used up pauses.
 
-    Safe for two at once, of one pool or of two in one account: the account's pools are locked in the order of their keys,
-    so the second counts what the first has written. Claims do not wait for these locks.
+    Safe beside another backfill of the account: its pools are locked in the order of their keys, so the second backfill
+    counts the rows of the first. Claims do not wait for these locks.
     """
-    pool = _fillable().select_related("account").filter(pk=pool_id).first()
+    pool = _select_fillable_pools().select_related("account").filter(pk=pool_id).first()
     if pool is None or pool.is_source_missing or _count_missing(pool) <= 0:
         return []
     quota = fetch_remaining_quota(pool.account, pool.region)
@@ -45,10 +47,10 @@ def backfill(pool_id: int) -> list[SpareVolume]:
         return []
     with transaction.atomic():
         locked = VolumePool.objects.select_for_update(no_key=True).filter(account=pool.account_id)
-        if pool_id not in [one.pk for one in locked.order_by("pk")]:
+        if pool_id not in [locked_pool.pk for locked_pool in locked.order_by("pk")]:
             return []
-        # Read again under the lock: it may have been edited while Cinder was asked.
-        pool = _fillable().select_related("account").filter(pk=pool_id).first()
+        # Read again under the lock: it may have been edited since the request to Cinder.
+        pool = _select_fillable_pools().select_related("account").filter(pk=pool_id).first()
         if pool is None or pool.is_source_missing:
             return []
         missing = min(_count_missing(pool), _count_allowed(pool))
@@ -89,12 +91,12 @@ def _count_fitting(pool: VolumePool, quota: RemainingQuota) -> int:
         pool__account=pool.account_id, region=pool.region, status=SpareVolume.Status.CREATING
     )
     volumes = Volume.objects.filter(account=pool.account_id, region=pool.region, volume_id=None)
-    waiting = [one.aggregate(count=Count("pk"), size=Sum("size_gb")) for one in (spares, volumes)]
+    uncounted = [rows.aggregate(count=Count("pk"), size=Sum("size_gb")) for rows in (spares, volumes)]
     return quota.count_fitting(
         pool.size_gb,
         pool.volume_type,
-        volumes=sum(one["count"] for one in waiting),
-        gigabytes=sum(one["size"] or 0 for one in waiting),
+        volumes=sum(totals["count"] for totals in uncounted),
+        gigabytes=sum(totals["size"] or 0 for totals in uncounted),
     )
 
 

@@ -1,4 +1,4 @@
-"""Changes of tenants' volumes: rename, extend, delete."""
+"""Rename, extend and delete volumes of tenants."""
 
 from __future__ import annotations
 

@@ -29,10 +29,12 @@ def choose_pool(system: InformationSystem, type_code: str) -> VolumePool:
     Raises `InvalidFieldsError` when there is no such type, or several.
     """
     pools = select_pools([system.tenant_id])
-    fitting = list(pools.filter(type=type_code))
-    chosen = [pool for pool in fitting if pool.account_id == system.default_account_id] or fitting
+    matching = list(pools.filter(type=type_code))
+    chosen = [pool for pool in matching if pool.account_id == system.default_account_id] or matching
     if len(chosen) > 1:
-        message = _("Several cloud accounts have this type. Set a default account for the application.")
+        message = _(
+            "Several cloud accounts have this type. Set a default account for the information system."
+        )
         raise InvalidFieldsError({"information_system": [message]})
     if not chosen:
         for pool in _select_pools_in_accounts([system.tenant_id]).filter(type=type_code):
@@ -45,7 +47,7 @@ def choose_pool(system: InformationSystem, type_code: str) -> VolumePool:
 
 
 def select_pools(tenants: Any) -> QuerySet[VolumePool]:
-    """Return the pools that tenants may claim from: in usable accounts, their own and the shared ones."""
+    """Return the pools that tenants may claim from: those in usable accounts, their own and shared ones."""
     return _select_pools_in_accounts(tenants).filter(account__in=CloudAccount.objects.usable())
 
 
@@ -68,25 +70,25 @@ def claim_spares(pool: VolumePool, count: int, named: Sequence[str] = ()) -> lis
     In the caller's transaction, which writes their new owner; the spares' rows are deleted. Raises `DomainError` 409
     `taken` when a named one has been claimed by somebody else, and 400 when there are too few and none can be created.
 
-    Safe beside other claims: each locks the spares that it claims, passes over those that are locked, and deletes the rows.
-    So no spare is claimed twice.
+    Safe beside other claims: each skips locked spares, locks those that it claims, and deletes their rows, so no spare is
+    claimed twice.
     """
-    taken = _delete_spares(pool, len(named), named=named) if named else []
-    if lost := sorted({*named} - {spare.volume_id for spare in taken}):
+    spares = _delete_spares(pool, len(named), named=named) if named else []
+    if lost := sorted({*named} - {spare.volume_id for spare in spares}):
         message = _("The pre-created volume '%(id)s' has just been claimed. Select another one.")
         raise ConflictError("taken", message % {"id": lost[0]})
     if count > 0:
-        taken += _delete_spares(pool, count)
-    missing = len(named) + count - len(taken)
+        spares += _delete_spares(pool, count)
+    missing = len(named) + count - len(spares)
     if missing and pool.is_source_missing:
         message = _("Can't create more volumes of type '%(type)s' now: %(reason)s")
         reason = pool.source_error or _("the pool's snapshot has not been found yet.")
         raise InvalidFieldsError({"type": [message % {"type": pool.type, "reason": reason}]})
-    saved = len(taken) * (pool.creation_seconds or 0.0)
-    insert([Claim(pool=pool, taken=len(taken), made=missing, seconds_saved=saved)])
-    # A thousand claims need one backfill, not a thousand.
+    saved = len(spares) * (pool.creation_seconds or 0.0)
+    insert([Claim(pool=pool, taken=len(spares), made=missing, seconds_saved=saved)])
+    # Many claims at once need one backfill.
     dispatch_task_once("volumepool.backfill", [pool.pk], within=BACKFILL_DELAY_SECONDS)
-    return taken
+    return spares
 
 
 def _delete_spares(pool: VolumePool, count: int, *, named: Sequence[str] | None = None) -> list[ClaimedSpare]:
@@ -119,7 +121,7 @@ def find_boot_pool(
             continue
         if image_id and pool.image_id == image_id:
             return pool
-        if type_code and pool.is_of_snapshot and pool.type == type_code:
+        if type_code and pool.has_snapshot_source and pool.type == type_code:
             return pool
     return None
 

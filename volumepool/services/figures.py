@@ -15,8 +15,8 @@ from ..models import Claim, VolumePool
 from ..queries import MEASURE_PEAKS
 from .stock import FIGURES_PERIOD, Stock, count_stock
 
-# In seconds. A pool that is refilled faster still has to serve claims that come at once.
-SHORTEST_REFILL = 600.0
+# In seconds. Claims within this time count as simultaneous, however fast the pool is refilled.
+MIN_REFILL_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class PoolState(TextChoices):
 
 
 def derive_state(pool: VolumePool, available: int) -> PoolState:
-    """Return the state of a pool: first comes what keeps it from being filled."""
+    """Return the state of a pool; a state that prevents a refill comes first."""
     if not (pool.enabled and pool.account.active):
         return PoolState.OFF
     if pool.has_source_problem:
@@ -65,7 +65,7 @@ def compute_figures(pools: Sequence[VolumePool]) -> dict[int, PoolFigures]:
     stock = count_stock(ids)
     claims = Claim.objects.filter(pool__in=ids, at__gt=now - FIGURES_PERIOD).order_by().values("pool")
     today = Q(at__gte=timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0))
-    asked: dict[int, Any] = {
+    claim_totals: dict[int, Any] = {
         row["pool"]: row
         for row in claims.annotate(
             hits=Sum("taken"),
@@ -78,22 +78,24 @@ def compute_figures(pools: Sequence[VolumePool]) -> dict[int, PoolFigures]:
     }
     peaks = _measure_peaks(ids)
     return {
-        pool.pk: _build_figures(stock.get(pool.pk, Stock()), asked.get(pool.pk, {}), peaks.get(pool.pk))
+        pool.pk: _build_figures(
+            stock.get(pool.pk, Stock()), claim_totals.get(pool.pk, {}), peaks.get(pool.pk)
+        )
         for pool in pools
     }
 
 
-def _build_figures(stock: Stock, asked: dict[str, Any], peak: int | None) -> PoolFigures:
-    hits, misses = asked.get("hits") or 0, asked.get("misses") or 0
+def _build_figures(stock: Stock, totals: dict[str, Any], peak: int | None) -> PoolFigures:
+    hits, misses = totals.get("hits") or 0, totals.get("misses") or 0
     return PoolFigures(
         available=stock.available,
         creating=stock.creating,
-        claimed_today=(asked.get("taken_today") or 0) + (asked.get("made_today") or 0),
+        claimed_today=(totals.get("taken_today") or 0) + (totals.get("made_today") or 0),
         hits=hits,
         misses=misses,
-        found_empty=asked.get("found_empty", 0),
+        found_empty=totals.get("found_empty", 0),
         hit_rate=round(hits / (hits + misses), 3) if hits + misses else None,
-        seconds_saved=round(asked.get("saved") or 0.0, 1),
+        seconds_saved=round(totals.get("saved") or 0.0, 1),
         suggested=peak,
     )
 
@@ -103,6 +105,6 @@ def _measure_peaks(ids: list[int]) -> dict[int, int]:
     with connection.cursor() as cursor:
         cursor.execute(
             MEASURE_PEAKS,
-            {"ids": ids, "shortest": SHORTEST_REFILL, "back": FIGURES_PERIOD.total_seconds()},
+            {"ids": ids, "shortest": MIN_REFILL_SECONDS, "back": FIGURES_PERIOD.total_seconds()},
         )
         return {pool_id: int(peak) for pool_id, peak in cursor.fetchall()}

@@ -1,4 +1,4 @@
-"""Volume types that information systems can claim."""
+"""List the volume types that information systems can claim."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..models import SpareVolume
 from .claims import select_pools
 
 # The number of spares that are listed by name.
-SPARES_SHOWN = 20
+MAX_LISTED_SPARES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,9 @@ class SpareOption:
 
 @dataclass(frozen=True, slots=True)
 class VolumeOption:
-    """A volume type: its place, its size, the number of ready spares, and those that would be claimed next.
+    """A volume type: its account and region, its size, the number of ready spares, and the next spares to be claimed.
 
-    `problem` says why no more can be created now; "" when they can.
+    `problem` is the reason why no volume of the type can be created now; "" without one.
     """
 
     type: str
@@ -57,7 +57,7 @@ def list_volume_options(*, scope: Scope) -> list[VolumeOption]:
             pool.size_gb,
             pool.volume_type,
             len(ready[pool.pk]),
-            ready[pool.pk][:SPARES_SHOWN],
+            ready[pool.pk][:MAX_LISTED_SPARES],
             pool.source_error if pool.is_source_missing else "",
         )
         for pool in pools

@@ -1,4 +1,4 @@
-"""Orphans of the pools: confirmed ones are adopted as spares or deleted; a volume that somebody uses is left alone."""
+"""Adopt the confirmed orphans of the pools as spares, or delete them; leave volumes that somebody uses alone."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def resolve_orphan(account: CloudAccount, region: str, volume: ListedVolume) -> 
             .filter(account=account, region=region)
             .order_by("pk")
         )
-        # It may have got a row since it was listed: a spare's, or the volume of a tenant who has claimed that.
+        # It may have got a row since the listing: that of a spare, or that of the tenant who has claimed the spare.
         rows = Q(volume_id=volume.id) | Q(pk=volume.spare_id)
         of_tenant = Volume.objects.filter(volume_id=volume.id)
         type_code = volume.name.removeprefix("spare-").rpartition("-")[0]
-        pool = next((one for one in pools if one.type == type_code), None)
+        pool = next((candidate for candidate in pools if candidate.type == type_code), None)
         if SpareVolume.objects.filter(rows).exists() or of_tenant.exists():
             return
         if pool is None:
@@ -57,7 +57,7 @@ def resolve_orphan(account: CloudAccount, region: str, volume: ListedVolume) -> 
             name=volume.name,
             region=region,
             size_gb=volume.size_gb,
-            # Where the pool leaves the choice to Cinder, any type and zone fit.
+            # Empty where the pool leaves the choice to Cinder, so that any type, zone and image match the pool.
             volume_type=volume.volume_type if pool.volume_type else "",
             availability_zone=volume.availability_zone if pool.availability_zone else "",
             image_id=volume.image_id if pool.image_id else "",
@@ -65,9 +65,9 @@ def resolve_orphan(account: CloudAccount, region: str, volume: ListedVolume) -> 
             status=SpareVolume.Status.AVAILABLE,
             available_at=timezone.now(),
         )
-        there = SpareVolume.objects.filter(pool=pool).exclude(status=SpareVolume.Status.REMOVING).count()
+        count = SpareVolume.objects.filter(pool=pool).exclude(status=SpareVolume.Status.REMOVING).count()
         spare.save(force_insert=True)
-        good = SpareVolume.objects.fresh(pool).filter(pk=spare.pk).exists()
-        if volume.status != "available" or there >= pool.desired or not good:
+        is_fresh = SpareVolume.objects.fresh(pool).filter(pk=spare.pk).exists()
+        if volume.status != "available" or count >= pool.desired or not is_fresh:
             delete_spare(spare)
     OrphanVolume.objects.filter(account=account, region=region, volume_id=volume.id).delete()

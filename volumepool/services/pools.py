@@ -1,4 +1,4 @@
-"""Pools as operators define them: validated against the last sync, and seeded from settings."""
+"""Validate the pools that operators define, create those of the settings, and request refills and reconciliations."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ SEED_COLUMNS = frozenset(
 )
 
 
-def find_pool_problems(pool: VolumePool) -> Errors:
-    """Find the problems of a pool, by field: what its account does not have, or what does not fit.
+def validate_pool(pool: VolumePool) -> Errors:
+    """Return the errors of a pool by field: values that its account does not have, or that do not match.
 
-    An account that was never synced has none: nothing is known of it, and Cinder itself will refuse.
+    A pool in an account that was never synced has no errors; Cinder itself will refuse what does not exist.
     """
     regions = list_known_regions(pool.account_id)
     if not regions:
@@ -55,16 +55,16 @@ def find_pool_problems(pool: VolumePool) -> Errors:
             problems["snapshot_id"] = [_("Snapshot not found: '%(id)s'.") % {"id": pool.snapshot_id}]
         elif snapshot.attributes.get("size_gb", 0) > pool.size_gb:
             message = _("The snapshot has %(size)s GB. The pool's volumes have only %(pool)s GB.")
-            shown = {"size": snapshot.attributes["size_gb"], "pool": pool.size_gb}
-            problems["size_gb"] = [message % shown]
+            values = {"size": snapshot.attributes["size_gb"], "pool": pool.size_gb}
+            problems["size_gb"] = [message % values]
     if pool.image_id:
         image = found.filter(type="image", cloud_id=pool.image_id).first()
         if image is None:
             problems["image_id"] = [_("Image not found: '%(id)s'.") % {"id": pool.image_id}]
         elif image.attributes.get("min_disk_gb", 0) > pool.size_gb:
             message = _("The image '%(image)s' needs a disk of at least %(least)s GB.")
-            shown = {"image": image.name, "least": image.attributes["min_disk_gb"]}
-            problems["size_gb"] = [message % shown]
+            values = {"image": image.name, "least": image.attributes["min_disk_gb"]}
+            problems["size_gb"] = [message % values]
     return problems
 
 
@@ -74,7 +74,7 @@ def request_reconciliation(pool: VolumePool) -> None:
 
 
 def request_backfill(pool: VolumePool) -> None:
-    """Request a backfill by hand. It ends a pause, as the person may know that there is room again."""
+    """Request a backfill by hand. It ends a pause, because the operator may know that the quota has room again."""
     with transaction.atomic():
         VolumePool.objects.filter(pk=pool.pk).update(paused_until=None)
         pool.paused_until = None
@@ -82,7 +82,7 @@ def request_backfill(pool: VolumePool) -> None:
 
 
 def seed_pools(pools: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """Create the pools of a setting that are missing; return each type with "created", "kept", or the reason why not.
+    """Create the pools of a setting that are missing; return each type with "created", "kept", or the reason why it was not created.
 
     An existing pool keeps what operators have edited. `pools` is `VOLUME_POOLS`: type -> {"account": name, columns …}.
     Raises `ImproperlyConfigured` for an entry that can never be a pool.
@@ -101,7 +101,7 @@ def _seed_pool(type_code: str, entry: Mapping[str, Any]) -> str:
     account = CloudAccount.objects.filter(name=entry["account"], tenant=None).first()
     account = account or CloudAccount.objects.filter(name=entry["account"]).order_by("pk").first()
     if account is None:
-        return f"there is no cloud account '{entry['account']}' yet"
+        return f"not created: the cloud account '{entry['account']}' does not exist yet"
     if VolumePool.objects.filter(account=account, type=type_code).exists():
         return "kept"
     columns = {name: value for name, value in entry.items() if name != "account"}

@@ -1,4 +1,4 @@
-"""Reconciliation: the rows of the spares compared with the volumes in Cinder, both ways."""
+"""Reconcile the rows of spares with the volumes in Cinder, in both directions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .spares import delete_spare
 
 log = structlog.get_logger(__name__)
 
-# The first listing without a volume is no proof: the listing may be at fault. The second one is.
+# A spare is lost when this many listings in a row do not show its volume: a single listing may have a gap.
 LISTINGS_NEEDED = 2
 
 
@@ -43,7 +43,7 @@ def select_regions_to_reconcile() -> list[tuple[int, str]]:
 
 
 def reconcile(account_id: int, region: str) -> bool:
-    """Reconcile one account and region with one listing of Cinder; return whether the cloud gave one.
+    """Reconcile one account and region with a listing of Cinder; return whether Cinder returned one.
 
     Rows that have changed since the listing began are left alone, and so are spares that a job holds.
     """
@@ -72,7 +72,7 @@ def _choose_snapshots(account: CloudAccount, region: str, listing: Listing) -> N
     sources = [snapshot.volume_id for snapshot in listing.snapshots]
     of_tenants = set(Volume.objects.filter(volume_id__in=sources).values_list("volume_id", flat=True))
     for pool in VolumePool.objects.filter(account=account, region=region):
-        if not pool.is_of_snapshot:
+        if not pool.has_snapshot_source:
             continue
         found = (
             listing.find_snapshot(pool.snapshot_id)
@@ -96,23 +96,23 @@ def _choose_snapshots(account: CloudAccount, region: str, listing: Listing) -> N
 
 def _compare_spares(account: CloudAccount, region: str, listing: Listing, began: datetime) -> None:
     spares = SpareVolume.objects.filter(pool__account=account, region=region, updated_at__lt=began)
-    held = _select_held(spares.values_list("pk", flat=True))
-    by_mark = {seen.spare_id: seen for seen in listing.volumes.values()}
+    held_ids = _select_held_ids(spares.values_list("pk", flat=True))
+    by_spare_id = {volume.spare_id: volume for volume in listing.volumes.values()}
     for spare in spares:
-        if str(spare.pk) in held:
+        if str(spare.pk) in held_ids:
             continue
-        seen = listing.volumes.get(spare.volume_id or "") or by_mark.get(spare.pk)
+        volume = listing.volumes.get(spare.volume_id or "") or by_spare_id.get(spare.pk)
         with transaction.atomic():
             # Read again under a lock: a claim in the meantime has deleted the row.
-            fresh = SpareVolume.objects.select_for_update().filter(pk=spare.pk, updated_at__lt=began).first()
-            if fresh is not None:
-                _settle_spare(fresh, seen)
+            locked = SpareVolume.objects.select_for_update().filter(pk=spare.pk, updated_at__lt=began).first()
+            if locked is not None:
+                _settle_spare(locked, volume)
 
 
 def _rename_claimed(listing: Listing, began: datetime) -> None:
-    """Rename claimed volumes whose own job has ended before it did so: canceled, or refused by the cloud.
+    """Rename claimed volumes whose own job has ended without renaming them, because it was canceled or refused.
 
-    Until then Cinder shows a spare. If the tenant's row were ever lost, the tenant's data would be taken for a spare.
+    Until then Cinder shows a spare. If the tenant's row were lost, the tenant's data would be treated as a spare.
     """
     rows = Volume.objects.filter(volume_id__in=list(listing.volumes), updated_at__lt=began)
     found = rows.values_list("pk", "volume_id")
@@ -120,7 +120,7 @@ def _rename_claimed(listing: Listing, began: datetime) -> None:
     if not unnamed:
         return
     with transaction.atomic():
-        # Read again under locks: a job that deletes or renames one ends before this, or finds the lock of this job.
+        # Read again under locks: a job that deletes or renames a volume has ended, or finds the lock of this job.
         locked = Volume.objects.select_for_update(of=("self",), skip_locked=True).filter(pk__in=unnamed)
         specs = []
         for row in locked.select_related("account", "information_system__tenant"):
@@ -130,36 +130,38 @@ def _rename_claimed(listing: Listing, began: datetime) -> None:
         engine.submit_many(specs, mode="valid")
 
 
-def _settle_spare(spare: SpareVolume, seen: ListedVolume | None) -> None:
-    """Settle one row, which no job holds, by what the listing says of its volume."""
-    if seen is None:
+def _settle_spare(spare: SpareVolume, volume: ListedVolume | None) -> None:
+    """Bring the row of a spare, which no job holds, in line with the listed volume."""
+    if volume is None:
         spare.missing_count += 1
         if spare.missing_count >= LISTINGS_NEEDED or spare.volume_id is None:
             spare.delete()
         else:
             spare.save(update_fields=["missing_count", "updated_at"])
-    elif seen.is_attached or seen.name != spare.name:
-        # Somebody uses it without the portal. It is theirs, and stays.
-        OrphanVolume.record_used_volume(spare.pool.account, spare.region, seen.id, seen.name, seen.status)
+    elif volume.is_attached or volume.name != spare.name:
+        # Somebody uses the volume without the portal, so it is left alone.
+        OrphanVolume.record_used_volume(
+            spare.pool.account, spare.region, volume.id, volume.name, volume.status
+        )
         spare.delete()
     elif (
-        seen.status.startswith("error")
-        or seen.size_gb != spare.size_gb
-        # The job that should delete it has failed; another one is submitted.
+        volume.status.startswith("error")
+        or volume.size_gb != spare.size_gb
+        # The job that was to delete it has failed; another one is submitted.
         or spare.status == SpareVolume.Status.REMOVING
     ):
         delete_spare(spare)
-    elif seen.status == "available" and spare.status == SpareVolume.Status.CREATING:
-        # Its job has ended without writing that: the row is bound as the job would have done.
+    elif volume.status == "available" and spare.status == SpareVolume.Status.CREATING:
+        # Its job has ended without binding the row, so it is bound here.
         spare.volume_id, spare.status, spare.available_at = (
-            seen.id,
+            volume.id,
             SpareVolume.Status.AVAILABLE,
             timezone.now(),
         )
         spare.missing_count = 0
         spare.save()
-    elif seen.status != "available" and spare.status == SpareVolume.Status.AVAILABLE:
-        # Cinder is working on it (maintenance, a backup): it cannot be claimed until that has ended.
+    elif volume.status != "available" and spare.status == SpareVolume.Status.AVAILABLE:
+        # Cinder is working on the volume (maintenance, a backup): it cannot be claimed until that has ended.
         spare.status, spare.missing_count = SpareVolume.Status.CREATING, 0
         spare.save(update_fields=["status", "missing_count", "updated_at"])
     elif spare.missing_count:
@@ -167,7 +169,7 @@ def _settle_spare(spare: SpareVolume, seen: ListedVolume | None) -> None:
         spare.save(update_fields=["missing_count", "updated_at"])
 
 
-def _select_held(ids: Iterable[UUID]) -> set[str]:
+def _select_held_ids(ids: Iterable[UUID]) -> set[str]:
     keys = [f"spare:{pk}" for pk in ids]
     found = EntityLock.objects.filter(key__in=keys).values_list("key", flat=True)
     return {key.removeprefix("spare:") for key in found}
@@ -178,10 +180,11 @@ def _replace_outdated(pool: VolumePool) -> None:
     with transaction.atomic():
         locked = VolumePool.objects.select_for_update(no_key=True).get(pk=pool.pk)
         ready = SpareVolume.objects.filter(pool=locked, status=SpareVolume.Status.AVAILABLE)
-        good = set(SpareVolume.objects.fresh(locked).values_list("pk", flat=True))
+        fresh_ids = set(SpareVolume.objects.fresh(locked).values_list("pk", flat=True))
         surplus = ready.count() - locked.desired if locked.enabled else 0
-        old_first = sorted(
-            ready.select_for_update(skip_locked=True), key=lambda one: (one.pk in good, one.available_at)
+        outdated_first = sorted(
+            ready.select_for_update(skip_locked=True),
+            key=lambda spare: (spare.pk in fresh_ids, spare.available_at),
         )
-        for spare in old_first[: max(0, surplus)]:
+        for spare in outdated_first[: max(0, surplus)]:
             delete_spare(spare)

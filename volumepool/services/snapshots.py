@@ -1,4 +1,4 @@
-"""Creation and deletion of volume snapshots."""
+"""Create and delete snapshots of volumes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class SnapshotResult:
 
     @property
     def volume(self) -> Volume:
-        """The volume of the snapshot."""
+        """Return the volume of the snapshot."""
         return self.snapshot.volume
 
 

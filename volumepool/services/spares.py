@@ -1,4 +1,4 @@
-"""Deletion of spares."""
+"""Delete spares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stock of the pools, now and over time."""
+"""Count the stock of the pools, record it, and build its history."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def count_stock(pool_ids: Collection[int]) -> dict[int, Stock]:
 def record_stock() -> int:
     """Record the stock of each enabled pool; return the number of new rows. Four statements for any number of pools.
 
-    A row is written when the stock has changed, and at least every `RECORD_AT_LEAST_EVERY`. Two at once write one row
-    too many, which does no harm.
+    A row is written when the stock has changed, and at least every `RECORD_AT_LEAST_EVERY`. Two simultaneous runs
+    write a row twice, which does no harm.
     """
     now = timezone.now()
     desired = dict(VolumePool.objects.filter(enabled=True).order_by().values_list("pk", "desired"))
@@ -74,10 +74,10 @@ def record_stock() -> int:
 
 def prune_history(batch: int = 5000) -> None:
     """Delete old stock rows and old claims, in batches."""
-    kept = timedelta(days=settings.POOL_HISTORY_DAYS)
+    retention = timedelta(days=settings.POOL_HISTORY_DAYS)
     now = timezone.now()
-    _delete_in_batches(PoolStock.objects.filter(at__lt=now - kept), batch)
-    _delete_in_batches(Claim.objects.filter(at__lt=now - max(kept, FIGURES_PERIOD)), batch)
+    _delete_in_batches(PoolStock.objects.filter(at__lt=now - retention), batch)
+    _delete_in_batches(Claim.objects.filter(at__lt=now - max(retention, FIGURES_PERIOD)), batch)
 
 
 def _delete_in_batches(rows: QuerySet[Any], batch: int) -> None:
@@ -125,23 +125,23 @@ def build_history(pool_id: int, days: int) -> History:
     until = datetime.fromtimestamp((int(now.timestamp()) // seconds + 1) * seconds, UTC)
     since = until - POINTS * length
     points = [Point(since + number * length) for number in range(POINTS)]
-    # The last row before a gap (the pool or the portal was off) is true for this long and no longer.
-    known = max(3 * RECORD_AT_LEAST_EVERY, 3 * timedelta(seconds=settings.POOL_BACKFILL_SECONDS))
-    given: dict[str, Any] = {
+    # The last row before a gap (the pool was disabled or the portal was down) holds for this long.
+    validity = max(3 * RECORD_AT_LEAST_EVERY, 3 * timedelta(seconds=settings.POOL_BACKFILL_SECONDS))
+    params: dict[str, Any] = {
         "pool": pool_id,
         "since": since,
         "now": now,
         "length": length,
         "seconds": seconds,
-        "known": known,
+        "known": validity,
     }
     with connection.cursor() as cursor:
-        cursor.execute(STOCK_BY_POINT, given)
+        cursor.execute(STOCK_BY_POINT, params)
         for number, lowest, mean, creating, desired in cursor.fetchall():
             point = points[number]
             point.available_min, point.available_avg = lowest, round(float(mean), 2)
             point.creating, point.desired = creating, desired
-        cursor.execute(CLAIMS_BY_POINT, given)
+        cursor.execute(CLAIMS_BY_POINT, params)
         for number, hits, misses in cursor.fetchall():
             points[number].hits, points[number].misses = hits, misses
     return History(since, until, seconds, points)

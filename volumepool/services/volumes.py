@@ -1,4 +1,4 @@
-"""New volumes for tenants: claimed by type, or created by size or from a snapshot."""
+"""Claim volumes by type, or create them by size or from a snapshot."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from .claims import build_volume, choose_pool, claim_spares
 class ClaimRequest:
     """A claim of `count` volumes of a type, some of which the tenant may have already.
 
-    `volume_ids` are Cinder's ids: "" for a new volume; a spare's id for that spare; the id of one of the tenant's volumes
-    to replace it if it is in error, and to keep it if not. New volumes fill up to `count`.
+    `volume_ids` are Cinder's ids: "" for a new volume; the id of a spare to claim it; the id of one of the tenant's volumes
+    to replace it if it is in error, and else to keep it. New volumes fill up to `count`.
     """
 
     information_system: UUID
@@ -72,19 +72,19 @@ def claim_volumes(*, scope: Scope, request: ClaimRequest) -> ClaimResult:
     scope.require(Role.ADMIN, Volume)
     owner = get_information_system(scope, request.information_system)
     pool = choose_pool(owner, request.type)
-    places = [*request.volume_ids, *[""] * (request.count - len(request.volume_ids))]
+    slots = [*request.volume_ids, *[""] * (request.count - len(request.volume_ids))]
     with transaction.atomic():
-        kept, replaced, named = _sort_ids(scope, owner, pool, places)
-        new = [place for place in places if place not in kept]
+        kept, replaced, named = _classify_ids(scope, owner, pool, slots)
+        new = [slot for slot in slots if slot not in kept]
         if not new:
-            return ClaimResult([kept[place] for place in places])
-        # Replaced volumes still count, and free their size.
+            return ClaimResult([kept[slot] for slot in slots])
+        # The present usage includes the replaced volumes, whose size will be freed.
         freed = sum(volume.size_gb for volume in replaced)
         require_quota(owner.tenant, Needs(disk_gb=len(new) * pool.size_gb - freed))
-        taken = {spare.volume_id: spare for spare in claim_spares(pool, len(new) - len(named), named)}
-        others = (spare for volume_id, spare in taken.items() if volume_id not in named)
-        spares = [taken[place] if place in named else next(others, None) for place in new]
-        names = _names(request.name or request.type, len(new))
+        claimed = {spare.volume_id: spare for spare in claim_spares(pool, len(new) - len(named), named)}
+        unnamed = (spare for volume_id, spare in claimed.items() if volume_id not in named)
+        spares = [claimed[slot] if slot in named else next(unnamed, None) for slot in new]
+        names = _build_names(request.name or request.type, len(new))
         volumes = [build_volume(pool, owner, name, spare) for name, spare in zip(names, spares, strict=True)]
         insert(volumes)
         command = ClaimVolumesCommand(
@@ -93,15 +93,15 @@ def claim_volumes(*, scope: Scope, request: ClaimRequest) -> ClaimResult:
                 for volume, spare in zip(volumes, spares, strict=True)
                 if spare is not None
             ],
-            made=[str(v.pk) for v in volumes if v.source == Volume.Source.CREATED],
+            made=[str(volume.pk) for volume in volumes if volume.source == Volume.Source.CREATED],
             replaced=[str(volume.pk) for volume in replaced],
             snapshot_id=pool.source_snapshot_id,
             image_id=pool.image_id,
             name=volumes[0].name,
         )
         job = engine.submit(command, tenant=owner.tenant, user=scope.user).job
-        fresh = iter(volumes)
-        return ClaimResult([kept[place] if place in kept else next(fresh) for place in places], job)
+        new_volumes = iter(volumes)
+        return ClaimResult([kept[slot] if slot in kept else next(new_volumes) for slot in slots], job)
 
 
 def create_volumes(*, scope: Scope, request: VolumeCreationRequest) -> ClaimResult:
@@ -134,7 +134,7 @@ def create_volumes(*, scope: Scope, request: VolumeCreationRequest) -> ClaimResu
                 size_gb=size_gb,
                 type=request.volume_type,
             )
-            for name in _names(request.name or (snapshot.name if snapshot else "volume"), request.count)
+            for name in _build_names(request.name or (snapshot.name if snapshot else "volume"), request.count)
         )
         command = ClaimVolumesCommand(
             made=[str(volume.pk) for volume in volumes],
@@ -149,34 +149,34 @@ def get_information_system(scope: Scope, system_id: UUID) -> InformationSystem:
     systems = InformationSystem.objects.within(scope).select_related("tenant")
     owner: InformationSystem | None = systems.filter(pk=system_id).first()
     if owner is None:
-        message = _("Application not found: '%(id)s'.") % {"id": system_id}
+        message = _("Information system not found: '%(id)s'.") % {"id": system_id}
         raise InvalidFieldsError({"information_system": [message]})
     return owner
 
 
-def _names(stem: str, count: int) -> list[str]:
+def _build_names(stem: str, count: int) -> list[str]:
     return [stem[:200] if count == 1 else f"{stem[:190]}-{number}" for number in range(1, count + 1)]
 
 
-def _sort_ids(
-    scope: Scope, system: InformationSystem, pool: VolumePool, places: Sequence[str]
+def _classify_ids(
+    scope: Scope, system: InformationSystem, pool: VolumePool, slots: Sequence[str]
 ) -> tuple[dict[str, Volume], list[Volume], list[str]]:
-    """Sort ids into volumes to keep (by id), volumes in error to replace, and the ids of spares."""
-    ids = [place for place in places if place]
+    """Classify ids as volumes to keep (by id), volumes in error to replace, and the ids of spares."""
+    ids = [slot for slot in slots if slot]
     if not ids:
         return {}, [], []
     own = Volume.objects.within(scope).filter(information_system=system, volume_id__in=ids)
     volumes = {str(volume.volume_id): volume for volume in own.select_for_update(of=("self",))}
     free = SpareVolume.objects.claimable().filter(pool=pool, volume_id__in=ids)
     spares = {str(found) for found in free.values_list("volume_id", flat=True)}
-    strange = [found for found in ids if found not in volumes and found not in spares]
-    if strange or len(set(ids)) < len(ids):
+    unknown_ids = [volume_id for volume_id in ids if volume_id not in volumes and volume_id not in spares]
+    if unknown_ids or len(set(ids)) < len(ids):
         message = (
             _(
-                "Volume not found: '%(id)s'. It is neither a volume of this application nor a spare of this type."
+                "Volume not found: '%(id)s'. It is neither a volume of this information system nor a spare of this type."
             )
-            % {"id": strange[0][:64]}
-            if strange
+            % {"id": unknown_ids[0][:64]}
+            if unknown_ids
             else _("The same volume is listed twice.")
         )
         raise InvalidFieldsError({"volume_ids": [message]})

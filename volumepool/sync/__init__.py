@@ -1,1 +1,1 @@
-"""Clouds to volume rows: the room's only reader of clouds."""
+"""Read clouds and write what they report to the rows of volumes."""

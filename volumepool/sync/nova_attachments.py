@@ -1,4 +1,4 @@
-"""Attachments by Nova, compared with those by Cinder."""
+"""Compare Nova's attachments with Cinder's."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from django.conf import settings
 from django.db.models import F
 from django.utils import timezone
 
+from cloudaccounts.sync.listed_statuses import SyncCounts
 from openstack_client import Cloud
 from tasks.models import EntityLock
 
 from ..cinder_columns import list_attached_volume_ids
 from ..models import GONE, Volume, VolumeSyncState
-from .listed_statuses import SyncFigures
 
-# Nova lists this many servers in one request; with no more, attachments are compared in every run.
-_FEW_SERVERS = 1000
+# Nova lists this many servers in one request. Up to this many, attachments are compared in every run.
+_MAX_SERVERS_FOR_EVERY_RUN = 1000
 
 
 def should_compare_with_nova(state: VolumeSyncState) -> bool:
@@ -28,15 +28,15 @@ def should_compare_with_nova(state: VolumeSyncState) -> bool:
         return False
     vms = apps.get_model("vms", "VirtualMachine").objects
     servers = vms.filter(account=state.account, region=state.region)
-    if servers.count() <= _FEW_SERVERS or state.compared_at is None:
+    if servers.count() <= _MAX_SERVERS_FOR_EVERY_RUN or state.compared_at is None:
         return True
     if state.wanted_at is not None and state.wanted_at > state.compared_at:
         return True
     return timezone.now() - state.compared_at >= timedelta(seconds=settings.VM_FULL_SYNC_SECONDS)
 
 
-def compare_with_nova(cloud: Cloud, state: VolumeSyncState, began: datetime, figures: SyncFigures) -> None:
-    """Write which server has each volume by Nova, where Cinder names another one; people are told of that."""
+def compare_with_nova(cloud: Cloud, state: VolumeSyncState, began: datetime, counts: SyncCounts) -> None:
+    """Record the server on which Nova lists a volume where Cinder names another one; `Volume.problem` reports it."""
     by_nova: dict[str, str] = {}
     for page in cloud.compute.reading_pages():
         for reading in page:
@@ -44,16 +44,16 @@ def compare_with_nova(cloud: Cloud, state: VolumeSyncState, began: datetime, fig
     rows = Volume.objects.filter(
         account=state.account, region=state.region, volume_id__isnull=False, written_at__lte=began
     ).exclude(status=GONE)
-    keys = set(EntityLock.objects.filter(key__startswith="v").values_list("key", flat=True))
+    held_keys = set(EntityLock.objects.filter(key__startswith="v").values_list("key", flat=True))
     changed: dict[str | None, list[UUID]] = {}
     for volume in rows.only("pk", "volume_id", "vm_id", "server_id", "nova_server_id"):
-        if volume.lock_key in keys or f"vm:{volume.vm_id}" in keys:
+        if volume.lock_key in held_keys or f"vm:{volume.vm_id}" in held_keys:
             continue
-        by_nova_alone = by_nova.get(str(volume.volume_id), "")
-        said = None if by_nova_alone == volume.server_id else by_nova_alone
-        figures.differing += said is not None
-        if said != volume.nova_server_id:
-            changed.setdefault(said, []).append(volume.pk)
+        server_id = by_nova.get(str(volume.volume_id), "")
+        nova_server_id = None if server_id == volume.server_id else server_id
+        counts.differing += nova_server_id is not None
+        if nova_server_id != volume.nova_server_id:
+            changed.setdefault(nova_server_id, []).append(volume.pk)
     # One update for each server is enough: the two seldom disagree.
-    for server_id, pks in changed.items():
-        rows.filter(pk__in=pks).update(nova_server_id=server_id, written_at=F("written_at"))
+    for nova_server_id, pks in changed.items():
+        rows.filter(pk__in=pks).update(nova_server_id=nova_server_id, written_at=F("written_at"))

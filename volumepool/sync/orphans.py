@@ -30,12 +30,12 @@ class SpareOrphanTable(OrphanTable[ListedVolume]):
         bound |= set(Volume.objects.filter(volume_id__in=ids).values_list("volume_id", flat=True))
         # A spare that is not bound yet belongs to a creation in flight.
         spare_ids = {volume.spare_id for volume in page if volume.spare_id}
-        rows = set(SpareVolume.objects.filter(pk__in=spare_ids).values_list("pk", flat=True))
+        known_spare_ids = set(SpareVolume.objects.filter(pk__in=spare_ids).values_list("pk", flat=True))
         return [
             volume
             for volume in page
             if volume.id not in bound
-            and volume.spare_id not in rows
+            and volume.spare_id not in known_spare_ids
             and volume.status not in {"creating", "deleting"}
         ]
 

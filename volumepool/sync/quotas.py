@@ -20,7 +20,7 @@ UNLIMITED = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class RemainingQuota:
-    """The remainder of each of Cinder's quotas, by its name ("gigabytes", "volumes_ssd"), less the share of the users.
+    """The remainder of each of Cinder's quotas by its name ("gigabytes", "volumes_ssd"), less the share reserved for users.
 
     A quota without a limit is left out. `largest_gb` is the limit of one volume, None without one.
     """
@@ -63,6 +63,6 @@ def fetch_remaining_quota(account: CloudAccount, region: str) -> RemainingQuota 
         if quota.name == "per_volume_gigabytes":
             largest = quota.limit
         elif quota.name.startswith(("volumes", "gigabytes")):
-            kept = -(-quota.limit * settings.POOL_QUOTA_KEPT_PERCENT // 100)
-            left[quota.name] = quota.limit - kept - (quota.in_use or 0) - (quota.reserved or 0)
+            reserved_share = -(-quota.limit * settings.POOL_QUOTA_KEPT_PERCENT // 100)
+            left[quota.name] = quota.limit - reserved_share - (quota.in_use or 0) - (quota.reserved or 0)
     return RemainingQuota(left, largest)

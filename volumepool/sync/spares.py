@@ -58,36 +58,42 @@ class Listing:
 
     def find_newest_snapshot(self, prefix: str, excluded_volumes: Container[str]) -> ListedSnapshot | None:
         """Return the newest snapshot whose name has a prefix, leaving out those of some volumes."""
-        fitting = [
-            one
-            for one in self.snapshots
-            if one.name.startswith(prefix) and one.volume_id not in excluded_volumes
+        matching = [
+            snapshot
+            for snapshot in self.snapshots
+            if snapshot.name.startswith(prefix) and snapshot.volume_id not in excluded_volumes
         ]
-        return max(fitting, key=lambda one: (one.created_at, one.id), default=None)
+        return max(matching, key=lambda snapshot: (snapshot.created_at, snapshot.id), default=None)
 
     def find_snapshot(self, snapshot_id: str) -> ListedSnapshot | None:
         """Return the snapshot with an id."""
-        return next((one for one in self.snapshots if one.id == snapshot_id), None)
+        return next((snapshot for snapshot in self.snapshots if snapshot.id == snapshot_id), None)
 
 
 def fetch_listing(account: CloudAccount, region: str) -> Listing | None:
     """Fetch one complete listing; None when the cloud does not answer."""
     try:
         block_storage = open_cloud(account, region).block_storage
-        marked = block_storage.find_volumes_by_metadata({"portal_pool": settings.CLOUD_TAG})
+        volumes = block_storage.find_volumes_by_metadata({"portal_pool": settings.CLOUD_TAG})
         snapshots = [
-            ListedSnapshot(one.id, one.volume_id or "", one.name, one.size_gb, one.created_at)
+            ListedSnapshot(
+                snapshot.id,
+                snapshot.volume_id or "",
+                snapshot.name,
+                snapshot.size_gb,
+                snapshot.created_at,
+            )
             for page in block_storage.snapshot_pages()
-            for one in page
-            if one.status == "available" and one.created_at
+            for snapshot in page
+            if snapshot.status == "available" and snapshot.created_at
         ]
     except (CloudError, UnreadableSecretError) as error:
         log.warning("pool_not_listed", account=account.pk, region=region, error=str(error))
         return None
-    return Listing({volume.id: _read_volume(volume) for volume in marked}, snapshots)
+    return Listing({volume.id: _build_listed_volume(volume) for volume in volumes}, snapshots)
 
 
-def _read_volume(volume: Volume) -> ListedVolume:
+def _build_listed_volume(volume: Volume) -> ListedVolume:
     return ListedVolume(
         volume.id,
         _parse_uuid(volume.metadata.get("portal_spare")),

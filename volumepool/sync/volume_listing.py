@@ -1,4 +1,4 @@
-"""The volumes of one account and region, compared with a listing of Cinder."""
+"""Compare the volumes and snapshots of one account and region with a listing of Cinder."""
 
 from __future__ import annotations
 
@@ -11,20 +11,24 @@ from uuid import UUID
 from django.apps import apps
 from django.db import connection
 
+from cloudaccounts.sync.listed_statuses import SyncCounts, record_missing, write_statuses
 from openstack_client import Cloud, CloudNotFoundError
 from openstack_client import Volume as CinderVolume
 
-from ..cinder_columns import VolumeColumns, to_columns
+from ..cinder_columns import VolumeColumns, map_volume_columns
 from ..models import GONE, Volume, VolumeSnapshot, VolumeSyncState
 from ..queries import WRITE_VOLUMES
-from .listed_statuses import SyncFigures, record_missing, write_statuses
 
-# Words under which Cinder does not say which server a volume is kept for: asked by name, a few in each run.
-_ON_THE_WAY = frozenset({"reserved", "attaching", "detaching"})
-_ASKED_BY_NAME = 20
-_LOCK_OF: dict[type[Volume | VolumeSnapshot], str] = {Volume: "volume:", VolumeSnapshot: "volume-snapshot:"}
-# All of Cinder's words (cinder/objects/fields.py, `VolumeStatus`); others are shown as they are, and counted.
-KNOWN_WORDS = frozenset(
+# In these statuses Cinder's listing does not name the server that a volume is reserved for. Its attachments are fetched
+# one by one, at most this many in each run.
+_RESERVED_STATUSES = frozenset({"reserved", "attaching", "detaching"})
+_MAX_RESERVATION_REQUESTS = 20
+_LOCK_PREFIXES: dict[type[Volume | VolumeSnapshot], str] = {
+    Volume: "volume:",
+    VolumeSnapshot: "volume-snapshot:",
+}
+# All of Cinder's statuses (cinder/objects/fields.py, `VolumeStatus`). Others are kept as they are, and counted.
+KNOWN_STATUSES = frozenset(
     {
         "creating", "available", "reserved", "attaching", "detaching", "in-use", "maintenance", "deleting", "downloading",
         "uploading", "retyping", "extending", "awaiting-transfer", "backing-up", "restoring-backup", "managing", "error",
@@ -49,20 +53,22 @@ class _KnownVolume:
 
     def differs(self, columns: VolumeColumns, vm_id: UUID | None) -> bool:
         """Return whether Cinder reports something else. A device is kept while Cinder does not know it."""
-        said = (columns.status, columns.size_gb, columns.name or self.name, columns.server_id, vm_id)
-        kept = (self.status, self.size_gb, self.name, self.server_id, self.vm_id)
+        reported = (columns.status, columns.size_gb, columns.name or self.name, columns.server_id, vm_id)
+        stored = (self.status, self.size_gb, self.name, self.server_id, self.vm_id)
         return (
-            said != kept or self.missing_count > 0 or (bool(columns.device) and columns.device != self.device)
+            reported != stored
+            or self.missing_count > 0
+            or (bool(columns.device) and columns.device != self.device)
         )
 
 
 class VolumeComparison:
     """The bound volumes of one account and region, compared with the pages of a listing."""
 
-    def __init__(self, state: VolumeSyncState, began: datetime, figures: SyncFigures) -> None:
-        self.state, self.began, self.figures = state, began, figures
+    def __init__(self, state: VolumeSyncState, began: datetime, counts: SyncCounts) -> None:
+        self.state, self.began, self.counts = state, began, counts
         bound = Volume.objects.filter(account=state.account, region=state.region, volume_id__isnull=False)
-        self.asked = 0
+        self.reservation_requests = 0
         # The volumes that the listing has not shown yet.
         self.unseen: dict[str, _KnownVolume] = {
             volume_id: _KnownVolume(pk, *rest)
@@ -79,11 +85,10 @@ class VolumeComparison:
             known = self.unseen.pop(volume.id, None)
             if known is None:
                 continue  # Not ours.
-            self.figures.synced += 1
+            self.counts.synced += 1
             found.append((known, self._read_columns(cloud, volume)))
-            if volume.status not in KNOWN_WORDS:
-                words = self.figures.unknown_words
-                words[volume.status[:50]] = words.get(volume.status[:50], 0) + 1
+            if volume.status not in KNOWN_STATUSES:
+                self.counts.count_unknown_word(volume.status)
         vms = _find_vms({columns.server_id for _known, columns in found if columns.server_id})
         changed = [
             (known, columns, vms.get((columns.server_id, known.tenant_id)))
@@ -91,32 +96,36 @@ class VolumeComparison:
             if known.differs(columns, vms.get((columns.server_id, known.tenant_id)))
         ]
         if changed:
-            kept = _write_volumes(changed, self.began)
-            self.figures.updated += kept
-            self.figures.skipped += len(changed) - kept
+            written = _write_volumes(changed, self.began)
+            self.counts.updated += written
+            self.counts.skipped += len(changed) - written
 
     def _read_columns(self, cloud: Cloud, volume: CinderVolume) -> VolumeColumns:
         """Return the columns of a volume, with the server that it is reserved for, which only its attachments name."""
-        columns = to_columns(volume)
-        if columns.server_id or volume.status not in _ON_THE_WAY or self.asked >= _ASKED_BY_NAME:
+        columns = map_volume_columns(volume)
+        if (
+            columns.server_id
+            or volume.status not in _RESERVED_STATUSES
+            or self.reservation_requests >= _MAX_RESERVATION_REQUESTS
+        ):
             return columns
-        self.asked += 1
+        self.reservation_requests += 1
         try:
-            reserved_for = [one.server_id for one in cloud.block_storage.list_reservations(volume.id)]
+            reservations = cloud.block_storage.list_reservations(volume.id)
         except CloudNotFoundError:
             return columns
-        server_id = next((one for one in reserved_for if one), "")
+        server_id = next((reservation.server_id for reservation in reservations if reservation.server_id), "")
         return VolumeColumns(**{**columns.as_json(), "server_id": server_id[:64]})
 
     def record_missing(self, model: type[Volume | VolumeSnapshot], unseen: dict[str, Any], key: str) -> None:
-        """Record the rows that a complete listing did not show: missing twice is gone. Raises `MassLossError`."""
+        """Record the rows that a complete listing did not show: a row that is missing twice is gone. Raises `MassLossError`."""
         if not unseen:
             return
         lost = model.objects.filter(**{f"{key}__in": list(unseen)}).exclude(status=GONE)
         missing = list(lost.values_list("pk", "missing_count"))
         record_missing(
             model, missing, model.objects.filter(account=self.state.account, region=self.state.region).count(),
-            began=self.began, is_believed=self.state.losses_accepted, figures=self.figures, lock=_LOCK_OF[model],
+            began=self.began, losses_accepted=self.state.losses_accepted, counts=self.counts, lock_prefix=_LOCK_PREFIXES[model],
         )  # fmt: skip
 
 
@@ -153,8 +162,9 @@ def _write_volumes(changed: list[tuple[_KnownVolume, VolumeColumns, UUID | None]
 
 
 def compare_snapshots(
-    cloud: Cloud, state: VolumeSyncState, comparison: VolumeComparison, figures: SyncFigures
+    cloud: Cloud, state: VolumeSyncState, comparison: VolumeComparison, counts: SyncCounts
 ) -> None:
+    """Compare the snapshots of one account and region with a listing, and write those that differ. Raises `CloudError`, `MassLossError`."""
     bound = VolumeSnapshot.objects.filter(
         account=state.account, region=state.region, snapshot_id__isnull=False
     )
@@ -172,10 +182,14 @@ def compare_snapshots(
             known = unseen.pop(snapshot.id, None)
             if known is None:
                 continue
-            figures.synced += 1
+            counts.synced += 1
             if known[1] != snapshot.status or known[2]:
                 by_status.setdefault(snapshot.status[:50], []).append(known[0])
     write_statuses(
-        VolumeSnapshot, by_status, began=comparison.began, figures=figures, lock="volume-snapshot:"
+        VolumeSnapshot,
+        by_status,
+        began=comparison.began,
+        counts=counts,
+        lock_prefix=_LOCK_PREFIXES[VolumeSnapshot],
     )
     comparison.record_missing(VolumeSnapshot, unseen, "snapshot_id")

@@ -9,7 +9,7 @@ from cloudaccounts.sync.watchers import CloudWatcher
 from openstack_client import Cloud, RecordPage, Snapshot, Volume
 from tasks.polling import Observation
 
-from ..cinder_columns import to_columns
+from ..cinder_columns import map_volume_columns
 
 
 class VolumeWatcher(CloudWatcher[Volume]):
@@ -23,12 +23,12 @@ class VolumeWatcher(CloudWatcher[Volume]):
         """List all volumes of the project."""
         return cloud.block_storage.volume_pages()
 
-    def observe(self, found: Volume) -> Observation:
+    def build_observation(self, found: Volume) -> Observation:
         """Return the volume's status, servers and columns."""
         data = {
             "server_ids": list(found.server_ids),
             "devices": list(found.devices),
-            "columns": to_columns(found).as_json(),
+            "columns": map_volume_columns(found).as_json(),
         }
         return Observation(found.status, "", data)
 
@@ -44,6 +44,6 @@ class SnapshotWatcher(CloudWatcher[Snapshot]):
         """List all snapshots of the project."""
         return cloud.block_storage.snapshot_pages()
 
-    def observe(self, found: Snapshot) -> Observation:
+    def build_observation(self, found: Snapshot) -> Observation:
         """Return the snapshot's status."""
         return Observation(found.status)

@@ -1,4 +1,4 @@
-"""The room over REST, a file for each subject."""
+"""The views of the room's API, a module for each subject."""
 
 from .pools import (
     PoolBackfillView,

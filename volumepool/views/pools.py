@@ -1,4 +1,4 @@
-"""Pools over REST, for staff: what they have, what they are worth, and looking after them now."""
+"""Pools over REST, for staff: figures, history and spares, and requests to refill or reconcile."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ POOLS = VolumePool.objects.select_related("account").order_by("type", "account__
 
 
 class _PoolView(GenericAPIView[VolumePool]):
-    """Pools are the platform's own."""
+    """A view of pools, which belong to the platform and not to a tenant."""
 
     permission_classes: ClassVar[list[type[BasePermission]]] = [StaffPermission]  # type: ignore[misc]
     staff_model = "volumepool.volumepool"
@@ -39,48 +39,48 @@ class _PoolView(GenericAPIView[VolumePool]):
     serializer_class: Any = VolumePoolSerializer
 
     def get_serializer_context(self) -> dict[str, Any]:
-        """The figures of what is shown."""
+        """Add the figures; `render_pools` fills them in."""
         return {**super().get_serializer_context(), "figures": {}}
 
-    def shown(self, pools: Sequence[VolumePool]) -> Any:
-        """Pools with their figures: a fixed number of queries."""
+    def render_pools(self, pools: Sequence[VolumePool]) -> Any:
+        """Return pools with their figures as JSON values: a fixed number of queries."""
         context = {**self.get_serializer_context(), "figures": compute_figures(pools)}
         return VolumePoolSerializer(pools, many=True, context=context).data
 
 
 class PoolListView(_PoolView, ListAPIView[VolumePool]):
-    """The pools, each with what it is worth. They are edited in the admin."""
+    """The pools with their figures. They are edited in the admin."""
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """A page of pools."""
+        """List the pools."""
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
-        return self.get_paginated_response(self.shown(page))
+        return self.get_paginated_response(self.render_pools(page))
 
 
 class PoolDetailView(_PoolView):
     """One pool."""
 
     def get(self, request: Request, pk: int) -> Response:
-        """Read it."""
-        return Response(self.shown([self.get_object()])[0])
+        """Return the pool."""
+        return Response(self.render_pools([self.get_object()])[0])
 
 
 class PoolHistoryView(_PoolView):
-    """A pool over time."""
+    """The history of a pool."""
 
     filter_backends: list[Any] = []
 
     @extend_schema(parameters=[PoolHistoryQuerySerializer], responses=PoolHistorySerializer)
     def get(self, request: Request, pk: int) -> Response:
-        """The stock and requests of the last days: 288 points, however many days."""
+        """Return the stock and the claims of the last days in 288 points, whatever the number of days."""
         pool = self.get_object()
-        asked = PoolHistoryQuerySerializer(data=request.query_params.dict())
-        asked.is_valid(raise_exception=True)
-        return Response(PoolHistorySerializer(build_history(pool.pk, asked.validated_data["days"])).data)
+        query = PoolHistoryQuerySerializer(data=request.query_params.dict())
+        query.is_valid(raise_exception=True)
+        return Response(PoolHistorySerializer(build_history(pool.pk, query.validated_data["days"])).data)
 
 
 class PoolSparesView(ListAPIView[SpareVolume]):
-    """The spares of a pool, the next to be given first."""
+    """The spares of a pool, in the order in which they are claimed."""
 
     permission_classes: ClassVar[list[type[BasePermission]]] = [StaffPermission]  # type: ignore[misc]
     staff_model = "volumepool.sparevolume"
@@ -88,7 +88,7 @@ class PoolSparesView(ListAPIView[SpareVolume]):
     serializer_class = SpareVolumeSerializer
 
     def get_queryset(self) -> Any:
-        """Those of the pool of the path."""
+        """Return the spares of the pool of the path."""
         if getattr(self, "swagger_fake_view", False):
             return SpareVolume.objects.none()
         pool = get_object_or_404(VolumePool, pk=self.kwargs["pk"])
@@ -96,24 +96,24 @@ class PoolSparesView(ListAPIView[SpareVolume]):
 
 
 class PoolBackfillView(_PoolView):
-    """Have a pool filled now."""
+    """Refill a pool."""
 
     @extend_schema(request=None, responses={202: VolumePoolSerializer})
     @idempotent
     def post(self, request: Request, pk: int) -> Response:
-        """Look now for what is missing in it, although it may be pausing."""
+        """Request a backfill of the pool, which ends a pause."""
         pool = self.get_object()
         request_backfill(pool)
-        return Response(self.shown([pool])[0], status=202)
+        return Response(self.render_pools([pool])[0], status=202)
 
 
 class PoolReconcileView(_PoolView):
-    """Have a pool compared with its cloud now."""
+    """Reconcile a pool with its cloud."""
 
     @extend_schema(request=None, responses={202: VolumePoolSerializer})
     @idempotent
     def post(self, request: Request, pk: int) -> Response:
-        """Compare its account and region with what Cinder has."""
+        """Request the reconciliation of the pool's account and region with Cinder."""
         pool = self.get_object()
         dispatch_task("volumepool.reconcile", [pool.account_id, pool.region])
-        return Response(self.shown([pool])[0], status=202)
+        return Response(self.render_pools([pool])[0], status=202)

@@ -14,14 +14,14 @@ from tenants.scoped_views import ScopedView
 
 from ..filters import VolumeSnapshotFilter
 from ..models import VolumeSnapshot
-from ..serializers import VolumeSnapshotRemovedSerializer, VolumeSnapshotSerializer
+from ..serializers import VolumeSnapshotJobSerializer, VolumeSnapshotSerializer
 from ..services import remove_snapshot
 
 SNAPSHOTS = VolumeSnapshot.objects.select_related("information_system", "volume", "created_by")
 
 
 class VolumeSnapshotListView(ScopedView, ListAPIView[VolumeSnapshot]):
-    """The snapshots of one's tenant's volumes. One is taken by `volumes/{id}/actions/`."""
+    """The snapshots of volumes of the caller's tenant. `volumes/{id}/actions/` creates one."""
 
     queryset = SNAPSHOTS
     serializer_class = VolumeSnapshotSerializer
@@ -37,12 +37,12 @@ class VolumeSnapshotDetailView(CommandView, RetrieveAPIView[VolumeSnapshot]):
     queryset = SNAPSHOTS
     serializer_class = VolumeSnapshotSerializer
 
-    @extend_schema(responses={202: VolumeSnapshotRemovedSerializer})
+    @extend_schema(responses={202: VolumeSnapshotJobSerializer})
     def delete(self, request: Request, pk: UUID) -> Response:
-        """Remove it."""
+        """Delete the snapshot."""
 
         def record() -> Response:
-            removed = remove_snapshot(scope=self.scope, snapshot_id=pk)
-            return job_response(removed.job, {"snapshot": VolumeSnapshotSerializer(removed.snapshot).data})
+            result = remove_snapshot(scope=self.scope, snapshot_id=pk)
+            return job_response(result.job, {"snapshot": VolumeSnapshotSerializer(result.snapshot).data})
 
         return self.run_command(request, record)

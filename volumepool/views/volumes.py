@@ -21,14 +21,14 @@ from ..filters import VolumeFilter
 from ..models import Volume
 from ..serializers import (
     ChangeVolumeSerializer,
-    VolumeActedSerializer,
+    NewVolumesSerializer,
+    VolumeActionJobSerializer,
     VolumeActionSerializer,
-    VolumeChangedSerializer,
+    VolumeJobSerializer,
     VolumeOptionSerializer,
     VolumeSerializer,
+    VolumesJobSerializer,
     VolumeSnapshotSerializer,
-    VolumesProvidedSerializer,
-    WantedVolumesSerializer,
 )
 from ..services import (
     ClaimRequest,
@@ -44,7 +44,7 @@ VOLUMES = Volume.objects.select_related("information_system", "vm")
 
 
 class VolumeListView(CommandView, ListAPIView[Volume]):
-    """The volumes of one's tenant."""
+    """The volumes of the caller's tenant."""
 
     queryset = VOLUMES
     serializer_class = VolumeSerializer
@@ -54,28 +54,29 @@ class VolumeListView(CommandView, ListAPIView[Volume]):
     ordering = ["name"]
 
     @extend_schema(
-        request=WantedVolumesSerializer,
-        responses={200: VolumesProvidedSerializer, 202: VolumesProvidedSerializer},
+        request=NewVolumesSerializer,
+        responses={200: VolumesJobSerializer, 202: VolumesJobSerializer},
     )
     def post(self, request: Request) -> Response:
-        """Get volumes. Of a type: spares as far as there are any, new ones for the rest; `source` says which is which.
+        """Create volumes of a type, of a size, or from a snapshot.
 
-        Of a size, or of a snapshot: new ones.
+        Volumes of a type are claimed from its pool as long as there are spares; the rest is created. `source` of each volume
+        tells which.
         """
 
         def record() -> Response:
             self.scope.require(Role.ADMIN, Volume)
-            params = self.validate_body(WantedVolumesSerializer(data=request.data), Role.ADMIN)
+            params = self.validate_body(NewVolumesSerializer(data=request.data), Role.ADMIN)
             if "type" in params:
-                provided = claim_volumes(scope=self.scope, request=ClaimRequest(**params))
+                result = claim_volumes(scope=self.scope, request=ClaimRequest(**params))
             else:
-                provided = create_volumes(scope=self.scope, request=VolumeCreationRequest(**params))
-            return job_response(provided.job, {"volumes": VolumeSerializer(provided.volumes, many=True).data})
+                result = create_volumes(scope=self.scope, request=VolumeCreationRequest(**params))
+            return job_response(result.job, {"volumes": VolumeSerializer(result.volumes, many=True).data})
 
         return self.run_command(request, record)
 
     def refresh_body(self, body: dict[str, Any]) -> None:
-        """Render the volumes that are still there."""
+        """Replace the volumes in the body by their present state, without those that no longer exist."""
         ids = [volume["id"] for volume in body["volumes"]]
         found = {volume.pk: volume for volume in VOLUMES.filter(pk__in=ids)}
         volumes = [found[pk] for pk in ids if pk in found]
@@ -83,7 +84,7 @@ class VolumeListView(CommandView, ListAPIView[Volume]):
 
 
 class VolumeOptionsView(ScopedView):
-    """The types of volumes that there are."""
+    """The volume types that the tenant can claim."""
 
     queryset = VOLUMES
     serializer_class = VolumeOptionSerializer
@@ -92,7 +93,7 @@ class VolumeOptionsView(ScopedView):
 
     @extend_schema(responses=VolumeOptionSerializer(many=True))
     def get(self, request: Request) -> Response:
-        """Each type with its size, what is ready, and what is wrong with it."""
+        """Return each type with its size, its ready spares, and its problem if it has one."""
         options = list_volume_options(scope=self.scope)
         return Response(VolumeOptionSerializer([asdict(option) for option in options], many=True).data)
 
@@ -104,7 +105,7 @@ class _VolumeView(CommandView):
     serializer_class: Any = VolumeSerializer
 
     def refresh_body(self, body: dict[str, Any]) -> None:
-        """Render the volume, if it is still there."""
+        """Replace the volume in the body by its present state, if it still exists."""
         volume = VOLUMES.filter(pk=body["volume"]["id"]).first()
         if volume is not None:
             body["volume"] = VolumeSerializer(volume).data
@@ -115,25 +116,25 @@ class VolumeDetailView(_VolumeView, RetrieveAPIView[Volume]):
 
     @extend_schema(
         request=ChangeVolumeSerializer,
-        responses={200: VolumeChangedSerializer, 202: VolumeChangedSerializer},
+        responses={200: VolumeJobSerializer, 202: VolumeJobSerializer},
     )
     def patch(self, request: Request, pk: UUID) -> Response:
-        """Give it another name, in the cloud too."""
+        """Rename the volume, in the cloud too."""
 
         def record() -> Response:
             params = self.validate_body(ChangeVolumeSerializer(data=request.data), Role.OPERATOR)
-            renamed = rename_volume(scope=self.scope, volume_id=pk, name=params["name"])
-            return _volume_response(renamed.volume, renamed.job)
+            result = rename_volume(scope=self.scope, volume_id=pk, name=params["name"])
+            return _volume_response(result.volume, result.job)
 
         return self.run_command(request, record)
 
-    @extend_schema(responses={202: VolumeChangedSerializer})
+    @extend_schema(responses={202: VolumeJobSerializer})
     def delete(self, request: Request, pk: UUID) -> Response:
-        """Remove it, with what is on it, when no VM has it."""
+        """Delete the volume and its data. It must not be attached."""
 
         def record() -> Response:
-            removed = remove_volume(scope=self.scope, volume_id=pk)
-            return _volume_response(removed.volume, removed.job)
+            result = remove_volume(scope=self.scope, volume_id=pk)
+            return _volume_response(result.volume, result.job)
 
         return self.run_command(request, record)
 
@@ -144,19 +145,20 @@ class VolumeActionsView(_VolumeView):
     serializer_class = VolumeActionSerializer
 
     @extend_schema(
-        request=VolumeActionSerializer, responses={200: VolumeActedSerializer, 202: VolumeActedSerializer}
+        request=VolumeActionSerializer,
+        responses={200: VolumeActionJobSerializer, 202: VolumeActionJobSerializer},
     )
     def post(self, request: Request, pk: UUID) -> Response:
-        """Extend it, take a snapshot of it, put it on a VM, take it off."""
+        """Request an action on the volume: `extend`, `snapshot`, `attach` or `detach`."""
 
         def record() -> Response:
             name = request.data.get("action") if isinstance(request.data, dict) else None
             action = list_volume_actions().get(name) if isinstance(name, str) else None
             role = action.role if action else Role.OPERATOR
             params = self.validate_body(VolumeActionSerializer(data=request.data), role)
-            outcome = run_action(self.scope, pk, params.pop("action"), params)
-            response = _volume_response(outcome.volume, outcome.job)
-            snapshot = getattr(outcome, "snapshot", None)
+            result = run_action(self.scope, pk, params.pop("action"), params)
+            response = _volume_response(result.volume, result.job)
+            snapshot = getattr(result, "snapshot", None)
             if snapshot is not None:
                 response.data["snapshot"] = VolumeSnapshotSerializer(snapshot).data
             return response

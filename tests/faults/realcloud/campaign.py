@@ -180,11 +180,11 @@ class RealCampaign:
 
     @staticmethod
     def _sync() -> None:
-        from vms.sync.regions import known_regions
+        from vms.sync.regions import select_known_regions
         from vms.sync.status import sync_region
         from volumepool.sync import status as of_volumes
 
-        for account_id, region in known_regions():
+        for account_id, region in select_known_regions():
             sync_region(account_id, region, full=True)
         for account_id, region in of_volumes.select_regions_to_sync():
             of_volumes.sync_region(account_id, region)

@@ -7,7 +7,7 @@ from django.conf import settings
 from cloudaccounts.connect import open_cloud
 from openstack_client import CloudNotFoundError
 from tests.listings import everything
-from vms.models import STATUS_OF_SERVER, VirtualMachine, VMSnapshot
+from vms.models import VM_STATUS_BY_SERVER_STATUS, VirtualMachine, VMSnapshot
 from volumepool.models import GONE, Volume
 
 from .fleet import Fleet
@@ -22,7 +22,7 @@ def differences(fleet: Fleet) -> list[str]:
         servers = {server.id: server for server in cloud.compute.list_servers()}
         for vm in VirtualMachine.objects.filter(account=account, region=region):
             server = servers.get(vm.openstack_id or "")
-            said = STATUS_OF_SERVER.get(server.status) if server else None
+            said = VM_STATUS_BY_SERVER_STATUS.get(server.status) if server else None
             if server is None and vm.status not in {"removed", "error"}:
                 found.append(
                     f"VM {vm.name} ({vm.pk}) is '{vm.status}', and there is no server {vm.openstack_id}"
@@ -45,7 +45,7 @@ def differences(fleet: Fleet) -> list[str]:
                     f"volume {row.name} is '{row.status}' on {row_server}, Cinder's {volume.id} '{volume.status}' on {server_id}"
                 )
             by_nova = [one for one, server in servers.items() if volume.id in server.volume_ids]
-            if by_nova != ([server_id] if server_id else []) and not row.views_differ:
+            if by_nova != ([server_id] if server_id else []) and not row.has_conflicting_servers:
                 found.append(
                     f"volume {row.name} is on {by_nova} by Nova, on {server_id} by Cinder: nobody says so"
                 )

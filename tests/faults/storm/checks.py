@@ -236,7 +236,7 @@ def cloud_and_jobs(evidence: Evidence) -> Iterable[Verdict]:
 
 def rows_and_cloud(evidence: Evidence) -> Iterable[Verdict]:
     """The portal's picture is the cloud."""
-    from vms.models import STATUS_OF_SERVER, VMOperationLog, VMStatus
+    from vms.models import VM_STATUS_BY_SERVER_STATUS, VMOperationLog, VMStatus
 
     wrong = []
     for server, vm in evidence.rows.items():
@@ -248,7 +248,7 @@ def rows_and_cloud(evidence: Evidence) -> Iterable[Verdict]:
             )
             if not is_known:
                 wrong.append(f"VM {vm.pk} is {vm.status}, and its server is gone")
-        elif STATUS_OF_SERVER.get(there) != vm.status or vm.missing_count:
+        elif VM_STATUS_BY_SERVER_STATUS.get(there) != vm.status or vm.missing_count:
             wrong.append(f"VM {vm.pk} is {vm.status} (missing {vm.missing_count} times), its server {there}")
     yield Verdict("every VM is as its server", len(evidence.rows), wrong)
 

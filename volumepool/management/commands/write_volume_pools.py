@@ -8,12 +8,12 @@ from volumepool.services.pools import seed_pools
 
 
 class Command(BaseCommand):
-    """Write the volume pools that VOLUME_POOLS names. Run at every deploy; what an operator changed stays."""
+    """Create the volume pools of VOLUME_POOLS that do not exist. Run it at every deployment; existing pools keep their edits."""
 
     help = __doc__ or ""
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Make what is missing, and say what became of each."""
+        """Create the missing pools, and print the outcome for each."""
         try:
             for type_code, outcome in seed_pools(settings.VOLUME_POOLS):
                 self.stdout.write(f"{type_code}: {outcome}")

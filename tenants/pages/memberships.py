@@ -1,4 +1,4 @@
-"""Membership on pages: a tenant's members and invitations, and what one is invited to."""
+"""Pages of memberships: the members and invitations of a tenant, and the user's own invitations."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from api.domain_errors import DomainError
 from api.form_errors import filled_fields, show_error, validate_form
 from api.page_addresses import require_POST
 
-from . import invitations, services
-from .models import Invitation, Membership, Tenant, User
-from .scoped_pages import page_scope
-from .scoping import Role
-from .serializers import ChangedMembershipSerializer, NewMembershipSerializer
+from .. import invitations, services
+from ..models import Invitation, Membership, Tenant, User
+from ..scoped_pages import page_scope
+from ..scoping import Role
+from ..serializers import ChangeMembershipSerializer, NewMembershipSerializer
 
 PAGE_SIZE = 50
-Act = Callable[..., None]
+FormHandler = Callable[..., None]
 
 
 @login_required
 @never_cache
 @require_GET
 def membership_page(request: HttpRequest) -> HttpResponse:
-    """Show one's own invitations and memberships; and of the chosen tenant the members, with what may be done.
+    """Show the user's own invitations and memberships, and the members of the selected tenant.
 
-    It opens for who belongs to no tenant too: that is where an invitation is accepted.
+    A user without a tenant may open it too, to accept an invitation.
     """
     user = cast("User", request.user)
     try:
@@ -67,15 +67,15 @@ def membership_page(request: HttpRequest) -> HttpResponse:
     return render(request, "tenants/membership.html", context)
 
 
-def _posted(act: Act) -> Callable[..., HttpResponse]:
-    """A page of a function that does what a form of the membership page asks for; refusals are shown there."""
+def membership_form_page(handle: FormHandler) -> Callable[..., HttpResponse]:
+    """Turn a function that handles a form of the membership page into a page; errors are shown on the membership page."""
 
     @login_required
     @require_POST
-    @wraps(act)
-    def page(request: HttpRequest, **names: UUID) -> HttpResponse:
+    @wraps(handle)
+    def page(request: HttpRequest, **ids: UUID) -> HttpResponse:
         try:
-            act(request, **names)
+            handle(request, **ids)
         except DomainError as refused:
             show_error(request, refused)
         return redirect("membership-page")
@@ -83,62 +83,62 @@ def _posted(act: Act) -> Callable[..., HttpResponse]:
     return page
 
 
-def _tenant(request: HttpRequest, pk: UUID, model: type[Invitation | Membership]) -> Tenant:
+def _get_tenant(request: HttpRequest, pk: UUID, model: type[Invitation | Membership]) -> Tenant:
     return services.get_tenant(cast("User", request.user), pk, Role.ADMIN, model)
 
 
-@_posted
-def invite(request: HttpRequest, pk: UUID) -> None:
-    """Invite whoever has a user name."""
-    tenant = _tenant(request, pk, Invitation)
-    asked = validate_form(NewMembershipSerializer(data=filled_fields(request.POST, "username", "role")))
-    invitations.invite(tenant=tenant, by=cast("User", request.user), **asked)
+@membership_form_page
+def invite_page(request: HttpRequest, pk: UUID) -> None:
+    """Invite the user of a username."""
+    tenant = _get_tenant(request, pk, Invitation)
+    fields = validate_form(NewMembershipSerializer(data=filled_fields(request.POST, "username", "role")))
+    invitations.invite_user(tenant=tenant, by=cast("User", request.user), **fields)
     messages.success(
         request,
         _("If there is a user called '%(name)s', the invitation is shown there.")
-        % {"name": asked["username"]},
+        % {"name": fields["username"]},
     )
 
 
-@_posted
-def withdraw_invitation(request: HttpRequest, pk: UUID, invitation_pk: UUID) -> None:
-    """Take an invitation back."""
-    invitations.withdraw_invitation(tenant=_tenant(request, pk, Invitation), invitation_id=invitation_pk)
+@membership_form_page
+def withdraw_invitation_page(request: HttpRequest, pk: UUID, invitation_pk: UUID) -> None:
+    """Withdraw an invitation."""
+    invitations.withdraw_invitation(tenant=_get_tenant(request, pk, Invitation), invitation_id=invitation_pk)
     messages.success(request, _("The invitation is withdrawn."))
 
 
-@_posted
-def change_member(request: HttpRequest, pk: UUID, member_pk: UUID) -> None:
-    """Give a member another role."""
-    tenant = _tenant(request, pk, Membership)
-    asked = validate_form(ChangedMembershipSerializer(data=filled_fields(request.POST, "role")))
-    services.change_member(tenant=tenant, membership_id=member_pk, **asked)
+@membership_form_page
+def change_member_page(request: HttpRequest, pk: UUID, member_pk: UUID) -> None:
+    """Change the role of a member."""
+    tenant = _get_tenant(request, pk, Membership)
+    fields = validate_form(ChangeMembershipSerializer(data=filled_fields(request.POST, "role")))
+    services.change_member(tenant=tenant, membership_id=member_pk, **fields)
     messages.success(request, _("The role is changed."))
 
 
-@_posted
-def remove_member(request: HttpRequest, pk: UUID, member_pk: UUID) -> None:
-    """Take a member out."""
-    services.remove_member(tenant=_tenant(request, pk, Membership), membership_id=member_pk)
+@membership_form_page
+def remove_member_page(request: HttpRequest, pk: UUID, member_pk: UUID) -> None:
+    """Remove a member from the tenant."""
+    services.remove_member(tenant=_get_tenant(request, pk, Membership), membership_id=member_pk)
     messages.success(request, _("The member is removed."))
 
 
-@_posted
-def leave(request: HttpRequest, pk: UUID) -> None:
-    """End the own membership."""
+@membership_form_page
+def leave_page(request: HttpRequest, pk: UUID) -> None:
+    """End the user's own membership."""
     invitations.leave_tenant(user=cast("User", request.user), tenant_id=pk)
     messages.success(request, _("You have left the tenant."))
 
 
-@_posted
-def accept_invitation(request: HttpRequest, pk: UUID) -> None:
-    """Become a member."""
+@membership_form_page
+def accept_invitation_page(request: HttpRequest, pk: UUID) -> None:
+    """Accept an invitation."""
     membership = invitations.accept_invitation(user=cast("User", request.user), invitation_id=pk)
     messages.success(request, _("You are a member of %(tenant)s now.") % {"tenant": membership.tenant.name})
 
 
-@_posted
-def decline_invitation(request: HttpRequest, pk: UUID) -> None:
-    """Say no to an invitation."""
+@membership_form_page
+def decline_invitation_page(request: HttpRequest, pk: UUID) -> None:
+    """Decline an invitation."""
     invitations.decline_invitation(user=cast("User", request.user), invitation_id=pk)
     messages.success(request, _("The invitation is declined."))
