@@ -166,7 +166,7 @@ class DeployInstanceCommand(Command):
             health=health,
             settings=service.executor_settings,
             previous=_to_release(item.from_version) if item.from_version.is_built else None,
-            put_back=bool(item.deployment.strategy.get("auto_revert", True)),
+            auto_revert=bool(item.deployment.strategy.get("auto_revert", True)),
         )
 
     def on_success(self) -> None:

@@ -106,7 +106,7 @@ def test_the_previous_version_is_put_back(tmp_path):
     assert (outcome.code, outcome.running) == (Code.DISK_FULL, "1.0")
     assert (tmp_path / "runs").read_text().split() == ["2.0", "1.0"]
 
-    assert deploy(script, previous=ONE, put_back=False).running is None
+    assert deploy(script, previous=ONE, auto_revert=False).running is None
     assert (tmp_path / "runs").read_text().split() == ["2.0", "1.0", "2.0"]
 
 

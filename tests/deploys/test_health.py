@@ -51,54 +51,54 @@ def service(*answers, drip=0.0):
 
 def test_a_service_that_answers_in_a_row_is_well():
     with service(OK) as (port, asked):
-        watched = health.watch("127.0.0.1", port, path="/ready?full=1", **QUICK)
+        result = health.wait_until_healthy("127.0.0.1", port, path="/ready?full=1", **QUICK)
 
-    assert (watched.code, watched.asked, watched.good) == ("ok", 3, 3)
+    assert (result.code, result.requests, result.good_requests) == ("ok", 3, 3)
     assert asked[0].startswith(b"GET /ready?full=1 HTTP/1.1\r\nHost: 127.0.0.1:")
 
 
 def test_a_service_that_comes_up_late_is_well():
     with service(BAD, BAD, OK) as (port, _asked):
-        assert health.watch("127.0.0.1", port, **QUICK).code == "ok"
+        assert health.wait_until_healthy("127.0.0.1", port, **QUICK).code == "ok"
 
 
 def test_one_that_never_comes_up_is_unhealthy():
     with service(BAD) as (port, _asked):
-        watched = health.watch("127.0.0.1", port, **QUICK)
+        result = health.wait_until_healthy("127.0.0.1", port, **QUICK)
 
-    assert (watched.code, watched.last) == ("unhealthy", "status 503 instead of 200")
+    assert (result.code, result.last_error) == ("unhealthy", "status 503 instead of 200")
 
 
 def test_one_where_nothing_listens_is_unhealthy():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
-    watched = health.watch("127.0.0.1", port, **QUICK)
+    result = health.wait_until_healthy("127.0.0.1", port, **QUICK)
 
-    assert (watched.code, watched.last) == ("unhealthy", "no connection: Connection refused")
+    assert (result.code, result.last_error) == ("unhealthy", "no connection: Connection refused")
 
 
 def test_one_that_comes_and_goes_is_flapping():
     with service(*[OK, BAD] * 500) as (port, _asked):
-        assert health.watch("127.0.0.1", port, **QUICK).code == "flapping"
+        assert health.wait_until_healthy("127.0.0.1", port, **QUICK).code == "flapping"
 
 
 def test_one_that_flaps_at_first_and_then_stays_is_well():
     with service(OK, BAD, OK, OK, BAD, OK) as (port, _asked):
-        assert health.watch("127.0.0.1", port, **QUICK).code == "ok"
+        assert health.wait_until_healthy("127.0.0.1", port, **QUICK).code == "ok"
 
 
 def test_the_old_process_that_still_answers_is_not_the_new_version():
     with service(OK) as (port, _asked):
-        watched = health.watch("127.0.0.1", port, contains="version 3", **QUICK)
-        assert (watched.code, watched.last) == ("unhealthy", "the answer does not hold the expected text")
-        assert health.watch("127.0.0.1", port, contains="version 2", **QUICK).code == "ok"
+        result = health.wait_until_healthy("127.0.0.1", port, contains="version 3", **QUICK)
+        assert (result.code, result.last_error) == ("unhealthy", "the answer does not hold the expected text")
+        assert health.wait_until_healthy("127.0.0.1", port, contains="version 2", **QUICK).code == "ok"
 
 
 def test_a_redirect_is_an_answer_and_is_not_followed():
     with service(MOVED) as (port, asked):
-        assert health.ask("127.0.0.1", port, "/") == "status 302 instead of 200"
-        assert health.ask("127.0.0.1", port, "/", expected_status=302) == ""
+        assert health.request_once("127.0.0.1", port, "/") == "status 302 instead of 200"
+        assert health.request_once("127.0.0.1", port, "/", expected_status=302) == ""
 
     assert len(asked) == 2
 
@@ -107,7 +107,7 @@ def test_a_redirect_is_an_answer_and_is_not_followed():
 def test_a_service_that_drips_holds_nobody(contains):
     with service(b"HTTP/1.1 200 OK" + b"x" * 10_000, drip=0.02) as (port, _asked):
         begun = time.monotonic()
-        trouble = health.ask("127.0.0.1", port, "/", contains=contains, seconds=0.3)
+        trouble = health.request_once("127.0.0.1", port, "/", contains=contains, seconds=0.3)
 
     assert trouble
     assert time.monotonic() - begun < 1
@@ -116,16 +116,16 @@ def test_a_service_that_drips_holds_nobody(contains):
 @pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH_9.2\r\n", b"\x00\xff\r\n", b"HTTP/1.1\r\n", b""])
 def test_what_is_not_http_is_not_well(answer):
     with service(answer) as (port, _asked):
-        assert health.ask("127.0.0.1", port, "/") == "the answer is not HTTP"
+        assert health.request_once("127.0.0.1", port, "/") == "the answer is not HTTP"
 
 
 def test_it_stops_when_it_is_told():
     with service(BAD) as (port, asked):
-        watched = health.watch(
+        result = health.wait_until_healthy(
             "127.0.0.1", port, seconds=30, interval=0.01, should_continue=lambda: len(asked) < 3
         )
 
-    assert (watched.code, watched.asked) == ("cancelled", 3)
+    assert (result.code, result.requests) == ("cancelled", 3)
 
 
 @pytest.mark.parametrize("allow_local", [True, False])
