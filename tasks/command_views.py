@@ -82,7 +82,7 @@ class CommandView(ScopedView):
         seconds = parse_preferred_wait(request)
         if response.status_code != 202 or not seconds:
             return False
-        job = wait_for_job(Job.objects.shown().get(pk=response.data["job"]["id"]), seconds)
+        job = wait_for_job(Job.objects.for_display().get(pk=response.data["job"]["id"]), seconds)
         scope = ResponseAccess(request, self.scope).scope()
         if scope is None:
             raise NotAuthenticated

@@ -68,7 +68,7 @@ def statuses_before(status: JobStatus) -> list[JobStatus]:
 class JobQuerySet(TenantScopedQuerySet):
     """Jobs of tenants; a job without a tenant is the platform's own and seen by staff alone."""
 
-    def shown(self) -> Self:
+    def for_display(self) -> Self:
         """Add what an answer shows of jobs: their creator, steps, first children and progress. Three queries in all."""
         return (
             self.select_related("created_by")

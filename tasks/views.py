@@ -34,7 +34,7 @@ from .serializers import (
 )
 from .services import DECIDE_PERMISSION, cancel_job, decide_job
 
-JOBS = Job.objects.shown()
+JOBS = Job.objects.for_display()
 
 
 class JobListView(ScopedView, ListAPIView[Job]):

@@ -46,9 +46,7 @@ def main() -> int:
                 open_ends.remove(source)
             elif left < 0:
                 os.kill(child, 15)
-                os.write(
-                    2, b"\nThe host printed more than %d bytes; the rest was not read.\n" % MAX_BYTES
-                )
+                os.write(2, b"\nThe host printed more than %d bytes; the rest was not read.\n" % MAX_BYTES)
                 return SSH_FAILED
             elif source == out:
                 write_all(1, data)

@@ -34,7 +34,11 @@ def clean_ends(value: object, max_characters: int) -> str:
     """Return any value as `clean_text` does; a longer text loses its middle, because its end usually explains a failure."""
     text = clean_text(value, MAX_READ_CHARACTERS)
     quarter = max_characters // 4
-    return text if len(text) <= max_characters else f"{text[:quarter]} ... {text[quarter - max_characters + 5 :]}"
+    return (
+        text
+        if len(text) <= max_characters
+        else f"{text[:quarter]} ... {text[quarter - max_characters + 5 :]}"
+    )
 
 
 def clean_label(value: object) -> str | None:

@@ -118,7 +118,7 @@ def service_detail_page(request: PageRequest, pk: UUID) -> HttpResponse:
         "instance_count": sum(version.running for version in versions),
         "deployments": [(one, summarize_deployment(one)) for one in last[:DEPLOYMENTS_SHOWN]],
         "statuses": MicroServiceInstance.Status.choices,
-        "wish": filters,
+        "filters": filters,
         "query": urlencode({name: value for name, value in filters.items() if value}),
         "changes": any(version.held for version in versions),
         "may_control": scope.allows(Role.OPERATOR, Deployment),

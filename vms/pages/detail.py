@@ -132,7 +132,7 @@ def live_context(scope: Scope, vm: VirtualMachine, holder: Job | None) -> dict[s
     """Return the context of the part that follows a job."""
     jobs = {vm.lock_key: holder} if holder else {}
     shown: Any = VirtualMachineSerializer(vm, context={"scope": scope, "jobs_in_flight": jobs}).data
-    job = Job.objects.shown().filter(pk=holder.pk).first() if holder else None
+    job = Job.objects.for_display().filter(pk=holder.pk).first() if holder else None
     names = [name for name in shown["allowed_actions"] if not ACTIONS[name].ends_resize]
     return {
         "scope": scope,
