@@ -12,15 +12,15 @@ from tasks import engine
 from tasks.engine import Spec
 from tasks.models import EntityLock, Job, Step
 
-from . import worlds
-from .worlds import BuildHouse, PaintHouse
+from . import external_system
+from .external_system import BuildHouseCommand, PaintHouseCommand
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture(autouse=True)
-def new_world():
-    worlds.empty()
+def reset_external_system():
+    external_system.reset()
 
 
 def many(*commands, **options):
@@ -33,7 +33,7 @@ def codes(answers):
 
 
 def test_all_are_recorded_when_all_pass():
-    answers = many(BuildHouse("a"), BuildHouse("b"))
+    answers = many(BuildHouseCommand("a"), BuildHouseCommand("b"))
 
     assert [answer.job.params["key"] for answer in answers] == ["a", "b"]
     assert Job.objects.count() == 2
@@ -45,9 +45,11 @@ def test_all_are_recorded_when_all_pass():
 
 
 def test_one_refusal_stops_all_of_them_and_each_gets_its_answer():
-    many(PaintHouse("busy"))
+    many(PaintHouseCommand("busy"))
 
-    answers = many(BuildHouse("a"), BuildHouse("b", "pink"), BuildHouse("busy"), mode="all")
+    answers = many(
+        BuildHouseCommand("a"), BuildHouseCommand("b", "pink"), BuildHouseCommand("busy"), mode="all"
+    )
 
     assert codes(answers) == [None, "ugly", "busy"]
     assert [answer.job for answer in answers] == [None, None, None]
@@ -56,9 +58,11 @@ def test_one_refusal_stops_all_of_them_and_each_gets_its_answer():
 
 
 def test_the_valid_ones_are_recorded_when_that_is_asked_for():
-    painting = many(PaintHouse("busy"))[0].job
+    painting = many(PaintHouseCommand("busy"))[0].job
 
-    answers = many(BuildHouse("a"), BuildHouse("b", "pink"), BuildHouse("busy"), mode="valid")
+    answers = many(
+        BuildHouseCommand("a"), BuildHouseCommand("b", "pink"), BuildHouseCommand("busy"), mode="valid"
+    )
 
     assert codes(answers) == [None, "ugly", "busy"]
     assert answers[0].job.params["key"] == "a"
@@ -67,9 +71,15 @@ def test_the_valid_ones_are_recorded_when_that_is_asked_for():
 
 
 def test_the_same_twice_joins_inside_a_request_and_across_requests():
-    first = many(BuildHouse("a"))[0].job
+    first = many(BuildHouseCommand("a"))[0].job
 
-    answers = many(BuildHouse("a"), BuildHouse("b"), BuildHouse("b"), PaintHouse("b"), mode="valid")
+    answers = many(
+        BuildHouseCommand("a"),
+        BuildHouseCommand("b"),
+        BuildHouseCommand("b"),
+        PaintHouseCommand("b"),
+        mode="valid",
+    )
 
     assert [answer.joined for answer in answers] == [True, False, True, False]
     assert answers[0].job.pk == first.pk
@@ -78,20 +88,20 @@ def test_the_same_twice_joins_inside_a_request_and_across_requests():
 
 
 def test_a_key_that_a_refused_spec_named_first_goes_to_the_one_that_passes():
-    answers = many(BuildHouse("a", "pink"), PaintHouse("a"), mode="valid")
+    answers = many(BuildHouseCommand("a", "pink"), PaintHouseCommand("a"), mode="valid")
 
     assert codes(answers) == ["ugly", None]
     assert EntityLock.objects.get().job_id == answers[1].job.pk
 
 
 def test_a_dry_run_answers_alike_and_writes_nothing():
-    painting = many(PaintHouse("busy"))[0].job
+    painting = many(PaintHouseCommand("busy"))[0].job
 
     answers = many(
-        BuildHouse("a"),
-        BuildHouse("b", "pink"),
-        BuildHouse("busy"),
-        PaintHouse("busy"),
+        BuildHouseCommand("a"),
+        BuildHouseCommand("b", "pink"),
+        BuildHouseCommand("busy"),
+        PaintHouseCommand("busy"),
         dry_run=True,
         mode="valid",
     )
@@ -106,7 +116,7 @@ def test_five_hundred_cost_as_many_statements_as_ten():
     counts = []
     for count in (10, 500):
         with CaptureQueriesContext(connection) as queries, transaction.atomic():
-            engine.submit_many([Spec(BuildHouse(f"{count}-{n}")) for n in range(count)])
+            engine.submit_many([Spec(BuildHouseCommand(f"{count}-{n}")) for n in range(count)])
         counts.append(
             len([query for query in queries if query["sql"].split()[0] in {"INSERT", "SELECT", "UPDATE"}])
         )
@@ -122,7 +132,7 @@ def test_two_requests_with_the_same_entities_in_other_orders_do_not_block_each_o
     def ask(order):
         try:
             together.wait(10)
-            outcomes.append(many(*[BuildHouse(key) for key in order], mode="valid"))
+            outcomes.append(many(*[BuildHouseCommand(key) for key in order], mode="valid"))
         except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it.
             problems.append(error)
         finally:

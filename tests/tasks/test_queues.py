@@ -22,8 +22,8 @@ from tests.factories import UserFactory
 from tests.faults.conftest import web
 from tests.working import work
 
-from . import worlds
-from .worlds import BuildHouse
+from . import external_system
+from .external_system import BuildHouseCommand
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,8 +33,8 @@ __all__ = ["web"]
 @pytest.fixture(autouse=True)
 def nothing_known(monkeypatch):
     """A process that has not asked the broker yet."""
-    worlds.empty()
-    monkeypatch.setattr(queues, "_broker", queues.BackgroundProbe(queues._ask_broker))
+    external_system.reset()
+    monkeypatch.setattr(queues, "_broker", queues.BackgroundProbe(queues._fetch_broker_status))
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def staff_token():
 
 def a_job(key, **columns):
     with transaction.atomic():
-        job = engine.submit(BuildHouse(key)).job
+        job = engine.submit(BuildHouseCommand(key)).job
     Job.objects.filter(pk=job.pk).update(**columns)
     return job
 
