@@ -3,7 +3,7 @@
 Run as a script: `python subreaper.py --parent PID [--leave] [--remove FOLDER] -- program arguments`.
 
 The kernel sends SIGTERM to this process when the worker ends, even if the worker was killed with SIGKILL (see
-`devserver/leash.py`). This process adopts orphaned descendants (PR_SET_CHILD_SUBREAPER), so it can kill all of them:
+`devserver/die_with_parent.py`). This process adopts orphaned descendants (PR_SET_CHILD_SUBREAPER), so it can kill all of them:
 Ansible's workers and ssh's master processes have their own sessions, so a signal to a process group does not reach them,
 and they would go on deploying.
 Caveats:

@@ -17,7 +17,7 @@ from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from devserver import launch
-from portal.beat import OneBeatScheduler
+from portal.beat import LeaderScheduler
 from portal.celery import app
 from tests.conftest import REPOSITORY, flush_broker
 from tests.faults.serving import database_of_this_test
@@ -65,7 +65,7 @@ def test_the_second_beat_waits_and_takes_over_when_the_first_is_killed(beat):
     PeriodicTask.objects.exclude(name="tasks.sweep").update(enabled=False)
     PeriodicTask.objects.filter(name="tasks.sweep").update(interval=second)
     first, first_log = beat()
-    says(first_log, "beat_rings")
+    says(first_log, "beat_leads")
     _other, other_log = beat()
     says(other_log, "beat_waits")
     before, began = rung(), time.monotonic()
@@ -74,7 +74,7 @@ def test_the_second_beat_waits_and_takes_over_when_the_first_is_killed(beat):
     assert rung() - before <= time.monotonic() - began + 1.5, "it was rung for by both"
     assert "Sending due task" not in other_log.read_text()
     launch.kill(launch.process_tree(first.pid))
-    says(other_log, "beat_rings")
+    says(other_log, "beat_leads")
     says(other_log, "Sending due task tasks.sweep")
 
 
@@ -89,7 +89,7 @@ def test_a_beat_whose_session_is_cut_asks_again_and_goes_on(beat):
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
     deadline = time.monotonic() + 20
-    while log.read_text().count("beat_rings") < 2:
+    while log.read_text().count("beat_leads") < 2:
         assert time.monotonic() < deadline, log.read_text()[-2000:]
         time.sleep(0.1)
     before = rung()
@@ -103,7 +103,7 @@ def test_ringing_writes_nothing_but_when_it_rang():
     """Or what an operator changes in that moment would be undone."""
     interval = IntervalSchedule.objects.create(every=10, period=IntervalSchedule.SECONDS)
     task = PeriodicTask.objects.create(name="any", task="tasks.sweep", interval=interval)
-    rang = next(OneBeatScheduler.Entry(PeriodicTask.objects.get(pk=task.pk)))
+    rang = next(LeaderScheduler.Entry(PeriodicTask.objects.get(pk=task.pk)))
     PeriodicTask.objects.filter(pk=task.pk).update(enabled=False)
 
     with CaptureQueriesContext(connection) as captured:
@@ -125,7 +125,7 @@ class TestAClockThatWasSetBack:
         made = []
 
         def start():
-            made.append(OneBeatScheduler(app=app, lazy=True))
+            made.append(LeaderScheduler(app=app, lazy=True))
             return made[-1]
 
         yield start

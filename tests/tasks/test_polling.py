@@ -165,9 +165,7 @@ def test_after_a_round_of_many_the_scope_rests_and_is_dispatched_for_its_end(mon
     dispatched = []
     submit_watching_jobs(*(f"tree-{n}" for n in range(10)))
     poll_scope()
-    monkeypatch.setattr(
-        polling, "dispatch_poll", lambda watcher, scope, advance_job: dispatched.append(advance_job)
-    )
+    monkeypatch.setattr(polling, "dispatch_poll", lambda watcher, scope, after: dispatched.append(after))
     make_polls_due()
 
     polling.poll("thing", "garden")

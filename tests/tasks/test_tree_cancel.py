@@ -18,7 +18,7 @@ from tests.working import work
 from . import external_system
 from .external_system import BuildVillageCommand
 from .test_engine import fresh, submitted
-from .test_trees import advance_all, children, reset_external_system, overdue, statuses
+from .test_trees import advance_all, children, overdue, reset_external_system, statuses
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -382,4 +382,4 @@ def test_an_undo_that_would_spawn_is_a_bug_that_gets_stuck(settings):
     engine.advance(job.pk)
 
     assert fresh(job).status == JobStatus.STUCK
-    assert "answers Spawn" in fresh(job).traceback
+    assert "returned Spawn" in fresh(job).traceback
