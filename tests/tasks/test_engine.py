@@ -130,7 +130,7 @@ def test_steps_run_in_order_and_the_end_frees_the_locks():
     assert not EntityLock.objects.exists()
 
 
-def test_a_second_ring_finds_nothing_to_do():
+def test_a_second_message_finds_nothing_to_do():
     job = submitted()
     engine.advance(job.pk)
 
@@ -289,9 +289,9 @@ def test_when_the_last_write_fails_nothing_of_it_is_written():
     assert external_system.calls == ["lay", "wall", "roof", "succeeded", "roof*", "succeeded"]
 
 
-def test_the_sweep_rings_for_what_should_have_moved_and_for_nothing_else(monkeypatch):
-    rung = []
-    monkeypatch.setattr(recovery, "dispatch_jobs", lambda jobs: rung.extend(pk for pk, _queue in jobs))
+def test_the_sweep_dispatches_overdue_jobs_and_no_others(monkeypatch):
+    dispatched = []
+    monkeypatch.setattr(recovery, "dispatch_jobs", lambda jobs: dispatched.extend(pk for pk, _queue in jobs))
     lost, waiting, dead, new = (
         submitted(BuildHouseCommand(key=key)) for key in ("lost", "waiting", "dead", "new")
     )
@@ -303,12 +303,12 @@ def test_the_sweep_rings_for_what_should_have_moved_and_for_nothing_else(monkeyp
         status="waiting", not_before=timezone.now() + timedelta(minutes=1)
     )
     Job.objects.filter(pk=dead.pk).update(status="running", owner="somebody", lease_until=long_ago)
-    rung.clear()
+    dispatched.clear()
 
     assert engine.sweep() == 2
-    assert set(rung) == {lost.pk, dead.pk}
-    assert engine.sweep() == 0  # rung for a moment ago
-    assert new.pk not in rung
+    assert set(dispatched) == {lost.pk, dead.pk}
+    assert engine.sweep() == 0  # dispatched a moment ago
+    assert new.pk not in dispatched
 
 
 # --- What the database itself refuses ----------------------------------------------------------------------

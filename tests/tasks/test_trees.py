@@ -89,15 +89,15 @@ def test_the_last_child_wakes_the_parent_at_once(monkeypatch):
     engine.advance(job.pk)
     first, last = children(job)
     engine.advance(first.pk)
-    rung = []
+    dispatched = []
     monkeypatch.setattr(
-        "tasks.engine.children.dispatch_jobs", lambda jobs: rung.extend(pk for pk, _queue in jobs)
+        "tasks.engine.children.dispatch_jobs", lambda jobs: dispatched.extend(pk for pk, _queue in jobs)
     )
 
     assert fresh(job).not_before > timezone.now()
     engine.advance(last.pk)
 
-    assert rung == [job.pk]
+    assert dispatched == [job.pk]
     assert fresh(job).not_before <= timezone.now()
 
 
