@@ -182,11 +182,13 @@ class Installation:
             raise DevServerError("\n".join(problems))
 
     def _refuse_equal_ports(self) -> None:
-        seen: dict[int, str] = {}
+        names_by_port: dict[int, str] = {}
         for name, port in self.ports.items():
-            if port in seen:
-                raise DevServerError(f"{seen[port]} and {name} are both {port}; give each a port of its own.")
-            seen[port] = name
+            if port in names_by_port:
+                raise DevServerError(
+                    f"{names_by_port[port]} and {name} are both {port}; give each a port of its own."
+                )
+            names_by_port[port] = name
 
 
 def _port(name: str, default: int) -> int:

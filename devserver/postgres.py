@@ -198,14 +198,14 @@ class Postgres:
         unfinished.rename(self.data)
 
     def _check_version(self) -> None:
-        made_by = (self.data / "PG_VERSION").read_text().strip()
+        data_version = (self.data / "PG_VERSION").read_text().strip()
         _, output = launch.run(
             [PROGRAMS / "postgres", "--version"], identity=self.identity, folder=self.folder
         )
-        ours = output.split()[-1].partition(".")[0]
-        if made_by != ours:
+        program_version = output.split()[-1].partition(".")[0]
+        if data_version != program_version:
             raise DevServerError(
-                f"The data in {self.data} was made by PostgreSQL {made_by}; this is PostgreSQL {ours}. "
+                f"The data in {self.data} was made by PostgreSQL {data_version}; this is PostgreSQL {program_version}. "
                 "Delete the data (make reset), or set PORTAL_DATA to a new folder."
             )
 

@@ -198,14 +198,14 @@ def cancel_descendants(job_id: UUID, cancellable: list[str]) -> list[JobAddress]
         WITH RECURSIVE below AS (
             SELECT id FROM tasks_job WHERE parent_id = %(job)s
             UNION ALL SELECT child.id FROM tasks_job AS child JOIN below ON child.parent_id = below.id
-        ), asked AS (
+        ), requested AS (
             SELECT id FROM tasks_job
             WHERE id IN (SELECT id FROM below) AND status = ANY(%(cancellable)s) AND cancel_requested_at IS NULL
             ORDER BY created_at, position FOR UPDATE
         )
         UPDATE tasks_job SET cancel_requested_at = statement_timestamp(), held = false,
             not_before = CASE WHEN owner = '' THEN statement_timestamp() ELSE not_before END
-        FROM asked WHERE tasks_job.id = asked.id RETURNING tasks_job.id, queue
+        FROM requested WHERE tasks_job.id = requested.id RETURNING tasks_job.id, queue
         """,
         {"job": job_id, "cancellable": cancellable},
     )

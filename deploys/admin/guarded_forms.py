@@ -91,21 +91,23 @@ class GuardedAdmin(WriteOnlyFieldsAdmin[SomeModel]):
     ) -> Any:
         """Show the form of a row, or save it."""
         view = super().changeform_view
-        return self.show_error_message(request, lambda: view(request, object_id, form_url, extra_context))
+        return self._run_with_error_message(
+            request, lambda: view(request, object_id, form_url, extra_context)
+        )
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
         """Show the confirmation of a deletion, or delete the row."""
         view = super().delete_view
-        return self.show_error_message(request, lambda: view(request, object_id, extra_context))
+        return self._run_with_error_message(request, lambda: view(request, object_id, extra_context))
 
-    def show_error_message(
+    def _run_with_error_message(
         self, request: HttpRequest, view: Callable[[], HttpResponseBase]
     ) -> HttpResponseBase:
         """Return the view's response; a domain error becomes a message, and its transaction is rolled back."""
         try:
             return view()
-        except DomainError as refusal:
-            reason = refusal.detail
+        except DomainError as domain_error:
+            reason = domain_error.detail
         except DatabaseError as error:
             refusal = database_refusal(error)
             if request.method != "POST" or refusal is None or refusal.status >= 500:
