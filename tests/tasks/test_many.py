@@ -44,7 +44,7 @@ def test_all_are_recorded_when_all_pass():
     }
 
 
-def test_one_refusal_stops_all_of_them_and_each_gets_its_answer():
+def test_one_refusal_stops_all_specs_and_each_has_its_result():
     many(PaintHouseCommand("busy"))
 
     answers = many(
@@ -57,7 +57,7 @@ def test_one_refusal_stops_all_of_them_and_each_gets_its_answer():
     assert [lock.key for lock in EntityLock.objects.all()] == ["house:busy"]
 
 
-def test_the_valid_ones_are_recorded_when_that_is_asked_for():
+def test_valid_specs_are_recorded_in_mode_valid():
     painting = many(PaintHouseCommand("busy"))[0].job
 
     answers = many(
@@ -70,7 +70,7 @@ def test_the_valid_ones_are_recorded_when_that_is_asked_for():
     assert set(EntityLock.objects.values_list("key", flat=True)) == {"house:a", "house:busy"}
 
 
-def test_the_same_twice_joins_inside_a_request_and_across_requests():
+def test_equal_specs_join_within_a_request_and_across_requests():
     first = many(BuildHouseCommand("a"))[0].job
 
     answers = many(
@@ -87,14 +87,14 @@ def test_the_same_twice_joins_inside_a_request_and_across_requests():
     assert codes(answers) == [None, None, None, "busy"]
 
 
-def test_a_key_that_a_refused_spec_named_first_goes_to_the_one_that_passes():
+def test_the_lock_of_a_refused_spec_is_reassigned_to_a_valid_one():
     answers = many(BuildHouseCommand("a", "pink"), PaintHouseCommand("a"), mode="valid")
 
     assert codes(answers) == ["ugly", None]
     assert EntityLock.objects.get().job_id == answers[1].job.pk
 
 
-def test_a_dry_run_answers_alike_and_writes_nothing():
+def test_a_dry_run_returns_the_same_results_and_writes_nothing():
     painting = many(PaintHouseCommand("busy"))[0].job
 
     answers = many(
@@ -112,7 +112,7 @@ def test_a_dry_run_answers_alike_and_writes_nothing():
     assert EntityLock.objects.count() == 1
 
 
-def test_five_hundred_cost_as_many_statements_as_ten():
+def test_the_number_of_statements_does_not_depend_on_the_number_of_specs():
     counts = []
     for count in (10, 500):
         with CaptureQueriesContext(connection) as queries, transaction.atomic():
